@@ -1,0 +1,169 @@
+//! Reads `songs_metadata.csv`.
+//!
+//! The rules of lines and quotes are those of the logs, so every line is first checked by the
+//! decoder's full lane; csv-async then reads the records that are whole.
+
+use csv_async::{AsyncReaderBuilder, ByteRecord};
+use futures::StreamExt;
+
+use crate::catalog::{Catalog, Song};
+use crate::decode::header::{BYTE_ORDER_MARK, Columns, HeaderFault, find_columns, sniff};
+use crate::decode::line;
+use crate::decode::record::Record;
+use crate::model::{Reason, Reject};
+use crate::names::Names;
+use std::collections::HashMap;
+
+/// The columns of a catalog.
+pub const CATALOG_COLUMNS: [&str; 5] = ["song_id", "title", "artist", "genre", "mood"];
+
+/// A catalog, and what was wrong with its file.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The catalog.
+    pub catalog: Catalog,
+    /// Rows that are no songs.
+    pub rejects: Vec<Reject>,
+    /// Rows that a later one of the same `song_id` replaced: (line replaced, line that counts).
+    pub replaced: Vec<(u64, u64)>,
+}
+
+/// The longest `song_id` in bytes, as in the logs.
+const ID_LIMIT: usize = 4096;
+
+/// Parses a whole file.
+///
+/// # Errors
+/// The fault of its header: such a catalog is broken and must not be used. A file without any line
+/// has no header, too.
+pub async fn parse(file: &[u8], names: &Names) -> Result<Loaded, HeaderFault> {
+    let Checked { columns, clean, numbers, rejects } = check_lines(file)?;
+    let mut records = AsyncReaderBuilder::new().has_headers(false).create_reader(clean.as_slice());
+    let mut records = records.byte_records();
+    let mut songs: Vec<Song> = Vec::with_capacity(numbers.len());
+    while let Some(record) = records.next().await {
+        let record = record.map_err(|cause| HeaderFault {
+            reason: Reason::NotCsv,
+            detail: format!("the catalog cannot be read: {cause}"),
+        })?;
+        songs.push(song(&record, &columns));
+    }
+    let replaced = find_replaced(&songs, &numbers);
+    let fingerprint = xxhash_rust::xxh3::xxh3_128(file);
+    Ok(Loaded { catalog: Catalog::new(&songs, names, fingerprint), rejects, replaced })
+}
+
+/// The lines of a catalog that are records.
+struct Checked {
+    columns: Columns<5>,
+    clean: Vec<u8>,
+    /// The line number of each clean line.
+    numbers: Vec<u64>,
+    rejects: Vec<Reject>,
+}
+
+fn check_lines(file: &[u8]) -> Result<Checked, HeaderFault> {
+    sniff(file)?;
+    let text = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
+    let mark = file.len() - text.len();
+    let mut lines = line::lines(text).zip(1..).filter(|((_, line, _), _)| !line::is_blank(line));
+    let ((_, header, _), _) = lines.next().unwrap_or(((0, &[], line::Ending::EndOfFile), 1));
+    let columns = find_columns(header, CATALOG_COLUMNS)?;
+    let mut checked =
+        Checked { columns, clean: Vec::with_capacity(text.len()), numbers: Vec::new(), rejects: Vec::new() };
+    let mut record = Record::default();
+    for ((start, line, ending), number) in lines {
+        match check_record(&mut record, line, ending, &checked.columns) {
+            Ok(()) => {
+                checked.clean.extend_from_slice(line);
+                checked.clean.push(b'\n');
+                checked.numbers.push(number);
+            }
+            Err(_) if line == header => {}
+            Err(reason) => {
+                checked.rejects.push(Reject::new(reason, number, (mark + start) as u64, line));
+            }
+        }
+    }
+    Ok(checked)
+}
+
+fn check_record(
+    record: &mut Record,
+    line: &[u8],
+    ending: line::Ending,
+    columns: &Columns<5>,
+) -> Result<(), Reason> {
+    line::check(line, ending)?;
+    record.read(line)?;
+    if record.len() != columns.fields {
+        return Err(Reason::FieldCount);
+    }
+    match record.field(columns.positions[0]).len() {
+        0 => Err(Reason::EmptyField),
+        1..=ID_LIMIT => Ok(()),
+        _ => Err(Reason::FieldTooLong),
+    }
+}
+
+fn song(record: &ByteRecord, columns: &Columns<5>) -> Song {
+    let [song_id, title, artist, genre, mood] = columns.positions.map(|position| record[position].to_vec());
+    Song { song_id, title, artist, genre, mood }
+}
+
+fn find_replaced(songs: &[Song], numbers: &[u64]) -> Vec<(u64, u64)> {
+    let mut latest: HashMap<&[u8], u64> = HashMap::with_capacity(songs.len());
+    let pairs = songs.iter().zip(numbers);
+    pairs
+        .filter_map(|(song, &number)| latest.insert(&song.song_id, number).map(|earlier| (earlier, number)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::MoodId;
+    use futures::executor::block_on;
+
+    fn load(text: &str) -> (Loaded, Names) {
+        let names = Names::default();
+        let loaded = block_on(parse(text.as_bytes(), &names)).unwrap();
+        (loaded, names)
+    }
+
+    #[test]
+    fn columns_are_joined_by_name_and_cells_are_quoted_again() {
+        let (loaded, names) = load(
+            "\u{feff}mood,genre,artist,title,song_id,year\r\nHAPPY,Pop,\"A, B\",\"Say \"\"hi\"\"\",s1,1999\n\nsad,,,,s2,\n",
+        );
+        let song = |id: &str| names.songs.read().find(id.as_bytes()).unwrap();
+        let catalog = &loaded.catalog;
+        assert_eq!(catalog.row_end(song("s1")).unwrap(), b",\"Say \"\"hi\"\"\",\"A, B\",Pop,HAPPY\n");
+        assert_eq!(catalog.title_cell(song("s1")), b",\"Say \"\"hi\"\"\"");
+        assert_eq!(catalog.mood(song("s1")), MoodId::HAPPY);
+        assert_eq!(catalog.happy_songs(), [song("s1")]);
+        assert_eq!(catalog.row_end(song("s2")).unwrap(), b",,,,sad\n");
+        assert_eq!(catalog.len(), 2);
+    }
+
+    #[test]
+    fn bad_rows_are_rejected_singly_and_the_later_of_two_wins() {
+        let (loaded, names) = load("song_id,title,artist,genre,mood\na,1,,,\n,2,,,\na,3,,,\nb,\"4,,,\nc,5,,");
+        let reasons: Vec<_> =
+            loaded.rejects.iter().map(|reject| (reject.line, reject.offset, reject.reason)).collect();
+        assert_eq!(
+            reasons,
+            [(3, 39, Reason::EmptyField), (5, 52, Reason::UnclosedQuote), (6, 60, Reason::FieldCount)]
+        );
+        assert_eq!(loaded.replaced, [(2, 4)]);
+        let song = names.songs.read().find(b"a").unwrap();
+        assert_eq!(loaded.catalog.title_cell(song), b",3");
+    }
+
+    #[test]
+    fn a_catalog_without_its_columns_is_broken() {
+        for file in ["", "\n\n", "song_id,title,artist,genre\n", "a;b\n"] {
+            assert!(block_on(parse(file.as_bytes(), &Names::default())).is_err(), "{file:?}");
+        }
+    }
+}

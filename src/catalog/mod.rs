@@ -1,0 +1,207 @@
+//! The catalog: the metadata of songs, as columns by song.
+//!
+//! A catalog never changes; a new file makes a new one, which is swapped in whole between two cuts.
+
+pub mod load;
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::model::SongId;
+use crate::names::Names;
+use crate::text::push_cell;
+
+/// A genre, numbered in the order of its bytes, so that sorting the numbers sorts the names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct GenreId(u32);
+
+/// A mood; moods that differ only in ASCII case are one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MoodId(u32);
+
+impl GenreId {
+    /// No genre: the song is not in the catalog, or its genre is empty.
+    pub const NONE: Self = Self(0);
+
+    /// The genre of an index.
+    pub fn from_index(index: usize) -> Self {
+        Self(index as u32)
+    }
+
+    /// The id as an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+impl MoodId {
+    /// No mood: the song is not in the catalog, or its mood is empty.
+    pub const NONE: Self = Self(0);
+    /// Happy.
+    pub const HAPPY: Self = Self(1);
+    /// Sad.
+    pub const SAD: Self = Self(2);
+
+    /// The id as an index.
+    pub fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// One row of the catalog, as text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Song {
+    /// Its id; never empty.
+    pub song_id: Vec<u8>,
+    /// Its title.
+    pub title: Vec<u8>,
+    /// Who plays it.
+    pub artist: Vec<u8>,
+    /// Its genre; may be empty.
+    pub genre: Vec<u8>,
+    /// Its mood; may be empty.
+    pub mood: Vec<u8>,
+}
+
+/// All songs with metadata.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    genres: Vec<GenreId>,
+    moods: Vec<MoodId>,
+    /// Where the CSV cells `,title,artist,genre,mood` and a line feed of a song stand in `cells`,
+    /// and how long the title is; empty for songs that are not in the catalog.
+    places: Vec<Place>,
+    cells: Vec<u8>,
+    genre_names: Vec<Vec<u8>>,
+    mood_count: usize,
+    happy: Vec<SongId>,
+    songs: u64,
+    fingerprint: u128,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Place {
+    start: u64,
+    len: u32,
+    title_len: u32,
+}
+
+impl Catalog {
+    /// Builds a catalog of rows; of two with the same `song_id` the later wins.
+    pub fn new(rows: &[Song], names: &Names, fingerprint: u128) -> Self {
+        let ids: Vec<SongId> = rows.iter().map(|row| names.songs.number(&row.song_id)).collect();
+        let size = names.songs.read().len();
+        let no_genre = [&b""[..]];
+        let genre_names: BTreeSet<&[u8]> =
+            rows.iter().map(|row| row.genre.as_slice()).chain(no_genre).collect();
+        let genre_ids: HashMap<&[u8], GenreId> =
+            genre_names.iter().zip(0..).map(|(&name, number)| (name, GenreId(number))).collect();
+        let mut mood_ids: HashMap<Vec<u8>, MoodId> = HashMap::from([
+            (b"".to_vec(), MoodId::NONE),
+            (b"happy".to_vec(), MoodId::HAPPY),
+            (b"sad".to_vec(), MoodId::SAD),
+        ]);
+        let mut catalog = Self {
+            genres: vec![GenreId::NONE; size],
+            moods: vec![MoodId::NONE; size],
+            places: vec![Place::default(); size],
+            genre_names: genre_names.iter().map(|name| name.to_vec()).collect(),
+            fingerprint,
+            ..Self::default()
+        };
+        for (row, id) in rows.iter().zip(&ids) {
+            let next = MoodId(mood_ids.len() as u32);
+            let mood = *mood_ids.entry(row.mood.to_ascii_lowercase()).or_insert(next);
+            catalog.genres[id.index()] = genre_ids[row.genre.as_slice()];
+            catalog.moods[id.index()] = mood;
+            catalog.places[id.index()] = push_cells(&mut catalog.cells, row);
+        }
+        catalog.mood_count = mood_ids.len();
+        let present =
+            |catalog: &Self| (0..size as u32).map(SongId).filter(|&song| catalog.contains(song)).collect();
+        let all: Vec<SongId> = present(&catalog);
+        catalog.songs = all.len() as u64;
+        catalog.happy = all.into_iter().filter(|&song| catalog.mood(song) == MoodId::HAPPY).collect();
+        catalog
+    }
+
+    /// Whether a song is in the catalog.
+    #[inline]
+    pub fn contains(&self, song: SongId) -> bool {
+        self.places.get(song.index()).is_some_and(|place| place.len > 0)
+    }
+
+    /// The genre of a song.
+    #[inline]
+    pub fn genre(&self, song: SongId) -> GenreId {
+        self.genres.get(song.index()).copied().unwrap_or(GenreId::NONE)
+    }
+
+    /// The mood of a song.
+    #[inline]
+    pub fn mood(&self, song: SongId) -> MoodId {
+        self.moods.get(song.index()).copied().unwrap_or(MoodId::NONE)
+    }
+
+    /// The text of a genre.
+    pub fn genre_name(&self, genre: GenreId) -> &[u8] {
+        &self.genre_names[genre.index()]
+    }
+
+    /// Number of genres, "none" among them.
+    pub fn genre_count(&self) -> usize {
+        self.genre_names.len()
+    }
+
+    /// Number of moods, "none" among them.
+    pub fn mood_count(&self) -> usize {
+        self.mood_count
+    }
+
+    /// The songs of mood Happy, in the order of their numbers.
+    pub fn happy_songs(&self) -> &[SongId] {
+        &self.happy
+    }
+
+    /// The rest of an enriched row, `,title,artist,genre,mood` and a line feed; nothing if the song
+    /// is not in the catalog.
+    #[inline]
+    pub fn row_end(&self, song: SongId) -> Option<&[u8]> {
+        let place = self.places.get(song.index()).filter(|place| place.len > 0)?;
+        Some(&self.cells[place.start as usize..][..place.len as usize])
+    }
+
+    /// The title of a song as a CSV cell with the comma before it; empty if the song is not in the
+    /// catalog.
+    pub fn title_cell(&self, song: SongId) -> &[u8] {
+        let place = self.places.get(song.index()).copied().unwrap_or_default();
+        &self.cells[place.start as usize..][..place.title_len as usize]
+    }
+
+    /// Number of songs.
+    pub fn len(&self) -> u64 {
+        self.songs
+    }
+
+    /// Whether it has no songs.
+    pub fn is_empty(&self) -> bool {
+        self.songs == 0
+    }
+
+    /// XXH3-128 of the file it was read from.
+    pub fn fingerprint(&self) -> u128 {
+        self.fingerprint
+    }
+}
+
+fn push_cells(cells: &mut Vec<u8>, row: &Song) -> Place {
+    let start = cells.len();
+    cells.push(b',');
+    push_cell(cells, &row.title);
+    let title_len = (cells.len() - start) as u32;
+    for cell in [&row.artist, &row.genre, &row.mood] {
+        cells.push(b',');
+        push_cell(cells, cell);
+    }
+    cells.push(b'\n');
+    Place { start: start as u64, len: (cells.len() - start) as u32, title_len }
+}

@@ -1,0 +1,80 @@
+//! Dates of the proleptic Gregorian calendar as day numbers, and ISO-8601 weeks.
+
+use chrono::{Datelike, NaiveDate};
+
+/// Day number of 1970-01-01 in chrono's count from 0001-01-01.
+const EPOCH_FROM_CE: i64 = 719_163;
+
+/// A date of the calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CivilDate {
+    /// Year, 0 to 9999 where it comes from a log.
+    pub year: i32,
+    /// Month, 1 to 12.
+    pub month: u32,
+    /// Day of the month, from 1.
+    pub day: u32,
+}
+
+impl CivilDate {
+    /// The date that is `days` after 1970-01-01.
+    ///
+    /// # Panics
+    /// If the date is beyond what chrono can name (a quarter of a million years).
+    pub fn from_days(days: i64) -> Self {
+        let date = NaiveDate::from_num_days_from_ce_opt((days + EPOCH_FROM_CE) as i32)
+            .expect("a day within the calendar");
+        Self { year: date.year(), month: date.month(), day: date.day() }
+    }
+
+    /// Days since 1970-01-01, or nothing if there is no such date.
+    pub fn to_days(self) -> Option<i64> {
+        let date = NaiveDate::from_ymd_opt(self.year, self.month, self.day)?;
+        Some(i64::from(date.num_days_from_ce()) - EPOCH_FROM_CE)
+    }
+}
+
+/// A week from Monday to Sunday, numbered from the one that holds 1970-01-01.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Week(pub i64);
+
+impl Week {
+    /// The week of a day (days since 1970-01-01, which was a Thursday).
+    pub fn of_day(day: i64) -> Self {
+        Self((day + 3).div_euclid(7))
+    }
+
+    /// The week of a local time (seconds since 1970-01-01 00:00:00 local).
+    pub fn of_local(local: i64) -> Self {
+        Self::of_day(local.div_euclid(86_400))
+    }
+
+    /// The ISO-8601 week `2025-W13`, or nothing if the year has no such week.
+    pub fn from_iso(year: i32, week: u32) -> Option<Self> {
+        let monday = NaiveDate::from_isoywd_opt(year, week, chrono::Weekday::Mon)?;
+        Some(Self::of_day(i64::from(monday.num_days_from_ce()) - EPOCH_FROM_CE))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_and_dates_are_inverse() {
+        for days in [-800, -1, 0, 58, 59, 789, 11_016, 20_000, 2_932_896] {
+            assert_eq!(CivilDate::from_days(days).to_days(), Some(days));
+        }
+        assert_eq!(CivilDate { year: 2023, month: 2, day: 29 }.to_days(), None);
+    }
+
+    #[test]
+    fn weeks_follow_iso_8601_at_the_edges_of_years() {
+        let week = |year, month, day| Week::of_day(CivilDate { year, month, day }.to_days().unwrap());
+        assert_eq!(week(2024, 12, 30), Week::from_iso(2025, 1).unwrap());
+        assert_eq!(week(2021, 1, 3), Week::from_iso(2020, 53).unwrap());
+        assert_eq!(week(2021, 1, 4), Week::from_iso(2021, 1).unwrap());
+        assert_eq!(Week::from_iso(2025, 53), None);
+        assert_eq!(Week::of_local(-1), Week(0), "a Wednesday, the day before the epoch");
+    }
+}

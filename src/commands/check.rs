@@ -1,0 +1,112 @@
+//! `music-insights check`: would this work? Reads everything and writes nothing.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use indicatif::HumanCount;
+use tokio_stream::StreamExt;
+
+use crate::catalog::Catalog;
+use crate::cli::CheckArgs;
+use crate::commands::replay::find_arguments;
+use crate::commands::{rejected_text, run_until_stopped};
+use crate::dispatch::Decoded;
+use crate::failure::{Exit, Failure};
+use crate::inputs::{Inputs, by_code, count};
+use crate::model::{Reason, Reject};
+use crate::names::Names;
+use crate::pipeline::spawn_source;
+use crate::reload;
+use crate::settings::Settings;
+use crate::source::replay::Replay;
+use crate::source::{Stop, now};
+use crate::text::escape_bytes;
+
+/// Rows that are shown per reason.
+const EXAMPLES: usize = 3;
+/// Bytes of a rejected line that are shown.
+const SHOWN: usize = 80;
+
+/// Runs the command.
+///
+/// # Errors
+/// What makes the settings, the catalog or a log unusable. Rejected rows are no error.
+pub fn run(args: CheckArgs) -> Result<(), Failure> {
+    let settings = args.common.settings(&[])?;
+    let logs = find_arguments(args.logs, &settings)?;
+    let replay = Replay { logs, now: args.now.unwrap_or_else(now) };
+    let stop = Stop::default();
+    print!("{}", run_until_stopped(&settings, &stop, check(&settings, replay, stop.clone()))?);
+    Ok(())
+}
+
+async fn check(settings: &Settings, replay: Replay, stop: Stop) -> Result<String, Failure> {
+    let names = Arc::new(Names::default());
+    let version = reload::load(&settings.songs, &names).await?;
+    let mut catalog_rejects = BTreeMap::new();
+    count(&mut catalog_rejects, &version.rejects);
+    let mut examples = Examples::default();
+    let songs = settings.songs.display().to_string();
+    version.rejects.iter().for_each(|reject| examples.add(&songs, reject));
+
+    let logs = replay.logs.len();
+    let (mut decoded, source) = spawn_source(settings, &names, move |outlet: &_| replay.run(outlet, &stop));
+    let mut inputs = Inputs::new(settings.input.max_bad_lines);
+    let mut unmatched = 0;
+    while let Some(next) = decoded.next().await {
+        let Decoded::Batch(mut batch) = next else { continue };
+        if inputs.take(&mut batch, &version.catalog) {
+            unmatched += count_unmatched(&batch.songs, &version.catalog);
+            batch.rejects.iter().for_each(|reject| examples.add(&batch.input.label, reject));
+        }
+    }
+    source.await.map_err(|cause| Failure::new(Exit::Software, format!("the reader has died: {cause}")))??;
+
+    let mut text = String::from("settings  sound\n");
+    let _ = writeln!(
+        text,
+        "catalog   {songs}: {} songs, rejected {}",
+        HumanCount(version.catalog.len()),
+        rejected_text(&by_code(&catalog_rejects))
+    );
+    let _ = writeln!(
+        text,
+        "logs      {logs} files, {} rows, {} of them of unknown songs",
+        HumanCount(inputs.rows()),
+        HumanCount(unmatched)
+    );
+    let _ = writeln!(text, "rejected  {}", rejected_text(&by_code(inputs.rejected())));
+    text.push_str(&examples.text());
+    Ok(text)
+}
+
+fn count_unmatched(songs: &[crate::model::SongId], catalog: &Catalog) -> u64 {
+    songs.iter().filter(|&&song| !catalog.contains(song)).count() as u64
+}
+
+/// The first rejects of each reason.
+#[derive(Default)]
+struct Examples(BTreeMap<Reason, Vec<String>>);
+
+impl Examples {
+    fn add(&mut self, file: &str, reject: &Reject) {
+        let examples = self.0.entry(reject.reason).or_default();
+        if examples.len() < EXAMPLES {
+            let raw = escape_bytes(&reject.raw[..reject.raw.len().min(SHOWN)]);
+            let raw: String = raw.chars().flat_map(shown).collect();
+            examples.push(format!("  {file}:{}: {}: {raw}\n", reject.line, reject.reason.code()));
+        }
+    }
+
+    fn text(self) -> String {
+        self.0.into_values().flatten().collect()
+    }
+}
+
+/// A character as a terminal may see it: control characters are escaped.
+fn shown(char: char) -> impl Iterator<Item = char> {
+    let escaped = char.is_control().then(|| char.escape_default());
+    let plain = (!char.is_control()).then_some(char);
+    escaped.into_iter().flatten().chain(plain)
+}

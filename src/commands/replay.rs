@@ -1,0 +1,71 @@
+//! `music-insights replay`: finished logs to insights.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::cli::ReplayArgs;
+use crate::commands::{run_until_stopped, summary};
+use crate::dispatch::Producer;
+use crate::failure::Failure;
+use crate::pipeline::Pipeline;
+use crate::progress::{Progress, Unit};
+use crate::settings::Settings;
+use crate::source::compressed::Storage;
+use crate::source::replay::{Replay, find_logs};
+use crate::source::{Stop, now};
+
+/// Runs the command.
+///
+/// # Errors
+/// The first thing that is missing, or cannot be read or written.
+pub fn run(args: ReplayArgs) -> Result<(), Failure> {
+    let began = Instant::now();
+    let settings = args.common.settings(&[])?;
+    let logs = find_arguments(args.logs, &settings)?;
+    let now = args.now.unwrap_or_else(now);
+    let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));
+    let stop = Stop::default();
+    let source = {
+        let stop = stop.clone();
+        move |outlet: &_| Replay { logs, now }.run(outlet, &stop)
+    };
+    let pipeline = Pipeline {
+        settings: settings.clone(),
+        producer: Producer::Replay,
+        clock: Box::new(move || now),
+        fresh: args.fresh,
+        progress: Arc::clone(&progress),
+    };
+    let outcome = run_until_stopped(&settings, &stop, pipeline.run(source))?;
+    progress.finish();
+    if stop.is_set() {
+        tracing::warn!("stopped before the end: the output holds only what was read until then");
+    }
+    print!("{}", summary(&outcome, &settings, began.elapsed()));
+    Ok(())
+}
+
+/// The logs that the arguments name, or those of the incoming folder.
+///
+/// # Errors
+/// The first argument that names nothing.
+pub fn find_arguments(mut arguments: Vec<PathBuf>, settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
+    if arguments.is_empty() {
+        arguments.push(settings.incoming.clone());
+    }
+    let logs = find_logs(&arguments)?;
+    if logs.is_empty() {
+        tracing::warn!("{}: there are no logs", arguments[0].display());
+    }
+    Ok(logs)
+}
+
+/// The bytes to read, if no log is compressed, for then nobody knows.
+fn bytes_of(logs: &[PathBuf]) -> Option<u64> {
+    let sizes = logs.iter().map(|path| match Storage::of(path) {
+        Storage::Plain => path.metadata().ok().map(|metadata| metadata.len()),
+        Storage::Gzip | Storage::Zstd => None,
+    });
+    sizes.sum()
+}

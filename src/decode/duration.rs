@@ -1,0 +1,115 @@
+//! `duration_sec` cells: whole seconds or seconds with up to three decimals, kept as milliseconds.
+
+use crate::model::Reason;
+
+/// The longest play: a day, in milliseconds.
+const LONGEST: u64 = 86_400_000;
+
+/// Reads a duration as milliseconds.
+///
+/// # Errors
+/// `negative_duration`, `bad_number`, `overflow` or `duration_range`.
+pub fn parse(cell: &[u8]) -> Result<u32, Reason> {
+    if let [b'-', positive @ ..] = cell {
+        let negative = !matches!(parse(positive), Err(Reason::BadNumber | Reason::NegativeDuration));
+        return Err(if negative { Reason::NegativeDuration } else { Reason::BadNumber });
+    }
+    let point = cell.iter().position(|&byte| byte == b'.');
+    let (whole, decimals) = match point {
+        Some(point) => (&cell[..point], Some(&cell[point + 1..])),
+        None => (cell, None),
+    };
+    let all_digits = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    if !all_digits(whole) || decimals.is_some_and(|digits| !all_digits(digits) || digits.len() > 3) {
+        return Err(Reason::BadNumber);
+    }
+    let mut seconds = 0_u64;
+    for digit in whole {
+        let shifted = seconds.checked_mul(10).and_then(|tens| tens.checked_add(u64::from(digit - b'0')));
+        seconds = shifted.ok_or(Reason::Overflow)?;
+    }
+    let mut unit = 1000;
+    let mut millis = seconds.saturating_mul(unit);
+    for digit in decimals.unwrap_or_default() {
+        unit /= 10;
+        millis = millis.saturating_add(u64::from(digit - b'0') * unit);
+    }
+    if millis > LONGEST {
+        return Err(Reason::DurationRange);
+    }
+    Ok(millis as u32)
+}
+
+/// Up to five digits, the common form; nothing for every other, which [`parse`] judges.
+#[inline]
+pub fn parse_plain(cell: &[u8]) -> Option<u32> {
+    if cell.is_empty() || cell.len() > 5 {
+        return None;
+    }
+    let mut seconds = 0;
+    for byte in cell {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return None;
+        }
+        seconds = seconds * 10 + u32::from(digit);
+    }
+    (u64::from(seconds) * 1000 <= LONGEST).then_some(seconds * 1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_exact_milliseconds() {
+        for (cell, millis) in [
+            ("0", 0),
+            ("150", 150_000),
+            ("69.5", 69_500),
+            ("0.001", 1),
+            ("86400", 86_400_000),
+            ("00000000000000000000000007", 7_000),
+            ("86400.000", 86_400_000),
+        ] {
+            assert_eq!(parse(cell.as_bytes()), Ok(millis), "{cell}");
+        }
+    }
+
+    #[test]
+    fn every_other_cell_has_its_reason() {
+        for (cell, reason) in [
+            ("", Reason::BadNumber),
+            (".", Reason::BadNumber),
+            ("1.", Reason::BadNumber),
+            (".5", Reason::BadNumber),
+            ("1.2345", Reason::BadNumber),
+            ("NaN", Reason::BadNumber),
+            ("1e3", Reason::BadNumber),
+            ("+1", Reason::BadNumber),
+            (" 1", Reason::BadNumber),
+            ("0x10", Reason::BadNumber),
+            ("-", Reason::BadNumber),
+            ("--1", Reason::BadNumber),
+            ("-x", Reason::BadNumber),
+            ("-5", Reason::NegativeDuration),
+            ("-0.5", Reason::NegativeDuration),
+            ("86400.001", Reason::DurationRange),
+            ("18446744073709551615", Reason::DurationRange),
+            ("18446744073709551616", Reason::Overflow),
+            ("-18446744073709551616", Reason::NegativeDuration),
+        ] {
+            assert_eq!(parse(cell.as_bytes()), Err(reason), "{cell}");
+        }
+    }
+
+    #[test]
+    fn the_plain_lane_agrees() {
+        for cell in ["0", "150", "86400", "86401", "99999", "", "1.5", "123456", "1x"] {
+            if let Some(plain) = parse_plain(cell.as_bytes()) {
+                assert_eq!(parse(cell.as_bytes()), Ok(plain), "{cell}");
+            }
+        }
+        assert_eq!(parse_plain(b"86401"), None);
+    }
+}

@@ -1,0 +1,257 @@
+//! `timestamp` cells: `YYYY-MM-DD HH:MM[:SS[.fraction]]`, with an offset or as wall-clock time.
+
+use crate::civil::CivilDate;
+use crate::model::{Moment, Reason};
+use crate::zone::Zone;
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+/// Days before each month of a common and of a leap year.
+const DAYS_BEFORE: [[u16; 13]; 2] = [
+    [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365],
+    [0, 31, 60, 91, 121, 152, 182, 213, 244, 274, 305, 335, 366],
+];
+
+/// A cell in one of the accepted forms, before it meets a time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct WallClock {
+    local: i64,
+    nanos: u32,
+    offset: Option<i32>,
+}
+
+/// Reads a timestamp that is not later than `latest` (seconds since 1970-01-01T00:00:00Z).
+///
+/// # Errors
+/// `bad_timestamp`, `dst_gap` or `timestamp_range`, in this order.
+pub fn parse(cell: &[u8], zone: &Zone, latest: i64) -> Result<Moment, Reason> {
+    let clock = match parse_plain(cell) {
+        Some(local) => WallClock { local, nanos: 0, offset: None },
+        None => parse_full(cell).ok_or(Reason::BadTimestamp)?,
+    };
+    let moment = match clock.offset {
+        None => {
+            let offset = zone.offset_of_local(clock.local).ok_or(Reason::DstGap)?;
+            Moment { local: clock.local, offset, nanos: clock.nanos }
+        }
+        Some(given) => {
+            let instant = clock.local - i64::from(given);
+            let offset = zone.offset_at(instant);
+            Moment { local: instant + i64::from(offset), offset, nanos: clock.nanos }
+        }
+    };
+    let instant = moment.instant();
+    if instant < 0 || instant > latest || (instant == latest && moment.nanos > 0) {
+        return Err(Reason::TimestampRange);
+    }
+    Ok(moment)
+}
+
+/// The common form, 19 bytes `2025-03-21 01:09:00` of 1970 to 2199, without a branch per byte.
+#[inline]
+fn parse_plain(cell: &[u8]) -> Option<i64> {
+    let cell: &[u8; 19] = cell.try_into().ok()?;
+    let digit = |at: usize| u32::from(cell[at].wrapping_sub(b'0'));
+    let mut wrong = 0;
+    for at in [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18] {
+        wrong |= u32::from(digit(at) > 9);
+    }
+    for (at, mark) in [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')] {
+        wrong |= u32::from(cell[at] ^ mark);
+    }
+    if wrong != 0 || !matches!(cell[10], b' ' | b'T') {
+        return None;
+    }
+    let two = |at: usize| digit(at) * 10 + digit(at + 1);
+    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
+    let (hour, minute, second) = (two(11), two(14), two(17));
+    if !(1970..2200).contains(&year) || !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59
+    {
+        return None;
+    }
+    let leap = usize::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+    let before = u32::from(DAYS_BEFORE[leap][month as usize - 1]);
+    if day == 0 || before + day > u32::from(DAYS_BEFORE[leap][month as usize]) {
+        return None;
+    }
+    // Leap days from 1970 up to this year: 1972 is the first, 2100 is none.
+    let leap_days = (year - 1969) / 4 - u32::from(year > 2100);
+    let days = (year - 1970) * 365 + leap_days + before + day - 1;
+    Some(i64::from(days) * DAY + i64::from(hour * 3600 + minute * 60 + second))
+}
+
+/// Every accepted form, byte by byte.
+fn parse_full(cell: &[u8]) -> Option<WallClock> {
+    let mut rest = cell;
+    let year = number(&mut rest, 4)?;
+    literal(&mut rest, b'-')?;
+    let month = number(&mut rest, 2)?;
+    literal(&mut rest, b'-')?;
+    let day = number(&mut rest, 2)?;
+    literal(&mut rest, b' ').or_else(|| literal(&mut rest, b'T'))?;
+    let (hour, minute) = hours_and_minutes(&mut rest)?;
+    let mut second = 0;
+    let mut nanos = 0;
+    if literal(&mut rest, b':').is_some() {
+        second = number(&mut rest, 2).filter(|&second| second <= 59)?;
+        if literal(&mut rest, b'.').is_some() {
+            nanos = fraction(&mut rest)?;
+        }
+    }
+    let offset = offset(&mut rest)?;
+    let days = CivilDate { year: year as i32, month, day }.to_days()?;
+    let local = days * DAY + i64::from(hour * 3600 + minute * 60 + second);
+    rest.is_empty().then_some(WallClock { local, nanos, offset })
+}
+
+fn hours_and_minutes(rest: &mut &[u8]) -> Option<(u32, u32)> {
+    let hour = number(rest, 2).filter(|&hour| hour <= 23)?;
+    literal(rest, b':')?;
+    let minute = number(rest, 2).filter(|&minute| minute <= 59)?;
+    Some((hour, minute))
+}
+
+/// One to nine digits as nanoseconds.
+fn fraction(rest: &mut &[u8]) -> Option<u32> {
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    if !(1..=9).contains(&digits) {
+        return None;
+    }
+    Some(number(rest, digits)? * 10_u32.pow(9 - digits as u32))
+}
+
+/// What follows the time: nothing (no offset), `Z` or `±HH:MM`.
+fn offset(rest: &mut &[u8]) -> Option<Option<i32>> {
+    let sign = match rest.split_first() {
+        None => return Some(None),
+        Some((b'Z', [])) => {
+            *rest = &[];
+            return Some(Some(0));
+        }
+        Some((b'+', more)) => {
+            *rest = more;
+            1
+        }
+        Some((b'-', more)) => {
+            *rest = more;
+            -1
+        }
+        Some(_) => return None,
+    };
+    let (hours, minutes) = hours_and_minutes(rest)?;
+    Some(Some(sign * (hours * 3600 + minutes * 60) as i32))
+}
+
+fn literal(rest: &mut &[u8], wanted: u8) -> Option<()> {
+    let (&first, more) = rest.split_first()?;
+    (first == wanted).then(|| *rest = more)
+}
+
+fn number(rest: &mut &[u8], digits: usize) -> Option<u32> {
+    let (number, more) = rest.split_at_checked(digits)?;
+    let mut value = 0;
+    for byte in number {
+        value = value * 10 + u32::from(byte.is_ascii_digit().then(|| byte - b'0')?);
+    }
+    *rest = more;
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const LATEST: i64 = 4_000_000_000;
+
+    fn instant(cell: &str) -> Result<(i64, u32), Reason> {
+        let utc = Zone::named("UTC").unwrap();
+        parse(cell.as_bytes(), &utc, LATEST).map(|moment| (moment.instant(), moment.nanos))
+    }
+
+    #[test]
+    fn every_accepted_form_names_its_instant() {
+        let expected = Ok((1_742_519_340, 0));
+        for cell in [
+            "2025-03-21 01:09",
+            "2025-03-21T01:09",
+            "2025-03-21 01:09:00",
+            "2025-03-21T01:09:00Z",
+            "2025-03-21T01:09:00.000000000Z",
+            "2025-03-21 02:09:00+01:00",
+            "2025-03-20T20:09-05:00",
+            "2025-03-22T01:08+23:59",
+        ] {
+            assert_eq!(instant(cell), expected, "{cell}");
+        }
+        assert_eq!(instant("2025-03-21 01:09:00.25"), Ok((1_742_519_340, 250_000_000)));
+    }
+
+    #[test]
+    fn everything_else_is_bad() {
+        for cell in [
+            "",
+            "2025-03-21",
+            "2025-03-21 01",
+            "2025-3-21 01:09",
+            "2025-02-29 01:09",
+            "2025-03-21 24:00",
+            "2025-03-21 01:60",
+            "2025-03-21 01:09:60",
+            "2025-03-21 01:09:00.",
+            "2025-03-21 01:09:00.1234567890",
+            "2025-03-21 01:09:00z",
+            "2025-03-21t01:09:00",
+            "2025-03-21  01:09:00",
+            "2025-03-21 01:09:00 Z",
+            "2025-03-21 01:09:00+24:00",
+            "2025-03-21 01:09:00+01",
+            "2025-03-21 01:09:00ZZ",
+            "2025-13-01 00:00",
+            "2025-00-01 00:00",
+            "2025-01-00 00:00:00",
+            "2025-03-21_01:09:00",
+            "1742519340",
+            "２025-03-21 01:09",
+            "+2025-03-21 01:09",
+            "2025-03-21 01:09:00.5.5",
+        ] {
+            assert_eq!(instant(cell), Err(Reason::BadTimestamp), "{cell}");
+        }
+    }
+
+    #[test]
+    fn the_range_is_from_1970_to_the_latest_with_fractions() {
+        assert_eq!(instant("1970-01-01 00:00:00"), Ok((0, 0)));
+        assert_eq!(instant("1969-12-31 23:59:59.999"), Err(Reason::TimestampRange));
+        assert_eq!(instant("1970-01-01 00:30:00+01:00"), Err(Reason::TimestampRange));
+        assert_eq!(instant("2096-10-02 07:06:40"), Ok((LATEST, 0)));
+        assert_eq!(instant("2096-10-02 07:06:40.000000001"), Err(Reason::TimestampRange));
+        assert_eq!(instant("9999-12-31 23:59:59"), Err(Reason::TimestampRange));
+        assert_eq!(instant("0000-01-01 00:00:00"), Err(Reason::TimestampRange));
+    }
+
+    #[test]
+    fn skipped_local_times_are_a_gap_unless_an_offset_says_when() {
+        let berlin = Zone::named("Europe/Berlin").unwrap();
+        assert_eq!(parse(b"2025-03-30 02:30", &berlin, LATEST), Err(Reason::DstGap));
+        let moment = parse(b"2025-03-30 02:30Z", &berlin, LATEST).unwrap();
+        assert_eq!((moment.instant(), moment.offset), (1_743_301_800, 7200));
+    }
+
+    proptest! {
+        #[test]
+        fn the_plain_lane_agrees_with_the_full_one(
+            year in 1968_u32..2203, month in 0_u32..14, day in 0_u32..33,
+            hour in 0_u32..25, minute in 0_u32..61, second in 0_u32..61,
+        ) {
+            let cell = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
+            let full = parse_full(cell.as_bytes()).map(|clock| clock.local);
+            if let Some(plain) = parse_plain(cell.as_bytes()) {
+                prop_assert_eq!(Some(plain), full);
+            } else {
+                prop_assert!(full.is_none() || !(1970..2200).contains(&year));
+            }
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! A synthetic world of music listening: a catalog of songs, listeners with tastes, and their plays.
+//!
+//! Everything here is pure: a [`Plan`] goes in, text comes out, and no file or clock is touched. The same plan gives
+//! the same bytes on every machine, because only integers decide ([`dice`] says how), and because rows are made one
+//! after the other, however many of them a caller asks for at a time.
+//!
+//! ```text
+//! args -> Plan -> catalog                                      -> songs_metadata.csv
+//!                 listeners + popularity (alias) + rhythm -> plays -> text -> listening logs
+//! ```
+
+pub mod alias;
+pub mod args;
+pub mod catalog;
+pub mod civil;
+pub mod dice;
+pub mod feed;
+pub mod ids;
+pub mod listeners;
+pub mod plays;
+pub mod popularity;
+pub mod rhythm;
+pub mod shelves;
+pub mod text;
+mod words;
+
+pub use args::GenerateArgs;
+pub use catalog::Catalog;
+pub use plays::{Plan, Plays};
+pub use text::PlayLog;

@@ -1,0 +1,167 @@
+//! What was read of each input: offsets that only move forward, and counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::model::{Batch, Input, InputId, Reason, Reject};
+use crate::output::manifest::{Totals, UnfinishedInput};
+
+/// Numbers of rejected rows by reason.
+pub type ReasonCounts = BTreeMap<Reason, u64>;
+
+/// All inputs.
+#[derive(Debug, Default)]
+pub struct Inputs {
+    inputs: BTreeMap<InputId, Progress>,
+    unfinished: BTreeSet<InputId>,
+    bytes: u64,
+    rows: u64,
+    rejected: ReasonCounts,
+    max_bad_lines: u64,
+}
+
+#[derive(Debug)]
+struct Progress {
+    input: Arc<Input>,
+    /// Offset up to which it was taken in.
+    taken: u64,
+    size: u64,
+    rows: u64,
+    unmatched: u64,
+    rejected: ReasonCounts,
+    given_up: bool,
+}
+
+impl Inputs {
+    /// No inputs yet; one is given up at so many bad lines, if that is not 0.
+    pub fn new(max_bad_lines: u64) -> Self {
+        Self { max_bad_lines, ..Self::default() }
+    }
+
+    /// Notes how long an input is.
+    pub fn grow(&mut self, input: &Arc<Input>, size: u64) {
+        self.of(input).size = size;
+        self.note(input.id);
+    }
+
+    /// Counts a batch. Returns whether it counts at all: an input that was given up is only passed
+    /// over, and the batch in which that happens is cut short.
+    ///
+    /// # Panics
+    /// If the batch does not begin where the one before ended, or later (after a header): then
+    /// rows would be counted twice.
+    pub fn take(&mut self, batch: &mut Batch, catalog: &Catalog) -> bool {
+        let max_bad_lines = self.max_bad_lines as usize;
+        let progress = self.of(&batch.input);
+        let Input { label, .. } = &*batch.input;
+        assert!(progress.taken <= batch.span.from, "{label}: bytes before {} come twice", progress.taken);
+        let bytes = batch.span.to - progress.taken;
+        progress.taken = batch.span.to;
+        progress.size = progress.size.max(batch.span.to);
+        let counts = !progress.given_up;
+        if counts {
+            let bad: u64 = progress.rejected.values().sum();
+            if max_bad_lines > 0 && bad as usize + batch.rejects.len() >= max_bad_lines {
+                give_up(batch, max_bad_lines - bad as usize - 1);
+                progress.given_up = true;
+            }
+            let rows = (batch.plays() + batch.rejects.len()) as u64;
+            progress.rows += rows;
+            progress.unmatched += batch.songs.iter().filter(|&&song| !catalog.contains(song)).count() as u64;
+            count(&mut progress.rejected, &batch.rejects);
+            self.rows += rows;
+            count(&mut self.rejected, &batch.rejects);
+        }
+        self.bytes += bytes;
+        self.note(batch.input.id);
+        counts
+    }
+
+    fn of(&mut self, input: &Arc<Input>) -> &mut Progress {
+        self.inputs.entry(input.id).or_insert_with(|| Progress {
+            input: Arc::clone(input),
+            taken: 0,
+            size: 0,
+            rows: 0,
+            unmatched: 0,
+            rejected: ReasonCounts::new(),
+            given_up: false,
+        })
+    }
+
+    fn note(&mut self, id: InputId) {
+        let progress = &self.inputs[&id];
+        if progress.taken < progress.size && !progress.given_up {
+            self.unfinished.insert(id);
+        } else {
+            self.unfinished.remove(&id);
+        }
+    }
+
+    /// Rows taken in: plays and rejects.
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Bytes taken in.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Rejected rows by reason.
+    pub fn rejected(&self) -> &ReasonCounts {
+        &self.rejected
+    }
+
+    /// The sums, with the plays that are unmatched now.
+    pub fn totals(&self, unmatched: u64) -> Totals {
+        Totals {
+            inputs: self.inputs.len() as u64,
+            bytes: self.bytes,
+            rows: self.rows,
+            rejected: by_code(&self.rejected),
+            unmatched,
+        }
+    }
+
+    /// The inputs of which a part was not yet taken in.
+    pub fn unfinished(&self) -> Vec<UnfinishedInput> {
+        let unfinished = self.unfinished.iter().map(|id| &self.inputs[id]);
+        unfinished
+            .map(|progress| UnfinishedInput {
+                path: progress.input.label.clone(),
+                bytes: progress.taken,
+                size: progress.size,
+                rows: progress.rows,
+                rejected: by_code(&progress.rejected),
+                unmatched: progress.unmatched,
+            })
+            .collect()
+    }
+}
+
+/// Ends a batch at its bad line number `last` and says why nothing more follows.
+fn give_up(batch: &mut Batch, last: usize) {
+    batch.truncate_after_reject(last);
+    let end = Reject { reason: Reason::TooManyBadLines, ..batch.rejects[last].clone() };
+    tracing::warn!(
+        "{}:{}: too many bad lines; the rest of the file is not read",
+        batch.input.label,
+        end.line
+    );
+    batch.rejects.push(end);
+    batch.plays_before.push(batch.plays() as u32);
+}
+
+/// Adds rejects to counts.
+pub fn count(counts: &mut ReasonCounts, rejects: &[Reject]) {
+    for reject in rejects {
+        *counts.entry(reject.reason).or_default() += 1;
+    }
+}
+
+/// Counts by the code of the reason.
+pub fn by_code(counts: &ReasonCounts) -> BTreeMap<String, u64> {
+    counts.iter().map(|(reason, &rows)| (reason.code().to_owned(), rows)).collect()
+}

@@ -1,0 +1,93 @@
+//! Which users play one genre far more than all others?
+
+use serde::Deserialize;
+
+use crate::catalog::GenreId;
+use crate::insights::rows::Rows;
+use crate::insights::tally::Tally;
+use crate::insights::user_favorite_genres::count_genres;
+use crate::insights::{Cut, Insight};
+use crate::model::UserId;
+use crate::text::{push_cell, push_integer, push_ratio};
+use crate::values::{Decimals, Fraction, from_text};
+
+/// Name of the insight.
+pub const NAME: &str = "genre_loyalty_scores";
+
+/// `[insights.genre_loyalty_scores]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Whether it is published.
+    #[serde(deserialize_with = "from_text")]
+    pub enabled: bool,
+    /// The share that a genre must exceed.
+    #[serde(deserialize_with = "from_text")]
+    pub threshold: Fraction,
+    /// Decimals of the score.
+    #[serde(deserialize_with = "from_text")]
+    pub decimals: Decimals,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { enabled: true, threshold: Fraction::from_billionths(800_000_000), decimals: Decimals(4) }
+    }
+}
+
+/// The insight.
+#[derive(Debug)]
+pub struct GenreLoyaltyScores {
+    settings: Settings,
+    rows: Rows<UserId>,
+}
+
+impl GenreLoyaltyScores {
+    /// An insight without rows.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, rows: Rows::default() }
+    }
+}
+
+impl Insight for GenreLoyaltyScores {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn refresh(&mut self, cut: &Cut) -> bool {
+        let users = cut.names.users.read();
+        let mut tally = Tally::default();
+        let mut lines = Vec::new();
+        let mut changed = false;
+        for user in cut.users_to_refresh() {
+            let total = count_genres(&mut tally, cut.ledger.listens().of(user), &cut.catalog);
+            let threshold = self.settings.threshold;
+            lines.clear();
+            for (genre, plays) in tally.sorted().filter(|&(_, plays)| threshold.compare(plays, total).is_gt())
+            {
+                push_cell(&mut lines, users.text(user));
+                lines.push(b',');
+                push_cell(&mut lines, cut.catalog.genre_name(GenreId::from_index(genre)));
+                lines.push(b',');
+                push_integer(&mut lines, plays);
+                lines.push(b',');
+                push_integer(&mut lines, total);
+                lines.push(b',');
+                push_ratio(&mut lines, u128::from(plays), u128::from(total), self.settings.decimals.0);
+                lines.push(b'\n');
+            }
+            changed |= self.rows.set(user, &lines);
+        }
+        changed
+    }
+
+    fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
+        if self.rows.is_empty() {
+            let threshold = self.settings.threshold;
+            emit(format!("message\nNo users found with genre loyalty score above {threshold}.\n").as_bytes());
+            return 1;
+        }
+        emit(b"user_id,genre,genre_plays,total_plays,loyalty_score\n");
+        self.rows.emit(cut.user_order.ids(), emit)
+    }
+}

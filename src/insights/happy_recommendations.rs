@@ -1,0 +1,167 @@
+//! Which happy songs would cheer up the listeners of sad ones?
+
+use std::cmp::Reverse;
+
+use serde::Deserialize;
+
+use crate::catalog::MoodId;
+use crate::insights::rows::Rows;
+use crate::insights::tally::Tally;
+use crate::insights::{Cut, Insight};
+use crate::ledger::listens::UserListens;
+use crate::model::{SongId, UserId};
+use crate::text::{push_cell, push_integer};
+use crate::values::{Fraction, from_text};
+
+/// Name of the insight.
+pub const NAME: &str = "happy_recommendations";
+
+/// `[insights.happy_recommendations]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Whether it is published.
+    #[serde(deserialize_with = "from_text")]
+    pub enabled: bool,
+    /// Songs per listener.
+    #[serde(deserialize_with = "from_text")]
+    pub per_user: usize,
+    /// The fewest sad plays of a sad listener; at least 1.
+    #[serde(deserialize_with = "from_text")]
+    pub min_sad_plays: u64,
+    /// The smallest share of sad plays in a sad listener's matched plays.
+    #[serde(deserialize_with = "from_text")]
+    pub min_sad_share: Fraction,
+    /// Whether no other mood may have more plays.
+    #[serde(deserialize_with = "from_text")]
+    pub dominant: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        let no_share = Fraction::from_billionths(0);
+        Self { enabled: true, per_user: 3, min_sad_plays: 1, min_sad_share: no_share, dominant: false }
+    }
+}
+
+/// The insight.
+///
+/// All happy songs are ranked once per cut; a listener needs only the first *played + 3* of them.
+/// How far down a listener's songs were sought is remembered, so that a change of rank concerns
+/// only listeners who were sought that far.
+#[derive(Debug)]
+pub struct HappyRecommendations {
+    settings: Settings,
+    rows: Rows<UserId>,
+    rank: Vec<SongId>,
+    /// By user: songs of the rank that were looked at; [`ALL`] if there were too few.
+    depths: Vec<u32>,
+}
+
+/// A depth beyond every rank.
+const ALL: u32 = u32::MAX;
+
+impl HappyRecommendations {
+    /// An insight without rows.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, rows: Rows::default(), rank: Vec::new(), depths: Vec::new() }
+    }
+
+    /// Ranks the happy songs anew and returns the first place that has changed.
+    fn rank_songs(&mut self, cut: &Cut) -> usize {
+        let songs = cut.names.songs.read();
+        let plays = |song| cut.ledger.song_plays().total(song).plays;
+        let mut rank = cut.catalog.happy_songs().to_vec();
+        rank.sort_by(|&a, &b| plays(b).cmp(&plays(a)).then_with(|| songs.text(a).cmp(songs.text(b))));
+        debug_assert!(rank.is_sorted_by_key(|&song| Reverse(plays(song))), "most played first");
+        let same = self.rank.iter().zip(&rank).take_while(|(old, new)| old == new).count();
+        self.rank = rank;
+        same
+    }
+
+    /// The number of sad plays, if the user is a sad listener.
+    fn sad_plays(&self, tally: &mut Tally, listens: UserListens<'_>, cut: &Cut) -> Option<u64> {
+        tally.reset(cut.catalog.mood_count());
+        let mut matched = 0;
+        for (song, plays) in listens.iter().filter(|&(song, _)| cut.catalog.contains(song)) {
+            matched += plays;
+            tally.add(cut.catalog.mood(song).index(), plays);
+        }
+        let sad = tally.of(MoodId::SAD.index());
+        let enough =
+            sad >= self.settings.min_sad_plays && self.settings.min_sad_share.compare(sad, matched).is_ge();
+        let strongest =
+            tally.sorted().filter(|&(mood, _)| mood != MoodId::NONE.index()).map(|(_, plays)| plays).max();
+        let dominates = !self.settings.dominant || strongest == Some(sad);
+        (enough && dominates).then_some(sad)
+    }
+
+    /// The first songs of the rank that a user has never played, and how many were looked at.
+    fn recommend(&self, listens: UserListens<'_>) -> (Vec<SongId>, u32) {
+        let mut songs = Vec::with_capacity(self.settings.per_user.min(16));
+        for (place, &song) in self.rank.iter().enumerate() {
+            if songs.len() == self.settings.per_user {
+                return (songs, place as u32);
+            }
+            if !listens.contains(song) {
+                songs.push(song);
+            }
+        }
+        (songs, ALL)
+    }
+
+    /// Users with new plays, and those whose recommendations reach a place that has changed.
+    fn users_to_refresh(&self, cut: &Cut, first_changed: usize) -> Vec<UserId> {
+        let mut users = cut.users_to_refresh();
+        if !cut.new_catalog && first_changed < self.rank.len() {
+            let reaches = |&(_, &depth): &(u32, &u32)| depth as usize > first_changed;
+            users.extend((0..).zip(&self.depths).filter(reaches).map(|(user, _)| UserId(user)));
+            users.sort_unstable();
+            users.dedup();
+        }
+        users
+    }
+}
+
+impl Insight for HappyRecommendations {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn refresh(&mut self, cut: &Cut) -> bool {
+        let first_changed = self.rank_songs(cut);
+        let (users, songs) = (cut.names.users.read(), cut.names.songs.read());
+        let mut tally = Tally::default();
+        let mut lines = Vec::new();
+        let mut changed = false;
+        for user in self.users_to_refresh(cut, first_changed) {
+            let listens = cut.ledger.listens().of(user);
+            lines.clear();
+            let mut depth = 0;
+            if let Some(sad) = self.sad_plays(&mut tally, listens, cut) {
+                let (recommended, looked_at) = self.recommend(listens);
+                depth = looked_at;
+                for song in recommended {
+                    push_cell(&mut lines, users.text(user));
+                    lines.push(b',');
+                    push_cell(&mut lines, songs.text(song));
+                    lines.push(b',');
+                    push_integer(&mut lines, sad);
+                    lines.extend_from_slice(cut.catalog.title_cell(song));
+                    lines.push(b'\n');
+                }
+            }
+            if user.index() >= self.depths.len() {
+                self.depths.resize(user.index() + 1, 0);
+            }
+            self.depths[user.index()] = depth;
+            changed |= self.rows.set(user, &lines);
+        }
+        changed
+    }
+
+    fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
+        emit(b"user_id,song_id,sad_count,title\n");
+        self.rows.emit(cut.user_order.ids(), emit)
+    }
+}

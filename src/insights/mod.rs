@@ -1,0 +1,90 @@
+//! The insights: questions that are answered from the ledger and the catalog, one per file.
+//!
+//! Six are [`Insight`]s, snapshots of the present; the seventh, [`enriched_logs`], only appends.
+//! `night_owl_users` is the smallest example.
+
+pub mod avg_listen_time_per_song;
+pub mod enriched_logs;
+pub mod genre_loyalty_scores;
+pub mod happy_recommendations;
+pub mod night_owl_users;
+pub mod rows;
+pub mod tally;
+pub mod top_songs_this_week;
+pub mod user_favorite_genres;
+
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::civil::Week;
+use crate::ledger::{Changes, Ledger};
+use crate::model::{SongId, UserId};
+use crate::names::{Names, Order};
+
+/// A question about all plays up to a cut.
+///
+/// Laws, for any insight, ledger and catalog:
+/// - **Batching.** Rows depend on the cut alone, not on how plays came in batches, nor on which
+///   cuts were refreshed before it.
+/// - **Honesty.** If [`refresh`](Insight::refresh) says that nothing changed, the rows are byte for byte those of
+///   the cut before.
+/// - **Whole.** [`render`](Insight::render) gives the header first, then every row, in the contract's order.
+pub trait Insight: Send {
+    /// The name of its output folder, its settings and its metrics.
+    fn name(&self) -> &'static str;
+
+    /// Brings the rows up to a cut by looking at what changed, and says whether any row did.
+    fn refresh(&mut self, cut: &Cut) -> bool;
+
+    /// Hands all rows of the cut that was last refreshed to `emit`, in pieces of whole lines, the
+    /// header first, and returns their number without the header.
+    fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64;
+}
+
+/// A consistent view of everything: the same plays and the same catalog for all insights.
+#[derive(Clone, Debug)]
+pub struct Cut {
+    /// All plays.
+    pub ledger: Arc<Ledger>,
+    /// What has new plays since the cut before.
+    pub changes: Arc<Changes>,
+    /// The catalog.
+    pub catalog: Arc<Catalog>,
+    /// Whether the catalog is another than at the cut before (so at the first).
+    pub new_catalog: bool,
+    /// The text of ids; may know more than the ledger.
+    pub names: Arc<Names>,
+    /// All users in the order of their ids' bytes.
+    pub user_order: Arc<Order<UserId>>,
+    /// All songs in the order of their ids' bytes.
+    pub song_order: Arc<Order<SongId>>,
+    /// The week of now.
+    pub current_week: Week,
+}
+
+impl Cut {
+    /// The users whose rows may have changed: after a change of the catalog all of them.
+    pub fn users_to_refresh(&self) -> Vec<UserId> {
+        if self.new_catalog {
+            (0..self.user_order.ids().len() as u32).map(UserId).collect()
+        } else {
+            self.changes.users.clone()
+        }
+    }
+
+    /// The same for insights that do not look at the catalog.
+    pub fn changed_users(&self) -> &[UserId] {
+        &self.changes.users
+    }
+}
+
+/// The names of all insights, in the order of the contract.
+pub const NAMES: [&str; 7] = [
+    user_favorite_genres::NAME,
+    avg_listen_time_per_song::NAME,
+    top_songs_this_week::NAME,
+    happy_recommendations::NAME,
+    genre_loyalty_scores::NAME,
+    night_owl_users::NAME,
+    enriched_logs::NAME,
+];

@@ -1,0 +1,84 @@
+//! Who listens at night?
+
+use serde::Deserialize;
+
+use crate::insights::rows::Rows;
+use crate::insights::{Cut, Insight};
+use crate::ledger::nights::{NightWindow, TimeOfDay};
+use crate::model::UserId;
+use crate::text::push_cell;
+use crate::values::from_text;
+
+/// Name of the insight.
+pub const NAME: &str = "night_owl_users";
+
+/// `[insights.night_owl_users]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Whether it is published.
+    #[serde(deserialize_with = "from_text")]
+    pub enabled: bool,
+    /// The fewest night plays of a night owl.
+    #[serde(deserialize_with = "from_text")]
+    pub min_plays: u32,
+    /// The first minute of the night.
+    #[serde(deserialize_with = "from_text")]
+    pub from: TimeOfDay,
+    /// The minute after the last of the night.
+    #[serde(deserialize_with = "from_text")]
+    pub to: TimeOfDay,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { enabled: true, min_plays: 1, from: TimeOfDay(0), to: TimeOfDay(5 * 60) }
+    }
+}
+
+impl Settings {
+    /// The window in which the ledger counts night plays.
+    pub fn window(&self) -> NightWindow {
+        NightWindow { from: self.from, to: self.to }
+    }
+}
+
+/// The insight.
+#[derive(Debug)]
+pub struct NightOwlUsers {
+    settings: Settings,
+    rows: Rows<UserId>,
+}
+
+impl NightOwlUsers {
+    /// An insight without rows.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, rows: Rows::default() }
+    }
+}
+
+impl Insight for NightOwlUsers {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn refresh(&mut self, cut: &Cut) -> bool {
+        let users = cut.names.users.read();
+        let mut line = Vec::new();
+        let mut changed = false;
+        for &user in &cut.changes.users {
+            line.clear();
+            if cut.ledger.nights().of(user) >= self.settings.min_plays {
+                push_cell(&mut line, users.text(user));
+                line.push(b'\n');
+            }
+            changed |= self.rows.set(user, &line);
+        }
+        changed
+    }
+
+    fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
+        emit(b"user_id\n");
+        self.rows.emit(cut.user_order.ids(), emit)
+    }
+}

@@ -1,0 +1,113 @@
+//! The rendered rows of an insight by user or song, so that a cut only renders what changed.
+
+use std::marker::PhantomData;
+
+use crate::names::Id;
+
+/// CSV lines by id.
+#[derive(Clone, Debug)]
+pub struct Rows<I> {
+    places: Vec<(u64, u32)>,
+    text: Vec<u8>,
+    /// Bytes in `text` that no place names any more.
+    dead: usize,
+    lines: u64,
+    kind: PhantomData<I>,
+}
+
+impl<I> Default for Rows<I> {
+    fn default() -> Self {
+        Self { places: Vec::new(), text: Vec::new(), dead: 0, lines: 0, kind: PhantomData }
+    }
+}
+
+impl<I: Id> Rows<I> {
+    /// Sets the lines of an id (none if empty) and says whether they differ from before.
+    pub fn set(&mut self, id: I, lines: &[u8]) -> bool {
+        let index = id.to_u32() as usize;
+        if index >= self.places.len() {
+            if lines.is_empty() {
+                return false;
+            }
+            self.places.resize(index + 1, (0, 0));
+        }
+        let old = self.of(index);
+        if old == lines {
+            return false;
+        }
+        let old_len = old.len();
+        self.lines = self.lines + count(lines) - count(old);
+        self.dead += old_len;
+        self.places[index] = (self.text.len() as u64, lines.len() as u32);
+        self.text.extend_from_slice(lines);
+        if self.dead * 2 > self.text.len() {
+            self.compact();
+        }
+        true
+    }
+
+    /// Hands the lines to `emit` in the order of `ids`, and returns their number.
+    pub fn emit(&self, ids: &[I], emit: &mut dyn FnMut(&[u8])) -> u64 {
+        for id in ids {
+            let index = id.to_u32() as usize;
+            if index < self.places.len() && self.places[index].1 > 0 {
+                emit(self.of(index));
+            }
+        }
+        self.lines
+    }
+
+    /// Whether there are no lines at all.
+    pub fn is_empty(&self) -> bool {
+        self.lines == 0
+    }
+
+    fn of(&self, index: usize) -> &[u8] {
+        let (start, len) = self.places[index];
+        &self.text[start as usize..][..len as usize]
+    }
+
+    fn compact(&mut self) {
+        let mut text = Vec::with_capacity((self.text.len() - self.dead) * 3 / 2);
+        for index in 0..self.places.len() {
+            let start = text.len() as u64;
+            text.extend_from_slice(self.of(index));
+            self.places[index].0 = start;
+        }
+        self.text = text;
+        self.dead = 0;
+    }
+}
+
+/// Number of lines; no cell holds a line feed, because a record of the input is one line.
+fn count(lines: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', lines).count() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::UserId;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    proptest! {
+        #[test]
+        fn rows_are_what_was_set_last(sets in proptest::collection::vec((0_u32..20, 0_usize..4), 0..200)) {
+            let mut rows = Rows::default();
+            let mut model = BTreeMap::new();
+            for (step, (id, lines)) in sets.into_iter().enumerate() {
+                let text = format!("{id},{}\n", step % 7).repeat(lines).into_bytes();
+                let changed = rows.set(UserId(id), &text);
+                let before = model.insert(id, text.clone()).unwrap_or_default();
+                prop_assert_eq!(changed, before != text);
+            }
+            let mut emitted = Vec::new();
+            let ids: Vec<UserId> = (0..20).map(UserId).collect();
+            let lines = rows.emit(&ids, &mut |piece| emitted.extend_from_slice(piece));
+            let expected: Vec<u8> = model.into_values().flatten().collect();
+            prop_assert_eq!(lines, count(&expected));
+            prop_assert_eq!(emitted, expected);
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! Which songs are played most this week?
+
+use std::cmp::Reverse;
+
+use serde::Deserialize;
+
+use crate::civil::Week;
+use crate::insights::{Cut, Insight};
+use crate::text::{push_cell, push_integer};
+use crate::values::{WeekChoice, from_text};
+
+/// Name of the insight.
+pub const NAME: &str = "top_songs_this_week";
+
+/// `[insights.top_songs_this_week]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Whether it is published.
+    #[serde(deserialize_with = "from_text")]
+    pub enabled: bool,
+    /// Number of songs.
+    #[serde(deserialize_with = "from_text")]
+    pub limit: usize,
+    /// Which week.
+    #[serde(deserialize_with = "from_text")]
+    pub week: WeekChoice,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { enabled: true, limit: 10, week: WeekChoice::Latest }
+    }
+}
+
+/// The insight.
+#[derive(Debug)]
+pub struct TopSongsThisWeek {
+    settings: Settings,
+    lines: Vec<u8>,
+    count: u64,
+}
+
+impl TopSongsThisWeek {
+    /// An insight without rows.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, lines: Vec::new(), count: 0 }
+    }
+
+    fn week(&self, cut: &Cut) -> Option<Week> {
+        match self.settings.week {
+            WeekChoice::Latest => cut.ledger.latest_local().map(Week::of_local),
+            WeekChoice::Current => Some(cut.current_week),
+            WeekChoice::Named(week) => Some(week),
+        }
+    }
+}
+
+impl Insight for TopSongsThisWeek {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn refresh(&mut self, cut: &Cut) -> bool {
+        let songs = cut.names.songs.read();
+        let played = self.week(cut).into_iter().flat_map(|week| cut.ledger.song_plays().of_week(week));
+        let mut top: Vec<_> = played.map(|(song, plays)| (Reverse(plays), songs.text(song))).collect();
+        if top.len() > self.settings.limit {
+            top.select_nth_unstable(self.settings.limit);
+            top.truncate(self.settings.limit);
+        }
+        top.sort_unstable();
+        let mut lines = Vec::new();
+        for (Reverse(plays), song) in &top {
+            push_cell(&mut lines, song);
+            lines.push(b',');
+            push_integer(&mut lines, *plays);
+            lines.push(b'\n');
+        }
+        self.count = top.len() as u64;
+        let changed = lines != self.lines;
+        self.lines = lines;
+        changed
+    }
+
+    fn render(&self, _: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
+        emit(b"song_id,plays\n");
+        emit(&self.lines);
+        self.count
+    }
+}

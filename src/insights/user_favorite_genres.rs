@@ -1,0 +1,96 @@
+//! Which genre or genres does each user play most?
+
+use serde::Deserialize;
+
+use crate::catalog::{Catalog, GenreId};
+use crate::insights::rows::Rows;
+use crate::insights::tally::Tally;
+use crate::insights::{Cut, Insight};
+use crate::ledger::listens::UserListens;
+use crate::model::UserId;
+use crate::text::{push_cell, push_integer};
+use crate::values::{Ties, from_text};
+
+/// Name of the insight.
+pub const NAME: &str = "user_favorite_genres";
+
+/// `[insights.user_favorite_genres]`
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// Whether it is published.
+    #[serde(deserialize_with = "from_text")]
+    pub enabled: bool,
+    /// Which of several favourites are rows.
+    #[serde(deserialize_with = "from_text")]
+    pub ties: Ties,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { enabled: true, ties: Ties::All }
+    }
+}
+
+/// The insight.
+#[derive(Debug)]
+pub struct UserFavoriteGenres {
+    settings: Settings,
+    rows: Rows<UserId>,
+}
+
+impl UserFavoriteGenres {
+    /// An insight without rows.
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, rows: Rows::default() }
+    }
+}
+
+/// Counts a user's plays by genre; songs without a genre do not count. Returns the sum.
+pub fn count_genres(tally: &mut Tally, listens: UserListens<'_>, catalog: &Catalog) -> u64 {
+    tally.reset(catalog.genre_count());
+    let mut total = 0;
+    for (song, plays) in listens.iter() {
+        let genre = catalog.genre(song);
+        if genre != GenreId::NONE {
+            tally.add(genre.index(), plays);
+            total += plays;
+        }
+    }
+    total
+}
+
+impl Insight for UserFavoriteGenres {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn refresh(&mut self, cut: &Cut) -> bool {
+        let users = cut.names.users.read();
+        let mut tally = Tally::default();
+        let mut lines = Vec::new();
+        let mut changed = false;
+        for user in cut.users_to_refresh() {
+            count_genres(&mut tally, cut.ledger.listens().of(user), &cut.catalog);
+            let most = tally.sorted().map(|(_, plays)| plays).max().unwrap_or_default();
+            let favourites = tally.sorted().filter(|&(_, plays)| plays == most);
+            let limit = if self.settings.ties == Ties::First { 1 } else { usize::MAX };
+            lines.clear();
+            for (genre, plays) in favourites.take(limit) {
+                push_cell(&mut lines, users.text(user));
+                lines.push(b',');
+                push_cell(&mut lines, cut.catalog.genre_name(GenreId::from_index(genre)));
+                lines.push(b',');
+                push_integer(&mut lines, plays);
+                lines.push(b'\n');
+            }
+            changed |= self.rows.set(user, &lines);
+        }
+        changed
+    }
+
+    fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
+        emit(b"user_id,genre,play_count\n");
+        self.rows.emit(cut.user_order.ids(), emit)
+    }
+}

@@ -1,0 +1,127 @@
+//! The ledger: all that is remembered of plays, as sums that know nothing of the catalog.
+//!
+//! Every table is a commutative monoid: the order of plays and how they are split into batches
+//! change nothing. Genre and mood are joined when rows are made, so that a corrected genre
+//! corrects history at once.
+
+pub mod listens;
+pub mod nights;
+pub mod radix;
+pub mod run;
+pub mod song_plays;
+
+use crate::ledger::listens::Listens;
+use crate::ledger::nights::{NightWindow, Nights};
+use crate::ledger::song_plays::SongPlays;
+use crate::model::{Batch, SongId, UserId};
+use crate::names::Id;
+
+/// The tables, and what changed in them since the last cut.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    listens: Listens,
+    song_plays: SongPlays,
+    nights: Nights,
+    /// The latest instant of any play, in seconds since 1970-01-01T00:00:00Z, with its local time.
+    latest: Option<(i64, i64)>,
+    plays: u64,
+    touched_users: Touched,
+    touched_songs: Touched,
+}
+
+/// What has new plays since the last cut.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes {
+    /// Users, ascending.
+    pub users: Vec<UserId>,
+    /// Songs, ascending.
+    pub songs: Vec<SongId>,
+}
+
+impl Ledger {
+    /// An empty ledger that counts night plays within `window`.
+    pub fn new(window: NightWindow) -> Self {
+        Self {
+            listens: Listens::default(),
+            song_plays: SongPlays::default(),
+            nights: Nights::new(window),
+            latest: None,
+            plays: 0,
+            touched_users: Touched::default(),
+            touched_songs: Touched::default(),
+        }
+    }
+
+    /// Takes in a batch.
+    pub fn observe(&mut self, batch: &Batch) {
+        self.listens.add(&batch.users, &batch.songs);
+        self.song_plays.add(&batch.songs, &batch.moments, &batch.millis);
+        self.nights.add(&batch.users, &batch.moments);
+        self.latest =
+            batch.moments.iter().map(|moment| (moment.instant(), moment.local)).chain(self.latest).max();
+        self.plays += batch.plays() as u64;
+        self.touched_users.add(&batch.users);
+        self.touched_songs.add(&batch.songs);
+    }
+
+    /// Makes all that was observed readable and says what changed since the last time.
+    pub fn cut(&mut self) -> Changes {
+        self.listens.seal();
+        Changes { users: self.touched_users.take(), songs: self.touched_songs.take() }
+    }
+
+    /// How often users have played songs.
+    pub fn listens(&self) -> &Listens {
+        &self.listens
+    }
+
+    /// Plays and durations of songs.
+    pub fn song_plays(&self) -> &SongPlays {
+        &self.song_plays
+    }
+
+    /// Plays in the night window.
+    pub fn nights(&self) -> &Nights {
+        &self.nights
+    }
+
+    /// The local time (seconds) of the latest play by instant.
+    pub fn latest_local(&self) -> Option<i64> {
+        self.latest.map(|(_, local)| local)
+    }
+
+    /// Number of plays.
+    pub fn plays(&self) -> u64 {
+        self.plays
+    }
+}
+
+/// A set of ids as bits: one bit set per row, and a scan per cut.
+#[derive(Clone, Debug, Default)]
+struct Touched {
+    words: Vec<u64>,
+}
+
+impl Touched {
+    fn add<I: Id>(&mut self, ids: &[I]) {
+        for id in ids {
+            let id = id.to_u32() as usize;
+            if id / 64 >= self.words.len() {
+                self.words.resize(id / 64 + 1, 0);
+            }
+            self.words[id / 64] |= 1 << (id % 64);
+        }
+    }
+
+    fn take<I: Id>(&mut self) -> Vec<I> {
+        let mut ids = Vec::new();
+        for (index, word) in self.words.iter_mut().enumerate() {
+            let mut bits = std::mem::take(word);
+            while bits != 0 {
+                ids.push(I::from_u32(index as u32 * 64 + bits.trailing_zeros()));
+                bits &= bits - 1;
+            }
+        }
+        ids
+    }
+}

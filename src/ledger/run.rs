@@ -1,0 +1,201 @@
+//! A run: an immutable, sorted piece of the listens table in five bytes per pair.
+
+use crate::model::{SongId, UserId};
+
+/// Pairs of (user, song) with their plays, sorted; each pair occurs once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Run {
+    /// The users that occur, ascending, and where the songs of each end.
+    users: Vec<(u32, u32)>,
+    songs: Vec<u32>,
+    /// Plays of each pair, or [`MANY`].
+    plays: Vec<u8>,
+    /// Pairs with [`MANY`] or more plays: (index of the pair, plays), ascending.
+    many: Vec<(u32, u64)>,
+}
+
+/// Stands in `plays` for a number that does not fit and is found in `many`. Nearly all pairs have
+/// few plays, so a byte each, not four or eight, is what a large table costs.
+const MANY: u8 = u8::MAX;
+
+/// The songs of one user in one run.
+#[derive(Clone, Copy, Debug)]
+pub struct Songs<'a> {
+    run: &'a Run,
+    from: usize,
+    to: usize,
+}
+
+impl<'a> Songs<'a> {
+    /// Each song with its plays, ascending.
+    pub fn iter(self) -> impl Iterator<Item = (SongId, u64)> + 'a {
+        (self.from..self.to).map(move |pair| (SongId(self.run.songs[pair]), self.run.plays_of(pair)))
+    }
+
+    /// Whether the song is among them.
+    pub fn contains(self, song: SongId) -> bool {
+        self.run.songs[self.from..self.to].binary_search(&song.0).is_ok()
+    }
+}
+
+impl Run {
+    /// A run of the sorted keys `user << 32 | song`, one per play.
+    pub fn from_sorted(keys: &[u64]) -> Self {
+        let mut run = Self::default();
+        run.songs.reserve_exact(keys.len());
+        run.plays.reserve_exact(keys.len());
+        for same in keys.chunk_by(|a, b| a == b) {
+            run.push((same[0] >> 32) as u32, same[0] as u32, same.len() as u64);
+        }
+        run
+    }
+
+    /// Number of pairs.
+    pub fn pairs(&self) -> usize {
+        self.songs.len()
+    }
+
+    /// The users that occur, ascending.
+    pub fn users(&self) -> impl Iterator<Item = UserId> {
+        self.users.iter().map(|&(user, _)| UserId(user))
+    }
+
+    /// The songs of a user; none if the user does not occur.
+    pub fn songs_of(&self, user: UserId) -> Songs<'_> {
+        // Users are dense in large runs, so the place of a user is near its number.
+        let guess = user.index();
+        let index = match self.users.get(guess) {
+            Some(&(found, _)) if found == user.0 => Ok(guess),
+            _ => self.users.binary_search_by_key(&user.0, |&(user, _)| user),
+        };
+        let (from, to) = index.map_or((0, 0), |index| self.pairs_of(index));
+        Songs { run: self, from, to }
+    }
+
+    /// The sum of two runs.
+    pub fn merge(left: &Self, right: &Self) -> Self {
+        let mut sum = Self::default();
+        sum.songs.reserve_exact(left.pairs() + right.pairs());
+        sum.plays.reserve_exact(left.pairs() + right.pairs());
+        let (mut l, mut r) = (0, 0);
+        while l < left.users.len() || r < right.users.len() {
+            let left_user = left.users.get(l).map_or(u64::MAX, |&(user, _)| u64::from(user));
+            let right_user = right.users.get(r).map_or(u64::MAX, |&(user, _)| u64::from(user));
+            let user = left_user.min(right_user);
+            let take = |run: &Self, index: &mut usize, present: bool| {
+                if !present {
+                    return (0, 0);
+                }
+                *index += 1;
+                run.pairs_of(*index - 1)
+            };
+            let left_pairs = take(left, &mut l, left_user == user);
+            let right_pairs = take(right, &mut r, right_user == user);
+            sum.push_merged(user as u32, (left, left_pairs), (right, right_pairs));
+        }
+        sum.songs.shrink_to_fit();
+        sum.plays.shrink_to_fit();
+        sum
+    }
+
+    fn push_merged(&mut self, user: u32, left: (&Self, (usize, usize)), right: (&Self, (usize, usize))) {
+        let (left, (mut l, left_end)) = left;
+        let (right, (mut r, right_end)) = right;
+        while l < left_end && r < right_end {
+            let (left_song, right_song) = (left.songs[l], right.songs[r]);
+            let mut plays = 0;
+            if left_song <= right_song {
+                plays += left.plays_of(l);
+                l += 1;
+            }
+            if right_song <= left_song {
+                plays += right.plays_of(r);
+                r += 1;
+            }
+            self.push(user, left_song.min(right_song), plays);
+        }
+        for pair in l..left_end {
+            self.push(user, left.songs[pair], left.plays_of(pair));
+        }
+        for pair in r..right_end {
+            self.push(user, right.songs[pair], right.plays_of(pair));
+        }
+    }
+
+    fn push(&mut self, user: u32, song: u32, plays: u64) {
+        let pair = u32::try_from(self.songs.len()).expect("fewer than 2^32 pairs in a run");
+        self.songs.push(song);
+        if plays < u64::from(MANY) {
+            self.plays.push(plays as u8);
+        } else {
+            self.plays.push(MANY);
+            self.many.push((pair, plays));
+        }
+        match self.users.last_mut() {
+            Some((last, end)) if *last == user => *end = pair + 1,
+            _ => self.users.push((user, pair + 1)),
+        }
+    }
+
+    /// First and end of the pairs of the user at an index.
+    fn pairs_of(&self, index: usize) -> (usize, usize) {
+        let from = if index == 0 { 0 } else { self.users[index - 1].1 };
+        (from as usize, self.users[index].1 as usize)
+    }
+
+    fn plays_of(&self, pair: usize) -> u64 {
+        match self.plays[pair] {
+            MANY => {
+                let index = self.many.binary_search_by_key(&(pair as u32), |&(pair, _)| pair);
+                self.many[index.expect("a pair with many plays")].1
+            }
+            few => u64::from(few),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn keys() -> impl Strategy<Value = Vec<u64>> {
+        let pair = (0_u64..6, 0_u64..6, prop_oneof![4 => Just(1_usize), 1 => 250_usize..260]);
+        proptest::collection::vec(pair, 0..20).prop_map(|pairs| {
+            let mut keys: Vec<u64> = pairs
+                .into_iter()
+                .flat_map(|(user, song, plays)| std::iter::repeat_n(user << 32 | song, plays))
+                .collect();
+            keys.sort_unstable();
+            keys
+        })
+    }
+
+    fn table(run: &Run) -> BTreeMap<u64, u64> {
+        let of = |user: UserId| {
+            run.songs_of(user).iter().map(move |(song, n)| (u64::from(user.0) << 32 | u64::from(song.0), n))
+        };
+        run.users().flat_map(of).collect()
+    }
+
+    fn count(keys: &[u64]) -> BTreeMap<u64, u64> {
+        let mut counts = BTreeMap::new();
+        for &key in keys {
+            *counts.entry(key).or_default() += 1;
+        }
+        counts
+    }
+
+    proptest! {
+        #[test]
+        fn a_run_counts_plays_and_merging_adds(a in keys(), b in keys()) {
+            let (left, right) = (Run::from_sorted(&a), Run::from_sorted(&b));
+            prop_assert_eq!(table(&left), count(&a));
+            let both: Vec<u64> = a.into_iter().chain(b).collect();
+            prop_assert_eq!(table(&Run::merge(&left, &right)), count(&both));
+            prop_assert_eq!(Run::merge(&left, &right), Run::merge(&right, &left));
+            prop_assert_eq!(Run::merge(&left, &Run::default()), left);
+        }
+    }
+}

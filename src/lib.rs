@@ -1,0 +1,25 @@
+//! lib
+pub mod catalog;
+pub mod civil;
+pub mod cli;
+pub mod commands;
+pub mod decode;
+pub mod dispatch;
+pub mod failure;
+pub mod generate;
+pub mod inputs;
+pub mod insights;
+pub mod ledger;
+pub mod model;
+pub mod names;
+pub mod output;
+pub mod pipeline;
+pub mod progress;
+pub mod reload;
+pub mod settings;
+pub mod source;
+pub mod tasks;
+pub mod text;
+pub mod values;
+pub mod waiting;
+pub mod zone;

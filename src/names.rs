@@ -1,0 +1,356 @@
+//! Dictionaries: the text of an id and its dense number, shared by all decoders.
+//!
+//! Where the time of a row goes is the latency of this one lookup, so a key of up to 16 bytes
+//! stands in its slot (one cache line answers), and a whole column is looked up at a time: the
+//! slots of a group of rows are touched first, so that their misses overlap.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+
+use xxhash_rust::xxh3::xxh3_128_with_seed;
+
+use crate::model::{Field, SongId, Text, UserId};
+
+/// A dense id: an index with a meaning.
+pub trait Id: Copy + Ord {
+    /// The id of a number.
+    fn from_u32(number: u32) -> Self;
+    /// Its number.
+    fn to_u32(self) -> u32;
+}
+
+impl Id for UserId {
+    fn from_u32(number: u32) -> Self {
+        Self(number)
+    }
+    fn to_u32(self) -> u32 {
+        self.0
+    }
+}
+
+impl Id for SongId {
+    fn from_u32(number: u32) -> Self {
+        Self(number)
+    }
+    fn to_u32(self) -> u32 {
+        self.0
+    }
+}
+
+/// The listeners and the songs that were ever met, in plays or in a catalog.
+#[derive(Debug, Default)]
+pub struct Names {
+    /// All listeners.
+    pub users: SharedDictionary<UserId>,
+    /// All songs.
+    pub songs: SharedDictionary<SongId>,
+}
+
+/// A dictionary that many decoders read at once and few extend.
+#[derive(Debug)]
+pub struct SharedDictionary<I>(RwLock<Dictionary<I>>);
+
+impl<I> Default for SharedDictionary<I> {
+    fn default() -> Self {
+        Self(RwLock::default())
+    }
+}
+
+impl<I: Id> SharedDictionary<I> {
+    /// A view for reading; numbers are never taken back, so it only ever misses newer ones.
+    pub fn read(&self) -> RwLockReadGuard<'_, Dictionary<I>> {
+        // A dictionary is whole between any two insertions, so a panic elsewhere can't spoil it.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The numbers of a column of ids; ids that are new get the next ones.
+    pub fn number_all(&self, text: &Text, column: &[Field]) -> Vec<I> {
+        let mut numbers = Vec::with_capacity(column.len());
+        let new = self.read().find_all(text, column, &mut numbers);
+        if !new.is_empty() {
+            let mut dictionary = self.0.write().unwrap_or_else(PoisonError::into_inner);
+            for row in new {
+                numbers[row] = dictionary.number(text.field(column[row]));
+            }
+        }
+        numbers
+    }
+
+    /// The number of one id, which becomes known if it is not.
+    pub fn number(&self, id: &[u8]) -> I {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).number(id)
+    }
+}
+
+/// Ids by number and numbers by id.
+#[derive(Debug)]
+pub struct Dictionary<I> {
+    slots: Vec<Slot>,
+    text: Vec<u8>,
+    ends: Vec<u64>,
+    seeds: [u64; 2],
+    kind: std::marker::PhantomData<I>,
+}
+
+/// An id in the open-addressing table. `length` zero means an empty slot, for no id is empty.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slot {
+    key: u128,
+    length: u32,
+    number: u32,
+}
+
+/// Ids up to this length are their own key, padded with zeros.
+const INLINE: usize = size_of::<u128>();
+/// Rows whose slots are touched before the first is compared: enough to keep every line-fill
+/// buffer of a core busy, few enough for their slots to stay in the first-level cache.
+const GROUP: usize = 64;
+/// Slots of a new table.
+const FIRST_SLOTS: usize = 1024;
+
+impl<I> Default for Dictionary<I> {
+    fn default() -> Self {
+        // Keyed afresh in every process: nobody can craft ids that collide. No result depends on it.
+        let random = RandomState::new();
+        Self {
+            slots: vec![Slot::default(); FIRST_SLOTS],
+            text: Vec::new(),
+            ends: Vec::new(),
+            seeds: [random.hash_one(1), random.hash_one(2)],
+            kind: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<I: Id> Dictionary<I> {
+    /// Number of ids.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The text of an id.
+    ///
+    /// # Panics
+    /// If this dictionary never gave out the number.
+    pub fn text(&self, id: I) -> &[u8] {
+        let index = id.to_u32() as usize;
+        let start = if index == 0 { 0 } else { self.ends[index - 1] };
+        &self.text[start as usize..self.ends[index] as usize]
+    }
+
+    /// The number of an id that is known.
+    pub fn find(&self, id: &[u8]) -> Option<I> {
+        let key = self.key(id);
+        self.probe(key, id.len() as u32, || id).ok().map(I::from_u32)
+    }
+
+    /// The number of an id, which becomes known if it is not.
+    ///
+    /// # Panics
+    /// If `id` is empty, or 2^32 ids are known already.
+    pub fn number(&mut self, id: &[u8]) -> I {
+        assert!(!id.is_empty(), "an id is never empty");
+        let key = self.key(id);
+        let length = id.len() as u32;
+        let slot = match self.probe(key, length, || id) {
+            Ok(number) => return I::from_u32(number),
+            Err(slot) => slot,
+        };
+        let number = u32::try_from(self.ends.len()).expect("fewer than 2^32 ids");
+        self.slots[slot] = Slot { key, length, number };
+        self.text.extend_from_slice(id);
+        self.ends.push(self.text.len() as u64);
+        if self.ends.len() * 2 > self.slots.len() {
+            self.grow();
+        }
+        I::from_u32(number)
+    }
+
+    /// Appends the numbers of a column to `numbers` and returns the rows whose ids are new (their
+    /// entries are meaningless until they get a number).
+    fn find_all(&self, text: &Text, column: &[Field], numbers: &mut Vec<I>) -> Vec<usize> {
+        let mut new = Vec::new();
+        let mut keys = [0_u128; GROUP];
+        for group in column.chunks(GROUP) {
+            let mut touched = 0;
+            for (key, &field) in keys.iter_mut().zip(group) {
+                *key = self.key_in(text, field);
+                touched |= self.slots[self.home(*key, field.len)].length;
+            }
+            std::hint::black_box(touched);
+            for (key, &field) in keys.iter().zip(group) {
+                let found = self.probe(*key, field.len, || text.field(field));
+                if found.is_err() {
+                    new.push(numbers.len());
+                }
+                numbers.push(I::from_u32(found.unwrap_or(u32::MAX)));
+            }
+        }
+        new
+    }
+
+    /// The number in the slot of a key, or the empty slot where it belongs.
+    #[inline]
+    fn probe<'a>(&self, key: u128, length: u32, id: impl Fn() -> &'a [u8]) -> Result<u32, usize> {
+        let mut at = self.home(key, length);
+        loop {
+            let slot = &self.slots[at];
+            if slot.length == 0 {
+                return Err(at);
+            }
+            let same_key = slot.key == key && slot.length == length;
+            if same_key && (length as usize <= INLINE || self.text(I::from_u32(slot.number)) == id()) {
+                return Ok(slot.number);
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    fn key(&self, id: &[u8]) -> u128 {
+        if id.len() > INLINE {
+            return xxh3_128_with_seed(id, self.seeds[0]);
+        }
+        let mut padded = [0; INLINE];
+        padded[..id.len()].copy_from_slice(id);
+        u128::from_le_bytes(padded)
+    }
+
+    /// The key of a field: the padding of the text lets it be loaded in one piece.
+    #[inline]
+    fn key_in(&self, text: &Text, field: Field) -> u128 {
+        let length = field.len as usize;
+        if length > INLINE {
+            return xxh3_128_with_seed(text.field(field), self.seeds[0]);
+        }
+        let start = field.start as usize;
+        let loaded: [u8; INLINE] = text.padded()[start..start + INLINE].try_into().expect("16 bytes");
+        u128::from_le_bytes(loaded) & (u128::MAX >> (8 * (INLINE - length)))
+    }
+
+    /// Where the search for a key starts.
+    #[inline]
+    fn home(&self, key: u128, length: u32) -> usize {
+        let low = key as u64 ^ self.seeds[0];
+        let high = (key >> 64) as u64 ^ self.seeds[1] ^ u64::from(length);
+        let product = u128::from(low) * u128::from(high);
+        (product as u64 ^ (product >> 64) as u64) as usize & (self.slots.len() - 1)
+    }
+
+    fn grow(&mut self) {
+        let larger = vec![Slot::default(); self.slots.len() * 2];
+        let old = std::mem::replace(&mut self.slots, larger);
+        for slot in old.into_iter().filter(|slot| slot.length != 0) {
+            let mut at = self.home(slot.key, slot.length);
+            while self.slots[at].length != 0 {
+                at = (at + 1) & (self.slots.len() - 1);
+            }
+            self.slots[at] = slot;
+        }
+    }
+}
+
+/// The ids of a dictionary in the order of their bytes, which is the order of every snapshot.
+#[derive(Clone, Debug)]
+pub struct Order<I>(Vec<I>);
+
+impl<I> Default for Order<I> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+impl<I: Id> Order<I> {
+    /// The ids in order.
+    pub fn ids(&self) -> &[I] {
+        &self.0
+    }
+
+    /// Puts the ids in their places that the dictionary has learned since the last call.
+    pub fn extend(&mut self, dictionary: &Dictionary<I>) {
+        let known = self.0.len() as u32;
+        let mut new: Vec<(u128, I)> = (known..dictionary.len() as u32)
+            .map(I::from_u32)
+            .map(|id| (first_bytes(dictionary.text(id)), id))
+            .collect();
+        // Most ids differ within 16 bytes, and comparing those needs no second look in memory.
+        new.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0).then_with(|| dictionary.text(a.1).cmp(dictionary.text(b.1)))
+        });
+        let old = std::mem::take(&mut self.0);
+        self.0 = Vec::with_capacity(dictionary.len());
+        let mut rest = old.as_slice();
+        for (_, id) in new {
+            let before = rest.partition_point(|&other| dictionary.text(other) < dictionary.text(id));
+            self.0.extend_from_slice(&rest[..before]);
+            self.0.push(id);
+            rest = &rest[before..];
+        }
+        self.0.extend_from_slice(rest);
+    }
+}
+
+/// The first 16 bytes as a number that sorts like them. Ids hold no NUL, so padding sorts first.
+fn first_bytes(id: &[u8]) -> u128 {
+    let mut first = [0; INLINE];
+    let length = id.len().min(INLINE);
+    first[..length].copy_from_slice(&id[..length]);
+    u128::from_be_bytes(first)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(ids: &[&str]) -> (Text, Vec<Field>) {
+        let mut text = Text::default();
+        let fields = ids.iter().map(|id| text.append(id.as_bytes())).collect();
+        (text, fields)
+    }
+
+    #[test]
+    fn ids_of_every_length_get_dense_numbers_once() {
+        let names = SharedDictionary::<UserId>::default();
+        let ids: Vec<String> = (1..=3000).map(|n| "é".repeat(n % 40 + 1) + &n.to_string()).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let (text, fields) = column(&ids);
+        let first = names.number_all(&text, &fields);
+        let second = names.number_all(&text, &fields);
+        assert_eq!(first, second);
+        assert_eq!(first, (0..3000).map(UserId).collect::<Vec<_>>());
+        let dictionary = names.read();
+        for (number, id) in ids.iter().enumerate() {
+            assert_eq!(dictionary.text(UserId(number as u32)), id.as_bytes());
+            assert_eq!(dictionary.find(id.as_bytes()), Some(UserId(number as u32)));
+        }
+        assert_eq!(dictionary.find(b"nobody"), None);
+    }
+
+    #[test]
+    fn an_id_and_its_prefix_are_two() {
+        let names = SharedDictionary::<SongId>::default();
+        let (text, fields) = column(&["a", "aa", "a", "aaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaa"]);
+        assert_eq!(names.number_all(&text, &fields), [0, 1, 0, 2, 3].map(SongId));
+    }
+
+    #[test]
+    fn order_is_by_bytes_however_it_grew() {
+        let names = SharedDictionary::<UserId>::default();
+        let mut order = Order::default();
+        let common = "a-prefix-of-sixteen-and-more-";
+        for round in 0..5 {
+            for n in 0..50 {
+                names.number(format!("{}{}", ["", common][n % 2], n * 7919 % 101 * (round + 1)).as_bytes());
+            }
+            order.extend(&names.read());
+        }
+        let dictionary = names.read();
+        let texts: Vec<&[u8]> = order.ids().iter().map(|&id| dictionary.text(id)).collect();
+        assert_eq!(texts.len(), dictionary.len());
+        assert!(texts.windows(2).all(|pair| pair[0] < pair[1]));
+    }
+}

@@ -1,0 +1,152 @@
+//! `_manifest.json`: what belongs together. It is written last.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::failure::{Exit, Failure};
+use crate::output::disk::Draft;
+
+/// Name of the file.
+pub const FILE: &str = "_manifest.json";
+/// Version of its format.
+const VERSION: u32 = 1;
+
+/// Everything that is published in one epoch.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Manifest {
+    /// Version of this format.
+    pub version: u32,
+    /// `replay` or `watch`.
+    pub producer: String,
+    /// Number of the cut.
+    pub epoch: u64,
+    /// When it was published, RFC 3339 in UTC.
+    pub generated_at: String,
+    /// Sums over all inputs.
+    pub totals: Totals,
+    /// The inputs of which a part was not yet read.
+    pub unfinished: Vec<UnfinishedInput>,
+    /// The catalog in force.
+    pub catalog: CatalogEntry,
+    /// The insights that are published, by name.
+    pub insights: BTreeMap<String, InsightEntry>,
+    /// The rejected rows.
+    pub rejects: InsightEntry,
+}
+
+/// What was read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Number of inputs.
+    pub inputs: u64,
+    /// Bytes (of the decompressed text).
+    pub bytes: u64,
+    /// Rows: plays and rejected ones.
+    pub rows: u64,
+    /// Rejected rows by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Plays of songs that are not in the catalog of this epoch.
+    pub unmatched: u64,
+}
+
+/// What was read of an input that has more.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UnfinishedInput {
+    /// Its path.
+    pub path: String,
+    /// Bytes that are in this epoch.
+    pub bytes: u64,
+    /// Bytes that it was known to have.
+    pub size: u64,
+    /// Rows: plays and rejected ones.
+    pub rows: u64,
+    /// Rejected rows by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Plays whose song was unknown when they were read.
+    pub unmatched: u64,
+}
+
+/// The catalog in force.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct CatalogEntry {
+    /// Its path.
+    pub path: String,
+    /// Number of songs.
+    pub songs: u64,
+    /// Rejected rows by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Hash of its file.
+    pub fingerprint: String,
+}
+
+/// The files of an insight.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InsightEntry {
+    /// Rows in all parts, without headers.
+    pub rows: u64,
+    /// The parts in order.
+    pub parts: Vec<PartEntry>,
+}
+
+/// One file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PartEntry {
+    /// Its name in the folder of the insight.
+    pub file: String,
+    /// Rows without the header.
+    pub rows: u64,
+    /// Length; a log may be longer by rows of epochs to come.
+    pub bytes: u64,
+    /// XXH3-128 of so many bytes.
+    pub hash: String,
+}
+
+impl InsightEntry {
+    /// The entry of an insight with these parts.
+    pub fn new(parts: Vec<PartEntry>) -> Self {
+        Self { rows: parts.iter().map(|part| part.rows).sum(), parts }
+    }
+}
+
+/// How a hash is written.
+pub fn hash_text(hash: u128) -> String {
+    format!("xxh3-128:{hash:032x}")
+}
+
+impl Manifest {
+    /// The version that is written.
+    pub const fn version() -> u32 {
+        VERSION
+    }
+
+    /// The manifest of an output folder; nothing if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read (66) or is none (65).
+    pub fn read(output: &Path) -> Result<Option<Self>, Failure> {
+        let path = output.join(FILE);
+        let text = match std::fs::read(&path) {
+            Ok(text) => text,
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(cause) => return Err(Failure::io(Exit::NoInput, "read", &path, &cause)),
+        };
+        let broken = |cause| Failure::new(Exit::Data, format!("{}: not a manifest: {cause}", path.display()));
+        serde_json::from_slice(&text).map(Some).map_err(broken)
+    }
+
+    /// Publishes it.
+    ///
+    /// # Errors
+    /// What the file system says, exit code 73 or 74.
+    pub fn publish(&self, output: &Path) -> Result<(), Failure> {
+        let path = output.join(FILE);
+        let mut text = serde_json::to_vec_pretty(self).expect("a manifest is plain data");
+        text.push(b'\n');
+        let (draft, mut file) = Draft::create(&path)?;
+        file.write_all(&text).map_err(|cause| Failure::io(Exit::Io, "write", &path, &cause))?;
+        draft.publish()
+    }
+}

@@ -1,0 +1,87 @@
+//! Snapshots: the rows of an insight become one file, which replaces the last one whole.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::failure::{Exit, Failure};
+use crate::insights::{Cut, Insight};
+use crate::output::FIRST_PART;
+use crate::output::disk::{Draft, create_folder};
+use crate::output::manifest::{PartEntry, hash_text};
+
+/// Bytes that are gathered before a write.
+const BUFFER: usize = 256 << 10;
+
+/// A written snapshot that nobody sees yet.
+#[derive(Debug)]
+pub struct Snapshot {
+    draft: Draft,
+    entry: PartEntry,
+}
+
+impl Snapshot {
+    /// Writes the rows of an insight under a temporary name.
+    ///
+    /// # Errors
+    /// What the file system says, exit code 73 or 74.
+    pub fn write(output: &Path, insight: &dyn Insight, cut: &Cut) -> Result<Self, Failure> {
+        let folder = output.join(insight.name());
+        create_folder(&folder)?;
+        let path = folder.join(FIRST_PART);
+        let (draft, file) = Draft::create(&path)?;
+        let mut writer =
+            Writer { file, buffer: Vec::with_capacity(BUFFER), bytes: 0, hash: Xxh3::new(), failed: None };
+        let rows = insight.render(cut, &mut |lines| writer.push(lines));
+        writer.flush();
+        if let Some(cause) = writer.failed {
+            return Err(Failure::io(Exit::Io, "write", &path, &cause));
+        }
+        let hash = hash_text(writer.hash.digest128());
+        let entry = PartEntry { file: FIRST_PART.to_owned(), rows, bytes: writer.bytes, hash };
+        Ok(Self { draft, entry })
+    }
+
+    /// What the manifest says of it.
+    pub fn entry(&self) -> &PartEntry {
+        &self.entry
+    }
+
+    /// Replaces the last snapshot.
+    ///
+    /// # Errors
+    /// What the file system says, exit code 73.
+    pub fn publish(self) -> Result<PartEntry, Failure> {
+        self.draft.publish()?;
+        Ok(self.entry)
+    }
+}
+
+struct Writer {
+    file: File,
+    buffer: Vec<u8>,
+    bytes: u64,
+    hash: Xxh3,
+    /// The first error; rendering knows nothing of errors and goes on.
+    failed: Option<std::io::Error>,
+}
+
+impl Writer {
+    fn push(&mut self, lines: &[u8]) {
+        if self.buffer.len() + lines.len() > BUFFER {
+            self.flush();
+        }
+        self.buffer.extend_from_slice(lines);
+    }
+
+    fn flush(&mut self) {
+        self.hash.update(&self.buffer);
+        self.bytes += self.buffer.len() as u64;
+        if self.failed.is_none() {
+            self.failed = self.file.write_all(&self.buffer).err();
+        }
+        self.buffer.clear();
+    }
+}

@@ -1,0 +1,110 @@
+//! A progress line on stderr, for people only: where stderr is no terminal, nothing is ever drawn.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+
+/// What the total of a [`Progress`] counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// The rows themselves.
+    Rows,
+    /// Bytes; rows are counted apart, for nobody knows how many there will be.
+    Bytes,
+}
+
+/// Rows, rows per second, the share done and the time left.
+///
+/// All methods take `&self` and may be called from any thread; one call costs some nanoseconds if nothing is drawn,
+/// and drawing happens at most ten times per second.
+#[derive(Debug)]
+pub struct Progress {
+    bar: Option<ProgressBar>,
+    rows: Arc<AtomicU64>,
+}
+
+impl Progress {
+    /// A progress towards `total` (`None` if there is no end in sight), silent unless stderr is a terminal.
+    pub fn new(total: Option<u64>, unit: Unit) -> Self {
+        if !std::io::stderr().is_terminal() {
+            return Self::silent();
+        }
+        let rows = Arc::new(AtomicU64::new(0));
+        let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(10));
+        bar.set_style(style(total.is_some(), unit, &rows));
+        Self { bar: Some(bar), rows }
+    }
+
+    /// A progress that never draws.
+    pub fn silent() -> Self {
+        Self { bar: None, rows: Arc::default() }
+    }
+
+    /// Counts further rows, and what they add to the total (for [`Unit::Rows`] the same number again).
+    pub fn advance(&self, rows: u64, done: u64) {
+        // The number stands alone, and nobody concludes anything else from it.
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+        if let Some(bar) = &self.bar {
+            bar.inc(done);
+        }
+    }
+
+    /// The rows counted so far.
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// Removes the line, so that a summary or an error stands alone.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Drop for Progress {
+    /// An error must not leave half a line behind.
+    fn drop(&mut self) {
+        self.finish();
+    }
+}
+
+fn style(bounded: bool, unit: Unit, rows: &Arc<AtomicU64>) -> ProgressStyle {
+    let template = match (bounded, unit) {
+        (true, Unit::Rows) => "{rows} rows  {speed} rows/s  {percent} %  {eta} left",
+        (true, Unit::Bytes) => "{rows} rows  {speed} rows/s  {percent} % of {total_bytes}  {eta} left",
+        (false, _) => "{rows} rows  {speed} rows/s  {elapsed}",
+    };
+    let (count, speed) = (Arc::clone(rows), Arc::clone(rows));
+    ProgressStyle::with_template(template)
+        .expect("the templates above are valid")
+        .with_key("rows", move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
+            // A line that cannot be formatted is no reason to stop the work.
+            let _ = write!(out, "{}", HumanCount(count.load(Ordering::Relaxed)));
+        })
+        .with_key("speed", move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
+            let millis = state.elapsed().as_millis().max(1);
+            let per_second = u128::from(speed.load(Ordering::Relaxed)) * 1000 / millis;
+            let _ = write!(out, "{}", HumanCount(per_second as u64));
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_style_is_valid_and_silence_counts() {
+        for (bounded, unit) in
+            [(true, Unit::Rows), (true, Unit::Bytes), (false, Unit::Rows), (false, Unit::Bytes)]
+        {
+            let _ = style(bounded, unit, &Arc::default());
+        }
+        let progress = Progress::silent();
+        progress.advance(3, 100);
+        progress.finish();
+        assert_eq!(progress.rows(), 3);
+    }
+}

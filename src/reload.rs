@@ -1,0 +1,107 @@
+//! The catalog file: read at start, and again whenever it has changed and stands still.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::catalog::Catalog;
+use crate::catalog::load::{Loaded, parse};
+use crate::failure::{Exit, Failure};
+use crate::model::Reject;
+use crate::names::Names;
+
+/// A catalog and the rows of its file that are no songs.
+#[derive(Debug)]
+pub struct CatalogVersion {
+    /// The catalog.
+    pub catalog: Arc<Catalog>,
+    /// Bad rows.
+    pub rejects: Vec<Reject>,
+}
+
+/// How often the file is looked at: one system call, so that a change is seen on any file system.
+const LOOK: Duration = Duration::from_millis(50);
+/// How long the file must stand still before it is read (spec.md section 2).
+const STILL: Duration = Duration::from_millis(200);
+
+/// Reads the catalog once.
+///
+/// # Errors
+/// If it is missing, unreadable or lacks a column: exit code 66.
+pub async fn load(path: &Path, names: &Names) -> Result<CatalogVersion, Failure> {
+    let file = std::fs::read(path).map_err(|cause| Failure::io(Exit::NoInput, "read", path, &cause))?;
+    let broken = |detail: &str| Failure::new(Exit::NoInput, format!("{}:1: {detail}", path.display()));
+    let Loaded { catalog, rejects, replaced } =
+        parse(&file, names).await.map_err(|fault| broken(&fault.detail))?;
+    let path = path.display();
+    for reject in rejects.iter().take(3) {
+        tracing::warn!("{path}:{}: rejected: {}", reject.line, reject.reason.code());
+    }
+    if let Some((earlier, later)) = replaced.first() {
+        let count = replaced.len();
+        tracing::warn!(
+            "{path}:{later}: the song of line {earlier} comes again and replaces it ({count} such rows)"
+        );
+    }
+    Ok(CatalogVersion { catalog: Arc::new(catalog), rejects })
+}
+
+/// What tells one state of a file from another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = path.metadata().ok()?;
+    Some(Stamp {
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        size: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+    })
+}
+
+/// Follows the file for as long as somebody listens. A file that is broken or gone leaves the
+/// catalog as it is, with a warning.
+pub async fn follow(path: PathBuf, names: Arc<Names>, versions: watch::Sender<Arc<CatalogVersion>>) {
+    // What is sent first was read before this began, so the file may have changed already.
+    let mut read = None;
+    let mut seen = stamp(&path);
+    let mut since = Instant::now();
+    while !versions.is_closed() {
+        sleep(LOOK).await;
+        let now = stamp(&path);
+        if now != seen {
+            if now.is_none() {
+                tracing::warn!("{}: the catalog is gone; the last one stays in force", path.display());
+            }
+            (seen, since) = (now, Instant::now());
+        }
+        if now.is_none() || now == read || since.elapsed() < STILL {
+            continue;
+        }
+        let version = load(&path, &names).await;
+        if stamp(&path) != now {
+            continue;
+        }
+        read = now;
+        match version {
+            Ok(version) if version.catalog.fingerprint() == versions.borrow().catalog.fingerprint() => {}
+            Ok(version) => {
+                tracing::info!("{}: read again, {} songs", path.display(), version.catalog.len());
+                versions.send_replace(Arc::new(version));
+            }
+            Err(failure) => tracing::warn!("{failure}; the last catalog stays in force"),
+        }
+    }
+}

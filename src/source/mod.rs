@@ -1,0 +1,75 @@
+//! Where chunks come from. `replay` and `watch` differ by their source and by nothing else; the
+//! end of a source is the end of the program.
+
+pub mod compressed;
+pub mod lines;
+pub mod replay;
+pub mod scan;
+pub mod tail;
+pub mod watch;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
+
+use crate::model::{Chunk, Input};
+
+/// What a source tells the pipeline.
+#[derive(Debug)]
+pub enum Event {
+    /// An input has so many bytes by now (after decompression, as far as that is known).
+    Size(Arc<Input>, u64),
+    /// More lines of an input.
+    Chunk(Chunk),
+}
+
+/// Tells a source to stop reading.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    /// Asks for the stop.
+    pub fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked for.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The flag itself.
+    pub fn flag(&self) -> &AtomicBool {
+        &self.0
+    }
+}
+
+/// What ends a source that has no fault: nobody listens any more.
+#[derive(Debug)]
+pub struct Closed;
+
+/// The sending half of a source; it blocks when the pipeline is behind.
+#[derive(Debug)]
+pub struct Outlet(mpsc::Sender<Event>);
+
+impl Outlet {
+    /// An outlet to a channel.
+    pub fn new(sender: mpsc::Sender<Event>) -> Self {
+        Self(sender)
+    }
+
+    /// Hands on an event.
+    ///
+    /// # Errors
+    /// If the pipeline has ended.
+    pub fn send(&self, event: Event) -> Result<(), Closed> {
+        self.0.blocking_send(event).map_err(|_| Closed)
+    }
+}
+
+/// Seconds since 1970-01-01T00:00:00Z, now.
+pub fn now() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
+}

@@ -1,0 +1,132 @@
+//! The source of `replay`: finished logs, in the order of their paths.
+
+use std::collections::HashSet;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::failure::{Exit, Failure};
+use crate::model::{Chunk, Content, Input, InputId, Reject, Span};
+use crate::source::compressed::Storage;
+use crate::source::lines::{Cut, End, LineCutter};
+use crate::source::scan::LeftAlone;
+use crate::source::{Closed, Event, Outlet, Stop};
+use crate::text::escape_bytes;
+
+/// The files that the arguments name: files, folders (the logs directly in them) and patterns, in
+/// the order of the bytes of their paths as given; one that is named twice comes once.
+///
+/// # Errors
+/// The first argument that names nothing, exit code 66.
+pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    let mut paths = Vec::new();
+    for argument in arguments {
+        if argument.is_dir() {
+            let found = LeftAlone::default().look_around(argument);
+            let found = found.map_err(|cause| Failure::io(Exit::NoInput, "read", argument, &cause))?;
+            paths.extend(found.into_iter().map(|found| found.path));
+        } else if argument.exists() {
+            paths.push(argument.clone());
+        } else {
+            paths.extend(matches_of(argument)?);
+        }
+    }
+    paths.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
+    let mut seen = HashSet::new();
+    paths.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+    Ok(paths)
+}
+
+/// The files that match a pattern such as `logs/2025-*.csv`.
+fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let missing = || Failure::new(Exit::NoInput, format!("{} does not exist", pattern.display()));
+    let text = pattern.to_str().filter(|text| text.contains(['*', '?', '['])).ok_or_else(missing)?;
+    let wrong =
+        |cause: glob::PatternError| Failure::new(Exit::Usage, format!("{text}: not a pattern: {cause}"));
+    let files: Vec<PathBuf> =
+        glob::glob(text).map_err(wrong)?.flatten().filter(|path| path.is_file()).collect();
+    if files.is_empty() {
+        return Err(Failure::new(Exit::NoInput, format!("{text} matches no file")));
+    }
+    Ok(files)
+}
+
+/// Reads finished logs one after the other.
+#[derive(Debug)]
+pub struct Replay {
+    /// The logs, in order.
+    pub logs: Vec<PathBuf>,
+    /// The moment that counts as now for all rows, in seconds since 1970-01-01T00:00:00Z.
+    pub now: i64,
+}
+
+impl Replay {
+    /// Reads everything, or until `stop`.
+    ///
+    /// # Errors
+    /// The log that cannot be read, exit code 66 or 74.
+    pub fn run(self, outlet: &Outlet, stop: &Stop) -> Result<(), Failure> {
+        for (path, number) in self.logs.iter().zip(0..) {
+            let input =
+                Arc::new(Input { id: InputId(number), label: escape_bytes(path.as_os_str().as_bytes()) });
+            if self.read(path, &input, outlet, stop)?.is_err() || stop.is_set() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn read(
+        &self,
+        path: &Path,
+        input: &Arc<Input>,
+        outlet: &Outlet,
+        stop: &Stop,
+    ) -> Result<Result<(), Closed>, Failure> {
+        let storage = Storage::of(path);
+        let unreadable = |cause: std::io::Error| Failure::io(Exit::NoInput, "read", path, &cause);
+        let size = match storage.check(path).map_err(unreadable)? {
+            Ok(size) => size,
+            Err(fault) => {
+                tracing::warn!("{}: {}", input.label, fault.detail);
+                return Ok(outlet.send(Event::Chunk(refused(input, fault.reason, self.now))));
+            }
+        };
+        if let Err(closed) = outlet.send(Event::Size(Arc::clone(input), size)) {
+            return Ok(Err(closed));
+        }
+        let mut reader = storage.open(path).map_err(unreadable)?;
+        let mut cutter = LineCutter::new(Arc::clone(input));
+        while !stop.is_set() {
+            let cut = cutter.next(&mut reader, End::Final, self.now);
+            let sent = match cut.map_err(|cause| Failure::io(Exit::Io, "read", path, &cause))? {
+                Cut::Chunk(chunk) => outlet.send(Event::Chunk(chunk)),
+                Cut::Refused(chunk, detail) => {
+                    tracing::warn!("{}: {detail}", input.label);
+                    return Ok(outlet.send(Event::Chunk(chunk)));
+                }
+                Cut::Ignored(columns) => {
+                    warn_of_ignored(input, &columns);
+                    Ok(())
+                }
+                Cut::End => break,
+            };
+            if sent.is_err() {
+                return Ok(sent);
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// The chunk of a file that was not read at all.
+pub fn refused(input: &Arc<Input>, reason: crate::model::Reason, now: i64) -> Chunk {
+    let span = Span { from: 0, to: 0, first_line: 1 };
+    let content = Content::Fault(Reject::new(reason, 1, 0, &[]));
+    Chunk { input: Arc::clone(input), span, read_at: now, content }
+}
+
+/// Says once per file which columns are not used.
+pub fn warn_of_ignored(input: &Input, columns: &[String]) {
+    tracing::warn!("{}: unknown columns are ignored: {}", input.label, columns.join(", "));
+}

@@ -1,0 +1,252 @@
+//! The source of `watch`: a folder in which logs appear and grow.
+//!
+//! Looking at the folder again and again is what finds everything, on any file system; what the
+//! operating system reports of changes only says where to look at once.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use notify::{Config, Event as Change, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+
+use crate::failure::{Exit, Failure};
+use crate::model::{Input, InputId};
+use crate::source::scan::{Found, LeftAlone};
+use crate::source::tail::{FileId, Look, Tail};
+use crate::source::{Closed, Outlet, Stop};
+use crate::text::escape_bytes;
+
+/// How long a look around the folder may be away, if the looks cost next to nothing.
+const LOOK_AROUND: Duration = Duration::from_secs(1);
+/// A look around the folder may take this share of the time, so it is made more rarely in large
+/// folders …
+const SHARE: u32 = 200;
+/// … but this often at least.
+const RAREST: Duration = Duration::from_secs(60);
+/// Changes that come within this time are looked at together.
+const GATHER: Duration = Duration::from_millis(5);
+/// How often a stop and the wait of last lines are looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// Names that are kept as hints; beyond, the whole folder is looked at.
+const HINTS: usize = 4096;
+
+/// Where to look at once.
+#[derive(Debug, Default)]
+struct Hints {
+    names: HashSet<OsString>,
+    everywhere: bool,
+}
+
+/// A folder that is watched.
+#[derive(Debug)]
+pub struct Watch {
+    folder: PathBuf,
+    last_line_wait: Duration,
+    once: bool,
+    hints: Arc<Mutex<Hints>>,
+    wake: Receiver<()>,
+    _watcher: Option<RecommendedWatcher>,
+    left_alone: LeftAlone,
+    tails: Vec<Tail>,
+    by_id: HashMap<FileId, usize>,
+    by_path: HashMap<PathBuf, usize>,
+    /// Tails whose last line waits for its end.
+    waiting: BTreeSet<usize>,
+    inputs: u32,
+    look_around_at: Instant,
+}
+
+impl Watch {
+    /// Starts to watch a folder.
+    ///
+    /// # Errors
+    /// If there is no such folder, exit code 66.
+    pub fn new(folder: &Path, last_line_wait: Duration, once: bool) -> Result<Self, Failure> {
+        if !folder.is_dir() {
+            let message = format!("{} does not exist; create it or pass --incoming", folder.display());
+            return Err(Failure::new(Exit::NoInput, message));
+        }
+        let hints = Arc::new(Mutex::new(Hints::default()));
+        let (waker, wake) = sync_channel(1);
+        let watcher = start_watcher(folder, Arc::clone(&hints), waker);
+        if let Err(cause) = &watcher {
+            tracing::warn!("{}: changes are not reported ({cause}); looking every second", folder.display());
+        }
+        Ok(Self {
+            folder: folder.to_owned(),
+            last_line_wait,
+            once,
+            hints,
+            wake,
+            _watcher: watcher.ok(),
+            left_alone: LeftAlone::default(),
+            tails: Vec::new(),
+            by_id: HashMap::new(),
+            by_path: HashMap::new(),
+            waiting: BTreeSet::new(),
+            inputs: 0,
+            look_around_at: Instant::now(),
+        })
+    }
+
+    /// Reads until `stop`, or with `once` until everything was read that was there at the start.
+    ///
+    /// # Errors
+    /// Only what makes going on senseless; a file that cannot be read is warned of and tried again.
+    pub fn run(mut self, outlet: &Outlet, stop: &Stop) -> Result<(), Failure> {
+        while !stop.is_set() {
+            let found = self.look();
+            if self.read(found, outlet, stop).is_err() || self.once {
+                break;
+            }
+            self.wait(stop);
+        }
+        Ok(())
+    }
+
+    /// The files that may have changed.
+    fn look(&mut self) -> Vec<Found> {
+        let hints = std::mem::take(&mut *self.hints.lock().unwrap_or_else(PoisonError::into_inner));
+        if !hints.everywhere && Instant::now() < self.look_around_at {
+            return self.look_at(hints.names);
+        }
+        let began = Instant::now();
+        let found = self.left_alone.look_around(&self.folder).unwrap_or_else(|cause| {
+            tracing::warn!("cannot read {}: {cause}; trying again", self.folder.display());
+            Vec::new()
+        });
+        self.look_around_at = Instant::now() + (began.elapsed() * SHARE).clamp(LOOK_AROUND, RAREST);
+        found
+    }
+
+    fn look_at(&mut self, names: HashSet<OsString>) -> Vec<Found> {
+        let waiting = self.waiting.iter().filter_map(|&tail| self.tails[tail].path().file_name());
+        let mut names: Vec<OsString> = waiting.map(ToOwned::to_owned).chain(names).collect();
+        names.sort_unstable();
+        names.dedup();
+        let mut found = Vec::new();
+        for name in names {
+            match self.left_alone.look_at(&self.folder, &name) {
+                Ok(file) => found.extend(file),
+                Err(cause) => tracing::warn!("cannot read {}: {cause}", self.folder.join(&name).display()),
+            }
+        }
+        found
+    }
+
+    fn read(&mut self, found: Vec<Found>, outlet: &Outlet, stop: &Stop) -> Result<(), Closed> {
+        for file in found {
+            if stop.is_set() {
+                break;
+            }
+            let path = file.path.clone();
+            match self.read_file(file, outlet, stop) {
+                Ok(sent) => sent?,
+                Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
+                Err(cause) => tracing::warn!("cannot read {}: {cause}; trying again", path.display()),
+            }
+        }
+        Ok(())
+    }
+
+    fn read_file(
+        &mut self,
+        file: Found,
+        outlet: &Outlet,
+        stop: &Stop,
+    ) -> std::io::Result<Result<(), Closed>> {
+        let Found { path, metadata } = file;
+        let index = self.tail_of(path, &metadata)?;
+        let tail = &mut self.tails[index];
+        if !tail.is_due(&metadata) {
+            return Ok(Ok(()));
+        }
+        let read = tail.read(&metadata, self.last_line_wait, self.once, outlet, stop);
+        if tail.is_due(&metadata) {
+            self.waiting.insert(index);
+        } else {
+            self.waiting.remove(&index);
+        }
+        read
+    }
+
+    /// The tail of a file: the one that has followed it, under whatever name, or a new one.
+    fn tail_of(&mut self, path: PathBuf, metadata: &std::fs::Metadata) -> std::io::Result<usize> {
+        if let Some(&index) = self.by_path.get(&path) {
+            if self.tails[index].look(&path, metadata)? == Look::Same {
+                return Ok(index);
+            }
+            tracing::warn!(
+                "{}: another file has taken its place, or it was cut short; reading it from its beginning",
+                path.display()
+            );
+            self.waiting.remove(&index);
+        }
+        if let Some(&index) = self.by_id.get(&FileId::of(metadata)) {
+            let moved = self.tails[index].path() != path && !self.tails[index].path().exists();
+            if moved && self.tails[index].look(&path, metadata)? == Look::Same {
+                self.by_path.remove(self.tails[index].path());
+                self.tails[index].rename(path.clone());
+                self.by_path.insert(path, index);
+                return Ok(index);
+            }
+        }
+        let label = escape_bytes(path.as_os_str().as_bytes());
+        let input = Arc::new(Input { id: InputId(self.inputs), label });
+        self.inputs += 1;
+        let index = self.tails.len();
+        let tail = Tail::new(input, path.clone(), metadata);
+        self.by_id.insert(tail.id(), index);
+        self.by_path.insert(path, index);
+        self.tails.push(tail);
+        Ok(index)
+    }
+
+    /// Waits for a reason to look again.
+    fn wait(&self, stop: &Stop) {
+        loop {
+            match self.wake.recv_timeout(TICK) {
+                Ok(()) => {
+                    std::thread::sleep(GATHER);
+                    return;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                // Without a watcher there are no hints, only time.
+                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
+            }
+            if stop.is_set() || !self.waiting.is_empty() || Instant::now() >= self.look_around_at {
+                return;
+            }
+        }
+    }
+}
+
+fn start_watcher(
+    folder: &Path,
+    hints: Arc<Mutex<Hints>>,
+    waker: SyncSender<()>,
+) -> notify::Result<RecommendedWatcher> {
+    let root = folder.to_owned();
+    let note = move |change: notify::Result<Change>| {
+        let mut hints = hints.lock().unwrap_or_else(PoisonError::into_inner);
+        match change {
+            // Reading a file is reported, too, and is of no interest.
+            Ok(change) if matches!(change.kind, EventKind::Access(_)) && !change.need_rescan() => return,
+            Ok(change) if !change.need_rescan() && hints.names.len() < HINTS => {
+                let names = change.paths.iter().filter(|path| path.parent() == Some(&root));
+                hints.names.extend(names.filter_map(|path| Some(path.file_name()?.to_owned())));
+            }
+            _ => hints.everywhere = true,
+        }
+        drop(hints);
+        // Full means that somebody is about to look anyway.
+        let _ = waker.try_send(());
+    };
+    let mut watcher = RecommendedWatcher::new(note, Config::default().with_follow_symlinks(false))?;
+    watcher.watch(folder, RecursiveMode::NonRecursive)?;
+    Ok(watcher)
+}

@@ -1,0 +1,127 @@
+//! What runs in the task of each insight.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::catalog::Catalog;
+use crate::failure::Failure;
+use crate::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
+use crate::insights::{Cut, Insight};
+use crate::model::Batch;
+use crate::names::Names;
+use crate::output::log::PartedLog;
+use crate::output::manifest::PartEntry;
+use crate::output::snapshot::Snapshot;
+use crate::waiting::WaitingPlays;
+
+/// Asks an insight for the snapshot of a cut; the answer is nothing if no row has changed.
+#[derive(Debug)]
+pub struct SnapshotRequest {
+    /// The cut.
+    pub cut: Arc<Cut>,
+    /// Where the answer goes.
+    pub answer: oneshot::Sender<Result<Option<Snapshot>, Failure>>,
+}
+
+/// Answers requests for one insight until nobody asks any more.
+pub fn take_snapshots(
+    mut insight: Box<dyn Insight>,
+    output: PathBuf,
+    mut requests: mpsc::Receiver<SnapshotRequest>,
+) {
+    let mut first = true;
+    while let Some(SnapshotRequest { cut, answer }) = requests.blocking_recv() {
+        let changed = insight.refresh(&cut);
+        let snapshot =
+            (changed || std::mem::take(&mut first)).then(|| Snapshot::write(&output, insight.as_ref(), &cut));
+        // The cut must be let go before the answer, so that the ledger can go on without a copy.
+        drop(cut);
+        // Nobody waits for the answer only if the program is on its way out.
+        let _ = answer.send(snapshot.transpose());
+    }
+}
+
+/// What the task of `enriched_logs` is told.
+#[derive(Debug)]
+pub enum EnrichedMessage {
+    /// More plays.
+    Batch(Arc<Batch>),
+    /// A cut: all plays before it, with this catalog.
+    Cut {
+        /// The catalog of the epoch.
+        catalog: Arc<Catalog>,
+        /// Where the state of the log goes.
+        answer: oneshot::Sender<Vec<PartEntry>>,
+    },
+}
+
+/// The task of `enriched_logs`.
+#[derive(Debug)]
+pub struct EnrichedTask {
+    insight: EnrichedLogs,
+    log: PartedLog,
+    /// Nothing in a `replay`, whose catalog never changes.
+    waiting: Option<WaitingPlays>,
+    names: Arc<Names>,
+}
+
+impl EnrichedTask {
+    /// A task that appends to `log`.
+    pub fn new(
+        insight: EnrichedLogs,
+        log: PartedLog,
+        waiting: Option<WaitingPlays>,
+        names: Arc<Names>,
+    ) -> Self {
+        Self { insight, log, waiting, names }
+    }
+
+    /// Appends plays until nobody sends any more.
+    ///
+    /// # Errors
+    /// The first file that cannot be written.
+    pub fn run(mut self, mut messages: mpsc::Receiver<EnrichedMessage>) -> Result<(), Failure> {
+        let mut rows = EnrichedRows::default();
+        while let Some(message) = messages.blocking_recv() {
+            match message {
+                EnrichedMessage::Batch(batch) => self.append(&batch, &mut rows)?,
+                EnrichedMessage::Cut { catalog, answer } => {
+                    if !Arc::ptr_eq(&catalog, self.insight.catalog()) {
+                        self.insight.set_catalog(catalog);
+                        self.append_waiting(&mut rows)?;
+                    }
+                    let _ = answer.send(self.log.publish()?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn append(&mut self, batch: &Batch, rows: &mut EnrichedRows) -> Result<(), Failure> {
+        rows.text.clear();
+        let waiting = &mut self.waiting;
+        self.insight.append(batch, rows, |song, play| {
+            if let Some(waiting) = waiting {
+                waiting.add(song, play);
+            }
+        });
+        self.log.append(&rows.text)?;
+        self.waiting.as_mut().map_or(Ok(()), WaitingPlays::spill)
+    }
+
+    /// Appends the plays whose song has appeared.
+    fn append_waiting(&mut self, rows: &mut EnrichedRows) -> Result<(), Failure> {
+        let Some(waiting) = &mut self.waiting else { return Ok(()) };
+        let catalog = Arc::clone(self.insight.catalog());
+        for song in waiting.songs().into_iter().filter(|&song| catalog.contains(song)) {
+            waiting.take(song, |plays| {
+                rows.text.clear();
+                self.insight.append_waiting(song, plays, &self.names, rows);
+                self.log.append(&rows.text)
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,223 @@
+//! How values become the text of a CSV cell: quoting, exact decimals, timestamps, escaped bytes.
+
+use crate::civil::CivilDate;
+use crate::model::Moment;
+
+/// Appends `cell`, in quotes only where RFC 4180 section 2 needs them.
+///
+/// ```
+/// let mut out = Vec::new();
+/// music_insights::text::push_cell(&mut out, b"Hello, \"World\"");
+/// assert_eq!(out, b"\"Hello, \"\"World\"\"\"");
+/// ```
+pub fn push_cell(out: &mut Vec<u8>, cell: &[u8]) {
+    if !needs_quotes(cell) {
+        out.extend_from_slice(cell);
+        return;
+    }
+    out.push(b'"');
+    for &byte in cell {
+        if byte == b'"' {
+            out.push(b'"');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+/// Whether a cell must be quoted: it holds a comma, a quote, a CR or an LF.
+pub fn needs_quotes(cell: &[u8]) -> bool {
+    cell.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'))
+}
+
+/// Appends a whole number.
+pub fn push_integer(out: &mut Vec<u8>, value: u64) {
+    let mut digits = [0; 20];
+    let mut at = digits.len();
+    let mut rest = value;
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// Appends `numerator / denominator`, rounded half away from zero to `decimals` places, with at
+/// least one digit after the point and no further trailing zeros.
+///
+/// The quotient of integers is rounded exactly; no float is involved.
+///
+/// # Panics
+/// If `denominator` is zero, or `2 * numerator * 10^decimals` exceeds 128 bits.
+///
+/// ```
+/// let mut out = Vec::new();
+/// music_insights::text::push_ratio(&mut out, 625, 3, 2);
+/// assert_eq!(out, b"208.33");
+/// ```
+pub fn push_ratio(out: &mut Vec<u8>, numerator: u128, denominator: u128, decimals: u32) {
+    let unit = 10_u128.pow(decimals);
+    let rounded = (2 * numerator * unit + denominator) / (2 * denominator);
+    push_integer(out, (rounded / unit) as u64);
+    out.push(b'.');
+    let start = out.len();
+    push_fraction(out, rounded % unit, decimals);
+    if out.len() == start {
+        out.push(b'0');
+    }
+}
+
+/// Appends `fraction` as `places` digits without trailing zeros; nothing if it is zero.
+fn push_fraction(out: &mut Vec<u8>, fraction: u128, places: u32) {
+    let mut digits = fraction;
+    let mut unit = 10_u128.pow(places);
+    while digits > 0 {
+        unit /= 10;
+        out.push(b'0' + (digits / unit) as u8);
+        digits %= unit;
+    }
+}
+
+/// Appends milliseconds as seconds without trailing zeros: `180`, `69.5`.
+pub fn push_seconds(out: &mut Vec<u8>, millis: u32) {
+    push_integer(out, u64::from(millis / 1000));
+    if millis % 1000 != 0 {
+        out.push(b'.');
+        push_fraction(out, u128::from(millis % 1000), 3);
+    }
+}
+
+/// Writes moments as RFC 3339 text; remembers the last day, because neighbours share it.
+#[derive(Debug)]
+pub struct TimestampWriter {
+    day: i64,
+    date: [u8; 11],
+}
+
+impl Default for TimestampWriter {
+    fn default() -> Self {
+        Self { day: 0, date: *b"1970-01-01T" }
+    }
+}
+
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+impl TimestampWriter {
+    /// Appends `2025-03-21T01:09:00.25+01:00`: offset zero is `Z`, and the fraction has no
+    /// trailing zeros.
+    pub fn push(&mut self, out: &mut Vec<u8>, moment: Moment) {
+        let day = moment.local.div_euclid(DAY);
+        if day != self.day {
+            self.day = day;
+            let CivilDate { year, month, day } = CivilDate::from_days(day);
+            let [m, d] = [month as u8, day as u8];
+            self.date[..4].copy_from_slice(&four_digits(year as u32));
+            self.date[5..7].copy_from_slice(&two_digits(m));
+            self.date[8..10].copy_from_slice(&two_digits(d));
+        }
+        let second = moment.local.rem_euclid(DAY) as u32;
+        let [h1, h2] = two_digits((second / 3600) as u8);
+        let [m1, m2] = two_digits((second / 60 % 60) as u8);
+        let [s1, s2] = two_digits((second % 60) as u8);
+        out.extend_from_slice(&self.date);
+        out.extend_from_slice(&[h1, h2, b':', m1, m2, b':', s1, s2]);
+        if moment.nanos != 0 {
+            out.push(b'.');
+            push_fraction(out, u128::from(moment.nanos), 9);
+        }
+        push_offset(out, moment.offset);
+    }
+}
+
+fn push_offset(out: &mut Vec<u8>, offset: i32) {
+    if offset == 0 {
+        out.push(b'Z');
+        return;
+    }
+    let minutes = offset.unsigned_abs() / 60;
+    let [h1, h2] = two_digits((minutes / 60) as u8);
+    let [m1, m2] = two_digits((minutes % 60) as u8);
+    out.extend_from_slice(&[if offset < 0 { b'-' } else { b'+' }, h1, h2, b':', m1, m2]);
+}
+
+fn two_digits(value: u8) -> [u8; 2] {
+    [b'0' + value / 10, b'0' + value % 10]
+}
+
+fn four_digits(value: u32) -> [u8; 4] {
+    let [a, b] = two_digits((value / 100) as u8);
+    let [c, d] = two_digits((value % 100) as u8);
+    [a, b, c, d]
+}
+
+/// Any bytes as UTF-8 text that can be read back: bytes that are not UTF-8 as `\xNN`, a backslash
+/// as `\\`.
+///
+/// ```
+/// assert_eq!(music_insights::text::escape_bytes(b"a\\b\xff"), r"a\\b\xff");
+/// ```
+pub fn escape_bytes(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len());
+    for part in bytes.utf8_chunks() {
+        for char in part.valid().chars() {
+            if char == '\\' {
+                out.push('\\');
+            }
+            out.push(char);
+        }
+        for byte in part.invalid() {
+            out.push_str("\\x");
+            for half in [byte >> 4, byte & 15] {
+                out.push(char::from(b"0123456789abcdef"[usize::from(half)]));
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ratio(numerator: u128, denominator: u128, decimals: u32) -> String {
+        let mut out = Vec::new();
+        push_ratio(&mut out, numerator, denominator, decimals);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn ratios_round_half_away_from_zero_and_drop_trailing_zeros() {
+        assert_eq!(ratio(1_808, 10, 2), "180.8");
+        assert_eq!(ratio(150, 1, 2), "150.0");
+        assert_eq!(ratio(1, 200, 2), "0.01", "0.005 is rounded up");
+        assert_eq!(ratio(49, 10_000, 2), "0.0");
+        assert_eq!(ratio(1_999, 1_000, 2), "2.0");
+        assert_eq!(ratio(5, 2, 0), "3.0");
+        assert_eq!(ratio(101, 100, 2), "1.01");
+    }
+
+    fn timestamp(local: i64, offset: i32, nanos: u32) -> String {
+        let mut out = Vec::new();
+        TimestampWriter::default().push(&mut out, Moment { local, offset, nanos });
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn timestamps_are_rfc_3339() {
+        assert_eq!(timestamp(1_742_519_340, 0, 0), "2025-03-21T01:09:00Z");
+        assert_eq!(timestamp(1_742_519_340, 3600, 250_000_000), "2025-03-21T01:09:00.25+01:00");
+        assert_eq!(timestamp(-1, -19_800, 1), "1969-12-31T23:59:59.000000001-05:30");
+    }
+
+    #[test]
+    fn seconds_have_no_trailing_zeros() {
+        let mut out = Vec::new();
+        push_seconds(&mut out, 69_050);
+        assert_eq!(out, b"69.05");
+    }
+}

@@ -1,0 +1,36 @@
+//! `duration_sec`: digits, optionally a point and one to three digits; at most 86400; kept as milliseconds.
+
+const LONGEST_MS: u64 = 86_400_000;
+
+/// Milliseconds, or the reason of the reject.
+pub fn parse_duration(text: &str) -> Result<u64, &'static str> {
+    if let Some(positive) = text.strip_prefix('-') {
+        return Err(if form(positive).is_some() { "negative_duration" } else { "bad_number" });
+    }
+    let (whole, fraction) = form(text).ok_or("bad_number")?;
+    let seconds: u64 = whole.parse().map_err(|_| "overflow")?;
+    let milliseconds: u64 = format!("{fraction:0<3}").parse().map_err(|_| "bad_number")?;
+    let total = u128::from(seconds) * 1000 + u128::from(milliseconds);
+    if total > u128::from(LONGEST_MS) {
+        return Err("duration_range");
+    }
+    Ok(total as u64)
+}
+
+/// The digits before and after the point, if the form is right.
+fn form(text: &str) -> Option<(&str, &str)> {
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    match text.split_once('.') {
+        None if digits(text) => Some((text, "")),
+        Some((whole, fraction)) if digits(whole) && digits(fraction) && fraction.len() <= 3 => {
+            Some((whole, fraction))
+        }
+        _ => None,
+    }
+}
+
+/// Seconds without trailing zeros: `150`, `0.25`.
+pub fn format_duration(milliseconds: u64) -> String {
+    let text = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}

@@ -1,0 +1,63 @@
+//! One line into its fields, or the first fault of the line itself.
+
+const LONGEST_LINE: usize = 1_048_576;
+
+/// RFC 4180 on one line (its content without the end). `ended` tells whether a LF ended it.
+pub fn parse_line(content: &[u8], ended: bool) -> Result<Vec<String>, &'static str> {
+    if content.len() > LONGEST_LINE {
+        return Err("line_too_long");
+    }
+    if !ended && !content.is_empty() && content.iter().all(|&byte| byte == 0) {
+        return Err("nul_tail");
+    }
+    if content.contains(&0) {
+        return Err("nul_byte");
+    }
+    let text = std::str::from_utf8(content).map_err(|_| "invalid_utf8")?;
+    split(text)
+}
+
+/// Where the scan stands.
+enum Place {
+    /// At the first character of a field: a quote here opens a quoted field.
+    FieldStart,
+    /// A quote here is text.
+    Unquoted,
+    Quoted,
+    /// After a quote inside a quoted field: another one makes a literal quote, else the field is over.
+    QuoteInQuoted,
+}
+
+/// The scan from left to right; the first fault it meets is the reason.
+fn split(text: &str) -> Result<Vec<String>, &'static str> {
+    let mut fields = Vec::new();
+    let mut field = String::new();
+    let mut place = Place::FieldStart;
+    for character in text.chars() {
+        match (&place, character) {
+            (Place::Quoted, '"') => place = Place::QuoteInQuoted,
+            (Place::Quoted, _) => field.push(character),
+            (Place::QuoteInQuoted, '"') => {
+                field.push('"');
+                place = Place::Quoted;
+            }
+            // Outside quotes from here on. The CR of the line's end is already gone.
+            (_, '\r') => return Err("bare_cr"),
+            (_, ',') => {
+                fields.push(std::mem::take(&mut field));
+                place = Place::FieldStart;
+            }
+            (Place::QuoteInQuoted, _) => return Err("bad_quote"),
+            (Place::FieldStart, '"') => place = Place::Quoted,
+            (Place::FieldStart | Place::Unquoted, _) => {
+                field.push(character);
+                place = Place::Unquoted;
+            }
+        }
+    }
+    if let Place::Quoted = place {
+        return Err("unclosed_quote");
+    }
+    fields.push(field);
+    Ok(fields)
+}
