@@ -19,6 +19,7 @@ use crate::names::Names;
 use crate::pipeline::spawn_source;
 use crate::reload;
 use crate::settings::Settings;
+use crate::source::lines::CHUNK;
 use crate::source::replay::Replay;
 use crate::source::{Stop, now};
 use crate::text::escape_bytes;
@@ -35,7 +36,7 @@ const SHOWN: usize = 80;
 pub fn run(args: CheckArgs) -> Result<(), Failure> {
     let settings = args.common.settings(&[])?;
     let logs = find_arguments(args.logs, &settings)?;
-    let replay = Replay { logs, now: args.now.unwrap_or_else(now) };
+    let replay = Replay { logs, now: args.now.unwrap_or_else(now), chunk: CHUNK };
     let stop = Stop::default();
     print!("{}", run_until_stopped(&settings, &stop, check(&settings, replay, stop.clone()))?);
     Ok(())

@@ -12,6 +12,7 @@ use crate::pipeline::Pipeline;
 use crate::progress::{Progress, Unit};
 use crate::settings::Settings;
 use crate::source::compressed::Storage;
+use crate::source::lines::CHUNK;
 use crate::source::replay::{Replay, find_logs};
 use crate::source::{Stop, now};
 
@@ -28,7 +29,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let stop = Stop::default();
     let source = {
         let stop = stop.clone();
-        move |outlet: &_| Replay { logs, now }.run(outlet, &stop)
+        move |outlet: &_| Replay { logs, now, chunk: CHUNK }.run(outlet, &stop)
     };
     let pipeline = Pipeline {
         settings: settings.clone(),

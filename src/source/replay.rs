@@ -58,6 +58,8 @@ pub struct Replay {
     pub logs: Vec<PathBuf>,
     /// The moment that counts as now for all rows, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
+    /// Bytes per chunk, which change no row.
+    pub chunk: usize,
 }
 
 impl Replay {
@@ -96,7 +98,7 @@ impl Replay {
             return Ok(Err(closed));
         }
         let mut reader = storage.open(path).map_err(unreadable)?;
-        let mut cutter = LineCutter::new(Arc::clone(input));
+        let mut cutter = LineCutter::with_chunk(Arc::clone(input), self.chunk);
         while !stop.is_set() {
             let cut = cutter.next(&mut reader, End::Final, self.now);
             let sent = match cut.map_err(|cause| Failure::io(Exit::Io, "read", path, &cause))? {
