@@ -10,6 +10,7 @@ pub mod generate;
 pub mod inputs;
 pub mod insights;
 pub mod ledger;
+pub mod line_buffer;
 pub mod model;
 pub mod names;
 pub mod output;

@@ -93,7 +93,9 @@ pub struct Dictionary<I> {
 }
 
 /// An id in the open-addressing table. `length` zero means an empty slot, for no id is empty.
+/// Aligned, so that no slot lies across two cache lines.
 #[derive(Clone, Copy, Debug, Default)]
+#[repr(align(32))]
 struct Slot {
     key: u128,
     length: u32,

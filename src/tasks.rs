@@ -107,7 +107,7 @@ impl EnrichedTask {
                 waiting.add(song, play);
             }
         });
-        self.log.append(&rows.text)?;
+        self.log.append(rows.text.as_bytes())?;
         self.waiting.as_mut().map_or(Ok(()), WaitingPlays::spill)
     }
 
@@ -119,7 +119,7 @@ impl EnrichedTask {
             waiting.take(song, |plays| {
                 rows.text.clear();
                 self.insight.append_waiting(song, plays, &self.names, rows);
-                self.log.append(&rows.text)
+                self.log.append(rows.text.as_bytes())
             })?;
         }
         Ok(())

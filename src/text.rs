@@ -82,25 +82,46 @@ fn push_fraction(out: &mut Vec<u8>, fraction: u128, places: u32) {
     }
 }
 
-/// Appends milliseconds as seconds without trailing zeros: `180`, `69.5`.
-pub fn push_seconds(out: &mut Vec<u8>, millis: u32) {
-    push_integer(out, u64::from(millis / 1000));
-    if millis % 1000 != 0 {
-        out.push(b'.');
-        push_fraction(out, u128::from(millis % 1000), 3);
+/// Milliseconds as seconds without trailing zeros, `180` or `69.5`: the text, padded for
+/// [`crate::line_buffer::LineBuffer`], and its length.
+#[inline]
+pub fn seconds_text(millis: u32) -> ([u8; 32], usize) {
+    let mut text = [0; 32];
+    let seconds = millis / 1000;
+    let mut len = if seconds < 10 { 1 } else { 1 + seconds.ilog10() as usize };
+    let mut rest = seconds;
+    for digit in text[..len].iter_mut().rev() {
+        *digit = b'0' + (rest % 10) as u8;
+        rest /= 10;
     }
+    let mut fraction = millis % 1000;
+    if fraction > 0 {
+        text[len] = b'.';
+        while fraction > 0 {
+            len += 1;
+            text[len] = b'0' + (fraction / 100) as u8;
+            fraction = fraction % 100 * 10;
+        }
+        len += 1;
+    }
+    (text, len)
 }
+
+/// Bytes of the longest timestamp, with room to copy it in steps.
+const TIMESTAMP: usize = 64;
 
 /// Writes moments as RFC 3339 text; remembers the last day, because neighbours share it.
 #[derive(Debug)]
 pub struct TimestampWriter {
     day: i64,
-    date: [u8; 11],
+    text: [u8; TIMESTAMP],
 }
 
 impl Default for TimestampWriter {
     fn default() -> Self {
-        Self { day: 0, date: *b"1970-01-01T" }
+        let mut text = [0; TIMESTAMP];
+        text[..20].copy_from_slice(b"1970-01-01T00:00:00Z");
+        Self { day: 0, text }
     }
 }
 
@@ -108,29 +129,44 @@ impl Default for TimestampWriter {
 const DAY: i64 = 86_400;
 
 impl TimestampWriter {
-    /// Appends `2025-03-21T01:09:00.25+01:00`: offset zero is `Z`, and the fraction has no
-    /// trailing zeros.
-    pub fn push(&mut self, out: &mut Vec<u8>, moment: Moment) {
+    /// The text `2025-03-21T01:09:00.25+01:00`, padded for [`crate::line_buffer::LineBuffer`], and
+    /// its length. Offset zero is `Z`, and the fraction has no trailing zeros.
+    #[inline]
+    pub fn write(&mut self, moment: Moment) -> (&[u8], usize) {
         let day = moment.local.div_euclid(DAY);
         if day != self.day {
-            self.day = day;
-            let CivilDate { year, month, day } = CivilDate::from_days(day);
-            let [m, d] = [month as u8, day as u8];
-            self.date[..4].copy_from_slice(&four_digits(year as u32));
-            self.date[5..7].copy_from_slice(&two_digits(m));
-            self.date[8..10].copy_from_slice(&two_digits(d));
+            self.set_day(day);
         }
         let second = moment.local.rem_euclid(DAY) as u32;
-        let [h1, h2] = two_digits((second / 3600) as u8);
-        let [m1, m2] = two_digits((second / 60 % 60) as u8);
-        let [s1, s2] = two_digits((second % 60) as u8);
-        out.extend_from_slice(&self.date);
-        out.extend_from_slice(&[h1, h2, b':', m1, m2, b':', s1, s2]);
-        if moment.nanos != 0 {
-            out.push(b'.');
-            push_fraction(out, u128::from(moment.nanos), 9);
+        self.text[11..13].copy_from_slice(&two_digits((second / 3600) as u8));
+        self.text[14..16].copy_from_slice(&two_digits((second / 60 % 60) as u8));
+        self.text[17..19].copy_from_slice(&two_digits((second % 60) as u8));
+        let mut len = 20;
+        if moment.nanos == 0 && moment.offset == 0 {
+            self.text[19] = b'Z';
+        } else {
+            len = self.write_rest(moment);
         }
-        push_offset(out, moment.offset);
+        (&self.text, len)
+    }
+
+    fn set_day(&mut self, day: i64) {
+        self.day = day;
+        let CivilDate { year, month, day } = CivilDate::from_days(day);
+        self.text[..4].copy_from_slice(&four_digits(year as u32));
+        self.text[5..7].copy_from_slice(&two_digits(month as u8));
+        self.text[8..10].copy_from_slice(&two_digits(day as u8));
+    }
+
+    fn write_rest(&mut self, moment: Moment) -> usize {
+        let mut rest = Vec::with_capacity(16);
+        if moment.nanos != 0 {
+            rest.push(b'.');
+            push_fraction(&mut rest, u128::from(moment.nanos), 9);
+        }
+        push_offset(&mut rest, moment.offset);
+        self.text[19..19 + rest.len()].copy_from_slice(&rest);
+        19 + rest.len()
     }
 }
 
@@ -202,9 +238,9 @@ mod tests {
     }
 
     fn timestamp(local: i64, offset: i32, nanos: u32) -> String {
-        let mut out = Vec::new();
-        TimestampWriter::default().push(&mut out, Moment { local, offset, nanos });
-        String::from_utf8(out).unwrap()
+        let mut writer = TimestampWriter::default();
+        let (text, len) = writer.write(Moment { local, offset, nanos });
+        String::from_utf8(text[..len].to_vec()).unwrap()
     }
 
     #[test]
@@ -216,8 +252,16 @@ mod tests {
 
     #[test]
     fn seconds_have_no_trailing_zeros() {
-        let mut out = Vec::new();
-        push_seconds(&mut out, 69_050);
-        assert_eq!(out, b"69.05");
+        for (millis, expected) in [
+            (0, "0"),
+            (69_050, "69.05"),
+            (180_000, "180"),
+            (86_400_000, "86400"),
+            (1, "0.001"),
+            (10_100, "10.1"),
+        ] {
+            let (text, len) = seconds_text(millis);
+            assert_eq!(std::str::from_utf8(&text[..len]).unwrap(), expected);
+        }
     }
 }
