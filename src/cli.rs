@@ -8,6 +8,7 @@ use crate::commands;
 use crate::decode::timestamp;
 use crate::failure::{Exit, Failure};
 use crate::generate::GenerateArgs;
+use crate::model::Moment;
 use crate::settings::{Layers, Settings, load};
 use crate::zone::Zone;
 
@@ -61,8 +62,7 @@ pub enum Command {
 /// Arguments of all commands that read logs.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// The catalog [default: data/songs_metadata.csv]
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help = "The catalog [default: data/songs_metadata.csv]")]
     songs: Option<String>,
     /// Folder for the insights [default: output]
     #[arg(long, value_name = "DIR")]
@@ -141,7 +141,7 @@ impl Cli {
     pub fn run(self) -> Result<(), Failure> {
         match self.command {
             Command::Replay(args) => commands::replay::run(args),
-            Command::Watch(args) => commands::watch::run(args),
+            Command::Watch(args) => commands::watch::run(&args),
             Command::Generate(args) => commands::generate::run_command(&args),
             Command::Check(args) => commands::check::run(args),
         }
@@ -196,7 +196,5 @@ impl WatchArgs {
 fn parse_now(text: &str) -> Result<i64, String> {
     let utc = Zone::named("UTC").expect("UTC is a zone");
     let moment = timestamp::parse(text.as_bytes(), &utc, i64::MAX);
-    moment
-        .map(|moment| moment.instant())
-        .map_err(|_| "expected a time such as 2025-03-31T00:00:00Z".to_owned())
+    moment.map(Moment::instant).map_err(|_| "expected a time such as 2025-03-31T00:00:00Z".to_owned())
 }

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::{Stream, StreamExt};
 
 use crate::civil::Week;
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::inputs::{Inputs, ReasonCounts, by_code, count};
 use crate::insights::{Cut, NAMES, enriched_logs};
@@ -36,7 +37,7 @@ pub enum Decoded {
     /// An input has so many bytes by now.
     Size(Arc<Input>, u64),
     /// More plays and rejects.
-    Batch(Batch),
+    Batch(Box<Batch>),
 }
 
 /// Who writes the output, which decides when there is a cut.
@@ -58,9 +59,6 @@ impl Producer {
     }
 }
 
-/// The clock that decides which week it is; `replay --now` stops it.
-pub type Clock = Box<dyn Fn() -> i64 + Send>;
-
 /// The channels to the tasks of the insights.
 #[derive(Debug)]
 pub struct Tasks {
@@ -70,15 +68,33 @@ pub struct Tasks {
     pub enriched: Option<mpsc::Sender<EnrichedMessage>>,
 }
 
+/// What the owner works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The settings.
+    pub settings: Settings,
+    /// Who writes the output.
+    pub producer: Producer,
+    /// Tells which week it is.
+    pub clock: Clock,
+    /// The dictionaries, which the decoders share.
+    pub names: Arc<Names>,
+    /// The insights.
+    pub tasks: Tasks,
+    /// The catalog, and those to come.
+    pub versions: watch::Receiver<Arc<CatalogVersion>>,
+    /// A fresh log for rejected rows.
+    pub rejects: PartedLog,
+    /// The last epoch that a reader has seen.
+    pub epoch: Epoch,
+    /// Where progress is shown.
+    pub progress: Arc<Progress>,
+}
+
 /// The owner.
+#[derive(Debug)]
 pub struct Dispatch {
-    settings: Settings,
-    producer: Producer,
-    clock: Clock,
-    names: Arc<Names>,
-    tasks: Tasks,
-    versions: watch::Receiver<Arc<CatalogVersion>>,
-    progress: Arc<Progress>,
+    parts: Parts,
     ledger: Arc<Ledger>,
     inputs: Inputs,
     user_order: Arc<Order<UserId>>,
@@ -86,8 +102,6 @@ pub struct Dispatch {
     catalog: Arc<CatalogVersion>,
     /// Bad rows of the catalog in force; a later version does not report them again.
     catalog_rejects: HashSet<(Reason, Vec<u8>)>,
-    rejects: PartedLog,
-    epoch: Epoch,
     published: BTreeMap<String, InsightEntry>,
     /// Whether anything has happened since the last cut that a reader would see.
     news: bool,
@@ -110,37 +124,17 @@ pub const REJECTS_HEADER: &[u8] = b"file,line,byte_offset,reason,raw\n";
 const REST: u32 = 1;
 
 impl Dispatch {
-    /// An owner without plays. `rejects` is a fresh log; `last_epoch` is what a reader has seen.
-    #[allow(clippy::too_many_arguments, reason = "called once, from the wiring")]
-    pub fn new(
-        settings: Settings,
-        producer: Producer,
-        clock: Clock,
-        names: Arc<Names>,
-        tasks: Tasks,
-        mut versions: watch::Receiver<Arc<CatalogVersion>>,
-        rejects: PartedLog,
-        last_epoch: Epoch,
-        progress: Arc<Progress>,
-    ) -> Self {
-        let window = settings.insights.night_owl_users.window();
-        let catalog = Arc::clone(&versions.borrow_and_update());
+    /// An owner without plays.
+    pub fn new(mut parts: Parts) -> Self {
+        let catalog = Arc::clone(&parts.versions.borrow_and_update());
         Self {
-            inputs: Inputs::new(settings.input.max_bad_lines),
-            settings,
-            producer,
-            clock,
-            names,
-            tasks,
-            versions,
-            progress,
-            ledger: Arc::new(Ledger::new(window)),
+            ledger: Arc::new(Ledger::new(parts.settings.insights.night_owl_users.window())),
+            inputs: Inputs::new(parts.settings.input.max_bad_lines),
+            parts,
             user_order: Arc::default(),
             song_order: Arc::default(),
             catalog,
             catalog_rejects: HashSet::new(),
-            rejects,
-            epoch: last_epoch,
             published: BTreeMap::new(),
             news: true,
             week: Week(i64::MIN),
@@ -154,7 +148,7 @@ impl Dispatch {
     pub async fn run(mut self, mut decoded: impl Stream<Item = Decoded> + Unpin) -> Result<Outcome, Failure> {
         self.report_catalog_rejects(&[])?;
         let mut manifest = None;
-        let mut tick = interval(self.settings.flush_interval.0);
+        let mut tick = interval(self.parts.settings.flush_interval.0);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick comes at once, when there is nothing to publish but emptiness.
         tick.tick().await;
@@ -164,9 +158,9 @@ impl Dispatch {
                     Some(decoded) => self.apply(decoded).await?,
                     None => break,
                 },
-                _ = tick.tick(), if self.producer == Producer::Watch => {
+                _ = tick.tick(), if self.parts.producer == Producer::Watch => {
                     if let Some(took) = self.flush_news(&mut manifest).await? {
-                        tick.reset_after(self.settings.flush_interval.0.max(took * REST));
+                        tick.reset_after(self.parts.settings.flush_interval.0.max(took * REST));
                     }
                 }
             }
@@ -186,14 +180,14 @@ impl Dispatch {
         };
         let (rows, bytes) = (self.inputs.rows(), self.inputs.bytes());
         let counts = self.inputs.take(&mut batch, &self.catalog.catalog);
-        self.progress.advance(self.inputs.rows() - rows, self.inputs.bytes() - bytes);
+        self.parts.progress.advance(self.inputs.rows() - rows, self.inputs.bytes() - bytes);
         if !counts || self.inputs.rows() == rows {
             return Ok(());
         }
         self.news = true;
-        self.rejects.append(&reject_lines(&batch.input.label, &batch.rejects))?;
-        let batch = Arc::new(batch);
-        if let Some(enriched) = &self.tasks.enriched {
+        self.parts.rejects.append(&reject_lines(&batch.input.label, &batch.rejects))?;
+        let batch = Arc::new(*batch);
+        if let Some(enriched) = &self.parts.tasks.enriched {
             enriched.send(EnrichedMessage::Batch(Arc::clone(&batch))).await.map_err(|_| ended())?;
         }
         Arc::make_mut(&mut self.ledger).observe(&batch);
@@ -202,11 +196,11 @@ impl Dispatch {
 
     /// Publishes a cut if there is news, and says how long that took.
     async fn flush_news(&mut self, manifest: &mut Option<Manifest>) -> Result<Option<Duration>, Failure> {
-        let week =
-            Week::of_local((self.clock)() + i64::from(self.settings.timezone.0.offset_at((self.clock)())));
-        let follows_week = self.settings.insights.top_songs_this_week.week == WeekChoice::Current;
+        let now = self.parts.clock.now();
+        let week = Week::of_local(now + i64::from(self.parts.settings.timezone.0.offset_at(now)));
+        let follows_week = self.parts.settings.insights.top_songs_this_week.week == WeekChoice::Current;
         let new_week = follows_week && week != self.week;
-        let new_catalog = self.versions.has_changed().unwrap_or(false);
+        let new_catalog = self.parts.versions.has_changed().unwrap_or(false);
         if !self.news && !new_week && !new_catalog {
             return Ok(None);
         }
@@ -219,34 +213,34 @@ impl Dispatch {
 
     async fn flush(&mut self) -> Result<Manifest, Failure> {
         let first = self.published.is_empty();
-        let version = Arc::clone(&self.versions.borrow_and_update());
+        let version = Arc::clone(&self.parts.versions.borrow_and_update());
         let new_catalog = !Arc::ptr_eq(&version, &self.catalog);
         if new_catalog {
             let old = std::mem::replace(&mut self.catalog, version);
             self.report_catalog_rejects(&old.rejects)?;
         }
-        self.epoch = Epoch(self.epoch.0 + 1);
+        self.parts.epoch = Epoch(self.parts.epoch.0 + 1);
         let cut = tokio::task::block_in_place(|| self.cut(new_catalog || first));
         let entries = self.publish(Arc::new(cut)).await?;
         let unmatched = self.unmatched();
         tokio::task::block_in_place(|| {
             self.published = entries;
             let manifest = self.manifest(unmatched)?;
-            manifest.publish(&self.settings.output)?;
+            manifest.publish(&self.parts.settings.output)?;
             Ok(manifest)
         })
     }
 
     fn cut(&mut self, new_catalog: bool) -> Cut {
         let changes = Arc::make_mut(&mut self.ledger).cut();
-        Arc::make_mut(&mut self.user_order).extend(&self.names.users.read());
-        Arc::make_mut(&mut self.song_order).extend(&self.names.songs.read());
+        Arc::make_mut(&mut self.user_order).extend(&self.parts.names.users.read());
+        Arc::make_mut(&mut self.song_order).extend(&self.parts.names.songs.read());
         Cut {
             ledger: Arc::clone(&self.ledger),
             changes: Arc::new(changes),
             catalog: Arc::clone(&self.catalog.catalog),
             new_catalog,
-            names: Arc::clone(&self.names),
+            names: Arc::clone(&self.parts.names),
             user_order: Arc::clone(&self.user_order),
             song_order: Arc::clone(&self.song_order),
             current_week: self.week,
@@ -256,7 +250,7 @@ impl Dispatch {
     /// Lets every insight write what has changed, then makes all of it visible.
     async fn publish(&mut self, cut: Arc<Cut>) -> Result<BTreeMap<String, InsightEntry>, Failure> {
         let mut answers = Vec::new();
-        for (name, requests) in &self.tasks.snapshots {
+        for (name, requests) in &self.parts.tasks.snapshots {
             let (answer, answered) = oneshot::channel();
             let cut = Arc::clone(&cut);
             requests.send(SnapshotRequest { cut, answer }).await.map_err(|_| ended())?;
@@ -264,7 +258,7 @@ impl Dispatch {
         }
         drop(cut);
         let mut parts = None;
-        if let Some(enriched) = &self.tasks.enriched {
+        if let Some(enriched) = &self.parts.tasks.enriched {
             let (answer, answered) = oneshot::channel();
             let catalog = Arc::clone(&self.catalog.catalog);
             enriched.send(EnrichedMessage::Cut { catalog, answer }).await.map_err(|_| ended())?;
@@ -294,7 +288,7 @@ impl Dispatch {
     /// Removes what an earlier run has published of insights that are disabled now.
     fn remove_disabled(&self, published: &BTreeMap<String, InsightEntry>) -> Result<(), Failure> {
         for name in NAMES.iter().filter(|&&name| !published.contains_key(name)) {
-            remove_from(&self.settings.output.join(name), |file| is_part(file) || is_temporary(file))?;
+            remove_from(&self.parts.settings.output.join(name), |file| is_part(file) || is_temporary(file))?;
         }
         Ok(())
     }
@@ -305,20 +299,20 @@ impl Dispatch {
         count(&mut rejected, &self.catalog.rejects);
         Ok(Manifest {
             version: Manifest::version(),
-            producer: self.producer.name().to_owned(),
-            epoch: self.epoch.0,
+            producer: self.parts.producer.name().to_owned(),
+            epoch: self.parts.epoch.0,
             generated_at: DateTime::<Utc>::from(SystemTime::now())
                 .to_rfc3339_opts(SecondsFormat::Millis, true),
             totals: self.inputs.totals(unmatched),
             unfinished: self.inputs.unfinished(),
             catalog: CatalogEntry {
-                path: path_text(&self.settings.songs),
+                path: path_text(&self.parts.settings.songs),
                 songs: catalog.len(),
                 rejected: by_code(&rejected),
                 fingerprint: hash_text(catalog.fingerprint()),
             },
             insights: self.published.clone(),
-            rejects: InsightEntry::new(self.rejects.publish()?),
+            rejects: InsightEntry::new(self.parts.rejects.publish()?),
         })
     }
 
@@ -334,7 +328,7 @@ impl Dispatch {
         self.catalog_rejects.extend(old.iter().map(|reject| (reject.reason, reject.raw.clone())));
         let known = |reject: &&Reject| !self.catalog_rejects.contains(&(reject.reason, reject.raw.clone()));
         let new: Vec<Reject> = self.catalog.rejects.iter().filter(known).cloned().collect();
-        self.rejects.append(&reject_lines(&path_text(&self.settings.songs), &new))
+        self.parts.rejects.append(&reject_lines(&path_text(&self.parts.settings.songs), &new))
     }
 }
 

@@ -13,7 +13,7 @@ pub type ReasonCounts = BTreeMap<Reason, u64>;
 /// All inputs.
 #[derive(Debug, Default)]
 pub struct Inputs {
-    inputs: BTreeMap<InputId, Progress>,
+    all: BTreeMap<InputId, Progress>,
     unfinished: BTreeSet<InputId>,
     bytes: u64,
     rows: u64,
@@ -79,7 +79,7 @@ impl Inputs {
     }
 
     fn of(&mut self, input: &Arc<Input>) -> &mut Progress {
-        self.inputs.entry(input.id).or_insert_with(|| Progress {
+        self.all.entry(input.id).or_insert_with(|| Progress {
             input: Arc::clone(input),
             taken: 0,
             size: 0,
@@ -91,7 +91,7 @@ impl Inputs {
     }
 
     fn note(&mut self, id: InputId) {
-        let progress = &self.inputs[&id];
+        let progress = &self.all[&id];
         if progress.taken < progress.size && !progress.given_up {
             self.unfinished.insert(id);
         } else {
@@ -117,7 +117,7 @@ impl Inputs {
     /// The sums, with the plays that are unmatched now.
     pub fn totals(&self, unmatched: u64) -> Totals {
         Totals {
-            inputs: self.inputs.len() as u64,
+            inputs: self.all.len() as u64,
             bytes: self.bytes,
             rows: self.rows,
             rejected: by_code(&self.rejected),
@@ -127,7 +127,7 @@ impl Inputs {
 
     /// The inputs of which a part was not yet taken in.
     pub fn unfinished(&self) -> Vec<UnfinishedInput> {
-        let unfinished = self.unfinished.iter().map(|id| &self.inputs[id]);
+        let unfinished = self.unfinished.iter().map(|id| &self.all[id]);
         unfinished
             .map(|progress| UnfinishedInput {
                 path: progress.input.label.clone(),

@@ -1,7 +1,9 @@
-//! lib
+#![doc = include_str!("../README.md")]
+
 pub mod catalog;
 pub mod civil;
 pub mod cli;
+pub mod clock;
 pub mod commands;
 pub mod decode;
 pub mod dispatch;

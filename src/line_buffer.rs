@@ -90,7 +90,8 @@ mod tests {
                     buffer.push_padded(padded.as_bytes(), piece.len());
                 }
             }
-            prop_assert_eq!(buffer.as_bytes(), pieces.concat().as_bytes());
+            let expected = pieces.concat();
+            prop_assert_eq!(buffer.as_bytes(), expected.as_bytes());
             buffer.clear();
             prop_assert_eq!(buffer.as_bytes(), b"");
         }

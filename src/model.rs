@@ -249,7 +249,7 @@ macro_rules! reasons {
             /// All of them, in the order of the code.
             pub const ALL: &[Reason] = &[$(Reason::$name,)*];
 
-            /// The snake_case code that stands in `_rejects`.
+            /// The code that stands in `_rejects`.
             pub fn code(self) -> &'static str {
                 match self { $(Reason::$name => $code,)* }
             }

@@ -11,8 +11,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_stream::wrappers::ReceiverStream;
 
+use crate::clock::Clock;
 use crate::decode::Decoder;
-use crate::dispatch::{Clock, Decoded, Dispatch, Outcome, Producer, REJECTS_HEADER, Tasks, output_folders};
+use crate::dispatch::{Decoded, Dispatch, Outcome, Parts, Producer, REJECTS_HEADER, Tasks, output_folders};
 use crate::failure::{Exit, Failure};
 use crate::insights::Insight;
 use crate::insights::avg_listen_time_per_song::AvgListenTimePerSong;
@@ -44,6 +45,7 @@ const ENRICHED_QUEUE: usize = 16;
 const SNAPSHOT_QUEUE: usize = 1;
 
 /// A run from a source to an output folder.
+#[derive(Debug)]
 pub struct Pipeline {
     /// The settings.
     pub settings: Settings,
@@ -68,7 +70,7 @@ impl Pipeline {
     {
         let Self { settings, producer, clock, fresh, progress } = self;
         let _lock = Lock::take(&settings.output)?;
-        let last_epoch = check_producer(&settings.output, producer, fresh)?;
+        let epoch = check_producer(&settings.output, producer, fresh)?;
         for folder in output_folders(&settings.output) {
             remove_from(&folder, is_temporary)?;
         }
@@ -98,14 +100,14 @@ impl Pipeline {
         let snapshots = spawn_insights(&settings);
         let (decoded, source) = spawn_source(&settings, &names, source);
         let tasks = Tasks { snapshots, enriched };
-        let dispatch =
-            Dispatch::new(settings, producer, clock, names, tasks, versions, rejects, last_epoch, progress);
+        let parts = Parts { settings, producer, clock, names, tasks, versions, rejects, epoch, progress };
+        let dispatch = Dispatch::new(parts);
         let outcome = dispatch.run(decoded).await;
 
         // A task that failed is the cause of what its neighbours say.
-        source.await.map_err(died)??;
+        source.await.map_err(|cause| died(&cause))??;
         if let Some(task) = enriched_task {
-            task.await.map_err(died)??;
+            task.await.map_err(|cause| died(&cause))??;
         }
         outcome
     }
@@ -134,14 +136,14 @@ where
                 Event::Size(input, size) => Decoded::Size(input, size),
                 Event::Chunk(chunk) => {
                     let batch = spawn_blocking(move || decoder.decode(chunk)).await;
-                    Decoded::Batch(batch.expect("decoding does not panic"))
+                    Decoded::Batch(Box::new(batch.expect("decoding does not panic")))
                 }
             }
         }
     };
     // One more than there are decoders, so that none waits for the owner to fetch its batch.
-    let decoded = ReceiverStream::new(events).map(decode).buffered(settings.decoders() + 1);
-    (Box::pin(decoded), source)
+    let batches = ReceiverStream::new(events).map(decode).buffered(settings.decoders() + 1);
+    (Box::pin(batches), source)
 }
 
 /// Starts the task of each enabled insight that takes snapshots.
@@ -175,18 +177,21 @@ fn spawn_insights(settings: &Settings) -> Vec<(&'static str, mpsc::Sender<crate:
         .map(|(_, insight)| {
             let (sender, requests) = mpsc::channel(SNAPSHOT_QUEUE);
             let (name, output) = (insight.name(), settings.output.clone());
-            spawn_blocking(move || take_snapshots(insight, output, requests));
+            spawn_blocking(move || take_snapshots(insight, &output, requests));
             (name, sender)
         })
         .collect()
 }
+
+/// The way to the task of `enriched_logs`, and its end.
+type EnrichedHandle = (mpsc::Sender<EnrichedMessage>, JoinHandle<Result<(), Failure>>);
 
 fn spawn_enriched(
     settings: &Settings,
     insight: EnrichedLogs,
     waiting: Option<WaitingPlays>,
     names: &Arc<Names>,
-) -> Result<(mpsc::Sender<EnrichedMessage>, JoinHandle<Result<(), Failure>>), Failure> {
+) -> Result<EnrichedHandle, Failure> {
     let folder = settings.output.join(enriched_logs::NAME);
     let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
     let log = PartedLog::begin(&folder, enriched_logs::HEADER, roll_bytes)?;
@@ -211,6 +216,6 @@ fn check_producer(output: &Path, producer: Producer, fresh: bool) -> Result<Epoc
     Ok(Epoch(if producer == Producer::Watch { manifest.epoch } else { 0 }))
 }
 
-fn died(cause: tokio::task::JoinError) -> Failure {
+fn died(cause: &tokio::task::JoinError) -> Failure {
     Failure::new(Exit::Software, format!("a task has died: {cause}"))
 }

@@ -1,6 +1,6 @@
 //! What runs in the task of each insight.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -28,14 +28,14 @@ pub struct SnapshotRequest {
 /// Answers requests for one insight until nobody asks any more.
 pub fn take_snapshots(
     mut insight: Box<dyn Insight>,
-    output: PathBuf,
+    output: &Path,
     mut requests: mpsc::Receiver<SnapshotRequest>,
 ) {
     let mut first = true;
     while let Some(SnapshotRequest { cut, answer }) = requests.blocking_recv() {
         let changed = insight.refresh(&cut);
         let snapshot =
-            (changed || std::mem::take(&mut first)).then(|| Snapshot::write(&output, insight.as_ref(), &cut));
+            (changed || std::mem::take(&mut first)).then(|| Snapshot::write(output, insight.as_ref(), &cut));
         // The cut must be let go before the answer, so that the ledger can go on without a copy.
         drop(cut);
         // Nobody waits for the answer only if the program is on its way out.

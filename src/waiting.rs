@@ -77,7 +77,9 @@ impl WaitingPlays {
             let before = self.last_blocks.get(&song).copied().unwrap_or(FIRST);
             blocks.extend_from_slice(&before.to_le_bytes());
             blocks.extend_from_slice(&(plays.len() as u32).to_le_bytes());
-            plays.iter().for_each(|play| encode(play, &mut blocks));
+            for play in &plays {
+                encode(play, &mut blocks);
+            }
         }
         self.file.write_all(&blocks).map_err(|cause| Failure::io(Exit::Io, "write", &self.path, &cause))?;
         self.len += blocks.len() as u64;
@@ -174,7 +176,11 @@ mod tests {
         assert_eq!(waiting.songs(), (0..songs).map(SongId).collect::<Vec<_>>());
         for song in 0..songs {
             let mut plays = Vec::new();
-            waiting.take(SongId(song), |block| Ok(plays.extend_from_slice(block))).unwrap();
+            let keep = |block: &[WaitingPlay]| {
+                plays.extend_from_slice(block);
+                Ok(())
+            };
+            waiting.take(SongId(song), keep).unwrap();
             let expected = (song..3 * GATHERED as u32 + 100).step_by(songs as usize).map(play);
             assert!(plays.into_iter().eq(expected));
             waiting.take(SongId(song), |_| panic!("taken twice")).unwrap();

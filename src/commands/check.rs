@@ -9,6 +9,7 @@ use tokio_stream::StreamExt;
 
 use crate::catalog::Catalog;
 use crate::cli::CheckArgs;
+use crate::clock::Clock;
 use crate::commands::replay::find_arguments;
 use crate::commands::{rejected_text, run_until_stopped};
 use crate::dispatch::Decoded;
@@ -19,9 +20,9 @@ use crate::names::Names;
 use crate::pipeline::spawn_source;
 use crate::reload;
 use crate::settings::Settings;
+use crate::source::Stop;
 use crate::source::lines::CHUNK;
 use crate::source::replay::Replay;
-use crate::source::{Stop, now};
 use crate::text::escape_bytes;
 
 /// Rows that are shown per reason.
@@ -36,7 +37,7 @@ const SHOWN: usize = 80;
 pub fn run(args: CheckArgs) -> Result<(), Failure> {
     let settings = args.common.settings(&[])?;
     let logs = find_arguments(args.logs, &settings)?;
-    let replay = Replay { logs, now: args.now.unwrap_or_else(now), chunk: CHUNK };
+    let replay = Replay { logs, now: args.now.unwrap_or_else(|| Clock::System.now()), chunk: CHUNK };
     let stop = Stop::default();
     print!("{}", run_until_stopped(&settings, &stop, check(&settings, replay, stop.clone()))?);
     Ok(())

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cli::ReplayArgs;
+use crate::clock::Clock;
 use crate::commands::{run_until_stopped, summary};
 use crate::dispatch::Producer;
 use crate::failure::Failure;
 use crate::pipeline::Pipeline;
 use crate::progress::{Progress, Unit};
 use crate::settings::Settings;
+use crate::source::Stop;
 use crate::source::compressed::Storage;
 use crate::source::lines::CHUNK;
 use crate::source::replay::{Replay, find_logs};
-use crate::source::{Stop, now};
 
 /// Runs the command.
 ///
@@ -24,7 +25,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let began = Instant::now();
     let settings = args.common.settings(&[])?;
     let logs = find_arguments(args.logs, &settings)?;
-    let now = args.now.unwrap_or_else(now);
+    let now = args.now.unwrap_or_else(|| Clock::System.now());
     let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));
     let stop = Stop::default();
     let source = {
@@ -34,7 +35,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let pipeline = Pipeline {
         settings: settings.clone(),
         producer: Producer::Replay,
-        clock: Box::new(move || now),
+        clock: Clock::Stopped(now),
         fresh: args.fresh,
         progress: Arc::clone(&progress),
     };

@@ -4,19 +4,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cli::WatchArgs;
+use crate::clock::Clock;
 use crate::commands::{run_until_stopped, summary};
 use crate::dispatch::Producer;
 use crate::failure::Failure;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
+use crate::source::Stop;
 use crate::source::watch::Watch;
-use crate::source::{Stop, now};
 
 /// Runs the command.
 ///
 /// # Errors
 /// The first thing that is missing, or cannot be read or written.
-pub fn run(args: WatchArgs) -> Result<(), Failure> {
+pub fn run(args: &WatchArgs) -> Result<(), Failure> {
     let began = Instant::now();
     let settings = args.settings()?;
     let watch = Watch::new(&settings.incoming, settings.input.last_line_wait.0, args.once)?;
@@ -28,7 +29,7 @@ pub fn run(args: WatchArgs) -> Result<(), Failure> {
     let pipeline = Pipeline {
         settings: settings.clone(),
         producer: Producer::Watch,
-        clock: Box::new(now),
+        clock: Clock::System,
         fresh: false,
         progress: Arc::new(Progress::silent()),
     };

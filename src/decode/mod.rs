@@ -158,7 +158,7 @@ impl<'a> Rows<'a> {
                 && !is_odd(end, &mut odd)
                 && let Some(row) = self.read_fast(bytes, start, ends)
             {
-                self.push(row);
+                self.push(&row);
                 separators = &separators[self.header.fields..];
                 start = end as usize + 1;
             } else {
@@ -211,7 +211,7 @@ impl<'a> Rows<'a> {
     }
 
     #[inline]
-    fn push(&mut self, row: Row) {
+    fn push(&mut self, row: &Row) {
         self.users.push(row.user);
         self.songs.push(row.song);
         self.moments.push(row.moment);
@@ -224,7 +224,7 @@ impl<'a> Rows<'a> {
             return;
         }
         match self.read_record(line, ending) {
-            Ok(row) => self.push(row),
+            Ok(row) => self.push(&row),
             // Concatenated files repeat their header.
             Err(_) if line == self.header.line => {}
             Err(reason) => {

@@ -98,7 +98,7 @@ fn parse_full(cell: &[u8]) -> Option<WallClock> {
             nanos = fraction(&mut rest)?;
         }
     }
-    let offset = offset(&mut rest)?;
+    let offset = if rest.is_empty() { None } else { Some(offset(&mut rest)?) };
     let days = CivilDate { year: year as i32, month, day }.to_days()?;
     let local = days * DAY + i64::from(hour * 3600 + minute * 60 + second);
     rest.is_empty().then_some(WallClock { local, nanos, offset })
@@ -120,26 +120,17 @@ fn fraction(rest: &mut &[u8]) -> Option<u32> {
     Some(number(rest, digits)? * 10_u32.pow(9 - digits as u32))
 }
 
-/// What follows the time: nothing (no offset), `Z` or `±HH:MM`.
-fn offset(rest: &mut &[u8]) -> Option<Option<i32>> {
-    let sign = match rest.split_first() {
-        None => return Some(None),
-        Some((b'Z', [])) => {
-            *rest = &[];
-            return Some(Some(0));
-        }
-        Some((b'+', more)) => {
-            *rest = more;
-            1
-        }
-        Some((b'-', more)) => {
-            *rest = more;
-            -1
-        }
-        Some(_) => return None,
+/// What follows the time: `Z` or `±HH:MM`.
+fn offset(rest: &mut &[u8]) -> Option<i32> {
+    if literal(rest, b'Z').is_some() {
+        return Some(0);
+    }
+    let sign = match literal(rest, b'+') {
+        Some(()) => 1,
+        None => literal(rest, b'-').map(|()| -1)?,
     };
     let (hours, minutes) = hours_and_minutes(rest)?;
-    Some(Some(sign * (hours * 3600 + minutes * 60) as i32))
+    Some(sign * (hours * 3600 + minutes * 60) as i32)
 }
 
 fn literal(rest: &mut &[u8], wanted: u8) -> Option<()> {

@@ -120,10 +120,14 @@ pub fn remove_from(folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<(),
 
 /// Whether a name is one that [`Draft`] makes.
 pub fn is_temporary(name: &str) -> bool {
-    name.starts_with('.') && name.ends_with(".tmp")
+    name.starts_with('.') && has_end(name, "tmp")
 }
 
 /// Whether a name is that of a part of an insight.
 pub fn is_part(name: &str) -> bool {
-    name.starts_with("part-") && name.ends_with(".csv")
+    name.starts_with("part-") && has_end(name, "csv")
+}
+
+fn has_end(name: &str, end: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == end)
 }

@@ -261,9 +261,10 @@ impl LineCutter {
             return Ok(());
         }
         let line = &self.carry[..line_feed.unwrap_or(self.carry.len())];
-        let (reason, detail) = match line.contains(&0) {
-            true => (Reason::NotCsv, "the file holds NUL bytes"),
-            false => (Reason::NoNewline, "the file has no line feeds where its first line should end"),
+        let (reason, detail) = if line.contains(&0) {
+            (Reason::NotCsv, "the file holds NUL bytes")
+        } else {
+            (Reason::NoNewline, "the file has no line feeds where its first line should end")
         };
         Err(HeaderFault { reason, detail: detail.to_owned() })
     }
@@ -428,7 +429,9 @@ mod tests {
         ) {
             let mark = if mark { "\u{feff}" } else { "" };
             let file = format!("{mark}{blank}{HEADER}\n{body}").into_bytes();
-            cuts.iter_mut().for_each(|cut| *cut = (*cut).min(file.len()));
+            for cut in &mut cuts {
+                *cut = (*cut).min(file.len());
+            }
             cuts.sort_unstable();
             let mut grown = Pieces::new();
             let mut cutter = LineCutter::with_chunk(Arc::clone(cutter().input()), chunk);

@@ -10,7 +10,6 @@ pub mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc;
 
@@ -67,9 +66,4 @@ impl Outlet {
     pub fn send(&self, event: Event) -> Result<(), Closed> {
         self.0.blocking_send(event).map_err(|_| Closed)
     }
-}
-
-/// Seconds since 1970-01-01T00:00:00Z, now.
-pub fn now() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs() as i64)
 }

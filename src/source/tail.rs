@@ -9,11 +9,12 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::clock::Clock;
 use crate::model::Input;
 use crate::source::compressed::Storage;
 use crate::source::lines::{Cut, End, LineCutter};
 use crate::source::replay::{refused, warn_of_ignored};
-use crate::source::{Closed, Event, Outlet, Stop, now};
+use crate::source::{Closed, Event, Outlet, Stop};
 
 /// What a file is called by the file system, whatever its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -190,7 +191,7 @@ impl Tail {
                 self.done = true;
                 let input = self.cutter.input();
                 tracing::warn!("{}: {}", input.label, fault.detail);
-                Ok(outlet.send(Event::Chunk(refused(input, fault.reason, now()))))
+                Ok(outlet.send(Event::Chunk(refused(input, fault.reason, Clock::System.now()))))
             }
             Err(_) => Ok(Ok(())),
         }
@@ -204,7 +205,7 @@ impl Tail {
         stop: &Stop,
     ) -> io::Result<Result<(), Closed>> {
         while !stop.is_set() {
-            let sent = match self.cutter.next(reader, end, now())? {
+            let sent = match self.cutter.next(reader, end, Clock::System.now())? {
                 Cut::Chunk(chunk) => outlet.send(Event::Chunk(chunk)),
                 Cut::Refused(chunk, detail) => {
                     tracing::warn!("{}: {detail}", self.cutter.input().label);

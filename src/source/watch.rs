@@ -26,7 +26,7 @@ const LOOK_AROUND: Duration = Duration::from_secs(1);
 /// folders …
 const SHARE: u32 = 200;
 /// … but this often at least.
-const RAREST: Duration = Duration::from_secs(60);
+const RAREST: Duration = Duration::from_mins(1);
 /// Changes that come within this time are looked at together.
 const GATHER: Duration = Duration::from_millis(5);
 /// How often a stop and the wait of last lines are looked at.
