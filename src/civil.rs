@@ -2,6 +2,9 @@
 
 use chrono::{Datelike, NaiveDate};
 
+/// Seconds of a day.
+pub const DAY: i64 = 86_400;
+
 /// Day number of 1970-01-01 in chrono's count from 0001-01-01.
 const EPOCH_FROM_CE: i64 = 719_163;
 
@@ -27,6 +30,13 @@ impl CivilDate {
         Self { year: date.year(), month: date.month(), day: date.day() }
     }
 
+    /// Reads `2025-03-20`, or nothing if it is no date.
+    pub fn parse(text: &str) -> Option<Self> {
+        // chrono takes years of other lengths and signs, too.
+        let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10)?;
+        Some(Self { year: date.year(), month: date.month(), day: date.day() })
+    }
+
     /// Days since 1970-01-01, or nothing if there is no such date.
     pub fn to_days(self) -> Option<i64> {
         let date = NaiveDate::from_ymd_opt(self.year, self.month, self.day)?;
@@ -46,7 +56,7 @@ impl Week {
 
     /// The week of a local time (seconds since 1970-01-01 00:00:00 local).
     pub fn of_local(local: i64) -> Self {
-        Self::of_day(local.div_euclid(86_400))
+        Self::of_day(local.div_euclid(DAY))
     }
 
     /// The ISO-8601 week `2025-W13`, or nothing if the year has no such week.

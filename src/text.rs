@@ -1,6 +1,6 @@
 //! How values become the text of a CSV cell: quoting, exact decimals, timestamps, escaped bytes.
 
-use crate::civil::CivilDate;
+use crate::civil::{CivilDate, DAY};
 use crate::model::Moment;
 
 /// Appends `cell`, in quotes only where RFC 4180 section 2 needs them.
@@ -124,9 +124,6 @@ impl Default for TimestampWriter {
         Self { day: 0, text }
     }
 }
-
-/// Seconds of a day.
-const DAY: i64 = 86_400;
 
 impl TimestampWriter {
     /// The text `2025-03-21T01:09:00.25+01:00`, padded for [`crate::line_buffer::LineBuffer`], and

@@ -159,7 +159,7 @@ fn existing_files_are_replaced_and_errors_name_the_path() {
     let mut args = args("--rows 10");
     folder.path().clone_into(&mut args.out);
     let error = run(&args, &AtomicBool::new(false), &Progress::silent()).unwrap_err();
-    assert!(error.to_string().starts_with(&format!("cannot write {}: ", blocked.display())), "{error}");
+    assert!(error.to_string().starts_with(&format!("cannot replace {}: ", blocked.display())), "{error}");
     assert_eq!(fs::read_dir(&made.incoming).unwrap().count(), 1, "the temporary file is gone");
 }
 

@@ -1,11 +1,9 @@
 //! `timestamp` cells: `YYYY-MM-DD HH:MM[:SS[.fraction]]`, with an offset or as wall-clock time.
 
-use crate::civil::CivilDate;
+use crate::civil::{CivilDate, DAY};
 use crate::model::{Moment, Reason};
 use crate::zone::Zone;
 
-/// Seconds of a day.
-const DAY: i64 = 86_400;
 /// Days before each month of a common and of a leap year.
 const DAYS_BEFORE: [[u16; 13]; 2] = [
     [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365],

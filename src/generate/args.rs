@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 
-use crate::generate::civil::{self, DAY};
+use crate::civil::CivilDate;
+use crate::generate::DAY;
 use crate::generate::ids::Ids;
 use crate::generate::plays::Plan;
 use crate::generate::popularity::{MAX_ITEMS, Popularity};
@@ -14,7 +15,7 @@ use crate::generate::rhythm::Pace;
 const ROWS: u64 = 1000;
 
 /// The latest year of a start: a century later, years still have four digits.
-const LAST_START: u64 = 9899;
+const LAST_START: i32 = 9899;
 
 /// The arguments of `generate`.
 #[derive(Debug, Clone, Args)]
@@ -78,13 +79,15 @@ pub enum Start {
 
 /// Reads `YYYY-MM-DD` or `now`.
 fn parse_start(text: &str) -> Result<Start, String> {
+    const EXPECTED: &str = "expected a date from 1970 on as YYYY-MM-DD, or `now`";
     if text == "now" {
         return Ok(Start::Now);
     }
-    let day = civil::parse_date(text).ok_or("expected a date from 1970 on as YYYY-MM-DD, or `now`")?;
-    if civil::date_of(day).0 > LAST_START {
+    let date = CivilDate::parse(text).ok_or(EXPECTED)?;
+    if date.year > LAST_START {
         return Err(format!("the last year is {LAST_START}"));
     }
+    let day = date.to_days().and_then(|day| u64::try_from(day).ok()).ok_or(EXPECTED)?;
     Ok(Start::Day(day))
 }
 

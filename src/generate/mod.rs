@@ -12,7 +12,6 @@
 pub mod alias;
 pub mod args;
 pub mod catalog;
-pub mod civil;
 pub mod dice;
 pub mod feed;
 pub mod ids;
@@ -23,6 +22,11 @@ pub mod rhythm;
 pub mod shelves;
 pub mod text;
 mod words;
+
+use crate::civil;
+
+/// Seconds of a day; times here are never negative.
+const DAY: u64 = civil::DAY as u64;
 
 pub use args::GenerateArgs;
 pub use catalog::Catalog;

@@ -1,7 +1,7 @@
 //! Plays: who hears what, when and for how long.
 
+use crate::generate::DAY;
 use crate::generate::catalog::Catalog;
-use crate::generate::civil::DAY;
 use crate::generate::dice::Dice;
 use crate::generate::ids::Ids;
 use crate::generate::listeners::{Listeners, Wish};

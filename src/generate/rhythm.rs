@@ -3,7 +3,7 @@
 //! Every hour of the week has a weight. Rows are spread evenly over the sum of the weights of the whole period, so
 //! that a busy hour gets more of them; their times go forward by construction.
 
-use crate::generate::civil::DAY;
+use crate::generate::DAY;
 
 const HOUR: u64 = 3600;
 

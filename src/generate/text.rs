@@ -1,6 +1,7 @@
 //! Plays as lines of a listening log, written by hand: formatting is most of the work of making a row.
 
-use crate::generate::civil::{self, DAY};
+use crate::civil::CivilDate;
+use crate::generate::DAY;
 use crate::generate::ids::{Ids, Noun};
 use crate::generate::plays::{Plan, Play, Plays};
 
@@ -122,13 +123,13 @@ impl Dates {
         let entry = &mut self.days[(day % 8) as usize];
         // An entry that was never written has no text, whatever its day.
         if entry.0 != day || entry.1[0] == 0 {
-            let (year, month, of_month) = civil::date_of(day);
+            let date = CivilDate::from_days(day as i64);
             let mut line = Line::new();
-            line.padded(year, 4);
+            line.padded(u64::from(date.year.unsigned_abs()), 4);
             line.push(b"-");
-            line.padded(month, 2);
+            line.padded(u64::from(date.month), 2);
             line.push(b"-");
-            line.padded(of_month, 2);
+            line.padded(u64::from(date.day), 2);
             entry.0 = day;
             entry.1.copy_from_slice(line.bytes());
         }

@@ -50,19 +50,14 @@ impl Insight for AvgListenTimePerSong {
 
     fn refresh(&mut self, cut: &Cut) -> bool {
         let songs = cut.names.songs.read();
-        let mut line = Vec::new();
-        let mut changed = false;
-        for &song in &cut.changes.songs {
+        let decimals = self.settings.decimals.0;
+        self.rows.refresh(cut.changes.songs.iter().copied(), |song, line| {
             let total = cut.ledger.song_plays().total(song);
-            line.clear();
-            push_cell(&mut line, songs.text(song));
+            push_cell(line, songs.text(song));
             line.push(b',');
-            let decimals = self.settings.decimals.0;
-            push_ratio(&mut line, u128::from(total.millis), u128::from(total.plays) * 1000, decimals);
+            push_ratio(line, u128::from(total.millis), u128::from(total.plays) * 1000, decimals);
             line.push(b'\n');
-            changed |= self.rows.set(song, &line);
-        }
-        changed
+        })
     }
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {

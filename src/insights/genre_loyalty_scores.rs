@@ -56,29 +56,24 @@ impl Insight for GenreLoyaltyScores {
 
     fn refresh(&mut self, cut: &Cut) -> bool {
         let users = cut.names.users.read();
+        let Settings { threshold, decimals, .. } = self.settings;
         let mut tally = Tally::default();
-        let mut lines = Vec::new();
-        let mut changed = false;
-        for user in cut.users_to_refresh() {
+        self.rows.refresh(cut.users_to_refresh(), |user, lines| {
             let total = count_genres(&mut tally, cut.ledger.listens().of(user), &cut.catalog);
-            let threshold = self.settings.threshold;
-            lines.clear();
             for (genre, plays) in tally.sorted().filter(|&(_, plays)| threshold.compare(plays, total).is_gt())
             {
-                push_cell(&mut lines, users.text(user));
+                push_cell(lines, users.text(user));
                 lines.push(b',');
-                push_cell(&mut lines, cut.catalog.genre_name(GenreId::from_index(genre)));
+                push_cell(lines, cut.catalog.genre_name(GenreId::from_index(genre)));
                 lines.push(b',');
-                push_integer(&mut lines, plays);
+                push_integer(lines, plays);
                 lines.push(b',');
-                push_integer(&mut lines, total);
+                push_integer(lines, total);
                 lines.push(b',');
-                push_ratio(&mut lines, u128::from(plays), u128::from(total), self.settings.decimals.0);
+                push_ratio(lines, u128::from(plays), u128::from(total), decimals.0);
                 lines.push(b'\n');
             }
-            changed |= self.rows.set(user, &lines);
-        }
-        changed
+        })
     }
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {

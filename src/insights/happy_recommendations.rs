@@ -131,32 +131,30 @@ impl Insight for HappyRecommendations {
     fn refresh(&mut self, cut: &Cut) -> bool {
         let first_changed = self.rank_songs(cut);
         let (users, songs) = (cut.names.users.read(), cut.names.songs.read());
+        let to_refresh = self.users_to_refresh(cut, first_changed);
+        let mut depths = std::mem::take(&mut self.depths);
+        depths.resize(depths.len().max(cut.user_order.ids().len()), 0);
+        let mut rows = std::mem::take(&mut self.rows);
         let mut tally = Tally::default();
-        let mut lines = Vec::new();
-        let mut changed = false;
-        for user in self.users_to_refresh(cut, first_changed) {
+        let changed = rows.refresh(to_refresh, |user, lines| {
             let listens = cut.ledger.listens().of(user);
-            lines.clear();
             let mut depth = 0;
             if let Some(sad) = self.sad_plays(&mut tally, listens, cut) {
                 let (recommended, looked_at) = self.recommend(listens);
                 depth = looked_at;
                 for song in recommended {
-                    push_cell(&mut lines, users.text(user));
+                    push_cell(lines, users.text(user));
                     lines.push(b',');
-                    push_cell(&mut lines, songs.text(song));
+                    push_cell(lines, songs.text(song));
                     lines.push(b',');
-                    push_integer(&mut lines, sad);
+                    push_integer(lines, sad);
                     lines.extend_from_slice(cut.catalog.title_cell(song));
                     lines.push(b'\n');
                 }
             }
-            if user.index() >= self.depths.len() {
-                self.depths.resize(user.index() + 1, 0);
-            }
-            self.depths[user.index()] = depth;
-            changed |= self.rows.set(user, &lines);
-        }
+            depths[user.index()] = depth;
+        });
+        (self.depths, self.rows) = (depths, rows);
         changed
     }
 

@@ -71,11 +71,6 @@ impl Cut {
             self.changes.users.clone()
         }
     }
-
-    /// The same for insights that do not look at the catalog.
-    pub fn changed_users(&self) -> &[UserId] {
-        &self.changes.users
-    }
 }
 
 /// The names of all insights, in the order of the contract.

@@ -64,17 +64,13 @@ impl Insight for NightOwlUsers {
 
     fn refresh(&mut self, cut: &Cut) -> bool {
         let users = cut.names.users.read();
-        let mut line = Vec::new();
-        let mut changed = false;
-        for &user in &cut.changes.users {
-            line.clear();
-            if cut.ledger.nights().of(user) >= self.settings.min_plays {
-                push_cell(&mut line, users.text(user));
+        let min_plays = self.settings.min_plays;
+        self.rows.refresh(cut.changes.users.iter().copied(), |user, line| {
+            if cut.ledger.nights().of(user) >= min_plays {
+                push_cell(line, users.text(user));
                 line.push(b'\n');
             }
-            changed |= self.rows.set(user, &line);
-        }
-        changed
+        })
     }
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {

@@ -46,6 +46,22 @@ impl<I: Id> Rows<I> {
         true
     }
 
+    /// Renders the lines of some ids anew and says whether any differ from before.
+    pub fn refresh(
+        &mut self,
+        ids: impl IntoIterator<Item = I>,
+        mut render: impl FnMut(I, &mut Vec<u8>),
+    ) -> bool {
+        let mut lines = Vec::new();
+        let mut changed = false;
+        for id in ids {
+            lines.clear();
+            render(id, &mut lines);
+            changed |= self.set(id, &lines);
+        }
+        changed
+    }
+
     /// Hands the lines to `emit` in the order of `ids`, and returns their number.
     pub fn emit(&self, ids: &[I], emit: &mut dyn FnMut(&[u8])) -> u64 {
         for id in ids {

@@ -67,26 +67,21 @@ impl Insight for UserFavoriteGenres {
 
     fn refresh(&mut self, cut: &Cut) -> bool {
         let users = cut.names.users.read();
+        let limit = if self.settings.ties == Ties::First { 1 } else { usize::MAX };
         let mut tally = Tally::default();
-        let mut lines = Vec::new();
-        let mut changed = false;
-        for user in cut.users_to_refresh() {
+        self.rows.refresh(cut.users_to_refresh(), |user, lines| {
             count_genres(&mut tally, cut.ledger.listens().of(user), &cut.catalog);
             let most = tally.sorted().map(|(_, plays)| plays).max().unwrap_or_default();
             let favourites = tally.sorted().filter(|&(_, plays)| plays == most);
-            let limit = if self.settings.ties == Ties::First { 1 } else { usize::MAX };
-            lines.clear();
             for (genre, plays) in favourites.take(limit) {
-                push_cell(&mut lines, users.text(user));
+                push_cell(lines, users.text(user));
                 lines.push(b',');
-                push_cell(&mut lines, cut.catalog.genre_name(GenreId::from_index(genre)));
+                push_cell(lines, cut.catalog.genre_name(GenreId::from_index(genre)));
                 lines.push(b',');
-                push_integer(&mut lines, plays);
+                push_integer(lines, plays);
                 lines.push(b'\n');
             }
-            changed |= self.rows.set(user, &lines);
-        }
-        changed
+        })
     }
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {

@@ -1,10 +1,10 @@
-//! The only code that creates, renames and removes files in the output folder.
+//! The only code that creates, renames and removes files.
 //!
 //! Whatever is written appears under a temporary name first, which starts with a point and ends in
 //! `.tmp`, in the folder where it belongs. A [`Draft`] that is dropped unpublished takes its file
 //! with it; what a killed process has left is removed by the next one.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -27,7 +27,7 @@ impl Draft {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = target.with_file_name(format!(".{name}.tmp"));
         // Never through a link or into a file that somebody else has put there.
-        let create = || OpenOptions::new().write(true).create_new(true).open(&temporary);
+        let create = || File::create_new(&temporary);
         let file = match create() {
             Err(cause) if cause.kind() == io::ErrorKind::AlreadyExists => {
                 remove_file(&temporary)?;
@@ -68,17 +68,21 @@ pub fn create_folder(path: &Path) -> Result<(), Failure> {
     fs::create_dir_all(path).map_err(|cause| Failure::io(Exit::CannotCreate, "create", path, &cause))
 }
 
-/// Opens a file for appending that has its real name from the start, empty.
+/// Creates a file that has its real name from the start.
+///
+/// # Errors
+/// What the file system says, also if the file is there already; exit code 73.
+pub fn create_new(path: &Path) -> Result<File, Failure> {
+    File::create_new(path).map_err(|cause| Failure::io(Exit::CannotCreate, "create", path, &cause))
+}
+
+/// Creates a file that has its real name from the start, in place of one that may be there.
 ///
 /// # Errors
 /// What the file system says, exit code 73.
 pub fn create_empty(path: &Path) -> Result<File, Failure> {
     remove_file(path)?;
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .open(path)
-        .map_err(|cause| Failure::io(Exit::CannotCreate, "create", path, &cause))
+    create_new(path)
 }
 
 /// Removes a file, if it is there.
