@@ -13,6 +13,7 @@ pub mod inputs;
 pub mod insights;
 pub mod ledger;
 pub mod line_buffer;
+pub mod messages;
 pub mod model;
 pub mod names;
 pub mod output;

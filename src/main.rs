@@ -6,10 +6,10 @@ use clap::Parser;
 use clap::error::ErrorKind;
 use music_insights::cli::Cli;
 use music_insights::failure::Exit;
+use music_insights::messages;
 
 fn main() -> ExitCode {
-    let log = tracing_subscriber::fmt().with_writer(std::io::stderr).with_target(false).without_time();
-    log.with_max_level(tracing::Level::INFO).init();
+    messages::start();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     match cli.run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            tracing::error!("{failure}");
             ExitCode::from(failure.exit as u8)
         }
     }

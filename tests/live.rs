@@ -369,3 +369,20 @@ fn a_file_that_is_replaced_or_cut_short_is_read_from_its_beginning() {
     let said = daemon.stop();
     assert_eq!(stderr(&said).matches("reading it from its beginning").count(), 2, "{}", stderr(&said));
 }
+
+#[test]
+fn a_folder_that_goes_and_comes_back_is_followed_again() {
+    let place = Place::new(SONGS);
+    let daemon = place.watch(&[]);
+    place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
+    place.wait_for_rows(1);
+    // What was read stays, though its file is gone.
+    fs::remove_dir_all(place.path("data/incoming")).unwrap();
+    thread::sleep(Duration::from_millis(1200));
+    fs::create_dir(place.path("data/incoming")).unwrap();
+    place.write("data/incoming/b.csv", &format!("{LOG_HEADER}{}", play(2, 1, 2)));
+    place.wait_for_rows(2);
+    let said = daemon.stop();
+    assert!(said.status.success());
+    assert_eq!(stderr(&said).matches("cannot read data/incoming").count(), 1, "{}", stderr(&said));
+}

@@ -48,8 +48,13 @@ pub struct Watch {
     last_line_wait: Duration,
     once: bool,
     hints: Arc<Mutex<Hints>>,
+    waker: SyncSender<()>,
     wake: Receiver<()>,
-    _watcher: Option<RecommendedWatcher>,
+    watcher: Option<RecommendedWatcher>,
+    /// Which folder the watcher watches, for another may take its place.
+    watched: Option<FileId>,
+    /// Whether the folder could be read at the last look.
+    readable: bool,
     left_alone: LeftAlone,
     tails: Vec<Tail>,
     by_id: HashMap<FileId, usize>,
@@ -70,19 +75,17 @@ impl Watch {
             let message = format!("{} does not exist; create it or pass --incoming", folder.display());
             return Err(Failure::new(Exit::NoInput, message));
         }
-        let hints = Arc::new(Mutex::new(Hints::default()));
         let (waker, wake) = sync_channel(1);
-        let watcher = start_watcher(folder, Arc::clone(&hints), waker);
-        if let Err(cause) = &watcher {
-            tracing::warn!("{}: changes are not reported ({cause}); looking every second", folder.display());
-        }
-        Ok(Self {
+        let mut watch = Self {
             folder: folder.to_owned(),
             last_line_wait,
             once,
-            hints,
+            hints: Arc::default(),
+            waker,
             wake,
-            _watcher: watcher.ok(),
+            watcher: None,
+            watched: None,
+            readable: true,
             left_alone: LeftAlone::default(),
             tails: Vec::new(),
             by_id: HashMap::new(),
@@ -90,7 +93,27 @@ impl Watch {
             waiting: BTreeSet::new(),
             inputs: 0,
             look_around_at: Instant::now(),
-        })
+        };
+        watch.watch_folder();
+        Ok(watch)
+    }
+
+    /// Has changes reported, of the folder that is there now. Without reports, time alone brings a
+    /// look around.
+    fn watch_folder(&mut self) {
+        let id = self.folder.metadata().ok().map(|metadata| FileId::of(&metadata));
+        if id == self.watched {
+            return;
+        }
+        self.watched = id;
+        let watcher = start_watcher(&self.folder, Arc::clone(&self.hints), self.waker.clone());
+        if let (Err(cause), Some(_)) = (&watcher, id) {
+            tracing::warn!(
+                "{}: changes are not reported ({cause}); looking every second",
+                self.folder.display()
+            );
+        }
+        self.watcher = watcher.ok();
     }
 
     /// Reads until `stop`, or with `once` until everything was read that was there at the start.
@@ -115,10 +138,14 @@ impl Watch {
             return self.look_at(hints.names);
         }
         let began = Instant::now();
-        let found = self.left_alone.look_around(&self.folder).unwrap_or_else(|cause| {
+        // Watched first and looked at second, so that nothing comes in between.
+        self.watch_folder();
+        let found = self.left_alone.look_around(&self.folder);
+        if let (Err(cause), true) = (&found, self.readable) {
             tracing::warn!("cannot read {}: {cause}; trying again", self.folder.display());
-            Vec::new()
-        });
+        }
+        self.readable = found.is_ok();
+        let found = found.unwrap_or_default();
         self.look_around_at = Instant::now() + (began.elapsed() * SHARE).clamp(LOOK_AROUND, RAREST);
         found
     }
@@ -215,8 +242,7 @@ impl Watch {
                     return;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                // Without a watcher there are no hints, only time.
-                Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
+                Err(RecvTimeoutError::Disconnected) => unreachable!("a waker is kept"),
             }
             if stop.is_set() || !self.waiting.is_empty() || Instant::now() >= self.look_around_at {
                 return;
