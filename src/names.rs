@@ -167,7 +167,7 @@ impl<I: Id> Dictionary<I> {
         self.slots[slot] = Slot { key, length, number };
         self.text.extend_from_slice(id);
         self.ends.push(self.text.len() as u64);
-        if self.ends.len() * 2 > self.slots.len() {
+        if self.ends.len() * 4 > self.slots.len() * 3 {
             self.grow();
         }
         I::from_u32(number)
