@@ -4,7 +4,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands;
 use crate::decode::timestamp;
 use crate::failure::{Exit, Failure};
 use crate::generate::GenerateArgs;
@@ -131,21 +130,6 @@ pub struct CheckArgs {
     /// The moment that counts as now [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
-}
-
-impl Cli {
-    /// Does what was asked for.
-    ///
-    /// # Errors
-    /// Why it could not be done, with the exit code.
-    pub fn run(self) -> Result<(), Failure> {
-        match self.command {
-            Command::Replay(args) => commands::replay::run(args),
-            Command::Watch(args) => commands::watch::run(&args),
-            Command::Generate(args) => commands::generate::run_command(&args),
-            Command::Check(args) => commands::check::run(args),
-        }
-    }
 }
 
 impl Common {

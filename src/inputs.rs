@@ -62,10 +62,11 @@ impl Inputs {
         let counts = !progress.given_up;
         if counts {
             let bad: u64 = progress.rejected.values().sum();
-            if max_bad_lines > 0 && bad as usize + batch.rejects.len() >= max_bad_lines {
+            if max_bad_lines > 0 && !batch.refused && bad as usize + batch.rejects.len() >= max_bad_lines {
                 give_up(batch, max_bad_lines - bad as usize - 1);
                 progress.given_up = true;
             }
+            progress.given_up |= batch.refused;
             let rows = (batch.plays() + batch.rejects.len()) as u64;
             progress.rows += rows;
             progress.unmatched += batch.songs.iter().filter(|&&song| !catalog.contains(song)).count() as u64;

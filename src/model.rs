@@ -138,8 +138,10 @@ pub struct Chunk {
 pub enum Content {
     /// Whole lines below a header; the last one may lack its line end at the end of a file.
     Lines(Arc<Header>, Text),
-    /// Bytes that can't be lines: a file that is no log, an endless line.
+    /// Bytes that are no line to be read: an endless one, what follows an ended one.
     Fault(Reject),
+    /// A file that is no log; nothing more comes of it.
+    Refused(Reject),
 }
 
 /// An input as everything downstream knows it.
@@ -194,6 +196,8 @@ pub struct Batch {
     pub rejects: Vec<Reject>,
     /// For each reject the number of plays that stand before it.
     pub plays_before: Vec<u32>,
+    /// Whether the one reject is of the whole input.
+    pub refused: bool,
 }
 
 impl Batch {

@@ -12,10 +12,24 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::cli::Command;
 use crate::dispatch::Outcome;
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
 use crate::source::Stop;
+
+/// Does what the command line asks for.
+///
+/// # Errors
+/// Why it could not be done, with the exit code.
+pub fn run(command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Replay(args) => replay::run(args),
+        Command::Watch(args) => watch::run(&args),
+        Command::Generate(args) => generate::run_command(&args),
+        Command::Check(args) => check::run(args),
+    }
+}
 
 /// Exit code after a second signal, as a shell would report the first kind.
 const INTERRUPTED: i32 = 130;

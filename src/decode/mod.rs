@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::decode::line::Ending;
 use crate::decode::record::Record;
-use crate::model::{Batch, Chunk, Content, Field, Header, Moment, Reason, Reject, Span, Text};
+use crate::model::{Batch, Chunk, Content, Field, Header, Input, Moment, Reason, Reject, Span, Text};
 use crate::names::Names;
 use crate::text::{needs_quotes, push_cell};
 use crate::zone::Zone;
@@ -57,12 +57,8 @@ impl Decoder {
         let latest = chunk.read_at.saturating_add(self.max_future);
         let (text, header) = match chunk.content {
             Content::Lines(header, text) => (text, header),
-            Content::Fault(reject) => {
-                let mut batch = empty_batch(chunk.input, chunk.span);
-                batch.rejects.push(reject);
-                batch.plays_before.push(0);
-                return batch;
-            }
+            Content::Fault(reject) => return batch_of_reject(chunk.input, chunk.span, reject, false),
+            Content::Refused(reject) => return batch_of_reject(chunk.input, chunk.span, reject, true),
         };
         let mut rows = Rows::new(self, &header, latest, chunk.span, &text);
         match lane {
@@ -73,7 +69,7 @@ impl Decoder {
     }
 }
 
-fn empty_batch(input: Arc<crate::model::Input>, span: Span) -> Batch {
+fn batch_of_reject(input: Arc<Input>, span: Span, reject: Reject, refused: bool) -> Batch {
     Batch {
         input,
         span,
@@ -84,8 +80,9 @@ fn empty_batch(input: Arc<crate::model::Input>, span: Span) -> Batch {
         millis: Vec::new(),
         user_cells: Vec::new(),
         song_cells: Vec::new(),
-        rejects: Vec::new(),
-        plays_before: Vec::new(),
+        rejects: vec![reject],
+        plays_before: vec![0],
+        refused,
     }
 }
 
@@ -254,7 +251,7 @@ impl<'a> Rows<'a> {
         Ok(Row { user: keep(user), song: keep(song), moment, millis })
     }
 
-    fn into_batch(self, names: &Names, input: Arc<crate::model::Input>, mut text: Text) -> Batch {
+    fn into_batch(self, names: &Names, input: Arc<Input>, mut text: Text) -> Batch {
         if !self.unquoted.is_empty() {
             text.append(&self.unquoted);
         }
@@ -272,6 +269,7 @@ impl<'a> Rows<'a> {
             song_cells: self.songs,
             rejects: self.rejects,
             plays_before: self.plays_before,
+            refused: false,
         };
         if !self.unquoted.is_empty() {
             quote_cells(&mut batch.text, self.base, &mut batch.user_cells);
@@ -311,7 +309,7 @@ fn check_id(id: &[u8]) -> Result<(), Reason> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Input, InputId};
+    use crate::model::InputId;
     use proptest::prelude::*;
 
     fn decode(lane: Lane, header: &str, text: &[u8]) -> Batch {

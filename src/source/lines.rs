@@ -205,7 +205,10 @@ impl LineCutter {
         if self.offset == 0
             && let Err(fault) = self.check_start(ends)
         {
-            return Some(self.refuse_start(fault, now));
+            // What is shown of the file must not depend on how much of it was read at once.
+            let shown = &self.carry[..self.carry.len().min(RAW_LIMIT)];
+            let wait = shown.len() < RAW_LIMIT && !shown.contains(&b'\n') && !ends;
+            return (!wait).then(|| self.refuse_start(fault, now));
         }
         let mut start = if self.offset == 0 && self.carry.starts_with(BYTE_ORDER_MARK) {
             BYTE_ORDER_MARK.len()
@@ -288,7 +291,7 @@ impl LineCutter {
         self.offset = span.to;
         self.carry = Vec::new();
         self.state = State::Refused;
-        let content = Content::Fault(reject);
+        let content = Content::Refused(reject);
         Cut::Refused(Chunk { input: Arc::clone(&self.input), span, read_at: now, content }, fault.detail)
     }
 }
@@ -332,7 +335,7 @@ mod tests {
                         )),
                     }
                 }
-                Content::Fault(reject) => {
+                Content::Fault(reject) | Content::Refused(reject) => {
                     pieces.push((reject.line, reject.offset, reject.reason.code().to_owned(), reject.raw));
                 }
             }

@@ -124,7 +124,7 @@ impl Replay {
 /// The chunk of a file that was not read at all.
 pub fn refused(input: &Arc<Input>, reason: crate::model::Reason, now: i64) -> Chunk {
     let span = Span { from: 0, to: 0, first_line: 1 };
-    let content = Content::Fault(Reject::new(reason, 1, 0, &[]));
+    let content = Content::Refused(Reject::new(reason, 1, 0, &[]));
     Chunk { input: Arc::clone(input), span, read_at: now, content }
 }
 

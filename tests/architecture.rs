@@ -1,0 +1,317 @@
+//! What holds the program together, checked in its text: which part may know which, where files
+//! are written, and that an insight has one name everywhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use music_insights::insights::NAMES;
+
+/// All modules at the top, in an order in which each imports only those before it.
+const ORDER: [&str; 28] = [
+    // Words and values.
+    "failure",
+    "messages",
+    "progress",
+    "clock",
+    "civil",
+    "model",
+    "names",
+    "line_buffer",
+    "text",
+    "zone",
+    "ledger",
+    "values",
+    // From bytes to rows, and from rows to answers: no clock, no files, no tasks.
+    "decode",
+    "catalog",
+    "insights",
+    // Files, and what is around the answers.
+    "settings",
+    "source",
+    "output",
+    "waiting",
+    "inputs",
+    "reload",
+    "tasks",
+    "generate",
+    // The wiring, and who starts it.
+    "dispatch",
+    "pipeline",
+    "cli",
+    "commands",
+    "main",
+];
+
+/// What decides what is written: text in, rows out, the same whenever and wherever it runs.
+const PURE: [&str; 10] = [
+    "decode/",
+    "ledger/",
+    "insights/",
+    "catalog/mod.rs",
+    "model.rs",
+    "names.rs",
+    "line_buffer.rs",
+    "text.rs",
+    "civil.rs",
+    "zone.rs",
+];
+
+/// What such code must not mention.
+const IMPURE: [&str; 14] = [
+    "crate::clock",
+    "tokio",
+    "std::fs",
+    "std::net",
+    "File",
+    "SystemTime",
+    "Instant::now",
+    "Utc::now",
+    "Local::now",
+    "tracing",
+    "println",
+    "eprint",
+    "std::env",
+    "std::process",
+];
+
+/// The only files that create, rename or remove files.
+const WRITERS: [&str; 3] = ["output/disk.rs", "output/lock.rs", "waiting.rs"];
+
+/// How files are created, renamed and removed.
+const WRITING: [&str; 13] = [
+    "fs::rename",
+    "fs::write",
+    "fs::copy",
+    "remove_file(",
+    "remove_dir",
+    "File::create",
+    "create_new(",
+    ".create(true)",
+    "create_dir",
+    "hard_link",
+    "set_permissions",
+    ".append(true)",
+    "OpenOptions",
+];
+
+/// A source file without its comments and tests.
+struct Source {
+    /// Its path inside `src`.
+    path: String,
+    code: String,
+}
+
+impl Source {
+    /// `insights/mod.rs` and `insights/rows.rs` belong to `insights`.
+    fn module(&self) -> &str {
+        self.path.split('/').next().unwrap().trim_end_matches(".rs")
+    }
+
+    /// Its path as a module, `insights::rows`.
+    fn full_module(&self) -> String {
+        self.path.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::")
+    }
+
+    /// The paths that follow `crate::`, those in braces spelled out: `insights::{Cut, rows::Rows}`
+    /// gives `insights::Cut` and `insights::rows::Rows`.
+    fn imports(&self) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        for start in self.code.match_indices("crate::").map(|(at, text)| at + text.len()) {
+            // `$crate` and `pub(crate)` have no path; a path of another crate ends in a longer name.
+            spell_out(&self.code[start..], "", &mut found);
+        }
+        found
+    }
+}
+
+/// Collects the paths at the beginning of `text` and returns how much of it they take.
+fn spell_out(text: &str, prefix: &str, found: &mut BTreeSet<String>) -> usize {
+    let end = text.find(|char: char| !char.is_alphanumeric() && !"_:".contains(char)).unwrap_or(text.len());
+    let path = format!("{prefix}{}", &text[..end]);
+    if !path.ends_with("::") || !text[end..].starts_with('{') {
+        found.insert(path.trim_end_matches(':').to_owned());
+        return end;
+    }
+    let mut at = end + 1;
+    loop {
+        at += text[at..].find(|char: char| !char.is_whitespace() && char != ',').unwrap_or(0);
+        if text[at..].starts_with('}') || at >= text.len() {
+            return at + 1;
+        }
+        at += spell_out(&text[at..], &path, found).max(1);
+        if let Some(alias) = text[at..].strip_prefix(" as ") {
+            let end = alias.find([',', '}']).unwrap_or(alias.len());
+            at = text.len() - alias.len() + end;
+        }
+    }
+}
+
+fn sources() -> Vec<Source> {
+    let mut sources = Vec::new();
+    read_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut sources);
+    sources.sort_by(|a, b| a.path.cmp(&b.path));
+    sources
+}
+
+fn read_folder(folder: &Path, prefix: &str, sources: &mut Vec<Source>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = format!("{prefix}{}", entry.file_name().into_string().unwrap());
+        if entry.file_type().unwrap().is_dir() {
+            read_folder(&entry.path(), &format!("{path}/"), sources);
+        } else if Path::new(&path).extension().is_some_and(|end| end == "rs") {
+            sources.push(Source { path, code: code_of(&fs::read_to_string(entry.path()).unwrap()) });
+        }
+    }
+}
+
+/// The text without comment lines, and up to the tests, which stand last in every file.
+fn code_of(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
+    let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+    lines.map(|line| line.split(" // ").next().unwrap().to_owned() + "\n").collect()
+}
+
+#[test]
+fn imports_of_every_form_are_found() {
+    let source = Source {
+        path: "a/mod.rs".to_owned(),
+        code: "use crate::b::{C, d::{E, F as G}, self};\nfn f() -> crate::h::I { crate::j() }\npub(crate) fn k() {}"
+            .to_owned(),
+    };
+    let found: Vec<String> = source.imports().into_iter().collect();
+    assert_eq!(found, ["b::C", "b::d::E", "b::d::F", "b::self", "h::I", "j"]);
+    assert_eq!((source.module(), source.full_module().as_str()), ("a", "a"));
+    let text = "//! crate::doc\nuse crate::a; // crate::remark\n    /// crate::doc\n#[cfg(test)]\nmod tests { crate::test }";
+    assert_eq!(code_of(text), "use crate::a;\n");
+}
+
+#[test]
+fn what_decides_the_rows_knows_no_clock_no_files_and_no_tasks() {
+    let sources = sources();
+    let pure: Vec<&Source> =
+        sources.iter().filter(|source| PURE.iter().any(|part| source.path.starts_with(part))).collect();
+    for part in PURE {
+        assert!(pure.iter().any(|source| source.path.starts_with(part)), "there is no src/{part} any more");
+    }
+    for source in pure {
+        for word in IMPURE {
+            assert!(!mentions(&source.code, word), "src/{} mentions {word}", source.path);
+        }
+    }
+}
+
+/// Whether a text holds a word, not as a part of a longer one (`File` is not in `FileId`).
+fn mentions(code: &str, word: &str) -> bool {
+    let is_name = |char: Option<char>| char.is_some_and(|char| char.is_alphanumeric() || char == '_');
+    code.match_indices(word).any(|(at, _)| {
+        // A macro such as `println` may have a prefix: `eprintln` is as bad.
+        let longer_before = is_name(code[..at].chars().next_back()) && word != "println";
+        let longer_after = is_name(code[at + word.len()..].chars().next()) && word != "eprint";
+        !longer_before && !longer_after
+    })
+}
+
+/// Whether a text holds `word`, and not as the end of a longer name (`LogFile::create` is another thing).
+fn begins_name(code: &str, word: &str) -> bool {
+    let joins = |char: char| char.is_alphanumeric() || char == '_';
+    let stands_alone = |at: usize| word.starts_with('.') || !code[..at].ends_with(joins);
+    code.match_indices(word).any(|(at, _)| stands_alone(at))
+}
+
+#[test]
+fn imports_run_one_way() {
+    let sources = sources();
+    let place = |module: &str| ORDER.iter().position(|&other| other == module);
+    for source in sources.iter().filter(|source| source.path != "lib.rs") {
+        let importer = source.module();
+        let own = place(importer).unwrap_or_else(|| panic!("src/{} has no place in the order", source.path));
+        for import in source.imports() {
+            let target = import.split("::").next().unwrap();
+            let other = place(target)
+                .unwrap_or_else(|| panic!("src/{} imports crate::{target}, which is no module", source.path));
+            assert!(
+                other <= own,
+                "src/{} imports crate::{target}, which comes later in the order",
+                source.path
+            );
+        }
+    }
+    for module in ORDER {
+        assert!(sources.iter().any(|source| source.module() == module), "there is no module {module}");
+    }
+}
+
+/// Inside a module children may import what the parent defines, and the parent its children; but
+/// two children must not need each other.
+#[test]
+fn the_files_of_a_module_do_not_import_each_other_in_circles() {
+    let sources = sources();
+    let files: BTreeSet<String> = sources.iter().map(Source::full_module).collect();
+    let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // In `generate` the text of rows knows the rows, and the rows how they become text.
+    for source in sources.iter().filter(|source| source.module() != "generate") {
+        let own = source.full_module();
+        let inside = |file: &String| *file != own && file.contains("::") && own.contains("::");
+        let same_module = |file: &String| {
+            let is_parent = own.starts_with(&format!("{file}::"));
+            file.split("::").next() == own.split("::").next() && !is_parent
+        };
+        // The file is the longest beginning of the path that is one.
+        let file_of = |import: String| {
+            let ends = import.match_indices("::").map(|(at, _)| at).chain([import.len()]);
+            ends.map(|end| import[..end].to_owned()).filter(|path| files.contains(path)).last()
+        };
+        let siblings = source.imports().into_iter().filter_map(file_of).filter(inside).filter(same_module);
+        imports.insert(own.clone(), siblings.collect());
+    }
+    // Whoever imports no file that is left can go; what never goes is part of a circle.
+    while let Some(free) = imports.iter().find(|(_, siblings)| siblings.is_empty()) {
+        let free = free.0.clone();
+        imports.remove(&free);
+        for siblings in imports.values_mut() {
+            siblings.remove(&free);
+        }
+    }
+    assert!(imports.is_empty(), "circles among {imports:#?}");
+}
+
+#[test]
+fn an_insight_has_one_name_everywhere() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let settings = fs::read_to_string(project.join("src/settings/mod.rs")).unwrap();
+    let readme = fs::read_to_string(project.join("README.md")).ok();
+    let cases: Vec<_> =
+        fs::read_dir(project.join("tests/cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    for name in NAMES {
+        assert!(project.join(format!("src/insights/{name}.rs")).exists(), "src/insights/{name}.rs");
+        let key = format!("pub {name}: {name}::Settings");
+        assert!(settings.contains(&key), "there are no settings [insights.{name}]");
+        assert!(readme.as_ref().is_none_or(|text| text.contains(name)), "README.md does not mention {name}");
+        let has_case = cases.iter().any(|case| case.join("expected").join(name).is_dir());
+        assert!(has_case, "no case in tests/cases expects {name}");
+    }
+}
+
+#[test]
+fn few_files_write_files() {
+    let sources = sources();
+    for source in &sources {
+        let allowed = WRITERS.contains(&source.path.as_str());
+        let found = WRITING.iter().find(|&&word| begins_name(&source.code, word) && !is_helper(source, word));
+        assert!(allowed || found.is_none(), "src/{} mentions {}", source.path, found.unwrap());
+    }
+    for writer in WRITERS {
+        let source = sources.iter().find(|source| source.path == writer);
+        let writes = source.is_some_and(|source| WRITING.iter().any(|word| begins_name(&source.code, word)));
+        assert!(writes, "src/{writer} writes no files any more");
+    }
+}
+
+/// Whether a file calls the helper of `output/disk.rs` that has the same name.
+fn is_helper(source: &Source, word: &str) -> bool {
+    let name = word.trim_end_matches('(');
+    let direct = [format!("fs::{name}"), format!("tokio::fs::{name}")];
+    let imported = source.imports().contains(&format!("output::disk::{name}"));
+    imported && !direct.iter().any(|call| source.code.contains(call))
+}

@@ -1,0 +1,213 @@
+//! The engine inside the test: `replay` as the command runs it, and the parts of `watch` without its files.
+
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+
+use futures::executor::block_on;
+use music_insights::catalog::{Catalog, load};
+use music_insights::civil::Week;
+use music_insights::clock::Clock;
+use music_insights::decode::{Decoder, header};
+use music_insights::dispatch::{Outcome, Producer};
+use music_insights::insights::avg_listen_time_per_song::AvgListenTimePerSong;
+use music_insights::insights::enriched_logs::{self, EnrichedLogs};
+use music_insights::insights::genre_loyalty_scores::GenreLoyaltyScores;
+use music_insights::insights::happy_recommendations::HappyRecommendations;
+use music_insights::insights::night_owl_users::NightOwlUsers;
+use music_insights::insights::top_songs_this_week::TopSongsThisWeek;
+use music_insights::insights::user_favorite_genres::UserFavoriteGenres;
+use music_insights::insights::{Cut, Insight};
+use music_insights::ledger::Ledger;
+use music_insights::model::{Batch, Chunk, Content, Input, InputId, SongId, Span, Text, UserId};
+use music_insights::names::{Names, Order};
+use music_insights::output::log::PartedLog;
+use music_insights::pipeline::Pipeline;
+use music_insights::progress::Progress;
+use music_insights::settings::Settings;
+use music_insights::source::replay::Replay;
+use music_insights::source::{Outlet, Stop};
+use music_insights::tasks::{EnrichedMessage, EnrichedTask};
+use music_insights::waiting::WaitingPlays;
+use tokio::runtime::Runtime;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::support::{Files, files_under};
+
+/// One runtime for all cases, because starting one costs more than a small case.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+});
+
+/// What `music-insights replay` does between its arguments and its summary.
+pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> Outcome {
+    let source = move |outlet: &Outlet| Replay { logs, now, chunk }.run(outlet, &Stop::default());
+    let pipeline = Pipeline {
+        settings: settings.clone(),
+        producer: Producer::Replay,
+        clock: Clock::Stopped(now),
+        fresh: false,
+        progress: Arc::new(Progress::silent()),
+    };
+    RUNTIME.block_on(pipeline.run(source)).unwrap()
+}
+
+/// The header of all rows that a [`Live`] takes.
+pub(crate) const HEADER: &str = "user_id,song_id,timestamp,duration_sec";
+
+/// The six snapshots as they live in a `watch`: batches come in, cuts refresh what has changed.
+pub(crate) struct Live {
+    decoder: Decoder,
+    now: i64,
+    ledger: Arc<Ledger>,
+    catalog: Arc<Catalog>,
+    new_catalog: bool,
+    user_order: Arc<Order<UserId>>,
+    song_order: Arc<Order<SongId>>,
+    insights: Vec<Box<dyn Insight>>,
+}
+
+impl Live {
+    /// Nothing played yet.
+    pub(crate) fn new(settings: &Settings, now: i64, catalog: &[u8]) -> Self {
+        let insights = settings.insights.clone();
+        let decoder = decoder(settings);
+        let mut live = Self {
+            decoder,
+            now,
+            ledger: Arc::new(Ledger::new(insights.night_owl_users.window())),
+            catalog: Arc::default(),
+            new_catalog: true,
+            user_order: Arc::default(),
+            song_order: Arc::default(),
+            insights: vec![
+                Box::new(UserFavoriteGenres::new(insights.user_favorite_genres)),
+                Box::new(AvgListenTimePerSong::new(insights.avg_listen_time_per_song)),
+                Box::new(TopSongsThisWeek::new(insights.top_songs_this_week)),
+                Box::new(HappyRecommendations::new(insights.happy_recommendations)),
+                Box::new(GenreLoyaltyScores::new(insights.genre_loyalty_scores)),
+                Box::new(NightOwlUsers::new(insights.night_owl_users)),
+            ],
+        };
+        live.take_catalog(catalog);
+        live
+    }
+
+    /// Takes another catalog, which counts from the next cut on.
+    pub(crate) fn take_catalog(&mut self, file: &[u8]) {
+        self.catalog = read_catalog(file, &self.decoder);
+        self.new_catalog = true;
+    }
+
+    /// Takes whole lines.
+    pub(crate) fn take_rows(&mut self, lines: &[u8]) {
+        let batch = decode(&self.decoder, self.now, lines);
+        Arc::make_mut(&mut self.ledger).observe(&batch);
+    }
+
+    /// A cut: the files of all insights, and which insights say that theirs has changed.
+    pub(crate) fn cut(&mut self, now: i64) -> (Files, Vec<String>) {
+        let changes = Arc::make_mut(&mut self.ledger).cut();
+        let names = &self.decoder.names;
+        Arc::make_mut(&mut self.user_order).extend(&names.users.read());
+        Arc::make_mut(&mut self.song_order).extend(&names.songs.read());
+        let cut = Cut {
+            ledger: Arc::clone(&self.ledger),
+            changes: Arc::new(changes),
+            catalog: Arc::clone(&self.catalog),
+            new_catalog: std::mem::take(&mut self.new_catalog),
+            names: Arc::clone(names),
+            user_order: Arc::clone(&self.user_order),
+            song_order: Arc::clone(&self.song_order),
+            current_week: Week::of_local(now + i64::from(self.decoder.zone.offset_at(now))),
+        };
+        let (mut files, mut claimed) = (Files::new(), Vec::new());
+        for insight in &mut self.insights {
+            let name = format!("{}/part-00000.csv", insight.name());
+            if insight.refresh(&cut) {
+                claimed.push(name.clone());
+            }
+            let mut text = Vec::new();
+            let rows = insight.render(&cut, &mut |lines| text.extend_from_slice(lines));
+            assert_eq!(rows as usize, lines_of(&text) - 1, "{name}: the rows that render says it has");
+            files.insert(name, text);
+        }
+        (files, claimed)
+    }
+}
+
+fn decoder(settings: &Settings) -> Decoder {
+    Decoder {
+        names: Arc::new(Names::default()),
+        zone: settings.timezone.0.clone(),
+        max_future: settings.input.max_future.0.as_secs() as i64,
+    }
+}
+
+fn decode(decoder: &Decoder, now: i64, lines: &[u8]) -> Batch {
+    decoder.decode(Chunk {
+        input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }),
+        span: Span { from: 0, to: lines.len() as u64, first_line: 2 },
+        read_at: now,
+        content: Content::Lines(
+            Arc::new(header::parse(HEADER.as_bytes()).unwrap().0),
+            Text::new(lines.to_vec(), lines.len()),
+        ),
+    })
+}
+
+fn read_catalog(file: &[u8], decoder: &Decoder) -> Arc<Catalog> {
+    let loaded = block_on(load::parse(file, &decoder.names)).expect("a catalog with its columns");
+    Arc::new(loaded.catalog)
+}
+
+/// What the task of `enriched_logs` is told in a `watch`.
+pub(crate) struct Enriching {
+    decoder: Decoder,
+    now: i64,
+    first: Arc<Catalog>,
+    messages: Vec<EnrichedMessage>,
+}
+
+impl Enriching {
+    /// Nothing played yet.
+    pub(crate) fn new(settings: &Settings, now: i64, catalog: &[u8]) -> Self {
+        let decoder = decoder(settings);
+        let first = read_catalog(catalog, &decoder);
+        Self { decoder, now, first, messages: Vec::new() }
+    }
+
+    /// Takes whole lines.
+    pub(crate) fn take_rows(&mut self, lines: &[u8]) {
+        self.messages.push(EnrichedMessage::Batch(Arc::new(decode(&self.decoder, self.now, lines))));
+    }
+
+    /// A cut with another catalog.
+    pub(crate) fn cut(&mut self, catalog: &[u8]) {
+        let catalog = read_catalog(catalog, &self.decoder);
+        let answer = oneshot::channel().0;
+        self.messages.push(EnrichedMessage::Cut { catalog, answer });
+    }
+
+    /// Lets the task do all that it was told; returns its files.
+    pub(crate) fn files(self, settings: &Settings) -> Files {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("output");
+        let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
+        let log = PartedLog::begin(&output, enriched_logs::HEADER, roll_bytes).unwrap();
+        let waiting = WaitingPlays::create(&folder.path().join("state")).unwrap();
+        let insight = EnrichedLogs::new(self.first);
+        let task = EnrichedTask::new(insight, log, Some(waiting), Arc::clone(&self.decoder.names));
+        let (sender, messages) = mpsc::channel(self.messages.len().max(1));
+        for message in self.messages {
+            sender.try_send(message).unwrap();
+        }
+        drop(sender);
+        task.run(messages).unwrap();
+        files_under(&output)
+    }
+}
+
+/// Number of lines of a text that ends with one.
+pub(crate) fn lines_of(text: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', text).count()
+}
