@@ -36,6 +36,8 @@ use crate::values::WeekChoice;
 pub enum Decoded {
     /// An input has so many bytes by now.
     Size(Arc<Input>, u64),
+    /// An input was read to this offset, bytes without rows included.
+    Passed(Arc<Input>, u64),
     /// More plays and rejects.
     Batch(Box<Batch>),
 }
@@ -174,6 +176,10 @@ impl Dispatch {
         let mut batch = match decoded {
             Decoded::Size(input, size) => {
                 self.inputs.grow(&input, size);
+                return Ok(());
+            }
+            Decoded::Passed(input, offset) => {
+                self.inputs.pass(&input, offset);
                 return Ok(());
             }
             Decoded::Batch(batch) => batch,

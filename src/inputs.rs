@@ -13,7 +13,7 @@ pub type ReasonCounts = BTreeMap<Reason, u64>;
 /// All inputs.
 #[derive(Debug, Default)]
 pub struct Inputs {
-    all: BTreeMap<InputId, Progress>,
+    all: BTreeMap<InputId, Reading>,
     unfinished: BTreeSet<InputId>,
     bytes: u64,
     rows: u64,
@@ -22,7 +22,7 @@ pub struct Inputs {
 }
 
 #[derive(Debug)]
-struct Progress {
+struct Reading {
     input: Arc<Input>,
     /// Offset up to which it was taken in.
     taken: u64,
@@ -45,6 +45,15 @@ impl Inputs {
         self.note(input.id);
     }
 
+    /// Notes that an input was read to an offset, bytes without rows included.
+    pub fn pass(&mut self, input: &Arc<Input>, offset: u64) {
+        let reading = self.of(input);
+        let bytes = offset.saturating_sub(reading.taken);
+        reading.taken += bytes;
+        self.bytes += bytes;
+        self.note(input.id);
+    }
+
     /// Counts a batch. Returns whether it counts at all: an input that was given up is only passed
     /// over, and the batch in which that happens is cut short.
     ///
@@ -53,24 +62,24 @@ impl Inputs {
     /// rows would be counted twice.
     pub fn take(&mut self, batch: &mut Batch, catalog: &Catalog) -> bool {
         let max_bad_lines = self.max_bad_lines as usize;
-        let progress = self.of(&batch.input);
+        let reading = self.of(&batch.input);
         let Input { label, .. } = &*batch.input;
-        assert!(progress.taken <= batch.span.from, "{label}: bytes before {} come twice", progress.taken);
-        let bytes = batch.span.to - progress.taken;
-        progress.taken = batch.span.to;
-        progress.size = progress.size.max(batch.span.to);
-        let counts = !progress.given_up;
+        assert!(reading.taken <= batch.span.from, "{label}: bytes before {} come twice", reading.taken);
+        let bytes = batch.span.to - reading.taken;
+        reading.taken = batch.span.to;
+        reading.size = reading.size.max(batch.span.to);
+        let counts = !reading.given_up;
         if counts {
-            let bad: u64 = progress.rejected.values().sum();
+            let bad: u64 = reading.rejected.values().sum();
             if max_bad_lines > 0 && !batch.refused && bad as usize + batch.rejects.len() >= max_bad_lines {
                 give_up(batch, max_bad_lines - bad as usize - 1);
-                progress.given_up = true;
+                reading.given_up = true;
             }
-            progress.given_up |= batch.refused;
+            reading.given_up |= batch.refused;
             let rows = (batch.plays() + batch.rejects.len()) as u64;
-            progress.rows += rows;
-            progress.unmatched += batch.songs.iter().filter(|&&song| !catalog.contains(song)).count() as u64;
-            count(&mut progress.rejected, &batch.rejects);
+            reading.rows += rows;
+            reading.unmatched += batch.songs.iter().filter(|&&song| !catalog.contains(song)).count() as u64;
+            count(&mut reading.rejected, &batch.rejects);
             self.rows += rows;
             count(&mut self.rejected, &batch.rejects);
         }
@@ -79,8 +88,8 @@ impl Inputs {
         counts
     }
 
-    fn of(&mut self, input: &Arc<Input>) -> &mut Progress {
-        self.all.entry(input.id).or_insert_with(|| Progress {
+    fn of(&mut self, input: &Arc<Input>) -> &mut Reading {
+        self.all.entry(input.id).or_insert_with(|| Reading {
             input: Arc::clone(input),
             taken: 0,
             size: 0,
@@ -92,8 +101,8 @@ impl Inputs {
     }
 
     fn note(&mut self, id: InputId) {
-        let progress = &self.all[&id];
-        if progress.taken < progress.size && !progress.given_up {
+        let reading = &self.all[&id];
+        if reading.taken < reading.size && !reading.given_up {
             self.unfinished.insert(id);
         } else {
             self.unfinished.remove(&id);
@@ -130,13 +139,13 @@ impl Inputs {
     pub fn unfinished(&self) -> Vec<UnfinishedInput> {
         let unfinished = self.unfinished.iter().map(|id| &self.all[id]);
         unfinished
-            .map(|progress| UnfinishedInput {
-                path: progress.input.label.clone(),
-                bytes: progress.taken,
-                size: progress.size,
-                rows: progress.rows,
-                rejected: by_code(&progress.rejected),
-                unmatched: progress.unmatched,
+            .map(|reading| UnfinishedInput {
+                path: reading.input.label.clone(),
+                bytes: reading.taken,
+                size: reading.size,
+                rows: reading.rows,
+                rejected: by_code(&reading.rejected),
+                unmatched: reading.unmatched,
             })
             .collect()
     }

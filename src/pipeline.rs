@@ -134,6 +134,7 @@ where
         async move {
             match event {
                 Event::Size(input, size) => Decoded::Size(input, size),
+                Event::Passed(input, offset) => Decoded::Passed(input, offset),
                 Event::Chunk(chunk) => {
                     let batch = spawn_blocking(move || decoder.decode(chunk)).await;
                     Decoded::Batch(Box::new(batch.expect("decoding does not panic")))

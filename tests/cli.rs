@@ -117,10 +117,12 @@ fn the_summary_counts_everything() {
         "data/incoming/b.csv",
         &format!("{LOG_HEADER}{PLAY}u1,s9,2025-03-21 01:09:00,1\nx\ny\n,s1,,\n"),
     );
+    // A header alone is a finished log, too.
+    place.write("data/incoming/c.csv", LOG_HEADER);
     let said = stdout(&place.done(&["replay"]));
     for part in [
         "read      6 rows",
-        "from 2 files",
+        "from 3 files",
         "rows/s",
         "plays     3, of which 1 of songs that are not in the catalog",
         "rejected  3 rows: empty_field 1, field_count 2",

@@ -232,6 +232,28 @@ fn a_last_line_counts_after_a_while_and_what_follows_is_rejected() {
 }
 
 #[test]
+fn an_endless_line_that_arrives_in_pieces_is_one_reject() {
+    let place = Place::new(SONGS);
+    let daemon = place.watch(&[]);
+    place.append("data/incoming/a.csv", LOG_HEADER);
+    for _ in 0..6 {
+        place.append("data/incoming/a.csv", &"x".repeat(700_000));
+        thread::sleep(Duration::from_millis(60));
+    }
+    place.write("data/incoming/b.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
+    let unfinished = place.wait_for("the line to wait", || {
+        place.manifest("output").filter(|manifest| manifest["unfinished"][0]["size"] == 39 + 6 * 700_000)
+    });
+    assert_eq!(unfinished["unfinished"][0]["bytes"], 39);
+    place.append("data/incoming/a.csv", &format!("\n{}", play(2, 1, 2)));
+    place.wait_for_text("avg_listen_time_per_song", "song_id,avg_duration\ns1,31.5\n");
+    assert!(daemon.stop().status.success());
+    assert!(
+        place.read("output/_rejects/part-00000.csv").contains("data/incoming/a.csv,2,39,line_too_long,xxx")
+    );
+}
+
+#[test]
 fn thousands_of_files_at_once_and_names_that_are_no_logs() {
     let place = Place::new(SONGS);
     for number in 0..300 {

@@ -56,7 +56,7 @@ enum State {
 
 /// What a file had to give.
 #[derive(Debug)]
-pub enum Cut {
+pub enum Piece {
     /// A chunk; there may be more.
     Chunk(Chunk),
     /// A header was read that has columns we ignore.
@@ -83,6 +83,14 @@ impl LineCutter {
         &self.input
     }
 
+    /// Offset up to which nothing waits any more.
+    pub fn passed(&self) -> u64 {
+        match &self.state {
+            State::Skip { reject, .. } => reject.offset,
+            _ => self.offset,
+        }
+    }
+
     /// Offset up to which the file was read, waiting bytes included.
     pub fn read_to(&self) -> u64 {
         self.offset + self.carry.len() as u64
@@ -98,7 +106,7 @@ impl LineCutter {
     ///
     /// # Errors
     /// Those of the reader; what was read before is kept.
-    pub fn next(&mut self, reader: &mut impl Read, end: End, now: i64) -> io::Result<Cut> {
+    pub fn next(&mut self, reader: &mut impl Read, end: End, now: i64) -> io::Result<Piece> {
         loop {
             let at_end = self.fill(reader)? == 0;
             if let Some(found) = self.cut(at_end && end == End::Final, now) {
@@ -106,7 +114,7 @@ impl LineCutter {
             }
             if at_end {
                 self.carry.shrink_to_fit();
-                return Ok(Cut::End);
+                return Ok(Piece::End);
             }
         }
     }
@@ -119,7 +127,7 @@ impl LineCutter {
         reader.by_ref().take((wanted - self.carry.len()) as u64).read_to_end(&mut self.carry)
     }
 
-    fn cut(&mut self, ends: bool, now: i64) -> Option<Cut> {
+    fn cut(&mut self, ends: bool, now: i64) -> Option<Piece> {
         match std::mem::replace(&mut self.state, State::Refused) {
             State::Start => self.cut_header(ends, now),
             State::Lines(header) => self.cut_lines(header, ends, now),
@@ -132,7 +140,7 @@ impl LineCutter {
         }
     }
 
-    fn cut_lines(&mut self, header: Arc<Header>, ends: bool, now: i64) -> Option<Cut> {
+    fn cut_lines(&mut self, header: Arc<Header>, ends: bool, now: i64) -> Option<Piece> {
         let whole = memchr::memrchr(b'\n', &self.carry).map_or(0, |last| last + 1);
         if whole == 0 && self.carry.len() > LINE_LIMIT + 1 {
             let reject = Reject::new(Reason::LineTooLong, self.line, self.offset, &self.carry);
@@ -156,7 +164,7 @@ impl LineCutter {
     }
 
     /// Goes on inside a rejected line: to its end, or through all that is there.
-    fn skip(&mut self, header: Arc<Header>, mut reject: Reject, ends: bool, now: i64) -> Option<Cut> {
+    fn skip(&mut self, header: Arc<Header>, mut reject: Reject, ends: bool, now: i64) -> Option<Piece> {
         let line_feed = memchr::memchr(b'\n', &self.carry);
         let len = line_feed.map_or(self.carry.len(), |at| at + 1);
         let room = RAW_LIMIT - reject.raw.len();
@@ -177,7 +185,7 @@ impl LineCutter {
 
     /// Behind a line that was taken as ended: its line feed may come late; anything else is a
     /// continuation of what was counted already.
-    fn cut_after_end(&mut self, header: Arc<Header>, ends: bool, now: i64) -> Option<Cut> {
+    fn cut_after_end(&mut self, header: Arc<Header>, ends: bool, now: i64) -> Option<Piece> {
         let late_end = match self.carry.as_slice() {
             [b'\n', ..] => 1,
             [b'\r', b'\n', ..] => 2,
@@ -195,12 +203,12 @@ impl LineCutter {
         self.cut_lines(header, ends, now)
     }
 
-    fn chunk(&self, span: Span, read_at: i64, content: Content) -> Cut {
-        Cut::Chunk(Chunk { input: Arc::clone(&self.input), span, read_at, content })
+    fn chunk(&self, span: Span, read_at: i64, content: Content) -> Piece {
+        Piece::Chunk(Chunk { input: Arc::clone(&self.input), span, read_at, content })
     }
 
     /// Looks for the header: the first line that is not blank.
-    fn cut_header(&mut self, ends: bool, now: i64) -> Option<Cut> {
+    fn cut_header(&mut self, ends: bool, now: i64) -> Option<Piece> {
         self.state = State::Start;
         if self.offset == 0
             && let Err(fault) = self.check_start(ends)
@@ -244,7 +252,7 @@ impl LineCutter {
                     Some(_) => State::Lines(header),
                     None => State::AfterEnd(header),
                 };
-                if ignored.is_empty() { self.cut(ends, now) } else { Some(Cut::Ignored(ignored)) }
+                if ignored.is_empty() { self.cut(ends, now) } else { Some(Piece::Ignored(ignored)) }
             }
             Err(fault) if fault.reason == Reason::NotCsv => Some(self.refuse_start(fault, now)),
             Err(fault) => {
@@ -279,20 +287,20 @@ impl LineCutter {
     }
 
     /// Rejects the file for its first bytes.
-    fn refuse_start(&mut self, fault: HeaderFault, now: i64) -> Cut {
+    fn refuse_start(&mut self, fault: HeaderFault, now: i64) -> Piece {
         let first_line = self.carry.split(|&byte| byte == b'\n').next().unwrap_or_default().to_vec();
         (self.line, self.offset) = (1, 0);
         self.refuse(fault, &first_line, now)
     }
 
-    fn refuse(&mut self, fault: HeaderFault, line: &[u8], now: i64) -> Cut {
+    fn refuse(&mut self, fault: HeaderFault, line: &[u8], now: i64) -> Piece {
         let reject = Reject::new(fault.reason, self.line, self.offset, line);
         let span = Span { from: self.offset, to: self.read_to(), first_line: self.line };
         self.offset = span.to;
         self.carry = Vec::new();
         self.state = State::Refused;
         let content = Content::Refused(reject);
-        Cut::Refused(Chunk { input: Arc::clone(&self.input), span, read_at: now, content }, fault.detail)
+        Piece::Refused(Chunk { input: Arc::clone(&self.input), span, read_at: now, content }, fault.detail)
     }
 }
 
@@ -313,9 +321,9 @@ mod tests {
     fn feed(cutter: &mut LineCutter, mut bytes: &[u8], end: End, pieces: &mut Pieces) {
         loop {
             let chunk = match cutter.next(&mut bytes, end, 7).unwrap() {
-                Cut::Chunk(chunk) | Cut::Refused(chunk, _) => chunk,
-                Cut::Ignored(_) => continue,
-                Cut::End => return,
+                Piece::Chunk(chunk) | Piece::Refused(chunk, _) => chunk,
+                Piece::Ignored(_) => continue,
+                Piece::End => return,
             };
             match chunk.content {
                 Content::Lines(_, text) => {

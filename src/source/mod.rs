@@ -20,6 +20,8 @@ use crate::model::{Chunk, Input};
 pub enum Event {
     /// An input has so many bytes by now (after decompression, as far as that is known).
     Size(Arc<Input>, u64),
+    /// An input was read to this offset, bytes without rows (a header, blank lines) included.
+    Passed(Arc<Input>, u64),
     /// More lines of an input.
     Chunk(Chunk),
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::failure::{Exit, Failure};
 use crate::model::{Chunk, Content, Input, InputId, Reject, Span};
 use crate::source::compressed::Storage;
-use crate::source::lines::{Cut, End, LineCutter};
+use crate::source::lines::{End, LineCutter, Piece};
 use crate::source::scan::LeftAlone;
 use crate::source::{Closed, Event, Outlet, Stop};
 use crate::text::escape_bytes;
@@ -102,16 +102,18 @@ impl Replay {
         while !stop.is_set() {
             let cut = cutter.next(&mut reader, End::Final, self.now);
             let sent = match cut.map_err(|cause| Failure::io(Exit::Io, "read", path, &cause))? {
-                Cut::Chunk(chunk) => outlet.send(Event::Chunk(chunk)),
-                Cut::Refused(chunk, detail) => {
+                Piece::Chunk(chunk) => outlet.send(Event::Chunk(chunk)),
+                Piece::Refused(chunk, detail) => {
                     tracing::warn!("{}: {detail}", input.label);
                     return Ok(outlet.send(Event::Chunk(chunk)));
                 }
-                Cut::Ignored(columns) => {
+                Piece::Ignored(columns) => {
                     warn_of_ignored(input, &columns);
                     Ok(())
                 }
-                Cut::End => break,
+                Piece::End => {
+                    return Ok(outlet.send(Event::Passed(Arc::clone(input), cutter.passed())));
+                }
             };
             if sent.is_err() {
                 return Ok(sent);

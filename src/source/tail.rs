@@ -12,7 +12,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::clock::Clock;
 use crate::model::Input;
 use crate::source::compressed::Storage;
-use crate::source::lines::{Cut, End, LineCutter};
+use crate::source::lines::{End, LineCutter, Piece};
 use crate::source::replay::{refused, warn_of_ignored};
 use crate::source::{Closed, Event, Outlet, Stop};
 
@@ -206,17 +206,20 @@ impl Tail {
     ) -> io::Result<Result<(), Closed>> {
         while !stop.is_set() {
             let sent = match self.cutter.next(reader, end, Clock::System.now())? {
-                Cut::Chunk(chunk) => outlet.send(Event::Chunk(chunk)),
-                Cut::Refused(chunk, detail) => {
+                Piece::Chunk(chunk) => outlet.send(Event::Chunk(chunk)),
+                Piece::Refused(chunk, detail) => {
                     tracing::warn!("{}: {detail}", self.cutter.input().label);
                     self.done = true;
                     return Ok(outlet.send(Event::Chunk(chunk)));
                 }
-                Cut::Ignored(columns) => {
+                Piece::Ignored(columns) => {
                     warn_of_ignored(self.cutter.input(), &columns);
                     Ok(())
                 }
-                Cut::End => break,
+                Piece::End => {
+                    let input = Arc::clone(self.cutter.input());
+                    return Ok(outlet.send(Event::Passed(input, self.cutter.passed())));
+                }
             };
             if sent.is_err() {
                 return Ok(sent);
