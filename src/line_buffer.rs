@@ -54,6 +54,19 @@ impl LineBuffer {
         self.len += len;
     }
 
+    /// Appends the first `len` bytes, at most eight, of a word: the lowest byte first.
+    ///
+    /// A text that was just made byte by byte in memory would have to wait there until it can be
+    /// loaded in one piece; made in a register, it is stored at once.
+    ///
+    /// # Panics
+    /// If there is no room.
+    #[inline]
+    pub fn push_word(&mut self, word: u64, len: usize) {
+        self.bytes[self.len..self.len + 8].copy_from_slice(&word.to_le_bytes());
+        self.len += len;
+    }
+
     /// Appends a byte.
     ///
     /// # Panics

@@ -1,6 +1,7 @@
 //! How values become the text of a CSV cell: quoting, exact decimals, timestamps, escaped bytes.
 
 use crate::civil::{CivilDate, DAY};
+use crate::line_buffer::{LineBuffer, STEP};
 use crate::model::Moment;
 
 /// Appends `cell`, in quotes only where RFC 4180 section 2 needs them.
@@ -82,89 +83,98 @@ fn push_fraction(out: &mut Vec<u8>, fraction: u128, places: u32) {
     }
 }
 
-/// Milliseconds as seconds without trailing zeros, `180` or `69.5`: the text, padded for
-/// [`crate::line_buffer::LineBuffer`], and its length.
+/// Appends milliseconds as seconds without trailing zeros: `180`, `69.5`.
+///
+/// # Panics
+/// If `out` has no room for 16 bytes.
 #[inline]
-pub fn seconds_text(millis: u32) -> ([u8; 32], usize) {
-    let mut text = [0; 32];
-    let seconds = millis / 1000;
-    let mut len = if seconds < 10 { 1 } else { 1 + seconds.ilog10() as usize };
-    let mut rest = seconds;
-    for digit in text[..len].iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
+pub fn push_seconds(out: &mut LineBuffer, millis: u32) {
+    // At most seven digits, so they fit a word; the first one must come to its lowest byte.
+    let (mut word, mut len) = (0, 0);
+    let mut rest = millis / 1000;
+    loop {
+        word = word << 8 | u64::from(b'0') | u64::from(rest % 10);
+        len += 1;
         rest /= 10;
+        if rest == 0 {
+            break;
+        }
     }
+    out.push_word(word, len);
     let mut fraction = millis % 1000;
     if fraction > 0 {
-        text[len] = b'.';
-        while fraction > 0 {
-            len += 1;
-            text[len] = b'0' + (fraction / 100) as u8;
-            fraction = fraction % 100 * 10;
-        }
-        len += 1;
+        out.push(b'.');
     }
-    (text, len)
+    while fraction > 0 {
+        out.push(b'0' + (fraction / 100) as u8);
+        fraction = fraction % 100 * 10;
+    }
 }
-
-/// Bytes of the longest timestamp, with room to copy it in steps.
-const TIMESTAMP: usize = 64;
 
 /// Writes moments as RFC 3339 text; remembers the last day, because neighbours share it.
 #[derive(Debug)]
 pub struct TimestampWriter {
     day: i64,
-    text: [u8; TIMESTAMP],
+    date: [u8; DATE + STEP],
 }
+
+/// Bytes of a date and the `T` behind it.
+const DATE: usize = 11;
 
 impl Default for TimestampWriter {
     fn default() -> Self {
-        let mut text = [0; TIMESTAMP];
-        text[..20].copy_from_slice(b"1970-01-01T00:00:00Z");
-        Self { day: 0, text }
+        let mut writer = Self { day: 0, date: [0; DATE + STEP] };
+        writer.date[..DATE].copy_from_slice(b"1970-01-01T");
+        writer
     }
 }
 
 impl TimestampWriter {
-    /// The text `2025-03-21T01:09:00.25+01:00`, padded for [`crate::line_buffer::LineBuffer`], and
-    /// its length. Offset zero is `Z`, and the fraction has no trailing zeros.
+    /// Appends `2025-03-21T01:09:00.25+01:00`: offset zero is `Z`, and the fraction has no
+    /// trailing zeros.
+    ///
+    /// # Panics
+    /// If `out` has no room for 64 bytes.
     #[inline]
-    pub fn write(&mut self, moment: Moment) -> (&[u8], usize) {
+    pub fn push(&mut self, out: &mut LineBuffer, moment: Moment) {
         let day = moment.local.div_euclid(DAY);
         if day != self.day {
             self.set_day(day);
         }
-        let second = moment.local.rem_euclid(DAY) as u32;
-        self.text[11..13].copy_from_slice(&two_digits((second / 3600) as u8));
-        self.text[14..16].copy_from_slice(&two_digits((second / 60 % 60) as u8));
-        self.text[17..19].copy_from_slice(&two_digits((second % 60) as u8));
-        let mut len = 20;
+        out.push_padded(&self.date, DATE);
+        out.push_word(time_word(moment.local.rem_euclid(DAY) as u32), 8);
         if moment.nanos == 0 && moment.offset == 0 {
-            self.text[19] = b'Z';
+            out.push(b'Z');
         } else {
-            len = self.write_rest(moment);
+            push_fraction_and_offset(out, moment);
         }
-        (&self.text, len)
     }
 
     fn set_day(&mut self, day: i64) {
         self.day = day;
         let CivilDate { year, month, day } = CivilDate::from_days(day);
-        self.text[..4].copy_from_slice(&four_digits(year as u32));
-        self.text[5..7].copy_from_slice(&two_digits(month as u8));
-        self.text[8..10].copy_from_slice(&two_digits(day as u8));
+        self.date[..4].copy_from_slice(&four_digits(year as u32));
+        self.date[5..7].copy_from_slice(&two_digits(month as u8));
+        self.date[8..10].copy_from_slice(&two_digits(day as u8));
     }
+}
 
-    fn write_rest(&mut self, moment: Moment) -> usize {
-        let mut rest = Vec::with_capacity(16);
-        if moment.nanos != 0 {
-            rest.push(b'.');
-            push_fraction(&mut rest, u128::from(moment.nanos), 9);
-        }
-        push_offset(&mut rest, moment.offset);
-        self.text[19..19 + rest.len()].copy_from_slice(&rest);
-        19 + rest.len()
+/// A second of the day as the eight bytes `01:09:00`, the first in the lowest byte.
+#[inline]
+fn time_word(second: u32) -> u64 {
+    let two = |value: u32| u64::from(value / 10) | u64::from(value % 10) << 8;
+    let digits = two(second / 3600) | two(second / 60 % 60) << 24 | two(second % 60) << 48;
+    digits | u64::from_le_bytes(*b"00:00:00")
+}
+
+fn push_fraction_and_offset(out: &mut LineBuffer, moment: Moment) {
+    let mut rest = Vec::with_capacity(16);
+    if moment.nanos != 0 {
+        rest.push(b'.');
+        push_fraction(&mut rest, u128::from(moment.nanos), 9);
     }
+    push_offset(&mut rest, moment.offset);
+    out.push_slice(&rest);
 }
 
 fn push_offset(out: &mut Vec<u8>, offset: i32) {
@@ -235,9 +245,10 @@ mod tests {
     }
 
     fn timestamp(local: i64, offset: i32, nanos: u32) -> String {
-        let mut writer = TimestampWriter::default();
-        let (text, len) = writer.write(Moment { local, offset, nanos });
-        String::from_utf8(text[..len].to_vec()).unwrap()
+        let mut out = LineBuffer::default();
+        out.reserve(64);
+        TimestampWriter::default().push(&mut out, Moment { local, offset, nanos });
+        String::from_utf8(out.as_bytes().to_vec()).unwrap()
     }
 
     #[test]
@@ -257,8 +268,10 @@ mod tests {
             (1, "0.001"),
             (10_100, "10.1"),
         ] {
-            let (text, len) = seconds_text(millis);
-            assert_eq!(std::str::from_utf8(&text[..len]).unwrap(), expected);
+            let mut out = LineBuffer::default();
+            out.reserve(16);
+            push_seconds(&mut out, millis);
+            assert_eq!(std::str::from_utf8(out.as_bytes()).unwrap(), expected);
         }
     }
 }

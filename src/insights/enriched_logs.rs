@@ -11,7 +11,7 @@ use crate::catalog::Catalog;
 use crate::line_buffer::LineBuffer;
 use crate::model::{Batch, Moment, SongId, UserId};
 use crate::names::Names;
-use crate::text::{TimestampWriter, push_cell, seconds_text};
+use crate::text::{TimestampWriter, push_cell, push_seconds};
 use crate::values::{ByteSize, from_text};
 
 /// Name of the insight.
@@ -150,9 +150,7 @@ fn push_time_and_duration(
     moment: Moment,
     millis: u32,
 ) {
-    let (timestamp, len) = timestamps.write(moment);
-    out.push_padded(timestamp, len);
+    timestamps.push(out, moment);
     out.push(b',');
-    let (seconds, len) = seconds_text(millis);
-    out.push_padded(&seconds, len);
+    push_seconds(out, millis);
 }
