@@ -28,7 +28,7 @@ use crate::progress::Progress;
 use crate::reload::CatalogVersion;
 use crate::settings::Settings;
 use crate::tasks::{EnrichedMessage, SnapshotRequest};
-use crate::text::{escape_bytes, push_cell, push_integer};
+use crate::text::{escape_bytes, path_text, push_cell, push_integer};
 use crate::values::WeekChoice;
 
 /// What reaches the owner.
@@ -38,6 +38,8 @@ pub enum Decoded {
     Size(Arc<Input>, u64),
     /// An input was read to this offset, bytes without rows included.
     Passed(Arc<Input>, u64),
+    /// The source cannot go on.
+    Failed(Failure),
     /// More plays and rejects.
     Batch(Box<Batch>),
 }
@@ -182,6 +184,8 @@ impl Dispatch {
                 self.inputs.pass(&input, offset);
                 return Ok(());
             }
+            // Nothing is published: what an earlier run has left is better than a part.
+            Decoded::Failed(failure) => return Err(failure),
             Decoded::Batch(batch) => batch,
         };
         let (rows, bytes) = (self.inputs.rows(), self.inputs.bytes());
@@ -206,7 +210,8 @@ impl Dispatch {
         let week = Week::of_local(now + i64::from(self.parts.settings.timezone.0.offset_at(now)));
         let follows_week = self.parts.settings.insights.top_songs_this_week.week == WeekChoice::Current;
         let new_week = follows_week && week != self.week;
-        let new_catalog = self.parts.versions.has_changed().unwrap_or(false);
+        let fingerprint = self.parts.versions.borrow().catalog.fingerprint();
+        let new_catalog = fingerprint != self.catalog.catalog.fingerprint();
         if !self.news && !new_week && !new_catalog {
             return Ok(None);
         }
@@ -220,7 +225,7 @@ impl Dispatch {
     async fn flush(&mut self) -> Result<Manifest, Failure> {
         let first = self.published.is_empty();
         let version = Arc::clone(&self.parts.versions.borrow_and_update());
-        let new_catalog = !Arc::ptr_eq(&version, &self.catalog);
+        let new_catalog = version.catalog.fingerprint() != self.catalog.catalog.fingerprint();
         if new_catalog {
             let old = std::mem::replace(&mut self.catalog, version);
             self.report_catalog_rejects(&old.rejects)?;
@@ -336,12 +341,6 @@ impl Dispatch {
         let new: Vec<Reject> = self.catalog.rejects.iter().filter(known).cloned().collect();
         self.parts.rejects.append(&reject_lines(&path_text(&self.parts.settings.songs), &new))
     }
-}
-
-/// A path as text, as rejects and the manifest show it.
-fn path_text(path: &std::path::Path) -> String {
-    use std::os::unix::ffi::OsStrExt;
-    escape_bytes(path.as_os_str().as_bytes())
 }
 
 /// The lines of `_rejects` for rejects of one file.

@@ -69,13 +69,14 @@ impl Pipeline {
         S: FnOnce(&Outlet) -> Result<(), Failure> + Send + 'static,
     {
         let Self { settings, producer, clock, fresh, progress } = self;
+        // A catalog that is missing leaves no trace in the output.
+        let names = Arc::new(Names::default());
+        let version = Arc::new(reload::load(&settings.songs, &names).await?);
         let _lock = Lock::take(&settings.output)?;
         let epoch = check_producer(&settings.output, producer, fresh)?;
         for folder in output_folders(&settings.output) {
             remove_from(&folder, is_temporary)?;
         }
-        let names = Arc::new(Names::default());
-        let version = Arc::new(reload::load(&settings.songs, &names).await?);
         let catalog = Arc::clone(&version.catalog);
         let (sender, versions) = watch::channel(version);
         let _state_lock = match producer {
@@ -105,7 +106,7 @@ impl Pipeline {
         let outcome = dispatch.run(decoded).await;
 
         // A task that failed is the cause of what its neighbours say.
-        source.await.map_err(|cause| died(&cause))??;
+        source.await.map_err(|cause| died(&cause))?;
         if let Some(task) = enriched_task {
             task.await.map_err(|cause| died(&cause))??;
         }
@@ -118,12 +119,18 @@ pub fn spawn_source<S>(
     settings: &Settings,
     names: &Arc<Names>,
     source: S,
-) -> (impl tokio_stream::Stream<Item = Decoded> + Unpin + use<S>, JoinHandle<Result<(), Failure>>)
+) -> (impl tokio_stream::Stream<Item = Decoded> + Unpin + use<S>, JoinHandle<()>)
 where
     S: FnOnce(&Outlet) -> Result<(), Failure> + Send + 'static,
 {
     let (sender, events) = mpsc::channel(SOURCE_QUEUE);
-    let source = spawn_blocking(move || source(&Outlet::new(sender)));
+    let source = spawn_blocking(move || {
+        let outlet = Outlet::new(sender);
+        if let Err(failure) = source(&outlet) {
+            // If nobody listens any more, there was a failure before this one.
+            let _ = outlet.send(Event::Failed(failure));
+        }
+    });
     let decoder = Arc::new(Decoder {
         names: Arc::clone(names),
         zone: settings.timezone.0.clone(),
@@ -135,6 +142,7 @@ where
             match event {
                 Event::Size(input, size) => Decoded::Size(input, size),
                 Event::Passed(input, offset) => Decoded::Passed(input, offset),
+                Event::Failed(failure) => Decoded::Failed(failure),
                 Event::Chunk(chunk) => {
                     let batch = spawn_blocking(move || decoder.decode(chunk)).await;
                     Decoded::Batch(Box::new(batch.expect("decoding does not panic")))

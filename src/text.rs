@@ -1,5 +1,8 @@
 //! How values become the text of a CSV cell: quoting, exact decimals, timestamps, escaped bytes.
 
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
 use crate::civil::{CivilDate, DAY};
 use crate::line_buffer::{LineBuffer, STEP};
 use crate::model::Moment;
@@ -198,6 +201,30 @@ fn four_digits(value: u32) -> [u8; 4] {
     [a, b, c, d]
 }
 
+/// A path as messages, rejects and the manifest show it: one line of text, whatever its bytes.
+///
+/// ```
+/// assert_eq!(music_insights::text::path_text("a\nb.csv".as_ref()), r"a\x0ab.csv");
+/// ```
+pub fn path_text(path: &Path) -> String {
+    let mut text = String::new();
+    for char in escape_bytes(path.as_os_str().as_bytes()).chars() {
+        if char.is_ascii_control() {
+            push_hex(&mut text, char as u8);
+        } else {
+            text.push(char);
+        }
+    }
+    text
+}
+
+fn push_hex(out: &mut String, byte: u8) {
+    out.push_str("\\x");
+    for half in [byte >> 4, byte & 15] {
+        out.push(char::from(b"0123456789abcdef"[usize::from(half)]));
+    }
+}
+
 /// Any bytes as UTF-8 text that can be read back: bytes that are not UTF-8 as `\xNN`, a backslash
 /// as `\\`.
 ///
@@ -214,10 +241,7 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
             out.push(char);
         }
         for byte in part.invalid() {
-            out.push_str("\\x");
-            for half in [byte >> 4, byte & 15] {
-                out.push(char::from(b"0123456789abcdef"[usize::from(half)]));
-            }
+            push_hex(&mut out, *byte);
         }
     }
     out

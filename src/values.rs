@@ -155,7 +155,8 @@ impl FromStr for WeekChoice {
             "current" => Ok(Self::Current),
             _ => {
                 let (year, week) = text.split_once("-W").ok_or(EXPECTED)?;
-                if year.len() != 4 || week.len() != 2 {
+                let digits = year.bytes().chain(week.bytes()).all(|byte| byte.is_ascii_digit());
+                if year.len() != 4 || week.len() != 2 || !digits {
                     return Err(EXPECTED);
                 }
                 let (year, week) = (year.parse().map_err(|_| EXPECTED)?, week.parse().map_err(|_| EXPECTED)?);

@@ -70,6 +70,10 @@ fn every_error_has_its_exit_code_and_says_what_is_wrong() {
         (&["replay", "--config", "worse.toml"], 78, "worse.toml:1:"),
         (&["replay", "--timezone", "Mars"], 78, "--timezone: `Mars`: expected an IANA time zone"),
         (&["replay", "--threads", "0"], 78, "threads must be at least 1"),
+        (&["replay", "--threads", "18446744073709551615"], 78, "threads must be at least 1 and at most 1024"),
+        (&["watch", "--output", "data/incoming/out"], 78, "output must not be inside incoming"),
+        (&["watch", "--state", "output"], 78, "state must not be inside output"),
+        (&["replay", "--set", "insights.top_songs_this_week.week=-001-W01"], 78, "ISO-8601 week"),
         (
             &["replay", "--set", "insights.genre_loyalty_scores.threshold=1.5"],
             78,
@@ -197,6 +201,43 @@ fn a_file_with_too_many_bad_lines_is_given_up_there() {
          data/incoming/a.csv,5,101,too_many_bad_lines,y\n"
     );
     assert_eq!(place.read("output/enriched_logs/part-00000.csv").lines().count(), 3);
+}
+
+#[test]
+fn a_replay_that_fails_leaves_the_last_output_as_it_was() {
+    let place = place();
+    place.done(&["replay"]);
+    let before = place.files("output");
+    // It can be opened but not read, whoever tries.
+    let failed = place.run(&["replay", "data/incoming/a.csv", "/proc/self/mem"]);
+    assert_eq!(failed.status.code(), Some(74), "{}", stderr(&failed));
+    assert!(stderr(&failed).contains("cannot read /proc/self/mem"), "{}", stderr(&failed));
+    assert_eq!(place.files("output"), before);
+}
+
+#[test]
+fn a_summary_that_nobody_reads_is_no_bug() {
+    let place = place();
+    let full = || fs::File::options().write(true).open("/dev/full").unwrap();
+    for args in [&["replay"][..], &["check"], &["generate", "--out", "made"]] {
+        let status = place.command(args).stdout(full()).stderr(Stdio::null()).status().unwrap();
+        assert_eq!(status.code(), Some(74), "{args:?}");
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        assert!(place.command(args).stdout(writer).status().unwrap().success(), "{args:?}");
+    }
+}
+
+#[test]
+fn names_with_line_feeds_and_hidden_names_are_no_trouble() {
+    let place = place();
+    place.write("data/incoming/b\nc.csv", &format!("{LOG_HEADER}x\n"));
+    place.write("data/incoming/.hidden.csv", &format!("{LOG_HEADER}x\n"));
+    place.write("data/incoming/a.csv.part", &format!("{LOG_HEADER}x\n"));
+    place.done(&["replay", "data/incoming/*"]);
+    let rejects = place.read("output/_rejects/part-00000.csv");
+    assert_eq!(rejects.lines().skip(1).collect::<Vec<_>>(), [r"data/incoming/b\x0ac.csv,2,39,field_count,x"]);
+    assert_eq!(place.manifest("output").unwrap()["rejects"]["rows"], 1);
 }
 
 /// The words of a command line; quotes are honoured, nothing else.

@@ -83,6 +83,8 @@ fn rows_and_corrections_arrive_at_the_next_flush() {
 
     // A broken catalog changes nothing.
     place.write("data/songs_metadata.csv", "song_id,title\ns1,One\n");
+    // Long enough for it to stand still and be looked at.
+    thread::sleep(Duration::from_millis(600));
     place.append("data/incoming/a.csv", "u2,s3,2025-03-21 12:00:00,10\n");
     place.wait_for_rows(2);
     place.wait_for_text("user_favorite_genres", "user_id,genre,play_count\nu1,Jazz,1\n");
@@ -407,4 +409,51 @@ fn a_folder_that_goes_and_comes_back_is_followed_again() {
     let said = daemon.stop();
     assert!(said.status.success());
     assert_eq!(stderr(&said).matches("cannot read data/incoming").count(), 1, "{}", stderr(&said));
+}
+
+#[test]
+fn an_output_that_cannot_be_written_ends_the_daemon_though_nothing_comes_in() {
+    let place = Place::new(SONGS);
+    let mut daemon = place.watch(&[]);
+    place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
+    place.wait_for_rows(1);
+    fs::remove_dir_all(place.path("output/user_favorite_genres")).unwrap();
+    fs::write(place.path("output/user_favorite_genres"), "in the way").unwrap();
+    place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}s1,One,A,Jazz,Sad\n"));
+    let status = place.wait_for("the end", || daemon.has_ended());
+    assert_eq!(status.code(), Some(73));
+}
+
+#[test]
+fn a_rotated_log_is_read_on_under_its_new_name() {
+    let place = Place::new(SONGS);
+    let daemon = place.watch(&[]);
+    place.append("data/incoming/live.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
+    place.wait_for_rows(1);
+    for round in 2..6 {
+        // What is written last before the rotation is read under the new name.
+        place.append("data/incoming/live.csv", &play(round, 1, round));
+        fs::rename(
+            place.path("data/incoming/live.csv"),
+            place.path(&format!("data/incoming/live.{round}.csv")),
+        )
+        .unwrap();
+        place.write("data/incoming/live.csv", &format!("{LOG_HEADER}{}", play(round, 2, round)));
+        place.wait_for_rows(u64::from(round) * 2 - 1);
+    }
+    assert!(daemon.stop().status.success());
+    assert_equals_replay(&place);
+}
+
+#[test]
+fn a_compressed_log_that_was_rejected_is_read_when_it_has_changed() {
+    let place = Place::new(SONGS);
+    let daemon = place.watch(&[]);
+    let packed = zstd::encode_all(format!("{LOG_HEADER}{}", play(1, 1, 1)).as_bytes(), 1).unwrap();
+    fs::write(place.path("data/incoming/a.csv.zst"), &packed[..packed.len() / 2]).unwrap();
+    let rejected = place.wait_for_rows(1);
+    assert_eq!(rejected["totals"]["rejected"]["zst_corrupt"], 1);
+    fs::write(place.path("data/incoming/a.csv.zst"), &packed).unwrap();
+    place.wait_for_text("night_owl_users", "user_id\nu1\n");
+    assert!(daemon.stop().status.success());
 }

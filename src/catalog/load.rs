@@ -38,7 +38,7 @@ const ID_LIMIT: usize = 4096;
 /// has no header, too.
 pub async fn parse(file: &[u8], names: &Names) -> Result<Loaded, HeaderFault> {
     let Checked { columns, clean, numbers, rejects } = check_lines(file)?;
-    let mut records = AsyncReaderBuilder::new().has_headers(false).create_reader(clean.as_slice());
+    let mut records = AsyncReaderBuilder::new().has_headers(true).create_reader(clean.as_slice());
     let mut records = records.byte_records();
     let mut songs: Vec<Song> = Vec::with_capacity(numbers.len());
     while let Some(record) = records.next().await {
@@ -71,6 +71,9 @@ fn check_lines(file: &[u8]) -> Result<Checked, HeaderFault> {
     let columns = find_columns(header, CATALOG_COLUMNS)?;
     let mut checked =
         Checked { columns, clean: Vec::with_capacity(text.len()), numbers: Vec::new(), rejects: Vec::new() };
+    // The header comes along: csv-async takes a byte order mark off whatever comes first.
+    checked.clean.extend_from_slice(header);
+    checked.clean.push(b'\n');
     let mut record = Record::default();
     for ((start, line, ending), number) in lines {
         match check_record(&mut record, line, ending, &checked.columns) {
@@ -159,6 +162,12 @@ mod tests {
         assert_eq!(loaded.replaced, [(2, 4)]);
         let song = names.songs.read().find(b"a").unwrap();
         assert_eq!(loaded.catalog.title_cell(song), b",3");
+    }
+
+    #[test]
+    fn a_byte_order_mark_in_front_of_the_first_song_is_part_of_its_id() {
+        let (_, names) = load("song_id,title,artist,genre,mood\n\u{feff}s1,1,,,\n");
+        assert!(names.songs.read().find("\u{feff}s1".as_bytes()).is_some());
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::catalog::Catalog;
 use crate::cli::CheckArgs;
 use crate::clock::Clock;
 use crate::commands::replay::find_arguments;
-use crate::commands::{rejected_text, run_until_stopped};
+use crate::commands::{rejected_text, run_until_stopped, say};
 use crate::dispatch::Decoded;
 use crate::failure::{Exit, Failure};
 use crate::inputs::{Inputs, by_code, count};
@@ -39,8 +39,7 @@ pub fn run(args: CheckArgs) -> Result<(), Failure> {
     let logs = find_arguments(args.logs, &settings)?;
     let replay = Replay { logs, now: args.now.unwrap_or_else(|| Clock::System.now()), chunk: CHUNK };
     let stop = Stop::default();
-    print!("{}", run_until_stopped(&settings, &stop, check(&settings, replay, stop.clone()))?);
-    Ok(())
+    say(&run_until_stopped(&settings, &stop, check(&settings, replay, stop.clone()))?)
 }
 
 async fn check(settings: &Settings, replay: Replay, stop: Stop) -> Result<String, Failure> {
@@ -57,13 +56,17 @@ async fn check(settings: &Settings, replay: Replay, stop: Stop) -> Result<String
     let mut inputs = Inputs::new(settings.input.max_bad_lines);
     let mut unmatched = 0;
     while let Some(next) = decoded.next().await {
-        let Decoded::Batch(mut batch) = next else { continue };
+        let mut batch = match next {
+            Decoded::Batch(batch) => batch,
+            Decoded::Failed(failure) => return Err(failure),
+            Decoded::Size(..) | Decoded::Passed(..) => continue,
+        };
         if inputs.take(&mut batch, &version.catalog) {
             unmatched += count_unmatched(&batch.songs, &version.catalog);
             batch.rejects.iter().for_each(|reject| examples.add(&batch.input.label, reject));
         }
     }
-    source.await.map_err(|cause| Failure::new(Exit::Software, format!("the reader has died: {cause}")))??;
+    source.await.map_err(|cause| Failure::new(Exit::Software, format!("the reader has died: {cause}")))?;
 
     let mut text = String::from("settings  sound\n");
     let _ = writeln!(

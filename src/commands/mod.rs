@@ -7,6 +7,7 @@ pub mod watch;
 
 use std::fmt::Write as _;
 use std::future::Future;
+use std::io::Write as _;
 use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount};
@@ -67,6 +68,20 @@ fn run_until_stopped<T>(
         });
         command.await
     })
+}
+
+/// Says on stdout what a command came to.
+///
+/// # Errors
+/// If stdout cannot be written, exit code 74; that nobody listens any more is no error.
+fn say(text: &str) -> Result<(), Failure> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(Exit::Io, format!("cannot write to stdout: {cause}")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What a run came to, for people.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use crate::cli::ReplayArgs;
 use crate::clock::Clock;
-use crate::commands::{run_until_stopped, summary};
+use crate::commands::{run_until_stopped, say, summary};
 use crate::dispatch::Producer;
 use crate::failure::Failure;
 use crate::pipeline::Pipeline;
@@ -44,8 +44,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     if stop.is_set() {
         tracing::warn!("stopped before the end: the output holds only what was read until then");
     }
-    print!("{}", summary(&outcome, &settings, began.elapsed()));
-    Ok(())
+    say(&summary(&outcome, &settings, began.elapsed()))
 }
 
 /// The logs that the arguments name, or those of the incoming folder.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::cli::WatchArgs;
 use crate::clock::Clock;
-use crate::commands::{run_until_stopped, summary};
+use crate::commands::{run_until_stopped, say, summary};
 use crate::dispatch::Producer;
 use crate::failure::Failure;
 use crate::pipeline::Pipeline;
@@ -20,6 +20,7 @@ use crate::source::watch::Watch;
 pub fn run(args: &WatchArgs) -> Result<(), Failure> {
     let began = Instant::now();
     let settings = args.settings()?;
+    settings.check_folders()?;
     let watch = Watch::new(&settings.incoming, settings.input.last_line_wait.0, args.once)?;
     let stop = Stop::default();
     let source = {
@@ -35,6 +36,5 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
     };
     tracing::info!("watching {}, publishing to {}", settings.incoming.display(), settings.output.display());
     let outcome = run_until_stopped(&settings, &stop, pipeline.run(source))?;
-    print!("{}", summary(&outcome, &settings, began.elapsed()));
-    Ok(())
+    say(&summary(&outcome, &settings, began.elapsed()))
 }

@@ -217,7 +217,8 @@ impl<'a> Rows<'a> {
 
     /// The full lane: a line without its end becomes a play, a reject, or nothing.
     fn read_line(&mut self, line: &[u8], ending: Ending, start: usize, line_number: u64) {
-        if line::is_blank(line) {
+        // A line that is too long is that, even if it is blank: nobody has to look through all of it.
+        if line.len() <= line::LINE_LIMIT && line::is_blank(line) {
             return;
         }
         match self.read_record(line, ending) {
@@ -353,6 +354,13 @@ mod tests {
             batch.rejects.iter().map(|reject| (reject.line, reject.offset, reject.reason)).collect();
         assert_eq!(places, [(4, 132, Reason::FieldCount), (8, 234, Reason::EmptyField)]);
         assert_eq!(batch.rejects[0].raw, b"u2,s2,2025-03-21 01:09:00");
+    }
+
+    #[test]
+    fn a_blank_line_that_is_too_long_is_too_long_whoever_looks_at_it() {
+        let text = format!("{}\n", " ".repeat(line::LINE_LIMIT + 1));
+        assert_eq!(decode(Lane::Fast, HEADER, text.as_bytes()).rejects[0].reason, Reason::LineTooLong);
+        assert!(decode(Lane::Fast, HEADER, &text.as_bytes()[1..]).rejects.is_empty());
     }
 
     #[test]

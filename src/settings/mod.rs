@@ -114,6 +114,9 @@ pub struct Insights {
     pub enriched_logs: enriched_logs::Settings,
 }
 
+/// More chunks at a time than any machine has processors for.
+const MAX_THREADS: usize = 1024;
+
 /// A time zone by its IANA name.
 #[derive(Clone, Debug)]
 pub struct Timezone(pub Zone);
@@ -155,6 +158,28 @@ impl Settings {
         self.threads.unwrap_or_else(processors)
     }
 
+    /// Checks that the folders of a `watch` do not lie in each other's way.
+    ///
+    /// # Errors
+    /// The two that overlap, exit code 78.
+    pub fn check_folders(&self) -> Result<(), Failure> {
+        let place = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        let [incoming, output, state] = [&self.incoming, &self.output, &self.state].map(place);
+        for (inner, outer, names) in [
+            (&output, &incoming, "output must not be inside incoming"),
+            (&state, &incoming, "state must not be inside incoming"),
+            (&incoming, &output, "incoming must not be inside output"),
+            (&state, &output, "state must not be inside output"),
+            (&output, &state, "output must not be inside state"),
+        ] {
+            if inner.starts_with(outer) {
+                let message = format!("{names}: {} and {}", inner.display(), outer.display());
+                return Err(Failure::new(Exit::Config, message));
+            }
+        }
+        Ok(())
+    }
+
     /// Checks what no single value can tell.
     ///
     /// # Errors
@@ -168,8 +193,8 @@ impl Settings {
         if self.insights.happy_recommendations.min_sad_plays == 0 {
             return wrong("insights.happy_recommendations.min_sad_plays must be at least 1");
         }
-        if self.threads == Some(0) {
-            return wrong("threads must be at least 1");
+        if self.threads.is_some_and(|threads| !(1..=MAX_THREADS).contains(&threads)) {
+            return wrong("threads must be at least 1 and at most 1024");
         }
         if self.flush_interval.0 < Duration::from_millis(1) {
             return wrong("flush_interval must be at least 1ms");

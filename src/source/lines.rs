@@ -169,10 +169,14 @@ impl LineCutter {
         let len = line_feed.map_or(self.carry.len(), |at| at + 1);
         let room = RAW_LIMIT - reject.raw.len();
         if self.offset > reject.offset || reject.raw.is_empty() {
-            let line = without_return(&self.carry[..line_feed.unwrap_or(len)]);
+            let line = &self.carry[..line_feed.unwrap_or(len)];
             reject.raw.extend_from_slice(&line[..line.len().min(room)]);
         }
         self.pass(len);
+        let line_len = self.offset - reject.offset - u64::from(line_feed.is_some());
+        if (line_feed.is_some() || ends) && reject.raw.len() as u64 == line_len {
+            reject.raw = without_return(&reject.raw).to_vec();
+        }
         if line_feed.is_none() && !ends {
             self.state = State::Skip { header, reject };
             return None;
@@ -227,6 +231,12 @@ impl LineCutter {
             let rest = &self.carry[start..];
             let line_feed = memchr::memchr(b'\n', rest);
             let line = without_return(&rest[..line_feed.unwrap_or(rest.len())]);
+            if line_feed.is_none() && rest.len() > LINE_LIMIT + 1 {
+                let line = line[..RAW_LIMIT].to_vec();
+                self.pass(start);
+                let detail = "the header is longer than a line may be".to_owned();
+                return Some(self.refuse(HeaderFault { reason: Reason::LineTooLong, detail }, &line, now));
+            }
             if line_feed.is_none() && !ends {
                 // Blank lines are done with, but not a byte order mark that waits for its line.
                 self.pass(if self.line == 1 { 0 } else { start });
@@ -407,11 +417,23 @@ mod tests {
     }
 
     #[test]
+    fn an_endless_header_behind_blank_lines_costs_constant_memory() {
+        let file = format!("\n{}", "x".repeat(9 << 20));
+        assert_eq!(codes(file.as_bytes()), [(2, 1, "line_too_long".to_owned())]);
+        let mut cutter = cutter();
+        let mut rest = file.as_bytes();
+        while !matches!(cutter.next(&mut rest, End::Waiting, 7).unwrap(), Piece::End) {
+            assert!(cutter.carry.capacity() < 3 * LINE_LIMIT);
+        }
+    }
+
+    #[test]
     fn bytes_behind_a_last_line_that_counted_are_a_continuation() {
         for (late, expected) in [
             ("\nc\n", vec![(4, 43, "", "c\n")]),
             ("\r\nc\n", vec![(4, 44, "", "c\n")]),
             ("x,\nc\n", vec![(3, 42, "continued_after_eof", "x,"), (4, 45, "", "c\n")]),
+            ("x\ry\r\nc\n", vec![(3, 42, "continued_after_eof", "x\ry"), (4, 47, "", "c\n")]),
         ] {
             let mut cutter = cutter();
             let mut pieces = Pieces::new();

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
+use crate::failure::Failure;
 use crate::model::{Chunk, Input};
 
 /// What a source tells the pipeline.
@@ -24,6 +25,8 @@ pub enum Event {
     Passed(Arc<Input>, u64),
     /// More lines of an input.
     Chunk(Chunk),
+    /// The source cannot go on, so what was read so far is not what was asked for.
+    Failed(Failure),
 }
 
 /// Tells a source to stop reading.
@@ -59,6 +62,11 @@ impl Outlet {
     /// An outlet to a channel.
     pub fn new(sender: mpsc::Sender<Event>) -> Self {
         Self(sender)
+    }
+
+    /// Whether the pipeline has ended, so that nothing more will be taken.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
     }
 
     /// Hands on an event.

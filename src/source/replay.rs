@@ -9,9 +9,9 @@ use crate::failure::{Exit, Failure};
 use crate::model::{Chunk, Content, Input, InputId, Reject, Span};
 use crate::source::compressed::Storage;
 use crate::source::lines::{End, LineCutter, Piece};
-use crate::source::scan::LeftAlone;
+use crate::source::scan::{LeftAlone, is_unfinished};
 use crate::source::{Closed, Event, Outlet, Stop};
-use crate::text::escape_bytes;
+use crate::text::path_text;
 
 /// The files that the arguments name: files, folders (the logs directly in them) and patterns, in
 /// the order of the bytes of their paths as given; one that is named twice comes once.
@@ -43,8 +43,13 @@ fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
     let text = pattern.to_str().filter(|text| text.contains(['*', '?', '['])).ok_or_else(missing)?;
     let wrong =
         |cause: glob::PatternError| Failure::new(Exit::Usage, format!("{text}: not a pattern: {cause}"));
-    let files: Vec<PathBuf> =
-        glob::glob(text).map_err(wrong)?.flatten().filter(|path| path.is_file()).collect();
+    // Hidden names are temporary ones, unless the pattern asks for them.
+    let visible = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
+    let files: Vec<PathBuf> = glob::glob_with(text, visible)
+        .map_err(wrong)?
+        .flatten()
+        .filter(|path| path.is_file() && !is_unfinished(path))
+        .collect();
     if files.is_empty() {
         return Err(Failure::new(Exit::NoInput, format!("{text} matches no file")));
     }
@@ -69,8 +74,7 @@ impl Replay {
     /// The log that cannot be read, exit code 66 or 74.
     pub fn run(self, outlet: &Outlet, stop: &Stop) -> Result<(), Failure> {
         for (path, number) in self.logs.iter().zip(0..) {
-            let input =
-                Arc::new(Input { id: InputId(number), label: escape_bytes(path.as_os_str().as_bytes()) });
+            let input = Arc::new(Input { id: InputId(number), label: path_text(path) });
             if self.read(path, &input, outlet, stop)?.is_err() || stop.is_set() {
                 break;
             }

@@ -17,6 +17,11 @@ pub fn is_log_name(name: &OsStr) -> bool {
     !name.starts_with(b".") && ENDS.iter().any(|end| name.ends_with(end))
 }
 
+/// Whether a name says that its file is still being written.
+pub fn is_unfinished(path: &Path) -> bool {
+    path.extension().is_some_and(|end| end == "tmp" || end == "part")
+}
+
 /// A log that was found.
 #[derive(Debug)]
 pub struct Found {

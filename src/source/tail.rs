@@ -65,11 +65,20 @@ pub struct Tail {
     storage: Storage,
     head: Head,
     cutter: LineCutter,
-    /// Size at the last look, and when it was first seen.
-    size: u64,
+    /// Size and time of change at the last look, and since when they are the same.
+    seen: Option<Stamp>,
     still_since: Instant,
     /// Nothing more is expected: a compressed file was read, or one was rejected whole.
     done: bool,
+    /// A compressed file was rejected; should it change, it is another file.
+    faulted: bool,
+}
+
+/// Size and time of the last change.
+type Stamp = (u64, i64, i64);
+
+fn stamp(metadata: &Metadata) -> Stamp {
+    (metadata.len(), metadata.mtime(), metadata.mtime_nsec())
 }
 
 /// What a look at a file has shown.
@@ -90,9 +99,10 @@ impl Tail {
             path,
             head: Head::default(),
             cutter: LineCutter::new(input),
-            size: u64::MAX,
+            seen: None,
             still_since: Instant::now(),
             done: false,
+            faulted: false,
         }
     }
 
@@ -111,16 +121,22 @@ impl Tail {
         self.path = path;
     }
 
+    /// Whether it was rejected for what is in it, so that a change of it is expected.
+    pub fn is_faulted(&self) -> bool {
+        self.faulted
+    }
+
     /// Whether the file with this metadata at `path` is this one.
     ///
     /// # Errors
     /// What the file system says.
     pub fn look(&self, path: &Path, metadata: &Metadata) -> io::Result<Look> {
         let shorter = self.storage == Storage::Plain && metadata.len() < self.cutter.read_to();
-        if FileId::of(metadata) != self.id || shorter {
+        let changed = self.seen != Some(stamp(metadata));
+        if FileId::of(metadata) != self.id || shorter || (self.faulted && changed) {
             return Ok(Look::Another);
         }
-        if metadata.len() == self.size || self.head.len == 0 {
+        if !changed || self.head.len == 0 {
             return Ok(Look::Same);
         }
         let head = Head::read(&File::open(path)?, self.head.len)?;
@@ -129,7 +145,7 @@ impl Tail {
 
     /// Whether there may be something to read or to end.
     pub fn is_due(&self, metadata: &Metadata) -> bool {
-        metadata.len() != self.size
+        self.seen != Some(stamp(metadata))
             || (self.storage != Storage::Plain && !self.done)
             || self.cutter.has_partial_line()
     }
@@ -147,23 +163,40 @@ impl Tail {
         outlet: &Outlet,
         stop: &Stop,
     ) -> io::Result<Result<(), Closed>> {
-        if metadata.len() != self.size {
-            (self.size, self.still_since) = (metadata.len(), Instant::now());
+        let now = Some(stamp(metadata));
+        if self.seen != now {
+            self.still_since = Instant::now();
         }
         if self.done {
+            self.seen = now;
             return Ok(Ok(()));
         }
+        // Only what could be read counts as seen, so that everything else is tried again.
+        self.seen = None;
+        let read = self.read_new(metadata.len(), last_line_wait, once, outlet, stop)?;
+        self.seen = now;
+        Ok(read)
+    }
+
+    fn read_new(
+        &mut self,
+        size: u64,
+        last_line_wait: Duration,
+        once: bool,
+        outlet: &Outlet,
+        stop: &Stop,
+    ) -> io::Result<Result<(), Closed>> {
         if self.storage != Storage::Plain {
             return self.read_compressed(once, outlet, stop);
         }
         let mut file = File::open(&self.path)?;
         if self.head.len < HEAD {
-            self.head = Head::read(&file, self.size as usize)?;
+            self.head = Head::read(&file, size as usize)?;
         }
-        if outlet.send(Event::Size(Arc::clone(self.cutter.input()), self.size)).is_err() {
+        if outlet.send(Event::Size(Arc::clone(self.cutter.input()), size)).is_err() {
             return Ok(Err(Closed));
         }
-        if self.size > self.cutter.read_to() {
+        if size > self.cutter.read_to() {
             file.seek(SeekFrom::Start(self.cutter.read_to()))?;
             if self.hand_on(&mut file, End::Waiting, outlet, stop)?.is_err() {
                 return Ok(Err(Closed));
@@ -188,7 +221,7 @@ impl Tail {
                 self.hand_on(&mut reader, End::Final, outlet, stop)
             }
             Err(fault) if once || self.still_since.elapsed() >= SETTLED => {
-                self.done = true;
+                (self.done, self.faulted) = (true, true);
                 let input = self.cutter.input();
                 tracing::warn!("{}: {}", input.label, fault.detail);
                 Ok(outlet.send(Event::Chunk(refused(input, fault.reason, Clock::System.now()))))

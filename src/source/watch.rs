@@ -5,7 +5,8 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt;
+use std::fs::Metadata;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,7 +19,7 @@ use crate::model::{Input, InputId};
 use crate::source::scan::{Found, LeftAlone};
 use crate::source::tail::{FileId, Look, Tail};
 use crate::source::{Closed, Outlet, Stop};
-use crate::text::escape_bytes;
+use crate::text::path_text;
 
 /// How long a look around the folder may be away, if the looks cost next to nothing.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
@@ -62,6 +63,8 @@ pub struct Watch {
     /// Tails whose last line waits for its end.
     waiting: BTreeSet<usize>,
     inputs: u32,
+    /// The last thing that could not be read.
+    failure: Option<Failure>,
     look_around_at: Instant,
 }
 
@@ -92,6 +95,7 @@ impl Watch {
             by_path: HashMap::new(),
             waiting: BTreeSet::new(),
             inputs: 0,
+            failure: None,
             look_around_at: Instant::now(),
         };
         watch.watch_folder();
@@ -119,16 +123,17 @@ impl Watch {
     /// Reads until `stop`, or with `once` until everything was read that was there at the start.
     ///
     /// # Errors
-    /// Only what makes going on senseless; a file that cannot be read is warned of and tried again.
+    /// With `once` the first file that cannot be read; otherwise it is warned of and tried again.
     pub fn run(mut self, outlet: &Outlet, stop: &Stop) -> Result<(), Failure> {
-        while !stop.is_set() {
+        while !stop.is_set() && !outlet.is_closed() {
             let found = self.look();
             if self.read(found, outlet, stop).is_err() || self.once {
                 break;
             }
-            self.wait(stop);
+            self.wait(outlet, stop);
         }
-        Ok(())
+        // What `--once` could not read would be missing from the output without a trace.
+        self.failure.take_if(|_| self.once).map_or(Ok(()), Err)
     }
 
     /// The files that may have changed.
@@ -141,8 +146,12 @@ impl Watch {
         // Watched first and looked at second, so that nothing comes in between.
         self.watch_folder();
         let found = self.left_alone.look_around(&self.folder);
-        if let (Err(cause), true) = (&found, self.readable) {
-            tracing::warn!("cannot read {}: {cause}; trying again", self.folder.display());
+        if let Err(cause) = &found {
+            let failure = Failure::io(Exit::NoInput, "read", &self.folder, cause);
+            if self.readable {
+                tracing::warn!("{failure}; trying again");
+            }
+            self.failure = Some(failure);
         }
         self.readable = found.is_ok();
         let found = found.unwrap_or_default();
@@ -173,19 +182,14 @@ impl Watch {
             let path = file.path.clone();
             match self.read_file(file, outlet, stop) {
                 Ok(sent) => sent?,
-                Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-                Err(cause) => tracing::warn!("cannot read {}: {cause}; trying again", path.display()),
+                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
+                Err(cause) => self.failure = Some(Failure::io(Exit::NoInput, "read", &path, &cause)),
             }
         }
         Ok(())
     }
 
-    fn read_file(
-        &mut self,
-        file: Found,
-        outlet: &Outlet,
-        stop: &Stop,
-    ) -> std::io::Result<Result<(), Closed>> {
+    fn read_file(&mut self, file: Found, outlet: &Outlet, stop: &Stop) -> io::Result<Result<(), Closed>> {
         let Found { path, metadata } = file;
         let index = self.tail_of(path, &metadata)?;
         let tail = &mut self.tails[index];
@@ -193,6 +197,11 @@ impl Watch {
             return Ok(Ok(()));
         }
         let read = tail.read(&metadata, self.last_line_wait, self.once, outlet, stop);
+        if read.is_err() {
+            // Not at once again, but whenever the folder is looked at.
+            self.waiting.remove(&index);
+            return read;
+        }
         if tail.is_due(&metadata) {
             self.waiting.insert(index);
         } else {
@@ -202,28 +211,31 @@ impl Watch {
     }
 
     /// The tail of a file: the one that has followed it, under whatever name, or a new one.
-    fn tail_of(&mut self, path: PathBuf, metadata: &std::fs::Metadata) -> std::io::Result<usize> {
+    fn tail_of(&mut self, path: PathBuf, metadata: &Metadata) -> io::Result<usize> {
         if let Some(&index) = self.by_path.get(&path) {
             if self.tails[index].look(&path, metadata)? == Look::Same {
                 return Ok(index);
             }
-            tracing::warn!(
-                "{}: another file has taken its place, or it was cut short; reading it from its beginning",
-                path.display()
-            );
             self.waiting.remove(&index);
         }
-        if let Some(&index) = self.by_id.get(&FileId::of(metadata)) {
-            let moved = self.tails[index].path() != path && !self.tails[index].path().exists();
-            if moved && self.tails[index].look(&path, metadata)? == Look::Same {
-                self.by_path.remove(self.tails[index].path());
-                self.tails[index].rename(path.clone());
-                self.by_path.insert(path, index);
-                return Ok(index);
+        if let Some(index) = self.renamed(&path, metadata)? {
+            let old = self.tails[index].path();
+            if self.by_path.get(old) == Some(&index) {
+                self.by_path.remove(old);
             }
+            self.tails[index].rename(path.clone());
+            self.by_path.insert(path, index);
+            return Ok(index);
         }
-        let label = escape_bytes(path.as_os_str().as_bytes());
-        let input = Arc::new(Input { id: InputId(self.inputs), label });
+        if let Some(&index) = self.by_path.get(&path)
+            && !self.tails[index].is_faulted()
+        {
+            let path = path.display();
+            tracing::warn!(
+                "{path}: another file has taken its place, or it was cut short; reading it from its beginning"
+            );
+        }
+        let input = Arc::new(Input { id: InputId(self.inputs), label: path_text(&path) });
         self.inputs += 1;
         let index = self.tails.len();
         let tail = Tail::new(input, path.clone(), metadata);
@@ -233,8 +245,18 @@ impl Watch {
         Ok(index)
     }
 
+    /// The tail of a file that had another name, which is gone or another file's now.
+    fn renamed(&self, path: &Path, metadata: &Metadata) -> io::Result<Option<usize>> {
+        let Some(&index) = self.by_id.get(&FileId::of(metadata)) else { return Ok(None) };
+        let old = self.tails[index].path();
+        let there = old.symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
+        let moved = old != path && there != Some(self.tails[index].id());
+        let same = moved && self.tails[index].look(path, metadata)? == Look::Same;
+        Ok(same.then_some(index))
+    }
+
     /// Waits for a reason to look again.
-    fn wait(&self, stop: &Stop) {
+    fn wait(&self, outlet: &Outlet, stop: &Stop) {
         loop {
             match self.wake.recv_timeout(TICK) {
                 Ok(()) => {
@@ -244,7 +266,11 @@ impl Watch {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => unreachable!("a waker is kept"),
             }
-            if stop.is_set() || !self.waiting.is_empty() || Instant::now() >= self.look_around_at {
+            if stop.is_set()
+                || outlet.is_closed()
+                || !self.waiting.is_empty()
+                || Instant::now() >= self.look_around_at
+            {
                 return;
             }
         }
@@ -256,15 +282,14 @@ fn start_watcher(
     hints: Arc<Mutex<Hints>>,
     waker: SyncSender<()>,
 ) -> notify::Result<RecommendedWatcher> {
-    let root = folder.to_owned();
     let note = move |change: notify::Result<Change>| {
         let mut hints = hints.lock().unwrap_or_else(PoisonError::into_inner);
         match change {
             // Reading a file is reported, too, and is of no interest.
             Ok(change) if matches!(change.kind, EventKind::Access(_)) && !change.need_rescan() => return,
             Ok(change) if !change.need_rescan() && hints.names.len() < HINTS => {
-                let names = change.paths.iter().filter(|path| path.parent() == Some(&root));
-                hints.names.extend(names.filter_map(|path| Some(path.file_name()?.to_owned())));
+                // Reported paths are absolute even if the folder was named relatively; only names count.
+                hints.names.extend(change.paths.iter().filter_map(|path| Some(path.file_name()?.to_owned())));
             }
             _ => hints.everywhere = true,
         }

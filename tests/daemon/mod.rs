@@ -158,6 +158,11 @@ impl Daemon {
         self.child.take().unwrap().wait_with_output().unwrap()
     }
 
+    /// How it has ended, if it has.
+    pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
+        self.child.as_mut().unwrap().try_wait().unwrap()
+    }
+
     pub(crate) fn kill(mut self) -> ExitStatus {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();

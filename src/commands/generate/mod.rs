@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
 use crate::commands::generate::feed::feed;
-use crate::commands::run_until_stopped;
+use crate::commands::{run_until_stopped, say};
 use crate::failure::{Exit, Failure};
 use crate::generate::feed::SLICE;
 use crate::generate::{GenerateArgs, Plan, PlayLog, text};
@@ -65,8 +65,7 @@ pub fn run_command(args: &GenerateArgs) -> Result<(), Failure> {
         tokio::task::block_in_place(|| run(args, stop.flag(), &progress))
     })?;
     progress.finish();
-    println!("{made}");
-    Ok(())
+    say(&format!("{made}\n"))
 }
 
 /// Writes the catalog, then the listening logs, until all rows are there or `stop` is set.
