@@ -63,6 +63,8 @@ pub struct Watch {
     /// Tails whose last line waits for its end.
     waiting: BTreeSet<usize>,
     inputs: u32,
+    /// Files that could not be read at the last look, each of which was warned of once.
+    unreadable: BTreeSet<PathBuf>,
     /// The last thing that could not be read.
     failure: Option<Failure>,
     look_around_at: Instant,
@@ -95,6 +97,7 @@ impl Watch {
             by_path: HashMap::new(),
             waiting: BTreeSet::new(),
             inputs: 0,
+            unreadable: BTreeSet::new(),
             failure: None,
             look_around_at: Instant::now(),
         };
@@ -181,9 +184,18 @@ impl Watch {
             }
             let path = file.path.clone();
             match self.read_file(file, outlet, stop) {
-                Ok(sent) => sent?,
+                Ok(sent) => {
+                    self.unreadable.remove(&path);
+                    sent?;
+                }
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-                Err(cause) => self.failure = Some(Failure::io(Exit::NoInput, "read", &path, &cause)),
+                Err(cause) => {
+                    let failure = Failure::io(Exit::NoInput, "read", &path, &cause);
+                    if self.unreadable.insert(path) {
+                        tracing::warn!("{failure}; trying again");
+                    }
+                    self.failure = Some(failure);
+                }
             }
         }
         Ok(())
