@@ -211,7 +211,13 @@ fn spawn_enriched(
 
 /// Whether this producer may write where another has; returns the epoch to go on from.
 fn check_producer(output: &Path, producer: Producer, fresh: bool) -> Result<Epoch, Failure> {
-    let Some(manifest) = Manifest::read(output)? else { return Ok(Epoch(0)) };
+    let manifest = match Manifest::read(output) {
+        Ok(Some(manifest)) => manifest,
+        Ok(None) => return Ok(Epoch(0)),
+        // Whoever wants everything anew does not care for what was there.
+        Err(_) if fresh => return Ok(Epoch(0)),
+        Err(failure) => return Err(failure),
+    };
     if manifest.producer != Producer::Watch.name() {
         return Ok(Epoch(0));
     }

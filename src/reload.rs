@@ -33,7 +33,12 @@ const STILL: Duration = Duration::from_millis(200);
 /// # Errors
 /// If it is missing, unreadable or lacks a column: exit code 66.
 pub async fn load(path: &Path, names: &Names) -> Result<CatalogVersion, Failure> {
-    let file = std::fs::read(path).map_err(|cause| Failure::io(Exit::NoInput, "read", path, &cause))?;
+    let unreadable = |cause: std::io::Error| Failure::io(Exit::NoInput, "read", path, &cause);
+    // A pipe or a device might never end.
+    if !path.metadata().map_err(unreadable)?.is_file() {
+        return Err(Failure::new(Exit::NoInput, format!("{} is not a regular file", path.display())));
+    }
+    let file = std::fs::read(path).map_err(unreadable)?;
     let broken = |detail: &str| Failure::new(Exit::NoInput, format!("{}:1: {detail}", path.display()));
     let Loaded { catalog, rejects, replaced } =
         parse(&file, names).await.map_err(|fault| broken(&fault.detail))?;

@@ -60,6 +60,8 @@ fn every_error_has_its_exit_code_and_says_what_is_wrong() {
         (&["replay", "nowhere.csv"], 66, "nowhere.csv does not exist"),
         (&["replay", "logs-*.csv"], 66, "logs-*.csv matches no file"),
         (&["replay", "--songs", "nowhere.csv"], 66, "cannot read nowhere.csv"),
+        (&["replay", "--songs", "/dev/zero"], 66, "/dev/zero is not a regular file"),
+        (&["replay", "--songs", "data"], 66, "data is not a regular file"),
         (&["replay", "--songs", "no_columns.csv"], 66, "no_columns.csv:1: the header lacks `artist`"),
         (&["replay", "--songs", "empty.csv"], 66, "empty.csv:1:"),
         (&["watch", "--incoming", "nowhere"], 66, "nowhere does not exist; create it or pass --incoming"),
@@ -213,6 +215,18 @@ fn a_replay_that_fails_leaves_the_last_output_as_it_was() {
     assert_eq!(failed.status.code(), Some(74), "{}", stderr(&failed));
     assert!(stderr(&failed).contains("cannot read /proc/self/mem"), "{}", stderr(&failed));
     assert_eq!(place.files("output"), before);
+}
+
+#[test]
+fn a_broken_manifest_is_an_error_unless_everything_is_made_anew() {
+    let place = place();
+    place.done(&["replay"]);
+    place.write("output/_manifest.json", "{ \"version\": ");
+    let failed = place.run(&["replay"]);
+    assert_eq!(failed.status.code(), Some(65), "{}", stderr(&failed));
+    assert!(stderr(&failed).contains("output/_manifest.json: not a manifest"), "{}", stderr(&failed));
+    place.done(&["replay", "--fresh"]);
+    assert_eq!(place.manifest("output").unwrap()["totals"]["rows"], 1);
 }
 
 #[test]
