@@ -129,8 +129,8 @@ const REST: u32 = 1;
 
 impl Dispatch {
     /// An owner without plays.
-    pub fn new(mut parts: Parts) -> Self {
-        let catalog = Arc::clone(&parts.versions.borrow_and_update());
+    pub fn new(parts: Parts) -> Self {
+        let catalog = Arc::clone(&parts.versions.borrow());
         Self {
             ledger: Arc::new(Ledger::new(parts.settings.insights.night_owl_users.window())),
             inputs: Inputs::new(parts.settings.input.max_bad_lines),
@@ -210,28 +210,32 @@ impl Dispatch {
         let week = Week::of_local(now + i64::from(self.parts.settings.timezone.0.offset_at(now)));
         let follows_week = self.parts.settings.insights.top_songs_this_week.week == WeekChoice::Current;
         let new_week = follows_week && week != self.week;
-        let fingerprint = self.parts.versions.borrow().catalog.fingerprint();
-        let new_catalog = fingerprint != self.catalog.catalog.fingerprint();
-        if !self.news && !new_week && !new_catalog {
+        let newer_catalog = self.newer_catalog();
+        if !self.news && !new_week && newer_catalog.is_none() {
             return Ok(None);
         }
         let began = Instant::now();
         self.week = week;
-        *manifest = Some(self.flush().await?);
+        *manifest = Some(self.flush(newer_catalog).await?);
         self.news = false;
         Ok(Some(began.elapsed()))
     }
 
-    async fn flush(&mut self) -> Result<Manifest, Failure> {
-        let first = self.published.is_empty();
-        let version = Arc::clone(&self.parts.versions.borrow_and_update());
-        let new_catalog = version.catalog.fingerprint() != self.catalog.catalog.fingerprint();
-        if new_catalog {
+    /// The newest catalog, if it is another than the one in force.
+    fn newer_catalog(&self) -> Option<Arc<CatalogVersion>> {
+        let newest = self.parts.versions.borrow();
+        let newer = newest.catalog.fingerprint() != self.catalog.catalog.fingerprint();
+        newer.then(|| Arc::clone(&newest))
+    }
+
+    async fn flush(&mut self, newer_catalog: Option<Arc<CatalogVersion>>) -> Result<Manifest, Failure> {
+        let new_catalog = newer_catalog.is_some() || self.published.is_empty();
+        if let Some(version) = newer_catalog {
             let old = std::mem::replace(&mut self.catalog, version);
             self.report_catalog_rejects(&old.rejects)?;
         }
         self.parts.epoch = Epoch(self.parts.epoch.0 + 1);
-        let cut = tokio::task::block_in_place(|| self.cut(new_catalog || first));
+        let cut = tokio::task::block_in_place(|| self.cut(new_catalog));
         let entries = self.publish(Arc::new(cut)).await?;
         let unmatched = self.unmatched();
         tokio::task::block_in_place(|| {

@@ -78,7 +78,7 @@ impl Inputs {
             reading.given_up |= batch.refused;
             let rows = (batch.plays() + batch.rejects.len()) as u64;
             reading.rows += rows;
-            reading.unmatched += batch.songs.iter().filter(|&&song| !catalog.contains(song)).count() as u64;
+            reading.unmatched += catalog.count_unknown(&batch.songs);
             count(&mut reading.rejected, &batch.rejects);
             self.rows += rows;
             count(&mut self.rejected, &batch.rejects);

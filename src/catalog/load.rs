@@ -9,7 +9,7 @@ use futures::StreamExt;
 use crate::catalog::{Catalog, Song};
 use crate::decode::header::{BYTE_ORDER_MARK, Columns, HeaderFault, find_columns, sniff};
 use crate::decode::line;
-use crate::decode::record::Record;
+use crate::decode::record::{Record, check_id};
 use crate::model::{Reason, Reject};
 use crate::names::Names;
 use std::collections::HashMap;
@@ -27,9 +27,6 @@ pub struct Loaded {
     /// Rows that a later one of the same `song_id` replaced: (line replaced, line that counts).
     pub replaced: Vec<(u64, u64)>,
 }
-
-/// The longest `song_id` in bytes, as in the logs.
-const ID_LIMIT: usize = 4096;
 
 /// Parses a whole file.
 ///
@@ -102,11 +99,7 @@ fn check_record(
     if record.len() != columns.fields {
         return Err(Reason::FieldCount);
     }
-    match record.field(columns.positions[0]).len() {
-        0 => Err(Reason::EmptyField),
-        1..=ID_LIMIT => Ok(()),
-        _ => Err(Reason::FieldTooLong),
-    }
+    check_id(record.field(columns.positions[0]))
 }
 
 fn song(record: &ByteRecord, columns: &Columns<5>) -> Song {

@@ -132,6 +132,11 @@ impl Catalog {
         self.places.get(song.index()).is_some_and(|place| place.len > 0)
     }
 
+    /// How many of these songs are not in the catalog.
+    pub fn count_unknown(&self, songs: &[SongId]) -> u64 {
+        songs.iter().filter(|&&song| !self.contains(song)).count() as u64
+    }
+
     /// The genre of a song.
     #[inline]
     pub fn genre(&self, song: SongId) -> GenreId {

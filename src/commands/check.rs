@@ -7,7 +7,6 @@ use std::sync::Arc;
 use indicatif::HumanCount;
 use tokio_stream::StreamExt;
 
-use crate::catalog::Catalog;
 use crate::cli::CheckArgs;
 use crate::clock::Clock;
 use crate::commands::replay::find_arguments;
@@ -62,7 +61,7 @@ async fn check(settings: &Settings, replay: Replay, stop: Stop) -> Result<String
             Decoded::Size(..) | Decoded::Passed(..) => continue,
         };
         if inputs.take(&mut batch, &version.catalog) {
-            unmatched += count_unmatched(&batch.songs, &version.catalog);
+            unmatched += version.catalog.count_unknown(&batch.songs);
             batch.rejects.iter().for_each(|reject| examples.add(&batch.input.label, reject));
         }
     }
@@ -84,10 +83,6 @@ async fn check(settings: &Settings, replay: Replay, stop: Stop) -> Result<String
     let _ = writeln!(text, "rejected  {}", rejected_text(&by_code(inputs.rejected())));
     text.push_str(&examples.text());
     Ok(text)
-}
-
-fn count_unmatched(songs: &[crate::model::SongId], catalog: &Catalog) -> u64 {
-    songs.iter().filter(|&&song| !catalog.contains(song)).count() as u64
 }
 
 /// The first rejects of each reason.

@@ -15,7 +15,7 @@ pub mod timestamp;
 use std::sync::Arc;
 
 use crate::decode::line::Ending;
-use crate::decode::record::Record;
+use crate::decode::record::{ID_LIMIT, Record, check_id};
 use crate::model::{Batch, Chunk, Content, Field, Header, Input, Moment, Reason, Reject, Span, Text};
 use crate::names::Names;
 use crate::text::{needs_quotes, push_cell};
@@ -43,8 +43,6 @@ pub enum Lane {
 
 /// Typical length of a row in bytes, to reserve columns.
 const TYPICAL_ROW: usize = 32;
-/// The longest id in bytes (spec.md section 2).
-const ID_LIMIT: usize = 4096;
 
 impl Decoder {
     /// Decodes one chunk.
@@ -297,14 +295,6 @@ fn quote_cells(text: &mut Text, base: usize, cells: &mut [Field]) {
 fn is_record(bytes: &[u8], ends: &[u32]) -> bool {
     let (last, commas) = ends.split_last().expect("a header has a field");
     commas.iter().all(|&at| bytes[at as usize] == b',') && bytes[*last as usize] == b'\n'
-}
-
-fn check_id(id: &[u8]) -> Result<(), Reason> {
-    match id.len() {
-        0 => Err(Reason::EmptyField),
-        1..=ID_LIMIT => Ok(()),
-        _ => Err(Reason::FieldTooLong),
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,21 @@
 
 use crate::model::Reason;
 
+/// The longest id in bytes (spec.md section 2).
+pub const ID_LIMIT: usize = 4096;
+
+/// Checks the id of a user or a song.
+///
+/// # Errors
+/// `empty_field` or `field_too_long`.
+pub fn check_id(id: &[u8]) -> Result<(), Reason> {
+    match id.len() {
+        0 => Err(Reason::EmptyField),
+        1..=ID_LIMIT => Ok(()),
+        _ => Err(Reason::FieldTooLong),
+    }
+}
+
 /// The fields of a line, unquoted. Reused from line to line.
 #[derive(Debug, Default)]
 pub struct Record {

@@ -2,6 +2,7 @@
 //! end of a source is the end of the program.
 
 pub mod compressed;
+pub mod deliver;
 pub mod lines;
 pub mod replay;
 pub mod scan;

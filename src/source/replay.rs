@@ -5,10 +5,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
-use crate::model::{Chunk, Content, Input, InputId, Reject, Span};
+use crate::model::{Input, InputId};
 use crate::source::compressed::Storage;
-use crate::source::lines::{End, LineCutter, Piece};
+use crate::source::deliver::{deliver, reject_unread};
+use crate::source::lines::{End, LineCutter};
 use crate::source::scan::{LeftAlone, is_unfinished};
 use crate::source::{Closed, Event, Outlet, Stop};
 use crate::text::path_text;
@@ -90,51 +92,19 @@ impl Replay {
         stop: &Stop,
     ) -> Result<Result<(), Closed>, Failure> {
         let storage = Storage::of(path);
+        let clock = Clock::Stopped(self.now);
         let unreadable = |cause: std::io::Error| Failure::io(Exit::NoInput, "read", path, &cause);
         let size = match storage.check(path).map_err(unreadable)? {
             Ok(size) => size,
-            Err(fault) => {
-                tracing::warn!("{}: {}", input.label, fault.detail);
-                return Ok(outlet.send(Event::Chunk(refused(input, fault.reason, self.now))));
-            }
+            Err(fault) => return Ok(reject_unread(input, &fault, clock, outlet)),
         };
         if let Err(closed) = outlet.send(Event::Size(Arc::clone(input), size)) {
             return Ok(Err(closed));
         }
         let mut reader = storage.open(path).map_err(unreadable)?;
         let mut cutter = LineCutter::with_chunk(Arc::clone(input), self.chunk);
-        while !stop.is_set() {
-            let cut = cutter.next(&mut reader, End::Final, self.now);
-            let sent = match cut.map_err(|cause| Failure::io(Exit::Io, "read", path, &cause))? {
-                Piece::Chunk(chunk) => outlet.send(Event::Chunk(chunk)),
-                Piece::Refused(chunk, detail) => {
-                    tracing::warn!("{}: {detail}", input.label);
-                    return Ok(outlet.send(Event::Chunk(chunk)));
-                }
-                Piece::Ignored(columns) => {
-                    warn_of_ignored(input, &columns);
-                    Ok(())
-                }
-                Piece::End => {
-                    return Ok(outlet.send(Event::Passed(Arc::clone(input), cutter.passed())));
-                }
-            };
-            if sent.is_err() {
-                return Ok(sent);
-            }
-        }
-        Ok(Ok(()))
+        let delivered = deliver(&mut cutter, &mut reader, End::Final, clock, outlet, stop);
+        let delivered = delivered.map_err(|cause| Failure::io(Exit::Io, "read", path, &cause))?;
+        Ok(delivered.map(drop))
     }
-}
-
-/// The chunk of a file that was not read at all.
-pub fn refused(input: &Arc<Input>, reason: crate::model::Reason, now: i64) -> Chunk {
-    let span = Span { from: 0, to: 0, first_line: 1 };
-    let content = Content::Refused(Reject::new(reason, 1, 0, &[]));
-    Chunk { input: Arc::clone(input), span, read_at: now, content }
-}
-
-/// Says once per file which columns are not used.
-pub fn warn_of_ignored(input: &Input, columns: &[String]) {
-    tracing::warn!("{}: unknown columns are ignored: {}", input.label, columns.join(", "));
 }

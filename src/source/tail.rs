@@ -12,8 +12,8 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::clock::Clock;
 use crate::model::Input;
 use crate::source::compressed::Storage;
-use crate::source::lines::{End, LineCutter, Piece};
-use crate::source::replay::{refused, warn_of_ignored};
+use crate::source::deliver::{Delivered, deliver, reject_unread};
+use crate::source::lines::{End, LineCutter};
 use crate::source::{Closed, Event, Outlet, Stop};
 
 /// What a file is called by the file system, whatever its name.
@@ -222,9 +222,7 @@ impl Tail {
             }
             Err(fault) if once || self.still_since.elapsed() >= SETTLED => {
                 (self.done, self.faulted) = (true, true);
-                let input = self.cutter.input();
-                tracing::warn!("{}: {}", input.label, fault.detail);
-                Ok(outlet.send(Event::Chunk(refused(input, fault.reason, Clock::System.now()))))
+                Ok(reject_unread(self.cutter.input(), &fault, Clock::System, outlet))
             }
             Err(_) => Ok(Ok(())),
         }
@@ -237,27 +235,7 @@ impl Tail {
         outlet: &Outlet,
         stop: &Stop,
     ) -> io::Result<Result<(), Closed>> {
-        while !stop.is_set() {
-            let sent = match self.cutter.next(reader, end, Clock::System.now())? {
-                Piece::Chunk(chunk) => outlet.send(Event::Chunk(chunk)),
-                Piece::Refused(chunk, detail) => {
-                    tracing::warn!("{}: {detail}", self.cutter.input().label);
-                    self.done = true;
-                    return Ok(outlet.send(Event::Chunk(chunk)));
-                }
-                Piece::Ignored(columns) => {
-                    warn_of_ignored(self.cutter.input(), &columns);
-                    Ok(())
-                }
-                Piece::End => {
-                    let input = Arc::clone(self.cutter.input());
-                    return Ok(outlet.send(Event::Passed(input, self.cutter.passed())));
-                }
-            };
-            if sent.is_err() {
-                return Ok(sent);
-            }
-        }
-        Ok(Ok(()))
+        let delivered = deliver(&mut self.cutter, reader, end, Clock::System, outlet, stop)?;
+        Ok(delivered.map(|delivered| self.done |= delivered == Delivered::Refused))
     }
 }
