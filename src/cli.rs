@@ -117,6 +117,12 @@ pub struct WatchArgs {
     /// Take in everything that is there now, then stop
     #[arg(long)]
     pub once: bool,
+    /// Forget what was read, and read all inputs and the archive again
+    #[arg(long, conflicts_with = "rollback")]
+    pub fresh: bool,
+    /// If the newest generation of the state is damaged, go back to an older one
+    #[arg(long)]
+    pub rollback: bool,
 }
 
 /// Arguments of `check`.

@@ -13,31 +13,41 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::{Stream, StreamExt};
 
+use crate::checkpoint::keeper::{Commit, Keeper};
+use crate::checkpoint::load::Loaded;
 use crate::civil::Week;
 use crate::clock::Clock;
+use crate::disk::{SharedDisk, is_temporary, remove_from, sync_folder};
 use crate::failure::{Exit, Failure};
+use crate::fault::{Bug, planted, point};
 use crate::inputs::{Inputs, ReasonCounts, by_code, count};
 use crate::insights::{Cut, NAMES, enriched_logs};
-use crate::ledger::Ledger;
-use crate::model::{Batch, Epoch, Input, Reason, Reject, SongId, UserId};
+use crate::ledger::{Changes, Ledger};
+use crate::model::{Batch, Epoch, Input, Mark, Reason, Reject, SongId, UserId};
 use crate::names::{Names, Order};
-use crate::output::disk::{is_part, is_temporary, remove_from};
+use crate::output::is_part;
 use crate::output::log::PartedLog;
 use crate::output::manifest::{CatalogEntry, InsightEntry, Manifest, hash_text};
+use crate::output::snapshot::Snapshot;
 use crate::progress::Progress;
 use crate::reload::CatalogVersion;
 use crate::settings::Settings;
-use crate::tasks::{EnrichedMessage, SnapshotRequest};
+use crate::source::finished::{Settled, WhenDone};
+use crate::source::identity::Sighting;
+use crate::tasks::{EnrichedCut, EnrichedMessage, SnapshotRequest};
 use crate::text::{escape_bytes, path_text, push_cell, push_integer};
 use crate::values::WeekChoice;
+use crate::waiting::WaitingChanges;
 
 /// What reaches the owner.
 #[derive(Debug)]
 pub enum Decoded {
     /// An input has so many bytes by now.
     Size(Arc<Input>, u64),
-    /// An input was read to this offset, bytes without rows included.
-    Passed(Arc<Input>, u64),
+    /// What an input is, by which it is known again.
+    Seen(Arc<Input>, Box<Sighting>),
+    /// An input was read up to here, bytes without rows included.
+    Passed(Arc<Input>, Mark),
     /// The source cannot go on.
     Failed(Failure),
     /// More plays and rejects.
@@ -77,6 +87,8 @@ pub struct Tasks {
 pub struct Parts {
     /// The settings.
     pub settings: Settings,
+    /// Where files are written.
+    pub disk: SharedDisk,
     /// Who writes the output.
     pub producer: Producer,
     /// Tells which week it is.
@@ -87,12 +99,29 @@ pub struct Parts {
     pub tasks: Tasks,
     /// The catalog, and those to come.
     pub versions: watch::Receiver<Arc<CatalogVersion>>,
-    /// A fresh log for rejected rows.
+    /// The log of rejected rows.
     pub rejects: PartedLog,
     /// The last epoch that a reader has seen.
     pub epoch: Epoch,
     /// Where progress is shown.
     pub progress: Arc<Progress>,
+    /// Commits, if what was read must outlive the process.
+    pub keeper: Option<Keeper>,
+    /// The epoch that was committed last, by an earlier process.
+    pub resumed: Option<Resumed>,
+    /// Where inputs are told of that may be put away.
+    pub settled: std::sync::mpsc::Sender<Vec<Settled>>,
+}
+
+/// An epoch that an earlier process has committed, and may have published or not.
+#[derive(Debug)]
+pub struct Resumed {
+    /// What it says.
+    pub manifest: Manifest,
+    /// Whether the output says so, too.
+    pub published: bool,
+    /// The insights whose files are as it says.
+    pub insights: BTreeMap<String, InsightEntry>,
 }
 
 /// The owner.
@@ -104,12 +133,16 @@ pub struct Dispatch {
     user_order: Arc<Order<UserId>>,
     song_order: Arc<Order<SongId>>,
     catalog: Arc<CatalogVersion>,
-    /// Bad rows of the catalog in force; a later version does not report them again.
+    /// Bad rows of catalogs that were reported; a later version does not report them again.
     catalog_rejects: HashSet<(Reason, Vec<u8>)>,
     published: BTreeMap<String, InsightEntry>,
+    /// What has changed up to the last cut.
+    changes: Arc<Changes>,
+    manifest: Option<Manifest>,
     /// Whether anything has happened since the last cut that a reader would see.
     news: bool,
     week: Week,
+    quiet_since: Instant,
 }
 
 /// What a run came to.
@@ -121,6 +154,13 @@ pub struct Outcome {
     pub plays: u64,
 }
 
+/// What is written for an epoch and waits for its commit.
+#[derive(Debug)]
+struct Staged {
+    snapshots: Vec<(&'static str, Snapshot)>,
+    enriched: Option<EnrichedCut>,
+}
+
 /// Header of `_rejects`.
 pub const REJECTS_HEADER: &[u8] = b"file,line,byte_offset,reason,raw\n";
 /// After a flush no other begins for as long as it took, so that a state whose files take longer
@@ -128,20 +168,23 @@ pub const REJECTS_HEADER: &[u8] = b"file,line,byte_offset,reason,raw\n";
 const REST: u32 = 1;
 
 impl Dispatch {
-    /// An owner without plays.
-    pub fn new(parts: Parts) -> Self {
+    /// An owner of what was taken in before.
+    pub fn new(parts: Parts, loaded: Loaded) -> Self {
         let catalog = Arc::clone(&parts.versions.borrow());
         Self {
-            ledger: Arc::new(Ledger::new(parts.settings.insights.night_owl_users.window())),
-            inputs: Inputs::new(parts.settings.input.max_bad_lines),
-            parts,
+            ledger: Arc::new(loaded.ledger),
+            inputs: loaded.inputs,
             user_order: Arc::default(),
             song_order: Arc::default(),
             catalog,
-            catalog_rejects: HashSet::new(),
+            catalog_rejects: loaded.catalog_rejects,
             published: BTreeMap::new(),
+            changes: Arc::default(),
+            manifest: None,
             news: true,
             week: Week(i64::MIN),
+            quiet_since: Instant::now(),
+            parts,
         }
     }
 
@@ -150,12 +193,14 @@ impl Dispatch {
     /// # Errors
     /// The first thing that cannot be written.
     pub async fn run(mut self, mut decoded: impl Stream<Item = Decoded> + Unpin) -> Result<Outcome, Failure> {
-        self.report_catalog_rejects(&[])?;
-        let mut manifest = None;
+        self.note_catalog()?;
         let mut tick = interval(self.parts.settings.flush_interval.0);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // The first tick comes at once, when there is nothing to publish but emptiness.
         tick.tick().await;
+        if let Some(resumed) = self.parts.resumed.take() {
+            self.go_on(resumed).await?;
+        }
         loop {
             tokio::select! {
                 next = decoded.next() => match next {
@@ -163,14 +208,15 @@ impl Dispatch {
                     None => break,
                 },
                 _ = tick.tick(), if self.parts.producer == Producer::Watch => {
-                    if let Some(took) = self.flush_news(&mut manifest).await? {
-                        tick.reset_after(self.parts.settings.flush_interval.0.max(took * REST));
+                    match self.flush_news().await? {
+                        Some(took) => tick.reset_after(self.parts.settings.flush_interval.0.max(took * REST)),
+                        None => self.settle_in_quiet()?,
                     }
                 }
             }
         }
-        self.flush_news(&mut manifest).await?;
-        let manifest = manifest.expect("the beginning is news, so there was a cut");
+        self.flush_news().await?;
+        let manifest = self.manifest.expect("the beginning is news, so there was a cut");
         Ok(Outcome { manifest, plays: self.ledger.plays() })
     }
 
@@ -180,8 +226,12 @@ impl Dispatch {
                 self.inputs.grow(&input, size);
                 return Ok(());
             }
-            Decoded::Passed(input, offset) => {
-                self.inputs.pass(&input, offset);
+            Decoded::Seen(input, sighting) => {
+                self.inputs.see(&input, sighting);
+                return Ok(());
+            }
+            Decoded::Passed(input, mark) => {
+                self.inputs.pass(&input, mark);
                 return Ok(());
             }
             // Nothing is published: what an earlier run has left is better than a part.
@@ -195,7 +245,10 @@ impl Dispatch {
             return Ok(());
         }
         self.news = true;
-        self.parts.rejects.append(&reject_lines(&batch.input.label, &batch.rejects))?;
+        let rejects = reject_lines(&batch.input.label, &batch.rejects);
+        if !rejects.is_empty() {
+            tokio::task::block_in_place(|| self.parts.rejects.append(&rejects))?;
+        }
         let batch = Arc::new(*batch);
         if let Some(enriched) = &self.parts.tasks.enriched {
             enriched.send(EnrichedMessage::Batch(Arc::clone(&batch))).await.map_err(|_| ended())?;
@@ -205,9 +258,8 @@ impl Dispatch {
     }
 
     /// Publishes a cut if there is news, and says how long that took.
-    async fn flush_news(&mut self, manifest: &mut Option<Manifest>) -> Result<Option<Duration>, Failure> {
-        let now = self.parts.clock.now();
-        let week = Week::of_local(now + i64::from(self.parts.settings.timezone.0.offset_at(now)));
+    async fn flush_news(&mut self) -> Result<Option<Duration>, Failure> {
+        let week = self.week_of_now();
         let follows_week = self.parts.settings.insights.top_songs_this_week.week == WeekChoice::Current;
         let new_week = follows_week && week != self.week;
         let newer_catalog = self.newer_catalog();
@@ -216,9 +268,21 @@ impl Dispatch {
         }
         let began = Instant::now();
         self.week = week;
-        *manifest = Some(self.flush(newer_catalog).await?);
+        if let Some(version) = newer_catalog {
+            self.catalog = version;
+            self.note_catalog()?;
+            self.flush(true).await?;
+        } else {
+            self.flush(self.manifest.is_none()).await?;
+        }
         self.news = false;
+        self.quiet_since = Instant::now();
         Ok(Some(began.elapsed()))
+    }
+
+    fn week_of_now(&self) -> Week {
+        let now = self.parts.clock.now();
+        Week::of_local(now + i64::from(self.parts.settings.timezone.0.offset_at(now)))
     }
 
     /// The newest catalog, if it is another than the one in force.
@@ -228,31 +292,164 @@ impl Dispatch {
         newer.then(|| Arc::clone(&newest))
     }
 
-    async fn flush(&mut self, newer_catalog: Option<Arc<CatalogVersion>>) -> Result<Manifest, Failure> {
-        let new_catalog = newer_catalog.is_some() || self.published.is_empty();
-        if let Some(version) = newer_catalog {
-            let old = std::mem::replace(&mut self.catalog, version);
-            self.report_catalog_rejects(&old.rejects)?;
-        }
-        self.parts.epoch = Epoch(self.parts.epoch.0 + 1);
-        let cut = tokio::task::block_in_place(|| self.cut(new_catalog));
-        let entries = self.publish(Arc::new(cut)).await?;
-        let unmatched = self.unmatched();
+    /// Goes on from what an earlier process has committed: what it has not published any more is
+    /// published now. If the catalog or a setting has changed since, that is news.
+    async fn go_on(&mut self, resumed: Resumed) -> Result<(), Failure> {
+        self.week = self.week_of_now();
+        self.published = resumed.insights;
+        let enabled: Vec<&str> = self.enabled();
+        self.published.retain(|name, _| enabled.contains(&name.as_str()));
+        let staged = self.stage(true).await?;
+        let taken = tokio::task::block_in_place(|| {
+            let manifest = self.manifest_of(&staged)?;
+            if !manifest.says_the_same(&resumed.manifest) || self.parts.epoch.0 != resumed.manifest.epoch {
+                return self.commit(staged, manifest);
+            }
+            self.publish(staged)?;
+            if !resumed.published {
+                Manifest::publish(
+                    &self.parts.disk,
+                    &self.parts.settings.output,
+                    &resumed.manifest.to_text(),
+                )?;
+            }
+            self.manifest = Some(resumed.manifest);
+            Ok(())
+        });
+        self.news = false;
+        taken
+    }
+
+    async fn flush(&mut self, new_catalog: bool) -> Result<(), Failure> {
+        let staged = self.stage(new_catalog).await?;
         tokio::task::block_in_place(|| {
-            self.published = entries;
-            let manifest = self.manifest(unmatched)?;
-            manifest.publish(&self.parts.settings.output)?;
-            Ok(manifest)
+            let manifest = self.manifest_of(&staged)?;
+            self.commit(staged, manifest)
         })
     }
 
+    /// Cuts, and lets every insight write what has changed where nobody sees it yet.
+    async fn stage(&mut self, new_catalog: bool) -> Result<Staged, Failure> {
+        let cut = Arc::new(tokio::task::block_in_place(|| self.cut(new_catalog)));
+        point("flush.cut");
+        let mut answers = Vec::new();
+        for (name, requests) in &self.parts.tasks.snapshots {
+            let (answer, answered) = oneshot::channel();
+            let cut = Arc::clone(&cut);
+            requests.send(SnapshotRequest { cut, answer }).await.map_err(|_| ended())?;
+            answers.push((*name, answered));
+        }
+        drop(cut);
+        let mut enriched_answer = None;
+        if let Some(enriched) = &self.parts.tasks.enriched {
+            let (answer, answered) = oneshot::channel();
+            let catalog = Arc::clone(&self.catalog.catalog);
+            enriched.send(EnrichedMessage::Cut { catalog, answer }).await.map_err(|_| ended())?;
+            enriched_answer = Some(answered);
+        }
+        let mut snapshots = Vec::new();
+        for (name, answered) in answers {
+            snapshots.extend(answered.await.map_err(|_| ended())??.map(|snapshot| (name, snapshot)));
+        }
+        let enriched = match enriched_answer {
+            Some(answered) => Some(answered.await.map_err(|_| ended())?),
+            None => None,
+        };
+        point("flush.staged");
+        Ok(Staged { snapshots, enriched })
+    }
+
+    /// Commits what is staged, then publishes it.
+    fn commit(&mut self, mut staged: Staged, manifest: Manifest) -> Result<(), Failure> {
+        self.parts.epoch = Epoch(self.parts.epoch.0 + 1);
+        let manifest = Manifest { epoch: self.parts.epoch.0, ..manifest };
+        let text = manifest.to_text();
+        if planted(Bug::PublishBeforeCommit) {
+            let snapshots = std::mem::take(&mut staged.snapshots);
+            self.publish(Staged { snapshots, enriched: None })?;
+            Manifest::publish(&self.parts.disk, &self.parts.settings.output, &text)?;
+        }
+        if let Some(keeper) = &mut self.parts.keeper {
+            let enriched = staged.enriched.take();
+            let enriched =
+                enriched.unwrap_or(EnrichedCut { parts: Vec::new(), waiting: WaitingChanges::default() });
+            keeper.commit(Commit {
+                ledger: Arc::make_mut(&mut self.ledger),
+                changes: &self.changes,
+                names: &self.parts.names,
+                inputs: &mut self.inputs,
+                waiting: enriched.waiting,
+                catalog: &self.catalog.catalog,
+                enriched: enriched.parts,
+                rejects: manifest.rejects.parts.clone(),
+                epoch: self.parts.epoch,
+                manifest: &text,
+            })?;
+        }
+        self.publish(staged)?;
+        Manifest::publish(&self.parts.disk, &self.parts.settings.output, &text)?;
+        point("publish.done");
+        self.published.clone_from(&manifest.insights);
+        self.manifest = Some(manifest);
+        self.retire()
+    }
+
+    /// Makes what is staged visible, where it differs from what is.
+    fn publish(&mut self, staged: Staged) -> Result<(), Failure> {
+        for (name, snapshot) in staged.snapshots {
+            let before = self.published.get(name).map(|entry| entry.parts.as_slice());
+            if before == Some(std::slice::from_ref(snapshot.entry())) {
+                if planted(Bug::ReturnEarly) {
+                    return Ok(());
+                }
+                continue;
+            }
+            let entry = snapshot.publish()?;
+            sync_folder(&*self.parts.disk, &self.parts.settings.output.join(name))?;
+            point("publish.snapshot");
+            self.published.insert(name.to_owned(), InsightEntry::new(vec![entry]));
+        }
+        self.remove_disabled()?;
+        point("publish.manifest");
+        Ok(())
+    }
+
+    /// Lets go of what only old generations need, and of the inputs that nobody can need again.
+    fn retire(&mut self) -> Result<(), Failure> {
+        let Some(keeper) = &mut self.parts.keeper else { return Ok(()) };
+        keeper.retire()?;
+        let settled = keeper.take_settled(&self.inputs);
+        if !settled.is_empty() {
+            // Nobody listens only if the source has ended.
+            let _ = self.parts.settled.send(settled);
+        }
+        Ok(())
+    }
+
+    /// With nothing to publish for some time, what was read last is settled by committing it again.
+    fn settle_in_quiet(&mut self) -> Result<(), Failure> {
+        let wait = self.parts.settings.input.done_after.0;
+        let Some(keeper) = &mut self.parts.keeper else { return Ok(()) };
+        if !keeper.has_unsettled() || self.quiet_since.elapsed() < wait {
+            return Ok(());
+        }
+        tokio::task::block_in_place(|| keeper.commit_again())?;
+        tokio::task::block_in_place(|| self.retire())
+    }
+
     fn cut(&mut self, new_catalog: bool) -> Cut {
-        let changes = Arc::make_mut(&mut self.ledger).cut();
+        self.changes = Arc::new(Arc::make_mut(&mut self.ledger).cut());
         Arc::make_mut(&mut self.user_order).extend(&self.parts.names.users.read());
         Arc::make_mut(&mut self.song_order).extend(&self.parts.names.songs.read());
+        // To insights that have seen nothing yet, what an earlier process has taken in is new, too.
+        let changes = if self.manifest.is_none() {
+            Arc::new(Changes::all(self.user_order.ids().len(), self.song_order.ids().len()))
+        } else {
+            Arc::clone(&self.changes)
+        };
         Cut {
             ledger: Arc::clone(&self.ledger),
-            changes: Arc::new(changes),
+            changes,
             catalog: Arc::clone(&self.catalog.catalog),
             new_catalog,
             names: Arc::clone(&self.parts.names),
@@ -262,53 +459,34 @@ impl Dispatch {
         }
     }
 
-    /// Lets every insight write what has changed, then makes all of it visible.
-    async fn publish(&mut self, cut: Arc<Cut>) -> Result<BTreeMap<String, InsightEntry>, Failure> {
-        let mut answers = Vec::new();
-        for (name, requests) in &self.parts.tasks.snapshots {
-            let (answer, answered) = oneshot::channel();
-            let cut = Arc::clone(&cut);
-            requests.send(SnapshotRequest { cut, answer }).await.map_err(|_| ended())?;
-            answers.push((*name, answered));
-        }
-        drop(cut);
-        let mut parts = None;
-        if let Some(enriched) = &self.parts.tasks.enriched {
-            let (answer, answered) = oneshot::channel();
-            let catalog = Arc::clone(&self.catalog.catalog);
-            enriched.send(EnrichedMessage::Cut { catalog, answer }).await.map_err(|_| ended())?;
-            parts = Some(answered);
-        }
-        let mut snapshots = Vec::new();
-        for (name, answered) in answers {
-            snapshots.extend(answered.await.map_err(|_| ended())??.map(|snapshot| (name, snapshot)));
-        }
-        let mut published = self.published.clone();
-        if let Some(parts) = parts {
-            let parts = parts.await.map_err(|_| ended())?;
-            published.insert(enriched_logs::NAME.to_owned(), InsightEntry::new(parts));
-        }
-        tokio::task::block_in_place(|| {
-            for (name, snapshot) in snapshots {
-                let before = published.get(name).map(|entry| entry.parts.as_slice());
-                if before != Some(std::slice::from_ref(snapshot.entry())) {
-                    published.insert(name.to_owned(), InsightEntry::new(vec![snapshot.publish()?]));
-                }
-            }
-            self.remove_disabled(&published)?;
-            Ok(published)
-        })
-    }
-
     /// Removes what an earlier run has published of insights that are disabled now.
-    fn remove_disabled(&self, published: &BTreeMap<String, InsightEntry>) -> Result<(), Failure> {
-        for name in NAMES.iter().filter(|&&name| !published.contains_key(name)) {
-            remove_from(&self.parts.settings.output.join(name), |file| is_part(file) || is_temporary(file))?;
+    fn remove_disabled(&self) -> Result<(), Failure> {
+        let enabled = self.enabled();
+        for name in NAMES.iter().filter(|name| !enabled.contains(name)) {
+            let folder = self.parts.settings.output.join(name);
+            remove_from(&*self.parts.disk, &folder, |file| is_part(file) || is_temporary(file))?;
         }
         Ok(())
     }
 
-    fn manifest(&mut self, unmatched: u64) -> Result<Manifest, Failure> {
+    /// The names of the insights that are published.
+    fn enabled(&self) -> Vec<&'static str> {
+        let Tasks { snapshots, enriched } = &self.parts.tasks;
+        let enriched = enriched.as_ref().map(|_| enriched_logs::NAME);
+        snapshots.iter().map(|(name, _)| *name).chain(enriched).collect()
+    }
+
+    /// What the manifest will say of what is staged, at the last epoch.
+    fn manifest_of(&mut self, staged: &Staged) -> Result<Manifest, Failure> {
+        let mut insights = self.published.clone();
+        for (name, snapshot) in &staged.snapshots {
+            insights.insert((*name).to_owned(), InsightEntry::new(vec![snapshot.entry().clone()]));
+        }
+        if let Some(enriched) = &staged.enriched {
+            insights.insert(enriched_logs::NAME.to_owned(), InsightEntry::new(enriched.parts.clone()));
+        }
+        let rejects = InsightEntry::new(self.parts.rejects.publish()?);
+        point("commit.logs_synced");
         let catalog = &self.catalog.catalog;
         let mut rejected = ReasonCounts::new();
         count(&mut rejected, &self.catalog.rejects);
@@ -318,7 +496,7 @@ impl Dispatch {
             epoch: self.parts.epoch.0,
             generated_at: DateTime::<Utc>::from(SystemTime::now())
                 .to_rfc3339_opts(SecondsFormat::Millis, true),
-            totals: self.inputs.totals(unmatched),
+            totals: self.inputs.totals(self.unmatched()),
             unfinished: self.inputs.unfinished(),
             catalog: CatalogEntry {
                 path: path_text(&self.parts.settings.songs),
@@ -326,8 +504,10 @@ impl Dispatch {
                 rejected: by_code(&rejected),
                 fingerprint: hash_text(catalog.fingerprint()),
             },
-            insights: self.published.clone(),
-            rejects: InsightEntry::new(self.parts.rejects.publish()?),
+            insights,
+            rejects,
+            inputs_deleted: self.parts.keeper.is_some()
+                && self.parts.settings.input.when_done == WhenDone::Delete,
         })
     }
 
@@ -338,12 +518,22 @@ impl Dispatch {
         unknown.map(|song| self.ledger.song_plays().total(song).plays).sum()
     }
 
-    /// Writes the bad rows of the catalog in force that `old` did not have.
-    fn report_catalog_rejects(&mut self, old: &[Reject]) -> Result<(), Failure> {
-        self.catalog_rejects.extend(old.iter().map(|reject| (reject.reason, reject.raw.clone())));
+    /// Takes note of the catalog in force: its metadata, and its bad rows that none before it had.
+    fn note_catalog(&mut self) -> Result<(), Failure> {
         let known = |reject: &&Reject| !self.catalog_rejects.contains(&(reject.reason, reject.raw.clone()));
         let new: Vec<Reject> = self.catalog.rejects.iter().filter(known).cloned().collect();
-        self.parts.rejects.append(&reject_lines(&path_text(&self.parts.settings.songs), &new))
+        self.catalog_rejects.extend(new.iter().map(|reject| (reject.reason, reject.raw.clone())));
+        if let Some(keeper) = &mut self.parts.keeper {
+            if self.parts.tasks.enriched.is_some() {
+                keeper.note_catalog(&self.catalog.catalog, &self.parts.names);
+            }
+            keeper.note_catalog_rejects(&new);
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let lines = reject_lines(&path_text(&self.parts.settings.songs), &new);
+        tokio::task::block_in_place(|| self.parts.rejects.append(&lines))
     }
 }
 

@@ -3,9 +3,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::catalog::Catalog;
-use crate::model::{Batch, Input, InputId, Reason, Reject};
+use crate::decode::header;
+use crate::model::{Batch, Header, Input, InputId, Mark, Reason, Reject, Stand};
 use crate::output::manifest::{Totals, UnfinishedInput};
+use crate::source::finished::Settled;
+use crate::source::identity::{FileId, Head, Sighting, Stamp};
+use crate::source::tail::KnownInput;
+use crate::text::{parse_path, path_text};
 
 /// Numbers of rejected rows by reason.
 pub type ReasonCounts = BTreeMap<Reason, u64>;
@@ -19,6 +26,8 @@ pub struct Inputs {
     rows: u64,
     rejected: ReasonCounts,
     max_bad_lines: u64,
+    /// Inputs of which something has changed since they were last saved.
+    unsaved: BTreeSet<InputId>,
 }
 
 #[derive(Debug)]
@@ -31,6 +40,41 @@ struct Reading {
     unmatched: u64,
     rejected: ReasonCounts,
     given_up: bool,
+    mark: Mark,
+    sighting: Option<Box<Sighting>>,
+}
+
+/// An input as it is saved.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InputRecord {
+    id: u32,
+    label: String,
+    path: String,
+    file: FileId,
+    head: Head,
+    whole: u128,
+    stamp: Stamp,
+    offset: u64,
+    lines: u64,
+    stand: StandName,
+    header: Option<String>,
+    tail: u128,
+    size: u64,
+    rows: u64,
+    unmatched: u64,
+    rejected: BTreeMap<String, u64>,
+    given_up: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum StandName {
+    Start,
+    Lines,
+    AfterEnd,
+    Finished,
+    Refused,
+    Faulted,
 }
 
 impl Inputs {
@@ -46,11 +90,20 @@ impl Inputs {
     }
 
     /// Notes that an input was read to an offset, bytes without rows included.
-    pub fn pass(&mut self, input: &Arc<Input>, offset: u64) {
+    pub fn pass(&mut self, input: &Arc<Input>, mark: Mark) {
         let reading = self.of(input);
-        let bytes = offset.saturating_sub(reading.taken);
+        let bytes = mark.offset.saturating_sub(reading.taken);
         reading.taken += bytes;
+        if !reading.given_up {
+            reading.mark = mark;
+        }
         self.bytes += bytes;
+        self.note(input.id);
+    }
+
+    /// Notes what an input is, by which it is known again.
+    pub fn see(&mut self, input: &Arc<Input>, sighting: Box<Sighting>) {
+        self.of(input).sighting = Some(sighting);
         self.note(input.id);
     }
 
@@ -80,6 +133,10 @@ impl Inputs {
             reading.rows += rows;
             reading.unmatched += catalog.count_unknown(&batch.songs);
             count(&mut reading.rejected, &batch.rejects);
+            reading.mark = batch.mark.clone();
+            if reading.given_up && reading.mark.stand != Stand::Faulted {
+                reading.mark.stand = Stand::Refused;
+            }
             self.rows += rows;
             count(&mut self.rejected, &batch.rejects);
         }
@@ -97,16 +154,65 @@ impl Inputs {
             unmatched: 0,
             rejected: ReasonCounts::new(),
             given_up: false,
+            mark: Mark::default(),
+            sighting: None,
         })
     }
 
     fn note(&mut self, id: InputId) {
+        self.unsaved.insert(id);
+        self.keep_unfinished(id);
+    }
+
+    fn keep_unfinished(&mut self, id: InputId) {
         let reading = &self.all[&id];
         if reading.taken < reading.size && !reading.given_up {
             self.unfinished.insert(id);
         } else {
             self.unfinished.remove(&id);
         }
+    }
+
+    /// What has changed since the last time, to be saved: numbers, ascending, and records.
+    pub fn take_unsaved(&mut self) -> Vec<(InputId, InputRecord)> {
+        let unsaved = std::mem::take(&mut self.unsaved);
+        unsaved.into_iter().filter_map(|id| Some((id, self.all[&id].record()?))).collect()
+    }
+
+    /// Takes an input back in that was saved.
+    ///
+    /// # Errors
+    /// What is wrong with the record.
+    pub fn restore(&mut self, record: InputRecord) -> Result<(), String> {
+        let reading = Reading::of_record(record)?;
+        self.bytes += reading.taken;
+        self.rows += reading.rows;
+        for (&reason, rows) in &reading.rejected {
+            *self.rejected.entry(reason).or_default() += rows;
+        }
+        let id = reading.input.id;
+        self.all.insert(id, reading);
+        self.keep_unfinished(id);
+        Ok(())
+    }
+
+    /// What a source must know to go on, by number.
+    pub fn known(&self) -> Vec<KnownInput> {
+        let known = self.all.values().filter_map(|reading| {
+            let sighting = reading.sighting.as_deref()?.clone();
+            Some(KnownInput { input: Arc::clone(&reading.input), sighting, mark: reading.mark.clone() })
+        });
+        known.collect()
+    }
+
+    /// How far these inputs were read.
+    pub fn settled(&self, ids: &[InputId]) -> Vec<Settled> {
+        ids.iter().map(|id| Settled { input: *id, offset: self.all[id].mark.offset }).collect()
+    }
+
+    /// All numbers.
+    pub fn ids(&self) -> Vec<InputId> {
+        self.all.keys().copied().collect()
     }
 
     /// Rows taken in: plays and rejects.
@@ -148,6 +254,77 @@ impl Inputs {
                 unmatched: reading.unmatched,
             })
             .collect()
+    }
+}
+
+impl Reading {
+    /// Nothing, if nobody could know the input again.
+    fn record(&self) -> Option<InputRecord> {
+        let sighting = self.sighting.as_deref()?;
+        let (stand, header) = match &self.mark.stand {
+            Stand::Start => (StandName::Start, None),
+            Stand::Lines(header) => (StandName::Lines, Some(header)),
+            Stand::AfterEnd(header) => (StandName::AfterEnd, Some(header)),
+            Stand::Finished => (StandName::Finished, None),
+            Stand::Refused => (StandName::Refused, None),
+            Stand::Faulted => (StandName::Faulted, None),
+        };
+        Some(InputRecord {
+            id: self.input.id.0,
+            label: self.input.label.clone(),
+            path: path_text(&sighting.path),
+            file: sighting.id,
+            head: sighting.head,
+            whole: sighting.whole,
+            stamp: sighting.stamp,
+            offset: self.mark.offset,
+            lines: self.mark.lines,
+            stand,
+            header: header.map(|header| String::from_utf8_lossy(&header.line).into_owned()),
+            tail: self.mark.tail,
+            size: self.size,
+            rows: self.rows,
+            unmatched: self.unmatched,
+            rejected: by_code(&self.rejected),
+            given_up: self.given_up,
+        })
+    }
+
+    fn of_record(record: InputRecord) -> Result<Self, String> {
+        let header =
+            record.header.map(|line| header::parse(line.as_bytes()).map(|(header, _)| Arc::new(header)));
+        let header = || -> Result<Arc<Header>, String> {
+            match &header {
+                Some(Ok(header)) => Ok(Arc::clone(header)),
+                Some(Err(fault)) => Err(fault.detail.clone()),
+                None => Err("an input without its header".to_owned()),
+            }
+        };
+        let stand = match record.stand {
+            StandName::Start => Stand::Start,
+            StandName::Lines => Stand::Lines(header()?),
+            StandName::AfterEnd => Stand::AfterEnd(header()?),
+            StandName::Finished => Stand::Finished,
+            StandName::Refused => Stand::Refused,
+            StandName::Faulted => Stand::Faulted,
+        };
+        let mut rejected = ReasonCounts::new();
+        for (code, rows) in record.rejected {
+            let reason = Reason::ALL.iter().find(|reason| reason.code() == code);
+            rejected.insert(*reason.ok_or_else(|| format!("an unknown reason: {code}"))?, rows);
+        }
+        let (path, id, head, whole) = (parse_path(&record.path), record.file, record.head, record.whole);
+        Ok(Self {
+            input: Arc::new(Input { id: InputId(record.id), label: record.label }),
+            taken: record.offset,
+            size: record.size,
+            rows: record.rows,
+            unmatched: record.unmatched,
+            rejected,
+            given_up: record.given_up,
+            mark: Mark { offset: record.offset, lines: record.lines, stand, tail: record.tail },
+            sighting: Some(Box::new(Sighting { path, id, head, whole, stamp: record.stamp })),
+        })
     }
 }
 

@@ -1,13 +1,16 @@
 #![doc = include_str!("../README.md")]
 
 pub mod catalog;
+pub mod checkpoint;
 pub mod civil;
 pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod decode;
+pub mod disk;
 pub mod dispatch;
 pub mod failure;
+pub mod fault;
 pub mod generate;
 pub mod inputs;
 pub mod insights;
@@ -22,6 +25,8 @@ pub mod progress;
 pub mod reload;
 pub mod settings;
 pub mod source;
+pub mod start;
+pub mod stop;
 pub mod tasks;
 pub mod text;
 pub mod values;

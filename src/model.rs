@@ -120,6 +120,37 @@ pub struct Field {
     pub len: u32,
 }
 
+/// Where reading of an input goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// Offset of the first byte that is still to be read.
+    pub offset: u64,
+    /// Number of the line at the offset, counted from 0.
+    pub lines: u64,
+    /// What stands at the offset.
+    pub stand: Stand,
+    /// Hash of the bytes just before the offset, by which a rewritten file is known.
+    pub tail: u128,
+}
+
+/// What stands where reading goes on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Stand {
+    /// The header is still to come.
+    #[default]
+    Start,
+    /// A line below the header.
+    Lines(Arc<Header>),
+    /// The rest of a last line that was taken as ended without a line feed.
+    AfterEnd(Arc<Header>),
+    /// Nothing more: a compressed file was read to its end.
+    Finished,
+    /// Nothing more: the file was rejected whole.
+    Refused,
+    /// Nothing more, unless the file changes: what is stored in it could not be read.
+    Faulted,
+}
+
 /// What a source hands on: whole lines of one input, or what it could not read as lines.
 #[derive(Debug)]
 pub struct Chunk {
@@ -127,6 +158,8 @@ pub struct Chunk {
     pub input: Arc<Input>,
     /// What it covers.
     pub span: Span,
+    /// Where reading goes on behind it.
+    pub mark: Mark,
     /// When it was first read, in seconds since 1970-01-01T00:00:00Z: the *now* of its rows.
     pub read_at: i64,
     /// What is in it.
@@ -178,6 +211,8 @@ pub struct Batch {
     pub input: Arc<Input>,
     /// What it covers of that input.
     pub span: Span,
+    /// Where reading goes on behind it.
+    pub mark: Mark,
     /// The chunk's text, kept for rows that are copied.
     pub text: Text,
     /// Who listened.

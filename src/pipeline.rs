@@ -3,7 +3,7 @@
 //! Every channel is bounded, so whoever is behind slows down those before it, up to the reading of
 //! files. The end of the source closes the channels one after the other.
 
-use std::path::Path;
+use std::any::Any;
 use std::sync::Arc;
 
 use futures::StreamExt;
@@ -11,10 +11,13 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_stream::wrappers::ReceiverStream;
 
+use crate::checkpoint::recover::Wishes;
 use crate::clock::Clock;
 use crate::decode::Decoder;
+use crate::disk::{SharedDisk, create_folder, is_temporary, remove_from};
 use crate::dispatch::{Decoded, Dispatch, Outcome, Parts, Producer, REJECTS_HEADER, Tasks, output_folders};
 use crate::failure::{Exit, Failure};
+use crate::fault::point;
 use crate::insights::Insight;
 use crate::insights::avg_listen_time_per_song::AvgListenTimePerSong;
 use crate::insights::enriched_logs::{self, EnrichedLogs};
@@ -23,19 +26,16 @@ use crate::insights::happy_recommendations::HappyRecommendations;
 use crate::insights::night_owl_users::NightOwlUsers;
 use crate::insights::top_songs_this_week::TopSongsThisWeek;
 use crate::insights::user_favorite_genres::UserFavoriteGenres;
-use crate::model::Epoch;
 use crate::names::Names;
 use crate::output::REJECTS;
-use crate::output::disk::{is_temporary, remove_from};
-use crate::output::lock::Lock;
 use crate::output::log::PartedLog;
-use crate::output::manifest::Manifest;
 use crate::progress::Progress;
 use crate::reload;
 use crate::settings::Settings;
+use crate::source::watch::Resume;
 use crate::source::{Event, Outlet};
-use crate::tasks::{EnrichedMessage, EnrichedTask, take_snapshots};
-use crate::waiting::WaitingPlays;
+use crate::start::{self, Start};
+use crate::tasks::{EnrichedMessage, EnrichedTask, SnapshotRequest, take_snapshots};
 
 /// Events between the source and the decoders: one that is read while another waits.
 const SOURCE_QUEUE: usize = 2;
@@ -49,12 +49,14 @@ const SNAPSHOT_QUEUE: usize = 1;
 pub struct Pipeline {
     /// The settings.
     pub settings: Settings,
+    /// Where files are written.
+    pub disk: SharedDisk,
     /// Who runs it.
     pub producer: Producer,
     /// What time it is.
     pub clock: Clock,
-    /// Whether the output of a `watch` may be replaced.
-    pub fresh: bool,
+    /// How a start deals with what is there.
+    pub wishes: Wishes,
     /// Where progress is shown.
     pub progress: Arc<Progress>,
 }
@@ -66,44 +68,66 @@ impl Pipeline {
     /// The first thing that cannot be read or written.
     pub async fn run<S>(self, source: S) -> Result<Outcome, Failure>
     where
-        S: FnOnce(&Outlet) -> Result<(), Failure> + Send + 'static,
+        S: FnOnce(&Outlet, Resume) -> Result<(), Failure> + Send + 'static,
     {
-        let Self { settings, producer, clock, fresh, progress } = self;
+        let Self { settings, disk, producer, clock, wishes, progress } = self;
         // A catalog that is missing leaves no trace in the output.
+        let rows = reload::read(&settings.songs).await?;
+        let _locks = take_locks(&disk, &settings, producer)?;
         let names = Arc::new(Names::default());
-        let version = Arc::new(reload::load(&settings.songs, &names).await?);
-        let _lock = Lock::take(&settings.output)?;
-        let epoch = check_producer(&settings.output, producer, fresh)?;
+        let start = tokio::task::block_in_place(|| match producer {
+            Producer::Replay => start::replay(&disk, &settings, wishes),
+            Producer::Watch => start::watch(&disk, &settings, wishes, &names),
+        })?;
         for folder in output_folders(&settings.output) {
-            remove_from(&folder, is_temporary)?;
+            remove_from(&*disk, &folder, is_temporary)?;
         }
+        let version = Arc::new(reload::version(rows, &names));
         let catalog = Arc::clone(&version.catalog);
         let (sender, versions) = watch::channel(version);
-        let _state_lock = match producer {
-            Producer::Replay => None,
-            Producer::Watch => {
-                tokio::spawn(reload::follow(settings.songs.clone(), Arc::clone(&names), sender));
-                Some(Lock::take(&settings.state)?)
-            }
-        };
+        if producer == Producer::Watch {
+            tokio::spawn(reload::follow(settings.songs.clone(), Arc::clone(&names), sender));
+        }
 
-        let rejects = PartedLog::begin(&settings.output.join(REJECTS), REJECTS_HEADER, u64::MAX)?;
+        let Start { loaded, keeper, waiting, resumed, epoch, logs } = start;
+        let folder = settings.output.join(REJECTS);
+        let rejects = PartedLog::resume(&disk, &folder, REJECTS_HEADER, u64::MAX, &logs.rejects)?;
         let (enriched, enriched_task) = if settings.insights.enriched_logs.enabled {
-            let waiting = match producer {
-                Producer::Replay => None,
-                Producer::Watch => Some(WaitingPlays::create(&settings.state)?),
-            };
-            let (sender, task) = spawn_enriched(&settings, EnrichedLogs::new(catalog), waiting, &names)?;
+            let folder = settings.output.join(enriched_logs::NAME);
+            let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
+            let log = PartedLog::resume(&disk, &folder, enriched_logs::HEADER, roll_bytes, &logs.enriched)?;
+            // After a restart, plays may wait for songs of a catalog that has come meanwhile: the first
+            // cut brings it, and with it those plays.
+            let insight = EnrichedLogs::new(if resumed.is_some() { Arc::default() } else { catalog });
+            let (sender, task) = spawn_enriched(EnrichedTask::new(insight, log, waiting, Arc::clone(&names)));
             (Some(sender), Some(task))
         } else {
             (None, None)
         };
-        let snapshots = spawn_insights(&settings);
+        point("recover.done");
+        disk.wait_for_room();
+        let snapshots = spawn_insights(&disk, &settings);
+        let (settled, settled_receiver) = std::sync::mpsc::channel();
+        let resume = Resume { inputs: loaded.inputs.known(), settled: settled_receiver, fresh: wishes.fresh };
+        let source = move |outlet: &Outlet| source(outlet, resume);
         let (decoded, source) = spawn_source(&settings, &names, source);
         let tasks = Tasks { snapshots, enriched };
-        let parts = Parts { settings, producer, clock, names, tasks, versions, rejects, epoch, progress };
-        let dispatch = Dispatch::new(parts);
-        let outcome = dispatch.run(decoded).await;
+        let parts = Parts {
+            settings,
+            disk,
+            producer,
+            clock,
+            names,
+            tasks,
+            versions,
+            rejects,
+            epoch,
+            progress,
+            keeper,
+            resumed,
+            settled,
+        };
+        let outcome = Dispatch::new(parts, loaded).run(decoded).await;
 
         // A task that failed is the cause of what its neighbours say.
         source.await.map_err(|cause| died(&cause))?;
@@ -112,6 +136,21 @@ impl Pipeline {
         }
         outcome
     }
+}
+
+/// Held until the run is over.
+type Locks = Vec<Box<dyn Any + Send>>;
+
+/// Takes the locks of all folders that are written.
+fn take_locks(disk: &SharedDisk, settings: &Settings, producer: Producer) -> Result<Locks, Failure> {
+    let state = (producer == Producer::Watch).then_some(&settings.state);
+    let folders = [&settings.output].into_iter().chain(state);
+    folders
+        .map(|folder| {
+            create_folder(&**disk, folder)?;
+            disk.lock(folder)
+        })
+        .collect()
 }
 
 /// Starts a source and the decoders behind it.
@@ -141,7 +180,8 @@ where
         async move {
             match event {
                 Event::Size(input, size) => Decoded::Size(input, size),
-                Event::Passed(input, offset) => Decoded::Passed(input, offset),
+                Event::Seen(input, sighting) => Decoded::Seen(input, sighting),
+                Event::Passed(input, mark) => Decoded::Passed(input, mark),
                 Event::Failed(failure) => Decoded::Failed(failure),
                 Event::Chunk(chunk) => {
                     let batch = spawn_blocking(move || decoder.decode(chunk)).await;
@@ -156,7 +196,10 @@ where
 }
 
 /// Starts the task of each enabled insight that takes snapshots.
-fn spawn_insights(settings: &Settings) -> Vec<(&'static str, mpsc::Sender<crate::tasks::SnapshotRequest>)> {
+fn spawn_insights(
+    disk: &SharedDisk,
+    settings: &Settings,
+) -> Vec<(&'static str, mpsc::Sender<SnapshotRequest>)> {
     let insights = &settings.insights;
     let all: [(bool, Box<dyn Insight>); 6] = [
         (
@@ -185,8 +228,8 @@ fn spawn_insights(settings: &Settings) -> Vec<(&'static str, mpsc::Sender<crate:
     enabled
         .map(|(_, insight)| {
             let (sender, requests) = mpsc::channel(SNAPSHOT_QUEUE);
-            let (name, output) = (insight.name(), settings.output.clone());
-            spawn_blocking(move || take_snapshots(insight, &output, requests));
+            let (name, disk, output) = (insight.name(), disk.clone(), settings.output.clone());
+            spawn_blocking(move || take_snapshots(insight, &disk, &output, requests));
             (name, sender)
         })
         .collect()
@@ -195,40 +238,9 @@ fn spawn_insights(settings: &Settings) -> Vec<(&'static str, mpsc::Sender<crate:
 /// The way to the task of `enriched_logs`, and its end.
 type EnrichedHandle = (mpsc::Sender<EnrichedMessage>, JoinHandle<Result<(), Failure>>);
 
-fn spawn_enriched(
-    settings: &Settings,
-    insight: EnrichedLogs,
-    waiting: Option<WaitingPlays>,
-    names: &Arc<Names>,
-) -> Result<EnrichedHandle, Failure> {
-    let folder = settings.output.join(enriched_logs::NAME);
-    let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
-    let log = PartedLog::begin(&folder, enriched_logs::HEADER, roll_bytes)?;
-    let task = EnrichedTask::new(insight, log, waiting, Arc::clone(names));
+fn spawn_enriched(task: EnrichedTask) -> EnrichedHandle {
     let (sender, messages) = mpsc::channel(ENRICHED_QUEUE);
-    Ok((sender, spawn_blocking(move || task.run(messages))))
-}
-
-/// Whether this producer may write where another has; returns the epoch to go on from.
-fn check_producer(output: &Path, producer: Producer, fresh: bool) -> Result<Epoch, Failure> {
-    let manifest = match Manifest::read(output) {
-        Ok(Some(manifest)) => manifest,
-        Ok(None) => return Ok(Epoch(0)),
-        // Whoever wants everything anew does not care for what was there.
-        Err(_) if fresh => return Ok(Epoch(0)),
-        Err(failure) => return Err(failure),
-    };
-    if manifest.producer != Producer::Watch.name() {
-        return Ok(Epoch(0));
-    }
-    if producer == Producer::Replay && !fresh {
-        let message = format!(
-            "{} is the output of a watch; name another with --output, or replace it with --fresh",
-            output.display()
-        );
-        return Err(Failure::new(Exit::Config, message));
-    }
-    Ok(Epoch(if producer == Producer::Watch { manifest.epoch } else { 0 }))
+    (sender, spawn_blocking(move || task.run(messages)))
 }
 
 fn died(cause: &tokio::task::JoinError) -> Failure {

@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::catalog::Catalog;
-use crate::catalog::load::{Loaded, parse};
+use crate::catalog::load::{Rows, parse};
 use crate::failure::{Exit, Failure};
 use crate::model::Reject;
 use crate::names::Names;
@@ -33,6 +33,14 @@ const STILL: Duration = Duration::from_millis(200);
 /// # Errors
 /// If it is missing, unreadable or lacks a column: exit code 66.
 pub async fn load(path: &Path, names: &Names) -> Result<CatalogVersion, Failure> {
+    Ok(version(read(path).await?, names))
+}
+
+/// Reads the rows of the catalog, which have no numbers yet.
+///
+/// # Errors
+/// As [`load`].
+pub async fn read(path: &Path) -> Result<Rows, Failure> {
     let unreadable = |cause: std::io::Error| Failure::io(Exit::NoInput, "read", path, &cause);
     // A pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
@@ -40,19 +48,23 @@ pub async fn load(path: &Path, names: &Names) -> Result<CatalogVersion, Failure>
     }
     let file = std::fs::read(path).map_err(unreadable)?;
     let broken = |detail: &str| Failure::new(Exit::NoInput, format!("{}:1: {detail}", path.display()));
-    let Loaded { catalog, rejects, replaced } =
-        parse(&file, names).await.map_err(|fault| broken(&fault.detail))?;
+    let rows = parse(&file).await.map_err(|fault| broken(&fault.detail))?;
     let path = path.display();
-    for reject in rejects.iter().take(3) {
+    for reject in rows.rejects.iter().take(3) {
         tracing::warn!("{path}:{}: rejected: {}", reject.line, reject.reason.code());
     }
-    if let Some((earlier, later)) = replaced.first() {
-        let count = replaced.len();
+    if let Some((earlier, later)) = rows.replaced.first() {
+        let count = rows.replaced.len();
         tracing::warn!(
             "{path}:{later}: the song of line {earlier} comes again and replaces it ({count} such rows)"
         );
     }
-    Ok(CatalogVersion { catalog: Arc::new(catalog), rejects })
+    Ok(rows)
+}
+
+/// Makes rows a catalog, by giving numbers to their songs.
+pub fn version(rows: Rows, names: &Names) -> CatalogVersion {
+    CatalogVersion { catalog: Arc::new(rows.catalog(names)), rejects: rows.rejects }
 }
 
 /// What tells one state of a file from another.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::catalog::Catalog;
+use crate::disk::SharedDisk;
 use crate::failure::Failure;
 use crate::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
 use crate::insights::{Cut, Insight};
@@ -14,7 +15,7 @@ use crate::names::Names;
 use crate::output::log::PartedLog;
 use crate::output::manifest::PartEntry;
 use crate::output::snapshot::Snapshot;
-use crate::waiting::WaitingPlays;
+use crate::waiting::{WaitingChanges, WaitingPlays};
 
 /// Asks an insight for the snapshot of a cut; the answer is nothing if no row has changed.
 #[derive(Debug)]
@@ -28,14 +29,15 @@ pub struct SnapshotRequest {
 /// Answers requests for one insight until nobody asks any more.
 pub fn take_snapshots(
     mut insight: Box<dyn Insight>,
+    disk: &SharedDisk,
     output: &Path,
     mut requests: mpsc::Receiver<SnapshotRequest>,
 ) {
     let mut first = true;
     while let Some(SnapshotRequest { cut, answer }) = requests.blocking_recv() {
         let changed = insight.refresh(&cut);
-        let snapshot =
-            (changed || std::mem::take(&mut first)).then(|| Snapshot::write(output, insight.as_ref(), &cut));
+        let snapshot = (changed || std::mem::take(&mut first))
+            .then(|| Snapshot::write(disk, output, insight.as_ref(), &cut));
         // The cut must be let go before the answer, so that the ledger can go on without a copy.
         drop(cut);
         // Nobody waits for the answer only if the program is on its way out.
@@ -53,8 +55,17 @@ pub enum EnrichedMessage {
         /// The catalog of the epoch.
         catalog: Arc<Catalog>,
         /// Where the state of the log goes.
-        answer: oneshot::Sender<Vec<PartEntry>>,
+        answer: oneshot::Sender<EnrichedCut>,
     },
+}
+
+/// The durable state of the log at a cut.
+#[derive(Debug)]
+pub struct EnrichedCut {
+    /// Its parts.
+    pub parts: Vec<PartEntry>,
+    /// What waits.
+    pub waiting: WaitingChanges,
 }
 
 /// The task of `enriched_logs`.
@@ -92,7 +103,9 @@ impl EnrichedTask {
                         self.insight.set_catalog(catalog);
                         self.append_waiting(&mut rows)?;
                     }
-                    let _ = answer.send(self.log.publish()?);
+                    let parts = self.log.publish()?;
+                    let waiting = self.waiting.as_mut().map(WaitingPlays::commit).transpose()?;
+                    let _ = answer.send(EnrichedCut { parts, waiting: waiting.unwrap_or_default() });
                 }
             }
         }

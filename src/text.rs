@@ -1,7 +1,8 @@
 //! How values become the text of a CSV cell: quoting, exact decimals, timestamps, escaped bytes.
 
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
 use crate::civil::{CivilDate, DAY};
 use crate::line_buffer::{LineBuffer, STEP};
@@ -216,6 +217,28 @@ pub fn path_text(path: &Path) -> String {
         }
     }
     text
+}
+
+/// The path that [`path_text`] has shown.
+///
+/// ```
+/// use music_insights::text::{parse_path, path_text};
+/// assert_eq!(parse_path(&path_text("a\n\\b.csv".as_ref())), std::path::Path::new("a\n\\b.csv"));
+/// ```
+pub fn parse_path(text: &str) -> PathBuf {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let [first, after @ ..] = rest {
+        let hex = |at: usize| after.get(at).and_then(|&byte| char::from(byte).to_digit(16));
+        let (byte, len) = match (first, after.first(), hex(1), hex(2)) {
+            (b'\\', Some(b'x'), Some(high), Some(low)) => ((high << 4 | low) as u8, 4),
+            (b'\\', Some(b'\\'), ..) => (b'\\', 2),
+            _ => (*first, 1),
+        };
+        bytes.push(byte);
+        rest = &rest[len..];
+    }
+    OsString::from_vec(bytes).into()
 }
 
 fn push_hex(out: &mut String, byte: u8) {

@@ -17,15 +17,22 @@ use std::collections::HashMap;
 /// The columns of a catalog.
 pub const CATALOG_COLUMNS: [&str; 5] = ["song_id", "title", "artist", "genre", "mood"];
 
-/// A catalog, and what was wrong with its file.
+/// The rows of a catalog, and what was wrong with its file.
 #[derive(Debug)]
-pub struct Loaded {
-    /// The catalog.
-    pub catalog: Catalog,
+pub struct Rows {
+    songs: Vec<Song>,
+    fingerprint: u128,
     /// Rows that are no songs.
     pub rejects: Vec<Reject>,
     /// Rows that a later one of the same `song_id` replaced: (line replaced, line that counts).
     pub replaced: Vec<(u64, u64)>,
+}
+
+impl Rows {
+    /// The catalog of these rows, whose songs get numbers.
+    pub fn catalog(&self, names: &Names) -> Catalog {
+        Catalog::new(&self.songs, names, self.fingerprint)
+    }
 }
 
 /// Parses a whole file.
@@ -33,7 +40,7 @@ pub struct Loaded {
 /// # Errors
 /// The fault of its header: such a catalog is broken and must not be used. A file without any line
 /// has no header, too.
-pub async fn parse(file: &[u8], names: &Names) -> Result<Loaded, HeaderFault> {
+pub async fn parse(file: &[u8]) -> Result<Rows, HeaderFault> {
     let Checked { columns, clean, numbers, rejects } = check_lines(file)?;
     let mut records = AsyncReaderBuilder::new().has_headers(true).create_reader(clean.as_slice());
     let mut records = records.byte_records();
@@ -47,7 +54,7 @@ pub async fn parse(file: &[u8], names: &Names) -> Result<Loaded, HeaderFault> {
     }
     let replaced = find_replaced(&songs, &numbers);
     let fingerprint = xxhash_rust::xxh3::xxh3_128(file);
-    Ok(Loaded { catalog: Catalog::new(&songs, names, fingerprint), rejects, replaced })
+    Ok(Rows { songs, fingerprint, rejects, replaced })
 }
 
 /// The lines of a catalog that are records.
@@ -121,19 +128,19 @@ mod tests {
     use crate::catalog::MoodId;
     use futures::executor::block_on;
 
-    fn load(text: &str) -> (Loaded, Names) {
+    fn load(text: &str) -> (Rows, Catalog, Names) {
         let names = Names::default();
-        let loaded = block_on(parse(text.as_bytes(), &names)).unwrap();
-        (loaded, names)
+        let rows = block_on(parse(text.as_bytes())).unwrap();
+        let catalog = rows.catalog(&names);
+        (rows, catalog, names)
     }
 
     #[test]
     fn columns_are_joined_by_name_and_cells_are_quoted_again() {
-        let (loaded, names) = load(
+        let (_, catalog, names) = load(
             "\u{feff}mood,genre,artist,title,song_id,year\r\nHAPPY,Pop,\"A, B\",\"Say \"\"hi\"\"\",s1,1999\n\nsad,,,,s2,\n",
         );
         let song = |id: &str| names.songs.read().find(id.as_bytes()).unwrap();
-        let catalog = &loaded.catalog;
         let row_end = |song| catalog.row_end(song).map(|(text, len)| &text[..len]);
         assert_eq!(row_end(song("s1")).unwrap(), b",\"Say \"\"hi\"\"\",\"A, B\",Pop,HAPPY\n");
         assert_eq!(catalog.title_cell(song("s1")), b",\"Say \"\"hi\"\"\"");
@@ -145,28 +152,29 @@ mod tests {
 
     #[test]
     fn bad_rows_are_rejected_singly_and_the_later_of_two_wins() {
-        let (loaded, names) = load("song_id,title,artist,genre,mood\na,1,,,\n,2,,,\na,3,,,\nb,\"4,,,\nc,5,,");
+        let (rows, catalog, names) =
+            load("song_id,title,artist,genre,mood\na,1,,,\n,2,,,\na,3,,,\nb,\"4,,,\nc,5,,");
         let reasons: Vec<_> =
-            loaded.rejects.iter().map(|reject| (reject.line, reject.offset, reject.reason)).collect();
+            rows.rejects.iter().map(|reject| (reject.line, reject.offset, reject.reason)).collect();
         assert_eq!(
             reasons,
             [(3, 39, Reason::EmptyField), (5, 52, Reason::UnclosedQuote), (6, 60, Reason::FieldCount)]
         );
-        assert_eq!(loaded.replaced, [(2, 4)]);
+        assert_eq!(rows.replaced, [(2, 4)]);
         let song = names.songs.read().find(b"a").unwrap();
-        assert_eq!(loaded.catalog.title_cell(song), b",3");
+        assert_eq!(catalog.title_cell(song), b",3");
     }
 
     #[test]
     fn a_byte_order_mark_in_front_of_the_first_song_is_part_of_its_id() {
-        let (_, names) = load("song_id,title,artist,genre,mood\n\u{feff}s1,1,,,\n");
+        let (_, _, names) = load("song_id,title,artist,genre,mood\n\u{feff}s1,1,,,\n");
         assert!(names.songs.read().find("\u{feff}s1".as_bytes()).is_some());
     }
 
     #[test]
     fn a_catalog_without_its_columns_is_broken() {
         for file in ["", "\n\n", "song_id,title,artist,genre\n", "a;b\n"] {
-            assert!(block_on(parse(file.as_bytes(), &Names::default())).is_err(), "{file:?}");
+            assert!(block_on(parse(file.as_bytes())).is_err(), "{file:?}");
         }
     }
 }

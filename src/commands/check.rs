@@ -19,9 +19,9 @@ use crate::names::Names;
 use crate::pipeline::spawn_source;
 use crate::reload;
 use crate::settings::Settings;
-use crate::source::Stop;
 use crate::source::lines::CHUNK;
 use crate::source::replay::Replay;
+use crate::stop::Stop;
 use crate::text::escape_bytes;
 
 /// Rows that are shown per reason.
@@ -58,7 +58,7 @@ async fn check(settings: &Settings, replay: Replay, stop: Stop) -> Result<String
         let mut batch = match next {
             Decoded::Batch(batch) => batch,
             Decoded::Failed(failure) => return Err(failure),
-            Decoded::Size(..) | Decoded::Passed(..) => continue,
+            Decoded::Size(..) | Decoded::Seen(..) | Decoded::Passed(..) => continue,
         };
         if inputs.take(&mut batch, &version.catalog) {
             unmatched += version.catalog.count_unknown(&batch.songs);

@@ -17,7 +17,7 @@ use crate::cli::Command;
 use crate::dispatch::Outcome;
 use crate::failure::{Exit, Failure};
 use crate::settings::Settings;
-use crate::source::Stop;
+use crate::stop::Stop;
 
 /// Does what the command line asks for.
 ///

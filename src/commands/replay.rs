@@ -4,18 +4,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::checkpoint::recover::Wishes;
 use crate::cli::ReplayArgs;
 use crate::clock::Clock;
 use crate::commands::{run_until_stopped, say, summary};
+use crate::disk::real::RealDisk;
 use crate::dispatch::Producer;
 use crate::failure::Failure;
 use crate::pipeline::Pipeline;
 use crate::progress::{Progress, Unit};
 use crate::settings::Settings;
-use crate::source::Stop;
 use crate::source::compressed::Storage;
 use crate::source::lines::CHUNK;
 use crate::source::replay::{Replay, find_logs};
+use crate::stop::Stop;
 
 /// Runs the command.
 ///
@@ -30,13 +32,14 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let stop = Stop::default();
     let source = {
         let stop = stop.clone();
-        move |outlet: &_| Replay { logs, now, chunk: CHUNK }.run(outlet, &stop)
+        move |outlet: &_, _| Replay { logs, now, chunk: CHUNK }.run(outlet, &stop)
     };
     let pipeline = Pipeline {
         settings: settings.clone(),
+        disk: RealDisk::quick(),
         producer: Producer::Replay,
         clock: Clock::Stopped(now),
-        fresh: args.fresh,
+        wishes: Wishes { fresh: args.fresh, rollback: false },
         progress: Arc::clone(&progress),
     };
     let outcome = run_until_stopped(&settings, &stop, pipeline.run(source))?;

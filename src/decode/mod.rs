@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use crate::decode::line::Ending;
 use crate::decode::record::{ID_LIMIT, Record, check_id};
-use crate::model::{Batch, Chunk, Content, Field, Header, Input, Moment, Reason, Reject, Span, Text};
+use crate::model::{Batch, Chunk, Content, Field, Header, Input, Mark, Moment, Reason, Reject, Span, Text};
 use crate::names::Names;
 use crate::text::{needs_quotes, push_cell};
 use crate::zone::Zone;
@@ -55,22 +55,27 @@ impl Decoder {
         let latest = chunk.read_at.saturating_add(self.max_future);
         let (text, header) = match chunk.content {
             Content::Lines(header, text) => (text, header),
-            Content::Fault(reject) => return batch_of_reject(chunk.input, chunk.span, reject, false),
-            Content::Refused(reject) => return batch_of_reject(chunk.input, chunk.span, reject, true),
+            Content::Fault(reject) => {
+                return batch_of_reject(chunk.input, chunk.span, chunk.mark, reject, false);
+            }
+            Content::Refused(reject) => {
+                return batch_of_reject(chunk.input, chunk.span, chunk.mark, reject, true);
+            }
         };
         let mut rows = Rows::new(self, &header, latest, chunk.span, &text);
         match lane {
             Lane::Fast => rows.read(&text),
             Lane::Full => rows.read_full(&text),
         }
-        rows.into_batch(&self.names, chunk.input, text)
+        rows.into_batch(&self.names, chunk.input, chunk.mark, text)
     }
 }
 
-fn batch_of_reject(input: Arc<Input>, span: Span, reject: Reject, refused: bool) -> Batch {
+fn batch_of_reject(input: Arc<Input>, span: Span, mark: Mark, reject: Reject, refused: bool) -> Batch {
     Batch {
         input,
         span,
+        mark,
         text: Text::default(),
         users: Vec::new(),
         songs: Vec::new(),
@@ -250,7 +255,7 @@ impl<'a> Rows<'a> {
         Ok(Row { user: keep(user), song: keep(song), moment, millis })
     }
 
-    fn into_batch(self, names: &Names, input: Arc<Input>, mut text: Text) -> Batch {
+    fn into_batch(self, names: &Names, input: Arc<Input>, mark: Mark, mut text: Text) -> Batch {
         if !self.unquoted.is_empty() {
             text.append(&self.unquoted);
         }
@@ -259,6 +264,7 @@ impl<'a> Rows<'a> {
         let mut batch = Batch {
             input,
             span: self.span,
+            mark,
             text,
             users,
             songs,
@@ -310,6 +316,7 @@ mod tests {
             Chunk {
                 input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }),
                 span: Span { from: 100, to: 100 + text.len() as u64, first_line: 2 },
+                mark: Mark::default(),
                 read_at: 2_000_000_000,
                 content: Content::Lines(
                     Arc::new(header::parse(header.as_bytes()).unwrap().0),

@@ -23,6 +23,8 @@ pub struct Listens {
     scratch: Vec<u64>,
     /// Oldest and largest first.
     runs: Vec<Arc<Run>>,
+    /// Runs as they were sealed since they were last taken to be saved, if anybody takes them.
+    unsaved: Option<Vec<Arc<Run>>>,
 }
 
 impl Listens {
@@ -43,10 +45,30 @@ impl Listens {
         radix::sort(&mut self.buffer, &mut self.scratch);
         let mut newest = Arc::new(Run::from_sorted(&self.buffer));
         self.buffer.clear();
+        if let Some(unsaved) = &mut self.unsaved {
+            unsaved.push(Arc::clone(&newest));
+        }
         while let Some(older) = self.runs.pop_if(|older| older.pairs() / 2 <= newest.pairs()) {
             newest = Arc::new(Run::merge(&older, &newest));
         }
         self.runs.push(newest);
+    }
+
+    /// From now on, keeps what is sealed until it is taken by [`take_unsaved`](Self::take_unsaved).
+    pub fn keep_unsaved(&mut self) {
+        self.unsaved.get_or_insert_default();
+    }
+
+    /// What was sealed since the last time; its sum is what has been added.
+    pub fn take_unsaved(&mut self) -> Vec<Arc<Run>> {
+        self.unsaved.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// Adds a run that was saved.
+    pub fn restore(&mut self, run: Run) {
+        if run.pairs() > 0 {
+            self.runs.push(Arc::new(run));
+        }
     }
 
     /// The songs that a user has played, with plays; a song may come more than once, and its plays

@@ -4,12 +4,14 @@
 //! change nothing. Genre and mood are joined when rows are made, so that a corrected genre
 //! corrects history at once.
 
+pub mod hours;
 pub mod listens;
 pub mod nights;
 pub mod radix;
 pub mod run;
 pub mod song_plays;
 
+use crate::ledger::hours::Hours;
 use crate::ledger::listens::Listens;
 use crate::ledger::nights::{NightWindow, Nights};
 use crate::ledger::song_plays::SongPlays;
@@ -22,6 +24,7 @@ pub struct Ledger {
     listens: Listens,
     song_plays: SongPlays,
     nights: Nights,
+    hours: Hours,
     /// The latest instant of any play, in seconds since 1970-01-01T00:00:00Z, with its local time.
     latest: Option<(i64, i64)>,
     plays: u64,
@@ -38,6 +41,29 @@ pub struct Changes {
     pub songs: Vec<SongId>,
 }
 
+impl Changes {
+    /// As if all of so many users and songs had new plays.
+    pub fn all(users: usize, songs: usize) -> Self {
+        Self {
+            users: (0..users as u32).map(UserId).collect(),
+            songs: (0..songs as u32).map(SongId).collect(),
+        }
+    }
+}
+
+/// The tables of a ledger.
+#[derive(Debug)]
+pub struct TablesMut<'a> {
+    /// How often users have played songs.
+    pub listens: &'a mut Listens,
+    /// Plays and durations of songs.
+    pub song_plays: &'a mut SongPlays,
+    /// Plays in the night window.
+    pub nights: &'a mut Nights,
+    /// Plays by hour of the week.
+    pub hours: &'a mut Hours,
+}
+
 impl Ledger {
     /// An empty ledger that counts night plays within `window`.
     pub fn new(window: NightWindow) -> Self {
@@ -45,6 +71,7 @@ impl Ledger {
             listens: Listens::default(),
             song_plays: SongPlays::default(),
             nights: Nights::new(window),
+            hours: Hours::default(),
             latest: None,
             plays: 0,
             touched_users: Touched::default(),
@@ -57,6 +84,7 @@ impl Ledger {
         self.listens.add(&batch.users, &batch.songs);
         self.song_plays.add(&batch.songs, &batch.moments, &batch.millis);
         self.nights.add(&batch.users, &batch.moments);
+        self.hours.add(&batch.moments);
         self.latest =
             batch.moments.iter().map(|moment| (moment.instant(), moment.local)).chain(self.latest).max();
         self.plays += batch.plays() as u64;
@@ -83,6 +111,27 @@ impl Ledger {
     /// Plays in the night window.
     pub fn nights(&self) -> &Nights {
         &self.nights
+    }
+
+    /// Plays by hour of the week.
+    pub fn hours(&self) -> &Hours {
+        &self.hours
+    }
+
+    /// The tables, to take from them what is to be saved, or to put back what was saved.
+    pub fn tables_mut(&mut self) -> TablesMut<'_> {
+        let Self { listens, song_plays, nights, hours, .. } = self;
+        TablesMut { listens, song_plays, nights, hours }
+    }
+
+    /// Sets what is not in a table, as it was saved.
+    pub fn restore(&mut self, plays: u64, latest: Option<(i64, i64)>) {
+        (self.plays, self.latest) = (plays, latest);
+    }
+
+    /// The latest play: seconds since 1970-01-01T00:00:00Z, and the local time.
+    pub fn latest(&self) -> Option<(i64, i64)> {
+        self.latest
     }
 
     /// The local time (seconds) of the latest play by instant.

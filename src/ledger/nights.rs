@@ -52,6 +52,14 @@ impl Nights {
         }
     }
 
+    /// Sets the night plays of a user, as they were saved.
+    pub fn restore(&mut self, user: UserId, plays: u32) {
+        if user.index() >= self.plays.len() {
+            self.plays.resize(user.index() + 1, 0);
+        }
+        self.plays[user.index()] = plays;
+    }
+
     /// The night plays of a user.
     pub fn of(&self, user: UserId) -> u32 {
         self.plays.get(user.index()).copied().unwrap_or_default()

@@ -50,6 +50,24 @@ impl Run {
         run
     }
 
+    /// Appends a pair, which must come behind all that are there.
+    ///
+    /// # Panics
+    /// At 2^32 pairs.
+    #[inline]
+    pub fn append(&mut self, key: u64, plays: u64) {
+        self.push((key >> 32) as u32, key as u32, plays);
+    }
+
+    /// All pairs as keys `user << 32 | song` with their plays, ascending.
+    pub fn entries(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.users.iter().enumerate().flat_map(move |(index, &(user, _))| {
+            let (from, to) = self.pairs_of(index);
+            let key = move |pair: usize| u64::from(user) << 32 | u64::from(self.songs[pair]);
+            (from..to).map(move |pair| (key(pair), self.plays_of(pair)))
+        })
+    }
+
     /// Number of pairs.
     pub fn pairs(&self) -> usize {
         self.songs.len()

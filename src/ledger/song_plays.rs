@@ -20,16 +20,27 @@ const PAGE: usize = 64;
 #[derive(Clone, Debug, Default)]
 struct WeekPlays {
     pages: Vec<Option<Box<[u64; PAGE]>>>,
+    /// Whether a page has changed since it was last saved: a byte each, so that noting it costs
+    /// no cache miss.
+    unsaved: Vec<bool>,
 }
 
 impl WeekPlays {
     #[inline]
     fn add(&mut self, song: SongId) {
         let page = song.index() / PAGE;
+        *self.plays_of(song) += 1;
+        self.unsaved[page] = true;
+    }
+
+    #[inline]
+    fn plays_of(&mut self, song: SongId) -> &mut u64 {
+        let page = song.index() / PAGE;
         if page >= self.pages.len() {
             self.pages.resize(page + 1, None);
+            self.unsaved.resize(page + 1, false);
         }
-        self.pages[page].get_or_insert_with(|| Box::new([0; PAGE]))[song.index() % PAGE] += 1;
+        &mut self.pages[page].get_or_insert_with(|| Box::new([0; PAGE]))[song.index() % PAGE]
     }
 }
 
@@ -58,6 +69,58 @@ impl SongPlays {
             }
             self.weeks[week].add(song);
         }
+    }
+
+    /// Weeks and songs with their plays, ascending: all that have changed since the last time, of
+    /// the songs (ascending) that have changed.
+    ///
+    /// # Errors
+    /// Those of `each`.
+    pub fn take_unsaved_weeks<E>(
+        &mut self,
+        songs: &[SongId],
+        mut each: impl FnMut(Week, SongId, u64) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (week, plays) in (0..).zip(&mut self.weeks) {
+            for (page, unsaved) in plays.unsaved.iter_mut().enumerate() {
+                if !std::mem::take(unsaved) {
+                    continue;
+                }
+                let Some(counts) = &plays.pages[page] else { continue };
+                let from = songs.partition_point(|song| song.index() < page * PAGE);
+                let changed = songs[from..].iter().take_while(|song| song.index() / PAGE == page);
+                for &song in changed.filter(|song| counts[song.index() % PAGE] > 0) {
+                    each(Week(week), song, counts[song.index() % PAGE])?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the plays of a song, as they were saved.
+    pub fn restore_plays(&mut self, song: SongId, plays: u64) {
+        self.total_of(song).plays = plays;
+    }
+
+    /// Sets the milliseconds of a song, as they were saved.
+    pub fn restore_millis(&mut self, song: SongId, millis: u64) {
+        self.total_of(song).millis = millis;
+    }
+
+    /// Sets the plays of a song in a week, as they were saved.
+    pub fn restore_week(&mut self, week: Week, song: SongId, plays: u64) {
+        let week = week.0 as usize;
+        if week >= self.weeks.len() {
+            self.weeks.resize(week + 1, WeekPlays::default());
+        }
+        *self.weeks[week].plays_of(song) = plays;
+    }
+
+    fn total_of(&mut self, song: SongId) -> &mut Total {
+        if song.index() >= self.totals.len() {
+            self.totals.resize(song.index() + 1, Total::default());
+        }
+        &mut self.totals[song.index()]
     }
 
     /// The plays of a song; none if it was never played.

@@ -1,21 +1,23 @@
 //! `_manifest.json`: what belongs together. It is written last.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::disk::draft::Draft;
+use crate::disk::{SharedDisk, append, read_small, sync_folder};
 use crate::failure::{Exit, Failure};
-use crate::output::disk::Draft;
 
 /// Name of the file.
 pub const FILE: &str = "_manifest.json";
 /// Version of its format.
 const VERSION: u32 = 1;
+/// No manifest is longer: a million unfinished inputs would be a tenth of it.
+const LIMIT: u64 = 4 << 30;
 
 /// Everything that is published in one epoch.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of this format.
     pub version: u32,
@@ -35,6 +37,9 @@ pub struct Manifest {
     pub insights: BTreeMap<String, InsightEntry>,
     /// The rejected rows.
     pub rejects: InsightEntry,
+    /// Whether inputs are deleted when they were read, so that not everything can be read again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub inputs_deleted: bool,
 }
 
 /// What was read.
@@ -53,7 +58,7 @@ pub struct Totals {
 }
 
 /// What was read of an input that has more.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnfinishedInput {
     /// Its path.
     pub path: String,
@@ -70,7 +75,7 @@ pub struct UnfinishedInput {
 }
 
 /// The catalog in force.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogEntry {
     /// Its path.
     pub path: String,
@@ -122,31 +127,55 @@ impl Manifest {
         VERSION
     }
 
+    /// The text of the manifest of an output folder; nothing if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be read, exit code 66.
+    pub fn text_in(disk: &SharedDisk, output: &Path) -> Result<Option<Vec<u8>>, Failure> {
+        let path = output.join(FILE);
+        match read_small(&**disk, &path, LIMIT) {
+            Ok(text) => Ok(Some(text)),
+            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(cause) => Err(Failure::io(Exit::NoInput, "read", &path, &cause)),
+        }
+    }
+
     /// The manifest of an output folder; nothing if there is none.
     ///
     /// # Errors
     /// If it cannot be read (66) or is none (65).
-    pub fn read(output: &Path) -> Result<Option<Self>, Failure> {
-        let path = output.join(FILE);
-        let text = match std::fs::read(&path) {
-            Ok(text) => text,
-            Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(cause) => return Err(Failure::io(Exit::NoInput, "read", &path, &cause)),
+    pub fn read(disk: &SharedDisk, output: &Path) -> Result<Option<Self>, Failure> {
+        let broken = |cause| {
+            let path = output.join(FILE);
+            Failure::new(Exit::Data, format!("{}: not a manifest: {cause}", path.display()))
         };
-        let broken = |cause| Failure::new(Exit::Data, format!("{}: not a manifest: {cause}", path.display()));
-        serde_json::from_slice(&text).map(Some).map_err(broken)
+        let text = Self::text_in(disk, output)?;
+        text.map(|text| serde_json::from_slice(&text).map_err(broken)).transpose()
     }
 
-    /// Publishes it.
+    /// Whether it says the same as another, whatever epoch and time they are of.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        let (epoch, generated_at) = (other.epoch, other.generated_at.clone());
+        Self { epoch, generated_at, ..self.clone() } == *other
+    }
+
+    /// Its text.
+    pub fn to_text(&self) -> String {
+        let mut text = serde_json::to_string_pretty(self).expect("a manifest is plain data");
+        text.push('\n');
+        text
+    }
+
+    /// Publishes its text, durably.
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn publish(&self, output: &Path) -> Result<(), Failure> {
+    pub fn publish(disk: &SharedDisk, output: &Path, text: &str) -> Result<(), Failure> {
         let path = output.join(FILE);
-        let mut text = serde_json::to_vec_pretty(self).expect("a manifest is plain data");
-        text.push(b'\n');
-        let (draft, mut file) = Draft::create(&path)?;
-        file.write_all(&text).map_err(|cause| Failure::io(Exit::Io, "write", &path, &cause))?;
-        draft.publish()
+        let (draft, mut file) = Draft::create(disk, &path)?;
+        append(&mut *file, &path, text.as_bytes())?;
+        draft.sync(&mut *file)?;
+        draft.publish()?;
+        sync_folder(&**disk, output)
     }
 }

@@ -1,15 +1,14 @@
 //! Snapshots: the rows of an insight become one file, which replaces the last one whole.
 
-use std::fs::File;
-use std::io::Write;
 use std::path::Path;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::disk::draft::Draft;
+use crate::disk::{DiskFile, SharedDisk, create_folder};
 use crate::failure::{Exit, Failure};
 use crate::insights::{Cut, Insight};
 use crate::output::FIRST_PART;
-use crate::output::disk::{Draft, create_folder};
 use crate::output::manifest::{PartEntry, hash_text};
 
 /// Bytes that are gathered before a write.
@@ -23,15 +22,20 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Writes the rows of an insight under a temporary name.
+    /// Writes the rows of an insight under a temporary name, durably.
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn write(output: &Path, insight: &dyn Insight, cut: &Cut) -> Result<Self, Failure> {
+    pub fn write(
+        disk: &SharedDisk,
+        output: &Path,
+        insight: &dyn Insight,
+        cut: &Cut,
+    ) -> Result<Self, Failure> {
         let folder = output.join(insight.name());
-        create_folder(&folder)?;
+        create_folder(&**disk, &folder)?;
         let path = folder.join(FIRST_PART);
-        let (draft, file) = Draft::create(&path)?;
+        let (draft, file) = Draft::create(disk, &path)?;
         let mut writer =
             Writer { file, buffer: Vec::with_capacity(BUFFER), bytes: 0, hash: Xxh3::new(), failed: None };
         let rows = insight.render(cut, &mut |lines| writer.push(lines));
@@ -39,6 +43,7 @@ impl Snapshot {
         if let Some(cause) = writer.failed {
             return Err(Failure::io(Exit::Io, "write", &path, &cause));
         }
+        draft.sync(&mut *writer.file)?;
         let hash = hash_text(writer.hash.digest128());
         let entry = PartEntry { file: FIRST_PART.to_owned(), rows, bytes: writer.bytes, hash };
         Ok(Self { draft, entry })
@@ -60,7 +65,7 @@ impl Snapshot {
 }
 
 struct Writer {
-    file: File,
+    file: Box<dyn DiskFile>,
     buffer: Vec<u8>,
     bytes: u64,
     hash: Xxh3,
@@ -80,7 +85,7 @@ impl Writer {
         self.hash.update(&self.buffer);
         self.bytes += self.buffer.len() as u64;
         if self.failed.is_none() {
-            self.failed = self.file.write_all(&self.buffer).err();
+            self.failed = self.file.append(&self.buffer).err();
         }
         self.buffer.clear();
     }

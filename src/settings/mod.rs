@@ -15,6 +15,7 @@ use crate::insights::{
     avg_listen_time_per_song, enriched_logs, genre_loyalty_scores, happy_recommendations, night_owl_users,
     top_songs_this_week, user_favorite_genres,
 };
+use crate::source::finished::WhenDone;
 use crate::values::{TimeSpan, from_text, from_text_or_none};
 use crate::zone::Zone;
 
@@ -82,6 +83,15 @@ pub struct Input {
     /// How long a last line without line feed waits in `watch` until it counts.
     #[serde(deserialize_with = "from_text")]
     pub last_line_wait: TimeSpan,
+    /// What becomes of an input that was read to its end.
+    #[serde(deserialize_with = "from_text")]
+    pub when_done: WhenDone,
+    /// Where it is moved if it is archived.
+    #[serde(deserialize_with = "from_text")]
+    pub archive_dir: PathBuf,
+    /// For how long it must not have grown.
+    #[serde(deserialize_with = "from_text")]
+    pub done_after: TimeSpan,
 }
 
 impl Default for Input {
@@ -90,6 +100,9 @@ impl Default for Input {
             max_future: TimeSpan(Duration::from_hours(48)),
             max_bad_lines: 0,
             last_line_wait: TimeSpan(Duration::from_secs(30)),
+            when_done: WhenDone::Keep,
+            archive_dir: "data/archive".into(),
+            done_after: TimeSpan(Duration::from_mins(1)),
         }
     }
 }
@@ -165,6 +178,10 @@ impl Settings {
     pub fn check_folders(&self) -> Result<(), Failure> {
         let place = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let [incoming, output, state] = [&self.incoming, &self.output, &self.state].map(place);
+        if place(&self.input.archive_dir) == incoming {
+            let message = format!("input.archive_dir must not be incoming: {}", incoming.display());
+            return Err(Failure::new(Exit::Config, message));
+        }
         for (inner, outer, names) in [
             (&output, &incoming, "output must not be inside incoming"),
             (&state, &incoming, "state must not be inside incoming"),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use crate::clock::Clock;
 use crate::decode::header::HeaderFault;
-use crate::model::{Chunk, Content, Input, Reject, Span};
+use crate::model::{Chunk, Content, Input, Mark, Reject, Span, Stand};
 use crate::source::lines::{End, LineCutter, Piece};
-use crate::source::{Closed, Event, Outlet, Stop};
+use crate::source::{Closed, Event, Outlet};
+use crate::stop::Stop;
 
 /// How a reading has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +19,14 @@ pub enum Delivered {
     Refused,
 }
 
+/// Hashes the bytes before an offset of the file that is read.
+pub type HashTail<'a> = &'a dyn Fn(u64) -> u128;
+
+/// A finished log is never gone on with, so nobody asks for its tail.
+pub fn no_tail(_offset: u64) -> u128 {
+    0
+}
+
 /// Reads with a cutter until there is nothing more for now, or `stop`.
 ///
 /// # Errors
@@ -26,15 +35,20 @@ pub fn deliver(
     cutter: &mut LineCutter,
     reader: &mut impl Read,
     end: End,
+    hash_tail: HashTail<'_>,
     clock: Clock,
     outlet: &Outlet,
     stop: &Stop,
 ) -> io::Result<Result<Delivered, Closed>> {
     while !stop.is_set() {
         let sent = match cutter.next(reader, end, clock.now())? {
-            Piece::Chunk(chunk) => outlet.send(Event::Chunk(chunk)),
-            Piece::Refused(chunk, detail) => {
+            Piece::Chunk(mut chunk) => {
+                chunk.mark.tail = hash_tail(chunk.mark.offset);
+                outlet.send(Event::Chunk(chunk))
+            }
+            Piece::Refused(mut chunk, detail) => {
                 tracing::warn!("{}: {detail}", cutter.input().label);
+                chunk.mark.tail = hash_tail(chunk.mark.offset);
                 return Ok(outlet.send(Event::Chunk(chunk)).map(|()| Delivered::Refused));
             }
             Piece::Ignored(columns) => {
@@ -43,7 +57,9 @@ pub fn deliver(
                 Ok(())
             }
             Piece::End => {
-                let passed = Event::Passed(Arc::clone(cutter.input()), cutter.passed());
+                let mut mark = cutter.mark();
+                mark.tail = hash_tail(mark.offset);
+                let passed = Event::Passed(Arc::clone(cutter.input()), mark);
                 return Ok(outlet.send(passed).map(|()| Delivered::Read));
             }
         };
@@ -67,5 +83,6 @@ pub fn reject_unread(
     tracing::warn!("{}: {}", input.label, fault.detail);
     let span = Span { from: 0, to: 0, first_line: 1 };
     let content = Content::Refused(Reject::new(fault.reason, 1, 0, &[]));
-    outlet.send(Event::Chunk(Chunk { input: Arc::clone(input), span, read_at: clock.now(), content }))
+    let mark = Mark { stand: Stand::Faulted, ..Mark::default() };
+    outlet.send(Event::Chunk(Chunk { input: Arc::clone(input), span, mark, read_at: clock.now(), content }))
 }

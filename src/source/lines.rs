@@ -8,7 +8,9 @@ use std::sync::Arc;
 
 use crate::decode::header::{self, BYTE_ORDER_MARK, HeaderFault, sniff};
 use crate::decode::line::{LINE_LIMIT, is_blank, without_return};
-use crate::model::{Chunk, Content, Header, Input, PADDING, RAW_LIMIT, Reason, Reject, Span, Text};
+use crate::model::{
+    Chunk, Content, Header, Input, Mark, PADDING, RAW_LIMIT, Reason, Reject, Span, Stand, Text,
+};
 
 /// Bytes per chunk: enough to make the cost of handing it on vanish, little enough for the text
 /// and its columns to stay in the second-level cache of the core that decodes it.
@@ -36,6 +38,8 @@ pub struct LineCutter {
     /// Bytes from `offset` on that were read but are no whole line yet.
     carry: Vec<u8>,
     state: State,
+    /// Whether bytes behind `offset` were read and forgotten because their line has no end yet.
+    partial: bool,
     /// Bytes per chunk.
     chunk: usize,
 }
@@ -75,7 +79,30 @@ impl LineCutter {
 
     /// A cutter of chunks of another size, which changes no row: for tests and measurements.
     pub fn with_chunk(input: Arc<Input>, chunk: usize) -> Self {
-        Self { input, offset: 0, line: 1, carry: Vec::new(), state: State::Start, chunk }
+        Self { input, offset: 0, line: 1, carry: Vec::new(), state: State::Start, partial: false, chunk }
+    }
+
+    /// A cutter that goes on at a mark.
+    pub fn resume(input: Arc<Input>, mark: &Mark) -> Self {
+        let state = match &mark.stand {
+            Stand::Start => State::Start,
+            Stand::Lines(header) => State::Lines(Arc::clone(header)),
+            Stand::AfterEnd(header) => State::AfterEnd(Arc::clone(header)),
+            Stand::Finished | Stand::Refused | Stand::Faulted => State::Refused,
+        };
+        Self { offset: mark.offset, line: mark.lines + 1, state, ..Self::new(input) }
+    }
+
+    /// Where another cutter would have to go on; the hash of the tail is for those who have the file.
+    pub fn mark(&self) -> Mark {
+        let (line, stand) = match &self.state {
+            State::Start => (self.line, Stand::Start),
+            State::Lines(header) => (self.line, Stand::Lines(Arc::clone(header))),
+            State::Skip { header, reject } => (reject.line, Stand::Lines(Arc::clone(header))),
+            State::AfterEnd(header) => (self.line, Stand::AfterEnd(Arc::clone(header))),
+            State::Refused => (self.line, Stand::Refused),
+        };
+        Mark { offset: self.passed(), lines: line - 1, stand, tail: 0 }
     }
 
     /// The input that it cuts.
@@ -98,7 +125,15 @@ impl LineCutter {
 
     /// Whether bytes wait for the end of their line.
     pub fn has_partial_line(&self) -> bool {
-        !self.carry.is_empty() || matches!(self.state, State::Skip { .. })
+        self.partial || !self.carry.is_empty() || matches!(self.state, State::Skip { .. })
+    }
+
+    /// Forgets the bytes of a line that has no end yet, so that they are read again when it has
+    /// grown: nobody promised that they stay as they are, and idle files cost no memory.
+    pub fn forget_partial_line(&mut self) {
+        let late_return = matches!(self.state, State::AfterEnd(_)) && self.carry == b"\r";
+        self.partial = !self.carry.is_empty() && !late_return;
+        self.carry = Vec::new();
     }
 
     /// Reads on, where `reader` goes on at [`read_to`](Self::read_to), until there is something to
@@ -107,6 +142,7 @@ impl LineCutter {
     /// # Errors
     /// Those of the reader; what was read before is kept.
     pub fn next(&mut self, reader: &mut impl Read, end: End, now: i64) -> io::Result<Piece> {
+        self.partial = false;
         loop {
             let at_end = self.fill(reader)? == 0;
             if let Some(found) = self.cut(at_end && end == End::Final, now) {
@@ -208,7 +244,7 @@ impl LineCutter {
     }
 
     fn chunk(&self, span: Span, read_at: i64, content: Content) -> Piece {
-        Piece::Chunk(Chunk { input: Arc::clone(&self.input), span, read_at, content })
+        Piece::Chunk(Chunk { input: Arc::clone(&self.input), span, mark: self.mark(), read_at, content })
     }
 
     /// Looks for the header: the first line that is not blank.
@@ -310,7 +346,11 @@ impl LineCutter {
         self.carry = Vec::new();
         self.state = State::Refused;
         let content = Content::Refused(reject);
-        Piece::Refused(Chunk { input: Arc::clone(&self.input), span, read_at: now, content }, fault.detail)
+        let mark = self.mark();
+        Piece::Refused(
+            Chunk { input: Arc::clone(&self.input), span, mark, read_at: now, content },
+            fault.detail,
+        )
     }
 }
 

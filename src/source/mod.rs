@@ -3,6 +3,8 @@
 
 pub mod compressed;
 pub mod deliver;
+pub mod finished;
+pub mod identity;
 pub mod lines;
 pub mod replay;
 pub mod scan;
@@ -10,45 +12,26 @@ pub mod tail;
 pub mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
 use crate::failure::Failure;
-use crate::model::{Chunk, Input};
+use crate::model::{Chunk, Input, Mark};
+use crate::source::identity::Sighting;
 
 /// What a source tells the pipeline.
 #[derive(Debug)]
 pub enum Event {
     /// An input has so many bytes by now (after decompression, as far as that is known).
     Size(Arc<Input>, u64),
-    /// An input was read to this offset, bytes without rows (a header, blank lines) included.
-    Passed(Arc<Input>, u64),
+    /// What an input is, by which it is known again after a restart.
+    Seen(Arc<Input>, Box<Sighting>),
+    /// An input was read up to here, bytes without rows (a header, blank lines) included.
+    Passed(Arc<Input>, Mark),
     /// More lines of an input.
     Chunk(Chunk),
     /// The source cannot go on, so what was read so far is not what was asked for.
     Failed(Failure),
-}
-
-/// Tells a source to stop reading.
-#[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<AtomicBool>);
-
-impl Stop {
-    /// Asks for the stop.
-    pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was asked for.
-    pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// The flag itself.
-    pub fn flag(&self) -> &AtomicBool {
-        &self.0
-    }
 }
 
 /// What ends a source that has no fault: nobody listens any more.

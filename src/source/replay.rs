@@ -9,10 +9,11 @@ use crate::clock::Clock;
 use crate::failure::{Exit, Failure};
 use crate::model::{Input, InputId};
 use crate::source::compressed::Storage;
-use crate::source::deliver::{deliver, reject_unread};
+use crate::source::deliver::{deliver, no_tail, reject_unread};
 use crate::source::lines::{End, LineCutter};
 use crate::source::scan::{LeftAlone, is_unfinished};
-use crate::source::{Closed, Event, Outlet, Stop};
+use crate::source::{Closed, Event, Outlet};
+use crate::stop::Stop;
 use crate::text::path_text;
 
 /// The files that the arguments name: files, folders (the logs directly in them) and patterns, in
@@ -24,7 +25,7 @@ pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut paths = Vec::new();
     for argument in arguments {
         if argument.is_dir() {
-            let found = LeftAlone::default().look_around(argument);
+            let found = LeftAlone::default().look_around(argument, |_| false);
             let found = found.map_err(|cause| Failure::io(Exit::NoInput, "read", argument, &cause))?;
             paths.extend(found.into_iter().map(|found| found.path));
         } else if argument.exists() {
@@ -103,7 +104,7 @@ impl Replay {
         }
         let mut reader = storage.open(path).map_err(unreadable)?;
         let mut cutter = LineCutter::with_chunk(Arc::clone(input), self.chunk);
-        let delivered = deliver(&mut cutter, &mut reader, End::Final, clock, outlet, stop);
+        let delivered = deliver(&mut cutter, &mut reader, End::Final, &no_tail, clock, outlet, stop);
         let delivered = delivered.map_err(|cause| Failure::io(Exit::Io, "read", path, &cause))?;
         Ok(delivered.map(drop))
     }

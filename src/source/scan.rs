@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Ends of names of logs.
@@ -37,20 +38,26 @@ pub struct Found {
 pub struct LeftAlone(BTreeSet<OsString>);
 
 impl LeftAlone {
-    /// Looks at one name in a folder; nothing if it is no log or has vanished.
+    /// Looks at one name in a folder; nothing if it is no log or has vanished. A file that `known`
+    /// recognizes is a log under whatever name it was rotated to.
     ///
     /// # Errors
     /// What the file system says, unless it is that the file has vanished.
-    pub fn look_at(&mut self, folder: &Path, name: &OsStr) -> io::Result<Option<Found>> {
-        if !is_log_name(name) {
-            return Ok(None);
-        }
+    pub fn look_at(
+        &mut self,
+        folder: &Path,
+        name: &OsStr,
+        known: impl Fn(&Metadata) -> bool,
+    ) -> io::Result<Option<Found>> {
         let path = folder.join(name);
         let metadata = match path.symlink_metadata() {
             Ok(metadata) => metadata,
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(cause) => return Err(cause),
         };
+        if !is_log_name(name) {
+            return Ok((metadata.is_file() && known(&metadata)).then_some(Found { path, metadata }));
+        }
         if metadata.is_file() {
             return Ok(Some(Found { path, metadata }));
         }
@@ -60,19 +67,25 @@ impl LeftAlone {
         Ok(None)
     }
 
-    /// All logs directly in a folder, in the order of their names.
+    /// All logs directly in a folder, in the order of their names, and the files that are known by
+    /// their inode although their name is not that of a log (any more).
     ///
     /// # Errors
     /// What the file system says of the folder.
-    pub fn look_around(&mut self, folder: &Path) -> io::Result<Vec<Found>> {
+    pub fn look_around(&mut self, folder: &Path, known: impl Fn(u64) -> bool) -> io::Result<Vec<Found>> {
         let mut names = Vec::new();
         for entry in folder.read_dir()? {
-            names.push(entry?.file_name());
+            let entry = entry?;
+            let name = entry.file_name();
+            // Entries tell their inode for free, so other names cost nothing.
+            if is_log_name(&name) || known(entry.ino()) {
+                names.push(name);
+            }
         }
         names.sort_unstable();
         let mut found = Vec::new();
         for name in names {
-            found.extend(self.look_at(folder, &name)?);
+            found.extend(self.look_at(folder, &name, |metadata| known(metadata.ino()))?);
         }
         Ok(found)
     }

@@ -1,60 +1,48 @@
 //! One file of a watched folder: what makes it the same file, and how far it was read.
 
-use std::fs::{File, Metadata};
-use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use xxhash_rust::xxh3::xxh3_128;
-
 use crate::clock::Clock;
-use crate::model::Input;
+use crate::model::{Input, Mark, Stand};
 use crate::source::compressed::Storage;
-use crate::source::deliver::{Delivered, deliver, reject_unread};
+use crate::source::deliver::{Delivered, deliver, no_tail, reject_unread};
+use crate::source::identity::{FileId, HEAD, Head, Sighting, Stamp, hash_tail, hash_whole};
 use crate::source::lines::{End, LineCutter};
-use crate::source::{Closed, Event, Outlet, Stop};
+use crate::source::{Closed, Event, Outlet};
+use crate::stop::Stop;
 
-/// What a file is called by the file system, whatever its name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FileId {
-    device: u64,
-    inode: u64,
-}
-
-impl FileId {
-    /// Of a file.
-    pub fn of(metadata: &Metadata) -> Self {
-        Self { device: metadata.dev(), inode: metadata.ino() }
-    }
-}
-
-/// Bytes at the beginning of a file that tell it from another one with the same inode.
-const HEAD: usize = 4096;
+/// Stands for a tail that nobody could read; it is not compared.
+const UNKNOWN: u128 = 0;
 /// A compressed file that cannot be read may still be on its way; it is judged when it has stood
 /// still for this long.
 const SETTLED: Duration = Duration::from_secs(2);
+/// `O_NOFOLLOW` and `O_NONBLOCK` of Linux: a link or a pipe that has taken the place of a file since
+/// it was looked at leads nowhere and blocks nobody.
+const CAREFULLY: i32 = 0o400_000 | 0o4_000;
 
-/// The beginning of a file; grows with it up to [`HEAD`] bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Head {
-    len: usize,
-    hash: u128,
+/// What an input was at the last commit.
+#[derive(Clone, Debug)]
+pub struct KnownInput {
+    /// The input.
+    pub input: Arc<Input>,
+    /// The file.
+    pub sighting: Sighting,
+    /// Where reading goes on.
+    pub mark: Mark,
 }
 
-impl Head {
-    fn read(file: &File, len: usize) -> io::Result<Self> {
-        let mut bytes = vec![0; len.min(HEAD)];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            match file.read_at(&mut bytes[filled..], filled as u64)? {
-                0 => break,
-                read => filled += read,
-            }
-        }
-        Ok(Self { len: filled, hash: xxh3_128(&bytes[..filled]) })
-    }
+/// How last lines without a line feed are treated.
+#[derive(Clone, Copy, Debug)]
+pub struct LastLines {
+    /// How long one stands still until it counts.
+    pub wait: Duration,
+    /// Whether it counts at once.
+    pub once: bool,
 }
 
 /// A file that is followed.
@@ -64,21 +52,28 @@ pub struct Tail {
     id: FileId,
     storage: Storage,
     head: Head,
+    /// Hash of the bytes before the offset of the cutter's mark.
+    before: u128,
+    /// Hash of all of a compressed file.
+    whole: u128,
     cutter: LineCutter,
-    /// Size and time of change at the last look, and since when they are the same.
+    /// Kept open as long as the file is active, so that its end can be read when its name is gone.
+    file: Option<File>,
+    /// Size and times at the last look, and since when they are the same.
     seen: Option<Stamp>,
     still_since: Instant,
-    /// Nothing more is expected: a compressed file was read, or one was rejected whole.
-    done: bool,
-    /// A compressed file was rejected; should it change, it is another file.
-    faulted: bool,
+    state: State,
 }
 
-/// Size and time of the last change.
-type Stamp = (u64, i64, i64);
-
-fn stamp(metadata: &Metadata) -> Stamp {
-    (metadata.len(), metadata.mtime(), metadata.mtime_nsec())
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Reading,
+    /// A compressed file was read to its end.
+    Done,
+    /// It was rejected whole, so that a change of it makes it another file.
+    Rejected,
+    /// Bytes that were read have been changed; nobody can say what counts.
+    Conflict,
 }
 
 /// What a look at a file has shown.
@@ -86,7 +81,13 @@ fn stamp(metadata: &Metadata) -> Stamp {
 pub enum Look {
     /// The same file as before, perhaps longer.
     Same,
-    /// Another file has taken its place, or it was cut short.
+    /// Another file with the same beginning, up to where we have read.
+    Copy,
+    /// The same file, cut short.
+    Truncated,
+    /// The same file, but bytes that were read are others now.
+    Rewritten,
+    /// Another file.
     Another,
 }
 
@@ -98,22 +99,55 @@ impl Tail {
             storage: Storage::of(&path),
             path,
             head: Head::default(),
+            before: 0,
+            whole: 0,
             cutter: LineCutter::new(input),
+            file: None,
             seen: None,
             still_since: Instant::now(),
-            done: false,
-            faulted: false,
+            state: State::Reading,
+        }
+    }
+
+    /// A file that was followed by an earlier process.
+    pub fn resume(known: KnownInput) -> Self {
+        let KnownInput { input, sighting: Sighting { path, id, head, whole, stamp }, mark } = known;
+        let storage = Storage::of(&path);
+        let state = match &mark.stand {
+            Stand::Refused | Stand::Faulted => State::Rejected,
+            Stand::Finished => State::Done,
+            _ => State::Reading,
+        };
+        // A file that was read to its end and has not changed since needs no further look.
+        let unchanged = storage == Storage::Plain && mark.offset == stamp.size;
+        Self {
+            storage,
+            path,
+            id,
+            head,
+            before: mark.tail,
+            whole,
+            cutter: LineCutter::resume(input, &mark),
+            file: None,
+            seen: (unchanged || state != State::Reading).then_some(stamp),
+            still_since: Instant::now(),
+            state,
         }
     }
 
     /// Its identity.
-    pub fn id(&self) -> FileId {
-        self.id
+    pub fn id(&self) -> &FileId {
+        &self.id
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The input that it feeds.
+    pub fn input(&self) -> &Arc<Input> {
+        self.cutter.input()
     }
 
     /// It has another name now.
@@ -122,120 +156,309 @@ impl Tail {
     }
 
     /// Whether it was rejected for what is in it, so that a change of it is expected.
-    pub fn is_faulted(&self) -> bool {
-        self.faulted
+    pub fn is_rejected(&self) -> bool {
+        self.state == State::Rejected
     }
 
-    /// Whether the file with this metadata at `path` is this one.
+    /// Whether it is kept open.
+    pub fn is_open(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Gives its descriptor back.
+    pub fn close(&mut self) {
+        self.file = None;
+    }
+
+    /// What the file system says of the open file, whatever has become of its name.
+    pub fn metadata_of_open(&self) -> Option<Metadata> {
+        self.file.as_ref().and_then(|file| file.metadata().ok())
+    }
+
+    /// For how long it has not changed.
+    pub fn still(&self) -> Duration {
+        self.still_since.elapsed()
+    }
+
+    /// Where reading goes on.
+    pub fn offset(&self) -> u64 {
+        self.cutter.passed()
+    }
+
+    /// What tells its content so far from that of other files; nothing before the first row.
+    pub fn content(&self) -> Option<(u64, u128, u128)> {
+        let rows = self.cutter.mark().lines > 1 && self.state == State::Reading;
+        rows.then_some((self.offset(), self.head.hash, self.before))
+    }
+
+    /// Whether all that it held at the last look was read as rows, so that it may be put away.
+    pub fn is_finished(&self) -> bool {
+        let whole =
+            self.seen.is_some_and(|seen| seen.size == self.offset()) && !self.cutter.has_partial_line();
+        match self.storage {
+            Storage::Plain => self.state == State::Reading && whole,
+            Storage::Gzip | Storage::Zstd => self.state == State::Done,
+        }
+    }
+
+    /// Its size and times at the last look.
+    pub fn stamp(&self) -> Option<Stamp> {
+        self.seen
+    }
+
+    /// Which file the one with this metadata at `path` is.
     ///
     /// # Errors
     /// What the file system says.
     pub fn look(&self, path: &Path, metadata: &Metadata) -> io::Result<Look> {
-        let shorter = self.storage == Storage::Plain && metadata.len() < self.cutter.read_to();
-        let changed = self.seen != Some(stamp(metadata));
-        if FileId::of(metadata) != self.id || shorter || (self.faulted && changed) {
-            return Ok(Look::Another);
+        let id = FileId::of(metadata);
+        let changed = self.seen != Some(Stamp::of(metadata));
+        let rejected = self.state == State::Rejected;
+        let size = metadata.len();
+        if !id.may_be(&self.id) {
+            let long_enough = self.storage != Storage::Plain || size >= self.offset();
+            let copy = !rejected && long_enough && self.is_content_of(path, &id)?;
+            return Ok(if copy { Look::Copy } else { Look::Another });
         }
-        if !changed || self.head.len == 0 {
+        if !changed {
             return Ok(Look::Same);
         }
-        let head = Head::read(&File::open(path)?, self.head.len)?;
-        Ok(if head == self.head { Look::Same } else { Look::Another })
+        if rejected {
+            // A log that was refused for its header goes on being refused as it grows.
+            let grown = self.storage == Storage::Plain && self.is_content_of(path, &id)?;
+            return Ok(if grown { Look::Same } else { Look::Another });
+        }
+        if self.storage == Storage::Plain && size < self.cutter.read_to() {
+            return Ok(Look::Truncated);
+        }
+        if self.state == State::Conflict || self.is_content_of(path, &id)? {
+            return Ok(Look::Same);
+        }
+        if self.storage != Storage::Plain && self.offset() == 0 {
+            // Still on its way.
+            return Ok(Look::Same);
+        }
+        let another = !id.is_surely(&self.id) && !self.has_head_of(path, &id)?;
+        Ok(if another { Look::Another } else { Look::Rewritten })
+    }
+
+    /// Whether a file holds what was read of this one.
+    fn is_content_of(&self, path: &Path, id: &FileId) -> io::Result<bool> {
+        if self.storage != Storage::Plain {
+            if self.whole == 0 {
+                return Ok(true);
+            }
+            return Ok(hash_whole(&open(path, id)?)? == self.whole);
+        }
+        let opened;
+        let file = match &self.file {
+            Some(file) if id.may_be(&self.id) => file,
+            _ => {
+                opened = open(path, id)?;
+                &opened
+            }
+        };
+        let tail_counts = self.before != UNKNOWN && self.state != State::Rejected;
+        Ok(Head::read(file, self.head.len)? == self.head
+            && (!tail_counts || hash_tail(file, self.offset())? == self.before))
+    }
+
+    fn has_head_of(&self, path: &Path, id: &FileId) -> io::Result<bool> {
+        Ok(Head::read(&open(path, id)?, self.head.len)? == self.head)
+    }
+
+    /// It lives on as another file with the same beginning.
+    pub fn move_to(&mut self, metadata: &Metadata) {
+        self.id = FileId::of(metadata);
+        self.file = None;
+        if self.state == State::Conflict {
+            self.state = State::Reading;
+        }
+    }
+
+    /// Stops reading, because bytes that were read have been changed.
+    pub fn give_up(&mut self, metadata: &Metadata) {
+        self.state = State::Conflict;
+        self.seen = Some(Stamp::of(metadata));
+        self.file = None;
     }
 
     /// Whether there may be something to read or to end.
     pub fn is_due(&self, metadata: &Metadata) -> bool {
-        self.seen != Some(stamp(metadata))
-            || (self.storage != Storage::Plain && !self.done)
-            || self.cutter.has_partial_line()
+        match self.state {
+            State::Conflict => false,
+            State::Done | State::Rejected => self.seen != Some(Stamp::of(metadata)),
+            State::Reading => {
+                self.seen != Some(Stamp::of(metadata))
+                    || self.storage != Storage::Plain
+                    || self.cutter.has_partial_line()
+            }
+        }
     }
 
-    /// Reads what is new. `last_line_wait` is how long a last line without line feed may stand
-    /// still until it counts; with `once` it counts at once.
+    /// Reads what is new.
     ///
     /// # Errors
     /// What the file system says; the inner error if nobody listens any more.
     pub fn read(
         &mut self,
         metadata: &Metadata,
-        last_line_wait: Duration,
-        once: bool,
+        last_lines: LastLines,
         outlet: &Outlet,
         stop: &Stop,
     ) -> io::Result<Result<(), Closed>> {
-        let now = Some(stamp(metadata));
+        let now = Some(Stamp::of(metadata));
         if self.seen != now {
             self.still_since = Instant::now();
         }
-        if self.done {
+        if self.state != State::Reading {
             self.seen = now;
             return Ok(Ok(()));
         }
         // Only what could be read counts as seen, so that everything else is tried again.
         self.seen = None;
-        let read = self.read_new(metadata.len(), last_line_wait, once, outlet, stop)?;
-        self.seen = now;
+        let read = match self.storage {
+            Storage::Plain => self.read_plain(metadata, last_lines, outlet, stop),
+            Storage::Gzip | Storage::Zstd => self.read_compressed(metadata, last_lines, outlet, stop),
+        };
+        let read = read?;
+        if read.is_ok() && !stop.is_set() {
+            self.seen = now;
+        }
         Ok(read)
     }
 
-    fn read_new(
+    fn read_plain(
         &mut self,
-        size: u64,
-        last_line_wait: Duration,
-        once: bool,
+        metadata: &Metadata,
+        last_lines: LastLines,
         outlet: &Outlet,
         stop: &Stop,
     ) -> io::Result<Result<(), Closed>> {
-        if self.storage != Storage::Plain {
-            return self.read_compressed(once, outlet, stop);
+        let size = metadata.len();
+        let mut file = match self.file.take() {
+            Some(file) => file,
+            None => open(&self.path, &self.id)?,
+        };
+        if self.head.len < HEAD as u64 {
+            self.head = Head::read(&file, size)?;
         }
-        let mut file = File::open(&self.path)?;
-        if self.head.len < HEAD {
-            self.head = Head::read(&file, size as usize)?;
-        }
-        if outlet.send(Event::Size(Arc::clone(self.cutter.input()), size)).is_err() {
+        if self.see(metadata, outlet).is_err() {
             return Ok(Err(Closed));
         }
+        let ends = self.cutter.has_partial_line()
+            && (last_lines.once || self.still_since.elapsed() >= last_lines.wait)
+            && file.metadata()?.len() == size;
         if size > self.cutter.read_to() {
             file.seek(SeekFrom::Start(self.cutter.read_to()))?;
-            if self.hand_on(&mut file, End::Waiting, outlet, stop)?.is_err() {
+            let end = if ends { End::Final } else { End::Waiting };
+            if self
+                .hand_on(&mut (&file).take(size - self.cutter.read_to()), &file, end, outlet, stop)?
+                .is_err()
+            {
                 return Ok(Err(Closed));
             }
+        } else if ends && self.hand_on(&mut io::empty(), &file, End::Final, outlet, stop)?.is_err() {
+            return Ok(Err(Closed));
         }
-        if self.cutter.has_partial_line() && (once || self.still_since.elapsed() >= last_line_wait) {
-            return self.hand_on(&mut io::empty(), End::Final, outlet, stop);
+        self.file = Some(file);
+        if last_lines.once && !ends && self.cutter.has_partial_line() {
+            return self.read_plain(metadata, last_lines, outlet, stop);
         }
         Ok(Ok(()))
     }
 
+    fn see(&self, metadata: &Metadata, outlet: &Outlet) -> Result<(), Closed> {
+        let (path, id, head, whole) = (self.path.clone(), self.id, self.head, self.whole);
+        let sighting = Sighting { path, id, head, whole, stamp: Stamp::of(metadata) };
+        outlet.send(Event::Seen(Arc::clone(self.cutter.input()), Box::new(sighting)))?;
+        if self.storage == Storage::Plain {
+            outlet.send(Event::Size(Arc::clone(self.cutter.input()), metadata.len()))?;
+        }
+        Ok(())
+    }
+
+    fn hand_on(
+        &mut self,
+        reader: &mut impl Read,
+        file: &File,
+        end: End,
+        outlet: &Outlet,
+        stop: &Stop,
+    ) -> io::Result<Result<(), Closed>> {
+        let tail = |offset| hash_tail(file, offset).unwrap_or(UNKNOWN);
+        let delivered = deliver(&mut self.cutter, reader, end, &tail, Clock::System, outlet, stop);
+        self.cutter.forget_partial_line();
+        self.before = tail(self.offset());
+        let delivered = delivered?;
+        Ok(delivered.map(|delivered| {
+            if delivered == Delivered::Refused {
+                self.state = State::Rejected;
+            }
+        }))
+    }
+
     fn read_compressed(
         &mut self,
-        once: bool,
+        metadata: &Metadata,
+        last_lines: LastLines,
         outlet: &Outlet,
         stop: &Stop,
     ) -> io::Result<Result<(), Closed>> {
         match self.storage.check(&self.path)? {
             Ok(_) => {
-                self.done = true;
+                let whole = hash_whole(&open(&self.path, &self.id)?)?;
+                self.whole = whole;
+                if self.head.len == 0 {
+                    self.head = Head::read(&open(&self.path, &self.id)?, metadata.len())?;
+                }
+                if self.see(metadata, outlet).is_err() {
+                    return Ok(Err(Closed));
+                }
                 let mut reader = self.storage.open(&self.path)?;
-                self.hand_on(&mut reader, End::Final, outlet, stop)
+                // What was read before a restart is passed over.
+                io::copy(&mut (&mut reader).take(self.cutter.read_to()), &mut io::sink())?;
+                let read = deliver(
+                    &mut self.cutter,
+                    &mut reader,
+                    End::Final,
+                    &no_tail,
+                    Clock::System,
+                    outlet,
+                    stop,
+                )?;
+                let Ok(delivered) = read else { return Ok(Err(Closed)) };
+                self.state = match delivered {
+                    Delivered::Refused => State::Rejected,
+                    Delivered::Read if stop.is_set() => State::Reading,
+                    Delivered::Read => State::Done,
+                };
+                if self.state != State::Done {
+                    return Ok(Ok(()));
+                }
+                let mark = Mark { stand: Stand::Finished, ..self.cutter.mark() };
+                Ok(outlet.send(Event::Passed(Arc::clone(self.cutter.input()), mark)))
             }
-            Err(fault) if once || self.still_since.elapsed() >= SETTLED => {
-                (self.done, self.faulted) = (true, true);
+            Err(fault) if last_lines.once || self.still_since.elapsed() >= SETTLED => {
+                self.state = State::Rejected;
+                if self.see(metadata, outlet).is_err() {
+                    return Ok(Err(Closed));
+                }
                 Ok(reject_unread(self.cutter.input(), &fault, Clock::System, outlet))
             }
             Err(_) => Ok(Ok(())),
         }
     }
+}
 
-    fn hand_on(
-        &mut self,
-        reader: &mut impl io::Read,
-        end: End,
-        outlet: &Outlet,
-        stop: &Stop,
-    ) -> io::Result<Result<(), Closed>> {
-        let delivered = deliver(&mut self.cutter, reader, end, Clock::System, outlet, stop)?;
-        Ok(delivered.map(|delivered| self.done |= delivered == Delivered::Refused))
+/// Opens a file that must be the one that was looked at.
+fn open(path: &Path, id: &FileId) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(CAREFULLY).open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() && FileId::of(&metadata).may_be(id) && metadata.nlink() > 0 {
+        Ok(file)
+    } else {
+        // Whatever it is now is found at the next look.
+        Err(io::ErrorKind::NotFound.into())
     }
 }

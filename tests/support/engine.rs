@@ -1,13 +1,16 @@
 //! The engine inside the test: `replay` as the command runs it, and the parts of `watch` without its files.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
 use futures::executor::block_on;
 use music_insights::catalog::{Catalog, load};
+use music_insights::checkpoint::recover::Wishes;
 use music_insights::civil::Week;
 use music_insights::clock::Clock;
 use music_insights::decode::{Decoder, header};
+use music_insights::disk::real::RealDisk;
 use music_insights::dispatch::{Outcome, Producer};
 use music_insights::insights::avg_listen_time_per_song::AvgListenTimePerSong;
 use music_insights::insights::enriched_logs::{self, EnrichedLogs};
@@ -18,16 +21,17 @@ use music_insights::insights::top_songs_this_week::TopSongsThisWeek;
 use music_insights::insights::user_favorite_genres::UserFavoriteGenres;
 use music_insights::insights::{Cut, Insight};
 use music_insights::ledger::Ledger;
-use music_insights::model::{Batch, Chunk, Content, Input, InputId, SongId, Span, Text, UserId};
+use music_insights::model::{Batch, Chunk, Content, Input, InputId, Mark, SongId, Span, Text, UserId};
 use music_insights::names::{Names, Order};
 use music_insights::output::log::PartedLog;
 use music_insights::pipeline::Pipeline;
 use music_insights::progress::Progress;
 use music_insights::settings::Settings;
+use music_insights::source::Outlet;
 use music_insights::source::replay::Replay;
-use music_insights::source::{Outlet, Stop};
+use music_insights::stop::Stop;
 use music_insights::tasks::{EnrichedMessage, EnrichedTask};
-use music_insights::waiting::WaitingPlays;
+use music_insights::waiting::{WaitingFile, WaitingPlays};
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -40,12 +44,13 @@ static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// What `music-insights replay` does between its arguments and its summary.
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> Outcome {
-    let source = move |outlet: &Outlet| Replay { logs, now, chunk }.run(outlet, &Stop::default());
+    let source = move |outlet: &Outlet, _| Replay { logs, now, chunk }.run(outlet, &Stop::default());
     let pipeline = Pipeline {
         settings: settings.clone(),
+        disk: RealDisk::quick(),
         producer: Producer::Replay,
         clock: Clock::Stopped(now),
-        fresh: false,
+        wishes: Wishes::default(),
         progress: Arc::new(Progress::silent()),
     };
     RUNTIME.block_on(pipeline.run(source)).unwrap()
@@ -147,6 +152,7 @@ fn decode(decoder: &Decoder, now: i64, lines: &[u8]) -> Batch {
     decoder.decode(Chunk {
         input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }),
         span: Span { from: 0, to: lines.len() as u64, first_line: 2 },
+        mark: Mark::default(),
         read_at: now,
         content: Content::Lines(
             Arc::new(header::parse(HEADER.as_bytes()).unwrap().0),
@@ -156,8 +162,8 @@ fn decode(decoder: &Decoder, now: i64, lines: &[u8]) -> Batch {
 }
 
 fn read_catalog(file: &[u8], decoder: &Decoder) -> Arc<Catalog> {
-    let loaded = block_on(load::parse(file, &decoder.names)).expect("a catalog with its columns");
-    Arc::new(loaded.catalog)
+    let rows = block_on(load::parse(file)).expect("a catalog with its columns");
+    Arc::new(rows.catalog(&decoder.names))
 }
 
 /// What the task of `enriched_logs` is told in a `watch`.
@@ -193,8 +199,14 @@ impl Enriching {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("output");
         let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
-        let log = PartedLog::begin(&output, enriched_logs::HEADER, roll_bytes).unwrap();
-        let waiting = WaitingPlays::create(&folder.path().join("state")).unwrap();
+        let log = PartedLog::begin(&RealDisk::quick(), &output, enriched_logs::HEADER, roll_bytes).unwrap();
+        let waiting = WaitingPlays::resume(
+            &RealDisk::quick(),
+            &folder.path().join("state"),
+            &WaitingFile::default(),
+            HashMap::new(),
+        )
+        .unwrap();
         let insight = EnrichedLogs::new(self.first);
         let task = EnrichedTask::new(insight, log, Some(waiting), Arc::clone(&self.decoder.names));
         let (sender, messages) = mpsc::channel(self.messages.len().max(1));

@@ -1,17 +1,17 @@
 //! The live feed: files that grow and files that drop in, at a pace.
 
-use std::fs::{self, File};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::commands::generate::{LogFile, Tally};
+use crate::disk::real::RealDisk;
+use crate::disk::{DiskFile, append, create_new};
 use crate::failure::{Exit, Failure};
 use crate::generate::feed::{Cuts, Pacer, TICK, Turn, Turns};
 use crate::generate::{GenerateArgs, Plan, PlayLog, text};
-use crate::output::disk::create_new;
 use crate::progress::Progress;
 
 /// A live feed on its way into files.
@@ -138,7 +138,7 @@ impl Feed<'_> {
 /// The file that grows.
 struct Growing {
     next: u64,
-    file: Option<(PathBuf, File)>,
+    file: Option<(PathBuf, Box<dyn DiskFile>)>,
     /// Text that has been made but not written, so that appends end in the middle of a line.
     waiting: Vec<u8>,
     cuts: Cuts,
@@ -151,7 +151,7 @@ impl Growing {
             return Ok(false);
         }
         let path = incoming.join(format!("live-{:05}.csv", self.next));
-        let file = create_new(&path)?;
+        let file = create_new(&*RealDisk::quick(), &path)?;
         self.next += 1;
         self.file = Some((path, file));
         self.waiting.extend_from_slice(text::HEADER);
@@ -173,8 +173,7 @@ impl Growing {
 
     fn write(&mut self, length: usize) -> Result<(), Failure> {
         if let Some((path, file)) = &mut self.file {
-            let written = file.write_all(&self.waiting[..length]);
-            written.map_err(|cause| Failure::io(Exit::Io, "write", path, &cause))?;
+            append(&mut **file, path, &self.waiting[..length])?;
             self.waiting.drain(..length);
         }
         Ok(())

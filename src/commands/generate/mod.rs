@@ -5,8 +5,6 @@
 mod feed;
 
 use std::fmt;
-use std::fs::File;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,13 +12,15 @@ use std::time::{Duration, Instant};
 use crate::clock::Clock;
 use crate::commands::generate::feed::feed;
 use crate::commands::{run_until_stopped, say};
-use crate::failure::{Exit, Failure};
+use crate::disk::draft::Draft;
+use crate::disk::real::RealDisk;
+use crate::disk::{DiskFile, append, create_folder};
+use crate::failure::Failure;
 use crate::generate::feed::SLICE;
 use crate::generate::{GenerateArgs, Plan, PlayLog, text};
-use crate::output::disk::{Draft, create_folder};
 use crate::progress::{Progress, Unit};
 use crate::settings::Settings;
-use crate::source::Stop;
+use crate::stop::Stop;
 
 /// What was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub fn run(args: &GenerateArgs, stop: &AtomicBool, progress: &Progress) -> Resul
     let began = Instant::now();
     let plan = args.plan(Clock::System.now().unsigned_abs());
     let incoming = args.out.join("incoming");
-    create_folder(&incoming)?;
+    create_folder(&*RealDisk::quick(), &incoming)?;
     let catalog = args.out.join("songs_metadata.csv");
     write_catalog(&plan, &catalog)?;
     let tally = match args.rate {
@@ -168,20 +168,20 @@ impl Tally {
 struct LogFile {
     path: PathBuf,
     draft: Draft,
-    file: File,
+    file: Box<dyn DiskFile>,
     rows: u64,
     bytes: u64,
 }
 
 impl LogFile {
     fn create(path: &Path) -> Result<Self, Failure> {
-        let (draft, file) = Draft::create(path)?;
+        let (draft, file) = Draft::create(&RealDisk::quick(), path)?;
         Ok(Self { path: path.to_owned(), draft, file, rows: 0, bytes: 0 })
     }
 
     fn write(&mut self, text: &[u8]) -> Result<(), Failure> {
         self.bytes += text.len() as u64;
-        self.file.write_all(text).map_err(|cause| Failure::io(Exit::Io, "write", &self.path, &cause))
+        append(&mut *self.file, &self.path, text)
     }
 
     fn publish(self) -> Result<(), Failure> {

@@ -1,0 +1,57 @@
+//! Hours: how many plays fell into each hour of the week.
+
+use crate::model::Moment;
+
+/// Hours of a week.
+pub const HOURS: usize = 7 * 24;
+/// Local hours between 1970-01-01T00:00, a Thursday, and the Monday before it.
+const SINCE_MONDAY: i64 = 3 * 24;
+
+/// The table.
+#[derive(Clone, Debug)]
+pub struct Hours([u64; HOURS]);
+
+impl Default for Hours {
+    fn default() -> Self {
+        Self([0; HOURS])
+    }
+}
+
+impl Hours {
+    /// Counts one play per row.
+    pub fn add(&mut self, moments: &[Moment]) {
+        for moment in moments {
+            // Local time may begin some hours before 1970.
+            let hour = (moment.local + (SINCE_MONDAY + HOURS as i64) * 3600) as u64 / 3600;
+            self.0[hour as usize % HOURS] += 1;
+        }
+    }
+
+    /// Plays by hour of the week, from Monday 00:00 local time on.
+    pub fn plays(&self) -> &[u64; HOURS] {
+        &self.0
+    }
+
+    /// Sets the plays of an hour, as they were saved.
+    ///
+    /// # Panics
+    /// If a week has no such hour.
+    pub fn restore(&mut self, hour: usize, plays: u64) {
+        self.0[hour] = plays;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_week_begins_on_monday() {
+        let at = |local| Moment { local, offset: 0, nanos: 0 };
+        let mut hours = Hours::default();
+        // 1970-01-01 was a Thursday; 2025-03-24 a Monday, and the second before it a Sunday's last.
+        hours.add(&[at(0), at(-3600), at(1_742_774_400), at(1_742_774_399)]);
+        let counted: Vec<usize> = (0..HOURS).filter(|&hour| hours.plays()[hour] > 0).collect();
+        assert_eq!(counted, [0, 2 * 24 + 23, 3 * 24, 6 * 24 + 23]);
+    }
+}
