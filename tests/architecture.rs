@@ -313,10 +313,10 @@ fn few_files_write_files() {
     }
 }
 
-/// Whether a file calls the helper of `disk/mod.rs` that has the same name.
+/// Whether a file defines or calls the helper of `disk/mod.rs` that has the same name.
 fn is_helper(source: &Source, word: &str) -> bool {
     let name = word.trim_end_matches('(');
     let direct = [format!("fs::{name}"), format!("tokio::fs::{name}")];
     let imported = source.imports().contains(&format!("disk::{name}"));
-    imported && !direct.iter().any(|call| source.code.contains(call))
+    (imported || source.module() == "disk") && !direct.iter().any(|call| source.code.contains(call))
 }
