@@ -1,6 +1,6 @@
 //! One file of a watched folder: what makes it the same file, and how far it was read.
 
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -453,7 +453,7 @@ impl Tail {
 
 /// Opens a file that must be the one that was looked at.
 fn open(path: &Path, id: &FileId) -> io::Result<File> {
-    let file = OpenOptions::new().read(true).custom_flags(CAREFULLY).open(path)?;
+    let file = File::options().read(true).custom_flags(CAREFULLY).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_file() && FileId::of(&metadata).may_be(id) && metadata.nlink() > 0 {
         Ok(file)
