@@ -154,6 +154,17 @@ pub struct Outcome {
     pub plays: u64,
 }
 
+/// What the insights have not seen yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum New {
+    /// Plays since the last cut.
+    Plays,
+    /// Those, and the catalog.
+    Catalog,
+    /// All plays that were ever taken in, and the catalog.
+    Everything,
+}
+
 /// What is written for an epoch and waits for its commit.
 #[derive(Debug)]
 struct Staged {
@@ -271,9 +282,9 @@ impl Dispatch {
         if let Some(version) = newer_catalog {
             self.catalog = version;
             self.note_catalog()?;
-            self.flush(true).await?;
+            self.flush(New::Catalog).await?;
         } else {
-            self.flush(self.manifest.is_none()).await?;
+            self.flush(if self.manifest.is_none() { New::Catalog } else { New::Plays }).await?;
         }
         self.news = false;
         self.quiet_since = Instant::now();
@@ -299,7 +310,7 @@ impl Dispatch {
         self.published = resumed.insights;
         let enabled: Vec<&str> = self.enabled();
         self.published.retain(|name, _| enabled.contains(&name.as_str()));
-        let staged = self.stage(true).await?;
+        let staged = self.stage(New::Everything).await?;
         let taken = tokio::task::block_in_place(|| {
             let manifest = self.manifest_of(&staged)?;
             if !manifest.says_the_same(&resumed.manifest) || self.parts.epoch.0 != resumed.manifest.epoch {
@@ -320,8 +331,8 @@ impl Dispatch {
         taken
     }
 
-    async fn flush(&mut self, new_catalog: bool) -> Result<(), Failure> {
-        let staged = self.stage(new_catalog).await?;
+    async fn flush(&mut self, new: New) -> Result<(), Failure> {
+        let staged = self.stage(new).await?;
         tokio::task::block_in_place(|| {
             let manifest = self.manifest_of(&staged)?;
             self.commit(staged, manifest)
@@ -329,8 +340,8 @@ impl Dispatch {
     }
 
     /// Cuts, and lets every insight write what has changed where nobody sees it yet.
-    async fn stage(&mut self, new_catalog: bool) -> Result<Staged, Failure> {
-        let cut = Arc::new(tokio::task::block_in_place(|| self.cut(new_catalog)));
+    async fn stage(&mut self, new: New) -> Result<Staged, Failure> {
+        let cut = Arc::new(tokio::task::block_in_place(|| self.cut(new)));
         point("flush.cut");
         let mut answers = Vec::new();
         for (name, requests) in &self.parts.tasks.snapshots {
@@ -437,21 +448,20 @@ impl Dispatch {
         tokio::task::block_in_place(|| self.retire())
     }
 
-    fn cut(&mut self, new_catalog: bool) -> Cut {
+    fn cut(&mut self, new: New) -> Cut {
         self.changes = Arc::new(Arc::make_mut(&mut self.ledger).cut());
         Arc::make_mut(&mut self.user_order).extend(&self.parts.names.users.read());
         Arc::make_mut(&mut self.song_order).extend(&self.parts.names.songs.read());
         // To insights that have seen nothing yet, what an earlier process has taken in is new, too.
-        let changes = if self.manifest.is_none() {
-            Arc::new(Changes::all(self.user_order.ids().len(), self.song_order.ids().len()))
-        } else {
-            Arc::clone(&self.changes)
+        let changes = match new {
+            New::Everything => Arc::new(self.ledger.everything()),
+            New::Plays | New::Catalog => Arc::clone(&self.changes),
         };
         Cut {
             ledger: Arc::clone(&self.ledger),
             changes,
             catalog: Arc::clone(&self.catalog.catalog),
-            new_catalog,
+            new_catalog: new != New::Plays,
             names: Arc::clone(&self.parts.names),
             user_order: Arc::clone(&self.user_order),
             song_order: Arc::clone(&self.song_order),

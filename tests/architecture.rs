@@ -97,7 +97,7 @@ const WRITING: [&str; 13] = [
     "hard_link",
     "set_permissions",
     ".append(true)",
-    "OpenOptions",
+    "OpenOptions::",
 ];
 
 /// A source file without its comments and tests.

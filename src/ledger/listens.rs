@@ -77,6 +77,11 @@ impl Listens {
         UserListens { runs: &self.runs, user }
     }
 
+    /// The users that have sealed plays; one that is in several runs comes for each.
+    pub fn users(&self) -> impl Iterator<Item = UserId> {
+        self.runs.iter().flat_map(|run| run.users())
+    }
+
     /// Number of sealed pairs; one that is in several runs counts in each.
     pub fn pairs(&self) -> usize {
         self.runs.iter().map(|run| run.pairs()).sum()

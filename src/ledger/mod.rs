@@ -41,16 +41,6 @@ pub struct Changes {
     pub songs: Vec<SongId>,
 }
 
-impl Changes {
-    /// As if all of so many users and songs had new plays.
-    pub fn all(users: usize, songs: usize) -> Self {
-        Self {
-            users: (0..users as u32).map(UserId).collect(),
-            songs: (0..songs as u32).map(SongId).collect(),
-        }
-    }
-}
-
 /// The tables of a ledger.
 #[derive(Debug)]
 pub struct TablesMut<'a> {
@@ -96,6 +86,13 @@ impl Ledger {
     pub fn cut(&mut self) -> Changes {
         self.listens.seal();
         Changes { users: self.touched_users.take(), songs: self.touched_songs.take() }
+    }
+
+    /// As if everything that was ever observed had changed: for those who have seen nothing yet.
+    pub fn everything(&self) -> Changes {
+        let mut users = Touched::default();
+        self.listens.users().for_each(|user| users.add(&[user]));
+        Changes { users: users.take(), songs: self.song_plays.songs().collect() }
     }
 
     /// How often users have played songs.

@@ -123,6 +123,12 @@ impl SongPlays {
         &mut self.totals[song.index()]
     }
 
+    /// The songs that were ever played, ascending.
+    pub fn songs(&self) -> impl Iterator<Item = SongId> {
+        let played = (0..).zip(&self.totals).filter(|(_, total)| total.plays > 0);
+        played.map(|(song, _)| SongId(song))
+    }
+
     /// The plays of a song; none if it was never played.
     pub fn total(&self, song: SongId) -> Total {
         self.totals.get(song.index()).copied().unwrap_or_default()
