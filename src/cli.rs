@@ -19,6 +19,8 @@ Examples:
   music-insights watch --flush-interval 250ms --set insights.top_songs_this_week.limit=50
   music-insights generate --rate 1000 --start now    a live feed into data/incoming
   music-insights check logs/                         what would be rejected, and why
+  music-insights verify                              is what is published what the inputs come to?
+  music-insights state                               what is committed, and is it sound?
 
 Settings: flags go before MUSIC_INSIGHTS_* variables, those before music-insights.toml.
 Exit codes: 0 done, 64 usage, 65 damaged data, 66 missing input, 70 bug, 73 cannot create output,
@@ -56,6 +58,14 @@ pub enum Command {
         after_help = "Examples:\n  music-insights check\n  music-insights check logs/ --songs new_catalog.csv"
     )]
     Check(CheckArgs),
+    /// Compute everything again from the inputs and compare it with what is published
+    #[command(
+        after_help = "Examples:\n  music-insights verify\n  music-insights verify logs/ --output march\n\nA difference is exit code 65."
+    )]
+    Verify(VerifyArgs),
+    /// Show what a watch has committed, and whether it is sound
+    #[command(after_help = "Examples:\n  music-insights state\n  music-insights state --inputs")]
+    State(StateArgs),
 }
 
 /// Arguments of all commands that read logs.
@@ -125,6 +135,39 @@ pub struct WatchArgs {
     pub rollback: bool,
 }
 
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The logs of a replay: files, folders or patterns [default: data/incoming]
+    pub logs: Vec<PathBuf>,
+    /// What everybody needs.
+    #[command(flatten)]
+    pub common: Common,
+    /// The folder that was tailed [default: data/incoming]
+    #[arg(long, value_name = "DIR")]
+    incoming: Option<String>,
+    /// Folder of the state [default: data/state]
+    #[arg(long, value_name = "DIR")]
+    state: Option<String>,
+    /// The moment that counts as now [default: when each row was first read]
+    #[arg(long, value_name = "TIME", value_parser = parse_now)]
+    pub now: Option<i64>,
+}
+
+/// Arguments of `state`.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// What everybody needs.
+    #[command(flatten)]
+    pub common: Common,
+    /// Folder of the state [default: data/state]
+    #[arg(long, value_name = "DIR")]
+    state: Option<String>,
+    /// List all inputs, not only those of which a part was not read
+    #[arg(long)]
+    pub inputs: bool,
+}
+
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -179,6 +222,26 @@ impl WatchArgs {
             ("--flush-interval", &self.flush_interval),
             ("--http", &self.http),
         ])
+    }
+}
+
+impl VerifyArgs {
+    /// The settings.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        self.common.settings(&[("--incoming", &self.incoming), ("--state", &self.state)])
+    }
+}
+
+impl StateArgs {
+    /// The settings.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        self.common.settings(&[("--state", &self.state)])
     }
 }
 

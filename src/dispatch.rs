@@ -130,6 +130,8 @@ pub struct Dispatch {
     parts: Parts,
     ledger: Arc<Ledger>,
     inputs: Inputs,
+    /// Rows and bytes that earlier processes have taken in.
+    before: (u64, u64),
     user_order: Arc<Order<UserId>>,
     song_order: Arc<Order<SongId>>,
     catalog: Arc<CatalogVersion>,
@@ -150,8 +152,12 @@ pub struct Dispatch {
 pub struct Outcome {
     /// The last manifest.
     pub manifest: Manifest,
-    /// Plays taken in.
+    /// Plays taken in, by earlier processes too.
     pub plays: u64,
+    /// Rows that this process has taken in.
+    pub rows: u64,
+    /// Bytes that this process has taken in.
+    pub bytes: u64,
 }
 
 /// What the insights have not seen yet.
@@ -184,6 +190,7 @@ impl Dispatch {
         let catalog = Arc::clone(&parts.versions.borrow());
         Self {
             ledger: Arc::new(loaded.ledger),
+            before: (loaded.inputs.rows(), loaded.inputs.bytes()),
             inputs: loaded.inputs,
             user_order: Arc::default(),
             song_order: Arc::default(),
@@ -228,7 +235,12 @@ impl Dispatch {
         }
         self.flush_news().await?;
         let manifest = self.manifest.expect("the beginning is news, so there was a cut");
-        Ok(Outcome { manifest, plays: self.ledger.plays() })
+        Ok(Outcome {
+            manifest,
+            plays: self.ledger.plays(),
+            rows: self.inputs.rows() - self.before.0,
+            bytes: self.inputs.bytes() - self.before.1,
+        })
     }
 
     async fn apply(&mut self, decoded: Decoded) -> Result<(), Failure> {
@@ -548,7 +560,7 @@ impl Dispatch {
 }
 
 /// The lines of `_rejects` for rejects of one file.
-fn reject_lines(file: &str, rejects: &[Reject]) -> Vec<u8> {
+pub fn reject_lines(file: &str, rejects: &[Reject]) -> Vec<u8> {
     let mut lines = Vec::new();
     for reject in rejects {
         push_cell(&mut lines, file.as_bytes());

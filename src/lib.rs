@@ -30,5 +30,6 @@ pub mod stop;
 pub mod tasks;
 pub mod text;
 pub mod values;
+pub mod verify;
 pub mod waiting;
 pub mod zone;

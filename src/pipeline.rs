@@ -195,11 +195,8 @@ where
     (Box::pin(batches), source)
 }
 
-/// Starts the task of each enabled insight that takes snapshots.
-fn spawn_insights(
-    disk: &SharedDisk,
-    settings: &Settings,
-) -> Vec<(&'static str, mpsc::Sender<SnapshotRequest>)> {
+/// The enabled insights that take snapshots.
+pub fn insights_of(settings: &Settings) -> Vec<Box<dyn Insight>> {
     let insights = &settings.insights;
     let all: [(bool, Box<dyn Insight>); 6] = [
         (
@@ -224,15 +221,21 @@ fn spawn_insights(
         ),
         (insights.night_owl_users.enabled, Box::new(NightOwlUsers::new(insights.night_owl_users.clone()))),
     ];
-    let enabled = all.into_iter().filter(|(enabled, _)| *enabled);
-    enabled
-        .map(|(_, insight)| {
-            let (sender, requests) = mpsc::channel(SNAPSHOT_QUEUE);
-            let (name, disk, output) = (insight.name(), disk.clone(), settings.output.clone());
-            spawn_blocking(move || take_snapshots(insight, &disk, &output, requests));
-            (name, sender)
-        })
-        .collect()
+    all.into_iter().filter(|(enabled, _)| *enabled).map(|(_, insight)| insight).collect()
+}
+
+/// Starts the task of each enabled insight that takes snapshots.
+fn spawn_insights(
+    disk: &SharedDisk,
+    settings: &Settings,
+) -> Vec<(&'static str, mpsc::Sender<SnapshotRequest>)> {
+    let spawn = |insight: Box<dyn Insight>| {
+        let (sender, requests) = mpsc::channel(SNAPSHOT_QUEUE);
+        let (name, disk, output) = (insight.name(), disk.clone(), settings.output.clone());
+        spawn_blocking(move || take_snapshots(insight, &disk, &output, requests));
+        (name, sender)
+    };
+    insights_of(settings).into_iter().map(spawn).collect()
 }
 
 /// The way to the task of `enriched_logs`, and its end.

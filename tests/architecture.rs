@@ -8,7 +8,7 @@ use std::path::Path;
 use music_insights::insights::NAMES;
 
 /// All modules at the top, in an order in which each imports only those before it.
-const ORDER: [&str; 33] = [
+const ORDER: [&str; 34] = [
     // Words and values.
     "failure",
     "fault",
@@ -43,6 +43,7 @@ const ORDER: [&str; 33] = [
     "dispatch",
     "start",
     "pipeline",
+    "verify",
     "cli",
     "commands",
     "main",

@@ -117,6 +117,15 @@ pub enum Unusable {
     Format(u64),
 }
 
+impl std::fmt::Display for Unusable {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Damaged(what) => formatter.write_str(what),
+            Self::Format(version) => write!(formatter, "is of format {version}, this program reads {FORMAT}"),
+        }
+    }
+}
+
 /// The name of a generation.
 pub fn generation_name(number: u64) -> String {
     format!("generation-{number:020}.bin")

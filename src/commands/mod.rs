@@ -3,6 +3,8 @@
 pub mod check;
 pub mod generate;
 pub mod replay;
+pub mod state;
+pub mod verify;
 pub mod watch;
 
 use std::fmt::Write as _;
@@ -29,6 +31,8 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Watch(args) => watch::run(&args),
         Command::Generate(args) => generate::run_command(&args),
         Command::Check(args) => check::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::State(args) => state::run(&args),
     }
 }
 
@@ -91,11 +95,14 @@ fn summary(outcome: &Outcome, settings: &Settings, took: Duration) -> String {
     let seconds = took.as_secs_f64().max(0.001);
     let mut text = format!(
         "read      {} rows ({}) from {} files in {seconds:.2} s, {} rows/s\n",
-        HumanCount(totals.rows),
-        HumanBytes(totals.bytes),
+        HumanCount(outcome.rows),
+        HumanBytes(outcome.bytes),
         HumanCount(totals.inputs),
-        HumanCount((totals.rows as f64 / seconds) as u64),
+        HumanCount((outcome.rows as f64 / seconds) as u64),
     );
+    if outcome.rows < totals.rows {
+        let _ = writeln!(text, "in all    {} rows, with those of earlier runs", HumanCount(totals.rows));
+    }
     let _ = writeln!(
         text,
         "plays     {}, of which {} of songs that are not in the catalog ({} songs)",

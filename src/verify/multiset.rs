@@ -1,0 +1,117 @@
+//! Comparing rows whatever their order, in constant memory.
+
+use xxhash_rust::xxh3::xxh3_64;
+
+/// Buckets by hash: enough for the one that differs to hold few rows.
+const BUCKETS: usize = 1 << 16;
+
+/// Rows, of which only sums of hashes are kept.
+#[derive(Clone, Debug)]
+pub struct Multiset {
+    sums: Vec<u64>,
+    /// Number of rows.
+    pub rows: u64,
+    /// The hashes themselves, if one set is to be found inside another.
+    hashes: Option<Vec<u64>>,
+    /// The rows of one bucket, to show what differs.
+    shown: Option<(usize, Vec<Vec<u8>>)>,
+}
+
+impl Multiset {
+    /// No rows. `all` keeps every hash; `bucket` keeps the rows of one bucket.
+    pub fn new(all: bool, bucket: Option<usize>) -> Self {
+        Self {
+            sums: vec![0; BUCKETS],
+            rows: 0,
+            hashes: all.then(Vec::new),
+            shown: bucket.map(|bucket| (bucket, Vec::new())),
+        }
+    }
+
+    /// Adds a row.
+    pub fn add(&mut self, row: &[u8]) {
+        let hash = xxh3_64(row);
+        let bucket = hash as usize % BUCKETS;
+        // Rows that come twice must not cancel each other out, so sums and no exclusive or.
+        self.sums[bucket] = self.sums[bucket].wrapping_add(hash | 1);
+        self.rows += 1;
+        if let Some(hashes) = &mut self.hashes {
+            hashes.push(hash);
+        }
+        if let Some((wanted, rows)) = &mut self.shown
+            && *wanted == bucket
+        {
+            rows.push(row.to_vec());
+        }
+    }
+
+    /// The first bucket in which another set differs.
+    pub fn differing_bucket(&self, other: &Self) -> Option<usize> {
+        self.sums.iter().zip(&other.sums).position(|(a, b)| a != b)
+    }
+
+    /// A bucket with a row that another set does not hold as often. Both must keep all hashes.
+    pub fn bucket_missing_in(&self, other: &Self) -> Option<usize> {
+        let sorted = |set: &Self| {
+            let mut hashes = set.hashes.clone().unwrap_or_default();
+            hashes.sort_unstable();
+            hashes
+        };
+        let (ours, theirs) = (sorted(self), sorted(other));
+        let mut theirs = theirs.into_iter().peekable();
+        for hash in ours {
+            while theirs.next_if(|&other| other < hash).is_some() {}
+            if theirs.next_if_eq(&hash).is_none() {
+                return Some(hash as usize % BUCKETS);
+            }
+        }
+        None
+    }
+
+    /// The rows of the bucket that is shown, sorted.
+    pub fn into_shown(self) -> Vec<Vec<u8>> {
+        let mut rows = self.shown.map(|(_, rows)| rows).unwrap_or_default();
+        rows.sort_unstable();
+        rows
+    }
+}
+
+/// The rows of `left` that `right` does not hold as often; both are sorted.
+pub fn missing_in(left: &[Vec<u8>], right: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let mut right = right.iter().peekable();
+    let mut missing = Vec::new();
+    for row in left {
+        while right.next_if(|other| *other < row).is_some() {}
+        if right.next_if_eq(&row).is_none() {
+            missing.push(row.clone());
+        }
+    }
+    missing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(rows: &[&str], bucket: Option<usize>) -> Multiset {
+        let mut set = Multiset::new(true, bucket);
+        for row in rows {
+            set.add(row.as_bytes());
+        }
+        set
+    }
+
+    #[test]
+    fn order_does_not_count_and_repetition_does() {
+        let rows = set(&["a", "b", "b", "c"], None);
+        assert_eq!(rows.differing_bucket(&set(&["c", "b", "a", "b"], None)), None);
+        let fewer = set(&["a", "b", "c"], None);
+        let bucket = rows.differing_bucket(&fewer);
+        assert!(bucket.is_some() && fewer.bucket_missing_in(&rows).is_none());
+        assert_eq!(rows.bucket_missing_in(&fewer), bucket);
+        let shown = |rows: &[&str]| set(rows, bucket).into_shown();
+        let (more, less) = (shown(&["a", "b", "b", "c"]), shown(&["a", "b", "c"]));
+        assert_eq!(missing_in(&more, &less), [b"b".to_vec()]);
+        assert!(missing_in(&less, &more).is_empty());
+    }
+}
