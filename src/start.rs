@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::checkpoint::generation::{Generation, Shape, generation_name};
+use crate::checkpoint::generation::Shape;
 use crate::checkpoint::keeper::{Keeper, manifest_of};
 use crate::checkpoint::load::Loaded;
-use crate::checkpoint::recover::{Wishes, begin, generations_in, open};
+use crate::checkpoint::recover::{Wishes, begin, generations_in, open, read_sound};
 use crate::disk::{Disk, SharedDisk, read_through};
 use crate::dispatch::{Producer, Resumed};
 use crate::failure::{Exit, Failure};
@@ -192,13 +192,8 @@ fn refuse_if_deleted(
 /// The inputs of the newest generation that can be read.
 fn known_inputs(disk: &dyn Disk, state: &Path) -> Option<Vec<KnownInput>> {
     let numbers = generations_in(disk, state).ok()?;
-    let generation =
-        numbers.iter().find_map(|&number| Generation::read(disk, state, &generation_name(number)).ok())?;
-    let window = crate::ledger::nights::NightWindow {
-        from: crate::ledger::nights::TimeOfDay(generation.shape.night.0),
-        to: crate::ledger::nights::TimeOfDay(generation.shape.night.1),
-    };
-    let mut loaded = Loaded::nothing(Ledger::new(window), Inputs::new(0));
+    let generation = numbers.iter().find_map(|&number| read_sound(disk, state, number).ok())?;
+    let mut loaded = Loaded::nothing(Ledger::new(generation.shape.night_window()), Inputs::new(0));
     loaded.load(disk, state, &generation, &Names::default()).ok()?;
     Some(loaded.inputs.known())
 }

@@ -13,6 +13,7 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::checkpoint::part::PartFile;
 use crate::disk::{Disk, read_small};
 use crate::fault::{Bug, planted};
+use crate::ledger::nights::{NightWindow, TimeOfDay};
 use crate::output::manifest::{PartEntry, hash_text};
 use crate::settings::Settings;
 use crate::waiting::WaitingFile;
@@ -85,6 +86,11 @@ impl Shape {
             max_bad_lines: settings.input.max_bad_lines,
             rules: RULES,
         }
+    }
+
+    /// The window of the nights.
+    pub fn night_window(&self) -> NightWindow {
+        NightWindow { from: TimeOfDay(self.night.0), to: TimeOfDay(self.night.1) }
     }
 
     /// The first setting in which this shape, of the state, differs from another, in words.

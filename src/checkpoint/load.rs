@@ -41,7 +41,7 @@ impl Loaded {
         Self { ledger, inputs, waiting, metadata, catalog_rejects }
     }
 
-    /// Adds all that the parts of a generation hold; `names` must be empty.
+    /// Adds all that the parts of a generation hold, which were checked before; `names` must be empty.
     ///
     /// # Errors
     /// If a part is damaged, exit code 65.
@@ -56,7 +56,7 @@ impl Loaded {
         let mut inputs = BTreeMap::new();
         for file in &generation.parts {
             let failed = |cause: io::Error| Failure::io(Exit::Data, "load", &folder.join(&file.file), &cause);
-            let part = Part::open(disk, folder, file).map_err(failed)?;
+            let part = Part::open_checked(disk, folder, file).map_err(failed)?;
             self.load_part(&part, names).map_err(failed)?;
             each_bytes(&part, Table::Inputs, |number, record| {
                 let record = serde_json::from_slice(record).map_err(|cause| wrong(&cause.to_string()))?;

@@ -38,14 +38,28 @@ pub fn generations_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, Failur
 /// # Errors
 /// What is wrong: with the generation, or with the first part that is damaged.
 pub fn read_sound(disk: &dyn Disk, folder: &Path, number: u64) -> Result<Generation, Unusable> {
+    read_sound_but(disk, folder, number, &mut HashSet::new())
+}
+
+/// A generation whose parts are all sound; those in `sound` are known to be, and more come in.
+fn read_sound_but(
+    disk: &dyn Disk,
+    folder: &Path,
+    number: u64,
+    sound: &mut HashSet<(String, String)>,
+) -> Result<Generation, Unusable> {
     let generation = Generation::read(disk, folder, &generation_name(number))?;
     if generation.number != number {
         return Err(Unusable::Damaged(format!("it is generation {}", generation.number)));
     }
     for part in &generation.parts {
+        if sound.contains(&(part.file.clone(), part.hash.clone())) {
+            continue;
+        }
         if let Err(cause) = Part::open(disk, folder, part) {
             return Err(Unusable::Damaged(format!("{}: {cause}", part.file)));
         }
+        sound.insert((part.file.clone(), part.hash.clone()));
     }
     Ok(generation)
 }
@@ -63,9 +77,9 @@ pub fn open(
     point("recover.begun");
     let numbers = generations_in(&**disk, folder)?;
     let Some(&newest) = numbers.first() else { return Ok(None) };
-    let mut sound = Vec::new();
+    let (mut sound, mut sound_parts) = (Vec::new(), HashSet::new());
     for &number in &numbers {
-        match read_sound(&**disk, folder, number) {
+        match read_sound_but(&**disk, folder, number, &mut sound_parts) {
             Ok(generation) => sound.push(generation),
             Err(Unusable::Damaged(what)) => {
                 let damage = format!("{}: {what}", folder.join(generation_name(number)).display());

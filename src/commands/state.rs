@@ -16,7 +16,6 @@ use crate::disk::{Disk, DiskFile};
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::ledger::Ledger;
-use crate::ledger::nights::{NightWindow, TimeOfDay};
 use crate::names::Names;
 use crate::source::tail::KnownInput;
 
@@ -114,9 +113,7 @@ fn describe(disk: &dyn Disk, folder: &Path, generation: &Generation, text: &mut 
 }
 
 fn load(disk: &dyn Disk, folder: &Path, generation: &Generation) -> Result<Loaded, Failure> {
-    let (from, to) = generation.shape.night;
-    let window = NightWindow { from: TimeOfDay(from), to: TimeOfDay(to) };
-    let mut loaded = Loaded::nothing(Ledger::new(window), Inputs::new(0));
+    let mut loaded = Loaded::nothing(Ledger::new(generation.shape.night_window()), Inputs::new(0));
     loaded.load(disk, folder, generation, &Names::default())?;
     Ok(loaded)
 }
