@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
+use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -407,7 +408,7 @@ impl Watch {
                     self.report_conflict(index, metadata);
                     return Ok(None);
                 }
-                Look::Copy if self.renamed(&path, metadata).is_none() => {
+                Look::Copy if self.renamed(&path, metadata).is_none() && self.is_read_out(index) => {
                     self.by_number.remove(&self.tails[index].id().number);
                     self.tails[index].move_to(metadata);
                     self.by_number.insert(self.tails[index].id().number, index);
@@ -459,6 +460,19 @@ impl Watch {
         let input = Arc::new(Input { id: InputId(self.next_input), label: path_text(&path) });
         self.next_input += 1;
         Ok(Some(self.follow(Tail::new(input, path, metadata))))
+    }
+
+    /// Whether a file that another one with the same beginning has replaced has given all that it
+    /// had, which was more than a header: what all logs begin with makes none a copy.
+    fn is_read_out(&self, index: usize) -> bool {
+        let tail = &self.tails[index];
+        let unread = |metadata: &Metadata| metadata.len() > tail.offset();
+        let inode = tail.id().number.inode();
+        let mut elsewhere = self.rules.folder.read_dir().into_iter().flatten().flatten();
+        tail.content().is_some()
+            && !tail.metadata_of_open().is_some_and(|metadata| unread(&metadata))
+            && !elsewhere
+                .any(|entry| entry.ino() == inode && entry.metadata().is_ok_and(|found| unread(&found)))
     }
 
     fn report_conflict(&mut self, index: usize, metadata: &Metadata) {
