@@ -58,7 +58,7 @@ pub enum Bug {
     NoSyncBeforeRename = 1,
     /// Folders are never synced.
     NoFolderSync,
-    /// The generation is written before the logs are synced.
+    /// The logs are synced only after the generation that counts on them.
     CommitBeforeLogs,
     /// The logs are never synced.
     NoLogSync,
@@ -82,6 +82,29 @@ pub enum Bug {
     RetireTooEarly,
     /// The waiting plays are not synced.
     NoWaitingSync,
+    /// What a killed process has left is taken for durable.
+    TrustNames,
+}
+
+impl Bug {
+    /// All of them.
+    pub const ALL: [Self; 15] = [
+        Self::NoSyncBeforeRename,
+        Self::NoFolderSync,
+        Self::CommitBeforeLogs,
+        Self::NoLogSync,
+        Self::NoPartSync,
+        Self::ExtendShortLog,
+        Self::KeepLogTail,
+        Self::ReturnEarly,
+        Self::PublishBeforeCommit,
+        Self::RejectsOutside,
+        Self::SkipChecksum,
+        Self::ReadTemporaryGeneration,
+        Self::RetireTooEarly,
+        Self::NoWaitingSync,
+        Self::TrustNames,
+    ];
 }
 
 #[cfg(debug_assertions)]

@@ -11,6 +11,8 @@ use tracing_subscriber::registry::LookupSpan;
 /// Sends messages to stderr from now on.
 pub fn start() {
     let messages = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(Level::INFO);
+    // That nobody listens any more is no reason to end, and nothing that could be said.
+    let messages = messages.log_internal_errors(false);
     messages.with_ansi(std::io::stderr().is_terminal()).event_format(Lines).init();
 }
 

@@ -7,13 +7,14 @@
 //! more, the next block begins another file.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::disk::{
-    DiskFile, SharedDisk, append, create_empty, create_folder, has_end, sync_file, sync_folder,
+    Disk, DiskFile, SharedDisk, append, create_empty, create_folder, has_end, sync_file, sync_folder,
 };
 use crate::failure::{Exit, Failure};
 use crate::fault::{Bug, planted};
@@ -68,6 +69,22 @@ impl WaitingFile {
     pub fn name(&self) -> String {
         format!("waiting-{:06}.bin", self.number)
     }
+
+    /// Checks that all of it is there; blocks are checked when they are taken out.
+    ///
+    /// # Errors
+    /// What the file system says, or `InvalidData` if it is shorter.
+    pub fn check(&self, disk: &dyn Disk, folder: &Path) -> io::Result<()> {
+        if self.bytes == 0 {
+            return Ok(());
+        }
+        let len = disk.open(&folder.join(self.name()))?.len()?;
+        if len < self.bytes {
+            let message = format!("has {len} bytes, but {} were committed", self.bytes);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, message));
+        }
+        Ok(())
+    }
 }
 
 /// Whether a name is that of a file of waiting plays.
@@ -99,15 +116,10 @@ impl WaitingPlays {
         let mut file = None;
         if committed.bytes > 0 {
             let path = folder.join(committed.name());
-            let failed = |cause: &std::io::Error| Failure::io(Exit::Data, "open", &path, cause);
-            let mut opened = disk.open(&path).map_err(|cause| failed(&cause))?;
-            let len = opened.len().map_err(|cause| failed(&cause))?;
-            if len < committed.bytes {
-                let message =
-                    format!("{}: has {len} bytes, but {} were committed", path.display(), committed.bytes);
-                return Err(Failure::new(Exit::Data, message));
-            }
-            if len > committed.bytes {
+            let failed = |cause: io::Error| Failure::io(Exit::Data, "open", &path, &cause);
+            committed.check(&**disk, folder).map_err(failed)?;
+            let mut opened = disk.open(&path).map_err(failed)?;
+            if opened.len().map_err(failed)? > committed.bytes {
                 let cut = opened.cut(committed.bytes);
                 cut.map_err(|cause| Failure::io(Exit::Io, "cut", &path, &cause))?;
                 sync_file(&mut *opened, &path)?;
@@ -258,7 +270,11 @@ impl WaitingPlays {
 
     fn damaged(&self, place: u64) -> Failure {
         let path = self.folder.join(WaitingFile { number: self.files, bytes: 0 }.name());
-        Failure::new(Exit::Data, format!("{}: the block at byte {place} is damaged", path.display()))
+        let message = format!(
+            "{}: the block at byte {place} is damaged; read everything again with `music-insights watch --fresh`",
+            path.display()
+        );
+        Failure::new(Exit::Data, message)
     }
 }
 

@@ -25,7 +25,9 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 #[test]
 fn what_fuzzing_has_found_is_read_without_a_panic() {
     for (name, target) in TARGETS {
-        corpus(name).iter().for_each(|bytes| target(bytes));
+        for bytes in corpus(name) {
+            target(&bytes);
+        }
     }
 }
 

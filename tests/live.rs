@@ -11,56 +11,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use daemon::{CATALOG_HEADER, LOG_HEADER, Place, read_cut, stderr, stdout};
-
-const SONGS: &str = "s1,One,A,Rock,Sad\ns2,Two,B,Pop,Happy\n";
-const SNAPSHOTS: [&str; 6] = [
-    "avg_listen_time_per_song",
-    "genre_loyalty_scores",
-    "happy_recommendations",
-    "night_owl_users",
-    "top_songs_this_week",
-    "user_favorite_genres",
-];
-
-fn play(user: u32, song: u32, minute: u32) -> String {
-    format!(
-        "u{user},s{song},2025-03-21 {:02}:{:02}:00,{}\n",
-        minute / 60 % 24,
-        minute % 60,
-        30 + minute % 200
-    )
-}
-
-/// The rows of `enriched_logs` without metadata (which depends on when they were written), sorted.
-fn enriched_plays(place: &Place, output: &str) -> Vec<String> {
-    let files = place.files(output);
-    let parts = files.iter().filter(|(name, _)| name.starts_with("enriched_logs/"));
-    let rows = parts.flat_map(|(_, text)| text.lines().skip(1));
-    let mut plays: Vec<String> =
-        rows.map(|row| row.splitn(5, ',').take(4).collect::<Vec<_>>().join(",")).collect();
-    plays.sort();
-    plays
-}
-
-/// Compares what a daemon has published with a replay of the same files.
-fn assert_equals_replay(place: &Place) {
-    place.done(&["replay", "--output", "replayed"]);
-    for name in SNAPSHOTS {
-        let file = format!("{name}/part-00000.csv");
-        assert_eq!(place.read(&format!("output/{file}")), place.read(&format!("replayed/{file}")), "{name}");
-    }
-    assert_eq!(enriched_plays(place, "output"), enriched_plays(place, "replayed"));
-    // A file keeps the name under which it was first seen, so the name is left out.
-    let rejects = |output: &str| {
-        let text = place.read(&format!("{output}/_rejects/part-00000.csv"));
-        let mut lines: Vec<String> =
-            text.lines().filter_map(|line| Some(line.split_once(',')?.1.to_owned())).collect();
-        lines.sort();
-        lines
-    };
-    assert_eq!(rejects("output"), rejects("replayed"));
-}
+use daemon::oracle::{SNAPSHOTS, assert_equals_replay};
+use daemon::{CATALOG_HEADER, LOG_HEADER, Place, SONGS, play, read_cut, stderr, stdout};
 
 #[test]
 fn rows_and_corrections_arrive_at_the_next_flush() {

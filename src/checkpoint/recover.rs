@@ -7,10 +7,10 @@ use crate::checkpoint::generation::{
     FORMAT, Generation, Shape, Unusable, generation_name, generation_number,
 };
 use crate::checkpoint::part::{Part, is_part_name};
-use crate::checkpoint::store::Store;
+use crate::checkpoint::store::{KEPT, Store};
 use crate::disk::{Disk, SharedDisk, is_temporary, names_in, remove_file, sync_folder};
 use crate::failure::{Exit, Failure};
-use crate::fault::point;
+use crate::fault::{Bug, planted, point};
 use crate::waiting::{WaitingFile, is_waiting_name};
 
 /// How a start deals with what is there.
@@ -33,10 +33,10 @@ pub fn generations_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, Failur
     Ok(numbers)
 }
 
-/// A generation whose parts are all sound.
+/// A generation whose files are all sound.
 ///
 /// # Errors
-/// What is wrong: with the generation, or with the first part that is damaged.
+/// What is wrong: with the generation, or with the first file that is damaged.
 pub fn read_sound(disk: &dyn Disk, folder: &Path, number: u64) -> Result<Generation, Unusable> {
     read_sound_but(disk, folder, number, &mut HashSet::new())
 }
@@ -60,6 +60,9 @@ fn read_sound_but(
             return Err(Unusable::Damaged(format!("{}: {cause}", part.file)));
         }
         sound.insert((part.file.clone(), part.hash.clone()));
+    }
+    if let Err(cause) = generation.waiting.check(disk, folder) {
+        return Err(Unusable::Damaged(format!("{}: {cause}", generation.waiting.name())));
     }
     Ok(generation)
 }
@@ -112,9 +115,17 @@ pub fn open(
         );
         return Err(Failure::new(Exit::Config, message));
     }
+    // A process that is killed before it lets go of an old one leaves it here. Behind a generation
+    // without anything is another life, whose logs and waiting plays are about to be overwritten.
+    sound.truncate(if current.manifest.is_none() { 1 } else { KEPT });
     let kept: VecDeque<(u64, Vec<String>)> =
         sound.iter().rev().map(|generation| (generation.number, generation.files())).collect();
     remove_leftovers(&**disk, folder, &kept)?;
+    // A killed process may have left the newest generation before its name was durable. Nothing is
+    // published of it until it is.
+    if !planted(Bug::TrustNames) {
+        sync_folder(&**disk, folder)?;
+    }
     Ok(Some(Store::new(disk, folder, current, kept, newest)))
 }
 
@@ -170,11 +181,11 @@ pub fn begin(disk: &SharedDisk, folder: &Path, shape: Shape, epoch: u64) -> Resu
     store.commit(nothing, |_| Ok(()))?;
     let kept = VecDeque::from([(store.current().number, Vec::new())]);
     remove_leftovers(&**disk, folder, &kept)?;
+    sync_folder(&**disk, folder)?;
     Ok(store)
 }
 
 fn remove_ours(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<(), Failure> {
-    let mut removed = false;
     for name in names_in(disk, folder)? {
         let Some(name) = name.to_str() else { continue };
         let ours = is_temporary(name)
@@ -183,9 +194,8 @@ fn remove_ours(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bool) 
             || is_waiting_name(name);
         if ours && unwanted(name) {
             remove_file(disk, &folder.join(name))?;
-            removed = true;
             point("recover.leftovers");
         }
     }
-    if removed { sync_folder(disk, folder) } else { Ok(()) }
+    Ok(())
 }

@@ -133,9 +133,9 @@ impl Store {
 
 impl Drop for Store {
     fn drop(&mut self) {
-        if let Some(compaction) = self.compaction.take() {
-            // What it has written is needed by nobody; the next start removes it.
-            let _ = compaction.finish();
+        if let Some(Ok(part)) = self.compaction.take().map(Compaction::finish) {
+            // Nobody needs it; if it cannot be removed, the next start does so.
+            let _ = remove_file(&*self.disk, &self.folder.join(part.file));
         }
     }
 }

@@ -66,8 +66,8 @@ fn run_until_stopped<T>(
                 if stop.is_set() {
                     std::process::exit(INTERRUPTED);
                 }
-                tracing::info!("stopping: what was read is published first; a second signal ends at once");
                 stop.set();
+                tracing::info!("stopping: what was read is published first; a second signal ends at once");
             }
         });
         command.await

@@ -27,7 +27,7 @@ impl FileNumber {
 
 /// A file as the file system knows it. Numbers are used again after a deletion, so the moment of
 /// birth counts, too, where the file system keeps it.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileId {
     /// Its number.
     pub number: FileNumber,
@@ -62,12 +62,20 @@ impl FileId {
 pub const HEAD: usize = 4096;
 
 /// The beginning of a file; grows with it up to [`HEAD`] bytes, so that short files are known, too.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
     /// Number of bytes.
     pub len: u64,
     /// Their hash.
     pub hash: u128,
+}
+
+/// That of an empty file: every file begins like it, so one that was seen but not read yet is
+/// still known under its next name.
+impl Default for Head {
+    fn default() -> Self {
+        Self { len: 0, hash: xxh3_128(b"") }
+    }
 }
 
 impl Head {
@@ -88,6 +96,22 @@ impl Head {
 pub fn hash_tail(file: &File, offset: u64) -> io::Result<u128> {
     let from = offset.saturating_sub(HEAD as u64);
     Ok(hash_range(file, from, offset - from)?.1)
+}
+
+/// Whether two files hold the same bytes from one offset up to another.
+///
+/// # Errors
+/// What the file system says.
+pub fn are_alike(files: [&File; 2], from: u64, to: u64) -> io::Result<bool> {
+    let mut at = from;
+    while at < to {
+        let len = (to - at).min(HEAD as u64);
+        if hash_range(files[0], at, len)? != hash_range(files[1], at, len)? {
+            return Ok(false);
+        }
+        at += len;
+    }
+    Ok(true)
 }
 
 /// The hash of bytes of a file, and how many there were.

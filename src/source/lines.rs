@@ -98,6 +98,9 @@ impl LineCutter {
         let (line, stand) = match &self.state {
             State::Start => (self.line, Stand::Start),
             State::Lines(header) => (self.line, Stand::Lines(Arc::clone(header))),
+            State::Skip { header, reject } if reject.reason == Reason::ContinuedAfterEof => {
+                (reject.line, Stand::AfterEnd(Arc::clone(header)))
+            }
             State::Skip { header, reject } => (reject.line, Stand::Lines(Arc::clone(header))),
             State::AfterEnd(header) => (self.line, Stand::AfterEnd(Arc::clone(header))),
             State::Refused => (self.line, Stand::Refused),

@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::model::{Input, Mark, Stand};
 use crate::source::compressed::Storage;
 use crate::source::deliver::{Delivered, deliver, no_tail, reject_unread};
-use crate::source::identity::{FileId, HEAD, Head, Sighting, Stamp, hash_tail, hash_whole};
+use crate::source::identity::{FileId, HEAD, Head, Sighting, Stamp, are_alike, hash_tail, hash_whole};
 use crate::source::lines::{End, LineCutter};
 use crate::source::{Closed, Event, Outlet};
 use crate::stop::Stop;
@@ -187,7 +187,7 @@ impl Tail {
 
     /// What tells its content so far from that of other files; nothing before the first row.
     pub fn content(&self) -> Option<(u64, u128, u128)> {
-        let rows = self.cutter.mark().lines > 1 && self.state == State::Reading;
+        let rows = self.has_rows() && self.state == State::Reading;
         rows.then_some((self.offset(), self.head.hash, self.before))
     }
 
@@ -216,8 +216,10 @@ impl Tail {
         let rejected = self.state == State::Rejected;
         let size = metadata.len();
         if !id.may_be(&self.id) {
-            let long_enough = self.storage != Storage::Plain || size >= self.offset();
-            let copy = !rejected && long_enough && self.is_content_of(path, &id)?;
+            let plain = self.storage == Storage::Plain;
+            // Rotated logs share their header, and differ in what is still to be read.
+            let alike = !plain || self.has_rows() && size >= self.cutter.read_to();
+            let copy = !rejected && alike && self.is_content_of(path, &id)? && self.rest_is_in(path, &id)?;
             return Ok(if copy { Look::Copy } else { Look::Another });
         }
         if !changed {
@@ -242,6 +244,13 @@ impl Tail {
         Ok(if another { Look::Another } else { Look::Rewritten })
     }
 
+    /// Whether there is more to tell it by than a header, with which all logs begin: the file that
+    /// takes the place of a rotated one does so, too, and is another.
+    fn has_rows(&self) -> bool {
+        let Mark { lines, stand, .. } = self.cutter.mark();
+        lines > 1 || matches!(stand, Stand::AfterEnd(_))
+    }
+
     /// Whether a file holds what was read of this one.
     fn is_content_of(&self, path: &Path, id: &FileId) -> io::Result<bool> {
         if self.storage != Storage::Plain {
@@ -258,9 +267,15 @@ impl Tail {
                 &opened
             }
         };
-        let tail_counts = self.before != UNKNOWN && self.state != State::Rejected;
+        let tail_unknown = self.before == UNKNOWN;
         Ok(Head::read(file, self.head.len)? == self.head
-            && (!tail_counts || hash_tail(file, self.offset())? == self.before))
+            && (tail_unknown || hash_tail(file, self.offset())? == self.before))
+    }
+
+    /// Whether a file holds what is still to be read of this one, as far as this one is open.
+    fn rest_is_in(&self, path: &Path, id: &FileId) -> io::Result<bool> {
+        let Some(file) = &self.file else { return Ok(true) };
+        are_alike([file, &open(path, id)?], self.offset(), file.metadata()?.len())
     }
 
     fn has_head_of(&self, path: &Path, id: &FileId) -> io::Result<bool> {
@@ -340,13 +355,12 @@ impl Tail {
             Some(file) => file,
             None => open(&self.path, &self.id)?,
         };
-        if self.head.len < HEAD as u64 {
-            self.head = Head::read(&file, size)?;
-        }
         if self.see(metadata, outlet).is_err() {
             return Ok(Err(Closed));
         }
+        // What was cut off again, and has lost its name before it could be looked at, has no end.
         let ends = self.cutter.has_partial_line()
+            && size >= self.cutter.read_to()
             && (last_lines.once || self.still_since.elapsed() >= last_lines.wait)
             && file.metadata()?.len() == size;
         if size > self.cutter.read_to() {
@@ -360,6 +374,14 @@ impl Tail {
             }
         } else if ends && self.hand_on(&mut io::empty(), &file, End::Final, outlet, stop)?.is_err() {
             return Ok(Err(Closed));
+        }
+        // Bytes that wait may still become others, so only what was read counts.
+        let known = self.offset().min(HEAD as u64);
+        if self.head.len < known {
+            self.head = Head::read(&file, known)?;
+            if self.see(metadata, outlet).is_err() {
+                return Ok(Err(Closed));
+            }
         }
         self.file = Some(file);
         if last_lines.once && !ends && self.cutter.has_partial_line() {

@@ -3,43 +3,46 @@
 
 pub mod committed;
 pub mod multiset;
+pub mod recompute;
+pub mod rows;
+pub mod snapshots;
 
 use std::collections::HashSet;
-use std::io::{BufRead, BufReader, Read};
-use std::path::PathBuf;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tokio_stream::StreamExt;
-use xxhash_rust::xxh3::{Xxh3, xxh3_128};
+use xxhash_rust::xxh3::Xxh3;
 
-use crate::catalog::{Catalog, Song};
+use crate::catalog::Catalog;
 use crate::checkpoint::generation::{Generation, Shape};
 use crate::checkpoint::load::{Loaded, each_bytes};
 use crate::checkpoint::part::Part;
 use crate::checkpoint::recover::{generations_in, read_sound};
 use crate::checkpoint::table::Table;
 use crate::civil::Week;
-use crate::disk::SharedDisk;
-use crate::dispatch::{Decoded, Producer, reject_lines};
+use crate::disk::{READ, SharedDisk};
+use crate::dispatch::{Producer, reject_lines};
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
-use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
-use crate::insights::{Cut, Insight};
+use crate::insights::enriched_logs;
 use crate::ledger::Ledger;
-use crate::model::SongId;
-use crate::names::{Names, Order};
-use crate::output::manifest::{InsightEntry, Manifest, hash_text};
+use crate::model::{SongId, Stand};
+use crate::names::Names;
+use crate::output::manifest::{Manifest, hash_text};
 use crate::output::{FIRST_PART, REJECTS};
-use crate::pipeline::{insights_of, spawn_source};
+use crate::pipeline::insights_of;
 use crate::reload;
 use crate::settings::Settings;
-use crate::source::Outlet;
-use crate::source::replay::Replay;
 use crate::start::Files;
 use crate::stop::Stop;
 use crate::text::path_text;
 use crate::verify::committed::{Committed, Decisions, decisions};
 use crate::verify::multiset::{Multiset, missing_in};
+use crate::verify::recompute::{From, Recomputed, recompute};
+use crate::verify::rows::{Compare, Published, each_row, published_rows, shown};
+use crate::verify::snapshots::{compare_snapshot, cut_of};
 
 /// What came out.
 #[derive(Debug, Default)]
@@ -71,34 +74,6 @@ pub struct Verify {
 
 /// Differences that are shown of one table.
 const SHOWN: usize = 3;
-/// Bytes that are shown of a row.
-const SHOWN_BYTES: usize = 200;
-
-/// What the inputs come to.
-struct Recomputed {
-    ledger: Ledger,
-    names: Arc<Names>,
-    enriched: Multiset,
-    /// Of the rows in their order.
-    enriched_order: Xxh3,
-    rejects: Multiset,
-}
-
-/// How rows are compared.
-#[derive(Clone, Copy, Default)]
-struct Compare {
-    /// The inputs are only a part of what was read.
-    part: bool,
-    /// The bucket of `enriched_logs` that is shown, and that of `_rejects`.
-    shown: (Option<usize>, Option<usize>),
-}
-
-/// Where plays come from.
-#[derive(Clone)]
-enum From {
-    Logs(Vec<PathBuf>, i64),
-    Committed(Committed),
-}
 
 /// What the state says of what was published.
 struct Known {
@@ -136,25 +111,15 @@ impl Verify {
         for (name, entry) in insights.chain([(REJECTS, &manifest.rejects)]) {
             for part in &entry.parts {
                 let path = self.settings.output.join(name).join(&part.file);
-                let mut hash = Xxh3::new();
-                let read = std::fs::File::open(&path).and_then(|file| {
-                    let mut reader = BufReader::with_capacity(256 << 10, file).take(part.bytes);
-                    let mut bytes = vec![0; 256 << 10];
-                    loop {
-                        match reader.read(&mut bytes)? {
-                            0 => return Ok(()),
-                            read => hash.update(&bytes[..read]),
-                        }
-                    }
-                });
+                let read = hash_of(&path, part.bytes);
                 let path = path.display();
                 match read {
                     Err(cause) => report.differences.push(format!("{path}: {cause}")),
-                    Ok(()) if hash_text(hash.digest128()) != part.hash => {
+                    Ok(hash) if hash != part.hash => {
                         let what = "is not what the manifest says";
                         report.differences.push(format!("{path}: {what} ({} bytes)", part.bytes));
                     }
-                    Ok(()) => {}
+                    Ok(_) => {}
                 }
             }
         }
@@ -169,7 +134,7 @@ impl Verify {
         let version = reload::load(&self.settings.songs, &names).await?;
         let songs: HashSet<Vec<u8>> = known_songs(&version.catalog, &names);
         let rejects = reject_lines(&path_text(&self.settings.songs), &version.rejects);
-        let found = self.recompute(&from, &songs, Compare::default()).await?;
+        let found = recompute(&self.settings, &self.stop, &from, &songs, Compare::default()).await?;
         if self.catalog_is_that_of(manifest, &version.catalog, report) {
             self.compare_snapshots(manifest, found.ledger.clone(), &found.names, report).await?;
         }
@@ -190,7 +155,7 @@ impl Verify {
         for input in known.loaded.inputs.known() {
             match files.find(&input) {
                 Some(path) => inputs.push((input, path)),
-                None if input.mark.offset == 0 && input.mark.stand != crate::model::Stand::Faulted => {}
+                None if input.mark.offset == 0 && input.mark.stand != Stand::Faulted => {}
                 None => gone.push(input.input.label.clone()),
             }
         }
@@ -204,7 +169,14 @@ impl Verify {
         }
         let decisions = Arc::new(self.decisions(manifest)?);
         let from = From::Committed(Committed { inputs, decisions, now: self.now });
-        let found = self.recompute(&from, &known.songs, Compare { part, ..Compare::default() }).await?;
+        let found = recompute(
+            &self.settings,
+            &self.stop,
+            &from,
+            &known.songs,
+            Compare { part, ..Compare::default() },
+        )
+        .await?;
         let names = Arc::new(Names::default());
         let version = reload::load(&self.settings.songs, &names).await?;
         if self.catalog_is_that_of(manifest, &version.catalog, report) {
@@ -256,7 +228,7 @@ impl Verify {
 
     fn decisions(&self, manifest: &Manifest) -> Result<Decisions, Failure> {
         let mut lines = Vec::new();
-        self.each_row(REJECTS, &manifest.rejects, |row| lines.push(row.to_vec()))?;
+        each_row(&self.settings.output, REJECTS, &manifest.rejects, |row| lines.push(row.to_vec()))?;
         Ok(decisions(lines.iter().map(Vec::as_slice)))
     }
 
@@ -270,66 +242,6 @@ impl Verify {
             ));
         }
         same
-    }
-
-    /// Reads the inputs again. `songs` are those that have ever had metadata.
-    async fn recompute(
-        &self,
-        from: &From,
-        songs: &HashSet<Vec<u8>>,
-        compare: Compare,
-    ) -> Result<Recomputed, Failure> {
-        let names = Arc::new(Names::default());
-        let rows: Vec<Song> =
-            songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
-        let catalog = Arc::new(Catalog::new(&rows, &names, 0));
-        let mut enriching = EnrichedLogs::new(Arc::clone(&catalog));
-        let mut found = Recomputed {
-            ledger: Ledger::new(self.settings.insights.night_owl_users.window()),
-            names: Arc::clone(&names),
-            enriched: Multiset::new(compare.part, compare.shown.0),
-            enriched_order: Xxh3::new(),
-            rejects: Multiset::new(compare.part, compare.shown.1),
-        };
-        let stop = self.stop.clone();
-        let from = from.clone();
-        let source = move |outlet: &Outlet| match from {
-            From::Logs(logs, now) => {
-                Replay { logs, now, chunk: crate::source::lines::CHUNK }.run(outlet, &stop)
-            }
-            From::Committed(committed) => committed.run(outlet, &stop),
-        };
-        let (mut decoded, source) = spawn_source(&self.settings, &names, source);
-        let mut inputs = Inputs::new(self.settings.input.max_bad_lines);
-        let mut text = EnrichedRows::default();
-        while let Some(next) = decoded.next().await {
-            let mut batch = match next {
-                Decoded::Batch(batch) => batch,
-                Decoded::Failed(failure) => return Err(failure),
-                Decoded::Size(..) | Decoded::Seen(..) | Decoded::Passed(..) => continue,
-            };
-            if !inputs.take(&mut batch, &catalog) {
-                continue;
-            }
-            found.ledger.observe(&batch);
-            text.text.clear();
-            enriching.append(&batch, &mut text, |_, _| {});
-            for row in lines_of(text.text.as_bytes()) {
-                let play = &row[..play_len(row)];
-                found.enriched.add(play);
-                found.enriched_order.update(play);
-            }
-            lines_of(&reject_lines(&batch.input.label, &batch.rejects))
-                .for_each(|row| found.rejects.add(row));
-        }
-        source
-            .await
-            .map_err(|cause| Failure::new(Exit::Software, format!("the reader has died: {cause}")))?;
-        if self.stop.is_set() {
-            return Err(Failure::new(Exit::NoInput, "stopped before the end: nothing was verified"));
-        }
-        found.ledger.cut();
-        Ok(found)
     }
 
     /// Makes the six snapshots and compares them with the published ones.
@@ -381,13 +293,20 @@ impl Verify {
         report: &mut Report,
     ) -> Result<(), Failure> {
         let compare = Compare { part, ..Compare::default() };
-        let rows = self.published_rows(manifest, published, compare, Some(report))?;
+        let (output, mut strange) = (&self.settings.output, 0);
+        let rows = published_rows(output, manifest, published, compare, |row| {
+            strange += 1;
+            if strange <= SHOWN {
+                let what = "metadata that its song never had";
+                report.differences.push(format!("enriched_logs: {what}: {}", shown(row)));
+            }
+        })?;
         let differs = |ours: &Multiset, theirs: &Multiset| {
             if part { ours.bucket_missing_in(theirs) } else { ours.differing_bucket(theirs) }
         };
         let has_enriched = manifest.insights.contains_key(enriched_logs::NAME);
-        let enriched = differs(&found.enriched, &rows.enriched).filter(|_| has_enriched);
-        let rejects = differs(&found.rejects, &rows.rejects);
+        let enriched = differs(&found.rows.enriched, &rows.enriched).filter(|_| has_enriched);
+        let rejects = differs(&found.rows.rejects, &rows.rejects);
         let as_computed =
             if part { "hold all rows of the inputs that are left" } else { "rows as computed again" };
         if has_enriched && enriched.is_none() {
@@ -397,18 +316,18 @@ impl Verify {
             report.right.push(format!("_rejects: {} {as_computed}", rows.rejects.rows));
         }
         let ordered = matches!(from, From::Logs(..)) && has_enriched && enriched.is_none();
-        if ordered && found.enriched_order.digest128() != rows.enriched_order.digest128() {
+        if ordered && found.rows.order() != rows.order() {
             report.differences.push("enriched_logs: the rows are in another order".to_owned());
         }
         if enriched.is_none() && rejects.is_none() {
             return Ok(());
         }
         let compare = Compare { part: false, shown: (enriched, rejects) };
-        let expected = self.recompute(from, songs, compare).await?;
-        let rows = self.published_rows(manifest, published, compare, None)?;
+        let expected = recompute(&self.settings, &self.stop, from, songs, compare).await?;
+        let rows = published_rows(output, manifest, published, compare, |_| {})?;
         let sides = [
-            (enriched_logs::NAME, enriched.is_some(), expected.enriched, rows.enriched),
-            (REJECTS, rejects.is_some(), expected.rejects, rows.rejects),
+            (enriched_logs::NAME, enriched.is_some(), expected.rows.enriched, rows.enriched),
+            (REJECTS, rejects.is_some(), expected.rows.rejects, rows.rejects),
         ];
         for (name, differs, expected, published) in sides {
             if differs {
@@ -424,97 +343,6 @@ impl Verify {
         }
         Ok(())
     }
-
-    fn published_rows(
-        &self,
-        manifest: &Manifest,
-        published: &Published,
-        compare: Compare,
-        mut report: Option<&mut Report>,
-    ) -> Result<PublishedRows, Failure> {
-        let mut rows = PublishedRows {
-            enriched: Multiset::new(compare.part, compare.shown.0),
-            enriched_order: Xxh3::new(),
-            rejects: Multiset::new(compare.part, compare.shown.1),
-        };
-        let mut record = crate::decode::record::Record::default();
-        let mut strange = 0;
-        if let Some(entry) = manifest.insights.get(enriched_logs::NAME) {
-            self.each_row(enriched_logs::NAME, entry, |row| {
-                let play = &row[..play_len(row)];
-                rows.enriched.add(play);
-                rows.enriched_order.update(play);
-                let Some((metadata, names)) = &published.metadata else { return };
-                let read = record.read(play.strip_suffix(b",").unwrap_or(play));
-                let song = read.ok().and_then(|()| names.songs.read().find(record.field(0)));
-                let known = song.is_some_and(|song| {
-                    let mut key = song.0.to_le_bytes().to_vec();
-                    key.extend_from_slice(&row[play.len() - 1..]);
-                    key.push(b'\n');
-                    metadata.contains(&xxh3_128(&key))
-                });
-                if !known {
-                    strange += 1;
-                    if let Some(report) = report.as_mut().filter(|_| strange <= SHOWN) {
-                        let what = "metadata that its song never had";
-                        report.differences.push(format!("enriched_logs: {what}: {}", shown(row)));
-                    }
-                }
-            })?;
-        }
-        let catalog_rows = lines_of(&published.rejects).collect::<HashSet<_>>();
-        self.each_row(REJECTS, &manifest.rejects, |row| {
-            let of_catalog = record.read(row).is_ok()
-                && record.field(0) == published.catalog_label.as_bytes()
-                && (published.metadata.is_some() || catalog_rows.contains(row));
-            if !of_catalog {
-                rows.rejects.add(row);
-            }
-        })?;
-        Ok(rows)
-    }
-
-    /// The committed rows of a log, without headers and line ends.
-    fn each_row(&self, name: &str, entry: &InsightEntry, mut each: impl FnMut(&[u8])) -> Result<(), Failure> {
-        for part in &entry.parts {
-            let path = self.settings.output.join(name).join(&part.file);
-            let failed = |cause: std::io::Error| Failure::io(Exit::NoInput, "read", &path, &cause);
-            let file = std::fs::File::open(&path).map_err(failed)?;
-            let mut reader = BufReader::with_capacity(256 << 10, file.take(part.bytes));
-            let mut line = Vec::new();
-            let mut header = true;
-            while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
-                if !std::mem::take(&mut header) {
-                    each(line.strip_suffix(b"\n").unwrap_or(&line));
-                }
-                line.clear();
-            }
-        }
-        Ok(())
-    }
-}
-
-/// What is known of published rows besides the inputs.
-struct Published {
-    /// The metadata that songs have had, by the numbers of these names; nothing in a `replay`.
-    metadata: Option<(HashSet<u128>, Arc<Names>)>,
-    /// The label of the catalog in `_rejects`.
-    catalog_label: String,
-    /// The rejected rows of the catalog, in a `replay`.
-    rejects: Vec<u8>,
-}
-
-impl Published {
-    fn plain(rejects: Vec<u8>) -> Self {
-        let label = rejects.split(|&byte| byte == b',').next().unwrap_or_default();
-        Self { metadata: None, catalog_label: String::from_utf8_lossy(label).into_owned(), rejects }
-    }
-}
-
-struct PublishedRows {
-    enriched: Multiset,
-    enriched_order: Xxh3,
-    rejects: Multiset,
 }
 
 fn known_songs(catalog: &Catalog, names: &Names) -> HashSet<Vec<u8>> {
@@ -523,69 +351,15 @@ fn known_songs(catalog: &Catalog, names: &Names) -> HashSet<Vec<u8>> {
     songs.map(|song| ids.text(song).to_vec()).collect()
 }
 
-fn cut_of(ledger: Ledger, catalog: Arc<Catalog>, names: &Arc<Names>, current_week: Week) -> Cut {
-    let (mut user_order, mut song_order) = (Order::default(), Order::default());
-    user_order.extend(&names.users.read());
-    song_order.extend(&names.songs.read());
-    Cut {
-        changes: Arc::new(ledger.everything()),
-        ledger: Arc::new(ledger),
-        catalog,
-        new_catalog: true,
-        names: Arc::clone(names),
-        user_order: Arc::new(user_order),
-        song_order: Arc::new(song_order),
-        current_week,
-    }
-}
-
-/// The first lines in which a published snapshot differs from the rows of an insight.
-fn compare_snapshot(insight: &dyn Insight, cut: &Cut, published: &[u8]) -> Vec<String> {
-    let mut theirs = lines_of(published);
-    let mut differences = Vec::new();
-    let mut line = 0_u64;
-    let mut differ = |line: u64, expected: Option<&[u8]>, found: Option<&[u8]>| {
-        if expected != found && differences.len() < SHOWN {
-            let text = |row: Option<&[u8]>| row.map_or("nothing".to_owned(), shown);
-            differences.push(format!("{line}: expected {}, found {}", text(expected), text(found)));
-        }
-    };
-    insight.render(cut, &mut |rows| {
-        for row in lines_of(rows) {
-            line += 1;
-            differ(line, Some(row), theirs.next());
-        }
-    });
-    differ(line + 1, None, theirs.next());
-    differences
-}
-
-fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = text.strip_suffix(b"\n").unwrap_or(text);
-    let empty = text.is_empty();
-    lines.split(|&byte| byte == b'\n').filter(move |_| !empty)
-}
-
-/// The length of song, listener, time and duration of a row of `enriched_logs`, the comma behind
-/// them included.
-fn play_len(row: &[u8]) -> usize {
-    let (mut quoted, mut commas) = (false, 0);
-    for (at, &byte) in row.iter().enumerate() {
-        match byte {
-            b'"' => quoted = !quoted,
-            b',' if !quoted => commas += 1,
-            _ => {}
-        }
-        if commas == 4 {
-            return at + 1;
+/// The hash of the first bytes of a file, as a manifest says it.
+fn hash_of(path: &Path, bytes: u64) -> io::Result<String> {
+    let mut reader = BufReader::with_capacity(READ, File::open(path)?).take(bytes);
+    let mut hash = Xxh3::new();
+    let mut read = vec![0; READ];
+    loop {
+        match reader.read(&mut read)? {
+            0 => return Ok(hash_text(hash.digest128())),
+            len => hash.update(&read[..len]),
         }
     }
-    row.len()
-}
-
-fn shown(row: &[u8]) -> String {
-    let text = crate::text::escape_bytes(&row[..row.len().min(SHOWN_BYTES)]);
-    text.chars()
-        .flat_map(|char| if char.is_control() { char.escape_default().collect() } else { vec![char] })
-        .collect()
 }

@@ -2,10 +2,15 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+pub(crate) mod oracle;
+
 use std::collections::BTreeMap;
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -16,6 +21,7 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) const LOG_HEADER: &str = "user_id,song_id,timestamp,duration_sec\n";
 pub(crate) const CATALOG_HEADER: &str = "song_id,title,artist,genre,mood\n";
+pub(crate) const SONGS: &str = "s1,One,A,Rock,Sad\ns2,Two,B,Pop,Happy\n";
 
 /// A folder with `data/incoming`, a catalog and room for output.
 pub(crate) struct Place {
@@ -24,7 +30,13 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn new(catalog: &str) -> Self {
-        let place = Self { folder: tempfile::tempdir().unwrap() };
+        Self::below(&std::env::temp_dir(), catalog)
+    }
+
+    /// A place on the file system of a folder. `KEEP_PLACES=1` keeps it when the test is over.
+    pub(crate) fn below(folder: &Path, catalog: &str) -> Self {
+        let mut place = Self { folder: tempfile::tempdir_in(folder).unwrap() };
+        place.folder.disable_cleanup(std::env::var("KEEP_PLACES").is_ok_and(|value| value == "1"));
         fs::create_dir_all(place.path("data/incoming")).unwrap();
         place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{catalog}"));
         place
@@ -83,9 +95,33 @@ impl Place {
     pub(crate) fn watch(&self, more: &[&str]) -> Daemon {
         let often: &[&str] =
             if more.contains(&"--flush-interval") { &[] } else { &["--flush-interval", "20ms"] };
-        let args = [&["watch", "--http", "off"], often, more].concat();
-        let child = self.command(&args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        Daemon { child: Some(child) }
+        Daemon::start(&mut self.command(&[&["watch", "--http", "off"], often, more].concat()))
+    }
+
+    /// Starts `watch` with faults that strace injects; nothing if there is no strace. `faults` are
+    /// its arguments, with paths in this folder.
+    pub(crate) fn watch_with_faults(&self, faults: &[Fault<'_>], more: &[&str]) -> Option<Daemon> {
+        if Command::new("strace").arg("-V").output().is_err() {
+            println!("skipped: strace is missing");
+            return None;
+        }
+        let watch = self.command(&[]);
+        let mut command = Command::new("strace");
+        // As a grandchild it leaves the process that was started to the watch.
+        command.args(["-D", "-f", "-qq", "-o"]).arg(self.path("trace")).current_dir(self.root());
+        let calls: Vec<&str> = faults.iter().map(|fault| fault.calls).collect();
+        command.arg(format!("--trace={}", calls.join(",")));
+        for Fault { path, calls, how } in faults {
+            if !path.is_empty() {
+                command.arg("-P").arg(path).arg("-P").arg(self.path(path));
+            }
+            command.arg(format!("--inject={calls}:{how}"));
+        }
+        command.arg(watch.get_program()).args(["watch", "--http", "off"]).args(more).stdin(Stdio::null());
+        for (name, _) in watch.get_envs() {
+            command.env_remove(name);
+        }
+        Some(Daemon::start(&mut command))
     }
 
     pub(crate) fn manifest(&self, output: &str) -> Option<Value> {
@@ -95,13 +131,20 @@ impl Place {
     /// Waits until `found` gives something.
     pub(crate) fn wait_for<T>(&self, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
         let began = Instant::now();
+        let patience = if is_long() { 10 * PATIENCE } else { PATIENCE };
         loop {
             if let Some(found) = found() {
                 return found;
             }
-            assert!(began.elapsed() < PATIENCE, "waited too long for {what}: {:?}", self.manifest("output"));
-            std::thread::sleep(Duration::from_millis(5));
+            assert!(began.elapsed() < patience, "waited too long for {what}: {:?}", self.manifest("output"));
+            thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Waits until a daemon ends by itself, and returns what it said.
+    pub(crate) fn wait_for_end(&self, mut daemon: Daemon) -> Output {
+        self.wait_for("the end", || daemon.has_ended());
+        daemon.child.take().unwrap().wait_with_output().unwrap()
     }
 
     /// Waits until the published epoch holds so many rows.
@@ -142,7 +185,21 @@ pub(crate) struct Daemon {
     child: Option<Child>,
 }
 
+/// System calls that fail, for one path or (if that is empty) for all.
+#[derive(Clone, Copy)]
+pub(crate) struct Fault<'a> {
+    pub(crate) path: &'a str,
+    pub(crate) calls: &'a str,
+    pub(crate) how: &'a str,
+}
+
 impl Daemon {
+    /// Starts a command.
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        Self { child: Some(child) }
+    }
+
     pub(crate) fn id(&self) -> u32 {
         self.child.as_ref().unwrap().id()
     }
@@ -158,15 +215,22 @@ impl Daemon {
         self.child.take().unwrap().wait_with_output().unwrap()
     }
 
+    /// Listens to it no longer.
+    pub(crate) fn hang_up(&mut self) {
+        let child = self.child.as_mut().unwrap();
+        drop((child.stdout.take(), child.stderr.take()));
+    }
+
     /// How it has ended, if it has.
     pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut().unwrap().try_wait().unwrap()
     }
 
-    pub(crate) fn kill(mut self) -> ExitStatus {
+    /// Kills it, as `kill -9` does, and returns what it said.
+    pub(crate) fn kill(mut self) -> Output {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
-        child.wait().unwrap()
+        child.wait_with_output().unwrap()
     }
 }
 
@@ -185,6 +249,43 @@ pub(crate) fn stderr(output: &Output) -> String {
 
 pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A folder for places: every other one is in memory, if the system has such a file system, where
+/// nothing waits for a disk, so that things happen at other moments.
+pub(crate) fn root(number: u64) -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    if number.is_multiple_of(2) && memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
+}
+
+/// Does jobs by their numbers, some at the same time; a daemon mostly waits for its disk.
+pub(crate) fn in_parallel<T: Send>(jobs: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let next = AtomicU64::new(0);
+    let worker = || -> Vec<T> {
+        let numbers = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+        numbers.take_while(|number| *number < jobs).map(&work).collect()
+    };
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..4).map(|_| scope.spawn(worker)).collect();
+        let joined = workers.into_iter().map(thread::ScopedJoinHandle::join);
+        joined.flat_map(|done| done.unwrap_or_else(|cause| resume_unwind(cause))).collect()
+    })
+}
+
+/// Says what was being done if it fails.
+pub(crate) struct Announced(pub(crate) String);
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("failed: {}", self.0);
+        }
+    }
+}
+
+/// Whether tests may take long.
+pub(crate) fn is_long() -> bool {
+    std::env::var("LONG_TESTS").is_ok_and(|value| value == "1")
 }
 
 /// One consistent cut: every file that a manifest lists, up to the length that it says; nothing if
@@ -207,4 +308,14 @@ pub(crate) fn read_cut(output: &Path) -> Option<(Value, BTreeMap<String, Vec<u8>
         }
     }
     Some((manifest, files))
+}
+
+/// A row of a log.
+pub(crate) fn play(user: u32, song: u32, minute: u32) -> String {
+    format!(
+        "u{user},s{song},2025-03-21 {:02}:{:02}:00,{}\n",
+        minute / 60 % 24,
+        minute % 60,
+        30 + minute % 200
+    )
 }

@@ -38,7 +38,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::support::{Files, files_under};
 
 /// One runtime for all cases, because starting one costs more than a small case.
-static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 });
 

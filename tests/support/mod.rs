@@ -1,7 +1,12 @@
 //! What the test files share: folders as maps, both kinds of settings, and the size of a run.
-#![allow(dead_code, reason = "every test file uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "every test file uses a part of it")]
 
 pub(crate) mod engine;
+mod medium;
+pub(crate) mod power_loss;
+pub(crate) mod sim_disk;
+mod size;
+pub(crate) mod workload;
 pub(crate) mod world;
 
 use std::collections::BTreeMap;
@@ -14,6 +19,7 @@ use music_insights::settings::Settings;
 use music_insights::values::{Fraction, Ties, WeekChoice};
 
 use crate::reference;
+pub(crate) use size::cases;
 
 /// Files by their path inside a folder.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
@@ -97,12 +103,4 @@ fn billionths(fraction: Fraction) -> u64 {
     let text = fraction.to_string();
     let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
     format!("{whole}{decimals:0<9}").parse().unwrap()
-}
-
-/// How many cases a property gets: what `PROPTEST_CASES` says; else `usual`, or with
-/// `LONG_TESTS=1` fifty times as many.
-pub(crate) fn cases(usual: u32) -> u32 {
-    let given = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
-    let long = std::env::var("LONG_TESTS").is_ok_and(|value| value == "1");
-    given.unwrap_or(if long { usual * 50 } else { usual })
 }

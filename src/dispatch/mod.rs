@@ -3,41 +3,39 @@
 //! One loop, no locks: something happens, and it is applied. Everything that depends on the order
 //! of events is decided here.
 
-use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+mod flush;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use tokio::sync::{mpsc, oneshot, watch};
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::{Stream, StreamExt};
 
-use crate::checkpoint::keeper::{Commit, Keeper};
+use crate::checkpoint::keeper::Keeper;
 use crate::checkpoint::load::Loaded;
 use crate::civil::Week;
 use crate::clock::Clock;
-use crate::disk::{SharedDisk, is_temporary, remove_from, sync_folder};
+use crate::disk::SharedDisk;
 use crate::failure::{Exit, Failure};
-use crate::fault::{Bug, planted, point};
-use crate::inputs::{Inputs, ReasonCounts, by_code, count};
-use crate::insights::{Cut, NAMES, enriched_logs};
+use crate::inputs::Inputs;
+use crate::insights::NAMES;
 use crate::ledger::{Changes, Ledger};
 use crate::model::{Batch, Epoch, Input, Mark, Reason, Reject, SongId, UserId};
 use crate::names::{Names, Order};
-use crate::output::is_part;
+use crate::output::REJECTS;
 use crate::output::log::PartedLog;
-use crate::output::manifest::{CatalogEntry, InsightEntry, Manifest, hash_text};
-use crate::output::snapshot::Snapshot;
+use crate::output::manifest::{InsightEntry, Manifest};
 use crate::progress::Progress;
 use crate::reload::CatalogVersion;
 use crate::settings::Settings;
-use crate::source::finished::{Settled, WhenDone};
+use crate::source::finished::Settled;
 use crate::source::identity::Sighting;
-use crate::tasks::{EnrichedCut, EnrichedMessage, SnapshotRequest};
+use crate::tasks::{EnrichedMessage, SnapshotRequest};
 use crate::text::{escape_bytes, path_text, push_cell, push_integer};
 use crate::values::WeekChoice;
-use crate::waiting::WaitingChanges;
 
 /// What reaches the owner.
 #[derive(Debug)]
@@ -169,13 +167,6 @@ enum New {
     Catalog,
     /// All plays that were ever taken in, and the catalog.
     Everything,
-}
-
-/// What is written for an epoch and waits for its commit.
-#[derive(Debug)]
-struct Staged {
-    snapshots: Vec<(&'static str, Snapshot)>,
-    enriched: Option<EnrichedCut>,
 }
 
 /// Header of `_rejects`.
@@ -337,7 +328,7 @@ impl Dispatch {
                 )?;
             }
             self.manifest = Some(resumed.manifest);
-            Ok(())
+            self.retire()
         });
         self.news = false;
         taken
@@ -349,195 +340,6 @@ impl Dispatch {
             let manifest = self.manifest_of(&staged)?;
             self.commit(staged, manifest)
         })
-    }
-
-    /// Cuts, and lets every insight write what has changed where nobody sees it yet.
-    async fn stage(&mut self, new: New) -> Result<Staged, Failure> {
-        let cut = Arc::new(tokio::task::block_in_place(|| self.cut(new)));
-        point("flush.cut");
-        let mut answers = Vec::new();
-        for (name, requests) in &self.parts.tasks.snapshots {
-            let (answer, answered) = oneshot::channel();
-            let cut = Arc::clone(&cut);
-            requests.send(SnapshotRequest { cut, answer }).await.map_err(|_| ended())?;
-            answers.push((*name, answered));
-        }
-        drop(cut);
-        let mut enriched_answer = None;
-        if let Some(enriched) = &self.parts.tasks.enriched {
-            let (answer, answered) = oneshot::channel();
-            let catalog = Arc::clone(&self.catalog.catalog);
-            enriched.send(EnrichedMessage::Cut { catalog, answer }).await.map_err(|_| ended())?;
-            enriched_answer = Some(answered);
-        }
-        let mut snapshots = Vec::new();
-        for (name, answered) in answers {
-            snapshots.extend(answered.await.map_err(|_| ended())??.map(|snapshot| (name, snapshot)));
-        }
-        let enriched = match enriched_answer {
-            Some(answered) => Some(answered.await.map_err(|_| ended())?),
-            None => None,
-        };
-        point("flush.staged");
-        Ok(Staged { snapshots, enriched })
-    }
-
-    /// Commits what is staged, then publishes it.
-    fn commit(&mut self, mut staged: Staged, manifest: Manifest) -> Result<(), Failure> {
-        self.parts.epoch = Epoch(self.parts.epoch.0 + 1);
-        let manifest = Manifest { epoch: self.parts.epoch.0, ..manifest };
-        let text = manifest.to_text();
-        if planted(Bug::PublishBeforeCommit) {
-            let snapshots = std::mem::take(&mut staged.snapshots);
-            self.publish(Staged { snapshots, enriched: None })?;
-            Manifest::publish(&self.parts.disk, &self.parts.settings.output, &text)?;
-        }
-        if let Some(keeper) = &mut self.parts.keeper {
-            let enriched = staged.enriched.take();
-            let enriched =
-                enriched.unwrap_or(EnrichedCut { parts: Vec::new(), waiting: WaitingChanges::default() });
-            keeper.commit(Commit {
-                ledger: Arc::make_mut(&mut self.ledger),
-                changes: &self.changes,
-                names: &self.parts.names,
-                inputs: &mut self.inputs,
-                waiting: enriched.waiting,
-                catalog: &self.catalog.catalog,
-                enriched: enriched.parts,
-                rejects: manifest.rejects.parts.clone(),
-                epoch: self.parts.epoch,
-                manifest: &text,
-            })?;
-        }
-        self.publish(staged)?;
-        Manifest::publish(&self.parts.disk, &self.parts.settings.output, &text)?;
-        point("publish.done");
-        self.published.clone_from(&manifest.insights);
-        self.manifest = Some(manifest);
-        self.retire()
-    }
-
-    /// Makes what is staged visible, where it differs from what is.
-    fn publish(&mut self, staged: Staged) -> Result<(), Failure> {
-        for (name, snapshot) in staged.snapshots {
-            let before = self.published.get(name).map(|entry| entry.parts.as_slice());
-            if before == Some(std::slice::from_ref(snapshot.entry())) {
-                if planted(Bug::ReturnEarly) {
-                    return Ok(());
-                }
-                continue;
-            }
-            let entry = snapshot.publish()?;
-            sync_folder(&*self.parts.disk, &self.parts.settings.output.join(name))?;
-            point("publish.snapshot");
-            self.published.insert(name.to_owned(), InsightEntry::new(vec![entry]));
-        }
-        self.remove_disabled()?;
-        point("publish.manifest");
-        Ok(())
-    }
-
-    /// Lets go of what only old generations need, and of the inputs that nobody can need again.
-    fn retire(&mut self) -> Result<(), Failure> {
-        let Some(keeper) = &mut self.parts.keeper else { return Ok(()) };
-        keeper.retire()?;
-        let settled = keeper.take_settled(&self.inputs);
-        if !settled.is_empty() {
-            // Nobody listens only if the source has ended.
-            let _ = self.parts.settled.send(settled);
-        }
-        Ok(())
-    }
-
-    /// With nothing to publish for some time, what was read last is settled by committing it again.
-    fn settle_in_quiet(&mut self) -> Result<(), Failure> {
-        let wait = self.parts.settings.input.done_after.0;
-        let Some(keeper) = &mut self.parts.keeper else { return Ok(()) };
-        if !keeper.has_unsettled() || self.quiet_since.elapsed() < wait {
-            return Ok(());
-        }
-        tokio::task::block_in_place(|| keeper.commit_again())?;
-        tokio::task::block_in_place(|| self.retire())
-    }
-
-    fn cut(&mut self, new: New) -> Cut {
-        self.changes = Arc::new(Arc::make_mut(&mut self.ledger).cut());
-        Arc::make_mut(&mut self.user_order).extend(&self.parts.names.users.read());
-        Arc::make_mut(&mut self.song_order).extend(&self.parts.names.songs.read());
-        // To insights that have seen nothing yet, what an earlier process has taken in is new, too.
-        let changes = match new {
-            New::Everything => Arc::new(self.ledger.everything()),
-            New::Plays | New::Catalog => Arc::clone(&self.changes),
-        };
-        Cut {
-            ledger: Arc::clone(&self.ledger),
-            changes,
-            catalog: Arc::clone(&self.catalog.catalog),
-            new_catalog: new != New::Plays,
-            names: Arc::clone(&self.parts.names),
-            user_order: Arc::clone(&self.user_order),
-            song_order: Arc::clone(&self.song_order),
-            current_week: self.week,
-        }
-    }
-
-    /// Removes what an earlier run has published of insights that are disabled now.
-    fn remove_disabled(&self) -> Result<(), Failure> {
-        let enabled = self.enabled();
-        for name in NAMES.iter().filter(|name| !enabled.contains(name)) {
-            let folder = self.parts.settings.output.join(name);
-            remove_from(&*self.parts.disk, &folder, |file| is_part(file) || is_temporary(file))?;
-        }
-        Ok(())
-    }
-
-    /// The names of the insights that are published.
-    fn enabled(&self) -> Vec<&'static str> {
-        let Tasks { snapshots, enriched } = &self.parts.tasks;
-        let enriched = enriched.as_ref().map(|_| enriched_logs::NAME);
-        snapshots.iter().map(|(name, _)| *name).chain(enriched).collect()
-    }
-
-    /// What the manifest will say of what is staged, at the last epoch.
-    fn manifest_of(&mut self, staged: &Staged) -> Result<Manifest, Failure> {
-        let mut insights = self.published.clone();
-        for (name, snapshot) in &staged.snapshots {
-            insights.insert((*name).to_owned(), InsightEntry::new(vec![snapshot.entry().clone()]));
-        }
-        if let Some(enriched) = &staged.enriched {
-            insights.insert(enriched_logs::NAME.to_owned(), InsightEntry::new(enriched.parts.clone()));
-        }
-        let rejects = InsightEntry::new(self.parts.rejects.publish()?);
-        point("commit.logs_synced");
-        let catalog = &self.catalog.catalog;
-        let mut rejected = ReasonCounts::new();
-        count(&mut rejected, &self.catalog.rejects);
-        Ok(Manifest {
-            version: Manifest::version(),
-            producer: self.parts.producer.name().to_owned(),
-            epoch: self.parts.epoch.0,
-            generated_at: DateTime::<Utc>::from(SystemTime::now())
-                .to_rfc3339_opts(SecondsFormat::Millis, true),
-            totals: self.inputs.totals(self.unmatched()),
-            unfinished: self.inputs.unfinished(),
-            catalog: CatalogEntry {
-                path: path_text(&self.parts.settings.songs),
-                songs: catalog.len(),
-                rejected: by_code(&rejected),
-                fingerprint: hash_text(catalog.fingerprint()),
-            },
-            insights,
-            rejects,
-            inputs_deleted: self.parts.keeper.is_some()
-                && self.parts.settings.input.when_done == WhenDone::Delete,
-        })
-    }
-
-    /// Plays of songs that are not in the catalog.
-    fn unmatched(&self) -> u64 {
-        let songs = (0..self.song_order.ids().len() as u32).map(SongId);
-        let unknown = songs.filter(|&song| !self.catalog.catalog.contains(song));
-        unknown.map(|song| self.ledger.song_plays().total(song).plays).sum()
     }
 
     /// Takes note of the catalog in force: its metadata, and its bad rows that none before it had.
@@ -583,7 +385,7 @@ fn ended() -> Failure {
 }
 
 /// Where the folders of an output are that a killed run may have left temporary files in.
-pub fn output_folders(output: &std::path::Path) -> impl Iterator<Item = PathBuf> {
-    let names = NAMES.into_iter().chain([crate::output::REJECTS]);
+pub fn output_folders(output: &Path) -> impl Iterator<Item = PathBuf> {
+    let names = NAMES.into_iter().chain([REJECTS]);
     names.map(|name| output.join(name)).chain([output.to_owned()])
 }

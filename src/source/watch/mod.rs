@@ -3,29 +3,30 @@
 //! Looking at the folder again and again is what finds everything, on any file system; what the
 //! operating system reports of changes only says where to look at once.
 
-use std::collections::hash_map::Entry;
+mod files;
+mod reports;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
-use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use notify::{Config, Event as Change, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use notify::RecommendedWatcher;
 
 use crate::failure::{Exit, Failure};
-use crate::model::{Input, InputId};
+use crate::model::InputId;
 use crate::source::compressed::Storage;
 use crate::source::finished::{PutAway, Settled};
 use crate::source::identity::{FileId, FileNumber};
-use crate::source::scan::{Found, LeftAlone, is_log_name};
-use crate::source::tail::{KnownInput, LastLines, Look, Tail};
+use crate::source::scan::{Found, LeftAlone};
+use crate::source::tail::{KnownInput, LastLines, Tail};
+use crate::source::watch::reports::{Hints, start_watcher};
 use crate::source::{Closed, Outlet};
 use crate::stop::Stop;
-use crate::text::path_text;
 
 /// How long a look around the folder may be away, if the looks cost next to nothing.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
@@ -38,20 +39,11 @@ const RAREST: Duration = Duration::from_mins(1);
 const GATHER: Duration = Duration::from_millis(5);
 /// How often a stop and the wait of last lines are looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// Names that are kept as hints; beyond, the whole folder is looked at.
-const HINTS: usize = 4096;
 
 /// Files that are kept open at the most, so that their ends can be read when their names are gone.
 const OPEN: usize = 256;
 /// After so long without growth a file is closed.
 const IDLE: Duration = Duration::from_mins(1);
-
-/// Where to look at once.
-#[derive(Debug, Default)]
-struct Hints {
-    names: HashSet<OsString>,
-    everywhere: bool,
-}
 
 /// How a folder is watched.
 #[derive(Debug)]
@@ -153,17 +145,6 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Takes a tail in; it stands for its path and its file from now on.
-    fn follow(&mut self, tail: Tail) -> usize {
-        let index = self.tails.len();
-        self.by_number.insert(tail.id().number, index);
-        self.inodes.insert(tail.id().number.inode());
-        self.by_path.insert(tail.path().to_owned(), index);
-        self.by_input.insert(tail.input().id, index);
-        self.tails.push(tail);
-        index
-    }
-
     /// Has changes reported, of the folder that is there now. Without reports, time alone brings a
     /// look around.
     fn watch_folder(&mut self) {
@@ -190,16 +171,30 @@ impl Watch {
         }
         let once = self.rules.last_lines.once;
         while !stop.is_set() && !outlet.is_closed() {
-            let found = self.look();
-            if self.read(found, outlet, stop).is_err() || once {
+            if self.read_changes(outlet, stop).is_err() || once {
                 break;
             }
-            self.read_orphans(outlet, stop);
-            self.put_away_finished();
             self.wait(outlet, stop);
         }
         // What `--once` could not read would be missing from the output without a trace.
         self.failure.take_if(|_| once).map_or(Ok(()), Err)
+    }
+
+    /// Looks around the whole folder once, whatever was reported of it, and reads what is new.
+    ///
+    /// # Errors
+    /// If nobody listens any more.
+    pub fn round(&mut self, outlet: &Outlet, stop: &Stop) -> Result<(), Closed> {
+        self.look_around_at = Instant::now();
+        self.read_changes(outlet, stop)
+    }
+
+    fn read_changes(&mut self, outlet: &Outlet, stop: &Stop) -> Result<(), Closed> {
+        let found = self.look();
+        self.read(found, outlet, stop)?;
+        self.read_orphans(outlet, stop);
+        self.put_away_finished();
+        Ok(())
     }
 
     /// Reads what an earlier run has put away.
@@ -294,6 +289,11 @@ impl Watch {
         for index in std::mem::take(&mut self.orphans) {
             let tail = &mut self.tails[index];
             let Some(metadata) = tail.metadata_of_open() else { continue };
+            // Under another name that is followed, too, its rows are that one's.
+            if self.by_number.get(&tail.id().number) != Some(&index) {
+                tail.close();
+                continue;
+            }
             // Its name may have been found again.
             let there = tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
             if there.is_some_and(|there| there.may_be(tail.id())) {
@@ -371,140 +371,6 @@ impl Watch {
         }
         self.note_content(index, before);
         read
-    }
-
-    /// Notices a file that holds what another has held.
-    fn note_content(&mut self, index: usize, before: Option<(u64, u128, u128)>) {
-        let content = self.tails[index].content();
-        if content == before {
-            return;
-        }
-        if let Some(before) = before
-            && self.contents.get(&before) == Some(&index)
-        {
-            self.contents.remove(&before);
-        }
-        let Some(content) = content else { return };
-        match self.contents.entry(content) {
-            Entry::Vacant(entry) => {
-                entry.insert(index);
-            }
-            Entry::Occupied(entry) if *entry.get() == index => {}
-            Entry::Occupied(entry) => {
-                let [this, that] = [index, *entry.get()].map(|tail| self.tails[tail].path().display());
-                tracing::warn!("{this}: holds the same as {that}; its rows count again");
-            }
-        }
-    }
-
-    /// The tail of a file: the one that has followed it, under whatever name, or a new one. Nothing
-    /// if nobody can say what counts of it.
-    fn tail_of(&mut self, path: PathBuf, metadata: &Metadata) -> io::Result<Option<usize>> {
-        let at_path = self.by_path.get(&path).copied();
-        if let Some(index) = at_path {
-            match self.tails[index].look(&path, metadata)? {
-                Look::Same => return Ok(Some(index)),
-                Look::Rewritten => {
-                    self.report_conflict(index, metadata);
-                    return Ok(None);
-                }
-                Look::Copy if self.renamed(&path, metadata).is_none() && self.is_read_out(index) => {
-                    self.by_number.remove(&self.tails[index].id().number);
-                    self.tails[index].move_to(metadata);
-                    self.by_number.insert(self.tails[index].id().number, index);
-                    self.inodes.insert(self.tails[index].id().number.inode());
-                    return Ok(Some(index));
-                }
-                Look::Truncated => {
-                    let path = path.display();
-                    tracing::warn!("{path}: was cut short; reading it from its beginning");
-                    self.tails[index].close();
-                }
-                Look::Copy | Look::Another => {
-                    if !self.tails[index].is_rejected() {
-                        tracing::warn!(
-                            "{}: another file has taken its place; reading it from its beginning",
-                            path.display()
-                        );
-                    }
-                    if self.tails[index].is_open() {
-                        self.orphans.insert(index);
-                    }
-                }
-            }
-            self.waiting.remove(&index);
-        } else if let Some(index) = self.renamed(&path, metadata) {
-            match self.tails[index].look(&path, metadata)? {
-                Look::Same => {
-                    self.rename(index, path);
-                    return Ok(Some(index));
-                }
-                Look::Rewritten => {
-                    self.rename(index, path);
-                    self.report_conflict(index, metadata);
-                    return Ok(None);
-                }
-                Look::Truncated | Look::Copy | Look::Another => {}
-            }
-        }
-        if !is_log_name(path.file_name().unwrap_or_default()) {
-            return Ok(None);
-        }
-        if let Some(index) = at_path
-            && let Some(index) = self.renamed(&path, metadata).filter(|&renamed| renamed != index)
-            && self.tails[index].look(&path, metadata)? == Look::Same
-        {
-            self.rename(index, path);
-            return Ok(Some(index));
-        }
-        let input = Arc::new(Input { id: InputId(self.next_input), label: path_text(&path) });
-        self.next_input += 1;
-        Ok(Some(self.follow(Tail::new(input, path, metadata))))
-    }
-
-    /// Whether a file that another one with the same beginning has replaced has given all that it
-    /// had, which was more than a header: what all logs begin with makes none a copy.
-    fn is_read_out(&self, index: usize) -> bool {
-        let tail = &self.tails[index];
-        let unread = |metadata: &Metadata| metadata.len() > tail.offset();
-        let inode = tail.id().number.inode();
-        let mut elsewhere = self.rules.folder.read_dir().into_iter().flatten().flatten();
-        tail.content().is_some()
-            && !tail.metadata_of_open().is_some_and(|metadata| unread(&metadata))
-            && !elsewhere
-                .any(|entry| entry.ino() == inode && entry.metadata().is_ok_and(|found| unread(&found)))
-    }
-
-    fn report_conflict(&mut self, index: usize, metadata: &Metadata) {
-        let tail = &mut self.tails[index];
-        tracing::error!(
-            "{}: bytes before {} were read and are others now; nothing more is read of it until it is \
-             replaced or cut short (a copy under another name is read from its beginning)",
-            tail.path().display(),
-            tail.offset()
-        );
-        tail.give_up(metadata);
-        self.waiting.remove(&index);
-    }
-
-    fn rename(&mut self, index: usize, path: PathBuf) {
-        let old = self.tails[index].path();
-        if self.by_path.get(old) == Some(&index) {
-            self.by_path.remove(old);
-        }
-        self.orphans.remove(&index);
-        self.tails[index].rename(path.clone());
-        self.by_path.insert(path, index);
-    }
-
-    /// The tail of a file that had another name, which is gone or another file's now.
-    fn renamed(&self, path: &Path, metadata: &Metadata) -> Option<usize> {
-        let id = FileId::of(metadata);
-        let &index = self.by_number.get(&id.number)?;
-        let tail = &self.tails[index];
-        let there = tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
-        let moved = tail.path() != path && !there.is_some_and(|there| there.may_be(tail.id()));
-        (moved && id.may_be(tail.id())).then_some(index)
     }
 
     /// Moves or deletes what was read to its end and can't be needed again.
@@ -585,29 +451,4 @@ pub fn check_folder(folder: &Path) -> Result<(), Failure> {
     }
     let message = format!("{} does not exist; create it or pass --incoming", folder.display());
     Err(Failure::new(Exit::NoInput, message))
-}
-
-fn start_watcher(
-    folder: &Path,
-    hints: Arc<Mutex<Hints>>,
-    waker: SyncSender<()>,
-) -> notify::Result<RecommendedWatcher> {
-    let note = move |change: notify::Result<Change>| {
-        let mut hints = hints.lock().unwrap_or_else(PoisonError::into_inner);
-        match change {
-            // Reading a file is reported, too, and is of no interest.
-            Ok(change) if matches!(change.kind, EventKind::Access(_)) && !change.need_rescan() => return,
-            Ok(change) if !change.need_rescan() && hints.names.len() < HINTS => {
-                // Reported paths are absolute even if the folder was named relatively; only names count.
-                hints.names.extend(change.paths.iter().filter_map(|path| Some(path.file_name()?.to_owned())));
-            }
-            _ => hints.everywhere = true,
-        }
-        drop(hints);
-        // Full means that somebody is about to look anyway.
-        let _ = waker.try_send(());
-    };
-    let mut watcher = RecommendedWatcher::new(note, Config::default().with_follow_symlinks(false))?;
-    watcher.watch(folder, RecursiveMode::NonRecursive)?;
-    Ok(watcher)
 }

@@ -1,0 +1,100 @@
+//! What the inputs come to, read once more.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio_stream::StreamExt;
+
+use crate::catalog::{Catalog, Song};
+use crate::dispatch::{Decoded, reject_lines};
+use crate::failure::{Exit, Failure};
+use crate::inputs::Inputs;
+use crate::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
+use crate::ledger::Ledger;
+use crate::names::Names;
+use crate::pipeline::spawn_source;
+use crate::settings::Settings;
+use crate::source::Outlet;
+use crate::source::lines::CHUNK;
+use crate::source::replay::Replay;
+use crate::stop::Stop;
+use crate::verify::committed::Committed;
+use crate::verify::rows::{Compare, Rows, lines_of, play_len};
+
+/// What the inputs come to.
+#[derive(Debug)]
+pub struct Recomputed {
+    /// The tables.
+    pub ledger: Ledger,
+    /// The dictionaries.
+    pub names: Arc<Names>,
+    /// The rows of `enriched_logs`, without metadata, and of `_rejects`.
+    pub rows: Rows,
+}
+
+/// The ids of songs that have ever had metadata.
+pub type SongIds = HashSet<Vec<u8>>;
+
+/// Where plays come from.
+#[derive(Clone, Debug)]
+pub enum From {
+    /// The logs of a `replay`, and what counted as now.
+    Logs(Vec<PathBuf>, i64),
+    /// What a `watch` has committed.
+    Committed(Committed),
+}
+
+/// Reads the inputs again. `songs` are those that have ever had metadata.
+///
+/// # Errors
+/// The first input that cannot be read, or a stop.
+pub async fn recompute(
+    settings: &Settings,
+    stop: &Stop,
+    from: &From,
+    songs: &SongIds,
+    compare: Compare,
+) -> Result<Recomputed, Failure> {
+    let names = Arc::new(Names::default());
+    let rows: Vec<Song> = songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
+    let catalog = Arc::new(Catalog::new(&rows, &names, 0));
+    let mut enriching = EnrichedLogs::new(Arc::clone(&catalog));
+    let mut found = Recomputed {
+        ledger: Ledger::new(settings.insights.night_owl_users.window()),
+        names: Arc::clone(&names),
+        rows: Rows::new(compare),
+    };
+    let (from, reader_stop) = (from.clone(), stop.clone());
+    let source = move |outlet: &Outlet| match from {
+        From::Logs(logs, now) => Replay { logs, now, chunk: CHUNK }.run(outlet, &reader_stop),
+        From::Committed(committed) => committed.run(outlet, &reader_stop),
+    };
+    let (mut decoded, source) = spawn_source(settings, &names, source);
+    let mut inputs = Inputs::new(settings.input.max_bad_lines);
+    let mut text = EnrichedRows::default();
+    while let Some(next) = decoded.next().await {
+        let mut batch = match next {
+            Decoded::Batch(batch) => batch,
+            Decoded::Failed(failure) => return Err(failure),
+            Decoded::Size(..) | Decoded::Seen(..) | Decoded::Passed(..) => continue,
+        };
+        if !inputs.take(&mut batch, &catalog) {
+            continue;
+        }
+        found.ledger.observe(&batch);
+        text.text.clear();
+        enriching.append(&batch, &mut text, |_, _| {});
+        for row in lines_of(text.text.as_bytes()) {
+            found.rows.add_play(&row[..play_len(row)]);
+        }
+        lines_of(&reject_lines(&batch.input.label, &batch.rejects))
+            .for_each(|row| found.rows.rejects.add(row));
+    }
+    source.await.map_err(|cause| Failure::new(Exit::Software, format!("the reader has died: {cause}")))?;
+    if stop.is_set() {
+        return Err(Failure::new(Exit::NoInput, "stopped before the end: nothing was verified"));
+    }
+    found.ledger.cut();
+    Ok(found)
+}
