@@ -173,6 +173,11 @@ impl Inputs {
         }
     }
 
+    /// Whether there is anything to be saved.
+    pub fn has_unsaved(&self) -> bool {
+        !self.unsaved.is_empty()
+    }
+
     /// What has changed since the last time, to be saved: numbers, ascending, and records.
     pub fn take_unsaved(&mut self) -> Vec<(InputId, InputRecord)> {
         let unsaved = std::mem::take(&mut self.unsaved);

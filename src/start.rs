@@ -103,6 +103,9 @@ pub fn watch(
         refuse_if_deleted(disk, settings, manifest.as_ref())?;
         begin(disk, &settings.state, shape, published)?
     } else if let Some(store) = open(disk, &settings.state, &shape, wishes)? {
+        if store.current().epoch < published && !wishes.rollback {
+            return Err(older_than_output(settings, store.current().epoch, published));
+        }
         store
     } else if manifest.is_some() {
         let (output, state) = (settings.output.display(), settings.state.display());
@@ -129,6 +132,17 @@ pub fn watch(
     let mut keeper = Keeper::new(store, names, metadata, rejects, wants_settled);
     keeper.note_read(loaded.inputs.ids());
     Ok(Start { loaded, keeper: Some(keeper), waiting: Some(waiting), resumed, epoch, logs })
+}
+
+/// The state is a backup, or a part of it was removed: to go on from it takes back what was published.
+fn older_than_output(settings: &Settings, committed: u64, published: u64) -> Failure {
+    let (output, state) = (settings.output.display(), settings.state.display());
+    let message = format!(
+        "{output} shows epoch {published}, but {state} ends at epoch {committed}: bring the newer state back, go \
+         on from this one with --rollback (inputs that are gone by now are then lost), or read everything again \
+         with --fresh"
+    );
+    Failure::new(Exit::Data, message)
 }
 
 /// Compares the output with what was committed for it.

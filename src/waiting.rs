@@ -102,28 +102,20 @@ pub struct WaitingChanges {
 }
 
 impl WaitingPlays {
-    /// A store in a folder, with what was committed to it.
+    /// What was committed, to be looked through: nothing is changed on the disk.
     ///
     /// # Errors
-    /// If the file is shorter than was committed (65), or what the file system says (73, 74).
-    pub fn resume(
+    /// What the file system says, exit code 65.
+    pub fn open(
         disk: &SharedDisk,
         folder: &Path,
         committed: &WaitingFile,
         last_blocks: HashMap<SongId, u64>,
     ) -> Result<Self, Failure> {
-        create_folder(&**disk, folder)?;
         let mut file = None;
         if committed.bytes > 0 {
             let path = folder.join(committed.name());
-            let failed = |cause: io::Error| Failure::io(Exit::Data, "open", &path, &cause);
-            committed.check(&**disk, folder).map_err(failed)?;
-            let mut opened = disk.open(&path).map_err(failed)?;
-            if opened.len().map_err(failed)? > committed.bytes {
-                let cut = opened.cut(committed.bytes);
-                cut.map_err(|cause| Failure::io(Exit::Io, "cut", &path, &cause))?;
-                sync_file(&mut *opened, &path)?;
-            }
+            let opened = disk.open(&path).map_err(|cause| Failure::io(Exit::Data, "open", &path, &cause))?;
             file = Some(BlockFile { path, file: opened, len: committed.bytes, new: false });
         }
         Ok(Self {
@@ -136,6 +128,36 @@ impl WaitingPlays {
             gathered_plays: 0,
             changed: HashSet::new(),
         })
+    }
+
+    /// A store in a folder, with what was committed to it.
+    ///
+    /// # Errors
+    /// If the file is shorter than was committed (65), or what the file system says (73, 74).
+    pub fn resume(
+        disk: &SharedDisk,
+        folder: &Path,
+        committed: &WaitingFile,
+        last_blocks: HashMap<SongId, u64>,
+    ) -> Result<Self, Failure> {
+        create_folder(&**disk, folder)?;
+        let mut store = Self::open(disk, folder, committed, last_blocks)?;
+        let Self { file: Some(BlockFile { path, file, .. }), .. } = &mut store else { return Ok(store) };
+        let failed = |cause: io::Error| Failure::io(Exit::Data, "open", path, &cause);
+        committed.check(&**disk, folder).map_err(failed)?;
+        if file.len().map_err(failed)? > committed.bytes {
+            file.cut(committed.bytes).map_err(|cause| Failure::io(Exit::Io, "cut", path, &cause))?;
+            sync_file(&mut **file, path)?;
+        }
+        Ok(store)
+    }
+
+    /// Looks through all blocks, checksums included; says whether they are sound.
+    ///
+    /// # Errors
+    /// The first block that is damaged (65), or what the file system says.
+    pub fn check_all(mut self) -> Result<(), Failure> {
+        self.songs().into_iter().try_for_each(|song| self.take(song, |_| Ok(())))
     }
 
     /// Keeps a play.

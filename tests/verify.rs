@@ -102,6 +102,20 @@ fn a_changed_catalog_is_no_difference_but_says_so() {
 }
 
 #[test]
+fn plays_of_a_song_that_has_vanished_wait_and_are_verified_too() {
+    let place = watched();
+    place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}s2,Two,B,Pop,Happy\n"));
+    watch_once(&place);
+    place.append("data/incoming/a.csv", "u8,s1,2025-03-23 00:01:00,4\n");
+    watch_once(&place);
+    assert!(!place.read("output/enriched_logs/part-00000.csv").contains("u8"));
+    assert!(assert_verified(&place, &[]).contains("enriched_logs: 5 rows"));
+    place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{SONGS}"));
+    watch_once(&place);
+    assert!(assert_verified(&place, &[]).contains("enriched_logs: 6 rows"));
+}
+
+#[test]
 fn what_a_replay_has_published_is_verified_in_its_order() {
     let place = Place::new(SONGS);
     for (name, rows) in [("a", "u1,s1,2025-03-21 00:01:00,31\nbad\n"), ("b", "u2,s2,2025-03-21 00:01:00,1\n")]

@@ -96,6 +96,10 @@ impl Shape {
     /// The first setting in which this shape, of the state, differs from another, in words.
     pub fn difference(&self, wanted: &Self) -> Option<String> {
         let time = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
+        let span = |seconds: u64| match seconds {
+            hours if hours % 3600 == 0 => format!("{}h", hours / 3600),
+            seconds => format!("{seconds}s"),
+        };
         let pairs = [
             ("timezone", self.timezone.clone(), wanted.timezone.clone()),
             ("insights.night_owl_users.from", time(self.night.0), time(wanted.night.0)),
@@ -105,7 +109,7 @@ impl Shape {
                 self.enriched_logs.to_string(),
                 wanted.enriched_logs.to_string(),
             ),
-            ("input.max_future", format!("{}s", self.max_future), format!("{}s", wanted.max_future)),
+            ("input.max_future", span(self.max_future), span(wanted.max_future)),
             ("input.max_bad_lines", self.max_bad_lines.to_string(), wanted.max_bad_lines.to_string()),
             ("the rules of reading", self.rules.to_string(), wanted.rules.to_string()),
         ];

@@ -170,6 +170,19 @@ impl Keeper {
         self.store.commit(next, |_| Ok(()))
     }
 
+    /// Commits what is known of inputs that have brought no rows: that one was cut short must not be
+    /// forgotten, though it is no news to readers.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub fn commit_inputs(&mut self, inputs: &mut Inputs) -> Result<(), Failure> {
+        let next = self.store.current().clone();
+        let unsaved = inputs.take_unsaved();
+        self.store.commit(next, |writer| write_inputs(writer, &unsaved))?;
+        self.note_read(unsaved.into_iter().map(|(id, _)| id).collect());
+        Ok(())
+    }
+
     /// Removes what is not needed any more.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use crate::inputs::Inputs;
 use crate::ledger::Ledger;
 use crate::names::Names;
 use crate::source::tail::KnownInput;
+use crate::waiting::WaitingPlays;
 
 /// Runs the command.
 ///
@@ -48,7 +49,9 @@ pub fn run(args: &StateArgs) -> Result<(), Failure> {
         newest.get_or_insert(generation);
     }
     if let Some(generation) = newest.filter(|_| damaged == 0) {
-        let loaded = load(&*disk, folder, &generation)?;
+        let mut loaded = load(&*disk, folder, &generation)?;
+        let places = std::mem::take(&mut loaded.waiting);
+        WaitingPlays::open(&disk, folder, &generation.waiting, places)?.check_all()?;
         if let Some(difference) = generation.shape.difference(&Shape::of(&settings)) {
             let _ = writeln!(text, "settings   {difference}");
         }
@@ -125,6 +128,6 @@ fn inputs(known: &[KnownInput], all: bool, text: &mut String) {
     for known in known.iter().filter(unfinished) {
         let (offset, size) = (known.mark.offset, known.sighting.stamp.size);
         let path = known.sighting.path.display();
-        let _ = writeln!(text, "  {path}: read to byte {offset} of {size}, line {}", known.mark.lines + 1);
+        let _ = writeln!(text, "  {path}: read to byte {offset} of {size}, {} lines", known.mark.lines);
     }
 }

@@ -32,39 +32,44 @@ pub struct RealDisk {
 #[derive(Clone, Debug)]
 struct Patience {
     patient: Arc<AtomicBool>,
+    /// Whether it was said that somebody waits; others that wait need not say so, too.
+    told: Arc<AtomicBool>,
     stop: Stop,
 }
 
 impl RealDisk {
     /// A disk that syncs; `stop` ends the waiting for room.
     pub fn durable(stop: Stop) -> SharedDisk {
-        Arc::new(Self { patience: Patience { patient: Arc::default(), stop }, durable: true })
+        Arc::new(Self { patience: Patience::new(stop), durable: true })
     }
 
     /// A disk that never syncs, for results that can be made again.
     pub fn quick() -> SharedDisk {
-        let patience = Patience { patient: Arc::default(), stop: Stop::default() };
-        Arc::new(Self { patience, durable: false })
+        Arc::new(Self { patience: Patience::new(Stop::default()), durable: false })
     }
 }
 
 impl Patience {
+    fn new(stop: Stop) -> Self {
+        Self { patient: Arc::default(), told: Arc::default(), stop }
+    }
+
     /// Tries until it works, or fails for another reason than one that time can mend.
     fn attempt<T>(&self, path: &Path, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-        let mut told = false;
+        let mut waited = false;
         loop {
             match act() {
                 Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
                 Err(cause) if self.waits_for(&cause) => {
-                    if !told {
+                    if !self.told.swap(true, Ordering::Relaxed) {
                         let path = path.display();
                         tracing::warn!("cannot write {path}: {cause}; nothing more is read until this works");
                     }
-                    told = true;
+                    waited = true;
                     std::thread::sleep(TRY_AGAIN);
                 }
                 result => {
-                    if told && result.is_ok() {
+                    if waited && result.is_ok() && self.told.swap(false, Ordering::Relaxed) {
                         tracing::info!("writing {} works again; going on", path.display());
                     }
                     return result;

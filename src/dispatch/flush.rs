@@ -1,14 +1,14 @@
 //! A flush, step by step: cut, stage, commit, publish.
 
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::sync::oneshot;
 
 use crate::checkpoint::keeper::Commit;
 use crate::disk::{is_temporary, remove_from, sync_folder};
-use crate::dispatch::{Dispatch, New, Tasks, ended};
+use crate::dispatch::{Dispatch, New, QUIET, Tasks, ended};
 use crate::failure::Failure;
 use crate::fault::{Bug, planted, point};
 use crate::inputs::{ReasonCounts, by_code, count};
@@ -149,10 +149,17 @@ impl Dispatch {
         Ok(())
     }
 
-    /// With nothing to publish for some time, what was read last is settled by committing it again.
-    pub(super) fn settle_in_quiet(&mut self) -> Result<(), Failure> {
+    /// With nothing to publish, what is known of inputs without rows is committed; and after some
+    /// time, what was read last is settled by committing it again.
+    pub(super) fn save_in_quiet(&mut self) -> Result<(), Failure> {
         let wait = self.parts.settings.input.done_after.0;
         let Some(keeper) = &mut self.parts.keeper else { return Ok(()) };
+        if self.inputs.has_unsaved() && self.quiet_since.elapsed() >= QUIET {
+            let saved = tokio::task::block_in_place(|| keeper.commit_inputs(&mut self.inputs));
+            self.quiet_since = Instant::now();
+            saved?;
+            return tokio::task::block_in_place(|| self.retire());
+        }
         if !keeper.has_unsettled() || self.quiet_since.elapsed() < wait {
             return Ok(());
         }

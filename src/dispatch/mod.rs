@@ -171,6 +171,8 @@ enum New {
 
 /// Header of `_rejects`.
 pub const REJECTS_HEADER: &[u8] = b"file,line,byte_offset,reason,raw\n";
+/// How long there must have been no news until what is no news is saved.
+const QUIET: Duration = Duration::from_millis(500);
 /// After a flush no other begins for as long as it took, so that a state whose files take longer
 /// to write than the interval does not stop the reading.
 const REST: u32 = 1;
@@ -219,7 +221,7 @@ impl Dispatch {
                 _ = tick.tick(), if self.parts.producer == Producer::Watch => {
                     match self.flush_news().await? {
                         Some(took) => tick.reset_after(self.parts.settings.flush_interval.0.max(took * REST)),
-                        None => self.settle_in_quiet()?,
+                        None => self.save_in_quiet()?,
                     }
                 }
             }

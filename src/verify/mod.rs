@@ -41,8 +41,9 @@ use crate::text::path_text;
 use crate::verify::committed::{Committed, Decisions, decisions};
 use crate::verify::multiset::{Multiset, missing_in};
 use crate::verify::recompute::{From, Recomputed, recompute};
-use crate::verify::rows::{Compare, Published, each_row, published_rows, shown};
+use crate::verify::rows::{Compare, Published, each_row, published_rows, shown, waiting_plays};
 use crate::verify::snapshots::{compare_snapshot, cut_of};
+use crate::waiting::WaitingPlays;
 
 /// What came out.
 #[derive(Debug, Default)]
@@ -91,7 +92,8 @@ impl Verify {
     pub async fn run(self) -> Result<Report, Failure> {
         let output = &self.settings.output;
         let Some(manifest) = Manifest::read(&self.disk, output)? else {
-            let message = format!("{}: nothing is published there", output.display());
+            let message =
+                format!("{}: there is no _manifest.json, so nothing is published there", output.display());
             return Err(Failure::new(Exit::NoInput, message));
         };
         let mut report = Report::default();
@@ -142,7 +144,7 @@ impl Verify {
     }
 
     async fn verify_watch(&self, manifest: &Manifest, report: &mut Report) -> Result<(), Failure> {
-        let (generation, known) = self.load_state()?;
+        let (generation, mut known) = self.load_state()?;
         if generation.manifest.as_deref() != Some(manifest.to_text().as_str()) {
             report.differences.push(format!(
                 "the output shows epoch {}, the state holds epoch {}: start `watch`, which publishes it",
@@ -187,9 +189,13 @@ impl Verify {
             };
             self.compare_snapshots(manifest, ledger, &names, report).await?;
         }
+        let places = std::mem::take(&mut known.loaded.waiting);
+        let waiting = WaitingPlays::open(&self.disk, &self.settings.state, &generation.waiting, places)?;
+        let waiting = waiting_plays(waiting, &known.names, &known.songs)?;
         let Known { songs, metadata, names, .. } = known;
         let catalog_label = path_text(&self.settings.songs);
-        let published = Published { metadata: Some((metadata, names)), catalog_label, rejects: Vec::new() };
+        let metadata = Some((metadata, names));
+        let published = Published { metadata, waiting, catalog_label, rejects: Vec::new() };
         self.compare_rows(manifest, found, &from, &songs, &published, part, report).await
     }
 
@@ -310,7 +316,8 @@ impl Verify {
         let as_computed =
             if part { "hold all rows of the inputs that are left" } else { "rows as computed again" };
         if has_enriched && enriched.is_none() {
-            report.right.push(format!("enriched_logs: {} {as_computed}", rows.enriched.rows));
+            let rows = manifest.insights[enriched_logs::NAME].rows;
+            report.right.push(format!("enriched_logs: {rows} {as_computed}"));
         }
         if rejects.is_none() {
             report.right.push(format!("_rejects: {} {as_computed}", rows.rejects.rows));

@@ -1,6 +1,5 @@
 //! What the inputs come to, read once more.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -20,7 +19,7 @@ use crate::source::lines::CHUNK;
 use crate::source::replay::Replay;
 use crate::stop::Stop;
 use crate::verify::committed::Committed;
-use crate::verify::rows::{Compare, Rows, lines_of, play_len};
+use crate::verify::rows::{Compare, Rows, SongIds, lines_of, play_len};
 
 /// What the inputs come to.
 #[derive(Debug)]
@@ -32,9 +31,6 @@ pub struct Recomputed {
     /// The rows of `enriched_logs`, without metadata, and of `_rejects`.
     pub rows: Rows,
 }
-
-/// The ids of songs that have ever had metadata.
-pub type SongIds = HashSet<Vec<u8>>;
 
 /// Where plays come from.
 #[derive(Clone, Debug)]

@@ -7,17 +7,22 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
+use crate::catalog::{Catalog, Song};
 use crate::decode::record::Record;
 use crate::failure::{Exit, Failure};
-use crate::insights::enriched_logs;
+use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::names::Names;
 use crate::output::REJECTS;
 use crate::output::manifest::{InsightEntry, Manifest};
 use crate::text::escape_bytes;
 use crate::verify::multiset::Multiset;
+use crate::waiting::WaitingPlays;
 
 /// Bytes that are shown of a row.
 const SHOWN_BYTES: usize = 200;
+
+/// The ids of songs that have ever had metadata.
+pub type SongIds = HashSet<Vec<u8>>;
 
 /// How rows are compared.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,6 +79,9 @@ impl std::fmt::Debug for OrderHash {
 pub struct Published {
     /// The metadata that songs have had, by the numbers of these names; nothing in a `replay`.
     pub metadata: Option<(HashSet<u128>, Arc<Names>)>,
+    /// Plays of songs that had metadata, but have none now: they wait, and are published if it comes
+    /// back.
+    pub waiting: Vec<Vec<u8>>,
     /// The label of the catalog in `_rejects`.
     pub catalog_label: String,
     /// The rejected rows of the catalog, in a `replay`.
@@ -84,7 +92,8 @@ impl Published {
     /// Of a `replay`, with the rejected rows of its catalog.
     pub fn plain(rejects: Vec<u8>) -> Self {
         let label = rejects.split(|&byte| byte == b',').next().unwrap_or_default();
-        Self { metadata: None, catalog_label: String::from_utf8_lossy(label).into_owned(), rejects }
+        let catalog_label = String::from_utf8_lossy(label).into_owned();
+        Self { metadata: None, waiting: Vec::new(), catalog_label, rejects }
     }
 }
 
@@ -119,6 +128,9 @@ pub fn published_rows(
             }
         })?;
     }
+    for play in &published.waiting {
+        rows.enriched.add(play);
+    }
     let catalog_rows = lines_of(&published.rejects).collect::<HashSet<_>>();
     each_row(output, REJECTS, &manifest.rejects, |row| {
         let of_catalog = record.read(row).is_ok()
@@ -128,6 +140,34 @@ pub fn published_rows(
             rows.rejects.add(row);
         }
     })?;
+    Ok(rows)
+}
+
+/// The waiting plays of some songs, as they would stand in `enriched_logs`.
+///
+/// # Errors
+/// If the file of waiting plays is damaged, exit code 65.
+pub fn waiting_plays(
+    mut waiting: WaitingPlays,
+    names: &Names,
+    songs: &SongIds,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let without_metadata: Vec<Song> =
+        songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
+    let catalog = Arc::new(Catalog::new(&without_metadata, names, 0));
+    let mut enriching = EnrichedLogs::new(Arc::clone(&catalog));
+    let mut rows = Vec::new();
+    let mut text = EnrichedRows::default();
+    for song in waiting.songs() {
+        waiting.take(song, |plays| {
+            if catalog.contains(song) {
+                text.text.clear();
+                enriching.append_waiting(song, plays, names, &mut text);
+                rows.extend(lines_of(text.text.as_bytes()).map(|row| row[..play_len(row)].to_vec()));
+            }
+            Ok(())
+        })?;
+    }
     Ok(rows)
 }
 

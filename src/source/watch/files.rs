@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::failure::{Exit, Failure};
 use crate::model::{Input, InputId};
 use crate::source::identity::FileId;
 use crate::source::scan::is_log_name;
@@ -57,6 +58,17 @@ impl Watch {
             (Look::Copy, Some(index)) => {
                 self.move_to(index, metadata);
                 return Ok(Some(index));
+            }
+            (Look::Truncated, Some(index)) if !is_log_name(path.file_name().unwrap_or_default()) => {
+                // Nobody can say whether this is what was read under another name.
+                let shown = path.display();
+                tracing::warn!(
+                    "{shown}: was cut short under a name that is no log's; it is not read any more"
+                );
+                let number = self.tails[index].id().number;
+                self.tails[index].close();
+                self.by_number.remove(&number);
+                self.inodes.remove(&number.inode());
             }
             (Look::Truncated, Some(index)) => {
                 let path = path.display();
@@ -131,7 +143,9 @@ impl Watch {
             tail.path().display(),
             tail.offset()
         );
+        let message = format!("{}: bytes that were read have been rewritten", tail.path().display());
         tail.give_up(metadata);
+        self.failure = Some(Failure::new(Exit::NoInput, message));
         self.waiting.remove(&index);
     }
 

@@ -386,7 +386,8 @@ impl Watch {
         for (index, offset) in std::mem::take(&mut self.settled) {
             let tail = &mut self.tails[index];
             let there = tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
-            if !there.is_some_and(|there| there.may_be(tail.id())) || tail.offset() != offset {
+            let put_away = tail.path().parent() == Some(&self.rules.put_away.archive_dir);
+            if put_away || !there.is_some_and(|there| there.may_be(tail.id())) || tail.offset() != offset {
                 // Gone, or there is more to settle first.
                 continue;
             }
