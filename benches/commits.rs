@@ -65,12 +65,13 @@ fn measure(place: &Path) {
         (0..RESTARTS).map(|_| timed(|| run(root, &["watch", "--once", "--http", "off"]))).collect();
     restarts.sort();
     println!("  restart until it has published  {:>8.2} s", restarts[RESTARTS / 2].as_secs_f64());
-    let mut commits = commit(root);
+    let (mut commits, bytes) = commit(root);
     commits.sort();
     println!(
-        "  commit of {NEW_PLAYS} new plays      {:>8.1} ms, longest {:.1} ms",
+        "  commit of {NEW_PLAYS} new plays      {:>8.1} ms, longest {:.1} ms; {} KB each",
         commits[commits.len() / 2].as_secs_f64() * 1e3,
-        commits[commits.len() - 1].as_secs_f64() * 1e3
+        commits[commits.len() - 1].as_secs_f64() * 1e3,
+        bytes / 1000
     );
 }
 
@@ -117,8 +118,8 @@ fn write_and_sync(root: &Path, bytes: u64) {
     file.sync_data().unwrap();
 }
 
-/// Commits new plays on top of the state, several times.
-fn commit(root: &Path) -> Vec<Duration> {
+/// Commits new plays on top of the state, several times; also returns the bytes of the last part.
+fn commit(root: &Path) -> (Vec<Duration>, u64) {
     let settings =
         Settings { state: root.join("data/state"), output: root.join("output"), ..Settings::default() };
     let disk: SharedDisk = RealDisk::durable(Stop::default());
@@ -131,7 +132,8 @@ fn commit(root: &Path) -> Vec<Duration> {
     let catalog = runtime.block_on(reload::load(&songs, &names)).unwrap().catalog;
     let manifest = keeper.current().manifest.clone().unwrap();
     let waiting = keeper.current().waiting.clone();
-    (1..=COMMITS)
+    let mut bytes = 0;
+    let times = (1..=COMMITS)
         .map(|number| {
             loaded.ledger.observe(&plays(number, &names));
             let began = Instant::now();
@@ -151,9 +153,12 @@ fn commit(root: &Path) -> Vec<Duration> {
                 })
                 .unwrap();
             keeper.retire().unwrap();
-            began.elapsed()
+            let took = began.elapsed();
+            bytes = keeper.current().parts.last().expect("a part was written").bytes;
+            took
         })
-        .collect()
+        .collect();
+    (times, bytes)
 }
 
 /// Plays of known listeners and songs, spread over all of them.
