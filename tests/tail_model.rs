@@ -541,7 +541,13 @@ impl Model {
                     followed.open = false;
                     return Some(input);
                 }
-                Found::Truncated => followed.open = false,
+                Found::Truncated => {
+                    followed.open = false;
+                    // Under a name that is no log's it is not read any more.
+                    if !is_log_name(name.as_ref()) {
+                        self.by_number.remove(&file.number);
+                    }
+                }
                 Found::Another => {}
             }
         }
