@@ -85,8 +85,8 @@ impl Inputs {
 
     /// Notes how long an input is.
     pub fn grow(&mut self, input: &Arc<Input>, size: u64) {
-        self.of(input).size = size;
-        self.note(input.id);
+        let before = std::mem::replace(&mut self.of(input).size, size);
+        self.note_if(before != size, input.id);
     }
 
     /// Notes that an input was read to an offset, bytes without rows included.
@@ -94,17 +94,20 @@ impl Inputs {
         let reading = self.of(input);
         let bytes = mark.offset.saturating_sub(reading.taken);
         reading.taken += bytes;
+        let moved = reading.mark != mark;
         if !reading.given_up {
             reading.mark = mark;
         }
         self.bytes += bytes;
-        self.note(input.id);
+        self.note_if(moved, input.id);
     }
 
     /// Notes what an input is, by which it is known again.
     pub fn see(&mut self, input: &Arc<Input>, sighting: Box<Sighting>) {
-        self.of(input).sighting = Some(sighting);
-        self.note(input.id);
+        let reading = self.of(input);
+        let changed = reading.sighting.as_ref() != Some(&sighting);
+        reading.sighting = Some(sighting);
+        self.note_if(changed, input.id);
     }
 
     /// Counts a batch. Returns whether it counts at all: an input that was given up is only passed
@@ -157,6 +160,13 @@ impl Inputs {
             mark: Mark::default(),
             sighting: None,
         })
+    }
+
+    /// A file that is looked at again and again is only saved if something has changed.
+    fn note_if(&mut self, changed: bool, id: InputId) {
+        if changed {
+            self.note(id);
+        }
     }
 
     fn note(&mut self, id: InputId) {

@@ -172,7 +172,7 @@ impl Stamp {
 }
 
 /// What is known of a file at a look, enough to know it again after a restart.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
     /// Where it was.
     pub path: PathBuf,
