@@ -303,7 +303,6 @@ impl LineCutter {
                 };
                 if ignored.is_empty() { self.cut(ends, now) } else { Some(Piece::Ignored(ignored)) }
             }
-            Err(fault) if fault.reason == Reason::NotCsv => Some(self.refuse_start(fault, now)),
             Err(fault) => {
                 self.pass(if self.line == 1 { 0 } else { start });
                 Some(self.refuse(fault, &line, now))
