@@ -4,24 +4,20 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use xxhash_rust::xxh3::Xxh3;
-
 use crate::checkpoint::generation::Shape;
 use crate::checkpoint::keeper::{Keeper, manifest_of};
 use crate::checkpoint::load::Loaded;
 use crate::checkpoint::recover::{Wishes, begin, generations_in, open, read_sound};
-use crate::disk::{Disk, SharedDisk, read_through};
+use crate::disk::{Disk, SharedDisk, hash_of};
 use crate::dispatch::{Producer, Resumed};
 use crate::failure::{Exit, Failure};
-use crate::inputs::Inputs;
-use crate::ledger::Ledger;
 use crate::model::Epoch;
 use crate::names::Names;
 use crate::output::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
 use crate::settings::Settings;
 use crate::source::compressed::Storage;
 use crate::source::finished::WhenDone;
-use crate::source::identity::{FileId, FileNumber, Head};
+use crate::source::identity::{FileId, FileNumber, UNKNOWN, holds_what_was_read};
 use crate::source::tail::KnownInput;
 use crate::waiting::WaitingPlays;
 
@@ -67,18 +63,13 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, wishes: Wishes) -> Result<
         return Err(Failure::new(Exit::Config, message));
     }
     Ok(Start {
-        loaded: nothing(settings),
+        loaded: Loaded::nothing(&Shape::of(settings)),
         keeper: None,
         waiting: None,
         resumed: None,
         epoch: Epoch(0),
         logs: Logs::default(),
     })
-}
-
-fn nothing(settings: &Settings) -> Loaded {
-    let ledger = Ledger::new(settings.insights.night_owl_users.window());
-    Loaded::nothing(ledger, Inputs::new(settings.input.max_bad_lines))
 }
 
 /// The start of a `watch`: where the last one was stopped or killed. `names` must be empty.
@@ -117,8 +108,7 @@ pub fn watch(
     } else {
         begin(disk, &settings.state, shape, published)?
     };
-    let mut loaded = nothing(settings);
-    loaded.load(&**disk, &settings.state, store.current(), names)?;
+    let mut loaded = Loaded::of(&**disk, &settings.state, store.current(), names)?;
     loaded.ledger.tables_mut().listens.keep_unsaved();
     let places = std::mem::take(&mut loaded.waiting);
     let waiting = WaitingPlays::resume(disk, &settings.state, &store.current().waiting, places)?;
@@ -161,13 +151,7 @@ fn resumed(disk: &SharedDisk, output: &Path, manifest: Manifest) -> Resumed {
 fn holds(disk: &dyn Disk, path: &Path, part: &PartEntry) -> bool {
     let read = || -> std::io::Result<bool> {
         let file = disk.open(path)?;
-        let mut hash = Xxh3::new();
-        let len = file.len()?;
-        if len != part.bytes {
-            return Ok(false);
-        }
-        read_through(&*file, len, |bytes| hash.update(bytes))?;
-        Ok(hash_text(hash.digest128()) == part.hash)
+        Ok(file.len()? == part.bytes && hash_text(hash_of(&*file, part.bytes)?) == part.hash)
     };
     read().unwrap_or(false)
 }
@@ -192,7 +176,7 @@ fn refuse_if_deleted(
     };
     let files = Files::in_folders(&[&settings.incoming, &settings.input.archive_dir]);
     let gone: Vec<&KnownInput> =
-        known.iter().filter(|known| known.mark.offset > 0 && !files.hold(known)).collect();
+        known.iter().filter(|known| known.mark.offset > 0 && files.find(known).is_none()).collect();
     match gone.first() {
         None => Ok(()),
         Some(first) => refuse(&format!(
@@ -207,15 +191,13 @@ fn refuse_if_deleted(
 fn known_inputs(disk: &dyn Disk, state: &Path) -> Option<Vec<KnownInput>> {
     let numbers = generations_in(disk, state).ok()?;
     let generation = numbers.iter().find_map(|&number| read_sound(disk, state, number).ok())?;
-    let mut loaded = Loaded::nothing(Ledger::new(generation.shape.night_window()), Inputs::new(0));
-    loaded.load(disk, state, &generation, &Names::default()).ok()?;
-    Some(loaded.inputs.known())
+    Some(Loaded::of(disk, state, &generation, &Names::default()).ok()?.inputs.known())
 }
 
 /// The files of folders, by their number and by how they begin.
 #[derive(Debug, Default)]
 pub struct Files {
-    by_number: HashMap<FileNumber, (FileId, PathBuf, u64)>,
+    by_number: HashMap<FileNumber, (FileId, PathBuf)>,
     by_size: HashMap<u64, Vec<PathBuf>>,
 }
 
@@ -227,7 +209,7 @@ impl Files {
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_file() {
                 let id = FileId::of(&metadata);
-                files.by_number.insert(id.number, (id, entry.path(), metadata.len()));
+                files.by_number.insert(id.number, (id, entry.path()));
                 files.by_size.entry(metadata.len()).or_default().push(entry.path());
             }
         }
@@ -237,14 +219,10 @@ impl Files {
     /// Where an input is, if all that was read of it is still there.
     pub fn find(&self, known: &KnownInput) -> Option<PathBuf> {
         let seen = &known.sighting;
-        let by_number = self.by_number.get(&seen.id.number).filter(|(id, ..)| id.may_be(&seen.id));
-        let by_number = by_number.map(|(_, path, _)| path);
+        let by_number = self.by_number.get(&seen.id.number).filter(|(id, _)| id.may_be(&seen.id));
+        let by_number = by_number.map(|(_, path)| path);
         let same_size = self.by_size.get(&seen.stamp.size).into_iter().flatten();
         by_number.into_iter().chain(same_size).find(|path| begins_alike(path, known)).cloned()
-    }
-
-    fn hold(&self, known: &KnownInput) -> bool {
-        self.find(known).is_some()
     }
 }
 
@@ -254,12 +232,7 @@ fn begins_alike(path: &Path, known: &KnownInput) -> bool {
         Storage::Plain => file.metadata().is_ok_and(|metadata| metadata.len() >= known.mark.offset),
         Storage::Gzip | Storage::Zstd => true,
     };
-    let seen = &known.sighting.head;
-    let tail = || match Storage::of(path) {
-        Storage::Plain if known.mark.tail != 0 => {
-            crate::source::identity::hash_tail(&file, known.mark.offset).ok() == Some(known.mark.tail)
-        }
-        _ => true,
-    };
-    long_enough && Head::read(&file, seen.len).is_ok_and(|head| head == *seen) && tail()
+    // Offsets of compressed inputs are not those of the file.
+    let tail = if Storage::of(path) == Storage::Plain { known.mark.tail } else { UNKNOWN };
+    long_enough && holds_what_was_read(&file, known.sighting.head, known.mark.offset, tail).unwrap_or(false)
 }

@@ -19,8 +19,6 @@ use music_insights::disk::SharedDisk;
 use music_insights::disk::real::RealDisk;
 use music_insights::failure::Failure;
 use music_insights::generate::dice::Dice;
-use music_insights::inputs::Inputs;
-use music_insights::ledger::Ledger;
 use music_insights::names::Names;
 use music_insights::settings::Settings;
 use music_insights::waiting::WaitingPlays;
@@ -95,12 +93,9 @@ fn newest_generation(place: &Place) -> (PathBuf, Generation) {
 
 /// What `watch` does with a state at its start, in this process.
 fn load(disk: &SharedDisk, state: &Path) -> Result<(), Failure> {
-    let settings = Settings::default();
-    let shape = Shape::of(&settings);
+    let shape = Shape::of(&Settings::default());
     let store = open(disk, state, &shape, Wishes::default())?.expect("there are generations");
-    let ledger = Ledger::new(settings.insights.night_owl_users.window());
-    let mut loaded = Loaded::nothing(ledger, Inputs::new(0));
-    loaded.load(&**disk, state, store.current(), &Names::default())?;
+    Loaded::of(&**disk, state, store.current(), &Names::default())?;
     WaitingPlays::resume(disk, state, &store.current().waiting, HashMap::new())?;
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::checkpoint::generation::Generation;
+use crate::checkpoint::generation::{Generation, Shape};
 use crate::checkpoint::part::Part;
 use crate::checkpoint::table::{Table, TableReader};
 use crate::civil::Week;
@@ -35,17 +35,30 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Nothing.
-    pub fn nothing(ledger: Ledger, inputs: Inputs) -> Self {
+    /// What a generation holds, whose parts were checked before; `names` must be empty.
+    ///
+    /// # Errors
+    /// If a part is damaged, exit code 65.
+    pub fn of(
+        disk: &dyn Disk,
+        folder: &Path,
+        generation: &Generation,
+        names: &Names,
+    ) -> Result<Self, Failure> {
+        let mut loaded = Self::nothing(&generation.shape);
+        loaded.load(disk, folder, generation, names)?;
+        Ok(loaded)
+    }
+
+    /// Nothing, of a state of this shape.
+    pub fn nothing(shape: &Shape) -> Self {
+        let (ledger, inputs) = (Ledger::new(shape.night_window()), Inputs::new(shape.max_bad_lines));
         let (waiting, metadata, catalog_rejects) = (HashMap::new(), HashSet::new(), HashSet::new());
         Self { ledger, inputs, waiting, metadata, catalog_rejects }
     }
 
-    /// Adds all that the parts of a generation hold, which were checked before; `names` must be empty.
-    ///
-    /// # Errors
-    /// If a part is damaged, exit code 65.
-    pub fn load(
+    /// Adds all that the parts of a generation hold.
+    fn load(
         &mut self,
         disk: &dyn Disk,
         folder: &Path,

@@ -117,10 +117,8 @@ impl Store {
         }
         let newest = if planted(Bug::RetireTooEarly) { self.kept.len() - 1 } else { 0 };
         let needed = |file: &String| self.kept.iter().skip(newest).any(|(_, files)| files.contains(file));
-        let (still_needed, unneeded): (Vec<String>, _) = self.unneeded.drain(..).partition(needed);
         // What is still needed comes up again when the generation that needs it goes.
-        drop(still_needed);
-        for file in unneeded {
+        for file in self.unneeded.drain(..).filter(|file| !needed(file)) {
             remove_file(&*self.disk, &self.folder.join(&file))?;
             point("retire.part");
         }

@@ -14,8 +14,6 @@ use crate::commands::say;
 use crate::disk::real::RealDisk;
 use crate::disk::{Disk, DiskFile};
 use crate::failure::{Exit, Failure};
-use crate::inputs::Inputs;
-use crate::ledger::Ledger;
 use crate::names::Names;
 use crate::source::tail::KnownInput;
 use crate::waiting::WaitingPlays;
@@ -49,7 +47,7 @@ pub fn run(args: &StateArgs) -> Result<(), Failure> {
         newest.get_or_insert(generation);
     }
     if let Some(generation) = newest.filter(|_| damaged == 0) {
-        let mut loaded = load(&*disk, folder, &generation)?;
+        let mut loaded = Loaded::of(&*disk, folder, &generation, &Names::default())?;
         let places = std::mem::take(&mut loaded.waiting);
         WaitingPlays::open(&disk, folder, &generation.waiting, places)?.check_all()?;
         if let Some(difference) = generation.shape.difference(&Shape::of(&settings)) {
@@ -113,12 +111,6 @@ fn describe(disk: &dyn Disk, folder: &Path, generation: &Generation, text: &mut 
             writeln!(text, "  {name:<32} {bytes:>10}  {} rows in {} files", HumanCount(rows), parts.len());
     }
     damaged
-}
-
-fn load(disk: &dyn Disk, folder: &Path, generation: &Generation) -> Result<Loaded, Failure> {
-    let mut loaded = Loaded::nothing(Ledger::new(generation.shape.night_window()), Inputs::new(0));
-    loaded.load(disk, folder, generation, &Names::default())?;
-    Ok(loaded)
 }
 
 /// Says how far inputs were read; all of them, or those that were not read to the end they had.

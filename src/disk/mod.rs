@@ -14,6 +14,8 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use xxhash_rust::xxh3::Xxh3;
+
 use crate::failure::{Exit, Failure};
 
 /// A file system. What is not synced may be lost, torn or come out of order after a power cut:
@@ -245,6 +247,16 @@ pub fn read_through(file: &dyn DiskFile, len: u64, mut each: impl FnMut(&[u8])) 
         at += read as u64;
     }
     Ok(())
+}
+
+/// The XXH3-128 of the first bytes of a file.
+///
+/// # Errors
+/// Those of the file system.
+pub fn hash_of(file: &dyn DiskFile, len: u64) -> io::Result<u128> {
+    let mut hash = Xxh3::new();
+    read_through(file, len, |bytes| hash.update(bytes))?;
+    Ok(hash.digest128())
 }
 
 /// Reads a small file whole, but not more than `limit` bytes of it.

@@ -37,17 +37,6 @@ impl FromStr for WhenDone {
     }
 }
 
-impl WhenDone {
-    /// As it stands in the settings.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Keep => "keep",
-            Self::Archive => "archive",
-            Self::Delete => "delete",
-        }
-    }
-}
-
 /// An input up to an offset, which no rollback can get behind any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settled {

@@ -114,6 +114,17 @@ pub fn are_alike(files: [&File; 2], from: u64, to: u64) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Stands for a tail that nobody could read; it is not compared.
+pub const UNKNOWN: u128 = 0;
+
+/// Whether a file begins like this and holds the same bytes before an offset.
+///
+/// # Errors
+/// What the file system says.
+pub fn holds_what_was_read(file: &File, head: Head, offset: u64, tail: u128) -> io::Result<bool> {
+    Ok(Head::read(file, head.len)? == head && (tail == UNKNOWN || hash_tail(file, offset)? == tail))
+}
+
 /// The hash of bytes of a file, and how many there were.
 fn hash_range(file: &File, from: u64, len: u64) -> io::Result<(u64, u128)> {
     let mut bytes = [0; HEAD];

@@ -11,13 +11,13 @@ use crate::clock::Clock;
 use crate::model::{Input, Mark, Stand};
 use crate::source::compressed::Storage;
 use crate::source::deliver::{Delivered, deliver, no_tail, reject_unread};
-use crate::source::identity::{FileId, HEAD, Head, Sighting, Stamp, are_alike, hash_tail, hash_whole};
+use crate::source::identity::{
+    FileId, HEAD, Head, Sighting, Stamp, UNKNOWN, are_alike, hash_tail, hash_whole, holds_what_was_read,
+};
 use crate::source::lines::{End, LineCutter};
 use crate::source::{Closed, Event, Outlet};
 use crate::stop::Stop;
 
-/// Stands for a tail that nobody could read; it is not compared.
-const UNKNOWN: u128 = 0;
 /// A compressed file that cannot be read may still be on its way; it is judged when it has stood
 /// still for this long.
 const SETTLED: Duration = Duration::from_secs(2);
@@ -267,9 +267,7 @@ impl Tail {
                 &opened
             }
         };
-        let tail_unknown = self.before == UNKNOWN;
-        Ok(Head::read(file, self.head.len)? == self.head
-            && (tail_unknown || hash_tail(file, self.offset())? == self.before))
+        holds_what_was_read(file, self.head, self.offset(), self.before)
     }
 
     /// Whether a file holds what is still to be read of this one, as far as this one is open.

@@ -25,7 +25,6 @@ use crate::civil::Week;
 use crate::disk::{READ, SharedDisk};
 use crate::dispatch::{Producer, reject_lines};
 use crate::failure::{Exit, Failure};
-use crate::inputs::Inputs;
 use crate::insights::enriched_logs;
 use crate::ledger::Ledger;
 use crate::model::{SongId, Stand};
@@ -212,9 +211,7 @@ impl Verify {
             return Err(Failure::new(Exit::Config, format!("{}: {difference}", state.display())));
         }
         let names = Arc::new(Names::default());
-        let ledger = Ledger::new(self.settings.insights.night_owl_users.window());
-        let mut loaded = Loaded::nothing(ledger, Inputs::new(self.settings.input.max_bad_lines));
-        loaded.load(&*self.disk, state, &generation, &names)?;
+        let mut loaded = Loaded::of(&*self.disk, state, &generation, &names)?;
         let mut songs = HashSet::new();
         for file in &generation.parts {
             let failed = |cause| Failure::io(Exit::Data, "read", &state.join(&file.file), &cause);

@@ -45,6 +45,7 @@ impl Watch {
             candidate = Some(index);
             look = self.tails[index].look(&path, metadata)?;
         }
+        let is_log = is_log_name(path.file_name().unwrap_or_default());
         match (look, candidate) {
             (Look::Same, Some(index)) => {
                 self.rename(index, path);
@@ -59,7 +60,7 @@ impl Watch {
                 self.move_to(index, metadata);
                 return Ok(Some(index));
             }
-            (Look::Truncated, Some(index)) if !is_log_name(path.file_name().unwrap_or_default()) => {
+            (Look::Truncated, Some(index)) if !is_log => {
                 // Nobody can say whether this is what was read under another name.
                 let shown = path.display();
                 tracing::warn!(
@@ -82,7 +83,7 @@ impl Watch {
                 }
             }
         }
-        if !is_log_name(path.file_name().unwrap_or_default()) {
+        if !is_log {
             return Ok(None);
         }
         let input = Arc::new(Input { id: InputId(self.next_input), label: path_text(&path) });
