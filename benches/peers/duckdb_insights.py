@@ -1,59 +1,50 @@
-"""The seven insights in DuckDB: one scan into a native table, then one COPY per insight.
-
-Usage: duckdb_insights.py LOGS.csv SONGS.csv OUTPUT_FOLDER THREADS
-"""
-
-import os
-import sys
+"""The seven insights in DuckDB: one scan into a native table, then one COPY per insight."""
 
 import duckdb
 
-logs, songs, output, threads = sys.argv[1:5]
-for name in (
-    "user_favorite_genres",
-    "avg_listen_time_per_song",
-    "top_songs_this_week",
-    "happy_recommendations",
-    "genre_loyalty_scores",
-    "night_owl_users",
-    "enriched_logs",
-):
-    os.makedirs(f"{output}/{name}", exist_ok=True)
+from peer import ENRICHED, RECOMMENDED, arguments, part
 
+args = arguments()
 db = duckdb.connect()
-db.execute(f"SET threads = {int(threads)}")
+db.execute(f"SET threads = {args.threads}")
 db.execute("SET preserve_insertion_order = false")
 
 
 def write(name, query):
-    db.execute(f"COPY ({query}) TO '{output}/{name}/part-00000.csv' (HEADER)")
+    db.execute(f"COPY ({query}) TO '{part(args, name)}' (HEADER)")
 
 
 db.execute(
-    f"""CREATE TABLE songs AS SELECT * FROM read_csv('{songs}', header = true, all_varchar = true)"""
+    f"""CREATE TABLE songs AS
+        SELECT song_id, title, artist, coalesce(genre, '') AS genre, coalesce(mood, '') AS mood,
+               lower(mood) = 'sad' AS sad, lower(mood) = 'happy' AS happy
+        FROM read_csv('{args.songs}', header = true, all_varchar = true)"""
 )
+# Timestamps are typed rather than kept as text, which would take anything; durations are exact.
 db.execute(
-    f"""CREATE TABLE plays AS SELECT * FROM read_csv('{logs}', header = true, auto_detect = false, delim = ',', quote = '"',
-        escape = '"', columns = {{'user_id': 'VARCHAR', 'song_id': 'VARCHAR', 'timestamp': 'TIMESTAMP',
+    f"""CREATE TABLE plays AS SELECT * FROM read_csv('{args.logs}', header = true, auto_detect = false, delim = ',',
+        quote = '"', escape = '"', columns = {{'user_id': 'VARCHAR', 'song_id': 'VARCHAR', 'timestamp': 'TIMESTAMP',
         'duration_sec': 'DECIMAL(8, 3)'}})"""
 )
-# Three of the insights need plays per user and song with the metadata; it is made once.
-db.execute("CREATE TABLE listens AS SELECT user_id, song_id, count(*) AS plays FROM plays GROUP BY ALL")
+# Per user and genre, the one expensive aggregate; favourites, loyalty and sadness follow from it.
 db.execute(
-    """CREATE TABLE genre_plays AS
-       SELECT user_id, genre, sum(plays) AS plays FROM listens JOIN songs USING (song_id)
-       WHERE genre <> '' GROUP BY ALL"""
+    """CREATE TABLE tastes AS
+       SELECT user_id, genre, count(*) AS plays, count_if(sad) AS sad, count_if(happy) AS happy
+       FROM plays JOIN songs USING (song_id) GROUP BY ALL"""
+)
+db.execute(
+    """CREATE TABLE popularity AS
+       SELECT song_id, count(*) AS plays, (sum(duration_sec) * 1000)::BIGINT AS millis FROM plays GROUP BY song_id"""
 )
 
 write(
     "user_favorite_genres",
-    """SELECT user_id, genre, plays AS play_count FROM genre_plays
+    """SELECT user_id, genre, plays AS play_count FROM tastes WHERE genre <> ''
        QUALIFY rank() OVER (PARTITION BY user_id ORDER BY plays DESC) = 1 ORDER BY user_id, genre""",
 )
-write(
+write(  # integers until the last step, because a mean of floats rounds some ties the wrong way
     "avg_listen_time_per_song",
-    """SELECT song_id, round(sum(duration_sec) / count(*), 2) AS avg_duration FROM plays
-       GROUP BY song_id ORDER BY song_id""",
+    "SELECT song_id, (2 * millis + 10 * plays) // (20 * plays) / 100 AS avg_duration FROM popularity ORDER BY song_id",
 )
 write(
     "top_songs_this_week",
@@ -61,33 +52,49 @@ write(
        WHERE timestamp >= (SELECT date_trunc('week', max(timestamp)) FROM plays)
        GROUP BY song_id ORDER BY plays DESC, song_id LIMIT 10""",
 )
-# Happy songs are ranked once; a user needs only the first (happy songs played + 3) of them.
+# Happy songs are ranked once. Who has played n of them needs only the first n + 3, so most plays of
+# happy songs fall out before anything is made distinct.
+db.execute(
+    """CREATE TABLE happy AS
+       SELECT song_id, title, row_number() OVER (ORDER BY coalesce(plays, 0) DESC, song_id) AS place
+       FROM songs LEFT JOIN popularity USING (song_id) WHERE happy"""
+)
+db.execute(
+    f"""CREATE TABLE listeners AS
+        SELECT user_id, sum(sad)::BIGINT AS sad_count, sum(happy) + {RECOMMENDED} AS reach
+        FROM tastes GROUP BY user_id HAVING sum(sad) > 0"""
+)
+db.execute(
+    """CREATE TABLE heard AS
+       SELECT DISTINCT user_id, place
+       FROM (SELECT user_id, place FROM plays JOIN happy USING (song_id)
+             WHERE place <= (SELECT max(reach) FROM listeners)) JOIN listeners USING (user_id)
+       WHERE place <= reach"""
+)
 write(
     "happy_recommendations",
-    """WITH popularity AS (SELECT song_id, sum(plays) AS plays FROM listens GROUP BY song_id),
-       happy AS (SELECT song_id, title, row_number() OVER (ORDER BY coalesce(plays, 0) DESC, song_id) AS place
-                 FROM songs LEFT JOIN popularity USING (song_id) WHERE lower(mood) = 'happy'),
-       sad AS (SELECT user_id, sum(plays) AS sad_count FROM listens JOIN songs USING (song_id)
-               WHERE lower(mood) = 'sad' GROUP BY user_id),
-       heard AS (SELECT user_id, list(place ORDER BY place) AS places FROM listens JOIN happy USING (song_id)
-                 GROUP BY user_id),
-       wanted AS (SELECT user_id, sad_count, unnest(list_filter(range(1, coalesce(len(places), 0) + 4),
-                         lambda place: NOT list_contains(coalesce(places, []), place))[:3]) AS place
-                  FROM sad LEFT JOIN heard USING (user_id))
-       SELECT user_id, song_id, sad_count, title FROM wanted JOIN happy USING (place) ORDER BY user_id, place""",
+    f"""WITH heard_of AS (SELECT user_id, count(*) AS songs FROM heard GROUP BY user_id),
+             candidates AS (SELECT user_id, sad_count, unnest(range(1, coalesce(songs, 0) + {RECOMMENDED + 1})) AS place
+                            FROM listeners LEFT JOIN heard_of USING (user_id)),
+             wanted AS (SELECT * FROM candidates ANTI JOIN heard USING (user_id, place)
+                        QUALIFY row_number() OVER (PARTITION BY user_id ORDER BY place) <= {RECOMMENDED})
+        SELECT user_id, song_id, sad_count, title FROM wanted JOIN happy USING (place) ORDER BY user_id, place""",
 )
 write(
     "genre_loyalty_scores",
-    """WITH totals AS (SELECT user_id, sum(plays) AS total FROM genre_plays GROUP BY user_id)
-       SELECT user_id, genre, plays AS genre_plays, total AS total_plays, round(plays / total, 4) AS loyalty_score
-       FROM genre_plays JOIN totals USING (user_id) WHERE plays * 10 > total * 8 ORDER BY user_id, genre""",
+    """SELECT user_id, genre, plays AS genre_plays, total AS total_plays,
+              (20000 * plays + total) // (2 * total) / 10000 AS loyalty_score
+       FROM (SELECT user_id, genre, plays, (sum(plays) OVER (PARTITION BY user_id))::BIGINT AS total
+             FROM tastes WHERE genre <> '')
+       WHERE plays * 10 > total * 8 ORDER BY user_id, genre""",
 )
 write(
     "night_owl_users",
     "SELECT DISTINCT user_id FROM plays WHERE hour(timestamp) < 5 ORDER BY user_id",
 )
-write(
-    "enriched_logs",
-    """SELECT song_id, user_id, strftime(timestamp, '%Y-%m-%dT%H:%M:%SZ') AS timestamp, duration_sec,
-              title, artist, genre, mood FROM plays JOIN songs USING (song_id)""",
-)
+if args.enriched:
+    write(
+        ENRICHED,
+        """SELECT song_id, user_id, replace(timestamp::VARCHAR, ' ', 'T') || 'Z' AS timestamp, duration_sec,
+                  title, artist, genre, mood FROM plays JOIN songs USING (song_id)""",
+    )

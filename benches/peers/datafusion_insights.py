@@ -1,0 +1,116 @@
+"""The seven insights in DataFusion: one scan into a table in memory, then one COPY per insight."""
+
+import pyarrow
+from datafusion import SessionConfig, SessionContext
+
+from peer import ENRICHED, RECOMMENDED, arguments, part
+
+args = arguments()
+context = SessionContext(SessionConfig().with_target_partitions(args.threads))
+text = pyarrow.string_view()
+
+
+def read(name, path, columns):
+    compression = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
+    # DataFusion lists a folder by itself; of a pattern it takes a slash for a file.
+    path = path.parent if path.name == "*.csv" else path
+    context.register_csv(name, f"{path}/" if path.is_dir() else path, schema=pyarrow.schema(columns),
+                         file_extension=path.suffix or ".csv", file_compression_type=compression)
+
+
+def table(name, query):
+    context.register_table(name, context.sql(query).cache())
+
+
+def write(name, query, target=None):
+    context.sql(f"COPY ({query}) TO '{target or part(args, name)}' STORED AS CSV OPTIONS ('format.has_header' 'true')").collect()
+
+
+read("catalog", args.songs, [(name, text) for name in ("song_id", "title", "artist", "genre", "mood")])
+table(
+    "songs",
+    """SELECT song_id, title, artist, coalesce(genre, '') AS genre, coalesce(mood, '') AS mood,
+              coalesce(lower(mood) = 'sad', false) AS sad, coalesce(lower(mood) = 'happy', false) AS happy FROM catalog""",
+)
+# Timestamps are typed rather than kept as text, which would take anything; durations are exact.
+read("logs", args.logs, [("user_id", text), ("song_id", text), ("timestamp", pyarrow.timestamp("s")),
+                         ("duration_sec", pyarrow.decimal128(8, 3))])
+table("plays", "SELECT * FROM logs")
+# Per user and genre, the one expensive aggregate; favourites, loyalty and sadness follow from it.
+table(
+    "tastes",
+    """SELECT user_id, genre, count(*) AS plays, sum(CAST(sad AS BIGINT)) AS sad, sum(CAST(happy AS BIGINT)) AS happy
+       FROM plays JOIN songs USING (song_id) GROUP BY user_id, genre""",
+)
+table(
+    "popularity",
+    """SELECT song_id, count(*) AS plays, CAST(sum(duration_sec) * 1000 AS BIGINT) AS millis
+       FROM plays GROUP BY song_id""",
+)
+
+write(
+    "user_favorite_genres",
+    """SELECT user_id, genre, plays AS play_count
+       FROM (SELECT *, max(plays) OVER (PARTITION BY user_id) AS most FROM tastes WHERE genre <> '')
+       WHERE plays = most ORDER BY user_id, genre""",
+)
+write(  # integers until the last step, because a mean of floats rounds some ties the wrong way
+    "avg_listen_time_per_song",
+    """SELECT song_id, CAST((2 * millis + 10 * plays) / (20 * plays) AS DOUBLE) / 100 AS avg_duration
+       FROM popularity ORDER BY song_id""",
+)
+write(
+    "top_songs_this_week",
+    """SELECT song_id, count(*) AS plays FROM plays
+       WHERE timestamp >= (SELECT date_trunc('week', max(timestamp)) FROM plays)
+       GROUP BY song_id ORDER BY plays DESC, song_id LIMIT 10""",
+)
+# Happy songs are ranked once. Who has played n of them needs only the first n + 3, so most plays of
+# happy songs fall out before anything is made distinct.
+table(
+    "happy",
+    """SELECT song_id, title, CAST(row_number() OVER (ORDER BY coalesce(plays, 0) DESC, song_id) AS BIGINT) AS place
+       FROM songs LEFT JOIN popularity USING (song_id) WHERE happy""",
+)
+table(
+    "listeners",
+    f"""SELECT user_id, sum(sad) AS sad_count, sum(happy) + {RECOMMENDED} AS reach
+        FROM tastes GROUP BY user_id HAVING sum(sad) > 0""",
+)
+table(
+    "heard",
+    """SELECT DISTINCT user_id, place
+       FROM (SELECT user_id, place FROM plays JOIN happy USING (song_id)
+             WHERE place <= (SELECT max(reach) FROM listeners)) JOIN listeners USING (user_id)
+       WHERE place <= reach""",
+)
+table(
+    "candidates",
+    f"""SELECT user_id, sad_count, unnest(range(1, coalesce(songs, 0) + {RECOMMENDED + 1})) AS place
+        FROM listeners LEFT JOIN (SELECT user_id, count(*) AS songs FROM heard GROUP BY user_id) USING (user_id)""",
+)
+write(
+    "happy_recommendations",
+    f"""SELECT user_id, song_id, sad_count, title
+        FROM (SELECT candidates.*, row_number() OVER (PARTITION BY user_id ORDER BY place) AS choice
+              FROM candidates LEFT ANTI JOIN heard USING (user_id, place)) JOIN happy USING (place)
+        WHERE choice <= {RECOMMENDED} ORDER BY user_id, place""",
+)
+write(
+    "genre_loyalty_scores",
+    """SELECT user_id, genre, plays AS genre_plays, total AS total_plays,
+              CAST((20000 * plays + total) / (2 * total) AS DOUBLE) / 10000 AS loyalty_score
+       FROM (SELECT *, sum(plays) OVER (PARTITION BY user_id) AS total FROM tastes WHERE genre <> '')
+       WHERE plays * 10 > total * 8 ORDER BY user_id, genre""",
+)
+write(
+    "night_owl_users",
+    "SELECT DISTINCT user_id FROM plays WHERE date_part('hour', timestamp) < 5 ORDER BY user_id",
+)
+if args.enriched:
+    write(
+        ENRICHED,
+        """SELECT song_id, user_id, concat(arrow_cast(timestamp, 'Utf8View'), 'Z') AS timestamp, duration_sec,
+                  title, artist, genre, mood FROM plays JOIN songs USING (song_id)""",
+        target=f"{args.output / ENRICHED}/",
+    )

@@ -1,0 +1,40 @@
+"""What the scripts of all peers have in common: their arguments and the folders they write to.
+
+PEER_insights.py LOGS SONGS OUTPUT THREADS [--without-enriched-logs]
+
+LOGS is a .csv, .csv.gz or .csv.zst, a pattern, or a folder, which stands for the *.csv in it.
+"""
+
+import argparse
+from pathlib import Path
+
+SNAPSHOTS = [
+    "user_favorite_genres",
+    "avg_listen_time_per_song",
+    "top_songs_this_week",
+    "happy_recommendations",
+    "genre_loyalty_scores",
+    "night_owl_users",
+]
+ENRICHED = "enriched_logs"
+RECOMMENDED = 3
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("logs", type=Path)
+    parser.add_argument("songs", type=Path)
+    parser.add_argument("output", type=Path)
+    parser.add_argument("threads", type=int)
+    parser.add_argument("--without-enriched-logs", dest="enriched", action="store_false")
+    args = parser.parse_args()
+    if args.logs.is_dir():
+        args.logs = args.logs / "*.csv"
+    for name in SNAPSHOTS + [ENRICHED] * args.enriched:
+        (args.output / name).mkdir(parents=True, exist_ok=True)
+    return args
+
+
+def part(args, name):
+    """The file of an insight."""
+    return args.output / name / "part-00000.csv"
