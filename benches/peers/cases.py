@@ -41,4 +41,3 @@ CASES = [
     Case("scale", "ten times the rows, listeners and songs", replace(UNIFORM, scale=10), enriched=False),
 ]
 NAMES = [case.name for case in CASES]
-OURS_ONLY = {"threads", "watch", "scale"}

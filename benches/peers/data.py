@@ -39,7 +39,8 @@ class Store:
         return self.args.rows * data.scale
 
     def forget_packed(self, data):
-        (self.folder / f"plays.csv{data.packed}").unlink(missing_ok=True)
+        if data.packed:
+            (self.folder / f"plays.csv{data.packed}").unlink(missing_ok=True)
 
     def drop(self):
         shutil.rmtree(self.folder, ignore_errors=True)

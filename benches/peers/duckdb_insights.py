@@ -95,6 +95,6 @@ write(
 if args.enriched:
     write(
         ENRICHED,
-        """SELECT song_id, user_id, replace(timestamp::VARCHAR, ' ', 'T') || 'Z' AS timestamp, duration_sec,
+        """SELECT song_id, user_id, strftime(timestamp, '%Y-%m-%dT%H:%M:%SZ') AS timestamp, duration_sec,
                   title, artist, genre, mood FROM plays JOIN songs USING (song_id)""",
     )

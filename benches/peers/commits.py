@@ -1,0 +1,78 @@
+"""Our `watch --once`, which commits and syncs, next to our `replay`, which does not."""
+
+import os
+import shutil
+import sys
+import time
+from statistics import median
+
+from measure import measure
+
+BLOCK = bytes(4 << 20)
+
+
+def clear(*folders):
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def once(command, threads):
+    run = measure(command, threads)
+    if run.failure:
+        sys.exit(f"watch: {command[1]} failed: {run.failure}")
+    return run.seconds
+
+
+def bytes_in(folder):
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def write_alone(folder, size):
+    """Seconds to write and sync so many bytes and do nothing else."""
+    path = folder / "alone"
+    began = time.monotonic()
+    with open(path, "wb", buffering=0) as file:
+        left = size
+        while left > 0:
+            left -= file.write(BLOCK[:left])
+        os.fsync(file.fileno())
+    seconds = time.monotonic() - began
+    path.unlink()
+    return seconds
+
+
+def compare_with_replay(binary, logs, songs, place, disk, threads, rounds):
+    """Medians: the ratio to `replay` in memory, and the share of what the disk alone reaches."""
+    common = ["--songs", songs, "--threads", threads]
+    runs = {"replay": [], "watch": [], "watch on disk": [], "disk alone": []}
+    disk = disk / "music-insights-peers"
+    disk.mkdir(parents=True, exist_ok=True)
+    size = 0
+
+    def watch(root):
+        # The input is read where it is; state and output are in the folder that is measured.
+        return once([binary, "watch", "--once", "--http", "off", "--flush-interval", "1s", "--incoming", logs.parent,
+                     "--state", root / "state", "--output", root / "output", *common], threads)
+
+    try:
+        for _ in range(rounds):
+            runs["replay"].append(once([binary, "replay", logs, "--output", place / "output", *common], threads))
+            clear(place)
+            runs["watch"].append(watch(place))
+            clear(place)
+            os.sync()
+            runs["watch on disk"].append(watch(disk))
+            size = bytes_in(disk)
+            clear(disk / "state", disk / "output")
+            os.sync()
+            runs["disk alone"].append(write_alone(disk, size))
+    finally:
+        clear(place, disk)
+    medians = {name: median(seconds) for name, seconds in runs.items()}
+    return {
+        "runs": runs,
+        "medians": medians,
+        "bytes": size,
+        "watch_to_replay": medians["replay"] / medians["watch"],
+        "share_of_disk": medians["disk alone"] / medians["watch on disk"],
+    }
