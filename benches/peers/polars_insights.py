@@ -1,4 +1,4 @@
-"""The seven insights in Polars: one streamed scan feeds the aggregates and enriched_logs at once."""
+"""The seven insights in Polars: one scan into a frame, then streamed queries of it."""
 
 import os
 
@@ -10,7 +10,6 @@ os.environ["POLARS_MAX_THREADS"] = str(args.threads)  # read when it is imported
 import polars as pl  # noqa: E402
 
 pl.Config.set_engine_affinity("streaming")
-VARIANT = os.environ.get("VARIANT", "fused")
 
 
 def write(name, frame):
@@ -26,31 +25,15 @@ songs = songs.with_columns(
 plays = pl.scan_csv(
     args.logs,
     schema={"user_id": pl.String, "song_id": pl.String, "timestamp": pl.String, "duration_sec": pl.Decimal(8, 3)},
-).with_columns(at=pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="ms"))
-if VARIANT == "eager":
-    plays = plays.collect().lazy()
+).with_columns(at=pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="ms")).collect().lazy()
 matched = plays.join(songs, on="song_id")
-week = pl.col("at").dt.truncate("1w")
-queries = [
-    # Per user and genre, the one expensive aggregate; favourites, loyalty and sadness follow from it.
-    matched.group_by("user_id", "genre").agg(
-        plays=pl.len().cast(pl.Int64), sad=pl.col("sad").sum().cast(pl.Int64), happy=pl.col("happy").sum().cast(pl.Int64)
-    ),
-    plays.group_by("song_id", week=week).agg(plays=pl.len().cast(pl.Int64), seconds=pl.col("duration_sec").sum()),
-    plays.filter(pl.col("at").dt.hour() < 5).select("user_id").unique(),
-]
-if args.enriched:
-    stamp = pl.concat_str(pl.col("timestamp").str.replace(" ", "T", literal=True), pl.lit("Z"))
-    queries.append(
-        matched.select("song_id", "user_id", stamp.alias("timestamp"), "duration_sec", "title", "artist", "genre", "mood")
-        .sink_csv(part(args, ENRICHED), maintain_order=False, lazy=True)
-    )
-if VARIANT == "eager":
-    tastes, weeks, owls = [query.collect() for query in queries[:3]]
-    for query in queries[3:]:
-        query.collect()
-else:
-    tastes, weeks, owls = pl.collect_all(queries)[:3]
+# Per user and genre, the one expensive aggregate; favourites, loyalty and sadness follow from it.
+tastes = matched.group_by("user_id", "genre").agg(
+    plays=pl.len().cast(pl.Int64), sad=pl.col("sad").sum().cast(pl.Int64), happy=pl.col("happy").sum().cast(pl.Int64)
+).collect()
+weeks = plays.group_by("song_id", week=pl.col("at").dt.truncate("1w")).agg(
+    plays=pl.len().cast(pl.Int64), seconds=pl.col("duration_sec").sum()
+).collect()
 popularity = weeks.group_by("song_id").agg(pl.col("plays", "seconds").sum())
 genres = tastes.filter(pl.col("genre") != "")
 
@@ -103,4 +86,9 @@ write(
     .filter(pl.col("genre_plays") * 10 > total * 8)
     .with_columns(loyalty_score=(20000 * pl.col("genre_plays") + total) // (2 * total) / 10000).sort("user_id", "genre"),
 )
-write("night_owl_users", owls.sort("user_id"))
+write("night_owl_users", plays.filter(pl.col("at").dt.hour() < 5).select("user_id").unique().sort("user_id"))
+if args.enriched:
+    stamp = pl.concat_str(pl.col("timestamp").str.replace(" ", "T", literal=True), pl.lit("Z"))
+    matched.select(
+        "song_id", "user_id", stamp.alias("timestamp"), "duration_sec", "title", "artist", "genre", "mood"
+    ).sink_csv(part(args, ENRICHED), maintain_order=False)
