@@ -6,7 +6,7 @@ COLUMNS = 2
 WIDTH, BAR, GAP, HEAD, MARGIN, NAMES, LABELS = 470, 16, 5, 34, 16, 96, 92
 
 STYLE = """
-  text { font: 12px system-ui, sans-serif; fill: #24292f }
+  text { font: 12px system-ui, "DejaVu Sans", sans-serif; fill: #24292f }
   .title { font-weight: 600 }
   .note { fill: #57606a }
   .ours { fill: #0969da }

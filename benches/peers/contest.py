@@ -30,7 +30,7 @@ class Contest:
     def once(self, contender, case, logs, songs, threads=None, cores=None):
         self.clear(contender)
         run = measure(self.command(contender, case, logs, songs, threads), cores or self.threads)
-        print(f"{case.name}: {contender}: " + (run.failure or f"{run.seconds:.2f} s, {run.megabytes:.0f} MB"),
+        print(f"{case.name}: {contender}: " + (run.failure or f"{run.seconds:.2f} s ({run.processor:.2f} s of processors), {run.megabytes:.0f} MB"),
               file=sys.stderr, flush=True)
         if run.failure and contender == "ours":
             sys.exit(f"{case.name}: ours failed: {run.failure}")

@@ -1,4 +1,10 @@
-"""The seven insights in DataFusion: one scan into a table in memory, then one COPY per insight."""
+"""The seven insights in DataFusion: one scan into a table in memory, then one COPY per insight.
+
+Tried and slower, in processor time of a whole run of 4 M uniform rows (4.3 s): no table but a scan
+per query, +85 %; the option timestamp_format, +17 %; Utf8 instead of Utf8View, +17 %; dictionaries,
+four times as long for the aggregates. No difference: larger batches, more partitions than threads,
+one file of enriched_logs.
+"""
 
 import pyarrow
 from datafusion import SessionConfig, SessionContext

@@ -1,4 +1,12 @@
-"""The seven insights in DuckDB: one scan into a native table, then one COPY per insight."""
+"""The seven insights in DuckDB: one scan into a native table, then one COPY per insight.
+
+Tried and slower, in processor time of a whole run of 4 M uniform rows (4.6 s): plays grouped by user
+and song first, +52 % (nearly all pairs are distinct); columns kept uncompressed in memory, +15 %;
+larger buffers of the reader, +23 %; timestamps as text, +0.5 s in enriched_logs; the row of the song
+looked up while loading, so that later joins are of integers, +0.3 s. About as fast: one file instead
+of one per thread (up to 8 % more wall time), TIMESTAMPFORMAT instead of strftime. Timestamps
+in DuckDB's own format would save 6 %, but are not what was asked for.
+"""
 
 import duckdb
 
@@ -12,6 +20,12 @@ db.execute("SET preserve_insertion_order = false")
 
 def write(name, query):
     db.execute(f"COPY ({query}) TO '{part(args, name)}' (HEADER)")
+
+
+def write_parts(name, query):
+    """One file per thread."""
+    db.execute(f"""COPY ({query}) TO '{args.output / name}'
+        (FORMAT csv, HEADER, PER_THREAD_OUTPUT, FILENAME_PATTERN 'part-{{i}}', OVERWRITE_OR_IGNORE)""")
 
 
 db.execute(
@@ -93,7 +107,7 @@ write(
     "SELECT DISTINCT user_id FROM plays WHERE hour(timestamp) < 5 ORDER BY user_id",
 )
 if args.enriched:
-    write(
+    write_parts(
         ENRICHED,
         """SELECT song_id, user_id, strftime(timestamp, '%Y-%m-%dT%H:%M:%SZ') AS timestamp, duration_sec,
                   title, artist, genre, mood FROM plays JOIN songs USING (song_id)""",

@@ -15,6 +15,7 @@ TIMEOUT = 600
 class Run:
     seconds: float = 0.0
     megabytes: float = 0.0
+    processor: float = 0.0  # seconds of all cores: tells a slow run from a disturbed one
     failure: str = ""
 
 
@@ -40,7 +41,7 @@ def measure(command, cores):
         timer.cancel()
         errors.seek(0)
         failure = "" if process.returncode == 0 else cause(process.returncode, seconds, errors.read().decode(errors="replace"))
-    return Run(seconds, usage.ru_maxrss / 1024, failure)
+    return Run(seconds, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime, failure)
 
 
 def cause(code, seconds, message):

@@ -1,4 +1,11 @@
-"""The seven insights in Polars: one scan into a frame, then streamed queries of it."""
+"""The seven insights in Polars: one scan into a frame, then streamed queries of it.
+
+Tried and slower, in processor time of a whole run of 4 M uniform rows (3.8 s): one fused query per
+scan (collect_all of all aggregates and enriched_logs), +19 %; users and songs as categories, +24 %;
+enriched_logs from a second scan, +12 %; a scan by the in-memory engine, +3 %; timestamps parsed by the scan
+(several times as long for it). No difference: genres as categories, week and hour instead of the
+time, kept order of enriched_logs.
+"""
 
 import os
 
