@@ -29,8 +29,7 @@ def rows(folder, name, columns):
             return f"{column}::DECIMAL(18, 4) AS {column}"
         return f"coalesce({column}, '') AS {column}"
 
-    # Quotes are stated, because sniffing 10,000 rows may see none.
-    # Columns are named by what they should be: a peer may be unable to give a computed one its name.
+    # Nothing is sniffed: of the first rows perhaps none is quoted.
     return f"""SELECT {', '.join(map(value, columns))} FROM read_csv('{folder}/{name}/*.csv', header = true,
         auto_detect = false, delim = ',', quote = '"', escape = '"',
         columns = {{{', '.join(f"'{column}': 'VARCHAR'" for column in columns)}}})"""

@@ -37,7 +37,9 @@ def summaries(case, results):
 def table(results):
     lines = [f"{results['date']}, {results['machine']}, {results['threads']} threads; input, output and page cache in memory;"
              f" {results['rows']:,} rows, {results['users']:,} listeners, {results['songs']:,} songs"
-             " where nothing else is said; medians.", ""]
+             " where nothing else is said; medians. After the first"
+             " round of a side case only the two fastest peers go on; of the others it says (1 run). Every table of every"
+             " peer was compared with ours.", ""]
     for name, case in results["cases"].items():
         lines += [f"**{name}**: {TITLES[name]}", "", "| | time | rows/s | peak memory | times ours |", "|---|---|---|---|---|"]
         for row in summaries(case, results):
