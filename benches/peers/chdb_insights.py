@@ -1,11 +1,12 @@
 """The seven insights in chDB (ClickHouse in a process): one scan into a Memory table, then one file per insight.
 
-Tried and slower, in processor time of a whole run of 4 M uniform rows (3.7 s): MergeTree, +20 %;
-LowCardinality songs, +29 %, and users as well, worse (loading alone takes four times as long); best_effort
-timestamps, +20 % of loading; a dictionary instead of the join, twice as long for enriched_logs and
-three times for the genres of users. No difference: hash or parallel_hash joins, two-level
-aggregation, compiled expressions, larger blocks (but more memory). DateTime has no fractions of
-seconds, which these logs do not have either.
+One run each of 4 M uniform rows on a machine in use, user time against the two runs of what is kept
+(3.1 s): differences below a tenth say nothing.
+Slower: LowCardinality songs, +33 %; MergeTree, +27 %. Slower as steps alone, in processor time: users
+LowCardinality as well (loading 3.6 s instead of 0.9); best_effort timestamps (loading 0.9 s instead of
+0.7); a dictionary instead of the join (enriched_logs 2.9 s instead of 1.3, genres of users 1.3 s instead
+of 0.5). No difference: hash or parallel_hash joins, two-level aggregation, compiled expressions, larger
+blocks (but more memory). DateTime has no fractions of seconds, which these logs do not have either.
 """
 
 from chdb import session

@@ -1,11 +1,13 @@
 """The seven insights in DuckDB: one scan into a native table, then one COPY per insight.
 
-Tried and slower, in processor time of a whole run of 4 M uniform rows (4.6 s): plays grouped by user
-and song first, +52 % (nearly all pairs are distinct); columns kept uncompressed in memory, +15 %;
-larger buffers of the reader, +23 %; timestamps as text, +0.5 s in enriched_logs; the row of the song
-looked up while loading, so that later joins are of integers, +0.3 s. About as fast: one file instead
-of one per thread (up to 8 % more wall time), TIMESTAMPFORMAT instead of strftime. Timestamps
-in DuckDB's own format would save 6 %, but are not what was asked for.
+One run each of 4 M uniform rows on a machine in use, user time against the two runs of what is kept
+(4.2 and 4.4 s): differences below a tenth say nothing.
+Slower: plays grouped by user and song first, +40 to 46 % (nearly all pairs are distinct); larger
+buffers of the reader, +18 to 24 %; columns uncompressed in memory, +10 to 15 %. Slower as steps alone:
+timestamps as text (enriched_logs 2.8 s of processors instead of 2.2); the row of the song looked up
+while loading (1.7 s instead of 0.9, of which later joins win back 0.6). No clear difference: one file
+instead of one per thread, TIMESTAMPFORMAT instead of strftime, and timestamps in DuckDB's own
+format, 4 to 8 % less, which are not what was asked for.
 """
 
 import duckdb
