@@ -3,7 +3,7 @@
 from html import escape
 from math import ceil, floor, log10
 
-from table import name, ratio
+from table import disturbed, name, ratio
 
 LEFT, WIDTH, ROW, TOP = 330, 400, 30, 58
 
@@ -33,7 +33,7 @@ def svg(report):
         y = TOP + row * ROW
         middle, end, p99 = y + 9, place(table["p50"]), place(table["p99"])
         factor = ratio(report, result)
-        value = duration(table["p50"]) + (f", {factor:.1f} × ours" if factor else "") + ("" if result["keeps_up"] else ", growing")
+        value = duration(table["p50"]) + (f", {factor:.1f} × ours" if factor else "") + ("" if result["keeps_up"] else ", growing") + (", disturbed" if disturbed(result) else "")
         parts.append(
             f'<text x="{LEFT - 8}" y="{y + 8}" text-anchor="end">{escape(name(result))}</text>'
             f'<text class="faint" x="{LEFT - 8}" y="{y + 21}" text-anchor="end">{result["rate_wanted"]:,} rows/s, {result["users"]:,} users</text>'
