@@ -1,0 +1,103 @@
+"""Two of the seven insights in Spark Structured Streaming, kept up to date from a folder of dropped files.
+
+Usage: spark_live.py INCOMING SONGS.csv OUTPUT_FOLDER SCRATCH_FOLDER STATE_STORE(memory|rocksdb)
+
+Made to be fast: one query with one stateful aggregation for both tables (two queries would pay the
+fixed price of a micro-batch twice), sums per user and genre instead of per user and song (so a
+corrected catalog could not correct history, which ours can), no trigger (the next batch starts when
+the last has ended), no limit on files (a batch takes all there is), and tables that are not sorted.
+"""
+
+import glob
+import json
+import os
+import signal
+import sys
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as f
+
+incoming, songs, output, scratch, store = sys.argv[1:]
+PROVIDERS = {
+    "memory": "org.apache.spark.sql.execution.streaming.state.HDFSBackedStateStoreProvider",
+    "rocksdb": "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
+}
+
+# Leaving by an exception lets the session end its JVM; the default action would not.
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+spark = (
+    SparkSession.builder.master("local[2]")
+    .config("spark.ui.enabled", "false")
+    .config("spark.driver.bindAddress", "127.0.0.1")
+    .config("spark.driver.host", "127.0.0.1")
+    .config("spark.driver.memory", "4g")
+    .config("spark.local.dir", scratch)
+    .config("spark.sql.shuffle.partitions", "2")
+    .config("spark.sql.session.timeZone", "UTC")
+    .config("spark.sql.streaming.stateStore.providerClass", PROVIDERS[store])
+    .config("spark.sql.streaming.stateStore.rocksdb.changelogCheckpointing.enabled", "true")
+    .config("spark.sql.streaming.minBatchesToRetain", "2")
+    .config("spark.sql.streaming.noDataMicroBatches.enabled", "false")
+    .getOrCreate()
+)
+spark.sparkContext.setLogLevel("ERROR")
+
+catalog = f.broadcast(spark.read.csv(songs, header=True).select("song_id", "genre").cache())
+plays = spark.readStream.csv(
+    incoming, header=True, schema="user_id STRING, song_id STRING, timestamp STRING, duration_sec DOUBLE"
+).join(catalog, "song_id", "left")
+# A play counts in both tables, so it becomes two rows; the one of the song has an empty genre.
+keyed = plays.select(
+    f.inline(
+        f.array(
+            f.struct(f.col("user_id").alias("key"), f.coalesce("genre", f.lit("")).alias("genre"),
+                     f.lit(0.0).alias("seconds"), f.lit(False).alias("is_song")),
+            f.struct(f.col("song_id").alias("key"), f.lit("").alias("genre"),
+                     f.col("duration_sec").alias("seconds"), f.lit(True).alias("is_song")),
+        )
+    )
+)
+sums = keyed.groupBy("is_song", "key", "genre").agg(f.count("*").alias("plays"), f.sum("seconds").alias("seconds"))
+
+
+def publish(name, table):
+    """Writes a table aside, as one file, and puts it in its place by a rename."""
+    aside = f"{output}/.{name}"
+    table.coalesce(1).write.mode("overwrite").csv(aside, header=True)
+    os.makedirs(f"{output}/{name}", exist_ok=True)
+    os.rename(glob.glob(f"{aside}/part-*.csv")[0], f"{output}/{name}/part-00000.csv")
+
+
+def publish_both(batch, _):
+    batch.persist()
+    songs_played = batch.where("is_song")
+    publish(
+        "avg_listen_time_per_song",
+        songs_played.select(f.col("key").alias("song_id"), f.round(f.col("seconds") / f.col("plays"), 2).alias("avg_duration")),
+    )
+    genres = batch.where("NOT is_song AND genre <> ''").select(f.col("key").alias("user_id"), "genre", "plays")
+    # A maximum and a join, both by hash, instead of a window, which would sort. 
+    most = genres.groupBy("user_id").agg(f.max("plays").alias("plays"))
+    publish(
+        "user_favorite_genres",
+        genres.join(most.hint("shuffle_hash"), ["user_id", "plays"]).select("user_id", "genre", f.col("plays").alias("play_count")),
+    )
+    batch.unpersist()
+
+
+query = (
+    sums.writeStream.outputMode("complete")
+    .foreachBatch(publish_both)
+    .option("checkpointLocation", f"{scratch}/checkpoint")
+    .start()
+)
+try:
+    if os.environ.get("LIVE_PROGRESS"):
+        while query.isActive:
+            query.awaitTermination(5)
+            progress = query.lastProgress
+            if progress:
+                print(json.dumps(progress if isinstance(progress, dict) else progress.jsonValue), flush=True)
+    query.awaitTermination()
+finally:
+    spark.stop()
