@@ -125,10 +125,10 @@ fn state() -> (Reader, State) {
 fn refresh(name: &'static str) -> Pass {
     let (_, mut state) = state();
     let cut = state.cut();
-    let users = cut.changes.users.len() as u64;
+    let users = state.users() as u64;
     Box::new(move || {
         for _ in 0..AGAIN {
-            black_box(insight(name).refresh(&cut));
+            black_box(engine::refresh(&mut *insight(name), &cut));
         }
         AGAIN * users
     })
@@ -139,7 +139,7 @@ fn snapshot() -> Pass {
     let (_, mut state) = state();
     let cut = state.cut();
     let mut genres = insight("user_favorite_genres");
-    genres.refresh(&cut);
+    engine::refresh(&mut *genres, &cut);
     let folder = tempfile::tempdir().expect("a temporary folder");
-    Box::new(move || (0..AGAIN).map(|_| write_snapshot(folder.path(), genres.as_ref(), &cut)).sum())
+    Box::new(move || (0..AGAIN).map(|_| write_snapshot(folder.path(), &*genres, &cut)).sum())
 }

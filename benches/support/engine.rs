@@ -16,6 +16,7 @@ use music_insights::generate::ids::Ids;
 use music_insights::generate::popularity::Popularity;
 use music_insights::generate::rhythm::Pace;
 use music_insights::generate::{Plan, PlayLog};
+
 use music_insights::insights::avg_listen_time_per_song::{self, AvgListenTimePerSong};
 use music_insights::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
 use music_insights::insights::genre_loyalty_scores::{self, GenreLoyaltyScores};
@@ -23,7 +24,6 @@ use music_insights::insights::happy_recommendations::{self, HappyRecommendations
 use music_insights::insights::night_owl_users::{self, NightOwlUsers};
 use music_insights::insights::top_songs_this_week::{self, TopSongsThisWeek};
 use music_insights::insights::user_favorite_genres::{self, UserFavoriteGenres};
-use music_insights::insights::{Cut, Insight};
 use music_insights::ledger::Ledger;
 use music_insights::model::{
     Chunk, Content, Field, Header, Input, InputId, Mark, SongId, Span, Text, UserId,
@@ -33,6 +33,7 @@ use music_insights::output::snapshot::Snapshot;
 use music_insights::settings::Settings;
 use music_insights::source::lines::CHUNK;
 
+pub(crate) use music_insights::insights::{Cut, Insight};
 pub(crate) use music_insights::model::Batch;
 
 /// The names of the six snapshots.
@@ -90,6 +91,11 @@ impl Feed {
         let mut text = Vec::new();
         self.log.append(rows, &mut text);
         text
+    }
+
+    /// The file of the songs.
+    pub(crate) fn catalog(&self) -> &[u8] {
+        &self.catalog
     }
 
     /// One row of each listener, so that everybody is there: only for [`Look::Short`].
@@ -320,6 +326,11 @@ pub(crate) fn insight(name: &str) -> Box<dyn Insight> {
         night_owl_users::NAME => Box::new(NightOwlUsers::new(settings.night_owl_users)),
         _ => panic!("{name} is no snapshot"),
     }
+}
+
+/// Brings an insight up to a cut and says whether a row has changed.
+pub(crate) fn refresh(insight: &mut dyn Insight, cut: &Cut) -> bool {
+    insight.refresh(cut)
 }
 
 /// Renders all rows and returns how many there are, with the header.
