@@ -1,0 +1,144 @@
+//! What a flush costs apart from writing files, and how that grows with the number of listeners.
+//!
+//! `cargo bench --bench flush` prints a table of medians in milliseconds with 200,000 and with 2,000,000
+//! listeners in the state, ten rows each; it needs 2 GB and a minute. A flush takes in 10,000 rows, a hundred
+//! of them of new listeners: the cut makes them readable, then each insight refreshes its rows and, if any has
+//! changed, renders all of them to nowhere. In the program the insights do that side by side; here one after
+//! the other. The last lines are a flush of one listener's plays by which the two leading Happy songs
+//! change places, so that the recommendations of nearly everybody change.
+//!
+//! The target: ten times as many listeners cost at most twice the time.
+
+#[path = "support/engine.rs"]
+mod engine;
+
+use std::fmt::Write as _;
+use std::time::{Duration, Instant};
+
+use engine::{Feed, Insight, Look, Reader, SNAPSHOTS, State, insight, refresh, render};
+
+const SIZES: [u32; 2] = [200_000, 2_000_000];
+const SONGS: u32 = 50_000;
+/// Rows of each listener: one that is sure, and so many on average that are drawn.
+const DRAWN: u64 = 9;
+const NEW_ROWS: u64 = 9_900;
+const NEW_LISTENERS: u64 = 100;
+const FLUSHES: u64 = 9;
+/// Rows that are read at once.
+const PORTION: u64 = 500_000;
+
+/// Measured parts of a flush by name, in order.
+type Times = Vec<(String, Duration)>;
+
+fn main() {
+    let [few, many] = SIZES.map(measure);
+    println!("| flush of 10,000 new rows | {} listeners | {} listeners | |", SIZES[0], SIZES[1]);
+    println!("|---|---|---|---|");
+    for ((part, few), (_, many)) in few.iter().zip(&many) {
+        let millis = |time: &Duration| time.as_secs_f64() * 1e3;
+        println!(
+            "| {part} | {:.2} ms | {:.2} ms | x {:.1} |",
+            millis(few),
+            millis(many),
+            millis(many) / millis(few)
+        );
+    }
+}
+
+fn measure(users: u32) -> Times {
+    let rows = u64::from(users) * DRAWN;
+    let mut feed = Feed::new(users, SONGS, rows, Look::Short);
+    let reader = Reader::new();
+    let mut state = State::new(&reader, &feed);
+    let mut take = |state: &mut State, rows: &[u8]| {
+        for batch in reader.read(rows) {
+            state.observe(&batch);
+        }
+    };
+    take(&mut state, &feed.everybody().collect::<Vec<_>>().concat());
+    for portion in 0..rows.div_ceil(PORTION) {
+        take(&mut state, &feed.rows(PORTION.min(rows - portion * PORTION)));
+    }
+    let mut insights: Vec<Box<dyn Insight>> = SNAPSHOTS.iter().map(|name| insight(name)).collect();
+    flush(&mut state, &mut insights);
+
+    let flushes = (0..FLUSHES).map(|number| {
+        let mut rows = feed.rows(NEW_ROWS);
+        rows.extend_from_slice(&new_listeners(number));
+        take(&mut state, &rows);
+        flush(&mut state, &mut insights)
+    });
+    let mut times = medians(&flushes.collect::<Vec<_>>());
+
+    // The two leaders change places at every flush, by two plays more of the one behind.
+    let (_, lead) = state.leading_happy_songs();
+    take_plays_of_second(&mut state, &mut take, lead.saturating_sub(1));
+    flush(&mut state, &mut insights);
+    let swaps = (0..FLUSHES).map(|_| {
+        let (leaders, _) = state.leading_happy_songs();
+        take_plays_of_second(&mut state, &mut take, 2);
+        assert_ne!(leaders, state.leading_happy_songs().0, "they have changed places");
+        flush(&mut state, &mut insights)
+    });
+    let swaps = medians(&swaps.collect::<Vec<_>>());
+    let of_swap = |(part, _): &(String, Duration)| part.starts_with("happy") || part == ALL;
+    times.extend(
+        swaps.into_iter().filter(of_swap).map(|(part, time)| (format!("leaders swap: {part}"), time)),
+    );
+    times
+}
+
+const ALL: &str = "all of it";
+
+/// Cuts, refreshes and renders.
+fn flush(state: &mut State, insights: &mut [Box<dyn Insight>]) -> Times {
+    let began = Instant::now();
+    let mut last = began;
+    let mut times = Times::new();
+    let mut lap = |part: String| {
+        let now = Instant::now();
+        times.push((part, now - last));
+        last = now;
+    };
+    let cut = state.cut();
+    lap("cut".to_owned());
+    for insight in insights {
+        let changed = refresh(&mut **insight, &cut);
+        lap(format!("{}: refresh", insight.name()));
+        if changed {
+            render(&**insight, &cut);
+        }
+        lap(format!("{}: render", insight.name()));
+    }
+    drop(cut);
+    times.push((ALL.to_owned(), began.elapsed()));
+    times
+}
+
+fn medians(flushes: &[Times]) -> Times {
+    let median = |part: usize| {
+        let mut times: Vec<Duration> = flushes.iter().map(|times| times[part].1).collect();
+        times.sort_unstable();
+        (flushes[0][part].0.clone(), times[times.len() / 2])
+    };
+    (0..flushes[0].len()).map(median).collect()
+}
+
+/// A row of each of some listeners that nobody has seen before.
+fn new_listeners(flush: u64) -> Vec<u8> {
+    let mut rows = String::new();
+    for number in 0..NEW_LISTENERS {
+        // They stand all over the order of ids.
+        let id = number * 7919 % 1000;
+        let _ =
+            writeln!(rows, "user_{id}_{flush},song_{},2025-03-27 12:00:00,100", number * 331 % 50_000 + 1);
+    }
+    rows.into_bytes()
+}
+
+/// Lets one listener play the second of the Happy songs.
+fn take_plays_of_second(state: &mut State, take: &mut impl FnMut(&mut State, &[u8]), plays: u64) {
+    let ([_, second], _) = state.leading_happy_songs();
+    let row = [b"user_1,", second.as_slice(), b",2025-03-27 12:00:00,100\n"].concat();
+    take(state, &row.repeat(plays as usize));
+}

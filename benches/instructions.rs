@@ -1,0 +1,145 @@
+//! What a row costs in instructions, stage by stage: a number that no neighbour on the machine disturbs.
+//!
+//! `benches/instructions/run` counts them under callgrind and compares them with
+//! `benches/instructions/expected.toml`; `--update` writes that file.
+//!
+//! `cargo bench --bench instructions -- STAGE ROWS` is what it calls: the stage goes over a fixed input of
+//! 50,000 rows again and again until it has seen `ROWS` of them, and prints how many things (rows, ids,
+//! listeners) that made. Preparing the input costs the same whatever `ROWS` is, so the difference of two
+//! runs is the stage alone. Without arguments, every stage runs once, and says how long it took.
+
+#[path = "support/engine.rs"]
+mod engine;
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use engine::{
+    Column, Enriching, Feed, Listeners, Look, Reader, State, insight, pieces, quoted, tables, write_snapshot,
+};
+
+/// Rows of the input.
+const BLOCK: u64 = 50_000;
+const USERS: u32 = 5_000;
+const SONGS: u32 = 5_000;
+/// How often a pass does what costs little: by how the hashes fall, preparing the input takes a bit more or
+/// less in each run, and that must not show.
+const AGAIN: u64 = 10;
+
+/// Goes over the input once and returns how many things it did.
+type Pass = Box<dyn FnMut() -> u64>;
+
+/// Name, what is counted, and what prepares the input.
+type Stage = (&'static str, &'static str, fn() -> Pass);
+
+const STAGES: [Stage; 11] = [
+    ("decode_short", "row", || decode(Look::Short, <[u8]>::to_vec)),
+    ("decode_uuid", "row", || decode(Look::Uuid, <[u8]>::to_vec)),
+    ("decode_quoted", "row", || decode(Look::Short, quoted)),
+    ("dictionary_known", "id", known_ids),
+    ("dictionary_new", "id", new_ids),
+    ("tables", "row", observe),
+    ("enriched_rows", "row", enrich),
+    ("favorite_genres", "listener", || refresh("user_favorite_genres")),
+    ("genre_loyalty", "listener", || refresh("genre_loyalty_scores")),
+    ("recommendations", "listener", || refresh("happy_recommendations")),
+    ("snapshot", "line", snapshot),
+];
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    match words.as_slice() {
+        [] => STAGES.iter().for_each(|stage| run(stage, BLOCK)),
+        [list] if list == "list" => STAGES.iter().for_each(|(name, unit, _)| println!("{name} {unit}")),
+        [name, rows] => {
+            let stage = STAGES.iter().find(|stage| stage.0 == name);
+            let rows = rows.parse().expect("a number of rows");
+            run(stage.unwrap_or_else(|| panic!("there is no stage {name}")), rows);
+        }
+        _ => panic!("expected a stage and a number of rows"),
+    }
+}
+
+fn run((name, unit, prepare): &Stage, rows: u64) {
+    let mut pass = prepare();
+    let began = Instant::now();
+    let done: u64 = (0..rows.div_ceil(BLOCK)).map(|_| pass()).sum();
+    println!("{name} {done} {unit}s in {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
+}
+
+/// Text of known ids to batches.
+fn decode(look: Look, change: fn(&[u8]) -> Vec<u8>) -> Pass {
+    let rows = change(&Feed::new(USERS, SONGS, BLOCK, look).rows(BLOCK));
+    let reader = Reader::new();
+    reader.read(&rows);
+    Box::new(move || {
+        let decode = |piece| black_box(reader.decode(reader.chunk(piece))).plays() as u64;
+        pieces(&rows).into_iter().map(decode).sum()
+    })
+}
+
+fn known_ids() -> Pass {
+    let column = Column::of(BLOCK);
+    let listeners = Listeners::default();
+    listeners.number(&column);
+    Box::new(move || listeners.number(&column))
+}
+
+fn new_ids() -> Pass {
+    // Many small dictionaries, because how often ids collide depends on the seed of each.
+    let column = Column::of(BLOCK / 25);
+    Box::new(move || (0..25).map(|_| Listeners::default().number(&column)).sum())
+}
+
+/// Batches to readable tables.
+fn observe() -> Pass {
+    let batches = Reader::new().read(&Feed::new(USERS, SONGS, BLOCK, Look::Short).rows(BLOCK));
+    Box::new(move || {
+        black_box(tables(&batches));
+        BLOCK
+    })
+}
+
+fn enrich() -> Pass {
+    let mut feed = Feed::new(USERS, SONGS, BLOCK, Look::Short);
+    let reader = Reader::new();
+    let mut enriching = Enriching::new(&State::new(&reader, &feed));
+    let batches = reader.read(&feed.rows(BLOCK));
+    Box::new(move || {
+        for batch in &batches {
+            black_box(enriching.append(batch));
+        }
+        BLOCK
+    })
+}
+
+fn state() -> (Reader, State) {
+    let mut feed = Feed::new(USERS, SONGS, BLOCK, Look::Short);
+    let reader = Reader::new();
+    let mut state = State::new(&reader, &feed);
+    reader.read(&feed.rows(BLOCK)).iter().for_each(|batch| state.observe(batch));
+    (reader, state)
+}
+
+/// All rows of an insight that has seen nothing yet.
+fn refresh(name: &'static str) -> Pass {
+    let (_, mut state) = state();
+    let cut = state.cut();
+    let users = state.users() as u64;
+    Box::new(move || {
+        for _ in 0..AGAIN {
+            black_box(engine::refresh(&mut *insight(name), &cut));
+        }
+        AGAIN * users
+    })
+}
+
+/// Rows to a file, without what the system does to write it.
+fn snapshot() -> Pass {
+    let (_, mut state) = state();
+    let cut = state.cut();
+    let mut genres = insight("user_favorite_genres");
+    engine::refresh(&mut *genres, &cut);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    Box::new(move || (0..AGAIN).map(|_| write_snapshot(folder.path(), &*genres, &cut)).sum())
+}

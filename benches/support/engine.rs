@@ -1,0 +1,348 @@
+//! All that the benches of single stages know of the engine: text in, and each stage by itself.
+//!
+//! A change of an interface in `src/` concerns the benches here and nowhere else.
+
+#![allow(dead_code, reason = "each bench uses a part of it")]
+
+use std::path::Path;
+use std::sync::{Arc, LazyLock};
+
+use futures::executor::block_on;
+use music_insights::catalog::{Catalog, load};
+use music_insights::civil::Week;
+use music_insights::decode::{Decoder, header};
+use music_insights::disk::real::RealDisk;
+use music_insights::generate::ids::Ids;
+use music_insights::generate::popularity::Popularity;
+use music_insights::generate::rhythm::Pace;
+use music_insights::generate::{Plan, PlayLog};
+
+use music_insights::insights::avg_listen_time_per_song::{self, AvgListenTimePerSong};
+use music_insights::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
+use music_insights::insights::genre_loyalty_scores::{self, GenreLoyaltyScores};
+use music_insights::insights::happy_recommendations::{self, HappyRecommendations};
+use music_insights::insights::night_owl_users::{self, NightOwlUsers};
+use music_insights::insights::top_songs_this_week::{self, TopSongsThisWeek};
+use music_insights::insights::user_favorite_genres::{self, UserFavoriteGenres};
+use music_insights::ledger::Ledger;
+use music_insights::model::{
+    Chunk, Content, Field, Header, Input, InputId, Mark, SongId, Span, Text, UserId,
+};
+use music_insights::names::{Names, Order};
+use music_insights::output::snapshot::Snapshot;
+use music_insights::settings::Settings;
+use music_insights::source::lines::CHUNK;
+
+pub(crate) use music_insights::insights::{Cut, Insight};
+pub(crate) use music_insights::model::Batch;
+
+/// The names of the six snapshots.
+pub(crate) const SNAPSHOTS: [&str; 6] = [
+    user_favorite_genres::NAME,
+    avg_listen_time_per_song::NAME,
+    top_songs_this_week::NAME,
+    happy_recommendations::NAME,
+    genre_loyalty_scores::NAME,
+    night_owl_users::NAME,
+];
+
+/// The defaults, made once: looking up a zone costs more than many rows.
+static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
+
+/// How ids look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// `user_17`
+    Short,
+    /// 36 characters.
+    Uuid,
+}
+
+/// Listening logs without end, always the same: `songs` songs, the few popular ones most of the time.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    plan: Plan,
+    log: PlayLog,
+    catalog: Vec<u8>,
+}
+
+/// 2025-03-20
+const START: u64 = 1_742_428_800;
+/// The *now* of decoding: after all plays.
+const NOW: i64 = 1_800_000_000;
+const HEADER: &[u8] = b"user_id,song_id,timestamp,duration_sec";
+
+impl Feed {
+    /// A feed of a week with about so many rows.
+    pub(crate) fn new(users: u32, songs: u32, rows: u64, look: Look) -> Self {
+        let ids = match look {
+            Look::Short => Ids::Short,
+            Look::Uuid => Ids::Uuid,
+        };
+        let pace = Pace::Rhythm { start: START, days: 7, rows };
+        let plan = Plan { seed: 1, users, songs, popularity: Popularity::Zipf, ids, pace };
+        let mut catalog = Vec::new();
+        plan.catalog().append(&mut catalog);
+        Self { plan, log: PlayLog::new(&plan), catalog }
+    }
+
+    /// The next rows as text.
+    pub(crate) fn rows(&mut self, rows: u64) -> Vec<u8> {
+        let mut text = Vec::new();
+        self.log.append(rows, &mut text);
+        text
+    }
+
+    /// The file of the songs.
+    pub(crate) fn catalog(&self) -> &[u8] {
+        &self.catalog
+    }
+
+    /// One row of each listener, so that everybody is there: only for [`Look::Short`].
+    pub(crate) fn everybody(&self) -> impl Iterator<Item = Vec<u8>> {
+        let songs = self.plan.songs;
+        let line = move |user: u32| {
+            let song = user.wrapping_mul(2_654_435_761) % songs + 1;
+            format!("user_{user},song_{song},2025-03-20 12:00:00,200\n").into_bytes()
+        };
+        (1..=self.plan.users).map(line)
+    }
+}
+
+/// The rows with their ids in quotes, which need the full lane.
+pub(crate) fn quoted(rows: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(rows.len() * 5 / 4);
+    for line in rows.split_inclusive(|&byte| byte == b'\n') {
+        let mut fields = line.splitn(3, |&byte| byte == b',');
+        for id in fields.by_ref().take(2) {
+            text.push(b'"');
+            text.extend_from_slice(id);
+            text.extend_from_slice(b"\",");
+        }
+        text.extend(fields.flatten());
+    }
+    text
+}
+
+/// Pieces of whole lines, as long as the program reads them.
+pub(crate) fn pieces(rows: &[u8]) -> Vec<&[u8]> {
+    let mut pieces = Vec::new();
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let most = rest.len().min(CHUNK);
+        let end = memchr::memrchr(b'\n', &rest[..most]).map_or(rest.len(), |at| at + 1);
+        let (piece, behind) = rest.split_at(end);
+        pieces.push(piece);
+        rest = behind;
+    }
+    pieces
+}
+
+/// Decoding, with the dictionaries that it fills.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    decoder: Decoder,
+    header: Arc<Header>,
+    input: Arc<Input>,
+}
+
+impl Reader {
+    /// A reader that knows no ids yet.
+    pub(crate) fn new() -> Self {
+        let decoder = Decoder {
+            names: Arc::new(Names::default()),
+            zone: SETTINGS.timezone.0.clone(),
+            max_future: SETTINGS.input.max_future.0.as_secs() as i64,
+        };
+        let header = Arc::new(header::parse(HEADER).expect("a header").0);
+        Self { decoder, header, input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }) }
+    }
+
+    /// A chunk of a piece, which a source would have read.
+    pub(crate) fn chunk(&self, piece: &[u8]) -> Chunk {
+        Chunk {
+            input: Arc::clone(&self.input),
+            span: Span { from: 0, to: piece.len() as u64, first_line: 2 },
+            mark: Mark::default(),
+            read_at: NOW,
+            content: Content::Lines(Arc::clone(&self.header), Text::new(piece.to_vec(), piece.len())),
+        }
+    }
+
+    /// Decodes a chunk, all of whose rows must be plays.
+    pub(crate) fn decode(&self, chunk: Chunk) -> Batch {
+        let batch = self.decoder.decode(chunk);
+        assert!(batch.rejects.is_empty(), "{:?}", batch.rejects);
+        batch
+    }
+
+    /// Rows as batches.
+    pub(crate) fn read(&self, rows: &[u8]) -> Vec<Batch> {
+        pieces(rows).into_iter().map(|piece| self.decode(self.chunk(piece))).collect()
+    }
+}
+
+/// The dictionary of listeners by itself.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners(Names);
+
+impl Listeners {
+    /// Looks up a column, numbers what is new in it, and returns how many ids that were.
+    pub(crate) fn number(&self, column: &Column) -> u64 {
+        self.0.users.number_all(&column.text, &column.fields).len() as u64
+    }
+}
+
+/// A column of ids.
+#[derive(Debug, Default)]
+pub(crate) struct Column {
+    text: Text,
+    fields: Vec<Field>,
+}
+
+impl Column {
+    /// The ids `user_0`, `user_1`... in a fixed order that has nothing to do with their numbers.
+    pub(crate) fn of(ids: u64) -> Self {
+        let mut text = Vec::new();
+        let mut fields = Vec::new();
+        for number in 0..ids {
+            let id = format!("user_{}", number * 7919 % ids);
+            fields.push(Field { start: text.len() as u32, len: id.len() as u32 });
+            text.extend_from_slice(id.as_bytes());
+            text.push(b',');
+        }
+        let len = text.len();
+        Self { text: Text::new(text, len), fields }
+    }
+}
+
+/// What `dispatch` owns: the tables, the catalog and the orders.
+#[derive(Debug)]
+pub(crate) struct State {
+    ledger: Arc<Ledger>,
+    catalog: Arc<Catalog>,
+    new_catalog: bool,
+    names: Arc<Names>,
+    user_order: Arc<Order<UserId>>,
+    song_order: Arc<Order<SongId>>,
+}
+
+impl State {
+    /// Nothing played yet, with the catalog of a feed.
+    pub(crate) fn new(reader: &Reader, feed: &Feed) -> Self {
+        let names = Arc::clone(&reader.decoder.names);
+        let rows = block_on(load::parse(feed.catalog.as_slice())).expect("a catalog with its columns");
+        Self {
+            ledger: Arc::new(Ledger::new(SETTINGS.insights.night_owl_users.window())),
+            catalog: Arc::new(rows.catalog(&names)),
+            new_catalog: true,
+            names,
+            user_order: Arc::default(),
+            song_order: Arc::default(),
+        }
+    }
+
+    /// Takes in a batch.
+    pub(crate) fn observe(&mut self, batch: &Batch) {
+        Arc::make_mut(&mut self.ledger).observe(batch);
+    }
+
+    /// A cut, as a flush makes one. The next is only as fast if this one was let go of before.
+    pub(crate) fn cut(&mut self) -> Cut {
+        let changes = Arc::make_mut(&mut self.ledger).cut();
+        Arc::make_mut(&mut self.user_order).extend(&self.names.users.read());
+        Arc::make_mut(&mut self.song_order).extend(&self.names.songs.read());
+        Cut {
+            ledger: Arc::clone(&self.ledger),
+            changes: Arc::new(changes),
+            catalog: Arc::clone(&self.catalog),
+            new_catalog: std::mem::take(&mut self.new_catalog),
+            names: Arc::clone(&self.names),
+            user_order: Arc::clone(&self.user_order),
+            song_order: Arc::clone(&self.song_order),
+            current_week: Week::of_local(NOW),
+        }
+    }
+
+    /// Listeners that the state knows.
+    pub(crate) fn users(&self) -> usize {
+        self.names.users.read().len()
+    }
+
+    /// The two Happy songs that are played most, as ids, and by how many plays the first leads.
+    pub(crate) fn leading_happy_songs(&self) -> ([Vec<u8>; 2], u64) {
+        let plays = |song| self.ledger.song_plays().total(song).plays;
+        let names = self.names.songs.read();
+        let mut happy = self.catalog.happy_songs().to_vec();
+        happy.sort_by_key(|&song| {
+            std::cmp::Reverse((plays(song), std::cmp::Reverse(names.text(song).to_vec())))
+        });
+        let text = |place: usize| names.text(happy[place]).to_vec();
+        ([text(0), text(1)], plays(happy[0]) - plays(happy[1]))
+    }
+}
+
+/// Only the tables: takes in batches, and makes them readable.
+pub(crate) fn tables(batches: &[Batch]) -> u64 {
+    let mut ledger = Ledger::new(SETTINGS.insights.night_owl_users.window());
+    for batch in batches {
+        ledger.observe(batch);
+    }
+    ledger.cut().users.len() as u64
+}
+
+/// The rows of `enriched_logs`.
+#[derive(Debug)]
+pub(crate) struct Enriching {
+    insight: EnrichedLogs,
+    rows: EnrichedRows,
+}
+
+impl Enriching {
+    /// With the catalog of a state.
+    pub(crate) fn new(state: &State) -> Self {
+        Self { insight: EnrichedLogs::new(Arc::clone(&state.catalog)), rows: EnrichedRows::default() }
+    }
+
+    /// Renders a batch and returns the bytes of its rows; plays of unknown songs are dropped.
+    pub(crate) fn append(&mut self, batch: &Batch) -> usize {
+        self.rows.text.clear();
+        self.insight.append(batch, &mut self.rows, |_, _| ());
+        self.rows.text.as_bytes().len()
+    }
+}
+
+/// An insight that has seen nothing yet.
+pub(crate) fn insight(name: &str) -> Box<dyn Insight> {
+    let settings = SETTINGS.insights.clone();
+    match name {
+        user_favorite_genres::NAME => Box::new(UserFavoriteGenres::new(settings.user_favorite_genres)),
+        avg_listen_time_per_song::NAME => {
+            Box::new(AvgListenTimePerSong::new(settings.avg_listen_time_per_song))
+        }
+        top_songs_this_week::NAME => Box::new(TopSongsThisWeek::new(settings.top_songs_this_week)),
+        happy_recommendations::NAME => Box::new(HappyRecommendations::new(settings.happy_recommendations)),
+        genre_loyalty_scores::NAME => Box::new(GenreLoyaltyScores::new(settings.genre_loyalty_scores)),
+        night_owl_users::NAME => Box::new(NightOwlUsers::new(settings.night_owl_users)),
+        _ => panic!("{name} is no snapshot"),
+    }
+}
+
+/// Brings an insight up to a cut and says whether a row has changed.
+pub(crate) fn refresh(insight: &mut dyn Insight, cut: &Cut) -> bool {
+    insight.refresh(cut)
+}
+
+/// Renders all rows and returns how many there are, with the header.
+pub(crate) fn render(insight: &dyn Insight, cut: &Cut) -> u64 {
+    let mut bytes = 0;
+    let rows = insight.render(cut, &mut |lines| bytes += std::hint::black_box(lines).len());
+    assert!(bytes > 0, "there is at least a header");
+    rows
+}
+
+/// Writes and publishes the file of an insight below a folder; its rows.
+pub(crate) fn write_snapshot(folder: &Path, insight: &dyn Insight, cut: &Cut) -> u64 {
+    let snapshot = Snapshot::write(&RealDisk::quick(), folder, insight, cut).expect("a folder to write to");
+    snapshot.publish().expect("a folder to write to").rows
+}
