@@ -104,6 +104,17 @@ const INLINE: usize = KEY_BITS as usize / 8;
 const HASHED: u128 = 0xff << (KEY_BITS - 8);
 /// Bytes that are loaded to make the key of a field.
 const LOADED: usize = size_of::<u128>();
+/// By the length of an id, the bytes that are loaded and belong to it. Shifting 128 bits would cost
+/// more than looking here.
+const MASKS: [u128; INLINE + 1] = {
+    let mut masks = [0; INLINE + 1];
+    let mut length = 1;
+    while length <= INLINE {
+        masks[length] = u128::MAX >> (8 * (LOADED - length));
+        length += 1;
+    }
+    masks
+};
 /// Rows whose slots are touched before the first is compared: enough to keep every line-fill
 /// buffer of a core busy, few enough for their slots to stay in the first-level cache.
 const GROUP: usize = 64;
@@ -147,7 +158,8 @@ impl<I: Id> Dictionary<I> {
 
     /// The number of an id that is known.
     pub fn find(&self, id: &[u8]) -> Option<I> {
-        self.probe(self.key(id), |number| self.is(number, id)).ok()
+        let key = self.key(id);
+        self.probe(key, self.home(key), |number| self.is(number, id)).ok()
     }
 
     /// The number of an id, which becomes known if it is not.
@@ -157,7 +169,7 @@ impl<I: Id> Dictionary<I> {
     pub fn number(&mut self, id: &[u8]) -> I {
         assert!(!id.is_empty(), "an id is never empty");
         let key = self.key(id);
-        let slot = match self.probe(key, |number| self.is(number, id)) {
+        let slot = match self.probe(key, self.home(key), |number| self.is(number, id)) {
             Ok(number) => return number,
             Err(slot) => slot,
         };
@@ -175,18 +187,21 @@ impl<I: Id> Dictionary<I> {
     /// entries are meaningless until they get a number).
     fn find_all(&self, text: &Text, column: &[Field], numbers: &mut Vec<I>) -> Vec<usize> {
         let mut new = Vec::new();
-        let mut keys = [0_u128; GROUP];
+        // The key of each row of a group, and where its search starts.
+        let mut sought = [(0_u128, 0_usize); GROUP];
         for group in column.chunks(GROUP) {
             let first = numbers.len();
             let (mut touched, mut hashed) = (0, 0);
-            for (key, &field) in keys.iter_mut().zip(group) {
-                *key = self.key_in(text, field);
-                touched |= self.slots[self.home(*key)];
-                hashed |= *key & HASHED;
+            for (sought, &field) in sought.iter_mut().zip(group) {
+                let key = self.key_in(text, field);
+                let home = self.home(key);
+                touched |= self.slots[home];
+                hashed |= key & HASHED;
+                *sought = (key, home);
             }
             std::hint::black_box(touched);
-            for &key in &keys[..group.len()] {
-                let found = self.probe(key, |_| true);
+            for &(key, home) in &sought[..group.len()] {
+                let found = self.probe(key, home, |_| true);
                 if found.is_err() {
                     new.push(numbers.len());
                 }
@@ -221,8 +236,8 @@ impl<I: Id> Dictionary<I> {
 
     /// The number in the slot of a key, if it is the right one, or the empty slot where it belongs.
     #[inline]
-    fn probe(&self, key: u128, is_right: impl Fn(I) -> bool) -> Result<I, usize> {
-        let mut at = self.home(key);
+    fn probe(&self, key: u128, home: usize, is_right: impl Fn(I) -> bool) -> Result<I, usize> {
+        let mut at = home;
         loop {
             let slot = self.slots[at];
             if slot == 0 {
@@ -260,7 +275,7 @@ impl<I: Id> Dictionary<I> {
         }
         let start = field.start as usize;
         let loaded: [u8; LOADED] = text.padded()[start..start + LOADED].try_into().expect("16 bytes");
-        u128::from_le_bytes(loaded) & (u128::MAX >> (8 * (LOADED - length)))
+        u128::from_le_bytes(loaded) & MASKS[length]
     }
 
     fn hash(&self, id: &[u8]) -> u128 {
@@ -368,8 +383,19 @@ mod tests {
     #[test]
     fn an_id_and_its_prefix_are_two() {
         let names = SharedDictionary::<SongId>::default();
-        let (text, fields) = column(&["a", "aa", "a", "aaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaa"]);
-        assert_eq!(names.number_all(&text, &fields), [0, 1, 0, 2, 3].map(SongId));
+        let ids: Vec<String> = (1..=30).map(|length| "a".repeat(length)).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        let (text, fields) = column(&[ids.as_slice(), &ids].concat());
+        let expected: Vec<SongId> = (0..30).chain(0..30).map(SongId).collect();
+        assert_eq!(names.number_all(&text, &fields), expected);
+    }
+
+    #[test]
+    fn a_nul_is_no_padding() {
+        let names = SharedDictionary::<SongId>::default();
+        let ids: [&[u8]; 4] = [b"a", b"a\0", b"\0", b"\0\0"];
+        assert_eq!(ids.map(|id| names.number(id)), [0, 1, 2, 3].map(SongId));
+        assert_eq!(ids.map(|id| names.number(id)), [0, 1, 2, 3].map(SongId));
     }
 
     #[test]

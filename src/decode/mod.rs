@@ -196,7 +196,7 @@ impl<'a> Rows<'a> {
         if !self.all_utf8 && std::str::from_utf8(&bytes[line.clone()]).is_err() {
             return None;
         }
-        let [user, song] = [self.header.user, self.header.song].map(field);
+        let (user, song) = (field(self.header.user), field(self.header.song));
         let is_id = |id: &std::ops::Range<usize>| (1..=ID_LIMIT).contains(&id.len());
         if !is_id(&user) || !is_id(&song) || line.len() > line::LINE_LIMIT {
             return None;

@@ -27,37 +27,64 @@ struct Bits {
 /// # Panics
 /// If fewer than 64 bytes follow the first `len`.
 pub fn scan(padded: &[u8], len: usize) -> Marks {
-    let mut marks = Marks { separators: Vec::with_capacity(len / 8), odd: Vec::new() };
+    let mut marks = Marks { separators: vec![0; len / 8 + BLOCK], odd: Vec::new() };
+    let mut found = 0;
     for start in (0..len).step_by(BLOCK) {
         let block: &[u8; BLOCK] = padded[start..start + BLOCK].try_into().expect("a padded text");
         let inside = if len - start < BLOCK { (1 << (len - start)) - 1 } else { u64::MAX };
         let bits = classify(block);
-        push_positions(&mut marks.separators, start, bits.separators & inside);
-        push_positions(&mut marks.odd, start, bits.odd & inside);
+        if found + BLOCK > marks.separators.len() {
+            marks.separators.resize(marks.separators.len() * 2, 0);
+        }
+        // Room for a whole block, so that no position has to ask for it.
+        let room: &mut [u32; BLOCK] = marks.separators[found..].first_chunk_mut().expect("room for a block");
+        for (position, place) in positions(start, bits.separators & inside).zip(room) {
+            *place = position;
+            found += 1;
+        }
+        marks.odd.extend(positions(start, bits.odd & inside));
     }
+    marks.separators.truncate(found);
     marks
 }
 
-fn push_positions(positions: &mut Vec<u32>, start: usize, mut bits: u64) {
-    while bits != 0 {
-        positions.push(start as u32 + bits.trailing_zeros());
-        bits &= bits - 1;
-    }
+/// Where the bits of the block at `start` are set.
+fn positions(start: usize, mut bits: u64) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let position = (bits != 0).then(|| start as u32 + bits.trailing_zeros());
+        bits &= bits.wrapping_sub(1);
+        position
+    })
 }
 
 /// The kinds of the bytes of a block. `wide` uses SSE2, NEON or plain words, whatever the machine has.
 fn classify(block: &[u8; BLOCK]) -> Bits {
     let quarters = block.as_chunks::<16>().0;
+    let mut separators = 0;
+    let mut odd = u8x16::ZERO;
+    for (index, quarter) in quarters.iter().enumerate() {
+        let bytes = u8x16::new(*quarter);
+        let equal_to = |byte| bytes.simd_eq(u8x16::splat(byte));
+        let separator = equal_to(b',') | equal_to(b'\n');
+        separators |= u64::from(separator.to_bitmask()) << (index * 16);
+        odd |= equal_to(b'"') | equal_to(0) | equal_to(b'\r');
+    }
+    // Most blocks have none, so it is only then asked where.
+    let odd = if odd.to_bitmask() == 0 { 0 } else { odd_bytes(quarters) };
+    Bits { separators, odd }
+}
+
+/// Where the odd bytes of a block are.
+fn odd_bytes(quarters: &[[u8; 16]]) -> u64 {
     let equal_to = |byte: u8| {
         let wanted = u8x16::splat(byte);
         quarters.iter().enumerate().fold(0, |bits, (index, quarter)| {
             bits | u64::from(u8x16::new(*quarter).simd_eq(wanted).to_bitmask()) << (index * 16)
         })
     };
-    let line_feeds = equal_to(b'\n');
     // A CR as the last byte of a block may belong to a line end; the full lane finds out.
-    let stray_returns = equal_to(b'\r') & !(line_feeds >> 1);
-    Bits { separators: equal_to(b',') | line_feeds, odd: equal_to(b'"') | equal_to(0) | stray_returns }
+    let stray_returns = equal_to(b'\r') & !(equal_to(b'\n') >> 1);
+    equal_to(b'"') | equal_to(0) | stray_returns
 }
 
 /// The same one byte at a time: what the property below holds against.

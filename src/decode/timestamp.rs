@@ -45,29 +45,25 @@ pub fn parse(cell: &[u8], zone: &Zone, latest: i64) -> Result<Moment, Reason> {
     Ok(moment)
 }
 
-/// The common form, 19 bytes `2025-03-21 01:09:00` of 1970 to 2199, without a branch per byte.
+/// The common form, 19 bytes `2025-03-21 01:09:00` of 1970 to 2199, eight bytes at a time.
 #[inline]
 fn parse_plain(cell: &[u8]) -> Option<i64> {
     let cell: &[u8; 19] = cell.try_into().ok()?;
-    let digit = |at: usize| u32::from(cell[at].wrapping_sub(b'0'));
-    let mut wrong = 0;
-    for at in [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18] {
-        wrong |= u32::from(digit(at) > 9);
-    }
-    for (at, mark) in [(4, b'-'), (7, b'-'), (13, b':'), (16, b':')] {
-        wrong |= u32::from(cell[at] ^ mark);
-    }
-    if wrong != 0 || !matches!(cell[10], b' ' | b'T') {
+    let year_and_month = DATE.numbers(u64::from_le_bytes(*cell.first_chunk()?))?;
+    let time = TIME.numbers(u64::from_le_bytes(*cell.last_chunk()?))?;
+    let (tens, ones) = (u32::from(cell[8].wrapping_sub(b'0')), u32::from(cell[9].wrapping_sub(b'0')));
+    if tens > 9 || ones > 9 || !matches!(cell[10], b' ' | b'T') {
         return None;
     }
-    let two = |at: usize| digit(at) * 10 + digit(at + 1);
-    let (year, month, day) = (two(0) * 100 + two(2), two(5), two(8));
-    let (hour, minute, second) = (two(11), two(14), two(17));
+    let number = |numbers: u64, at: u32| (numbers >> (8 * at)) as u32 & 0xff;
+    let year = number(year_and_month, 0) * 100 + number(year_and_month, 2);
+    let (month, day) = (number(year_and_month, 5), tens * 10 + ones);
+    let (hour, minute, second) = (number(time, 0), number(time, 3), number(time, 6));
     if !(1970..2200).contains(&year) || !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59
     {
         return None;
     }
-    let leap = usize::from(year % 4 == 0 && (year % 100 != 0 || year % 400 == 0));
+    let leap = usize::from(year.is_multiple_of(4) && year != 2100);
     let before = u32::from(DAYS_BEFORE[leap][month as usize - 1]);
     if day == 0 || before + day > u32::from(DAYS_BEFORE[leap][month as usize]) {
         return None;
@@ -76,6 +72,42 @@ fn parse_plain(cell: &[u8]) -> Option<i64> {
     let leap_days = (year - 1969) / 4 - u32::from(year > 2100);
     let days = (year - 1970) * 365 + leap_days + before + day - 1;
     Some(i64::from(days) * DAY + i64::from(hour * 3600 + minute * 60 + second))
+}
+
+/// Eight bytes with digits at some places and certain other bytes at the rest.
+struct Form {
+    /// Zeros as digits, and the other bytes.
+    zeros: u64,
+    /// What makes the highest bit of a byte one if it is above what it may be after [`zeros`](Self::zeros)
+    /// were taken away: 9 for a digit, 0 for the rest.
+    over: u64,
+}
+
+/// The beginning of a date.
+const DATE: Form = Form::new(*b"0000-00-");
+/// A time of day.
+const TIME: Form = Form::new(*b"00:00:00");
+
+impl Form {
+    const fn new(zeros: [u8; 8]) -> Self {
+        let mut over = [0x7f; 8];
+        let mut at = 0;
+        while at < 8 {
+            if zeros[at] == b'0' {
+                over[at] -= 9;
+            }
+            at += 1;
+        }
+        Self { zeros: u64::from_le_bytes(zeros), over: u64::from_le_bytes(over) }
+    }
+
+    /// The number that each digit makes with the one behind it, in its byte.
+    #[inline]
+    fn numbers(&self, word: u64) -> Option<u64> {
+        let digits = word ^ self.zeros;
+        let wrong = (digits.wrapping_add(self.over) | digits) & 0x8080_8080_8080_8080;
+        (wrong == 0).then(|| digits * 10 + (digits >> 8))
+    }
 }
 
 /// Every accepted form, byte by byte.
