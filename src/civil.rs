@@ -59,6 +59,12 @@ impl Week {
         Self::of_day(local.div_euclid(DAY))
     }
 
+    /// The local times (seconds since 1970-01-01 00:00:00 local) of this week.
+    pub fn seconds(self) -> std::ops::Range<i64> {
+        let monday = (self.0 * 7 - 3) * DAY;
+        monday..monday + 7 * DAY
+    }
+
     /// The ISO-8601 week `2025-W13`, or nothing if the year has no such week.
     pub fn from_iso(year: i32, week: u32) -> Option<Self> {
         let monday = NaiveDate::from_isoywd_opt(year, week, chrono::Weekday::Mon)?;
@@ -86,5 +92,11 @@ mod tests {
         assert_eq!(week(2021, 1, 4), Week::from_iso(2021, 1).unwrap());
         assert_eq!(Week::from_iso(2025, 53), None);
         assert_eq!(Week::of_local(-1), Week(0), "a Wednesday, the day before the epoch");
+        let seconds = week(2025, 3, 26).seconds();
+        assert_eq!([seconds.start, seconds.end - 1].map(Week::of_local), [week(2025, 3, 26); 2]);
+        assert_eq!(
+            [seconds.start - 1, seconds.end].map(Week::of_local),
+            [week(2025, 3, 23), week(2025, 3, 31)]
+        );
     }
 }

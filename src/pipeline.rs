@@ -6,9 +6,9 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use futures::StreamExt;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::checkpoint::recover::Wishes;
@@ -26,6 +26,7 @@ use crate::insights::happy_recommendations::HappyRecommendations;
 use crate::insights::night_owl_users::NightOwlUsers;
 use crate::insights::top_songs_this_week::TopSongsThisWeek;
 use crate::insights::user_favorite_genres::UserFavoriteGenres;
+use crate::model::Batch;
 use crate::names::Names;
 use crate::output::REJECTS;
 use crate::output::log::PartedLog;
@@ -39,8 +40,11 @@ use crate::tasks::{EnrichedMessage, EnrichedTask, SnapshotRequest, take_snapshot
 
 /// Events between the source and the decoders: one that is read while another waits.
 const SOURCE_QUEUE: usize = 2;
+/// Batches that are decoded or on the way to it: the owner looks after other things from time to
+/// time, and there should be work for it and for the decoders whenever it comes back.
+const DECODED_QUEUE: usize = 4;
 /// Batches that wait to be enriched: enough to bridge the sealing of a run of the ledger.
-const ENRICHED_QUEUE: usize = 16;
+const ENRICHED_QUEUE: usize = 4;
 /// Requests for a snapshot: a cut is answered before the next is made.
 const SNAPSHOT_QUEUE: usize = 1;
 
@@ -175,24 +179,61 @@ where
         zone: settings.timezone.0.clone(),
         max_future: settings.input.max_future.0.as_secs() as i64,
     });
-    let decode = move |event| {
-        let decoder = Arc::clone(&decoder);
-        async move {
-            match event {
-                Event::Size(input, size) => Decoded::Size(input, size),
-                Event::Seen(input, sighting) => Decoded::Seen(input, sighting),
-                Event::Passed(input, mark) => Decoded::Passed(input, mark),
-                Event::Failed(failure) => Decoded::Failed(failure),
-                Event::Chunk(chunk) => {
-                    let batch = spawn_blocking(move || decoder.decode(chunk)).await;
-                    Decoded::Batch(Box::new(batch.expect("decoding does not panic")))
-                }
-            }
+    let (sender, decoding) = mpsc::channel(DECODED_QUEUE);
+    tokio::spawn(decode_all(events, decoder, settings.decoders(), sender));
+    (Box::pin(ReceiverStream::new(decoding).then(Decoding::wait)), source)
+}
+
+/// What the owner gets next, as soon as it is there.
+enum Decoding {
+    Done(Decoded),
+    Running(JoinHandle<Batch>),
+}
+
+impl Decoding {
+    async fn wait(self) -> Decoded {
+        match self {
+            Self::Done(decoded) => decoded,
+            Self::Running(batch) => Decoded::Batch(Box::new(batch.await.expect("decoding does not panic"))),
         }
-    };
-    // One more than there are decoders, so that none waits for the owner to fetch its batch.
-    let batches = ReceiverStream::new(events).map(decode).buffered(settings.decoders() + 1);
-    (Box::pin(batches), source)
+    }
+}
+
+/// Decodes what a source sends, so many chunks at a time, whether or not the owner has time to take
+/// it, and hands it on in order.
+async fn decode_all(
+    mut events: mpsc::Receiver<Event>,
+    decoder: Arc<Decoder>,
+    at_a_time: usize,
+    decoding: mpsc::Sender<Decoding>,
+) {
+    let places = Arc::new(Semaphore::new(at_a_time));
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            // Nobody listens any more; letting go of the events tells the source.
+            () = decoding.closed() => None,
+        };
+        let Some(event) = event else { return };
+        let next = match event {
+            Event::Size(input, size) => Decoding::Done(Decoded::Size(input, size)),
+            Event::Seen(input, sighting) => Decoding::Done(Decoded::Seen(input, sighting)),
+            Event::Passed(input, mark) => Decoding::Done(Decoded::Passed(input, mark)),
+            Event::Failed(failure) => Decoding::Done(Decoded::Failed(failure)),
+            Event::Chunk(chunk) => {
+                let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
+                let decoder = Arc::clone(&decoder);
+                Decoding::Running(spawn_blocking(move || {
+                    let batch = decoder.decode(chunk);
+                    drop(place);
+                    batch
+                }))
+            }
+        };
+        if decoding.send(next).await.is_err() {
+            return;
+        }
+    }
 }
 
 /// The enabled insights that take snapshots.

@@ -68,6 +68,8 @@ pub struct Song {
 pub struct Catalog {
     genres: Vec<GenreId>,
     moods: Vec<MoodId>,
+    /// Whether a song is here, as bits: with 500,000 songs still in the second-level cache.
+    known: Vec<u64>,
     /// Where the CSV cells `,title,artist,genre,mood` and a line feed of a song stand in `cells`,
     /// and how long the title is; empty for songs that are not in the catalog.
     places: Vec<Place>,
@@ -104,6 +106,7 @@ impl Catalog {
         let mut catalog = Self {
             genres: vec![GenreId::NONE; size],
             moods: vec![MoodId::NONE; size],
+            known: vec![0; size.div_ceil(64)],
             places: vec![Place::default(); size],
             genre_names: genre_names.iter().map(|name| name.to_vec()).collect(),
             fingerprint,
@@ -114,6 +117,7 @@ impl Catalog {
             let mood = *mood_ids.entry(row.mood.to_ascii_lowercase()).or_insert(next);
             catalog.genres[id.index()] = genre_ids[row.genre.as_slice()];
             catalog.moods[id.index()] = mood;
+            catalog.known[id.index() / 64] |= 1 << (id.index() % 64);
             catalog.places[id.index()] = push_cells(&mut catalog.cells, row);
         }
         catalog.cells.extend_from_slice(&[0; STEP]);
@@ -129,12 +133,12 @@ impl Catalog {
     /// Whether a song is in the catalog.
     #[inline]
     pub fn contains(&self, song: SongId) -> bool {
-        self.places.get(song.index()).is_some_and(|place| place.len > 0)
+        self.known.get(song.index() / 64).is_some_and(|word| word >> (song.index() % 64) & 1 == 1)
     }
 
     /// How many of these songs are not in the catalog.
     pub fn count_unknown(&self, songs: &[SongId]) -> u64 {
-        songs.iter().filter(|&&song| !self.contains(song)).count() as u64
+        songs.iter().map(|&song| u64::from(!self.contains(song))).sum()
     }
 
     /// The genre of a song.

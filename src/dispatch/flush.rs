@@ -32,6 +32,7 @@ pub(super) struct Staged {
 impl Dispatch {
     /// Cuts, and lets every insight write what has changed where nobody sees it yet.
     pub(super) async fn stage(&mut self, new: New) -> Result<Staged, Failure> {
+        self.finish_sealing().await;
         let cut = Arc::new(tokio::task::block_in_place(|| self.cut(new)));
         point("flush.cut");
         let mut answers = Vec::new();

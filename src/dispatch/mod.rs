@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::{Stream, StreamExt};
 
@@ -22,6 +23,7 @@ use crate::disk::SharedDisk;
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::insights::NAMES;
+use crate::ledger::listens::Sealed;
 use crate::ledger::{Changes, Ledger};
 use crate::model::{Batch, Epoch, Input, Mark, Reason, Reject, SongId, UserId};
 use crate::names::{Names, Order};
@@ -127,6 +129,8 @@ pub struct Resumed {
 pub struct Dispatch {
     parts: Parts,
     ledger: Arc<Ledger>,
+    /// A full buffer of listens, which is sorted and merged while others are filled.
+    sealing: Option<JoinHandle<Sealed>>,
     inputs: Inputs,
     /// Rows and bytes that earlier processes have taken in.
     before: (u64, u64),
@@ -183,6 +187,7 @@ impl Dispatch {
         let catalog = Arc::clone(&parts.versions.borrow());
         Self {
             ledger: Arc::new(loaded.ledger),
+            sealing: None,
             before: (loaded.inputs.rows(), loaded.inputs.bytes()),
             inputs: loaded.inputs,
             user_order: Arc::default(),
@@ -269,8 +274,21 @@ impl Dispatch {
         if let Some(enriched) = &self.parts.tasks.enriched {
             enriched.send(EnrichedMessage::Batch(Arc::clone(&batch))).await.map_err(|_| ended())?;
         }
-        Arc::make_mut(&mut self.ledger).observe(&batch);
+        Arc::make_mut(&mut self.ledger).append(&batch);
+        if self.ledger.listens().is_full() {
+            self.finish_sealing().await;
+            let full = Arc::make_mut(&mut self.ledger).tables_mut().listens.take_unsealed();
+            self.sealing = Some(spawn_blocking(move || full.seal()));
+        }
         Ok(())
+    }
+
+    /// Puts back the listens that are being sealed, so that they can be read.
+    async fn finish_sealing(&mut self) {
+        if let Some(sealing) = self.sealing.take() {
+            let sealed = sealing.await.expect("sealing does not panic");
+            Arc::make_mut(&mut self.ledger).tables_mut().listens.put_back(sealed);
+        }
     }
 
     /// Publishes a cut if there is news, and says how long that took.

@@ -83,10 +83,13 @@ impl HappyRecommendations {
     fn sad_plays(&self, tally: &mut Tally, listens: UserListens<'_>, cut: &Cut) -> Option<u64> {
         tally.reset(cut.catalog.mood_count());
         let mut matched = 0;
-        for (song, plays) in listens.iter().filter(|&(song, _)| cut.catalog.contains(song)) {
-            matched += plays;
+        listens.for_each(|song, plays| {
+            // A song that is not in the catalog has no mood either.
             tally.add(cut.catalog.mood(song).index(), plays);
-        }
+            if cut.catalog.contains(song) {
+                matched += plays;
+            }
+        });
         let sad = tally.of(MoodId::SAD.index());
         let enough =
             sad >= self.settings.min_sad_plays && self.settings.min_sad_share.compare(sad, matched).is_ge();

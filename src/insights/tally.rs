@@ -1,28 +1,38 @@
-//! Counting one user's plays by a small number of kinds, and forgetting them again quickly.
+//! Counting one user's plays by kind (genre or mood), and forgetting them again quickly.
+
+/// Bits of a word.
+const BITS: usize = u64::BITS as usize;
 
 /// Plays by the index of a genre or a mood.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     plays: Vec<u64>,
-    seen: Vec<usize>,
+    /// The kinds that were counted, as bits: setting a bit asks no question, where a list would ask
+    /// for every play whether its kind is new, which no processor can guess.
+    seen: Vec<u64>,
 }
 
 impl Tally {
-    /// Forgets everything and makes room for `kinds`; costs what the last user had.
+    /// Forgets everything and makes room for `kinds`.
     pub fn reset(&mut self, kinds: usize) {
-        for kind in self.seen.drain(..) {
-            self.plays[kind] = 0;
+        for (index, word) in self.seen.iter_mut().enumerate() {
+            bits(std::mem::take(word)).for_each(|bit| self.plays[index * BITS + bit] = 0);
         }
         self.plays.resize(kinds, 0);
+        self.seen.resize(kinds.div_ceil(BITS), 0);
     }
 
     /// Counts plays of a kind.
     #[inline]
     pub fn add(&mut self, kind: usize, plays: u64) {
-        if self.plays[kind] == 0 {
-            self.seen.push(kind);
-        }
         self.plays[kind] += plays;
+        self.seen[kind / BITS] |= 1 << (kind % BITS);
+    }
+
+    /// Plays of a kind, which then is as if it had not been counted.
+    pub fn take(&mut self, kind: usize) -> u64 {
+        self.seen[kind / BITS] &= !(1 << (kind % BITS));
+        std::mem::take(&mut self.plays[kind])
     }
 
     /// Plays of a kind.
@@ -30,9 +40,41 @@ impl Tally {
         self.plays[kind]
     }
 
-    /// The kinds that have plays, ascending, with their plays.
-    pub fn sorted(&mut self) -> impl Iterator<Item = (usize, u64)> {
-        self.seen.sort_unstable();
-        self.seen.iter().map(|&kind| (kind, self.plays[kind]))
+    /// The kinds that were counted, ascending, with their plays.
+    pub fn sorted(&self) -> impl Iterator<Item = (usize, u64)> {
+        let kinds = self
+            .seen
+            .iter()
+            .enumerate()
+            .flat_map(|(index, &word)| bits(word).map(move |bit| index * BITS + bit));
+        kinds.map(|kind| (kind, self.plays[kind]))
+    }
+}
+
+/// The bits that are set, ascending.
+fn bits(mut word: u64) -> impl Iterator<Item = usize> {
+    std::iter::from_fn(move || {
+        let bit = (word != 0).then(|| word.trailing_zeros() as usize);
+        word &= word.wrapping_sub(1);
+        bit
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_left_of_the_user_before() {
+        let mut tally = Tally::default();
+        tally.reset(200);
+        for (kind, plays) in [(199, 2), (0, 1), (64, 3), (199, 1)] {
+            tally.add(kind, plays);
+        }
+        assert_eq!(tally.sorted().collect::<Vec<_>>(), [(0, 1), (64, 3), (199, 3)]);
+        tally.reset(65);
+        tally.add(64, 5);
+        assert_eq!(tally.sorted().collect::<Vec<_>>(), [(64, 5)]);
+        assert_eq!(tally.of(0), 0);
     }
 }

@@ -50,14 +50,11 @@ impl UserFavoriteGenres {
 pub fn count_genres(tally: &mut Tally, listens: UserListens<'_>, catalog: &Catalog) -> u64 {
     tally.reset(catalog.genre_count());
     let mut total = 0;
-    for (song, plays) in listens.iter() {
-        let genre = catalog.genre(song);
-        if genre != GenreId::NONE {
-            tally.add(genre.index(), plays);
-            total += plays;
-        }
-    }
-    total
+    listens.for_each(|song, plays| {
+        tally.add(catalog.genre(song).index(), plays);
+        total += plays;
+    });
+    total - tally.take(GenreId::NONE.index())
 }
 
 impl Insight for UserFavoriteGenres {

@@ -20,7 +20,10 @@ const BUFFER: usize = 2 << 20;
 #[derive(Clone, Debug, Default)]
 pub struct Listens {
     buffer: Vec<u64>,
+    /// An empty buffer, to be filled while the other is out to be sealed.
+    spare: Vec<u64>,
     scratch: Vec<u64>,
+    is_out: bool,
     /// Oldest and largest first.
     runs: Vec<Arc<Run>>,
     /// Runs as they were sealed since they were last taken to be saved, if anybody takes them.
@@ -32,26 +35,37 @@ impl Listens {
     pub fn add(&mut self, users: &[UserId], songs: &[SongId]) {
         self.buffer
             .extend(users.iter().zip(songs).map(|(user, song)| u64::from(user.0) << 32 | u64::from(song.0)));
-        if self.buffer.len() >= BUFFER {
-            self.seal();
-        }
+    }
+
+    /// Whether it is time to seal the buffer.
+    pub fn is_full(&self) -> bool {
+        self.buffer.len() >= BUFFER
     }
 
     /// Sorts what was appended since the last time into a run, so that it can be read.
     pub fn seal(&mut self) {
-        if self.buffer.is_empty() {
-            return;
+        let sealed = self.take_unsealed().seal();
+        self.put_back(sealed);
+    }
+
+    /// Takes the buffer out, to be sealed wherever there is time; what is appended meanwhile goes to
+    /// another. What is sealed must be [put back](Self::put_back) before anything else is sealed.
+    ///
+    /// # Panics
+    /// If what was taken last was not put back.
+    pub fn take_unsealed(&mut self) -> Unsealed {
+        assert!(!std::mem::replace(&mut self.is_out, true), "one buffer is sealed at a time");
+        let keys = std::mem::replace(&mut self.buffer, std::mem::take(&mut self.spare));
+        Unsealed { keys, scratch: std::mem::take(&mut self.scratch), runs: self.runs.clone() }
+    }
+
+    /// Puts back what was taken out and sealed.
+    pub fn put_back(&mut self, sealed: Sealed) {
+        self.is_out = false;
+        (self.runs, self.spare, self.scratch) = (sealed.runs, sealed.keys, sealed.scratch);
+        if let (Some(unsaved), Some(newest)) = (&mut self.unsaved, sealed.newest) {
+            unsaved.push(newest);
         }
-        radix::sort(&mut self.buffer, &mut self.scratch);
-        let mut newest = Arc::new(Run::from_sorted(&self.buffer));
-        self.buffer.clear();
-        if let Some(unsaved) = &mut self.unsaved {
-            unsaved.push(Arc::clone(&newest));
-        }
-        while let Some(older) = self.runs.pop_if(|older| older.pairs() / 2 <= newest.pairs()) {
-            newest = Arc::new(Run::merge(&older, &newest));
-        }
-        self.runs.push(newest);
     }
 
     /// From now on, keeps what is sealed until it is taken by [`take_unsaved`](Self::take_unsaved).
@@ -88,6 +102,44 @@ impl Listens {
     }
 }
 
+/// A buffer that was taken out to be sealed, and the runs that it goes to.
+#[derive(Debug)]
+pub struct Unsealed {
+    keys: Vec<u64>,
+    scratch: Vec<u64>,
+    runs: Vec<Arc<Run>>,
+}
+
+/// The runs with what was in a buffer, and the buffers to use again.
+#[derive(Debug)]
+pub struct Sealed {
+    runs: Vec<Arc<Run>>,
+    /// What came of the buffer alone; nothing if it was empty.
+    newest: Option<Arc<Run>>,
+    keys: Vec<u64>,
+    scratch: Vec<u64>,
+}
+
+impl Unsealed {
+    /// Sorts the buffer into a run and merges it with those that it has outgrown: a part of a
+    /// second if there are many plays.
+    pub fn seal(self) -> Sealed {
+        let Self { mut keys, mut scratch, mut runs } = self;
+        if keys.is_empty() {
+            return Sealed { runs, newest: None, keys, scratch };
+        }
+        radix::sort(&mut keys, &mut scratch);
+        let newest = Arc::new(Run::from_sorted(&keys));
+        keys.clear();
+        let mut merged = Arc::clone(&newest);
+        while let Some(older) = runs.pop_if(|older| older.pairs() / 2 <= merged.pairs()) {
+            merged = Arc::new(Run::merge(&older, &merged));
+        }
+        runs.push(merged);
+        Sealed { runs, newest: Some(newest), keys, scratch }
+    }
+}
+
 /// What one user has played.
 #[derive(Clone, Copy, Debug)]
 pub struct UserListens<'a> {
@@ -100,9 +152,10 @@ impl<'a> UserListens<'a> {
         self.runs.iter().map(move |run| run.songs_of(self.user))
     }
 
-    /// Songs with plays.
-    pub fn iter(self) -> impl Iterator<Item = (SongId, u64)> + 'a {
-        self.songs().flat_map(Songs::iter)
+    /// Hands each song with its plays to `each`.
+    #[inline]
+    pub fn for_each(self, mut each: impl FnMut(SongId, u64)) {
+        self.songs().for_each(|songs| songs.for_each(&mut each));
     }
 
     /// Whether the user has ever played a song.

@@ -69,8 +69,16 @@ impl Ledger {
         }
     }
 
-    /// Takes in a batch.
+    /// Takes in a batch, and seals the listens when it is time to.
     pub fn observe(&mut self, batch: &Batch) {
+        self.append(batch);
+        if self.listens.is_full() {
+            self.listens.seal();
+        }
+    }
+
+    /// Takes in a batch. The caller seals the listens when they are full.
+    pub fn append(&mut self, batch: &Batch) {
         self.listens.add(&batch.users, &batch.songs);
         self.song_plays.add(&batch.songs, &batch.moments, &batch.millis);
         self.nights.add(&batch.users, &batch.moments);

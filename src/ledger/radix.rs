@@ -1,6 +1,6 @@
 //! Sorting packed keys: a radix sort over the digits in which the keys differ.
 
-/// Bits of a digit: 2,048 counters stay in the first-level cache.
+/// Most bits of a digit: 2,048 counters stay in the first-level cache.
 const DIGIT: u32 = 11;
 /// Below this length a comparison sort is faster than counting.
 const SHORT: usize = 1 << 10;
@@ -13,26 +13,38 @@ pub fn sort(keys: &mut Vec<u64>, scratch: &mut Vec<u64>) {
         keys.sort_unstable();
         return;
     }
-    let mut differing = keys.iter().fold(0, |bits, key| bits | (key ^ keys[0]));
-    scratch.clear();
+    let differing = keys.iter().fold(0, |bits, key| bits | (key ^ keys[0]));
+    // Fewer values of a digit are fewer places that are written to in turns, so a digit is as narrow
+    // as it can be without another pass.
+    let passes = digits(differing, DIGIT).count();
+    let width = (1..DIGIT).find(|&width| digits(differing, width).count() == passes).unwrap_or(DIGIT);
     scratch.resize(keys.len(), 0);
-    while differing != 0 {
-        let shift = differing.trailing_zeros();
-        scatter(keys, scratch, shift);
+    for shift in digits(differing, width) {
+        scatter(keys, scratch, shift, width);
         std::mem::swap(keys, scratch);
-        differing = differing.checked_shr(shift + DIGIT).map_or(0, |rest| rest << (shift + DIGIT));
     }
 }
 
+/// Where digits of so many bits begin that together cover all of `bits`.
+fn digits(mut bits: u64, width: u32) -> impl Iterator<Item = u32> {
+    std::iter::from_fn(move || {
+        let shift = bits.trailing_zeros();
+        (bits != 0).then(|| {
+            bits = bits.checked_shr(shift + width).map_or(0, |rest| rest << (shift + width));
+            shift
+        })
+    })
+}
+
 /// Copies `from` to `to`, stably ordered by the digit at `shift`.
-fn scatter(from: &[u64], to: &mut [u64], shift: u32) {
-    let digit = |key: u64| (key >> shift) as usize & ((1 << DIGIT) - 1);
+fn scatter(from: &[u64], to: &mut [u64], shift: u32, width: u32) {
+    let digit = |key: u64| (key >> shift) as usize & ((1 << width) - 1);
     let mut places = [0_usize; 1 << DIGIT];
     for &key in from {
         places[digit(key)] += 1;
     }
     let mut start = 0;
-    for place in &mut places {
+    for place in &mut places[..1 << width] {
         start += std::mem::replace(place, start);
     }
     for &key in from {

@@ -1,5 +1,7 @@
 //! A run: an immutable, sorted piece of the listens table in five bytes per pair.
 
+use std::ops::Range;
+
 use crate::model::{SongId, UserId};
 
 /// Pairs of (user, song) with their plays, sorted; each pair occurs once.
@@ -26,10 +28,16 @@ pub struct Songs<'a> {
     to: usize,
 }
 
-impl<'a> Songs<'a> {
-    /// Each song with its plays, ascending.
-    pub fn iter(self) -> impl Iterator<Item = (SongId, u64)> + 'a {
-        (self.from..self.to).map(move |pair| (SongId(self.run.songs[pair]), self.run.plays_of(pair)))
+impl Songs<'_> {
+    /// Hands each song with its plays to `each`, ascending.
+    #[inline]
+    pub fn for_each(self, mut each: impl FnMut(SongId, u64)) {
+        let pairs = self.from..self.to;
+        let plays = &self.run.plays[pairs.clone()];
+        for ((pair, &song), &plays) in pairs.clone().zip(&self.run.songs[pairs]).zip(plays) {
+            let plays = if plays == MANY { self.run.plays_of(pair) } else { u64::from(plays) };
+            each(SongId(song), plays);
+        }
     }
 
     /// Whether the song is among them.
@@ -116,33 +124,53 @@ impl Run {
         sum
     }
 
+    /// Appends the sum of what two runs have of one user.
     fn push_merged(&mut self, user: u32, left: (&Self, (usize, usize)), right: (&Self, (usize, usize))) {
         let (left, (mut l, left_end)) = left;
         let (right, (mut r, right_end)) = right;
         while l < left_end && r < right_end {
+            // Which song comes first is a coin toss, so nothing branches on it.
             let (left_song, right_song) = (left.songs[l], right.songs[r]);
-            let mut plays = 0;
-            if left_song <= right_song {
-                plays += left.plays_of(l);
-                l += 1;
+            let (from_left, from_right) = (left_song <= right_song, right_song <= left_song);
+            let few = |plays: u8, taken: bool| u32::from(plays) * u32::from(taken);
+            let plays = few(left.plays[l], from_left) + few(right.plays[r], from_right);
+            self.songs.push(left_song.min(right_song));
+            self.plays.push(plays.min(MANY.into()) as u8);
+            if plays >= MANY.into() {
+                let of = |run: &Self, pair, taken: bool| if taken { run.plays_of(pair) } else { 0 };
+                self.many.push((self.last_pair(), of(left, l, from_left) + of(right, r, from_right)));
             }
-            if right_song <= left_song {
-                plays += right.plays_of(r);
-                r += 1;
+            l += usize::from(from_left);
+            r += usize::from(from_right);
+        }
+        self.extend(left, l..left_end);
+        self.extend(right, r..right_end);
+        self.users.push((user, self.last_pair() + 1));
+    }
+
+    /// Appends pairs of another run as they are.
+    fn extend(&mut self, run: &Self, pairs: Range<usize>) {
+        self.songs.extend_from_slice(&run.songs[pairs.clone()]);
+        for pair in pairs {
+            self.plays.push(run.plays[pair]);
+            if run.plays[pair] == MANY {
+                let index = self.plays.len() as u32 - 1;
+                self.many.push((index, run.plays_of(pair)));
             }
-            self.push(user, left_song.min(right_song), plays);
-        }
-        for pair in l..left_end {
-            self.push(user, left.songs[pair], left.plays_of(pair));
-        }
-        for pair in r..right_end {
-            self.push(user, right.songs[pair], right.plays_of(pair));
         }
     }
 
+    /// The number of the pair that was appended last.
+    ///
+    /// # Panics
+    /// At 2^32 pairs.
+    fn last_pair(&self) -> u32 {
+        u32::try_from(self.songs.len()).expect("fewer than 2^32 pairs in a run") - 1
+    }
+
     fn push(&mut self, user: u32, song: u32, plays: u64) {
-        let pair = u32::try_from(self.songs.len()).expect("fewer than 2^32 pairs in a run");
         self.songs.push(song);
+        let pair = self.last_pair();
         if plays < u64::from(MANY) {
             self.plays.push(plays as u8);
         } else {
@@ -191,10 +219,13 @@ mod tests {
     }
 
     fn table(run: &Run) -> BTreeMap<u64, u64> {
-        let of = |user: UserId| {
-            run.songs_of(user).iter().map(move |(song, n)| (u64::from(user.0) << 32 | u64::from(song.0), n))
-        };
-        run.users().flat_map(of).collect()
+        let mut table = BTreeMap::new();
+        for user in run.users() {
+            run.songs_of(user).for_each(|song, plays| {
+                table.insert(u64::from(user.0) << 32 | u64::from(song.0), plays);
+            });
+        }
+        table
     }
 
     fn count(keys: &[u64]) -> BTreeMap<u64, u64> {

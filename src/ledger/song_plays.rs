@@ -1,5 +1,7 @@
 //! Song plays: plays and milliseconds of each song, and its plays of each week.
 
+use std::hint::black_box;
+
 use crate::civil::Week;
 use crate::model::{Moment, SongId};
 
@@ -15,6 +17,8 @@ pub struct Total {
 /// Songs per page of a week. Few songs are played in a week of long ago, so a week holds pages
 /// only where something was played; small enough that a lonely play costs half a kilobyte.
 const PAGE: usize = 64;
+/// Rows whose songs are touched before the first is counted, so that cache misses overlap.
+const GROUP: usize = 64;
 
 /// The plays of one week, by song.
 #[derive(Clone, Debug, Default)]
@@ -26,22 +30,39 @@ struct WeekPlays {
 }
 
 impl WeekPlays {
-    #[inline]
-    fn add(&mut self, song: SongId) {
-        let page = song.index() / PAGE;
-        *self.plays_of(song) += 1;
-        self.unsaved[page] = true;
+    /// Counts one play of each of these songs.
+    fn add(&mut self, songs: &[SongId]) {
+        self.grow(end_of(songs));
+        for songs in songs.chunks(GROUP) {
+            let page_of = |song: &SongId| self.pages[song.index() / PAGE].as_ref();
+            let plays_of = |song| page_of(song).map_or(0, |page| page[song.index() % PAGE]);
+            black_box(songs.iter().fold(0, |touched, song| touched | plays_of(song)));
+            for &song in songs {
+                *self.plays_of(song) += 1;
+                self.unsaved[song.index() / PAGE] = true;
+            }
+        }
+    }
+
+    /// Makes sure that there is a place for the page of each song with an index below `end`.
+    fn grow(&mut self, end: usize) {
+        let pages = end.div_ceil(PAGE);
+        if pages > self.pages.len() {
+            self.pages.resize(pages, None);
+            self.unsaved.resize(pages, false);
+        }
     }
 
     #[inline]
     fn plays_of(&mut self, song: SongId) -> &mut u64 {
-        let page = song.index() / PAGE;
-        if page >= self.pages.len() {
-            self.pages.resize(page + 1, None);
-            self.unsaved.resize(page + 1, false);
-        }
-        &mut self.pages[page].get_or_insert_with(|| Box::new([0; PAGE]))[song.index() % PAGE]
+        let page = self.pages[song.index() / PAGE].get_or_insert_with(|| Box::new([0; PAGE]));
+        &mut page[song.index() % PAGE]
     }
+}
+
+/// The end of the indices of some songs.
+fn end_of(songs: &[SongId]) -> usize {
+    songs.iter().map(|song| song.0).max().map_or(0, |last| last as usize + 1)
 }
 
 /// The table.
@@ -55,20 +76,37 @@ pub struct SongPlays {
 impl SongPlays {
     /// Counts one play per row.
     pub fn add(&mut self, songs: &[SongId], moments: &[Moment], millis: &[u32]) {
-        let largest = songs.iter().map(|song| song.index()).max().map_or(0, |index| index + 1);
-        if largest > self.totals.len() {
-            self.totals.resize(largest, Total::default());
+        let end = end_of(songs);
+        if end > self.totals.len() {
+            self.totals.resize(end, Total::default());
         }
-        for ((&song, moment), &millis) in songs.iter().zip(moments).zip(millis) {
-            let total = &mut self.totals[song.index()];
-            total.plays += 1;
-            total.millis += u64::from(millis);
-            let week = Week::of_local(moment.local).0 as usize;
-            if week >= self.weeks.len() {
-                self.weeks.resize(week + 1, WeekPlays::default());
+        for (songs, millis) in songs.chunks(GROUP).zip(millis.chunks(GROUP)) {
+            black_box(songs.iter().fold(0, |touched, song| touched | self.totals[song.index()].plays));
+            for (song, &millis) in songs.iter().zip(millis) {
+                let total = &mut self.totals[song.index()];
+                total.plays += 1;
+                total.millis += u64::from(millis);
             }
-            self.weeks[week].add(song);
         }
+        // Neighbours are of the same week, if they stand in the order of time.
+        let (mut songs, mut moments) = (songs, moments);
+        while let Some(first) = moments.first() {
+            let week = Week::of_local(first.local);
+            let seconds = week.seconds();
+            let rows = moments.iter().take_while(|moment| seconds.contains(&moment.local)).count();
+            let of_week;
+            (of_week, songs) = songs.split_at(rows);
+            moments = &moments[rows..];
+            self.week(week).add(of_week);
+        }
+    }
+
+    fn week(&mut self, week: Week) -> &mut WeekPlays {
+        let week = week.0 as usize;
+        if week >= self.weeks.len() {
+            self.weeks.resize(week + 1, WeekPlays::default());
+        }
+        &mut self.weeks[week]
     }
 
     /// Weeks and songs with their plays, ascending: all that have changed since the last time, of
@@ -109,11 +147,9 @@ impl SongPlays {
 
     /// Sets the plays of a song in a week, as they were saved.
     pub fn restore_week(&mut self, week: Week, song: SongId, plays: u64) {
-        let week = week.0 as usize;
-        if week >= self.weeks.len() {
-            self.weeks.resize(week + 1, WeekPlays::default());
-        }
-        *self.weeks[week].plays_of(song) = plays;
+        let week = self.week(week);
+        week.grow(song.index() + 1);
+        *week.plays_of(song) = plays;
     }
 
     fn total_of(&mut self, song: SongId) -> &mut Total {
