@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::decode::timestamp;
+use crate::decode::timestamp::TimestampReader;
 use crate::failure::{Exit, Failure};
 use crate::generate::GenerateArgs;
 use crate::model::Moment;
@@ -251,6 +251,6 @@ const LATEST_NOW: i64 = 7_258_118_399;
 /// Reads a moment in the forms of the logs, in UTC unless it says otherwise; full seconds count.
 fn parse_now(text: &str) -> Result<i64, String> {
     let utc = Zone::named("UTC").expect("UTC is a zone");
-    let moment = timestamp::parse(text.as_bytes(), &utc, LATEST_NOW);
+    let moment = TimestampReader::new(&utc, LATEST_NOW).read(text.as_bytes());
     moment.map(Moment::instant).map_err(|_| "expected a time such as 2025-03-31T00:00:00Z".to_owned())
 }

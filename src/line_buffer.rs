@@ -1,12 +1,14 @@
-//! A text that grows by many short pieces.
+//! A text that grows by lines of many short pieces.
 //!
 //! Copying a piece of unknown short length costs a call and some branches that are hard to
 //! predict. Copying 16 bytes costs two instructions, and where a piece is shorter, the next one
-//! overwrites what was too much. So pieces are copied in steps of 16 bytes, from sources that have
-//! as many bytes to spare behind each piece.
+//! overwrites what was too much. So pieces are copied 16 or 64 bytes at a time, from sources that
+//! have as many bytes to spare behind each piece.
 
-/// Bytes per step; a padded source has so many behind its last piece.
-pub const STEP: usize = 16;
+/// What most pieces are no longer than.
+const SHORT: usize = 16;
+/// A padded source has so many bytes behind its last piece; pieces up to this are copied at once.
+pub const PADDING: usize = 64;
 
 /// The text.
 #[derive(Debug, Default)]
@@ -14,6 +16,17 @@ pub struct LineBuffer {
     /// Longer than the text; what is behind it is of no meaning.
     bytes: Vec<u8>,
     len: usize,
+}
+
+/// A line at the end of a [`LineBuffer`], which counts when it is [ended](Line::end).
+///
+/// How long it is stands here and not in the buffer: for all that a compiler knows, a byte that is
+/// stored could be part of what it has a reference to, and it would look again after every piece.
+#[derive(Debug)]
+pub struct Line<'a> {
+    room: &'a mut [u8],
+    at: usize,
+    len: &'a mut usize,
 }
 
 impl LineBuffer {
@@ -27,61 +40,56 @@ impl LineBuffer {
         self.len = 0;
     }
 
-    /// Makes room for pieces of `more` bytes altogether.
+    /// Begins a line that has room for pieces of `longest` bytes altogether.
     #[inline]
-    pub fn reserve(&mut self, more: usize) {
-        let needed = self.len + more + STEP;
+    pub fn line(&mut self, longest: usize) -> Line<'_> {
+        let needed = self.len + longest + PADDING;
         if self.bytes.len() < needed {
             self.bytes.resize(needed.max(self.bytes.len() * 2), 0);
         }
+        Line { room: &mut self.bytes[self.len..], at: 0, len: &mut self.len }
     }
+}
 
-    /// Appends the first `len` bytes of a source that has [`STEP`] more.
+impl Line<'_> {
+    /// Appends the first `len` bytes of a source that has [`PADDING`] more.
     ///
     /// # Panics
     /// If the source has not, or there is no room.
     #[inline]
     pub fn push_padded(&mut self, source: &[u8], len: usize) {
-        let mut at = 0;
-        loop {
-            let to = self.len + at;
-            self.bytes[to..to + STEP].copy_from_slice(&source[at..at + STEP]);
-            at += STEP;
-            if at >= len {
-                break;
-            }
+        if len <= SHORT {
+            self.store::<SHORT>(source.first_chunk().expect("a padded source"), len);
+        } else if len <= PADDING {
+            self.store::<PADDING>(source.first_chunk().expect("a padded source"), len);
+        } else {
+            self.push_slice(&source[..len]);
         }
-        self.len += len;
     }
 
-    /// Appends the first `len` bytes, at most eight, of a word: the lowest byte first.
-    ///
-    /// A text that was just made byte by byte in memory would have to wait there until it can be
-    /// loaded in one piece; made in a register, it is stored at once.
+    /// Appends the first `len` bytes of a short text.
     ///
     /// # Panics
     /// If there is no room.
     #[inline]
-    pub fn push_word(&mut self, word: u64, len: usize) {
-        self.bytes[self.len..self.len + 8].copy_from_slice(&word.to_le_bytes());
-        self.len += len;
-    }
-
-    /// Appends a byte.
-    ///
-    /// # Panics
-    /// If there is no room.
-    #[inline]
-    pub fn push(&mut self, byte: u8) {
-        self.bytes[self.len] = byte;
-        self.len += 1;
+    pub fn store<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
+        *self.room[self.at..].first_chunk_mut().expect("room") = *bytes;
+        self.at += len;
     }
 
     /// Appends a piece of any length from anywhere.
+    ///
+    /// # Panics
+    /// If there is no room.
     pub fn push_slice(&mut self, piece: &[u8]) {
-        self.reserve(piece.len());
-        self.bytes[self.len..self.len + piece.len()].copy_from_slice(piece);
-        self.len += piece.len();
+        self.room[self.at..self.at + piece.len()].copy_from_slice(piece);
+        self.at += piece.len();
+    }
+
+    /// From now on the line is part of the text.
+    #[inline]
+    pub fn end(self) {
+        *self.len += self.at;
     }
 }
 
@@ -92,18 +100,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_stand_one_behind_the_other(pieces in proptest::collection::vec("[a-z]{0,70}", 0..40)) {
+        fn pieces_stand_one_behind_the_other(
+            lines in proptest::collection::vec(proptest::collection::vec("[a-z]{0,90}", 0..8), 0..10),
+        ) {
             let mut buffer = LineBuffer::default();
-            for (index, piece) in pieces.iter().enumerate() {
-                if index % 3 == 0 {
-                    buffer.push_slice(piece.as_bytes());
-                } else {
-                    let padded = format!("{piece}{}", "#".repeat(STEP));
-                    buffer.reserve(piece.len());
-                    buffer.push_padded(padded.as_bytes(), piece.len());
+            for pieces in &lines {
+                let mut line = buffer.line(pieces.concat().len());
+                for (index, piece) in pieces.iter().enumerate() {
+                    match index % 3 {
+                        0 => line.push_slice(piece.as_bytes()),
+                        _ => line.push_padded(format!("{piece}{}", "#".repeat(PADDING)).as_bytes(), piece.len()),
+                    }
                 }
+                line.end();
             }
-            let expected = pieces.concat();
+            // A line that is not ended is none.
+            buffer.line(3).push_slice(b"xyz");
+            let expected = lines.concat().concat();
             prop_assert_eq!(buffer.as_bytes(), expected.as_bytes());
             buffer.clear();
             prop_assert_eq!(buffer.as_bytes(), b"");

@@ -45,6 +45,10 @@ pub fn take_snapshots(
     }
 }
 
+/// Plays that are rendered before they are written: their rows are hashed and copied to the file
+/// while they are still in the second-level cache.
+const PIECE: usize = 1024;
+
 /// What the task of `enriched_logs` is told.
 #[derive(Debug)]
 pub enum EnrichedMessage {
@@ -113,14 +117,16 @@ impl EnrichedTask {
     }
 
     fn append(&mut self, batch: &Batch, rows: &mut EnrichedRows) -> Result<(), Failure> {
-        rows.text.clear();
-        let waiting = &mut self.waiting;
-        self.insight.append(batch, rows, |song, play| {
-            if let Some(waiting) = waiting {
-                waiting.add(song, play);
-            }
-        });
-        self.log.append(rows.text.as_bytes())?;
+        for start in (0..batch.plays()).step_by(PIECE) {
+            rows.text.clear();
+            let plays = start..batch.plays().min(start + PIECE);
+            self.insight.append(batch, plays, rows, |song, play| {
+                if let Some(waiting) = &mut self.waiting {
+                    waiting.add(song, play);
+                }
+            });
+            self.log.append(rows.text.as_bytes())?;
+        }
         self.waiting.as_mut().map_or(Ok(()), WaitingPlays::spill)
     }
 

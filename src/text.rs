@@ -5,7 +5,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use crate::civil::{CivilDate, DAY};
-use crate::line_buffer::{LineBuffer, STEP};
+use crate::line_buffer::Line;
 use crate::model::Moment;
 
 /// Appends `cell`, in quotes only where RFC 4180 section 2 needs them.
@@ -87,48 +87,68 @@ fn push_fraction(out: &mut Vec<u8>, fraction: u128, places: u32) {
     }
 }
 
+/// The digits of the numbers below 1,000, the first in the lowest byte, and their count in the highest.
+/// One look here, where dividing would end in a loop whose length nobody can predict.
+const DIGITS: [u32; 1000] = {
+    let mut all = [0; 1000];
+    let mut number = 0;
+    while number < all.len() {
+        let (mut text, mut count, mut rest) = (0, 0, number as u32);
+        while rest > 0 || count == 0 {
+            text = text << 8 | b'0' as u32 | (rest % 10);
+            rest /= 10;
+            count += 1;
+        }
+        all[number] = text | count << 24;
+        number += 1;
+    }
+    all
+};
+
 /// Appends milliseconds as seconds without trailing zeros: `180`, `69.5`.
 ///
 /// # Panics
-/// If `out` has no room for 16 bytes.
+/// If `line` has no room for 16 bytes.
 #[inline]
-pub fn push_seconds(out: &mut LineBuffer, millis: u32) {
-    // At most seven digits, so they fit a word; the first one must come to its lowest byte.
-    let (mut word, mut len) = (0, 0);
-    let mut rest = millis / 1000;
-    loop {
-        word = word << 8 | u64::from(b'0') | u64::from(rest % 10);
-        len += 1;
-        rest /= 10;
-        if rest == 0 {
-            break;
-        }
+pub fn push_seconds(line: &mut Line<'_>, millis: u32) {
+    let seconds = millis / 1000;
+    if let Some(digits) = DIGITS.get(seconds as usize) {
+        line.store(&digits.to_le_bytes(), (digits >> 24) as usize);
+    } else {
+        push_long_seconds(line, seconds);
     }
-    out.push_word(word, len);
     let mut fraction = millis % 1000;
     if fraction > 0 {
-        out.push(b'.');
+        line.store(b".", 1);
     }
     while fraction > 0 {
-        out.push(b'0' + (fraction / 100) as u8);
+        line.store(&[b'0' + (fraction / 100) as u8], 1);
         fraction = fraction % 100 * 10;
     }
 }
 
-/// Writes moments as RFC 3339 text; remembers the last day, because neighbours share it.
-#[derive(Debug)]
-pub struct TimestampWriter {
-    day: i64,
-    date: [u8; DATE + STEP],
+#[cold]
+fn push_long_seconds(line: &mut Line<'_>, seconds: u32) {
+    let mut digits = Vec::new();
+    push_integer(&mut digits, u64::from(seconds));
+    line.push_slice(&digits);
 }
 
-/// Bytes of a date and the `T` behind it.
-const DATE: usize = 11;
+/// Writes moments as RFC 3339 text; remembers the last minute, because neighbours share it.
+#[derive(Debug)]
+pub struct TimestampWriter {
+    minute: i64,
+    /// The minute with the colon behind it, padded.
+    text: [u8; 32],
+}
+
+/// Bytes of `2025-03-21T01:09:`.
+const MINUTE: usize = 17;
 
 impl Default for TimestampWriter {
     fn default() -> Self {
-        let mut writer = Self { day: 0, date: [0; DATE + STEP] };
-        writer.date[..DATE].copy_from_slice(b"1970-01-01T");
+        let mut writer = Self { minute: 0, text: [0; 32] };
+        writer.set_minute(0);
         writer
     }
 }
@@ -138,47 +158,45 @@ impl TimestampWriter {
     /// trailing zeros.
     ///
     /// # Panics
-    /// If `out` has no room for 64 bytes.
+    /// If `line` has no room for 64 bytes.
     #[inline]
-    pub fn push(&mut self, out: &mut LineBuffer, moment: Moment) {
-        let day = moment.local.div_euclid(DAY);
-        if day != self.day {
-            self.set_day(day);
+    pub fn push(&mut self, line: &mut Line<'_>, moment: Moment) {
+        let minute = moment.local.div_euclid(60);
+        if minute != self.minute {
+            self.set_minute(minute);
         }
-        out.push_padded(&self.date, DATE);
-        out.push_word(time_word(moment.local.rem_euclid(DAY) as u32), 8);
+        line.store(&self.text, MINUTE);
+        let [tens, ones] = two_digits((moment.local - minute * 60) as u8);
         if moment.nanos == 0 && moment.offset == 0 {
-            out.push(b'Z');
+            line.store(&[tens, ones, b'Z', 0], 3);
         } else {
-            push_fraction_and_offset(out, moment);
+            line.store(&[tens, ones], 2);
+            push_fraction_and_offset(line, moment);
         }
     }
 
-    fn set_day(&mut self, day: i64) {
-        self.day = day;
+    fn set_minute(&mut self, minute: i64) {
+        self.minute = minute;
+        let day = minute.div_euclid(DAY / 60);
+        let minute = minute.rem_euclid(DAY / 60) as u32;
         let CivilDate { year, month, day } = CivilDate::from_days(day);
-        self.date[..4].copy_from_slice(&four_digits(year as u32));
-        self.date[5..7].copy_from_slice(&two_digits(month as u8));
-        self.date[8..10].copy_from_slice(&two_digits(day as u8));
+        self.text[..MINUTE].copy_from_slice(b"0000-00-00T00:00:");
+        self.text[..4].copy_from_slice(&four_digits(year as u32));
+        let pairs = [(5, month), (8, day), (11, minute / 60), (14, minute % 60)];
+        for (at, number) in pairs {
+            self.text[at..at + 2].copy_from_slice(&two_digits(number as u8));
+        }
     }
 }
 
-/// A second of the day as the eight bytes `01:09:00`, the first in the lowest byte.
-#[inline]
-fn time_word(second: u32) -> u64 {
-    let two = |value: u32| u64::from(value / 10) | u64::from(value % 10) << 8;
-    let digits = two(second / 3600) | two(second / 60 % 60) << 24 | two(second % 60) << 48;
-    digits | u64::from_le_bytes(*b"00:00:00")
-}
-
-fn push_fraction_and_offset(out: &mut LineBuffer, moment: Moment) {
+fn push_fraction_and_offset(line: &mut Line<'_>, moment: Moment) {
     let mut rest = Vec::with_capacity(16);
     if moment.nanos != 0 {
         rest.push(b'.');
         push_fraction(&mut rest, u128::from(moment.nanos), 9);
     }
     push_offset(&mut rest, moment.offset);
-    out.push_slice(&rest);
+    line.push_slice(&rest);
 }
 
 fn push_offset(out: &mut Vec<u8>, offset: i32) {
@@ -273,6 +291,7 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::line_buffer::LineBuffer;
 
     fn ratio(numerator: u128, denominator: u128, decimals: u32) -> String {
         let mut out = Vec::new();
@@ -293,8 +312,9 @@ mod tests {
 
     fn timestamp(local: i64, offset: i32, nanos: u32) -> String {
         let mut out = LineBuffer::default();
-        out.reserve(64);
-        TimestampWriter::default().push(&mut out, Moment { local, offset, nanos });
+        let mut line = out.line(64);
+        TimestampWriter::default().push(&mut line, Moment { local, offset, nanos });
+        line.end();
         String::from_utf8(out.as_bytes().to_vec()).unwrap()
     }
 
@@ -314,10 +334,14 @@ mod tests {
             (86_400_000, "86400"),
             (1, "0.001"),
             (10_100, "10.1"),
+            (999_999, "999.999"),
+            (1_000_000, "1000"),
+            (9_000, "9"),
         ] {
             let mut out = LineBuffer::default();
-            out.reserve(16);
-            push_seconds(&mut out, millis);
+            let mut line = out.line(16);
+            push_seconds(&mut line, millis);
+            line.end();
             assert_eq!(std::str::from_utf8(out.as_bytes()).unwrap(), expected);
         }
     }

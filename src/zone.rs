@@ -1,7 +1,11 @@
 //! The configured time zone as a table of its changes, so that a row costs a search, not a rule.
 
+use std::ops::Range;
+
 use chrono::{DateTime, Offset, TimeZone};
 use chrono_tz::Tz;
+
+use crate::civil::DAY;
 
 /// First instant of the table: two days before 1970-01-01T00:00:00Z, for local times around it.
 const FIRST: i64 = -2 * 86_400;
@@ -80,13 +84,18 @@ impl Zone {
     /// The offset that a local wall-clock time has: the earlier instant where the clocks show it
     /// twice, nothing where they skip it.
     pub fn offset_of_local(&self, local: i64) -> Option<i32> {
-        if let [only] = self.stretches.as_slice() {
-            return Some(only.offset);
-        }
+        self.offsets_around_local(local).map(|(offset, _)| offset)
+    }
+
+    /// The offset that a local wall-clock time has, and local times around it that have the same.
+    pub fn offsets_around_local(&self, local: i64) -> Option<(i32, Range<i64>)> {
         // A local time is at most a day from UTC, so no earlier stretch can hold it.
-        let first = self.stretches.partition_point(|stretch| stretch.to <= local - 86_400);
-        let mut near = self.stretches[first..].iter().take_while(|stretch| stretch.from <= local + 86_400);
-        near.find(|stretch| stretch.holds_local(local)).map(|stretch| stretch.offset)
+        let first = self.stretches.partition_point(|stretch| stretch.to <= local - DAY);
+        let mut near = self.stretches[first..].iter().take_while(|stretch| stretch.from <= local + DAY);
+        let stretch = near.find(|stretch| stretch.holds_local(local))?;
+        // Farther than a day from both of its ends, no other stretch is near.
+        let far = stretch.from + DAY..stretch.to - DAY;
+        Some((stretch.offset, if far.contains(&local) { far } else { local..local + 1 }))
     }
 }
 

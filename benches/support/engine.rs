@@ -313,7 +313,7 @@ impl Enriching {
     /// Renders a batch and returns the bytes of its rows; plays of unknown songs are dropped.
     pub(crate) fn append(&mut self, batch: &Batch) -> usize {
         self.rows.text.clear();
-        self.insight.append(batch, &mut self.rows, |_, _| ());
+        self.insight.append(batch, 0..batch.plays(), &mut self.rows, |_, _| ());
         self.rows.text.as_bytes().len()
     }
 }

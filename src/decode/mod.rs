@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use crate::decode::line::Ending;
 use crate::decode::record::{ID_LIMIT, Record, check_id};
+use crate::decode::timestamp::TimestampReader;
 use crate::model::{Batch, Chunk, Content, Field, Header, Input, Mark, Moment, Reason, Reject, Span, Text};
 use crate::names::Names;
 use crate::text::{needs_quotes, push_cell};
@@ -91,9 +92,8 @@ fn batch_of_reject(input: Arc<Input>, span: Span, mark: Mark, reject: Reject, re
 
 /// The columns of a batch while its lines are read.
 struct Rows<'a> {
-    decoder: &'a Decoder,
     header: &'a Header,
-    latest: i64,
+    timestamps: TimestampReader<'a>,
     span: Span,
     /// Whether the whole text is UTF-8, so that no line has to be checked for it.
     all_utf8: bool,
@@ -122,9 +122,8 @@ impl<'a> Rows<'a> {
         let bytes = text.as_bytes();
         let rows = bytes.len() / TYPICAL_ROW;
         Self {
-            decoder,
             header,
-            latest,
+            timestamps: TimestampReader::new(&decoder.zone, latest),
             span,
             all_utf8: std::str::from_utf8(bytes).is_ok(),
             users: Vec::with_capacity(rows),
@@ -184,7 +183,7 @@ impl<'a> Rows<'a> {
 
     /// A row whose fields end at `ends`, if it is a play; the full lane finds out why if not.
     #[inline]
-    fn read_fast(&self, bytes: &[u8], start: usize, ends: &[u32]) -> Option<Row> {
+    fn read_fast(&mut self, bytes: &[u8], start: usize, ends: &[u32]) -> Option<Row> {
         let last = ends.len() - 1;
         let field = |index: usize| {
             let from = if index == 0 { start } else { ends[index - 1] as usize + 1 };
@@ -201,8 +200,7 @@ impl<'a> Rows<'a> {
         if !is_id(&user) || !is_id(&song) || line.len() > line::LINE_LIMIT {
             return None;
         }
-        let zone = &self.decoder.zone;
-        let moment = timestamp::parse(&bytes[field(self.header.timestamp)], zone, self.latest).ok()?;
+        let moment = self.timestamps.read(&bytes[field(self.header.timestamp)]).ok()?;
         let duration = &bytes[field(self.header.duration)];
         let millis = duration::parse_plain(duration).or_else(|| duration::parse(duration).ok())?;
         let cell =
@@ -244,8 +242,7 @@ impl<'a> Rows<'a> {
         let [user, song] = [self.header.user, self.header.song].map(|index| self.record.field(index));
         check_id(user)?;
         check_id(song)?;
-        let timestamp = self.record.field(self.header.timestamp);
-        let moment = timestamp::parse(timestamp, &self.decoder.zone, self.latest)?;
+        let moment = self.timestamps.read(self.record.field(self.header.timestamp))?;
         let millis = duration::parse(self.record.field(self.header.duration))?;
         let mut keep = |id: &[u8]| {
             let start = self.base + self.unquoted.len();

@@ -1,5 +1,7 @@
 //! `timestamp` cells: `YYYY-MM-DD HH:MM[:SS[.fraction]]`, with an offset or as wall-clock time.
 
+use std::ops::Range;
+
 use crate::civil::{CivilDate, DAY};
 use crate::model::{Moment, Reason};
 use crate::zone::Zone;
@@ -18,37 +20,83 @@ struct WallClock {
     offset: Option<i32>,
 }
 
-/// Reads a timestamp that is not later than `latest` (seconds since 1970-01-01T00:00:00Z).
-///
-/// # Errors
-/// `bad_timestamp`, `dst_gap` or `timestamp_range`, in this order.
-pub fn parse(cell: &[u8], zone: &Zone, latest: i64) -> Result<Moment, Reason> {
-    let clock = match parse_plain(cell) {
-        Some(local) => WallClock { local, nanos: 0, offset: None },
-        None => parse_full(cell).ok_or(Reason::BadTimestamp)?,
-    };
-    let moment = match clock.offset {
-        None => {
-            let offset = zone.offset_of_local(clock.local).ok_or(Reason::DstGap)?;
-            Moment { local: clock.local, offset, nanos: clock.nanos }
-        }
-        Some(given) => {
-            let instant = clock.local - i64::from(given);
-            let offset = zone.offset_at(instant);
-            Moment { local: instant + i64::from(offset), offset, nanos: clock.nanos }
-        }
-    };
-    let instant = moment.instant();
-    if instant < 0 || instant > latest || (instant == latest && moment.nanos > 0) {
-        return Err(Reason::TimestampRange);
+/// Reads timestamps. It remembers the last, because its neighbours share most of it.
+#[derive(Debug)]
+pub struct TimestampReader<'a> {
+    zone: &'a Zone,
+    latest: i64,
+    /// The text of a minute in the common form, and when it begins on the local clock.
+    minute: ([u8; MINUTE], i64),
+    /// Local times of which the offset is known.
+    known: Range<i64>,
+    offset: i32,
+}
+
+/// Bytes of `2025-03-21 01:09`.
+const MINUTE: usize = 16;
+
+impl<'a> TimestampReader<'a> {
+    /// A reader of times in a zone that are not later than `latest` (seconds since
+    /// 1970-01-01T00:00:00Z).
+    pub fn new(zone: &'a Zone, latest: i64) -> Self {
+        Self { zone, latest, minute: ([0; MINUTE], 0), known: 0..0, offset: 0 }
     }
-    Ok(moment)
+
+    /// Reads a cell.
+    ///
+    /// # Errors
+    /// `bad_timestamp`, `dst_gap` or `timestamp_range`, in this order.
+    #[inline]
+    pub fn read(&mut self, cell: &[u8]) -> Result<Moment, Reason> {
+        let moment = match self.read_plain(cell) {
+            Some(local) => Moment { local, offset: self.offset_of_local(local)?, nanos: 0 },
+            None => self.read_full(cell)?,
+        };
+        let instant = moment.instant();
+        if instant < 0 || instant > self.latest || (instant == self.latest && moment.nanos > 0) {
+            return Err(Reason::TimestampRange);
+        }
+        Ok(moment)
+    }
+
+    /// The common form; the first in a minute is parsed, the others differ only in their second.
+    #[inline]
+    fn read_plain(&mut self, cell: &[u8]) -> Option<i64> {
+        let cell: &[u8; 19] = cell.try_into().ok()?;
+        let (text, start) = &self.minute;
+        let minute: &[u8; MINUTE] = cell.first_chunk()?;
+        let [tens, ones] = [cell[17], cell[18]].map(|byte| byte.wrapping_sub(b'0'));
+        if minute == text && cell[16] == b':' && tens < 6 && ones < 10 {
+            return Some(start + i64::from(tens * 10 + ones));
+        }
+        let local = parse_plain(cell)?;
+        self.minute = (*minute, local - local % 60);
+        Some(local)
+    }
+
+    #[inline]
+    fn offset_of_local(&mut self, local: i64) -> Result<i32, Reason> {
+        if !self.known.contains(&local) {
+            (self.offset, self.known) = self.zone.offsets_around_local(local).ok_or(Reason::DstGap)?;
+        }
+        Ok(self.offset)
+    }
+
+    /// Any form.
+    fn read_full(&mut self, cell: &[u8]) -> Result<Moment, Reason> {
+        let WallClock { local, nanos, offset } = parse_full(cell).ok_or(Reason::BadTimestamp)?;
+        let Some(given) = offset else {
+            return Ok(Moment { local, offset: self.offset_of_local(local)?, nanos });
+        };
+        let instant = local - i64::from(given);
+        let offset = self.zone.offset_at(instant);
+        Ok(Moment { local: instant + i64::from(offset), offset, nanos })
+    }
 }
 
 /// The common form, 19 bytes `2025-03-21 01:09:00` of 1970 to 2199, eight bytes at a time.
 #[inline]
-fn parse_plain(cell: &[u8]) -> Option<i64> {
-    let cell: &[u8; 19] = cell.try_into().ok()?;
+fn parse_plain(cell: &[u8; 19]) -> Option<i64> {
     let year_and_month = DATE.numbers(u64::from_le_bytes(*cell.first_chunk()?))?;
     let time = TIME.numbers(u64::from_le_bytes(*cell.last_chunk()?))?;
     let (tens, ones) = (u32::from(cell[8].wrapping_sub(b'0')), u32::from(cell[9].wrapping_sub(b'0')));
@@ -187,7 +235,9 @@ mod tests {
 
     fn instant(cell: &str) -> Result<(i64, u32), Reason> {
         let utc = Zone::named("UTC").unwrap();
-        parse(cell.as_bytes(), &utc, LATEST).map(|moment| (moment.instant(), moment.nanos))
+        TimestampReader::new(&utc, LATEST)
+            .read(cell.as_bytes())
+            .map(|moment| (moment.instant(), moment.nanos))
     }
 
     #[test]
@@ -255,12 +305,31 @@ mod tests {
     #[test]
     fn skipped_local_times_are_a_gap_unless_an_offset_says_when() {
         let berlin = Zone::named("Europe/Berlin").unwrap();
-        assert_eq!(parse(b"2025-03-30 02:30", &berlin, LATEST), Err(Reason::DstGap));
-        let moment = parse(b"2025-03-30 02:30Z", &berlin, LATEST).unwrap();
+        let mut reader = TimestampReader::new(&berlin, LATEST);
+        assert_eq!(reader.read(b"2025-03-30 02:30"), Err(Reason::DstGap));
+        let moment = reader.read(b"2025-03-30 02:30Z").unwrap();
         assert_eq!((moment.instant(), moment.offset), (1_743_301_800, 7200));
     }
 
     proptest! {
+        #[test]
+        fn what_is_remembered_changes_nothing(
+            seconds in proptest::collection::vec((0_i64..300_000, 0_u8..12), 1..50),
+            zone in prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("America/New_York")],
+        ) {
+            let zone = Zone::named(zone).unwrap();
+            let mut reader = TimestampReader::new(&zone, LATEST);
+            for (second, form) in seconds {
+                // Around the last Sunday of October 2025 and, for some, of March.
+                let local = 1_761_350_400 + second - if form % 2 == 0 { 0 } else { 18_403_200 };
+                let time = chrono::DateTime::from_timestamp(local, 0).unwrap();
+                let form = ["%F %T", "%FT%T", "%F %H:%M", "%F %T.5", "%F %H:%M:7%S", "%F %T+01:00"][form as usize / 2];
+                let cell = time.format(form).to_string();
+                let alone = TimestampReader::new(&zone, LATEST).read(cell.as_bytes());
+                prop_assert_eq!(reader.read(cell.as_bytes()), alone, "{}", cell);
+            }
+        }
+
         #[test]
         fn the_plain_lane_agrees_with_the_full_one(
             year in 1968_u32..2203, month in 0_u32..14, day in 0_u32..33,
@@ -268,7 +337,7 @@ mod tests {
         ) {
             let cell = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
             let full = parse_full(cell.as_bytes()).map(|clock| clock.local);
-            if let Some(plain) = parse_plain(cell.as_bytes()) {
+            if let Some(plain) = parse_plain(cell.as_bytes().try_into().unwrap()) {
                 prop_assert_eq!(Some(plain), full);
             } else {
                 prop_assert!(full.is_none() || !(1970..2200).contains(&year));

@@ -3,12 +3,13 @@
 //! A play is appended the first time that it is matched, and stays as it was written. A play of an
 //! unknown song waits, and is appended when its song appears.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Deserialize;
 
 use crate::catalog::Catalog;
-use crate::line_buffer::LineBuffer;
+use crate::line_buffer::{Line, LineBuffer};
 use crate::model::{Batch, Moment, SongId, UserId};
 use crate::names::Names;
 use crate::text::{TimestampWriter, push_cell, push_seconds};
@@ -86,31 +87,36 @@ impl EnrichedLogs {
         self.catalog = catalog;
     }
 
-    /// Renders the plays of a batch whose songs are known and gives those that are not to `wait`.
+    /// Renders those of some plays of a batch whose songs are known and gives the others to `wait`.
+    ///
+    /// # Panics
+    /// If the batch has no such plays.
     pub fn append(
         &mut self,
         batch: &Batch,
+        plays: Range<usize>,
         rows: &mut EnrichedRows,
         mut wait: impl FnMut(SongId, WaitingPlay),
     ) {
         let text = batch.text.padded();
-        for (group, songs) in batch.songs.chunks(GROUP).enumerate() {
+        for start in plays.clone().step_by(GROUP) {
+            let songs = &batch.songs[start..plays.end.min(start + GROUP)];
             self.catalog.touch(songs);
-            for (row, &song) in (group * GROUP..).zip(songs) {
+            for (row, &song) in (start..).zip(songs) {
                 let (moment, millis) = (batch.moments[row], batch.millis[row]);
                 let Some((row_end, row_end_len)) = self.catalog.row_end(song) else {
                     wait(song, WaitingPlay { user: batch.users[row], moment, millis });
                     continue;
                 };
                 let (song, user) = (batch.song_cells[row], batch.user_cells[row]);
-                let out = &mut rows.text;
-                out.reserve((song.len + user.len) as usize + REST + row_end_len);
-                out.push_padded(&text[song.start as usize..], song.len as usize);
-                out.push(b',');
-                out.push_padded(&text[user.start as usize..], user.len as usize);
-                out.push(b',');
-                push_time_and_duration(out, &mut self.timestamps, moment, millis);
-                out.push_padded(row_end, row_end_len);
+                let mut line = rows.text.line((song.len + user.len) as usize + REST + row_end_len);
+                line.push_padded(&text[song.start as usize..], song.len as usize);
+                line.store(b",", 1);
+                line.push_padded(&text[user.start as usize..], user.len as usize);
+                line.store(b",", 1);
+                push_time_and_duration(&mut line, &mut self.timestamps, moment, millis);
+                line.push_padded(row_end, row_end_len);
+                line.end();
                 rows.rows += 1;
             }
         }
@@ -133,11 +139,11 @@ impl EnrichedLogs {
             cells.push(b',');
             push_cell(&mut cells, users.text(play.user));
             cells.push(b',');
-            let out = &mut rows.text;
-            out.push_slice(&cells);
-            out.reserve(REST + row_end_len);
-            push_time_and_duration(out, &mut self.timestamps, play.moment, play.millis);
-            out.push_padded(row_end, row_end_len);
+            let mut line = rows.text.line(cells.len() + REST + row_end_len);
+            line.push_slice(&cells);
+            push_time_and_duration(&mut line, &mut self.timestamps, play.moment, play.millis);
+            line.push_padded(row_end, row_end_len);
+            line.end();
             rows.rows += 1;
         }
     }
@@ -145,12 +151,12 @@ impl EnrichedLogs {
 
 #[inline]
 fn push_time_and_duration(
-    out: &mut LineBuffer,
+    line: &mut Line<'_>,
     timestamps: &mut TimestampWriter,
     moment: Moment,
     millis: u32,
 ) {
-    timestamps.push(out, moment);
-    out.push(b',');
-    push_seconds(out, millis);
+    timestamps.push(line, moment);
+    line.store(b",", 1);
+    push_seconds(line, millis);
 }

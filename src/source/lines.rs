@@ -14,7 +14,7 @@ use crate::model::{
 
 /// Bytes per chunk: enough to make the cost of handing it on vanish, little enough for the text
 /// and its columns to stay in the second-level cache of the core that decodes it.
-pub const CHUNK: usize = 512 << 10;
+pub const CHUNK: usize = 256 << 10;
 /// A file that has no line feed within this many bytes is no log (reliability.md, row 7).
 const FIRST_LINE_FEED: usize = 64 << 10;
 

@@ -80,7 +80,7 @@ pub async fn recompute(
         }
         found.ledger.observe(&batch);
         text.text.clear();
-        enriching.append(&batch, &mut text, |_, _| {});
+        enriching.append(&batch, 0..batch.plays(), &mut text, |_, _| {});
         for row in lines_of(text.text.as_bytes()) {
             found.rows.add_play(&row[..play_len(row)]);
         }
