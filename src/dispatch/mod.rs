@@ -225,7 +225,10 @@ impl Dispatch {
                 },
                 _ = tick.tick(), if self.parts.producer == Producer::Watch => {
                     match self.flush_news().await? {
-                        Some(took) => tick.reset_after(self.parts.settings.flush_interval.0.max(took * REST)),
+                        Some(took) => {
+                            let until_next = self.parts.settings.flush_interval.0.saturating_sub(took);
+                            tick.reset_after(until_next.max(took * REST));
+                        }
                         None => self.save_in_quiet()?,
                     }
                 }

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use crate::catalog::MoodId;
 use crate::insights::rows::Rows;
+use crate::insights::shortlist::Shortlist;
 use crate::insights::tally::Tally;
 use crate::insights::{Cut, Insight};
 use crate::ledger::listens::UserListens;
@@ -54,8 +55,17 @@ pub struct HappyRecommendations {
     settings: Settings,
     rows: Rows<UserId>,
     rank: Vec<SongId>,
-    /// By user: songs of the rank that were looked at; [`ALL`] if there were too few.
-    depths: Vec<u32>,
+    /// What is remembered of listeners, by number.
+    listeners: Vec<Listener>,
+    shortlist: Shortlist,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Listener {
+    /// Sad plays of a sad listener; 0 of any other.
+    sad_plays: u64,
+    /// Songs of the rank that were looked at; [`ALL`] if there were too few.
+    depth: u32,
 }
 
 /// A depth beyond every rank.
@@ -64,7 +74,13 @@ const ALL: u32 = u32::MAX;
 impl HappyRecommendations {
     /// An insight without rows.
     pub fn new(settings: Settings) -> Self {
-        Self { settings, rows: Rows::default(), rank: Vec::new(), depths: Vec::new() }
+        Self {
+            settings,
+            rows: Rows::default(),
+            rank: Vec::new(),
+            listeners: Vec::new(),
+            shortlist: Shortlist::default(),
+        }
     }
 
     /// Ranks the happy songs anew and returns the first place that has changed.
@@ -79,34 +95,44 @@ impl HappyRecommendations {
         same
     }
 
-    /// The number of sad plays, if the user is a sad listener.
-    fn sad_plays(&self, tally: &mut Tally, listens: UserListens<'_>, cut: &Cut) -> Option<u64> {
-        tally.reset(cut.catalog.mood_count());
-        let mut matched = 0;
-        listens.for_each(|song, plays| {
-            // A song that is not in the catalog has no mood either.
-            tally.add(cut.catalog.mood(song).index(), plays);
-            if cut.catalog.contains(song) {
-                matched += plays;
-            }
-        });
+    /// Goes through the plays of users: how many are sad, and which songs of the shortlist are there.
+    fn look_through(&mut self, users: &[UserId], cut: &Cut) {
+        let mut tally = Tally::default();
+        for &user in users {
+            tally.reset(cut.catalog.mood_count());
+            let (mut matched, mut played) = (0, 0);
+            cut.ledger.listens().of(user).for_each(|song, plays| {
+                // A song that is not in the catalog has no mood either.
+                tally.add(cut.catalog.mood(song).index(), plays);
+                if cut.catalog.contains(song) {
+                    matched += plays;
+                }
+                played |= self.shortlist.bit(song);
+            });
+            self.listeners[user.index()].sad_plays = self.sad_plays(&tally, matched);
+            self.shortlist.note(user, played);
+        }
+    }
+
+    /// The number of sad plays of so many in all, if it makes a sad listener; otherwise 0.
+    fn sad_plays(&self, tally: &Tally, matched: u64) -> u64 {
         let sad = tally.of(MoodId::SAD.index());
         let enough =
             sad >= self.settings.min_sad_plays && self.settings.min_sad_share.compare(sad, matched).is_ge();
         let strongest =
             tally.sorted().filter(|&(mood, _)| mood != MoodId::NONE.index()).map(|(_, plays)| plays).max();
         let dominates = !self.settings.dominant || strongest == Some(sad);
-        (enough && dominates).then_some(sad)
+        if enough && dominates { sad } else { 0 }
     }
 
     /// The first songs of the rank that a user has never played, and how many were looked at.
-    fn recommend(&self, listens: UserListens<'_>) -> (Vec<SongId>, u32) {
+    fn recommend(&self, user: UserId, listens: UserListens<'_>) -> (Vec<SongId>, u32) {
         let mut songs = Vec::with_capacity(self.settings.per_user.min(16));
         for (place, &song) in self.rank.iter().enumerate() {
             if songs.len() == self.settings.per_user {
                 return (songs, place as u32);
             }
-            if !listens.contains(song) {
+            if !self.shortlist.has_played(user, listens, song) {
                 songs.push(song);
             }
         }
@@ -117,8 +143,8 @@ impl HappyRecommendations {
     fn users_to_refresh(&self, cut: &Cut, first_changed: usize) -> Vec<UserId> {
         let mut users = cut.users_to_refresh();
         if !cut.new_catalog && first_changed < self.rank.len() {
-            let reaches = |&(_, &depth): &(u32, &u32)| depth as usize > first_changed;
-            users.extend((0..).zip(&self.depths).filter(reaches).map(|(user, _)| UserId(user)));
+            let reaches = |&(_, listener): &(u32, &Listener)| listener.depth as usize > first_changed;
+            users.extend((0..).zip(&self.listeners).filter(reaches).map(|(user, _)| UserId(user)));
             users.sort_unstable();
             users.dedup();
         }
@@ -133,17 +159,21 @@ impl Insight for HappyRecommendations {
 
     fn refresh(&mut self, cut: &Cut) -> bool {
         let first_changed = self.rank_songs(cut);
+        let known = cut.user_order.ids().len().max(self.listeners.len());
+        self.listeners.resize(known, Listener::default());
+        if self.shortlist.serves(&self.rank) {
+            self.look_through(&cut.users_to_refresh(), cut);
+        } else {
+            self.shortlist.draw_up(&self.rank);
+            self.look_through(&(0..known as u32).map(UserId).collect::<Vec<_>>(), cut);
+        }
         let (users, songs) = (cut.names.users.read(), cut.names.songs.read());
-        let to_refresh = self.users_to_refresh(cut, first_changed);
-        let mut depths = std::mem::take(&mut self.depths);
-        depths.resize(depths.len().max(cut.user_order.ids().len()), 0);
         let mut rows = std::mem::take(&mut self.rows);
-        let mut tally = Tally::default();
-        let changed = rows.refresh(to_refresh, |user, lines| {
-            let listens = cut.ledger.listens().of(user);
+        let changed = rows.refresh(self.users_to_refresh(cut, first_changed), |user, lines| {
+            let sad = self.listeners[user.index()].sad_plays;
             let mut depth = 0;
-            if let Some(sad) = self.sad_plays(&mut tally, listens, cut) {
-                let (recommended, looked_at) = self.recommend(listens);
+            if sad > 0 {
+                let (recommended, looked_at) = self.recommend(user, cut.ledger.listens().of(user));
                 depth = looked_at;
                 for song in recommended {
                     push_cell(lines, users.text(user));
@@ -155,9 +185,9 @@ impl Insight for HappyRecommendations {
                     lines.push(b'\n');
                 }
             }
-            depths[user.index()] = depth;
+            self.listeners[user.index()].depth = depth;
         });
-        (self.depths, self.rows) = (depths, rows);
+        self.rows = rows;
         changed
     }
 

@@ -9,6 +9,7 @@ pub mod genre_loyalty_scores;
 pub mod happy_recommendations;
 pub mod night_owl_users;
 pub mod rows;
+pub mod shortlist;
 pub mod tally;
 pub mod top_songs_this_week;
 pub mod user_favorite_genres;

@@ -35,11 +35,17 @@ impl<I: Id> Rows<I> {
         if old == lines {
             return false;
         }
-        let old_len = old.len();
-        self.lines = self.lines + count(lines) - count(old);
-        self.dead += old_len;
-        self.places[index] = (self.text.len() as u64, lines.len() as u32);
-        self.text.extend_from_slice(lines);
+        let (start, old_len, old_count) = (self.places[index].0, old.len(), count(old));
+        self.lines = self.lines + count(lines) - old_count;
+        if lines.len() <= old_len {
+            self.text[start as usize..][..lines.len()].copy_from_slice(lines);
+            self.places[index].1 = lines.len() as u32;
+            self.dead += old_len - lines.len();
+        } else {
+            self.dead += old_len;
+            self.places[index] = (self.text.len() as u64, lines.len() as u32);
+            self.text.extend_from_slice(lines);
+        }
         if self.dead * 2 > self.text.len() {
             self.compact();
         }

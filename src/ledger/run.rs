@@ -88,14 +88,35 @@ impl Run {
 
     /// The songs of a user; none if the user does not occur.
     pub fn songs_of(&self, user: UserId) -> Songs<'_> {
-        // Users are dense in large runs, so the place of a user is near its number.
-        let guess = user.index();
-        let index = match self.users.get(guess) {
-            Some(&(found, _)) if found == user.0 => Ok(guess),
-            _ => self.users.binary_search_by_key(&user.0, |&(user, _)| user),
-        };
-        let (from, to) = index.map_or((0, 0), |index| self.pairs_of(index));
+        let (from, to) = self.place_of(user.0).map_or((0, 0), |index| self.pairs_of(index));
         Songs { run: self, from, to }
+    }
+
+    /// The index of a user.
+    ///
+    /// Users come in the order in which they were first met, so those of a run are spread evenly: it
+    /// is near its share of the numbers, and is sought in steps that double from there.
+    fn place_of(&self, user: u32) -> Option<usize> {
+        let (last, _) = *self.users.last()?;
+        if user > last {
+            return None;
+        }
+        let at = |index: usize| self.users[index].0;
+        let guess = (u64::from(user) * self.users.len() as u64 / (u64::from(last) + 1)) as usize;
+        let mut step = 1;
+        let near = if at(guess) < user {
+            while guess + step < self.users.len() && at(guess + step) < user {
+                step *= 2;
+            }
+            guess + step / 2..self.users.len().min(guess + step + 1)
+        } else {
+            while step <= guess && at(guess - step) > user {
+                step *= 2;
+            }
+            guess.saturating_sub(step)..guess - step / 2 + 1
+        };
+        let found = self.users[near.clone()].binary_search_by_key(&user, |&(user, _)| user);
+        found.ok().map(|index| near.start + index)
     }
 
     /// The sum of two runs.
@@ -237,6 +258,18 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn whoever_is_in_a_run_is_found_and_nobody_else(
+            users in proptest::collection::btree_set(prop_oneof![0_u32..60, 0_u32..5000, any::<u32>()], 0..80),
+            others in proptest::collection::vec(prop_oneof![0_u32..60, 0_u32..5000, any::<u32>()], 0..80),
+        ) {
+            let keys: Vec<u64> = users.iter().map(|&user| u64::from(user) << 32 | 7).collect();
+            let run = Run::from_sorted(&keys);
+            for user in users.iter().copied().chain(others) {
+                prop_assert_eq!(run.songs_of(UserId(user)).contains(SongId(7)), users.contains(&user));
+            }
+        }
+
         #[test]
         fn a_run_counts_plays_and_merging_adds(a in keys(), b in keys()) {
             let (left, right) = (Run::from_sorted(&a), Run::from_sorted(&b));
