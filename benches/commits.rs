@@ -5,30 +5,24 @@
 //! files, or in those that are named; each needs 5 GB for a minute. On a disk it also measures how
 //! fast the same bytes can be written and synced.
 
+#[path = "support/committing.rs"]
+mod committing;
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use music_insights::checkpoint::keeper::{Commit, Keeper};
-use music_insights::checkpoint::recover::Wishes;
+use committing::{Committing, NEW_PLAYS};
 use music_insights::cli::{Cli, Command as Subcommand};
-use music_insights::disk::SharedDisk;
-use music_insights::disk::real::RealDisk;
-use music_insights::model::{Batch, Epoch, Input, InputId, Mark, Moment, Span, Text};
-use music_insights::names::Names;
 use music_insights::progress::Progress;
-use music_insights::reload;
-use music_insights::settings::Settings;
-use music_insights::start::{self, Start};
-use music_insights::stop::Stop;
-use music_insights::waiting::{WaitingChanges, WaitingFile};
+use program::{WATCH, run};
 
 const ROWS: u64 = 20_000_000;
-const NEW_PLAYS: u32 = 10_000;
 const COMMITS: u32 = 20;
 const RESTARTS: usize = 3;
 
@@ -49,7 +43,7 @@ fn measure(place: &Path) {
     println!("{}", place.display());
     generate(root);
     let replayed = timed(|| run(root, &["replay", "--output", "replayed"]));
-    let watched = timed(|| run(root, &["watch", "--once", "--http", "off"]));
+    let watched = timed(|| run(root, &WATCH));
     let rate = |took: Duration| ROWS as f64 / took.as_secs_f64() / 1e6;
     println!("  replay, which never syncs       {:>8.2} M rows/s", rate(replayed));
     println!("  watch --once, with commits      {:>8.2} M rows/s", rate(watched));
@@ -61,8 +55,7 @@ fn measure(place: &Path) {
         megabytes(watched),
         megabytes(synced)
     );
-    let mut restarts: Vec<Duration> =
-        (0..RESTARTS).map(|_| timed(|| run(root, &["watch", "--once", "--http", "off"]))).collect();
+    let mut restarts: Vec<Duration> = (0..RESTARTS).map(|_| timed(|| run(root, &WATCH))).collect();
     restarts.sort();
     println!("  restart until it has published  {:>8.2} s", restarts[RESTARTS / 2].as_secs_f64());
     let (mut commits, bytes) = commit(root);
@@ -90,12 +83,6 @@ fn generate(root: &Path) {
     music_insights::commands::generate::run(&args, &AtomicBool::new(false), &Progress::silent()).unwrap();
 }
 
-fn run(root: &Path, args: &[&str]) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_music-insights"));
-    let status = command.current_dir(root).args(args).stdout(Stdio::null()).status().unwrap();
-    assert!(status.success());
-}
-
 fn size_of(folder: &Path) -> u64 {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
     let size = |entry: fs::DirEntry| {
@@ -120,66 +107,13 @@ fn write_and_sync(root: &Path, bytes: u64) {
 
 /// Commits new plays on top of the state, several times; also returns the bytes of the last part.
 fn commit(root: &Path) -> (Vec<Duration>, u64) {
-    let settings =
-        Settings { state: root.join("data/state"), output: root.join("output"), ..Settings::default() };
-    let disk: SharedDisk = RealDisk::durable(Stop::default());
-    let names = Names::default();
-    let Start { mut loaded, keeper, epoch, logs, .. } =
-        start::watch(&disk, &settings, Wishes::default(), &names).unwrap();
-    let mut keeper: Keeper = keeper.unwrap();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let songs = root.join("data/songs_metadata.csv");
-    let catalog = runtime.block_on(reload::load(&songs, &names)).unwrap().catalog;
-    let manifest = keeper.current().manifest.clone().unwrap();
-    let waiting = keeper.current().waiting.clone();
-    let mut bytes = 0;
-    let times = (1..=COMMITS)
-        .map(|number| {
-            loaded.ledger.observe(&plays(number, &names));
-            let began = Instant::now();
-            let changes = loaded.ledger.cut();
-            keeper
-                .commit(Commit {
-                    ledger: &mut loaded.ledger,
-                    changes: &changes,
-                    names: &names,
-                    inputs: &mut loaded.inputs,
-                    waiting: WaitingChanges { file: WaitingFile::clone(&waiting), places: Vec::new() },
-                    catalog: &catalog,
-                    enriched: logs.enriched.clone(),
-                    rejects: logs.rejects.clone(),
-                    epoch: Epoch(epoch.0 + u64::from(number)),
-                    manifest: &manifest,
-                })
-                .unwrap();
-            keeper.retire().unwrap();
-            let took = began.elapsed();
-            bytes = keeper.current().parts.last().expect("a part was written").bytes;
-            took
+    let mut committing = Committing::resume(root);
+    let times = (0..COMMITS).map(|_| {
+        committing.take();
+        timed(|| {
+            committing.commit();
+            committing.retire();
         })
-        .collect();
-    (times, bytes)
-}
-
-/// Plays of known listeners and songs, spread over all of them.
-fn plays(number: u32, names: &Names) -> Batch {
-    let (users, songs) = (names.users.read().len() as u32, names.songs.read().len() as u32);
-    let pick = |row: u32, of: u32| (row * 7919 + number * 104_729) % of;
-    let rows = 0..NEW_PLAYS;
-    let moment = |row: u32| Moment { local: 1_742_500_000 + i64::from(row) * 8, offset: 0, nanos: 0 };
-    Batch {
-        input: Input { id: InputId(u32::MAX), label: String::new() }.into(),
-        span: Span { from: 0, to: 0, first_line: 1 },
-        mark: Mark::default(),
-        text: Text::default(),
-        users: rows.clone().map(|row| music_insights::model::UserId(pick(row, users))).collect(),
-        songs: rows.clone().map(|row| music_insights::model::SongId(pick(row, songs))).collect(),
-        moments: rows.clone().map(moment).collect(),
-        millis: rows.map(|row| row * 20).collect(),
-        user_cells: Vec::new(),
-        song_cells: Vec::new(),
-        rejects: Vec::new(),
-        plays_before: Vec::new(),
-        refused: false,
-    }
+    });
+    (times.collect(), committing.bytes_of_last_part())
 }

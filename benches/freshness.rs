@@ -3,6 +3,9 @@
 //! `cargo bench --bench freshness` runs the real `watch` on a folder in `/dev/shm` (or the
 //! temporary folder), with a state of a million plays of 20,000 listeners, and prints percentiles.
 
+#[path = "support/program.rs"]
+mod program;
+
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -14,6 +17,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use music_insights::cli::{Cli, Command as Subcommand};
 use music_insights::progress::Progress;
+use program::folder_in_memory;
 
 const FLUSH: Duration = Duration::from_millis(250);
 const APPENDS: usize = 100;
@@ -21,8 +25,7 @@ const CORRECTIONS: usize = 10;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn main() {
-    let memory = Path::new("/dev/shm");
-    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+    let folder = folder_in_memory();
     let root = folder.path();
     generate(root);
     let flush = format!("{}ms", FLUSH.as_millis());

@@ -8,15 +8,21 @@
 //! listeners) that made. Preparing the input costs the same whatever `ROWS` is, so the difference of two
 //! runs is the stage alone. Without arguments, every stage runs once, and says how long it took.
 
+#[path = "support/committing.rs"]
+mod committing;
 #[path = "support/engine.rs"]
 mod engine;
+#[path = "support/program.rs"]
+mod program;
 
 use std::hint::black_box;
 use std::time::Instant;
 
+use committing::{Committing, NEW_PLAYS};
 use engine::{
     Column, Enriching, Feed, Listeners, Look, Reader, State, insight, pieces, quoted, tables, write_snapshot,
 };
+use program::{WATCH, folder_in_memory, run};
 
 /// Rows of the input.
 const BLOCK: u64 = 50_000;
@@ -32,7 +38,7 @@ type Pass = Box<dyn FnMut() -> u64>;
 /// Name, what is counted, and what prepares the input.
 type Stage = (&'static str, &'static str, fn() -> Pass);
 
-const STAGES: [Stage; 11] = [
+const STAGES: [Stage; 12] = [
     ("decode_short", "row", || decode(Look::Short, <[u8]>::to_vec)),
     ("decode_uuid", "row", || decode(Look::Uuid, <[u8]>::to_vec)),
     ("decode_quoted", "row", || decode(Look::Short, quoted)),
@@ -44,23 +50,24 @@ const STAGES: [Stage; 11] = [
     ("genre_loyalty", "listener", || refresh("genre_loyalty_scores")),
     ("recommendations", "listener", || refresh("happy_recommendations")),
     ("snapshot", "line", snapshot),
+    ("commit", "play", commit),
 ];
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     match words.as_slice() {
-        [] => STAGES.iter().for_each(|stage| run(stage, BLOCK)),
+        [] => STAGES.iter().for_each(|stage| count(stage, BLOCK)),
         [list] if list == "list" => STAGES.iter().for_each(|(name, unit, _)| println!("{name} {unit}")),
         [name, rows] => {
             let stage = STAGES.iter().find(|stage| stage.0 == name);
             let rows = rows.parse().expect("a number of rows");
-            run(stage.unwrap_or_else(|| panic!("there is no stage {name}")), rows);
+            count(stage.unwrap_or_else(|| panic!("there is no stage {name}")), rows);
         }
         _ => panic!("expected a stage and a number of rows"),
     }
 }
 
-fn run((name, unit, prepare): &Stage, rows: u64) {
+fn count((name, unit, prepare): &Stage, rows: u64) {
     let mut pass = prepare();
     let began = Instant::now();
     let done: u64 = (0..rows.div_ceil(BLOCK)).map(|_| pass()).sum();
@@ -79,7 +86,7 @@ fn decode(look: Look, change: fn(&[u8]) -> Vec<u8>) -> Pass {
 }
 
 fn known_ids() -> Pass {
-    let column = Column::of(BLOCK);
+    let column = Column::of(BLOCK, Look::Short);
     let listeners = Listeners::default();
     listeners.number(&column);
     Box::new(move || listeners.number(&column))
@@ -87,7 +94,7 @@ fn known_ids() -> Pass {
 
 fn new_ids() -> Pass {
     // Many small dictionaries, because how often ids collide depends on the seed of each.
-    let column = Column::of(BLOCK / 25);
+    let column = Column::of(BLOCK / 25, Look::Short);
     Box::new(move || (0..25).map(|_| Listeners::default().number(&column)).sum())
 }
 
@@ -140,6 +147,25 @@ fn snapshot() -> Pass {
     let cut = state.cut();
     let mut genres = insight("user_favorite_genres");
     engine::refresh(&mut *genres, &cut);
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = folder_in_memory();
     Box::new(move || (0..AGAIN).map(|_| write_snapshot(folder.path(), &*genres, &cut)).sum())
+}
+
+/// New plays to a part and a generation in files, without what the system does to write and sync them, and
+/// without the merging of parts, which goes on beside it. That the tables take the plays in counts, too.
+fn commit() -> Pass {
+    let folder = folder_in_memory();
+    Feed::new(USERS, SONGS, BLOCK, Look::Short).write(folder.path(), BLOCK, 1);
+    // Another process, which callgrind does not follow.
+    run(folder.path(), &WATCH);
+    let mut committing = Committing::resume(folder.path());
+    Box::new(move || {
+        let _kept = &folder;
+        let new_plays = u64::from(NEW_PLAYS);
+        for _ in 0..BLOCK / new_plays {
+            committing.take();
+            committing.commit();
+        }
+        BLOCK
+    })
 }

@@ -3,36 +3,51 @@
 //! `cargo bench --bench stages [-- WORD]` runs all benches, or those with the word in their names, in less
 //! than three minutes, and compares them with the last time. What is measured:
 //!
-//! - `decode`: text, copied to chunks of 512 KiB, to batches, all ids known; ids in quotes need the full lane.
+//! - `decode`: text, copied to chunks as the program reads them, to batches, all ids known; ids in quotes need
+//!   the full lane.
+//! - `dictionary`: columns of ids, of 200,000 listeners, to their numbers, all known or all new.
 //! - `tables`: batches to readable tables. `enriched`: batches to the rows of `enriched_logs`.
-//! - `first`: an insight that has seen nothing makes and renders all rows of 20,000 listeners.
-//! - `refresh`: an insight takes in 10,000 more rows and renders all of its own, as every flush does, with
+//! - `first`: an insight that has seen nothing makes and renders all rows, and
+//! - `refresh`: an insight takes in 10,000 more rows and renders all of its own, as every flush does; both with
 //!   20,000 and with 200,000 listeners (ten rows each).
-//! - `snapshot_file`: rows that are ready to a published file in the temporary folder, without syncing.
-//! - `replay`: the program itself, from two million rows to all tables, in the temporary folder.
+//! - `snapshot_file`: rows that are ready to a published file, without syncing.
+//! - `replay` and `watch`: the program itself, from two million rows to all tables; `watch --once` begins
+//!   without a state, and commits.
+//! - `commit`: 10,000 new plays that the tables have taken in are committed to the state of that `watch`.
 //!
-//! What a commit costs is in `commits`, and a flush as a whole in `flush`.
+//! Files are written to `/dev/shm`, or to the temporary folder where there is none. What a commit costs on a
+//! disk is in `commits`, and a flush as a whole in `flush`.
 
+#[path = "support/committing.rs"]
+mod committing;
 #[path = "support/engine.rs"]
 mod engine;
+#[path = "support/program.rs"]
+mod program;
 
 use std::fs;
 use std::hint::black_box;
-use std::process::{Command, Stdio};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use committing::{Committing, NEW_PLAYS};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use engine::{
-    Batch, Cut, Enriching, Feed, Insight, Look, Reader, SNAPSHOTS, State, insight, pieces, quoted, render,
-    tables, write_snapshot,
+    Batch, Column, Cut, Enriching, Feed, Insight, Listeners, Look, Reader, SNAPSHOTS, State, insight, pieces,
+    quoted, render, tables, write_snapshot,
 };
+use program::{WATCH, folder_in_memory, run};
 
+/// How ids look, and the names of the benches with such ids.
+const LOOKS: [(Look, &str); 2] = [(Look::Short, "short"), (Look::Uuid, "uuid")];
 const SONGS: u32 = 50_000;
 /// Rows of the benches that know nothing of listeners.
 const ROWS: u64 = 500_000;
 const ROWS_PER_LISTENER: u64 = 10;
 /// Rows that come in between two flushes.
 const NEW_ROWS: u64 = 10_000;
+/// Ids of the benches of the dictionary.
+const IDS: u64 = 200_000;
 /// Flushes one after the other, before it begins anew.
 const FLUSHES: usize = 8;
 /// Rows of the whole program.
@@ -44,13 +59,13 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(1));
-    targets = decode, batches, insights, replay
+    targets = decode, dictionary, batches, insights, program
 }
 criterion_main!(benches);
 
 fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
-    for (look, name) in [(Look::Short, "short"), (Look::Uuid, "uuid")] {
+    for (look, name) in LOOKS {
         let plain = Feed::new(200_000, SONGS, ROWS, look).rows(ROWS);
         for (rows, lane) in [(quoted(&plain), "full"), (plain, "fast")] {
             let reader = Reader::new();
@@ -65,6 +80,23 @@ fn decode(criterion: &mut Criterion) {
                 });
             });
         }
+    }
+}
+
+fn dictionary(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("dictionary");
+    group.throughput(Throughput::Elements(IDS));
+    for (look, name) in LOOKS {
+        let columns = Column::pieces(IDS, look);
+        let number =
+            |listeners: &Listeners| columns.iter().map(|column| listeners.number(column)).sum::<u64>();
+        let known = Listeners::default();
+        number(&known);
+        group.bench_function(BenchmarkId::new("known", name), |bencher| bencher.iter(|| number(&known)));
+        group.bench_function(BenchmarkId::new("new", name), |bencher| {
+            let fill = |new: Listeners| (number(&new), new);
+            bencher.iter_batched(Listeners::default, fill, BatchSize::PerIteration);
+        });
     }
 }
 
@@ -98,17 +130,20 @@ fn cuts(users: u32) -> Vec<Cut> {
 
 fn insights(criterion: &mut Criterion) {
     let few = cuts(20_000);
-    first(criterion, &few[0]);
-    refresh(criterion, "20000", &few);
+    first(criterion, 20_000, &few[0]);
+    refresh(criterion, 20_000, &few);
+    snapshot_file(criterion, &few[0]);
     drop(few);
-    refresh(criterion, "200000", &cuts(200_000));
+    let many = cuts(200_000);
+    first(criterion, 200_000, &many[0]);
+    refresh(criterion, 200_000, &many);
 }
 
-fn first(criterion: &mut Criterion, cut: &Cut) {
+fn first(criterion: &mut Criterion, users: u32, cut: &Cut) {
     let mut group = criterion.benchmark_group("first");
-    group.throughput(Throughput::Elements(20_000 * ROWS_PER_LISTENER));
+    group.throughput(Throughput::Elements(u64::from(users) * ROWS_PER_LISTENER));
     for name in SNAPSHOTS {
-        group.bench_function(name, |bencher| {
+        group.bench_function(BenchmarkId::new(name, users), |bencher| {
             let make = |mut insight: Box<dyn Insight>| {
                 engine::refresh(&mut *insight, cut);
                 (render(&*insight, cut), insight)
@@ -116,9 +151,10 @@ fn first(criterion: &mut Criterion, cut: &Cut) {
             bencher.iter_batched(|| insight(name), make, BatchSize::PerIteration);
         });
     }
-    group.finish();
+}
 
-    let folder = tempfile::tempdir().unwrap();
+fn snapshot_file(criterion: &mut Criterion, cut: &Cut) {
+    let folder = folder_in_memory();
     let mut genres = insight("user_favorite_genres");
     engine::refresh(&mut *genres, cut);
     let mut group = criterion.benchmark_group("snapshot_file");
@@ -128,7 +164,7 @@ fn first(criterion: &mut Criterion, cut: &Cut) {
     });
 }
 
-fn refresh(criterion: &mut Criterion, users: &str, cuts: &[Cut]) {
+fn refresh(criterion: &mut Criterion, users: u32, cuts: &[Cut]) {
     let mut group = criterion.benchmark_group("refresh");
     group.throughput(Throughput::Elements(NEW_ROWS));
     for name in SNAPSHOTS {
@@ -157,24 +193,56 @@ fn refresh(criterion: &mut Criterion, users: &str, cuts: &[Cut]) {
     }
 }
 
-fn replay(criterion: &mut Criterion) {
-    let folder = tempfile::tempdir().unwrap();
+fn program(criterion: &mut Criterion) {
+    let folder = folder_in_memory();
     let root = folder.path();
-    let mut feed = Feed::new(200_000, SONGS, REPLAYED, Look::Short);
-    fs::create_dir_all(root.join("data/incoming")).unwrap();
-    fs::write(root.join("data/songs_metadata.csv"), feed.catalog()).unwrap();
-    let header = b"user_id,song_id,timestamp,duration_sec\n".to_vec();
-    for file in 0..4 {
-        let log = [header.clone(), feed.rows(REPLAYED / 4)].concat();
-        fs::write(root.join(format!("data/incoming/plays-{file}.csv")), log).unwrap();
-    }
+    Feed::new(200_000, SONGS, REPLAYED, Look::Short).write(root, REPLAYED, 4);
+    replay(criterion, root);
+    watch(criterion, root);
+    commit(criterion, root);
+}
+
+fn replay(criterion: &mut Criterion, root: &Path) {
     let mut group = criterion.benchmark_group("replay");
     group.throughput(Throughput::Elements(REPLAYED));
-    group.bench_function("2000000", |bencher| {
-        bencher.iter(|| {
-            let mut command = Command::new(env!("CARGO_BIN_EXE_music-insights"));
-            let status = command.current_dir(root).arg("replay").stdout(Stdio::null()).stderr(Stdio::null());
-            assert!(status.status().unwrap().success());
+    group.bench_function(REPLAYED.to_string(), |bencher| {
+        bencher.iter(|| run(root, &["replay", "--output", "replayed"]));
+    });
+}
+
+fn watch(criterion: &mut Criterion, root: &Path) {
+    let mut group = criterion.benchmark_group("watch");
+    group.throughput(Throughput::Elements(REPLAYED));
+    group.bench_function(REPLAYED.to_string(), |bencher| {
+        bencher.iter_batched(|| forget(root), |()| run(root, &WATCH), BatchSize::PerIteration);
+    });
+}
+
+/// Removes what a `watch` has left, if there was one.
+fn forget(root: &Path) {
+    for folder in ["data/state", "output"].map(|folder| root.join(folder)) {
+        if folder.is_dir() {
+            fs::remove_dir_all(folder).unwrap();
+        }
+    }
+}
+
+fn commit(criterion: &mut Criterion, root: &Path) {
+    // The bench before has done this already, unless only this one was asked for.
+    run(root, &WATCH);
+    let mut committing = Committing::resume(root);
+    let mut group = criterion.benchmark_group("commit");
+    group.throughput(Throughput::Elements(NEW_PLAYS.into()));
+    group.bench_function(NEW_PLAYS.to_string(), |bencher| {
+        bencher.iter_custom(|times| {
+            let commit = |_| {
+                committing.take();
+                let began = Instant::now();
+                committing.commit();
+                committing.retire();
+                began.elapsed()
+            };
+            (0..times).map(commit).sum()
         });
     });
 }

@@ -4,6 +4,8 @@
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
+use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
@@ -12,11 +14,11 @@ use music_insights::catalog::{Catalog, load};
 use music_insights::civil::Week;
 use music_insights::decode::{Decoder, header};
 use music_insights::disk::real::RealDisk;
-use music_insights::generate::ids::Ids;
+use music_insights::generate::ids::{Ids, Noun};
 use music_insights::generate::popularity::Popularity;
 use music_insights::generate::rhythm::Pace;
+use music_insights::generate::text::{self, Line};
 use music_insights::generate::{Plan, PlayLog};
-
 use music_insights::insights::avg_listen_time_per_song::{self, AvgListenTimePerSong};
 use music_insights::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
 use music_insights::insights::genre_loyalty_scores::{self, GenreLoyaltyScores};
@@ -58,6 +60,15 @@ pub(crate) enum Look {
     Uuid,
 }
 
+impl Look {
+    fn ids(self) -> Ids {
+        match self {
+            Self::Short => Ids::Short,
+            Self::Uuid => Ids::Uuid,
+        }
+    }
+}
+
 /// Listening logs without end, always the same: `songs` songs, the few popular ones most of the time.
 #[derive(Debug)]
 pub(crate) struct Feed {
@@ -72,17 +83,12 @@ const START: u64 = 1_742_428_800;
 const NOW: i64 = 1_800_000_000;
 /// Parts the numbers of listeners who come one after the other; prime to every number of the kind 2^a 5^b.
 const SCATTER: u64 = 618_033_989;
-const HEADER: &[u8] = b"user_id,song_id,timestamp,duration_sec";
 
 impl Feed {
     /// A feed of a week with about so many rows.
     pub(crate) fn new(users: u32, songs: u32, rows: u64, look: Look) -> Self {
-        let ids = match look {
-            Look::Short => Ids::Short,
-            Look::Uuid => Ids::Uuid,
-        };
         let pace = Pace::Rhythm { start: START, days: 7, rows };
-        let plan = Plan { seed: 1, users, songs, popularity: Popularity::Zipf, ids, pace };
+        let plan = Plan { seed: 1, users, songs, popularity: Popularity::Zipf, ids: look.ids(), pace };
         let mut catalog = Vec::new();
         plan.catalog().append(&mut catalog);
         Self { plan, log: PlayLog::new(&plan), catalog }
@@ -95,9 +101,15 @@ impl Feed {
         text
     }
 
-    /// The file of the songs.
-    pub(crate) fn catalog(&self) -> &[u8] {
-        &self.catalog
+    /// Writes the catalog and the next rows, in so many logs, to where the program looks for them below a folder.
+    pub(crate) fn write(&mut self, root: &Path, rows: u64, logs: u64) {
+        let incoming = root.join("data/incoming");
+        fs::create_dir_all(&incoming).expect("a folder to write to");
+        fs::write(root.join("data/songs_metadata.csv"), &self.catalog).expect("room for a file");
+        for number in 0..logs {
+            let log = [text::HEADER, &self.rows(rows / logs)].concat();
+            fs::write(incoming.join(format!("plays-{number}.csv")), log).expect("room for a file");
+        }
     }
 
     /// One row of each listener, so that everybody is there: only for [`Look::Short`], and for numbers of
@@ -160,7 +172,7 @@ impl Reader {
             zone: SETTINGS.timezone.0.clone(),
             max_future: SETTINGS.input.max_future.0.as_secs() as i64,
         };
-        let header = Arc::new(header::parse(HEADER).expect("a header").0);
+        let header = Arc::new(header::parse(text::HEADER.trim_ascii_end()).expect("a header").0);
         Self { decoder, header, input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }) }
     }
 
@@ -199,6 +211,9 @@ impl Listeners {
     }
 }
 
+/// Rows of a chunk, more or less.
+const COLUMN: u64 = CHUNK as u64 / 50;
+
 /// A column of ids.
 #[derive(Debug, Default)]
 pub(crate) struct Column {
@@ -207,14 +222,25 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// The ids `user_0`, `user_1`... in a fixed order that has nothing to do with their numbers.
-    pub(crate) fn of(ids: u64) -> Self {
+    /// So many ids of listeners in a fixed order that has nothing to do with their numbers.
+    pub(crate) fn of(ids: u64, look: Look) -> Self {
+        Self::part(ids, 0..ids, look)
+    }
+
+    /// The same in pieces, each as long as the column of a chunk.
+    pub(crate) fn pieces(ids: u64, look: Look) -> Vec<Self> {
+        let piece = |from| Self::part(ids, from..ids.min(from + COLUMN), look);
+        (0..ids).step_by(COLUMN as usize).map(piece).collect()
+    }
+
+    fn part(ids: u64, rows: Range<u64>, look: Look) -> Self {
         let mut text = Vec::new();
         let mut fields = Vec::new();
-        for number in 0..ids {
-            let id = format!("user_{}", number * 7919 % ids);
-            fields.push(Field { start: text.len() as u32, len: id.len() as u32 });
-            text.extend_from_slice(id.as_bytes());
+        for row in rows {
+            let mut id = Line::new();
+            look.ids().write(Noun::User, (row * 7919 % ids) as u32, &mut id);
+            fields.push(Field { start: text.len() as u32, len: id.bytes().len() as u32 });
+            text.extend_from_slice(id.bytes());
             text.push(b',');
         }
         let len = text.len();

@@ -1,0 +1,120 @@
+//! Commits of new plays into the state of an earlier `watch`, on the file system of this machine.
+
+#![allow(dead_code, reason = "each bench uses a part of it")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures::executor::block_on;
+use music_insights::catalog::Catalog;
+use music_insights::checkpoint::keeper::{Commit, Keeper};
+use music_insights::checkpoint::load::Loaded;
+use music_insights::checkpoint::recover::Wishes;
+use music_insights::disk::SharedDisk;
+use music_insights::disk::real::RealDisk;
+use music_insights::model::{Batch, Epoch, Input, InputId, Mark, Moment, SongId, Span, Text, UserId};
+use music_insights::names::Names;
+use music_insights::reload;
+use music_insights::settings::Settings;
+use music_insights::start::{self, Logs, Start};
+use music_insights::stop::Stop;
+use music_insights::waiting::{WaitingChanges, WaitingFile};
+
+/// Plays of a commit.
+pub(crate) const NEW_PLAYS: u32 = 10_000;
+/// Commits until the same plays come again: so the pairs of listeners and songs stay as many, however often a
+/// bench commits.
+const DIFFERENT: u32 = 20;
+
+/// A state in memory and on disk.
+#[derive(Debug)]
+pub(crate) struct Committing {
+    loaded: Loaded,
+    keeper: Keeper,
+    names: Names,
+    catalog: Arc<Catalog>,
+    logs: Logs,
+    waiting: WaitingFile,
+    manifest: String,
+    epoch: Epoch,
+    plays: Vec<Batch>,
+    /// Batches that were taken in.
+    taken: usize,
+}
+
+impl Committing {
+    /// Goes on from the state that a `watch` with the default settings has left in a folder.
+    pub(crate) fn resume(root: &Path) -> Self {
+        let settings =
+            Settings { state: root.join("data/state"), output: root.join("output"), ..Settings::default() };
+        let disk: SharedDisk = RealDisk::durable(Stop::default());
+        let names = Names::default();
+        let Start { loaded, keeper, epoch, logs, .. } =
+            start::watch(&disk, &settings, Wishes::default(), &names).expect("a sound state");
+        let keeper = keeper.expect("a watch commits");
+        let songs = root.join("data/songs_metadata.csv");
+        let catalog = block_on(reload::load(&songs, &names)).expect("a catalog").catalog;
+        let manifest = keeper.current().manifest.clone().expect("something was published");
+        let waiting = keeper.current().waiting.clone();
+        let plays = (0..DIFFERENT).map(|number| plays(number, &names)).collect();
+        Self { loaded, keeper, names, catalog, logs, waiting, manifest, epoch, plays, taken: 0 }
+    }
+
+    /// Takes in the next new plays.
+    pub(crate) fn take(&mut self) {
+        self.loaded.ledger.observe(&self.plays[self.taken % self.plays.len()]);
+        self.taken += 1;
+    }
+
+    /// Commits what was taken in.
+    pub(crate) fn commit(&mut self) {
+        let changes = self.loaded.ledger.cut();
+        self.epoch.0 += 1;
+        let commit = Commit {
+            ledger: &mut self.loaded.ledger,
+            changes: &changes,
+            names: &self.names,
+            inputs: &mut self.loaded.inputs,
+            waiting: WaitingChanges { file: self.waiting.clone(), places: Vec::new() },
+            catalog: &self.catalog,
+            enriched: self.logs.enriched.clone(),
+            rejects: self.logs.rejects.clone(),
+            epoch: self.epoch,
+            manifest: &self.manifest,
+        };
+        self.keeper.commit(commit).expect("a folder to write to");
+    }
+
+    /// Removes what no kept generation needs, and begins to merge parts if there are many.
+    pub(crate) fn retire(&mut self) {
+        self.keeper.retire().expect("a folder to write to");
+    }
+
+    /// The size of the last part that was written.
+    pub(crate) fn bytes_of_last_part(&self) -> u64 {
+        self.keeper.current().parts.last().expect("a part was written").bytes
+    }
+}
+
+/// Plays of known listeners and songs, spread over all of them.
+fn plays(number: u32, names: &Names) -> Batch {
+    let (users, songs) = (names.users.read().len() as u32, names.songs.read().len() as u32);
+    let pick = |row: u32, of: u32| (row * 7919 + number * 104_729) % of;
+    let rows = 0..NEW_PLAYS;
+    let moment = |row: u32| Moment { local: 1_742_500_000 + i64::from(row) * 8, offset: 0, nanos: 0 };
+    Batch {
+        input: Input { id: InputId(u32::MAX), label: String::new() }.into(),
+        span: Span { from: 0, to: 0, first_line: 1 },
+        mark: Mark::default(),
+        text: Text::default(),
+        users: rows.clone().map(|row| UserId(pick(row, users))).collect(),
+        songs: rows.clone().map(|row| SongId(pick(row, songs))).collect(),
+        moments: rows.clone().map(moment).collect(),
+        millis: rows.map(|row| row * 20).collect(),
+        user_cells: Vec::new(),
+        song_cells: Vec::new(),
+        rejects: Vec::new(),
+        plays_before: Vec::new(),
+        refused: false,
+    }
+}
