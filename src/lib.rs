@@ -12,6 +12,7 @@ pub mod dispatch;
 pub mod failure;
 pub mod fault;
 pub mod generate;
+pub mod heap;
 pub mod inputs;
 pub mod insights;
 pub mod ledger;

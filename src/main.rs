@@ -7,9 +7,10 @@ use clap::error::ErrorKind;
 use music_insights::cli::Cli;
 use music_insights::commands;
 use music_insights::failure::Exit;
-use music_insights::messages;
+use music_insights::{heap, messages};
 
 fn main() -> ExitCode {
+    heap::share_arenas();
     messages::start();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -8,9 +8,10 @@ use std::path::Path;
 use music_insights::insights::NAMES;
 
 /// All modules at the top, in an order in which each imports only those before it.
-const ORDER: [&str; 34] = [
+const ORDER: [&str; 35] = [
     // Words and values.
     "failure",
+    "heap",
     "fault",
     "stop",
     "messages",
