@@ -2,13 +2,13 @@
 //!
 //! Copying a piece of unknown short length costs a call and some branches that are hard to
 //! predict. Copying 16 bytes costs two instructions, and where a piece is shorter, the next one
-//! overwrites what was too much. So pieces are copied 16 or 64 bytes at a time, from sources that
-//! have as many bytes to spare behind each piece.
+//! overwrites what was too much. So pieces of up to 64 bytes are copied in one or four steps, from
+//! sources that are padded: they have [`PADDING`] bytes to spare behind their last piece.
+
+use crate::model::PADDING;
 
 /// What most pieces are no longer than.
 const SHORT: usize = 16;
-/// A padded source has so many bytes behind its last piece; pieces up to this are copied at once.
-pub const PADDING: usize = 64;
 
 /// The text.
 #[derive(Debug, Default)]

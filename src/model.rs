@@ -63,7 +63,8 @@ pub struct Header {
     pub line: Vec<u8>,
 }
 
-/// Zero bytes after the text of a chunk, so that a key of 16 bytes can be loaded at any field.
+/// Zero bytes after the text of a chunk (and after the cells of a catalog), so that pieces of fixed
+/// lengths up to this can be loaded at any field.
 pub const PADDING: usize = 64;
 
 /// The bytes of a chunk: text, then [`PADDING`] zeros.

@@ -6,8 +6,7 @@ pub mod load;
 
 use std::collections::{BTreeSet, HashMap};
 
-use crate::line_buffer::PADDING;
-use crate::model::SongId;
+use crate::model::{PADDING, SongId};
 use crate::names::Names;
 use crate::text::push_cell;
 
@@ -181,7 +180,7 @@ impl Catalog {
         Some((&self.cells[place.start as usize..], place.len as usize))
     }
 
-    /// Loads what [`row_end`](Self::row_end) of these songs will need, all at once.
+    /// Loads what [`row_end`](Self::row_end) of the first 64 of these songs will need, all at once.
     #[inline]
     pub fn touch(&self, songs: &[SongId]) {
         let mut ends = [(0, 0); 64];
