@@ -11,7 +11,7 @@ blocks (but more memory). DateTime has no fractions of seconds, which these logs
 
 from chdb import session
 
-from peer import ENRICHED, RECOMMENDED, arguments, part
+from peer import ENRICHED, FAVORITES, RECOMMENDED, arguments, part
 
 args = arguments()
 db = session.Session()
@@ -55,12 +55,7 @@ table(
     "SELECT song_id, count() AS plays, toInt64(sum(duration_sec) * 1000) AS millis FROM plays GROUP BY song_id",
 )
 
-write(
-    "user_favorite_genres",
-    """SELECT user_id, genre, plays AS play_count
-       FROM (SELECT *, max(plays) OVER (PARTITION BY user_id) AS most FROM tastes WHERE genre <> '')
-       WHERE plays = most ORDER BY user_id, genre""",
-)
+write("user_favorite_genres", FAVORITES)
 write(  # integers until the last step, because a mean of floats rounds some ties the wrong way
     "avg_listen_time_per_song",
     """SELECT song_id, intDiv(2 * millis + 10 * plays, 20 * plays) / 100 AS avg_duration

@@ -10,7 +10,7 @@ difference: larger batches, more partitions than threads, one file of enriched_l
 import pyarrow
 from datafusion import SessionConfig, SessionContext
 
-from peer import ENRICHED, RECOMMENDED, arguments, part
+from peer import ENRICHED, FAVORITES, RECOMMENDED, TOP_SONGS, arguments, part
 
 args = arguments()
 context = SessionContext(SessionConfig().with_target_partitions(args.threads))
@@ -55,23 +55,13 @@ table(
        FROM plays GROUP BY song_id""",
 )
 
-write(
-    "user_favorite_genres",
-    """SELECT user_id, genre, plays AS play_count
-       FROM (SELECT *, max(plays) OVER (PARTITION BY user_id) AS most FROM tastes WHERE genre <> '')
-       WHERE plays = most ORDER BY user_id, genre""",
-)
+write("user_favorite_genres", FAVORITES)
 write(  # integers until the last step, because a mean of floats rounds some ties the wrong way
     "avg_listen_time_per_song",
     """SELECT song_id, CAST((2 * millis + 10 * plays) / (20 * plays) AS DOUBLE) / 100 AS avg_duration
        FROM popularity ORDER BY song_id""",
 )
-write(
-    "top_songs_this_week",
-    """SELECT song_id, count(*) AS plays FROM plays
-       WHERE timestamp >= (SELECT date_trunc('week', max(timestamp)) FROM plays)
-       GROUP BY song_id ORDER BY plays DESC, song_id LIMIT 10""",
-)
+write("top_songs_this_week", TOP_SONGS)
 # Happy songs are ranked once. Who has played n of them needs only the first n + 3, so most plays of
 # happy songs fall out before anything is made distinct.
 table(

@@ -12,7 +12,7 @@ format, 4 to 8 % less, which are not what was asked for.
 
 import duckdb
 
-from peer import ENRICHED, RECOMMENDED, arguments, part
+from peer import ENRICHED, RECOMMENDED, TOP_SONGS, arguments, part
 
 args = arguments()
 db = duckdb.connect()
@@ -62,12 +62,7 @@ write(  # integers until the last step, because a mean of floats rounds some tie
     "avg_listen_time_per_song",
     "SELECT song_id, (2 * millis + 10 * plays) // (20 * plays) / 100 AS avg_duration FROM popularity ORDER BY song_id",
 )
-write(
-    "top_songs_this_week",
-    """SELECT song_id, count(*) AS plays FROM plays
-       WHERE timestamp >= (SELECT date_trunc('week', max(timestamp)) FROM plays)
-       GROUP BY song_id ORDER BY plays DESC, song_id LIMIT 10""",
-)
+write("top_songs_this_week", TOP_SONGS)
 # Happy songs are ranked once. Who has played n of them needs only the first n + 3, so most plays of
 # happy songs fall out before anything is made distinct.
 db.execute(

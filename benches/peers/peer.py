@@ -19,6 +19,14 @@ SNAPSHOTS = [
 ENRICHED = "enriched_logs"
 RECOMMENDED = 3
 
+# What more than one peer takes as it stands; the rest is in dialects.
+FAVORITES = """SELECT user_id, genre, plays AS play_count
+    FROM (SELECT *, max(plays) OVER (PARTITION BY user_id) AS most FROM tastes WHERE genre <> '')
+    WHERE plays = most ORDER BY user_id, genre"""
+TOP_SONGS = """SELECT song_id, count(*) AS plays FROM plays
+    WHERE timestamp >= (SELECT date_trunc('week', max(timestamp)) FROM plays)
+    GROUP BY song_id ORDER BY plays DESC, song_id LIMIT 10"""
+
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
