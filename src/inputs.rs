@@ -1,6 +1,6 @@
 //! What was read of each input: offsets that only move forward, and counts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::Catalog;
 use crate::decode::header;
 use crate::model::{Batch, Header, Input, InputId, Mark, Reason, Reject, Stand};
-use crate::output::manifest::{Totals, UnfinishedInput};
+use crate::output::manifest::{InputEntry, Totals};
 use crate::source::finished::Settled;
 use crate::source::identity::{FileId, Head, Sighting, Stamp};
 use crate::source::tail::KnownInput;
@@ -22,13 +22,19 @@ pub type ReasonCounts = BTreeMap<Reason, u64>;
 pub struct Inputs {
     all: BTreeMap<InputId, Reading>,
     unfinished: BTreeSet<InputId>,
+    unread: u64,
     bytes: u64,
     rows: u64,
     rejected: ReasonCounts,
     max_bad_lines: u64,
     /// Inputs of which something has changed since they were last saved.
     unsaved: BTreeSet<InputId>,
+    /// The inputs that were read last, the latest first.
+    latest: VecDeque<InputId>,
 }
+
+/// Inputs that are remembered as read last.
+const LATEST: usize = 50;
 
 #[derive(Debug)]
 struct Reading {
@@ -40,6 +46,8 @@ struct Reading {
     unmatched: u64,
     rejected: ReasonCounts,
     given_up: bool,
+    /// Bytes that are known and were not taken in, as far as they are counted.
+    unread: u64,
     mark: Mark,
     sighting: Option<Box<Sighting>>,
 }
@@ -145,6 +153,7 @@ impl Inputs {
         }
         self.bytes += bytes;
         self.note(batch.input.id);
+        self.note_latest(batch.input.id);
         counts
     }
 
@@ -157,6 +166,7 @@ impl Inputs {
             unmatched: 0,
             rejected: ReasonCounts::new(),
             given_up: false,
+            unread: 0,
             mark: Mark::default(),
             sighting: None,
         })
@@ -175,11 +185,22 @@ impl Inputs {
     }
 
     fn keep_unfinished(&mut self, id: InputId) {
-        let reading = &self.all[&id];
-        if reading.taken < reading.size && !reading.given_up {
+        let Some(reading) = self.all.get_mut(&id) else { return };
+        let unread = if reading.given_up { 0 } else { reading.size.saturating_sub(reading.taken) };
+        let before = std::mem::replace(&mut reading.unread, unread);
+        self.unread = self.unread - before + unread;
+        if unread > 0 {
             self.unfinished.insert(id);
         } else {
             self.unfinished.remove(&id);
+        }
+    }
+
+    fn note_latest(&mut self, id: InputId) {
+        if self.latest.front() != Some(&id) {
+            self.latest.retain(|&other| other != id);
+            self.latest.push_front(id);
+            self.latest.truncate(LATEST);
         }
     }
 
@@ -208,6 +229,7 @@ impl Inputs {
         let id = reading.input.id;
         self.all.insert(id, reading);
         self.keep_unfinished(id);
+        self.note_latest(id);
         Ok(())
     }
 
@@ -218,6 +240,26 @@ impl Inputs {
             Some(KnownInput { input: Arc::clone(&reading.input), sighting, mark: reading.mark.clone() })
         });
         known.collect()
+    }
+
+    /// Number of inputs.
+    pub fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Number of inputs of which a part was not yet taken in.
+    pub fn unfinished_len(&self) -> usize {
+        self.unfinished.len()
+    }
+
+    /// Bytes of all inputs that are known and were not yet taken in.
+    pub fn bytes_unread(&self) -> u64 {
+        self.unread
     }
 
     /// How far these inputs were read.
@@ -257,22 +299,28 @@ impl Inputs {
     }
 
     /// The inputs of which a part was not yet taken in.
-    pub fn unfinished(&self) -> Vec<UnfinishedInput> {
-        let unfinished = self.unfinished.iter().map(|id| &self.all[id]);
-        unfinished
-            .map(|reading| UnfinishedInput {
-                path: reading.input.label.clone(),
-                bytes: reading.taken,
-                size: reading.size,
-                rows: reading.rows,
-                rejected: by_code(&reading.rejected),
-                unmatched: reading.unmatched,
-            })
-            .collect()
+    pub fn unfinished(&self) -> Vec<InputEntry> {
+        self.unfinished.iter().map(|id| self.all[id].entry()).collect()
+    }
+
+    /// The inputs that were read last, the latest first.
+    pub fn latest(&self) -> Vec<InputEntry> {
+        self.latest.iter().map(|id| self.all[id].entry()).collect()
     }
 }
 
 impl Reading {
+    fn entry(&self) -> InputEntry {
+        InputEntry {
+            path: self.input.label.clone(),
+            bytes: self.taken,
+            size: self.size,
+            rows: self.rows,
+            rejected: by_code(&self.rejected),
+            unmatched: self.unmatched,
+        }
+    }
+
     /// Nothing, if nobody could know the input again.
     fn record(&self) -> Option<InputRecord> {
         let sighting = self.sighting.as_deref()?;
@@ -337,6 +385,7 @@ impl Reading {
             unmatched: record.unmatched,
             rejected,
             given_up: record.given_up,
+            unread: 0,
             mark: Mark { offset: record.offset, lines: record.lines, stand, tail: record.tail },
             sighting: Some(Box::new(Sighting { path, id, head, whole, stamp: record.stamp })),
         })

@@ -5,6 +5,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -26,6 +27,7 @@ use crate::insights::happy_recommendations::HappyRecommendations;
 use crate::insights::night_owl_users::NightOwlUsers;
 use crate::insights::top_songs_this_week::TopSongsThisWeek;
 use crate::insights::user_favorite_genres::UserFavoriteGenres;
+use crate::meters::Meters;
 use crate::model::Batch;
 use crate::names::Names;
 use crate::output::REJECTS;
@@ -37,6 +39,7 @@ use crate::source::watch::Resume;
 use crate::source::{Event, Outlet};
 use crate::start::{self, Start};
 use crate::tasks::{EnrichedMessage, EnrichedTask, SnapshotRequest, take_snapshots};
+use crate::view::View;
 
 /// Events between the source and the decoders: one that is read while another waits.
 const SOURCE_QUEUE: usize = 2;
@@ -63,6 +66,10 @@ pub struct Pipeline {
     pub wishes: Wishes,
     /// Where progress is shown.
     pub progress: Arc<Progress>,
+    /// What is counted.
+    pub meters: Arc<Meters>,
+    /// Where readers look, if there may be any.
+    pub views: Option<watch::Sender<Option<Arc<View>>>>,
 }
 
 impl Pipeline {
@@ -74,7 +81,7 @@ impl Pipeline {
     where
         S: FnOnce(&Outlet, Resume) -> Result<(), Failure> + Send + 'static,
     {
-        let Self { settings, disk, producer, clock, wishes, progress } = self;
+        let Self { settings, disk, producer, clock, wishes, progress, meters, views } = self;
         // A catalog that is missing leaves no trace in the output.
         let rows = reload::read(&settings.songs).await?;
         let _locks = take_locks(&disk, &settings, producer)?;
@@ -114,7 +121,7 @@ impl Pipeline {
         let (settled, settled_receiver) = std::sync::mpsc::channel();
         let resume = Resume { inputs: loaded.inputs.known(), settled: settled_receiver, fresh: wishes.fresh };
         let source = move |outlet: &Outlet| source(outlet, resume);
-        let (decoded, source) = spawn_source(&settings, &names, source);
+        let (decoded, source) = spawn_source(&settings, &names, &meters, source);
         let tasks = Tasks { snapshots, enriched };
         let parts = Parts {
             settings,
@@ -129,6 +136,8 @@ impl Pipeline {
             progress,
             keeper,
             resumed,
+            views,
+            meters,
             settled,
         };
         let outcome = Dispatch::new(parts, loaded).run(decoded).await;
@@ -161,6 +170,7 @@ fn take_locks(disk: &SharedDisk, settings: &Settings, producer: Producer) -> Res
 pub fn spawn_source<S>(
     settings: &Settings,
     names: &Arc<Names>,
+    meters: &Arc<Meters>,
     source: S,
 ) -> (impl tokio_stream::Stream<Item = Decoded> + Unpin + use<S>, JoinHandle<()>)
 where
@@ -180,21 +190,24 @@ where
         max_future: settings.input.max_future.0.as_secs() as i64,
     });
     let (sender, decoding) = mpsc::channel(DECODED_QUEUE);
-    tokio::spawn(decode_all(events, decoder, settings.decoders(), sender));
+    tokio::spawn(decode_all(events, decoder, settings.decoders(), sender, Arc::clone(meters)));
     (Box::pin(ReceiverStream::new(decoding).then(Decoding::wait)), source)
 }
 
 /// What the owner gets next, as soon as it is there.
 enum Decoding {
     Done(Decoded),
-    Running(JoinHandle<Batch>),
+    /// And when it was read.
+    Running(JoinHandle<Batch>, SystemTime),
 }
 
 impl Decoding {
     async fn wait(self) -> Decoded {
         match self {
             Self::Done(decoded) => decoded,
-            Self::Running(batch) => Decoded::Batch(Box::new(batch.await.expect("decoding does not panic"))),
+            Self::Running(batch, read_at) => {
+                Decoded::Batch(Box::new(batch.await.expect("decoding does not panic")), read_at)
+            }
         }
     }
 }
@@ -206,6 +219,7 @@ async fn decode_all(
     decoder: Arc<Decoder>,
     at_a_time: usize,
     decoding: mpsc::Sender<Decoding>,
+    meters: Arc<Meters>,
 ) {
     let places = Arc::new(Semaphore::new(at_a_time));
     loop {
@@ -221,16 +235,18 @@ async fn decode_all(
             Event::Passed(input, mark) => Decoding::Done(Decoded::Passed(input, mark)),
             Event::Failed(failure) => Decoding::Done(Decoded::Failed(failure)),
             Event::Chunk(chunk) => {
+                let read_at = SystemTime::now();
                 let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
                 let decoder = Arc::clone(&decoder);
-                Decoding::Running(spawn_blocking(move || {
+                let batch = spawn_blocking(move || {
                     let batch = decoder.decode(chunk);
                     drop(place);
                     batch
-                }))
+                });
+                Decoding::Running(batch, read_at)
             }
         };
-        if decoding.send(next).await.is_err() {
+        if meters.send("apply", &decoding, next).await.is_err() {
             return;
         }
     }

@@ -3,7 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -21,6 +21,8 @@ pub struct CatalogVersion {
     pub catalog: Arc<Catalog>,
     /// Bad rows.
     pub rejects: Vec<Reject>,
+    /// When the file was read.
+    pub read_at: SystemTime,
 }
 
 /// How often the file is looked at: one system call, so that a change is seen on any file system.
@@ -64,7 +66,11 @@ pub async fn read(path: &Path) -> Result<Rows, Failure> {
 
 /// Makes rows a catalog, by giving numbers to their songs.
 pub fn version(rows: Rows, names: &Names) -> CatalogVersion {
-    CatalogVersion { catalog: Arc::new(rows.catalog(names)), rejects: rows.rejects }
+    CatalogVersion {
+        catalog: Arc::new(rows.catalog(names)),
+        rejects: rows.rejects,
+        read_at: SystemTime::now(),
+    }
 }
 
 /// What tells one state of a file from another.

@@ -193,6 +193,11 @@ impl Generation {
         Self::parse(&text)
     }
 
+    /// Bytes of the parts.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+
     /// The files that it needs, besides itself.
     pub fn files(&self) -> Vec<String> {
         let parts = self.parts.iter().map(|part| part.file.clone());

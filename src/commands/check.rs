@@ -51,12 +51,13 @@ async fn check(settings: &Settings, replay: Replay, stop: Stop) -> Result<String
     version.rejects.iter().for_each(|reject| examples.add(&songs, reject));
 
     let logs = replay.logs.len();
-    let (mut decoded, source) = spawn_source(settings, &names, move |outlet: &_| replay.run(outlet, &stop));
+    let (mut decoded, source) =
+        spawn_source(settings, &names, &Arc::default(), move |outlet: &_| replay.run(outlet, &stop));
     let mut inputs = Inputs::new(settings.input.max_bad_lines);
     let mut unmatched = 0;
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
-            Decoded::Batch(batch) => batch,
+            Decoded::Batch(batch, _) => batch,
             Decoded::Failed(failure) => return Err(failure),
             Decoded::Size(..) | Decoded::Seen(..) | Decoded::Passed(..) => continue,
         };

@@ -41,6 +41,8 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
         clock: Clock::Stopped(now),
         wishes: Wishes { fresh: args.fresh, rollback: false },
         progress: Arc::clone(&progress),
+        meters: Arc::default(),
+        views: None,
     };
     let outcome = run_until_stopped(&settings, &stop, pipeline.run(source))?;
     progress.finish();

@@ -50,6 +50,8 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
         clock: Clock::System,
         wishes: Wishes { rollback: args.rollback, fresh: args.fresh },
         progress: Arc::new(Progress::silent()),
+        meters: Arc::default(),
+        views: None,
     };
     tracing::info!("watching {}, publishing to {}", settings.incoming.display(), settings.output.display());
     let outcome = run_until_stopped(&settings, &stop, pipeline.run(source))?;

@@ -115,6 +115,7 @@ impl Dispatch {
         point("publish.done");
         self.published.clone_from(&manifest.insights);
         self.manifest = Some(manifest);
+        self.show();
         self.retire()
     }
 

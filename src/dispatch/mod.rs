@@ -4,11 +4,12 @@
 //! of events is decided here.
 
 mod flush;
+mod show;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -25,7 +26,8 @@ use crate::inputs::Inputs;
 use crate::insights::NAMES;
 use crate::ledger::listens::Sealed;
 use crate::ledger::{Changes, Ledger};
-use crate::model::{Batch, Epoch, Input, Mark, Reason, Reject, SongId, UserId};
+use crate::meters::Meters;
+use crate::model::{Batch, Epoch, Input, Mark, Reason, Reject, SongId, Stand, UserId};
 use crate::names::{Names, Order};
 use crate::output::REJECTS;
 use crate::output::log::PartedLog;
@@ -38,6 +40,7 @@ use crate::source::identity::Sighting;
 use crate::tasks::{EnrichedMessage, SnapshotRequest};
 use crate::text::{escape_bytes, path_text, push_cell, push_integer};
 use crate::values::WeekChoice;
+use crate::view::View;
 
 /// What reaches the owner.
 #[derive(Debug)]
@@ -50,8 +53,8 @@ pub enum Decoded {
     Passed(Arc<Input>, Mark),
     /// The source cannot go on.
     Failed(Failure),
-    /// More plays and rejects.
-    Batch(Box<Batch>),
+    /// More plays and rejects, and when they were read.
+    Batch(Box<Batch>, SystemTime),
 }
 
 /// Who writes the output, which decides when there is a cut.
@@ -109,6 +112,10 @@ pub struct Parts {
     pub keeper: Option<Keeper>,
     /// The epoch that was committed last, by an earlier process.
     pub resumed: Option<Resumed>,
+    /// Where readers look, if there may be any.
+    pub views: Option<watch::Sender<Option<Arc<View>>>>,
+    /// What is counted.
+    pub meters: Arc<Meters>,
     /// Where inputs are told of that may be put away.
     pub settled: std::sync::mpsc::Sender<Vec<Settled>>,
 }
@@ -147,6 +154,8 @@ pub struct Dispatch {
     news: bool,
     week: Week,
     quiet_since: Instant,
+    /// When the oldest row was read that is in no epoch yet.
+    unpublished_since: Option<SystemTime>,
 }
 
 /// What a run came to.
@@ -200,6 +209,7 @@ impl Dispatch {
             news: true,
             week: Week(i64::MIN),
             quiet_since: Instant::now(),
+            unpublished_since: None,
             parts,
         }
     }
@@ -245,9 +255,11 @@ impl Dispatch {
     }
 
     async fn apply(&mut self, decoded: Decoded) -> Result<(), Failure> {
+        let since;
         let mut batch = match decoded {
             Decoded::Size(input, size) => {
                 self.inputs.grow(&input, size);
+                self.measure_inputs();
                 return Ok(());
             }
             Decoded::Seen(input, sighting) => {
@@ -260,22 +272,27 @@ impl Dispatch {
             }
             // Nothing is published: what an earlier run has left is better than a part.
             Decoded::Failed(failure) => return Err(failure),
-            Decoded::Batch(batch) => batch,
+            Decoded::Batch(batch, read_at) => {
+                since = read_at;
+                batch
+            }
         };
         let (rows, bytes) = (self.inputs.rows(), self.inputs.bytes());
         let counts = self.inputs.take(&mut batch, &self.catalog.catalog);
-        self.parts.progress.advance(self.inputs.rows() - rows, self.inputs.bytes() - bytes);
+        self.measure(&batch, self.inputs.rows() - rows, self.inputs.bytes() - bytes);
         if !counts || self.inputs.rows() == rows {
             return Ok(());
         }
         self.news = true;
+        self.unpublished_since.get_or_insert(since);
         let rejects = reject_lines(&batch.input.label, &batch.rejects);
         if !rejects.is_empty() {
             tokio::task::block_in_place(|| self.parts.rejects.append(&rejects))?;
         }
         let batch = Arc::new(*batch);
         if let Some(enriched) = &self.parts.tasks.enriched {
-            enriched.send(EnrichedMessage::Batch(Arc::clone(&batch))).await.map_err(|_| ended())?;
+            let message = EnrichedMessage::Batch(Arc::clone(&batch));
+            self.parts.meters.send("enrich", enriched, message).await.map_err(|_| ended())?;
         }
         Arc::make_mut(&mut self.ledger).append(&batch);
         if self.ledger.listens().is_full() {
@@ -284,6 +301,21 @@ impl Dispatch {
             self.sealing = Some(spawn_blocking(move || full.seal()));
         }
         Ok(())
+    }
+
+    /// Counts what a batch has brought.
+    fn measure(&self, batch: &Batch, rows: u64, bytes: u64) {
+        self.parts.progress.advance(rows, bytes);
+        let meters = &self.parts.meters;
+        meters.events.inc_by(rows);
+        meters.bytes_read.inc_by(bytes);
+        for reject in &batch.rejects {
+            meters.events_rejected.with_label_values(&[reject.reason.code()]).inc();
+        }
+        if matches!(batch.mark.stand, Stand::Finished) {
+            meters.files_completed.inc();
+        }
+        self.measure_inputs();
     }
 
     /// Puts back the listens that are being sealed, so that they can be read.
@@ -312,6 +344,7 @@ impl Dispatch {
         } else {
             self.flush(if self.manifest.is_none() { New::Catalog } else { New::Plays }).await?;
         }
+        self.parts.meters.flush_duration.observe(began.elapsed().as_secs_f64());
         self.news = false;
         self.quiet_since = Instant::now();
         Ok(Some(began.elapsed()))
@@ -351,6 +384,7 @@ impl Dispatch {
                 )?;
             }
             self.manifest = Some(resumed.manifest);
+            self.show();
             self.retire()
         });
         self.news = false;

@@ -46,11 +46,14 @@ impl TopSongsThisWeek {
     pub fn new(settings: Settings) -> Self {
         Self { settings, lines: Vec::new(), count: 0 }
     }
+}
 
-    fn week(&self, cut: &Cut) -> Option<Week> {
-        match self.settings.week {
-            WeekChoice::Latest => cut.ledger.latest_local().map(Week::of_local),
-            WeekChoice::Current => Some(cut.current_week),
+impl Settings {
+    /// The week that is looked at, if the latest play is of this local time and now is in that week.
+    pub fn week_of(&self, latest_local: Option<i64>, current: Week) -> Option<Week> {
+        match self.week {
+            WeekChoice::Latest => latest_local.map(Week::of_local),
+            WeekChoice::Current => Some(current),
             WeekChoice::Named(week) => Some(week),
         }
     }
@@ -63,7 +66,8 @@ impl Insight for TopSongsThisWeek {
 
     fn refresh(&mut self, cut: &Cut) -> bool {
         let songs = cut.names.songs.read();
-        let played = self.week(cut).into_iter().flat_map(|week| cut.ledger.song_plays().of_week(week));
+        let week = self.settings.week_of(cut.ledger.latest_local(), cut.current_week);
+        let played = week.into_iter().flat_map(|week| cut.ledger.song_plays().of_week(week));
         let mut top: Vec<_> = played.map(|(song, plays)| (Reverse(plays), songs.text(song))).collect();
         if top.len() > self.settings.limit {
             top.select_nth_unstable(self.settings.limit);

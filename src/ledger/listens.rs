@@ -88,7 +88,12 @@ impl Listens {
     /// The songs that a user has played, with plays; a song may come more than once, and its plays
     /// add up. Only what is sealed is seen.
     pub fn of(&self, user: UserId) -> UserListens<'_> {
-        UserListens { runs: &self.runs, user }
+        UserListens::new(&self.runs, user)
+    }
+
+    /// What is sealed, oldest and largest first.
+    pub(super) fn runs(&self) -> &[Arc<Run>] {
+        &self.runs
     }
 
     /// The users that have sealed plays; one that is in several runs comes for each.
@@ -148,6 +153,11 @@ pub struct UserListens<'a> {
 }
 
 impl<'a> UserListens<'a> {
+    /// What a user has played in these runs.
+    pub(super) fn new(runs: &'a [Arc<Run>], user: UserId) -> Self {
+        Self { runs, user }
+    }
+
     fn songs(self) -> impl Iterator<Item = Songs<'a>> {
         self.runs.iter().map(move |run| run.songs_of(self.user))
     }

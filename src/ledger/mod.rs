@@ -11,10 +11,13 @@ pub mod radix;
 pub mod run;
 pub mod song_plays;
 
+use std::sync::Arc;
+
 use crate::ledger::hours::Hours;
-use crate::ledger::listens::Listens;
+use crate::ledger::listens::{Listens, UserListens};
 use crate::ledger::nights::{NightWindow, Nights};
-use crate::ledger::song_plays::SongPlays;
+use crate::ledger::run::Run;
+use crate::ledger::song_plays::{SongPlays, Total};
 use crate::model::{Batch, SongId, UserId};
 use crate::names::Id;
 
@@ -103,6 +106,18 @@ impl Ledger {
         Changes { users: users.take(), songs: self.song_plays.songs().collect() }
     }
 
+    /// What was observed up to the last cut, to be read by those who take their time.
+    pub fn reading(&self) -> Reading {
+        Reading {
+            runs: self.listens.runs().to_vec(),
+            totals: self.song_plays.totals().to_vec(),
+            nights: self.nights.clone(),
+            hours: self.hours.clone(),
+            latest: self.latest,
+            plays: self.plays,
+        }
+    }
+
     /// How often users have played songs.
     pub fn listens(&self) -> &Listens {
         &self.listens
@@ -142,6 +157,50 @@ impl Ledger {
     /// The local time (seconds) of the latest play by instant.
     pub fn latest_local(&self) -> Option<i64> {
         self.latest.map(|(_, local)| local)
+    }
+
+    /// Number of plays.
+    pub fn plays(&self) -> u64 {
+        self.plays
+    }
+}
+
+/// The tables as they were at a cut, but for the plays by week, to be read while the ledger goes on:
+/// for a million listeners a copy of a few megabytes.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    runs: Vec<Arc<Run>>,
+    totals: Vec<Total>,
+    nights: Nights,
+    hours: Hours,
+    latest: Option<(i64, i64)>,
+    plays: u64,
+}
+
+impl Reading {
+    /// The songs that a user has played, as [`Listens::of`].
+    pub fn listens_of(&self, user: UserId) -> UserListens<'_> {
+        UserListens::new(&self.runs, user)
+    }
+
+    /// All plays of each song, by number; songs of later numbers were never played.
+    pub fn song_totals(&self) -> &[Total] {
+        &self.totals
+    }
+
+    /// Plays in the night window.
+    pub fn nights(&self) -> &Nights {
+        &self.nights
+    }
+
+    /// Plays by hour of the week.
+    pub fn hours(&self) -> &Hours {
+        &self.hours
+    }
+
+    /// The latest play, as [`Ledger::latest`].
+    pub fn latest(&self) -> Option<(i64, i64)> {
+        self.latest
     }
 
     /// Number of plays.

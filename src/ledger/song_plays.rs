@@ -165,6 +165,11 @@ impl SongPlays {
         played.map(|(song, _)| SongId(song))
     }
 
+    /// The plays of each song, by number.
+    pub fn totals(&self) -> &[Total] {
+        &self.totals
+    }
+
     /// The plays of a song; none if it was never played.
     pub fn total(&self, song: SongId) -> Total {
         self.totals.get(song.index()).copied().unwrap_or_default()

@@ -30,7 +30,7 @@ pub struct Manifest {
     /// Sums over all inputs.
     pub totals: Totals,
     /// The inputs of which a part was not yet read.
-    pub unfinished: Vec<UnfinishedInput>,
+    pub unfinished: Vec<InputEntry>,
     /// The catalog in force.
     pub catalog: CatalogEntry,
     /// The insights that are published, by name.
@@ -57,9 +57,9 @@ pub struct Totals {
     pub unmatched: u64,
 }
 
-/// What was read of an input that has more.
+/// What was read of an input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct UnfinishedInput {
+pub struct InputEntry {
     /// Its path.
     pub path: String,
     /// Bytes that are in this epoch.

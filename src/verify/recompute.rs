@@ -66,12 +66,12 @@ pub async fn recompute(
         From::Logs(logs, now) => Replay { logs, now, chunk: CHUNK }.run(outlet, &reader_stop),
         From::Committed(committed) => committed.run(outlet, &reader_stop),
     };
-    let (mut decoded, source) = spawn_source(settings, &names, source);
+    let (mut decoded, source) = spawn_source(settings, &names, &Arc::default(), source);
     let mut inputs = Inputs::new(settings.input.max_bad_lines);
     let mut text = EnrichedRows::default();
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
-            Decoded::Batch(batch) => batch,
+            Decoded::Batch(batch, _) => batch,
             Decoded::Failed(failure) => return Err(failure),
             Decoded::Size(..) | Decoded::Seen(..) | Decoded::Passed(..) => continue,
         };

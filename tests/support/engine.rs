@@ -52,6 +52,8 @@ pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: u
         clock: Clock::Stopped(now),
         wishes: Wishes::default(),
         progress: Arc::new(Progress::silent()),
+        meters: Arc::default(),
+        views: None,
     };
     RUNTIME.block_on(pipeline.run(source)).unwrap()
 }

@@ -152,6 +152,8 @@ impl Place {
             clock: Clock::Stopped(NOW),
             wishes,
             progress: Arc::new(Progress::silent()),
+            meters: Arc::default(),
+            views: None,
         };
         let source = move |outlet: &Outlet, resume| Watch::new(rules, resume)?.run(outlet, &stop);
         RUNTIME.block_on(pipeline.run(source))

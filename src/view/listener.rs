@@ -1,0 +1,141 @@
+//! What is known of one listener.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::io;
+
+use serde::Serialize;
+
+use crate::catalog::GenreId;
+use crate::insights::{genre_loyalty_scores, happy_recommendations, night_owl_users, user_favorite_genres};
+use crate::model::SongId;
+use crate::view::View;
+use crate::view::song::Metadata;
+
+/// Songs that are shown of a listener.
+const TOP: usize = 10;
+
+/// A listener.
+#[derive(Debug, Serialize)]
+pub struct ListenerPage {
+    /// The id.
+    pub user_id: String,
+    /// Number of plays.
+    pub plays: u64,
+    /// Plays of songs that are in the catalog.
+    pub matched: u64,
+    /// Different songs.
+    pub songs: u64,
+    /// Plays at night.
+    pub night_plays: u64,
+    /// Whether that makes a night owl.
+    pub night_owl: bool,
+    /// Plays by genre, most first.
+    pub genres: Vec<GenreShare>,
+    /// The favourite genres.
+    pub favorites: Vec<String>,
+    /// Genres that this listener is loyal to.
+    pub loyal: Vec<Loyalty>,
+    /// Happy songs for a sad listener.
+    pub recommendations: Vec<Metadata>,
+    /// The songs that were played most.
+    pub top_songs: Vec<SongPlays>,
+}
+
+/// A part of somebody's plays.
+#[derive(Debug, Serialize)]
+pub struct GenreShare {
+    /// The genre.
+    pub genre: String,
+    /// Plays.
+    pub plays: u64,
+    /// Their share in all plays of songs with a genre, from 0 to 1.
+    pub share: f64,
+}
+
+/// Loyalty to a genre.
+#[derive(Debug, Serialize)]
+pub struct Loyalty {
+    /// The genre.
+    pub genre: String,
+    /// The score as it is published.
+    pub loyalty_score: f64,
+}
+
+/// A song and somebody's plays of it.
+#[derive(Debug, Serialize)]
+pub struct SongPlays {
+    /// The song.
+    #[serde(flatten)]
+    pub song: Metadata,
+    /// The plays.
+    pub plays: u64,
+}
+
+impl View {
+    /// All that is known of a listener; nothing if there is none of that id.
+    ///
+    /// # Errors
+    /// If what was published cannot be read.
+    pub fn listener_page(&self, id: &[u8]) -> io::Result<Option<ListenerPage>> {
+        let Some(user) = self.names.users.read().find(id) else { return Ok(None) };
+        let catalog = &self.catalog.catalog;
+        let mut songs: HashMap<SongId, u64> = HashMap::new();
+        self.ledger.listens_of(user).for_each(|song, plays| *songs.entry(song).or_default() += plays);
+        if songs.is_empty() {
+            // Known to the dictionary only: the first play is in no epoch yet.
+            return Ok(None);
+        }
+        let mut genres = vec![0; catalog.genre_count().max(1)];
+        let (mut plays, mut matched) = (0, 0);
+        for (&song, &count) in &songs {
+            plays += count;
+            genres[catalog.genre(song).index()] += count;
+            if catalog.contains(song) {
+                matched += count;
+            }
+        }
+        let with_genre: u64 = genres.iter().skip(1).sum();
+        let mut shares: Vec<GenreShare> = (0..genres.len())
+            .filter(|&genre| genre != GenreId::NONE.index() && genres[genre] > 0)
+            .map(|genre| GenreShare {
+                genre: String::from_utf8_lossy(catalog.genre_name(GenreId::from_index(genre))).into_owned(),
+                plays: genres[genre],
+                share: genres[genre] as f64 / with_genre as f64,
+            })
+            .collect();
+        shares.sort_by_key(|share| Reverse(share.plays));
+        let top_songs = self.most_played(&songs);
+        let rows = |insight: &str| self.table(insight).map_or(Ok(Vec::new()), |table| table.rows_of(id));
+        let loyal = rows(genre_loyalty_scores::NAME)?;
+        let loyalty = |row: &crate::view::page::Row| Loyalty {
+            genre: row.text(1),
+            loyalty_score: row.text(4).parse().unwrap_or_default(),
+        };
+        let recommended = rows(happy_recommendations::NAME)?;
+        let recommended = recommended.iter().filter_map(|row| self.song(row.bytes(1)));
+        Ok(Some(ListenerPage {
+            user_id: String::from_utf8_lossy(id).into_owned(),
+            plays,
+            matched,
+            songs: songs.len() as u64,
+            night_plays: u64::from(self.ledger.nights().of(user)),
+            night_owl: !rows(night_owl_users::NAME)?.is_empty(),
+            genres: shares,
+            favorites: rows(user_favorite_genres::NAME)?.iter().map(|row| row.text(1)).collect(),
+            loyal: loyal.iter().map(loyalty).collect(),
+            recommendations: recommended.map(|song| self.metadata(song)).collect(),
+            top_songs,
+        }))
+    }
+
+    fn most_played(&self, songs: &HashMap<SongId, u64>) -> Vec<SongPlays> {
+        let mut most: Vec<(u64, SongId)> = songs.iter().map(|(&song, &plays)| (plays, song)).collect();
+        {
+            let names = self.names.songs.read();
+            most.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| names.text(a.1).cmp(names.text(b.1))));
+        }
+        most.truncate(TOP);
+        most.into_iter().map(|(plays, song)| SongPlays { song: self.metadata(song), plays }).collect()
+    }
+}
