@@ -78,6 +78,11 @@ pub trait Disk: Debug + Send + Sync {
     /// From now on, an operation that fails for want of room (or of permission to write, or of
     /// descriptors) waits until it can be done.
     fn wait_for_room(&self) {}
+
+    /// Whether an operation waits right now.
+    fn is_waiting(&self) -> bool {
+        false
+    }
 }
 
 /// A disk that everybody shares.

@@ -172,6 +172,10 @@ impl Disk for RealDisk {
         Ok(Box::new(file))
     }
 
+    fn is_waiting(&self) -> bool {
+        self.patience.told.load(Ordering::Relaxed)
+    }
+
     fn wait_for_room(&self) {
         self.patience.patient.store(true, Ordering::Relaxed);
     }

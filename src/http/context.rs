@@ -1,0 +1,94 @@
+//! What every answer is made from.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{Mutex, watch};
+
+use crate::disk::SharedDisk;
+use crate::http::access::Access;
+use crate::http::answer::Problem;
+use crate::http::live::Live;
+use crate::meters::Meters;
+use crate::settings::Settings;
+use crate::view::{View, Views};
+
+/// What the server looks at.
+#[derive(Debug)]
+pub struct Sources {
+    /// The latest epoch.
+    pub views: Views,
+    /// What is counted.
+    pub meters: Arc<Meters>,
+    /// The disk, which may be waiting.
+    pub disk: SharedDisk,
+    /// The settings.
+    pub settings: Settings,
+}
+
+/// The same, with what the server itself needs.
+#[derive(Debug)]
+pub struct Context {
+    pub(super) access: Access,
+    pub(super) views: Views,
+    pub(super) meters: Arc<Meters>,
+    pub(super) disk: SharedDisk,
+    pub(super) settings: Settings,
+    pub(super) started_at: SystemTime,
+    /// What is told once a second.
+    pub(super) live: watch::Sender<Arc<Live>>,
+    /// The text of the metrics, for a moment.
+    metrics: Mutex<Option<(Instant, Arc<str>)>>,
+}
+
+/// How long the text of the metrics is given out before it is made anew.
+const METRICS_AGE: Duration = Duration::from_millis(250);
+
+/// How the program is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// No epoch was published yet.
+    Starting,
+    /// All is well.
+    Ready,
+    /// Something cannot be written until there is room again.
+    WaitingForRoom,
+}
+
+impl Context {
+    pub(super) fn new(access: Access, sources: Sources) -> Self {
+        let Sources { views, meters, disk, settings } = sources;
+        let live = watch::Sender::new(Arc::default());
+        let metrics = Mutex::default();
+        Self { access, views, meters, disk, settings, started_at: SystemTime::now(), live, metrics }
+    }
+
+    /// The latest epoch.
+    pub(super) fn view(&self) -> Result<Arc<View>, Problem> {
+        let view = self.views.borrow().clone();
+        view.ok_or_else(|| Problem::unavailable("nothing is published yet: the first epoch is on its way"))
+    }
+
+    pub(super) fn state(&self) -> State {
+        if self.views.borrow().is_none() {
+            State::Starting
+        } else if self.disk.is_waiting() {
+            State::WaitingForRoom
+        } else {
+            State::Ready
+        }
+    }
+
+    pub(super) async fn metrics(&self) -> Arc<str> {
+        let mut metrics = self.metrics.lock().await;
+        match &*metrics {
+            Some((made, text)) if made.elapsed() < METRICS_AGE => Arc::clone(text),
+            _ => {
+                let text: Arc<str> = self.meters.to_text().into();
+                *metrics = Some((Instant::now(), Arc::clone(&text)));
+                text
+            }
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! The overview, listeners and songs.
+
+use std::sync::Arc;
+
+use axum::extract::rejection::{PathRejection, QueryRejection};
+use axum::extract::{Path, Query as Parameters, State};
+use axum::response::Response;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::http::answer::{Problem, of_epoch};
+use crate::http::context::Context;
+use crate::view::View;
+
+/// Listeners and songs that are suggested.
+const SUGGESTED: usize = 10;
+
+/// What is sought.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Sought {
+    text: String,
+}
+
+type Id = Result<Path<String>, PathRejection>;
+
+pub(super) async fn overview(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
+    look(context.view()?, |view| Ok(of_epoch(view, &*view.overview_text()))).await
+}
+
+pub(super) async fn user(State(context): State<Arc<Context>>, id: Id) -> Result<Response, Problem> {
+    let Path(id) = id.map_err(|cause| Problem::bad_request(cause.body_text()))?;
+    look(context.view()?, move |view| {
+        let page = view.listener_page(id.as_bytes()).map_err(|cause| Problem::unreadable(&cause))?;
+        let page = page.ok_or_else(|| Problem::not_found("no listener of this id has a play yet"))?;
+        Ok(of_epoch(view, &page))
+    })
+    .await
+}
+
+pub(super) async fn song(State(context): State<Arc<Context>>, id: Id) -> Result<Response, Problem> {
+    let Path(id) = id.map_err(|cause| Problem::bad_request(cause.body_text()))?;
+    look(context.view()?, move |view| {
+        let page = view.song_page(id.as_bytes()).map_err(|cause| Problem::unreadable(&cause))?;
+        let page = page.ok_or_else(|| Problem::not_found("no song of this id was played or is in the catalog"))?;
+        Ok(of_epoch(view, &page))
+    })
+    .await
+}
+
+pub(super) async fn search(
+    State(context): State<Arc<Context>>,
+    sought: Result<Parameters<Sought>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let Parameters(sought) = sought.map_err(|cause| Problem::bad_request(cause.body_text()))?;
+    look(context.view()?, move |view| {
+        let found = json!({
+            "users": view.users_from(&sought.text, SUGGESTED),
+            "songs": view.songs_with(&sought.text, SUGGESTED),
+        });
+        Ok(of_epoch(view, &found))
+    })
+    .await
+}
+
+/// Looks something up on a thread that may take its time.
+async fn look(
+    view: Arc<View>,
+    find: impl FnOnce(&View) -> Result<Response, Problem> + Send + 'static,
+) -> Result<Response, Problem> {
+    let found = tokio::task::spawn_blocking(move || find(&view)).await;
+    found.map_err(|_| Problem::unavailable("the search was given up"))?
+}

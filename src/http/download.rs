@@ -1,0 +1,79 @@
+//! Insights as files: the bytes that were published.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use futures::stream;
+use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HeaderValue};
+
+use crate::http::answer::{Problem, text, with_epoch};
+use crate::insights::columns::columns;
+use crate::insights::enriched_logs;
+use crate::view::View;
+
+/// Bytes that are read at once.
+const PIECE: usize = 256 << 10;
+
+/// A piece of a file that is sent.
+struct Piece {
+    file: File,
+    from: u64,
+    to: u64,
+}
+
+/// All rows of an insight as CSV.
+pub(super) fn csv(view: &View, insight: &'static str, guard_formulas: bool) -> Result<Response, Problem> {
+    let pieces = pieces(view, insight)?;
+    let bytes: u64 = pieces.iter().map(|piece| piece.to - piece.from).sum();
+    let body = Body::from_stream(stream::unfold(pieces, read));
+    let mut answer = text("text/csv; charset=utf-8", body);
+    answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    Ok(with_epoch(view, named(answer, &format!("{insight}.csv"))))
+}
+
+/// All rows of an insight as Parquet.
+pub(super) async fn parquet(view: Arc<View>, insight: &'static str) -> Result<Response, Problem> {
+    Err(Problem::not_found("not yet"))
+}
+
+/// The parts of an insight, the first with its header.
+fn pieces(view: &View, insight: &'static str) -> Result<Vec<Piece>, Problem> {
+    let unreadable = |cause: io::Error| Problem::unreadable(&cause);
+    let disabled = || Problem::not_found(format!("{insight} is disabled by the settings"));
+    if insight != enriched_logs::NAME {
+        let table = view.table(insight).ok_or_else(disabled)?;
+        let file = table.file().try_clone().map_err(unreadable)?;
+        return Ok(vec![Piece { file, from: 0, to: table.entry().bytes }]);
+    }
+    let header: usize = columns(insight).into_iter().flatten().map(|column| column.name.len() + 1).sum();
+    let files = view.enriched().ok_or_else(disabled)?.files().map_err(unreadable)?;
+    let piece = |(index, (file, bytes))| Piece { file, from: if index == 0 { 0 } else { header as u64 }, to: bytes };
+    let mut pieces: Vec<Piece> = files.into_iter().enumerate().map(piece).collect();
+    pieces.reverse();
+    Ok(pieces)
+}
+
+/// Reads on in the last of the files.
+async fn read(mut pieces: Vec<Piece>) -> Option<(io::Result<Bytes>, Vec<Piece>)> {
+    while pieces.last().is_some_and(|piece| piece.from == piece.to) {
+        pieces.pop();
+    }
+    let piece = pieces.last_mut()?;
+    let mut bytes = vec![0; PIECE.min((piece.to - piece.from) as usize)];
+    // Most likely it is in memory; and nobody waits for this thread but those who ask.
+    let read = piece.file.read_exact_at(&mut bytes, piece.from);
+    piece.from += bytes.len() as u64;
+    Some((read.map(|()| Bytes::from(bytes)), pieces))
+}
+
+/// Tells a browser what to call a file.
+fn named(mut answer: Response, name: &str) -> Response {
+    let value = format!("attachment; filename=\"{name}\"");
+    let value = HeaderValue::try_from(value).expect("names of insights are plain");
+    answer.headers_mut().insert(CONTENT_DISPOSITION, value);
+    answer
+}

@@ -1,0 +1,31 @@
+//! Server-sent events: how it is going, once a second, and each epoch as it is published.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::Response;
+use futures::stream::{self, StreamExt};
+use tokio_stream::wrappers::WatchStream;
+
+use crate::http::answer::text;
+use crate::http::context::Context;
+
+/// Tells of everything that happens, until the reader hangs up.
+///
+/// A reader who is slow misses what is outdated anyway: only the latest of each kind waits.
+pub(super) async fn events(State(context): State<Arc<Context>>) -> Response {
+    let status = WatchStream::new(context.live.subscribe()).map(|live| {
+        let data = serde_json::to_string(&*live).expect("plain data");
+        format!("event: status\ndata: {data}\n\n")
+    });
+    let epochs = WatchStream::new(context.views.clone()).filter_map(async |view| {
+        let epoch = view?.manifest.epoch;
+        Some(format!("event: epoch\nid: {epoch}\ndata: {{\"epoch\":{epoch}}}\n\n"))
+    });
+    // How long a browser waits until it connects again.
+    let beginning = stream::once(async { "retry: 2000\n\n".to_owned() });
+    let events = beginning.chain(stream::select(Box::pin(epochs), status));
+    text("text/event-stream", Body::from_stream(events.map(Ok::<_, Infallible>)))
+}

@@ -1,0 +1,118 @@
+//! What there is to see at an epoch, taken from the tables in memory.
+
+use std::sync::Arc;
+
+use crate::catalog::GenreId;
+use crate::charts::{Chart, Form};
+use crate::insights::{
+    genre_loyalty_scores, happy_recommendations, night_owl_users, tally::Tally, top_songs_this_week,
+    user_favorite_genres::count_genres,
+};
+use crate::model::{SongId, UserId};
+use crate::overview::{Absent, GenrePlays, ListenTimes, Loyalty, Overview, Shown, SongCount, TopSongs};
+use crate::view::View;
+use crate::view::page::Query;
+
+/// Listeners whose loyalty is looked at: with more, every so many of them, so that a picture takes
+/// some hundredths of a second whatever their number.
+const SAMPLE: usize = 20_000;
+/// Songs that are shown as most recommended.
+const RECOMMENDED: usize = 10;
+
+/// An overview and its charts.
+#[derive(Debug)]
+pub struct Pictures {
+    /// What they show.
+    pub overview: Overview,
+    /// For a page.
+    pub charts: Vec<Chart>,
+}
+
+impl View {
+    /// The overview, made when it is asked for first.
+    pub fn pictures(&self) -> Arc<Pictures> {
+        let make = || {
+            let overview = self.overview();
+            let charts = overview.charts(Form::Inline);
+            Arc::new(Pictures { overview, charts })
+        };
+        Arc::clone(self.pictures.get_or_init(make))
+    }
+
+    fn overview(&self) -> Overview {
+        let count = |insight: &str| {
+            let entry = self.manifest.insights.get(insight);
+            let rows = entry.map(|entry| entry.rows).ok_or_else(|| disabled(insight))?;
+            // Where nobody is loyal, the one row says so.
+            let is_message = self.table(insight).is_some_and(|table| matches!(table.message(), Ok(Some(_))));
+            Ok(if is_message { 0 } else { rows })
+        };
+        Overview {
+            epoch: self.manifest.epoch,
+            top_songs: self.top_songs(),
+            genres: Ok(self.genres()),
+            hours: Ok(*self.ledger.hours().plays()),
+            night: self.night,
+            loyalty: Ok(self.loyalty()),
+            listen_times: Ok(self.listen_times()),
+            recommended: self.recommended(),
+            listeners: Ok(self.user_order.ids().len() as u64),
+            night_owls: count(night_owl_users::NAME),
+            loyal: count(genre_loyalty_scores::NAME),
+        }
+    }
+
+    fn top_songs(&self) -> Shown<TopSongs> {
+        let table = self.table(top_songs_this_week::NAME).ok_or_else(|| disabled(top_songs_this_week::NAME))?;
+        let page = table.page(&Query { limit: TOP_SONGS, ..Query::default() });
+        let page = page.map_err(|cause| Absent(format!("cannot be read: {cause}")))?;
+        let song = |row: &crate::view::page::Row| {
+            let metadata = self.song(row.bytes(0)).map(|song| self.metadata(song)).unwrap_or_default();
+            let count = row.text(1).parse().unwrap_or_default();
+            SongCount { song_id: row.text(0), title: metadata.title, artist: metadata.artist, count }
+        };
+        let week = self.week.map(|week| week.to_string());
+        Ok(TopSongs { week, songs: page.rows.iter().map(song).collect() })
+    }
+
+    fn genres(&self) -> Vec<GenrePlays> {
+        let catalog = &self.catalog.catalog;
+        let mut plays = vec![0; catalog.genre_count().max(1)];
+        for (song, total) in (0..).map(SongId).zip(self.ledger.song_totals()) {
+            plays[catalog.genre(song).index()] += total.plays;
+        }
+        let name = |genre: usize| match genre {
+            0 => String::new(),
+            _ => String::from_utf8_lossy(catalog.genre_name(GenreId::from_index(genre))).into_owned(),
+        };
+        let genres = plays.into_iter().enumerate().filter(|&(_, plays)| plays > 0);
+        genres.map(|(genre, plays)| GenrePlays { genre: name(genre), plays }).collect()
+    }
+
+    fn loyalty(&self) -> Loyalty {
+        let mut loyalty = Loyalty::new(self.threshold);
+        let users = self.user_order.ids().len();
+        let step = users.div_ceil(SAMPLE).max(1);
+        let mut tally = Tally::default();
+        for user in (0..users as u32).step_by(step).map(UserId) {
+            let all = count_genres(&mut tally, self.ledger.listens_of(user), &self.catalog.catalog);
+            if let Some(most) = tally.sorted().map(|(_, plays)| plays).max().filter(|_| all > 0) {
+                loyalty.add(most, all);
+            }
+        }
+        loyalty.sampled = step > 1;
+        loyalty
+    }
+
+    fn listen_times(&self) -> ListenTimes {
+        let mut times = ListenTimes::default();
+        for total in self.ledger.song_totals().iter().filter(|total| total.plays > 0) {
+            times.add(total.millis as f64 / 1000.0 / total.plays as f64);
+        }
+        times
+    }
+}
+
+fn disabled(insight: &str) -> Absent {
+    Absent(format!("{insight} is disabled by the settings"))
+}
