@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod catalog;
+pub mod charts;
 pub mod checkpoint;
 pub mod civil;
 pub mod cli;
@@ -21,6 +22,7 @@ pub mod messages;
 pub mod model;
 pub mod names;
 pub mod output;
+pub mod overview;
 pub mod pipeline;
 pub mod progress;
 pub mod reload;
