@@ -124,6 +124,9 @@ pub struct WatchArgs {
     /// Address of the dashboard, or `off` [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
+    /// File with the token that readers of the dashboard must show; needed where others can reach it
+    #[arg(long, value_name = "FILE")]
+    http_token_file: Option<String>,
     /// Take in everything that is there now, then stop
     #[arg(long)]
     pub once: bool,
@@ -221,6 +224,7 @@ impl WatchArgs {
             ("--state", &self.state),
             ("--flush-interval", &self.flush_interval),
             ("--http", &self.http),
+            ("--http-token-file", &self.http_token_file),
         ])
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 pub mod catalog;
+pub mod charts;
 pub mod checkpoint;
 pub mod civil;
 pub mod cli;
@@ -13,6 +14,7 @@ pub mod failure;
 pub mod fault;
 pub mod generate;
 pub mod heap;
+pub mod http;
 pub mod inputs;
 pub mod insights;
 pub mod ledger;
@@ -22,6 +24,7 @@ pub mod meters;
 pub mod model;
 pub mod names;
 pub mod output;
+pub mod overview;
 pub mod pipeline;
 pub mod progress;
 pub mod reload;

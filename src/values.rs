@@ -78,6 +78,11 @@ impl Fraction {
         let left = u128::from(part) * u128::from(BILLION);
         left.cmp(&(u128::from(whole) * u128::from(self.billionths)))
     }
+
+    /// About how large it is, to be drawn.
+    pub fn to_f64(self) -> f64 {
+        self.billionths as f64 / BILLION as f64
+    }
 }
 
 const BILLION: u64 = 1_000_000_000;

@@ -3,15 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::watch;
+
 use crate::checkpoint::recover::Wishes;
 use crate::cli::WatchArgs;
 use crate::clock::Clock;
 use crate::commands::{run_until_stopped, say, summary};
 use crate::disk::real::RealDisk;
 use crate::dispatch::Producer;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
+use crate::http::{Access, Server, Sources, read_token};
+use crate::meters::Meters;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
+use crate::settings::{Http, Settings};
 use crate::source::finished::PutAway;
 use crate::source::tail::LastLines;
 use crate::source::watch::{Rules, Watch, check_folder};
@@ -43,6 +48,16 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
         let stop = stop.clone();
         move |outlet: &_, resume| Watch::new(rules, resume)?.run(outlet, &stop)
     };
+    let meters: Arc<Meters> = Arc::default();
+    let (views, looking) = watch::channel(None);
+    let sources = Sources {
+        views: looking,
+        meters: Arc::clone(&meters),
+        disk: disk.clone(),
+        settings: settings.clone(),
+    };
+    // Whoever waits for the end has nothing to look at.
+    let server = if args.once { None } else { serve(&settings, sources)? };
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk,
@@ -50,10 +65,30 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
         clock: Clock::System,
         wishes: Wishes { rollback: args.rollback, fresh: args.fresh },
         progress: Arc::new(Progress::silent()),
-        meters: Arc::default(),
-        views: None,
+        meters: Arc::clone(&meters),
+        views: server.is_some().then_some(views),
     };
     tracing::info!("watching {}, publishing to {}", settings.incoming.display(), settings.output.display());
     let outcome = run_until_stopped(&settings, &stop, pipeline.run(source))?;
     say(&summary(&outcome, &settings, began.elapsed()))
+}
+
+/// Starts to serve the page, unless it is switched off.
+fn serve(settings: &Settings, sources: Sources) -> Result<Option<Server>, Failure> {
+    let Http::On(address) = &settings.http else { return Ok(None) };
+    let token = settings.http_token_file.as_deref().map(read_token).transpose()?;
+    let hosts = settings.http_hosts.split(',').map(|host| host.trim().to_owned());
+    let hosts = hosts.filter(|host| !host.is_empty()).collect();
+    match Server::start(address, Access::new(token, hosts), sources) {
+        Ok(server) => {
+            tracing::info!("dashboard at http://{}", server.address());
+            Ok(Some(server))
+        }
+        // Somebody else's dashboard is no reason to leave plays alone, if nobody has asked for ours.
+        Err(failure) if settings.http == Settings::default().http && failure.exit == Exit::Io => {
+            tracing::warn!("{failure}; going on without a dashboard");
+            Ok(None)
+        }
+        Err(failure) => Err(failure),
+    }
 }

@@ -23,6 +23,7 @@ impl Dispatch {
             song_order: Arc::clone(&self.song_order),
             week: top_songs.week_of(self.ledger.latest_local(), self.week),
             night: settings.insights.night_owl_users.window(),
+            threshold: settings.insights.genre_loyalty_scores.threshold,
             inputs: self.inputs.latest(),
         };
         let before = views.borrow().clone();

@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use hyper::header::{AUTHORIZATION, HeaderMap, HOST};
+use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
 use hyper::{StatusCode, Uri};
 use subtle::ConstantTimeEq;
 
@@ -37,7 +37,9 @@ impl Access {
             Some(host) => host,
             None => {
                 let mut hosts = headers.get_all(HOST).iter();
-                let (Some(host), None) = (hosts.next(), hosts.next()) else { return Err(StatusCode::BAD_REQUEST) };
+                let (Some(host), None) = (hosts.next(), hosts.next()) else {
+                    return Err(StatusCode::BAD_REQUEST);
+                };
                 host.to_str().map_err(|_| StatusCode::BAD_REQUEST)?
             }
         };
@@ -59,7 +61,8 @@ impl Access {
         let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
         let shown = shown.and_then(|value| value.split_once(' '));
         shown.is_some_and(|(scheme, shown)| {
-            scheme.eq_ignore_ascii_case("bearer") && bool::from(shown.trim().as_bytes().ct_eq(token.as_bytes()))
+            scheme.eq_ignore_ascii_case("bearer")
+                && bool::from(shown.trim().as_bytes().ct_eq(token.as_bytes()))
         })
     }
 }
@@ -84,10 +87,14 @@ mod tests {
     #[test]
     fn only_our_own_names_are_answered() {
         let local = Access::new(None, vec!["insights.example".to_owned()]);
-        for host in ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "[::1]", "insights.example:80"] {
+        for host in
+            ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "[::1]", "insights.example:80"]
+        {
             assert_eq!(asked(&local, host), Ok(()), "{host}");
         }
-        for host in ["evil.example", "localhost.evil.example:8080", "10.0.0.1:8080", "", "127.0.0.1.evil.example"] {
+        for host in
+            ["evil.example", "localhost.evil.example:8080", "10.0.0.1:8080", "", "127.0.0.1.evil.example"]
+        {
             assert_eq!(asked(&local, host), Err(StatusCode::MISDIRECTED_REQUEST), "{host}");
         }
         let open = Access::new(Some("0123456789abcdef".to_owned()), Vec::new());
@@ -103,11 +110,12 @@ mod tests {
     #[test]
     fn only_the_token_opens() {
         let access = Access::new(Some("0123456789abcdef".to_owned()), Vec::new());
-        let granted = |value: &str| {
-            access.is_granted(&[(AUTHORIZATION, value.parse().unwrap())].into_iter().collect())
-        };
+        let granted =
+            |value: &str| access.is_granted(&[(AUTHORIZATION, value.parse().unwrap())].into_iter().collect());
         assert!(granted("Bearer 0123456789abcdef") && granted("bearer 0123456789abcdef"));
-        for wrong in ["Bearer 0123456789abcdeF", "Bearer 0123456789abcde", "Bearer", "Basic 0123456789abcdef", ""] {
+        for wrong in
+            ["Bearer 0123456789abcdeF", "Bearer 0123456789abcde", "Bearer", "Basic 0123456789abcdef", ""]
+        {
             assert!(!granted(wrong), "{wrong}");
         }
         assert!(!access.is_granted(&HeaderMap::new()));

@@ -28,7 +28,7 @@ pub struct Sources {
 
 /// The same, with what the server itself needs.
 #[derive(Debug)]
-pub struct Context {
+pub(super) struct Context {
     pub(super) access: Access,
     pub(super) views: Views,
     pub(super) meters: Arc<Meters>,
@@ -47,7 +47,7 @@ const METRICS_AGE: Duration = Duration::from_millis(250);
 /// How the program is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum State {
+pub(super) enum State {
     /// No epoch was published yet.
     Starting,
     /// All is well.

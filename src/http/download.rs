@@ -51,7 +51,8 @@ fn pieces(view: &View, insight: &'static str) -> Result<Vec<Piece>, Problem> {
     }
     let header: usize = columns(insight).into_iter().flatten().map(|column| column.name.len() + 1).sum();
     let files = view.enriched().ok_or_else(disabled)?.files().map_err(unreadable)?;
-    let piece = |(index, (file, bytes))| Piece { file, from: if index == 0 { 0 } else { header as u64 }, to: bytes };
+    let piece =
+        |(index, (file, bytes))| Piece { file, from: if index == 0 { 0 } else { header as u64 }, to: bytes };
     let mut pieces: Vec<Piece> = files.into_iter().enumerate().map(piece).collect();
     pieces.reverse();
     Ok(pieces)

@@ -103,7 +103,8 @@ fn query<'a>(wanted: &'a Wanted, columns: &[Column]) -> Result<Query<'a>, Proble
     let sort = |text: &String| {
         let (name, descending) = text.strip_prefix('-').map_or((text.as_str(), false), |name| (name, true));
         let column = columns.iter().position(|column| column.name == name);
-        let column = column.ok_or_else(|| Problem::bad_request(format!("sort: there is no column {name:?} here")))?;
+        let column =
+            column.ok_or_else(|| Problem::bad_request(format!("sort: there is no column {name:?} here")))?;
         Ok(Sort { column, descending })
     };
     let limit = wanted.limit.unwrap_or(LIMIT);

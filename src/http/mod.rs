@@ -110,7 +110,8 @@ fn give_way() {
 /// If it cannot be read (66), or is too short (78).
 pub fn read_token(path: &Path) -> Result<String, Failure> {
     const SHORTEST: usize = 16;
-    let text = std::fs::read_to_string(path).map_err(|cause| Failure::io(Exit::NoInput, "read", path, &cause))?;
+    let text =
+        std::fs::read_to_string(path).map_err(|cause| Failure::io(Exit::NoInput, "read", path, &cause))?;
     let token = text.trim();
     if token.len() < SHORTEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = format!(

@@ -48,7 +48,9 @@ async fn ready(State(context): State<Arc<Context>>) -> Response {
     let (status, words) = match context.state() {
         Condition::Ready => (StatusCode::OK, "ready\n"),
         Condition::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting: nothing is published yet\n"),
-        Condition::WaitingForRoom => (StatusCode::SERVICE_UNAVAILABLE, "waiting: the output cannot be written\n"),
+        Condition::WaitingForRoom => {
+            (StatusCode::SERVICE_UNAVAILABLE, "waiting: the output cannot be written\n")
+        }
     };
     (status, text("text/plain; charset=utf-8", words)).into_response()
 }

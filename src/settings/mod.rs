@@ -44,6 +44,12 @@ pub struct Settings {
     /// Where the dashboard listens.
     #[serde(deserialize_with = "from_text")]
     pub http: Http,
+    /// A file with the token that readers of the dashboard must show.
+    #[serde(deserialize_with = "from_text_or_none")]
+    pub http_token_file: Option<PathBuf>,
+    /// Names under which the dashboard may be addressed, besides `localhost`, separated by commas.
+    #[serde(deserialize_with = "from_text")]
+    pub http_hosts: String,
     /// Chunks that are decoded at the same time; as many as there are processors if absent.
     #[serde(deserialize_with = "from_text_or_none")]
     pub threads: Option<usize>,
@@ -63,6 +69,8 @@ impl Default for Settings {
             state: "data/state".into(),
             flush_interval: TimeSpan(Duration::from_secs(1)),
             http: Http::On("127.0.0.1:8080".to_owned()),
+            http_token_file: None,
+            http_hosts: String::new(),
             threads: None,
             input: Input::default(),
             insights: Insights::default(),

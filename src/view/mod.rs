@@ -5,6 +5,7 @@
 
 pub mod listener;
 pub mod log;
+pub mod overview;
 pub mod page;
 pub mod search;
 pub mod song;
@@ -12,7 +13,7 @@ pub mod table;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::SystemTime;
 
 use tokio::sync::watch;
@@ -27,7 +28,9 @@ use crate::names::{Names, Order};
 use crate::output::REJECTS;
 use crate::output::manifest::{InputEntry, Manifest};
 use crate::reload::CatalogVersion;
+use crate::values::Fraction;
 use crate::view::log::Log;
+use crate::view::overview::Pictures;
 use crate::view::table::Table;
 
 /// One epoch.
@@ -51,11 +54,14 @@ pub struct View {
     pub week: Option<Week>,
     /// What counts as night.
     pub night: NightWindow,
+    /// Above which share of a genre a listener is loyal.
+    pub threshold: Fraction,
     /// What was read of the inputs that were read last, the latest first.
     pub inputs: Vec<InputEntry>,
     tables: BTreeMap<&'static str, Arc<Table>>,
     enriched: Option<Log>,
     rejects: Log,
+    pictures: OnceLock<Arc<Pictures>>,
 }
 
 /// Where the view of the latest epoch is to be found; nothing before the first was published.
@@ -80,6 +86,8 @@ pub struct Sight {
     pub week: Option<Week>,
     /// What counts as night.
     pub night: NightWindow,
+    /// Above which share of a genre a listener is loyal.
+    pub threshold: Fraction,
     /// What was read of the inputs that were read last.
     pub inputs: Vec<InputEntry>,
 }
@@ -97,7 +105,18 @@ impl View {
     /// The view of what was just published in an output folder. A table that is still that of the
     /// view before is taken over, with all that was found out about it.
     pub fn new(sight: Sight, output: &Path, before: Option<&Self>) -> Self {
-        let Sight { manifest, ledger, catalog, names, user_order, song_order, week, night, inputs } = sight;
+        let Sight {
+            manifest,
+            ledger,
+            catalog,
+            names,
+            user_order,
+            song_order,
+            week,
+            night,
+            threshold,
+            inputs,
+        } = sight;
         let mut tables = BTreeMap::new();
         for name in NAMES.into_iter().filter(|name| *name != enriched_logs::NAME) {
             let Some(entry) = manifest.insights.get(name).and_then(|entry| entry.parts.first()) else {
@@ -131,10 +150,12 @@ impl View {
             song_order,
             week,
             night,
+            threshold,
             inputs,
             tables,
             enriched,
             rejects,
+            pictures: OnceLock::new(),
         }
     }
 

@@ -1,23 +1,29 @@
 //! What there is to see at an epoch, taken from the tables in memory.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalog::GenreId;
-use crate::charts::{Chart, Form};
+use crate::charts::Form;
 use crate::insights::{
     genre_loyalty_scores, happy_recommendations, night_owl_users, tally::Tally, top_songs_this_week,
     user_favorite_genres::count_genres,
 };
 use crate::model::{SongId, UserId};
-use crate::overview::{Absent, GenrePlays, ListenTimes, Loyalty, Overview, Shown, SongCount, TopSongs};
+use crate::overview::{
+    Absent, Chart, GenrePlays, ListenTimes, Loyalty, Overview, Shown, SongCount, TopSongs,
+};
 use crate::view::View;
-use crate::view::page::Query;
+use crate::view::page::{Query, Row};
 
 /// Listeners whose loyalty is looked at: with more, every so many of them, so that a picture takes
 /// some hundredths of a second whatever their number.
 const SAMPLE: usize = 20_000;
-/// Songs that are shown as most recommended.
-const RECOMMENDED: usize = 10;
+/// Songs that are shown of a ranking.
+const SHOWN: usize = 10;
+/// Recommendations that are counted at the most, for that is done anew for every epoch.
+const COUNTED: u64 = 100_000;
 
 /// An overview and its charts.
 #[derive(Debug)]
@@ -63,16 +69,42 @@ impl View {
     }
 
     fn top_songs(&self) -> Shown<TopSongs> {
-        let table = self.table(top_songs_this_week::NAME).ok_or_else(|| disabled(top_songs_this_week::NAME))?;
-        let page = table.page(&Query { limit: TOP_SONGS, ..Query::default() });
+        let table =
+            self.table(top_songs_this_week::NAME).ok_or_else(|| disabled(top_songs_this_week::NAME))?;
+        let page = table.page(&Query { limit: SHOWN, ..Query::default() });
         let page = page.map_err(|cause| Absent(format!("cannot be read: {cause}")))?;
-        let song = |row: &crate::view::page::Row| {
-            let metadata = self.song(row.bytes(0)).map(|song| self.metadata(song)).unwrap_or_default();
-            let count = row.text(1).parse().unwrap_or_default();
-            SongCount { song_id: row.text(0), title: metadata.title, artist: metadata.artist, count }
-        };
+        let song = |row: &Row| self.song_count(row.bytes(0), row.text(1).parse().unwrap_or_default());
         let week = self.week.map(|week| week.to_string());
         Ok(TopSongs { week, songs: page.rows.iter().map(song).collect() })
+    }
+
+    fn recommended(&self) -> Shown<Vec<SongCount>> {
+        const NAME: &str = happy_recommendations::NAME;
+        let table = self.table(NAME).ok_or_else(|| disabled(NAME))?;
+        if table.entry().rows > COUNTED {
+            return Err(Absent(
+                "too many to be counted all the time; `music-insights report` counts them".to_owned(),
+            ));
+        }
+        let page = table.page(&Query { limit: usize::MAX, ..Query::default() });
+        let page = page.map_err(|cause| Absent(format!("cannot be read: {cause}")))?;
+        let mut listeners: BTreeMap<&[u8], u64> = BTreeMap::new();
+        for row in &page.rows {
+            *listeners.entry(row.bytes(1)).or_default() += 1;
+        }
+        let mut songs: Vec<(&[u8], u64)> = listeners.into_iter().collect();
+        songs.sort_by_key(|&(_, count)| Reverse(count));
+        Ok(songs.into_iter().take(SHOWN).map(|(id, count)| self.song_count(id, count)).collect())
+    }
+
+    fn song_count(&self, id: &[u8], count: u64) -> SongCount {
+        let song = self.song(id).map(|song| self.metadata(song)).unwrap_or_default();
+        SongCount {
+            song_id: String::from_utf8_lossy(id).into_owned(),
+            title: song.title,
+            artist: song.artist,
+            count,
+        }
     }
 
     fn genres(&self) -> Vec<GenrePlays> {

@@ -1,0 +1,65 @@
+// Where everything starts: the address chooses the view, and the server's events bring it up to date.
+
+import "./actions.js";
+import * as events from "./events.js";
+import * as frame from "./frame.js";
+import * as search from "./search.js";
+import * as stage from "./stage.js";
+
+/** Tables that change all the time are fetched this often at most. */
+const REFRESH = 1_000;
+
+let isDue = false;
+let isResting = false;
+
+/** Brings the view up to date: soon, not too often, and only if somebody sees it. */
+async function refresh() {
+    isDue = true;
+    if (isResting || document.hidden) return;
+    isResting = true;
+    isDue = false;
+    const rested = new Promise((resolve) => setTimeout(resolve, REFRESH));
+    await stage.refresh();
+    await rested;
+    isResting = false;
+    if (isDue) refresh();
+}
+
+let isConnected = true;
+let state = null;
+
+function listen() {
+    events.listen({
+        status(live) {
+            frame.pulse(live);
+            stage.live(live);
+            if (state !== live.state) refresh();
+            ({ state } = live);
+        },
+        epoch: refresh,
+        connected(now) {
+            if (now === isConnected) return;
+            isConnected = now;
+            frame.connected(now);
+            if (now) refresh();
+        },
+        refused() {
+            stage.askForToken(() => {
+                listen();
+                stage.open();
+            });
+        },
+    });
+}
+
+addEventListener("hashchange", () => {
+    frame.arrived();
+    stage.open();
+});
+document.addEventListener("visibilitychange", () => {
+    if (isDue) refresh();
+});
+frame.arrived();
+search.start();
+stage.open();
+listen();

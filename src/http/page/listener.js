@@ -1,0 +1,60 @@
+// One listener.
+
+import { element } from "./dom.js";
+import { count, number, share } from "./format.js";
+import { bar, card, figures, heading, songLink } from "./parts.js";
+import { write } from "./route.js";
+import { table } from "./table.js";
+
+export const title = ({ path }) => path[1];
+
+export function load({ path }, get) {
+    return get(["users", path[1]]);
+}
+
+export function render(listener, { status, zone }) {
+    const { user_id: id, plays, matched, songs, night_plays: night } = listener;
+    const window = `from ${status.night.from} to ${status.night.to} in ${zone}`;
+    return [
+        heading(id, summary(listener), badges(listener)),
+        figures(
+            ["Plays", number(plays), "see all of them", write(["insights", "enriched_logs"], { user_id: id })],
+            ["Of known songs", number(matched), plays > matched ? `${count(plays - matched, "play")} of songs that are not in the catalog` : "all of them"],
+            ["Songs", number(songs), "different ones"],
+            ["Plays at night", number(night), window]),
+        element("div", { class: "cards pair" },
+            card("Genres", "Plays by genre, the most played first.", {}, genres(listener)),
+            card("Happy songs to try", "The most played happy songs that this listener has never heard.", {}, recommendations(listener)),
+            card("Most played songs", "Up to ten of them.", { wide: true }, topSongs(listener))),
+    ];
+}
+
+function summary({ plays, favorites, night_owl: owl }) {
+    const likes = favorites.length > 0 ? `, most of them ${new Intl.ListFormat("en").format(favorites)}` : "";
+    return `A listener with ${count(plays, "play")}${likes}; ${owl ? "a night owl" : "not a night owl"}.`;
+}
+
+function badges({ night_owl: owl, loyal }) {
+    const texts = [owl && "Night owl", ...loyal.map(({ genre, loyalty_score: score }) => `Loyal to ${genre}, ${share(score)}`)];
+    const shown = texts.filter(Boolean).map((text) => element("li", {}, text));
+    return shown.length > 0 && element("ul", { class: "badges" }, shown);
+}
+
+function genres({ genres }) {
+    if (genres.length === 0) return element("p", {}, "No plays of songs that have a genre.");
+    const row = ({ genre, plays, share: part }) => element("li", {}, element("span", {}, genre), bar(part), element("span", { class: "number" }, `${share(part)} · ${count(plays, "play")}`));
+    return element("ul", { class: "shares" }, genres.map(row));
+}
+
+function recommendations({ recommendations }) {
+    if (recommendations.length === 0) {
+        return element("p", {}, "None: they are for those who play sad songs, and of happy songs that they have not heard yet.");
+    }
+    const row = (song) => element("li", {}, songLink(song), song.artist && element("small", {}, song.artist));
+    return element("ol", { class: "songs" }, recommendations.map(row));
+}
+
+function topSongs({ top_songs: rows }) {
+    const columns = [{ name: "title", type: "text" }, { name: "artist", type: "text" }, { name: "plays", type: "integer" }];
+    return table({ label: "Most played songs", columns, rows, cell: (name, row) => name === "title" ? songLink(row) : undefined });
+}

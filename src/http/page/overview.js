@@ -1,0 +1,118 @@
+// What is going on, at a glance.
+
+import { element } from "./dom.js";
+import { bytes, count, duration, number, roughly, share, since, week } from "./format.js";
+import { blank, card, chart, figures, heading, more, songLink } from "./parts.js";
+import { write } from "./route.js";
+import { table } from "./table.js";
+import { INSIGHTS } from "./words.js";
+
+export const title = () => "Overview";
+export const isLive = true;
+
+export function load(route, get) {
+    return get(["overview"]);
+}
+
+export function render(data, context) {
+    const { status, live } = context;
+    if (!status.totals.rows) return [head(context), empty(status)];
+    return [head(context), totals(context, data), pictures(data, context), insights(context)];
+}
+
+function head({ status, live }) {
+    return heading("Overview", "What the listening logs say, counted exactly and brought up to date as they grow.",
+        element("p", { class: "state", "data-state": live?.state ?? status.state }, state(status, live), " ",
+            element("span", { class: "meaning" }, `Epoch ${number(status.epoch)}, published ${since(status.published_at)}.`)));
+}
+
+/** How far we are, in a sentence. */
+function state(status, live) {
+    const unread = live?.bytes_unread ?? status.bytes_unread;
+    if ((live?.state ?? status.state) === "waiting_for_room") {
+        return "Waiting for room: the disk is full or cannot be written. Nothing is lost, and it goes on by itself.";
+    }
+    if (unread > 0) return `Reading: ${bytes(unread)} of the logs are still to be read.`;
+    return "Up to date: all that the logs hold has been read.";
+}
+
+function empty(status) {
+    return blank("No plays yet: drop a CSV log into data/incoming",
+        "Or append to one: this page shows its plays as soon as they are counted. (The folder is another one if the setting “incoming” says so.) A log looks like this:",
+        element("pre", {}, "user_id,song_id,timestamp,duration_sec\nuser_22,song_92,2025-03-20 00:00:00,159\n"),
+        "To try it without a log of your own, make a live feed in a second terminal:",
+        element("pre", {}, "music-insights generate --rate 1000 --start now\n"),
+        `The catalog has ${count(status.catalog.songs, "song")}.`);
+}
+
+function totals({ status, live }, { night_owls: owls, loyal, listeners }) {
+    const { totals, catalog, songs_played: songs } = status;
+    const { plays, rejected, unmatched } = { ...totals, ...live };
+    const part = (number) => `${share(listeners ? number / listeners : NaN)} of the listeners`;
+    return figures(
+        ["Plays", number(plays), `in ${count(totals.inputs, "log")}, ${bytes(totals.bytes)}`, write(["insights", "enriched_logs"])],
+        ["Listeners", number(listeners), "with at least one play"],
+        ["Songs played", number(songs), `${number(catalog.songs)} in the catalog`],
+        ["Night owls", number(owls), part(owls), write(["insights", "night_owl_users"])],
+        ["Loyal listeners", number(loyal), part(loyal), write(["insights", "genre_loyalty_scores"])],
+        ["Unmatched plays", number(unmatched), "their songs are not in the catalog", write(["inputs"])],
+        ["Rejected rows", number(rejected), "kept, each with its reason", write(["inputs"])]);
+}
+
+function pictures(data, { status, live, zone }) {
+    const { rows_per_second: speed, freshness_seconds: freshness } = live ?? status;
+    const { charts, loyalty } = data;
+    const to = (name) => ({ link: write(["insights", name]) });
+    return element("div", { class: "cards" },
+        card("Rows per second", "How many rows of the logs are read.", {},
+            element("p", { class: "now" }, roughly(speed)), chart(live?.charts?.throughput)),
+        card("Freshness", "From a row’s arrival until all tables show it.", {},
+            element("p", { class: "now" }, duration(freshness ?? NaN)), chart(live?.charts?.freshness)),
+        card("When people listen", `Plays by the hour of the week, in ${zone}.`, to("night_owl_users"), chart(charts.hours), more("As a table", hours(data.hours))),
+        card("Top songs of the week", `The most played songs of the week ${week(status.week)}.`, to("top_songs_this_week"),
+            chart(charts.top_songs), more("As a table", topSongs(data.top_songs))),
+        card("Favourite genres", "Plays by the genre of their song.", to("user_favorite_genres"),
+            chart(charts.genres), more("As a table", genres(data.genres))),
+        element("div", { class: "stack" }, card("Loyalty", `Listeners by the share of their plays that is in their first genre${loyalty.sampled ? ", of a sample of them" : ""}.`, to("genre_loyalty_scores"),
+            chart(charts.loyalty), more("As a table", buckets(loyalty.buckets))),
+        card("Listening time", "Songs by the mean time for which they are listened to.", to("avg_listen_time_per_song"), chart(charts.listen_time))));
+}
+
+const text = (name) => ({ name, type: "text" });
+const integer = (name, title) => ({ name, type: "integer", title });
+
+function topSongs(rows) {
+    return table({ label: "Top songs of the week", columns: [text("title"), text("artist"), integer("plays")], rows, cell: (name, row) => name === "title" ? songLink(row) : undefined });
+}
+
+function genres(rows) {
+    const all = rows.reduce((sum, { plays }) => sum + plays, 0);
+    const columns = [text("genre"), integer("plays"), { name: "part", type: "number", title: "Share" }];
+    return table({ label: "Plays by genre", columns, rows, cell: (name, { plays }) => name === "part" ? share(plays / all) : undefined });
+}
+
+function hours(plays) {
+    // The first of January 2024 was a Monday.
+    const day = new Intl.DateTimeFormat(undefined, { weekday: "short", timeZone: "UTC" });
+    const names = Array.from({ length: 7 }, (_, at) => day.format(Date.UTC(2024, 0, 1 + at)));
+    const rows = names.map((name, at) => ({ day: name, ...plays.slice(at * 24, at * 24 + 24) }));
+    const columns = [text("day"), ...Array.from({ length: 24 }, (_, hour) => integer(hour, String(hour).padStart(2, "0")))];
+    return table({ label: "Plays by the hour of the week", columns, rows });
+}
+
+function buckets(listeners) {
+    const width = 1 / listeners.length;
+    const rows = listeners.map((number, at) => ({ part: `${share(at * width)} – ${share((at + 1) * width)}`, listeners: number }));
+    return table({ label: "Listeners by their share of one genre", columns: [{ ...text("part"), title: "Share" }, integer("listeners")], rows });
+}
+
+function insights(context) {
+    const meanings = { ...context, week: context.week && week(context.week) };
+    const known = context.status.insights.filter(({ name }) => INSIGHTS[name]);
+    const entries = Object.keys(INSIGHTS).map((name) => known.find((insight) => insight.name === name)).filter(Boolean);
+    const entry = ({ name, rows, bytes: size }) => element("li", {},
+        element("a", { href: write(["insights", name]) }, INSIGHTS[name].title),
+        element("p", { class: "meaning" }, INSIGHTS[name].meaning(meanings)),
+        element("p", { class: "amount" }, `${count(rows, "row")}, ${bytes(size)}`));
+    return card("The seven insights", "Each is a table that can be searched, sorted and downloaded.", { wide: true }, element("ul", { class: "insights" }, entries.map(entry)));
+}

@@ -1,0 +1,55 @@
+// Pieces that several views are put together from.
+
+import { drawing, element, shape } from "./dom.js";
+import { write } from "./route.js";
+
+/** The title of a view and, below it, what it shows. */
+export function heading(title, meaning, ...more) {
+    return element("header", { class: "heading" }, element("h1", { tabindex: -1 }, title), meaning && element("p", { class: "lead" }, meaning), more);
+}
+
+/** A part of a view with a title of its own. */
+export function card(title, meaning, { wide = false, link = null } = {}, ...content) {
+    const head = element("h2", {}, link ? element("a", { href: link }, title) : title);
+    return element("section", { class: wide ? "card wide" : "card" }, head, meaning && element("p", { class: "meaning" }, meaning), content);
+}
+
+/** Numbers with their names: `[name, value, remark, address]`. */
+export function figures(...entries) {
+    const figure = ([name, value, remark, link]) => element("div", { class: "figure" },
+        element("dt", {}, name),
+        element("dd", {}, link ? element("a", { href: link }, value) : value, remark && element("small", {}, remark)));
+    return element("dl", { class: "figures" }, entries.filter(Boolean).map(figure));
+}
+
+/** A drawing of the server; a sentence if there is none. */
+export function chart(text) {
+    return element("div", { class: "drawing" }, drawing(text) ?? element("p", { class: "meaning" }, "There is nothing to draw yet."));
+}
+
+/** A share of one as a bar. */
+export function bar(part, label = null) {
+    const width = `${(100 * Math.min(1, Math.max(0, part || 0))).toFixed(2)}%`;
+    const named = label ? { role: "img", "aria-label": label } : { "aria-hidden": "true" };
+    return shape("svg", { class: "bar", ...named }, shape("rect", { class: "bar-all", width: "100%", height: "100%", rx: 3 }), shape("rect", { class: "bar-part", width, height: "100%", rx: 3 }));
+}
+
+/** What stands where nothing is. */
+export function blank(title, ...sentences) {
+    return element("div", { class: "blank" }, element("h2", {}, title), sentences.map((sentence) => typeof sentence === "string" ? element("p", {}, sentence) : sentence));
+}
+
+/** What is shown only if somebody wants it. */
+export function more(summary, ...content) {
+    return element("details", { class: "more" }, element("summary", {}, summary), content);
+}
+
+/** A link to a listener. */
+export function listenerLink(id) {
+    return element("a", { href: write(["users", id]) }, id);
+}
+
+/** A link to a song, by its title if it has one. */
+export function songLink(song) {
+    return element("a", { href: write(["songs", song.song_id]) }, song.title || song.song_id);
+}

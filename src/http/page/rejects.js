@@ -1,0 +1,17 @@
+// All rejected rows.
+
+import * as listing from "./listing.js";
+import { heading } from "./parts.js";
+
+export const title = () => "Rejected rows";
+
+export function load({ query }, get) {
+    return listing.load(["rejects"], query, get);
+}
+
+export function render(page, { route }) {
+    return [
+        heading("Rejected rows", "Rows of the logs and the catalog that could not be used, each with its place and its reason, newest first."),
+        listing.render(page, route, { label: "Rejected rows", sortable: false, empty: "No row was rejected" }),
+    ];
+}

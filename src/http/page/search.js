@@ -1,0 +1,122 @@
+// The search box in the head of the page: listeners and songs as one types.
+
+import { get } from "./api.js";
+import { element } from "./dom.js";
+import { go, write } from "./route.js";
+
+/** So long after a key nothing more is typed, mostly. */
+const TYPING = 120;
+
+const box = document.getElementById("search");
+const list = document.getElementById("suggestions");
+let asked = new AbortController();
+let typing;
+/** What was found may be older than what is typed: then Enter waits for it. */
+let isStale = false;
+let isEntered = false;
+
+/** Listens to the keyboard. */
+export function start() {
+    box.addEventListener("input", () => {
+        isStale = true;
+        isEntered = false;
+        clearTimeout(typing);
+        typing = setTimeout(find, TYPING);
+    });
+    box.addEventListener("keydown", onKey);
+    box.addEventListener("focus", () => options().length > 0 && open(true));
+    box.addEventListener("blur", () => open(false));
+    // The box must not lose the focus before the click has arrived.
+    list.addEventListener("mousedown", (event) => event.preventDefault());
+    list.addEventListener("click", (event) => choose(event.target.closest("[role=option]")));
+    document.addEventListener("keydown", (event) => {
+        const isElsewhere = event.target.closest("input, textarea, select");
+        if (event.key !== "/" || isElsewhere || event.ctrlKey || event.metaKey || event.altKey) return;
+        event.preventDefault();
+        box.focus();
+        box.select();
+    });
+}
+
+async function find() {
+    asked.abort();
+    asked = new AbortController();
+    const { signal } = asked;
+    const text = box.value.trim();
+    try {
+        const found = text ? await get(["search"], { text }, signal) : { users: [], songs: [] };
+        if (signal.aborted) return;
+        isStale = false;
+        suggest(text, found);
+        if (isEntered) choose(options()[0]);
+    } catch {
+        // Aborted, or no connection, which the banner tells.
+        if (!signal.aborted) open(false);
+    }
+}
+
+function suggest(text, { users, songs }) {
+    const listeners = users.map((id) => option(write(["users", id]), id, ""));
+    const titles = songs.map((song) => option(write(["songs", song.song_id]), song.title || song.song_id, [song.artist, song.song_id].filter(Boolean).join(" · ")));
+    list.replaceChildren(...group("Listeners", listeners), ...group("Songs", titles));
+    if (text && options().length === 0) list.append(element("div", { class: "none", role: "option", "aria-disabled": "true", "aria-selected": "false" }, "No listener or song begins like this"));
+    // An option is named by its number, so that the box can say which one is meant.
+    options().forEach((each, at) => { each.id = `suggestion-${at}`; });
+    box.removeAttribute("aria-activedescendant");
+    open(list.childElementCount > 0 && document.activeElement === box);
+}
+
+function group(title, entries) {
+    return entries.length > 0 ? [element("div", { role: "group", "aria-label": title }, element("p", { "aria-hidden": "true" }, title), entries)] : [];
+}
+
+function option(to, name, remark) {
+    return element("div", { role: "option", "aria-selected": "false", "data-address": to }, element("span", {}, name), remark && element("small", {}, remark));
+}
+
+function options() {
+    return [...list.querySelectorAll("[data-address]")];
+}
+
+function onKey(event) {
+    const all = options();
+    const at = all.findIndex((each) => each.getAttribute("aria-selected") === "true");
+    if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+        event.preventDefault();
+        open(all.length > 0);
+        // Beyond either end is the box itself.
+        const places = all.length + 1;
+        select(all, (at + 1 + (event.key === "ArrowDown" ? 1 : places - 1)) % places - 1);
+    } else if (event.key === "Enter") {
+        event.preventDefault();
+        if (isStale) isEntered = true;
+        else choose(all[Math.max(at, 0)]);
+    } else if (event.key === "Escape") {
+        event.preventDefault();
+        if (list.hidden) box.value = "";
+        if (list.hidden) find();
+        open(false);
+    }
+}
+
+function select(all, at) {
+    all.forEach((each, place) => each.setAttribute("aria-selected", place === at));
+    if (at < 0) return box.removeAttribute("aria-activedescendant");
+    box.setAttribute("aria-activedescendant", all[at].id);
+    all[at].scrollIntoView({ block: "nearest" });
+}
+
+function choose(option) {
+    if (!option) return;
+    isEntered = false;
+    open(false);
+    box.value = "";
+    list.replaceChildren();
+    box.blur();
+    go(option.dataset.address);
+}
+
+function open(isOpen) {
+    list.hidden = !isOpen;
+    box.setAttribute("aria-expanded", isOpen);
+}

@@ -1,0 +1,45 @@
+// Tables.
+
+import { element } from "./dom.js";
+import { exactShare, moment, number } from "./format.js";
+import { listenerLink, songLink } from "./parts.js";
+import { column as nameOf, reason } from "./words.js";
+
+/**
+ * A table. A column is `{ name, type, title, sort: { to, direction } }`, where `to` is the address of
+ * the view that is sorted by it. `cell` says what stands for a value if it is not as usual.
+ */
+export function table({ label, columns, rows, zone, cell = () => undefined }) {
+    const body = rows.map((row) => element("tr", {}, columns.map((column) => {
+        const content = cell(column.name, row) ?? usual(column, row, zone);
+        return element("td", { class: alignment(column) }, content);
+    })));
+    const head = element("tr", {}, columns.map((column) => header(column, zone)));
+    const inner = element("table", {}, element("thead", {}, head), element("tbody", {}, body));
+    // Only what can be focused can be scrolled with the keyboard.
+    return element("div", { class: "scroll", role: "region", "aria-label": label, tabindex: 0 }, inner);
+}
+
+function header({ name, type, title = nameOf(name), sort }, zone) {
+    const text = type === "time" && zone ? `${title} (${zone})` : title;
+    if (!sort) return element("th", { scope: "col", class: alignment({ type }) }, text);
+    const arrow = { ascending: "↑", descending: "↓" }[sort.direction] ?? "↕";
+    const button = element("button", { type: "button", "data-to": sort.to, "data-column": name }, text, element("span", { class: "arrow", "aria-hidden": "true" }, arrow));
+    return element("th", { scope: "col", class: alignment({ type }), "aria-sort": sort.direction ?? "none" }, button);
+}
+
+function alignment({ type }) {
+    return type === "integer" || type === "number" ? "number" : null;
+}
+
+function usual({ name, type }, row, zone) {
+    const value = row[name];
+    if (value === null || value === undefined) return "";
+    if (name === "user_id") return listenerLink(value);
+    if (name === "song_id") return songLink({ song_id: value });
+    if (name === "reason") return element("span", { title: value }, reason(value));
+    if (name === "loyalty_score") return exactShare(value);
+    if (name === "raw") return element("code", {}, value);
+    if (type === "time") return element("time", { datetime: value }, moment(value, zone));
+    return alignment({ type }) ? number(Number(value)) : String(value);
+}
