@@ -97,7 +97,12 @@ impl Pipeline {
         let catalog = Arc::clone(&version.catalog);
         let (sender, versions) = watch::channel(version);
         if producer == Producer::Watch {
-            tokio::spawn(reload::follow(settings.songs.clone(), Arc::clone(&names), sender));
+            tokio::spawn(reload::follow(
+                settings.songs.clone(),
+                Arc::clone(&names),
+                sender,
+                Arc::clone(&meters),
+            ));
         }
 
         let Start { loaded, keeper, waiting, resumed, epoch, logs } = start;

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::catalog::Catalog;
 use crate::catalog::load::{Rows, parse};
 use crate::failure::{Exit, Failure};
+use crate::meters::Meters;
 use crate::model::Reject;
 use crate::names::Names;
 
@@ -96,7 +97,13 @@ fn stamp(path: &Path) -> Option<Stamp> {
 
 /// Follows the file for as long as somebody listens. A file that is broken or gone leaves the
 /// catalog as it is, with a warning.
-pub async fn follow(path: PathBuf, names: Arc<Names>, versions: watch::Sender<Arc<CatalogVersion>>) {
+pub async fn follow(
+    path: PathBuf,
+    names: Arc<Names>,
+    versions: watch::Sender<Arc<CatalogVersion>>,
+    meters: Arc<Meters>,
+) {
+    let count = |result: &str| meters.metadata_reloads.with_label_values(&[result]).inc();
     // What is sent first was read before this began, so the file may have changed already.
     let mut read = None;
     let mut seen = stamp(&path);
@@ -119,12 +126,18 @@ pub async fn follow(path: PathBuf, names: Arc<Names>, versions: watch::Sender<Ar
         }
         read = now;
         match version {
-            Ok(version) if version.catalog.fingerprint() == versions.borrow().catalog.fingerprint() => {}
+            Ok(version) if version.catalog.fingerprint() == versions.borrow().catalog.fingerprint() => {
+                count("same");
+            }
             Ok(version) => {
                 tracing::info!("{}: read again, {} songs", path.display(), version.catalog.len());
                 versions.send_replace(Arc::new(version));
+                count("new");
             }
-            Err(failure) => tracing::warn!("{failure}; the last catalog stays in force"),
+            Err(failure) => {
+                tracing::warn!("{failure}; the last catalog stays in force");
+                count("broken");
+            }
         }
     }
 }

@@ -71,6 +71,7 @@ impl Dispatch {
             New::Everything => Arc::new(self.ledger.everything()),
             New::Plays | New::Catalog => Arc::clone(&self.changes),
         };
+        self.listeners.note(&changes.users);
         Cut {
             ledger: Arc::clone(&self.ledger),
             changes,

@@ -21,6 +21,7 @@ use crate::checkpoint::load::Loaded;
 use crate::civil::Week;
 use crate::clock::Clock;
 use crate::disk::SharedDisk;
+use crate::dispatch::show::Everybody;
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::insights::NAMES;
@@ -154,6 +155,8 @@ pub struct Dispatch {
     news: bool,
     week: Week,
     quiet_since: Instant,
+    /// Everybody who has a play in an epoch, for those who look.
+    listeners: Everybody,
     /// When the oldest row was read that is in no epoch yet.
     unpublished_since: Option<SystemTime>,
 }
@@ -209,6 +212,7 @@ impl Dispatch {
             news: true,
             week: Week(i64::MIN),
             quiet_since: Instant::now(),
+            listeners: Everybody::default(),
             unpublished_since: None,
             parts,
         }

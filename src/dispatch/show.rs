@@ -5,7 +5,34 @@ use std::time::SystemTime;
 
 use crate::dispatch::Dispatch;
 use crate::meters::unix_seconds;
+use crate::model::UserId;
 use crate::view::{Sight, View};
+
+/// Listeners, each of whom counts once.
+#[derive(Debug, Default)]
+pub(super) struct Everybody {
+    /// By number, as bits.
+    known: Vec<u64>,
+    count: u64,
+}
+
+impl Everybody {
+    /// Counts those who were not known.
+    pub(super) fn note(&mut self, users: &[UserId]) {
+        for user in users {
+            let (word, bit) = (user.index() / 64, 1 << (user.index() % 64));
+            if word >= self.known.len() {
+                self.known.resize(word + 1, 0);
+            }
+            self.count += u64::from(self.known[word] & bit == 0);
+            self.known[word] |= bit;
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.count
+    }
+}
 
 impl Dispatch {
     /// Shows the epoch that was just published.
@@ -24,6 +51,7 @@ impl Dispatch {
             week: top_songs.week_of(self.ledger.latest_local(), self.week),
             night: settings.insights.night_owl_users.window(),
             threshold: settings.insights.genre_loyalty_scores.threshold,
+            listeners: self.listeners.count(),
             inputs: self.inputs.latest(),
         };
         let before = views.borrow().clone();

@@ -16,7 +16,7 @@ use crate::http::context::Context;
 ///
 /// A reader who is slow misses what is outdated anyway: only the latest of each kind waits.
 pub(super) async fn events(State(context): State<Arc<Context>>) -> Response {
-    let status = WatchStream::new(context.live.subscribe()).map(|live| {
+    let status = WatchStream::from_changes(context.live.subscribe()).map(|live| {
         let data = serde_json::to_string(&*live).expect("plain data");
         format!("event: status\ndata: {data}\n\n")
     });

@@ -73,7 +73,7 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
             "rejected": totals.rejected.values().sum::<u64>(),
             "unmatched": totals.unmatched,
         },
-        "listeners": view.user_order.ids().len(),
+        "listeners": view.listeners,
         "songs_played": played,
         "inputs": inputs(view),
         "rejects": rejects(view)?,

@@ -56,6 +56,8 @@ pub struct View {
     pub night: NightWindow,
     /// Above which share of a genre a listener is loyal.
     pub threshold: Fraction,
+    /// Everybody who has a play.
+    pub listeners: u64,
     /// What was read of the inputs that were read last, the latest first.
     pub inputs: Vec<InputEntry>,
     tables: BTreeMap<&'static str, Arc<Table>>,
@@ -88,6 +90,8 @@ pub struct Sight {
     pub night: NightWindow,
     /// Above which share of a genre a listener is loyal.
     pub threshold: Fraction,
+    /// Everybody who has a play.
+    pub listeners: u64,
     /// What was read of the inputs that were read last.
     pub inputs: Vec<InputEntry>,
 }
@@ -115,6 +119,7 @@ impl View {
             week,
             night,
             threshold,
+            listeners,
             inputs,
         } = sight;
         let mut tables = BTreeMap::new();
@@ -151,6 +156,7 @@ impl View {
             week,
             night,
             threshold,
+            listeners,
             inputs,
             tables,
             enriched,

@@ -62,7 +62,7 @@ impl View {
             loyalty: Ok(self.loyalty()),
             listen_times: Ok(self.listen_times()),
             recommended: self.recommended(),
-            listeners: Ok(self.user_order.ids().len() as u64),
+            listeners: Ok(self.listeners),
             night_owls: count(night_owl_users::NAME),
             loyal: count(genre_loyalty_scores::NAME),
         }
