@@ -24,6 +24,9 @@ use std::process::Command;
 
 use music_insights::cli::{self, Cli};
 use music_insights::clock::Clock;
+use music_insights::decode::record::Record;
+use music_insights::insights::columns::{ColumnType, columns};
+use music_insights::insights::{MESSAGE, NAMES};
 use music_insights::model::Reason;
 use music_insights::settings::{Layers, load};
 use music_insights::source::compressed::Storage;
@@ -231,4 +234,42 @@ fn every_reason_of_a_reject_has_a_case() {
         missing.retain(|reason| !rejects.contains(&format!(",{reason},")));
     }
     assert!(missing.is_empty(), "no case has {missing:?}");
+}
+
+/// What the cases expect is what the insights write, so the table of columns is held against it.
+#[test]
+fn every_cell_is_of_the_type_of_its_column() {
+    let mut seen = BTreeSet::new();
+    for case in cases() {
+        for (name, text) in &case.expected {
+            let Some(columns) = columns(name.split('/').next().unwrap()) else {
+                assert_eq!(name, REJECTS);
+                continue;
+            };
+            let mut lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+            let header: Vec<&str> = columns.iter().map(|column| column.name).collect();
+            if text.starts_with(format!("{MESSAGE}\n").as_bytes()) {
+                continue;
+            }
+            assert_eq!(lines.next(), Some(header.join(",").as_bytes()), "{}: {name}", case.name);
+            let mut record = Record::default();
+            for line in lines {
+                record.read(line).unwrap();
+                assert_eq!(record.len(), columns.len(), "{}: {name}", case.name);
+                for (cell, column) in record.fields().zip(columns) {
+                    let cell = std::str::from_utf8(cell).unwrap();
+                    let fits = match column.kind {
+                        ColumnType::Text => true,
+                        ColumnType::Integer => cell.parse::<i64>().is_ok(),
+                        ColumnType::Number => cell.parse::<f64>().is_ok_and(f64::is_finite),
+                        ColumnType::Time => chrono::DateTime::parse_from_rfc3339(cell).is_ok(),
+                    };
+                    assert!(fits, "{}: {name}: {} is {cell}", case.name, column.name);
+                    seen.insert((name.split('/').next().unwrap().to_owned(), column.name));
+                }
+            }
+        }
+    }
+    let all: usize = NAMES.iter().filter_map(|name| columns(name)).map(<[_]>::len).sum();
+    assert_eq!(seen.len(), all, "some columns are in no case");
 }

@@ -6,7 +6,7 @@ use crate::catalog::GenreId;
 use crate::insights::rows::Rows;
 use crate::insights::tally::Tally;
 use crate::insights::user_favorite_genres::count_genres;
-use crate::insights::{Cut, Insight};
+use crate::insights::{Cut, Insight, MESSAGE};
 use crate::model::UserId;
 use crate::text::{push_cell, push_integer, push_ratio};
 use crate::values::{Decimals, Fraction, from_text};
@@ -79,7 +79,9 @@ impl Insight for GenreLoyaltyScores {
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
         if self.rows.is_empty() {
             let threshold = self.settings.threshold;
-            emit(format!("message\nNo users found with genre loyalty score above {threshold}.\n").as_bytes());
+            emit(
+                format!("{MESSAGE}\nNo users found with genre loyalty score above {threshold}.\n").as_bytes(),
+            );
             return 1;
         }
         emit(b"user_id,genre,genre_plays,total_plays,loyalty_score\n");

@@ -4,6 +4,7 @@
 //! `night_owl_users` is the smallest example.
 
 pub mod avg_listen_time_per_song;
+pub mod columns;
 pub mod enriched_logs;
 pub mod genre_loyalty_scores;
 pub mod happy_recommendations;
@@ -73,6 +74,9 @@ impl Cut {
         }
     }
 }
+
+/// The only column of a CSV file that says in words why it has no rows; other forms have no rows then.
+pub const MESSAGE: &str = "message";
 
 /// The names of all insights, in the order of the contract.
 pub const NAMES: [&str; 7] = [
