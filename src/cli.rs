@@ -40,7 +40,7 @@ pub struct Cli {
 pub enum Command {
     /// Read finished logs into output, then print a summary
     #[command(
-        after_help = "Examples:\n  music-insights replay\n  music-insights replay logs/ --timezone Europe/Berlin\n  music-insights replay 'logs/2025-*.csv.zst' --output march --set insights.top_songs_this_week.week=2025-W13"
+        after_help = "Examples:\n  music-insights replay\n  music-insights replay logs/ --timezone Europe/Berlin\n  zcat logs/*.csv.gz | music-insights replay -\n  music-insights replay 'logs/2025-*.csv.zst' --output march --set insights.top_songs_this_week.week=2025-W13"
     )]
     Replay(ReplayArgs),
     /// Tail data/incoming until stopped, publishing as rows arrive
@@ -93,7 +93,7 @@ pub struct Common {
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Files, folders (the *.csv, *.csv.gz and *.csv.zst directly in them) or patterns [default: data/incoming]
+    /// Files, folders (the *.csv, *.csv.gz and *.csv.zst directly in them), patterns, or - for stdin [default: data/incoming]
     pub logs: Vec<PathBuf>,
     /// What everybody needs.
     #[command(flatten)]
@@ -171,7 +171,7 @@ pub struct StateArgs {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Files, folders or patterns [default: data/incoming]
+    /// Files, folders, patterns, or - for stdin [default: data/incoming]
     pub logs: Vec<PathBuf>,
     /// What everybody needs.
     #[command(flatten)]

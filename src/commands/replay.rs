@@ -17,6 +17,7 @@ use crate::settings::Settings;
 use crate::source::compressed::Storage;
 use crate::source::lines::CHUNK;
 use crate::source::replay::{Replay, find_logs};
+use crate::source::stdin::is_stdin;
 use crate::stop::Stop;
 
 /// Runs the command.
@@ -65,9 +66,10 @@ pub fn find_arguments(mut arguments: Vec<PathBuf>, settings: &Settings) -> Resul
     Ok(logs)
 }
 
-/// The bytes to read, if no log is compressed, for then nobody knows.
+/// The bytes to read, if no log is compressed or stdin, for then nobody knows.
 fn bytes_of(logs: &[PathBuf]) -> Option<u64> {
     let sizes = logs.iter().map(|path| match Storage::of(path) {
+        _ if is_stdin(path) => None,
         Storage::Plain => path.metadata().ok().map(|metadata| metadata.len()),
         Storage::Gzip | Storage::Zstd => None,
     });
