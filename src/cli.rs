@@ -79,6 +79,9 @@ pub struct Common {
     /// Zone of timestamps without an offset, of weeks and of nights [default: UTC]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
+    /// What parts the fields of logs and of the catalog: one character, or tab [default: ,]
+    #[arg(long, value_name = "CHAR")]
+    delimiter: Option<String>,
     /// Settings file [default: music-insights.toml, if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -192,9 +195,13 @@ impl Common {
             ("--output", &self.output),
             ("--timezone", &self.timezone),
             ("--threads", &self.threads),
+            ("--delimiter", &self.delimiter),
         ];
         let given = common.iter().chain(flags).filter_map(|(flag, value)| Some((*flag, value.as_ref()?)));
-        let key = |flag: &str| flag.trim_start_matches('-').replace('-', "_");
+        let key = |flag: &str| match flag {
+            "--delimiter" => "input.delimiter".to_owned(),
+            flag => flag.trim_start_matches('-').replace('-', "_"),
+        };
         let mut layer: Vec<_> =
             given.map(|(flag, value)| (flag.to_owned(), key(flag), value.clone())).collect();
         for pair in &self.set {

@@ -76,7 +76,7 @@ impl Pipeline {
     {
         let Self { settings, disk, producer, clock, wishes, progress } = self;
         // A catalog that is missing leaves no trace in the output.
-        let rows = reload::read(&settings.songs).await?;
+        let rows = reload::read(&settings.songs, settings.input.delimiter).await?;
         let _locks = take_locks(&disk, &settings, producer)?;
         let names = Arc::new(Names::default());
         let start = tokio::task::block_in_place(|| match producer {
@@ -90,7 +90,12 @@ impl Pipeline {
         let catalog = Arc::clone(&version.catalog);
         let (sender, versions) = watch::channel(version);
         if producer == Producer::Watch {
-            tokio::spawn(reload::follow(settings.songs.clone(), Arc::clone(&names), sender));
+            tokio::spawn(reload::follow(
+                settings.songs.clone(),
+                settings.input.delimiter,
+                Arc::clone(&names),
+                sender,
+            ));
         }
 
         let Start { loaded, keeper, waiting, resumed, epoch, logs } = start;

@@ -30,10 +30,10 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let logs = find_arguments(args.logs, &settings)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
     let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));
-    let stop = Stop::default();
+    let (delimiter, stop) = (settings.input.delimiter, Stop::default());
     let source = {
         let stop = stop.clone();
-        move |outlet: &_, _| Replay { logs, now, chunk: CHUNK }.run(outlet, &stop)
+        move |outlet: &_, _| Replay { logs, delimiter, now, chunk: CHUNK }.run(outlet, &stop)
     };
     let pipeline = Pipeline {
         settings: settings.clone(),

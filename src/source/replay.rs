@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::delimiter::Delimiter;
 use crate::failure::{Exit, Failure};
 use crate::model::{Input, InputId};
 use crate::source::compressed::Storage;
@@ -70,6 +71,8 @@ fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
 pub struct Replay {
     /// The logs, in order.
     pub logs: Vec<PathBuf>,
+    /// What parts their fields.
+    pub delimiter: Delimiter,
     /// The moment that counts as now for all rows, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
     /// Bytes per chunk, which change no row.
@@ -138,7 +141,7 @@ impl Replay {
         outlet: &Outlet,
         stop: &Stop,
     ) -> io::Result<Result<(), Closed>> {
-        let mut cutter = LineCutter::with_chunk(Arc::clone(input), self.chunk);
+        let mut cutter = LineCutter::with_chunk(Arc::clone(input), self.chunk).parted_by(self.delimiter);
         let clock = Clock::Stopped(self.now);
         let delivered = deliver(&mut cutter, reader, End::Final, &no_tail, clock, outlet, stop);
         Ok(delivered?.map(drop))
