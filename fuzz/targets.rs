@@ -10,6 +10,7 @@ use music_insights::catalog::load;
 use music_insights::checkpoint::generation::Generation;
 use music_insights::checkpoint::table::TableReader;
 use music_insights::decode::{Decoder, Lane};
+use music_insights::delimiter::Delimiter;
 use music_insights::disk::DiskFile;
 use music_insights::model::{Batch, Chunk, Content, Input, InputId};
 use music_insights::names::Names;
@@ -58,7 +59,7 @@ fn read(bytes: &[u8], chunk: usize, lane: Lane) -> (Vec<String>, Vec<String>) {
 
 /// A catalog.
 pub(crate) fn catalog(bytes: &[u8]) {
-    if let Ok(rows) = futures::executor::block_on(load::parse(bytes)) {
+    if let Ok(rows) = futures::executor::block_on(load::parse(bytes, Delimiter::COMMA)) {
         let names = Names::default();
         let catalog = rows.catalog(&names);
         assert!(catalog.len() <= names.songs.read().len() as u64);

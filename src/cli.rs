@@ -40,7 +40,7 @@ pub struct Cli {
 pub enum Command {
     /// Read finished logs into output, then print a summary
     #[command(
-        after_help = "Examples:\n  music-insights replay\n  music-insights replay logs/ --timezone Europe/Berlin\n  music-insights replay 'logs/2025-*.csv.zst' --output march --set insights.top_songs_this_week.week=2025-W13"
+        after_help = "Examples:\n  music-insights replay\n  music-insights replay logs/ --timezone Europe/Berlin\n  zcat logs/*.csv.gz | music-insights replay -\n  music-insights replay 'logs/2025-*.csv.zst' --output march --set insights.top_songs_this_week.week=2025-W13"
     )]
     Replay(ReplayArgs),
     /// Tail data/incoming until stopped, publishing as rows arrive
@@ -79,6 +79,9 @@ pub struct Common {
     /// Zone of timestamps without an offset, of weeks and of nights [default: UTC]
     #[arg(long, value_name = "ZONE")]
     timezone: Option<String>,
+    /// What parts the fields of logs and of the catalog: one character, or tab [default: ,]
+    #[arg(long, value_name = "CHAR")]
+    delimiter: Option<String>,
     /// Settings file [default: music-insights.toml, if there is one]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -93,7 +96,7 @@ pub struct Common {
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Files, folders (the *.csv, *.csv.gz and *.csv.zst directly in them) or patterns [default: data/incoming]
+    /// Files, folders (the *.csv, *.csv.gz and *.csv.zst directly in them), patterns, or - for stdin [default: data/incoming]
     pub logs: Vec<PathBuf>,
     /// What everybody needs.
     #[command(flatten)]
@@ -174,7 +177,7 @@ pub struct StateArgs {
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Files, folders or patterns [default: data/incoming]
+    /// Files, folders, patterns, or - for stdin [default: data/incoming]
     pub logs: Vec<PathBuf>,
     /// What everybody needs.
     #[command(flatten)]
@@ -195,9 +198,13 @@ impl Common {
             ("--output", &self.output),
             ("--timezone", &self.timezone),
             ("--threads", &self.threads),
+            ("--delimiter", &self.delimiter),
         ];
         let given = common.iter().chain(flags).filter_map(|(flag, value)| Some((*flag, value.as_ref()?)));
-        let key = |flag: &str| flag.trim_start_matches('-').replace('-', "_");
+        let key = |flag: &str| match flag {
+            "--delimiter" => "input.delimiter".to_owned(),
+            flag => flag.trim_start_matches('-').replace('-', "_"),
+        };
         let mut layer: Vec<_> =
             given.map(|(flag, value)| (flag.to_owned(), key(flag), value.clone())).collect();
         for pair in &self.set {

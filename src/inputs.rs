@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
 use crate::decode::header;
+use crate::delimiter::Delimiter;
 use crate::model::{Batch, Header, Input, InputId, Mark, Reason, Reject, Stand};
 use crate::output::manifest::{InputEntry, Totals};
 use crate::source::finished::Settled;
@@ -219,8 +220,8 @@ impl Inputs {
     ///
     /// # Errors
     /// What is wrong with the record.
-    pub fn restore(&mut self, record: InputRecord) -> Result<(), String> {
-        let reading = Reading::of_record(record)?;
+    pub fn restore(&mut self, record: InputRecord, delimiter: Delimiter) -> Result<(), String> {
+        let reading = Reading::of_record(record, delimiter)?;
         self.bytes += reading.taken;
         self.rows += reading.rows;
         for (&reason, rows) in &reading.rejected {
@@ -353,9 +354,10 @@ impl Reading {
         })
     }
 
-    fn of_record(record: InputRecord) -> Result<Self, String> {
-        let header =
-            record.header.map(|line| header::parse(line.as_bytes()).map(|(header, _)| Arc::new(header)));
+    fn of_record(record: InputRecord, delimiter: Delimiter) -> Result<Self, String> {
+        let header = record
+            .header
+            .map(|line| header::parse(line.as_bytes(), delimiter).map(|(header, _)| Arc::new(header)));
         let header = || -> Result<Arc<Header>, String> {
             match &header {
                 Some(Ok(header)) => Ok(Arc::clone(header)),

@@ -8,6 +8,7 @@ pub mod cli;
 pub mod clock;
 pub mod commands;
 pub mod decode;
+pub mod delimiter;
 pub mod disk;
 pub mod dispatch;
 pub mod failure;

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use crate::delimiter::Delimiter;
+
 /// A listener, numbered densely in the order of first sight by [`crate::names::Names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub u32);
@@ -59,6 +61,8 @@ pub struct Header {
     pub timestamp: usize,
     /// Position of `duration_sec`.
     pub duration: usize,
+    /// What parts the fields.
+    pub delimiter: Delimiter,
     /// The header line itself (no byte order mark, no line end): a repetition of it is no row.
     pub line: Vec<u8>,
 }

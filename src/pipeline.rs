@@ -83,7 +83,7 @@ impl Pipeline {
     {
         let Self { settings, disk, producer, clock, wishes, progress, meters, views } = self;
         // A catalog that is missing leaves no trace in the output.
-        let rows = reload::read(&settings.songs).await?;
+        let rows = reload::read(&settings.songs, settings.input.delimiter).await?;
         let _locks = take_locks(&disk, &settings, producer)?;
         let names = Arc::new(Names::default());
         let start = tokio::task::block_in_place(|| match producer {
@@ -99,6 +99,7 @@ impl Pipeline {
         if producer == Producer::Watch {
             tokio::spawn(reload::follow(
                 settings.songs.clone(),
+                settings.input.delimiter,
                 Arc::clone(&names),
                 sender,
                 Arc::clone(&meters),

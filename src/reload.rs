@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::catalog::Catalog;
 use crate::catalog::load::{Rows, parse};
+use crate::delimiter::Delimiter;
 use crate::failure::{Exit, Failure};
 use crate::meters::Meters;
 use crate::model::Reject;
@@ -35,15 +36,15 @@ const STILL: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// If it is missing, unreadable or lacks a column: exit code 66.
-pub async fn load(path: &Path, names: &Names) -> Result<CatalogVersion, Failure> {
-    Ok(version(read(path).await?, names))
+pub async fn load(path: &Path, delimiter: Delimiter, names: &Names) -> Result<CatalogVersion, Failure> {
+    Ok(version(read(path, delimiter).await?, names))
 }
 
 /// Reads the rows of the catalog, which have no numbers yet.
 ///
 /// # Errors
 /// As [`load`].
-pub async fn read(path: &Path) -> Result<Rows, Failure> {
+pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Failure> {
     let unreadable = |cause: std::io::Error| Failure::io(Exit::NoInput, "read", path, &cause);
     // A pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
@@ -51,7 +52,7 @@ pub async fn read(path: &Path) -> Result<Rows, Failure> {
     }
     let file = std::fs::read(path).map_err(unreadable)?;
     let broken = |detail: &str| Failure::new(Exit::NoInput, format!("{}:1: {detail}", path.display()));
-    let rows = parse(&file).await.map_err(|fault| broken(&fault.detail))?;
+    let rows = parse(&file, delimiter).await.map_err(|fault| broken(&fault.detail))?;
     let path = path.display();
     for reject in rows.rejects.iter().take(3) {
         tracing::warn!("{path}:{}: rejected: {}", reject.line, reject.reason.code());
@@ -99,6 +100,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 /// catalog as it is, with a warning.
 pub async fn follow(
     path: PathBuf,
+    delimiter: Delimiter,
     names: Arc<Names>,
     versions: watch::Sender<Arc<CatalogVersion>>,
     meters: Arc<Meters>,
@@ -120,7 +122,7 @@ pub async fn follow(
         if now.is_none() || now == read || since.elapsed() < STILL {
             continue;
         }
-        let version = load(&path, &names).await;
+        let version = load(&path, delimiter, &names).await;
         if stamp(&path) != now {
             continue;
         }

@@ -18,6 +18,7 @@ use std::time::{Duration, SystemTime};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use music_insights::decode::line::LINE_LIMIT;
+use music_insights::delimiter::Delimiter;
 use music_insights::disk::real::RealDisk;
 use music_insights::model::{Chunk, Content, InputId, Mark, Stand};
 use music_insights::source::finished::{PutAway, WhenDone};
@@ -748,7 +749,7 @@ impl Process {
             after: Duration::ZERO,
         };
         let last_lines = LastLines { wait, once: false };
-        let rules = Rules { folder: folder.to_owned(), last_lines, put_away };
+        let rules = Rules { folder: folder.to_owned(), delimiter: Delimiter::COMMA, last_lines, put_away };
         let inputs = owner.values().map(|kept| kept.known.clone()).collect();
         let resume = Resume { inputs, settled: channel().1, fresh: false };
         let (sender, events) = mpsc::channel(10_000);

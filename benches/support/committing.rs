@@ -10,6 +10,7 @@ use music_insights::catalog::Catalog;
 use music_insights::checkpoint::keeper::{Commit, Keeper};
 use music_insights::checkpoint::load::Loaded;
 use music_insights::checkpoint::recover::Wishes;
+use music_insights::delimiter::Delimiter;
 use music_insights::disk::SharedDisk;
 use music_insights::disk::real::RealDisk;
 use music_insights::model::{Batch, Epoch, Input, InputId, Mark, Moment, SongId, Span, Text, UserId};
@@ -53,7 +54,7 @@ impl Committing {
             start::watch(&disk, &settings, Wishes::default(), &names).expect("a sound state");
         let keeper = keeper.expect("a watch commits");
         let songs = root.join("data/songs_metadata.csv");
-        let catalog = block_on(reload::load(&songs, &names)).expect("a catalog").catalog;
+        let catalog = block_on(reload::load(&songs, Delimiter::COMMA, &names)).expect("a catalog").catalog;
         let manifest = keeper.current().manifest.clone().expect("something was published");
         let waiting = keeper.current().waiting.clone();
         let plays = (0..DIFFERENT).map(|number| plays(number, &names)).collect();

@@ -13,6 +13,7 @@ use futures::executor::block_on;
 use music_insights::catalog::{Catalog, load};
 use music_insights::civil::Week;
 use music_insights::decode::{Decoder, header};
+use music_insights::delimiter::Delimiter;
 use music_insights::disk::real::RealDisk;
 use music_insights::generate::ids::{Ids, Noun};
 use music_insights::generate::popularity::Popularity;
@@ -172,7 +173,8 @@ impl Reader {
             zone: SETTINGS.timezone.0.clone(),
             max_future: SETTINGS.input.max_future.0.as_secs() as i64,
         };
-        let header = Arc::new(header::parse(text::HEADER.trim_ascii_end()).expect("a header").0);
+        let header =
+            Arc::new(header::parse(text::HEADER.trim_ascii_end(), Delimiter::COMMA).expect("a header").0);
         Self { decoder, header, input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }) }
     }
 
@@ -263,7 +265,8 @@ impl State {
     /// Nothing played yet, with the catalog of a feed.
     pub(crate) fn new(reader: &Reader, feed: &Feed) -> Self {
         let names = Arc::clone(&reader.decoder.names);
-        let rows = block_on(load::parse(feed.catalog.as_slice())).expect("a catalog with its columns");
+        let rows = block_on(load::parse(feed.catalog.as_slice(), Delimiter::COMMA))
+            .expect("a catalog with its columns");
         Self {
             ledger: Arc::new(Ledger::new(SETTINGS.insights.night_owl_users.window())),
             catalog: Arc::new(rows.catalog(&names)),

@@ -10,6 +10,7 @@ use crate::catalog::{Catalog, Song};
 use crate::decode::header::{BYTE_ORDER_MARK, Columns, HeaderFault, find_columns, sniff};
 use crate::decode::line;
 use crate::decode::record::{Record, check_id};
+use crate::delimiter::Delimiter;
 use crate::model::{Reason, Reject};
 use crate::names::Names;
 use std::collections::HashMap;
@@ -40,9 +41,9 @@ impl Rows {
 /// # Errors
 /// The fault of its header: such a catalog is broken and must not be used. A file without any line
 /// has no header, too.
-pub async fn parse(file: &[u8]) -> Result<Rows, HeaderFault> {
-    let Checked { columns, clean, numbers, rejects } = check_lines(file)?;
-    let mut records = AsyncReaderBuilder::new().has_headers(true).create_reader(clean.as_slice());
+pub async fn parse(file: &[u8], delimiter: Delimiter) -> Result<Rows, HeaderFault> {
+    let Checked { columns, clean, numbers, rejects } = check_lines(file, delimiter)?;
+    let mut records = AsyncReaderBuilder::new().delimiter(delimiter.byte()).create_reader(clean.as_slice());
     let mut records = records.byte_records();
     let mut songs: Vec<Song> = Vec::with_capacity(numbers.len());
     while let Some(record) = records.next().await {
@@ -66,19 +67,19 @@ struct Checked {
     rejects: Vec<Reject>,
 }
 
-fn check_lines(file: &[u8]) -> Result<Checked, HeaderFault> {
+fn check_lines(file: &[u8], delimiter: Delimiter) -> Result<Checked, HeaderFault> {
     sniff(file)?;
     let text = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
     let mark = file.len() - text.len();
-    let mut lines = line::lines(text).zip(1..).filter(|((_, line, _), _)| !line::is_blank(line));
+    let mut lines = line::lines(text).zip(1..).filter(|((_, line, _), _)| !line::is_blank(line, delimiter));
     let ((_, header, _), _) = lines.next().unwrap_or(((0, &[], line::Ending::EndOfFile), 1));
-    let columns = find_columns(header, CATALOG_COLUMNS)?;
+    let columns = find_columns(header, delimiter, CATALOG_COLUMNS)?;
     let mut checked =
         Checked { columns, clean: Vec::with_capacity(text.len()), numbers: Vec::new(), rejects: Vec::new() };
     // The header comes along: csv-async takes a byte order mark off whatever comes first.
     checked.clean.extend_from_slice(header);
     checked.clean.push(b'\n');
-    let mut record = Record::default();
+    let mut record = Record::new(delimiter);
     for ((start, line, ending), number) in lines {
         match check_record(&mut record, line, ending, &checked.columns) {
             Ok(()) => {
@@ -130,7 +131,7 @@ mod tests {
 
     fn load(text: &str) -> (Rows, Catalog, Names) {
         let names = Names::default();
-        let rows = block_on(parse(text.as_bytes())).unwrap();
+        let rows = block_on(parse(text.as_bytes(), Delimiter::COMMA)).unwrap();
         let catalog = rows.catalog(&names);
         (rows, catalog, names)
     }
@@ -174,7 +175,7 @@ mod tests {
     #[test]
     fn a_catalog_without_its_columns_is_broken() {
         for file in ["", "\n\n", "song_id,title,artist,genre\n", "a;b\n"] {
-            assert!(block_on(parse(file.as_bytes())).is_err(), "{file:?}");
+            assert!(block_on(parse(file.as_bytes(), Delimiter::COMMA)).is_err(), "{file:?}");
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::checkpoint::part::PartFile;
+use crate::delimiter::Delimiter;
 use crate::disk::{Disk, read_small};
 use crate::fault::{Bug, planted};
 use crate::ledger::nights::{NightWindow, TimeOfDay};
@@ -67,6 +68,9 @@ pub struct Shape {
     pub max_future: u64,
     /// `input.max_bad_lines`
     pub max_bad_lines: u64,
+    /// `input.delimiter`; left out where it is the comma, as it was before there were others.
+    #[serde(default, skip_serializing_if = "Delimiter::is_comma")]
+    pub delimiter: Delimiter,
     /// The version of the rules by which lines become plays.
     pub rules: u32,
 }
@@ -84,6 +88,7 @@ impl Shape {
             enriched_logs: settings.insights.enriched_logs.enabled,
             max_future: settings.input.max_future.0.as_secs(),
             max_bad_lines: settings.input.max_bad_lines,
+            delimiter: settings.input.delimiter,
             rules: RULES,
         }
     }
@@ -111,6 +116,7 @@ impl Shape {
             ),
             ("input.max_future", span(self.max_future), span(wanted.max_future)),
             ("input.max_bad_lines", self.max_bad_lines.to_string(), wanted.max_bad_lines.to_string()),
+            ("input.delimiter", self.delimiter.to_string(), wanted.delimiter.to_string()),
             ("the rules of reading", self.rules.to_string(), wanted.rules.to_string()),
         ];
         let differing = pairs.into_iter().find(|(_, ours, theirs)| ours != theirs);

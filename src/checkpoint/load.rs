@@ -79,7 +79,7 @@ impl Loaded {
             .map_err(failed)?;
         }
         for record in inputs.into_values() {
-            let restored = self.inputs.restore(record);
+            let restored = self.inputs.restore(record, generation.shape.delimiter);
             restored.map_err(|what| Failure::new(Exit::Data, format!("{}: {what}", folder.display())))?;
         }
         self.ledger.restore(generation.plays, generation.latest);

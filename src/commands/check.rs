@@ -36,14 +36,19 @@ const SHOWN: usize = 80;
 pub fn run(args: CheckArgs) -> Result<(), Failure> {
     let settings = args.common.settings(&[])?;
     let logs = find_arguments(args.logs, &settings)?;
-    let replay = Replay { logs, now: args.now.unwrap_or_else(|| Clock::System.now()), chunk: CHUNK };
+    let replay = Replay {
+        logs,
+        delimiter: settings.input.delimiter,
+        now: args.now.unwrap_or_else(|| Clock::System.now()),
+        chunk: CHUNK,
+    };
     let stop = Stop::default();
     say(&run_until_stopped(&settings, &stop, check(&settings, replay, stop.clone()))?)
 }
 
 async fn check(settings: &Settings, replay: Replay, stop: Stop) -> Result<String, Failure> {
     let names = Arc::new(Names::default());
-    let version = reload::load(&settings.songs, &names).await?;
+    let version = reload::load(&settings.songs, settings.input.delimiter, &names).await?;
     let mut catalog_rejects = BTreeMap::new();
     count(&mut catalog_rejects, &version.rejects);
     let mut examples = Examples::default();

@@ -17,6 +17,7 @@ use crate::settings::Settings;
 use crate::source::compressed::Storage;
 use crate::source::lines::CHUNK;
 use crate::source::replay::{Replay, find_logs};
+use crate::source::stdin::is_stdin;
 use crate::stop::Stop;
 
 /// Runs the command.
@@ -29,10 +30,10 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let logs = find_arguments(args.logs, &settings)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
     let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));
-    let stop = Stop::default();
+    let (delimiter, stop) = (settings.input.delimiter, Stop::default());
     let source = {
         let stop = stop.clone();
-        move |outlet: &_, _| Replay { logs, now, chunk: CHUNK }.run(outlet, &stop)
+        move |outlet: &_, _| Replay { logs, delimiter, now, chunk: CHUNK }.run(outlet, &stop)
     };
     let pipeline = Pipeline {
         settings: settings.clone(),
@@ -67,9 +68,10 @@ pub fn find_arguments(mut arguments: Vec<PathBuf>, settings: &Settings) -> Resul
     Ok(logs)
 }
 
-/// The bytes to read, if no log is compressed, for then nobody knows.
+/// The bytes to read, if no log is compressed or stdin, for then nobody knows.
 fn bytes_of(logs: &[PathBuf]) -> Option<u64> {
     let sizes = logs.iter().map(|path| match Storage::of(path) {
+        _ if is_stdin(path) => None,
         Storage::Plain => path.metadata().ok().map(|metadata| metadata.len()),
         Storage::Gzip | Storage::Zstd => None,
     });

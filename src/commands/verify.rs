@@ -8,6 +8,7 @@ use crate::disk::real::RealDisk;
 use crate::dispatch::Producer;
 use crate::failure::{Exit, Failure};
 use crate::output::manifest::Manifest;
+use crate::source::stdin::is_stdin;
 use crate::stop::Stop;
 use crate::verify::{Report, Verify};
 
@@ -32,6 +33,10 @@ pub fn run(args: VerifyArgs) -> Result<(), Failure> {
         Some(_) => {
             locks.push(disk.lock(&settings.output)?);
             logs = find_arguments(args.logs, &settings)?;
+            if logs.iter().any(|log| is_stdin(log)) {
+                let message = "verify reads logs more than once, so it cannot read stdin: name a file";
+                return Err(Failure::new(Exit::Usage, message));
+            }
         }
         None => {}
     }

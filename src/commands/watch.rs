@@ -36,6 +36,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
     let input = &settings.input;
     let rules = Rules {
         folder: settings.incoming.clone(),
+        delimiter: input.delimiter,
         last_lines: LastLines { wait: input.last_line_wait.0, once: args.once },
         put_away: PutAway {
             disk: disk.clone(),

@@ -2,6 +2,7 @@
 
 use crate::decode::line::{Ending, check};
 use crate::decode::record::Record;
+use crate::delimiter::Delimiter;
 use crate::model::{Header, Reason};
 
 /// The columns of a listening log.
@@ -43,6 +44,10 @@ const OTHER_KINDS: [(&[u8], Reason, &str); 9] = [
     (b"PAR1", Reason::NotCsv, "the file is Parquet, expected CSV"),
 ];
 
+/// What parts the columns of files that were made with another delimiter in mind; a field that holds
+/// the right one is quoted.
+const OTHER_DELIMITERS: [char; 3] = [',', ';', '\t'];
+
 /// Looks at the first bytes of a file for what is surely no CSV.
 ///
 /// # Errors
@@ -58,26 +63,33 @@ pub fn sniff(start: &[u8]) -> Result<(), HeaderFault> {
 ///
 /// # Errors
 /// The first of: a line fault, a column named twice, a wrong delimiter, no header, a missing column.
-pub fn find_columns<const N: usize>(line: &[u8], wanted: [&str; N]) -> Result<Columns<N>, HeaderFault> {
+pub fn find_columns<const N: usize>(
+    line: &[u8],
+    delimiter: Delimiter,
+    wanted: [&str; N],
+) -> Result<Columns<N>, HeaderFault> {
     check(line, Ending::LineFeed).map_err(|reason| match reason {
         Reason::NulByte => fault(Reason::NotCsv, "the header holds NUL bytes"),
         other => fault(other, "the header is not a line of UTF-8 text"),
     })?;
-    let mut record = Record::default();
+    let mut record = Record::new(delimiter);
     record.read(line).map_err(|reason| fault(reason, "the header is not a CSV record"))?;
     let names: Vec<&str> =
         record.fields().map(|name| std::str::from_utf8(name).unwrap_or_default()).collect();
     if let Some(twice) = (1..names.len()).find(|&index| names[..index].contains(&names[index])) {
         return Err(fault(Reason::DuplicateColumn, &format!("the header names `{}` twice", names[twice])));
     }
-    let expected = wanted.join(",");
+    let expected = wanted.join(&char::from(delimiter.byte()).to_string());
     if let [only] = names.as_slice()
-        && only.contains([';', '\t'])
+        && let Some(other) = OTHER_DELIMITERS
+            .iter()
+            .find(|&&other| other != char::from(delimiter.byte()) && only.contains(other))
     {
-        return Err(fault(
-            Reason::WrongDelimiter,
-            &format!("the columns are not parted by commas: expected {expected}"),
-        ));
+        let given = if *other == '\t' { "tab".to_owned() } else { other.to_string() };
+        let detail = format!(
+            "the columns are parted by `{given}`, not by `{delimiter}`: expected {expected}, or input.delimiter `{given}`"
+        );
+        return Err(fault(Reason::WrongDelimiter, &detail));
     }
     let positions = wanted.map(|name| names.iter().position(|&other| other == name));
     if positions.iter().all(Option::is_none) {
@@ -95,10 +107,10 @@ pub fn find_columns<const N: usize>(line: &[u8], wanted: [&str; N]) -> Result<Co
 ///
 /// # Errors
 /// As [`find_columns`].
-pub fn parse(line: &[u8]) -> Result<(Header, Vec<String>), HeaderFault> {
+pub fn parse(line: &[u8], delimiter: Delimiter) -> Result<(Header, Vec<String>), HeaderFault> {
     let Columns { fields, positions: [user, song, timestamp, duration], ignored } =
-        find_columns(line, LOG_COLUMNS)?;
-    Ok((Header { fields, user, song, timestamp, duration, line: line.to_vec() }, ignored))
+        find_columns(line, delimiter, LOG_COLUMNS)?;
+    Ok((Header { fields, user, song, timestamp, duration, delimiter, line: line.to_vec() }, ignored))
 }
 
 fn fault(reason: Reason, detail: &str) -> HeaderFault {
@@ -111,7 +123,8 @@ mod tests {
 
     #[test]
     fn columns_are_found_in_any_order() {
-        let (header, ignored) = parse(b"\"duration_sec\",device,song_id,user_id,timestamp").unwrap();
+        let (header, ignored) =
+            parse(b"\"duration_sec\",device,song_id,user_id,timestamp", Delimiter::COMMA).unwrap();
         assert_eq!((header.user, header.song, header.timestamp, header.duration), (3, 2, 4, 0));
         assert_eq!((header.fields, ignored), (5, vec!["device".to_owned()]));
     }
@@ -129,7 +142,7 @@ mod tests {
             (b"user\0_id", Reason::NotCsv),
             (b"user_id,\xff", Reason::InvalidUtf8),
         ] {
-            assert_eq!(parse(line).unwrap_err().reason, reason);
+            assert_eq!(parse(line, Delimiter::COMMA).unwrap_err().reason, reason);
         }
     }
 }

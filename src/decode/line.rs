@@ -1,5 +1,6 @@
 //! What is true of a physical line before it is a record: its end, blankness, and the line faults.
 
+use crate::delimiter::Delimiter;
 use crate::model::Reason;
 
 /// The longest line that is read, in bytes without its end (spec.md section 2).
@@ -19,9 +20,9 @@ pub fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Whether a line holds nothing but spaces and tabs, so that it is skipped.
-pub fn is_blank(line: &[u8]) -> bool {
-    line.iter().all(|byte| matches!(byte, b' ' | b'\t'))
+/// Whether a line holds nothing but spaces and tabs that part no fields, so that it is skipped.
+pub fn is_blank(line: &[u8], delimiter: Delimiter) -> bool {
+    line.iter().all(|&byte| matches!(byte, b' ' | b'\t') && byte != delimiter.byte())
 }
 
 /// Checks a line (without its end) as bytes.

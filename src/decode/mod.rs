@@ -17,6 +17,7 @@ use std::sync::Arc;
 use crate::decode::line::Ending;
 use crate::decode::record::{ID_LIMIT, Record, check_id};
 use crate::decode::timestamp::TimestampReader;
+use crate::delimiter::Delimiter;
 use crate::model::{Batch, Chunk, Content, Field, Header, Input, Mark, Moment, Reason, Reject, Span, Text};
 use crate::names::Names;
 use crate::text::{needs_quotes, push_cell};
@@ -134,19 +135,21 @@ impl<'a> Rows<'a> {
             plays_before: Vec::new(),
             unquoted: Vec::new(),
             base: bytes.len(),
-            record: Record::default(),
+            record: Record::new(header.delimiter),
         }
     }
 
     fn read(&mut self, text: &Text) {
         let bytes = text.as_bytes();
-        let marks = scan::scan(text.padded(), bytes.len());
+        let delimiter = self.header.delimiter;
+        let marks = scan::scan(text.padded(), bytes.len(), delimiter);
         let mut separators = marks.separators.as_slice();
         let mut odd = marks.odd.iter().copied().peekable();
         let mut start = 0;
         let mut line_number = self.span.first_line;
         while start < bytes.len() {
-            let regular = separators.get(..self.header.fields).filter(|ends| is_record(bytes, ends));
+            let regular =
+                separators.get(..self.header.fields).filter(|ends| is_record(bytes, ends, delimiter));
             let is_odd = |end: u32, odd: &mut std::iter::Peekable<_>| {
                 let found = odd.peek().is_some_and(|&at| at < end);
                 while odd.next_if(|&at| at < end).is_some() {}
@@ -219,7 +222,7 @@ impl<'a> Rows<'a> {
     /// The full lane: a line without its end becomes a play, a reject, or nothing.
     fn read_line(&mut self, line: &[u8], ending: Ending, start: usize, line_number: u64) {
         // A line that is too long is that, even if it is blank: nobody has to look through all of it.
-        if line.len() <= line::LINE_LIMIT && line::is_blank(line) {
+        if line.len() <= line::LINE_LIMIT && line::is_blank(line, self.header.delimiter) {
             return;
         }
         match self.read_record(line, ending) {
@@ -293,11 +296,11 @@ fn quote_cells(text: &mut Text, base: usize, cells: &mut [Field]) {
     }
 }
 
-/// Whether `ends` are commas but for the last, which is a line feed.
+/// Whether `ends` are delimiters but for the last, which is a line feed.
 #[inline]
-fn is_record(bytes: &[u8], ends: &[u32]) -> bool {
-    let (last, commas) = ends.split_last().expect("a header has a field");
-    commas.iter().all(|&at| bytes[at as usize] == b',') && bytes[*last as usize] == b'\n'
+fn is_record(bytes: &[u8], ends: &[u32], delimiter: Delimiter) -> bool {
+    let (last, inner) = ends.split_last().expect("a header has a field");
+    inner.iter().all(|&at| bytes[at as usize] == delimiter.byte()) && bytes[*last as usize] == b'\n'
 }
 
 #[cfg(test)]
@@ -307,6 +310,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn decode(lane: Lane, header: &str, text: &[u8]) -> Batch {
+        decode_parted(Delimiter::COMMA, lane, header, text)
+    }
+
+    fn decode_parted(delimiter: Delimiter, lane: Lane, header: &str, text: &[u8]) -> Batch {
         let decoder = Decoder { names: Arc::default(), zone: Zone::named("UTC").unwrap(), max_future: 0 };
         decoder.decode_in(
             lane,
@@ -316,7 +323,7 @@ mod tests {
                 mark: Mark::default(),
                 read_at: 2_000_000_000,
                 content: Content::Lines(
-                    Arc::new(header::parse(header.as_bytes()).unwrap().0),
+                    Arc::new(header::parse(header.as_bytes(), delimiter).unwrap().0),
                     Text::new(text.to_vec(), text.len()),
                 ),
             },
@@ -367,6 +374,24 @@ mod tests {
         assert_eq!(batch.rejects[0].reason, Reason::FieldCount);
     }
 
+    #[test]
+    fn fields_may_be_parted_by_other_bytes_and_ids_with_commas_are_quoted_for_the_output() {
+        let tab = "tab".parse().unwrap();
+        let header = HEADER.replace(',', "\t");
+        let text =
+            b"u,1\ts1\t2025-03-21 01:09:00\t150\n\t\t\t\n \n\"u\t2\"\t\"s\"\t2025-03-21 01:09\t1\nu,s\n";
+        for lane in [Lane::Fast, Lane::Full] {
+            let batch = decode_parted(tab, lane, &header, text);
+            let expected = [("\"u,1\"", "s1", 150_000), ("u\t2", "s", 1000)];
+            assert_eq!(
+                rows(&batch),
+                expected.map(|(user, song, millis)| (user.into(), song.into(), 1_742_519_340, millis))
+            );
+            let reasons: Vec<_> = batch.rejects.iter().map(|reject| (reject.line, reject.reason)).collect();
+            assert_eq!(reasons, [(3, Reason::EmptyField), (6, Reason::FieldCount)]);
+        }
+    }
+
     fn line() -> impl Strategy<Value = Vec<u8>> {
         let id = prop_oneof![
             5 => "[a-c]{1,3}",
@@ -409,6 +434,22 @@ mod tests {
             prop_assert_eq!(fast.plays_before, full.plays_before);
             prop_assert_eq!(fast.users, full.users);
             prop_assert_eq!(fast.songs, full.songs);
+        }
+
+        #[test]
+        fn the_two_lanes_agree_whatever_parts_the_fields(
+            lines in proptest::collection::vec(line(), 0..20), delimiter in "[;|\t]",
+        ) {
+            // Commas become the delimiter and the other way round, so that there are some in fields.
+            let byte = delimiter.as_bytes()[0];
+            let swapped = |at: &u8| if *at == b',' { byte } else if *at == byte { b',' } else { *at };
+            let text: Vec<u8> = lines.concat().iter().map(swapped).collect();
+            let header = HEADER.replace(',', &delimiter);
+            let delimiter = delimiter.parse().unwrap_or_else(|_| "tab".parse().unwrap());
+            let fast = decode_parted(delimiter, Lane::Fast, &header, &text);
+            let full = decode_parted(delimiter, Lane::Full, &header, &text);
+            prop_assert_eq!(rows(&fast), rows(&full));
+            prop_assert_eq!(fast.rejects, full.rejects);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The full lane: one physical line as an RFC 4180 record.
 
+use crate::delimiter::Delimiter;
 use crate::model::Reason;
 
 /// The longest id in bytes (spec.md section 2).
@@ -17,14 +18,20 @@ pub fn check_id(id: &[u8]) -> Result<(), Reason> {
     }
 }
 
-/// The fields of a line, unquoted. Reused from line to line.
+/// The fields of a line, unquoted. Reused from line to line. The default is for lines that we write.
 #[derive(Debug, Default)]
 pub struct Record {
+    delimiter: Delimiter,
     text: Vec<u8>,
     ends: Vec<usize>,
 }
 
 impl Record {
+    /// A record of fields that are parted like this.
+    pub fn new(delimiter: Delimiter) -> Self {
+        Self { delimiter, ..Self::default() }
+    }
+
     /// Reads a line (without its end) into fields.
     ///
     /// A quote inside an unquoted field is text; a carriage return inside quotes is text, too.
@@ -43,15 +50,15 @@ impl Record {
             };
             self.ends.push(self.text.len());
             match rest {
-                [b',', more @ ..] => rest = more,
-                _ => return Ok(()),
+                [_, more @ ..] => rest = more,
+                [] => return Ok(()),
             }
         }
     }
 
-    /// Reads up to the next comma or the end and returns what follows.
+    /// Reads up to the next delimiter or the end and returns what follows.
     fn read_plain<'a>(&mut self, line: &'a [u8]) -> Result<&'a [u8], Reason> {
-        let end = memchr::memchr(b',', line).unwrap_or(line.len());
+        let end = memchr::memchr(self.delimiter.byte(), line).unwrap_or(line.len());
         if memchr::memchr(b'\r', &line[..end]).is_some() {
             return Err(Reason::BareCr);
         }
@@ -70,7 +77,8 @@ impl Record {
                     self.text.push(b'"');
                     line = more;
                 }
-                [] | [b',', ..] => return Ok(line),
+                [] => return Ok(line),
+                [next, ..] if *next == self.delimiter.byte() => return Ok(line),
                 [b'\r', ..] => return Err(Reason::BareCr),
                 _ => return Err(Reason::BadQuote),
             }

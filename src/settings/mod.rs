@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 pub use crate::settings::layers::{Layers, load};
 
+use crate::delimiter::Delimiter;
 use crate::failure::{Exit, Failure};
 use crate::insights::{
     avg_listen_time_per_song, enriched_logs, genre_loyalty_scores, happy_recommendations, night_owl_users,
@@ -82,6 +83,9 @@ impl Default for Settings {
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Input {
+    /// What parts the fields of logs and of the catalog.
+    #[serde(deserialize_with = "from_text")]
+    pub delimiter: Delimiter,
     /// How far after the moment of reading a play may be.
     #[serde(deserialize_with = "from_text")]
     pub max_future: TimeSpan,
@@ -105,6 +109,7 @@ pub struct Input {
 impl Default for Input {
     fn default() -> Self {
         Self {
+            delimiter: Delimiter::COMMA,
             max_future: TimeSpan(Duration::from_hours(48)),
             max_bad_lines: 0,
             last_line_wait: TimeSpan(Duration::from_secs(30)),

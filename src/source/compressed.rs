@@ -19,6 +19,10 @@ pub enum Storage {
     Zstd,
 }
 
+/// Bytes by which content is told.
+pub const MAGIC: usize = 4;
+/// Bytes of a gzip file that are read at once.
+const BUFFER: usize = 256 << 10;
 /// A compressed file may not come to more than this many times its size …
 const RATIO: u64 = 200;
 /// … and this many bytes on top, so that small files are not suspected.
@@ -34,18 +38,34 @@ impl Storage {
         }
     }
 
+    /// Tells by the first [`MAGIC`] bytes.
+    pub fn of_content(start: &[u8]) -> Self {
+        match start {
+            [0x1f, 0x8b, ..] => Self::Gzip,
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            _ => Self::Plain,
+        }
+    }
+
     /// Opens a file for reading what is in it.
     ///
     /// # Errors
     /// Those of opening.
     pub fn open(self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
-        let file = File::open(path)?;
+        self.decode(File::open(path)?)
+    }
+
+    /// Reads what is in a stream.
+    ///
+    /// # Errors
+    /// If there is no decoder.
+    pub fn decode(self, reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
-            Self::Plain => Box::new(file),
+            Self::Plain => Box::new(reader),
             Self::Gzip => {
-                Box::new(flate2::bufread::MultiGzDecoder::new(io::BufReader::with_capacity(256 << 10, file)))
+                Box::new(flate2::bufread::MultiGzDecoder::new(io::BufReader::with_capacity(BUFFER, reader)))
             }
-            Self::Zstd => Box::new(zstd::Decoder::new(file)?),
+            Self::Zstd => Box::new(zstd::Decoder::new(reader)?),
         })
     }
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::decode::header::{self, BYTE_ORDER_MARK, HeaderFault, sniff};
 use crate::decode::line::{LINE_LIMIT, is_blank, without_return};
+use crate::delimiter::Delimiter;
 use crate::model::{
     Chunk, Content, Header, Input, Mark, PADDING, RAW_LIMIT, Reason, Reject, Span, Stand, Text,
 };
@@ -42,6 +43,8 @@ pub struct LineCutter {
     partial: bool,
     /// Bytes per chunk.
     chunk: usize,
+    /// What parts the fields of the header.
+    delimiter: Delimiter,
 }
 
 #[derive(Debug)]
@@ -79,7 +82,22 @@ impl LineCutter {
 
     /// A cutter of chunks of another size, which changes no row: for tests and measurements.
     pub fn with_chunk(input: Arc<Input>, chunk: usize) -> Self {
-        Self { input, offset: 0, line: 1, carry: Vec::new(), state: State::Start, partial: false, chunk }
+        Self {
+            input,
+            offset: 0,
+            line: 1,
+            carry: Vec::new(),
+            state: State::Start,
+            partial: false,
+            chunk,
+            delimiter: Delimiter::COMMA,
+        }
+    }
+
+    /// The same for fields that are parted like this.
+    #[must_use]
+    pub fn parted_by(self, delimiter: Delimiter) -> Self {
+        Self { delimiter, ..self }
     }
 
     /// A cutter that goes on at a mark.
@@ -282,7 +300,7 @@ impl LineCutter {
                 return None;
             }
             let len = line_feed.map_or(rest.len(), |at| at + 1);
-            if !is_blank(line) {
+            if !is_blank(line, self.delimiter) {
                 break (line.to_vec(), line_feed.map(|_| start + len));
             }
             start += len;
@@ -292,7 +310,7 @@ impl LineCutter {
                 return None;
             }
         };
-        match header::parse(&line) {
+        match header::parse(&line, self.delimiter) {
             Ok((header, ignored)) => {
                 self.pass(line_feed.unwrap_or(self.carry.len()));
                 self.line += u64::from(line_feed.is_some());

@@ -8,6 +8,7 @@ pub mod identity;
 pub mod lines;
 pub mod replay;
 pub mod scan;
+pub mod stdin;
 pub mod tail;
 pub mod watch;
 

@@ -1,30 +1,35 @@
 //! The source of `replay`: finished logs, in the order of their paths.
 
 use std::collections::HashSet;
+use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::clock::Clock;
+use crate::delimiter::Delimiter;
 use crate::failure::{Exit, Failure};
 use crate::model::{Input, InputId};
 use crate::source::compressed::Storage;
 use crate::source::deliver::{deliver, no_tail, reject_unread};
 use crate::source::lines::{End, LineCutter};
 use crate::source::scan::{LeftAlone, is_unfinished};
+use crate::source::stdin::{self, is_stdin};
 use crate::source::{Closed, Event, Outlet};
 use crate::stop::Stop;
 use crate::text::path_text;
 
-/// The files that the arguments name: files, folders (the logs directly in them) and patterns, in
-/// the order of the bytes of their paths as given; one that is named twice comes once.
+/// The logs that the arguments name: files, folders (the logs directly in them), patterns and stdin,
+/// in the order of the bytes of their paths as given; one that is named twice comes once.
 ///
 /// # Errors
 /// The first argument that names nothing, exit code 66.
 pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut paths = Vec::new();
     for argument in arguments {
-        if argument.is_dir() {
+        if is_stdin(argument) {
+            paths.push(argument.clone());
+        } else if argument.is_dir() {
             let found = LeftAlone::default().look_around(argument, |_| false);
             let found = found.map_err(|cause| Failure::io(Exit::NoInput, "read", argument, &cause))?;
             paths.extend(found.into_iter().map(|found| found.path));
@@ -36,7 +41,8 @@ pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     }
     paths.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
     let mut seen = HashSet::new();
-    paths.retain(|path| seen.insert(path.canonicalize().unwrap_or_else(|_| path.clone())));
+    let place = |path: &PathBuf| path.canonicalize().ok().filter(|_| !is_stdin(path));
+    paths.retain(|path| seen.insert(place(path).unwrap_or_else(|| path.clone())));
     Ok(paths)
 }
 
@@ -52,6 +58,7 @@ fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
         .map_err(wrong)?
         .flatten()
         .filter(|path| path.is_file() && !is_unfinished(path))
+        .map(|path| if is_stdin(&path) { Path::new(".").join(path) } else { path })
         .collect();
     if files.is_empty() {
         return Err(Failure::new(Exit::NoInput, format!("{text} matches no file")));
@@ -64,6 +71,8 @@ fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
 pub struct Replay {
     /// The logs, in order.
     pub logs: Vec<PathBuf>,
+    /// What parts their fields.
+    pub delimiter: Delimiter,
     /// The moment that counts as now for all rows, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
     /// Bytes per chunk, which change no row.
@@ -78,7 +87,12 @@ impl Replay {
     pub fn run(self, outlet: &Outlet, stop: &Stop) -> Result<(), Failure> {
         for (path, number) in self.logs.iter().zip(0..) {
             let input = Arc::new(Input { id: InputId(number), label: path_text(path) });
-            if self.read(path, &input, outlet, stop)?.is_err() || stop.is_set() {
+            let read = if is_stdin(path) {
+                self.read_stdin(&input, outlet, stop)
+            } else {
+                self.read(path, &input, outlet, stop)
+            };
+            if read?.is_err() || stop.is_set() {
                 break;
             }
         }
@@ -93,19 +107,43 @@ impl Replay {
         stop: &Stop,
     ) -> Result<Result<(), Closed>, Failure> {
         let storage = Storage::of(path);
-        let clock = Clock::Stopped(self.now);
-        let unreadable = |cause: std::io::Error| Failure::io(Exit::NoInput, "read", path, &cause);
+        let unreadable = |cause: io::Error| Failure::io(Exit::NoInput, "read", path, &cause);
         let size = match storage.check(path).map_err(unreadable)? {
             Ok(size) => size,
-            Err(fault) => return Ok(reject_unread(input, &fault, clock, outlet)),
+            Err(fault) => return Ok(reject_unread(input, &fault, Clock::Stopped(self.now), outlet)),
         };
         if let Err(closed) = outlet.send(Event::Size(Arc::clone(input), size)) {
             return Ok(Err(closed));
         }
         let mut reader = storage.open(path).map_err(unreadable)?;
-        let mut cutter = LineCutter::with_chunk(Arc::clone(input), self.chunk);
-        let delivered = deliver(&mut cutter, &mut reader, End::Final, &no_tail, clock, outlet, stop);
-        let delivered = delivered.map_err(|cause| Failure::io(Exit::Io, "read", path, &cause))?;
-        Ok(delivered.map(drop))
+        let delivered = self.deliver(&mut reader, input, outlet, stop);
+        delivered.map_err(|cause| Failure::io(Exit::Io, "read", path, &cause))
+    }
+
+    /// What came before damage has been handed on, so damage ends the run, which publishes nothing.
+    fn read_stdin(
+        &self,
+        input: &Arc<Input>,
+        outlet: &Outlet,
+        stop: &Stop,
+    ) -> Result<Result<(), Closed>, Failure> {
+        let read = stdin::open().and_then(|mut reader| self.deliver(&mut reader, input, outlet, stop));
+        read.map_err(|cause| {
+            let message = format!("stdin cannot be read to its end, so nothing was published: {cause}");
+            Failure::new(Exit::Data, message)
+        })
+    }
+
+    fn deliver(
+        &self,
+        reader: &mut impl Read,
+        input: &Arc<Input>,
+        outlet: &Outlet,
+        stop: &Stop,
+    ) -> io::Result<Result<(), Closed>> {
+        let mut cutter = LineCutter::with_chunk(Arc::clone(input), self.chunk).parted_by(self.delimiter);
+        let clock = Clock::Stopped(self.now);
+        let delivered = deliver(&mut cutter, reader, End::Final, &no_tail, clock, outlet, stop);
+        Ok(delivered?.map(drop))
     }
 }

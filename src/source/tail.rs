@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock::Clock;
+use crate::delimiter::Delimiter;
 use crate::model::{Input, Mark, Stand};
 use crate::source::compressed::Storage;
 use crate::source::deliver::{Delivered, deliver, no_tail, reject_unread};
@@ -93,7 +94,7 @@ pub enum Look {
 
 impl Tail {
     /// A file that was not followed before.
-    pub fn new(input: Arc<Input>, path: PathBuf, metadata: &Metadata) -> Self {
+    pub fn new(input: Arc<Input>, path: PathBuf, metadata: &Metadata, delimiter: Delimiter) -> Self {
         Self {
             id: FileId::of(metadata),
             storage: Storage::of(&path),
@@ -101,7 +102,7 @@ impl Tail {
             head: Head::default(),
             before: 0,
             whole: 0,
-            cutter: LineCutter::new(input),
+            cutter: LineCutter::new(input).parted_by(delimiter),
             file: None,
             seen: None,
             still_since: Instant::now(),
@@ -110,7 +111,7 @@ impl Tail {
     }
 
     /// A file that was followed by an earlier process.
-    pub fn resume(known: KnownInput) -> Self {
+    pub fn resume(known: KnownInput, delimiter: Delimiter) -> Self {
         let KnownInput { input, sighting: Sighting { path, id, head, whole, stamp }, mark } = known;
         let storage = Storage::of(&path);
         let state = match &mark.stand {
@@ -127,7 +128,7 @@ impl Tail {
             head,
             before: mark.tail,
             whole,
-            cutter: LineCutter::resume(input, &mark),
+            cutter: LineCutter::resume(input, &mark).parted_by(delimiter),
             file: None,
             seen: (unchanged || state != State::Reading).then_some(stamp),
             still_since: Instant::now(),

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::clock::Clock;
 use crate::decode::line::without_return;
 use crate::decode::record::Record;
+use crate::delimiter::Delimiter;
 use crate::failure::{Exit, Failure};
 use crate::model::{Chunk, Content, Reason, Reject, Span, Stand, Text};
 use crate::source::compressed::Storage;
@@ -50,6 +51,8 @@ pub fn decisions<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Decisions {
 pub struct Committed {
     /// Inputs and where they are now.
     pub inputs: Vec<(KnownInput, PathBuf)>,
+    /// What parts their fields.
+    pub delimiter: Delimiter,
     /// What was decided.
     pub decisions: Arc<Decisions>,
     /// What counts as now; without it, decisions stand and all other rows are early enough.
@@ -101,7 +104,7 @@ impl Committed {
         let nothing = BTreeMap::new();
         let decisions = self.decisions.get(&known.input.label).filter(|_| self.now.is_none());
         let decisions = decisions.unwrap_or(&nothing);
-        let mut cutter = LineCutter::new(Arc::clone(&known.input));
+        let mut cutter = LineCutter::new(Arc::clone(&known.input)).parted_by(self.delimiter);
         while !stop.is_set() {
             let chunk = match cutter.next(&mut reader, end, self.now.unwrap_or(LATE))? {
                 Piece::Chunk(chunk) | Piece::Refused(chunk, _) => chunk,

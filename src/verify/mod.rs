@@ -32,7 +32,7 @@ use crate::names::Names;
 use crate::output::manifest::{Manifest, hash_text};
 use crate::output::{FIRST_PART, REJECTS};
 use crate::pipeline::insights_of;
-use crate::reload;
+use crate::reload::{self, CatalogVersion};
 use crate::settings::Settings;
 use crate::start::Files;
 use crate::stop::Stop;
@@ -132,7 +132,7 @@ impl Verify {
     async fn verify_replay(&self, manifest: &Manifest, report: &mut Report) -> Result<(), Failure> {
         let from = From::Logs(self.logs.clone(), self.now.unwrap_or(self.clock));
         let names = Arc::new(Names::default());
-        let version = reload::load(&self.settings.songs, &names).await?;
+        let version = self.load_catalog(&names).await?;
         let songs: HashSet<Vec<u8>> = known_songs(&version.catalog, &names);
         let rejects = reject_lines(&path_text(&self.settings.songs), &version.rejects);
         let found = recompute(&self.settings, &self.stop, &from, &songs, Compare::default()).await?;
@@ -169,7 +169,12 @@ impl Verify {
             ));
         }
         let decisions = Arc::new(self.decisions(manifest)?);
-        let from = From::Committed(Committed { inputs, decisions, now: self.now });
+        let from = From::Committed(Committed {
+            inputs,
+            delimiter: self.settings.input.delimiter,
+            decisions,
+            now: self.now,
+        });
         let found = recompute(
             &self.settings,
             &self.stop,
@@ -179,7 +184,7 @@ impl Verify {
         )
         .await?;
         let names = Arc::new(Names::default());
-        let version = reload::load(&self.settings.songs, &names).await?;
+        let version = self.load_catalog(&names).await?;
         if self.catalog_is_that_of(manifest, &version.catalog, report) {
             let (ledger, names) = if part {
                 (known.loaded.ledger.clone(), Arc::clone(&known.names))
@@ -196,6 +201,10 @@ impl Verify {
         let metadata = Some((metadata, names));
         let published = Published { metadata, waiting, catalog_label, rejects: Vec::new() };
         self.compare_rows(manifest, found, &from, &songs, &published, part, report).await
+    }
+
+    async fn load_catalog(&self, names: &Names) -> Result<CatalogVersion, Failure> {
+        reload::load(&self.settings.songs, self.settings.input.delimiter, names).await
     }
 
     fn load_state(&self) -> Result<(Generation, Known), Failure> {
@@ -255,7 +264,7 @@ impl Verify {
         names: &Arc<Names>,
         report: &mut Report,
     ) -> Result<(), Failure> {
-        let catalog = reload::load(&self.settings.songs, names).await?.catalog;
+        let catalog = self.load_catalog(names).await?.catalog;
         let cut = cut_of(ledger, catalog, names, self.week());
         for mut insight in insights_of(&self.settings) {
             let name = insight.name();

@@ -61,9 +61,9 @@ pub async fn recompute(
         names: Arc::clone(&names),
         rows: Rows::new(compare),
     };
-    let (from, reader_stop) = (from.clone(), stop.clone());
+    let (from, reader_stop, delimiter) = (from.clone(), stop.clone(), settings.input.delimiter);
     let source = move |outlet: &Outlet| match from {
-        From::Logs(logs, now) => Replay { logs, now, chunk: CHUNK }.run(outlet, &reader_stop),
+        From::Logs(logs, now) => Replay { logs, delimiter, now, chunk: CHUNK }.run(outlet, &reader_stop),
         From::Committed(committed) => committed.run(outlet, &reader_stop),
     };
     let (mut decoded, source) = spawn_source(settings, &names, &Arc::default(), source);

@@ -10,6 +10,7 @@ use music_insights::checkpoint::recover::Wishes;
 use music_insights::civil::Week;
 use music_insights::clock::Clock;
 use music_insights::decode::{Decoder, header};
+use music_insights::delimiter::Delimiter;
 use music_insights::disk::real::RealDisk;
 use music_insights::dispatch::{Outcome, Producer};
 use music_insights::insights::avg_listen_time_per_song::AvgListenTimePerSong;
@@ -44,7 +45,9 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// What `music-insights replay` does between its arguments and its summary.
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> Outcome {
-    let source = move |outlet: &Outlet, _| Replay { logs, now, chunk }.run(outlet, &Stop::default());
+    let delimiter = settings.input.delimiter;
+    let source =
+        move |outlet: &Outlet, _| Replay { logs, delimiter, now, chunk }.run(outlet, &Stop::default());
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk: RealDisk::quick(),
@@ -157,14 +160,14 @@ fn decode(decoder: &Decoder, now: i64, lines: &[u8]) -> Batch {
         mark: Mark::default(),
         read_at: now,
         content: Content::Lines(
-            Arc::new(header::parse(HEADER.as_bytes()).unwrap().0),
+            Arc::new(header::parse(HEADER.as_bytes(), Delimiter::COMMA).unwrap().0),
             Text::new(lines.to_vec(), lines.len()),
         ),
     })
 }
 
 fn read_catalog(file: &[u8], decoder: &Decoder) -> Arc<Catalog> {
-    let rows = block_on(load::parse(file)).expect("a catalog with its columns");
+    let rows = block_on(load::parse(file, Delimiter::COMMA)).expect("a catalog with its columns");
     Arc::new(rows.catalog(&decoder.names))
 }
 

@@ -143,7 +143,12 @@ impl Place {
             after: NEVER,
         };
         let last_lines = LastLines { wait: NEVER, once };
-        let rules = Rules { folder: settings.incoming.clone(), last_lines, put_away };
+        let rules = Rules {
+            folder: settings.incoming.clone(),
+            delimiter: settings.input.delimiter,
+            last_lines,
+            put_away,
+        };
         let stop = stop.clone();
         let pipeline = Pipeline {
             settings,

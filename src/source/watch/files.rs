@@ -88,7 +88,7 @@ impl Watch {
         }
         let input = Arc::new(Input { id: InputId(self.next_input), label: path_text(&path) });
         self.next_input += 1;
-        Ok(Some(self.follow(Tail::new(input, path, metadata))))
+        Ok(Some(self.follow(Tail::new(input, path, metadata, self.rules.delimiter))))
     }
 
     fn rename(&mut self, index: usize, path: PathBuf) {

@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 
 use notify::RecommendedWatcher;
 
+use crate::delimiter::Delimiter;
 use crate::failure::{Exit, Failure};
 use crate::model::InputId;
 use crate::source::compressed::Storage;
@@ -50,6 +51,8 @@ const IDLE: Duration = Duration::from_mins(1);
 pub struct Rules {
     /// The folder.
     pub folder: PathBuf,
+    /// What parts the fields of its logs.
+    pub delimiter: Delimiter,
     /// What becomes of last lines.
     pub last_lines: LastLines,
     /// What becomes of finished inputs.
@@ -139,7 +142,7 @@ impl Watch {
         };
         for known in std::mem::take(&mut watch.resume.inputs) {
             watch.next_input = watch.next_input.max(known.input.id.0 + 1);
-            watch.follow(Tail::resume(known));
+            watch.follow(Tail::resume(known, watch.rules.delimiter));
         }
         watch.watch_folder();
         Ok(watch)

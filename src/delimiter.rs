@@ -1,0 +1,97 @@
+//! What parts the fields of a line.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// `input.delimiter`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Delimiter(u8);
+
+impl Delimiter {
+    /// That of CSV.
+    pub const COMMA: Self = Self(b',');
+
+    /// The byte.
+    #[inline]
+    pub fn byte(self) -> u8 {
+        self.0
+    }
+
+    /// Whether it is that of CSV.
+    pub fn is_comma(&self) -> bool {
+        *self == Self::COMMA
+    }
+}
+
+impl Default for Delimiter {
+    fn default() -> Self {
+        Self::COMMA
+    }
+}
+
+impl FromStr for Delimiter {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let byte = match text.as_bytes() {
+            b"tab" | b"\\t" => b'\t',
+            &[byte] => byte,
+            _ => return Err("expected one ASCII character, or `tab`"),
+        };
+        // What ends lines, quotes fields, or stands in names of columns, times and numbers parts nothing.
+        let taken = byte.is_ascii_alphanumeric() || b"\"\r\n\0 _-+:.".contains(&byte);
+        if taken {
+            Err("this character has another meaning; `,`, `;`, `|` or `tab` have none")
+        } else {
+            Ok(Self(byte))
+        }
+    }
+}
+
+/// As [`from_str`](FromStr::from_str) reads it.
+impl fmt::Display for Delimiter {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            b'\t' => formatter.write_str("tab"),
+            byte => write!(formatter, "{}", char::from(byte)),
+        }
+    }
+}
+
+impl TryFrom<String> for Delimiter {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<Delimiter> for String {
+    fn from(delimiter: Delimiter) -> Self {
+        delimiter.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_other_meaning_may_part_fields() {
+        for (text, byte) in
+            [(",", b','), (";", b';'), ("|", b'|'), ("tab", b'\t'), ("\\t", b'\t'), ("\x1f", 0x1f)]
+        {
+            let delimiter: Delimiter = text.parse().unwrap();
+            assert_eq!(delimiter.byte(), byte);
+            assert_eq!(delimiter.to_string().parse(), Ok(delimiter));
+        }
+        for text in
+            ["", ";;", "é", "\"", "\r", "\n", "\0", " ", "a", "Z", "7", "_", "-", "+", ":", ".", "tabs"]
+        {
+            assert!(text.parse::<Delimiter>().is_err(), "{text:?}");
+        }
+    }
+}
