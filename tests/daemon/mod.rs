@@ -6,6 +6,7 @@ pub(crate) mod oracle;
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -96,6 +97,14 @@ impl Place {
         let often: &[&str] =
             if more.contains(&"--flush-interval") { &[] } else { &["--flush-interval", "20ms"] };
         Daemon::start(&mut self.command(&[&["watch", "--http", "off"], often, more].concat()))
+    }
+
+    /// Starts `watch` with its page, and returns where that is.
+    pub(crate) fn watch_with_page(&self, http: &str, more: &[&str]) -> (Daemon, String) {
+        let often = ["watch", "--http", http, "--flush-interval", "20ms"];
+        let mut daemon = Daemon::start(&mut self.command(&[&often, more].concat()));
+        let address = daemon.page();
+        (daemon, address)
     }
 
     /// Starts `watch` with faults that strace injects; nothing if there is no strace. `faults` are
@@ -213,6 +222,21 @@ impl Daemon {
     pub(crate) fn stop(mut self) -> Output {
         self.signal("-TERM");
         self.child.take().unwrap().wait_with_output().unwrap()
+    }
+
+    /// Waits until it says where its page is; what else it says is heard by nobody.
+    fn page(&mut self) -> String {
+        let mut lines = BufReader::new(self.child.as_mut().unwrap().stderr.take().unwrap()).lines();
+        let mut said = Vec::new();
+        loop {
+            let Some(Ok(line)) = lines.next() else { panic!("there is no dashboard: {said:#?}") };
+            if let Some((_, address)) = line.split_once("dashboard at ") {
+                // Somebody must take the rest, or the daemon could not say it.
+                thread::spawn(move || lines.for_each(drop));
+                return address.trim().trim_end_matches('/').to_owned();
+            }
+            said.push(line);
+        }
     }
 
     /// Listens to it no longer.

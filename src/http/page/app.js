@@ -31,6 +31,8 @@ let state = null;
 function listen() {
     events.listen({
         status(live) {
+            // Until it was measured for the first time there is nothing to tell.
+            if (live.state === null) return;
             frame.pulse(live);
             stage.live(live);
             if (state !== live.state) refresh();

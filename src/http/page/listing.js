@@ -39,12 +39,12 @@ export function render(page, { path, query }, { label, zone, sortable = true, ce
     return element("div", { class: "listing" },
         element("div", { class: "tools" }, search(query), filters(query, to),
             element("div", { class: "pages" },
-                element("p", { "data-said": "" }, extent(page, query, sortable)),
+                element("p", { "data-said": "" }, extent(page, sortable)),
                 element("div", { role: "group", "aria-label": "Pages" },
                     turn("First", first), turn("Previous", before.get(here) ?? null), turn("Next", next)))),
         page.rows.length > 0
             ? table({ label, columns, rows: page.rows, zone, cell })
-            : blank(isNarrowed(query) ? "Nothing found" : empty, ...nothingFound(query, next)));
+            : blank(isNarrowed(query) ? "Nothing found" : page.message ?? empty, ...nothingFound(query, next)));
 }
 
 function sorting({ name, type }, sort, to) {
@@ -81,10 +81,10 @@ function nothingFound(query, next) {
     return [next ? "Nothing among the rows that were looked through so far. “Next” looks further." : "No row holds what you look for."];
 }
 
-function extent(page, query, counted) {
-    const { rows, total, from } = page;
+function extent({ rows, total, from }, isCounted) {
     if (rows.length === 0) return "No rows";
     // Where a search looks through a piece at a time, nobody knows how much it will find.
-    if (total === null || (!counted && isNarrowed(query))) return `${number(rows.length)} rows on this page`;
+    if (total === null) return `${number(rows.length)} rows on this page`;
+    if (!isCounted) return `${number(rows.length)} of ${number(total)} rows, newest first`;
     return `${number(from + 1)}–${number(from + rows.length)} of ${number(total)} rows`;
 }

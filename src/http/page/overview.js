@@ -1,11 +1,14 @@
 // What is going on, at a glance.
 
 import { element } from "./dom.js";
-import { bytes, count, duration, number, roughly, share, since, week } from "./format.js";
+import { ago, bytes, count, duration, number, roughly, share, since, week } from "./format.js";
 import { blank, card, chart, figures, heading, more, songLink } from "./parts.js";
 import { write } from "./route.js";
 import { table } from "./table.js";
-import { INSIGHTS } from "./words.js";
+import { INSIGHTS, reason } from "./words.js";
+
+/** As many reasons of rejects are shown. */
+const REASONS = 4;
 
 export const title = () => "Overview";
 export const isLive = true;
@@ -59,7 +62,8 @@ function totals({ status, live }, { night_owls: owls, loyal, listeners }) {
         ["Rejected rows", number(rejected), "kept, each with its reason", write(["inputs"])]);
 }
 
-function pictures(data, { status, live, zone }) {
+function pictures(data, context) {
+    const { status, live, zone } = context;
     const { rows_per_second: speed, freshness_seconds: freshness } = live ?? status;
     const { charts, loyalty } = data;
     const to = (name) => ({ link: write(["insights", name]) });
@@ -68,14 +72,34 @@ function pictures(data, { status, live, zone }) {
             element("p", { class: "now" }, roughly(speed)), chart(live?.charts?.throughput)),
         card("Freshness", "From a row’s arrival until all tables show it.", {},
             element("p", { class: "now" }, duration(freshness ?? NaN)), chart(live?.charts?.freshness)),
-        card("When people listen", `Plays by the hour of the week, in ${zone}.`, to("night_owl_users"), chart(charts.hours), more("As a table", hours(data.hours))),
+        card("When people listen", `Plays by the hour of the week, in ${zone}.`, to("night_owl_users"),
+            chart(charts.hours), more("As a table", hours(data.hours))),
         card("Top songs of the week", `The most played songs of the week ${week(status.week)}.`, to("top_songs_this_week"),
             chart(charts.top_songs), more("As a table", topSongs(data.top_songs))),
+        card("Happy songs for sad listeners", "The songs that most listeners of sad songs are told to try.", to("happy_recommendations"),
+            chart(charts.recommended)),
         card("Favourite genres", "Plays by the genre of their song.", to("user_favorite_genres"),
             chart(charts.genres), more("As a table", genres(data.genres))),
-        element("div", { class: "stack" }, card("Loyalty", `Listeners by the share of their plays that is in their first genre${loyalty.sampled ? ", of a sample of them" : ""}.`, to("genre_loyalty_scores"),
+        card("Loyalty", `Listeners by the share of their plays that is in their first genre${loyalty.sampled ? ", of a sample of them" : ""}.`, to("genre_loyalty_scores"),
             chart(charts.loyalty), more("As a table", buckets(loyalty.buckets))),
-        card("Listening time", "Songs by the mean time for which they are listened to.", to("avg_listen_time_per_song"), chart(charts.listen_time))));
+        card("Listening time", "Songs by the mean time for which they are listened to.", to("avg_listen_time_per_song"),
+            chart(charts.listen_times)),
+        reading(context));
+}
+
+/** What is behind the numbers: how far the logs are read, and what could not be. */
+function reading({ status, live }) {
+    const unread = live?.bytes_unread ?? status.bytes_unread;
+    const reasons = [...status.rejects].sort((a, b) => b.rows - a.rows).slice(0, REASONS);
+    const row = (name, value) => element("li", {}, element("span", {}, name), element("span", { class: "number" }, value));
+    return card("Inputs", "How far the logs are read, and what could not be used.", { link: write(["inputs"]) },
+        element("ul", { class: "lines" },
+            row("Logs", number(status.totals.inputs)),
+            row("Not read to the end", number(status.inputs_unfinished)),
+            row("Still to read", bytes(unread)),
+            row("Songs in the catalog", number(status.catalog.songs)),
+            row("Catalog loaded", ago(status.catalog.age_seconds)),
+            reasons.map(({ reason: code, rows }) => row(`Rejected: ${reason(code)}`, number(rows)))));
 }
 
 const text = (name) => ({ name, type: "text" });

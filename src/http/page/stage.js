@@ -95,10 +95,12 @@ async function load(slow) {
     const { signal } = loading;
     const get = (segments, query) => request(segments, query, signal);
     try {
-        const [status, data] = await Promise.all([get(["status"]), view.load(route, get)]);
+        const status = await get(["status"]);
+        const data = status.state === "starting" ? undefined : await view.load(route, get);
         if (signal.aborted || shown.route !== route) return;
         Object.assign(shown, { status, data });
-        render();
+        if (data === undefined) starting();
+        else render();
     } catch (error) {
         if (!signal.aborted) refused(error);
     } finally {
@@ -112,6 +114,10 @@ function render() {
     paint([view.render(data, { route, status, live: events, zone, night, week })].flat(), view.title(route, data));
 }
 
+function starting() {
+    paint([blank("Starting", "What was counted before is put together, and the first tables are on their way. This page shows them as soon as they are there.")], "Starting");
+}
+
 function refused(error) {
     if (!(error instanceof Refused)) {
         // What was loaded before stays; the banner says that it is not new.
@@ -122,8 +128,7 @@ function refused(error) {
     // Whoever listens to the events is told as well, and asks for the token.
     if (error.status === 401) return;
     shown.data = undefined;
-    const titles = { 404: "Not found", 503: "Starting" };
-    const title = titles[error.status] ?? "That did not work";
+    const title = error.status === 404 ? "Not found" : "That did not work";
     paint([blank(title, `The server says: ${error.message}.`, element("p", {}, element("a", { href: "#/" }, "To the overview")))], title);
 }
 

@@ -1,0 +1,233 @@
+//! A real browser: headless Chromium, driven through WebDriver.
+//!
+//! WebDriver is JSON over HTTP, so `ureq` is all that it takes; `fantoccini` and `thirtyfour` bring a
+//! hundred crates, and neither the console nor the network log that every test ends with.
+
+use std::env;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use ureq::Agent;
+
+/// Long enough for the slowest machine; nothing waits so long unless it is broken.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What keeps Chromium from talking to anybody but us, and from asking anything of a person.
+const FLAGS: [&str; 9] = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--lang=en-US",
+];
+
+/// The keys of WebDriver that have no character.
+pub(crate) const TAB: char = '\u{e004}';
+pub(crate) const ENTER: char = '\u{e007}';
+pub(crate) const ESCAPE: char = '\u{e00c}';
+pub(crate) const DOWN: char = '\u{e015}';
+
+/// A browser with one window; it is closed when the test is over.
+pub(crate) struct Browser {
+    agent: Agent,
+    driver: Child,
+    /// Address of the session.
+    session: String,
+    /// What the browser keeps, so that no test knows of another.
+    _profile: TempDir,
+}
+
+impl Browser {
+    /// Starts one; nothing if this machine has none.
+    pub(crate) fn start() -> Option<Self> {
+        for program in ["chromium", "chromedriver"] {
+            if Command::new(program).arg("--version").stderr(Stdio::null()).output().is_err() {
+                println!("skipped: {program} is missing");
+                return None;
+            }
+        }
+        let profile = tempfile::tempdir().unwrap();
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let port = port_of(&mut driver);
+        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(2 * PATIENCE));
+        let agent: Agent = config.build().into();
+        let mut browser =
+            Self { agent, driver, session: format!("http://127.0.0.1:{port}/session"), _profile: profile };
+        let profile = format!("--user-data-dir={}", browser._profile.path().display());
+        let flags: Vec<&str> = FLAGS.into_iter().chain([profile.as_str()]).collect();
+        let wishes = json!({
+            "goog:chromeOptions": { "args": flags },
+            "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+        });
+        let session = browser.post("", &json!({ "capabilities": { "alwaysMatch": wishes } }));
+        browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().unwrap());
+        browser.resize(1280, 900);
+        Some(browser)
+    }
+
+    /// Makes the window as large as this, as a telephone has it if it is narrow.
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.devtools("Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    /// Lets the system prefer `light` or `dark`.
+    pub(crate) fn prefer(&self, colours: &str) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": colours });
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
+    }
+
+    pub(crate) fn open(&self, address: &str) {
+        self.post("/url", &json!({ "url": address }));
+    }
+
+    /// What a function of this body returns, of arguments that it finds in `arguments`.
+    pub(crate) fn run(&self, body: &str, arguments: &Value) -> Value {
+        self.post("/execute/sync", &json!({ "script": body, "args": arguments }))
+    }
+
+    /// What an expression is.
+    pub(crate) fn value(&self, expression: &str) -> Value {
+        self.run(&format!("return {expression};"), &json!([]))
+    }
+
+    /// The text of the first element that a selector finds; empty if there is none.
+    pub(crate) fn text(&self, selector: &str) -> String {
+        let found = self.run("return document.querySelector(arguments[0])?.innerText ?? '';", &json!([selector]));
+        found.as_str().unwrap().to_owned()
+    }
+
+    /// The texts of all elements that a selector finds.
+    pub(crate) fn texts(&self, selector: &str) -> Vec<String> {
+        let body = "return [...document.querySelectorAll(arguments[0])].map((found) => found.innerText.trim());";
+        serde_json::from_value(self.run(body, &json!([selector]))).unwrap()
+    }
+
+    /// Waits until an expression holds.
+    pub(crate) fn wait_for(&self, expression: &str) {
+        let began = Instant::now();
+        while !self.value(&format!("Boolean({expression})")).as_bool().unwrap() {
+            if began.elapsed() > PATIENCE {
+                self.shoot("waited-too-long");
+                panic!("waited too long for {expression}; there is:\n{}", self.text("body"));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Waits until the text of an element holds this.
+    pub(crate) fn wait_for_text(&self, selector: &str, text: &str) {
+        let [selector, text] = [selector, text].map(|text| Value::from(text).to_string());
+        self.wait_for(&format!("document.querySelector({selector})?.innerText.includes({text})"));
+    }
+
+    /// Waits until an element is there, and clicks it as a person does.
+    pub(crate) fn click(&self, selector: &str) {
+        self.wait_for(&format!("document.querySelector({})", Value::from(selector)));
+        let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
+        let id = found.as_object().unwrap().values().next().unwrap().as_str().unwrap();
+        self.post(&format!("/element/{id}/click"), &json!({}));
+    }
+
+    /// Presses keys, one after the other, wherever the focus is.
+    pub(crate) fn press(&self, keys: impl IntoIterator<Item = char>) {
+        let press = |key: char| [("keyDown", key), ("keyUp", key)];
+        let press = |key| press(key).map(|(kind, key)| json!({ "type": kind, "value": key.to_string() }));
+        let presses: Vec<Value> = keys.into_iter().flat_map(press).collect();
+        self.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": presses }] }));
+    }
+
+    /// Types a text where the focus is.
+    pub(crate) fn enter(&self, text: &str) {
+        self.press(text.chars());
+    }
+
+    /// What the console shows.
+    pub(crate) fn console(&self) -> Vec<String> {
+        self.log("browser").iter().map(ToString::to_string).collect()
+    }
+
+    /// Every address that was asked for since this was asked last.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        let messages = self.log("performance").into_iter();
+        let messages = messages.map(|entry| {
+            serde_json::from_str::<Value>(entry["message"].as_str().unwrap()).unwrap()["message"].clone()
+        });
+        let sent = messages.filter(|message| message["method"] == "Network.requestWillBeSent");
+        sent.map(|message| message["params"]["request"]["url"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// Keeps a picture of the page, to be looked at, as `target/screenshots/<name>.png`.
+    pub(crate) fn shoot(&self, name: &str) {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
+        fs::create_dir_all(&folder).unwrap();
+        let picture = self.devtools("Page.captureScreenshot", &json!({}));
+        let picture = BASE64_STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
+        fs::write(folder.join(format!("{name}.png")), picture).unwrap();
+    }
+
+    fn devtools(&self, command: &str, parameters: &Value) -> Value {
+        self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
+    }
+
+    fn log(&self, kind: &str) -> Vec<Value> {
+        let Value::Array(entries) = self.post("/se/log", &json!({ "type": kind })) else {
+            panic!("a log is a list");
+        };
+        entries
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let mut response = self.agent.post(format!("{}{path}", self.session)).send_json(body).unwrap();
+        let mut answer: Value = response.body_mut().with_config().limit(64 << 20).read_json().unwrap();
+        assert!(response.status().is_success(), "{path}: {:#}", answer["value"]);
+        answer["value"].take()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Closes the browser; killing its driver alone would leave it behind.
+        let _ = self.agent.delete(&self.session).call();
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// The port that the driver says it has taken.
+fn port_of(driver: &mut Child) -> u16 {
+    let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let said = lines.find(|line| line.contains("started successfully on port")).expect("chromedriver starts");
+    // Nobody reads the rest, but somebody must take it.
+    thread::spawn(move || lines.for_each(drop));
+    said.rsplit(' ').next().unwrap().trim_end_matches('.').parse().unwrap()
+}
+
+/// The text of axe-core, which finds what keeps people out; nothing if it is not installed.
+pub(crate) fn axe() -> Option<String> {
+    let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/axe-core/axe.min.js");
+    let path = env::var_os("AXE_CORE").map_or(installed, PathBuf::from);
+    let text = fs::read_to_string(&path);
+    if text.is_err() {
+        println!("skipped: {} is missing (npm install axe-core, or name it with AXE_CORE)", path.display());
+    }
+    text.ok()
+}
