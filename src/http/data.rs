@@ -10,6 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::http::answer::{Problem, of_epoch};
 use crate::http::context::Context;
+use crate::http::insights::TEXT;
 use crate::overview::SongCount;
 use crate::view::View;
 
@@ -94,6 +95,9 @@ pub(super) async fn search(
     sought: Result<Parameters<Sought>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Parameters(sought) = sought.map_err(|cause| Problem::bad_request(cause.body_text()))?;
+    if sought.text.chars().count() > TEXT {
+        return Err(Problem::bad_request(format!("text: expected at most {TEXT} characters")));
+    }
     look(context.view()?, move |view| {
         let found = json!({
             "users": view.users_from(&sought.text, SUGGESTED),

@@ -36,6 +36,9 @@ const LIMIT: usize = 50;
 /// Rows of a page at the most.
 const MOST: usize = 1000;
 
+/// Characters that may be sought.
+pub(super) const TEXT: usize = 1000;
+
 type Asked = Result<Parameters<Wanted>, axum::extract::rejection::QueryRejection>;
 
 pub(super) async fn insight(
@@ -110,6 +113,9 @@ fn query<'a>(wanted: &'a Wanted, columns: &[Column]) -> Result<Query<'a>, Proble
     let limit = wanted.limit.unwrap_or(LIMIT);
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::bad_request(format!("limit: expected a number from 1 to {MOST}")));
+    }
+    if wanted.search.as_ref().is_some_and(|text| text.chars().count() > TEXT) {
+        return Err(Problem::bad_request(format!("search: expected at most {TEXT} characters")));
     }
     let cursor = wanted.cursor.as_ref().map(|text| text.parse()).transpose();
     Ok(Query {

@@ -111,13 +111,15 @@ impl Browser {
 
     /// The text of the first element that a selector finds; empty if there is none.
     pub(crate) fn text(&self, selector: &str) -> String {
-        let found = self.run("return document.querySelector(arguments[0])?.innerText ?? '';", &json!([selector]));
+        let found =
+            self.run("return document.querySelector(arguments[0])?.innerText ?? '';", &json!([selector]));
         found.as_str().unwrap().to_owned()
     }
 
     /// The texts of all elements that a selector finds.
     pub(crate) fn texts(&self, selector: &str) -> Vec<String> {
-        let body = "return [...document.querySelectorAll(arguments[0])].map((found) => found.innerText.trim());";
+        let body =
+            "return [...document.querySelectorAll(arguments[0])].map((found) => found.innerText.trim());";
         serde_json::from_value(self.run(body, &json!([selector]))).unwrap()
     }
 
@@ -152,7 +154,10 @@ impl Browser {
         let press = |key: char| [("keyDown", key), ("keyUp", key)];
         let press = |key| press(key).map(|(kind, key)| json!({ "type": kind, "value": key.to_string() }));
         let presses: Vec<Value> = keys.into_iter().flat_map(press).collect();
-        self.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": presses }] }));
+        self.post(
+            "/actions",
+            &json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": presses }] }),
+        );
     }
 
     /// Types a text where the focus is.
