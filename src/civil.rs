@@ -1,5 +1,7 @@
 //! Dates of the proleptic Gregorian calendar as day numbers, and ISO-8601 weeks.
 
+use std::fmt::{self, Display};
+
 use chrono::{Datelike, NaiveDate};
 
 /// Seconds of a day.
@@ -69,6 +71,15 @@ impl Week {
     pub fn from_iso(year: i32, week: u32) -> Option<Self> {
         let monday = NaiveDate::from_isoywd_opt(year, week, chrono::Weekday::Mon)?;
         Some(Self::of_day(i64::from(monday.num_days_from_ce()) - EPOCH_FROM_CE))
+    }
+}
+
+impl Display for Week {
+    /// As [`Week::from_iso`] reads it: `2025-W13`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let monday = NaiveDate::from_num_days_from_ce_opt((self.0 * 7 - 3 + EPOCH_FROM_CE) as i32);
+        let week = monday.expect("a week within the calendar").iso_week();
+        write!(formatter, "{:04}-W{:02}", week.year(), week.week())
     }
 }
 

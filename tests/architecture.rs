@@ -14,7 +14,6 @@ const ORDER: [&str; 35] = [
     "heap",
     "fault",
     "stop",
-    "messages",
     "progress",
     "clock",
     "civil",
@@ -25,6 +24,7 @@ const ORDER: [&str; 35] = [
     "zone",
     "ledger",
     "values",
+    "messages",
     // From bytes to rows, and from rows to answers: no clock, no files, no tasks.
     "decode",
     "catalog",
