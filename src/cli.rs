@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use crate::decode::timestamp::TimestampReader;
 use crate::failure::{Exit, Failure};
 use crate::generate::GenerateArgs;
+use crate::messages;
 use crate::model::Moment;
-use crate::settings::{Layers, Settings, load};
+use crate::settings::{Effective, Layers, Settings};
 use crate::zone::Zone;
 
 const EXAMPLES: &str = "\
@@ -52,7 +54,7 @@ pub enum Command {
     #[command(
         after_help = "Examples:\n  music-insights generate --out demo --rows 1000000 --users 20000 --songs 5000 --files 8\n  music-insights generate --rate 1000 --start now"
     )]
-    Generate(GenerateArgs),
+    Generate(GenerateCommand),
     /// Check settings, catalog and logs without writing anything
     #[command(
         after_help = "Examples:\n  music-insights check\n  music-insights check logs/ --songs new_catalog.csv"
@@ -66,10 +68,36 @@ pub enum Command {
     /// Show what a watch has committed, and whether it is sound
     #[command(after_help = "Examples:\n  music-insights state\n  music-insights state --inputs")]
     State(StateArgs),
+    /// Show the settings in force, and where each comes from
+    #[command(
+        after_help = "Examples:\n  music-insights config\n  music-insights config --json --set log.level=debug\n  music-insights config --example > music-insights.toml\n  music-insights config --schema > music-insights.schema.json"
+    )]
+    Config(ConfigArgs),
+    /// Print a script that completes commands and flags in a shell
+    #[command(
+        after_help = "Examples:\n  music-insights completions bash > ~/.local/share/bash-completion/completions/music-insights\n  music-insights completions zsh > ~/.zfunc/_music-insights\n  music-insights completions fish > ~/.config/fish/completions/music-insights.fish"
+    )]
+    Completions(CompletionsArgs),
+    /// Print the manual, or write its pages into a folder
+    #[command(
+        after_help = "Examples:\n  music-insights man | man -l -\n  music-insights man watch | man -l -\n  music-insights man --out ~/.local/share/man/man1"
+    )]
+    Man(ManArgs),
+}
+
+/// What messages on stderr look like.
+#[derive(Clone, Debug, Args)]
+pub struct LogArgs {
+    /// `text`, or `json` for one object a line [default: text]
+    #[arg(long, value_name = "FORMAT", help_heading = "Messages")]
+    log_format: Option<String>,
+    /// The least important messages: `error`, `warn`, `info` or `debug` [default: info]
+    #[arg(long, value_name = "LEVEL", help_heading = "Messages")]
+    log_level: Option<String>,
 }
 
 /// Arguments of all commands that read logs.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct Common {
     #[arg(long, value_name = "FILE", help = "The catalog [default: data/songs_metadata.csv]")]
     songs: Option<String>,
@@ -91,6 +119,20 @@ pub struct Common {
     /// Chunks decoded at the same time [default: one per processor]
     #[arg(long, value_name = "N")]
     threads: Option<String>,
+    /// Messages.
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+/// Arguments of `generate`.
+#[derive(Clone, Debug, Args)]
+pub struct GenerateCommand {
+    /// What is made.
+    #[command(flatten)]
+    pub generate: GenerateArgs,
+    /// Messages.
+    #[command(flatten)]
+    log: LogArgs,
 }
 
 /// Arguments of `replay`.
@@ -110,7 +152,7 @@ pub struct ReplayArgs {
 }
 
 /// Arguments of `watch`.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub struct WatchArgs {
     /// What everybody needs.
     #[command(flatten)]
@@ -174,6 +216,42 @@ pub struct StateArgs {
     pub inputs: bool,
 }
 
+/// Arguments of `config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// What everybody needs.
+    #[command(flatten)]
+    pub common: Common,
+    /// As JSON: the settings, and where they come from
+    #[arg(long)]
+    pub json: bool,
+    /// Print the JSON schema (draft 2020-12) of the settings file instead
+    #[arg(long, conflicts_with_all = ["json", "example"])]
+    pub schema: bool,
+    /// Print a settings file with all defaults and what they mean instead
+    #[arg(long, conflicts_with = "json")]
+    pub example: bool,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell.
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// The command whose page is printed [default: that of the program]
+    #[arg(value_name = "COMMAND", conflicts_with = "out")]
+    pub page: Option<String>,
+    /// Write the pages of the program and of all commands into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
 /// Arguments of `check`.
 #[derive(Debug, Args)]
 pub struct CheckArgs {
@@ -193,6 +271,14 @@ impl Common {
     /// # Errors
     /// The first value that cannot be used.
     pub fn settings(&self, flags: &[(&str, &Option<String>)]) -> Result<Settings, Failure> {
+        self.effective(flags).map(|effective| effective.settings)
+    }
+
+    /// The settings, and where they come from.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn effective(&self, flags: &[(&str, &Option<String>)]) -> Result<Effective, Failure> {
         let common = [
             ("--songs", &self.songs),
             ("--output", &self.output),
@@ -200,23 +286,57 @@ impl Common {
             ("--threads", &self.threads),
             ("--delimiter", &self.delimiter),
         ];
-        let given = common.iter().chain(flags).filter_map(|(flag, value)| Some((*flag, value.as_ref()?)));
-        let key = |flag: &str| match flag {
-            "--delimiter" => "input.delimiter".to_owned(),
-            flag => flag.trim_start_matches('-').replace('-', "_"),
-        };
-        let mut layer: Vec<_> =
-            given.map(|(flag, value)| (flag.to_owned(), key(flag), value.clone())).collect();
+        let mut layer = layer_of(common.iter().chain(flags));
+        layer.extend(self.log.layer());
         for pair in &self.set {
             let (key, value) = pair
                 .split_once('=')
                 .ok_or_else(|| Failure::new(Exit::Usage, format!("--set {pair}: expected KEY=VALUE")))?;
             layer.push((format!("--set {key}"), key.trim().to_owned(), value.trim().to_owned()));
         }
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        load(&Layers { config: self.config.clone(), environment, flags: layer })
+        effective(self.config.clone(), layer)
+    }
+}
+
+/// A setting of the command line: its flag, its name and its value.
+type Flag = (String, String, String);
+
+fn layer_of<'a>(flags: impl Iterator<Item = &'a (&'a str, &'a Option<String>)>) -> Vec<Flag> {
+    let given = flags.filter_map(|(flag, value)| Some((*flag, value.as_ref()?)));
+    let name = |flag: &str| match flag {
+        "--delimiter" => "input.delimiter".to_owned(),
+        flag => flag.trim_start_matches('-').replace("log-", "log.").replace('-', "_"),
+    };
+    given.map(|(flag, value)| (flag.to_owned(), name(flag), value.clone())).collect()
+}
+
+/// The settings of all layers; from here on, messages are as they say.
+fn effective(config: Option<PathBuf>, flags: Vec<Flag>) -> Result<Effective, Failure> {
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect();
+    let layers = Layers { config, environment, flags };
+    // What is wrong with the file should already be said in the form that was asked for elsewhere.
+    let log = layers.log_without_file();
+    messages::configure(log.format, log.level);
+    let effective = Effective::of(&layers)?;
+    messages::configure(effective.settings.log.format, effective.settings.log.level);
+    Ok(effective)
+}
+
+impl LogArgs {
+    fn layer(&self) -> Vec<Flag> {
+        layer_of([("--log-format", &self.log_format), ("--log-level", &self.log_level)].iter())
+    }
+}
+
+impl GenerateCommand {
+    /// The settings, which here only say what messages look like.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        effective(None, self.log.layer()).map(|effective| effective.settings)
     }
 }
 

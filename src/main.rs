@@ -21,11 +21,14 @@ fn main() -> ExitCode {
             return if asked { ExitCode::SUCCESS } else { ExitCode::from(Exit::Usage as u8) };
         }
     };
-    match commands::run(cli.command) {
+    let code = match commands::run(cli.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            tracing::error!("{failure}");
-            ExitCode::from(failure.exit as u8)
+            let exit = failure.exit as u8;
+            tracing::error!(exit, "{failure}");
+            ExitCode::from(exit)
         }
-    }
+    };
+    messages::finish();
+    code
 }

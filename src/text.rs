@@ -288,6 +288,29 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     out
 }
 
+/// Text from anywhere as a terminal may see it, in one line: what would move the cursor, change
+/// colours or turn the direction of writing around is escaped.
+///
+/// ```
+/// assert_eq!(music_insights::text::harmless("a\u{1b}[31m\u{202e}b\n"), r"a\u{1b}[31m\u{202e}b\n");
+/// ```
+pub fn harmless(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for char in text.chars() {
+        if char.is_control() || turns_around(char) {
+            out.extend(char.escape_default());
+        } else {
+            out.push(char);
+        }
+    }
+    out
+}
+
+/// Whether a character ends the line or changes the order in which others are shown.
+fn turns_around(char: char) -> bool {
+    matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,12 +1,16 @@
 //! Values of settings: how they are written, and what they must be.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, Visitor};
+use serde::{Serialize, Serializer};
 
 use crate::civil::Week;
+use crate::delimiter::Delimiter;
 use crate::ledger::nights::TimeOfDay;
 
 /// Reads a setting from TOML or bare text by the type that it has: `10`, `"10"` and `ties=first`
@@ -60,6 +64,86 @@ impl Visitor<'_> for ScalarText {
         Ok(value.to_string())
     }
 }
+
+/// Lets a value be shown as it is written, and the schema of the settings say how that is.
+macro_rules! written_as {
+    ($type:ty, $($keyword:literal: $value:expr),+) => {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", $($keyword: $value),+ })
+            }
+        }
+    };
+}
+pub(crate) use written_as;
+
+written_as!(TimeOfDay, "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$");
+written_as!(WeekChoice, "pattern": "^(latest|current|[0-9]{4}-W[0-9]{2})$");
+written_as!(Delimiter, "examples": [",", ";", "|", "tab"]);
+written_as!(Ties, "enum": ["all", "first"]);
+written_as!(TimeSpan, "pattern": "^[0-9]+(ms|s|m|h|d)$");
+written_as!(LogFormat, "enum": ["text", "json"]);
+written_as!(LogLevel, "enum": ["error", "warn", "info", "debug"]);
+
+/// The same for a value that is a number, and may be written as text.
+macro_rules! written_as_number {
+    ($type:ty, $number:expr, $($keyword:literal: $value:expr),+) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $number(self).serialize(serializer)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ $($keyword: $value),+ })
+            }
+        }
+    };
+}
+
+written_as_number!(
+    Fraction,
+    // At most ten digits: the shortest text of this float is the decimal again.
+    |fraction: &Fraction| fraction.to_string().parse::<f64>().expect("a decimal is a float"),
+    "type": ["number", "string"],
+    "minimum": 0,
+    "maximum": 1,
+    "pattern": r"^[0-9]+(\.[0-9]{1,9})?$"
+);
+written_as_number!(
+    ByteSize,
+    |size: &ByteSize| size.0,
+    "type": ["integer", "string"],
+    "minimum": 1,
+    "pattern": "^[0-9]+ *(B|KiB|MiB|GiB)?$"
+);
+written_as_number!(
+    Decimals,
+    |decimals: &Decimals| decimals.0,
+    "type": ["integer", "string"],
+    "minimum": 0,
+    "maximum": 18,
+    "pattern": r"^\+?[0-9]+$"
+);
 
 /// A share from 0 to 1 as an exact decimal of at most nine digits; never a float.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -171,6 +255,16 @@ impl FromStr for WeekChoice {
     }
 }
 
+impl Display for WeekChoice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => formatter.write_str("latest"),
+            Self::Current => formatter.write_str("current"),
+            Self::Named(week) => write!(formatter, "{week}"),
+        }
+    }
+}
+
 /// Which of several equal favourites are rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ties {
@@ -189,6 +283,83 @@ impl FromStr for Ties {
             "first" => Ok(Self::First),
             _ => Err("expected `all` or `first`"),
         }
+    }
+}
+
+impl Display for Ties {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::All => "all",
+            Self::First => "first",
+        })
+    }
+}
+
+/// How messages look on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `warning: …`, for people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("expected `text` or `json`"),
+        }
+    }
+}
+
+impl Display for LogFormat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+/// The least important messages that are said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What ends a command, or loses something.
+    Error,
+    /// What somebody should look at.
+    Warn,
+    /// What happens from time to time.
+    Info,
+    /// What helps to find a mistake of ours.
+    Debug,
+}
+
+impl FromStr for LogLevel {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "error" => Ok(Self::Error),
+            "warn" => Ok(Self::Warn),
+            "info" => Ok(Self::Info),
+            "debug" => Ok(Self::Debug),
+            _ => Err("expected `error`, `warn`, `info` or `debug`"),
+        }
+    }
+}
+
+impl Display for LogLevel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        })
     }
 }
 
@@ -214,6 +385,19 @@ impl FromStr for TimeSpan {
         // A century is more than any of these settings means, and keeps arithmetic far from overflow.
         let millis = number.checked_mul(unit).filter(|&millis| millis <= 36_525 * 86_400_000);
         millis.map(|millis| Self(Duration::from_millis(millis))).ok_or("more than a century")
+    }
+}
+
+impl Display for TimeSpan {
+    /// In the largest unit up to hours that gives a whole number.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+        let fits = |unit: &&(&str, u128)| millis >= unit.1 && millis.is_multiple_of(unit.1);
+        match units.iter().find(fits) {
+            Some((name, unit)) => write!(formatter, "{}{name}", millis / unit),
+            None => write!(formatter, "{millis}ms"),
+        }
     }
 }
 
@@ -277,6 +461,13 @@ mod tests {
 
     #[test]
     fn spans_sizes_times_and_weeks_read_as_written() {
+        for (text, shown) in [("250ms", "250ms"), ("60s", "1m"), ("2d", "48h"), ("0s", "0ms"), ("90s", "90s")]
+        {
+            assert_eq!(text.parse::<TimeSpan>().unwrap().to_string(), shown);
+        }
+        for text in ["latest", "current", "2025-W13", "0001-W01"] {
+            assert_eq!(text.parse::<WeekChoice>().unwrap().to_string(), text);
+        }
         assert_eq!("250ms".parse(), Ok(TimeSpan(Duration::from_millis(250))));
         assert_eq!("5m".parse(), Ok(TimeSpan(Duration::from_mins(5))));
         assert!("5".parse::<TimeSpan>().is_err() && "s".parse::<TimeSpan>().is_err());

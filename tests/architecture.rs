@@ -14,7 +14,6 @@ const ORDER: &[&str] = &[
     "heap",
     "fault",
     "stop",
-    "messages",
     "progress",
     "meters",
     "clock",
@@ -27,6 +26,7 @@ const ORDER: &[&str] = &[
     "zone",
     "ledger",
     "values",
+    "messages",
     // From bytes to rows, and from rows to answers: no clock, no files, no tasks.
     "decode",
     "catalog",

@@ -68,7 +68,12 @@ fn every_error_has_its_exit_code_and_says_what_is_wrong() {
         (&["replay", "--output", "file"], 73, "cannot create file"),
         (&["replay", "--output", "file/below"], 73, "cannot create file/below"),
         (&["replay", "--config", "nowhere.toml"], 66, "cannot read nowhere.toml"),
-        (&["replay", "--config", "bad.toml"], 78, "bad.toml:3: unknown field `limt`"),
+        (
+            &["replay", "--config", "bad.toml"],
+            78,
+            "bad.toml:3: unknown setting `insights.top_songs_this_week.limt`",
+        ),
+        (&["replay", "--config", "bad.toml"], 78, "did you mean `insights.top_songs_this_week.limit`?"),
         (&["replay", "--config", "worse.toml"], 78, "worse.toml:1:"),
         (&["replay", "--timezone", "Mars"], 78, "--timezone: `Mars`: expected an IANA time zone"),
         (&["replay", "--threads", "0"], 78, "threads must be at least 1"),
@@ -81,7 +86,7 @@ fn every_error_has_its_exit_code_and_says_what_is_wrong() {
             78,
             "expected a decimal from 0 to 1",
         ),
-        (&["replay", "--set", "insights.nonsense.limit=1"], 78, "unknown field `nonsense`"),
+        (&["replay", "--set", "insights.nonsense.limit=1"], 78, "unknown setting `insights.nonsense`"),
         (&["replay", "--set", "insights.happy_recommendations.min_sad_plays=0"], 78, "must be at least 1"),
         (&["replay", "--set", "insights.night_owl_users.to=00:00"], 78, "`from` and `to` must differ"),
         (

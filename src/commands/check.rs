@@ -22,7 +22,7 @@ use crate::settings::Settings;
 use crate::source::lines::CHUNK;
 use crate::source::replay::Replay;
 use crate::stop::Stop;
-use crate::text::escape_bytes;
+use crate::text::{escape_bytes, harmless};
 
 /// Rows that are shown per reason.
 const EXAMPLES: usize = 3;
@@ -100,19 +100,12 @@ impl Examples {
         let examples = self.0.entry(reject.reason).or_default();
         if examples.len() < EXAMPLES {
             let raw = escape_bytes(&reject.raw[..reject.raw.len().min(SHOWN)]);
-            let raw: String = raw.chars().flat_map(shown).collect();
-            examples.push(format!("  {file}:{}: {}: {raw}\n", reject.line, reject.reason.code()));
+            let example = format!("{file}:{}: {}: {raw}", reject.line, reject.reason.code());
+            examples.push(format!("  {}\n", harmless(&example)));
         }
     }
 
     fn text(self) -> String {
         self.0.into_values().flatten().collect()
     }
-}
-
-/// A character as a terminal may see it: control characters are escaped.
-fn shown(char: char) -> impl Iterator<Item = char> {
-    let escaped = char.is_control().then(|| char.escape_default());
-    let plain = (!char.is_control()).then_some(char);
-    escaped.into_iter().flatten().chain(plain)
 }

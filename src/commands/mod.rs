@@ -1,7 +1,10 @@
 //! The commands, one file each: from arguments to a run of the pipeline and its summary.
 
 pub mod check;
+pub mod completions;
+pub mod config;
 pub mod generate;
+pub mod man;
 pub mod replay;
 pub mod state;
 pub mod verify;
@@ -33,6 +36,9 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Check(args) => check::run(args),
         Command::Verify(args) => verify::run(args),
         Command::State(args) => state::run(&args),
+        Command::Config(args) => config::run(&args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }
 
@@ -79,8 +85,12 @@ fn run_until_stopped<T>(
 /// # Errors
 /// If stdout cannot be written, exit code 74; that nobody listens any more is no error.
 fn say(text: &str) -> Result<(), Failure> {
+    say_bytes(text.as_bytes())
+}
+
+fn say_bytes(bytes: &[u8]) -> Result<(), Failure> {
     let mut out = std::io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
             Err(Failure::new(Exit::Io, format!("cannot write to stdout: {cause}")))
         }

@@ -1,6 +1,7 @@
 //! How long is each song listened to, on average?
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::insights::rows::Rows;
 use crate::insights::{Cut, Insight};
@@ -12,7 +13,7 @@ use crate::values::{Decimals, from_text};
 pub const NAME: &str = "avg_listen_time_per_song";
 
 /// `[insights.avg_listen_time_per_song]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Whether it is published.

@@ -6,7 +6,8 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
 use crate::line_buffer::{Line, LineBuffer};
@@ -22,7 +23,7 @@ pub const NAME: &str = "enriched_logs";
 pub const HEADER: &[u8] = b"song_id,user_id,timestamp,duration_sec,title,artist,genre,mood\n";
 
 /// `[insights.enriched_logs]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Whether it is published.

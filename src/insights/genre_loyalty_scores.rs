@@ -1,6 +1,7 @@
 //! Which users play one genre far more than all others?
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::GenreId;
 use crate::insights::rows::Rows;
@@ -15,7 +16,7 @@ use crate::values::{Decimals, Fraction, from_text};
 pub const NAME: &str = "genre_loyalty_scores";
 
 /// `[insights.genre_loyalty_scores]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Whether it is published.

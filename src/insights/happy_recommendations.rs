@@ -2,7 +2,8 @@
 
 use std::cmp::Reverse;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::MoodId;
 use crate::insights::rows::Rows;
@@ -18,7 +19,7 @@ use crate::values::{Fraction, from_text};
 pub const NAME: &str = "happy_recommendations";
 
 /// `[insights.happy_recommendations]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Whether it is published.
@@ -29,6 +30,7 @@ pub struct Settings {
     pub per_user: usize,
     /// The fewest sad plays of a sad listener; at least 1.
     #[serde(deserialize_with = "from_text")]
+    #[schemars(range(min = 1))]
     pub min_sad_plays: u64,
     /// The smallest share of sad plays in a sad listener's matched plays.
     #[serde(deserialize_with = "from_text")]

@@ -1,6 +1,7 @@
 //! Who listens at night?
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::insights::rows::Rows;
 use crate::insights::{Cut, Insight};
@@ -13,7 +14,7 @@ use crate::values::from_text;
 pub const NAME: &str = "night_owl_users";
 
 /// `[insights.night_owl_users]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Whether it is published.

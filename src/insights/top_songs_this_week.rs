@@ -2,7 +2,8 @@
 
 use std::cmp::Reverse;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::civil::Week;
 use crate::insights::{Cut, Insight};
@@ -13,7 +14,7 @@ use crate::values::{WeekChoice, from_text};
 pub const NAME: &str = "top_songs_this_week";
 
 /// `[insights.top_songs_this_week]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Whether it is published.
@@ -22,7 +23,7 @@ pub struct Settings {
     /// Number of songs.
     #[serde(deserialize_with = "from_text")]
     pub limit: usize,
-    /// Which week.
+    /// Which week: `latest` (that of the latest play), `current` (that of now), or one such as `2025-W13`.
     #[serde(deserialize_with = "from_text")]
     pub week: WeekChoice,
 }

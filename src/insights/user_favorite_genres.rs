@@ -1,6 +1,7 @@
 //! Which genre or genres does each user play most?
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, GenreId};
 use crate::insights::rows::Rows;
@@ -15,13 +16,13 @@ use crate::values::{Ties, from_text};
 pub const NAME: &str = "user_favorite_genres";
 
 /// `[insights.user_favorite_genres]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// Whether it is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// Which of several favourites are rows.
+    /// Which of several favourites are rows: `all`, or the alphabetically `first`.
     #[serde(deserialize_with = "from_text")]
     pub ties: Ties,
 }

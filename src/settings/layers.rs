@@ -1,12 +1,16 @@
 //! The order of precedence: flags over environment over file over defaults.
 
+use std::collections::BTreeMap;
+use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
 use crate::failure::{Exit, Failure};
-use crate::settings::Settings;
+use crate::settings::keys::{Keys, Kind, below};
+use crate::settings::{Log, Settings};
 
 /// What stands above the defaults, lowest first.
 #[derive(Clone, Debug, Default)]
@@ -19,11 +23,116 @@ pub struct Layers {
     pub flags: Vec<(String, String, String)>,
 }
 
+impl Layers {
+    /// How messages look as long as the rest is not known: what cannot be used is left out.
+    pub fn log_without_file(&self) -> Log {
+        let variables = self.environment.iter();
+        let variables = variables.filter_map(|(name, value)| Some((setting_of(name)?, value)));
+        let flags = self.flags.iter().map(|(_, key, value)| (key.clone(), value));
+        let mut log = Log::default();
+        for (key, value) in variables.chain(flags) {
+            match key.as_str() {
+                "log.format" => log.format = bare(value).parse().unwrap_or(log.format),
+                "log.level" => log.level = bare(value).parse().unwrap_or(log.level),
+                _ => {}
+            }
+        }
+        log
+    }
+}
+
+/// Where a setting comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody has set it.
+    Default,
+    /// A line of a file.
+    File(PathBuf, usize),
+    /// An environment variable.
+    Variable(String),
+    /// The command line.
+    Flag(String),
+}
+
+impl Display for Origin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => formatter.write_str("default"),
+            Self::File(path, line) => write!(formatter, "{}:{line}", path.display()),
+            Self::Variable(name) | Self::Flag(name) => formatter.write_str(name),
+        }
+    }
+}
+
+impl Origin {
+    /// A failure that says where its cause stands.
+    fn wrong(&self, cause: &str) -> Failure {
+        // What the parser says may go over several lines.
+        let cause: Vec<&str> = cause.lines().map(str::trim).collect();
+        Failure::new(Exit::Config, format!("{self}: {}", cause.join("; ")))
+    }
+
+    /// How a setting is called here.
+    fn spelling(&self, name: &str) -> String {
+        match self {
+            Self::Variable(_) => format!("{PREFIX}{}", name.replace('.', "__").to_uppercase()),
+            _ => name.to_owned(),
+        }
+    }
+}
+
+/// The settings in force, and where they come from.
+#[derive(Clone, Debug)]
+pub struct Effective {
+    /// The settings.
+    pub settings: Settings,
+    origins: BTreeMap<String, Origin>,
+}
+
+impl Effective {
+    /// Puts the layers on top of each other.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn of(layers: &Layers) -> Result<Self, Failure> {
+        let from_environment = |(name, value): &(String, String)| {
+            Some((Origin::Variable(name.clone()), setting_of(name)?, value.clone()))
+        };
+        let (named, environment): (Vec<_>, Vec<_>) =
+            layers.environment.iter().filter_map(from_environment).partition(|(_, key, _)| key == "config");
+        let named = named.first().map(|(.., value)| PathBuf::from(value));
+        let keys = Keys::all();
+        let (mut table, mut origins) = read_file(layers.config.clone().or(named).as_deref(), &keys)?;
+        let mut settings =
+            Settings::deserialize(table.clone()).map_err(|cause| Origin::Default.wrong(cause.message()))?;
+        let flags = layers.flags.iter();
+        let flags = flags.map(|(flag, key, value)| (Origin::Flag(flag.clone()), key.clone(), value.clone()));
+        for (origin, key, value) in environment.into_iter().chain(flags) {
+            check_name(&keys, &key, &origin)?;
+            insert(&mut table, &key, bare(&value)).map_err(|cause| origin.wrong(&cause))?;
+            settings = Settings::deserialize(table.clone()).map_err(|cause| origin.wrong(cause.message()))?;
+            origins.insert(key, origin);
+        }
+        settings.check()?;
+        Ok(Self { settings, origins })
+    }
+
+    /// Where a setting comes from.
+    pub fn origin(&self, name: &str) -> &Origin {
+        self.origins.get(name).unwrap_or(&Origin::Default)
+    }
+}
+
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "music-insights.toml";
 /// Environment variables that start like this are settings: `MUSIC_INSIGHTS_FLUSH_INTERVAL`, and
 /// with two underscores for a dot `MUSIC_INSIGHTS_INPUT__MAX_FUTURE`.
 const PREFIX: &str = "MUSIC_INSIGHTS_";
+
+/// The setting that an environment variable is for.
+fn setting_of(variable: &str) -> Option<String> {
+    variable.strip_prefix(PREFIX).map(|name| name.to_lowercase().replace("__", "."))
+}
 
 /// Puts the layers on top of each other.
 ///
@@ -31,49 +140,71 @@ const PREFIX: &str = "MUSIC_INSIGHTS_";
 /// The file that cannot be read (66), or the first value that cannot be used (78), with where it
 /// stands.
 pub fn load(layers: &Layers) -> Result<Settings, Failure> {
-    let from_environment = |(name, value): &(String, String)| {
-        let key = name.strip_prefix(PREFIX)?.to_lowercase().replace("__", ".");
-        Some((name.clone(), key, value.clone()))
-    };
-    let environment: Vec<_> = layers.environment.iter().filter_map(from_environment).collect();
-    let named =
-        environment.iter().find(|(_, key, _)| key == "config").map(|(.., value)| PathBuf::from(value));
-    let mut table = read_file(layers.config.clone().or(named).as_deref())?;
-    let mut settings = read(&table, "settings")?;
-    let environment = environment.iter().filter(|(_, key, _)| key != "config");
-    for (origin, key, value) in environment.chain(&layers.flags) {
-        insert(&mut table, key, bare(value)).map_err(|cause| wrong(origin, &cause))?;
-        settings = read(&table, origin)?;
-    }
-    settings.check()?;
-    Ok(settings)
+    Effective::of(layers).map(|effective| effective.settings)
 }
 
-fn read_file(named: Option<&Path>) -> Result<Table, Failure> {
+/// Reads the file; says where in it each setting stands.
+fn read_file(named: Option<&Path>, keys: &Keys) -> Result<(Table, BTreeMap<String, Origin>), Failure> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(cause) if named.is_none() && cause.kind() == std::io::ErrorKind::NotFound => {
-            return Ok(Table::new());
+            return Ok((Table::new(), BTreeMap::new()));
         }
         Err(cause) => return Err(Failure::io(Exit::NoInput, "read", path, &cause)),
     };
-    let place = |cause: &toml::de::Error| {
-        let before = cause.span().map_or("", |span| &text[..span.start.min(text.len())]);
-        let line = before.matches('\n').count() + 1;
-        Failure::new(Exit::Config, format!("{}:{line}: {}", path.display(), cause.message().trim_end()))
-    };
+    let line_at = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
+    let line_of = |cause: &toml::de::Error| line_at(cause.span().map_or(0, |span| span.start));
+    let at = |line: usize| Origin::File(path.to_owned(), line);
+    let table = DeTable::parse(&text).map_err(|cause| at(line_of(&cause)).wrong(cause.message()))?;
+    let mut places = Vec::new();
+    list_settings(None, table.get_ref(), keys, &mut places);
+    places.sort_by_key(|(_, place)| *place);
+    let mut origins = BTreeMap::new();
+    for (name, place) in places {
+        let origin = at(line_at(place));
+        check_name(keys, &name, &origin)?;
+        origins.insert(name, origin);
+    }
     // Read as settings at once, because only here an error knows its line.
-    toml::from_str::<Settings>(&text).map_err(|cause| place(&cause))?;
-    toml::from_str(&text).map_err(|cause| place(&cause))
+    toml::from_str::<Settings>(&text).map_err(|cause| {
+        let origin = at(line_of(&cause));
+        let name = origins.iter().find(|(_, other)| **other == origin).map(|(name, _)| format!("{name}: "));
+        origin.wrong(&(name.unwrap_or_default() + cause.message()))
+    })?;
+    let table = toml::from_str(&text).map_err(|cause| at(line_of(&cause)).wrong(cause.message()))?;
+    Ok((table, origins))
 }
 
-fn read(table: &Table, origin: &str) -> Result<Settings, Failure> {
-    Settings::deserialize(table.clone()).map_err(|cause| wrong(origin, cause.message()))
+/// The full names of all settings in a table, with the bytes at which they stand. A table that
+/// nobody knows counts as one.
+fn list_settings(table: Option<&str>, values: &DeTable<'_>, keys: &Keys, into: &mut Vec<(String, usize)>) {
+    for (key, value) in values {
+        let name = below(table, key.get_ref());
+        match value.get_ref() {
+            DeValue::Table(values) if keys.kind(&name) == Some(Kind::Table) => {
+                list_settings(Some(&name), values, keys, into);
+            }
+            _ => into.push((name, key.span().start)),
+        }
+    }
 }
 
-fn wrong(origin: &str, cause: &str) -> Failure {
-    Failure::new(Exit::Config, format!("{origin}: {}", cause.trim_end()))
+/// Refuses a name that no setting has.
+fn check_name(keys: &Keys, name: &str, origin: &Origin) -> Result<(), Failure> {
+    let Some(unknown) = keys.unknown_part(name) else {
+        return match keys.kind(name) {
+            Some(Kind::Table) => {
+                Err(origin.wrong(&format!("`{name}` is a table of settings, not a setting")))
+            }
+            _ => Ok(()),
+        };
+    };
+    let hint = match keys.nearest(unknown) {
+        Some(nearest) => format!("did you mean `{}`?", origin.spelling(nearest)),
+        None => "`music-insights config` shows all that there are".to_owned(),
+    };
+    Err(origin.wrong(&format!("unknown setting `{unknown}`; {hint}")))
 }
 
 /// The text of a value: what is quoted as TOML loses its quotes.
@@ -100,7 +231,7 @@ fn insert(table: &mut Table, key: &str, value: String) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::values::{Fraction, Ties};
+    use crate::values::{Fraction, LogFormat, LogLevel, Ties};
 
     fn set(pairs: &[(&str, &str)]) -> Result<Settings, Failure> {
         let flags =
@@ -153,17 +284,69 @@ mod tests {
     }
 
     #[test]
+    fn each_setting_knows_where_it_comes_from() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("settings.toml");
+        std::fs::write(
+            &file,
+            "output = 'a'\ninput = { max_future = '1h' }\n[insights]\nnight_owl_users.min_plays = 2\n",
+        )
+        .unwrap();
+        let variable = "MUSIC_INSIGHTS_LOG__LEVEL".to_owned();
+        let effective = Effective::of(&Layers {
+            config: Some(file.clone()),
+            environment: vec![(variable.clone(), "warn".into())],
+            flags: vec![("--set output".into(), "output".into(), "b".into())],
+        })
+        .unwrap();
+        for (name, origin) in [
+            ("songs", Origin::Default),
+            ("output", Origin::Flag("--set output".into())),
+            ("input.max_future", Origin::File(file.clone(), 2)),
+            ("insights.night_owl_users.min_plays", Origin::File(file, 4)),
+            ("log.level", Origin::Variable(variable)),
+        ] {
+            assert_eq!(*effective.origin(name), origin, "{name}");
+        }
+    }
+
+    #[test]
+    fn messages_are_known_before_the_file_is() {
+        let layers = Layers {
+            environment: vec![("MUSIC_INSIGHTS_LOG__FORMAT".into(), "json".into())],
+            flags: vec![
+                ("--set log.level".into(), "log.level".into(), "'debug'".into()),
+                ("--log-level".into(), "log.level".into(), "loud".into()),
+            ],
+            ..Layers::default()
+        };
+        assert_eq!(layers.log_without_file(), Log { format: LogFormat::Json, level: LogLevel::Debug });
+    }
+
+    #[test]
     fn errors_name_their_place_and_the_key() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.toml");
         std::fs::write(&file, "output = 'a'\n[insights.top_songs_this_week]\nlimt = 3\n").unwrap();
         let failure = load(&Layers { config: Some(file), ..Layers::default() }).unwrap_err();
         assert_eq!(failure.exit, Exit::Config);
-        assert!(failure.to_string().contains("settings.toml:3: unknown field `limt`"), "{failure}");
+        assert!(
+            failure
+                .to_string()
+                .contains("settings.toml:3: unknown setting `insights.top_songs_this_week.limt`")
+        );
+        assert!(
+            failure.to_string().ends_with("did you mean `insights.top_songs_this_week.limit`?"),
+            "{failure}"
+        );
+        let misspelt = vec![("MUSIC_INSIGHTS_FLUSH_INTERVALL".into(), "1s".into())];
+        let failure = load(&Layers { environment: misspelt, ..Layers::default() }).unwrap_err().to_string();
+        assert!(failure.contains("did you mean `MUSIC_INSIGHTS_FLUSH_INTERVAL`?"), "{failure}");
         let failure = set(&[("insights.night_owl_users.to", "5am")]).unwrap_err();
         assert!(failure.to_string().starts_with("--set: `5am`: expected a time of day"), "{failure}");
         assert!(set(&[("insights.night_owl_users.from", "05:00")]).is_err());
         assert!(set(&[("insights.happy_recommendations.min_sad_plays", "0")]).is_err());
         assert!(set(&[("output.x", "0")]).is_err());
+        assert!(set(&[("insights", "0")]).unwrap_err().to_string().contains("is a table"));
     }
 }

@@ -1,14 +1,22 @@
 //! All settings, from defaults, file, environment and command line, checked once.
 
+mod keys;
 mod layers;
+mod print;
+mod schema;
 
+use std::fmt::{self, Display};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-pub use crate::settings::layers::{Layers, load};
+pub use crate::settings::keys::{differences, values_of};
+pub use crate::settings::layers::{Effective, Layers, Origin, load};
+pub use crate::settings::print::{example, print, print_json};
+pub use crate::settings::schema::schema;
 
 use crate::delimiter::Delimiter;
 use crate::failure::{Exit, Failure};
@@ -17,11 +25,11 @@ use crate::insights::{
     top_songs_this_week, user_favorite_genres,
 };
 use crate::source::finished::WhenDone;
-use crate::values::{TimeSpan, from_text, from_text_or_none};
+use crate::values::{LogFormat, LogLevel, TimeSpan, from_text, from_text_or_none, written_as};
 use crate::zone::Zone;
 
 /// Everything that can be set; `music-insights.toml` has these names.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The catalog.
@@ -39,24 +47,27 @@ pub struct Settings {
     /// Where `watch` keeps what must outlive the memory.
     #[serde(deserialize_with = "from_text")]
     pub state: PathBuf,
-    /// How often `watch` publishes, if there is news.
+    /// How often `watch` publishes, if there is news; at least `1ms`.
     #[serde(deserialize_with = "from_text")]
     pub flush_interval: TimeSpan,
-    /// Where the dashboard listens.
+    /// Where the dashboard listens, or `off`.
     #[serde(deserialize_with = "from_text")]
     pub http: Http,
-    /// A file with the token that readers of the dashboard must show.
+    /// A file with the token that readers of the dashboard must show; none if absent.
     #[serde(deserialize_with = "from_text_or_none")]
     pub http_token_file: Option<PathBuf>,
     /// Names under which the dashboard may be addressed, besides `localhost`, separated by commas.
     #[serde(deserialize_with = "from_text")]
     pub http_hosts: String,
-    /// Chunks that are decoded at the same time; as many as there are processors if absent.
+    /// Chunks that are decoded at the same time, such as 2; as many as there are processors if absent.
     #[serde(deserialize_with = "from_text_or_none")]
+    #[schemars(range(min = 1, max = MAX_THREADS))]
     pub threads: Option<usize>,
-    /// `[input]`
+    /// What is read, and what becomes of it.
     pub input: Input,
-    /// `[insights.<name>]`
+    /// Messages on stderr.
+    pub log: Log,
+    /// What is published.
     pub insights: Insights,
 }
 
@@ -74,13 +85,14 @@ impl Default for Settings {
             http_hosts: String::new(),
             threads: None,
             input: Input::default(),
+            log: Log::default(),
             insights: Insights::default(),
         }
     }
 }
 
 /// `[input]`
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Input {
     /// What parts the fields of logs and of the catalog.
@@ -95,7 +107,7 @@ pub struct Input {
     /// How long a last line without line feed waits in `watch` until it counts.
     #[serde(deserialize_with = "from_text")]
     pub last_line_wait: TimeSpan,
-    /// What becomes of an input that was read to its end.
+    /// What becomes of an input that was read to its end: `keep`, `archive` or `delete`.
     #[serde(deserialize_with = "from_text")]
     pub when_done: WhenDone,
     /// Where it is moved if it is archived.
@@ -120,23 +132,41 @@ impl Default for Input {
     }
 }
 
+/// `[log]`
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// How messages look: `text` for people, or `json`, one object a line.
+    #[serde(deserialize_with = "from_text")]
+    pub format: LogFormat,
+    /// The least important messages that are said: `error`, `warn`, `info` or `debug`.
+    #[serde(deserialize_with = "from_text")]
+    pub level: LogLevel,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: LogLevel::Info }
+    }
+}
+
 /// `[insights.<name>]`
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Insights {
-    /// `[insights.user_favorite_genres]`
+    /// The genre or genres that a user plays most.
     pub user_favorite_genres: user_favorite_genres::Settings,
-    /// `[insights.avg_listen_time_per_song]`
+    /// The mean seconds of a song's plays.
     pub avg_listen_time_per_song: avg_listen_time_per_song::Settings,
-    /// `[insights.top_songs_this_week]`
+    /// The most played songs of an ISO week.
     pub top_songs_this_week: top_songs_this_week::Settings,
-    /// `[insights.happy_recommendations]`
+    /// Happy songs never heard, for listeners of sad ones.
     pub happy_recommendations: happy_recommendations::Settings,
-    /// `[insights.genre_loyalty_scores]`
+    /// Users with most of their plays in one genre.
     pub genre_loyalty_scores: genre_loyalty_scores::Settings,
-    /// `[insights.night_owl_users]`
+    /// Users who listen at night.
     pub night_owl_users: night_owl_users::Settings,
-    /// `[insights.enriched_logs]`
+    /// Every play of a known song with its metadata.
     pub enriched_logs: enriched_logs::Settings,
 }
 
@@ -154,6 +184,14 @@ impl FromStr for Timezone {
         Zone::named(text).map(Self).ok_or("expected an IANA time zone such as UTC or Europe/Berlin")
     }
 }
+
+impl Display for Timezone {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.0.name())
+    }
+}
+
+written_as!(Timezone, "examples": ["UTC", "Europe/Berlin"]);
 
 /// Where the dashboard listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -176,6 +214,17 @@ impl FromStr for Http {
         }
     }
 }
+
+impl Display for Http {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => formatter.write_str("off"),
+            Self::On(address) => formatter.write_str(address),
+        }
+    }
+}
+
+written_as!(Http, "pattern": r"^(off|.*:\+?[0-9]{1,5})$");
 
 impl Settings {
     /// How many chunks are decoded at the same time.

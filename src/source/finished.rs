@@ -1,5 +1,6 @@
 //! What becomes of inputs that were read to their end, when nothing can take that back any more.
 
+use std::fmt::{self, Display};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -11,6 +12,7 @@ use crate::failure::Failure;
 use crate::fault::point;
 use crate::model::InputId;
 use crate::source::identity::Stamp;
+use crate::values::written_as;
 
 /// `input.when_done`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +38,18 @@ impl FromStr for WhenDone {
         }
     }
 }
+
+impl Display for WhenDone {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Keep => "keep",
+            Self::Archive => "archive",
+            Self::Delete => "delete",
+        })
+    }
+}
+
+written_as!(WhenDone, "enum": ["keep", "archive", "delete"]);
 
 /// An input up to an offset, which no rollback can get behind any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::cli::GenerateCommand;
 use crate::clock::Clock;
 use crate::commands::generate::feed::feed;
 use crate::commands::{run_until_stopped, say};
@@ -19,7 +20,6 @@ use crate::failure::Failure;
 use crate::generate::feed::SLICE;
 use crate::generate::{GenerateArgs, Plan, PlayLog, text};
 use crate::progress::{Progress, Unit};
-use crate::settings::Settings;
 use crate::stop::Stop;
 
 /// What was made.
@@ -58,10 +58,12 @@ impl fmt::Display for Generated {
 ///
 /// # Errors
 /// The first file or folder that cannot be made, exit code 73.
-pub fn run_command(args: &GenerateArgs) -> Result<(), Failure> {
+pub fn run_command(command: &GenerateCommand) -> Result<(), Failure> {
+    let settings = command.settings()?;
+    let args = &command.generate;
     let stop = Stop::default();
     let progress = Progress::new(args.total(), Unit::Rows);
-    let made = run_until_stopped(&Settings::default(), &stop, async {
+    let made = run_until_stopped(&settings, &stop, async {
         tokio::task::block_in_place(|| run(args, stop.flag(), &progress))
     })?;
     progress.finish();

@@ -1,0 +1,48 @@
+//! What a settings file may say, as a JSON schema: for editors, and for checks elsewhere.
+
+use schemars::Schema;
+use schemars::generate::SchemaSettings;
+use schemars::transform::{RecursiveTransform, Transform};
+use serde_json::{Value, json};
+
+use crate::settings::Settings;
+
+/// The language that the schema is written in.
+const META_SCHEMA: &str = "https://json-schema.org/draft/2020-12/schema";
+
+/// The JSON schema (draft 2020-12) of the settings file.
+pub fn schema() -> Value {
+    let mut settings = SchemaSettings::draft2020_12();
+    settings.inline_subschemas = true;
+    settings.meta_schema = None;
+    let mut schema = settings.into_generator().into_root_schema_for::<Settings>();
+    RecursiveTransform(scalars).transform(&mut schema);
+    let mut whole = json!({ "$schema": META_SCHEMA, "title": "Settings of music-insights" });
+    let keywords = schema.as_object().into_iter().flatten();
+    keywords.filter(|(keyword, _)| *keyword != "title").for_each(|(keyword, value)| {
+        whole[keyword] = value.clone();
+    });
+    whole
+}
+
+/// Every scalar may be written as text, too, and what is absent is absent: TOML knows no null.
+fn scalars(schema: &mut Schema) {
+    // What a table contains by default is said there.
+    if schema.get("default").is_some_and(|default| default.is_null() || default.is_object()) {
+        schema.remove("default");
+    }
+    let Some(kind) = schema.get("type").map(|kinds| match kinds {
+        Value::Array(kinds) => kinds.iter().find(|kind| *kind != "null").cloned().unwrap_or_default(),
+        kind => kind.clone(),
+    }) else {
+        return;
+    };
+    let pattern = match (kind.as_str(), schema.get("pattern")) {
+        (Some("integer"), None) => r"^\+?[0-9]+$",
+        (Some("boolean"), _) => "^(true|false)$",
+        _ => return,
+    };
+    schema.insert("type".to_owned(), json!([kind, "string"]));
+    schema.insert("pattern".to_owned(), pattern.into());
+    schema.remove("format");
+}
