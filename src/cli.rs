@@ -21,6 +21,7 @@ Examples:
   music-insights check logs/                         what would be rejected, and why
   music-insights verify                              is what is published what the inputs come to?
   music-insights state                               what is committed, and is it sound?
+  music-insights report                              what is published, as a page with charts
 
 Settings: flags go before MUSIC_INSIGHTS_* variables, those before music-insights.toml.
 Exit codes: 0 done, 64 usage, 65 damaged data, 66 missing input, 70 bug, 73 cannot create output,
@@ -66,6 +67,11 @@ pub enum Command {
     /// Show what a watch has committed, and whether it is sound
     #[command(after_help = "Examples:\n  music-insights state\n  music-insights state --inputs")]
     State(StateArgs),
+    /// Write what is published as a page with charts, which needs no server
+    #[command(
+        after_help = "Examples:\n  music-insights report\n  music-insights report --output march --html march.html --svg march_charts\n  music-insights report --html - | gzip > report.html.gz"
+    )]
+    Report(ReportArgs),
 }
 
 /// Arguments of all commands that read logs.
@@ -166,6 +172,20 @@ pub struct StateArgs {
     /// List all inputs, not only those of which a part was not read
     #[arg(long)]
     pub inputs: bool,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// What everybody needs.
+    #[command(flatten)]
+    pub common: Common,
+    /// The page, or `-` for stdout
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    pub html: PathBuf,
+    /// Folder for the charts as single pictures
+    #[arg(long, value_name = "DIR")]
+    pub svg: Option<PathBuf>,
 }
 
 /// Arguments of `check`.

@@ -8,7 +8,7 @@ use std::path::Path;
 use music_insights::insights::NAMES;
 
 /// All modules at the top, in an order in which each imports only those before it.
-const ORDER: [&str; 37] = [
+const ORDER: [&str; 38] = [
     // Words and values.
     "failure",
     "heap",
@@ -47,6 +47,7 @@ const ORDER: [&str; 37] = [
     "start",
     "pipeline",
     "verify",
+    "report",
     "cli",
     "commands",
     "main",

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod generate;
 pub mod replay;
+pub mod report;
 pub mod state;
 pub mod verify;
 pub mod watch;
@@ -33,6 +34,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Check(args) => check::run(args),
         Command::Verify(args) => verify::run(args),
         Command::State(args) => state::run(&args),
+        Command::Report(args) => report::run(&args),
     }
 }
 
