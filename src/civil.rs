@@ -47,7 +47,7 @@ impl CivilDate {
 }
 
 /// A week from Monday to Sunday, numbered from the one that holds 1970-01-01.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Week(pub i64);
 
 impl Week {
@@ -102,6 +102,9 @@ mod tests {
         assert_eq!(week(2021, 1, 3), Week::from_iso(2020, 53).unwrap());
         assert_eq!(week(2021, 1, 4), Week::from_iso(2021, 1).unwrap());
         assert_eq!(Week::from_iso(2025, 53), None);
+        let texts =
+            [(2024, 12, 30), (2021, 1, 3)].map(|(year, month, day)| week(year, month, day).to_string());
+        assert_eq!(texts, ["2025-W01", "2020-W53"]);
         assert_eq!(Week::of_local(-1), Week(0), "a Wednesday, the day before the epoch");
         let seconds = week(2025, 3, 26).seconds();
         assert_eq!([seconds.start, seconds.end - 1].map(Week::of_local), [week(2025, 3, 26); 2]);

@@ -23,6 +23,7 @@ Examples:
   music-insights check logs/                         what would be rejected, and why
   music-insights verify                              is what is published what the inputs come to?
   music-insights state                               what is committed, and is it sound?
+  music-insights report                              what is published, as a page with charts
 
 Settings: flags go before MUSIC_INSIGHTS_* variables, those before music-insights.toml.
 Exit codes: 0 done, 64 usage, 65 damaged data, 66 missing input, 70 bug, 73 cannot create output,
@@ -65,6 +66,11 @@ pub enum Command {
         after_help = "Examples:\n  music-insights verify\n  music-insights verify logs/ --output march\n\nA difference is exit code 65."
     )]
     Verify(VerifyArgs),
+    /// Write what is published as a page with charts, which needs no server
+    #[command(
+        after_help = "Examples:\n  music-insights report\n  music-insights report --output march --html march.html --svg march_charts\n  music-insights report --html - | gzip > report.html.gz"
+    )]
+    Report(ReportArgs),
     /// Show what a watch has committed, and whether it is sound
     #[command(after_help = "Examples:\n  music-insights state\n  music-insights state --inputs")]
     State(StateArgs),
@@ -250,6 +256,20 @@ pub struct ManArgs {
     /// Write the pages of the program and of all commands into this folder
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// What everybody needs.
+    #[command(flatten)]
+    pub common: Common,
+    /// The page, or `-` for stdout
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    pub html: PathBuf,
+    /// Folder for the charts as single pictures
+    #[arg(long, value_name = "DIR")]
+    pub svg: Option<PathBuf>,
 }
 
 /// Arguments of `check`.

@@ -29,6 +29,7 @@ pub mod overview;
 pub mod pipeline;
 pub mod progress;
 pub mod reload;
+pub mod report;
 pub mod settings;
 pub mod source;
 pub mod start;

@@ -51,6 +51,7 @@ const ORDER: &[&str] = &[
     "pipeline",
     "verify",
     "http",
+    "report",
     "cli",
     "commands",
     "main",

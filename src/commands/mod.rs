@@ -6,6 +6,7 @@ pub mod config;
 pub mod generate;
 pub mod man;
 pub mod replay;
+pub mod report;
 pub mod state;
 pub mod verify;
 pub mod watch;
@@ -39,6 +40,7 @@ pub fn run(command: Command) -> Result<(), Failure> {
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),
+        Command::Report(args) => report::run(&args),
     }
 }
 
