@@ -55,12 +55,13 @@ impl Page {
     /// What must hold whatever was done: nobody else was asked for anything, and nothing went wrong
     /// but what is expected to.
     fn is_clean_but_for(&self, expected: &[&str]) {
-        let strangers: Vec<String> = self.browser.requests();
+        let asked = self.browser.requests();
         let is_ours = |address: &&String| {
             let own = [self.address.as_str(), "blob:", "data:"];
             own.iter().any(|own| address.starts_with(own))
         };
-        let strangers: Vec<&String> = strangers.iter().filter(|address| !is_ours(address)).collect();
+        assert!(asked.iter().any(|address| is_ours(&address)), "{asked:?}");
+        let strangers: Vec<&String> = asked.iter().filter(|address| !is_ours(address)).collect();
         assert!(strangers.is_empty(), "asked of others: {strangers:?}");
         let is_unexpected = |line: &&String| !expected.iter().any(|expected| line.contains(expected));
         let console = self.browser.console();
@@ -83,7 +84,13 @@ fn song(number: u32) -> String {
 fn plays_of(listener: u32) -> String {
     let play = |number: u32| {
         let song = 1 + (listener * 7 + number * number) % 40;
-        format!("u{listener},s{song},2025-03-2{} {:02}:{:02}:00,{}\n", number % 7, number % 24, listener % 60, 30 + number)
+        format!(
+            "u{listener},s{song},2025-03-2{} {:02}:{:02}:00,{}\n",
+            number % 7,
+            number % 24,
+            listener % 60,
+            30 + number
+        )
     };
     (0..listener).map(play).collect()
 }
@@ -148,7 +155,9 @@ fn tables_are_searched_sorted_and_paged() {
 
     browser.click("[data-query=search]");
     browser.enter("u11");
-    browser.wait_for("[...document.querySelectorAll('tbody td')].every((owl) => owl.innerText.startsWith('u11'))");
+    browser.wait_for(
+        "[...document.querySelectorAll('tbody td')].every((owl) => owl.innerText.startsWith('u11'))",
+    );
     assert!(browser.value("location.hash").as_str().unwrap().contains("search=u11"));
     browser.enter("nobody");
     browser.wait_for_text(".blank", "Nothing found");
@@ -354,7 +363,8 @@ fn markup_in_names_is_text() {
         };
         page.show(view, title);
         // All that is not shown at first is, too.
-        browser.run("document.querySelectorAll('details').forEach((all) => { all.open = true; });", &json!([]));
+        browser
+            .run("document.querySelectorAll('details').forEach((all) => { all.open = true; });", &json!([]));
         let made = "document.querySelectorAll('main script, main img, main [onerror], #suggestions script, #suggestions img').length";
         assert_eq!(browser.value(made), 0, "{view}");
         if view != "#/" {
@@ -404,7 +414,10 @@ fn nothing_keeps_anybody_out() {
         browser.prefer(colours);
         for (view, title) in VIEWS {
             page.show(view, title);
-            browser.run("document.querySelectorAll('details').forEach((all) => { all.open = true; });", &json!([]));
+            browser.run(
+                "document.querySelectorAll('details').forEach((all) => { all.open = true; });",
+                &json!([]),
+            );
             browser.run(&axe, &json!([]));
             let found = browser.run(
                 "return axe.run(document, { resultTypes: ['violations'], preload: false }).then(({ violations }) => violations
