@@ -50,6 +50,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// `[input]`
     pub input: Input,
+    /// `[csv]`
+    pub csv: Csv,
     /// `[insights.<name>]`
     pub insights: Insights,
 }
@@ -66,6 +68,7 @@ impl Default for Settings {
             http: Http::On("127.0.0.1:8080".to_owned()),
             threads: None,
             input: Input::default(),
+            csv: Csv::default(),
             insights: Insights::default(),
         }
     }
@@ -110,6 +113,15 @@ impl Default for Input {
             done_after: TimeSpan(Duration::from_mins(1)),
         }
     }
+}
+
+/// `[csv]`
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Csv {
+    /// Whether text that a spreadsheet would take for a formula is written behind an apostrophe.
+    #[serde(deserialize_with = "from_text")]
+    pub guard_formulas: bool,
 }
 
 /// `[insights.<name>]`
