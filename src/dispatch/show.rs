@@ -53,6 +53,7 @@ impl Dispatch {
             threshold: settings.insights.genre_loyalty_scores.threshold,
             listeners: self.listeners.count(),
             inputs: self.inputs.latest(),
+            guarded: settings.csv.guard_formulas,
         };
         let before = views.borrow().clone();
         let view = View::new(sight, &settings.output, before.as_deref());
