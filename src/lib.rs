@@ -22,6 +22,7 @@ pub mod messages;
 pub mod model;
 pub mod names;
 pub mod output;
+pub mod parquet;
 pub mod pipeline;
 pub mod progress;
 pub mod reload;

@@ -8,7 +8,7 @@ use std::path::Path;
 use music_insights::insights::NAMES;
 
 /// All modules at the top, in an order in which each imports only those before it.
-const ORDER: [&str; 36] = [
+const ORDER: [&str; 37] = [
     // Words and values.
     "failure",
     "heap",
@@ -31,6 +31,7 @@ const ORDER: [&str; 36] = [
     "catalog",
     "insights",
     // Files, and what is around the answers.
+    "parquet",
     "disk",
     "source",
     "settings",
