@@ -26,6 +26,7 @@ pub mod model;
 pub mod names;
 pub mod output;
 pub mod overview;
+pub mod parquet;
 pub mod pipeline;
 pub mod progress;
 pub mod reload;

@@ -34,6 +34,7 @@ const ORDER: &[&str] = &[
     "charts",
     "overview",
     // Files, and what is around the answers.
+    "parquet",
     "disk",
     "source",
     "settings",

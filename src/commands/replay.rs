@@ -73,7 +73,7 @@ fn bytes_of(logs: &[PathBuf]) -> Option<u64> {
     let sizes = logs.iter().map(|path| match Storage::of(path) {
         _ if is_stdin(path) => None,
         Storage::Plain => path.metadata().ok().map(|metadata| metadata.len()),
-        Storage::Gzip | Storage::Zstd => None,
+        Storage::Gzip | Storage::Zstd | Storage::Parquet => None,
     });
     sizes.sum()
 }
