@@ -183,6 +183,12 @@ impl Inputs {
         }
     }
 
+    /// Bytes that are known to be there and were not taken in.
+    pub fn unread(&self) -> u64 {
+        let unfinished = self.unfinished.iter().filter_map(|id| self.all.get(id));
+        unfinished.map(|reading| reading.size.saturating_sub(reading.taken)).sum()
+    }
+
     /// Whether there is anything to be saved.
     pub fn has_unsaved(&self) -> bool {
         !self.unsaved.is_empty()

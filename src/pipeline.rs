@@ -15,7 +15,9 @@ use crate::checkpoint::recover::Wishes;
 use crate::clock::Clock;
 use crate::decode::Decoder;
 use crate::disk::{SharedDisk, create_folder, is_temporary, remove_from};
-use crate::dispatch::{Decoded, Dispatch, Outcome, Parts, Producer, REJECTS_HEADER, Tasks, output_folders};
+use crate::dispatch::{
+    Decoded, Dispatch, Live, Outcome, Parts, Producer, REJECTS_HEADER, SnapshotTasks, Tasks, output_folders,
+};
 use crate::failure::{Exit, Failure};
 use crate::fault::point;
 use crate::insights::Insight;
@@ -36,7 +38,7 @@ use crate::settings::Settings;
 use crate::source::watch::Resume;
 use crate::source::{Event, Outlet};
 use crate::start::{self, Start};
-use crate::tasks::{EnrichedMessage, EnrichedTask, SnapshotRequest, take_snapshots};
+use crate::tasks::{EnrichedMessage, EnrichedTask, take_snapshots};
 
 /// Events between the source and the decoders: one that is read while another waits.
 const SOURCE_QUEUE: usize = 2;
@@ -63,6 +65,8 @@ pub struct Pipeline {
     pub wishes: Wishes,
     /// Where progress is shown.
     pub progress: Arc<Progress>,
+    /// What reaches the run while it goes on.
+    pub live: Live,
 }
 
 impl Pipeline {
@@ -74,7 +78,7 @@ impl Pipeline {
     where
         S: FnOnce(&Outlet, Resume) -> Result<(), Failure> + Send + 'static,
     {
-        let Self { settings, disk, producer, clock, wishes, progress } = self;
+        let Self { settings, disk, producer, clock, wishes, progress, live } = self;
         // A catalog that is missing leaves no trace in the output.
         let rows = reload::read(&settings.songs).await?;
         let _locks = take_locks(&disk, &settings, producer)?;
@@ -130,6 +134,8 @@ impl Pipeline {
             keeper,
             resumed,
             settled,
+            live,
+            spawn_insights,
         };
         let outcome = Dispatch::new(parts, loaded).run(decoded).await;
 
@@ -266,10 +272,7 @@ pub fn insights_of(settings: &Settings) -> Vec<Box<dyn Insight>> {
 }
 
 /// Starts the task of each enabled insight that takes snapshots.
-fn spawn_insights(
-    disk: &SharedDisk,
-    settings: &Settings,
-) -> Vec<(&'static str, mpsc::Sender<SnapshotRequest>)> {
+fn spawn_insights(disk: &SharedDisk, settings: &Settings) -> SnapshotTasks {
     let spawn = |insight: Box<dyn Insight>| {
         let (sender, requests) = mpsc::channel(SNAPSHOT_QUEUE);
         let (name, disk, output) = (insight.name(), disk.clone(), settings.output.clone());

@@ -8,12 +8,14 @@ use std::path::Path;
 use music_insights::insights::NAMES;
 
 /// All modules at the top, in an order in which each imports only those before it.
-const ORDER: [&str; 35] = [
+const ORDER: [&str; 37] = [
     // Words and values.
     "failure",
     "heap",
     "fault",
     "stop",
+    "pulse",
+    "supervisor",
     "progress",
     "clock",
     "civil",

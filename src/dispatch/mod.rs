@@ -4,6 +4,7 @@
 //! of events is decided here.
 
 mod flush;
+mod live;
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,6 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::{Stream, StreamExt};
 
 use crate::checkpoint::keeper::Keeper;
@@ -20,6 +20,7 @@ use crate::checkpoint::load::Loaded;
 use crate::civil::Week;
 use crate::clock::Clock;
 use crate::disk::SharedDisk;
+use crate::dispatch::live::{HEARTBEAT, ticks};
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::insights::NAMES;
@@ -38,6 +39,8 @@ use crate::source::identity::Sighting;
 use crate::tasks::{EnrichedMessage, SnapshotRequest};
 use crate::text::{escape_bytes, path_text, push_cell, push_integer};
 use crate::values::WeekChoice;
+
+pub use crate::dispatch::live::Live;
 
 /// What reaches the owner.
 #[derive(Debug)]
@@ -77,10 +80,13 @@ impl Producer {
 #[derive(Debug)]
 pub struct Tasks {
     /// Those that take snapshots, by name.
-    pub snapshots: Vec<(&'static str, mpsc::Sender<SnapshotRequest>)>,
+    pub snapshots: SnapshotTasks,
     /// The one that appends, if it is enabled.
     pub enriched: Option<mpsc::Sender<EnrichedMessage>>,
 }
+
+/// Insights that take snapshots, by name, with the ways to their tasks.
+pub type SnapshotTasks = Vec<(&'static str, mpsc::Sender<SnapshotRequest>)>;
 
 /// What the owner works with.
 #[derive(Debug)]
@@ -111,6 +117,10 @@ pub struct Parts {
     pub resumed: Option<Resumed>,
     /// Where inputs are told of that may be put away.
     pub settled: std::sync::mpsc::Sender<Vec<Settled>>,
+    /// What reaches it beside rows.
+    pub live: Live,
+    /// Starts the tasks of insights, when settings have changed what they say.
+    pub spawn_insights: fn(&SharedDisk, &Settings) -> SnapshotTasks,
 }
 
 /// An epoch that an earlier process has committed, and may have published or not.
@@ -147,6 +157,8 @@ pub struct Dispatch {
     news: bool,
     week: Week,
     quiet_since: Instant,
+    /// How often new settings were taken over.
+    settings_taken: u64,
 }
 
 /// What a run came to.
@@ -200,6 +212,7 @@ impl Dispatch {
             news: true,
             week: Week(i64::MIN),
             quiet_since: Instant::now(),
+            settings_taken: 0,
             parts,
         }
     }
@@ -210,12 +223,11 @@ impl Dispatch {
     /// The first thing that cannot be written.
     pub async fn run(mut self, mut decoded: impl Stream<Item = Decoded> + Unpin) -> Result<Outcome, Failure> {
         self.note_catalog()?;
-        let mut tick = interval(self.parts.settings.flush_interval.0);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once, when there is nothing to publish but emptiness.
-        tick.tick().await;
+        let mut tick = ticks(self.parts.settings.flush_interval.0);
+        let mut heartbeat = ticks(HEARTBEAT);
         if let Some(resumed) = self.parts.resumed.take() {
             self.go_on(resumed).await?;
+            self.beat();
         }
         loop {
             tokio::select! {
@@ -228,9 +240,15 @@ impl Dispatch {
                         Some(took) => {
                             let until_next = self.parts.settings.flush_interval.0.saturating_sub(took);
                             tick.reset_after(until_next.max(took * REST));
+                            self.beat();
                         }
                         None => self.save_in_quiet()?,
                     }
+                }
+                _ = heartbeat.tick() => self.beat(),
+                Ok(()) = self.parts.live.settings.changed() => {
+                    self.take_settings().await?;
+                    tick = ticks(self.parts.settings.flush_interval.0);
                 }
             }
         }

@@ -11,7 +11,7 @@ use music_insights::civil::Week;
 use music_insights::clock::Clock;
 use music_insights::decode::{Decoder, header};
 use music_insights::disk::real::RealDisk;
-use music_insights::dispatch::{Outcome, Producer};
+use music_insights::dispatch::{Live as Ways, Outcome, Producer};
 use music_insights::insights::avg_listen_time_per_song::AvgListenTimePerSong;
 use music_insights::insights::enriched_logs::{self, EnrichedLogs};
 use music_insights::insights::genre_loyalty_scores::GenreLoyaltyScores;
@@ -52,6 +52,7 @@ pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: u
         clock: Clock::Stopped(now),
         wishes: Wishes::default(),
         progress: Arc::new(Progress::silent()),
+        live: Ways::alone(settings),
     };
     RUNTIME.block_on(pipeline.run(source)).unwrap()
 }
