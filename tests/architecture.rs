@@ -14,6 +14,8 @@ const ORDER: &[&str] = &[
     "heap",
     "fault",
     "stop",
+    "pulse",
+    "supervisor",
     "progress",
     "meters",
     "clock",

@@ -9,7 +9,7 @@ use crate::cli::ReplayArgs;
 use crate::clock::Clock;
 use crate::commands::{run_until_stopped, say, summary};
 use crate::disk::real::RealDisk;
-use crate::dispatch::Producer;
+use crate::dispatch::{Live, Producer};
 use crate::failure::Failure;
 use crate::pipeline::Pipeline;
 use crate::progress::{Progress, Unit};
@@ -42,8 +42,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
         clock: Clock::Stopped(now),
         wishes: Wishes { fresh: args.fresh, rollback: false },
         progress: Arc::clone(&progress),
-        meters: Arc::default(),
-        views: None,
+        live: Live::alone(&settings),
     };
     let outcome = run_until_stopped(&settings, &stop, pipeline.run(source))?;
     progress.finish();
