@@ -55,12 +55,13 @@ impl Page {
     /// What must hold whatever was done: nobody else was asked for anything, and nothing went wrong
     /// but what is expected to.
     fn is_clean_but_for(&self, expected: &[&str]) {
-        let strangers: Vec<String> = self.browser.requests();
+        let asked = self.browser.requests();
         let is_ours = |address: &&String| {
             let own = [self.address.as_str(), "blob:", "data:"];
             own.iter().any(|own| address.starts_with(own))
         };
-        let strangers: Vec<&String> = strangers.iter().filter(|address| !is_ours(address)).collect();
+        assert!(asked.iter().any(|address| is_ours(&address)), "{asked:?}");
+        let strangers: Vec<&String> = asked.iter().filter(|address| !is_ours(address)).collect();
         assert!(strangers.is_empty(), "asked of others: {strangers:?}");
         let is_unexpected = |line: &&String| !expected.iter().any(|expected| line.contains(expected));
         let console = self.browser.console();

@@ -1,9 +1,10 @@
 //! A real browser: headless Chromium, driven through WebDriver.
 //!
-//! WebDriver is JSON over HTTP, so `ureq` is all that it takes; `fantoccini` and `thirtyfour` bring a
-//! hundred crates, and neither the console nor the network log that every test ends with.
+//! WebDriver is JSON over HTTP, so what serves the page is all that it takes; `fantoccini` and
+//! `thirtyfour` bring a hundred crates, but no console and no list of requests.
 
 use std::env;
+use std::error::Error;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -13,9 +14,17 @@ use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::client::conn::http1::handshake;
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, StatusCode};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use ureq::Agent;
+use tokio::net::TcpStream;
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::timeout;
 
 /// Long enough for the slowest machine; nothing waits so long unless it is broken.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,12 +50,14 @@ pub(crate) const DOWN: char = '\u{e015}';
 
 /// A browser with one window; it is closed when the test is over.
 pub(crate) struct Browser {
-    agent: Agent,
     driver: Child,
-    /// Address of the session.
+    runtime: Runtime,
+    /// Where the driver listens.
+    host: String,
+    /// Path of the session.
     session: String,
     /// What the browser keeps, so that no test knows of another.
-    _profile: TempDir,
+    profile: TempDir,
 }
 
 impl Browser {
@@ -66,12 +77,10 @@ impl Browser {
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let port = port_of(&mut driver);
-        let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(2 * PATIENCE));
-        let agent: Agent = config.build().into();
-        let mut browser =
-            Self { agent, driver, session: format!("http://127.0.0.1:{port}/session"), _profile: profile };
-        let profile = format!("--user-data-dir={}", browser._profile.path().display());
+        let host = format!("127.0.0.1:{}", port_of(&mut driver));
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let mut browser = Self { driver, runtime, host, session: "/session".to_owned(), profile };
+        let profile = format!("--user-data-dir={}", browser.profile.path().display());
         let flags: Vec<&str> = FLAGS.into_iter().chain([profile.as_str()]).collect();
         let wishes = json!({
             "goog:chromeOptions": { "args": flags },
@@ -80,6 +89,9 @@ impl Browser {
         let session = browser.post("", &json!({ "capabilities": { "alwaysMatch": wishes } }));
         browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().unwrap());
         browser.resize(1280, 900);
+        // What the browser asked of itself until now is not ours.
+        browser.open("about:blank");
+        browser.requests();
         Some(browser)
     }
 
@@ -201,17 +213,36 @@ impl Browser {
     }
 
     fn post(&self, path: &str, body: &Value) -> Value {
-        let mut response = self.agent.post(format!("{}{path}", self.session)).send_json(body).unwrap();
-        let mut answer: Value = response.body_mut().with_config().limit(64 << 20).read_json().unwrap();
-        assert!(response.status().is_success(), "{path}: {:#}", answer["value"]);
+        let (status, text) = self.ask(Method::POST, path, body.to_string()).expect("chromedriver answers");
+        let mut answer: Value = serde_json::from_slice(&text).unwrap();
+        assert!(status.is_success(), "{path}: {:#}", answer["value"]);
         answer["value"].take()
+    }
+
+    fn ask(&self, method: Method, path: &str, body: String) -> Result<(StatusCode, Bytes), Box<dyn Error>> {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", self.session))
+            .header(HOST, &self.host)
+            .header(CONTENT_TYPE, "application/json")
+            .body(Full::new(Bytes::from(body)))?;
+        let asked = async {
+            let stream = TcpStream::connect(&self.host).await?;
+            let (mut sender, connection) = handshake(TokioIo::new(stream)).await?;
+            let connection = tokio::spawn(connection);
+            let (head, body) = sender.send_request(request).await?.into_parts();
+            let text = body.collect().await?.to_bytes();
+            connection.abort();
+            Ok((head.status, text))
+        };
+        self.runtime.block_on(async { timeout(2 * PATIENCE, asked).await })?
     }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
         // Closes the browser; killing its driver alone would leave it behind.
-        let _ = self.agent.delete(&self.session).call();
+        let _ = self.ask(Method::DELETE, "", String::new());
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }

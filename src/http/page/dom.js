@@ -27,10 +27,11 @@ function isThere(value) {
     return value !== null && value !== undefined && value !== false;
 }
 
-/** What an SVG text of the server draws; nothing if it is not well-formed. */
+/** What an SVG text of the server draws; nothing if there is none, or it is not well-formed. */
 export function drawing(text) {
+    if (!text) return null;
     // Inside HTML an SVG needs no namespace, but a parser of XML takes it for something else without.
-    const named = (text ?? "").replace(/^<svg(?![^>]*\sxmlns=)/, '<svg xmlns="http://www.w3.org/2000/svg"');
+    const named = text.replace(/^<svg(?![^>]*\sxmlns=)/, '<svg xmlns="http://www.w3.org/2000/svg"');
     const root = new DOMParser().parseFromString(named, "image/svg+xml").documentElement;
     return root.nodeName === "svg" ? document.importNode(root, true) : null;
 }

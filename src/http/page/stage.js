@@ -76,7 +76,9 @@ export function live(now) {
 /** Asks for the token that the server wants, and goes on when it is there. */
 export function askForToken(goOn) {
     const field = element("input", { type: "password", id: "token", autocomplete: "current-password", required: "" });
-    const form = element("form", { class: "token" }, element("label", { for: "token" }, "Token"), field, element("button", { type: "submit", class: "button" }, "Show the insights"));
+    // Password managers want to know whose it is.
+    const user = element("input", { type: "text", autocomplete: "username", value: "music-insights", hidden: "" });
+    const form = element("form", { class: "token" }, user, element("label", { for: "token" }, "Token"), field, element("button", { type: "submit", class: "button" }, "Show the insights"));
     form.addEventListener("submit", (event) => {
         event.preventDefault();
         token.keep(field.value);
