@@ -30,8 +30,8 @@ use crate::insights::user_favorite_genres::UserFavoriteGenres;
 use crate::meters::Meters;
 use crate::model::Batch;
 use crate::names::Names;
-use crate::output::REJECTS;
 use crate::output::log::PartedLog;
+use crate::output::{Forms, REJECTS};
 use crate::progress::Progress;
 use crate::reload;
 use crate::settings::Settings;
@@ -116,7 +116,13 @@ impl Pipeline {
             // After a restart, plays may wait for songs of a catalog that has come meanwhile: the first
             // cut brings it, and with it those plays.
             let insight = EnrichedLogs::new(if resumed.is_some() { Arc::default() } else { catalog });
-            let (sender, task) = spawn_enriched(EnrichedTask::new(insight, log, waiting, Arc::clone(&names)));
+            let (sender, task) = spawn_enriched(EnrichedTask::new(
+                insight,
+                log,
+                waiting,
+                Arc::clone(&names),
+                Forms::of(&settings),
+            ));
             (Some(sender), Some(task))
         } else {
             (None, None)
@@ -295,7 +301,8 @@ fn spawn_insights(
     let spawn = |insight: Box<dyn Insight>| {
         let (sender, requests) = mpsc::channel(SNAPSHOT_QUEUE);
         let (name, disk, output) = (insight.name(), disk.clone(), settings.output.clone());
-        spawn_blocking(move || take_snapshots(insight, &disk, &output, requests));
+        let forms = Forms::of(settings);
+        spawn_blocking(move || take_snapshots(insight, &disk, &output, forms, requests));
         (name, sender)
     };
     insights_of(settings).into_iter().map(spawn).collect()

@@ -8,10 +8,12 @@ use tokio::sync::{mpsc, oneshot};
 use crate::catalog::Catalog;
 use crate::disk::SharedDisk;
 use crate::failure::Failure;
-use crate::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
+use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::insights::{Cut, Insight};
 use crate::model::Batch;
 use crate::names::Names;
+use crate::output::Forms;
+use crate::output::guard::Guard;
 use crate::output::log::PartedLog;
 use crate::output::manifest::PartEntry;
 use crate::output::snapshot::Snapshot;
@@ -31,13 +33,14 @@ pub fn take_snapshots(
     mut insight: Box<dyn Insight>,
     disk: &SharedDisk,
     output: &Path,
+    forms: Forms,
     mut requests: mpsc::Receiver<SnapshotRequest>,
 ) {
     let mut first = true;
     while let Some(SnapshotRequest { cut, answer }) = requests.blocking_recv() {
         let changed = insight.refresh(&cut);
         let snapshot = (changed || std::mem::take(&mut first))
-            .then(|| Snapshot::write(disk, output, insight.as_ref(), &cut));
+            .then(|| Snapshot::write(disk, output, insight.as_ref(), &cut, forms));
         // The cut must be let go before the answer, so that the ledger can go on without a copy.
         drop(cut);
         // Nobody waits for the answer only if the program is on its way out.
@@ -77,6 +80,9 @@ pub struct EnrichedCut {
 pub struct EnrichedTask {
     insight: EnrichedLogs,
     log: PartedLog,
+    guard: Guard,
+    /// The lines that are guarded.
+    room: Vec<u8>,
     /// Nothing in a `replay`, whose catalog never changes.
     waiting: Option<WaitingPlays>,
     names: Arc<Names>,
@@ -89,8 +95,10 @@ impl EnrichedTask {
         log: PartedLog,
         waiting: Option<WaitingPlays>,
         names: Arc<Names>,
+        forms: Forms,
     ) -> Self {
-        Self { insight, log, waiting, names }
+        let guard = Guard::of(enriched_logs::NAME, forms.guard_formulas);
+        Self { insight, log, guard, room: Vec::new(), waiting, names }
     }
 
     /// Appends plays until nobody sends any more.
@@ -125,7 +133,7 @@ impl EnrichedTask {
                     waiting.add(song, play);
                 }
             });
-            self.log.append(rows.text.as_bytes())?;
+            self.log.append(self.guard.apply(rows.text.as_bytes(), &mut self.room))?;
         }
         self.waiting.as_mut().map_or(Ok(()), WaitingPlays::spill)
     }
@@ -138,7 +146,7 @@ impl EnrichedTask {
             waiting.take(song, |plays| {
                 rows.text.clear();
                 self.insight.append_waiting(song, plays, &self.names, rows);
-                self.log.append(rows.text.as_bytes())
+                self.log.append(self.guard.apply(rows.text.as_bytes(), &mut self.room))
             })?;
         }
         Ok(())

@@ -31,6 +31,7 @@ use music_insights::model::Reason;
 use music_insights::settings::{Layers, load};
 use music_insights::source::compressed::Storage;
 use music_insights::source::scan::is_log_name;
+use music_insights::text::push_cell;
 
 use clap::Parser;
 use support::{Files, difference, files_under, output_files, reference_settings};
@@ -137,8 +138,32 @@ impl Case {
             self.logs.iter().filter(is_log).map(|name| read(&format!("logs/{name}"))).collect();
         let output =
             reference::replay(&logs, &read("songs_metadata.csv"), &reference_settings(&settings, now));
-        Some(output.files)
+        let mut files = output.files;
+        if settings.csv.guard_formulas {
+            files.iter_mut().for_each(|(name, text)| guard_cells(name, text));
+        }
+        Some(files)
     }
+}
+
+/// Puts an apostrophe in front of text that looks like a formula, cell by cell.
+fn guard_cells(name: &str, text: &mut Vec<u8>) {
+    let Some(columns) = columns(name.split('/').next().unwrap()) else { return };
+    let mut record = Record::default();
+    let mut guarded = Vec::new();
+    for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        record.read(line).unwrap();
+        for (index, cell) in record.fields().enumerate() {
+            let is_text = columns[index].kind == ColumnType::Text;
+            let formula = is_text && cell.first().is_some_and(|first| b"=+-@\t\r".contains(first));
+            if index > 0 {
+                guarded.push(b',');
+            }
+            push_cell(&mut guarded, &[if formula { &b"'"[..] } else { b"" }, cell].concat());
+        }
+        guarded.push(b'\n');
+    }
+    *text = guarded;
 }
 
 /// Holds what a case gives against what is expected, and collects what differs.

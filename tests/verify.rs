@@ -167,3 +167,35 @@ fn the_state_shows_generations_files_and_inputs_and_finds_damage() {
     assert_eq!(said.status.code(), Some(65));
     assert!(stdout(&said).contains("the checksum is wrong"), "{}", stdout(&said));
 }
+
+#[test]
+fn what_is_guarded_against_formulas_is_right_and_cannot_be_switched_within_a_log() {
+    let place = Place::new("=s1,+One,@A,-Rock,Sad\n");
+    let rows = "=u1,=s1,2025-03-21 00:01:00,31\n\"-u,2\",later,2025-03-21 12:00:00,7.5\n";
+    place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{rows}"));
+    let guarded = ["--set", "csv.guard_formulas=true"];
+    place.done(&[&["watch", "--once", "--http", "off"], &guarded[..]].concat());
+    // A song that comes later, changes and goes leaves rows of all its metadata, and plays that wait.
+    for songs in ["=s1,+One,@A,-Rock,Sad\nlater,=Two,B,Pop,Happy\n", "=s1,-1,A,Rock,Sad\n", ""] {
+        place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{songs}"));
+        place.append(
+            "data/incoming/a.csv",
+            "u3,=s1,2025-03-21 00:01:00,31\n\"-u,2\",later,2025-03-21 12:00:00,9\n",
+        );
+        place.done(&[&["watch", "--once", "--http", "off"], &guarded[..]].concat());
+        assert_verified(&place, &guarded);
+    }
+    let published = place.read("output/enriched_logs/part-00000.csv");
+    assert!(published.contains("\n'=s1,'=u1,2025-03-21T00:01:00Z,31,'+One,'@A,'-Rock,Sad\n"), "{published}");
+    assert!(
+        published.contains("\nlater,\"'-u,2\",2025-03-21T12:00:00Z,7.5,'=Two,B,Pop,Happy\n"),
+        "{published}"
+    );
+    let said = place.run(&["watch", "--once", "--http", "off"]);
+    assert_eq!(said.status.code(), Some(78));
+    assert!(
+        stderr(&said).contains("csv.guard_formulas is true in the state and false now"),
+        "{}",
+        stderr(&said)
+    );
+}

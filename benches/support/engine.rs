@@ -32,6 +32,7 @@ use music_insights::model::{
     Chunk, Content, Field, Header, Input, InputId, Mark, SongId, Span, Text, UserId,
 };
 use music_insights::names::{Names, Order};
+use music_insights::output::Forms;
 use music_insights::output::snapshot::Snapshot;
 use music_insights::settings::Settings;
 use music_insights::source::lines::CHUNK;
@@ -386,6 +387,7 @@ pub(crate) fn render(insight: &dyn Insight, cut: &Cut) -> u64 {
 
 /// Writes and publishes the file of an insight below a folder; its rows.
 pub(crate) fn write_snapshot(folder: &Path, insight: &dyn Insight, cut: &Cut) -> u64 {
-    let snapshot = Snapshot::write(&RealDisk::quick(), folder, insight, cut).expect("a folder to write to");
+    let snapshot = Snapshot::write(&RealDisk::quick(), folder, insight, cut, Forms::default())
+        .expect("a folder to write to");
     snapshot.publish().expect("a folder to write to").rows
 }

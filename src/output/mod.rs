@@ -1,15 +1,31 @@
 //! The output folder: who may write it, and how files appear in it whole.
 
+pub mod guard;
 pub mod log;
 pub mod manifest;
 pub mod snapshot;
 
 use crate::disk::has_end;
+use crate::settings::Settings;
 
 /// The only part of a snapshot, and the first of a log.
 pub const FIRST_PART: &str = "part-00000.csv";
 /// Folder of the rejected rows.
 pub const REJECTS: &str = "_rejects";
+
+/// In which forms the rows of insights are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Forms {
+    /// Whether CSV is guarded against formulas.
+    pub guard_formulas: bool,
+}
+
+impl Forms {
+    /// Those that are set.
+    pub fn of(settings: &Settings) -> Self {
+        Self { guard_formulas: settings.csv.guard_formulas }
+    }
+}
 
 /// Whether a name is that of a part of an insight.
 pub fn is_part(name: &str) -> bool {

@@ -8,8 +8,9 @@ use crate::disk::draft::Draft;
 use crate::disk::{DiskFile, SharedDisk, create_folder};
 use crate::failure::{Exit, Failure};
 use crate::insights::{Cut, Insight};
-use crate::output::FIRST_PART;
+use crate::output::guard::Guard;
 use crate::output::manifest::{PartEntry, hash_text};
+use crate::output::{FIRST_PART, Forms};
 
 /// Bytes that are gathered before a write.
 const BUFFER: usize = 256 << 10;
@@ -31,6 +32,7 @@ impl Snapshot {
         output: &Path,
         insight: &dyn Insight,
         cut: &Cut,
+        forms: Forms,
     ) -> Result<Self, Failure> {
         let folder = output.join(insight.name());
         create_folder(&**disk, &folder)?;
@@ -38,7 +40,8 @@ impl Snapshot {
         let (draft, file) = Draft::create(disk, &path)?;
         let mut writer =
             Writer { file, buffer: Vec::with_capacity(BUFFER), bytes: 0, hash: Xxh3::new(), failed: None };
-        let rows = insight.render(cut, &mut |lines| writer.push(lines));
+        let (guard, mut room) = (Guard::of(insight.name(), forms.guard_formulas), Vec::new());
+        let rows = insight.render(cut, &mut |lines| writer.push(guard.apply(lines, &mut room)));
         writer.flush();
         if let Some(cause) = writer.failed {
             return Err(Failure::io(Exit::Io, "write", &path, &cause));

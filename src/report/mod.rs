@@ -7,7 +7,6 @@ mod sample;
 mod tables;
 
 use std::collections::HashMap;
-use std::path::Path;
 
 use futures::executor::block_on;
 
@@ -64,7 +63,7 @@ impl Report {
         }
         let shown = snapshots.top_songs.iter().chain(&snapshots.recommended).flatten();
         if shown.clone().any(|song| song.title.is_empty() && !songs.0.contains_key(&song.song_id)) {
-            songs.add_from_catalog(&settings.songs, shown);
+            songs.add_from_catalog(settings, shown);
         }
         let week = |top: &[SongCount]| plays.as_ref().ok().and_then(|plays| plays.week_of(top));
         let top_songs = snapshots.top_songs.map(|top| TopSongs { week: week(&top), songs: songs.named(top) });
@@ -117,9 +116,9 @@ impl Songs {
     }
 
     /// Adds what the catalog says of songs that are not known yet; without a catalog, nothing.
-    fn add_from_catalog<'a>(&mut self, path: &Path, songs: impl Iterator<Item = &'a SongCount>) {
+    fn add_from_catalog<'a>(&mut self, settings: &Settings, songs: impl Iterator<Item = &'a SongCount>) {
         let names = Names::default();
-        let Ok(version) = block_on(reload::load(path, &names)) else { return };
+        let Ok(version) = block_on(reload::load(&settings.songs, settings.input.delimiter, &names)) else { return };
         let names = names.songs.read();
         let mut record = Record::default();
         for song in songs.filter(|song| !song.song_id.is_empty()) {

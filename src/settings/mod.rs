@@ -65,6 +65,8 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// What is read, and what becomes of it.
     pub input: Input,
+    /// How the insights are written.
+    pub csv: Csv,
     /// Messages on stderr.
     pub log: Log,
     /// What is published.
@@ -85,6 +87,7 @@ impl Default for Settings {
             http_hosts: String::new(),
             threads: None,
             input: Input::default(),
+            csv: Csv::default(),
             log: Log::default(),
             insights: Insights::default(),
         }
@@ -130,6 +133,15 @@ impl Default for Input {
             done_after: TimeSpan(Duration::from_mins(1)),
         }
     }
+}
+
+/// `[csv]`
+#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+pub struct Csv {
+    /// Whether text that a spreadsheet would take for a formula is written behind an apostrophe.
+    #[serde(deserialize_with = "from_text")]
+    pub guard_formulas: bool,
 }
 
 /// `[log]`

@@ -13,7 +13,7 @@ use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::catalog::Catalog;
 use crate::checkpoint::generation::{Generation, Shape};
@@ -25,10 +25,12 @@ use crate::civil::Week;
 use crate::disk::{READ, SharedDisk};
 use crate::dispatch::{Producer, reject_lines};
 use crate::failure::{Exit, Failure};
+use crate::insights::columns::{Column, ColumnType};
 use crate::insights::enriched_logs;
 use crate::ledger::Ledger;
 use crate::model::{SongId, Stand};
 use crate::names::Names;
+use crate::output::guard::Guard;
 use crate::output::manifest::{Manifest, hash_text};
 use crate::output::{FIRST_PART, REJECTS};
 use crate::pipeline::insights_of;
@@ -36,7 +38,7 @@ use crate::reload::{self, CatalogVersion};
 use crate::settings::Settings;
 use crate::start::Files;
 use crate::stop::Stop;
-use crate::text::path_text;
+use crate::text::{path_text, push_cell};
 use crate::verify::committed::{Committed, Decisions, decisions};
 use crate::verify::multiset::{Multiset, missing_in};
 use crate::verify::recompute::{From, Recomputed, recompute};
@@ -74,6 +76,9 @@ pub struct Verify {
 
 /// Differences that are shown of one table.
 const SHOWN: usize = 3;
+
+/// A song with its metadata.
+const METADATA: [Column; 5] = [Column { name: "", kind: ColumnType::Text }; 5];
 
 /// What the state says of what was published.
 struct Known {
@@ -195,11 +200,10 @@ impl Verify {
         }
         let places = std::mem::take(&mut known.loaded.waiting);
         let waiting = WaitingPlays::open(&self.disk, &self.settings.state, &generation.waiting, places)?;
-        let waiting = waiting_plays(waiting, &known.names, &known.songs)?;
-        let Known { songs, metadata, names, .. } = known;
+        let waiting = waiting_plays(waiting, &known.names, &known.songs, self.guard(enriched_logs::NAME))?;
+        let Known { songs, metadata, .. } = known;
         let catalog_label = path_text(&self.settings.songs);
-        let metadata = Some((metadata, names));
-        let published = Published { metadata, waiting, catalog_label, rejects: Vec::new() };
+        let published = Published { metadata: Some(metadata), waiting, catalog_label, rejects: Vec::new() };
         self.compare_rows(manifest, found, &from, &songs, &published, part, report).await
     }
 
@@ -220,22 +224,34 @@ impl Verify {
             return Err(Failure::new(Exit::Config, format!("{}: {difference}", state.display())));
         }
         let names = Arc::new(Names::default());
-        let mut loaded = Loaded::of(&*self.disk, state, &generation, &names)?;
-        let mut songs = HashSet::new();
+        let loaded = Loaded::of(&*self.disk, state, &generation, &names)?;
+        let (mut songs, mut metadata) = (HashSet::new(), HashSet::new());
+        let (guard, mut line, mut room) =
+            (Guard::of_columns(&METADATA, self.settings.csv.guard_formulas), Vec::new(), Vec::new());
         for file in &generation.parts {
             let failed = |cause| Failure::io(Exit::Data, "read", &state.join(&file.file), &cause);
             let part = Part::open(&*self.disk, state, file).map_err(failed)?;
             let ids = names.songs.read();
             let each = each_bytes(&part, Table::Metadata, |_, row| {
-                let number = row.first_chunk().map(|number| u32::from_le_bytes(*number));
-                let known = number.filter(|&number| (number as usize) < ids.len());
-                songs.extend(known.map(|number| ids.text(SongId(number)).to_vec()));
+                let Some((number, text)) = row.split_first_chunk() else { return Ok(()) };
+                let number = u32::from_le_bytes(*number);
+                if (number as usize) < ids.len() {
+                    let song = ids.text(SongId(number));
+                    line.clear();
+                    push_cell(&mut line, song);
+                    line.extend_from_slice(text);
+                    metadata.insert(xxh3_128(guard.apply(&line, &mut room)));
+                    songs.insert(song.to_vec());
+                }
                 Ok(())
             });
             each.map_err(failed)?;
         }
-        let metadata = std::mem::take(&mut loaded.metadata);
         Ok((generation, Known { songs, metadata, loaded, names }))
+    }
+
+    fn guard(&self, insight: &str) -> Guard {
+        Guard::of(insight, self.settings.csv.guard_formulas)
     }
 
     fn decisions(&self, manifest: &Manifest) -> Result<Decisions, Failure> {
@@ -276,7 +292,7 @@ impl Verify {
             let path = self.settings.output.join(name).join(FIRST_PART);
             let published = std::fs::read(&path);
             let published = published.map_err(|cause| Failure::io(Exit::NoInput, "read", &path, &cause))?;
-            let differences = compare_snapshot(insight.as_ref(), &cut, &published);
+            let differences = compare_snapshot(insight.as_ref(), &cut, self.guard(name), &published);
             if differences.is_empty() {
                 let rows = manifest.insights[name].rows;
                 report.right.push(format!("{name}: {rows} rows as computed again"));

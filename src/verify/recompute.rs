@@ -9,9 +9,10 @@ use crate::catalog::{Catalog, Song};
 use crate::dispatch::{Decoded, reject_lines};
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
-use crate::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
+use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::ledger::Ledger;
 use crate::names::Names;
+use crate::output::guard::Guard;
 use crate::pipeline::spawn_source;
 use crate::settings::Settings;
 use crate::source::Outlet;
@@ -69,6 +70,7 @@ pub async fn recompute(
     let (mut decoded, source) = spawn_source(settings, &names, &Arc::default(), source);
     let mut inputs = Inputs::new(settings.input.max_bad_lines);
     let mut text = EnrichedRows::default();
+    let (guard, mut room) = (Guard::of(enriched_logs::NAME, settings.csv.guard_formulas), Vec::new());
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
             Decoded::Batch(batch, _) => batch,
@@ -81,7 +83,7 @@ pub async fn recompute(
         found.ledger.observe(&batch);
         text.text.clear();
         enriching.append(&batch, 0..batch.plays(), &mut text, |_, _| {});
-        for row in lines_of(text.text.as_bytes()) {
+        for row in lines_of(guard.apply(text.text.as_bytes(), &mut room)) {
             found.rows.add_play(&row[..play_len(row)]);
         }
         lines_of(&reject_lines(&batch.input.label, &batch.rejects))

@@ -13,6 +13,7 @@ use crate::failure::{Exit, Failure};
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::names::Names;
 use crate::output::REJECTS;
+use crate::output::guard::Guard;
 use crate::output::manifest::{InsightEntry, Manifest};
 use crate::text::escape_bytes;
 use crate::verify::multiset::Multiset;
@@ -77,8 +78,8 @@ impl std::fmt::Debug for OrderHash {
 /// What is known of published rows besides the inputs.
 #[derive(Debug)]
 pub struct Published {
-    /// The metadata that songs have had, by the numbers of these names; nothing in a `replay`.
-    pub metadata: Option<(HashSet<u128>, Arc<Names>)>,
+    /// Hashes of songs as they are written, with the metadata that they have had; nothing in a `replay`.
+    pub metadata: Option<HashSet<u128>>,
     /// Plays of songs that had metadata, but have none now: they wait, and are published if it comes
     /// back.
     pub waiting: Vec<Vec<u8>>,
@@ -114,16 +115,10 @@ pub fn published_rows(
         each_row(output, enriched_logs::NAME, entry, |row| {
             let play = &row[..play_len(row)];
             rows.add_play(play);
-            let Some((metadata, names)) = &published.metadata else { return };
-            let read = record.read(play.strip_suffix(b",").unwrap_or(play));
-            let song = read.ok().and_then(|()| names.songs.read().find(record.field(0)));
-            let known = song.is_some_and(|song| {
-                let mut key = song.0.to_le_bytes().to_vec();
-                key.extend_from_slice(&row[play.len() - 1..]);
-                key.push(b'\n');
-                metadata.contains(&xxh3_128(&key))
-            });
-            if !known {
+            let Some(metadata) = &published.metadata else { return };
+            let song = &row[..cells_len(row, 1)];
+            let key = [song, &row[play.len()..], b"\n"].concat();
+            if !metadata.contains(&xxh3_128(&key)) {
                 strange(row);
             }
         })?;
@@ -151,19 +146,21 @@ pub fn waiting_plays(
     mut waiting: WaitingPlays,
     names: &Names,
     songs: &SongIds,
+    guard: Guard,
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let without_metadata: Vec<Song> =
         songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
     let catalog = Arc::new(Catalog::new(&without_metadata, names, 0));
     let mut enriching = EnrichedLogs::new(Arc::clone(&catalog));
     let mut rows = Vec::new();
-    let mut text = EnrichedRows::default();
+    let (mut text, mut room) = (EnrichedRows::default(), Vec::new());
     for song in waiting.songs() {
         waiting.take(song, |plays| {
             if catalog.contains(song) {
                 text.text.clear();
                 enriching.append_waiting(song, plays, names, &mut text);
-                rows.extend(lines_of(text.text.as_bytes()).map(|row| row[..play_len(row)].to_vec()));
+                let lines = guard.apply(text.text.as_bytes(), &mut room);
+                rows.extend(lines_of(lines).map(|row| row[..play_len(row)].to_vec()));
             }
             Ok(())
         })?;
@@ -208,6 +205,11 @@ pub fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 /// The length of song, listener, time and duration of a row of `enriched_logs`, the comma behind
 /// them included.
 pub fn play_len(row: &[u8]) -> usize {
+    cells_len(row, 4)
+}
+
+/// The length of the first cells of a row, the comma behind them included.
+fn cells_len(row: &[u8], cells: usize) -> usize {
     let (mut quoted, mut commas) = (false, 0);
     for (at, &byte) in row.iter().enumerate() {
         match byte {
@@ -215,7 +217,7 @@ pub fn play_len(row: &[u8]) -> usize {
             b',' if !quoted => commas += 1,
             _ => {}
         }
-        if commas == 4 {
+        if commas == cells {
             return at + 1;
         }
     }

@@ -7,6 +7,7 @@ use crate::civil::Week;
 use crate::insights::{Cut, Insight};
 use crate::ledger::Ledger;
 use crate::names::{Names, Order};
+use crate::output::guard::Guard;
 use crate::verify::rows::{lines_of, shown};
 
 /// Differences that are shown of one table.
@@ -30,7 +31,7 @@ pub fn cut_of(ledger: Ledger, catalog: Arc<Catalog>, names: &Arc<Names>, current
 }
 
 /// The first lines in which a published snapshot differs from the rows of an insight.
-pub fn compare_snapshot(insight: &dyn Insight, cut: &Cut, published: &[u8]) -> Vec<String> {
+pub fn compare_snapshot(insight: &dyn Insight, cut: &Cut, guard: Guard, published: &[u8]) -> Vec<String> {
     let mut theirs = lines_of(published);
     let mut differences = Vec::new();
     let mut line = 0_u64;
@@ -40,8 +41,9 @@ pub fn compare_snapshot(insight: &dyn Insight, cut: &Cut, published: &[u8]) -> V
             differences.push(format!("{line}: expected {}, found {}", text(expected), text(found)));
         }
     };
+    let mut room = Vec::new();
     insight.render(cut, &mut |rows| {
-        for row in lines_of(rows) {
+        for row in lines_of(guard.apply(rows, &mut room)) {
             line += 1;
             differ(line, Some(row), theirs.next());
         }

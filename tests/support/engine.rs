@@ -24,6 +24,7 @@ use music_insights::insights::{Cut, Insight};
 use music_insights::ledger::Ledger;
 use music_insights::model::{Batch, Chunk, Content, Input, InputId, Mark, SongId, Span, Text, UserId};
 use music_insights::names::{Names, Order};
+use music_insights::output::Forms;
 use music_insights::output::log::PartedLog;
 use music_insights::pipeline::Pipeline;
 use music_insights::progress::Progress;
@@ -213,7 +214,8 @@ impl Enriching {
         )
         .unwrap();
         let insight = EnrichedLogs::new(self.first);
-        let task = EnrichedTask::new(insight, log, Some(waiting), Arc::clone(&self.decoder.names));
+        let task =
+            EnrichedTask::new(insight, log, Some(waiting), Arc::clone(&self.decoder.names), Forms::default());
         let (sender, messages) = mpsc::channel(self.messages.len().max(1));
         for message in self.messages {
             sender.try_send(message).unwrap();
