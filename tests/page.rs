@@ -124,6 +124,9 @@ fn tables_are_searched_sorted_and_paged() {
     let Some(page) = Page::lively() else { return };
     let browser = &page.browser;
     page.show("#/insights/user_favorite_genres?sort=-play_count", "Favourite genres");
+    let csv = browser
+        .value("fetch(document.querySelector('[download$=csv]').href).then((answer) => answer.text())");
+    assert!(csv.as_str().unwrap().starts_with("user_id,genre,play_count\nu1,"), "{csv}");
     let first = |column: u32| browser.text(&format!("tbody tr:first-child td:nth-child({column})"));
     browser.wait_for_text("th[aria-sort=descending]", "Plays");
     let most: u32 = first(3).parse().unwrap();
@@ -402,6 +405,13 @@ fn a_token_is_asked_for_once() {
     browser.wait_for_text("#pulse", " ");
     browser.run("location.reload();", &json!([]));
     browser.wait_for_text("main h1", "Overview");
+    // A download shows it as well.
+    browser.save_to(page.place.root());
+    page.show("#/insights/night_owl_users", "Night owls");
+    browser.click("[download$=csv]");
+    page.place.wait_for("the download", || {
+        (page.place.read("night_owl_users.csv") == "user_id\nu1\n").then_some(())
+    });
     page.is_clean_but_for(&["401 (Unauthorized)"]);
 }
 

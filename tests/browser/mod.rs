@@ -107,6 +107,12 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
     }
 
+    /// Saves downloads in a folder, without asking.
+    pub(crate) fn save_to(&self, folder: &Path) {
+        let how = json!({ "behavior": "allow", "downloadPath": folder.to_str().unwrap() });
+        self.devtools("Page.setDownloadBehavior", &how);
+    }
+
     pub(crate) fn open(&self, address: &str) {
         self.post("/url", &json!({ "url": address }));
     }

@@ -18,7 +18,7 @@ export function arrived() {
         element("ul", {}, link(write([]), "Overview")),
         element("h2", {}, "Insights"),
         element("ul", {}, insights),
-        element("h2", {}, "Behind them"),
+        element("h2", {}, "Sources"),
         element("ul", {}, link(write(["inputs"]), "Inputs"), link(write(["rejects"]), "Rejected rows")));
     morph(byId("nav"), list);
     openMenu(false);

@@ -27,9 +27,9 @@ export function render(data, { status, live }) {
             ["Rejected rows", number(rejected), "kept, each with its reason", write(["rejects"])],
             ["Unmatched plays", number(unmatched), "they wait for their song to be in the catalog"]),
         element("div", { class: "cards pair" },
-            card("Logs", "Those that are not read to their end, and those that were read last.", { wide: true }, logs(status)),
             card("Rejected rows", "A bad row never stops the others; it is kept with its place and its reason.", {}, rejects(status)),
-            card("Catalog", "The songs that are known. It may change at any time; everything is counted again with it.", {}, catalogFigures(catalog))),
+            card("Catalog", "The songs that are known. It may change at any time; everything is counted again with it.", {}, catalogFigures(catalog)),
+            card("Logs", "Those that are not read to their end, and those that were read last.", { wide: true }, logs(status))),
     ];
 }
 

@@ -7,6 +7,8 @@ import { write } from "./route.js";
 import { table } from "./table.js";
 import { INSIGHTS, reason } from "./words.js";
 
+/** Less than this is read in a moment, or the beginning of a line that is still being written. */
+const MUCH = 1 << 20;
 /** As many reasons of rejects are shown. */
 const REASONS = 4;
 
@@ -31,12 +33,12 @@ function head({ status, live }) {
 
 /** How far we are, in a sentence. */
 function state(status, live) {
-    const unread = live?.bytes_unread ?? status.bytes_unread;
+    const { bytes_unread: unread, rows_per_second: speed } = live ?? status;
     if ((live?.state ?? status.state) === "waiting_for_room") {
         return "Waiting for room: the disk is full or cannot be written. Nothing is lost, and it goes on by itself.";
     }
-    if (unread > 0) return `Reading: ${bytes(unread)} of the logs are still to be read.`;
-    return "Up to date: all that the logs hold has been read.";
+    if (unread > MUCH) return `Catching up: ${bytes(unread)} of the logs are still to be read.`;
+    return speed > 0 ? "Up to date: new rows are counted as they arrive." : "Up to date: all that the logs hold is counted.";
 }
 
 function empty(status) {
@@ -51,13 +53,13 @@ function empty(status) {
 function totals({ status, live }, { night_owls: owls, loyal, listeners }) {
     const { totals, catalog, songs_played: songs } = status;
     const { plays, rejected, unmatched } = { ...totals, ...live };
-    const part = (number) => `${share(listeners ? number / listeners : NaN)} of the listeners`;
+    const part = (number) => number === null ? "not counted, by the settings" : `${share(number / listeners)} of the listeners`;
     return figures(
         ["Plays", number(plays), `in ${count(totals.inputs, "log")}, ${bytes(totals.bytes)}`, write(["insights", "enriched_logs"])],
         ["Listeners", number(listeners), "with at least one play"],
         ["Songs played", number(songs), `${number(catalog.songs)} in the catalog`],
-        ["Night owls", number(owls), part(owls), write(["insights", "night_owl_users"])],
-        ["Loyal listeners", number(loyal), part(loyal), write(["insights", "genre_loyalty_scores"])],
+        ["Night owls", number(owls ?? NaN), part(owls), write(["insights", "night_owl_users"])],
+        ["Loyal listeners", number(loyal ?? NaN), part(loyal), write(["insights", "genre_loyalty_scores"])],
         ["Unmatched plays", number(unmatched), "their songs are not in the catalog", write(["inputs"])],
         ["Rejected rows", number(rejected), "kept, each with its reason", write(["inputs"])]);
 }
@@ -65,25 +67,26 @@ function totals({ status, live }, { night_owls: owls, loyal, listeners }) {
 function pictures(data, context) {
     const { status, live, zone } = context;
     const { rows_per_second: speed, freshness_seconds: freshness } = live ?? status;
-    const { charts, loyalty } = data;
     const to = (name) => ({ link: write(["insights", name]) });
+    const drawn = (name) => chart(data.charts[name], data.absent[name]);
+    const numbers = (made) => more("As a table", made);
     return element("div", { class: "cards" },
         card("Rows per second", "How many rows of the logs are read.", {},
-            element("p", { class: "now" }, roughly(speed)), chart(live?.charts?.throughput)),
+            element("p", { class: "now" }, roughly(speed)), chart(live?.charts.throughput)),
         card("Freshness", "From a row’s arrival until all tables show it.", {},
-            element("p", { class: "now" }, duration(freshness ?? NaN)), chart(live?.charts?.freshness)),
+            element("p", { class: "now" }, duration(freshness ?? NaN)), chart(live?.charts.freshness)),
         card("When people listen", `Plays by the hour of the week, in ${zone}.`, to("night_owl_users"),
-            chart(charts.hours), more("As a table", hours(data.hours))),
-        card("Top songs of the week", `The most played songs of the week ${week(status.week)}.`, to("top_songs_this_week"),
-            chart(charts.top_songs), more("As a table", topSongs(data.top_songs))),
+            drawn("hours"), numbers(hours(data.hours))),
+        card("Top songs of the week", `The most played songs of the week ${week(data.week)}.`, to("top_songs_this_week"),
+            drawn("top_songs"), numbers(songs("Top songs of the week", "plays", data.top_songs))),
         card("Happy songs for sad listeners", "The songs that most listeners of sad songs are told to try.", to("happy_recommendations"),
-            chart(charts.recommended)),
+            drawn("recommended"), numbers(songs("Most recommended songs", "listeners", data.recommended))),
         card("Favourite genres", "Plays by the genre of their song.", to("user_favorite_genres"),
-            chart(charts.genres), more("As a table", genres(data.genres))),
-        card("Loyalty", `Listeners by the share of their plays that is in their first genre${loyalty.sampled ? ", of a sample of them" : ""}.`, to("genre_loyalty_scores"),
-            chart(charts.loyalty), more("As a table", buckets(loyalty.buckets))),
+            drawn("genres"), numbers(genres(data.genres))),
+        card("Loyalty", `Listeners by the share of their plays that is in their first genre${data.loyalty?.sampled ? ", of a sample of them" : ""}.`, to("genre_loyalty_scores"),
+            drawn("loyalty"), numbers(buckets(data.loyalty?.buckets ?? []))),
         card("Listening time", "Songs by the mean time for which they are listened to.", to("avg_listen_time_per_song"),
-            chart(charts.listen_times)),
+            drawn("listen_times")),
         reading(context));
 }
 
@@ -105,8 +108,8 @@ function reading({ status, live }) {
 const text = (name) => ({ name, type: "text" });
 const integer = (name, title) => ({ name, type: "integer", title });
 
-function topSongs(rows) {
-    return table({ label: "Top songs of the week", columns: [text("title"), text("artist"), integer("plays")], rows, cell: (name, row) => name === "title" ? songLink(row) : undefined });
+function songs(label, counted, rows) {
+    return table({ label, columns: [text("title"), text("artist"), integer(counted)], rows, cell: (name, row) => name === "title" ? songLink(row) : undefined });
 }
 
 function genres(rows) {

@@ -22,9 +22,9 @@ export function figures(...entries) {
     return element("dl", { class: "figures" }, entries.filter(Boolean).map(figure));
 }
 
-/** A drawing of the server; a sentence if there is none. */
-export function chart(text) {
-    return element("div", { class: "drawing" }, drawing(text) ?? element("p", { class: "meaning" }, "There is nothing to draw yet."));
+/** A drawing of the server; a sentence if there is none, or why. */
+export function chart(text, absent = "there is nothing to draw yet") {
+    return element("div", { class: "drawing" }, drawing(text) ?? element("p", { class: "meaning" }, `Not shown: ${absent}.`));
 }
 
 /** A share of one as a bar. */

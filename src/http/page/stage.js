@@ -25,6 +25,9 @@ const VIEWS = {
 /** Whoever waits for less than this need not be told. */
 const PATIENCE = 200;
 
+/** No address has this key. */
+const TOKEN = "?token";
+
 const main = document.getElementById("main");
 const said = document.getElementById("said");
 
@@ -35,6 +38,8 @@ let loading = new AbortController();
 
 /** Shows what the address says. */
 export async function open() {
+    // Whoever is asked for the token is shown the page when it is there.
+    if (shown?.key === TOKEN) return;
     const route = read(location.hash);
     const [name = ""] = route?.path ?? [];
     const [view, length] = VIEWS[name] ?? [];
@@ -86,7 +91,7 @@ export function askForToken(goOn) {
         goOn();
     });
     const wrong = token.isGiven() && element("p", { role: "alert" }, "This token is not the right one.");
-    shown = { key: "token" };
+    shown = { key: TOKEN };
     main.removeAttribute("aria-busy");
     main.replaceChildren(blank("A token is needed", "This server is not for everybody. Its operator has set a token; it is kept until this tab is closed.", wrong || "", form));
     field.focus();
