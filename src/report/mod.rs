@@ -118,7 +118,9 @@ impl Songs {
     /// Adds what the catalog says of songs that are not known yet; without a catalog, nothing.
     fn add_from_catalog<'a>(&mut self, settings: &Settings, songs: impl Iterator<Item = &'a SongCount>) {
         let names = Names::default();
-        let Ok(version) = block_on(reload::load(&settings.songs, settings.input.delimiter, &names)) else { return };
+        let Ok(version) = block_on(reload::load(&settings.songs, settings.input.delimiter, &names)) else {
+            return;
+        };
         let names = names.songs.read();
         let mut record = Record::default();
         for song in songs.filter(|song| !song.song_id.is_empty()) {
