@@ -350,6 +350,8 @@ reasons! {
     NulTail = "nul_tail",
     /// A number beyond 64 bits.
     Overflow = "overflow",
+    /// A Parquet file that is cut short or damaged.
+    ParquetCorrupt = "parquet_corrupt",
     /// A time before 1970 or too far in the future.
     TimestampRange = "timestamp_range",
     /// A file that reached `input.max_bad_lines`.

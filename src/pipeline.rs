@@ -16,7 +16,9 @@ use crate::checkpoint::recover::Wishes;
 use crate::clock::Clock;
 use crate::decode::Decoder;
 use crate::disk::{SharedDisk, create_folder, is_temporary, remove_from};
-use crate::dispatch::{Decoded, Dispatch, Outcome, Parts, Producer, REJECTS_HEADER, Tasks, output_folders};
+use crate::dispatch::{
+    Decoded, Dispatch, Live, Outcome, Parts, Producer, REJECTS_HEADER, SnapshotTasks, Tasks, output_folders,
+};
 use crate::failure::{Exit, Failure};
 use crate::fault::point;
 use crate::insights::Insight;
@@ -38,8 +40,7 @@ use crate::settings::Settings;
 use crate::source::watch::Resume;
 use crate::source::{Event, Outlet};
 use crate::start::{self, Start};
-use crate::tasks::{EnrichedMessage, EnrichedTask, SnapshotRequest, take_snapshots};
-use crate::view::View;
+use crate::tasks::{EnrichedMessage, EnrichedTask, take_snapshots};
 
 /// Events between the source and the decoders: one that is read while another waits.
 const SOURCE_QUEUE: usize = 2;
@@ -66,10 +67,8 @@ pub struct Pipeline {
     pub wishes: Wishes,
     /// Where progress is shown.
     pub progress: Arc<Progress>,
-    /// What is counted.
-    pub meters: Arc<Meters>,
-    /// Where readers look, if there may be any.
-    pub views: Option<watch::Sender<Option<Arc<View>>>>,
+    /// What reaches the run while it goes on.
+    pub live: Live,
 }
 
 impl Pipeline {
@@ -81,7 +80,7 @@ impl Pipeline {
     where
         S: FnOnce(&Outlet, Resume) -> Result<(), Failure> + Send + 'static,
     {
-        let Self { settings, disk, producer, clock, wishes, progress, meters, views } = self;
+        let Self { settings, disk, producer, clock, wishes, progress, live } = self;
         // A catalog that is missing leaves no trace in the output.
         let rows = reload::read(&settings.songs, settings.input.delimiter).await?;
         let _locks = take_locks(&disk, &settings, producer)?;
@@ -102,7 +101,7 @@ impl Pipeline {
                 settings.input.delimiter,
                 Arc::clone(&names),
                 sender,
-                Arc::clone(&meters),
+                Arc::clone(&live.meters),
             ));
         }
 
@@ -133,7 +132,7 @@ impl Pipeline {
         let (settled, settled_receiver) = std::sync::mpsc::channel();
         let resume = Resume { inputs: loaded.inputs.known(), settled: settled_receiver, fresh: wishes.fresh };
         let source = move |outlet: &Outlet| source(outlet, resume);
-        let (decoded, source) = spawn_source(&settings, &names, &meters, source);
+        let (decoded, source) = spawn_source(&settings, &names, &live.meters, source);
         let tasks = Tasks { snapshots, enriched };
         let parts = Parts {
             settings,
@@ -148,9 +147,9 @@ impl Pipeline {
             progress,
             keeper,
             resumed,
-            views,
-            meters,
             settled,
+            live,
+            spawn_insights,
         };
         let outcome = Dispatch::new(parts, loaded).run(decoded).await;
 
@@ -294,10 +293,7 @@ pub fn insights_of(settings: &Settings) -> Vec<Box<dyn Insight>> {
 }
 
 /// Starts the task of each enabled insight that takes snapshots.
-fn spawn_insights(
-    disk: &SharedDisk,
-    settings: &Settings,
-) -> Vec<(&'static str, mpsc::Sender<SnapshotRequest>)> {
+fn spawn_insights(disk: &SharedDisk, settings: &Settings) -> SnapshotTasks {
     let spawn = |insight: Box<dyn Insight>| {
         let (sender, requests) = mpsc::channel(SNAPSHOT_QUEUE);
         let (name, disk, output) = (insight.name(), disk.clone(), settings.output.clone());

@@ -1,5 +1,6 @@
 //! The catalog file: read at start, and again whenever it has changed and stands still.
 
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use crate::failure::{Exit, Failure};
 use crate::meters::Meters;
 use crate::model::Reject;
 use crate::names::Names;
+use crate::source::compressed::{self, Storage};
 
 /// A catalog and the rows of its file that are no songs.
 #[derive(Debug)]
@@ -45,12 +47,20 @@ pub async fn load(path: &Path, delimiter: Delimiter, names: &Names) -> Result<Ca
 /// # Errors
 /// As [`load`].
 pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Failure> {
-    let unreadable = |cause: std::io::Error| Failure::io(Exit::NoInput, "read", path, &cause);
+    let unreadable = |cause: std::io::Error| compressed::unreadable(path, &cause);
     // A pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(Failure::new(Exit::NoInput, format!("{} is not a regular file", path.display())));
     }
-    let file = std::fs::read(path).map_err(unreadable)?;
+    let file = match Storage::of(path) {
+        storage @ Storage::Parquet => {
+            let mut text = Vec::new();
+            let read = storage.open(path, delimiter).and_then(|mut reader| reader.read_to_end(&mut text));
+            read.map(|_| text)
+        }
+        _ => std::fs::read(path),
+    };
+    let file = file.map_err(unreadable)?;
     let broken = |detail: &str| Failure::new(Exit::NoInput, format!("{}:1: {detail}", path.display()));
     let rows = parse(&file, delimiter).await.map_err(|fault| broken(&fault.detail))?;
     let path = path.display();

@@ -230,7 +230,7 @@ fn begins_alike(path: &Path, known: &KnownInput) -> bool {
     let Ok(file) = File::open(path) else { return false };
     let long_enough = match Storage::of(path) {
         Storage::Plain => file.metadata().is_ok_and(|metadata| metadata.len() >= known.mark.offset),
-        Storage::Gzip | Storage::Zstd => true,
+        Storage::Gzip | Storage::Zstd | Storage::Parquet => true,
     };
     // Offsets of compressed inputs are not those of the file.
     let tail = if Storage::of(path) == Storage::Plain { known.mark.tail } else { UNKNOWN };

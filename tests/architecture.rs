@@ -14,6 +14,8 @@ const ORDER: &[&str] = &[
     "heap",
     "fault",
     "stop",
+    "pulse",
+    "supervisor",
     "progress",
     "meters",
     "clock",
@@ -34,6 +36,7 @@ const ORDER: &[&str] = &[
     "charts",
     "overview",
     // Files, and what is around the answers.
+    "parquet",
     "disk",
     "source",
     "settings",

@@ -42,11 +42,14 @@ fn pages() -> Result<Vec<Page>, Failure> {
     let commands = program.get_subcommands().cloned();
     let commands: Vec<clap::Command> = [program.clone()].into_iter().chain(commands).collect();
     let page = |command: clap::Command| {
-        let man = Man::new(command.version(env!("CARGO_PKG_VERSION")));
+        let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        // Examples are lines, which a page would fill up to paragraphs.
+        let man = Man::new(command.after_help(None::<&str>));
         let mut text = Vec::new();
         let failed =
             |cause| Failure::new(Exit::Software, format!("cannot make a page of the manual: {cause}"));
         man.render(&mut text).map_err(failed)?;
+        text.extend(examples(&more).into_bytes());
         Ok(Page { file: man.get_filename(), text })
     };
     commands.into_iter().map(page).collect()

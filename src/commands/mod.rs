@@ -4,6 +4,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod generate;
+pub mod hangup;
 pub mod man;
 pub mod replay;
 pub mod report;

@@ -9,7 +9,7 @@ use crate::cli::ReplayArgs;
 use crate::clock::Clock;
 use crate::commands::{run_until_stopped, say, summary};
 use crate::disk::real::RealDisk;
-use crate::dispatch::Producer;
+use crate::dispatch::{Live, Producer};
 use crate::failure::Failure;
 use crate::pipeline::Pipeline;
 use crate::progress::{Progress, Unit};
@@ -42,8 +42,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
         clock: Clock::Stopped(now),
         wishes: Wishes { fresh: args.fresh, rollback: false },
         progress: Arc::clone(&progress),
-        meters: Arc::default(),
-        views: None,
+        live: Live::alone(&settings),
     };
     let outcome = run_until_stopped(&settings, &stop, pipeline.run(source))?;
     progress.finish();
@@ -73,7 +72,7 @@ fn bytes_of(logs: &[PathBuf]) -> Option<u64> {
     let sizes = logs.iter().map(|path| match Storage::of(path) {
         _ if is_stdin(path) => None,
         Storage::Plain => path.metadata().ok().map(|metadata| metadata.len()),
-        Storage::Gzip | Storage::Zstd => None,
+        Storage::Gzip | Storage::Zstd | Storage::Parquet => None,
     });
     sizes.sum()
 }

@@ -3,24 +3,28 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::checkpoint::recover::Wishes;
 use crate::cli::WatchArgs;
 use crate::clock::Clock;
+use crate::commands::hangup::Hangup;
 use crate::commands::{run_until_stopped, say, summary};
 use crate::disk::real::RealDisk;
-use crate::dispatch::Producer;
+use crate::dispatch::{Live, Producer};
 use crate::failure::{Exit, Failure};
 use crate::http::{Access, Server, Sources, read_token};
 use crate::meters::Meters;
 use crate::pipeline::Pipeline;
 use crate::progress::Progress;
+use crate::pulse::Pulse;
 use crate::settings::{Http, Settings};
 use crate::source::finished::PutAway;
 use crate::source::tail::LastLines;
 use crate::source::watch::{Rules, Watch, check_folder};
 use crate::stop::Stop;
+use crate::supervisor::Supervisor;
 
 /// Runs the command.
 ///
@@ -32,7 +36,8 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
     settings.check_folders()?;
     check_folder(&settings.incoming)?;
     let stop = Stop::default();
-    let disk = RealDisk::durable(stop.clone());
+    let pulse = Pulse::default();
+    let disk = RealDisk::durable_with(stop.clone(), pulse.clone());
     let input = &settings.input;
     let rules = Rules {
         folder: settings.incoming.clone(),
@@ -59,6 +64,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
     };
     // Whoever waits for the end has nothing to look at.
     let server = if args.once { None } else { serve(&settings, sources)? };
+    let (sender, settings_to_come) = watch::channel(Arc::new(settings.clone()));
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk,
@@ -66,11 +72,33 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
         clock: Clock::System,
         wishes: Wishes { rollback: args.rollback, fresh: args.fresh },
         progress: Arc::new(Progress::silent()),
-        meters: Arc::clone(&meters),
-        views: server.is_some().then_some(views),
+        live: Live {
+            pulse: pulse.clone(),
+            settings: settings_to_come,
+            meters,
+            views: server.is_some().then_some(views),
+        },
+    };
+    let supervisor = Arc::new(Supervisor::default());
+    let hangup = Hangup {
+        args: args.clone(),
+        settings: settings.clone(),
+        sender,
+        standings: pulse.feel(),
+        supervisor: Arc::clone(&supervisor),
     };
     tracing::info!("watching {}, publishing to {}", settings.incoming.display(), settings.output.display());
-    let outcome = run_until_stopped(&settings, &stop, pipeline.run(source))?;
+    let run = async {
+        let failed = |cause| Failure::new(Exit::Software, format!("cannot listen for signals: {cause}"));
+        let hangups = signal(SignalKind::hangup()).map_err(failed)?;
+        tokio::spawn(hangup.follow(hangups));
+        let (told, standings, stop) = (Arc::clone(&supervisor), pulse.feel(), stop.clone());
+        tokio::spawn(async move { told.follow(standings, stop).await });
+        let outcome = pipeline.run(source).await;
+        supervisor.stopping();
+        outcome
+    };
+    let outcome = run_until_stopped(&settings, &stop, run)?;
     say(&summary(&outcome, &settings, began.elapsed()))
 }
 

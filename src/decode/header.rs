@@ -41,7 +41,7 @@ const OTHER_KINDS: [(&[u8], Reason, &str); 9] = [
     (b"\x1f\x8b", Reason::NotCsv, "the file is gzip, whose name must end in .gz"),
     (b"\x28\xb5\x2f\xfd", Reason::NotCsv, "the file is zstd, whose name must end in .zst"),
     (b"%PDF-", Reason::NotCsv, "the file is a PDF document, expected CSV"),
-    (b"PAR1", Reason::NotCsv, "the file is Parquet, expected CSV"),
+    (b"PAR1", Reason::NotCsv, "the file is Parquet, whose name must end in .parquet"),
 ];
 
 /// What parts the columns of files that were made with another delimiter in mind; a field that holds

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::disk::{Disk, DiskFile, SharedDisk};
 use crate::failure::{Exit, Failure};
+use crate::pulse::Pulse;
 use crate::stop::Stop;
 
 /// How often an operation that waits for room is tried again.
@@ -35,23 +36,29 @@ struct Patience {
     /// Whether it was said that somebody waits; others that wait need not say so, too.
     told: Arc<AtomicBool>,
     stop: Stop,
+    pulse: Pulse,
 }
 
 impl RealDisk {
     /// A disk that syncs; `stop` ends the waiting for room.
     pub fn durable(stop: Stop) -> SharedDisk {
-        Arc::new(Self { patience: Patience::new(stop), durable: true })
+        Self::durable_with(stop, Pulse::default())
+    }
+
+    /// The same; while it waits for room, `pulse` says that this is no standstill.
+    pub fn durable_with(stop: Stop, pulse: Pulse) -> SharedDisk {
+        Arc::new(Self { patience: Patience::new(stop, pulse), durable: true })
     }
 
     /// A disk that never syncs, for results that can be made again.
     pub fn quick() -> SharedDisk {
-        Arc::new(Self { patience: Patience::new(Stop::default()), durable: false })
+        Arc::new(Self { patience: Patience::new(Stop::default(), Pulse::default()), durable: false })
     }
 }
 
 impl Patience {
-    fn new(stop: Stop) -> Self {
-        Self { patient: Arc::default(), told: Arc::default(), stop }
+    fn new(stop: Stop, pulse: Pulse) -> Self {
+        Self { patient: Arc::default(), told: Arc::default(), stop, pulse }
     }
 
     /// Tries until it works, or fails for another reason than one that time can mend.
@@ -66,6 +73,7 @@ impl Patience {
                         tracing::warn!("cannot write {path}: {cause}; nothing more is read until this works");
                     }
                     waited = true;
+                    self.pulse.wait();
                     std::thread::sleep(TRY_AGAIN);
                 }
                 result => {

@@ -4,6 +4,7 @@
 //! of events is decided here.
 
 mod flush;
+mod live;
 mod show;
 
 use std::collections::{BTreeMap, HashSet};
@@ -13,7 +14,6 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::{Stream, StreamExt};
 
 use crate::checkpoint::keeper::Keeper;
@@ -21,13 +21,13 @@ use crate::checkpoint::load::Loaded;
 use crate::civil::Week;
 use crate::clock::Clock;
 use crate::disk::SharedDisk;
+use crate::dispatch::live::{HEARTBEAT, ticks};
 use crate::dispatch::show::Everybody;
 use crate::failure::{Exit, Failure};
 use crate::inputs::Inputs;
 use crate::insights::NAMES;
 use crate::ledger::listens::Sealed;
 use crate::ledger::{Changes, Ledger};
-use crate::meters::Meters;
 use crate::model::{Batch, Epoch, Input, Mark, Reason, Reject, SongId, Stand, UserId};
 use crate::names::{Names, Order};
 use crate::output::REJECTS;
@@ -41,7 +41,8 @@ use crate::source::identity::Sighting;
 use crate::tasks::{EnrichedMessage, SnapshotRequest};
 use crate::text::{escape_bytes, path_text, push_cell, push_integer};
 use crate::values::WeekChoice;
-use crate::view::View;
+
+pub use crate::dispatch::live::Live;
 
 /// What reaches the owner.
 #[derive(Debug)]
@@ -81,10 +82,13 @@ impl Producer {
 #[derive(Debug)]
 pub struct Tasks {
     /// Those that take snapshots, by name.
-    pub snapshots: Vec<(&'static str, mpsc::Sender<SnapshotRequest>)>,
+    pub snapshots: SnapshotTasks,
     /// The one that appends, if it is enabled.
     pub enriched: Option<mpsc::Sender<EnrichedMessage>>,
 }
+
+/// Insights that take snapshots, by name, with the ways to their tasks.
+pub type SnapshotTasks = Vec<(&'static str, mpsc::Sender<SnapshotRequest>)>;
 
 /// What the owner works with.
 #[derive(Debug)]
@@ -113,12 +117,12 @@ pub struct Parts {
     pub keeper: Option<Keeper>,
     /// The epoch that was committed last, by an earlier process.
     pub resumed: Option<Resumed>,
-    /// Where readers look, if there may be any.
-    pub views: Option<watch::Sender<Option<Arc<View>>>>,
-    /// What is counted.
-    pub meters: Arc<Meters>,
     /// Where inputs are told of that may be put away.
     pub settled: std::sync::mpsc::Sender<Vec<Settled>>,
+    /// What reaches it beside rows.
+    pub live: Live,
+    /// Starts the tasks of insights, when settings have changed what they say.
+    pub spawn_insights: fn(&SharedDisk, &Settings) -> SnapshotTasks,
 }
 
 /// An epoch that an earlier process has committed, and may have published or not.
@@ -155,6 +159,8 @@ pub struct Dispatch {
     news: bool,
     week: Week,
     quiet_since: Instant,
+    /// How often new settings were taken over.
+    settings_taken: u64,
     /// Everybody who has a play in an epoch, for those who look.
     listeners: Everybody,
     /// When the oldest row was read that is in no epoch yet.
@@ -212,6 +218,7 @@ impl Dispatch {
             news: true,
             week: Week(i64::MIN),
             quiet_since: Instant::now(),
+            settings_taken: 0,
             listeners: Everybody::default(),
             unpublished_since: None,
             parts,
@@ -224,12 +231,11 @@ impl Dispatch {
     /// The first thing that cannot be written.
     pub async fn run(mut self, mut decoded: impl Stream<Item = Decoded> + Unpin) -> Result<Outcome, Failure> {
         self.note_catalog()?;
-        let mut tick = interval(self.parts.settings.flush_interval.0);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        // The first tick comes at once, when there is nothing to publish but emptiness.
-        tick.tick().await;
+        let mut tick = ticks(self.parts.settings.flush_interval.0);
+        let mut heartbeat = ticks(HEARTBEAT);
         if let Some(resumed) = self.parts.resumed.take() {
             self.go_on(resumed).await?;
+            self.beat();
         }
         loop {
             tokio::select! {
@@ -242,9 +248,15 @@ impl Dispatch {
                         Some(took) => {
                             let until_next = self.parts.settings.flush_interval.0.saturating_sub(took);
                             tick.reset_after(until_next.max(took * REST));
+                            self.beat();
                         }
                         None => self.save_in_quiet()?,
                     }
+                }
+                _ = heartbeat.tick() => self.beat(),
+                Ok(()) = self.parts.live.settings.changed() => {
+                    self.take_settings().await?;
+                    tick = ticks(self.parts.settings.flush_interval.0);
                 }
             }
         }
@@ -296,7 +308,7 @@ impl Dispatch {
         let batch = Arc::new(*batch);
         if let Some(enriched) = &self.parts.tasks.enriched {
             let message = EnrichedMessage::Batch(Arc::clone(&batch));
-            self.parts.meters.send("enrich", enriched, message).await.map_err(|_| ended())?;
+            self.parts.live.meters.send("enrich", enriched, message).await.map_err(|_| ended())?;
         }
         Arc::make_mut(&mut self.ledger).append(&batch);
         if self.ledger.listens().is_full() {
@@ -310,7 +322,7 @@ impl Dispatch {
     /// Counts what a batch has brought.
     fn measure(&self, batch: &Batch, rows: u64, bytes: u64) {
         self.parts.progress.advance(rows, bytes);
-        let meters = &self.parts.meters;
+        let meters = &self.parts.live.meters;
         meters.events.inc_by(rows);
         meters.bytes_read.inc_by(bytes);
         for reject in &batch.rejects {
@@ -348,7 +360,7 @@ impl Dispatch {
         } else {
             self.flush(if self.manifest.is_none() { New::Catalog } else { New::Plays }).await?;
         }
-        self.parts.meters.flush_duration.observe(began.elapsed().as_secs_f64());
+        self.parts.live.meters.flush_duration.observe(began.elapsed().as_secs_f64());
         self.news = false;
         self.quiet_since = Instant::now();
         Ok(Some(began.elapsed()))

@@ -38,7 +38,7 @@ impl Dispatch {
     /// Shows the epoch that was just published.
     pub(super) fn show(&mut self) {
         self.measure_epoch();
-        let (Some(views), Some(manifest)) = (&self.parts.views, &self.manifest) else { return };
+        let (Some(views), Some(manifest)) = (&self.parts.live.views, &self.manifest) else { return };
         let settings = &self.parts.settings;
         let top_songs = &settings.insights.top_songs_this_week;
         let sight = Sight {
@@ -53,6 +53,7 @@ impl Dispatch {
             threshold: settings.insights.genre_loyalty_scores.threshold,
             listeners: self.listeners.count(),
             inputs: self.inputs.latest(),
+            guarded: settings.csv.guard_formulas,
         };
         let before = views.borrow().clone();
         let view = View::new(sight, &settings.output, before.as_deref());
@@ -61,7 +62,7 @@ impl Dispatch {
 
     fn measure_epoch(&mut self) {
         let Some(manifest) = &self.manifest else { return };
-        let (meters, now) = (&self.parts.meters, SystemTime::now());
+        let (meters, now) = (&self.parts.live.meters, SystemTime::now());
         if let Some(since) = self.unpublished_since.take() {
             meters.freshness.observe(now.duration_since(since).unwrap_or_default().as_secs_f64());
         }
@@ -83,7 +84,7 @@ impl Dispatch {
 
     /// Notes how far the inputs were read.
     pub(super) fn measure_inputs(&self) {
-        let meters = &self.parts.meters;
+        let meters = &self.parts.live.meters;
         let discovered = self.inputs.len() as u64;
         meters.files_discovered.inc_by(discovered.saturating_sub(meters.files_discovered.get()));
         meters.files_outstanding.set(self.inputs.unfinished_len() as i64);

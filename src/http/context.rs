@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, watch};
 use crate::disk::SharedDisk;
 use crate::http::access::Access;
 use crate::http::answer::Problem;
-use crate::http::live::Live;
+use crate::http::condition::{Live, State};
 use crate::meters::Meters;
 use crate::settings::Settings;
 use crate::view::{View, Views};
@@ -43,18 +43,6 @@ pub(super) struct Context {
 
 /// How long the text of the metrics is given out before it is made anew.
 const METRICS_AGE: Duration = Duration::from_millis(250);
-
-/// How the program is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum State {
-    /// No epoch was published yet.
-    Starting,
-    /// All is well.
-    Ready,
-    /// Something cannot be written until there is room again.
-    WaitingForRoom,
-}
 
 impl Context {
     pub(super) fn new(access: Access, sources: Sources) -> Self {

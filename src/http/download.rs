@@ -7,16 +7,19 @@ use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
 use axum::response::Response;
-use futures::stream;
+use futures::stream::{self, Stream, StreamExt};
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HeaderValue};
 
 use crate::http::answer::{Problem, text, with_epoch};
 use crate::insights::columns::columns;
 use crate::insights::enriched_logs;
+use crate::output::guard::guard;
 use crate::view::View;
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
+
+const CSV: &str = "text/csv; charset=utf-8";
 
 /// A piece of a file that is sent.
 struct Piece {
@@ -29,10 +32,39 @@ struct Piece {
 pub(super) fn csv(view: &View, insight: &'static str, guard_formulas: bool) -> Result<Response, Problem> {
     let pieces = pieces(view, insight)?;
     let bytes: u64 = pieces.iter().map(|piece| piece.to - piece.from).sum();
-    let body = Body::from_stream(stream::unfold(pieces, read));
-    let mut answer = text("text/csv; charset=utf-8", body);
-    answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+    let published = stream::unfold(pieces, read);
+    let answer = if guard_formulas {
+        text(CSV, Body::from_stream(guarded(insight, published)))
+    } else {
+        let mut answer = text(CSV, Body::from_stream(published));
+        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        answer
+    };
     Ok(with_epoch(view, named(answer, &format!("{insight}.csv"))))
+}
+
+/// Lines with an apostrophe where a spreadsheet would see a formula.
+fn guarded(
+    insight: &str,
+    pieces: impl Stream<Item = io::Result<Bytes>>,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    let columns = columns(insight).unwrap_or_default();
+    let pieces = pieces.map(Some).chain(stream::iter([None]));
+    let mut rest = Vec::new();
+    pieces.map(move |piece| {
+        let end = match piece.transpose()? {
+            // The last line may go on in the next piece.
+            Some(piece) => {
+                rest.extend_from_slice(&piece);
+                memchr::memrchr(b'\n', &rest).map_or(0, |end| end + 1)
+            }
+            None => rest.len(),
+        };
+        let cut_off = rest.split_off(end);
+        let mut lines = Vec::new();
+        guard(columns, &std::mem::replace(&mut rest, cut_off), &mut lines);
+        Ok(lines.into())
+    })
 }
 
 /// All rows of an insight as Parquet.

@@ -4,42 +4,17 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use serde::Serialize;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::charts::{Form, Line, MINUTES, line};
-use crate::http::context::{Context, State};
+use crate::http::condition::Live;
+use crate::http::context::Context;
 use crate::meters::{Meters, unix_seconds};
 
 /// Seconds that are remembered.
 const REMEMBERED: usize = MINUTES * 60;
 /// Seconds over which the throughput of now is a mean, so that a number can be read.
 const NOW: usize = 5;
-
-/// What is told once a second.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct Live {
-    /// The latest epoch.
-    pub(super) epoch: u64,
-    pub(super) state: Option<State>,
-    pub(super) uptime_seconds: u64,
-    /// Rows taken in by this process and those before it.
-    pub(super) rows: u64,
-    pub(super) plays: u64,
-    pub(super) rejected: u64,
-    pub(super) unmatched: u64,
-    pub(super) rows_per_second: f64,
-    pub(super) freshness_seconds: Option<f64>,
-    pub(super) bytes_unread: u64,
-    pub(super) charts: LiveCharts,
-}
-
-/// The last minutes as SVG.
-#[derive(Debug, Default, Serialize)]
-pub(super) struct LiveCharts {
-    throughput: String,
-    freshness: String,
-}
 
 /// What meters showed at the last look.
 struct Looked {

@@ -8,6 +8,7 @@ mod access;
 mod admit;
 mod answer;
 mod assets;
+mod condition;
 mod connections;
 mod context;
 mod data;

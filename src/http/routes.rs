@@ -12,7 +12,8 @@ use hyper::StatusCode;
 
 use crate::http::admit::admit;
 use crate::http::answer::{Problem, text};
-use crate::http::context::{Context, State as Condition};
+use crate::http::condition::State as Condition;
+use crate::http::context::Context;
 use crate::http::{assets, data, events, insights, openapi, status};
 
 pub(super) fn router(context: Arc<Context>) -> Router {

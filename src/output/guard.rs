@@ -20,9 +20,7 @@ pub fn guard(columns: &[Column], lines: &[u8], out: &mut Vec<u8>) {
             let (cell, more) = rest.split_at(cell_len(rest));
             let (quote, text) = cell.split_at(usize::from(cell.starts_with(b"\"")));
             out.extend_from_slice(quote);
-            if column.kind == ColumnType::Text
-                && matches!(text, [b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r', ..])
-            {
+            if column.kind == ColumnType::Text && is_formula(text) {
                 out.push(b'\'');
             }
             out.extend_from_slice(text);
@@ -30,6 +28,11 @@ pub fn guard(columns: &[Column], lines: &[u8], out: &mut Vec<u8>) {
         }
         out.extend_from_slice(rest);
     }
+}
+
+/// Whether a spreadsheet would take a text for a formula, or for the way to one.
+pub fn is_formula(text: &[u8]) -> bool {
+    matches!(text, [b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r', ..])
 }
 
 /// The length of the first cell of a line, with its quotes and with what ends it.

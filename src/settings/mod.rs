@@ -245,6 +245,17 @@ impl Settings {
         self.threads.unwrap_or_else(processors)
     }
 
+    /// These settings with what a running `watch` can take over from others: all that neither
+    /// shapes the state nor was asked for only once, at the start.
+    #[must_use]
+    pub fn taking_over(&self, other: &Self) -> Self {
+        let mut insights = other.insights.clone();
+        insights.enriched_logs = self.insights.enriched_logs.clone();
+        let night = &self.insights.night_owl_users;
+        (insights.night_owl_users.from, insights.night_owl_users.to) = (night.from, night.to);
+        Self { flush_interval: other.flush_interval, log: other.log, insights, ..self.clone() }
+    }
+
     /// Checks that the folders of a `watch` do not lie in each other's way.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! Logs that are gzip or zstd: read as what is in them, but only after all of it has been checked.
+//! Logs that are gzip, zstd or Parquet: read as the CSV text that is in them, but only after all of it
+//! has been checked.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -6,7 +7,10 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::decode::header::HeaderFault;
+use crate::delimiter::Delimiter;
+use crate::failure::{Exit, Failure};
 use crate::model::Reason;
+use crate::parquet::csv_of;
 
 /// How a log is stored, by the end of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub enum Storage {
     Gzip,
     /// zstd, of any number of frames.
     Zstd,
+    /// Parquet, of any number of row groups.
+    Parquet,
 }
 
 /// Bytes by which content is told.
@@ -34,6 +40,7 @@ impl Storage {
         match path.extension().and_then(OsStr::to_str) {
             Some("gz") => Self::Gzip,
             Some("zst") => Self::Zstd,
+            Some("parquet") => Self::Parquet,
             _ => Self::Plain,
         }
     }
@@ -43,22 +50,25 @@ impl Storage {
         match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Zstd,
+            b"PAR1" => Self::Parquet,
             _ => Self::Plain,
         }
     }
 
-    /// Opens a file for reading what is in it.
+    /// Opens a file for reading what is in it; where that is no text, the fields that it has are parted
+    /// by the delimiter.
     ///
     /// # Errors
     /// Those of opening.
-    pub fn open(self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
-        self.decode(File::open(path)?)
+    pub fn open(self, path: &Path, delimiter: Delimiter) -> io::Result<Box<dyn Read + Send>> {
+        let file = File::open(path)?;
+        if self == Self::Parquet { csv_of(file, delimiter) } else { self.decode(file) }
     }
 
     /// Reads what is in a stream.
     ///
     /// # Errors
-    /// If there is no decoder.
+    /// If there is no decoder, or it is of no use for a stream.
     pub fn decode(self, reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
             Self::Plain => Box::new(reader),
@@ -66,6 +76,10 @@ impl Storage {
                 Box::new(flate2::bufread::MultiGzDecoder::new(io::BufReader::with_capacity(BUFFER, reader)))
             }
             Self::Zstd => Box::new(zstd::Decoder::new(reader)?),
+            Self::Parquet => {
+                let message = "Parquet is read from its end, so it must be a file";
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+            }
         })
     }
 
@@ -74,13 +88,13 @@ impl Storage {
     ///
     /// # Errors
     /// The outer error if the file cannot be opened; the inner if what is in it cannot be used.
-    pub fn check(self, path: &Path) -> io::Result<Result<u64, HeaderFault>> {
+    pub fn check(self, path: &Path, delimiter: Delimiter) -> io::Result<Result<u64, HeaderFault>> {
         let stored = path.metadata()?.len();
         if self == Self::Plain {
             return Ok(Ok(stored));
         }
         let limit = stored.saturating_mul(RATIO).saturating_add(ALLOWANCE);
-        let mut reader = self.open(path)?.take(limit + 1);
+        let mut reader = self.open(path, delimiter)?.take(limit + 1);
         Ok(match io::copy(&mut reader, &mut io::sink()) {
             Ok(size) if size > limit => {
                 let detail = format!("more than {RATIO} times its {stored} bytes come out of it");
@@ -88,11 +102,21 @@ impl Storage {
             }
             Ok(size) => Ok(size),
             Err(cause) => Err(HeaderFault {
-                reason: if self == Self::Gzip { Reason::GzCorrupt } else { Reason::ZstCorrupt },
-                detail: format!("the compressed file is cut short or damaged: {cause}"),
+                reason: match self {
+                    Self::Gzip => Reason::GzCorrupt,
+                    Self::Plain | Self::Zstd => Reason::ZstCorrupt,
+                    Self::Parquet => Reason::ParquetCorrupt,
+                },
+                detail: format!("the file is cut short or damaged: {cause}"),
             }),
         })
     }
+}
+
+/// A log or a catalog cannot be read; one that this program was not built for is there all the same.
+pub fn unreadable(path: &Path, cause: &io::Error) -> Failure {
+    let exit = if cause.kind() == io::ErrorKind::Unsupported { Exit::Config } else { Exit::NoInput };
+    Failure::io(exit, "read", path, cause)
 }
 
 #[cfg(test)]
@@ -110,7 +134,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        Storage::of(&path).check(&path).unwrap().map_err(|fault| fault.reason)
+        Storage::of(&path).check(&path, Delimiter::COMMA).unwrap().map_err(|fault| fault.reason)
     }
 
     #[test]

@@ -100,6 +100,11 @@ impl LineCutter {
         Self { delimiter, ..self }
     }
 
+    /// What parts the fields.
+    pub fn delimiter(&self) -> Delimiter {
+        self.delimiter
+    }
+
     /// A cutter that goes on at a mark.
     pub fn resume(input: Arc<Input>, mark: &Mark) -> Self {
         let state = match &mark.stand {

@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::delimiter::Delimiter;
 use crate::failure::{Exit, Failure};
 use crate::model::{Input, InputId};
-use crate::source::compressed::Storage;
+use crate::source::compressed::{Storage, unreadable};
 use crate::source::deliver::{deliver, no_tail, reject_unread};
 use crate::source::lines::{End, LineCutter};
 use crate::source::scan::{LeftAlone, is_unfinished};
@@ -107,15 +107,15 @@ impl Replay {
         stop: &Stop,
     ) -> Result<Result<(), Closed>, Failure> {
         let storage = Storage::of(path);
-        let unreadable = |cause: io::Error| Failure::io(Exit::NoInput, "read", path, &cause);
-        let size = match storage.check(path).map_err(unreadable)? {
+        let failed = |cause: io::Error| unreadable(path, &cause);
+        let size = match storage.check(path, self.delimiter).map_err(failed)? {
             Ok(size) => size,
             Err(fault) => return Ok(reject_unread(input, &fault, Clock::Stopped(self.now), outlet)),
         };
         if let Err(closed) = outlet.send(Event::Size(Arc::clone(input), size)) {
             return Ok(Err(closed));
         }
-        let mut reader = storage.open(path).map_err(unreadable)?;
+        let mut reader = storage.open(path, self.delimiter).map_err(failed)?;
         let delivered = self.deliver(&mut reader, input, outlet, stop);
         delivered.map_err(|cause| Failure::io(Exit::Io, "read", path, &cause))
     }

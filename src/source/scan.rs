@@ -9,7 +9,7 @@ use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 /// Ends of names of logs.
-const ENDS: [&[u8]; 3] = [b".csv", b".csv.gz", b".csv.zst"];
+const ENDS: [&[u8]; 4] = [b".csv", b".csv.gz", b".csv.zst", b".parquet"];
 
 /// Whether a name is that of a finished or growing log: it starts with no point, so temporary
 /// names are left alone, and has one of the known ends.

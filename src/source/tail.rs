@@ -198,7 +198,7 @@ impl Tail {
             self.seen.is_some_and(|seen| seen.size == self.offset()) && !self.cutter.has_partial_line();
         match self.storage {
             Storage::Plain => self.state == State::Reading && whole,
-            Storage::Gzip | Storage::Zstd => self.state == State::Done,
+            Storage::Gzip | Storage::Zstd | Storage::Parquet => self.state == State::Done,
         }
     }
 
@@ -333,7 +333,9 @@ impl Tail {
         self.seen = None;
         let read = match self.storage {
             Storage::Plain => self.read_plain(metadata, last_lines, outlet, stop),
-            Storage::Gzip | Storage::Zstd => self.read_compressed(metadata, last_lines, outlet, stop),
+            Storage::Gzip | Storage::Zstd | Storage::Parquet => {
+                self.read_compressed(metadata, last_lines, outlet, stop)
+            }
         };
         let read = read?;
         if read.is_ok() && !stop.is_set() {
@@ -426,7 +428,7 @@ impl Tail {
         outlet: &Outlet,
         stop: &Stop,
     ) -> io::Result<Result<(), Closed>> {
-        match self.storage.check(&self.path)? {
+        match self.storage.check(&self.path, self.cutter.delimiter())? {
             Ok(_) => {
                 let whole = hash_whole(&open(&self.path, &self.id)?)?;
                 self.whole = whole;
@@ -436,7 +438,7 @@ impl Tail {
                 if self.see(metadata, outlet).is_err() {
                     return Ok(Err(Closed));
                 }
-                let mut reader = self.storage.open(&self.path)?;
+                let mut reader = self.storage.open(&self.path, self.cutter.delimiter())?;
                 // What was read before a restart is passed over.
                 io::copy(&mut (&mut reader).take(self.cutter.read_to()), &mut io::sink())?;
                 let read = deliver(

@@ -87,14 +87,14 @@ impl Committed {
     ) -> io::Result<Result<(), Closed>> {
         let storage = Storage::of(path);
         if known.mark.stand == Stand::Faulted {
-            return match storage.check(path)? {
+            return match storage.check(path, self.delimiter)? {
                 Ok(_) => Ok(Ok(())),
                 Err(fault) => Ok(reject_unread(&known.input, &fault, Clock::System, outlet)),
             };
         }
         let reader: Box<dyn Read> = match storage {
             Storage::Plain => Box::new(File::open(path)?),
-            Storage::Gzip | Storage::Zstd => storage.open(path)?,
+            Storage::Gzip | Storage::Zstd | Storage::Parquet => storage.open(path, self.delimiter)?,
         };
         let mut reader = reader.take(known.mark.offset);
         let end = match known.mark.stand {

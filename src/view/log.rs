@@ -24,6 +24,7 @@ pub struct Log {
     folder: PathBuf,
     entry: InsightEntry,
     columns: &'static [Column],
+    guarded: bool,
 }
 
 /// A part of a log, and where its rows begin among those of all parts, in bytes.
@@ -36,8 +37,8 @@ struct Place<'a> {
 
 impl Log {
     /// The log in a folder, as far as the entry says.
-    pub fn new(folder: &Path, entry: &InsightEntry, columns: &'static [Column]) -> Self {
-        Self { folder: folder.to_owned(), entry: entry.clone(), columns }
+    pub fn new(folder: &Path, entry: &InsightEntry, columns: &'static [Column], guarded: bool) -> Self {
+        Self { folder: folder.to_owned(), entry: entry.clone(), columns, guarded }
     }
 
     /// The columns.
@@ -95,7 +96,7 @@ impl Log {
                     }
                     at -= line.len() as u64 + 1;
                     if needle.as_mut().is_none_or(|needle| needle.is_in(line)) {
-                        let row = Row::read(line);
+                        let row = Row::read(line, self.guarded);
                         if wanted.iter().all(|(column, value)| row.bytes(*column) == *value) {
                             rows.push(row);
                         }

@@ -94,6 +94,8 @@ pub struct Sight {
     pub listeners: u64,
     /// What was read of the inputs that were read last.
     pub inputs: Vec<InputEntry>,
+    /// Whether text that looks like a formula stands behind an apostrophe in the files.
+    pub guarded: bool,
 }
 
 /// Columns of the rejected rows.
@@ -121,6 +123,7 @@ impl View {
             threshold,
             listeners,
             inputs,
+            guarded,
         } = sight;
         let mut tables = BTreeMap::new();
         for name in NAMES.into_iter().filter(|name| *name != enriched_logs::NAME) {
@@ -131,8 +134,10 @@ impl View {
                 before.and_then(|before| before.tables.get(name)).filter(|table| table.entry() == entry);
             let table = match same {
                 Some(table) => Ok(Arc::clone(table)),
-                None => Table::open(name, &output.join(name).join(&entry.file), entry, columns_of(name))
-                    .map(Arc::new),
+                None => {
+                    Table::open(name, &output.join(name).join(&entry.file), entry, columns_of(name), guarded)
+                        .map(Arc::new)
+                }
             };
             match table {
                 Ok(table) => drop(tables.insert(name, table)),
@@ -141,9 +146,10 @@ impl View {
             }
         }
         let enriched = manifest.insights.get(enriched_logs::NAME);
-        let enriched = enriched
-            .map(|entry| Log::new(&output.join(enriched_logs::NAME), entry, columns_of(enriched_logs::NAME)));
-        let rejects = Log::new(&output.join(REJECTS), &manifest.rejects, REJECTS_COLUMNS);
+        let enriched = enriched.map(|entry| {
+            Log::new(&output.join(enriched_logs::NAME), entry, columns_of(enriched_logs::NAME), guarded)
+        });
+        let rejects = Log::new(&output.join(REJECTS), &manifest.rejects, REJECTS_COLUMNS, false);
         let published_at = SystemTime::now();
         Self {
             manifest,

@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use crate::decode::record::Record;
+use crate::output::guard::is_formula;
 
 /// Which rows are wanted.
 #[derive(Clone, Debug, Default)]
@@ -91,20 +92,27 @@ pub struct Page {
 
 /// The cells of a row.
 #[derive(Debug, Default)]
-pub struct Row(Record);
+pub struct Row {
+    record: Record,
+    guarded: bool,
+}
 
 impl Row {
-    /// The row of a line that we have written.
-    pub fn read(line: &[u8]) -> Self {
+    /// The row of a line that we have written, with a guard against formulas or without.
+    pub fn read(line: &[u8], guarded: bool) -> Self {
         let mut record = Record::default();
         // What we have written can be read; should somebody have edited it, what could be read counts.
         let _ = record.read(line);
-        Self(record)
+        Self { record, guarded }
     }
 
-    /// A cell; empty if there is none.
+    /// A cell as it was before it was guarded; empty if there is none.
     pub fn bytes(&self, column: usize) -> &[u8] {
-        if column < self.0.len() { self.0.field(column) } else { b"" }
+        let cell = if column < self.record.len() { self.record.field(column) } else { b"" };
+        match cell {
+            [b'\'', text @ ..] if self.guarded && is_formula(text) => text,
+            _ => cell,
+        }
     }
 
     /// A cell as text.

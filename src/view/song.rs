@@ -56,7 +56,7 @@ impl View {
             return Metadata { song_id, ..Metadata::default() };
         };
         // The cells begin with a comma and end with a line feed.
-        let row = Row::read(&cells[1..len - 1]);
+        let row = Row::read(&cells[1..len - 1], false);
         let [title, artist, genre, mood] = [0, 1, 2, 3].map(|column| row.text(column));
         Metadata { song_id, title, artist, genre, mood }
     }

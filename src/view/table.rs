@@ -21,6 +21,8 @@ use crate::view::search::Needle;
 #[derive(Debug)]
 pub struct Table {
     insight: &'static str,
+    /// Whether text that looks like a formula stands behind an apostrophe.
+    guarded: bool,
     file: File,
     entry: PartEntry,
     columns: &'static [Column],
@@ -36,6 +38,7 @@ struct Lines {
     /// Where each line ends, its line feed not included; the header is none.
     ends: Vec<u64>,
     header_len: u64,
+    guarded: bool,
 }
 
 impl Table {
@@ -48,9 +51,11 @@ impl Table {
         path: &Path,
         entry: &PartEntry,
         columns: &'static [Column],
+        guarded: bool,
     ) -> io::Result<Self> {
         Ok(Self {
             insight,
+            guarded,
             file: File::open(path)?,
             entry: entry.clone(),
             columns,
@@ -154,9 +159,9 @@ impl Table {
         })
     }
 
-    /// All insights are, but the one that is a ranking.
+    /// All insights are, but the one that is a ranking, and those whose keys may stand behind an apostrophe.
     fn is_sorted_by_key(&self) -> bool {
-        self.insight != top_songs_this_week::NAME
+        self.insight != top_songs_this_week::NAME && !self.guarded
     }
 
     fn lines(&self) -> io::Result<&Lines> {
@@ -168,7 +173,7 @@ impl Table {
         let mut ends = memchr::memchr_iter(b'\n', &text).map(|end| end as u64);
         let header_len = ends.next().unwrap_or_default();
         let ends = ends.collect();
-        Ok(self.lines.get_or_init(|| Lines { text, ends, header_len }))
+        Ok(self.lines.get_or_init(|| Lines { text, ends, header_len, guarded: self.guarded }))
     }
 
     /// The lines that a query picks, ascending; nothing if that is all of them.
@@ -236,7 +241,7 @@ impl Lines {
     }
 
     fn cells(&self, number: usize) -> Row {
-        Row::read(self.line(number))
+        Row::read(self.line(number), self.guarded)
     }
 
     /// The first line whose first cell is not less than `key`, if lines are sorted by it.

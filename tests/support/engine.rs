@@ -12,7 +12,7 @@ use music_insights::clock::Clock;
 use music_insights::decode::{Decoder, header};
 use music_insights::delimiter::Delimiter;
 use music_insights::disk::real::RealDisk;
-use music_insights::dispatch::{Outcome, Producer};
+use music_insights::dispatch::{Live as Ways, Outcome, Producer};
 use music_insights::insights::avg_listen_time_per_song::AvgListenTimePerSong;
 use music_insights::insights::enriched_logs::{self, EnrichedLogs};
 use music_insights::insights::genre_loyalty_scores::GenreLoyaltyScores;
@@ -56,8 +56,7 @@ pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: u
         clock: Clock::Stopped(now),
         wishes: Wishes::default(),
         progress: Arc::new(Progress::silent()),
-        meters: Arc::default(),
-        views: None,
+        live: Ways::alone(settings),
     };
     RUNTIME.block_on(pipeline.run(source)).unwrap()
 }

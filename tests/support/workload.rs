@@ -13,7 +13,7 @@ use flate2::write::GzEncoder;
 use music_insights::checkpoint::recover::Wishes;
 use music_insights::clock::Clock;
 use music_insights::disk::SharedDisk;
-use music_insights::dispatch::{Outcome, Producer};
+use music_insights::dispatch::{Live, Outcome, Producer};
 use music_insights::failure::{Exit, Failure};
 use music_insights::generate::dice::Dice;
 use music_insights::output::manifest::{FILE, Manifest};
@@ -151,14 +151,13 @@ impl Place {
         };
         let stop = stop.clone();
         let pipeline = Pipeline {
+            live: Live::alone(&settings),
             settings,
             disk: shared,
             producer: Producer::Watch,
             clock: Clock::Stopped(NOW),
             wishes,
             progress: Arc::new(Progress::silent()),
-            meters: Arc::default(),
-            views: None,
         };
         let source = move |outlet: &Outlet, resume| Watch::new(rules, resume)?.run(outlet, &stop);
         RUNTIME.block_on(pipeline.run(source))

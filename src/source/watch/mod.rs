@@ -20,7 +20,7 @@ use notify::RecommendedWatcher;
 use crate::delimiter::Delimiter;
 use crate::failure::{Exit, Failure};
 use crate::model::InputId;
-use crate::source::compressed::Storage;
+use crate::source::compressed::{Storage, unreadable};
 use crate::source::finished::{PutAway, Settled};
 use crate::source::identity::{FileId, FileNumber};
 use crate::source::scan::{Found, LeftAlone};
@@ -334,7 +334,7 @@ impl Watch {
                 }
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
                 Err(cause) => {
-                    let failure = Failure::io(Exit::NoInput, "read", &path, &cause);
+                    let failure = unreadable(&path, &cause);
                     if self.unreadable.insert(path) {
                         tracing::warn!("{failure}; trying again");
                     }
