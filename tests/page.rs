@@ -345,8 +345,9 @@ fn a_lost_connection_is_told_and_comes_back_by_itself() {
 }
 
 #[test]
-fn markup_in_names_is_text() {
-    let hostile = "<script>alert(1)</script>";
+fn markup_in_names_is_text_and_endless_names_have_an_end() {
+    let endless = "<script>alert(1)</script>".to_owned() + &"x".repeat(500);
+    let hostile = endless.as_str();
     let image = "<img src=x onerror=alert(2)>";
     let songs = format!("{hostile},{hostile},{image},{image},Sad\nh,{image},{hostile},{hostile},Happy\n");
     let play = |time: u32| format!("{hostile},{hostile},2025-03-20 01:00:{time:02},100\n");
@@ -354,7 +355,8 @@ fn markup_in_names_is_text() {
     let Some(page) = Page::of(&songs, &log) else { return };
     let browser = &page.browser;
     page.place.wait_for_rows(6);
-    let id = "%3Cscript%3Ealert(1)%3C%2Fscript%3E";
+    browser.resize(360, 740);
+    let id = hostile.replace('<', "%3C").replace('>', "%3E").replace('/', "%2F");
     let user = format!("#/users/{id}");
     let song = format!("#/songs/{id}");
     for (view, title) in VIEWS {
@@ -371,8 +373,9 @@ fn markup_in_names_is_text() {
         let made = "document.querySelectorAll('main script, main img, main [onerror], #suggestions script, #suggestions img').length";
         assert_eq!(browser.value(made), 0, "{view}");
         if view != "#/" {
-            assert!(browser.text("main").contains("<"), "{view} shows the names");
+            assert!(browser.text("main").contains('<'), "{view} shows the names");
         }
+        assert_eq!(browser.value("document.documentElement.scrollWidth"), 360, "{view}");
     }
     browser.enter("/<");
     browser.wait_for_text("#suggestions", hostile);

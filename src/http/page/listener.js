@@ -30,7 +30,7 @@ export function render(listener, { status, zone }) {
 }
 
 function summary({ plays, favorites, night_owl: owl }) {
-    const likes = favorites.length > 0 ? `, most of them ${new Intl.ListFormat("en").format(favorites)}` : "";
+    const likes = favorites.length > 0 ? `, most often of ${new Intl.ListFormat("en").format(favorites)}` : "";
     return `A listener with ${count(plays, "play")}${likes}; ${owl ? "a night owl" : "not a night owl"}.`;
 }
 
