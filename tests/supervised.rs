@@ -37,9 +37,8 @@ impl Manager {
         Self { socket, heard: Vec::new() }
     }
 
-    fn start(&self, place: &Place, args: &[&str]) -> Daemon {
-        let watch = ["watch", "--http", "off", "--flush-interval", "20ms"];
-        let mut command = place.command(&[&watch, args].concat());
+    fn watches(place: &Place) -> Daemon {
+        let mut command = place.command(&["watch", "--http", "off"]);
         command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "3000000");
         Daemon::start(&mut command)
     }
@@ -74,7 +73,7 @@ impl Manager {
 fn a_service_manager_hears_of_every_turn() {
     let place = place();
     let mut manager = Manager::of(&place);
-    let daemon = manager.start(&place, &[]);
+    let daemon = Manager::watches(&place);
     assert_eq!(manager.hear("READY"), "READY=1");
     assert!(place.manifest("output").is_some(), "ready means published");
     assert!(!manager.heard.iter().any(|line| line.starts_with("STATUS=epoch")), "{:?}", manager.heard);
@@ -107,9 +106,9 @@ fn longest_silence(calls: &str, how: &str, path: Option<&str>) -> Option<(Durati
     let mut command = Command::new("strace");
     command.args(["-D", "-f", "-qq", "-o", "/dev/null"]).current_dir(place.root());
     command.arg(format!("--trace={calls}")).arg(format!("--inject={calls}:{how}"));
-    path.iter().for_each(|path| {
+    if let Some(path) = path {
         command.arg("-P").arg(path).arg("-P").arg(place.path(path));
-    });
+    }
     command.arg(env!("CARGO_BIN_EXE_music-insights"));
     command.args(["watch", "--http", "off", "--flush-interval", "700ms"]);
     command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "3000000");
@@ -146,7 +145,7 @@ fn a_hangup_takes_over_what_can_be_taken_over() {
     let place = place();
     let mut manager = Manager::of(&place);
     place.write("music-insights.toml", "[insights.top_songs_this_week]\nlimit = 1\n");
-    let daemon = manager.start(&place, &[]);
+    let daemon = Manager::watches(&place);
     manager.hear("READY=1");
     place.wait_for_rows(300);
     for settings in [
@@ -184,7 +183,7 @@ fn a_hangup_takes_over_what_can_be_taken_over() {
 fn what_cannot_be_taken_over_stays_and_is_named() {
     let place = place();
     let mut manager = Manager::of(&place);
-    let daemon = manager.start(&place, &[]);
+    let daemon = Manager::watches(&place);
     place.wait_for_rows(300);
     manager.hear("READY=1");
     place.write(
