@@ -48,7 +48,7 @@ fn bash_completes_commands_and_flags() {
     let complete = |words: &str, word: usize| {
         let text = format!(
             "source ./script; COMP_WORDS=({words}); COMP_CWORD={word}; \
-             _music__insights music-insights \"${{COMP_WORDS[{word}]}}\" x; echo \"${{COMPREPLY[@]}}\""
+             _music-insights music-insights \"${{COMP_WORDS[{word}]}}\" x; echo \"${{COMPREPLY[@]}}\""
         );
         let said = Command::new("bash").current_dir(place.root()).args(["-c", &text]).output().unwrap();
         stdout(&said).trim().to_owned()

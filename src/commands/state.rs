@@ -28,7 +28,13 @@ pub fn run(args: &StateArgs) -> Result<(), Failure> {
     let folder = &settings.state;
     let numbers = generations_in(&*disk, folder)?;
     if numbers.is_empty() {
-        return Err(Failure::new(Exit::NoInput, format!("{}: there is no state", folder.display())));
+        return Err(Failure::new(
+            Exit::NoInput,
+            format!(
+                "{}: there is no state; --state names another folder, and `watch` makes one",
+                folder.display()
+            ),
+        ));
     }
     let mut text = String::new();
     let mut damaged = 0;
@@ -58,7 +64,13 @@ pub fn run(args: &StateArgs) -> Result<(), Failure> {
     say(&text)?;
     match damaged {
         0 => Ok(()),
-        count => Err(Failure::new(Exit::Data, format!("{}: {count} files are not sound", folder.display()))),
+        count => Err(Failure::new(
+            Exit::Data,
+            format!(
+                "{}: {count} files are not sound; `watch --rollback` goes back to a generation that is",
+                folder.display()
+            ),
+        )),
     }
 }
 

@@ -49,7 +49,10 @@ pub fn run(args: VerifyArgs) -> Result<(), Failure> {
         0 => Ok(()),
         count => {
             let output = settings.output.display();
-            Err(Failure::new(Exit::Data, format!("{output}: {count} differences")))
+            Err(Failure::new(
+                Exit::Data,
+                format!("{output}: {count} differences; --fresh makes the output anew from its inputs"),
+            ))
         }
     }
 }

@@ -171,7 +171,10 @@ impl Disk for RealDisk {
                 let mut owner = String::new();
                 let _ = file.read_to_string(&mut owner);
                 let folder = folder.display();
-                let message = format!("{folder}: already in use by process {}", owner.trim());
+                let message = format!(
+                    "{folder}: already in use by process {}; stop that first, or use another folder",
+                    owner.trim()
+                );
                 return Err(Failure::new(Exit::Busy, message));
             }
         }

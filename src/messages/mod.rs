@@ -83,8 +83,8 @@ struct Saying {
 
 impl Saying {
     fn new() -> Self {
-        let no_colour = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colours = std::io::stderr().is_terminal() && !no_colour;
+        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colours = wanted && std::io::stderr().is_terminal();
         Self { format: LogFormat::Text, colours, repeats: Repeats::default(), is_awaited: false }
     }
 

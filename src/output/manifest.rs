@@ -147,7 +147,10 @@ impl Manifest {
     pub fn read(disk: &SharedDisk, output: &Path) -> Result<Option<Self>, Failure> {
         let broken = |cause| {
             let path = output.join(FILE);
-            Failure::new(Exit::Data, format!("{}: not a manifest: {cause}", path.display()))
+            Failure::new(
+                Exit::Data,
+                format!("{}: not a manifest: {cause}; --fresh makes the output anew", path.display()),
+            )
         };
         let text = Self::text_in(disk, output)?;
         text.map(|text| serde_json::from_slice(&text).map_err(broken)).transpose()

@@ -48,7 +48,12 @@ pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 
 /// The files that match a pattern such as `logs/2025-*.csv`.
 fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let missing = || Failure::new(Exit::NoInput, format!("{} does not exist", pattern.display()));
+    let missing = || {
+        Failure::new(
+            Exit::NoInput,
+            format!("{} does not exist; name a file, a folder or a pattern", pattern.display()),
+        )
+    };
     let text = pattern.to_str().filter(|text| text.contains(['*', '?', '['])).ok_or_else(missing)?;
     let wrong =
         |cause: glob::PatternError| Failure::new(Exit::Usage, format!("{text}: not a pattern: {cause}"));
@@ -61,7 +66,7 @@ fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
         .map(|path| if is_stdin(&path) { Path::new(".").join(path) } else { path })
         .collect();
     if files.is_empty() {
-        return Err(Failure::new(Exit::NoInput, format!("{text} matches no file")));
+        return Err(Failure::new(Exit::NoInput, format!("{text} matches no file that is finished")));
     }
     Ok(files)
 }

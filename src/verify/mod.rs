@@ -218,10 +218,19 @@ impl Verify {
             return Err(Failure::new(Exit::Config, message));
         };
         let generation = read_sound(&*self.disk, state, newest).map_err(|unusable| {
-            Failure::new(Exit::Data, format!("{}: generation {newest}: {unusable}", state.display()))
+            Failure::new(
+                Exit::Data,
+                format!(
+                    "{}: generation {newest}: {unusable}; `watch --rollback` goes back to the one before",
+                    state.display()
+                ),
+            )
         })?;
         if let Some(difference) = generation.shape.difference(&Shape::of(&self.settings)) {
-            return Err(Failure::new(Exit::Config, format!("{}: {difference}", state.display())));
+            return Err(Failure::new(
+                Exit::Config,
+                format!("{}: {difference}; verify with the settings of the watch", state.display()),
+            ));
         }
         let names = Arc::new(Names::default());
         let loaded = Loaded::of(&*self.disk, state, &generation, &names)?;
