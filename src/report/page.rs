@@ -42,7 +42,7 @@ pub fn page(report: &Report) -> String {
                     (facts(report))
                     p class="origin" {
                         "Epoch " (count(manifest.epoch)) ", published by " code { (clean(&manifest.producer)) }
-                        " at " time datetime=(clean(&manifest.generated_at)) { (clean(&manifest.generated_at)) }
+                        " at " time datetime=(clean(&manifest.generated_at)) { (clean(&moment(&manifest.generated_at))) }
                         ", from " (files(manifest)) "."
                     }
                     (rejected(manifest))
@@ -101,6 +101,16 @@ fn facts(report: &Report) -> Markup {
     }
 }
 
+/// `2025-03-20 01:09:00 UTC` of `2025-03-20T01:09:00.123Z`; any other text as it is.
+fn moment(text: &str) -> String {
+    match (text.split_once('T'), text.strip_suffix('Z')) {
+        (Some((date, time)), Some(_)) if time.len() >= 8 && time.is_ascii() => {
+            format!("{date} {} UTC", &time[..8])
+        }
+        _ => text.to_owned(),
+    }
+}
+
 fn files(manifest: &Manifest) -> String {
     match manifest.totals.inputs {
         1 => "1 file".to_owned(),
@@ -136,8 +146,30 @@ fn figure(chart: &Chart) -> Markup {
         section id=(chart.name) {
             h2 { (clean(&chart.title)) }
             @match &chart.svg {
-                Ok(svg) => { (PreEscaped(svg)) },
+                Ok(svg) => {
+                    (PreEscaped(svg))
+                    (numbers(chart))
+                },
                 Err(Absent(why)) => { p class="absent" { (clean(why)) } },
+            }
+        }
+    }
+}
+
+/// What a chart shows, for those who cannot see it.
+fn numbers(chart: &Chart) -> Markup {
+    html! {
+        @if chart.numbers.iter().any(|(_, number)| *number > 0) {
+            details {
+                summary { "Numbers" }
+                table {
+                    caption { (clean(&chart.title)) }
+                    tbody {
+                        @for (name, number) in &chart.numbers {
+                            tr { th scope="row" { bdi { (clean(name)) } } td class="number" { (count(*number)) } }
+                        }
+                    }
+                }
             }
         }
     }
