@@ -262,7 +262,8 @@ fn the_page_of_the_sample_says_what_the_tables_say() {
 fn pictures_are_files_of_their_own() {
     let place = sample();
     place.done(&["replay", "--output", "march"]);
-    place.done(&["report", "--output", "march", "--html", "-", "--svg", "a/b"]);
+    let page = stdout(&place.done(&["report", "--output", "march", "--html", "-", "--svg", "a/b"]));
+    assert!(said(&page).text.contains("987 more in march/enriched_logs/"));
     let mut names: Vec<String> = fs::read_dir(place.path("a/b"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())

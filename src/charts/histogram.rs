@@ -9,9 +9,9 @@ use crate::charts::words::{Noun, clean, percent, width_of};
 /// Where the bars begin, right of the numbers.
 const LEFT: f64 = 46.0;
 /// Where the highest bar ends, below the name of the mark.
-const TOP: f64 = 26.0;
+const TOP: f64 = 30.0;
 /// Where the bars stand.
-const BOTTOM: f64 = 170.0;
+const BOTTOM: f64 = 174.0;
 /// Room for what is counted, above the numbers.
 const NOUN: f64 = 72.0;
 /// The space between bars.
@@ -109,7 +109,7 @@ pub fn histogram(chart: &Histogram, form: Form) -> String {
             @let at = x(mark.at);
             // Its name stands left of it, unless what is counted stands there.
             @let end = if at - width < NOUN { (at + width).min(WIDTH) } else { at };
-            line class="threshold" x1=(px(at)) y1=(TOP - 6.0) x2=(px(at)) y2=(BOTTOM) {}
+            line class="threshold" x1=(px(at)) y1=(TOP - 10.0) x2=(px(at)) y2=(BOTTOM) {}
             text class="small accent-text" x=(px(end)) y="14" text-anchor="end" { (name) }
         }
         @if !chart.note.is_empty() {

@@ -52,7 +52,7 @@ pub fn page(report: &Report) -> String {
                         @for chart in report.overview.charts(Form::Inline) { (figure(&chart)) }
                     }
                     h2 { "Tables" }
-                    @for (name, table) in &report.tables { (section(name, table)) }
+                    @for (name, table) in &report.tables { (section(name, table, &report.output)) }
                 }
             }
         }
@@ -63,7 +63,7 @@ pub fn page(report: &Report) -> String {
 fn range(range: &Shown<(String, String)>) -> Markup {
     html! {
         @match range {
-            Ok((first, last)) => { "Plays of known songs from " (first) " to " (last) },
+            Ok((first, last)) => { "Plays of known songs from " time { (first) } " to " time { (last) } },
             Err(Absent(why)) => { "Time range unknown: " (clean(why)) },
         }
     }
@@ -175,19 +175,19 @@ fn numbers(chart: &Chart) -> Markup {
     }
 }
 
-fn section(name: &str, table: &Shown<Table>) -> Markup {
+fn section(name: &str, table: &Shown<Table>, output: &str) -> Markup {
     html! {
         section class="table" {
             h3 { code { (name) } }
             @match table {
-                Ok(table) => { (rows(name, table)) },
+                Ok(table) => { (rows(name, table, output)) },
                 Err(Absent(why)) => { p class="absent" { (clean(why)) } },
             }
         }
     }
 }
 
-fn rows(name: &str, table: &Table) -> Markup {
+fn rows(name: &str, table: &Table, output: &str) -> Markup {
     let more = table.total.saturating_sub(table.rows.len() as u64);
     let is_number =
         |cell: &str| !cell.is_empty() && cell.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.'));
@@ -208,7 +208,7 @@ fn rows(name: &str, table: &Table) -> Markup {
                     }
                 }
             }
-            @if more > 0 { p class="more" { (count(more)) " more in " code { "output/" (name) "/" } } }
+            @if more > 0 { p class="more" { (count(more)) " more in " code { (clean(output)) "/" (name) "/" } } }
         }
     }
 }
