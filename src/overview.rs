@@ -2,8 +2,8 @@
 //! from the output folder, a running program from its tables.
 
 use crate::charts::{
-    Bar, Bars, Bucket, Form, Histogram, HourPlays, LISTENERS, Mark, PLAYS, SONGS, Share, Shares, Tick, bars,
-    count, histogram, hours, shares,
+    Bar, Bars, Bucket, FULL_DAYS, Form, Histogram, HourPlays, LISTENERS, Mark, Noun, PLAYS, SONGS, Share,
+    Shares, Tick, bars, count, histogram, hours, shares,
 };
 use crate::ledger::hours::HOURS;
 use crate::ledger::nights::NightWindow;
@@ -134,36 +134,57 @@ pub struct Chart {
     pub title: String,
     /// SVG.
     pub svg: Shown<String>,
+    /// What the picture shows, for those who cannot see it; none where a table says the same.
+    pub numbers: Vec<(String, u64)>,
 }
 
 impl Overview {
     /// All charts, in the order in which they are shown.
     pub fn charts(&self, form: Form) -> Vec<Chart> {
-        let chart = |name, title: &str, svg| Chart { name, title: title.to_owned(), svg };
         let title = match &self.top_songs {
             Ok(TopSongs { week: Some(week), .. }) => format!("Top songs of {week}"),
             _ => "Top songs of the week".to_owned(),
         };
-        let top_songs = self.top_songs.as_ref().map(|top| song_bars(&title, PLAYS, &top.songs, form));
-        let genres = self.genres.as_ref().map(|genres| genre_shares(genres, form));
-        let hours = self.hours.as_ref().map(|plays| self.hour_plays(plays, form));
-        let loyalty = self.loyalty.as_ref().map(|loyalty| loyalty_histogram(loyalty, form));
-        let times = self.listen_times.as_ref().map(|times| listen_time_histogram(times, form));
-        let recommended =
-            self.recommended.as_ref().map(|songs| song_bars(RECOMMENDED, LISTENERS, songs, form));
         vec![
-            chart("top_songs", &title, top_songs.map_err(Absent::clone)),
-            chart("genres", GENRES, genres.map_err(Absent::clone)),
-            chart("hours", HOUR_PLAYS, hours.map_err(Absent::clone)),
-            chart("loyalty", LOYALTY, loyalty.map_err(Absent::clone)),
-            chart("listen_times", TIMES, times.map_err(Absent::clone)),
-            chart("recommended", RECOMMENDED, recommended.map_err(Absent::clone)),
+            chart("top_songs", &title, &self.top_songs, |top| {
+                (song_bars(&title, PLAYS, &top.songs, form), Vec::new())
+            }),
+            chart("genres", GENRES, &self.genres, |genres| genre_shares(genres, form)),
+            chart("hours", HOUR_PLAYS, &self.hours, |plays| self.hour_plays(plays, form)),
+            chart("loyalty", LOYALTY, &self.loyalty, |loyalty| loyalty_histogram(loyalty, form)),
+            chart("listen_times", TIMES, &self.listen_times, |times| listen_time_histogram(times, form)),
+            chart("recommended", RECOMMENDED, &self.recommended, |songs| {
+                (song_bars(RECOMMENDED, LISTENERS, songs, form), Vec::new())
+            }),
         ]
     }
 
-    fn hour_plays(&self, plays: &[u64; HOURS], form: Form) -> String {
-        hours(&HourPlays { title: HOUR_PLAYS.to_owned(), plays: *plays, night: self.night }, form)
+    /// The numbers are those of days and of hours, which a person can read.
+    fn hour_plays(&self, plays: &[u64; HOURS], form: Form) -> Picture {
+        let days = FULL_DAYS.iter().zip(plays.chunks(24));
+        let days = days.map(|(name, hours)| ((*name).to_owned(), hours.iter().sum()));
+        let hour = |hour: usize| {
+            let name = format!("{hour:02}:00–{:02}:00", hour + 1);
+            (name, plays.iter().skip(hour).step_by(24).sum())
+        };
+        let numbers = days.chain((0..24).map(hour)).collect();
+        let chart = HourPlays { title: HOUR_PLAYS.to_owned(), plays: *plays, night: self.night };
+        (hours(&chart, form), numbers)
     }
+}
+
+/// SVG and its numbers.
+type Picture = (String, Vec<(String, u64)>);
+
+fn chart<T>(name: &'static str, title: &str, data: &Shown<T>, draw: impl FnOnce(&T) -> Picture) -> Chart {
+    let (svg, numbers) = match data {
+        Ok(data) => {
+            let (svg, numbers) = draw(data);
+            (Ok(svg), numbers)
+        }
+        Err(absent) => (Err(absent.clone()), Vec::new()),
+    };
+    Chart { name, title: title.to_owned(), svg, numbers }
 }
 
 const GENRES: &str = "Plays by genre";
@@ -172,7 +193,7 @@ const LOYALTY: &str = "Loyalty to a genre";
 const TIMES: &str = "Listening time of songs";
 const RECOMMENDED: &str = "Most recommended songs";
 
-fn song_bars(title: &str, noun: crate::charts::Noun, songs: &[SongCount], form: Form) -> String {
+fn song_bars(title: &str, noun: Noun, songs: &[SongCount], form: Form) -> String {
     let bar = |song: &SongCount| {
         let known = !song.title.is_empty();
         Bar {
@@ -185,18 +206,17 @@ fn song_bars(title: &str, noun: crate::charts::Noun, songs: &[SongCount], form: 
     bars(&Bars { title: title.to_owned(), noun, bars: songs.iter().map(bar).collect() }, form)
 }
 
-fn genre_shares(genres: &[GenrePlays], form: Form) -> String {
+fn genre_shares(genres: &[GenrePlays], form: Form) -> Picture {
     let share = |genre: &GenrePlays| {
         let label = if genre.genre.is_empty() { "no genre" } else { &genre.genre };
         Share { label: label.to_owned(), value: genre.plays }
     };
-    shares(
-        &Shares { title: GENRES.to_owned(), noun: PLAYS, shares: genres.iter().map(share).collect() },
-        form,
-    )
+    let shown: Vec<Share> = genres.iter().map(share).collect();
+    let numbers = shown.iter().map(|share| (share.label.clone(), share.value)).collect();
+    (shares(&Shares { title: GENRES.to_owned(), noun: PLAYS, shares: shown }, form), numbers)
 }
 
-fn loyalty_histogram(loyalty: &Loyalty, form: Form) -> String {
+fn loyalty_histogram(loyalty: &Loyalty, form: Form) -> Picture {
     let width = 100 / LOYALTIES;
     let buckets = loyalty.buckets.iter().enumerate().map(|(place, &count)| Bucket {
         name: format!("{}–{} %", place * width, (place + 1) * width),
@@ -220,10 +240,10 @@ fn loyalty_histogram(loyalty: &Loyalty, form: Form) -> String {
         }),
         note,
     };
-    histogram(&chart, form)
+    (histogram(&chart, form), numbers_of(&chart))
 }
 
-fn listen_time_histogram(times: &ListenTimes, form: Form) -> String {
+fn listen_time_histogram(times: &ListenTimes, form: Form) -> Picture {
     let time = |place: usize| {
         let seconds = place * LISTEN_TIME as usize;
         format!("{}:{:02}", seconds / 60, seconds % 60)
@@ -249,5 +269,9 @@ fn listen_time_histogram(times: &ListenTimes, form: Form) -> String {
         mark: None,
         note: String::new(),
     };
-    histogram(&chart, form)
+    (histogram(&chart, form), numbers_of(&chart))
+}
+
+fn numbers_of(chart: &Histogram) -> Vec<(String, u64)> {
+    chart.buckets.iter().map(|bucket| (bucket.name.clone(), bucket.count)).collect()
 }

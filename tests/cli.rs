@@ -32,6 +32,7 @@ fn help_shows_examples_and_names_every_flag() {
             &["--rows", "--users", "--songs", "--seed", "--start", "--days", "--files", "--out", "--rate"],
         ),
         ("check", &["--songs", "--now"]),
+        ("report", &["--html", "--svg", "--output", "--songs", "--config"]),
     ] {
         let help = stdout(&place.done(&[command, "--help"]));
         for flag in flags.iter().chain(&["Examples:"]) {

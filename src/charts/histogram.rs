@@ -9,9 +9,11 @@ use crate::charts::words::{Noun, clean, percent, width_of};
 /// Where the bars begin, right of the numbers.
 const LEFT: f64 = 46.0;
 /// Where the highest bar ends, below the name of the mark.
-const TOP: f64 = 26.0;
+const TOP: f64 = 30.0;
 /// Where the bars stand.
-const BOTTOM: f64 = 170.0;
+const BOTTOM: f64 = 174.0;
+/// Room for what is counted, above the numbers.
+const NOUN: f64 = 72.0;
 /// The space between bars.
 const SPACE: f64 = 2.0;
 
@@ -100,11 +102,15 @@ pub fn histogram(chart: &Histogram, form: Form) -> String {
             @let half = width_of(&name) * SMALL / 2.0;
             text class="small" x=(px(x(tick.at).clamp(half, WIDTH - half))) y=(BOTTOM + 18.0) text-anchor="middle" { (name) }
         }
+        text class="small" x="0" y="14" { (chart.noun.many) }
         @if let Some(mark) = &chart.mark {
             @let name = clean(&mark.name);
+            @let width = width_of(&name) * SMALL;
             @let at = x(mark.at);
-            line class="threshold" x1=(px(at)) y1=(TOP - 6.0) x2=(px(at)) y2=(BOTTOM) {}
-            text class="small accent-text" x=(px(at.clamp(width_of(&name) * SMALL, WIDTH))) y="14" text-anchor="end" { (name) }
+            // Its name stands left of it, unless what is counted stands there.
+            @let end = if at - width < NOUN { (at + width).min(WIDTH) } else { at };
+            line class="threshold" x1=(px(at)) y1=(TOP - 10.0) x2=(px(at)) y2=(BOTTOM) {}
+            text class="small accent-text" x=(px(end)) y="14" text-anchor="end" { (name) }
         }
         @if !chart.note.is_empty() {
             text class="small" x="0" y=(BOTTOM + 40.0) { (clean(&chart.note)) }

@@ -7,9 +7,11 @@ use crate::charts::words::{PLAYS, count, percent, width_of};
 use crate::ledger::hours::HOURS;
 use crate::ledger::nights::{NightWindow, TimeOfDay};
 
+/// Short names of the days.
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-/// The same where there is room.
-const FULL_DAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+/// The days of a week.
+pub const FULL_DAYS: [&str; 7] =
+    ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
 /// Room for the names of the days.
 const LEFT: f64 = 40.0;
 /// An hour, its space included.
@@ -108,7 +110,7 @@ fn legend(most: u64) -> Markup {
     let end = WIDTH - width_of(&most_text) * SMALL - 6.0;
     let start = end - (LEVELS + 1) as f64 * (KEY + 2.0);
     html! {
-        text class="small" x=(LEFT) y=(text_y) { "plays an hour of the week" }
+        text class="small" x=(LEFT) y=(text_y) { "plays" }
         text class="small" x=(px(start - 6.0)) y=(text_y) text-anchor="end" { "0" }
         @for level in 0..=LEVELS {
             rect class=(format!("key level-{level}")) x=(px(start + level as f64 * (KEY + 2.0))) y=(y)

@@ -19,7 +19,7 @@ mod words;
 pub use crate::charts::bars::{Bar, Bars, bars};
 pub use crate::charts::canvas::Form;
 pub use crate::charts::histogram::{Bucket, Histogram, Mark, Tick, histogram};
-pub use crate::charts::hours::{HourPlays, hours};
+pub use crate::charts::hours::{FULL_DAYS, HourPlays, hours};
 pub use crate::charts::line::{Line, MINUTES, line};
 pub use crate::charts::shares::{Share, Shares, shares};
 pub use crate::charts::words::{LISTENERS, Noun, PLAYS, SONGS, clean, count, percent};

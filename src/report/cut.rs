@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// How long to wait between two looks.
 const PAUSE: Duration = Duration::from_millis(50);
 /// Manifests that are tried before it is said that there is no end to it.
-const TRIES: usize = 200;
+const MANIFESTS: usize = 200;
 
 /// What a manifest lists.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub(super) fn consistently<T>(
     read: impl Fn(&Cut) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let mut tried: Option<(Manifest, Instant)> = None;
-    let mut tries = 0;
+    let mut manifests = 0;
     loop {
         let manifest = Manifest::read(disk, output)?.ok_or_else(|| {
             let what = "there is no _manifest.json; `replay` or `watch` makes one";
@@ -53,9 +53,9 @@ pub(super) fn consistently<T>(
         match &tried {
             Some((same, since)) if *same == manifest && since.elapsed() > PATIENCE => return Err(failure),
             Some((same, _)) if *same == manifest => {}
-            _ if tries == TRIES => return Err(failure),
+            _ if manifests == MANIFESTS => return Err(failure),
             _ => {
-                tries += 1;
+                manifests += 1;
                 tried = Some((manifest, Instant::now()));
             }
         }

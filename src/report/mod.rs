@@ -15,6 +15,7 @@ use crate::disk::SharedDisk;
 use crate::failure::Failure;
 use crate::insights::enriched_logs;
 use crate::names::Names;
+use crate::output::REJECTS;
 use crate::output::manifest::Manifest;
 use crate::overview::{Absent, Overview, Shown, SongCount, TopSongs};
 use crate::reload;
@@ -29,10 +30,12 @@ pub use crate::report::page::page;
 #[derive(Debug)]
 pub struct Report {
     manifest: Manifest,
+    /// The output folder.
+    output: String,
     overview: Overview,
     /// The local times of the first and the last play of a known song, `2025-03-20 00:00`.
     range: Shown<(String, String)>,
-    /// The first rows of every table, the insights in the order of their names.
+    /// The first rows of every table, the insights in the order of their names and the rejected rows last.
     tables: Vec<(&'static str, Shown<Table>)>,
 }
 
@@ -86,8 +89,9 @@ impl Report {
         });
         let mut tables = snapshots.tables;
         tables.push((enriched_logs::NAME, plays.map(|plays| plays.table)));
-        tables.sort_by_key(|(name, _)| *name);
-        Self { manifest, overview, range, tables }
+        tables.sort_by_key(|(name, _)| (*name == REJECTS, *name));
+        let output = settings.output.display().to_string();
+        Self { manifest, output, overview, range, tables }
     }
 }
 

@@ -42,7 +42,7 @@ pub fn page(report: &Report) -> String {
                     (facts(report))
                     p class="origin" {
                         "Epoch " (count(manifest.epoch)) ", published by " code { (clean(&manifest.producer)) }
-                        " at " time datetime=(clean(&manifest.generated_at)) { (clean(&manifest.generated_at)) }
+                        " at " time datetime=(clean(&manifest.generated_at)) { (clean(&moment(&manifest.generated_at))) }
                         ", from " (files(manifest)) "."
                     }
                     (rejected(manifest))
@@ -52,7 +52,7 @@ pub fn page(report: &Report) -> String {
                         @for chart in report.overview.charts(Form::Inline) { (figure(&chart)) }
                     }
                     h2 { "Tables" }
-                    @for (name, table) in &report.tables { (section(name, table)) }
+                    @for (name, table) in &report.tables { (section(name, table, &report.output)) }
                 }
             }
         }
@@ -63,7 +63,7 @@ pub fn page(report: &Report) -> String {
 fn range(range: &Shown<(String, String)>) -> Markup {
     html! {
         @match range {
-            Ok((first, last)) => { "Plays of known songs from " (first) " to " (last) },
+            Ok((first, last)) => { "Plays of known songs from " time { (first) } " to " time { (last) } },
             Err(Absent(why)) => { "Time range unknown: " (clean(why)) },
         }
     }
@@ -98,6 +98,16 @@ fn facts(report: &Report) -> Markup {
             (fact("Rows read", &count(totals.rows), ""))
             (fact("Rejected rows", &count(rejected), &percent(rejected, totals.rows)))
         }
+    }
+}
+
+/// `2025-03-20 01:09:00 UTC` of `2025-03-20T01:09:00.123Z`; any other text as it is.
+fn moment(text: &str) -> String {
+    match (text.split_once('T'), text.strip_suffix('Z')) {
+        (Some((date, time)), Some(_)) if time.len() >= 8 && time.is_ascii() => {
+            format!("{date} {} UTC", &time[..8])
+        }
+        _ => text.to_owned(),
     }
 }
 
@@ -136,26 +146,48 @@ fn figure(chart: &Chart) -> Markup {
         section id=(chart.name) {
             h2 { (clean(&chart.title)) }
             @match &chart.svg {
-                Ok(svg) => { (PreEscaped(svg)) },
+                Ok(svg) => {
+                    (PreEscaped(svg))
+                    (numbers(chart))
+                },
                 Err(Absent(why)) => { p class="absent" { (clean(why)) } },
             }
         }
     }
 }
 
-fn section(name: &str, table: &Shown<Table>) -> Markup {
+/// What a chart shows, for those who cannot see it.
+fn numbers(chart: &Chart) -> Markup {
+    html! {
+        @if chart.numbers.iter().any(|(_, number)| *number > 0) {
+            details {
+                summary { "Numbers" }
+                table {
+                    caption { (clean(&chart.title)) }
+                    tbody {
+                        @for (name, number) in &chart.numbers {
+                            tr { th scope="row" { bdi { (clean(name)) } } td class="number" { (count(*number)) } }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn section(name: &str, table: &Shown<Table>, output: &str) -> Markup {
     html! {
         section class="table" {
             h3 { code { (name) } }
             @match table {
-                Ok(table) => { (rows(name, table)) },
+                Ok(table) => { (rows(name, table, output)) },
                 Err(Absent(why)) => { p class="absent" { (clean(why)) } },
             }
         }
     }
 }
 
-fn rows(name: &str, table: &Table) -> Markup {
+fn rows(name: &str, table: &Table, output: &str) -> Markup {
     let more = table.total.saturating_sub(table.rows.len() as u64);
     let is_number =
         |cell: &str| !cell.is_empty() && cell.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.'));
@@ -176,7 +208,7 @@ fn rows(name: &str, table: &Table) -> Markup {
                     }
                 }
             }
-            @if more > 0 { p class="more" { (count(more)) " more in " code { "output/" (name) "/" } } }
+            @if more > 0 { p class="more" { (count(more)) " more in " code { (clean(output)) "/" (name) "/" } } }
         }
     }
 }

@@ -86,17 +86,12 @@ pub(super) fn read_snapshots(cut: &Cut) -> Result<Snapshots, Failure> {
     let mut recommended = HashMap::<Vec<u8>, SongCount>::new();
     let has_recommended = read(happy_recommendations::NAME, &mut |row| {
         let id = cell(row, 1)?;
-        match recommended.get_mut(id) {
-            Some(song) => song.count += 1,
-            None => {
-                let song = SongCount {
-                    song_id: text(row, 1)?,
-                    title: text(row, 3)?,
-                    artist: String::new(),
-                    count: 1,
-                };
-                recommended.insert(id.to_vec(), song);
-            }
+        if let Some(song) = recommended.get_mut(id) {
+            song.count += 1;
+        } else {
+            let (song_id, title) = (text(row, 1)?, text(row, 3)?);
+            let song = SongCount { song_id, title, count: 1, ..SongCount::default() };
+            recommended.insert(id.to_vec(), song);
         }
         Some(())
     })?;
