@@ -12,6 +12,7 @@ from pathlib import Path
 import feed as feeding
 import probe
 import process
+import readers as reading
 
 HERE = Path(__file__).resolve().parent
 # How long after the end of the feed a contender may still take for the last of it.
@@ -30,6 +31,7 @@ class Scenario:
     history: int  # rows
     warm_up: int  # seconds of the feed that do not count
     variant: tuple = ()
+    readers: str = "off"  # nobody, browsers, abuse, or off: the page is not served
 
 
 def at_rate(scenario, rate, seconds):
@@ -40,11 +42,13 @@ def at_rate(scenario, rate, seconds):
 class Bench:
     def __init__(self, folder, binary, python):
         self.folder, self.binary, self.python = folder, binary, python
+        self.port = reading.free_port()
 
     def command(self, scenario, root):
         songs, incoming, output = root / "data/songs_metadata.csv", root / "data/incoming", root / "output"
         if scenario.contender == "ours":
-            return [self.binary, "watch", "--http", "off", "--flush-interval", "250ms"], probe.Snapshot, HEAD
+            page = "off" if scenario.readers == "off" else f"127.0.0.1:{self.port}"
+            return [self.binary, "watch", "--http", page, "--flush-interval", "250ms"], probe.Snapshot, HEAD
         script = HERE / f"{scenario.contender}_live.py"
         command = [self.python, script, incoming, songs, output]
         if scenario.contender == "spark":
@@ -72,11 +76,14 @@ class Bench:
         # PATHWAY_THREADS is both cores; the others use them without being told.
         contender = process.Contender(command, root, {"PATHWAY_THREADS": "2"})
         helpers = []
+        readers = None
         try:
             began = time.monotonic()
             contender.wait_until(lambda: taken_in(scenario, root), 180)
             intake = time.monotonic() - began
-            time.sleep(1)
+            readers = reading.Readers(scenario.readers, self.port, root)
+            # Browsers take a while until they look.
+            time.sleep(20 if scenario.readers == "browsers" else 1)
             begin = time.monotonic() + 0.5
             paths = {name: str(root / "output" / table / "part-00000.csv") for name, table in TABLES.items()}
             feeder = helper(feeding.run, feed, staging, incoming, begin, root / "feed.json")
@@ -87,6 +94,7 @@ class Bench:
             pause_until(begin + feed.seconds)
             took = time.monotonic() - start
             cpu, busy = (contender.cpu() - cpu) / took, (process.busy() - busy) / took
+            connections = reading.connections(self.port) if scenario.readers in ("nobody", "browsers") else None
             for child, limit in ((feeder, GRACE), (reader, GRACE + 10)):
                 child.join(limit)
                 if child.exitcode != 0:
@@ -96,10 +104,14 @@ class Bench:
             result = figures(scenario, *(json.loads((root / name).read_text()) for name in ("feed.json", "reader.json")))
             result |= {"cpu_cores": round(cpu, 2), "machine_busy_cores": round(busy, 2), "intake_seconds": round(intake, 1),
                        "peak_megabytes": round(contender.peak())}
+            if connections is not None:
+                result["connections"] = connections
             return result
         finally:
             for child in helpers:
                 child.kill()
+            if readers:
+                readers.stop()
             contender.stop()
 
 

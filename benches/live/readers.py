@@ -1,0 +1,106 @@
+"""Those who look at the page while rows come in: ten real browsers, or people who mean no good.
+
+All of this runs on the machine that is measured, where it would not be in life; so it is run with the
+lowest priority, unless it is asked for otherwise.
+"""
+
+import http.client
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+BROWSERS = 10
+SLOW = 300
+BUSY = 8
+# What those ask for who mean no good: what costs most.
+DEAR = ("/api/v1/insights/user_favorite_genres?search=zzzz", "/api/v1/insights/avg_listen_time_per_song?sort=-avg_duration",
+        "/api/v1/overview", "/api/v1/search?text=zzzz", "/metrics", "/api/v1/insights/enriched_logs?user_id=zzzz",
+        "/api/v1/insights/user_favorite_genres.csv")
+
+
+def free_port():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+class Readers:
+    """Some readers as processes, until they are stopped."""
+
+    def __init__(self, kind, port, folder, niceness=19):
+        self.folder = folder / "readers"
+        self.folder.mkdir()
+        self.processes = []
+        if kind == "browsers":
+            for number in range(BROWSERS):
+                self.start(niceness, *browser(port, self.folder / str(number)))
+        elif kind == "abuse":
+            self.start(niceness, sys.executable, __file__, str(port))
+
+    def start(self, niceness, *command):
+        self.processes.append(subprocess.Popen(
+            ["nice", "-n", str(niceness), *command], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True))
+
+    def stop(self):
+        for process in self.processes:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            process.wait(10)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def browser(port, profile):
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        raise RuntimeError("chromium is missing (Debian: chromium)")
+    return [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            "--remote-debugging-port=0", f"--user-data-dir={profile}", f"http://127.0.0.1:{port}/"]
+
+
+def connections(port):
+    """How many connections the server has, by its own account."""
+    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    asked.request("GET", "/metrics")
+    lines = asked.getresponse().read().decode().splitlines()
+    asked.close()
+    return next(int(line.split()[1]) for line in lines if line.startswith("music_insights_http_connections "))
+
+
+def abuse(port):
+    """Keeps 300 requests unfinished and asks for what costs most as fast as it can."""
+    slow = {}
+    busy = []
+    turn = 0
+    while True:
+        for number in range(SLOW):
+            try:
+                if number not in slow:
+                    slow[number] = socket.create_connection(("127.0.0.1", port), timeout=1)
+                    slow[number].sendall(b"GET / HTTP/1.1\r\nhost: local")
+                slow[number].sendall(b"x")
+            except OSError:
+                slow.pop(number, None)
+        ends = time.monotonic() + 1
+        while time.monotonic() < ends:
+            turn += 1
+            try:
+                if len(busy) < BUSY:
+                    busy.append(http.client.HTTPConnection("127.0.0.1", port, timeout=10))
+                asked = busy[turn % len(busy)]
+                asked.request("GET", DEAR[turn % len(DEAR)])
+                asked.getresponse().read()
+            except (OSError, http.client.HTTPException):
+                busy.clear()
+
+
+if __name__ == "__main__":
+    abuse(int(sys.argv[1]))
