@@ -96,7 +96,7 @@ pub struct Common {
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Files, folders (the *.csv, *.csv.gz and *.csv.zst directly in them), patterns, or - for stdin [default: data/incoming]
+    /// Files, folders (the *.csv, *.csv.gz, *.csv.zst and *.parquet directly in them), patterns, or - for stdin [default: data/incoming]
     pub logs: Vec<PathBuf>,
     /// What everybody needs.
     #[command(flatten)]
@@ -104,6 +104,9 @@ pub struct ReplayArgs {
     /// The moment that counts as now, such as 2025-03-31T00:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
+    /// Formats of the insights: csv or csv,parquet [default: csv]
+    #[arg(long, value_name = "FORMATS")]
+    format: Option<String>,
     /// Replace the output of a watch, too
     #[arg(long)]
     pub fresh: bool,
@@ -127,6 +130,9 @@ pub struct WatchArgs {
     /// Address of the dashboard, or `off` [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     http: Option<String>,
+    /// Formats of the insights: csv or csv,parquet [default: csv]
+    #[arg(long, value_name = "FORMATS")]
+    format: Option<String>,
     /// Take in everything that is there now, then stop
     #[arg(long)]
     pub once: bool,
@@ -217,6 +223,16 @@ impl Common {
     }
 }
 
+impl ReplayArgs {
+    /// The settings.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        self.common.settings(&[("--format", &self.format)])
+    }
+}
+
 impl WatchArgs {
     /// The settings.
     ///
@@ -228,6 +244,7 @@ impl WatchArgs {
             ("--state", &self.state),
             ("--flush-interval", &self.flush_interval),
             ("--http", &self.http),
+            ("--format", &self.format),
         ])
     }
 }

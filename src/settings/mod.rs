@@ -16,6 +16,7 @@ use crate::insights::{
     avg_listen_time_per_song, enriched_logs, genre_loyalty_scores, happy_recommendations, night_owl_users,
     top_songs_this_week, user_favorite_genres,
 };
+use crate::parquet;
 use crate::source::finished::WhenDone;
 use crate::values::{TimeSpan, from_text, from_text_or_none};
 use crate::zone::Zone;
@@ -50,6 +51,9 @@ pub struct Settings {
     pub threads: Option<usize>,
     /// `[input]`
     pub input: Input,
+    /// In which formats the insights are written.
+    #[serde(deserialize_with = "from_text")]
+    pub format: Format,
     /// `[csv]`
     pub csv: Csv,
     /// `[insights.<name>]`
@@ -68,6 +72,7 @@ impl Default for Settings {
             http: Http::On("127.0.0.1:8080".to_owned()),
             threads: None,
             input: Input::default(),
+            format: Format::default(),
             csv: Csv::default(),
             insights: Insights::default(),
         }
@@ -142,6 +147,26 @@ pub struct Insights {
     pub night_owl_users: night_owl_users::Settings,
     /// `[insights.enriched_logs]`
     pub enriched_logs: enriched_logs::Settings,
+}
+
+/// In which formats the insights are written; CSV always is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Format {
+    /// Whether Parquet is, too.
+    pub parquet: bool,
+}
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "csv" => Ok(Self { parquet: false }),
+            "csv,parquet" | "parquet,csv" if !parquet::AVAILABLE => Err(parquet::MISSING),
+            "csv,parquet" | "parquet,csv" => Ok(Self { parquet: true }),
+            _ => Err("expected `csv` or `csv,parquet`"),
+        }
+    }
 }
 
 /// More chunks at a time than any machine has processors for.
