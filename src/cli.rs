@@ -144,7 +144,7 @@ pub struct GenerateCommand {
 /// Arguments of `replay`.
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
-    /// Files, folders (the *.csv, *.csv.gz and *.csv.zst directly in them), patterns, or - for stdin [default: data/incoming]
+    /// Files, folders (the *.csv, *.csv.gz, *.csv.zst and *.parquet directly in them), patterns, or - for stdin [default: data/incoming]
     pub logs: Vec<PathBuf>,
     /// What everybody needs.
     #[command(flatten)]
@@ -152,6 +152,9 @@ pub struct ReplayArgs {
     /// The moment that counts as now, such as 2025-03-31T00:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
+    /// Formats of the insights: csv or csv,parquet [default: csv]
+    #[arg(long, value_name = "FORMATS")]
+    format: Option<String>,
     /// Replace the output of a watch, too
     #[arg(long)]
     pub fresh: bool,
@@ -178,6 +181,9 @@ pub struct WatchArgs {
     /// File with the token that readers of the dashboard must show; needed where others can reach it
     #[arg(long, value_name = "FILE")]
     http_token_file: Option<String>,
+    /// Formats of the insights: csv or csv,parquet [default: csv]
+    #[arg(long, value_name = "FORMATS")]
+    format: Option<String>,
     /// Take in everything that is there now, then stop
     #[arg(long)]
     pub once: bool,
@@ -360,6 +366,16 @@ impl GenerateCommand {
     }
 }
 
+impl ReplayArgs {
+    /// The settings.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        self.common.settings(&[("--format", &self.format)])
+    }
+}
+
 impl WatchArgs {
     /// The settings.
     ///
@@ -372,6 +388,7 @@ impl WatchArgs {
             ("--flush-interval", &self.flush_interval),
             ("--http", &self.http),
             ("--http-token-file", &self.http_token_file),
+            ("--format", &self.format),
         ])
     }
 }

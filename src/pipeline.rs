@@ -115,13 +115,12 @@ impl Pipeline {
             // After a restart, plays may wait for songs of a catalog that has come meanwhile: the first
             // cut brings it, and with it those plays.
             let insight = EnrichedLogs::new(if resumed.is_some() { Arc::default() } else { catalog });
-            let (sender, task) = spawn_enriched(EnrichedTask::new(
-                insight,
-                log,
-                waiting,
-                Arc::clone(&names),
-                Forms::of(&settings),
-            ));
+            let published = resumed.as_ref().and_then(|resumed| resumed.insights.get(enriched_logs::NAME));
+            let parquet = published.map_or(&[][..], |entry| &entry.parquet);
+            let (sender, task) = spawn_enriched(
+                EnrichedTask::new(insight, log, waiting, Arc::clone(&names), Forms::of(&settings))
+                    .with_parquet(parquet),
+            );
             (Some(sender), Some(task))
         } else {
             (None, None)

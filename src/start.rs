@@ -140,7 +140,7 @@ fn resumed(disk: &SharedDisk, output: &Path, manifest: Manifest) -> Resumed {
     let text = Manifest::text_in(disk, output).ok().flatten();
     let published = text.as_deref() == Some(manifest.to_text().as_bytes());
     let is_there = |name: &String, entry: &InsightEntry| {
-        entry.parts.iter().all(|part| holds(&**disk, &output.join(name).join(&part.file), part))
+        entry.files(output, name).iter().all(|(path, part)| holds(&**disk, path, part))
     };
     let insights: BTreeMap<_, _> =
         manifest.insights.clone().into_iter().filter(|(name, entry)| is_there(name, entry)).collect();

@@ -16,6 +16,7 @@ use crate::output::Forms;
 use crate::output::guard::Guard;
 use crate::output::log::PartedLog;
 use crate::output::manifest::PartEntry;
+use crate::output::parquet::ParquetDraft;
 use crate::output::snapshot::Snapshot;
 use crate::waiting::{WaitingChanges, WaitingPlays};
 
@@ -67,10 +68,14 @@ pub enum EnrichedMessage {
 }
 
 /// The durable state of the log at a cut.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct EnrichedCut {
     /// Its parts.
     pub parts: Vec<PartEntry>,
+    /// Its parts that are there as Parquet, or in `drafts`.
+    pub parquet: Vec<PartEntry>,
+    /// Those of them that nobody sees yet.
+    pub drafts: Vec<ParquetDraft>,
     /// What waits.
     pub waiting: WaitingChanges,
 }
@@ -83,6 +88,8 @@ pub struct EnrichedTask {
     guard: Guard,
     /// The lines that are guarded.
     room: Vec<u8>,
+    /// The parts that are there as Parquet, if that is wanted.
+    parquet: Option<Vec<PartEntry>>,
     /// Nothing in a `replay`, whose catalog never changes.
     waiting: Option<WaitingPlays>,
     names: Arc<Names>,
@@ -98,7 +105,15 @@ impl EnrichedTask {
         forms: Forms,
     ) -> Self {
         let guard = Guard::of(enriched_logs::NAME, forms.guard_formulas);
-        Self { insight, log, guard, room: Vec::new(), waiting, names }
+        let parquet = forms.parquet.then(Vec::new);
+        Self { insight, log, guard, room: Vec::new(), parquet, waiting, names }
+    }
+
+    /// Goes on where these parts are there as Parquet.
+    #[must_use]
+    pub fn with_parquet(mut self, parts: &[PartEntry]) -> Self {
+        self.parquet = self.parquet.map(|_| parts.to_vec());
+        self
     }
 
     /// Appends plays until nobody sends any more.
@@ -116,12 +131,32 @@ impl EnrichedTask {
                         self.append_waiting(&mut rows)?;
                     }
                     let parts = self.log.publish()?;
+                    let drafts = self.write_parquet(&parts)?;
+                    let parquet = self.parquet.iter().flatten().cloned().collect();
                     let waiting = self.waiting.as_mut().map(WaitingPlays::commit).transpose()?;
-                    let _ = answer.send(EnrichedCut { parts, waiting: waiting.unwrap_or_default() });
+                    let _ = answer.send(EnrichedCut {
+                        parts,
+                        parquet,
+                        drafts,
+                        waiting: waiting.unwrap_or_default(),
+                    });
                 }
             }
         }
         Ok(())
+    }
+
+    /// Parts that will not grow any more become Parquet: in a `replay`, which cuts once, all of them.
+    fn write_parquet(&mut self, parts: &[PartEntry]) -> Result<Vec<ParquetDraft>, Failure> {
+        let Some(known) = &mut self.parquet else { return Ok(Vec::new()) };
+        let full = parts.len() - usize::from(self.waiting.is_some());
+        let mut drafts = Vec::new();
+        for part in &parts[known.len().min(full)..full] {
+            let draft = self.log.parquet_of(enriched_logs::NAME, part)?;
+            known.push(draft.entry().clone());
+            drafts.push(draft);
+        }
+        Ok(drafts)
     }
 
     fn append(&mut self, batch: &Batch, rows: &mut EnrichedRows) -> Result<(), Failure> {

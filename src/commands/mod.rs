@@ -130,7 +130,11 @@ fn summary(outcome: &Outcome, settings: &Settings, took: Duration) -> String {
     if !manifest.unfinished.is_empty() {
         let _ = writeln!(text, "unread    {} files have more than was read", manifest.unfinished.len());
     }
-    let parts = manifest.insights.values().chain([&manifest.rejects]).flat_map(|entry| &entry.parts);
+    let parts = manifest
+        .insights
+        .values()
+        .chain([&manifest.rejects])
+        .flat_map(|entry| entry.parts.iter().chain(&entry.parquet));
     let (files, bytes) = parts.fold((1, 0), |(files, bytes), part| (files + 1, bytes + part.bytes));
     let _ =
         writeln!(text, "written   {files} files ({}) to {}", HumanBytes(bytes), settings.output.display());

@@ -26,7 +26,7 @@ use crate::stop::Stop;
 /// The first thing that is missing, or cannot be read or written.
 pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let began = Instant::now();
-    let settings = args.common.settings(&[])?;
+    let settings = args.settings()?;
     let logs = find_arguments(args.logs, &settings)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
     let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));

@@ -16,17 +16,19 @@ use crate::insights::{Cut, NAMES, enriched_logs};
 use crate::model::{Epoch, SongId};
 use crate::output::is_part;
 use crate::output::manifest::{CatalogEntry, InsightEntry, Manifest, hash_text};
+use crate::output::parquet::{ParquetDraft, folder_of, is_parquet_part};
 use crate::output::snapshot::Snapshot;
 use crate::source::finished::WhenDone;
 use crate::tasks::{EnrichedCut, EnrichedMessage, SnapshotRequest};
 use crate::text::path_text;
-use crate::waiting::WaitingChanges;
 
 /// What is written for an epoch and waits for its commit.
 #[derive(Debug)]
 pub(super) struct Staged {
     snapshots: Vec<(&'static str, Snapshot)>,
     enriched: Option<EnrichedCut>,
+    /// Parts of `enriched_logs` as Parquet.
+    parquet: Vec<ParquetDraft>,
 }
 
 impl Dispatch {
@@ -54,12 +56,13 @@ impl Dispatch {
         for (name, answered) in answers {
             snapshots.extend(answered.await.map_err(|_| ended())??.map(|snapshot| (name, snapshot)));
         }
-        let enriched = match enriched_answer {
+        let mut enriched = match enriched_answer {
             Some(answered) => Some(answered.await.map_err(|_| ended())?),
             None => None,
         };
         point("flush.staged");
-        Ok(Staged { snapshots, enriched })
+        let parquet = enriched.as_mut().map(|enriched| std::mem::take(&mut enriched.drafts));
+        Ok(Staged { snapshots, enriched, parquet: parquet.unwrap_or_default() })
     }
 
     fn cut(&mut self, new: New) -> Cut {
@@ -91,13 +94,12 @@ impl Dispatch {
         let text = manifest.to_text();
         if planted(Bug::PublishBeforeCommit) {
             let snapshots = std::mem::take(&mut staged.snapshots);
-            self.publish(Staged { snapshots, enriched: None })?;
+            self.publish(Staged { snapshots, enriched: None, parquet: Vec::new() })?;
             Manifest::publish(&self.parts.disk, &self.parts.settings.output, &text)?;
         }
         if let Some(keeper) = &mut self.parts.keeper {
             let enriched = staged.enriched.take();
-            let enriched =
-                enriched.unwrap_or(EnrichedCut { parts: Vec::new(), waiting: WaitingChanges::default() });
+            let enriched = enriched.unwrap_or_default();
             keeper.commit(Commit {
                 ledger: Arc::make_mut(&mut self.ledger),
                 changes: &self.changes,
@@ -112,6 +114,7 @@ impl Dispatch {
             })?;
         }
         self.publish(staged)?;
+        self.remove_unlisted_parquet(&manifest)?;
         Manifest::publish(&self.parts.disk, &self.parts.settings.output, &text)?;
         point("publish.done");
         self.published.clone_from(&manifest.insights);
@@ -123,8 +126,7 @@ impl Dispatch {
     /// Makes what is staged visible, where it differs from what is.
     pub(super) fn publish(&mut self, staged: Staged) -> Result<(), Failure> {
         for (name, snapshot) in staged.snapshots {
-            let before = self.published.get(name).map(|entry| entry.parts.as_slice());
-            if before == Some(std::slice::from_ref(snapshot.entry())) {
+            if self.published.get(name) == Some(snapshot.entry()) {
                 if planted(Bug::ReturnEarly) {
                     return Ok(());
                 }
@@ -133,7 +135,11 @@ impl Dispatch {
             let entry = snapshot.publish()?;
             sync_folder(&*self.parts.disk, &self.parts.settings.output.join(name))?;
             point("publish.snapshot");
-            self.published.insert(name.to_owned(), InsightEntry::new(vec![entry]));
+            self.published.insert(name.to_owned(), entry);
+        }
+        for draft in staged.parquet {
+            draft.publish()?;
+            point("publish.snapshot");
         }
         self.remove_disabled()?;
         point("publish.manifest");
@@ -177,7 +183,20 @@ impl Dispatch {
             let folder = self.parts.settings.output.join(name);
             remove_from(&*self.parts.disk, &folder, |file| is_part(file) || is_temporary(file))?;
         }
+        let parquet = self.parts.settings.format.parquet;
+        for name in NAMES.iter().filter(|name| !parquet || !enabled.contains(name)) {
+            let folder = folder_of(&self.parts.settings.output, name);
+            remove_from(&*self.parts.disk, &folder, |file| is_parquet_part(file) || is_temporary(file))?;
+        }
         Ok(())
+    }
+
+    /// Removes Parquet parts of rows that were taken back or read anew.
+    fn remove_unlisted_parquet(&self, manifest: &Manifest) -> Result<(), Failure> {
+        let Some(entry) = manifest.insights.get(enriched_logs::NAME) else { return Ok(()) };
+        let listed = |file: &str| entry.parquet.iter().any(|part| part.file == file);
+        let folder = folder_of(&self.parts.settings.output, enriched_logs::NAME);
+        remove_from(&*self.parts.disk, &folder, |file| is_parquet_part(file) && !listed(file)).map(drop)
     }
 
     /// The names of the insights that are published.
@@ -191,10 +210,12 @@ impl Dispatch {
     pub(super) fn manifest_of(&mut self, staged: &Staged) -> Result<Manifest, Failure> {
         let mut insights = self.published.clone();
         for (name, snapshot) in &staged.snapshots {
-            insights.insert((*name).to_owned(), InsightEntry::new(vec![snapshot.entry().clone()]));
+            insights.insert((*name).to_owned(), snapshot.entry().clone());
         }
         if let Some(enriched) = &staged.enriched {
-            insights.insert(enriched_logs::NAME.to_owned(), InsightEntry::new(enriched.parts.clone()));
+            let parquet = enriched.parquet.clone();
+            let entry = InsightEntry { parquet, ..InsightEntry::new(enriched.parts.clone()) };
+            insights.insert(enriched_logs::NAME.to_owned(), entry);
         }
         let rejects = InsightEntry::new(self.parts.rejects.publish()?);
         point("commit.logs_synced");

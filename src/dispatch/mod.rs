@@ -33,6 +33,7 @@ use crate::names::{Names, Order};
 use crate::output::REJECTS;
 use crate::output::log::PartedLog;
 use crate::output::manifest::{InsightEntry, Manifest};
+use crate::output::parquet::folder_of;
 use crate::progress::Progress;
 use crate::reload::CatalogVersion;
 use crate::settings::Settings;
@@ -460,5 +461,6 @@ fn ended() -> Failure {
 /// Where the folders of an output are that a killed run may have left temporary files in.
 pub fn output_folders(output: &Path) -> impl Iterator<Item = PathBuf> {
     let names = NAMES.into_iter().chain([REJECTS]);
-    names.map(|name| output.join(name)).chain([output.to_owned()])
+    let parquet = NAMES.map(|name| folder_of(output, name));
+    names.map(|name| output.join(name)).chain(parquet).chain([output.to_owned()])
 }

@@ -17,6 +17,7 @@ use crate::failure::{Exit, Failure};
 use crate::fault::{Bug, planted, point};
 use crate::output::is_part;
 use crate::output::manifest::{PartEntry, hash_text};
+use crate::output::parquet::ParquetDraft;
 
 /// A log in parts.
 #[derive(Debug)]
@@ -162,6 +163,15 @@ impl PartedLog {
             lines = later;
         }
         Ok(())
+    }
+
+    /// Writes one of the parts as Parquet, too, where nobody sees it yet.
+    ///
+    /// # Errors
+    /// What the file system says, exit code 73 or 74.
+    pub fn parquet_of(&self, insight: &str, part: &PartEntry) -> Result<ParquetDraft, Failure> {
+        let output = self.folder.parent().unwrap_or(&self.folder);
+        ParquetDraft::of_part(&self.disk, output, insight, part)
     }
 
     fn roll(&mut self) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! `_manifest.json`: what belongs together. It is written last.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,8 @@ use crate::failure::{Exit, Failure};
 
 /// Name of the file.
 pub const FILE: &str = "_manifest.json";
+/// Folder of the Parquet files, below the output, with a folder for each insight.
+pub const PARQUET: &str = "parquet";
 /// Version of its format.
 const VERSION: u32 = 1;
 /// No manifest is longer: a million unfinished inputs would be a tenth of it.
@@ -94,6 +96,9 @@ pub struct InsightEntry {
     pub rows: u64,
     /// The parts in order.
     pub parts: Vec<PartEntry>,
+    /// The same rows as Parquet, as far as they are; nothing unless that is wanted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parquet: Vec<PartEntry>,
 }
 
 /// One file.
@@ -112,7 +117,14 @@ pub struct PartEntry {
 impl InsightEntry {
     /// The entry of an insight with these parts.
     pub fn new(parts: Vec<PartEntry>) -> Self {
-        Self { rows: parts.iter().map(|part| part.rows).sum(), parts }
+        Self { rows: parts.iter().map(|part| part.rows).sum(), parts, parquet: Vec::new() }
+    }
+
+    /// All files of an insight of this name, with their paths.
+    pub fn files(&self, output: &Path, name: &str) -> Vec<(PathBuf, &PartEntry)> {
+        let csv = self.parts.iter().map(|part| (output.join(name).join(&part.file), part));
+        let folder = output.join(PARQUET).join(name);
+        csv.chain(self.parquet.iter().map(|part| (folder.join(&part.file), part))).collect()
     }
 }
 

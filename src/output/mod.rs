@@ -3,6 +3,7 @@
 pub mod guard;
 pub mod log;
 pub mod manifest;
+pub mod parquet;
 pub mod snapshot;
 
 use crate::disk::has_end;
@@ -18,12 +19,14 @@ pub const REJECTS: &str = "_rejects";
 pub struct Forms {
     /// Whether CSV is guarded against formulas.
     pub guard_formulas: bool,
+    /// Whether there is Parquet beside it.
+    pub parquet: bool,
 }
 
 impl Forms {
     /// Those that are set.
     pub fn of(settings: &Settings) -> Self {
-        Self { guard_formulas: settings.csv.guard_formulas }
+        Self { guard_formulas: settings.csv.guard_formulas, parquet: settings.format.parquet }
     }
 }
 

@@ -9,7 +9,8 @@ use crate::disk::{DiskFile, SharedDisk, create_folder};
 use crate::failure::{Exit, Failure};
 use crate::insights::{Cut, Insight};
 use crate::output::guard::Guard;
-use crate::output::manifest::{PartEntry, hash_text};
+use crate::output::manifest::{InsightEntry, PartEntry, hash_text};
+use crate::output::parquet::{ParquetDraft, ParquetPart};
 use crate::output::{FIRST_PART, Forms};
 
 /// Bytes that are gathered before a write.
@@ -19,7 +20,8 @@ const BUFFER: usize = 256 << 10;
 #[derive(Debug)]
 pub struct Snapshot {
     draft: Draft,
-    entry: PartEntry,
+    parquet: Option<ParquetDraft>,
+    entry: InsightEntry,
 }
 
 impl Snapshot {
@@ -38,8 +40,10 @@ impl Snapshot {
         create_folder(&**disk, &folder)?;
         let path = folder.join(FIRST_PART);
         let (draft, file) = Draft::create(disk, &path)?;
-        let mut writer =
-            Writer { file, buffer: Vec::with_capacity(BUFFER), bytes: 0, hash: Xxh3::new(), failed: None };
+        let parquet = forms.parquet.then(|| ParquetPart::begin(disk, output, insight.name(), FIRST_PART));
+        let parquet = parquet.transpose()?;
+        let buffer = Vec::with_capacity(BUFFER);
+        let mut writer = Writer { file, buffer, bytes: 0, hash: Xxh3::new(), parquet, failed: None };
         let (guard, mut room) = (Guard::of(insight.name(), forms.guard_formulas), Vec::new());
         let rows = insight.render(cut, &mut |lines| writer.push(guard.apply(lines, &mut room)));
         writer.flush();
@@ -49,11 +53,14 @@ impl Snapshot {
         draft.sync(&mut *writer.file)?;
         let hash = hash_text(writer.hash.digest128());
         let entry = PartEntry { file: FIRST_PART.to_owned(), rows, bytes: writer.bytes, hash };
-        Ok(Self { draft, entry })
+        let parquet = writer.parquet.map(|parquet| parquet.finish(disk, rows)).transpose()?;
+        let mut entry = InsightEntry::new(vec![entry]);
+        entry.parquet.extend(parquet.as_ref().map(|parquet| parquet.entry().clone()));
+        Ok(Self { draft, parquet, entry })
     }
 
     /// What the manifest says of it.
-    pub fn entry(&self) -> &PartEntry {
+    pub fn entry(&self) -> &InsightEntry {
         &self.entry
     }
 
@@ -61,8 +68,9 @@ impl Snapshot {
     ///
     /// # Errors
     /// What the file system says, exit code 73.
-    pub fn publish(self) -> Result<PartEntry, Failure> {
+    pub fn publish(self) -> Result<InsightEntry, Failure> {
         self.draft.publish()?;
+        self.parquet.map_or(Ok(()), ParquetDraft::publish)?;
         Ok(self.entry)
     }
 }
@@ -72,6 +80,7 @@ struct Writer {
     buffer: Vec<u8>,
     bytes: u64,
     hash: Xxh3,
+    parquet: Option<ParquetPart>,
     /// The first error; rendering knows nothing of errors and goes on.
     failed: Option<std::io::Error>,
 }
@@ -88,7 +97,8 @@ impl Writer {
         self.hash.update(&self.buffer);
         self.bytes += self.buffer.len() as u64;
         if self.failed.is_none() {
-            self.failed = self.file.append(&self.buffer).err();
+            let parquet = self.parquet.as_mut().map_or(Ok(()), |parquet| parquet.push(&self.buffer));
+            self.failed = self.file.append(&self.buffer).and(parquet).err();
         }
         self.buffer.clear();
     }

@@ -1,9 +1,11 @@
 //! What stands in for Parquet in a program that was built without it.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use crate::delimiter::Delimiter;
+use crate::insights::columns::Column;
+use crate::parquet::MISSING;
 
 /// Nothing.
 ///
@@ -14,6 +16,35 @@ pub fn csv_of(_file: File, _delimiter: Delimiter) -> io::Result<Box<dyn Read + S
 }
 
 fn missing() -> io::Error {
-    let message = "this program was built without the feature `parquet`";
-    io::Error::new(io::ErrorKind::Unsupported, message)
+    io::Error::new(io::ErrorKind::Unsupported, MISSING)
+}
+
+/// Writes nothing.
+#[derive(Debug)]
+pub struct ParquetWriter<W>(std::convert::Infallible, std::marker::PhantomData<W>);
+
+impl<W: Write + Send> ParquetWriter<W> {
+    /// Begins nothing.
+    ///
+    /// # Errors
+    /// Always: that the feature is missing.
+    pub fn new(_columns: &'static [Column], _out: W) -> io::Result<Self> {
+        Err(missing())
+    }
+
+    /// Takes nothing.
+    ///
+    /// # Errors
+    /// None, for there is no writer.
+    pub fn push(&mut self, _text: &[u8]) -> io::Result<()> {
+        match self.0 {}
+    }
+
+    /// Ends nothing.
+    ///
+    /// # Errors
+    /// None, for there is no writer.
+    pub fn finish(self) -> io::Result<W> {
+        match self.0 {}
+    }
 }

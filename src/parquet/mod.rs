@@ -9,8 +9,17 @@ mod absent;
 mod cell;
 #[cfg(feature = "parquet")]
 mod read;
+#[cfg(feature = "parquet")]
+mod write;
 
 #[cfg(not(feature = "parquet"))]
-pub use absent::csv_of;
+pub use absent::{ParquetWriter, csv_of};
 #[cfg(feature = "parquet")]
 pub use read::csv_of;
+#[cfg(feature = "parquet")]
+pub use write::ParquetWriter;
+
+/// Whether this program can read and write Parquet.
+pub const AVAILABLE: bool = cfg!(feature = "parquet");
+/// What is said if it cannot.
+pub const MISSING: &str = "this program was built without the feature `parquet`";

@@ -24,6 +24,7 @@ use crate::insights::{
     avg_listen_time_per_song, enriched_logs, genre_loyalty_scores, happy_recommendations, night_owl_users,
     top_songs_this_week, user_favorite_genres,
 };
+use crate::parquet;
 use crate::source::finished::WhenDone;
 use crate::values::{LogFormat, LogLevel, TimeSpan, from_text, from_text_or_none, written_as};
 use crate::zone::Zone;
@@ -63,6 +64,9 @@ pub struct Settings {
     #[serde(deserialize_with = "from_text_or_none")]
     #[schemars(range(min = 1, max = MAX_THREADS))]
     pub threads: Option<usize>,
+    /// In which formats the insights are written: `csv`, or `csv,parquet`.
+    #[serde(deserialize_with = "from_text")]
+    pub format: Format,
     /// What is read, and what becomes of it.
     pub input: Input,
     /// How the insights are written.
@@ -86,6 +90,7 @@ impl Default for Settings {
             http_token_file: None,
             http_hosts: String::new(),
             threads: None,
+            format: Format::default(),
             input: Input::default(),
             csv: Csv::default(),
             log: Log::default(),
@@ -181,6 +186,34 @@ pub struct Insights {
     /// Every play of a known song with its metadata.
     pub enriched_logs: enriched_logs::Settings,
 }
+
+/// In which formats the insights are written; CSV always is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Format {
+    /// Whether Parquet is, too.
+    pub parquet: bool,
+}
+
+impl FromStr for Format {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "csv" => Ok(Self { parquet: false }),
+            "csv,parquet" | "parquet,csv" if !parquet::AVAILABLE => Err(parquet::MISSING),
+            "csv,parquet" | "parquet,csv" => Ok(Self { parquet: true }),
+            _ => Err("expected `csv` or `csv,parquet`"),
+        }
+    }
+}
+
+impl Display for Format {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(if self.parquet { "csv,parquet" } else { "csv" })
+    }
+}
+
+written_as!(Format, "enum": ["csv", "csv,parquet", "parquet,csv"]);
 
 /// More chunks at a time than any machine has processors for.
 const MAX_THREADS: usize = 1024;

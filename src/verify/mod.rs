@@ -115,8 +115,7 @@ impl Verify {
         let insights = manifest.insights.iter().map(|(name, entry)| (name.as_str(), entry));
         let before = report.differences.len();
         for (name, entry) in insights.chain([(REJECTS, &manifest.rejects)]) {
-            for part in &entry.parts {
-                let path = self.settings.output.join(name).join(&part.file);
+            for (path, part) in entry.files(&self.settings.output, name) {
                 let read = hash_of(&path, part.bytes);
                 let path = path.display();
                 match read {
