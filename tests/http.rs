@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use client::{Answer, connect, get, get_with, hear, say};
 use daemon::{LOG_HEADER, Place, SONGS, play, stderr};
+use music_insights::delimiter::Delimiter;
 
 /// More rows than a page has, of listeners with one play and with many, some unmatched, some bad.
 fn crowd() -> String {
@@ -102,6 +103,26 @@ fn pages_hold_the_rows_of_the_published_files() {
         shown.iter().map(|row| &row[..4]).collect::<Vec<_>>(),
         rejects.iter().map(|row| &row[..4]).collect::<Vec<_>>()
     );
+}
+
+#[test]
+fn parquet_holds_the_rows_of_the_published_files() {
+    if !music_insights::parquet::AVAILABLE {
+        println!("skipped: built without the feature parquet");
+        return;
+    }
+    let place = place_with(&crowd());
+    let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
+    wait_for_shown(&place, &page, 402);
+    for name in ["user_favorite_genres", "top_songs_this_week", "happy_recommendations", "night_owl_users"] {
+        let answer = get(&page, &format!("/api/v1/insights/{name}.parquet"));
+        assert_eq!(answer.header("content-type"), Some("application/vnd.apache.parquet"), "{}", answer.head);
+        std::fs::write(place.path("a.parquet"), answer.body).unwrap();
+        let file = std::fs::File::open(place.path("a.parquet")).unwrap();
+        let mut text = String::new();
+        music_insights::parquet::csv_of(file, Delimiter::COMMA).unwrap().read_to_string(&mut text).unwrap();
+        assert_eq!(text, place.read(&format!("output/{name}/part-00000.csv")), "{name}");
+    }
 }
 
 #[test]

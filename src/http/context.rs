@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::sync::{Mutex, watch};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::disk::SharedDisk;
 use crate::http::access::Access;
@@ -43,10 +43,14 @@ pub(super) struct Context {
     heard: Mutex<Instant>,
     /// What is told once a second.
     pub(super) live: watch::Sender<Arc<Live>>,
+    /// Places for those who want Parquet, which takes a thread each.
+    pub(super) conversions: Arc<Semaphore>,
     /// The text of the metrics, for a moment.
     metrics: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
+/// Readers who are sent Parquet at the same time.
+const CONVERSIONS: usize = 2;
 /// How long the text of the metrics is given out before it is made anew.
 const METRICS_AGE: Duration = Duration::from_millis(250);
 
@@ -59,9 +63,21 @@ impl Context {
         let Sources { views, meters, disk, standings, settings } = sources;
         let (standings, heard) = (Mutex::new(standings), Mutex::new(Instant::now()));
         let live = watch::Sender::new(Arc::default());
-        let metrics = Mutex::default();
+        let (conversions, metrics) = (Arc::new(Semaphore::new(CONVERSIONS)), Mutex::default());
         let started_at = SystemTime::now();
-        Self { access, views, meters, disk, settings, started_at, standings, heard, live, metrics }
+        Self {
+            access,
+            views,
+            meters,
+            disk,
+            settings,
+            started_at,
+            standings,
+            heard,
+            live,
+            conversions,
+            metrics,
+        }
     }
 
     /// The latest epoch.

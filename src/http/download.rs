@@ -1,7 +1,7 @@
 //! Insights as files: the bytes that were published.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
@@ -9,15 +9,22 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures::stream::{self, Stream, StreamExt};
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HeaderValue};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::http::answer::{Problem, text, with_epoch};
+use crate::http::context::Context;
+use crate::http::give_way;
 use crate::insights::columns::columns;
 use crate::insights::enriched_logs;
 use crate::output::guard::guard;
+use crate::parquet::ParquetWriter;
 use crate::view::View;
 
 /// Bytes that are read at once.
 const PIECE: usize = 256 << 10;
+/// Pieces of Parquet that wait to be sent.
+const WAITING: usize = 4;
 
 const CSV: &str = "text/csv; charset=utf-8";
 
@@ -67,9 +74,48 @@ fn guarded(
     })
 }
 
-/// All rows of an insight as Parquet.
-pub(super) async fn parquet(view: Arc<View>, insight: &'static str) -> Result<Response, Problem> {
-    Err(Problem::not_found("not yet"))
+/// All rows of an insight as Parquet, made while it is sent.
+pub(super) fn parquet(context: &Context, view: &View, insight: &'static str) -> Result<Response, Problem> {
+    if !crate::parquet::AVAILABLE {
+        return Err(Problem::not_found(crate::parquet::MISSING));
+    }
+    let place = Arc::clone(&context.conversions).try_acquire_owned();
+    let place = place.map_err(|_| Problem::unavailable("others are being sent Parquet; try again"))?;
+    let (mut pieces, columns) = (pieces(view, insight)?, columns(insight).unwrap_or_default());
+    let (sender, receiver) = mpsc::channel(WAITING);
+    let convert = move || {
+        give_way();
+        let mut convert = || -> io::Result<()> {
+            let mut out = ParquetWriter::new(columns, Sent(sender.clone()))?;
+            while let Some(bytes) = read_on(&mut pieces) {
+                out.push(&bytes?)?;
+            }
+            out.finish().map(drop)
+        };
+        if let Err(cause) = convert() {
+            // Whoever has hung up does not hear it.
+            let _ = sender.blocking_send(Err(cause));
+        }
+        drop(place);
+    };
+    let spawned = std::thread::Builder::new().name("http-parquet".to_owned()).spawn(convert);
+    spawned.map_err(|cause| Problem::unavailable(format!("cannot convert: {cause}")))?;
+    let answer = text("application/vnd.apache.parquet", Body::from_stream(ReceiverStream::new(receiver)));
+    Ok(with_epoch(view, named(answer, &format!("{insight}.parquet"))))
+}
+
+/// Where bytes are written that are sent.
+struct Sent(mpsc::Sender<io::Result<Bytes>>);
+
+impl Write for Sent {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
+        sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// The parts of an insight, the first with its header.
@@ -92,15 +138,20 @@ fn pieces(view: &View, insight: &'static str) -> Result<Vec<Piece>, Problem> {
 
 /// Reads on in the last of the files.
 async fn read(mut pieces: Vec<Piece>) -> Option<(io::Result<Bytes>, Vec<Piece>)> {
+    // Most likely it is in memory; and nobody waits for this thread but those who ask.
+    let bytes = read_on(&mut pieces)?;
+    Some((bytes, pieces))
+}
+
+fn read_on(pieces: &mut Vec<Piece>) -> Option<io::Result<Bytes>> {
     while pieces.last().is_some_and(|piece| piece.from == piece.to) {
         pieces.pop();
     }
     let piece = pieces.last_mut()?;
     let mut bytes = vec![0; PIECE.min((piece.to - piece.from) as usize)];
-    // Most likely it is in memory; and nobody waits for this thread but those who ask.
     let read = piece.file.read_exact_at(&mut bytes, piece.from);
     piece.from += bytes.len() as u64;
-    Some((read.map(|()| Bytes::from(bytes)), pieces))
+    Some(read.map(|()| Bytes::from(bytes)))
 }
 
 /// Tells a browser what to call a file.

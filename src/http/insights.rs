@@ -54,7 +54,7 @@ pub(super) async fn insight(
     match form {
         None => page(view, insight, wanted).await,
         Some("csv") => download::csv(&view, insight, wanted.guard_formulas),
-        Some("parquet") => download::parquet(view, insight).await,
+        Some("parquet") => download::parquet(&context, &view, insight),
         Some(_) => Err(Problem::not_found("there are .csv and .parquet")),
     }
 }
