@@ -87,12 +87,18 @@ fn a_service_manager_hears_of_every_turn() {
     let monotonic = manager.heard.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
     assert!(monotonic.is_some_and(|usec| usec.parse::<u64>().unwrap() > 0), "{:?}", manager.heard);
     manager.hear("READY=1");
-    let said = stderr(&{
-        let output = daemon.stop();
-        manager.hear("STOPPING=1");
-        output
-    });
-    assert!(said.contains("settings read again: nothing that can be taken over has changed"), "{said}");
+    for _ in 0..8 {
+        manager.forget();
+        daemon.signal("-HUP");
+        manager.hear("READY=1");
+    }
+    let said = stderr(&daemon.stop());
+    manager.hear("STOPPING=1");
+    let again = "settings read again: nothing that can be taken over has changed";
+    let said: Vec<&str> = said.lines().filter(|line| line.contains(again)).collect();
+    assert_eq!(said.len(), 6, "{said:?}");
+    assert!(said[..5].iter().all(|line| line.ends_with(again)), "{said:?}");
+    assert!(said[5].ends_with("(said 4 times more)"), "{said:?}");
 }
 
 /// The longest silence until `watch` is ready, with a fault that strace injects.
