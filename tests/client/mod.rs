@@ -57,8 +57,21 @@ pub(crate) fn hear(mut stream: TcpStream) -> Answer {
     let end = bytes.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(bytes.len());
     let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
     let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_default();
-    let body = bytes.get(end + 4..).unwrap_or_default().to_vec();
+    let body = bytes.get(end + 4..).unwrap_or_default();
+    let in_chunks = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
+    let body = if in_chunks { unchunked(body) } else { body.to_vec() };
     Answer { status, head, body }
+}
+
+/// A body whose length was not known when it was begun: each chunk has its length before it.
+fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
+    let mut body = Vec::new();
+    while let Some(end) = chunks.windows(2).position(|two| two == b"\r\n") {
+        let len = usize::from_str_radix(std::str::from_utf8(&chunks[..end]).unwrap(), 16).unwrap();
+        body.extend_from_slice(&chunks[end + 2..][..len]);
+        chunks = &chunks[end + 2 + len + 2..];
+    }
+    body
 }
 
 /// Asks for an address as a browser would, with further lines of the head.
