@@ -20,7 +20,10 @@ const SONGS: &str = "s1,One,A,Rock,Sad\ns2,\"Two, \"\"too\"\"\",B,Pop,Happy\ns3,
 
 fn log() -> String {
     let rows: String = (0..400).map(|minute| play(minute % 7, minute % 5, minute * 3)).collect();
-    format!("{}{rows}\"u,\"\"9\",s3,2025-03-21T12:00:00.25+01:00,0.5\n", daemon::LOG_HEADER)
+    format!(
+        "{}{rows}\"u,\"\"9\",s3,2025-03-21T12:00:00.25+01:00,0.5\n-sad,s1,2025-03-21 12:00:00,7\n",
+        daemon::LOG_HEADER
+    )
 }
 
 fn place() -> Place {
@@ -82,7 +85,7 @@ fn every_insight_is_there_as_parquet_if_that_is_wanted_and_else_goes() {
     place.done(&["replay"]);
     assert!(place.manifest("output").unwrap()["insights"]["night_owl_users"].get("parquet").is_none());
     for name in NAMES {
-        assert_eq!(fs::read_dir(place.path(&format!("output/parquet/{name}"))).unwrap().count(), 0, "{name}");
+        assert!(!place.path(&format!("output/parquet/{name}")).exists(), "{name}");
     }
     let said = place.run(&["replay", "--format", "parquet"]);
     assert_eq!(said.status.code(), Some(78), "{}", stderr(&said));
@@ -91,7 +94,7 @@ fn every_insight_is_there_as_parquet_if_that_is_wanted_and_else_goes() {
 #[test]
 fn a_watch_keeps_parquet_in_step_with_the_csv() {
     let place = place();
-    let roll = "insights.enriched_logs.roll_bytes=5000";
+    let roll = "insights.enriched_logs.roll_bytes=3000";
     let watch = |more: &[&str]| {
         place.done(&[&["watch", "--once", "--http", "off", "--set", roll], more].concat());
     };
@@ -101,18 +104,19 @@ fn a_watch_keeps_parquet_in_step_with_the_csv() {
     let parquet = ["--format", "csv,parquet"];
     let in_step = || {
         let manifest = place.manifest("output").unwrap();
+        let none = serde_json::json!([]);
         for name in NAMES {
             let entry = &manifest["insights"][name];
             let csv = entry["parts"].as_array().unwrap();
             let full = if name == "enriched_logs" { csv.len() - 1 } else { 1 };
-            let parts = entry["parquet"].as_array().unwrap();
+            let parts = entry.get("parquet").unwrap_or(&none).as_array().unwrap();
             assert_eq!(parts.len(), full, "{name}");
             for (number, (part, csv)) in parts.iter().zip(csv).enumerate() {
                 assert_eq!(part["rows"], csv["rows"], "{name}");
                 assert_eq!(rows_of(&place, name, number as u32), csv["rows"].as_u64().unwrap() as usize);
             }
-            let folder = fs::read_dir(place.path(&format!("output/parquet/{name}"))).unwrap();
-            assert_eq!(folder.count(), full, "{name}");
+            let folder = fs::read_dir(place.path(&format!("output/parquet/{name}")));
+            assert_eq!(folder.map_or(0, Iterator::count), full, "{name}");
         }
         manifest
     };
@@ -156,7 +160,8 @@ for name in sorted(os.listdir('output/parquet')):
         assert kind == expected, (name, column, kind)
     ours = duckdb.sql(f"select columns(*)::varchar from (from '{parquet}')").fetchall()
     types = str(kinds).replace('"', '')
-    theirs = duckdb.sql(f"select columns(*)::varchar from read_csv('{csv}', columns = {types}, header = true, nullstr = 'NULL')").fetchall()
+    duckdb.sql(f"create or replace table csv as from read_csv('{csv}', columns = {types}, header = true, nullstr = 'NULL')")
+    theirs = duckdb.sql("select columns(*)::varchar from csv").fetchall()
     assert ours == theirs and len(ours) > 0, (name, ours[:3], theirs[:3])
     frame = pd.read_parquet(f'output/parquet/{name}')
     text = pd.concat([pd.read_csv(f'output/{name}/{f}', keep_default_na=False) for f in sorted(os.listdir(f'output/{name}'))], ignore_index=True)
@@ -183,7 +188,7 @@ fn others_read_from_parquet_what_they_read_from_csv() {
             "insights.genre_loyalty_scores.threshold=0.3",
         ]);
         let script = if catalog.is_empty() {
-            "import duckdb\nassert duckdb.sql(\"from 'output/parquet/*/*.parquet' select count(*)\").fetchone() is not None"
+            "import duckdb\nassert duckdb.sql(\"from 'output/parquet/genre_loyalty_scores/*.parquet'\").fetchall() == []"
         } else {
             THEY_READ
         };
@@ -254,7 +259,7 @@ fn what_others_write_is_read_like_csv() {
             "state",
         ]);
         let manifest = place.manifest("watched").unwrap();
-        assert_eq!(manifest["totals"]["rows"], 401);
+        assert_eq!(manifest["totals"]["rows"], 402);
         assert_eq!(place.read("watched/enriched_logs/part-00000.csv"), expected.last().unwrap().1);
     }
     place.done(&["verify", "--incoming", "drops", "--output", "watched", "--state", "state"]);
@@ -274,9 +279,9 @@ fn damage_never_ends_a_run() {
         let mut bytes = whole.clone();
         let at = dice as usize % bytes.len();
         if round % 3 == 0 {
-            bytes.truncate(at)
+            bytes.truncate(at);
         } else {
-            bytes[at] ^= 1 << (dice >> 60 & 7)
+            bytes[at] ^= 1 << (dice >> 60 & 7);
         }
         fs::write(place.path("a.parquet"), bytes).unwrap();
         place.done(&["replay", "a.parquet", "--output", "again"]);

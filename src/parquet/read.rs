@@ -22,7 +22,6 @@ const BATCH: usize = 1024;
 ///
 /// # Errors
 /// None: what is wrong with the file is an error of reading.
-#[expect(clippy::unnecessary_wraps, reason = "without the feature it is an error")]
 pub fn csv_of(file: File, delimiter: Delimiter) -> io::Result<Box<dyn Read + Send>> {
     Ok(Box::new(CsvOf { unopened: Some(file), delimiter, rows: None, text: Vec::new(), at: 0 }))
 }

@@ -229,7 +229,9 @@ mod tests {
 
     fn write(insight: &str, pieces: &[&[u8]]) -> Vec<u8> {
         let mut writer = ParquetWriter::new(columns(insight).unwrap(), Vec::new()).unwrap();
-        pieces.iter().for_each(|piece| writer.push(piece).unwrap());
+        for piece in pieces {
+            writer.push(piece).unwrap();
+        }
         writer.finish().unwrap()
     }
 
