@@ -316,6 +316,8 @@ fn a_telephone_is_wide_enough() {
     assert_eq!(browser.value("document.getElementById('nav').checkVisibility()"), false);
     browser.click("#menu");
     browser.wait_for("document.getElementById('nav').checkVisibility()");
+    let top = "document.elementFromPoint(180, document.querySelector('#nav a').getBoundingClientRect().top + 5).innerText";
+    assert_eq!(browser.value(top), "Overview", "nothing lies over the menu");
     browser.shoot("telephone-menu");
     browser.click("#nav a[href='#/inputs']");
     browser.wait_for_text("main h1", "Inputs");
