@@ -450,16 +450,10 @@ fn answers_are_what_the_document_says() {
     let program = std::env::var("SCHEMATHESIS").unwrap_or_else(|_| "schemathesis".to_owned());
     let long = daemon::is_long();
     let run = Command::new(program)
-        .args([
-            "run",
-            &format!("{page}/api/v1/openapi.json"),
-            "--exclude-path",
-            "/api/v1/events",
-            "--no-color",
-        ])
-        // Which columns an insight has is more than a schema can say.
-        .args(["--exclude-checks", "positive_data_acceptance", "--phases", "examples,coverage,fuzzing"])
-        .args(["--max-examples", if long { "1000" } else { "30" }, "--seed", "1"])
+        .args(["--config-file", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/schemathesis.toml"), "run"])
+        .args([&format!("{page}/api/v1/openapi.json"), "--exclude-path", "/api/v1/events", "--no-color"])
+        .args(["--phases", "examples,coverage,fuzzing", "--seed", "1"])
+        .args(["--max-examples", if long { "1000" } else { "30" }])
         .current_dir(place.root())
         .output();
     let Ok(output) = run else {

@@ -12,6 +12,7 @@ use std::fs::{self, File, FileTimes};
 use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::{Duration, SystemTime};
 
@@ -749,7 +750,7 @@ impl Process {
             after: Duration::ZERO,
         };
         let last_lines = LastLines { wait, once: false };
-        let rules = Rules { folder: folder.to_owned(), delimiter: Delimiter::COMMA, last_lines, put_away };
+        let rules = Rules { folder: folder.to_owned(), delimiter: Delimiter::COMMA, last_lines, put_away, meters: Arc::default() };
         let inputs = owner.values().map(|kept| kept.known.clone()).collect();
         let resume = Resume { inputs, settled: channel().1, fresh: false };
         let (sender, events) = mpsc::channel(10_000);

@@ -39,6 +39,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
     let pulse = Pulse::default();
     let disk = RealDisk::durable_with(stop.clone(), pulse.clone());
     let input = &settings.input;
+    let meters: Arc<Meters> = Arc::default();
     let rules = Rules {
         folder: settings.incoming.clone(),
         delimiter: input.delimiter,
@@ -49,17 +50,18 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
             archive_dir: input.archive_dir.clone(),
             after: input.done_after.0,
         },
+        meters: Arc::clone(&meters),
     };
     let source = {
         let stop = stop.clone();
         move |outlet: &_, resume| Watch::new(rules, resume)?.run(outlet, &stop)
     };
-    let meters: Arc<Meters> = Arc::default();
     let (views, looking) = watch::channel(None);
     let sources = Sources {
         views: looking,
         meters: Arc::clone(&meters),
         disk: disk.clone(),
+        standings: pulse.feel(),
         settings: settings.clone(),
     };
     // Whoever waits for the end has nothing to look at.

@@ -33,15 +33,11 @@ impl Access {
     /// # Errors
     /// The status of the refusal.
     pub fn check_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), StatusCode> {
-        let host = match uri.host() {
-            Some(host) => host,
-            None => {
-                let mut hosts = headers.get_all(HOST).iter();
-                let (Some(host), None) = (hosts.next(), hosts.next()) else {
-                    return Err(StatusCode::BAD_REQUEST);
-                };
-                host.to_str().map_err(|_| StatusCode::BAD_REQUEST)?
-            }
+        let mut hosts = headers.get_all(HOST).iter();
+        let host = match (uri.host(), hosts.next(), hosts.next()) {
+            (Some(host), ..) => host,
+            (None, Some(host), None) => host.to_str().map_err(|_| StatusCode::BAD_REQUEST)?,
+            _ => return Err(StatusCode::BAD_REQUEST),
         };
         if self.is_ours(name_of(host)) { Ok(()) } else { Err(StatusCode::MISDIRECTED_REQUEST) }
     }

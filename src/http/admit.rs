@@ -32,7 +32,7 @@ pub(super) async fn admit(State(context): State<Arc<Context>>, request: Request,
             Ok(answer) => answer,
             Err(_) => Problem::unavailable("too much is asked at the moment; try again").into_response(),
         },
-        Err(refusal) => refusal,
+        Err(refusal) => refusal.into_response(),
     };
     let headers = answer.headers_mut();
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
@@ -43,8 +43,8 @@ pub(super) async fn admit(State(context): State<Arc<Context>>, request: Request,
     answer
 }
 
-fn check(context: &Context, request: &Request) -> Result<(), Response> {
-    let refuse = |status: StatusCode, message: &str| Err(Problem::new(status, message).into_response());
+fn check(context: &Context, request: &Request) -> Result<(), Problem> {
+    let refuse = |status: StatusCode, message: &str| Err(Problem::new(status, message));
     let (uri, headers) = (request.uri(), request.headers());
     if uri.path().len() + uri.query().map_or(0, str::len) > URI_SIZE {
         return refuse(StatusCode::URI_TOO_LONG, "the address is longer than 8 KiB");
@@ -53,9 +53,8 @@ fn check(context: &Context, request: &Request) -> Result<(), Response> {
         return refuse(status, "this is no name of ours; to be addressed by it, add it to http_hosts");
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refusal = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD").into_response();
-        refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return Err(refusal);
+        let refusal = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
+        return Err(refusal.with(ALLOW, "GET, HEAD"));
     }
     if has_body(headers) {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "a request has no body here");
@@ -63,9 +62,7 @@ fn check(context: &Context, request: &Request) -> Result<(), Response> {
     let is_open = uri.path() == OPEN[0] || OPEN[1..].iter().any(|start| uri.path().starts_with(start));
     if !is_open && !context.access.is_granted(headers) {
         let message = "a token is needed: send `Authorization: Bearer <token>`";
-        let mut refusal = Problem::new(StatusCode::UNAUTHORIZED, message).into_response();
-        refusal.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        return Err(refusal);
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, message).with(WWW_AUTHENTICATE, "Bearer"));
     }
     Ok(())
 }

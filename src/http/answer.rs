@@ -16,11 +16,18 @@ pub(super) const EPOCH: HeaderName = HeaderName::from_static("x-music-insights-e
 pub(super) struct Problem {
     status: StatusCode,
     message: String,
+    /// What would do instead.
+    header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into() }
+        Self { status, message: message.into(), header: None }
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
+        self.header = Some((name, HeaderValue::from_static(value)));
+        self
     }
 
     pub(super) fn not_found(message: impl Into<String>) -> Self {
@@ -45,6 +52,7 @@ impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut answer = text("application/json", json_text(&serde_json::json!({ "error": self.message })));
         *answer.status_mut() = self.status;
+        answer.headers_mut().extend(self.header);
         answer
     }
 }

@@ -10,6 +10,7 @@ use crate::http::access::Access;
 use crate::http::answer::Problem;
 use crate::http::condition::{Live, State};
 use crate::meters::Meters;
+use crate::pulse::Standing;
 use crate::settings::Settings;
 use crate::view::{View, Views};
 
@@ -22,6 +23,8 @@ pub struct Sources {
     pub meters: Arc<Meters>,
     /// The disk, which may be waiting.
     pub disk: SharedDisk,
+    /// Signs of life of the owner of the state.
+    pub standings: watch::Receiver<Standing>,
     /// The settings.
     pub settings: Settings,
 }
@@ -35,6 +38,9 @@ pub(super) struct Context {
     pub(super) disk: SharedDisk,
     pub(super) settings: Settings,
     pub(super) started_at: SystemTime,
+    standings: Mutex<watch::Receiver<Standing>>,
+    /// When the owner of the state was heard of last.
+    heard: Mutex<Instant>,
     /// What is told once a second.
     pub(super) live: watch::Sender<Arc<Live>>,
     /// The text of the metrics, for a moment.
@@ -44,12 +50,18 @@ pub(super) struct Context {
 /// How long the text of the metrics is given out before it is made anew.
 const METRICS_AGE: Duration = Duration::from_millis(250);
 
+/// After so long without a sign of life, the owner of the state is taken for dead. Even the largest
+/// table is written in less.
+const SILENCE: Duration = Duration::from_mins(5);
+
 impl Context {
     pub(super) fn new(access: Access, sources: Sources) -> Self {
-        let Sources { views, meters, disk, settings } = sources;
+        let Sources { views, meters, disk, standings, settings } = sources;
+        let (standings, heard) = (Mutex::new(standings), Mutex::new(Instant::now()));
         let live = watch::Sender::new(Arc::default());
         let metrics = Mutex::default();
-        Self { access, views, meters, disk, settings, started_at: SystemTime::now(), live, metrics }
+        let started_at = SystemTime::now();
+        Self { access, views, meters, disk, settings, started_at, standings, heard, live, metrics }
     }
 
     /// The latest epoch.
@@ -66,6 +78,20 @@ impl Context {
         } else {
             State::Ready
         }
+    }
+
+    /// Listens for signs of life since the last time.
+    pub(super) async fn listen(&self) {
+        let mut standings = self.standings.lock().await;
+        if standings.has_changed().unwrap_or_default() {
+            standings.mark_unchanged();
+            *self.heard.lock().await = Instant::now();
+        }
+    }
+
+    /// Whether the owner of the state was heard of lately.
+    pub(super) async fn is_alive(&self) -> bool {
+        self.heard.lock().await.elapsed() < SILENCE
     }
 
     pub(super) async fn metrics(&self) -> Arc<str> {

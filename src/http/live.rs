@@ -31,6 +31,7 @@ pub(super) async fn measure(context: Arc<Context>) {
     let (mut throughput, mut freshness) = (VecDeque::new(), VecDeque::new());
     loop {
         tick.tick().await;
+        context.listen().await;
         let now = Looked::at(&context.meters);
         remember(&mut throughput, Some((now.events - before.events) as f64));
         remember(&mut freshness, now.freshness_since(&before, &context.meters));

@@ -41,8 +41,13 @@ async fn metrics(State(context): State<Arc<Context>>) -> Response {
     text("text/plain; version=0.0.4; charset=utf-8", context.metrics().await.to_string())
 }
 
-async fn alive() -> Response {
-    text("text/plain; charset=utf-8", "alive\n")
+async fn alive(State(context): State<Arc<Context>>) -> Response {
+    let (status, words) = if context.is_alive().await {
+        (StatusCode::OK, "alive\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "silent: the owner of the state shows no sign of life\n")
+    };
+    (status, text("text/plain; charset=utf-8", words)).into_response()
 }
 
 async fn ready(State(context): State<Arc<Context>>) -> Response {

@@ -148,6 +148,7 @@ impl Place {
             delimiter: settings.input.delimiter,
             last_lines,
             put_away,
+            meters: Arc::default(),
         };
         let stop = stop.clone();
         let pipeline = Pipeline {

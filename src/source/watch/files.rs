@@ -61,6 +61,7 @@ impl Watch {
                 return Ok(Some(index));
             }
             (Look::Truncated, Some(index)) if !is_log => {
+                self.rules.meters.files_truncated.inc();
                 // Nobody can say whether this is what was read under another name.
                 let shown = path.display();
                 tracing::warn!(
@@ -72,6 +73,7 @@ impl Watch {
                 self.inodes.remove(&number.inode());
             }
             (Look::Truncated, Some(index)) => {
+                self.rules.meters.files_truncated.inc();
                 let path = path.display();
                 tracing::warn!("{path}: was cut short; reading it from its beginning");
                 self.tails[index].close();

@@ -19,6 +19,7 @@ use notify::RecommendedWatcher;
 
 use crate::delimiter::Delimiter;
 use crate::failure::{Exit, Failure};
+use crate::meters::Meters;
 use crate::model::InputId;
 use crate::source::compressed::{Storage, unreadable};
 use crate::source::finished::{PutAway, Settled};
@@ -57,6 +58,8 @@ pub struct Rules {
     pub last_lines: LastLines,
     /// What becomes of finished inputs.
     pub put_away: PutAway,
+    /// What is counted.
+    pub meters: Arc<Meters>,
 }
 
 /// What an earlier process knew, and how this one hears of commits.
@@ -216,6 +219,10 @@ impl Watch {
     /// The files that may have changed.
     fn look(&mut self) -> Vec<Found> {
         let hints = std::mem::take(&mut *self.hints.lock().unwrap_or_else(PoisonError::into_inner));
+        if hints.everywhere {
+            self.rules.meters.watch_overflows.inc();
+        }
+        self.rules.meters.files_open.set(self.open.len() as i64);
         if !hints.everywhere && Instant::now() < self.look_around_at {
             return self.look_at(hints.names);
         }
