@@ -750,7 +750,13 @@ impl Process {
             after: Duration::ZERO,
         };
         let last_lines = LastLines { wait, once: false };
-        let rules = Rules { folder: folder.to_owned(), delimiter: Delimiter::COMMA, last_lines, put_away, meters: Arc::default() };
+        let rules = Rules {
+            folder: folder.to_owned(),
+            delimiter: Delimiter::COMMA,
+            last_lines,
+            put_away,
+            meters: Arc::default(),
+        };
         let inputs = owner.values().map(|kept| kept.known.clone()).collect();
         let resume = Resume { inputs, settled: channel().1, fresh: false };
         let (sender, events) = mpsc::channel(10_000);
