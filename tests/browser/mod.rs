@@ -1,6 +1,6 @@
-//! A real browser: headless Chromium, driven through WebDriver.
+//! A real browser: headless Chromium, driven through `WebDriver`.
 //!
-//! WebDriver is JSON over HTTP, so what serves the page is all that it takes; `fantoccini` and
+//! `WebDriver` is JSON over HTTP, so what serves the page is all that it takes; `fantoccini` and
 //! `thirtyfour` bring a hundred crates, but no console and no list of requests.
 
 use std::env;
@@ -42,7 +42,7 @@ const FLAGS: [&str; 9] = [
     "--lang=en-US",
 ];
 
-/// The keys of WebDriver that have no character.
+/// The keys of `WebDriver` that have no character.
 pub(crate) const TAB: char = '\u{e004}';
 pub(crate) const ENTER: char = '\u{e007}';
 pub(crate) const ESCAPE: char = '\u{e00c}';

@@ -3,6 +3,9 @@
 import { drawing, element, shape } from "./dom.js";
 import { write } from "./route.js";
 
+/** Numbers are not longer, and never broken over lines. */
+const LONGEST_NUMBER = 16;
+
 /** The title of a view and, below it, what it shows. */
 export function heading(title, meaning, ...more) {
     return element("header", { class: "heading" }, element("h1", { tabindex: -1 }, title), meaning && element("p", { class: "lead" }, meaning), more);
@@ -18,7 +21,9 @@ export function card(title, meaning, { wide = false, link = null } = {}, ...cont
 export function figures(...entries) {
     const figure = ([name, value, remark, link]) => element("div", { class: "figure" },
         element("dt", {}, name),
-        element("dd", {}, link ? element("a", { href: link }, value) : value, remark && element("small", {}, remark)));
+        element("dd", {},
+            element(link ? "a" : "span", { href: link || null, class: value.length > LONGEST_NUMBER ? null : "whole" }, value),
+            remark && element("small", {}, remark)));
     return element("dl", { class: "figures" }, entries.filter(Boolean).map(figure));
 }
 
