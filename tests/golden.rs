@@ -140,7 +140,9 @@ impl Case {
             reference::replay(&logs, &read("songs_metadata.csv"), &reference_settings(&settings, now));
         let mut files = output.files;
         if settings.csv.guard_formulas {
-            files.iter_mut().for_each(|(name, text)| guard_cells(name, text));
+            for (name, text) in &mut files {
+                guard_cells(name, text);
+            }
         }
         Some(files)
     }
