@@ -534,6 +534,15 @@ fn a_page_that_cannot_be_written_is_an_error() {
     assert!(stderr(&output).contains("nowhere"));
 }
 
+/// Ends a feed, also when the test fails, which would wait for it forever otherwise.
+struct Feeding<'a>(&'a AtomicBool);
+
+impl Drop for Feeding<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Reports of an output that changes all the time: each is of one epoch.
 #[test]
 fn a_report_is_one_cut_while_others_are_published() {
@@ -552,6 +561,7 @@ fn a_report_is_one_cut_while_others_are_published() {
                 std::thread::sleep(std::time::Duration::from_millis(3));
             }
         });
+        let feeding = Feeding(&stop);
         let mut epochs = BTreeSet::new();
         for _ in 0..25 {
             let output = place.run(&["report", "--html", "-"]);
@@ -571,7 +581,7 @@ fn a_report_is_one_cut_while_others_are_published() {
                 assert_eq!(said.marks["recommended"].len(), 1);
             }
         }
-        stop.store(true, Ordering::Relaxed);
+        drop(feeding);
         assert!(epochs.len() > 3, "{epochs:?}");
     });
     drop(daemon);
