@@ -101,10 +101,14 @@ impl Browser {
         self.devtools("Emulation.setDeviceMetricsOverride", &size);
     }
 
-    /// Lets the system prefer `light` or `dark`.
+    /// Lets the system prefer `light` or `dark`, and that nothing moves: colours that are on their
+    /// way from one to the other are neither.
     pub(crate) fn prefer(&self, colours: &str) {
-        let feature = json!({ "name": "prefers-color-scheme", "value": colours });
-        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
+        let features = json!([
+            { "name": "prefers-color-scheme", "value": colours },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ]);
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
     /// Saves downloads in a folder, without asking.
