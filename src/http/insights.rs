@@ -141,7 +141,21 @@ fn answer(view: &View, insight: &str, columns: &[Column], page: &Page, message: 
     if let Some(message) = message {
         answer["message"] = message.into();
     }
+    if let Some(titles) = titles(view, columns, page) {
+        answer["titles"] = titles;
+    }
     answer
+}
+
+/// Titles by the ids of songs, for rows that have none.
+fn titles(view: &View, columns: &[Column], page: &Page) -> Option<Value> {
+    let column = columns.iter().position(|column| column.name == "song_id")?;
+    if columns.iter().any(|column| column.name == "title") {
+        return None;
+    }
+    let songs = page.rows.iter().filter_map(|row| view.song(row.bytes(column)));
+    let known = songs.map(|song| view.metadata(song)).filter(|song| !song.title.is_empty());
+    Some(Value::Object(known.map(|song| (song.song_id, song.title.into())).collect()))
 }
 
 /// Columns in JSON.

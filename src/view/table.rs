@@ -12,9 +12,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::decode::record::Record;
 use crate::insights::columns::{Column, ColumnType};
-use crate::insights::top_songs_this_week;
+use crate::insights::{MESSAGE, top_songs_this_week};
 use crate::output::manifest::PartEntry;
-use crate::view::page::{Cursor, Page, Query, Row};
+use crate::view::page::{Cursor, Page, Query, Row, Sort};
 use crate::view::search::Needle;
 
 /// The table of one snapshot.
@@ -85,8 +85,7 @@ impl Table {
     /// If it cannot be read.
     pub fn message(&self) -> io::Result<Option<String>> {
         let lines = self.lines()?;
-        let said = lines.header() == b"message" && !lines.ends.is_empty();
-        Ok(said.then(|| lines.cells(0).text(0)))
+        Ok((lines.is_message() && !lines.ends.is_empty()).then(|| lines.cells(0).text(0)))
     }
 
     /// A page of the rows that a query picks.
@@ -95,49 +94,30 @@ impl Table {
     /// If the file cannot be read.
     pub fn page(&self, query: &Query<'_>) -> io::Result<Page> {
         let lines = self.lines()?;
-        if lines.header() == b"message" {
+        if lines.is_message() {
             return Ok(Page { total: Some(0), ..Page::default() });
         }
-        let picked = self.pick(lines, query);
-        let order = query.sort.map(|sort| (self.order(lines, sort.column), sort.descending));
-        let numbers: Vec<u32> = match (&order, &picked) {
-            (None, _) => Vec::new(),
-            (Some((order, descending)), picked) => {
-                let is_picked =
-                    |number: &u32| picked.as_ref().is_none_or(|picked| picked.binary_search(number).is_ok());
-                let sorted = order.iter().copied().filter(is_picked);
-                if *descending { sorted.rev().collect() } else { sorted.collect() }
-            }
-        };
-        let total = picked.as_ref().map_or(lines.ends.len(), Vec::len);
-        let number_at = |at: usize| match (&order, &picked) {
-            (Some(_), _) => numbers[at] as usize,
-            (None, Some(picked)) => picked[at] as usize,
-            (None, None) => at,
-        };
+        let chosen = self.choose(lines, query);
         let from = match &query.cursor {
             None => 0,
             Some(Cursor::At(at)) => *at as usize,
             // Rows may have come before it meanwhile, so its key says where it is now.
             Some(Cursor::Behind { key, rows }) => {
-                let line = lines.first_of(key) + *rows as usize;
-                picked
-                    .as_ref()
-                    .map_or(line, |picked| picked.partition_point(|&number| (number as usize) < line))
+                chosen.first_from(lines.first_of(key).saturating_add(*rows as usize))
             }
         };
-        let from = from.min(total);
-        let to = from.saturating_add(query.limit).min(total);
-        let rows: Vec<Row> = (from..to).map(|at| lines.cells(number_at(at))).collect();
-        let next = (to < total).then(|| match (&order, rows.last()) {
-            (None, Some(last)) if self.is_sorted_by_key() => {
+        let from = from.min(chosen.len());
+        let to = from.saturating_add(query.limit).min(chosen.len());
+        let rows: Vec<Row> = (from..to).map(|at| lines.cells(chosen.line(at))).collect();
+        let next = match rows.last() {
+            Some(last) if to < chosen.len() && query.sort.is_none() && self.is_sorted_by_key() => {
                 let key = last.bytes(0).to_vec();
-                let rows = number_at(to - 1) + 1 - lines.first_of(&key);
-                Cursor::Behind { key, rows: rows as u64 }
+                let rows = chosen.line(to - 1) + 1 - lines.first_of(&key);
+                Some(Cursor::Behind { key, rows: rows as u64 })
             }
-            _ => Cursor::At(to as u64),
-        });
-        Ok(Page { rows, total: Some(total as u64), from: from as u64, next })
+            _ => (to < chosen.len()).then_some(Cursor::At(to as u64)),
+        };
+        Ok(Page { rows, total: Some(chosen.len() as u64), from: from as u64, next })
     }
 
     /// All rows whose first column is this.
@@ -146,7 +126,7 @@ impl Table {
     /// If the file cannot be read.
     pub fn rows_of(&self, key: &[u8]) -> io::Result<Vec<Row>> {
         let lines = self.lines()?;
-        if lines.header() == b"message" {
+        if lines.is_message() {
             return Ok(Vec::new());
         }
         let from = if self.is_sorted_by_key() { lines.first_of(key) } else { 0 };
@@ -174,6 +154,22 @@ impl Table {
         let header_len = ends.next().unwrap_or_default();
         let ends = ends.collect();
         Ok(self.lines.get_or_init(|| Lines { text, ends, header_len, guarded: self.guarded }))
+    }
+
+    /// The lines that a query asks for.
+    fn choose(&self, lines: &Lines, query: &Query<'_>) -> Chosen {
+        let picked = self.pick(lines, query);
+        let Some(Sort { column, descending }) = query.sort else {
+            return picked.map_or(Chosen::All(lines.ends.len()), Chosen::These);
+        };
+        let order = self.order(lines, column);
+        let Some(picked) = picked else { return Chosen::Sorted { order, descending } };
+        let is_picked = |line: &u32| picked.binary_search(line).is_ok();
+        let mut sorted: Vec<u32> = order.iter().copied().filter(is_picked).collect();
+        if descending {
+            sorted.reverse();
+        }
+        Chosen::These(sorted)
     }
 
     /// The lines that a query picks, ascending; nothing if that is all of them.
@@ -230,9 +226,53 @@ impl Table {
     }
 }
 
+/// Lines by the place in which they are given out.
+enum Chosen {
+    /// So many, as they come.
+    All(usize),
+    /// All of them in an order.
+    Sorted {
+        /// The order.
+        order: Arc<[u32]>,
+        /// Whether it is meant from its end.
+        descending: bool,
+    },
+    /// Some.
+    These(Vec<u32>),
+}
+
+impl Chosen {
+    fn len(&self) -> usize {
+        match self {
+            Self::All(len) => *len,
+            Self::Sorted { order, .. } => order.len(),
+            Self::These(lines) => lines.len(),
+        }
+    }
+
+    /// The line at a place.
+    fn line(&self, place: usize) -> usize {
+        match self {
+            Self::All(_) => place,
+            Self::Sorted { order, descending: false } => order[place] as usize,
+            Self::Sorted { order, descending: true } => order[order.len() - 1 - place] as usize,
+            Self::These(lines) => lines[place] as usize,
+        }
+    }
+
+    /// The first place with this line or a later one, if they are not sorted.
+    fn first_from(&self, line: usize) -> usize {
+        match self {
+            Self::These(lines) => lines.partition_point(|&other| (other as usize) < line),
+            _ => line,
+        }
+    }
+}
+
 impl Lines {
-    fn header(&self) -> &[u8] {
-        &self.text[..self.header_len as usize]
+    /// Whether there is a message instead of rows.
+    fn is_message(&self) -> bool {
+        &self.text[..self.header_len as usize] == MESSAGE.as_bytes()
     }
 
     fn line(&self, number: usize) -> &[u8] {

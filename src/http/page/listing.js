@@ -22,6 +22,7 @@ export async function load(segments, query, get) {
     for (let piece = 1; page.next_cursor !== null && page.rows.length < PAGE && piece < MOST_PIECES; piece++) {
         const next = await get(segments, { ...asked, limit: PAGE - page.rows.length, cursor: page.next_cursor });
         page.rows.push(...next.rows);
+        page.titles = { ...page.titles, ...next.titles };
         page.next_cursor = next.next_cursor;
     }
     return page;
@@ -43,7 +44,7 @@ export function render(page, { path, query }, { label, zone, sortable = true, ce
                 element("div", { role: "group", "aria-label": "Pages" },
                     turn("First", first), turn("Previous", before.get(here) ?? null), turn("Next", next)))),
         page.rows.length > 0
-            ? table({ label, columns, rows: page.rows, zone, cell })
+            ? table({ label, columns, rows: page.rows, titles: page.titles, zone, cell })
             : blank(isNarrowed(query) ? "Nothing found" : page.message ?? empty, ...nothingFound(query, next)));
 }
 

@@ -7,11 +7,12 @@ import { column as nameOf, reason } from "./words.js";
 
 /**
  * A table. A column is `{ name, type, title, sort: { to, direction } }`, where `to` is the address of
- * the view that is sorted by it. `cell` says what stands for a value if it is not as usual.
+ * the view that is sorted by it. `titles` are those of songs by their id. `cell` says what stands for a
+ * value if it is not as usual.
  */
-export function table({ label, columns, rows, zone, cell = () => undefined }) {
+export function table({ label, columns, rows, zone, titles = {}, cell = () => undefined }) {
     const body = rows.map((row) => element("tr", {}, columns.map((column) => {
-        const content = cell(column.name, row) ?? usual(column, row, zone);
+        const content = cell(column.name, row) ?? usual(column, row, zone, titles);
         return element("td", { class: alignment(column) }, content);
     })));
     const head = element("tr", {}, columns.map((column) => header(column, zone)));
@@ -32,14 +33,20 @@ function alignment({ type }) {
     return type === "integer" || type === "number" ? "number" : null;
 }
 
-function usual({ name, type }, row, zone) {
+function usual({ name, type }, row, zone, titles) {
     const value = row[name];
     if (value === null || value === undefined) return "";
     if (name === "user_id") return listenerLink(value);
-    if (name === "song_id") return songLink({ song_id: value });
+    if (name === "song_id") return song(value, titles[value]);
     if (name === "reason") return element("span", { title: value }, reason(value));
     if (name === "loyalty_score") return exactShare(value);
     if (name === "raw") return element("code", {}, value);
     if (type === "time") return element("time", { datetime: value }, moment(value, zone));
     return alignment({ type }) ? number(Number(value)) : String(value);
+}
+
+/** A song by its title, if it is known, and by its id, which the table is searched for. */
+function song(id, title) {
+    const link = songLink({ song_id: id, title });
+    return title ? [link, " ", element("small", {}, id)] : link;
 }
