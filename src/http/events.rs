@@ -21,7 +21,7 @@ pub(super) async fn events(State(context): State<Arc<Context>>) -> Response {
         format!("event: status\ndata: {data}\n\n")
     });
     let epochs = WatchStream::new(context.views.clone()).filter_map(async |view| {
-        let epoch = view?.manifest.epoch;
+        let epoch = view?.sight.manifest.epoch;
         Some(format!("event: epoch\nid: {epoch}\ndata: {{\"epoch\":{epoch}}}\n\n"))
     });
     // How long a browser waits until it connects again.

@@ -131,7 +131,7 @@ fn answer(view: &View, insight: &str, columns: &[Column], page: &Page, message: 
     let rows: Vec<Value> = page.rows.iter().map(|row| object(row, columns)).collect();
     let mut answer = json!({
         "insight": insight,
-        "epoch": view.manifest.epoch,
+        "epoch": view.sight.manifest.epoch,
         "columns": described(columns),
         "rows": rows,
         "total": page.total,

@@ -80,10 +80,10 @@ fn live(context: &Context, throughput: &VecDeque<Option<f64>>, freshness: &VecDe
         ..Live::default()
     };
     if let Some(view) = view {
-        let totals = &view.manifest.totals;
-        live.epoch = view.manifest.epoch;
+        let totals = &view.sight.manifest.totals;
+        live.epoch = view.sight.manifest.epoch;
         (live.rows, live.unmatched) = (totals.rows, totals.unmatched);
-        live.plays = view.ledger.plays();
+        live.plays = view.sight.ledger.plays();
         live.rejected = totals.rejected.values().sum();
     }
     if context.live.receiver_count() > 0 {

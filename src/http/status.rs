@@ -49,7 +49,7 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
 }
 
 fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
-    let manifest = &view.manifest;
+    let manifest = &view.sight.manifest;
     let totals = &manifest.totals;
     let catalog = &manifest.catalog;
     let insights = manifest.insights.iter().map(|(name, entry)| {
@@ -61,7 +61,7 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
             "columns": described(columns(name).unwrap_or_default()),
         })
     });
-    let played = view.ledger.song_totals().iter().filter(|total| total.plays > 0).count();
+    let played = view.sight.ledger.song_totals().iter().filter(|total| total.plays > 0).count();
     let value = json!({
         "epoch": manifest.epoch,
         "published_at": manifest.generated_at,
@@ -69,11 +69,11 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
             "inputs": totals.inputs,
             "bytes": totals.bytes,
             "rows": totals.rows,
-            "plays": view.ledger.plays(),
+            "plays": view.sight.ledger.plays(),
             "rejected": totals.rejected.values().sum::<u64>(),
             "unmatched": totals.unmatched,
         },
-        "listeners": view.listeners,
+        "listeners": view.sight.listeners,
         "songs_played": played,
         "inputs": inputs(view),
         "rejects": rejects(view)?,
@@ -82,12 +82,12 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
             "songs": catalog.songs,
             "rejected": catalog.rejected.values().sum::<u64>(),
             "fingerprint": catalog.fingerprint,
-            "loaded_at": rfc3339(view.catalog.read_at),
-            "age_seconds": view.catalog.read_at.elapsed().unwrap_or_default().as_secs(),
+            "loaded_at": rfc3339(view.sight.catalog.read_at),
+            "age_seconds": view.sight.catalog.read_at.elapsed().unwrap_or_default().as_secs(),
         },
         "insights": insights.collect::<Vec<_>>(),
-        "night": { "from": view.night.from.to_string(), "to": view.night.to.to_string() },
-        "week": view.week.map(|week| week.to_string()),
+        "night": { "from": view.sight.night.from.to_string(), "to": view.sight.night.to.to_string() },
+        "week": view.sight.week.map(|week| week.to_string()),
     });
     let Value::Object(fields) = value else { unreachable!("an object was made") };
     Ok(fields)
@@ -95,9 +95,9 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
 
 /// The inputs that are not read to their end, and those that were read last.
 fn inputs(view: &View) -> Vec<Value> {
-    let unfinished = &view.manifest.unfinished;
+    let unfinished = &view.sight.manifest.unfinished;
     let known = |input: &&InputEntry| !unfinished.iter().take(INPUTS).any(|other| other.path == input.path);
-    let others = view.inputs.iter().filter(known);
+    let others = view.sight.inputs.iter().filter(known);
     let shown = unfinished.iter().take(INPUTS).chain(others).take(INPUTS);
     shown
         .map(|input| {
@@ -126,7 +126,7 @@ fn rejects(view: &View) -> std::io::Result<Vec<Value>> {
             examples.push(json!({ "file": row.text(0), "line": number(row), "raw": raw }));
         }
     }
-    let counts = view.manifest.totals.rejected.iter();
+    let counts = view.sight.manifest.totals.rejected.iter();
     let shown = counts.map(|(reason, rows)| {
         json!({ "reason": reason, "rows": rows, "examples": examples.remove(reason).unwrap_or_default() })
     });

@@ -78,10 +78,10 @@ impl View {
     /// # Errors
     /// If what was published cannot be read.
     pub fn listener_page(&self, id: &[u8]) -> io::Result<Option<ListenerPage>> {
-        let Some(user) = self.names.users.read().find(id) else { return Ok(None) };
-        let catalog = &self.catalog.catalog;
+        let Some(user) = self.sight.names.users.read().find(id) else { return Ok(None) };
+        let catalog = &self.sight.catalog.catalog;
         let mut songs: HashMap<SongId, u64> = HashMap::new();
-        self.ledger.listens_of(user).for_each(|song, plays| *songs.entry(song).or_default() += plays);
+        self.sight.ledger.listens_of(user).for_each(|song, plays| *songs.entry(song).or_default() += plays);
         if songs.is_empty() {
             // Known to the dictionary only: the first play is in no epoch yet.
             return Ok(None);
@@ -119,7 +119,7 @@ impl View {
             plays,
             matched,
             songs: songs.len() as u64,
-            night_plays: u64::from(self.ledger.nights().of(user)),
+            night_plays: u64::from(self.sight.ledger.nights().of(user)),
             night_owl: !rows(night_owl_users::NAME)?.is_empty(),
             genres: shares,
             favorites: rows(user_favorite_genres::NAME)?.iter().map(|row| row.text(1)).collect(),
@@ -132,7 +132,7 @@ impl View {
     fn most_played(&self, songs: &HashMap<SongId, u64>) -> Vec<SongPlays> {
         let mut most: Vec<(u64, SongId)> = songs.iter().map(|(&song, &plays)| (plays, song)).collect();
         {
-            let names = self.names.songs.read();
+            let names = self.sight.names.songs.read();
             most.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| names.text(a.1).cmp(names.text(b.1))));
         }
         most.truncate(TOP);

@@ -74,13 +74,7 @@ impl Log {
             Some(Cursor::At(at)) => at.min(len),
             _ => len,
         };
-        let wanted: Vec<(usize, &[u8])> = query
-            .cells
-            .iter()
-            .filter_map(|(name, value)| {
-                Some((self.columns.iter().position(|column| column.name == *name)?, *value))
-            })
-            .collect();
+        let wanted = query.wanted(self.columns);
         let mut needle = query.search.map(Needle::new);
         let mut rows = Vec::new();
         let mut at = start;

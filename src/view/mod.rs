@@ -14,7 +14,6 @@ pub mod table;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
 
 use tokio::sync::watch;
 
@@ -36,30 +35,8 @@ use crate::view::table::Table;
 /// One epoch.
 #[derive(Debug)]
 pub struct View {
-    /// What was published.
-    pub manifest: Manifest,
-    /// When.
-    pub published_at: SystemTime,
-    /// The plays.
-    pub ledger: Reading,
-    /// The catalog.
-    pub catalog: Arc<CatalogVersion>,
-    /// The text of ids; may know more than the ledger.
-    pub names: Arc<Names>,
-    /// All listeners in the order of their ids' bytes.
-    pub user_order: Arc<Order<UserId>>,
-    /// All songs in the order of their ids' bytes.
-    pub song_order: Arc<Order<SongId>>,
-    /// The week of the top songs; nothing if it is that of the latest play, and there is none.
-    pub week: Option<Week>,
-    /// What counts as night.
-    pub night: NightWindow,
-    /// Above which share of a genre a listener is loyal.
-    pub threshold: Fraction,
-    /// Everybody who has a play.
-    pub listeners: u64,
-    /// What was read of the inputs that were read last, the latest first.
-    pub inputs: Vec<InputEntry>,
+    /// What is in memory of it.
+    pub sight: Sight,
     tables: BTreeMap<&'static str, Arc<Table>>,
     enriched: Option<Log>,
     rejects: Log,
@@ -69,7 +46,7 @@ pub struct View {
 /// Where the view of the latest epoch is to be found; nothing before the first was published.
 pub type Views = watch::Receiver<Option<Arc<View>>>;
 
-/// What a view is made of, but for the files.
+/// An epoch, but for its files.
 #[derive(Debug)]
 pub struct Sight {
     /// What was published.
@@ -111,20 +88,8 @@ impl View {
     /// The view of what was just published in an output folder. A table that is still that of the
     /// view before is taken over, with all that was found out about it.
     pub fn new(sight: Sight, output: &Path, before: Option<&Self>) -> Self {
-        let Sight {
-            manifest,
-            ledger,
-            catalog,
-            names,
-            user_order,
-            song_order,
-            week,
-            night,
-            threshold,
-            listeners,
-            inputs,
-            guarded,
-        } = sight;
+        let Sight { manifest, guarded, .. } = &sight;
+        let guarded = *guarded;
         let mut tables = BTreeMap::new();
         for name in NAMES.into_iter().filter(|name| *name != enriched_logs::NAME) {
             let Some(entry) = manifest.insights.get(name).and_then(|entry| entry.parts.first()) else {
@@ -150,25 +115,7 @@ impl View {
             Log::new(&output.join(enriched_logs::NAME), entry, columns_of(enriched_logs::NAME), guarded)
         });
         let rejects = Log::new(&output.join(REJECTS), &manifest.rejects, REJECTS_COLUMNS, false);
-        let published_at = SystemTime::now();
-        Self {
-            manifest,
-            published_at,
-            ledger,
-            catalog,
-            names,
-            user_order,
-            song_order,
-            week,
-            night,
-            threshold,
-            listeners,
-            inputs,
-            tables,
-            enriched,
-            rejects,
-            pictures: OnceLock::new(),
-        }
+        Self { sight, tables, enriched, rejects, pictures: OnceLock::new() }
     }
 
     /// The snapshot of an insight, if it is enabled and none that only appends.
@@ -188,8 +135,8 @@ impl View {
 
     /// Listeners whose ids begin with a text, in the order of their bytes.
     pub fn users_from(&self, start: &str, limit: usize) -> Vec<String> {
-        let users = self.names.users.read();
-        let order = self.user_order.ids();
+        let users = self.sight.names.users.read();
+        let order = self.sight.user_order.ids();
         let from = order.partition_point(|&user| users.text(user) < start.as_bytes());
         let found = order[from..].iter().map(|&user| users.text(user));
         let found = found.take_while(|id| id.starts_with(start.as_bytes())).take(limit);

@@ -47,22 +47,22 @@ impl View {
 
     fn overview(&self) -> Overview {
         let count = |insight: &str| {
-            let entry = self.manifest.insights.get(insight);
+            let entry = self.sight.manifest.insights.get(insight);
             let rows = entry.map(|entry| entry.rows).ok_or_else(|| disabled(insight))?;
             // Where nobody is loyal, the one row says so.
             let is_message = self.table(insight).is_some_and(|table| matches!(table.message(), Ok(Some(_))));
             Ok(if is_message { 0 } else { rows })
         };
         Overview {
-            epoch: self.manifest.epoch,
+            epoch: self.sight.manifest.epoch,
             top_songs: self.top_songs(),
             genres: Ok(self.genres()),
-            hours: Ok(*self.ledger.hours().plays()),
-            night: self.night,
+            hours: Ok(*self.sight.ledger.hours().plays()),
+            night: self.sight.night,
             loyalty: Ok(self.loyalty()),
             listen_times: Ok(self.listen_times()),
             recommended: self.recommended(),
-            listeners: Ok(self.listeners),
+            listeners: Ok(self.sight.listeners),
             night_owls: count(night_owl_users::NAME),
             loyal: count(genre_loyalty_scores::NAME),
         }
@@ -74,7 +74,7 @@ impl View {
         let page = table.page(&Query { limit: SHOWN, ..Query::default() });
         let page = page.map_err(|cause| Absent(format!("cannot be read: {cause}")))?;
         let song = |row: &Row| self.song_count(row.bytes(0), row.text(1).parse().unwrap_or_default());
-        let week = self.week.map(|week| week.to_string());
+        let week = self.sight.week.map(|week| week.to_string());
         Ok(TopSongs { week, songs: page.rows.iter().map(song).collect() })
     }
 
@@ -108,9 +108,9 @@ impl View {
     }
 
     fn genres(&self) -> Vec<GenrePlays> {
-        let catalog = &self.catalog.catalog;
+        let catalog = &self.sight.catalog.catalog;
         let mut plays = vec![0; catalog.genre_count().max(1)];
-        for (song, total) in (0..).map(SongId).zip(self.ledger.song_totals()) {
+        for (song, total) in (0..).map(SongId).zip(self.sight.ledger.song_totals()) {
             plays[catalog.genre(song).index()] += total.plays;
         }
         let name = |genre: usize| match genre {
@@ -122,12 +122,13 @@ impl View {
     }
 
     fn loyalty(&self) -> Loyalty {
-        let mut loyalty = Loyalty::new(self.threshold);
-        let users = self.user_order.ids().len();
+        let mut loyalty = Loyalty::new(self.sight.threshold);
+        let users = self.sight.user_order.ids().len();
         let step = users.div_ceil(SAMPLE).max(1);
         let mut tally = Tally::default();
         for user in (0..users as u32).step_by(step).map(UserId) {
-            let all = count_genres(&mut tally, self.ledger.listens_of(user), &self.catalog.catalog);
+            let all =
+                count_genres(&mut tally, self.sight.ledger.listens_of(user), &self.sight.catalog.catalog);
             if let Some(most) = tally.sorted().map(|(_, plays)| plays).max().filter(|_| all > 0) {
                 loyalty.add(most, all);
             }
@@ -138,7 +139,7 @@ impl View {
 
     fn listen_times(&self) -> ListenTimes {
         let mut times = ListenTimes::default();
-        for total in self.ledger.song_totals().iter().filter(|total| total.plays > 0) {
+        for total in self.sight.ledger.song_totals().iter().filter(|total| total.plays > 0) {
             times.add(total.millis as f64 / 1000.0 / total.plays as f64);
         }
         times

@@ -4,6 +4,7 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use crate::decode::record::Record;
+use crate::insights::columns::Column;
 use crate::output::guard::is_formula;
 
 /// Which rows are wanted.
@@ -19,6 +20,14 @@ pub struct Query<'a> {
     pub limit: usize,
     /// Where the page before ended.
     pub cursor: Option<Cursor>,
+}
+
+impl<'a> Query<'a> {
+    /// The indices of the columns that must have certain values, and these values.
+    pub fn wanted(&self, columns: &[Column]) -> Vec<(usize, &'a [u8])> {
+        let place = |name| columns.iter().position(|column| column.name == name);
+        self.cells.iter().filter_map(|&(name, value)| Some((place(name)?, value))).collect()
+    }
 }
 
 /// An order of rows.

@@ -51,8 +51,8 @@ pub struct SongPage {
 impl View {
     /// What the catalog says of a song.
     pub fn metadata(&self, song: SongId) -> Metadata {
-        let song_id = String::from_utf8_lossy(self.names.songs.read().text(song)).into_owned();
-        let Some((cells, len)) = self.catalog.catalog.row_end(song) else {
+        let song_id = String::from_utf8_lossy(self.sight.names.songs.read().text(song)).into_owned();
+        let Some((cells, len)) = self.sight.catalog.catalog.row_end(song) else {
             return Metadata { song_id, ..Metadata::default() };
         };
         // The cells begin with a comma and end with a line feed.
@@ -63,13 +63,13 @@ impl View {
 
     /// The number of a song that was played or is in the catalog.
     pub fn song(&self, id: &[u8]) -> Option<SongId> {
-        let song = self.names.songs.read().find(id)?;
+        let song = self.sight.names.songs.read().find(id)?;
         self.is_known(song).then_some(song)
     }
 
     fn is_known(&self, song: SongId) -> bool {
-        let played = self.ledger.song_totals().get(song.index()).is_some_and(|total| total.plays > 0);
-        played || self.catalog.catalog.contains(song)
+        let played = self.sight.ledger.song_totals().get(song.index()).is_some_and(|total| total.plays > 0);
+        played || self.sight.catalog.catalog.contains(song)
     }
 
     /// All that is known of a song; nothing if nothing is.
@@ -78,7 +78,7 @@ impl View {
     /// If what was published cannot be read.
     pub fn song_page(&self, id: &[u8]) -> io::Result<Option<SongPage>> {
         let Some(song) = self.song(id) else { return Ok(None) };
-        let total = self.ledger.song_totals().get(song.index()).copied().unwrap_or_default();
+        let total = self.sight.ledger.song_totals().get(song.index()).copied().unwrap_or_default();
         let mut this_week = None;
         if let Some(table) = self.table(top_songs_this_week::NAME) {
             let ranking = table.page(&Query { limit: usize::MAX, ..Query::default() })?;
@@ -89,7 +89,7 @@ impl View {
         let seconds = total.millis as f64 / 1000.0;
         Ok(Some(SongPage {
             metadata: self.metadata(song),
-            in_catalog: self.catalog.catalog.contains(song),
+            in_catalog: self.sight.catalog.catalog.contains(song),
             plays: total.plays,
             seconds,
             avg_duration: (total.plays > 0).then(|| seconds / total.plays as f64),
@@ -102,14 +102,14 @@ impl View {
     pub fn songs_with(&self, text: &str, limit: usize) -> Vec<Metadata> {
         let (mut needle, mut line) = (Needle::new(text), Vec::new());
         let mut found = Vec::new();
-        for songs in self.song_order.ids().chunks(SEARCHED) {
+        for songs in self.sight.song_order.ids().chunks(SEARCHED) {
             let mut candidates = Vec::new();
             // Decoders may want to write; they do not wait for more than a few songs.
-            let names = self.names.songs.read();
+            let names = self.sight.names.songs.read();
             for &song in songs {
                 line.clear();
                 line.extend_from_slice(names.text(song));
-                if let Some((cells, len)) = self.catalog.catalog.row_end(song) {
+                if let Some((cells, len)) = self.sight.catalog.catalog.row_end(song) {
                     line.extend_from_slice(&cells[..len]);
                 }
                 if needle.is_in(&line) {

@@ -174,13 +174,7 @@ impl Table {
 
     /// The lines that a query picks, ascending; nothing if that is all of them.
     fn pick(&self, lines: &Lines, query: &Query<'_>) -> Option<Vec<u32>> {
-        let wanted: Vec<(usize, &[u8])> = query
-            .cells
-            .iter()
-            .filter_map(|(name, value)| {
-                Some((self.columns.iter().position(|column| column.name == *name)?, *value))
-            })
-            .collect();
+        let wanted = query.wanted(self.columns);
         if wanted.is_empty() && query.search.is_none() {
             return None;
         }
