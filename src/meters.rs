@@ -27,6 +27,8 @@ pub struct Meters {
     pub files_completed: IntCounter,
     /// Inputs that were cut short while they were followed.
     pub files_truncated: IntCounter,
+    /// Inputs whose bytes were rewritten after they had been read, of which nothing more is read.
+    pub files_rewritten: IntCounter,
     /// Inputs that are open.
     pub files_open: IntGauge,
     /// Inputs of which a part was not read.
@@ -41,6 +43,8 @@ pub struct Meters {
     pub unmatched_plays: IntGauge,
     /// Songs in the catalog.
     pub metadata_songs: IntGauge,
+    /// Whether the file of the catalog is broken, so that an earlier one is in force.
+    pub metadata_broken: IntGauge,
     /// Changes of the catalog that were seen, by what came of them.
     pub metadata_reloads: IntCounterVec,
     /// How long it takes to publish.
@@ -87,6 +91,10 @@ impl Default for Meters {
                 .counter("files_completed_total", "Finished inputs that were read to their end."),
             files_truncated: make
                 .counter("files_truncated_total", "Inputs cut short while they were followed."),
+            files_rewritten: make.counter(
+                "files_rewritten_total",
+                "Inputs given up because bytes that were read have been rewritten.",
+            ),
             files_open: make.gauge("files_open", "Inputs that are open."),
             files_outstanding: make.gauge("files_outstanding", "Inputs of which a part was not read."),
             bytes_unread: make.gauge("bytes_unread", "Bytes that are known and were not read."),
@@ -98,6 +106,10 @@ impl Default for Meters {
                 .time("event_time_max_timestamp_seconds", "The latest time of any play."),
             unmatched_plays: make.gauge("unmatched_plays", "Plays of songs that are not in the catalog."),
             metadata_songs: make.gauge("metadata_songs", "Songs in the catalog."),
+            metadata_broken: make.gauge(
+                "metadata_broken",
+                "Whether the catalog's file is broken, so that an earlier one counts.",
+            ),
             metadata_reloads: make.counters(
                 "metadata_reloads_total",
                 "Changed catalogs by what came of them.",

@@ -115,7 +115,10 @@ pub async fn follow(
     versions: watch::Sender<Arc<CatalogVersion>>,
     meters: Arc<Meters>,
 ) {
-    let count = |result: &str| meters.metadata_reloads.with_label_values(&[result]).inc();
+    let count = |result: &str| {
+        meters.metadata_reloads.with_label_values(&[result]).inc();
+        meters.metadata_broken.set(i64::from(result == "broken"));
+    };
     // What is sent first was read before this began, so the file may have changed already.
     let mut read = None;
     let mut seen = stamp(&path);

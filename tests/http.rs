@@ -200,6 +200,18 @@ fn paging_goes_on_where_it_was_though_rows_come_in() {
     assert_eq!(answer["from"].as_u64().unwrap() + expected.len() as u64, all.len() as u64);
 }
 
+/// A key in a cursor must not make an address too long.
+#[test]
+fn pages_go_on_behind_ids_of_any_length() {
+    let id = |n: usize| format!("{}{n:02}", "L".repeat(4000));
+    let plays: String = (0..30).map(|n| format!("{},s1,2025-03-21 01:00:00,60\n", id(n))).collect();
+    let place = place_with(&format!("{LOG_HEADER}{plays}"));
+    let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
+    wait_for_shown(&place, &page, 30);
+    let expected: Vec<Vec<String>> = (0..30).map(|n| vec![id(n)]).collect();
+    assert_eq!(all_pages(&page, "/api/v1/insights/night_owl_users?"), expected);
+}
+
 #[test]
 fn listeners_and_songs_are_what_their_plays_come_to() {
     let place = place_with(&crowd());
@@ -287,6 +299,7 @@ fn hostile_requests_are_refused() {
         (request("GET /api/v1/insights/night_owl_users?cursor=a99999999999999999999999", ours), 400),
         (request("GET /api/v1/insights/night_owl_users?cursor=a999999999999999999", ours), 200),
         (request("GET /api/v1/insights/night_owl_users?sort=nothing", ours), 400),
+        (request("GET /api/v1/insights/enriched_logs?cursor=a200", ours), 400),
         (request("GET /api/v1/insights/night_owl_users?song_id=s1", ours), 400),
         (request("GET /api/v1/insights/night_owl_users?unknown=1", ours), 400),
         (request("GET /api/v1/insights/enriched_logs?sort=timestamp", ours), 400),
@@ -449,10 +462,16 @@ fn meters_follow_the_conventions_and_the_plays() {
         ("bytes_unread", "0"),
         ("unmatched_plays", "100"),
         ("metadata_reloads_total{result=\"new\"}", "1"),
+        ("metadata_broken", "0"),
+        ("files_rewritten_total", "0"),
         ("state_entries{insight=\"avg_listen_time_per_song\"}", "4"),
     ] {
         assert_eq!(metrics(&format!("music_insights_{name}")).as_deref(), Some(value), "{name}");
     }
+    place.write("data/songs_metadata.csv", "no catalog\n");
+    place
+        .wait_for("the broken catalog", || (metrics("music_insights_metadata_broken")? == "1").then_some(()));
+    assert_eq!(get(&page, "/api/v1/status").json()["catalog"]["broken"], true);
     let Ok(mut promtool) = Command::new("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())

@@ -31,7 +31,7 @@ class Scenario:
     history: int  # rows
     warm_up: int  # seconds of the feed that do not count
     variant: tuple = ()
-    readers: str = "off"  # nobody, browsers, abuse, or off: the page is not served
+    readers: str = "off"  # nobody, clients, browsers, abuse, or off: the page is not served
 
 
 def at_rate(scenario, rate, seconds):
@@ -94,7 +94,7 @@ class Bench:
             pause_until(begin + feed.seconds)
             took = time.monotonic() - start
             cpu, busy = (contender.cpu() - cpu) / took, (process.busy() - busy) / took
-            connections = reading.connections(self.port) if scenario.readers in ("nobody", "browsers") else None
+            connections = reading.connections(self.port) if scenario.readers in ("nobody", "clients", "browsers") else None
             for child, limit in ((feeder, GRACE), (reader, GRACE + 10)):
                 child.join(limit)
                 if child.exitcode != 0:

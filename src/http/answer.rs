@@ -42,8 +42,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
-    /// What was published cannot be read any more.
+    /// What was published cannot be read any more, or is not what was asked for.
     pub(super) fn unreadable(cause: &std::io::Error) -> Self {
+        if cause.kind() == std::io::ErrorKind::InvalidInput {
+            return Self::bad_request(cause.to_string());
+        }
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("what was published cannot be read: {cause}"))
     }
 }

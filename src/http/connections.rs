@@ -68,6 +68,8 @@ pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
                 .header_read_timeout(HEAD_TIME)
                 .max_buf_size(HEAD_SIZE)
                 .max_headers(HEADERS)
+                // Whoever has said all may stop talking and still wants the answer.
+                .half_close(true)
                 .serve_connection(TokioIo::new(Box::pin(stream)), service)
                 .await;
             // Whoever hangs up, is too slow or speaks no HTTP is no concern of ours.

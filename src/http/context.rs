@@ -43,12 +43,17 @@ pub(super) struct Context {
     heard: Mutex<Instant>,
     /// What is told once a second.
     pub(super) live: watch::Sender<Arc<Live>>,
+    /// Places for those who are told of everything; fewer than there are connections, so that others
+    /// find one.
+    pub(super) listeners: Arc<Semaphore>,
     /// Places for those who want Parquet, which takes a thread each.
     pub(super) conversions: Arc<Semaphore>,
     /// The text of the metrics, for a moment.
     metrics: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
+/// Readers who are told of everything at the same time.
+const LISTENERS: usize = 192;
 /// Readers who are sent Parquet at the same time.
 const CONVERSIONS: usize = 2;
 /// How long the text of the metrics is given out before it is made anew.
@@ -63,6 +68,7 @@ impl Context {
         let Sources { views, meters, disk, standings, settings } = sources;
         let (standings, heard) = (Mutex::new(standings), Mutex::new(Instant::now()));
         let live = watch::Sender::new(Arc::default());
+        let listeners = Arc::new(Semaphore::new(LISTENERS));
         let (conversions, metrics) = (Arc::new(Semaphore::new(CONVERSIONS)), Mutex::default());
         let started_at = SystemTime::now();
         Self {
@@ -75,6 +81,7 @@ impl Context {
             standings,
             heard,
             live,
+            listeners,
             conversions,
             metrics,
         }

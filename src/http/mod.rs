@@ -32,11 +32,11 @@ pub use crate::http::context::Sources;
 use crate::failure::{Exit, Failure};
 use crate::http::context::Context;
 
-/// How much less the thread matters to the operating system than those that take in plays: with both
-/// busy on one processor, it gets about a tenth.
-const NICENESS: i32 = 10;
+/// How much less its threads matter to the operating system than those that take in plays: with both
+/// busy on one processor, one of these gets a seventieth.
+const NICENESS: i32 = 19;
 /// Threads for what takes longer, such as a search among a million rows.
-const SEARCHERS: usize = 2;
+const SEARCHERS: usize = 1;
 
 /// A server that listens until this is dropped.
 #[derive(Debug)]

@@ -36,6 +36,7 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
         "freshness_seconds": live.freshness_seconds,
         "bytes_unread": context.meters.bytes_unread.get(),
         "inputs_unfinished": context.meters.files_outstanding.get(),
+        "inputs_rewritten": context.meters.files_rewritten.get(),
         "timezone": context.settings.timezone.0.name(),
         "epoch": Value::Null,
     });
@@ -45,6 +46,7 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
     };
     let of_view = of_view(&view).map_err(|cause| Problem::unreadable(&cause))?;
     status.as_object_mut().expect("an object").extend(of_view);
+    status["catalog"]["broken"] = (context.meters.metadata_broken.get() > 0).into();
     Ok(of_epoch(&view, &status))
 }
 

@@ -10,6 +10,7 @@ use crate::catalog::GenreId;
 use crate::insights::{genre_loyalty_scores, happy_recommendations, night_owl_users, user_favorite_genres};
 use crate::model::SongId;
 use crate::view::View;
+use crate::view::page::Row;
 use crate::view::song::Metadata;
 
 /// Songs that are shown of a listener.
@@ -28,16 +29,16 @@ pub struct ListenerPage {
     pub songs: u64,
     /// Plays at night.
     pub night_plays: u64,
-    /// Whether that makes a night owl.
-    pub night_owl: bool,
+    /// Whether that makes a night owl; nothing if the insight is disabled, as with those below.
+    pub night_owl: Option<bool>,
     /// Plays by genre, most first.
     pub genres: Vec<GenreShare>,
     /// The favourite genres.
-    pub favorites: Vec<String>,
+    pub favorites: Option<Vec<String>>,
     /// Genres that this listener is loyal to.
-    pub loyal: Vec<Loyalty>,
+    pub loyal: Option<Vec<Loyalty>>,
     /// Happy songs for a sad listener.
-    pub recommendations: Vec<Metadata>,
+    pub recommendations: Option<Vec<Metadata>>,
     /// The songs that were played most.
     pub top_songs: Vec<SongPlays>,
 }
@@ -106,25 +107,25 @@ impl View {
             .collect();
         shares.sort_by_key(|share| Reverse(share.plays));
         let top_songs = self.most_played(&songs);
-        let rows = |insight: &str| self.table(insight).map_or(Ok(Vec::new()), |table| table.rows_of(id));
-        let loyal = rows(genre_loyalty_scores::NAME)?;
-        let loyalty = |row: &crate::view::page::Row| Loyalty {
+        let rows = |insight: &str| self.table(insight).map(|table| table.rows_of(id)).transpose();
+        let loyalty = |row: &Row| Loyalty {
             genre: row.text(1),
             loyalty_score: row.text(4).parse().unwrap_or_default(),
         };
-        let recommended = rows(happy_recommendations::NAME)?;
-        let recommended = recommended.iter().filter_map(|row| self.song(row.bytes(1)));
+        let song = |row: &Row| self.song(row.bytes(1)).map(|song| self.metadata(song));
         Ok(Some(ListenerPage {
             user_id: String::from_utf8_lossy(id).into_owned(),
             plays,
             matched,
             songs: songs.len() as u64,
             night_plays: u64::from(self.sight.ledger.nights().of(user)),
-            night_owl: !rows(night_owl_users::NAME)?.is_empty(),
+            night_owl: rows(night_owl_users::NAME)?.map(|rows| !rows.is_empty()),
             genres: shares,
-            favorites: rows(user_favorite_genres::NAME)?.iter().map(|row| row.text(1)).collect(),
-            loyal: loyal.iter().map(loyalty).collect(),
-            recommendations: recommended.map(|song| self.metadata(song)).collect(),
+            favorites: rows(user_favorite_genres::NAME)?
+                .map(|rows| rows.iter().map(|row| row.text(1)).collect()),
+            loyal: rows(genre_loyalty_scores::NAME)?.map(|rows| rows.iter().map(loyalty).collect()),
+            recommendations: rows(happy_recommendations::NAME)?
+                .map(|rows| rows.iter().filter_map(song).collect()),
             top_songs,
         }))
     }

@@ -81,6 +81,7 @@ impl Log {
         for place in places.iter().rev().filter(|place| place.from < start) {
             at = at.min(place.to);
             let file = File::open(self.folder.join(&place.part.file))?;
+            check_end(&file, place, at)?;
             while at > place.from && rows.len() < query.limit && start - at < REACH {
                 let block = Block::before(&file, place, at)?;
                 let mut lines = block.lines();
@@ -120,6 +121,16 @@ impl Log {
         }
         places
     }
+}
+
+/// Makes sure that a line ends where the page before is said to have ended.
+fn check_end(file: &File, place: &Place<'_>, at: u64) -> io::Result<()> {
+    let mut last = [0];
+    file.read_exact_at(&mut last, at - 1 - (place.to - place.part.bytes))?;
+    if last == *b"\n" {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "this cursor is of another table"))
 }
 
 /// Whole lines of a part.

@@ -110,7 +110,8 @@ impl View {
     fn genres(&self) -> Vec<GenrePlays> {
         let catalog = &self.sight.catalog.catalog;
         let mut plays = vec![0; catalog.genre_count().max(1)];
-        for (song, total) in (0..).map(SongId).zip(self.sight.ledger.song_totals()) {
+        let played = (0..).map(SongId).zip(self.sight.ledger.song_totals());
+        for (song, total) in played.filter(|&(song, _)| catalog.contains(song)) {
             plays[catalog.genre(song).index()] += total.plays;
         }
         let name = |genre: usize| match genre {

@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::insights::top_songs_this_week;
+use crate::insights::{avg_listen_time_per_song, top_songs_this_week};
 use crate::model::SongId;
 use crate::view::View;
 use crate::view::page::{Query, Row};
@@ -40,7 +40,7 @@ pub struct SongPage {
     pub plays: u64,
     /// How long it was played in all, in seconds.
     pub seconds: f64,
-    /// Mean seconds of a play.
+    /// Mean seconds of a play, as it is published.
     pub avg_duration: Option<f64>,
     /// Plays in the week of the top songs, if it is one of them.
     pub plays_this_week: Option<u64>,
@@ -87,12 +87,16 @@ impl View {
                 .map(|place| (ranking.rows[place].text(1).parse().unwrap_or_default(), place as u64 + 1));
         }
         let seconds = total.millis as f64 / 1000.0;
+        let mean = (total.plays > 0).then(|| seconds / total.plays as f64);
+        let published =
+            self.table(avg_listen_time_per_song::NAME).map(|table| table.rows_of(id)).transpose()?;
+        let published = published.as_deref().and_then(<[_]>::first).and_then(|row| row.text(1).parse().ok());
         Ok(Some(SongPage {
             metadata: self.metadata(song),
             in_catalog: self.sight.catalog.catalog.contains(song),
             plays: total.plays,
             seconds,
-            avg_duration: (total.plays > 0).then(|| seconds / total.plays as f64),
+            avg_duration: published.or(mean),
             plays_this_week: this_week.map(|(plays, _)| plays),
             rank_this_week: this_week.map(|(_, rank)| rank),
         }))

@@ -17,6 +17,10 @@ use crate::output::manifest::PartEntry;
 use crate::view::page::{Cursor, Page, Query, Row, Sort};
 use crate::view::search::Needle;
 
+/// Bytes of a key that still fits an address, where each takes two; behind a longer one, the place
+/// counts.
+const KEY: usize = 1024;
+
 /// The table of one snapshot.
 #[derive(Debug)]
 pub struct Table {
@@ -110,7 +114,12 @@ impl Table {
         let to = from.saturating_add(query.limit).min(chosen.len());
         let rows: Vec<Row> = (from..to).map(|at| lines.cells(chosen.line(at))).collect();
         let next = match rows.last() {
-            Some(last) if to < chosen.len() && query.sort.is_none() && self.is_sorted_by_key() => {
+            Some(last)
+                if to < chosen.len()
+                    && query.sort.is_none()
+                    && self.is_sorted_by_key()
+                    && last.bytes(0).len() <= KEY =>
+            {
                 let key = last.bytes(0).to_vec();
                 let rows = chosen.line(to - 1) + 1 - lines.first_of(&key);
                 Some(Cursor::Behind { key, rows: rows as u64 })

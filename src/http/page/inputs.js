@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { ago, bytes, count, number } from "./format.js";
-import { bar, blank, card, figures, heading, more } from "./parts.js";
+import { bar, blank, card, figures, heading, more, troubles } from "./parts.js";
 import { write } from "./route.js";
 import { table } from "./table.js";
 import { reason } from "./words.js";
@@ -20,6 +20,7 @@ export function render(data, { status, live }) {
     const { rejected, unmatched, bytes_unread: unread } = { bytes_unread: status.bytes_unread, ...totals, ...live };
     return [
         heading("Inputs", "The logs and the catalog: how far they have been read, and what could not be used."),
+        troubles(status),
         figures(
             ["Logs", number(totals.inputs), `${number(status.inputs_unfinished)} not read to the end`],
             ["Read", bytes(totals.bytes), count(totals.rows, "row")],

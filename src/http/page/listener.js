@@ -1,7 +1,7 @@
 // One listener.
 
 import { element } from "./dom.js";
-import { count, number, share } from "./format.js";
+import { count, exactShare, number, share } from "./format.js";
 import { bar, card, figures, heading, songLink } from "./parts.js";
 import { write } from "./route.js";
 import { table } from "./table.js";
@@ -30,12 +30,12 @@ export function render(listener, { status, zone }) {
 }
 
 function summary({ plays, favorites, night_owl: owl }) {
-    const likes = favorites.length > 0 ? `, most often of ${new Intl.ListFormat("en").format(favorites)}` : "";
-    return `A listener with ${count(plays, "play")}${likes}; ${owl ? "a night owl" : "not a night owl"}.`;
+    const likes = favorites?.length > 0 ? `, most often of ${new Intl.ListFormat("en").format(favorites)}` : "";
+    return `A listener with ${count(plays, "play")}${likes}${owl === null ? "" : owl ? "; a night owl" : "; not a night owl"}.`;
 }
 
 function badges({ night_owl: owl, loyal }) {
-    const texts = [owl && "Night owl", ...loyal.map(({ genre, loyalty_score: score }) => `Loyal to ${genre}, ${share(score)}`)];
+    const texts = [owl && "Night owl", ...(loyal ?? []).map(({ genre, loyalty_score: score }) => `Loyal to ${genre}, ${exactShare(score)}`)];
     const shown = texts.filter(Boolean).map((text) => element("li", {}, text));
     return shown.length > 0 && element("ul", { class: "badges" }, shown);
 }
@@ -47,6 +47,7 @@ function genres({ genres }) {
 }
 
 function recommendations({ recommendations }) {
+    if (recommendations === null) return element("p", {}, "The settings leave this insight out.");
     if (recommendations.length === 0) {
         return element("p", {}, "None: they are for those who play sad songs, and of happy songs that they have not heard yet.");
     }

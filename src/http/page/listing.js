@@ -86,6 +86,6 @@ function extent({ rows, total, from }, isCounted) {
     if (rows.length === 0) return "No rows";
     // Where a search looks through a piece at a time, nobody knows how much it will find.
     if (total === null) return `${number(rows.length)} rows on this page`;
-    if (!isCounted) return `${number(rows.length)} of ${number(total)} rows, newest first`;
+    if (!isCounted) return `${number(rows.length)} of ${number(total)} rows, latest arrivals first`;
     return `${number(from + 1)}–${number(from + rows.length)} of ${number(total)} rows`;
 }

@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { ago, bytes, count, duration, number, roughly, share, since, week } from "./format.js";
-import { blank, card, chart, figures, heading, more, songLink } from "./parts.js";
+import { blank, card, chart, figures, heading, more, songLink, troubles } from "./parts.js";
 import { write } from "./route.js";
 import { table } from "./table.js";
 import { INSIGHTS, reason } from "./words.js";
@@ -22,7 +22,7 @@ export function load(route, get) {
 export function render(data, context) {
     const { status, live } = context;
     if (!status.totals.rows) return [head(context), empty(status)];
-    return [head(context), totals(context, data), pictures(data, context), insights(context)];
+    return [head(context), troubles(status), totals(context, data), pictures(data, context), insights(context)];
 }
 
 function head({ status, live }) {
@@ -57,7 +57,7 @@ function totals({ status, live }, { night_owls: owls, loyal, listeners }) {
     return figures(
         ["Plays", number(plays), `in ${count(totals.inputs, "log")}, ${bytes(totals.bytes)}`, write(["insights", "enriched_logs"])],
         ["Listeners", number(listeners), "with at least one play"],
-        ["Songs played", number(songs), `${number(catalog.songs)} in the catalog`],
+        ["Songs played", number(songs), `the catalog has ${number(catalog.songs)}`],
         ["Night owls", number(owls ?? NaN), part(owls), write(["insights", "night_owl_users"])],
         ["Loyal listeners", number(loyal ?? NaN), part(loyal), write(["insights", "genre_loyalty_scores"])],
         ["Unmatched plays", number(unmatched), "their songs are not in the catalog", write(["inputs"])],

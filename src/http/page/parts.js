@@ -11,6 +11,15 @@ export function heading(title, meaning, ...more) {
     return element("header", { class: "heading" }, element("h1", { tabindex: -1 }, title), meaning && element("p", { class: "lead" }, meaning), more);
 }
 
+/** What is wrong with what comes in, if anything is. */
+export function troubles({ inputs_rewritten: rewritten, catalog }) {
+    const texts = [
+        rewritten > 0 && "Bytes of a log that were read have been rewritten since the start; nothing more of that log is read until it is replaced. The messages of the program name it.",
+        catalog?.broken && "The file of the catalog cannot be used as it is now; the last one that could stays in force. The messages of the program say why.",
+    ];
+    return texts.filter(Boolean).map((text) => element("p", { class: "notice" }, text));
+}
+
 /** A part of a view with a title of its own. */
 export function card(title, meaning, { wide = false, link = null } = {}, ...content) {
     const head = element("h2", {}, link ? element("a", { href: link }, title) : title);

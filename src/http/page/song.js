@@ -21,7 +21,7 @@ export function render(song, { route, week }) {
             ["Plays", number(plays), known ? "see all of them" : null, known && write(["insights", "enriched_logs"], { song_id: id })],
             ["Seconds per play", number(mean ?? NaN), "on average"],
             ["Listened to", duration(seconds), "all plays together"],
-            ["Plays in the week", number(song.plays_this_week ?? NaN), inWeek],
+            ["Plays in the week", number(song.plays_this_week ?? NaN), song.plays_this_week === null ? "shown of the most played songs" : inWeek],
             ["Place in the week", song.rank_this_week ? `№ ${number(song.rank_this_week)}` : NOTHING, song.rank_this_week ? "among the most played songs" : "not among the most played songs", write(["insights", "top_songs_this_week"])],
             known && ["Genre", song.genre || NOTHING, song.genre ? null : "the catalog has none"],
             known && ["Mood", song.mood || NOTHING, song.mood ? null : "the catalog has none"]),

@@ -12,7 +12,7 @@ export const INSIGHTS = {
     },
     genre_loyalty_scores: {
         title: "Loyal listeners",
-        meaning: () => "Listeners with nearly all of their plays in one genre: more than 80 %, unless set otherwise.",
+        meaning: () => "Listeners with most of their plays in one genre: more than 80 % of them, or what the settings say.",
     },
     happy_recommendations: {
         title: "Happy songs for sad listeners",
@@ -28,7 +28,7 @@ export const INSIGHTS = {
     },
     enriched_logs: {
         title: "All plays",
-        meaning: () => "Every play of a known song with the title, artist, genre and mood of the song, newest first.",
+        meaning: () => "Every play of a known song with the title, artist, genre and mood of the song, latest arrivals first.",
     },
 };
 

@@ -139,6 +139,7 @@ impl Watch {
     }
 
     fn report_conflict(&mut self, index: usize, metadata: &Metadata) {
+        self.rules.meters.files_rewritten.inc();
         let tail = &mut self.tails[index];
         tracing::error!(
             "{}: bytes before {} were read and are others now; nothing more is read of it until it is \
