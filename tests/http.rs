@@ -204,8 +204,8 @@ fn paging_goes_on_where_it_was_though_rows_come_in() {
 #[test]
 fn pages_go_on_behind_ids_of_any_length() {
     let id = |n: usize| format!("{}{n:02}", "L".repeat(4000));
-    let plays: String = (0..30).map(|n| format!("{},s1,2025-03-21 01:00:00,60\n", id(n))).collect();
-    let place = place_with(&format!("{LOG_HEADER}{plays}"));
+    let play = |n: usize| id(n) + ",s1,2025-03-21 01:00:00,60\n";
+    let place = place_with(&format!("{LOG_HEADER}{}", (0..30).map(play).collect::<String>()));
     let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
     wait_for_shown(&place, &page, 30);
     let expected: Vec<Vec<String>> = (0..30).map(|n| vec![id(n)]).collect();

@@ -76,7 +76,7 @@ fn run_until_stopped<T>(
                     std::process::exit(INTERRUPTED);
                 }
                 stop.set();
-                tracing::info!("stopping: what was read is published first; a second signal ends at once");
+                tracing::info!("stopping: what was begun is finished first; a second signal ends at once");
             }
         });
         command.await
