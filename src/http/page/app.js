@@ -7,7 +7,9 @@ import * as search from "./search.js";
 import * as stage from "./stage.js";
 
 /** Tables that change all the time are fetched this often at most. */
-const REFRESH = 1_000;
+const REFRESH = 3_000;
+/** Figures and lines of the last minutes are drawn anew this often at most. */
+const REDRAW = 1_900;
 
 let isDue = false;
 let isResting = false;
@@ -27,6 +29,7 @@ async function refresh() {
 
 let isConnected = true;
 let state = null;
+let drawnAt = -Infinity;
 
 function listen() {
     events.listen({
@@ -34,8 +37,10 @@ function listen() {
             // Until it was measured for the first time there is nothing to tell.
             if (live.state === null) return;
             frame.pulse(live);
-            stage.live(live);
             if (state !== live.state) refresh();
+            else if (performance.now() - drawnAt < REDRAW) return;
+            drawnAt = performance.now();
+            stage.live(live);
             ({ state } = live);
         },
         epoch: refresh,

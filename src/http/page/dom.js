@@ -27,9 +27,21 @@ function isThere(value) {
     return value !== null && value !== undefined && value !== false;
 }
 
+/** Drawings that were read last, by their text: most are the same from one second to the next. */
+const read = new Map();
+const REMEMBERED = 16;
+
 /** What an SVG text of the server draws; nothing if there is none, or it is not well-formed. */
 export function drawing(text) {
     if (!text) return null;
+    if (!read.has(text)) {
+        if (read.size === REMEMBERED) read.delete(read.keys().next().value);
+        read.set(text, parsed(text));
+    }
+    return read.get(text)?.cloneNode(true) ?? null;
+}
+
+function parsed(text) {
     // Inside HTML an SVG needs no namespace, but a parser of XML takes it for something else without.
     const named = text.replace(/^<svg(?![^>]*\sxmlns=)/, '<svg xmlns="http://www.w3.org/2000/svg"');
     const root = new DOMParser().parseFromString(named, "image/svg+xml").documentElement;
@@ -47,6 +59,8 @@ export function morph(old, fresh) {
     wanted.forEach((child, at) => {
         const present = old.childNodes[at];
         if (!present) old.append(child);
+        // The browser compares far quicker than what follows, and most of a page stays as it is.
+        else if (present.isEqualNode(child)) return;
         else if (!isSameKind(present, child)) present.replaceWith(child);
         else if (child.nodeType === Node.ELEMENT_NODE) {
             morphAttributes(present, child);
