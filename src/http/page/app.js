@@ -8,6 +8,8 @@ import * as stage from "./stage.js";
 
 /** Tables that change all the time are fetched this often at most. */
 const REFRESH = 3_000;
+/** Or up to so much later, so that those who look do not all ask and draw at the same moment. */
+const SPREAD = 1_000;
 /** Figures and lines of the last minutes are drawn anew this often at most. */
 const REDRAW = 1_900;
 
@@ -20,7 +22,7 @@ async function refresh() {
     if (isResting || document.hidden) return;
     isResting = true;
     isDue = false;
-    const rested = new Promise((resolve) => setTimeout(resolve, REFRESH));
+    const rested = new Promise((resolve) => setTimeout(resolve, REFRESH + Math.random() * SPREAD));
     await stage.refresh();
     await rested;
     isResting = false;
