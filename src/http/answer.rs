@@ -1,5 +1,7 @@
 //! Answers, and what goes wrong with them.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
 use hyper::StatusCode;
@@ -81,4 +83,13 @@ pub(super) fn text(media_type: &'static str, body: impl Into<Body>) -> Response 
 
 fn json_text(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("answers are plain data")
+}
+
+/// Looks something up on a thread that may take its time.
+pub(super) async fn look(
+    view: Arc<View>,
+    find: impl FnOnce(&View) -> Result<Response, Problem> + Send + 'static,
+) -> Result<Response, Problem> {
+    let found = tokio::task::spawn_blocking(move || find(&view)).await;
+    found.map_err(|_| Problem::unavailable("the search was given up"))?
 }

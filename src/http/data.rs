@@ -8,9 +8,9 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::http::answer::{Problem, of_epoch};
+use crate::http::answer::{Problem, look, of_epoch};
 use crate::http::context::Context;
-use crate::http::insights::TEXT;
+use crate::http::insights::check_sought;
 use crate::overview::SongCount;
 use crate::view::View;
 
@@ -95,9 +95,7 @@ pub(super) async fn search(
     sought: Result<Parameters<Sought>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Parameters(sought) = sought.map_err(|cause| Problem::bad_request(cause.body_text()))?;
-    if sought.text.chars().count() > TEXT {
-        return Err(Problem::bad_request(format!("text: expected at most {TEXT} characters")));
-    }
+    check_sought("text", &sought.text)?;
     look(context.view()?, move |view| {
         let found = json!({
             "users": view.users_from(&sought.text, SUGGESTED),
@@ -106,13 +104,4 @@ pub(super) async fn search(
         Ok(of_epoch(view, &found))
     })
     .await
-}
-
-/// Looks something up on a thread that may take its time.
-async fn look(
-    view: Arc<View>,
-    find: impl FnOnce(&View) -> Result<Response, Problem> + Send + 'static,
-) -> Result<Response, Problem> {
-    let found = tokio::task::spawn_blocking(move || find(&view)).await;
-    found.map_err(|_| Problem::unavailable("the search was given up"))?
 }

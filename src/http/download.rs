@@ -127,10 +127,10 @@ fn pieces(view: &View, insight: &'static str) -> Result<Vec<Piece>, Problem> {
         let file = table.file().try_clone().map_err(unreadable)?;
         return Ok(vec![Piece { file, from: 0, to: table.entry().bytes }]);
     }
-    let header: usize = columns(insight).into_iter().flatten().map(|column| column.name.len() + 1).sum();
-    let files = view.enriched().ok_or_else(disabled)?.files().map_err(unreadable)?;
-    let piece =
-        |(index, (file, bytes))| Piece { file, from: if index == 0 { 0 } else { header as u64 }, to: bytes };
+    let log = view.enriched().ok_or_else(disabled)?;
+    let files = log.files().map_err(unreadable)?;
+    let header = log.header_len();
+    let piece = |(index, (file, bytes))| Piece { file, from: if index == 0 { 0 } else { header }, to: bytes };
     let mut pieces: Vec<Piece> = files.into_iter().enumerate().map(piece).collect();
     pieces.reverse();
     Ok(pieces)

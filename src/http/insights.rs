@@ -7,7 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::http::answer::{Problem, of_epoch};
+use crate::http::answer::{Problem, look, of_epoch};
 use crate::http::context::Context;
 use crate::http::download;
 use crate::insights::columns::{Column, ColumnType};
@@ -37,7 +37,7 @@ const LIMIT: usize = 50;
 const MOST: usize = 1000;
 
 /// Characters that may be sought.
-pub(super) const TEXT: usize = 1000;
+const TEXT: usize = 1000;
 
 type Asked = Result<Parameters<Wanted>, axum::extract::rejection::QueryRejection>;
 
@@ -65,11 +65,7 @@ pub(super) async fn rejects(State(context): State<Arc<Context>>, wanted: Asked) 
 }
 
 async fn page(view: Arc<View>, insight: &'static str, wanted: Wanted) -> Result<Response, Problem> {
-    let searching = tokio::task::spawn_blocking(move || {
-        let page = look_up(&view, insight, &wanted)?;
-        Ok(of_epoch(&view, &page))
-    });
-    searching.await.map_err(|_| Problem::unavailable("the search was given up"))?
+    look(view, move |view| Ok(of_epoch(view, &look_up(view, insight, &wanted)?))).await
 }
 
 fn look_up(view: &View, insight: &str, wanted: &Wanted) -> Result<Value, Problem> {
@@ -114,8 +110,8 @@ fn query<'a>(wanted: &'a Wanted, columns: &[Column]) -> Result<Query<'a>, Proble
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::bad_request(format!("limit: expected a number from 1 to {MOST}")));
     }
-    if wanted.search.as_ref().is_some_and(|text| text.chars().count() > TEXT) {
-        return Err(Problem::bad_request(format!("search: expected at most {TEXT} characters")));
+    if let Some(text) = &wanted.search {
+        check_sought("search", text)?;
     }
     let cursor = wanted.cursor.as_ref().map(|text| text.parse()).transpose();
     Ok(Query {
@@ -125,6 +121,14 @@ fn query<'a>(wanted: &'a Wanted, columns: &[Column]) -> Result<Query<'a>, Proble
         limit,
         cursor: cursor.map_err(|cause| Problem::bad_request(format!("cursor: {cause}")))?,
     })
+}
+
+/// Refuses a text that is too long to be sought.
+pub(super) fn check_sought(parameter: &str, text: &str) -> Result<(), Problem> {
+    if text.chars().count() > TEXT {
+        return Err(Problem::bad_request(format!("{parameter}: expected at most {TEXT} characters")));
+    }
+    Ok(())
 }
 
 fn answer(view: &View, insight: &str, columns: &[Column], page: &Page, message: Option<String>) -> Value {

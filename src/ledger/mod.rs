@@ -113,7 +113,6 @@ impl Ledger {
             totals: self.song_plays.totals().to_vec(),
             nights: self.nights.clone(),
             hours: self.hours.clone(),
-            latest: self.latest,
             plays: self.plays,
         }
     }
@@ -173,7 +172,6 @@ pub struct Reading {
     totals: Vec<Total>,
     nights: Nights,
     hours: Hours,
-    latest: Option<(i64, i64)>,
     plays: u64,
 }
 
@@ -196,11 +194,6 @@ impl Reading {
     /// Plays by hour of the week.
     pub fn hours(&self) -> &Hours {
         &self.hours
-    }
-
-    /// The latest play, as [`Ledger::latest`].
-    pub fn latest(&self) -> Option<(i64, i64)> {
-        self.latest
     }
 
     /// Number of plays.

@@ -7,7 +7,9 @@ use std::io;
 use serde::Serialize;
 
 use crate::catalog::GenreId;
-use crate::insights::{genre_loyalty_scores, happy_recommendations, night_owl_users, user_favorite_genres};
+use crate::insights::tally::Tally;
+use crate::insights::user_favorite_genres::{self, count_genres};
+use crate::insights::{genre_loyalty_scores, happy_recommendations, night_owl_users};
 use crate::model::SongId;
 use crate::view::View;
 use crate::view::page::Row;
@@ -87,22 +89,16 @@ impl View {
             // Known to the dictionary only: the first play is in no epoch yet.
             return Ok(None);
         }
-        let mut genres = vec![0; catalog.genre_count().max(1)];
-        let (mut plays, mut matched) = (0, 0);
-        for (&song, &count) in &songs {
-            plays += count;
-            genres[catalog.genre(song).index()] += count;
-            if catalog.contains(song) {
-                matched += count;
-            }
-        }
-        let with_genre: u64 = genres.iter().skip(1).sum();
-        let mut shares: Vec<GenreShare> = (0..genres.len())
-            .filter(|&genre| genre != GenreId::NONE.index() && genres[genre] > 0)
-            .map(|genre| GenreShare {
+        let plays = songs.values().sum();
+        let matched = songs.iter().filter(|&(&song, _)| catalog.contains(song)).map(|(_, plays)| plays).sum();
+        let mut tally = Tally::default();
+        let with_genre = count_genres(&mut tally, self.sight.ledger.listens_of(user), catalog);
+        let mut shares: Vec<GenreShare> = tally
+            .sorted()
+            .map(|(genre, plays)| GenreShare {
                 genre: String::from_utf8_lossy(catalog.genre_name(GenreId::from_index(genre))).into_owned(),
-                plays: genres[genre],
-                share: genres[genre] as f64 / with_genre as f64,
+                plays,
+                share: plays as f64 / with_genre as f64,
             })
             .collect();
         shares.sort_by_key(|share| Reverse(share.plays));

@@ -46,11 +46,6 @@ impl Log {
         self.columns
     }
 
-    /// What the manifest says of it.
-    pub fn entry(&self) -> &InsightEntry {
-        &self.entry
-    }
-
     /// The files with the bytes of each that count.
     ///
     /// # Errors
@@ -109,9 +104,14 @@ impl Log {
         })
     }
 
+    /// The length of the header of each part.
+    pub fn header_len(&self) -> u64 {
+        self.columns.iter().map(|column| column.name.len() as u64 + 1).sum()
+    }
+
     /// Where the rows of each part are; headers are passed over.
     fn places(&self) -> Vec<Place<'_>> {
-        let header: u64 = self.columns.iter().map(|column| column.name.len() as u64 + 1).sum();
+        let header = self.header_len();
         let mut to = 0;
         let mut places = Vec::new();
         for part in &self.entry.parts {

@@ -50,7 +50,8 @@ impl View {
             let entry = self.sight.manifest.insights.get(insight);
             let rows = entry.map(|entry| entry.rows).ok_or_else(|| disabled(insight))?;
             // Where nobody is loyal, the one row says so.
-            let is_message = self.table(insight).is_some_and(|table| matches!(table.message(), Ok(Some(_))));
+            let is_message =
+                rows == 1 && self.table(insight).is_some_and(|table| matches!(table.message(), Ok(Some(_))));
             Ok(if is_message { 0 } else { rows })
         };
         Overview {
