@@ -11,6 +11,7 @@ use crate::generate::GenerateArgs;
 use crate::messages;
 use crate::model::Moment;
 use crate::settings::{Effective, Layers, Settings};
+use crate::values::ByteSize;
 use crate::zone::Zone;
 
 const EXAMPLES: &str = "\
@@ -46,6 +47,11 @@ pub enum Command {
         after_help = "Examples:\n  music-insights replay\n  music-insights replay logs/ --timezone Europe/Berlin\n  zcat logs/*.csv.gz | music-insights replay -\n  music-insights replay 'logs/2025-*.csv.zst' --output march --set insights.top_songs_this_week.week=2025-W13"
     )]
     Replay(ReplayArgs),
+    /// Work for a cluster: read logs and answer queries for `replay --cluster`
+    #[command(
+        after_help = "Example:\n  ballista-scheduler &\n  music-insights executor --scheduler df://127.0.0.1:50050 &\n  music-insights replay --cluster df://127.0.0.1:50050 /srv/logs --output /srv/insights"
+    )]
+    Executor(ExecutorArgs),
     /// Tail data/incoming until stopped, publishing as rows arrive
     #[command(
         after_help = "Examples:\n  music-insights watch\n  music-insights watch --once\n  music-insights watch --incoming /srv/logs --output /srv/insights --flush-interval 5s --http off"
@@ -158,6 +164,53 @@ pub struct ReplayArgs {
     /// Replace the output of a watch, too
     #[arg(long)]
     pub fresh: bool,
+    /// Let a Ballista cluster do the work, such as df://scheduler:50050; logs may then be s3://bucket/folder/, too
+    #[arg(long, value_name = "ADDRESS")]
+    pub cluster: Option<String>,
+    /// With --cluster: where tables are kept for the next run, seen by all nodes [default: _tables in the output]
+    #[arg(long, value_name = "PLACE", requires = "cluster")]
+    pub tables: Option<PathBuf>,
+}
+
+/// Arguments of `executor`.
+#[derive(Debug, Args)]
+pub struct ExecutorArgs {
+    /// The scheduler to work for
+    #[arg(long, value_name = "ADDRESS", default_value = "df://127.0.0.1:50050")]
+    pub scheduler: String,
+    /// The address on which the scheduler, the other executors and the client reach this one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub listen: String,
+    /// What the others call this machine, if not by that address
+    #[arg(long, value_name = "NAME")]
+    pub advertise: Option<String>,
+    /// The port for data
+    #[arg(long, default_value_t = 50051)]
+    pub port: u16,
+    /// The port for tasks
+    #[arg(long, default_value_t = 50052)]
+    pub task_port: u16,
+    /// Tasks at a time [default: as many as there are processors]
+    #[arg(long, value_name = "COUNT")]
+    pub cores: Option<usize>,
+    /// Memory for queries, such as 8GiB; what goes beyond is put on disk [default: 70 % of the machine]
+    #[arg(long, value_name = "BYTES")]
+    pub memory: Option<ByteSize>,
+    /// Folder for what only matters while a job runs [default: one of the system's for temporary files]
+    #[arg(long, value_name = "DIR")]
+    pub work_dir: Option<PathBuf>,
+    #[command(flatten)]
+    log: LogArgs,
+}
+
+impl ExecutorArgs {
+    /// The settings, which here only say what messages look like.
+    ///
+    /// # Errors
+    /// The first value that cannot be used.
+    pub fn settings(&self) -> Result<Settings, Failure> {
+        effective(None, self.log.layer()).map(|effective| effective.settings)
+    }
 }
 
 /// Arguments of `watch`.

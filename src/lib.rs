@@ -6,6 +6,8 @@ pub mod checkpoint;
 pub mod civil;
 pub mod cli;
 pub mod clock;
+#[cfg(feature = "cluster")]
+pub mod cluster;
 pub mod commands;
 pub mod decode;
 pub mod delimiter;

@@ -91,6 +91,42 @@ fn style(bounded: bool, unit: Unit, rows: &Arc<AtomicU64>) -> ProgressStyle {
         })
 }
 
+/// Stages and tasks of a cluster.
+#[derive(Debug)]
+pub struct Stages(Option<ProgressBar>);
+
+impl Default for Stages {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Stages {
+    /// Silent unless stderr is a terminal.
+    pub fn new() -> Self {
+        let is_seen = std::io::stderr().is_terminal();
+        Self(is_seen.then(|| {
+            let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+            bar.set_style(ProgressStyle::with_template("{msg}  {elapsed}").expect("a valid template"));
+            bar
+        }))
+    }
+
+    /// Shows how many stages are done, of how many, and the same of tasks.
+    pub fn show(&self, stages_done: usize, stages: usize, tasks_done: usize, tasks: usize) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(format!("stages {stages_done} of {stages}  tasks {tasks_done} of {tasks}"));
+        }
+    }
+
+    /// Removes the line.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

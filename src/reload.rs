@@ -60,9 +60,16 @@ pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Failure> {
         }
         _ => std::fs::read(path),
     };
-    let file = file.map_err(unreadable)?;
+    rows_of(path, &file.map_err(unreadable)?, delimiter).await
+}
+
+/// The rows of the text of a catalog, which came from `path`, with warnings of what is odd about them.
+///
+/// # Errors
+/// If it lacks a column: exit code 66.
+pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<Rows, Failure> {
     let broken = |detail: &str| Failure::new(Exit::NoInput, format!("{}:1: {detail}", path.display()));
-    let rows = parse(&file, delimiter).await.map_err(|fault| broken(&fault.detail))?;
+    let rows = parse(file, delimiter).await.map_err(|fault| broken(&fault.detail))?;
     let path = path.display();
     for reject in rows.rejects.iter().take(3) {
         tracing::warn!("{path}:{}: rejected: {}", reject.line, reject.reason.code());

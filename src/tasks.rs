@@ -40,8 +40,9 @@ pub fn take_snapshots(
     let mut first = true;
     while let Some(SnapshotRequest { cut, answer }) = requests.blocking_recv() {
         let changed = insight.refresh(&cut);
-        let snapshot = (changed || std::mem::take(&mut first))
-            .then(|| Snapshot::write(disk, output, insight.as_ref(), &cut, forms));
+        let write =
+            || Snapshot::write(disk, output, insight.name(), forms, &mut |emit| insight.render(&cut, emit));
+        let snapshot = (changed || std::mem::take(&mut first)).then(write);
         // The cut must be let go before the answer, so that the ledger can go on without a copy.
         drop(cut);
         // Nobody waits for the answer only if the program is on its way out.

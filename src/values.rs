@@ -157,6 +157,11 @@ impl Fraction {
         Self { billionths }
     }
 
+    /// How many billionths it is.
+    pub const fn billionths(self) -> u64 {
+        self.billionths
+    }
+
     /// How `part / whole` compares with this fraction, exactly.
     pub fn compare(self, part: u64, whole: u64) -> std::cmp::Ordering {
         let left = u128::from(part) * u128::from(BILLION);

@@ -387,7 +387,10 @@ pub(crate) fn render(insight: &dyn Insight, cut: &Cut) -> u64 {
 
 /// Writes and publishes the file of an insight below a folder; its rows.
 pub(crate) fn write_snapshot(folder: &Path, insight: &dyn Insight, cut: &Cut) -> u64 {
-    let snapshot = Snapshot::write(&RealDisk::quick(), folder, insight, cut, Forms::default())
+    let snapshot =
+        Snapshot::write(&RealDisk::quick(), folder, insight.name(), Forms::default(), &mut |emit| {
+            insight.render(cut, emit)
+        })
         .expect("a folder to write to");
     snapshot.publish().expect("a folder to write to").rows
 }

@@ -34,6 +34,18 @@ impl Rows {
     pub fn catalog(&self, names: &Names) -> Catalog {
         Catalog::new(&self.songs, names, self.fingerprint)
     }
+
+    /// The songs, each once: of two rows with the same `song_id` the later counts.
+    pub fn songs(&self) -> Vec<&Song> {
+        let latest: HashMap<&[u8], &Song> =
+            self.songs.iter().map(|song| (song.song_id.as_slice(), song)).collect();
+        latest.into_values().collect()
+    }
+
+    /// What changes when the file does.
+    pub fn fingerprint(&self) -> u128 {
+        self.fingerprint
+    }
 }
 
 /// Parses a whole file.

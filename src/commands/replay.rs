@@ -27,6 +27,9 @@ use crate::stop::Stop;
 pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let began = Instant::now();
     let settings = args.settings()?;
+    if let Some(address) = args.cluster.clone() {
+        return run_on_cluster(address, args, settings, began);
+    }
     let logs = find_arguments(args.logs, &settings)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
     let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));
@@ -50,6 +53,33 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
         tracing::warn!("stopped before the end: the output holds only what was read until then");
     }
     say(&summary(&outcome, &settings, began.elapsed()))
+}
+
+#[cfg(feature = "cluster")]
+fn run_on_cluster(
+    address: String,
+    args: ReplayArgs,
+    settings: Settings,
+    began: Instant,
+) -> Result<(), Failure> {
+    let logs = if args.logs.is_empty() { vec![settings.incoming.clone()] } else { args.logs };
+    let run = crate::cluster::ClusterRun {
+        address,
+        tables: args.tables,
+        logs,
+        settings: settings.clone(),
+        disk: RealDisk::quick(),
+        wishes: Wishes { fresh: args.fresh, rollback: false },
+        now: args.now.unwrap_or_else(|| Clock::System.now()),
+    };
+    let stop = Stop::default();
+    let outcome = run_until_stopped(&settings, &stop, run.run(&stop))?;
+    say(&summary(&outcome, &settings, began.elapsed()))
+}
+
+#[cfg(not(feature = "cluster"))]
+fn run_on_cluster(_: String, _: ReplayArgs, _: Settings, _: Instant) -> Result<(), Failure> {
+    Err(crate::commands::executor::without_cluster())
 }
 
 /// The logs that the arguments name, or those of the incoming folder.

@@ -7,17 +7,17 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::sync::oneshot;
 
 use crate::checkpoint::keeper::Commit;
-use crate::disk::{is_temporary, remove_from, sync_folder};
+use crate::disk::sync_folder;
 use crate::dispatch::{Dispatch, New, QUIET, Tasks, ended};
 use crate::failure::Failure;
 use crate::fault::{Bug, planted, point};
 use crate::inputs::{ReasonCounts, by_code, count};
-use crate::insights::{Cut, NAMES, enriched_logs};
+use crate::insights::{Cut, enriched_logs};
 use crate::model::{Epoch, SongId};
-use crate::output::is_part;
 use crate::output::manifest::{CatalogEntry, InsightEntry, Manifest, hash_text};
-use crate::output::parquet::{ParquetDraft, folder_of, is_parquet_part};
+use crate::output::parquet::ParquetDraft;
 use crate::output::snapshot::Snapshot;
+use crate::output::stale::{remove_disabled, remove_unlisted_parquet};
 use crate::source::finished::WhenDone;
 use crate::tasks::{EnrichedCut, EnrichedMessage, SnapshotRequest};
 use crate::text::path_text;
@@ -114,7 +114,7 @@ impl Dispatch {
             })?;
         }
         self.publish(staged)?;
-        self.remove_unlisted_parquet(&manifest)?;
+        remove_unlisted_parquet(&self.parts.disk, &self.parts.settings, &manifest)?;
         Manifest::publish(&self.parts.disk, &self.parts.settings.output, &text)?;
         point("publish.done");
         self.published.clone_from(&manifest.insights);
@@ -141,7 +141,7 @@ impl Dispatch {
             draft.publish()?;
             point("publish.snapshot");
         }
-        self.remove_disabled()?;
+        remove_disabled(&self.parts.disk, &self.parts.settings, &self.enabled())?;
         point("publish.manifest");
         Ok(())
     }
@@ -174,29 +174,6 @@ impl Dispatch {
         }
         tokio::task::block_in_place(|| keeper.commit_again())?;
         tokio::task::block_in_place(|| self.retire())
-    }
-
-    /// Removes what an earlier run has published of insights that are disabled now.
-    fn remove_disabled(&self) -> Result<(), Failure> {
-        let enabled = self.enabled();
-        for name in NAMES.iter().filter(|name| !enabled.contains(name)) {
-            let folder = self.parts.settings.output.join(name);
-            remove_from(&*self.parts.disk, &folder, |file| is_part(file) || is_temporary(file))?;
-        }
-        let parquet = self.parts.settings.format.parquet;
-        for name in NAMES.iter().filter(|name| !parquet || !enabled.contains(name)) {
-            let folder = folder_of(&self.parts.settings.output, name);
-            remove_from(&*self.parts.disk, &folder, |file| is_parquet_part(file) || is_temporary(file))?;
-        }
-        Ok(())
-    }
-
-    /// Removes Parquet parts of rows that were taken back or read anew.
-    fn remove_unlisted_parquet(&self, manifest: &Manifest) -> Result<(), Failure> {
-        let Some(entry) = manifest.insights.get(enriched_logs::NAME) else { return Ok(()) };
-        let listed = |file: &str| entry.parquet.iter().any(|part| part.file == file);
-        let folder = folder_of(&self.parts.settings.output, enriched_logs::NAME);
-        remove_from(&*self.parts.disk, &folder, |file| is_parquet_part(file) && !listed(file)).map(drop)
     }
 
     /// The names of the insights that are published.

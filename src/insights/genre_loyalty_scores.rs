@@ -36,6 +36,11 @@ impl Default for Settings {
     }
 }
 
+/// The file of an insight without rows: a header and a row that says so.
+pub fn message(threshold: Fraction) -> String {
+    format!("{MESSAGE}\nNo users found with genre loyalty score above {threshold}.\n")
+}
+
 /// The insight.
 #[derive(Debug)]
 pub struct GenreLoyaltyScores {
@@ -79,10 +84,7 @@ impl Insight for GenreLoyaltyScores {
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
         if self.rows.is_empty() {
-            let threshold = self.settings.threshold;
-            emit(
-                format!("{MESSAGE}\nNo users found with genre loyalty score above {threshold}.\n").as_bytes(),
-            );
+            emit(message(self.settings.threshold).as_bytes());
             return 1;
         }
         emit(b"user_id,genre,genre_plays,total_plays,loyalty_score\n");

@@ -5,6 +5,7 @@ pub mod log;
 pub mod manifest;
 pub mod parquet;
 pub mod snapshot;
+pub mod stale;
 
 use crate::disk::has_end;
 use crate::settings::Settings;

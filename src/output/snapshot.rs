@@ -7,7 +7,6 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::disk::draft::Draft;
 use crate::disk::{DiskFile, SharedDisk, create_folder};
 use crate::failure::{Exit, Failure};
-use crate::insights::{Cut, Insight};
 use crate::output::guard::Guard;
 use crate::output::manifest::{InsightEntry, PartEntry, hash_text};
 use crate::output::parquet::{ParquetDraft, ParquetPart};
@@ -15,6 +14,10 @@ use crate::output::{FIRST_PART, Forms};
 
 /// Bytes that are gathered before a write.
 const BUFFER: usize = 256 << 10;
+
+/// Hands all rows to the function it is given, in pieces of whole lines, the header first, and returns their
+/// number without the header.
+pub type Render<'a> = dyn FnMut(&mut dyn FnMut(&[u8])) -> u64 + 'a;
 
 /// A written snapshot that nobody sees yet.
 #[derive(Debug)]
@@ -32,20 +35,20 @@ impl Snapshot {
     pub fn write(
         disk: &SharedDisk,
         output: &Path,
-        insight: &dyn Insight,
-        cut: &Cut,
+        insight: &str,
         forms: Forms,
+        render: &mut Render<'_>,
     ) -> Result<Self, Failure> {
-        let folder = output.join(insight.name());
+        let folder = output.join(insight);
         create_folder(&**disk, &folder)?;
         let path = folder.join(FIRST_PART);
         let (draft, file) = Draft::create(disk, &path)?;
-        let parquet = forms.parquet.then(|| ParquetPart::begin(disk, output, insight.name(), FIRST_PART));
+        let parquet = forms.parquet.then(|| ParquetPart::begin(disk, output, insight, FIRST_PART));
         let parquet = parquet.transpose()?;
         let buffer = Vec::with_capacity(BUFFER);
         let mut writer = Writer { file, buffer, bytes: 0, hash: Xxh3::new(), parquet, failed: None };
-        let (guard, mut room) = (Guard::of(insight.name(), forms.guard_formulas), Vec::new());
-        let rows = insight.render(cut, &mut |lines| writer.push(guard.apply(lines, &mut room)));
+        let (guard, mut room) = (Guard::of(insight, forms.guard_formulas), Vec::new());
+        let rows = render(&mut |lines| writer.push(guard.apply(lines, &mut room)));
         writer.flush();
         if let Some(cause) = writer.failed {
             return Err(Failure::io(Exit::Io, "write", &path, &cause));

@@ -1,0 +1,72 @@
+-- Which happy songs would cheer up the listeners of sad ones? The most played ones that they have not heard.
+--
+-- $per_user (BIGINT): songs per listener.
+-- $min_sad_plays (BIGINT): the fewest sad plays of a sad listener, at least 1.
+-- $min_sad_share (BIGINT): the smallest share of sad plays in the matched plays, in billionths.
+-- $dominant (BOOLEAN): whether no other mood may have more plays than the sad one.
+--
+-- Happy songs are ranked once for everybody. Who has heard n of them finds the recommendations in the first
+-- n + $per_user places. `listens`, the one large table, is read once; `ranked`, which is used twice, is small.
+
+WITH catalog AS (
+    -- Moods are compared ignoring ASCII case; LOWER() would change other letters too.
+    SELECT song_id, title, TRANSLATE(mood, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS mood
+    FROM songs
+),
+popularity AS (
+    -- Songs never played are in it too, so that no outer join is needed.
+    SELECT song_id, SUM(plays) AS plays
+    FROM (SELECT song_id, plays FROM song_weeks UNION ALL SELECT song_id, 0 AS plays FROM songs)
+    GROUP BY song_id
+),
+ranked AS (
+    SELECT
+        song_id, title, mood,
+        CASE WHEN mood = 'happy'
+            -- Happy songs come first, so that this needs no PARTITION BY: where a filter makes the mood a constant,
+            -- the engine drops it from the sort, and executors then miss it.
+            THEN CAST(ROW_NUMBER() OVER (ORDER BY mood = 'happy' DESC, plays DESC, song_id) AS BIGINT)
+        END AS place
+    FROM catalog JOIN popularity USING (song_id)
+),
+moods AS (
+    -- A row per mood of a user, but of the happy one a row per song.
+    SELECT user_id, mood, place, SUM(plays) AS plays
+    FROM ranked JOIN listens USING (song_id)
+    GROUP BY user_id, mood, place
+),
+listeners AS (
+    SELECT
+        user_id,
+        SUM(plays) AS matched,
+        SUM(plays) FILTER (WHERE mood = 'sad') AS sad_count,
+        SUM(plays) FILTER (WHERE mood = 'happy') AS happy_count,
+        MAX(plays) FILTER (WHERE mood <> '' AND mood <> 'happy') AS strongest,
+        ARRAY_AGG(place) FILTER (WHERE mood = 'happy') AS heard
+    FROM moods
+    GROUP BY user_id
+),
+sad_listeners AS (
+    SELECT user_id, sad_count, COALESCE(heard, []) AS heard
+    FROM listeners
+    WHERE sad_count >= CAST($min_sad_plays AS BIGINT)
+        AND CAST(sad_count AS DECIMAL(38, 0)) * 1000000000
+            >= CAST(matched AS DECIMAL(38, 0)) * CAST(CAST($min_sad_share AS BIGINT) AS DECIMAL(38, 0))
+        AND (NOT CAST($dominant AS BOOLEAN) OR sad_count >= GREATEST(strongest, COALESCE(happy_count, 0)))
+),
+limits AS (
+    -- There are no more recommendations than happy songs, however many are asked for.
+    SELECT LEAST(CAST($per_user AS BIGINT), COUNT(*)) AS most FROM catalog WHERE mood = 'happy'
+),
+candidates AS (
+    SELECT
+        user_id, sad_count,
+        UNNEST(ARRAY_SLICE(
+            ARRAY_EXCEPT(RANGE(1, CAST(ARRAY_LENGTH(heard) AS BIGINT) + most + 1), heard), 1, most
+        )) AS place
+    FROM sad_listeners CROSS JOIN limits
+)
+SELECT user_id, song_id, sad_count, title
+FROM ranked JOIN candidates USING (place)
+WHERE mood = 'happy'
+ORDER BY user_id, place

@@ -1,0 +1,66 @@
+//! One query per insight, and the two that the manifest and `_rejects` need.
+//!
+//! The settings of an insight are parameters, written `$name`.
+
+use datafusion::common::ScalarValue;
+
+/// A query and the values of its parameters.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// What the query is for: the insight's name.
+    pub name: &'static str,
+    /// The text.
+    pub sql: &'static str,
+    /// Values by name.
+    pub parameters: Vec<(&'static str, Value)>,
+}
+
+/// The value of a parameter.
+#[derive(Clone, Debug)]
+pub enum Value {
+    /// Text.
+    Text(String),
+    /// A count, a limit, or a fraction in billionths.
+    Number(i64),
+    /// Days from 1970-01-01 to the Monday of a week.
+    Week(i32),
+    /// Whether or not.
+    Flag(bool),
+}
+
+impl Value {
+    pub(crate) fn scalar(&self) -> ScalarValue {
+        match self {
+            Self::Text(text) => ScalarValue::Utf8(Some(text.clone())),
+            Self::Number(number) => ScalarValue::Int64(Some(*number)),
+            Self::Week(week) => ScalarValue::Int32(Some(*week)),
+            Self::Flag(flag) => ScalarValue::Boolean(Some(*flag)),
+        }
+    }
+}
+
+macro_rules! of_file {
+    ($($constant:ident = $name:literal;)*) => {
+        $(
+            #[doc = concat!("The query of `", $name, "`.")]
+            pub const $constant: &str = include_str!(concat!("../sql/", $name, ".sql"));
+        )*
+    };
+}
+
+of_file! {
+    USER_FAVORITE_GENRES = "user_favorite_genres";
+    AVG_LISTEN_TIME_PER_SONG = "avg_listen_time_per_song";
+    TOP_SONGS_THIS_WEEK = "top_songs_this_week";
+    HAPPY_RECOMMENDATIONS = "happy_recommendations";
+    GENRE_LOYALTY_SCORES = "genre_loyalty_scores";
+    NIGHT_OWL_USERS = "night_owl_users";
+    ENRICHED_LOGS = "enriched_logs";
+}
+
+/// The rejected rows of some inputs, in order.
+pub const REJECTS: &str = "SELECT input, line, byte_offset, reason, raw FROM rejects ORDER BY input, place";
+
+/// How many plays are of songs that the catalog does not know.
+pub const UNMATCHED: &str = "SELECT coalesce(sum(plays), 0) AS plays FROM song_weeks \
+     WHERE NOT EXISTS (SELECT 1 FROM songs WHERE songs.song_id = song_weeks.song_id)";

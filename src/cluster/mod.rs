@@ -1,0 +1,457 @@
+//! `replay` over a cluster: executors make tables of logs, queries over the tables make the insights.
+//!
+//! Feature `cluster`. From top to bottom:
+//!
+//! ```text
+//! mod      the run: find logs, hand out orders, ask queries, publish
+//! answers  what is answered, as the files of the output
+//! index    which tables there are, so that the next run only reads what is new
+//! node     the process of an executor
+//! read     on an executor: a log becomes tables
+//! logs     files and objects that all nodes see
+//! order    what executors are asked to do, and what they say they have done
+//! ```
+
+pub mod answers;
+pub mod index;
+pub mod logs;
+pub mod node;
+pub mod order;
+pub mod read;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use music_insights_cluster::places;
+use music_insights_cluster::session::Cluster;
+use music_insights_cluster::sql::{self, Query};
+use music_insights_cluster::tables::{OF_INPUTS, Table, TableWriter};
+use music_insights_cluster::trouble::{Fault, Trouble};
+use url::Url;
+
+use crate::catalog::load::Rows as CatalogRows;
+use crate::checkpoint::generation::Shape;
+use crate::checkpoint::recover::Wishes;
+use crate::civil::Week;
+use crate::cluster::answers::{Piece, Tables};
+use crate::cluster::index::{Folder, Index};
+use crate::cluster::logs::{Log, is_object, url_of};
+use crate::cluster::order::Receipt;
+use crate::disk::{SharedDisk, create_folder, is_temporary, remove_from, sync_folder};
+use crate::dispatch::{Outcome, Producer, REJECTS_HEADER, output_folders, reject_lines};
+use crate::failure::{Exit, Failure};
+use crate::inputs::{ReasonCounts, by_code, count};
+use crate::insights::enriched_logs;
+use crate::output::REJECTS;
+use crate::output::log::PartedLog;
+use crate::output::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, Totals, hash_text};
+use crate::output::parquet::ParquetDraft;
+use crate::output::snapshot::Snapshot;
+use crate::output::stale::{remove_disabled, remove_unlisted_parquet};
+use crate::progress::Stages;
+use crate::reload;
+use crate::settings::Settings;
+use crate::start;
+use crate::stop::Stop;
+use crate::text::path_text;
+
+/// The folder of the tables in the output, unless they go elsewhere. It is not data to others.
+const TABLES: &str = "_tables";
+/// The folder of the tables of no logs.
+const NONE: &str = "none";
+/// Orders that are handed out at a time; what came of them is safe before the next.
+const ORDERS: usize = 256;
+/// How often is looked how far the cluster is, and whether to stop.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// A run on a cluster.
+#[derive(Debug)]
+pub struct ClusterRun {
+    /// The scheduler, such as `df://scheduler:50050`.
+    pub address: String,
+    /// Where the tables are kept, if not in the output.
+    pub tables: Option<PathBuf>,
+    /// What names the logs.
+    pub logs: Vec<PathBuf>,
+    /// The settings.
+    pub settings: Settings,
+    /// Where the output is written.
+    pub disk: SharedDisk,
+    /// How a start deals with what is there.
+    pub wishes: Wishes,
+    /// The moment that counts as now, in seconds since 1970-01-01T00:00:00Z.
+    pub now: i64,
+}
+
+impl ClusterRun {
+    /// Runs until the insights are published; a stop leaves everything as it was.
+    ///
+    /// # Errors
+    /// What a cluster cannot do, and what `replay` cannot.
+    pub async fn run(self, stop: &Stop) -> Result<Outcome, Failure> {
+        let run = run_name();
+        let logs = logs::find(&self.logs).await?;
+        let catalog = read_catalog(&self.settings).await?;
+        create_folder(&*self.disk, &self.settings.output)?;
+        let _lock = self.disk.lock(&self.settings.output)?;
+        start::replay(&self.disk, &self.settings, self.wishes)?;
+        for folder in output_folders(&self.settings.output) {
+            remove_from(&*self.disk, &folder, is_temporary)?;
+        }
+        let cluster = Cluster::find(&self.address, &format!("music-insights {run}")).await;
+        let cluster = cluster.map_err(|trouble| failure_of(&trouble))?;
+        let tables = self.tables.clone().unwrap_or_else(|| self.settings.output.join(TABLES));
+        let tables = url_of(&tables)?;
+        let work = Work { cluster: &cluster, tables, run, logs, catalog, args: &self };
+        let stages = Stages::new();
+        let watched = async {
+            loop {
+                tokio::time::sleep(LOOK).await;
+                if stop.is_set() {
+                    return;
+                }
+                if let Some(stand) = cluster.stand().await {
+                    stages.show(stand.stages_done, stand.stages, stand.tasks_done, stand.tasks);
+                }
+            }
+        };
+        let outcome = tokio::select! {
+            outcome = work.run() => outcome,
+            () = watched => {
+                cluster.cancel().await;
+                Err(Failure::new(Exit::Io, "stopped before the end: nothing was published; what was read is kept for the next run"))
+            }
+        };
+        stages.finish();
+        outcome
+    }
+}
+
+/// A name that no other run has.
+fn run_name() -> String {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    format!("{:x}{:x}", since.as_micros(), std::process::id())
+}
+
+/// What a run works with.
+struct Work<'a> {
+    cluster: &'a Cluster,
+    tables: Url,
+    run: String,
+    logs: Vec<Log>,
+    catalog: CatalogRows,
+    args: &'a ClusterRun,
+}
+
+/// What is written and waits to be published.
+struct Staged {
+    snapshots: Vec<(&'static str, Snapshot)>,
+    enriched: Option<PartedLog>,
+    rejects: PartedLog,
+}
+
+impl Work<'_> {
+    async fn run(self) -> Result<Outcome, Failure> {
+        let settings = &self.args.settings;
+        let mut index = Index::read(&self.tables, &Shape::of(settings)).await?;
+        let new = index.keep_only(&self.logs, self.args.now);
+        let (rows, bytes) = self.read(&mut index, &new).await?;
+        let songs = self.send_songs().await?;
+        let tables = self.tables_of(&index, &songs).await?;
+        let staged = self.stage(&index, &tables, &songs).await?;
+        let unmatched = self.unmatched(&tables).await?;
+        let plays = index.counts().map(|counts| counts.plays).sum();
+        let manifest = tokio::task::block_in_place(|| self.publish(staged, &index, unmatched))?;
+        places::remove(&songs).await.map_err(|trouble| failure_of(&trouble))?;
+        self.merge(&mut index).await?;
+        index.remove_others(&self.tables).await?;
+        Ok(Outcome { manifest, plays, rows, bytes })
+    }
+
+    /// Lets executors read logs; returns their rows and bytes.
+    async fn read(&self, index: &mut Index, logs: &[Log]) -> Result<(u64, u64), Failure> {
+        if !logs.is_empty() {
+            tracing::info!(
+                "{} of {} logs are new to the tables at {}",
+                logs.len(),
+                self.logs.len(),
+                self.tables
+            );
+        }
+        let (mut rows, mut bytes) = (0, 0);
+        let mut orders = index.orders_to_read(logs, self.args.now, &self.tables, &self.run);
+        while !orders.is_empty() {
+            let later = orders.split_off(orders.len().min(ORDERS));
+            let receipts = self.hand_out(orders.iter().map(|(order, _)| order)).await?;
+            for (order, log) in std::mem::replace(&mut orders, later) {
+                let receipt = receipts.get(&order.folder).cloned().ok_or_else(|| unanswered(&log.label))?;
+                let counts = receipt.log.clone().unwrap_or_default();
+                rows += counts.rows;
+                bytes += counts.bytes;
+                index.add(receipt, &order, &log);
+            }
+            index.write(&self.tables).await?;
+        }
+        Ok((rows, bytes))
+    }
+
+    /// Makes many small folders of tables a few larger ones.
+    async fn merge(&self, index: &mut Index) -> Result<(), Failure> {
+        // Each round makes folders of the next size.
+        for round in 0.. {
+            let orders = index.orders_to_merge(&self.tables, &format!("{}-{round}", self.run));
+            if orders.is_empty() {
+                break;
+            }
+            let receipts = self.hand_out(orders.iter().map(|(order, _)| order)).await?;
+            for (order, merged) in &orders {
+                let receipt =
+                    receipts.get(&order.folder).cloned().ok_or_else(|| unanswered(&order.folder))?;
+                index.replace(receipt, merged);
+            }
+        }
+        index.write(&self.tables).await
+    }
+
+    async fn hand_out(
+        &self,
+        orders: impl Iterator<Item = &order::Order>,
+    ) -> Result<BTreeMap<String, Receipt>, Failure> {
+        let orders: Vec<String> =
+            orders.map(|order| serde_json::to_string(order).expect("an order is plain data")).collect();
+        let receipts = self.cluster.hand_out(&orders).await.map_err(|trouble| failure_of(&trouble))?;
+        let receipts = receipts.iter().map(|receipt| {
+            let receipt: Receipt = serde_json::from_str(receipt).map_err(|cause| {
+                Failure::new(
+                    Exit::Config,
+                    format!("an executor of this cluster is of another version: {cause}"),
+                )
+            })?;
+            Ok((receipt.folder.clone(), receipt))
+        });
+        receipts.collect()
+    }
+
+    /// Puts the catalog where all nodes see it.
+    async fn send_songs(&self) -> Result<Url, Failure> {
+        let file = draft()?;
+        answers::write_songs(&self.catalog.songs(), &file)?;
+        let url = places::below(&self.tables, &format!("songs-{}.parquet", self.run));
+        places::send(&file, &url).await.map_err(|trouble| failure_of(&trouble))?;
+        Ok(url)
+    }
+
+    /// All tables, each of at least one file.
+    async fn tables_of(&self, index: &Index, songs: &Url) -> Result<Tables, Failure> {
+        let none = places::below(&self.tables, NONE);
+        let mut tables = vec![(Table::Songs, vec![songs.clone()])];
+        for table in OF_INPUTS {
+            let mut files = self.files_of(index, table);
+            if files.is_empty() {
+                let file = draft()?;
+                let written = TableWriter::create(table, &file).and_then(TableWriter::finish);
+                written.map_err(|trouble| failure_of(&trouble))?;
+                let url = places::below(&none, &table.file());
+                places::send(&file, &url).await.map_err(|trouble| failure_of(&trouble))?;
+                files.push(url);
+            }
+            tables.push((table, files));
+        }
+        Ok(tables)
+    }
+
+    fn files_of(&self, index: &Index, table: Table) -> Vec<Url> {
+        index.folders.iter().map(|folder| self.file_of(folder, table)).collect()
+    }
+
+    fn file_of(&self, folder: &Folder, table: Table) -> Url {
+        places::below(&places::below(&self.tables, &folder.name), &table.file())
+    }
+
+    async fn stage(&self, index: &Index, tables: &Tables, songs: &Url) -> Result<Staged, Failure> {
+        let (settings, disk) = (&self.args.settings, &self.args.disk);
+        let latest = index.counts().filter_map(|counts| counts.latest).max();
+        let offset = i64::from(settings.timezone.0.offset_at(self.args.now));
+        let current = Week::of_local(self.args.now + offset);
+        let week = settings.insights.top_songs_this_week.week_of(latest.map(|(_, local)| local), current);
+        // No play is of a week that is not.
+        let monday = week.map_or(i32::MIN, |week| (week.seconds().start / 86_400) as i32);
+        let queries = answers::queries(settings, monday);
+        let snapshots = answers::stage(self.cluster, tables, queries, disk, settings).await?;
+
+        let mut rejects = PartedLog::begin(disk, &settings.output.join(REJECTS), REJECTS_HEADER, u64::MAX)?;
+        rejects.append(&reject_lines(&path_text(&settings.songs), &self.catalog.rejects))?;
+        let labels: BTreeMap<&str, &str> =
+            self.logs.iter().map(|log| (log.url.as_str(), log.label.as_str())).collect();
+        let by_number: BTreeMap<u32, &str> = index
+            .folders
+            .iter()
+            .flat_map(|folder| &folder.logs)
+            .map(|(&number, log)| (number, labels.get(log.url.as_str()).copied().unwrap_or_default()))
+            .collect();
+        let has_rejects = |counts: &order::LogCounts| !counts.rejected.is_empty();
+        let pieces = self.pieces(index, Table::Rejects, None, has_rejects);
+        let label = |number| by_number.get(&number).copied().unwrap_or_default().to_owned();
+        answers::write_rejects(self.cluster, pieces, label, &mut rejects).await?;
+
+        let enriched = if settings.insights.enriched_logs.enabled {
+            let pieces = self.pieces(index, Table::Plays, Some(songs), |counts| counts.plays > 0);
+            Some(answers::write_enriched(self.cluster, pieces, disk, settings).await?)
+        } else {
+            None
+        };
+        Ok(Staged { snapshots, enriched, rejects })
+    }
+
+    /// The rows of a table in the order of the logs: in as few pieces as the folders allow.
+    fn pieces(
+        &self,
+        index: &Index,
+        table: Table,
+        songs: Option<&Url>,
+        counts: impl Fn(&order::LogCounts) -> bool,
+    ) -> Vec<Piece> {
+        let mut places = BTreeMap::new();
+        for (at, folder) in index.folders.iter().enumerate() {
+            for (&number, log) in &folder.logs {
+                places.insert(log.url.as_str(), (at, number, counts(&log.counts)));
+            }
+        }
+        let mut runs: Vec<(usize, u32, u32)> = Vec::new();
+        for log in &self.logs {
+            let Some(&(at, number, true)) = places.get(log.url.as_str()) else { continue };
+            match runs.last_mut() {
+                // Between them are only logs that have no such rows.
+                Some((last, _, to)) if *last == at && *to < number => *to = number,
+                _ => runs.push((at, number, number)),
+            }
+        }
+        let runs = runs.into_iter().map(|(at, from, to)| {
+            let folder = &index.folders[at];
+            let songs = songs.map(|songs| (Table::Songs, vec![songs.clone()]));
+            let tables = songs.into_iter().chain([(table, vec![self.file_of(folder, table)])]).collect();
+            let is_all = folder.logs.keys().all(|number| (from..=to).contains(number));
+            Piece { tables, logs: (!is_all).then_some((from, to)) }
+        });
+        runs.collect()
+    }
+
+    /// Plays of songs that are not in the catalog.
+    async fn unmatched(&self, tables: &Tables) -> Result<u64, Failure> {
+        let query = Query { name: "unmatched", sql: sql::UNMATCHED, parameters: Vec::new() };
+        let mut answer =
+            self.cluster.ask_query(&query, tables).await.map_err(|trouble| failure_of(&trouble))?;
+        while let Some(rows) = answer.next().await.map_err(|trouble| failure_of(&trouble))? {
+            if let Some(plays) = (!rows.is_empty()).then(|| rows.cells(0).next()?.parse().ok()).flatten() {
+                return Ok(plays);
+            }
+        }
+        Err(Failure::new(Exit::Software, "the cluster has not said how many plays are unmatched"))
+    }
+
+    fn publish(&self, staged: Staged, index: &Index, unmatched: u64) -> Result<Manifest, Failure> {
+        let (settings, disk) = (&self.args.settings, &self.args.disk);
+        let output = &settings.output;
+        let mut insights = BTreeMap::new();
+        let mut drafts = Vec::new();
+        let mut rejects = staged.rejects;
+        let rejects = InsightEntry::new(rejects.publish()?);
+        if let Some(mut log) = staged.enriched {
+            let parts = log.publish()?;
+            let parquet = if settings.format.parquet { parquet_of(&log, &parts)? } else { Vec::new() };
+            let entries = parquet.iter().map(|draft| draft.entry().clone()).collect();
+            drafts = parquet;
+            insights.insert(
+                enriched_logs::NAME.to_owned(),
+                InsightEntry { parquet: entries, ..InsightEntry::new(parts) },
+            );
+        }
+        for (name, snapshot) in staged.snapshots {
+            insights.insert(name.to_owned(), snapshot.publish()?);
+            sync_folder(&**disk, &output.join(name))?;
+        }
+        drafts.into_iter().try_for_each(ParquetDraft::publish)?;
+        let enabled: Vec<&str> = insights.keys().map(String::as_str).collect();
+        remove_disabled(disk, settings, &enabled)?;
+        let mut rejected = ReasonCounts::new();
+        count(&mut rejected, &self.catalog.rejects);
+        let manifest = Manifest {
+            version: Manifest::version(),
+            producer: Producer::Replay.name().to_owned(),
+            epoch: 1,
+            generated_at: DateTime::<Utc>::from(SystemTime::now())
+                .to_rfc3339_opts(SecondsFormat::Millis, true),
+            totals: totals_of(index, unmatched),
+            unfinished: Vec::new(),
+            catalog: CatalogEntry {
+                path: path_text(&settings.songs),
+                songs: self.catalog.songs().len() as u64,
+                rejected: by_code(&rejected),
+                fingerprint: hash_text(self.catalog.fingerprint()),
+            },
+            insights,
+            rejects,
+            inputs_deleted: false,
+        };
+        remove_unlisted_parquet(disk, settings, &manifest)?;
+        Manifest::publish(disk, output, &manifest.to_text())?;
+        Ok(manifest)
+    }
+}
+
+fn parquet_of(log: &PartedLog, parts: &[PartEntry]) -> Result<Vec<ParquetDraft>, Failure> {
+    parts.iter().map(|part| log.parquet_of(enriched_logs::NAME, part)).collect()
+}
+
+fn totals_of(index: &Index, unmatched: u64) -> Totals {
+    let mut totals = Totals { unmatched, ..Totals::default() };
+    for counts in index.counts() {
+        totals.inputs += 1;
+        totals.bytes += counts.bytes;
+        totals.rows += counts.rows;
+        for (reason, rows) in &counts.rejected {
+            *totals.rejected.entry(reason.clone()).or_default() += rows;
+        }
+    }
+    totals
+}
+
+/// The rows of the catalog, from a file or an object.
+async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Failure> {
+    let (path, delimiter) = (&settings.songs, settings.input.delimiter);
+    if !is_object(path) {
+        return reload::read(path, delimiter).await;
+    }
+    let text = places::read(&url_of(path)?).await.map_err(|trouble| failure_of(&trouble))?;
+    let missing = || Failure::new(Exit::NoInput, format!("{} does not exist", path.display()));
+    reload::rows_of(path, &text.ok_or_else(missing)?, delimiter).await
+}
+
+/// A file on its way to where all nodes see it.
+fn draft() -> Result<tempfile::TempPath, Failure> {
+    let made = tempfile::NamedTempFile::new();
+    let file =
+        made.map_err(|cause| Failure::io(Exit::CannotCreate, "write to", Path::new("TMPDIR"), &cause))?;
+    Ok(file.into_temp_path())
+}
+
+fn unanswered(what: &str) -> Failure {
+    Failure::new(Exit::Software, format!("no executor has answered the order for {what}"))
+}
+
+/// What trouble in a cluster means for the command, with what to do about it.
+fn failure_of(trouble: &Trouble) -> Failure {
+    let (exit, hint) = match trouble.fault {
+        Fault::Address => (Exit::Usage, ""),
+        Fault::Missing => (
+            Exit::NoInput,
+            "; all nodes of a cluster must see the logs and the tables at the same paths: use a shared folder or s3://",
+        ),
+        Fault::Io => (Exit::Io, ""),
+        Fault::Setup => (Exit::Config, ""),
+        Fault::Job => (Exit::Software, ""),
+    };
+    Failure::new(exit, format!("{trouble}{hint}"))
+}

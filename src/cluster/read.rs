@@ -1,0 +1,320 @@
+//! On an executor: a log becomes tables, with the same reading and decoding as everywhere.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use music_insights_cluster::orders::Worker;
+use music_insights_cluster::places::{self, Fetched};
+use music_insights_cluster::tables::{self, Cell, OF_INPUTS, Table, TableWriter};
+use music_insights_cluster::trouble::{Fault, Trouble};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use url::Url;
+
+use crate::catalog::Catalog;
+use crate::civil::Week;
+use crate::cluster::order::{LogCounts, Order, ReadLog, Receipt, Task};
+use crate::decode::Decoder;
+use crate::inputs::{Inputs, by_code};
+use crate::ledger::Ledger;
+use crate::line_buffer::LineBuffer;
+use crate::model::{Batch, Moment, SongId};
+use crate::names::Names;
+use crate::source::lines::CHUNK;
+use crate::source::replay::Replay;
+use crate::source::{Event, Outlet};
+use crate::stop::Stop;
+use crate::text::{TimestampWriter, escape_bytes, push_seconds};
+use crate::zone::Zone;
+
+/// Chunks that are read while another is decoded.
+const QUEUE: usize = 2;
+/// The longest timestamp and duration, with what stands between them.
+const TIME_AND_DURATION: usize = 96;
+/// Seconds of a day.
+const DAY: i64 = 86_400;
+
+/// Reads logs and merges tables.
+#[derive(Debug)]
+pub struct Reader {
+    /// Where stores are waited for.
+    runtime: Handle,
+}
+
+impl Reader {
+    /// A reader that waits for stores on this runtime.
+    pub fn new(runtime: Handle) -> Self {
+        Self { runtime }
+    }
+
+    fn read(&self, log: &ReadLog, folder: &Path, target: &Url) -> Result<Receipt, Trouble> {
+        let url = parse(&log.url)?;
+        let fetched: Fetched = self.runtime.block_on(places::fetch(&url, folder))?;
+        let mut tables = Tables::new(log, folder)?;
+        let stop = Stop::default();
+        let source = Replay {
+            logs: vec![fetched.path().to_owned()],
+            delimiter: log.shape.delimiter,
+            now: log.now,
+            chunk: CHUNK,
+        };
+        let (sender, mut events) = mpsc::channel(QUEUE);
+        let read = std::thread::scope(|scope| {
+            let reading = scope.spawn(|| source.run(&Outlet::new(sender), &stop));
+            let mut taken = Ok(());
+            while let Some(event) = events.blocking_recv() {
+                taken = tables.take(event);
+                if taken.is_err() {
+                    break;
+                }
+            }
+            // Lets go of a source that is still at it.
+            events.close();
+            let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            taken.and(read.map_err(|failure| Trouble::new(Fault::Io, failure.to_string())))
+        });
+        read?;
+        let (tables, counts) = tables.finish(log.now)?;
+        for (table, file) in OF_INPUTS.into_iter().zip(&tables.files) {
+            self.runtime.block_on(places::send(file, &places::below(target, &table.file())))?;
+        }
+        Ok(Receipt { folder: String::new(), tables: tables.rows, log: Some(counts) })
+    }
+
+    fn merge(&self, folders: &[String], folder: &Path, target: &Url) -> Result<Receipt, Trouble> {
+        let folders: Vec<Url> = folders.iter().map(|folder| parse(folder)).collect::<Result<_, _>>()?;
+        let mut rows = BTreeMap::new();
+        for table in OF_INPUTS {
+            let file = draft(folder)?;
+            let files: Vec<Url> = folders.iter().map(|folder| places::below(folder, &table.file())).collect();
+            let merged = self.runtime.block_on(async {
+                let merged = tables::merge(table, &files, &file).await?;
+                places::send(&file, &places::below(target, &table.file())).await.map(|_| merged)
+            });
+            rows.insert(table.name().to_owned(), merged?);
+        }
+        Ok(Receipt { folder: String::new(), tables: rows, log: None })
+    }
+}
+
+impl Worker for Reader {
+    fn carry_out(&self, order: &str, folder: &Path) -> Result<String, Trouble> {
+        let unreadable = |cause| Trouble::new(Fault::Setup, format!("an order cannot be read: {cause}"));
+        let order: Order = serde_json::from_str(order).map_err(unreadable)?;
+        if order.program != env!("CARGO_PKG_VERSION") {
+            let message = format!(
+                "an order of music-insights {} has come to an executor of {}; all of a cluster must be of one version",
+                order.program,
+                env!("CARGO_PKG_VERSION")
+            );
+            return Err(Trouble::new(Fault::Setup, message));
+        }
+        let target = parse(&order.folder)?;
+        let receipt = match &order.task {
+            Task::Read(log) => self.read(log, folder, &target)?,
+            Task::Merge(folders) => self.merge(folders, folder, &target)?,
+        };
+        let receipt = Receipt { folder: order.folder, ..receipt };
+        Ok(serde_json::to_string(&receipt).expect("a receipt is plain data"))
+    }
+}
+
+fn parse(url: &str) -> Result<Url, Trouble> {
+    Url::parse(url).map_err(|cause| Trouble::new(Fault::Address, format!("{url}: {cause}")))
+}
+
+/// A file for a table on its way, which goes when it is dropped.
+fn draft(folder: &Path) -> Result<tempfile::TempPath, Trouble> {
+    let made = tempfile::Builder::new().prefix(".table-").tempfile_in(folder);
+    let unwritable =
+        |cause| Trouble::new(Fault::Io, format!("cannot write to {}: {cause}", folder.display()));
+    Ok(made.map_err(unwritable)?.into_temp_path())
+}
+
+/// The tables of a log while it is read.
+struct Tables {
+    number: i64,
+    keeps_plays: bool,
+    decoder: Decoder,
+    names: Arc<Names>,
+    inputs: Inputs,
+    ledger: Ledger,
+    /// Plays and milliseconds by song and week.
+    song_weeks: HashMap<(SongId, Week), (i64, i64)>,
+    plays: TableWriter,
+    rejects: TableWriter,
+    /// Rows of `rejects`.
+    rejected: i64,
+    /// Files of the tables, in the order of [`OF_INPUTS`].
+    files: Vec<tempfile::TempPath>,
+    timestamps: TimestampWriter,
+    times: LineBuffer,
+}
+
+/// The finished files of a log.
+struct Finished {
+    files: Vec<tempfile::TempPath>,
+    rows: BTreeMap<String, u64>,
+}
+
+impl Tables {
+    fn new(log: &ReadLog, folder: &Path) -> Result<Self, Trouble> {
+        let shape = &log.shape;
+        let zone = Zone::named(&shape.timezone).ok_or_else(|| {
+            Trouble::new(Fault::Setup, format!("this executor knows no zone {}", shape.timezone))
+        })?;
+        let names = Arc::new(Names::default());
+        let files: Vec<_> = OF_INPUTS.iter().map(|_| draft(folder)).collect::<Result<_, _>>()?;
+        let create = |table| TableWriter::create(table, file_of(&files, table));
+        Ok(Self {
+            number: i64::from(log.number),
+            keeps_plays: shape.enriched_logs,
+            decoder: Decoder { names: Arc::clone(&names), zone, max_future: shape.max_future as i64 },
+            inputs: Inputs::new(shape.max_bad_lines),
+            ledger: Ledger::new(shape.night_window()),
+            song_weeks: HashMap::new(),
+            plays: create(Table::Plays)?,
+            rejects: create(Table::Rejects)?,
+            rejected: 0,
+            names,
+            files,
+            timestamps: TimestampWriter::default(),
+            times: LineBuffer::default(),
+        })
+    }
+
+    fn take(&mut self, event: Event) -> Result<(), Trouble> {
+        match event {
+            Event::Size(input, size) => self.inputs.grow(&input, size),
+            Event::Passed(input, mark) => self.inputs.pass(&input, mark),
+            Event::Seen(..) => {}
+            Event::Failed(failure) => return Err(Trouble::new(Fault::Io, failure.to_string())),
+            Event::Chunk(chunk) => {
+                let mut batch = self.decoder.decode(chunk);
+                if self.inputs.take(&mut batch, &Catalog::default()) {
+                    return self.observe(&batch);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn observe(&mut self, batch: &Batch) -> Result<(), Trouble> {
+        if self.keeps_plays {
+            self.keep_plays(batch)?;
+        }
+        self.ledger.observe(batch);
+        for ((&song, moment), &millis) in batch.songs.iter().zip(&batch.moments).zip(&batch.millis) {
+            let (plays, sum) = self.song_weeks.entry((song, Week::of_local(moment.local))).or_default();
+            *plays += 1;
+            *sum += i64::from(millis);
+        }
+        for reject in &batch.rejects {
+            self.rejects.push(&[
+                Cell::Number(self.number),
+                Cell::Number(self.rejected),
+                Cell::Number(reject.line as i64),
+                Cell::Number(reject.offset as i64),
+                Cell::Text(reject.reason.code().as_bytes()),
+                Cell::Text(escape_bytes(&reject.raw).as_bytes()),
+            ])?;
+            self.rejected += 1;
+        }
+        Ok(())
+    }
+
+    fn keep_plays(&mut self, batch: &Batch) -> Result<(), Trouble> {
+        let (users, songs) = (self.names.users.read(), self.names.songs.read());
+        let first = self.ledger.plays() as i64;
+        for (row, place) in (0..batch.plays()).zip(first..) {
+            let (timestamp, duration) = time_and_duration(
+                &mut self.times,
+                &mut self.timestamps,
+                batch.moments[row],
+                batch.millis[row],
+            );
+            self.plays.push(&[
+                Cell::Number(self.number),
+                Cell::Number(place),
+                Cell::Text(users.text(batch.users[row])),
+                Cell::Text(songs.text(batch.songs[row])),
+                Cell::Text(timestamp),
+                Cell::Text(duration),
+            ])?;
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, now: i64) -> Result<(Finished, LogCounts), Trouble> {
+        let counts = LogCounts {
+            bytes: self.inputs.bytes(),
+            rows: self.inputs.rows(),
+            plays: self.ledger.plays(),
+            rejected: by_code(self.inputs.rejected()),
+            latest: self.ledger.latest(),
+            now,
+        };
+        let changes = self.ledger.cut();
+        let (users, songs) = (self.names.users.read(), self.names.songs.read());
+        let mut listens = TableWriter::create(Table::Listens, file_of(&self.files, Table::Listens))?;
+        let mut nights = TableWriter::create(Table::Nights, file_of(&self.files, Table::Nights))?;
+        for &user in &changes.users {
+            let text = Cell::Text(users.text(user));
+            let mut pushed = Ok(());
+            self.ledger.listens().of(user).for_each(|song, plays| {
+                if pushed.is_ok() {
+                    pushed = listens.push(&[text, Cell::Text(songs.text(song)), Cell::Number(plays as i64)]);
+                }
+            });
+            pushed?;
+            let at_night = self.ledger.nights().of(user);
+            if at_night > 0 {
+                nights.push(&[text, Cell::Number(i64::from(at_night))])?;
+            }
+        }
+        let mut song_weeks = TableWriter::create(Table::SongWeeks, file_of(&self.files, Table::SongWeeks))?;
+        let mut weeks: Vec<_> = self.song_weeks.drain().collect();
+        weeks.sort_unstable_by_key(|&(key, _)| key);
+        for ((song, week), (plays, millis)) in weeks {
+            let monday = week.seconds().start / DAY;
+            let text = Cell::Text(songs.text(song));
+            song_weeks.push(&[text, Cell::Number(monday), Cell::Number(plays), Cell::Number(millis)])?;
+        }
+        let writers = [
+            (Table::Listens, listens),
+            (Table::SongWeeks, song_weeks),
+            (Table::Nights, nights),
+            (Table::Plays, self.plays),
+            (Table::Rejects, self.rejects),
+        ];
+        let mut rows = BTreeMap::new();
+        for (table, writer) in writers {
+            rows.insert(table.name().to_owned(), writer.finish()?);
+        }
+        Ok((Finished { files: self.files, rows }, counts))
+    }
+}
+
+fn file_of(files: &[tempfile::TempPath], table: Table) -> &Path {
+    let index = OF_INPUTS.iter().position(|&other| other == table).expect("a table of inputs");
+    &files[index]
+}
+
+/// How `enriched_logs` writes them.
+fn time_and_duration<'a>(
+    text: &'a mut LineBuffer,
+    timestamps: &mut TimestampWriter,
+    moment: Moment,
+    millis: u32,
+) -> (&'a [u8], &'a [u8]) {
+    text.clear();
+    let mut line = text.line(TIME_AND_DURATION);
+    timestamps.push(&mut line, moment);
+    line.store(b",", 1);
+    push_seconds(&mut line, millis);
+    line.end();
+    let bytes = text.as_bytes();
+    let comma = memchr::memchr(b',', bytes).expect("the comma from above");
+    (&bytes[..comma], &bytes[comma + 1..])
+}

@@ -1,0 +1,528 @@
+//! The insights of a cluster of real processes are those of `replay`, byte for byte.
+
+#[path = "cluster/nodes.rs"]
+mod nodes;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nodes::{Nodes, command, free_port, run, said, wait_until};
+
+const NOW: &str = "2026-01-01T00:00:00Z";
+
+/// Inputs that are hard to get right: quotes, bad rows, odd files, clocks that are set, ties, unknown songs.
+fn hard_inputs(folder: &Path) {
+    let logs = folder.join("logs");
+    fs::create_dir_all(&logs).unwrap();
+    let header = "user_id,song_id,timestamp,duration_sec\n";
+    let write = |name: &str, text: &str| fs::write(logs.join(name), text).unwrap();
+    write(
+        "a.csv",
+        &format!(
+            "{header}\"u,1\",s1,2025-03-30 01:30:00,180\nu\"2,\"s\"\"2\",2025-03-30T02:30:00,0.5\n\
+             u3,s1,2025-03-30 03:00:00.25+02:00,86400\n\nu3,s1,2025-10-26 02:30:00,1.125\nu4,nosong,2025-03-30 00:00:00,3\n\
+             u4,s1,2099-01-01,3\nu4,s1\n,s1,2025-03-30 00:00:00,3\nu5,s1,2025-03-30 00:00:00,-3\n\"u6,s1\n"
+        ),
+    );
+    // Columns in another order, a byte order mark, CRLF, a column that is ignored, no line feed at the end.
+    write(
+        "b.csv",
+        "\u{feff}extra,duration_sec,song_id,user_id,timestamp\r\nx,10,s3,u1,2025-03-24 00:00:00Z\r\nx,10,s4,ü,2025-03-23 23:59:59Z\r\n\
+         x,20,s4,ü,1969-12-31 23:59:59Z\r\nx,2.5,s3,ü,2025-03-29 23:59:59.123456789-05:30",
+    );
+    write("c.csv", "nothing,of,the,kind\n1,2,3,4\n");
+    write("d.csv", header);
+    write("e.csv", "");
+    fs::write(
+        logs.join("f.csv"),
+        [header.as_bytes(), b"u1,s\xff1,2025-03-30 00:00:00,3\nu1,s1,2025-03-30 00:00:00,3\n"].concat(),
+    )
+    .unwrap();
+    let zipped =
+        zstd::encode_all(format!("{header}u7,s5,2025-03-31 04:59:59,61.5\nbad\n").as_bytes(), 1).unwrap();
+    fs::write(logs.join("g.csv.zst"), &zipped).unwrap();
+    fs::write(logs.join("h.csv.zst"), &zipped[..zipped.len() - 5]).unwrap();
+    // Ties and listeners of all kinds: every listener plays songs of all moods by turns.
+    for file in 0..3 {
+        let mut text = header.to_owned();
+        for play in 0..400 {
+            let (user, song) = (play * 7 % 23, play * 5 % 31 + file);
+            let (day, hour) = (play % 28 + 1, play % 24);
+            text +=
+                &format!("u{user},s{song},2025-0{}-{day:02} {hour:02}:15:00,{}.5\n", file + 2, play % 200);
+        }
+        write(&format!("ties {file} ä.csv"), &text);
+    }
+    let mut songs = String::from("song_id,title,artist,genre,mood\n");
+    for song in 0..30 {
+        let mood = ["Sad", "HAPPY", "sAD", "Calm", "", "happy", "Énergie", "énergie"][song % 8];
+        let genre = ["Pop", "Rock", "", "\"Jazz, \"\"cool\"\"\""][song % 4];
+        songs += &format!("s{song},\"Title, {song}\",=artist{song},{genre},{mood}\n");
+    }
+    songs += "\"s\"\"2\",quoted,,Rock,Sad\n,nobody,,,\ns1,later,wins,Rock,Sad\nbad\n";
+    fs::write(folder.join("songs.csv"), songs).unwrap();
+}
+
+/// Arguments of a replay into a folder.
+fn arguments<'a>(output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let common = ["replay", "logs", "--songs", "songs.csv", "--now", NOW, "--output", output];
+    [&common, more].concat()
+}
+
+/// All files of an output, but for what is no data; the manifest without its moment.
+fn files_of(output: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![output.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+            let name = entry.path().strip_prefix(output).unwrap().to_str().unwrap().to_owned();
+            if name == "_tables" || name == ".lock" {
+                continue;
+            }
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                files.insert(name, fs::read(entry.path()).unwrap());
+            }
+        }
+    }
+    let manifest = files.remove("_manifest.json").expect("a manifest");
+    let manifest = String::from_utf8(manifest).unwrap();
+    let lines: Vec<&str> = manifest.lines().filter(|line| !line.contains("\"generated_at\"")).collect();
+    files.insert("_manifest.json".to_owned(), lines.join("\n").into_bytes());
+    files
+}
+
+#[track_caller]
+fn assert_same(folder: &Path, expected: &str, found: &str, context: &str) {
+    let (expected, found) = (files_of(&folder.join(expected)), files_of(&folder.join(found)));
+    for name in expected.keys().chain(found.keys()) {
+        let text = |files: &BTreeMap<String, Vec<u8>>| {
+            files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
+        };
+        if expected.get(name) != found.get(name) {
+            panic!("{context}: {name}\n--- expected\n{:?}\n--- found\n{:?}", text(&expected), text(&found));
+        }
+    }
+}
+
+/// Runs a replay without and with the cluster, and compares.
+#[track_caller]
+fn compare(nodes: &Nodes, folder: &Path, more: &[&str]) {
+    said(&run(folder, &arguments("expected", more)), 0);
+    let cluster = [more, &["--cluster", &nodes.address]].concat();
+    let output = run(folder, &arguments("found", &cluster));
+    assert!(
+        output.status.success(),
+        "{more:?}: {}\n{}",
+        String::from_utf8_lossy(&output.stderr),
+        nodes.logs()
+    );
+    assert_same(folder, "expected", "found", &format!("{more:?}"));
+}
+
+#[test]
+fn all_insights_of_a_cluster_are_those_of_replay_for_hard_inputs_and_all_settings() {
+    let Some(nodes) = Nodes::start(2, &[]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    hard_inputs(folder.path());
+    let settings: [&[&str]; 6] = [
+        &[],
+        &[
+            "--timezone",
+            "Europe/Berlin",
+            "--set",
+            "insights.user_favorite_genres.ties=first",
+            "--set",
+            "insights.avg_listen_time_per_song.decimals=7",
+            "--set",
+            "insights.top_songs_this_week.week=2025-W13",
+            "--set",
+            "insights.happy_recommendations.per_user=7",
+            "--set",
+            "insights.happy_recommendations.dominant=true",
+            "--set",
+            "insights.genre_loyalty_scores.threshold=0.3",
+            "--set",
+            "insights.night_owl_users.from=22:00",
+            "--set",
+            "insights.night_owl_users.to=02:30",
+            "--set",
+            "insights.night_owl_users.min_plays=3",
+        ],
+        &[
+            "--timezone",
+            "America/St_Johns",
+            "--format",
+            "csv,parquet",
+            "--set",
+            "csv.guard_formulas=true",
+            "--set",
+            "insights.enriched_logs.roll_bytes=4KiB",
+            "--set",
+            "input.max_bad_lines=2",
+            "--set",
+            "insights.avg_listen_time_per_song.decimals=0",
+            "--set",
+            "insights.top_songs_this_week.limit=3",
+            "--set",
+            "insights.happy_recommendations.min_sad_plays=4",
+            "--set",
+            "insights.genre_loyalty_scores.decimals=9",
+        ],
+        // Nothing is as loyal as that: a message.
+        &[
+            "--set",
+            "insights.genre_loyalty_scores.threshold=1",
+            "--set",
+            "insights.happy_recommendations.min_sad_share=0.25",
+        ],
+        &["--set", "insights.enriched_logs.enabled=false", "--set", "insights.night_owl_users.enabled=false"],
+        &[
+            "--set",
+            "insights.top_songs_this_week.week=current",
+            "--set",
+            "insights.night_owl_users.min_plays=0",
+        ],
+    ];
+    for settings in settings {
+        compare(&nodes, folder.path(), settings);
+    }
+    // No logs at all.
+    fs::remove_dir_all(folder.path().join("logs")).unwrap();
+    fs::create_dir(folder.path().join("logs")).unwrap();
+    compare(&nodes, folder.path(), &[]);
+}
+
+#[test]
+fn a_second_run_reads_only_what_is_new_and_small_tables_become_few() {
+    let Some(nodes) = Nodes::start(2, &[]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    hard_inputs(folder.path());
+    let cluster = ["--cluster", nodes.address.as_str()];
+    let rows = |expected: &str| {
+        said(&run(folder.path(), &arguments("expected", &[])), 0);
+        let (out, _) = said(&run(folder.path(), &arguments("found", &cluster)), 0);
+        assert!(out.contains(&format!("read      {expected} rows ")), "expected {expected} rows:\n{out}");
+        assert_same(folder.path(), "expected", "found", expected);
+        let tables = folder.path().join("found/_tables");
+        let folders = fs::read_dir(tables).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
+        folders.count()
+    };
+    // Eleven logs of about the same size: eight become one. Their row counts are those of `replay`.
+    let (first, _) = said(&run(folder.path(), &arguments("expected", &[])), 0);
+    let all = first.split_whitespace().nth(1).unwrap();
+    assert_eq!(rows(all), 4);
+    let log = |name: &str, rows: &str| {
+        let text = format!("user_id,song_id,timestamp,duration_sec\n{rows}");
+        fs::write(folder.path().join("logs").join(name), text).unwrap();
+    };
+    // What is new sorts before, between and behind what is known.
+    log("0.csv", "u1,s7,2025-04-01 01:00:00,5\nu1,nosong,2025-04-01 01:00:00,5\n");
+    log("bb.csv", "u2,s7,2025-04-01 01:00:00,5\nbad\n");
+    log("zz.csv", "u3,s7,2025-04-01 01:00:00,5\n");
+    rows("5");
+    rows("0");
+    // A log that has changed is read again, with those that share its tables.
+    log("zz.csv", "u3,s8,2025-04-01 01:00:00,5\nu3,s9,2025-04-01 01:00:00,5\n");
+    rows("2");
+    // A corrected catalog needs no log.
+    let songs = fs::read_to_string(folder.path().join("songs.csv")).unwrap();
+    fs::write(folder.path().join("songs.csv"), songs.replace("Calm", "Sad") + "nosong,found,,Pop,Happy\n")
+        .unwrap();
+    rows("0");
+    // Neither does a setting that shapes no table.
+    let more = ["--set", "insights.top_songs_this_week.limit=2"];
+    let (out, _) = said(&run(folder.path(), &arguments("found", &[&more, &cluster[..]].concat())), 0);
+    assert!(out.contains("read      0 rows "), "{out}");
+    // One that does makes all anew.
+    compare(&nodes, folder.path(), &["--timezone", "Asia/Tokyo"]);
+    // A log that is gone does not count any more.
+    fs::remove_file(folder.path().join("logs/zz.csv")).unwrap();
+    compare(&nodes, folder.path(), &["--timezone", "Asia/Tokyo"]);
+}
+
+/// Logs that take some seconds to read.
+fn long_inputs(folder: &Path) {
+    let generate =
+        ["generate", "--out", ".", "--rows", "600000", "--users", "3000", "--songs", "900", "--files", "12"];
+    said(&run(folder, &generate), 0);
+    fs::rename(folder.join("incoming"), folder.join("logs")).unwrap();
+    fs::rename(folder.join("songs_metadata.csv"), folder.join("songs.csv")).unwrap();
+}
+
+fn folders_in(tables: &Path) -> usize {
+    let entries = fs::read_dir(tables).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.path().join("rejects.parquet").exists()).count()
+}
+
+#[test]
+fn an_executor_that_is_killed_in_the_middle_changes_nothing() {
+    let Some(mut nodes) = Nodes::start(2, &[]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    long_inputs(folder.path());
+    said(&run(folder.path(), &arguments("expected", &[])), 0);
+    let address = nodes.address.clone();
+    let cluster = ["--cluster", address.as_str()];
+    let start = || {
+        let mut command = command(folder.path(), &arguments("found", &cluster));
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    // While logs are read.
+    let replay = start();
+    let tables = folder.path().join("found/_tables");
+    wait_until("some logs are read", || folders_in(&tables) >= 3);
+    assert!(folders_in(&tables) < 12, "the executors were too fast to be killed in the middle");
+    nodes.executors[1].kill();
+    let output = replay.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), nodes.logs());
+    assert_same(folder.path(), "expected", "found", "killed while logs were read");
+
+    // While queries are answered.
+    nodes.add_executor(&[]);
+    fs::remove_file(folder.path().join("found/_manifest.json")).unwrap();
+    let replay = start();
+    let draft = |insight: &str| {
+        let entries = fs::read_dir(folder.path().join("found").join(insight)).into_iter().flatten().flatten();
+        entries.filter(|entry| entry.file_name().to_str().unwrap().starts_with('.')).count() > 0
+    };
+    wait_until("some queries are answered", || {
+        ["enriched_logs", "_rejects", "avg_listen_time_per_song"].iter().any(|name| draft(name))
+    });
+    assert!(!folder.path().join("found/_manifest.json").exists(), "too late to kill");
+    nodes.executors[0].kill();
+    let output = replay.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), nodes.logs());
+    assert_same(folder.path(), "expected", "found", "killed while queries were answered");
+}
+
+#[test]
+fn a_run_that_is_stopped_or_killed_leaves_nothing_half_published() {
+    let Some(nodes) = Nodes::start(2, &[]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    long_inputs(folder.path());
+    let cluster = ["--cluster", nodes.address.as_str()];
+    let tables = folder.path().join("found/_tables");
+    for signal in ["-INT", "-KILL"] {
+        let mut replay = command(folder.path(), &arguments("found", &cluster));
+        let mut replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let before = folders_in(&tables);
+        wait_until("a log is read", || folders_in(&tables) > before);
+        assert!(Command::new("kill").args([signal, &replay.id().to_string()]).status().unwrap().success());
+        let output = replay.wait_with_output_of();
+        if signal == "-INT" {
+            assert!(said(&output, 74).1.contains("nothing was published"));
+        }
+        assert!(!folder.path().join("found/_manifest.json").exists());
+    }
+    compare(&nodes, folder.path(), &[]);
+    // What the interrupted runs have left is gone.
+    let index = fs::read_to_string(tables.join("index.json")).unwrap();
+    for entry in fs::read_dir(&tables).unwrap().map(Result::unwrap) {
+        let name = entry.file_name().into_string().unwrap();
+        assert!(name == "index.json" || index.contains(&format!("\"{name}\"")), "{name} is left");
+    }
+}
+
+trait WaitOutput {
+    fn wait_with_output_of(&mut self) -> std::process::Output;
+}
+
+impl WaitOutput for std::process::Child {
+    /// As `wait_with_output`, for a child that is only borrowed.
+    fn wait_with_output_of(&mut self) -> std::process::Output {
+        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+        self.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
+        self.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
+        std::process::Output { status: self.wait().unwrap(), stdout, stderr }
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_cluster_is_said_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    hard_inputs(folder.path());
+    let fails = |code: i32, address: &str, more: &[&str], words: &[&str]| {
+        let (_, error) =
+            said(&run(folder.path(), &arguments("found", &[more, &["--cluster", address]].concat())), code);
+        for word in words {
+            assert!(error.contains(word), "{word:?} is not in: {error}");
+        }
+        assert!(!folder.path().join("found/_manifest.json").exists());
+    };
+    fails(64, "localhost:50050", &[], &["not the address of a cluster", "df://"]);
+    let nobody = format!("df://127.0.0.1:{}", free_port());
+    fails(74, &nobody, &[], &["no scheduler answers", "start one"]);
+    fails(64, &nobody, &["-"], &["stdin"]);
+
+    // Something that says it is a scheduler of another version.
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("df://{}", other.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for stream in other.incoming().flatten() {
+            let mut stream = stream;
+            let mut request = [0; 1024];
+            let _ = stream.read(&mut request);
+            let body = r#"{"version":"54.1.0","datafusion_version":"54.0.0"}"#;
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _ = stream.write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    fails(78, &address, &[], &["54.1.0", "55.0.0", "one version"]);
+
+    let Some(mut nodes) = Nodes::start(0, &[]) else { return };
+    let address = nodes.address.clone();
+    fails(78, &address, &[], &["no executor", "music-insights executor"]);
+    nodes.add_executor(&[]);
+    // A path that means something else to each process: only the client sees logs there.
+    let (_, error) = {
+        let arguments = [
+            "replay",
+            "/proc/self/cwd/logs",
+            "--songs",
+            "songs.csv",
+            "--output",
+            "found",
+            "--cluster",
+            &address,
+        ];
+        said(&run(folder.path(), &arguments), 66)
+    };
+    assert!(
+        error.contains("/proc/self/cwd/logs/") && error.contains("all nodes of a cluster must see"),
+        "{error}"
+    );
+    assert!(!folder.path().join("found/_manifest.json").exists());
+
+    // A scheduler that is lost on the way.
+    let other = tempfile::tempdir().unwrap();
+    long_inputs(other.path());
+    let mut replay = command(other.path(), &arguments("found", &["--cluster", &address]));
+    let mut replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    wait_until("a log is read", || folders_in(&other.path().join("found/_tables")) > 0);
+    nodes.scheduler.kill();
+    let (_, error) = said(&replay.wait_with_output_of(), 74);
+    assert!(error.contains("the scheduler at") && error.contains("is gone"), "{error}");
+    assert!(nodes.executors[0].is_running());
+}
+
+#[test]
+fn logs_tables_and_catalog_may_be_objects_in_a_bucket() {
+    let Some(python) = python_with_moto() else { return };
+    let port = free_port();
+    let endpoint = format!("http://127.0.0.1:{port}");
+    let environment: Vec<(&str, String)> = [
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", &endpoint),
+        ("AWS_ENDPOINT", &endpoint),
+        ("AWS_ALLOW_HTTP", "true"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .to_vec();
+    let Some(mut nodes) = Nodes::start(0, &environment) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    hard_inputs(folder.path());
+    let log = fs::File::create(folder.path().join("moto.log")).unwrap();
+    let server = Command::new(&python)
+        .args(["-m", "moto.server", "-p", &port.to_string()])
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn();
+    let mut server = KillOnDrop(server.unwrap());
+    wait_until("the object store answers", || {
+        server.0.try_wait().unwrap().is_none() && std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    let upload = "import sys, pathlib, boto3\n\
+        s3 = boto3.client('s3', endpoint_url=sys.argv[1])\n\
+        s3.create_bucket(Bucket='music')\n\
+        root = pathlib.Path(sys.argv[2])\n\
+        for path in [root / 'songs.csv', *sorted((root / 'logs').iterdir())]:\n    \
+            s3.upload_file(str(path), 'music', str(path.relative_to(root)))\n";
+    let uploaded = Command::new(&python)
+        .args(["-c", upload, &endpoint, folder.path().to_str().unwrap()])
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .output()
+        .unwrap();
+    assert!(uploaded.status.success(), "{}", String::from_utf8_lossy(&uploaded.stderr));
+    nodes.add_executor(&environment);
+    nodes.add_executor(&environment);
+
+    said(&run(folder.path(), &arguments("expected", &[])), 0);
+    let address = nodes.address.as_str();
+    let replay = |logs: &str| {
+        let arguments = [
+            "replay",
+            logs,
+            "--songs",
+            "s3://music/songs.csv",
+            "--tables",
+            "s3://music/tables",
+            "--now",
+            NOW,
+            "--output",
+            "found",
+            "--cluster",
+            address,
+        ];
+        let mut command = command(folder.path(), &arguments);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        command.output().unwrap()
+    };
+    let output = replay("s3://music/logs/");
+    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), nodes.logs());
+    // Paths are shown as they were given; all else is the same.
+    let mut expected = files_of(&folder.path().join("expected"));
+    let mut found = files_of(&folder.path().join("found"));
+    let rejects = "_rejects/part-00000.csv";
+    let text = String::from_utf8(expected[rejects].clone()).unwrap();
+    let text = text.replace("\nlogs/", "\ns3://music/logs/").replace("\nsongs.csv", "\ns3://music/songs.csv");
+    expected.insert(rejects.to_owned(), text.into_bytes());
+    let [manifest, of_objects] = [&mut expected, &mut found].map(|files| {
+        serde_json::from_str::<serde_json::Value>(
+            std::str::from_utf8(&files.remove("_manifest.json").unwrap()).unwrap(),
+        )
+        .unwrap()
+    });
+    assert_eq!(manifest["totals"], of_objects["totals"]);
+    assert_eq!(manifest["insights"], of_objects["insights"]);
+    for (name, bytes) in &expected {
+        assert_eq!(String::from_utf8_lossy(bytes), String::from_utf8_lossy(&found[name]), "{name}");
+    }
+    let (out, _) = said(&replay("s3://music/logs/"), 0);
+    assert!(out.contains("read      0 rows "), "{out}");
+    // A pattern, and one object.
+    said(&replay("s3://music/logs/ties*.csv"), 0);
+    said(&replay("s3://music/logs/a.csv"), 0);
+    let (_, error) = said(&replay("s3://music/nothing/"), 66);
+    assert!(error.contains("s3://music/nothing/"), "{error}");
+}
+
+struct KillOnDrop(std::process::Child);
+
+impl Drop for KillOnDrop {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// A Python that has moto's S3 server and boto3.
+fn python_with_moto() -> Option<String> {
+    let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
+    let found = Command::new(&python).args(["-c", "import moto.server, boto3"]).output();
+    if found.is_ok_and(|found| found.status.success()) {
+        return Some(python);
+    }
+    assert!(std::env::var_os("CI").is_none(), "CI installs moto");
+    eprintln!(
+        "skipped: {python} has no moto; `pip install 'moto[server]' boto3` brings an object store to test with"
+    );
+    None
+}
