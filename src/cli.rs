@@ -164,7 +164,7 @@ pub struct ReplayArgs {
     /// Replace the output of a watch, too
     #[arg(long)]
     pub fresh: bool,
-    /// Let a Ballista cluster do the work, such as df://scheduler:50050; logs may then be s3://bucket/folder/, too
+    /// Let a Ballista cluster do the work, such as `df://scheduler:50050`; logs may then be `s3://bucket/folder/`, too
     #[arg(long, value_name = "ADDRESS")]
     pub cluster: Option<String>,
     /// With --cluster: where tables are kept for the next run, seen by all nodes [default: _tables in the output]

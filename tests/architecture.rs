@@ -56,6 +56,7 @@ const ORDER: &[&str] = &[
     "http",
     "report",
     "cli",
+    "cluster",
     "commands",
     "main",
 ];

@@ -4,12 +4,29 @@
 mod nodes;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::{Read, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
+use music_insights::catalog::load::parse;
+use music_insights::checkpoint::generation::Shape;
+use music_insights::civil::Week;
+use music_insights::cluster::answers;
+use music_insights::cluster::logs::url_of;
+use music_insights::cluster::order::{Order, ReadLog, Receipt, Task};
+use music_insights::cluster::read::Reader;
+use music_insights::delimiter::Delimiter;
+use music_insights::settings::{Effective, Layers};
+use music_insights::text::push_cell;
+use music_insights_cluster::orders::Worker;
+use music_insights_cluster::places::below;
+use music_insights_cluster::session::ask_here;
+use music_insights_cluster::sql::{self, Query};
+use music_insights_cluster::tables::{OF_INPUTS, Table};
 use nodes::{Nodes, command, free_port, run, said, wait_until};
 
 const NOW: &str = "2026-01-01T00:00:00Z";
@@ -52,8 +69,8 @@ fn hard_inputs(folder: &Path) {
         for play in 0..400 {
             let (user, song) = (play * 7 % 23, play * 5 % 31 + file);
             let (day, hour) = (play % 28 + 1, play % 24);
-            text +=
-                &format!("u{user},s{song},2025-0{}-{day:02} {hour:02}:15:00,{}.5\n", file + 2, play % 200);
+            let (month, seconds) = (file + 2, play % 200);
+            writeln!(text, "u{user},s{song},2025-0{month}-{day:02} {hour:02}:15:00,{seconds}.5").unwrap();
         }
         write(&format!("ties {file} ä.csv"), &text);
     }
@@ -61,7 +78,7 @@ fn hard_inputs(folder: &Path) {
     for song in 0..30 {
         let mood = ["Sad", "HAPPY", "sAD", "Calm", "", "happy", "Énergie", "énergie"][song % 8];
         let genre = ["Pop", "Rock", "", "\"Jazz, \"\"cool\"\"\""][song % 4];
-        songs += &format!("s{song},\"Title, {song}\",=artist{song},{genre},{mood}\n");
+        writeln!(songs, "s{song},\"Title, {song}\",=artist{song},{genre},{mood}").unwrap();
     }
     songs += "\"s\"\"2\",quoted,,Rock,Sad\n,nobody,,,\ns1,later,wins,Rock,Sad\nbad\n";
     fs::write(folder.join("songs.csv"), songs).unwrap();
@@ -104,9 +121,12 @@ fn assert_same(folder: &Path, expected: &str, found: &str, context: &str) {
         let text = |files: &BTreeMap<String, Vec<u8>>| {
             files.get(name).map(|bytes| String::from_utf8_lossy(bytes).into_owned())
         };
-        if expected.get(name) != found.get(name) {
-            panic!("{context}: {name}\n--- expected\n{:?}\n--- found\n{:?}", text(&expected), text(&found));
-        }
+        assert!(
+            expected.get(name) == found.get(name),
+            "{context}: {name}\n--- expected\n{:?}\n--- found\n{:?}",
+            text(&expected),
+            text(&found)
+        );
     }
 }
 
@@ -123,6 +143,142 @@ fn compare(nodes: &Nodes, folder: &Path, more: &[&str]) {
         nodes.logs()
     );
     assert_same(folder, "expected", "found", &format!("{more:?}"));
+}
+
+/// The SQL on embedded `DataFusion`, over tables that a reader has made: a second definition of each insight, written
+/// in another language, with which the engine must agree.
+#[test]
+fn the_sql_of_each_insight_is_what_the_engine_computes() {
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().thread_stack_size(32 << 20).enable_all().build().unwrap();
+    let choices: [&[(&str, &str)]; 4] = [
+        &[],
+        &[
+            ("user_favorite_genres.ties", "first"),
+            ("happy_recommendations.dominant", "true"),
+            ("night_owl_users.min_plays", "0"),
+        ],
+        &[
+            ("genre_loyalty_scores.threshold", "0.25"),
+            ("genre_loyalty_scores.decimals", "18"),
+            ("top_songs_this_week.limit", "3"),
+        ],
+        &[
+            ("avg_listen_time_per_song.decimals", "18"),
+            ("happy_recommendations.per_user", "40"),
+            ("happy_recommendations.min_sad_share", "0.111111111"),
+            ("happy_recommendations.min_sad_plays", "2"),
+        ],
+    ];
+    let rounds = if std::env::var_os("LONG_TESTS").is_some() { 200 } else { 12 };
+    for round in 0..rounds {
+        let folder = tempfile::tempdir().unwrap();
+        let (seed, rows) = (round.to_string(), (round * 37 % 400 + 1).to_string());
+        let generate = [
+            "generate", "--out", ".", "--seed", &seed, "--rows", &rows, "--users", "9", "--songs", "40",
+            "--files", "3",
+        ];
+        said(&run(folder.path(), &generate), 0);
+        fs::rename(folder.path().join("incoming"), folder.path().join("logs")).unwrap();
+        fs::rename(folder.path().join("songs_metadata.csv"), folder.path().join("songs.csv")).unwrap();
+        let chosen = choices[round % choices.len()];
+        let pairs: Vec<String> =
+            chosen.iter().map(|(key, value)| format!("insights.{key}={value}")).collect();
+        let flags: Vec<&str> = pairs.iter().flat_map(|pair| ["--set", pair.as_str()]).collect();
+        said(&run(folder.path(), &arguments("expected", &flags)), 0);
+        let found = runtime.block_on(second_definition(folder.path(), chosen));
+        for (name, lines) in found {
+            let file =
+                fs::read_to_string(folder.path().join("expected").join(name).join("part-00000.csv")).unwrap();
+            let (header, expected) = file.split_once('\n').unwrap();
+            let expected = if header == "message" { "" } else { expected };
+            assert_eq!(expected, lines, "{name} of round {round} with {pairs:?}");
+        }
+    }
+}
+
+/// What the SQL says, by insight.
+async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'static str, String)> {
+    let flag =
+        |(key, value): &(&str, &str)| ("--set".to_owned(), format!("insights.{key}"), (*value).to_owned());
+    let layers = Layers { config: None, environment: Vec::new(), flags: chosen.iter().map(flag).collect() };
+    let settings = Effective::of(&layers).unwrap().settings;
+    let reader = Arc::new(Reader::new(tokio::runtime::Handle::current()));
+    let mut tables: Vec<(Table, Vec<url::Url>)> =
+        OF_INPUTS.iter().map(|&table| (table, Vec::new())).collect();
+    let mut latest = None;
+    let mut logs: Vec<_> =
+        fs::read_dir(folder.join("logs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    logs.sort();
+    for (number, log) in (0..).zip(&logs) {
+        let target = url_of(&folder.join(format!("tables-{number}"))).unwrap();
+        let task = Task::Read(ReadLog {
+            number,
+            url: url_of(log).unwrap().into(),
+            shape: Shape::of(&settings),
+            now: 1_767_225_600,
+        });
+        let order = Order { program: env!("CARGO_PKG_VERSION").to_owned(), folder: target.to_string(), task };
+        let order = serde_json::to_string(&order).unwrap();
+        let (reader, work) = (Arc::clone(&reader), folder.to_owned());
+        let receipt =
+            tokio::task::spawn_blocking(move || reader.carry_out(&order, &work)).await.unwrap().unwrap();
+        let receipt: Receipt = serde_json::from_str(&receipt).unwrap();
+        latest = latest.max(receipt.log.unwrap().latest);
+        for (table, files) in &mut tables {
+            files.push(below(&target, &table.file()));
+        }
+    }
+    let text = fs::read(folder.join("songs.csv")).unwrap();
+    let rows = parse(&text, Delimiter::COMMA).await.unwrap();
+    let songs = folder.join("songs.parquet");
+    answers::write_songs(&rows.songs(), &songs).unwrap();
+    tables.push((Table::Songs, vec![url_of(&songs).unwrap()]));
+    let week = latest.map(|(_, local): (i64, i64)| Week::of_local(local).seconds().start / 86_400);
+    let mut queries = answers::queries(&settings, week.map_or(0, |monday| monday as i32));
+    queries.push(Query { name: "enriched_logs", sql: sql::ENRICHED_LOGS, parameters: Vec::new() });
+    let mut found = Vec::new();
+    for query in queries {
+        let mut lines = Vec::new();
+        for rows in ask_here(&query, &tables).await.unwrap() {
+            for row in 0..rows.len() {
+                for (index, cell) in rows.cells(row).enumerate() {
+                    lines.extend_from_slice(if index > 0 { b"," } else { b"" });
+                    push_cell(&mut lines, cell.as_bytes());
+                }
+                lines.push(b'\n');
+            }
+        }
+        found.push((query.name, String::from_utf8(lines).unwrap()));
+    }
+    found
+}
+
+#[test]
+fn the_units_of_a_cluster_are_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd/cluster");
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(units).unwrap().map(Result::unwrap) {
+        // Programs must exist for the check.
+        let unit = fs::read_to_string(entry.path()).unwrap();
+        let unit = unit
+            .replace("/usr/bin/music-insights", nodes::PROGRAM)
+            .replace("/usr/bin/ballista-scheduler", "/bin/sh");
+        paths.push(folder.path().join(entry.file_name()));
+        fs::write(paths.last().unwrap(), unit).unwrap();
+    }
+    assert_eq!(paths.len(), 4);
+    let Ok(verified) = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&paths).output()
+    else {
+        eprintln!("skipped: systemd-analyze is missing");
+        return;
+    };
+    assert!(
+        verified.status.success() && verified.stderr.is_empty(),
+        "{}",
+        String::from_utf8_lossy(&verified.stderr)
+    );
 }
 
 #[test]

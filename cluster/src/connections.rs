@@ -15,10 +15,12 @@ use ballista_core::utils::GrpcClientConfig;
 const IDLE: Duration = Duration::from_secs(30);
 
 type Key = (String, u16, GrpcClientConfig);
+/// A connection, and since when nobody uses it.
+type Idle = (BallistaClient, Instant);
 
 /// Connections that nobody uses at the moment, the latest last.
 #[derive(Clone, Default)]
-pub(crate) struct Connections(Arc<Mutex<HashMap<Key, Vec<(BallistaClient, Instant)>>>>);
+pub(crate) struct Connections(Arc<Mutex<HashMap<Key, Vec<Idle>>>>);
 
 impl std::fmt::Debug for Connections {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

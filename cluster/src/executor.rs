@@ -1,18 +1,27 @@
 //! The process that takes orders and runs queries: a Ballista executor whose engine knows a [`Worker`].
 
+use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
+use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::extension::ballista_scalar_functions;
 use ballista_core::object_store::{runtime_env_with_s3_support, session_config_with_s3_support};
 use ballista_core::registry::BallistaFunctionRegistry;
+use ballista_core::serde::protobuf::{
+    RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport,
+};
 use ballista_core::{ConfigProducer, JobId, RuntimeProducer};
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 
 use crate::connections::Connections;
@@ -20,7 +29,9 @@ use crate::orders::{Worker, with_worker};
 use crate::trouble::{Fault, Trouble};
 
 /// How often an executor says that it is alive, so that what it was doing is soon given to another when it is not.
-const HEARTBEAT_SECONDS: u64 = 5;
+const HEARTBEAT_SECONDS: u64 = 1;
+/// How long to wait for the scheduler's answer to a short question.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// How an executor is set up.
 #[derive(Clone, Debug)]
@@ -49,6 +60,9 @@ pub struct Setup {
 /// If the scheduler is out of reach or wants another version.
 pub async fn run(setup: Setup, worker: Arc<dyn Worker>) -> std::result::Result<(), Trouble> {
     let (scheduler_host, scheduler_port) = setup.scheduler.clone();
+    std::fs::create_dir_all(&setup.work_dir).map_err(|cause| {
+        Trouble::new(Fault::Io, format!("cannot create {}: {cause}", setup.work_dir.display()))
+    })?;
     let engine = Engine {
         inner: DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default())),
         worker,
@@ -57,6 +71,7 @@ pub async fn run(setup: Setup, worker: Arc<dyn Worker>) -> std::result::Result<(
     let config: ConfigProducer = Arc::new(session_config_with_s3_support);
     let spill = setup.work_dir.clone();
     let runtime: RuntimeProducer = Arc::new(move |config: &SessionConfig| runtime(config, &spill));
+    let policy = policy_of(&scheduler_host, scheduler_port).await;
     let process = ExecutorProcessConfig {
         bind_host: setup.bind_host,
         external_host: setup.external_host,
@@ -65,6 +80,7 @@ pub async fn run(setup: Setup, worker: Arc<dyn Worker>) -> std::result::Result<(
         scheduler_host,
         scheduler_port,
         vcores: setup.cores,
+        task_scheduling_policy: policy,
         work_dir: Some(setup.work_dir.display().to_string()),
         executor_heartbeat_interval_seconds: HEARTBEAT_SECONDS,
         memory_pool_size: setup.memory,
@@ -83,6 +99,22 @@ pub async fn run(setup: Setup, worker: Arc<dyn Worker>) -> std::result::Result<(
         );
         Trouble::new(Fault::Io, message)
     })
+}
+
+/// Whether tasks are pushed or pulled is the scheduler's choice, and an executor must do likewise. One that does not
+/// say pushes, which is its default.
+async fn policy_of(host: &str, port: u16) -> TaskSchedulingPolicy {
+    let asked = async {
+        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().ok()?;
+        let answer = http.get(format!("http://{host}:{port}/api/state")).send().await.ok()?;
+        let state: serde_json::Value = serde_json::from_slice(&answer.bytes().await.ok()?).ok()?;
+        Some(state["scheduling_policy"].as_str()?.to_lowercase().contains("pull"))
+    };
+    if asked.await.unwrap_or_default() {
+        TaskSchedulingPolicy::PullStaged
+    } else {
+        TaskSchedulingPolicy::PushStaged
+    }
 }
 
 /// What queries run in: stores of all kinds, and room to spill in the work folder.
@@ -120,7 +152,7 @@ impl ExecutionEngine for Engine {
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
         let plan = with_worker(plan, &self.worker, &self.folder)?;
-        self.inner.create_query_stage_exec(
+        let stage = self.inner.create_query_stage_exec(
             job_id,
             stage_id,
             task_id,
@@ -128,6 +160,48 @@ impl ExecutionEngine for Engine {
             plan,
             work_dir,
             config,
-        )
+        )?;
+        Ok(Arc::new(Strict(stage)))
+    }
+}
+
+/// A stage that fails for good.
+///
+/// Where a partition cannot be fetched, the scheduler of 55.0 lets the stage before be done again, and then some rows
+/// count twice. The client rather asks once more.
+#[derive(Debug)]
+struct Strict(Arc<dyn QueryStageExecutor>);
+
+impl Display for Strict {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Display::fmt(&self.0, formatter)
+    }
+}
+
+#[async_trait]
+impl QueryStageExecutor for Strict {
+    async fn execute_query_stage(
+        &self,
+        task_id: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<Vec<ShuffleWritePartition>> {
+        let done = self.0.execute_query_stage(task_id, context).await;
+        done.map_err(|cause| DataFusionError::Execution(Trouble::of_job(&cause).on_its_way()))
+    }
+
+    fn collect_plan_metrics(&self) -> Vec<MetricsSet> {
+        self.0.collect_plan_metrics()
+    }
+
+    fn collect_runtime_stats_reports(&self) -> Vec<RuntimeStatsReport> {
+        self.0.collect_runtime_stats_reports()
+    }
+
+    fn collect_window_state_reports(&self) -> Result<Vec<WindowStateReport>> {
+        self.0.collect_window_state_reports()
+    }
+
+    fn collect_column_stats(&self) -> Vec<TaskColumnStats> {
+        self.0.collect_column_stats()
     }
 }

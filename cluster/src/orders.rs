@@ -143,7 +143,8 @@ impl ExecutionPlan for OrdersExec {
                         let done =
                             tokio::task::spawn_blocking(move || worker.carry_out(&order, &folder)).await;
                         let done = done.map_err(|cause| DataFusionError::External(Box::new(cause)))?;
-                        receipts.push(done.map_err(|trouble| DataFusionError::External(Box::new(trouble)))?);
+                        receipts
+                            .push(done.map_err(|trouble| DataFusionError::Execution(trouble.on_its_way()))?);
                     }
                     let receipts: Vec<&str> = receipts.iter().map(String::as_str).collect();
                     batch_of(&schema, &receipts)

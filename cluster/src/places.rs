@@ -168,6 +168,14 @@ pub async fn remove(url: &Url) -> Result<(), Trouble> {
     }
 }
 
+/// Removes what is left of a folder, where there are folders: an upload that was cut short leaves something.
+pub fn remove_folder(url: &Url) {
+    if let Ok(path) = url.to_file_path() {
+        // It is in nobody's way.
+        let _ = std::fs::remove_dir_all(path);
+    }
+}
+
 /// A file with what is in an object: the file itself if it is one of this machine, else a copy in `folder`
 /// that goes when it is dropped.
 #[derive(Debug)]

@@ -1,7 +1,8 @@
 //! The client's side: what a run asks of a cluster.
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ballista::prelude::SessionContextExt;
 use ballista_core::execution_plans::execute_physical_plan;
@@ -12,6 +13,8 @@ use datafusion::arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::catalog::TableProvider;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionContext;
 use datafusion::physical_plan::SendableRecordBatchStream;
@@ -34,6 +37,17 @@ const PORT: u16 = 50050;
 const ANSWER: Duration = Duration::from_secs(10);
 /// How long to wait for the first executor.
 const FIRST_EXECUTOR: Duration = Duration::from_secs(30);
+/// Milliseconds after which an executor is not taken for alive, which says so every second.
+const SILENCE: u64 = 4000;
+/// How often is looked for executors.
+const LOOK: Duration = Duration::from_millis(100);
+/// How often a job is begun that has lost an executor.
+const TRIES: usize = 4;
+/// What the engine says if a node is lost.
+const LOST: [&str; 6] =
+    ["transport", "GrpcConnection", "tcp connect", "Fetch", "ConnectError", "h2 protocol"];
+/// How long to wait before another try.
+const PAUSE: Duration = Duration::from_secs(2);
 /// The smallest number of partitions that a query is cut into.
 const PARTITIONS: usize = 4;
 
@@ -75,6 +89,9 @@ struct Version {
 
 #[derive(Deserialize)]
 struct Executor {
+    id: String,
+    /// When the scheduler heard of it, in milliseconds since 1970.
+    last_seen: Option<u64>,
     specification: Specification,
 }
 
@@ -85,8 +102,10 @@ struct Specification {
 
 #[derive(Deserialize)]
 struct Job {
-    job_id: String,
-    job_name: String,
+    #[serde(rename = "job_id")]
+    id: String,
+    #[serde(rename = "job_name")]
+    name: String,
     status: String,
     num_stages: usize,
     completed_stages: usize,
@@ -171,6 +190,39 @@ impl Cluster {
         }
     }
 
+    /// The executors that were heard of as lately as any; nothing if the scheduler does not say.
+    pub async fn executors(&self) -> Option<BTreeSet<String>> {
+        let executors = self.ask::<Vec<Executor>>("/api/executors").await.ok()??;
+        let latest = executors.iter().filter_map(|executor| executor.last_seen).max().unwrap_or_default();
+        // One that has been silent for longer may be dead already, and then gets no task of what comes next.
+        let is_alive = |executor: &Executor| executor.last_seen.unwrap_or_default() + SILENCE >= latest;
+        Some(executors.into_iter().filter(is_alive).map(|executor| executor.id).collect())
+    }
+
+    /// Whether all of these executors are still there, as they themselves say from now on.
+    ///
+    /// Where an executor is lost, the scheduler of 55.0 lets tasks be done again, and then some rows count twice. So
+    /// what was answered meanwhile must not be believed.
+    pub async fn keeps(&self, executors: Option<&BTreeSet<String>>) -> bool {
+        let Some(expected) = executors else { return true };
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64;
+        loop {
+            let Ok(Some(found)) = self.ask::<Vec<Executor>>("/api/executors").await else { return true };
+            let seen: HashMap<&str, u64> = found
+                .iter()
+                .map(|executor| (executor.id.as_str(), executor.last_seen.unwrap_or_default()))
+                .collect();
+            if expected.iter().any(|id| !seen.contains_key(id.as_str())) {
+                return false;
+            }
+            // Full seconds count, so this is at least one after the last answer.
+            if expected.iter().all(|id| seen[id.as_str()] > now) {
+                return true;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// How many tasks the executors run at a time, as far as that is known.
     #[must_use]
     pub fn cores(&self) -> usize {
@@ -187,10 +239,6 @@ impl Cluster {
         Ok(serde_json::from_slice(&bytes).ok())
     }
 
-    fn context(&self, config: datafusion::prelude::SessionConfig) -> SessionStateBuilder {
-        SessionStateBuilder::new().with_default_features().with_config(config)
-    }
-
     fn config(&self) -> datafusion::prelude::SessionConfig {
         session_config_with_s3_support()
             .with_target_partitions(self.partitions)
@@ -204,12 +252,32 @@ impl Cluster {
     /// Hands out orders, each to be done by one executor; returns the receipts in no particular order.
     ///
     /// # Errors
-    /// If an order cannot be carried out anywhere, or the scheduler is lost.
+    /// If an order cannot be carried out, an executor is lost again and again, or the scheduler is.
     pub async fn hand_out(&self, orders: &[String]) -> Result<Vec<String>, Trouble> {
-        let failed = |cause| self.failed(&cause);
+        let mut tries = TRIES;
+        loop {
+            tries -= 1;
+            match self.hand_out_once(orders).await {
+                Err(cause) => match self.failed(&cause).await {
+                    // Its receipts are lost with an executor; those who ask again get them at once.
+                    Trouble { fault: Fault::Lost, .. } if tries > 0 => tokio::time::sleep(PAUSE).await,
+                    trouble => return Err(trouble),
+                },
+                Ok(receipts) if receipts.iter().any(|receipt| orders.contains(receipt)) => {
+                    let message = "an executor of this cluster is not music-insights but another program; start \
+                                   executors with `music-insights executor`";
+                    return Err(Trouble::new(Fault::Setup, message));
+                }
+                Ok(receipts) if receipts.len() < orders.len() && tries > 0 => tokio::time::sleep(PAUSE).await,
+                Ok(receipts) => return Ok(receipts),
+            }
+        }
+    }
+
+    async fn hand_out_once(&self, orders: &[String]) -> Result<Vec<String>, DataFusionError> {
         let config = self.config();
         let (ballista, codec) = (config.ballista_config(), BallistaPhysicalExtensionCodec::default());
-        let plan = plan_of(orders).map_err(failed)?;
+        let plan = plan_of(orders)?;
         let batches = execute_physical_plan::<PhysicalPlanNode>(
             self.scheduler.clone(),
             &ballista,
@@ -218,69 +286,63 @@ impl Cluster {
             new_session(),
             config,
         );
-        let batches: Vec<RecordBatch> = batches.await.map_err(failed)?.try_collect().await.map_err(failed)?;
-        let receipts: Vec<String> = batches.iter().flat_map(texts_of).collect();
-        if receipts.iter().any(|receipt| orders.contains(receipt)) {
-            let message = "an executor of this cluster is not music-insights but another program; start executors \
-                           with `music-insights executor`";
-            return Err(Trouble::new(Fault::Setup, message));
-        }
-        Ok(receipts)
+        let batches: Vec<RecordBatch> = batches.await?.try_collect().await?;
+        Ok(batches.iter().flat_map(texts_of).collect())
     }
 
     /// Asks a query of tables.
-    ///
-    /// # Errors
-    /// If the engine gives it up, or the scheduler is lost.
-    pub async fn ask_query(&self, query: &Query, tables: &[(Table, Vec<Url>)]) -> Result<Answer, Trouble> {
-        self.ask_query_of(query, tables, None).await
+    #[must_use]
+    pub fn ask_query(&self, query: &Query, tables: &[(Table, Vec<Url>)]) -> Answer {
+        self.ask_query_of(query, tables, None)
     }
 
     /// Asks a query of tables, but of those that keep logs row by row only of the logs with these numbers, from
     /// and to.
-    ///
-    /// # Errors
-    /// If the engine gives it up, or the scheduler is lost.
-    pub async fn ask_query_of(
+    #[must_use]
+    pub fn ask_query_of(
         &self,
         query: &Query,
         tables: &[(Table, Vec<Url>)],
         logs: Option<(i64, i64)>,
-    ) -> Result<Answer, Trouble> {
-        let failed = |cause| self.failed(&cause);
-        let state = self.context(self.config()).build();
-        let context = SessionContext::remote_with_state(&self.scheduler, state).await.map_err(failed)?;
+    ) -> Answer {
+        Answer { cluster: self.clone(), query: query.clone(), tables: tables.to_vec(), logs, batches: None }
+    }
+
+    async fn begin(
+        &self,
+        query: &Query,
+        tables: &[(Table, Vec<Url>)],
+        logs: Option<(i64, i64)>,
+    ) -> Result<SendableRecordBatchStream, DataFusionError> {
+        let external = |trouble| DataFusionError::External(Box::new(trouble));
+        let state = SessionStateBuilder::new().with_default_features().with_config(self.config()).build();
+        let context = SessionContext::remote_with_state(&self.scheduler, state).await?;
         for (table, files) in tables {
             if let Some(url) = files.first().filter(|url| url.scheme() != "file") {
-                context.register_object_store(url, store_of(url)?);
+                context.register_object_store(url, store_of(url).map_err(external)?);
             }
-            let listing = listing(*table, files)?;
+            let listing = listing(*table, files).map_err(external)?;
             let shown: Arc<dyn TableProvider> = match logs {
                 Some((from, to)) if matches!(table, Table::Plays | Table::Rejects) => {
-                    let all = context.read_table(listing).map_err(failed)?;
-                    all.filter(col("input").between(lit(from), lit(to))).map_err(failed)?.into_view()
+                    let all = context.read_table(listing)?;
+                    all.filter(col("input").between(lit(from), lit(to)))?.into_view()
                 }
                 _ => listing,
             };
-            context.register_table(table.name(), shown).map_err(failed)?;
+            context.register_table(table.name(), shown)?;
         }
-        let frame = context.sql(query.sql).await.map_err(failed)?;
-        let values: Vec<_> = query.parameters.iter().map(|(name, value)| (*name, value.scalar())).collect();
-        let frame =
-            if values.is_empty() { frame } else { frame.with_param_values(values).map_err(failed)? };
-        let batches = frame.execute_stream().await.map_err(failed)?;
-        Ok(Answer { batches, cluster: self.clone() })
+        with_values(context.sql(query.sql).await?, query)?.execute_stream().await
     }
 
     /// How far the jobs of this run are that have not ended; nothing if there are none, or nobody knows.
     pub async fn stand(&self) -> Option<Stand> {
         let jobs = self.ask::<Vec<Job>>("/api/jobs").await.ok()??;
         let mut stand = None;
-        for job in jobs.iter().filter(|job| job.job_name == self.run && job.status == "Running") {
+        for job in jobs.iter().filter(|job| job.name == self.run && job.status == "Running") {
             let stand = stand.get_or_insert_with(Stand::default);
             stand.stages_done += job.completed_stages;
             stand.stages += job.num_stages;
-            let path = format!("/api/job/{}/stages", job.job_id);
+            let path = format!("/api/job/{}/stages", job.id);
             let Ok(Some(Stages { stages })) = self.ask(&path).await else { continue };
             let done = |task: &&Option<Task>| task.as_ref().is_some_and(|task| task.status == "Successful");
             stand.tasks += stages.iter().map(|stage| stage.tasks.len()).sum::<usize>();
@@ -292,23 +354,26 @@ impl Cluster {
     /// Ends the jobs of this run, whose results nobody will read any more.
     pub async fn cancel(&self) {
         let Ok(Some(jobs)) = self.ask::<Vec<Job>>("/api/jobs").await else { return };
-        for job in jobs.iter().filter(|job| job.job_name == self.run) {
+        for job in jobs.iter().filter(|job| job.name == self.run) {
             // It may have ended meanwhile.
-            let _ = self.http.patch(format!("{}/api/job/{}", self.scheduler, job.job_id)).send().await;
+            let _ = self.http.patch(format!("{}/api/job/{}", self.scheduler, job.id)).send().await;
         }
     }
 
-    /// What a job failed of, in as few words as the engine leaves us.
-    fn failed(&self, cause: &datafusion::error::DataFusionError) -> Trouble {
-        let text = cause.to_string();
-        if text.contains("transport error")
-            || text.contains("GrpcConnectionError")
-            || text.contains("tcp connect error")
-        {
-            let message = format!("the scheduler at {} is gone: {text}", self.scheduler);
-            return Trouble::new(Fault::Io, message);
+    /// What a job failed of; if it is no fault of its own, whether it is worth another try.
+    async fn failed(&self, cause: &DataFusionError) -> Trouble {
+        let trouble = Trouble::of_job(cause);
+        if trouble.fault != Fault::Job {
+            return trouble;
         }
-        Trouble::new(Fault::Job, text)
+        if self.ask::<Version>("/api/version").await.is_err() {
+            return Trouble::new(
+                Fault::Io,
+                format!("the scheduler at {} is gone: {trouble}", self.scheduler),
+            );
+        }
+        let is_lost = LOST.iter().any(|word| trouble.to_string().contains(word));
+        if is_lost { Trouble::new(Fault::Lost, format!("an executor was lost: {trouble}")) } else { trouble }
     }
 }
 
@@ -331,28 +396,64 @@ fn new_session() -> String {
     datafusion::execution::context::SessionContext::new().session_id()
 }
 
-/// The rows that answer a query, as they come.
+/// Asks a query of tables in this process, without a cluster: the same SQL, for tests and for a look.
+///
+/// # Errors
+/// If the engine gives it up.
+pub async fn ask_here(query: &Query, tables: &[(Table, Vec<Url>)]) -> Result<Vec<Rows>, Trouble> {
+    let failed = |cause: DataFusionError| Trouble::of_job(&cause);
+    let context = SessionContext::new();
+    for (table, files) in tables {
+        context.register_table(table.name(), listing(*table, files)?).map_err(failed)?;
+    }
+    let frame = context.sql(query.sql).await.map_err(failed)?;
+    let batches = with_values(frame, query).map_err(failed)?.collect().await.map_err(failed)?;
+    batches.iter().map(Rows::of).collect()
+}
+
+/// A query with its parameters.
+pub(crate) fn with_values(frame: DataFrame, query: &Query) -> Result<DataFrame, DataFusionError> {
+    if query.parameters.is_empty() {
+        return Ok(frame);
+    }
+    let values: Vec<_> = query.parameters.iter().map(|(name, value)| (*name, value.scalar())).collect();
+    frame.with_param_values(values)
+}
+
+/// The rows that answer a query, as they come; the query begins when the first is wanted.
 pub struct Answer {
-    batches: SendableRecordBatchStream,
     cluster: Cluster,
+    query: Query,
+    tables: Vec<(Table, Vec<Url>)>,
+    logs: Option<(i64, i64)>,
+    batches: Option<SendableRecordBatchStream>,
 }
 
 impl std::fmt::Debug for Answer {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Answer").finish_non_exhaustive()
+        formatter.debug_struct("Answer").field("query", &self.query.name).finish_non_exhaustive()
     }
 }
 
 impl Answer {
-    /// The next rows; nothing at the end.
+    /// The next rows; nothing at the end. They only count if [no executor was lost](Cluster::keeps) meanwhile.
     ///
     /// # Errors
-    /// If the executor that holds them is lost.
+    /// If the engine gives the query up, or a node is lost.
     pub async fn next(&mut self) -> Result<Option<Rows>, Trouble> {
-        match self.batches.next().await {
+        match self.next_batch().await {
+            Ok(batch) => batch.as_ref().map(Rows::of).transpose(),
+            Err(cause) => Err(self.cluster.failed(&cause).await),
+        }
+    }
+
+    async fn next_batch(&mut self) -> Result<Option<RecordBatch>, DataFusionError> {
+        if self.batches.is_none() {
+            self.batches = Some(self.cluster.begin(&self.query, &self.tables, self.logs).await?);
+        }
+        match &mut self.batches {
+            Some(batches) => batches.next().await.transpose(),
             None => Ok(None),
-            Some(Err(cause)) => Err(self.cluster.failed(&cause)),
-            Some(Ok(batch)) => Rows::of(&batch).map(Some),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! What can go wrong in a cluster, and whose fault it is.
 
-use std::fmt::{self, Display};
+use std::fmt::{self, Display, Write as _};
+
+use serde::{Deserialize, Serialize};
 
 /// Whose fault it is; callers make exit codes of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Fault {
     /// An address that is none.
     Address,
@@ -15,15 +17,20 @@ pub enum Fault {
     Setup,
     /// A job that the cluster gave up.
     Job,
+    /// A job that lost an executor, and may do better another time.
+    Lost,
 }
 
 /// What went wrong, in lower case, for people.
-#[derive(Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trouble {
     /// Whose fault it is.
     pub fault: Fault,
     message: String,
 }
+
+/// What surrounds the trouble of a worker, to be found again in whatever the engine makes of it.
+const MARKS: (&str, &str) = ("<music-insights ", ">");
 
 impl Trouble {
     /// Trouble with a message in lower case.
@@ -31,9 +38,29 @@ impl Trouble {
         Self { fault, message: message.into() }
     }
 
-    /// Trouble of a job: the engine's words, but for what surrounds them at each node on the way.
+    /// Trouble of a job: that of a worker if it was one, else the engine's words.
     pub fn of_job(cause: &impl Display) -> Self {
-        Self::new(Fault::Job, cause.to_string())
+        let text = cause.to_string();
+        Self::of_worker(&text).unwrap_or_else(|| Self::new(Fault::Job, text))
+    }
+
+    /// What a worker hands to the engine: text that survives being quoted and wrapped on its way to the client.
+    pub(crate) fn on_its_way(&self) -> String {
+        let text = serde_json::to_string(self).expect("trouble is plain data");
+        let mut hex = String::new();
+        for byte in text.bytes() {
+            // Writing to a string does not fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
+        format!("{self} {}{hex}{}", MARKS.0, MARKS.1)
+    }
+
+    fn of_worker(text: &str) -> Option<Self> {
+        let start = text.find(MARKS.0)? + MARKS.0.len();
+        let hex = &text[start..start + text[start..].find(MARKS.1)?];
+        let digits = |at| u8::from_str_radix(hex.get(at..at + 2)?, 16).ok();
+        let bytes: Option<Vec<u8>> = (0..hex.len()).step_by(2).map(digits).collect();
+        serde_json::from_slice(&bytes?).ok()
     }
 }
 
@@ -44,3 +71,17 @@ impl Display for Trouble {
 }
 
 impl std::error::Error for Trouble {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_trouble_of_a_worker_is_found_again_however_it_was_quoted() {
+        let trouble = Trouble::new(Fault::Missing, "cannot read \"ä>b\": gone");
+        let wrapped = format!("{:?}", format!("{:?}", trouble.on_its_way()));
+        let found = Trouble::of_job(&wrapped);
+        assert_eq!((found.fault, found.to_string()), (trouble.fault, trouble.to_string()));
+        assert_eq!(Trouble::of_job(&"a plan").fault, Fault::Job);
+    }
+}

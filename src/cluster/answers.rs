@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use url::Url;
 
-use crate::cluster::failure_of;
+use crate::cluster::{Ended, failure_of};
 use crate::disk::SharedDisk;
 use crate::failure::{Exit, Failure};
 use crate::insights::columns::columns;
@@ -107,9 +107,9 @@ pub async fn stage(
     queries: Vec<Query>,
     disk: &SharedDisk,
     settings: &Settings,
-) -> Result<Vec<(&'static str, Snapshot)>, Failure> {
+) -> Result<Vec<(&'static str, Snapshot)>, Ended> {
     let staged = queries.into_iter().map(|query| async move {
-        let answer = cluster.ask_query(&query, tables).await.map_err(|trouble| failure_of(&trouble))?;
+        let answer = cluster.ask_query(&query, tables);
         let snapshot = stage_one(answer, query.name, disk, settings).await?;
         Ok((query.name, snapshot))
     });
@@ -121,11 +121,11 @@ async fn stage_one(
     name: &'static str,
     disk: &SharedDisk,
     settings: &Settings,
-) -> Result<Snapshot, Failure> {
+) -> Result<Snapshot, Ended> {
     let mut lines = Vec::new();
-    let mut next = answer.next().await.map_err(|trouble| failure_of(&trouble))?;
+    let mut next = answer.next().await?;
     while next.as_ref().is_some_and(Rows::is_empty) {
-        next = answer.next().await.map_err(|trouble| failure_of(&trouble))?;
+        next = answer.next().await?;
     }
     let mut rows = 0;
     if next.is_none() && name == genre_loyalty_scores::NAME {
@@ -158,10 +158,12 @@ async fn stage_one(
         let mut lines = Vec::new();
         push_lines(&mut lines, &rows);
         listens = sender.send(lines).await.is_ok();
-        next = answer.next().await.map_err(|trouble| failure_of(&trouble))?;
+        next = answer.next().await?;
     }
     drop(sender);
-    written.await.map_err(|cause| Failure::new(Exit::Software, format!("a task has died: {cause}")))?
+    let written =
+        written.await.map_err(|cause| Failure::new(Exit::Software, format!("a task has died: {cause}")))?;
+    Ok(written?)
 }
 
 fn push_header(lines: &mut Vec<u8>, name: &str) {
@@ -204,20 +206,20 @@ pub async fn in_order(
     query: &Query,
     pieces: Vec<Piece>,
     mut each: impl FnMut(&Rows) -> Result<(), Failure>,
-) -> Result<(), Failure> {
+) -> Result<(), Ended> {
     let asked = pieces.into_iter().map(|piece| async move {
         let numbers = piece.logs.map(|(from, to)| (i64::from(from), i64::from(to)));
-        let mut answer = cluster.ask_query_of(query, &piece.tables, numbers).await?;
+        let mut answer = cluster.ask_query_of(query, &piece.tables, numbers);
         // The job begins when somebody wants its first row.
         let first = answer.next().await?;
-        Ok((first, answer))
+        Ok::<_, Ended>((first, answer))
     });
     let mut answers = Box::pin(stream::iter(asked).buffered(cluster.cores().max(2)));
     while let Some(answered) = answers.next().await {
-        let (mut next, mut answer) = answered.map_err(|trouble| failure_of(&trouble))?;
+        let (mut next, mut answer) = answered?;
         while let Some(rows) = next {
             tokio::task::block_in_place(|| each(&rows))?;
-            next = answer.next().await.map_err(|trouble| failure_of(&trouble))?;
+            next = answer.next().await?;
         }
     }
     Ok(())
@@ -232,7 +234,7 @@ pub async fn write_enriched(
     pieces: Vec<Piece>,
     disk: &SharedDisk,
     settings: &Settings,
-) -> Result<PartedLog, Failure> {
+) -> Result<PartedLog, Ended> {
     let folder = settings.output.join(enriched_logs::NAME);
     let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
     let mut log = PartedLog::begin(disk, &folder, enriched_logs::HEADER, roll_bytes)?;
@@ -257,7 +259,7 @@ pub async fn write_rejects(
     pieces: Vec<Piece>,
     label: impl Fn(u32) -> String,
     log: &mut PartedLog,
-) -> Result<(), Failure> {
+) -> Result<(), Ended> {
     let query = Query { name: "_rejects", sql: sql::REJECTS, parameters: Vec::new() };
     let mut lines = Vec::new();
     in_order(cluster, &query, pieces, |rows| {

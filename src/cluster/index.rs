@@ -13,7 +13,7 @@ use url::Url;
 use crate::checkpoint::generation::Shape;
 use crate::cluster::failure_of;
 use crate::cluster::logs::Log;
-use crate::cluster::order::{LogCounts, Order, ReadLog, Receipt, Task};
+use crate::cluster::order::{LogCounts, Order, RECEIPT, ReadLog, Receipt, Task};
 use crate::failure::Failure;
 use crate::model::Reason;
 
@@ -191,13 +191,11 @@ impl Index {
                 continue;
             }
             let folder = places::below(tables, &name);
-            for table in OF_INPUTS {
-                places::remove(&places::below(&folder, &table.file())).await.map_err(failed)?;
+            let files = OF_INPUTS.iter().map(|table| table.file()).chain([RECEIPT.to_owned()]);
+            for file in files {
+                places::remove(&places::below(&folder, &file)).await.map_err(failed)?;
             }
-            if let Ok(path) = folder.to_file_path() {
-                // It goes if it is empty; an upload that was cut short may have left something.
-                let _ = std::fs::remove_dir_all(path);
-            }
+            places::remove_folder(&folder);
         }
         Ok(())
     }

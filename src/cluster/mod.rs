@@ -21,7 +21,7 @@ pub mod read;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use music_insights_cluster::places;
@@ -63,8 +63,14 @@ const TABLES: &str = "_tables";
 const NONE: &str = "none";
 /// Orders that are handed out at a time; what came of them is safe before the next.
 const ORDERS: usize = 256;
+/// How often all is asked if executors are lost.
+const TRIES: usize = 4;
+/// How long to wait before all is asked again.
+const PAUSE: Duration = Duration::from_secs(2);
 /// How often is looked how far the cluster is, and whether to stop.
 const LOOK: Duration = Duration::from_millis(500);
+/// When people are told that nothing seems to happen.
+const STALL: Duration = Duration::from_mins(2);
 
 /// A run on a cluster.
 #[derive(Debug)]
@@ -107,13 +113,22 @@ impl ClusterRun {
         let work = Work { cluster: &cluster, tables, run, logs, catalog, args: &self };
         let stages = Stages::new();
         let watched = async {
-            loop {
+            let (mut last, mut since) = (None, Instant::now());
+            while !stop.is_set() {
                 tokio::time::sleep(LOOK).await;
-                if stop.is_set() {
-                    return;
-                }
-                if let Some(stand) = cluster.stand().await {
+                let stand = cluster.stand().await;
+                if let Some(stand) = stand {
                     stages.show(stand.stages_done, stand.stages, stand.tasks_done, stand.tasks);
+                }
+                if stand != last {
+                    (last, since) = (stand, Instant::now());
+                } else if stand.is_some() && since.elapsed() > STALL {
+                    tracing::warn!(
+                        "no task has ended for {} s: is an executor lost, or the scheduler at a loss? One that was \
+                         started with `--scheduler-policy pull-staged` gets over more",
+                        STALL.as_secs()
+                    );
+                    since = Instant::now();
                 }
             }
         };
@@ -160,8 +175,7 @@ impl Work<'_> {
         let (rows, bytes) = self.read(&mut index, &new).await?;
         let songs = self.send_songs().await?;
         let tables = self.tables_of(&index, &songs).await?;
-        let staged = self.stage(&index, &tables, &songs).await?;
-        let unmatched = self.unmatched(&tables).await?;
+        let (staged, unmatched) = self.ask(&index, &tables, &songs).await?;
         let plays = index.counts().map(|counts| counts.plays).sum();
         let manifest = tokio::task::block_in_place(|| self.publish(staged, &index, unmatched))?;
         places::remove(&songs).await.map_err(|trouble| failure_of(&trouble))?;
@@ -270,7 +284,30 @@ impl Work<'_> {
         places::below(&places::below(&self.tables, &folder.name), &table.file())
     }
 
-    async fn stage(&self, index: &Index, tables: &Tables, songs: &Url) -> Result<Staged, Failure> {
+    /// Stages what the cluster answers while no executor is lost.
+    async fn ask(&self, index: &Index, tables: &Tables, songs: &Url) -> Result<(Staged, u64), Failure> {
+        for tries in (0..TRIES).rev() {
+            let executors = self.cluster.executors().await;
+            let asked = async {
+                let staged = self.stage(index, tables, songs).await?;
+                Ok::<_, Ended>((staged, self.unmatched(tables).await?))
+            };
+            match asked.await {
+                Ok(answers) if self.cluster.keeps(executors.as_ref()).await => return Ok(answers),
+                Err(Ended::Failed(failure)) => return Err(failure),
+                Err(Ended::Lost(trouble)) if tries == 0 => return Err(failure_of(&trouble)),
+                Ok(_) => tracing::warn!(
+                    "an executor was lost; all is asked again, because what it answered may be wrong"
+                ),
+                Err(Ended::Lost(trouble)) => tracing::warn!("{trouble}; all is asked again"),
+            }
+            self.cluster.cancel().await;
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(Failure::new(Exit::Io, format!("executors were lost {TRIES} times; nothing was published")))
+    }
+
+    async fn stage(&self, index: &Index, tables: &Tables, songs: &Url) -> Result<Staged, Ended> {
         let (settings, disk) = (&self.args.settings, &self.args.disk);
         let latest = index.counts().filter_map(|counts| counts.latest).max();
         let offset = i64::from(settings.timezone.0.offset_at(self.args.now));
@@ -339,16 +376,15 @@ impl Work<'_> {
     }
 
     /// Plays of songs that are not in the catalog.
-    async fn unmatched(&self, tables: &Tables) -> Result<u64, Failure> {
+    async fn unmatched(&self, tables: &Tables) -> Result<u64, Ended> {
         let query = Query { name: "unmatched", sql: sql::UNMATCHED, parameters: Vec::new() };
-        let mut answer =
-            self.cluster.ask_query(&query, tables).await.map_err(|trouble| failure_of(&trouble))?;
-        while let Some(rows) = answer.next().await.map_err(|trouble| failure_of(&trouble))? {
+        let mut answer = self.cluster.ask_query(&query, tables);
+        while let Some(rows) = answer.next().await? {
             if let Some(plays) = (!rows.is_empty()).then(|| rows.cells(0).next()?.parse().ok()).flatten() {
                 return Ok(plays);
             }
         }
-        Err(Failure::new(Exit::Software, "the cluster has not said how many plays are unmatched"))
+        Err(Failure::new(Exit::Software, "the cluster has not said how many plays are unmatched").into())
     }
 
     fn publish(&self, staged: Staged, index: &Index, unmatched: u64) -> Result<Manifest, Failure> {
@@ -441,6 +477,27 @@ fn unanswered(what: &str) -> Failure {
     Failure::new(Exit::Software, format!("no executor has answered the order for {what}"))
 }
 
+/// Why an attempt to ask the cluster has ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// A node was lost; another attempt may do better.
+    Lost(Trouble),
+    /// It would fail again.
+    Failed(Failure),
+}
+
+impl From<Trouble> for Ended {
+    fn from(trouble: Trouble) -> Self {
+        if trouble.fault == Fault::Lost { Self::Lost(trouble) } else { Self::Failed(failure_of(&trouble)) }
+    }
+}
+
+impl From<Failure> for Ended {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// What trouble in a cluster means for the command, with what to do about it.
 fn failure_of(trouble: &Trouble) -> Failure {
     let (exit, hint) = match trouble.fault {
@@ -449,7 +506,7 @@ fn failure_of(trouble: &Trouble) -> Failure {
             Exit::NoInput,
             "; all nodes of a cluster must see the logs and the tables at the same paths: use a shared folder or s3://",
         ),
-        Fault::Io => (Exit::Io, ""),
+        Fault::Io | Fault::Lost => (Exit::Io, ""),
         Fault::Setup => (Exit::Config, ""),
         Fault::Job => (Exit::Software, ""),
     };

@@ -19,12 +19,10 @@ const STACK: usize = 32 << 20;
 ///
 /// # Errors
 /// If the scheduler is out of reach or of another version, or the work folder cannot be used.
-pub fn run(args: ExecutorArgs) -> Result<(), Failure> {
+pub fn run(args: &ExecutorArgs) -> Result<(), Failure> {
     let scheduler = scheduler_of(&args.scheduler).map_err(|trouble| failure_of(&trouble))?;
     let cores = args.cores.or_else(|| std::thread::available_parallelism().ok().map(Into::into));
-    let work_dir = args.work_dir.unwrap_or_else(|| own_folder(args.port));
-    std::fs::create_dir_all(&work_dir)
-        .map_err(|cause| Failure::io(Exit::CannotCreate, "create", &work_dir, &cause))?;
+    let work_dir = args.work_dir.clone().unwrap_or_else(|| own_folder(args.port));
     messages::forward(
         |is_error, text| {
             if is_error { tracing::error!("{text}") } else { tracing::warn!("{text}") }
@@ -32,8 +30,8 @@ pub fn run(args: ExecutorArgs) -> Result<(), Failure> {
     );
     let setup = Setup {
         scheduler,
-        bind_host: args.listen,
-        external_host: args.advertise,
+        bind_host: args.listen.clone(),
+        external_host: args.advertise.clone(),
         port: args.port,
         grpc_port: args.task_port,
         cores: cores.unwrap_or(1),

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::checkpoint::generation::Shape;
 
+/// The name of the receipt in the folder of an order, written last.
+pub const RECEIPT: &str = "receipt.json";
+
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Order {

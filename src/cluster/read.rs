@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::catalog::Catalog;
 use crate::civil::Week;
-use crate::cluster::order::{LogCounts, Order, ReadLog, Receipt, Task};
+use crate::cluster::order::{LogCounts, Order, RECEIPT, ReadLog, Receipt, Task};
 use crate::decode::Decoder;
 use crate::inputs::{Inputs, by_code};
 use crate::ledger::Ledger;
@@ -111,12 +111,19 @@ impl Worker for Reader {
             return Err(Trouble::new(Fault::Setup, message));
         }
         let target = parse(&order.folder)?;
+        let place = places::below(&target, RECEIPT);
+        // Done before by an executor that was lost before its receipt was fetched.
+        if let Some(done) = self.runtime.block_on(places::read(&place))? {
+            return Ok(String::from_utf8_lossy(&done).into_owned());
+        }
         let receipt = match &order.task {
             Task::Read(log) => self.read(log, folder, &target)?,
             Task::Merge(folders) => self.merge(folders, folder, &target)?,
         };
         let receipt = Receipt { folder: order.folder, ..receipt };
-        Ok(serde_json::to_string(&receipt).expect("a receipt is plain data"))
+        let receipt = serde_json::to_string(&receipt).expect("a receipt is plain data");
+        self.runtime.block_on(places::write(&place, receipt.clone().into_bytes()))?;
+        Ok(receipt)
     }
 }
 

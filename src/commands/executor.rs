@@ -10,7 +10,7 @@ use crate::failure::Failure;
 /// # Errors
 /// If the scheduler is out of reach or of another version, or the work folder cannot be used.
 #[cfg(feature = "cluster")]
-pub fn run(args: ExecutorArgs) -> Result<(), Failure> {
+pub fn run(args: &ExecutorArgs) -> Result<(), Failure> {
     args.settings()?;
     crate::cluster::node::run(args)
 }
@@ -20,7 +20,7 @@ pub fn run(args: ExecutorArgs) -> Result<(), Failure> {
 /// # Errors
 /// Always.
 #[cfg(not(feature = "cluster"))]
-pub fn run(args: ExecutorArgs) -> Result<(), Failure> {
+pub fn run(args: &ExecutorArgs) -> Result<(), Failure> {
     args.settings()?;
     Err(without_cluster())
 }

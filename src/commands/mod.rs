@@ -34,7 +34,7 @@ use crate::stop::Stop;
 pub fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Replay(args) => replay::run(args),
-        Command::Executor(args) => executor::run(args),
+        Command::Executor(args) => executor::run(&args),
         Command::Watch(args) => watch::run(&args),
         Command::Generate(args) => generate::run_command(&args),
         Command::Check(args) => check::run(args),

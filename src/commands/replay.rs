@@ -28,7 +28,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let began = Instant::now();
     let settings = args.settings()?;
     if let Some(address) = args.cluster.clone() {
-        return run_on_cluster(address, args, settings, began);
+        return run_on_cluster(address, args, &settings, began);
     }
     let logs = find_arguments(args.logs, &settings)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
@@ -59,7 +59,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
 fn run_on_cluster(
     address: String,
     args: ReplayArgs,
-    settings: Settings,
+    settings: &Settings,
     began: Instant,
 ) -> Result<(), Failure> {
     let logs = if args.logs.is_empty() { vec![settings.incoming.clone()] } else { args.logs };
@@ -73,12 +73,12 @@ fn run_on_cluster(
         now: args.now.unwrap_or_else(|| Clock::System.now()),
     };
     let stop = Stop::default();
-    let outcome = run_until_stopped(&settings, &stop, run.run(&stop))?;
-    say(&summary(&outcome, &settings, began.elapsed()))
+    let outcome = run_until_stopped(settings, &stop, run.run(&stop))?;
+    say(&summary(&outcome, settings, began.elapsed()))
 }
 
 #[cfg(not(feature = "cluster"))]
-fn run_on_cluster(_: String, _: ReplayArgs, _: Settings, _: Instant) -> Result<(), Failure> {
+fn run_on_cluster(_: String, _: ReplayArgs, _: &Settings, _: Instant) -> Result<(), Failure> {
     Err(crate::commands::executor::without_cluster())
 }
 

@@ -1,5 +1,6 @@
 //! A cluster of real processes on this machine: the stock scheduler and executors that are our own binary.
 
+use std::fmt::Write as _;
 use std::fs::File;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_music-insights");
 /// The engine's planner calls itself deeply, and more so where nothing is optimised.
 const STACK: &str = "33554432";
 /// How long a node may take to come up, or to be missed.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The stock scheduler, if it was built: `cargo build -p ballista-scheduler` puts it beside our program.
 pub(crate) fn scheduler_program() -> Option<PathBuf> {
@@ -75,6 +76,8 @@ impl Nodes {
         let mut command = Command::new(program);
         command
             .args(["--bind-host", "127.0.0.1", "--bind-port", &port.to_string()])
+            // Where tasks are pushed, 55.0 loses a place of an executor when another is lost.
+            .args(["--scheduler-policy", "pull-staged"])
             // A dead executor is missed after a few seconds.
             .args(["--executor-timeout-seconds", "12", "--expire-dead-executor-interval-seconds", "2"])
             .envs(environment.iter().map(|(name, value)| (name, value)))
@@ -110,8 +113,10 @@ impl Nodes {
             if entry.path().extension().is_some_and(|end| end == "log") {
                 let log = std::fs::read_to_string(entry.path()).unwrap_or_default();
                 let last: Vec<&str> = log.lines().rev().take(15).collect();
-                text += &format!("--- {}\n", entry.path().display());
-                last.iter().rev().for_each(|line| text += &format!("{}\n", &line[..line.len().min(300)]));
+                writeln!(text, "--- {}", entry.path().display()).unwrap();
+                for line in last.iter().rev() {
+                    writeln!(text, "{}", line.chars().take(300).collect::<String>()).unwrap();
+                }
             }
         }
         text
