@@ -255,6 +255,47 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
 }
 
 #[test]
+fn the_commands_of_the_readme_bring_up_a_cluster_and_the_insights() {
+    let Some(scheduler) = nodes::scheduler_program() else { return };
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let section = readme.split("## Beyond one machine").nth(1).unwrap();
+    let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut running = Vec::new();
+    let mut tried = 0;
+    for line in block.lines() {
+        // Fewer rows: nothing is optimised here.
+        let line = line.replace("--rows 1000000", "--rows 20000");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let program = match words[0] {
+            "ballista-scheduler" => scheduler.as_path(),
+            "music-insights" => Path::new(nodes::PROGRAM),
+            _ => continue,
+        };
+        tried += 1;
+        let mut command = Command::new(program);
+        command
+            .args(&words[1..])
+            .current_dir(folder.path())
+            .env("RUST_MIN_STACK", "33554432")
+            .stdin(Stdio::null());
+        if matches!(words[1], "generate" | "replay") {
+            said(&command.output().unwrap(), 0);
+        } else {
+            let log = fs::File::create(folder.path().join(format!("{tried}.log"))).unwrap();
+            running.push(KillOnDrop(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()));
+            std::thread::sleep(std::time::Duration::from_secs(2));
+            assert!(running.last_mut().unwrap().0.try_wait().unwrap().is_none(), "{line} has ended");
+        }
+    }
+    assert_eq!(tried, 5);
+    let output = folder.path().join("demo/output");
+    for insight in music_insights::insights::NAMES {
+        assert!(output.join(insight).join("part-00000.csv").exists(), "{insight}");
+    }
+}
+
+#[test]
 fn the_units_of_a_cluster_are_sound() {
     let folder = tempfile::tempdir().unwrap();
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd/cluster");
@@ -465,11 +506,11 @@ fn a_run_that_is_stopped_or_killed_leaves_nothing_half_published() {
     let tables = folder.path().join("found/_tables");
     for signal in ["-INT", "-KILL"] {
         let mut replay = command(folder.path(), &arguments("found", &cluster));
-        let mut replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let before = folders_in(&tables);
         wait_until("a log is read", || folders_in(&tables) > before);
         assert!(Command::new("kill").args([signal, &replay.id().to_string()]).status().unwrap().success());
-        let output = replay.wait_with_output_of();
+        let output = replay.wait_with_output().unwrap();
         if signal == "-INT" {
             assert!(said(&output, 74).1.contains("nothing was published"));
         }
@@ -481,20 +522,6 @@ fn a_run_that_is_stopped_or_killed_leaves_nothing_half_published() {
     for entry in fs::read_dir(&tables).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
         assert!(name == "index.json" || index.contains(&format!("\"{name}\"")), "{name} is left");
-    }
-}
-
-trait WaitOutput {
-    fn wait_with_output_of(&mut self) -> std::process::Output;
-}
-
-impl WaitOutput for std::process::Child {
-    /// As `wait_with_output`, for a child that is only borrowed.
-    fn wait_with_output_of(&mut self) -> std::process::Output {
-        let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-        self.stdout.take().unwrap().read_to_end(&mut stdout).unwrap();
-        self.stderr.take().unwrap().read_to_end(&mut stderr).unwrap();
-        std::process::Output { status: self.wait().unwrap(), stdout, stderr }
     }
 }
 
@@ -559,10 +586,10 @@ fn what_is_wrong_with_a_cluster_is_said_with_what_to_do() {
     let other = tempfile::tempdir().unwrap();
     long_inputs(other.path());
     let mut replay = command(other.path(), &arguments("found", &["--cluster", &address]));
-    let mut replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until("a log is read", || folders_in(&other.path().join("found/_tables")) > 0);
     nodes.scheduler.kill();
-    let (_, error) = said(&replay.wait_with_output_of(), 74);
+    let (_, error) = said(&replay.wait_with_output().unwrap(), 74);
     assert!(error.contains("the scheduler at") && error.contains("is gone"), "{error}");
     assert!(nodes.executors[0].is_running());
 }
