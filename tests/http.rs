@@ -453,7 +453,9 @@ fn meters_follow_the_conventions_and_the_plays() {
         let line = answer.text().lines().find(|line| line.starts_with(&format!("{name} ")))?;
         Some(line.rsplit(' ').next()?.to_owned())
     };
+    // What is counted at a flush follows what is known at its beginning.
     place.wait_for("the catalog", || (metrics("music_insights_metadata_songs")? == "3").then_some(()));
+    place.wait_for("its plays", || (metrics("music_insights_unmatched_plays")? == "100").then_some(()));
     for (name, value) in [
         ("events_total", "402"),
         ("events_rejected_total{reason=\"bad_timestamp\"}", "1"),
