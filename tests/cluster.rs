@@ -27,7 +27,7 @@ use music_insights_cluster::places::below;
 use music_insights_cluster::session::ask_here;
 use music_insights_cluster::sql::{self, Query};
 use music_insights_cluster::tables::{OF_INPUTS, Table};
-use nodes::{Nodes, command, free_port, run, said, wait_until};
+use nodes::{Node, Nodes, command, free_port, run, said, wait_until};
 
 const NOW: &str = "2026-01-01T00:00:00Z";
 
@@ -283,7 +283,7 @@ fn the_commands_of_the_readme_bring_up_a_cluster_and_the_insights() {
             said(&command.output().unwrap(), 0);
         } else {
             let log = fs::File::create(folder.path().join(format!("{tried}.log"))).unwrap();
-            running.push(KillOnDrop(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()));
+            running.push(Node(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()));
             std::thread::sleep(std::time::Duration::from_secs(2));
             assert!(running.last_mut().unwrap().0.try_wait().unwrap().is_none(), "{line} has ended");
         }
@@ -618,7 +618,7 @@ fn logs_tables_and_catalog_may_be_objects_in_a_bucket() {
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn();
-    let mut server = KillOnDrop(server.unwrap());
+    let mut server = Node(server.unwrap());
     wait_until("the object store answers", || {
         server.0.try_wait().unwrap().is_none() && std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
@@ -685,15 +685,6 @@ fn logs_tables_and_catalog_may_be_objects_in_a_bucket() {
     said(&replay("s3://music/logs/a.csv"), 0);
     let (_, error) = said(&replay("s3://music/nothing/"), 66);
     assert!(error.contains("s3://music/nothing/"), "{error}");
-}
-
-struct KillOnDrop(std::process::Child);
-
-impl Drop for KillOnDrop {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 /// A Python that has moto's S3 server and boto3.

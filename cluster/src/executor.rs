@@ -3,7 +3,6 @@
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use ballista_core::config::TaskSchedulingPolicy;
@@ -26,12 +25,11 @@ use datafusion::prelude::SessionConfig;
 
 use crate::connections::Connections;
 use crate::orders::{Worker, with_worker};
+use crate::session::http_client;
 use crate::trouble::{Fault, Trouble};
 
 /// How often an executor says that it is alive, so that what it was doing is soon given to another when it is not.
 const HEARTBEAT_SECONDS: u64 = 1;
-/// How long to wait for the scheduler's answer to a short question.
-const ANSWER: Duration = Duration::from_secs(10);
 
 /// How an executor is set up.
 #[derive(Clone, Debug)]
@@ -105,7 +103,7 @@ pub async fn run(setup: Setup, worker: Arc<dyn Worker>) -> std::result::Result<(
 /// say pushes, which is its default.
 async fn policy_of(host: &str, port: u16) -> TaskSchedulingPolicy {
     let asked = async {
-        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build().ok()?;
+        let http = http_client().ok()?;
         let answer = http.get(format!("http://{host}:{port}/api/state")).send().await.ok()?;
         let state: serde_json::Value = serde_json::from_slice(&answer.bytes().await.ok()?).ok()?;
         Some(state["scheduling_policy"].as_str()?.to_lowercase().contains("pull"))

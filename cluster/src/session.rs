@@ -134,9 +134,8 @@ impl Cluster {
     pub async fn find(address: &str, run: &str) -> Result<Self, Trouble> {
         let (host, port) = scheduler_of(address)?;
         let scheduler = format!("http://{host}:{port}");
-        let http = reqwest::Client::builder().no_proxy().timeout(ANSWER).build();
-        let http =
-            http.map_err(|cause| Trouble::new(Fault::Io, format!("cannot ask for {address}: {cause}")))?;
+        let http = http_client()
+            .map_err(|cause| Trouble::new(Fault::Io, format!("cannot ask for {address}: {cause}")))?;
         let mut cluster =
             Self { scheduler, run: run.to_owned(), http, partitions: PARTITIONS, cores: PARTITIONS };
         cluster.check_version(address).await?;
@@ -377,6 +376,11 @@ impl Cluster {
     }
 }
 
+/// Who asks a scheduler short questions.
+pub(crate) fn http_client() -> Result<reqwest::Client, reqwest::Error> {
+    reqwest::Client::builder().no_proxy().timeout(ANSWER).build()
+}
+
 /// Host and port of a scheduler's address such as `df://scheduler:50050`.
 ///
 /// # Errors
@@ -412,7 +416,7 @@ pub async fn ask_here(query: &Query, tables: &[(Table, Vec<Url>)]) -> Result<Vec
 }
 
 /// A query with its parameters.
-pub(crate) fn with_values(frame: DataFrame, query: &Query) -> Result<DataFrame, DataFusionError> {
+fn with_values(frame: DataFrame, query: &Query) -> Result<DataFrame, DataFusionError> {
     if query.parameters.is_empty() {
         return Ok(frame);
     }

@@ -195,16 +195,15 @@ impl Work<'_> {
             );
         }
         let (mut rows, mut bytes) = (0, 0);
-        let mut orders = index.orders_to_read(logs, self.args.now, &self.tables, &self.run);
-        while !orders.is_empty() {
-            let later = orders.split_off(orders.len().min(ORDERS));
+        let orders = index.orders_to_read(logs, self.args.now, &self.tables, &self.run);
+        for orders in orders.chunks(ORDERS) {
             let receipts = self.hand_out(orders.iter().map(|(order, _)| order)).await?;
-            for (order, log) in std::mem::replace(&mut orders, later) {
+            for (order, log) in orders {
                 let receipt = receipts.get(&order.folder).cloned().ok_or_else(|| unanswered(&log.label))?;
                 let counts = receipt.log.clone().unwrap_or_default();
                 rows += counts.rows;
                 bytes += counts.bytes;
-                index.add(receipt, &order, &log);
+                index.add(receipt, order, log);
             }
             index.write(&self.tables).await?;
         }

@@ -30,7 +30,7 @@ pub(crate) fn scheduler_program() -> Option<PathBuf> {
 }
 
 /// A process that ends with the test.
-pub(crate) struct Node(Child);
+pub(crate) struct Node(pub(crate) Child);
 
 impl Node {
     fn start(command: &mut Command, log: &Path) -> Self {
