@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
 use crate::disk::{Disk, DiskFile, SharedDisk};
 use crate::failure::{Exit, Failure};
 use crate::pulse::Pulse;
@@ -17,10 +20,10 @@ use crate::stop::Stop;
 
 /// How often an operation that waits for room is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
-/// `O_NOFOLLOW` of Linux: a link in the place of a file is an error, not a way elsewhere.
-const NO_FOLLOW: i32 = 0o400_000;
-/// `EMFILE` and `ENFILE`, which have no kind of their own.
-const NO_DESCRIPTORS: [i32; 2] = [24, 23];
+/// A symbolic link in the place of a file is an error, not a way to another folder.
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
+/// The process, or the machine, is out of file descriptors; `io::ErrorKind` has no name for either.
+const NO_DESCRIPTORS: [i32; 2] = [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_os_error()];
 
 /// The file system of this machine.
 #[derive(Debug)]

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use rustix::fs::OFlags;
+
 use crate::clock::Clock;
 use crate::delimiter::Delimiter;
 use crate::model::{Input, Mark, Stand};
@@ -22,9 +24,9 @@ use crate::stop::Stop;
 /// A compressed file that cannot be read may still be on its way; it is judged when it has stood
 /// still for this long.
 const SETTLED: Duration = Duration::from_secs(2);
-/// `O_NOFOLLOW` and `O_NONBLOCK` of Linux: a link or a pipe that has taken the place of a file since
-/// it was looked at leads nowhere and blocks nobody.
-const CAREFULLY: i32 = 0o400_000 | 0o4_000;
+/// A file may have been replaced since the folder was scanned: a symbolic link is not followed, and
+/// opening a pipe does not block.
+const SAFE_OPEN: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
 
 /// What an input was at the last commit.
 #[derive(Clone, Debug)]
@@ -476,7 +478,7 @@ impl Tail {
 
 /// Opens a file that must be the one that was looked at.
 fn open(path: &Path, id: &FileId) -> io::Result<File> {
-    let file = File::options().read(true).custom_flags(CAREFULLY).open(path)?;
+    let file = File::options().read(true).custom_flags(SAFE_OPEN).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_file() && FileId::of(&metadata).may_be(id) && metadata.nlink() > 0 {
         Ok(file)
