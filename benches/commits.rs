@@ -18,8 +18,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use committing::{Committing, NEW_PLAYS};
-use music_insights::cli::{Cli, Command as Subcommand};
-use music_insights::progress::Progress;
+use music_insights::cli::args::{Cli, Command as Subcommand};
+use music_insights::telemetry::progress::Progress;
 use program::{WATCH, run};
 
 const ROWS: u64 = 20_000_000;
@@ -80,7 +80,7 @@ fn generate(root: &Path) {
     let args = ["music-insights", "generate", "--users", "200000", "--songs", "50000", "--files", "8"];
     let args = args.into_iter().chain(["--rows", &rows, "--out", data.to_str().unwrap()]);
     let Subcommand::Generate(args) = Cli::parse_from(args).command else { unreachable!() };
-    music_insights::commands::generate::run(&args.generate, &AtomicBool::new(false), &Progress::silent())
+    music_insights::cli::commands::generate::run(&args.generate, &AtomicBool::new(false), &Progress::silent())
         .unwrap();
 }
 

@@ -15,8 +15,8 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use music_insights::cli::{Cli, Command as Subcommand};
-use music_insights::progress::Progress;
+use music_insights::cli::args::{Cli, Command as Subcommand};
+use music_insights::telemetry::progress::Progress;
 use program::folder_in_memory;
 
 const FLUSH: Duration = Duration::from_millis(250);
@@ -71,7 +71,7 @@ fn generate(root: &Path) {
     let out = root.join("data");
     let cli = Cli::parse_from(args.iter().copied().chain([out.to_str().unwrap()]));
     let Subcommand::Generate(args) = cli.command else { unreachable!("it says generate") };
-    music_insights::commands::generate::run(&args.generate, &AtomicBool::new(false), &Progress::silent())
+    music_insights::cli::commands::generate::run(&args.generate, &AtomicBool::new(false), &Progress::silent())
         .unwrap();
 }
 

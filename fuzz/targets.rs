@@ -7,15 +7,15 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 
 use music_insights::catalog::load;
-use music_insights::checkpoint::generation::Generation;
-use music_insights::checkpoint::table::TableReader;
-use music_insights::decode::{Decoder, Lane};
-use music_insights::delimiter::Delimiter;
-use music_insights::disk::DiskFile;
+use music_insights::state::checkpoint::generation::Generation;
+use music_insights::state::checkpoint::table::TableReader;
+use music_insights::ingest::decode::{Decoder, Lane};
+use music_insights::model::delimiter::Delimiter;
+use music_insights::storage::DiskFile;
 use music_insights::model::{Batch, Chunk, Content, Input, InputId};
-use music_insights::names::Names;
-use music_insights::source::lines::{End, LineCutter, Piece};
-use music_insights::zone::Zone;
+use music_insights::model::dictionary::Names;
+use music_insights::ingest::source::framing::{End, LineCutter, Piece};
+use music_insights::time::zone::Zone;
 
 /// Bytes per chunk: more than a fuzzer comes up with.
 const WHOLE: usize = 64 << 10;

@@ -1,48 +1,64 @@
-#![doc = include_str!("../README.md")]
+//! Turns a live stream of music listening logs into always-correct insight tables.
 
+// Ground: no I/O, no tasks.
+
+/// Calendar, time zones, the clock, the night window.
+pub mod time;
+
+/// The nouns: ids and their dictionaries, plays, inputs, rejects, errors.
+pub mod model;
+
+/// Cells, numbers and escapes as text.
+pub mod text;
+
+// Services that every room may use.
+
+/// What the program tells about itself: metrics, heartbeat, messages.
+pub mod telemetry;
+
+/// The file system: the only code that writes.
+pub mod storage;
+
+// The flow, upstream to downstream.
+
+/// Files to chunks of whole lines, chunks to batches of plays.
+pub mod ingest;
+
+/// The songs, and the file that may change.
 pub mod catalog;
-pub mod charts;
-pub mod checkpoint;
-pub mod civil;
-pub mod cli;
-pub mod clock;
+
+/// Sums of all plays, which know nothing of the catalog.
+pub mod ledger;
+
+/// The seven questions, one file each.
+pub mod insights;
+
+/// Settings from defaults, file, environment and command line.
+pub mod settings;
+
+/// The output folder: snapshots, append-only tables, the manifest.
+pub mod publish;
+
+/// What outlives the process: input progress, unmatched plays, checkpoints.
+pub mod state;
+
+/// The run: pipeline, coordinator, workers, recovery.
+pub mod engine;
+
+/// For readers: views, charts, the report, HTTP.
+pub mod serve;
+
+// Built of it.
+
+/// Recomputes everything from the inputs and compares it with the published output.
+pub mod verify;
+
+/// The same insights on a cluster.
 #[cfg(feature = "cluster")]
 pub mod cluster;
-pub mod commands;
-pub mod decode;
-pub mod delimiter;
-pub mod disk;
-pub mod dispatch;
-pub mod failure;
-pub mod fault;
+
+/// Synthetic catalogs and logs.
 pub mod generate;
-pub mod heap;
-pub mod http;
-pub mod inputs;
-pub mod insights;
-pub mod ledger;
-pub mod line_buffer;
-pub mod messages;
-pub mod meters;
-pub mod model;
-pub mod names;
-pub mod output;
-pub mod overview;
-pub mod parquet;
-pub mod pipeline;
-pub mod progress;
-pub mod pulse;
-pub mod reload;
-pub mod report;
-pub mod settings;
-pub mod source;
-pub mod start;
-pub mod stop;
-pub mod supervisor;
-pub mod tasks;
-pub mod text;
-pub mod values;
-pub mod verify;
-pub mod view;
-pub mod waiting;
-pub mod zone;
+
+/// Arguments and commands.
+pub mod cli;

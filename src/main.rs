@@ -4,14 +4,15 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use clap::error::ErrorKind;
-use music_insights::cli::Cli;
-use music_insights::commands;
-use music_insights::failure::Exit;
-use music_insights::{heap, messages};
+use music_insights::cli::args::Cli;
+use music_insights::cli::commands;
+use music_insights::model::error::Exit;
+use music_insights::storage::allocator;
+use music_insights::telemetry::logging;
 
 fn main() -> ExitCode {
-    heap::share_arenas();
-    messages::start();
+    allocator::share_arenas();
+    logging::start();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -29,6 +30,6 @@ fn main() -> ExitCode {
             ExitCode::from(exit)
         }
     };
-    messages::finish();
+    logging::finish();
     code
 }

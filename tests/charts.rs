@@ -6,11 +6,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use music_insights::charts::{
+use music_insights::serve::charts::{
     Bar, Bars, Bucket, Form, Histogram, HourPlays, LISTENERS, Line, Mark, PLAYS, STYLE, Share, Shares, Tick,
     bars, histogram, hours, line, shares,
 };
-use music_insights::ledger::nights::{NightWindow, TimeOfDay};
+use music_insights::time::window::{NightWindow, TimeOfDay};
 use proptest::prelude::*;
 use roxmltree::{Document, Node};
 
@@ -185,7 +185,7 @@ fn the_smallest_shares_are_one() {
     let total: u64 = values.iter().sum();
     let expected = format!(
         "6 others: {} plays, {:.1} %",
-        music_insights::charts::count(others),
+        music_insights::serve::charts::count(others),
         others as f64 * 100.0 / total as f64
     );
     assert_eq!(words, expected);

@@ -13,13 +13,13 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use music_insights::catalog::load::parse;
-use music_insights::checkpoint::generation::Shape;
-use music_insights::civil::Week;
-use music_insights::cluster::answers;
-use music_insights::cluster::logs::url_of;
-use music_insights::cluster::order::{Order, ReadLog, Receipt, Task};
+use music_insights::state::checkpoint::generation::Shape;
+use music_insights::time::civil::Week;
+use music_insights::cluster::queries;
+use music_insights::cluster::inputs::url_of;
+use music_insights::cluster::job::{Order, ReadLog, Receipt, Task};
 use music_insights::cluster::read::Reader;
-use music_insights::delimiter::Delimiter;
+use music_insights::model::delimiter::Delimiter;
 use music_insights::settings::{Effective, Layers};
 use music_insights::text::push_cell;
 use music_insights_cluster::orders::Worker;
@@ -232,10 +232,10 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
     let text = fs::read(folder.join("songs.csv")).unwrap();
     let rows = parse(&text, Delimiter::COMMA).await.unwrap();
     let songs = folder.join("songs.parquet");
-    answers::write_songs(&rows.songs(), &songs).unwrap();
+    queries::write_songs(&rows.songs(), &songs).unwrap();
     tables.push((Table::Songs, vec![url_of(&songs).unwrap()]));
     let week = latest.map(|(_, local): (i64, i64)| Week::of_local(local).seconds().start / 86_400);
-    let mut queries = answers::queries(&settings, week.map_or(0, |monday| monday as i32));
+    let mut queries = queries::queries(&settings, week.map_or(0, |monday| monday as i32));
     queries.push(Query { name: "enriched_logs", sql: sql::ENRICHED_LOGS, parameters: Vec::new() });
     let mut found = Vec::new();
     for query in queries {

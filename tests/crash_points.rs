@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use daemon::oracle::assert_exact;
 use daemon::{Announced, Daemon, LOG_HEADER, Place, in_parallel, is_long, root, stderr};
-use music_insights::fault::POINTS;
+use music_insights::storage::failpoint::POINTS;
 
 const CATALOG: &str = "s0,Zero,A,Rock,Sad\ns1,One,A,Pop,Happy\ns2,Two,B,Jazz,\n";
 const SETTINGS: [&str; 8] = [

@@ -11,17 +11,17 @@ use std::process::Output;
 
 use daemon::oracle::{assert_equals_replay, assert_equals_replay_of, assert_exact};
 use daemon::{Announced, CATALOG_HEADER, LOG_HEADER, Place, is_long, root, stderr};
-use music_insights::checkpoint::generation::{FORMAT, Generation, Shape, Unusable, generation_name};
-use music_insights::checkpoint::load::Loaded;
-use music_insights::checkpoint::recover::{Wishes, generations_in, open, read_sound};
-use music_insights::checkpoint::table::TableReader;
-use music_insights::disk::SharedDisk;
-use music_insights::disk::real::RealDisk;
-use music_insights::failure::Failure;
-use music_insights::generate::dice::Dice;
-use music_insights::names::Names;
+use music_insights::state::checkpoint::generation::{FORMAT, Generation, Shape, Unusable, generation_name};
+use music_insights::state::checkpoint::load::Loaded;
+use music_insights::state::checkpoint::recover::{Wishes, generations_in, open, read_sound};
+use music_insights::state::checkpoint::table::TableReader;
+use music_insights::storage::SharedDisk;
+use music_insights::storage::real::RealDisk;
+use music_insights::model::error::Failure;
+use music_insights::generate::rng::Dice;
+use music_insights::model::dictionary::Names;
 use music_insights::settings::Settings;
-use music_insights::waiting::WaitingPlays;
+use music_insights::state::unmatched::WaitingPlays;
 use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 

@@ -22,15 +22,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use music_insights::cli::{self, Cli};
-use music_insights::clock::Clock;
-use music_insights::decode::record::Record;
+use music_insights::cli::args::{self, Cli};
+use music_insights::time::clock::Clock;
+use music_insights::ingest::decode::record::Record;
 use music_insights::insights::columns::{ColumnType, columns};
 use music_insights::insights::{MESSAGE, NAMES};
 use music_insights::model::Reason;
 use music_insights::settings::{Layers, load};
-use music_insights::source::compressed::Storage;
-use music_insights::source::scan::is_log_name;
+use music_insights::ingest::source::compression::Storage;
+use music_insights::ingest::source::scan::is_log_name;
 use music_insights::text::push_cell;
 
 use clap::Parser;

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use client::{Answer, connect, get, get_with, hear, say};
 use daemon::{LOG_HEADER, Place, SONGS, play, stderr};
-use music_insights::delimiter::Delimiter;
+use music_insights::model::delimiter::Delimiter;
 
 /// More rows than a page has, of listeners with one play and with many, some unmatched, some bad.
 fn crowd() -> String {
@@ -107,7 +107,7 @@ fn pages_hold_the_rows_of_the_published_files() {
 
 #[test]
 fn parquet_holds_the_rows_of_the_published_files() {
-    if !music_insights::parquet::AVAILABLE {
+    if !music_insights::ingest::parquet::AVAILABLE {
         println!("skipped: built without the feature parquet");
         return;
     }
@@ -120,7 +120,7 @@ fn parquet_holds_the_rows_of_the_published_files() {
         std::fs::write(place.path("a.parquet"), answer.body).unwrap();
         let file = std::fs::File::open(place.path("a.parquet")).unwrap();
         let mut text = String::new();
-        music_insights::parquet::csv_of(file, Delimiter::COMMA).unwrap().read_to_string(&mut text).unwrap();
+        music_insights::ingest::parquet::csv_of(file, Delimiter::COMMA).unwrap().read_to_string(&mut text).unwrap();
         // What reads it takes the columns that logs and catalogs have, and leaves the others.
         let (read, written) =
             (csv_rows(&text), csv_rows(&place.read(&format!("output/{name}/part-00000.csv"))));

@@ -12,10 +12,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use music_insights::dispatch::Outcome;
+use music_insights::engine::coordinator::Outcome;
 use music_insights::insights::enriched_logs;
 use music_insights::settings::Settings;
-use music_insights::source::lines::CHUNK;
+use music_insights::ingest::source::framing::CHUNK;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;

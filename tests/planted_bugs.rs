@@ -19,7 +19,7 @@ fn hunt() -> Result<usize, String> {
 #[cfg(debug_assertions)]
 #[test]
 fn every_planted_bug_is_found() {
-    use music_insights::fault::{Bug, plant};
+    use music_insights::storage::failpoint::{Bug, plant};
 
     let mut missed = Vec::new();
     for bug in Bug::ALL {

@@ -12,10 +12,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use music_insights::disk::Disk;
-use music_insights::failure::Exit;
-use music_insights::generate::dice::Dice;
-use music_insights::output::manifest::Manifest;
+use music_insights::storage::Disk;
+use music_insights::model::error::Exit;
+use music_insights::generate::rng::Dice;
+use music_insights::publish::manifest::Manifest;
 
 use support::cases;
 use support::power_loss::{Recording, in_parallel, later};

@@ -7,19 +7,19 @@ use std::sync::Arc;
 
 use futures::executor::block_on;
 use music_insights::catalog::Catalog;
-use music_insights::checkpoint::keeper::{Commit, Keeper};
-use music_insights::checkpoint::load::Loaded;
-use music_insights::checkpoint::recover::Wishes;
-use music_insights::delimiter::Delimiter;
-use music_insights::disk::SharedDisk;
-use music_insights::disk::real::RealDisk;
+use music_insights::state::checkpoint::committer::{Commit, Keeper};
+use music_insights::state::checkpoint::load::Loaded;
+use music_insights::state::checkpoint::recover::Wishes;
+use music_insights::model::delimiter::Delimiter;
+use music_insights::storage::SharedDisk;
+use music_insights::storage::real::RealDisk;
 use music_insights::model::{Batch, Epoch, Input, InputId, Mark, Moment, SongId, Span, Text, UserId};
-use music_insights::names::Names;
-use music_insights::reload;
+use music_insights::model::dictionary::Names;
+use music_insights::catalog::reload;
 use music_insights::settings::Settings;
-use music_insights::start::{self, Logs, Start};
-use music_insights::stop::Stop;
-use music_insights::waiting::{WaitingChanges, WaitingFile};
+use music_insights::engine::recovery::{self, Logs, Start};
+use music_insights::model::shutdown::Stop;
+use music_insights::state::unmatched::{WaitingChanges, WaitingFile};
 
 /// Plays of a commit.
 pub(crate) const NEW_PLAYS: u32 = 10_000;
@@ -51,7 +51,7 @@ impl Committing {
         let disk: SharedDisk = RealDisk::durable(Stop::default());
         let names = Names::default();
         let Start { loaded, keeper, epoch, logs, .. } =
-            start::watch(&disk, &settings, Wishes::default(), &names).expect("a sound state");
+            recovery::watch(&disk, &settings, Wishes::default(), &names).expect("a sound state");
         let keeper = keeper.expect("a watch commits");
         let songs = root.join("data/songs_metadata.csv");
         let catalog = block_on(reload::load(&songs, Delimiter::COMMA, &names)).expect("a catalog").catalog;

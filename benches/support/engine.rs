@@ -11,10 +11,10 @@ use std::sync::{Arc, LazyLock};
 
 use futures::executor::block_on;
 use music_insights::catalog::{Catalog, load};
-use music_insights::civil::Week;
-use music_insights::decode::{Decoder, header};
-use music_insights::delimiter::Delimiter;
-use music_insights::disk::real::RealDisk;
+use music_insights::time::civil::Week;
+use music_insights::ingest::decode::{Decoder, header};
+use music_insights::model::delimiter::Delimiter;
+use music_insights::storage::real::RealDisk;
 use music_insights::generate::ids::{Ids, Noun};
 use music_insights::generate::popularity::Popularity;
 use music_insights::generate::rhythm::Pace;
@@ -31,11 +31,11 @@ use music_insights::ledger::Ledger;
 use music_insights::model::{
     Chunk, Content, Field, Header, Input, InputId, Mark, SongId, Span, Text, UserId,
 };
-use music_insights::names::{Names, Order};
-use music_insights::output::Forms;
-use music_insights::output::snapshot::Snapshot;
+use music_insights::model::dictionary::{Names, Order};
+use music_insights::publish::Forms;
+use music_insights::publish::snapshot::Snapshot;
 use music_insights::settings::Settings;
-use music_insights::source::lines::CHUNK;
+use music_insights::ingest::source::framing::CHUNK;
 
 pub(crate) use music_insights::insights::{Cut, Insight};
 pub(crate) use music_insights::model::Batch;

@@ -6,17 +6,16 @@
 use csv_async::{AsyncReaderBuilder, ByteRecord};
 use futures::StreamExt;
 
+use crate::ingest::decode::header::CATALOG_COLUMNS;
 use crate::catalog::{Catalog, Song};
-use crate::decode::header::{BYTE_ORDER_MARK, Columns, HeaderFault, find_columns, sniff};
-use crate::decode::line;
-use crate::decode::record::{Record, check_id};
-use crate::delimiter::Delimiter;
+use crate::ingest::decode::header::{BYTE_ORDER_MARK, Columns, HeaderFault, find_columns, sniff};
+use crate::ingest::decode::line;
+use crate::ingest::decode::record::{Record, check_id};
+use crate::model::delimiter::Delimiter;
 use crate::model::{Reason, Reject};
-use crate::names::Names;
+use crate::model::dictionary::Names;
 use std::collections::HashMap;
 
-/// The columns of a catalog.
-pub const CATALOG_COLUMNS: [&str; 5] = ["song_id", "title", "artist", "genre", "mood"];
 
 /// The rows of a catalog, and what was wrong with its file.
 #[derive(Debug)]

@@ -3,11 +3,12 @@
 //! A catalog never changes; a new file makes a new one, which is swapped in whole between two cuts.
 
 pub mod load;
+pub mod reload;
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::model::{PADDING, SongId};
-use crate::names::Names;
+use crate::model::dictionary::Names;
 use crate::text::push_cell;
 
 /// A genre, numbered in the order of its bytes, so that sorting the numbers sorts the names.
@@ -173,7 +174,7 @@ impl Catalog {
     }
 
     /// The rest of an enriched row, `,title,artist,genre,mood` and a line feed, padded for
-    /// [`LineBuffer`](crate::line_buffer::LineBuffer), and its length; nothing if the song is not in the catalog.
+    /// [`LineBuffer`](crate::text::line_buffer::LineBuffer), and its length; nothing if the song is not in the catalog.
     #[inline]
     pub fn row_end(&self, song: SongId) -> Option<(&[u8], usize)> {
         let place = self.places.get(song.index()).filter(|place| place.len > 0)?;

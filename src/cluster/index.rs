@@ -10,11 +10,11 @@ use music_insights_cluster::tables::OF_INPUTS;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::checkpoint::generation::Shape;
+use crate::state::checkpoint::generation::Shape;
 use crate::cluster::failure_of;
-use crate::cluster::logs::Log;
-use crate::cluster::order::{LogCounts, Order, RECEIPT, ReadLog, Receipt, Task};
-use crate::failure::Failure;
+use crate::cluster::inputs::Log;
+use crate::cluster::job::{LogCounts, Order, RECEIPT, ReadLog, Receipt, Task};
+use crate::model::error::Failure;
 use crate::model::Reason;
 
 /// The name of the index in the folder of the tables.

@@ -12,11 +12,11 @@
 //! order    what executors are asked to do, and what they say they have done
 //! ```
 
-pub mod answers;
+pub mod queries;
 pub mod index;
-pub mod logs;
+pub mod inputs;
 pub mod node;
-pub mod order;
+pub mod job;
 pub mod read;
 
 use std::collections::BTreeMap;
@@ -32,29 +32,29 @@ use music_insights_cluster::trouble::{Fault, Trouble};
 use url::Url;
 
 use crate::catalog::load::Rows as CatalogRows;
-use crate::checkpoint::generation::Shape;
-use crate::checkpoint::recover::Wishes;
-use crate::civil::Week;
-use crate::cluster::answers::{Piece, Tables};
+use crate::state::checkpoint::generation::Shape;
+use crate::state::checkpoint::recover::Wishes;
+use crate::time::civil::Week;
+use crate::cluster::queries::{Piece, Tables};
 use crate::cluster::index::{Folder, Index};
-use crate::cluster::logs::{Log, is_object, url_of};
-use crate::cluster::order::Receipt;
-use crate::disk::{SharedDisk, create_folder, is_temporary, remove_from, sync_folder};
-use crate::dispatch::{Outcome, Producer, REJECTS_HEADER, output_folders, reject_lines};
-use crate::failure::{Exit, Failure};
-use crate::inputs::{ReasonCounts, by_code, count};
+use crate::cluster::inputs::{Log, is_object, url_of};
+use crate::cluster::job::Receipt;
+use crate::storage::{SharedDisk, create_folder, is_temporary, remove_from, sync_folder};
+use crate::engine::coordinator::{Outcome, Producer, REJECTS_HEADER, output_folders, reject_lines};
+use crate::model::error::{Exit, Failure};
+use crate::state::input_progress::{ReasonCounts, by_code, count};
 use crate::insights::enriched_logs;
-use crate::output::REJECTS;
-use crate::output::log::PartedLog;
-use crate::output::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, Totals, hash_text};
-use crate::output::parquet::ParquetDraft;
-use crate::output::snapshot::Snapshot;
-use crate::output::stale::{remove_disabled, remove_unlisted_parquet};
-use crate::progress::Stages;
-use crate::reload;
+use crate::publish::REJECTS;
+use crate::publish::rolling_file::PartedLog;
+use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, Totals, hash_text};
+use crate::publish::parquet::ParquetDraft;
+use crate::publish::snapshot::Snapshot;
+use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
+use crate::telemetry::progress::Stages;
+use crate::catalog::reload;
 use crate::settings::Settings;
-use crate::start;
-use crate::stop::Stop;
+use crate::engine::recovery;
+use crate::model::shutdown::Stop;
 use crate::text::path_text;
 
 /// The folder of the tables in the output, unless they go elsewhere. It is not data to others.
@@ -98,11 +98,11 @@ impl ClusterRun {
     /// What a cluster cannot do, and what `replay` cannot.
     pub async fn run(self, stop: &Stop) -> Result<Outcome, Failure> {
         let run = run_name();
-        let logs = logs::find(&self.logs).await?;
+        let logs = inputs::find(&self.logs).await?;
         let catalog = read_catalog(&self.settings).await?;
         create_folder(&*self.disk, &self.settings.output)?;
         let _lock = self.disk.lock(&self.settings.output)?;
-        start::replay(&self.disk, &self.settings, self.wishes)?;
+        recovery::replay(&self.disk, &self.settings, self.wishes)?;
         for folder in output_folders(&self.settings.output) {
             remove_from(&*self.disk, &folder, is_temporary)?;
         }
@@ -230,7 +230,7 @@ impl Work<'_> {
 
     async fn hand_out(
         &self,
-        orders: impl Iterator<Item = &order::Order>,
+        orders: impl Iterator<Item = &job::Order>,
     ) -> Result<BTreeMap<String, Receipt>, Failure> {
         let orders: Vec<String> =
             orders.map(|order| serde_json::to_string(order).expect("an order is plain data")).collect();
@@ -250,7 +250,7 @@ impl Work<'_> {
     /// Puts the catalog where all nodes see it.
     async fn send_songs(&self) -> Result<Url, Failure> {
         let file = draft()?;
-        answers::write_songs(&self.catalog.songs(), &file)?;
+        queries::write_songs(&self.catalog.songs(), &file)?;
         let url = places::below(&self.tables, &format!("songs-{}.parquet", self.run));
         places::send(&file, &url).await.map_err(|trouble| failure_of(&trouble))?;
         Ok(url)
@@ -314,8 +314,8 @@ impl Work<'_> {
         let week = settings.insights.top_songs_this_week.week_of(latest.map(|(_, local)| local), current);
         // No play is of a week that is not.
         let monday = week.map_or(i32::MIN, |week| (week.seconds().start / 86_400) as i32);
-        let queries = answers::queries(settings, monday);
-        let snapshots = answers::stage(self.cluster, tables, queries, disk, settings).await?;
+        let queries = queries::queries(settings, monday);
+        let snapshots = queries::stage(self.cluster, tables, queries, disk, settings).await?;
 
         let mut rejects = PartedLog::begin(disk, &settings.output.join(REJECTS), REJECTS_HEADER, u64::MAX)?;
         rejects.append(&reject_lines(&path_text(&settings.songs), &self.catalog.rejects))?;
@@ -327,14 +327,14 @@ impl Work<'_> {
             .flat_map(|folder| &folder.logs)
             .map(|(&number, log)| (number, labels.get(log.url.as_str()).copied().unwrap_or_default()))
             .collect();
-        let has_rejects = |counts: &order::LogCounts| !counts.rejected.is_empty();
+        let has_rejects = |counts: &job::LogCounts| !counts.rejected.is_empty();
         let pieces = self.pieces(index, Table::Rejects, None, has_rejects);
         let label = |number| by_number.get(&number).copied().unwrap_or_default().to_owned();
-        answers::write_rejects(self.cluster, pieces, label, &mut rejects).await?;
+        queries::write_rejects(self.cluster, pieces, label, &mut rejects).await?;
 
         let enriched = if settings.insights.enriched_logs.enabled {
             let pieces = self.pieces(index, Table::Plays, Some(songs), |counts| counts.plays > 0);
-            Some(answers::write_enriched(self.cluster, pieces, disk, settings).await?)
+            Some(queries::write_enriched(self.cluster, pieces, disk, settings).await?)
         } else {
             None
         };
@@ -347,7 +347,7 @@ impl Work<'_> {
         index: &Index,
         table: Table,
         songs: Option<&Url>,
-        counts: impl Fn(&order::LogCounts) -> bool,
+        counts: impl Fn(&job::LogCounts) -> bool,
     ) -> Vec<Piece> {
         let mut places = BTreeMap::new();
         for (at, folder) in index.folders.iter().enumerate() {

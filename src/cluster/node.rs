@@ -7,10 +7,10 @@ use music_insights_cluster::executor::{self, Setup};
 use music_insights_cluster::messages;
 use music_insights_cluster::session::scheduler_of;
 
-use crate::cli::ExecutorArgs;
+use crate::cli::args::ExecutorArgs;
 use crate::cluster::failure_of;
 use crate::cluster::read::Reader;
-use crate::failure::{Exit, Failure};
+use crate::model::error::{Exit, Failure};
 
 /// Plans are trees that are walked by functions which call themselves.
 const STACK: usize = 32 << 20;

@@ -13,20 +13,20 @@ use tokio::sync::mpsc;
 use url::Url;
 
 use crate::catalog::Catalog;
-use crate::civil::Week;
-use crate::cluster::order::{LogCounts, Order, RECEIPT, ReadLog, Receipt, Task};
-use crate::decode::Decoder;
-use crate::inputs::{Inputs, by_code};
+use crate::time::civil::Week;
+use crate::cluster::job::{LogCounts, Order, RECEIPT, ReadLog, Receipt, Task};
+use crate::ingest::decode::Decoder;
+use crate::state::input_progress::{Inputs, by_code};
 use crate::ledger::Ledger;
-use crate::line_buffer::LineBuffer;
+use crate::text::line_buffer::LineBuffer;
 use crate::model::{Batch, Moment, SongId};
-use crate::names::Names;
-use crate::source::lines::CHUNK;
-use crate::source::replay::Replay;
-use crate::source::{Event, Outlet};
-use crate::stop::Stop;
+use crate::model::dictionary::Names;
+use crate::ingest::source::framing::CHUNK;
+use crate::ingest::source::replay::Replay;
+use crate::ingest::source::{Event, Outlet};
+use crate::model::shutdown::Stop;
 use crate::text::{TimestampWriter, escape_bytes, push_seconds};
-use crate::zone::Zone;
+use crate::time::zone::Zone;
 
 /// Chunks that are read while another is decoded.
 const QUEUE: usize = 2;

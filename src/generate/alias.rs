@@ -1,6 +1,6 @@
 //! Weighted choice in constant time, in integers.
 
-use crate::generate::dice::Dice;
+use crate::generate::rng::Dice;
 
 /// A table from which items are drawn with chances in proportion to their weights.
 ///

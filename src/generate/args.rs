@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 
-use crate::civil::CivilDate;
+use crate::time::civil::CivilDate;
 use crate::generate::DAY;
 use crate::generate::ids::Ids;
 use crate::generate::plays::Plan;

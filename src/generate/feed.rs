@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::generate::dice::Dice;
+use crate::generate::rng::Dice;
 
 /// The most rows that are handed out at once: some milliseconds of work, some hundred kilobytes of text.
 pub const SLICE: u64 = 8192;

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::generate::dice::Key;
+use crate::generate::rng::Key;
 use crate::generate::text::Line;
 
 /// The look of user and song ids.

@@ -2,7 +2,7 @@
 
 use crate::generate::alias::AliasTable;
 use crate::generate::catalog::{GENRE_SHARES, MOOD_SHARES, SAD, share_at};
-use crate::generate::dice::{Dice, Key};
+use crate::generate::rng::{Dice, Key};
 use crate::generate::popularity::Popularity;
 
 /// What a listener likes to hear; the numbers are those of [`crate::generate::catalog`].

@@ -12,18 +12,18 @@
 pub mod alias;
 pub mod args;
 pub mod catalog;
-pub mod dice;
+pub mod rng;
 pub mod feed;
 pub mod ids;
 pub mod listeners;
 pub mod plays;
 pub mod popularity;
 pub mod rhythm;
-pub mod shelves;
+pub mod song_pools;
 pub mod text;
 mod words;
 
-use crate::civil;
+use crate::time::civil;
 
 /// Seconds of a day; times here are never negative.
 const DAY: u64 = civil::DAY as u64;

@@ -2,12 +2,12 @@
 
 use crate::generate::DAY;
 use crate::generate::catalog::Catalog;
-use crate::generate::dice::Dice;
+use crate::generate::rng::Dice;
 use crate::generate::ids::Ids;
 use crate::generate::listeners::{Listeners, Wish};
 use crate::generate::popularity::Popularity;
 use crate::generate::rhythm::{Clock, Pace};
-use crate::generate::shelves::{Aim, Shelves};
+use crate::generate::song_pools::{Aim, Shelves};
 
 /// Everything on which the bytes of a catalog and its logs depend.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use clap::ValueEnum;
 
-use crate::generate::dice::Dice;
+use crate::generate::rng::Dice;
 
 /// How plays spread over users and songs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

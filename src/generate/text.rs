@@ -1,6 +1,6 @@
 //! Plays as lines of a listening log, written by hand: formatting is most of the work of making a row.
 
-use crate::civil::CivilDate;
+use crate::time::civil::CivilDate;
 use crate::generate::DAY;
 use crate::generate::ids::{Ids, Noun};
 use crate::generate::plays::{Plan, Play, Plays};

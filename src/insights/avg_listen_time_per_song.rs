@@ -7,7 +7,7 @@ use crate::insights::rows::Rows;
 use crate::insights::{Cut, Insight};
 use crate::model::SongId;
 use crate::text::{push_cell, push_ratio};
-use crate::values::{Decimals, from_text};
+use crate::model::value::{Decimals, from_text};
 
 /// Name of the insight.
 pub const NAME: &str = "avg_listen_time_per_song";

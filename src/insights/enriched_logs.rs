@@ -10,11 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::line_buffer::{Line, LineBuffer};
+use crate::text::line_buffer::{Line, LineBuffer};
 use crate::model::{Batch, Moment, SongId, UserId};
-use crate::names::Names;
+use crate::model::dictionary::Names;
 use crate::text::{TimestampWriter, push_cell, push_seconds};
-use crate::values::{ByteSize, from_text};
+use crate::model::value::{ByteSize, from_text};
 
 /// Name of the insight.
 pub const NAME: &str = "enriched_logs";

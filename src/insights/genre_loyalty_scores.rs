@@ -10,7 +10,7 @@ use crate::insights::user_favorite_genres::count_genres;
 use crate::insights::{Cut, Insight, MESSAGE};
 use crate::model::UserId;
 use crate::text::{push_cell, push_integer, push_ratio};
-use crate::values::{Decimals, Fraction, from_text};
+use crate::model::value::{Decimals, Fraction, from_text};
 
 /// Name of the insight.
 pub const NAME: &str = "genre_loyalty_scores";

@@ -13,7 +13,7 @@ use crate::insights::{Cut, Insight};
 use crate::ledger::listens::UserListens;
 use crate::model::{SongId, UserId};
 use crate::text::{push_cell, push_integer};
-use crate::values::{Fraction, from_text};
+use crate::model::value::{Fraction, from_text};
 
 /// Name of the insight.
 pub const NAME: &str = "happy_recommendations";

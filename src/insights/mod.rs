@@ -18,10 +18,10 @@ pub mod user_favorite_genres;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::civil::Week;
+use crate::time::civil::Week;
 use crate::ledger::{Changes, Ledger};
 use crate::model::{SongId, UserId};
-use crate::names::{Names, Order};
+use crate::model::dictionary::{Names, Order};
 
 /// A question about all plays up to a cut.
 ///

@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::insights::rows::Rows;
 use crate::insights::{Cut, Insight};
-use crate::ledger::nights::{NightWindow, TimeOfDay};
+use crate::time::window::{NightWindow, TimeOfDay};
 use crate::model::UserId;
 use crate::text::push_cell;
-use crate::values::from_text;
+use crate::model::value::from_text;
 
 /// Name of the insight.
 pub const NAME: &str = "night_owl_users";

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use crate::names::Id;
+use crate::model::dictionary::Id;
 
 /// CSV lines by id.
 #[derive(Clone, Debug)]

@@ -5,10 +5,10 @@ use std::cmp::Reverse;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::civil::Week;
+use crate::time::civil::Week;
 use crate::insights::{Cut, Insight};
 use crate::text::{push_cell, push_integer};
-use crate::values::{WeekChoice, from_text};
+use crate::model::value::{WeekChoice, from_text};
 
 /// Name of the insight.
 pub const NAME: &str = "top_songs_this_week";

@@ -10,7 +10,7 @@ use crate::insights::{Cut, Insight};
 use crate::ledger::listens::UserListens;
 use crate::model::UserId;
 use crate::text::{push_cell, push_integer};
-use crate::values::{Ties, from_text};
+use crate::model::value::{Ties, from_text};
 
 /// Name of the insight.
 pub const NAME: &str = "user_favorite_genres";

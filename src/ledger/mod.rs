@@ -15,11 +15,12 @@ use std::sync::Arc;
 
 use crate::ledger::hours::Hours;
 use crate::ledger::listens::{Listens, UserListens};
-use crate::ledger::nights::{NightWindow, Nights};
+use crate::ledger::nights::Nights;
+use crate::time::window::NightWindow;
 use crate::ledger::run::Run;
 use crate::ledger::song_plays::{SongPlays, Total};
 use crate::model::{Batch, SongId, UserId};
-use crate::names::Id;
+use crate::model::dictionary::Id;
 
 /// The tables, and what changed in them since the last cut.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use std::hint::black_box;
 
-use crate::civil::Week;
+use crate::time::civil::Week;
 use crate::model::{Moment, SongId};
 
 /// All plays of one song.

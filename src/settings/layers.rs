@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use crate::failure::{Exit, Failure};
+use crate::model::error::{Exit, Failure};
 use crate::settings::keys::{Keys, Kind, below};
 use crate::settings::{Log, Settings};
 
@@ -231,7 +231,7 @@ fn insert(table: &mut Table, key: &str, value: String) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::values::{Fraction, LogFormat, LogLevel, Ties};
+    use crate::model::value::{Fraction, LogFormat, LogLevel, Ties};
 
     fn set(pairs: &[(&str, &str)]) -> Result<Settings, Failure> {
         let flags =

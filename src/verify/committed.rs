@@ -7,18 +7,18 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::clock::Clock;
-use crate::decode::line::without_return;
-use crate::decode::record::Record;
-use crate::delimiter::Delimiter;
-use crate::failure::{Exit, Failure};
+use crate::time::clock::Clock;
+use crate::ingest::decode::line::without_return;
+use crate::ingest::decode::record::Record;
+use crate::model::delimiter::Delimiter;
+use crate::model::error::{Exit, Failure};
 use crate::model::{Chunk, Content, Reason, Reject, Span, Stand, Text};
-use crate::source::compressed::Storage;
-use crate::source::deliver::reject_unread;
-use crate::source::lines::{End, LineCutter, Piece};
-use crate::source::tail::KnownInput;
-use crate::source::{Closed, Event, Outlet};
-use crate::stop::Stop;
+use crate::ingest::source::compression::Storage;
+use crate::ingest::source::send::reject_unread;
+use crate::ingest::source::framing::{End, LineCutter, Piece};
+use crate::ingest::source::tail::KnownInput;
+use crate::ingest::source::{Closed, Event, Outlet};
+use crate::model::shutdown::Stop;
 use crate::text::escape_bytes;
 
 /// Rows whose reject depends on when they were read: by the label of their input and their offset

@@ -8,16 +8,16 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::catalog::{Catalog, Song};
-use crate::decode::record::Record;
-use crate::failure::{Exit, Failure};
+use crate::ingest::decode::record::Record;
+use crate::model::error::{Exit, Failure};
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
-use crate::names::Names;
-use crate::output::REJECTS;
-use crate::output::guard::Guard;
-use crate::output::manifest::{InsightEntry, Manifest};
+use crate::model::dictionary::Names;
+use crate::publish::REJECTS;
+use crate::publish::formula_escape::Guard;
+use crate::publish::manifest::{InsightEntry, Manifest};
 use crate::text::escape_bytes;
 use crate::verify::multiset::Multiset;
-use crate::waiting::WaitingPlays;
+use crate::state::unmatched::WaitingPlays;
 
 /// Bytes that are shown of a row.
 const SHOWN_BYTES: usize = 200;

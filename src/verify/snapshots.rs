@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::civil::Week;
+use crate::time::civil::Week;
 use crate::insights::{Cut, Insight};
 use crate::ledger::Ledger;
-use crate::names::{Names, Order};
-use crate::output::guard::Guard;
+use crate::model::dictionary::{Names, Order};
+use crate::publish::formula_escape::Guard;
 use crate::verify::rows::{lines_of, shown};
 
 /// Differences that are shown of one table.

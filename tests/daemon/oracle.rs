@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use music_insights::checkpoint::generation::{Generation, generation_number};
-use music_insights::checkpoint::store::KEPT;
-use music_insights::disk::real::RealDisk;
+use music_insights::state::checkpoint::generation::{Generation, generation_number};
+use music_insights::state::checkpoint::store::KEPT;
+use music_insights::storage::real::RealDisk;
 
 use super::Place;
 

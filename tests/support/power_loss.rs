@@ -8,17 +8,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use music_insights::checkpoint::generation::generation_name;
-use music_insights::checkpoint::recover::{Wishes, generations_in, read_sound};
-use music_insights::checkpoint::store::KEPT;
-use music_insights::failure::{Exit, Failure};
-use music_insights::generate::dice::Dice;
+use music_insights::state::checkpoint::generation::generation_name;
+use music_insights::state::checkpoint::recover::{Wishes, generations_in, read_sound};
+use music_insights::state::checkpoint::store::KEPT;
+use music_insights::model::error::{Exit, Failure};
+use music_insights::generate::rng::Dice;
 use music_insights::insights::enriched_logs;
-use music_insights::output::REJECTS;
-use music_insights::output::manifest::{FILE, Manifest, PartEntry, hash_text};
+use music_insights::publish::REJECTS;
+use music_insights::publish::manifest::{FILE, Manifest, PartEntry, hash_text};
 use music_insights::settings::Settings;
-use music_insights::source::lines::CHUNK;
-use music_insights::stop::Stop;
+use music_insights::ingest::source::framing::CHUNK;
+use music_insights::model::shutdown::Stop;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::support::engine::replay;

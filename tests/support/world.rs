@@ -6,10 +6,10 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use music_insights::ledger::nights::TimeOfDay;
+use music_insights::time::window::TimeOfDay;
 use music_insights::settings::{Settings, Timezone};
-use music_insights::values::{ByteSize, Decimals, Fraction, Ties, TimeSpan, WeekChoice};
-use music_insights::zone::Zone;
+use music_insights::model::value::{ByteSize, Decimals, Fraction, Ties, TimeSpan, WeekChoice};
+use music_insights::time::zone::Zone;
 use proptest::collection::vec;
 use proptest::option::weighted;
 use proptest::prelude::*;

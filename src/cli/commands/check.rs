@@ -1,0 +1,111 @@
+//! `music-insights check`: would this work? Reads everything and writes nothing.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use indicatif::HumanCount;
+use tokio_stream::StreamExt;
+
+use crate::cli::args::CheckArgs;
+use crate::time::clock::Clock;
+use crate::cli::commands::replay::find_arguments;
+use crate::cli::commands::{rejected_text, run_until_stopped, say};
+use crate::engine::coordinator::Decoded;
+use crate::model::error::{Exit, Failure};
+use crate::state::input_progress::{Inputs, by_code, count};
+use crate::model::{Reason, Reject};
+use crate::model::dictionary::Names;
+use crate::engine::pipeline::spawn_source;
+use crate::catalog::reload;
+use crate::settings::Settings;
+use crate::ingest::source::framing::CHUNK;
+use crate::ingest::source::replay::Replay;
+use crate::model::shutdown::Stop;
+use crate::text::{escape_bytes, harmless};
+
+/// Rows that are shown per reason.
+const EXAMPLES: usize = 3;
+/// Bytes of a rejected line that are shown.
+const SHOWN: usize = 80;
+
+/// Runs the command.
+///
+/// # Errors
+/// What makes the settings, the catalog or a log unusable. Rejected rows are no error.
+pub fn run(args: CheckArgs) -> Result<(), Failure> {
+    let settings = args.common.settings(&[])?;
+    let logs = find_arguments(args.logs, &settings)?;
+    let replay = Replay {
+        logs,
+        delimiter: settings.input.delimiter,
+        now: args.now.unwrap_or_else(|| Clock::System.now()),
+        chunk: CHUNK,
+    };
+    let stop = Stop::default();
+    say(&run_until_stopped(&settings, &stop, check(&settings, replay, stop.clone()))?)
+}
+
+async fn check(settings: &Settings, replay: Replay, stop: Stop) -> Result<String, Failure> {
+    let names = Arc::new(Names::default());
+    let version = reload::load(&settings.songs, settings.input.delimiter, &names).await?;
+    let mut catalog_rejects = BTreeMap::new();
+    count(&mut catalog_rejects, &version.rejects);
+    let mut examples = Examples::default();
+    let songs = settings.songs.display().to_string();
+    version.rejects.iter().for_each(|reject| examples.add(&songs, reject));
+
+    let logs = replay.logs.len();
+    let (mut decoded, source) =
+        spawn_source(settings, &names, &Arc::default(), move |outlet: &_| replay.run(outlet, &stop));
+    let mut inputs = Inputs::new(settings.input.max_bad_lines);
+    let mut unmatched = 0;
+    while let Some(next) = decoded.next().await {
+        let mut batch = match next {
+            Decoded::Batch(batch, _) => batch,
+            Decoded::Failed(failure) => return Err(failure),
+            Decoded::Size(..) | Decoded::Seen(..) | Decoded::Passed(..) => continue,
+        };
+        if inputs.take(&mut batch, &version.catalog) {
+            unmatched += version.catalog.count_unknown(&batch.songs);
+            batch.rejects.iter().for_each(|reject| examples.add(&batch.input.label, reject));
+        }
+    }
+    source.await.map_err(|cause| Failure::new(Exit::Software, format!("the reader has died: {cause}")))?;
+
+    let mut text = String::from("settings  sound\n");
+    let _ = writeln!(
+        text,
+        "catalog   {songs}: {} songs, rejected {}",
+        HumanCount(version.catalog.len()),
+        rejected_text(&by_code(&catalog_rejects))
+    );
+    let _ = writeln!(
+        text,
+        "logs      {logs} files, {} rows, {} of them of unknown songs",
+        HumanCount(inputs.rows()),
+        HumanCount(unmatched)
+    );
+    let _ = writeln!(text, "rejected  {}", rejected_text(&by_code(inputs.rejected())));
+    text.push_str(&examples.text());
+    Ok(text)
+}
+
+/// The first rejects of each reason.
+#[derive(Default)]
+struct Examples(BTreeMap<Reason, Vec<String>>);
+
+impl Examples {
+    fn add(&mut self, file: &str, reject: &Reject) {
+        let examples = self.0.entry(reject.reason).or_default();
+        if examples.len() < EXAMPLES {
+            let raw = escape_bytes(&reject.raw[..reject.raw.len().min(SHOWN)]);
+            let example = format!("{file}:{}: {}: {raw}", reject.line, reject.reason.code());
+            examples.push(format!("  {}\n", harmless(&example)));
+        }
+    }
+
+    fn text(self) -> String {
+        self.0.into_values().flatten().collect()
+    }
+}

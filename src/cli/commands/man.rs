@@ -1,0 +1,76 @@
+//! `music-insights man`: the manual, a page for the program and one for each command.
+
+use std::path::Path;
+
+use clap::CommandFactory as _;
+use clap_mangen::Man;
+
+use crate::cli::args::{Cli, ManArgs};
+use crate::cli::commands::say_bytes;
+use crate::storage::staged_file::Draft;
+use crate::storage::real::RealDisk;
+use crate::storage::{append, create_folder};
+use crate::model::error::{Exit, Failure};
+
+/// Runs the command.
+///
+/// # Errors
+/// A command that does not exist (64), or what cannot be written.
+pub fn run(args: &ManArgs) -> Result<(), Failure> {
+    let pages = pages()?;
+    if let Some(folder) = &args.out {
+        return write(folder, &pages);
+    }
+    let program = env!("CARGO_PKG_NAME");
+    let wanted = args.page.as_ref().map_or(format!("{program}.1"), |page| format!("{program}-{page}.1"));
+    let page = pages.iter().find(|page| page.file == wanted).ok_or_else(|| {
+        let page = args.page.as_deref().unwrap_or_default();
+        Failure::new(Exit::Usage, format!("there is no command `{page}`; `{program} help` lists all of them"))
+    })?;
+    say_bytes(&page.text)
+}
+
+/// A page of the manual.
+struct Page {
+    file: String,
+    text: Vec<u8>,
+}
+
+fn pages() -> Result<Vec<Page>, Failure> {
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    let commands = program.get_subcommands().cloned();
+    let commands: Vec<clap::Command> = [program.clone()].into_iter().chain(commands).collect();
+    let page = |command: clap::Command| {
+        let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        // Examples are lines, which a page would fill up to paragraphs.
+        let man = Man::new(command.after_help(None::<&str>));
+        let mut text = Vec::new();
+        let failed =
+            |cause| Failure::new(Exit::Software, format!("cannot make a page of the manual: {cause}"));
+        man.render(&mut text).map_err(failed)?;
+        text.extend(examples(&more).into_bytes());
+        Ok(Page { file: man.get_filename(), text })
+    };
+    commands.into_iter().map(page).collect()
+}
+
+/// What stands at the end of the help of a command, line by line.
+fn examples(text: &str) -> String {
+    let text = text.trim_start_matches("Examples:\n").replace('\\', "\\e").replace('-', "\\-");
+    // A line that begins with a dot or a quote would be taken for a request.
+    let lines = text.lines().map(|line| "\\&".to_owned() + line + "\n");
+    format!(".SH EXAMPLES\n.nf\n{}.fi\n", lines.collect::<String>())
+}
+
+fn write(folder: &Path, pages: &[Page]) -> Result<(), Failure> {
+    let disk = RealDisk::quick();
+    create_folder(&*disk, folder)?;
+    for page in pages {
+        let path = folder.join(&page.file);
+        let (draft, mut file) = Draft::create(&disk, &path)?;
+        append(&mut *file, &path, &page.text)?;
+        draft.publish()?;
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! `music-insights report`: what is published, as a page and as pictures.
+
+use std::path::Path;
+
+use crate::serve::charts::Form;
+use crate::cli::args::ReportArgs;
+use crate::cli::commands::say;
+use crate::storage::staged_file::Draft;
+use crate::storage::real::RealDisk;
+use crate::storage::{SharedDisk, append, create_folder};
+use crate::model::error::Failure;
+use crate::serve::report::{Report, page};
+
+/// Runs the command.
+///
+/// # Errors
+/// If nothing is published or a file is missing (66), a file is not what the manifest says (65), or
+/// the page cannot be written (73, 74).
+pub fn run(args: &ReportArgs) -> Result<(), Failure> {
+    let settings = args.common.settings(&[])?;
+    let disk = RealDisk::quick();
+    let report = Report::read(&disk, &settings)?;
+    if let Some(folder) = &args.svg {
+        create_folder(&*disk, folder)?;
+        for chart in report.overview().charts(Form::Standalone) {
+            if let Ok(svg) = chart.svg {
+                write(&disk, &folder.join(format!("{}.svg", chart.name)), &svg)?;
+            }
+        }
+    }
+    let page = page(&report);
+    if args.html.as_os_str() == "-" {
+        return say(&page);
+    }
+    write(&disk, &args.html, &page)?;
+    say(&format!("written   {}\n", args.html.display()))
+}
+
+fn write(disk: &SharedDisk, path: &Path, text: &str) -> Result<(), Failure> {
+    let (draft, mut file) = Draft::create(disk, path)?;
+    append(&mut *file, path, text.as_bytes())?;
+    draft.publish()
+}

@@ -1,0 +1,67 @@
+//! `music-insights verify`: is what is published what the inputs come to?
+
+use crate::cli::args::VerifyArgs;
+use crate::time::clock::Clock;
+use crate::cli::commands::replay::find_arguments;
+use crate::cli::commands::{run_until_stopped, say};
+use crate::storage::real::RealDisk;
+use crate::engine::coordinator::Producer;
+use crate::model::error::{Exit, Failure};
+use crate::publish::manifest::Manifest;
+use crate::ingest::source::stdin::is_stdin;
+use crate::model::shutdown::Stop;
+use crate::verify::{Report, Verify};
+
+/// Runs the command.
+///
+/// # Errors
+/// A difference (65), or what makes it impossible to verify.
+pub fn run(args: VerifyArgs) -> Result<(), Failure> {
+    let settings = args.settings()?;
+    let disk = RealDisk::quick();
+    let manifest = Manifest::read(&disk, &settings.output)?;
+    // Held until the end, so that nothing changes meanwhile.
+    let mut locks = Vec::new();
+    let mut logs = Vec::new();
+    match manifest.as_ref().map(|manifest| manifest.producer.as_str()) {
+        Some(producer) if producer == Producer::Watch.name() => {
+            locks.push(disk.lock(&settings.output)?);
+            if settings.state.is_dir() {
+                locks.push(disk.lock(&settings.state)?);
+            }
+        }
+        Some(_) => {
+            locks.push(disk.lock(&settings.output)?);
+            logs = find_arguments(args.logs, &settings)?;
+            if logs.iter().any(|log| is_stdin(log)) {
+                let message = "verify reads logs more than once, so it cannot read stdin: name a file";
+                return Err(Failure::new(Exit::Usage, message));
+            }
+        }
+        None => {}
+    }
+    let stop = Stop::default();
+    let clock = Clock::System.now();
+    let verify = Verify { settings: settings.clone(), disk, logs, now: args.now, clock, stop: stop.clone() };
+    let report = run_until_stopped(&settings, &stop, verify.run())?;
+    say(&text(&report))?;
+    match report.differences.len() {
+        0 => Ok(()),
+        count => {
+            let output = settings.output.display();
+            Err(Failure::new(
+                Exit::Data,
+                format!("{output}: {count} differences; --fresh makes the output anew from its inputs"),
+            ))
+        }
+    }
+}
+
+fn text(report: &Report) -> String {
+    let kinds =
+        [("right", &report.right), ("unverifiable", &report.unverifiable), ("differs", &report.differences)];
+    let lines = kinds
+        .into_iter()
+        .flat_map(|(kind, lines)| lines.iter().map(move |line| format!("{kind:<13} {line}\n")));
+    lines.collect()
+}

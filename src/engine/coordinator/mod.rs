@@ -1,0 +1,466 @@
+//! The owner of the state: takes in batches in order, and at a cut lets all insights publish.
+//!
+//! One loop, no locks: something happens, and it is applied. Everything that depends on the order
+//! of events is decided here.
+
+mod flush;
+mod control;
+mod show;
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_stream::{Stream, StreamExt};
+
+use crate::state::checkpoint::committer::Keeper;
+use crate::state::checkpoint::load::Loaded;
+use crate::time::civil::Week;
+use crate::time::clock::Clock;
+use crate::storage::SharedDisk;
+use crate::engine::coordinator::control::{HEARTBEAT, ticks};
+use crate::engine::coordinator::show::Everybody;
+use crate::model::error::{Exit, Failure};
+use crate::state::input_progress::Inputs;
+use crate::insights::NAMES;
+use crate::ledger::listens::Sealed;
+use crate::ledger::{Changes, Ledger};
+use crate::model::{Batch, Epoch, Input, Mark, Reason, Reject, SongId, Stand, UserId};
+use crate::model::dictionary::{Names, Order};
+use crate::publish::REJECTS;
+use crate::publish::rolling_file::PartedLog;
+use crate::publish::manifest::{InsightEntry, Manifest};
+use crate::publish::parquet::folder_of;
+use crate::telemetry::progress::Progress;
+use crate::catalog::reload::CatalogVersion;
+use crate::settings::Settings;
+use crate::ingest::source::archive::Settled;
+use crate::ingest::source::fingerprint::Sighting;
+use crate::engine::workers::{EnrichedMessage, SnapshotRequest};
+use crate::text::{escape_bytes, path_text, push_cell, push_integer};
+use crate::model::value::WeekChoice;
+
+pub use crate::engine::coordinator::control::Live;
+
+/// What reaches the owner.
+#[derive(Debug)]
+pub enum Decoded {
+    /// An input has so many bytes by now.
+    Size(Arc<Input>, u64),
+    /// What an input is, by which it is known again.
+    Seen(Arc<Input>, Box<Sighting>),
+    /// An input was read up to here, bytes without rows included.
+    Passed(Arc<Input>, Mark),
+    /// The source cannot go on.
+    Failed(Failure),
+    /// More plays and rejects, and when they were read.
+    Batch(Box<Batch>, SystemTime),
+}
+
+/// Who writes the output, which decides when there is a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Producer {
+    /// One cut, at the end.
+    Replay,
+    /// A cut at every interval with news, and at the end.
+    Watch,
+}
+
+impl Producer {
+    /// How the manifest calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Replay => "replay",
+            Self::Watch => "watch",
+        }
+    }
+}
+
+/// The channels to the tasks of the insights.
+#[derive(Debug)]
+pub struct Tasks {
+    /// Those that take snapshots, by name.
+    pub snapshots: SnapshotTasks,
+    /// The one that appends, if it is enabled.
+    pub enriched: Option<mpsc::Sender<EnrichedMessage>>,
+}
+
+/// Insights that take snapshots, by name, with the ways to their tasks.
+pub type SnapshotTasks = Vec<(&'static str, mpsc::Sender<SnapshotRequest>)>;
+
+/// What the owner works with.
+#[derive(Debug)]
+pub struct Parts {
+    /// The settings.
+    pub settings: Settings,
+    /// Where files are written.
+    pub disk: SharedDisk,
+    /// Who writes the output.
+    pub producer: Producer,
+    /// Tells which week it is.
+    pub clock: Clock,
+    /// The dictionaries, which the decoders share.
+    pub names: Arc<Names>,
+    /// The insights.
+    pub tasks: Tasks,
+    /// The catalog, and those to come.
+    pub versions: watch::Receiver<Arc<CatalogVersion>>,
+    /// The log of rejected rows.
+    pub rejects: PartedLog,
+    /// The last epoch that a reader has seen.
+    pub epoch: Epoch,
+    /// Where progress is shown.
+    pub progress: Arc<Progress>,
+    /// Commits, if what was read must outlive the process.
+    pub keeper: Option<Keeper>,
+    /// The epoch that was committed last, by an earlier process.
+    pub resumed: Option<Resumed>,
+    /// Where inputs are told of that may be put away.
+    pub settled: std::sync::mpsc::Sender<Vec<Settled>>,
+    /// What reaches it beside rows.
+    pub live: Live,
+    /// Starts the tasks of insights, when settings have changed what they say.
+    pub spawn_insights: fn(&SharedDisk, &Settings) -> SnapshotTasks,
+}
+
+/// An epoch that an earlier process has committed, and may have published or not.
+#[derive(Debug)]
+pub struct Resumed {
+    /// What it says.
+    pub manifest: Manifest,
+    /// Whether the output says so, too.
+    pub published: bool,
+    /// The insights whose files are as it says.
+    pub insights: BTreeMap<String, InsightEntry>,
+}
+
+/// The owner.
+#[derive(Debug)]
+pub struct Dispatch {
+    parts: Parts,
+    ledger: Arc<Ledger>,
+    /// A full buffer of listens, which is sorted and merged while others are filled.
+    sealing: Option<JoinHandle<Sealed>>,
+    inputs: Inputs,
+    /// Rows and bytes that earlier processes have taken in.
+    before: (u64, u64),
+    user_order: Arc<Order<UserId>>,
+    song_order: Arc<Order<SongId>>,
+    catalog: Arc<CatalogVersion>,
+    /// Bad rows of catalogs that were reported; a later version does not report them again.
+    catalog_rejects: HashSet<(Reason, Vec<u8>)>,
+    published: BTreeMap<String, InsightEntry>,
+    /// What has changed up to the last cut.
+    changes: Arc<Changes>,
+    manifest: Option<Manifest>,
+    /// Whether anything has happened since the last cut that a reader would see.
+    news: bool,
+    week: Week,
+    quiet_since: Instant,
+    /// How often new settings were taken over.
+    settings_taken: u64,
+    /// Everybody who has a play in an epoch, for those who look.
+    listeners: Everybody,
+    /// When the oldest row was read that is in no epoch yet.
+    unpublished_since: Option<SystemTime>,
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The last manifest.
+    pub manifest: Manifest,
+    /// Plays taken in, by earlier processes too.
+    pub plays: u64,
+    /// Rows that this process has taken in.
+    pub rows: u64,
+    /// Bytes that this process has taken in.
+    pub bytes: u64,
+}
+
+/// What the insights have not seen yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum New {
+    /// Plays since the last cut.
+    Plays,
+    /// Those, and the catalog.
+    Catalog,
+    /// All plays that were ever taken in, and the catalog.
+    Everything,
+}
+
+/// Header of `_rejects`.
+pub const REJECTS_HEADER: &[u8] = b"file,line,byte_offset,reason,raw\n";
+/// How long there must have been no news until what is no news is saved.
+const QUIET: Duration = Duration::from_millis(500);
+/// After a flush no other begins for as long as it took, so that a state whose files take longer
+/// to write than the interval does not stop the reading.
+const REST: u32 = 1;
+
+impl Dispatch {
+    /// An owner of what was taken in before.
+    pub fn new(parts: Parts, loaded: Loaded) -> Self {
+        let catalog = Arc::clone(&parts.versions.borrow());
+        Self {
+            ledger: Arc::new(loaded.ledger),
+            sealing: None,
+            before: (loaded.inputs.rows(), loaded.inputs.bytes()),
+            inputs: loaded.inputs,
+            user_order: Arc::default(),
+            song_order: Arc::default(),
+            catalog,
+            catalog_rejects: loaded.catalog_rejects,
+            published: BTreeMap::new(),
+            changes: Arc::default(),
+            manifest: None,
+            news: true,
+            week: Week(i64::MIN),
+            quiet_since: Instant::now(),
+            settings_taken: 0,
+            listeners: Everybody::default(),
+            unpublished_since: None,
+            parts,
+        }
+    }
+
+    /// Runs until the stream ends, then publishes what is left to publish.
+    ///
+    /// # Errors
+    /// The first thing that cannot be written.
+    pub async fn run(mut self, mut decoded: impl Stream<Item = Decoded> + Unpin) -> Result<Outcome, Failure> {
+        self.note_catalog()?;
+        let mut tick = ticks(self.parts.settings.flush_interval.0);
+        let mut heartbeat = ticks(HEARTBEAT);
+        if let Some(resumed) = self.parts.resumed.take() {
+            self.go_on(resumed).await?;
+            self.beat();
+        }
+        loop {
+            tokio::select! {
+                next = decoded.next() => match next {
+                    Some(decoded) => self.apply(decoded).await?,
+                    None => break,
+                },
+                _ = tick.tick(), if self.parts.producer == Producer::Watch => {
+                    match self.flush_news().await? {
+                        Some(took) => {
+                            let until_next = self.parts.settings.flush_interval.0.saturating_sub(took);
+                            tick.reset_after(until_next.max(took * REST));
+                            self.beat();
+                        }
+                        None => self.save_in_quiet()?,
+                    }
+                }
+                _ = heartbeat.tick() => self.beat(),
+                Ok(()) = self.parts.live.settings.changed() => {
+                    self.take_settings().await?;
+                    tick = ticks(self.parts.settings.flush_interval.0);
+                }
+            }
+        }
+        self.flush_news().await?;
+        let manifest = self.manifest.expect("the beginning is news, so there was a cut");
+        Ok(Outcome {
+            manifest,
+            plays: self.ledger.plays(),
+            rows: self.inputs.rows() - self.before.0,
+            bytes: self.inputs.bytes() - self.before.1,
+        })
+    }
+
+    async fn apply(&mut self, decoded: Decoded) -> Result<(), Failure> {
+        let since;
+        let mut batch = match decoded {
+            Decoded::Size(input, size) => {
+                self.inputs.grow(&input, size);
+                self.measure_inputs();
+                return Ok(());
+            }
+            Decoded::Seen(input, sighting) => {
+                self.inputs.see(&input, sighting);
+                return Ok(());
+            }
+            Decoded::Passed(input, mark) => {
+                self.inputs.pass(&input, mark);
+                return Ok(());
+            }
+            // Nothing is published: what an earlier run has left is better than a part.
+            Decoded::Failed(failure) => return Err(failure),
+            Decoded::Batch(batch, read_at) => {
+                since = read_at;
+                batch
+            }
+        };
+        let (rows, bytes) = (self.inputs.rows(), self.inputs.bytes());
+        let counts = self.inputs.take(&mut batch, &self.catalog.catalog);
+        self.measure(&batch, self.inputs.rows() - rows, self.inputs.bytes() - bytes);
+        if !counts || self.inputs.rows() == rows {
+            return Ok(());
+        }
+        self.news = true;
+        self.unpublished_since.get_or_insert(since);
+        let rejects = reject_lines(&batch.input.label, &batch.rejects);
+        if !rejects.is_empty() {
+            tokio::task::block_in_place(|| self.parts.rejects.append(&rejects))?;
+        }
+        let batch = Arc::new(*batch);
+        if let Some(enriched) = &self.parts.tasks.enriched {
+            let message = EnrichedMessage::Batch(Arc::clone(&batch));
+            self.parts.live.meters.send("enrich", enriched, message).await.map_err(|_| ended())?;
+        }
+        Arc::make_mut(&mut self.ledger).append(&batch);
+        if self.ledger.listens().is_full() {
+            self.finish_sealing().await;
+            let full = Arc::make_mut(&mut self.ledger).tables_mut().listens.take_unsealed();
+            self.sealing = Some(spawn_blocking(move || full.seal()));
+        }
+        Ok(())
+    }
+
+    /// Counts what a batch has brought.
+    fn measure(&self, batch: &Batch, rows: u64, bytes: u64) {
+        self.parts.progress.advance(rows, bytes);
+        let meters = &self.parts.live.meters;
+        meters.events.inc_by(rows);
+        meters.bytes_read.inc_by(bytes);
+        for reject in &batch.rejects {
+            meters.events_rejected.with_label_values(&[reject.reason.code()]).inc();
+        }
+        if matches!(batch.mark.stand, Stand::Finished) {
+            meters.files_completed.inc();
+        }
+        self.measure_inputs();
+    }
+
+    /// Puts back the listens that are being sealed, so that they can be read.
+    async fn finish_sealing(&mut self) {
+        if let Some(sealing) = self.sealing.take() {
+            let sealed = sealing.await.expect("sealing does not panic");
+            Arc::make_mut(&mut self.ledger).tables_mut().listens.put_back(sealed);
+        }
+    }
+
+    /// Publishes a cut if there is news, and says how long that took.
+    async fn flush_news(&mut self) -> Result<Option<Duration>, Failure> {
+        let week = self.week_of_now();
+        let follows_week = self.parts.settings.insights.top_songs_this_week.week == WeekChoice::Current;
+        let new_week = follows_week && week != self.week;
+        let newer_catalog = self.newer_catalog();
+        if !self.news && !new_week && newer_catalog.is_none() {
+            return Ok(None);
+        }
+        let began = Instant::now();
+        self.week = week;
+        if let Some(version) = newer_catalog {
+            self.catalog = version;
+            self.note_catalog()?;
+            self.flush(New::Catalog).await?;
+        } else {
+            self.flush(if self.manifest.is_none() { New::Catalog } else { New::Plays }).await?;
+        }
+        self.parts.live.meters.flush_duration.observe(began.elapsed().as_secs_f64());
+        self.news = false;
+        self.quiet_since = Instant::now();
+        Ok(Some(began.elapsed()))
+    }
+
+    fn week_of_now(&self) -> Week {
+        let now = self.parts.clock.now();
+        Week::of_local(now + i64::from(self.parts.settings.timezone.0.offset_at(now)))
+    }
+
+    /// The newest catalog, if it is another than the one in force.
+    fn newer_catalog(&self) -> Option<Arc<CatalogVersion>> {
+        let newest = self.parts.versions.borrow();
+        let newer = newest.catalog.fingerprint() != self.catalog.catalog.fingerprint();
+        newer.then(|| Arc::clone(&newest))
+    }
+
+    /// Goes on from what an earlier process has committed: what it has not published any more is
+    /// published now. If the catalog or a setting has changed since, that is news.
+    async fn go_on(&mut self, resumed: Resumed) -> Result<(), Failure> {
+        self.week = self.week_of_now();
+        self.published = resumed.insights;
+        let enabled: Vec<&str> = self.enabled();
+        self.published.retain(|name, _| enabled.contains(&name.as_str()));
+        let staged = self.stage(New::Everything).await?;
+        let taken = tokio::task::block_in_place(|| {
+            let manifest = self.manifest_of(&staged)?;
+            if !manifest.says_the_same(&resumed.manifest) || self.parts.epoch.0 != resumed.manifest.epoch {
+                return self.commit(staged, manifest);
+            }
+            self.publish(staged)?;
+            if !resumed.published {
+                Manifest::publish(
+                    &self.parts.disk,
+                    &self.parts.settings.output,
+                    &resumed.manifest.to_text(),
+                )?;
+            }
+            self.manifest = Some(resumed.manifest);
+            self.show();
+            self.retire()
+        });
+        self.news = false;
+        taken
+    }
+
+    async fn flush(&mut self, new: New) -> Result<(), Failure> {
+        let staged = self.stage(new).await?;
+        tokio::task::block_in_place(|| {
+            let manifest = self.manifest_of(&staged)?;
+            self.commit(staged, manifest)
+        })
+    }
+
+    /// Takes note of the catalog in force: its metadata, and its bad rows that none before it had.
+    fn note_catalog(&mut self) -> Result<(), Failure> {
+        let known = |reject: &&Reject| !self.catalog_rejects.contains(&(reject.reason, reject.raw.clone()));
+        let new: Vec<Reject> = self.catalog.rejects.iter().filter(known).cloned().collect();
+        self.catalog_rejects.extend(new.iter().map(|reject| (reject.reason, reject.raw.clone())));
+        if let Some(keeper) = &mut self.parts.keeper {
+            if self.parts.tasks.enriched.is_some() {
+                keeper.note_catalog(&self.catalog.catalog, &self.parts.names);
+            }
+            keeper.note_catalog_rejects(&new);
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let lines = reject_lines(&path_text(&self.parts.settings.songs), &new);
+        tokio::task::block_in_place(|| self.parts.rejects.append(&lines))
+    }
+}
+
+/// The lines of `_rejects` for rejects of one file.
+pub fn reject_lines(file: &str, rejects: &[Reject]) -> Vec<u8> {
+    let mut lines = Vec::new();
+    for reject in rejects {
+        push_cell(&mut lines, file.as_bytes());
+        for number in [reject.line, reject.offset] {
+            lines.push(b',');
+            push_integer(&mut lines, number);
+        }
+        lines.push(b',');
+        lines.extend_from_slice(reject.reason.code().as_bytes());
+        lines.push(b',');
+        push_cell(&mut lines, escape_bytes(&reject.raw).as_bytes());
+        lines.push(b'\n');
+    }
+    lines
+}
+
+/// A task has ended before its time; what it died of is said where tasks are joined.
+fn ended() -> Failure {
+    Failure::new(Exit::Software, "a task has ended unexpectedly")
+}
+
+/// Where the folders of an output are that a killed run may have left temporary files in.
+pub fn output_folders(output: &Path) -> impl Iterator<Item = PathBuf> {
+    let names = NAMES.into_iter().chain([REJECTS]);
+    let parquet = NAMES.map(|name| folder_of(output, name));
+    names.map(|name| output.join(name)).chain(parquet).chain([output.to_owned()])
+}

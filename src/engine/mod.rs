@@ -1,0 +1,6 @@
+//! The run: tasks and channels, the coordinator, the workers of the insights, recovery.
+
+pub mod coordinator;
+pub mod pipeline;
+pub mod recovery;
+pub mod workers;

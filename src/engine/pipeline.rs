@@ -1,0 +1,316 @@
+//! The wiring: the only file that makes channels and spawns tasks.
+//!
+//! Every channel is bounded, so whoever is behind slows down those before it, up to the reading of
+//! files. The end of the source closes the channels one after the other.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::state::checkpoint::recover::Wishes;
+use crate::time::clock::Clock;
+use crate::ingest::decode::Decoder;
+use crate::storage::{SharedDisk, create_folder, is_temporary, remove_from};
+use crate::engine::coordinator::{
+    Decoded, Dispatch, Live, Outcome, Parts, Producer, REJECTS_HEADER, SnapshotTasks, Tasks, output_folders,
+};
+use crate::model::error::{Exit, Failure};
+use crate::storage::failpoint::point;
+use crate::insights::Insight;
+use crate::insights::avg_listen_time_per_song::AvgListenTimePerSong;
+use crate::insights::enriched_logs::{self, EnrichedLogs};
+use crate::insights::genre_loyalty_scores::GenreLoyaltyScores;
+use crate::insights::happy_recommendations::HappyRecommendations;
+use crate::insights::night_owl_users::NightOwlUsers;
+use crate::insights::top_songs_this_week::TopSongsThisWeek;
+use crate::insights::user_favorite_genres::UserFavoriteGenres;
+use crate::telemetry::metrics::Meters;
+use crate::model::Batch;
+use crate::model::dictionary::Names;
+use crate::publish::rolling_file::PartedLog;
+use crate::publish::{Forms, REJECTS};
+use crate::telemetry::progress::Progress;
+use crate::catalog::reload;
+use crate::settings::Settings;
+use crate::ingest::source::watch::Resume;
+use crate::ingest::source::{Event, Outlet};
+use crate::engine::recovery::{self, Start};
+use crate::engine::workers::{EnrichedMessage, EnrichedTask, take_snapshots};
+
+/// Events between the source and the decoders: one that is read while another waits.
+const SOURCE_QUEUE: usize = 2;
+/// Batches that are decoded or on the way to it: the owner looks after other things from time to
+/// time, and there should be work for it and for the decoders whenever it comes back.
+const DECODED_QUEUE: usize = 4;
+/// Batches that wait to be enriched: enough to bridge the sealing of a run of the ledger.
+const ENRICHED_QUEUE: usize = 4;
+/// Requests for a snapshot: a cut is answered before the next is made.
+const SNAPSHOT_QUEUE: usize = 1;
+
+/// A run from a source to an output folder.
+#[derive(Debug)]
+pub struct Pipeline {
+    /// The settings.
+    pub settings: Settings,
+    /// Where files are written.
+    pub disk: SharedDisk,
+    /// Who runs it.
+    pub producer: Producer,
+    /// What time it is.
+    pub clock: Clock,
+    /// How a start deals with what is there.
+    pub wishes: Wishes,
+    /// Where progress is shown.
+    pub progress: Arc<Progress>,
+    /// What reaches the run while it goes on.
+    pub live: Live,
+}
+
+impl Pipeline {
+    /// Runs a source through everything until it ends.
+    ///
+    /// # Errors
+    /// The first thing that cannot be read or written.
+    pub async fn run<S>(self, source: S) -> Result<Outcome, Failure>
+    where
+        S: FnOnce(&Outlet, Resume) -> Result<(), Failure> + Send + 'static,
+    {
+        let Self { settings, disk, producer, clock, wishes, progress, live } = self;
+        // A catalog that is missing leaves no trace in the output.
+        let rows = reload::read(&settings.songs, settings.input.delimiter).await?;
+        let _locks = take_locks(&disk, &settings, producer)?;
+        let names = Arc::new(Names::default());
+        let start = tokio::task::block_in_place(|| match producer {
+            Producer::Replay => recovery::replay(&disk, &settings, wishes),
+            Producer::Watch => recovery::watch(&disk, &settings, wishes, &names),
+        })?;
+        for folder in output_folders(&settings.output) {
+            remove_from(&*disk, &folder, is_temporary)?;
+        }
+        let version = Arc::new(reload::version(rows, &names));
+        let catalog = Arc::clone(&version.catalog);
+        let (sender, versions) = watch::channel(version);
+        if producer == Producer::Watch {
+            tokio::spawn(reload::follow(
+                settings.songs.clone(),
+                settings.input.delimiter,
+                Arc::clone(&names),
+                sender,
+                Arc::clone(&live.meters),
+            ));
+        }
+
+        let Start { loaded, keeper, waiting, resumed, epoch, logs } = start;
+        let folder = settings.output.join(REJECTS);
+        let rejects = PartedLog::resume(&disk, &folder, REJECTS_HEADER, u64::MAX, &logs.rejects)?;
+        let (enriched, enriched_task) = if settings.insights.enriched_logs.enabled {
+            let folder = settings.output.join(enriched_logs::NAME);
+            let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
+            let log = PartedLog::resume(&disk, &folder, enriched_logs::HEADER, roll_bytes, &logs.enriched)?;
+            // After a restart, plays may wait for songs of a catalog that has come meanwhile: the first
+            // cut brings it, and with it those plays.
+            let insight = EnrichedLogs::new(if resumed.is_some() { Arc::default() } else { catalog });
+            let published = resumed.as_ref().and_then(|resumed| resumed.insights.get(enriched_logs::NAME));
+            let parquet = published.map_or(&[][..], |entry| &entry.parquet);
+            let (sender, task) = spawn_enriched(
+                EnrichedTask::new(insight, log, waiting, Arc::clone(&names), Forms::of(&settings))
+                    .with_parquet(parquet),
+            );
+            (Some(sender), Some(task))
+        } else {
+            (None, None)
+        };
+        point("recover.done");
+        disk.wait_for_room();
+        let snapshots = spawn_insights(&disk, &settings);
+        let (settled, settled_receiver) = std::sync::mpsc::channel();
+        let resume = Resume { inputs: loaded.inputs.known(), settled: settled_receiver, fresh: wishes.fresh };
+        let source = move |outlet: &Outlet| source(outlet, resume);
+        let (decoded, source) = spawn_source(&settings, &names, &live.meters, source);
+        let tasks = Tasks { snapshots, enriched };
+        let parts = Parts {
+            settings,
+            disk,
+            producer,
+            clock,
+            names,
+            tasks,
+            versions,
+            rejects,
+            epoch,
+            progress,
+            keeper,
+            resumed,
+            settled,
+            live,
+            spawn_insights,
+        };
+        let outcome = Dispatch::new(parts, loaded).run(decoded).await;
+
+        // A task that failed is the cause of what its neighbours say.
+        source.await.map_err(|cause| died(&cause))?;
+        if let Some(task) = enriched_task {
+            task.await.map_err(|cause| died(&cause))??;
+        }
+        outcome
+    }
+}
+
+/// Held until the run is over.
+type Locks = Vec<Box<dyn Any + Send>>;
+
+/// Takes the locks of all folders that are written.
+fn take_locks(disk: &SharedDisk, settings: &Settings, producer: Producer) -> Result<Locks, Failure> {
+    let state = (producer == Producer::Watch).then_some(&settings.state);
+    let folders = [&settings.output].into_iter().chain(state);
+    folders
+        .map(|folder| {
+            create_folder(&**disk, folder)?;
+            disk.lock(folder)
+        })
+        .collect()
+}
+
+/// Starts a source and the decoders behind it.
+pub fn spawn_source<S>(
+    settings: &Settings,
+    names: &Arc<Names>,
+    meters: &Arc<Meters>,
+    source: S,
+) -> (impl tokio_stream::Stream<Item = Decoded> + Unpin + use<S>, JoinHandle<()>)
+where
+    S: FnOnce(&Outlet) -> Result<(), Failure> + Send + 'static,
+{
+    let (sender, events) = mpsc::channel(SOURCE_QUEUE);
+    let source = spawn_blocking(move || {
+        let outlet = Outlet::new(sender);
+        if let Err(failure) = source(&outlet) {
+            // If nobody listens any more, there was a failure before this one.
+            let _ = outlet.send(Event::Failed(failure));
+        }
+    });
+    let decoder = Arc::new(Decoder {
+        names: Arc::clone(names),
+        zone: settings.timezone.0.clone(),
+        max_future: settings.input.max_future.0.as_secs() as i64,
+    });
+    let (sender, decoding) = mpsc::channel(DECODED_QUEUE);
+    tokio::spawn(decode_all(events, decoder, settings.decoders(), sender, Arc::clone(meters)));
+    (Box::pin(ReceiverStream::new(decoding).then(Decoding::wait)), source)
+}
+
+/// What the owner gets next, as soon as it is there.
+enum Decoding {
+    Done(Decoded),
+    /// And when it was read.
+    Running(JoinHandle<Batch>, SystemTime),
+}
+
+impl Decoding {
+    async fn wait(self) -> Decoded {
+        match self {
+            Self::Done(decoded) => decoded,
+            Self::Running(batch, read_at) => {
+                Decoded::Batch(Box::new(batch.await.expect("decoding does not panic")), read_at)
+            }
+        }
+    }
+}
+
+/// Decodes what a source sends, so many chunks at a time, whether or not the owner has time to take
+/// it, and hands it on in order.
+async fn decode_all(
+    mut events: mpsc::Receiver<Event>,
+    decoder: Arc<Decoder>,
+    at_a_time: usize,
+    decoding: mpsc::Sender<Decoding>,
+    meters: Arc<Meters>,
+) {
+    let places = Arc::new(Semaphore::new(at_a_time));
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            // Nobody listens any more; letting go of the events tells the source.
+            () = decoding.closed() => None,
+        };
+        let Some(event) = event else { return };
+        let next = match event {
+            Event::Size(input, size) => Decoding::Done(Decoded::Size(input, size)),
+            Event::Seen(input, sighting) => Decoding::Done(Decoded::Seen(input, sighting)),
+            Event::Passed(input, mark) => Decoding::Done(Decoded::Passed(input, mark)),
+            Event::Failed(failure) => Decoding::Done(Decoded::Failed(failure)),
+            Event::Chunk(chunk) => {
+                let read_at = SystemTime::now();
+                let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
+                let decoder = Arc::clone(&decoder);
+                let batch = spawn_blocking(move || {
+                    let batch = decoder.decode(chunk);
+                    drop(place);
+                    batch
+                });
+                Decoding::Running(batch, read_at)
+            }
+        };
+        if meters.send("apply", &decoding, next).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The enabled insights that take snapshots.
+pub fn insights_of(settings: &Settings) -> Vec<Box<dyn Insight>> {
+    let insights = &settings.insights;
+    let all: [(bool, Box<dyn Insight>); 6] = [
+        (
+            insights.user_favorite_genres.enabled,
+            Box::new(UserFavoriteGenres::new(insights.user_favorite_genres.clone())),
+        ),
+        (
+            insights.avg_listen_time_per_song.enabled,
+            Box::new(AvgListenTimePerSong::new(insights.avg_listen_time_per_song.clone())),
+        ),
+        (
+            insights.top_songs_this_week.enabled,
+            Box::new(TopSongsThisWeek::new(insights.top_songs_this_week.clone())),
+        ),
+        (
+            insights.happy_recommendations.enabled,
+            Box::new(HappyRecommendations::new(insights.happy_recommendations.clone())),
+        ),
+        (
+            insights.genre_loyalty_scores.enabled,
+            Box::new(GenreLoyaltyScores::new(insights.genre_loyalty_scores.clone())),
+        ),
+        (insights.night_owl_users.enabled, Box::new(NightOwlUsers::new(insights.night_owl_users.clone()))),
+    ];
+    all.into_iter().filter(|(enabled, _)| *enabled).map(|(_, insight)| insight).collect()
+}
+
+/// Starts the task of each enabled insight that takes snapshots.
+fn spawn_insights(disk: &SharedDisk, settings: &Settings) -> SnapshotTasks {
+    let spawn = |insight: Box<dyn Insight>| {
+        let (sender, requests) = mpsc::channel(SNAPSHOT_QUEUE);
+        let (name, disk, output) = (insight.name(), disk.clone(), settings.output.clone());
+        let forms = Forms::of(settings);
+        spawn_blocking(move || take_snapshots(insight, &disk, &output, forms, requests));
+        (name, sender)
+    };
+    insights_of(settings).into_iter().map(spawn).collect()
+}
+
+/// The way to the task of `enriched_logs`, and its end.
+type EnrichedHandle = (mpsc::Sender<EnrichedMessage>, JoinHandle<Result<(), Failure>>);
+
+fn spawn_enriched(task: EnrichedTask) -> EnrichedHandle {
+    let (sender, messages) = mpsc::channel(ENRICHED_QUEUE);
+    (sender, spawn_blocking(move || task.run(messages)))
+}
+
+fn died(cause: &tokio::task::JoinError) -> Failure {
+    Failure::new(Exit::Software, format!("a task has died: {cause}"))
+}

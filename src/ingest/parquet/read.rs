@@ -1,0 +1,275 @@
+//! A Parquet file as CSV text: a header, and a line for each row.
+
+use std::any::Any;
+use std::fs::File;
+use std::io::{self, Read};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ::parquet::column::reader::{ColumnReader, ColumnReaderImpl};
+use ::parquet::data_type::DataType;
+use ::parquet::errors::ParquetError;
+use ::parquet::file::reader::{FileReader, SerializedFileReader};
+
+use crate::ingest::decode::header::{CATALOG_COLUMNS, LOG_COLUMNS};
+use crate::model::delimiter::Delimiter;
+use crate::ingest::parquet::cell::{Meaning, NANOS, push};
+
+/// Rows that are read of each column before they become lines.
+const BATCH: usize = 1024;
+
+/// What is in a file, as text. The file is first looked into when the first byte is read.
+///
+/// # Errors
+/// None: what is wrong with the file is an error of reading.
+pub fn csv_of(file: File, delimiter: Delimiter) -> io::Result<Box<dyn Read + Send>> {
+    Ok(Box::new(CsvOf { unopened: Some(file), delimiter, rows: None, text: Vec::new(), at: 0 }))
+}
+
+struct CsvOf {
+    unopened: Option<File>,
+    delimiter: Delimiter,
+    rows: Option<Rows>,
+    /// Lines, of which the first `at` bytes were read.
+    text: Vec<u8>,
+    at: usize,
+}
+
+impl Read for CsvOf {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.at == self.text.len() {
+            self.text.clear();
+            self.at = 0;
+            // Damage that the library does not expect is damage all the same.
+            let filled = catch_unwind(AssertUnwindSafe(|| self.fill()));
+            match filled.unwrap_or_else(|panic| Err(damaged(&said(&*panic)))) {
+                Ok(true) => {}
+                Ok(false) => return Ok(0),
+                Err(cause) => return Err(io::Error::new(io::ErrorKind::InvalidData, cause)),
+            }
+        }
+        let read = (&self.text[self.at..]).read(buffer)?;
+        self.at += read;
+        Ok(read)
+    }
+}
+
+impl CsvOf {
+    /// Makes the next lines; false at the end.
+    fn fill(&mut self) -> Result<bool, ParquetError> {
+        if let Some(file) = self.unopened.take() {
+            let rows = Rows::open(file)?;
+            for (index, column) in rows.columns.iter().enumerate() {
+                if index > 0 {
+                    self.text.push(self.delimiter.byte());
+                }
+                push_field(&mut self.text, column.name.as_bytes(), self.delimiter);
+            }
+            self.text.push(b'\n');
+            self.rows = Some(rows);
+            return Ok(true);
+        }
+        let rows = self.rows.as_mut().ok_or_else(|| damaged("it could not be opened"))?;
+        let Some(count) = rows.read()? else { return Ok(false) };
+        for row in 0..count {
+            for (index, column) in rows.columns.iter().enumerate() {
+                if index > 0 {
+                    self.text.push(self.delimiter.byte());
+                }
+                if !push_field(&mut self.text, column.cells.get(row), self.delimiter) {
+                    break;
+                }
+            }
+            self.text.push(b'\n');
+        }
+        Ok(true)
+    }
+}
+
+/// Appends a field, in quotes if it needs them; says whether the line goes on behind it. A line feed
+/// leaves the quote open, which costs the line, as it does in a CSV file.
+fn push_field(text: &mut Vec<u8>, field: &[u8], delimiter: Delimiter) -> bool {
+    let line_feed = memchr::memchr(b'\n', field);
+    let quoted = field.iter().any(|&byte| matches!(byte, b'"' | b'\r' | b'\n') || byte == delimiter.byte());
+    if !quoted {
+        text.extend_from_slice(field);
+        return true;
+    }
+    text.push(b'"');
+    for &byte in &field[..line_feed.unwrap_or(field.len())] {
+        text.push(byte);
+        if byte == b'"' {
+            text.push(b'"');
+        }
+    }
+    if line_feed.is_none() {
+        text.push(b'"');
+    }
+    line_feed.is_none()
+}
+
+/// The rows of a file, some at a time.
+struct Rows {
+    file: SerializedFileReader<File>,
+    columns: Vec<Column>,
+    /// The row group that comes next.
+    next: usize,
+    /// Rows that are left of the one before.
+    left: usize,
+}
+
+/// A column, and its cells of some rows.
+struct Column {
+    index: usize,
+    name: String,
+    meaning: Meaning,
+    /// Whether there may be nulls, which become empty cells.
+    optional: bool,
+    /// In the row group that is read.
+    reader: Option<ColumnReader>,
+    cells: Cells,
+}
+
+#[derive(Default)]
+struct Cells {
+    text: Vec<u8>,
+    ends: Vec<usize>,
+}
+
+impl Cells {
+    fn get(&self, row: usize) -> &[u8] {
+        let start = if row == 0 { 0 } else { self.ends[row - 1] };
+        &self.text[start..self.ends[row]]
+    }
+}
+
+impl Rows {
+    fn open(file: File) -> Result<Self, ParquetError> {
+        let file = SerializedFileReader::new(file)?;
+        let schema = file.metadata().file_metadata().schema_descr();
+        // What is nested is no cell.
+        let flat = schema.columns().iter().enumerate().filter(|(_, column)| column.path().parts().len() == 1);
+        let mut columns: Vec<Column> = flat
+            .filter(|(_, column)| column.max_rep_level() == 0)
+            .map(|(index, column)| Column {
+                index,
+                name: column.name().to_owned(),
+                meaning: Meaning::of(column),
+                optional: column.max_def_level() > 0,
+                reader: None,
+                cells: Cells::default(),
+            })
+            .collect();
+        // Whoever lacks a column is told which ones there are.
+        let wanted =
+            |column: &Column| LOG_COLUMNS.iter().chain(&CATALOG_COLUMNS).any(|name| *name == column.name);
+        if columns.iter().any(wanted) {
+            columns.retain(wanted);
+        }
+        if columns.is_empty() {
+            return Err(damaged("it has no column of plain values"));
+        }
+        Ok(Self { file, columns, next: 0, left: 0 })
+    }
+
+    /// Reads the cells of the next rows and returns their number; nothing at the end.
+    fn read(&mut self) -> Result<Option<usize>, ParquetError> {
+        while self.left == 0 {
+            if self.next == self.file.metadata().num_row_groups() {
+                return Ok(None);
+            }
+            let group = self.file.get_row_group(self.next)?;
+            let rows = group.metadata().num_rows();
+            self.left = usize::try_from(rows).map_err(|_| damaged("a row group has less than no rows"))?;
+            for column in &mut self.columns {
+                column.reader = Some(group.get_column_reader(column.index)?);
+            }
+            self.next += 1;
+        }
+        let count = self.left.min(BATCH);
+        for column in &mut self.columns {
+            column.read(count)?;
+        }
+        self.left -= count;
+        Ok(Some(count))
+    }
+}
+
+impl Column {
+    fn read(&mut self, count: usize) -> Result<(), ParquetError> {
+        let Self { meaning, optional, reader, cells, .. } = self;
+        let reader = reader.as_mut().ok_or_else(|| damaged("a row group lacks a column"))?;
+        let mut rows = Batch { cells, optional: *optional, count };
+        let unsigned = *meaning == Meaning::Unsigned;
+        match reader {
+            ColumnReader::BoolColumnReader(reader) => {
+                rows.read(reader, |out, value| push(out, format_args!("{value}")))
+            }
+            ColumnReader::Int32ColumnReader(reader) => rows.read(reader, |out, &value| {
+                meaning.push_whole(out, if unsigned { i128::from(value as u32) } else { i128::from(value) });
+            }),
+            ColumnReader::Int64ColumnReader(reader) => rows.read(reader, |out, &value| {
+                meaning.push_whole(out, if unsigned { i128::from(value as u64) } else { i128::from(value) });
+            }),
+            // What writes such times has instants in mind.
+            ColumnReader::Int96ColumnReader(reader) => rows.read(reader, |out, value| {
+                Meaning::Time { per_second: NANOS, utc: true }.push_whole(out, i128::from(value.to_nanos()));
+            }),
+            // The shortest decimal that is this number.
+            ColumnReader::FloatColumnReader(reader) => {
+                rows.read(reader, |out, value| push(out, format_args!("{value}")))
+            }
+            ColumnReader::DoubleColumnReader(reader) => {
+                rows.read(reader, |out, value| push(out, format_args!("{value}")))
+            }
+            ColumnReader::ByteArrayColumnReader(reader) => {
+                rows.read(reader, |out, value| meaning.push_bytes(out, value.data()))
+            }
+            ColumnReader::FixedLenByteArrayColumnReader(reader) => {
+                rows.read(reader, |out, value| meaning.push_bytes(out, value.data()))
+            }
+        }
+    }
+}
+
+/// The cells of some rows, on their way.
+struct Batch<'a> {
+    cells: &'a mut Cells,
+    optional: bool,
+    count: usize,
+}
+
+impl Batch<'_> {
+    fn read<T: DataType>(
+        &mut self,
+        reader: &mut ColumnReaderImpl<T>,
+        push: impl Fn(&mut Vec<u8>, &T::T),
+    ) -> Result<(), ParquetError> {
+        let (mut levels, mut values) = (Vec::new(), Vec::new());
+        let (rows, ..) =
+            reader.read_records(self.count, self.optional.then_some(&mut levels), None, &mut values)?;
+        let there = |row: usize| !self.optional || levels.get(row).is_some_and(|&level| level > 0);
+        if rows != self.count || (0..rows).filter(|&row| there(row)).count() != values.len() {
+            return Err(damaged("a column has another number of values than its row group has rows"));
+        }
+        self.cells.text.clear();
+        self.cells.ends.clear();
+        let mut values = values.iter();
+        for row in 0..rows {
+            if let Some(value) = there(row).then(|| values.next()).flatten() {
+                push(&mut self.cells.text, value);
+            }
+            self.cells.ends.push(self.cells.text.len());
+        }
+        Ok(())
+    }
+}
+
+fn damaged(what: &str) -> ParquetError {
+    ParquetError::General(what.to_owned())
+}
+
+/// What a panic has said.
+fn said(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it makes no sense".to_owned())
+}

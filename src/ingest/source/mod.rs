@@ -1,0 +1,64 @@
+//! Where chunks come from. `replay` and `watch` differ by their source and by nothing else; the
+//! end of a source is the end of the program.
+
+pub mod compression;
+pub mod send;
+pub mod archive;
+pub mod fingerprint;
+pub mod framing;
+pub mod replay;
+pub mod scan;
+pub mod stdin;
+pub mod tail;
+pub mod watch;
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::model::error::Failure;
+use crate::model::{Chunk, Input, Mark};
+use crate::ingest::source::fingerprint::Sighting;
+
+/// What a source tells the pipeline.
+#[derive(Debug)]
+pub enum Event {
+    /// An input has so many bytes by now (after decompression, as far as that is known).
+    Size(Arc<Input>, u64),
+    /// What an input is, by which it is known again after a restart.
+    Seen(Arc<Input>, Box<Sighting>),
+    /// An input was read up to here, bytes without rows (a header, blank lines) included.
+    Passed(Arc<Input>, Mark),
+    /// More lines of an input.
+    Chunk(Chunk),
+    /// The source cannot go on, so what was read so far is not what was asked for.
+    Failed(Failure),
+}
+
+/// What ends a source that has no fault: nobody listens any more.
+#[derive(Debug)]
+pub struct Closed;
+
+/// The sending half of a source; it blocks when the pipeline is behind.
+#[derive(Debug)]
+pub struct Outlet(mpsc::Sender<Event>);
+
+impl Outlet {
+    /// An outlet to a channel.
+    pub fn new(sender: mpsc::Sender<Event>) -> Self {
+        Self(sender)
+    }
+
+    /// Whether the pipeline has ended, so that nothing more will be taken.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Hands on an event.
+    ///
+    /// # Errors
+    /// If the pipeline has ended.
+    pub fn send(&self, event: Event) -> Result<(), Closed> {
+        self.0.blocking_send(event).map_err(|_| Closed)
+    }
+}

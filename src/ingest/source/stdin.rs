@@ -1,0 +1,67 @@
+//! A log that comes through stdin: it has no name that tells how it is stored, and is read once.
+
+use std::io::{self, Cursor, Read};
+use std::path::Path;
+
+use crate::ingest::source::compression::{MAGIC, Storage};
+
+/// What stands for stdin where a log is named.
+pub const STDIN: &str = "-";
+
+/// Whether a log is stdin; a file of that name is `./-`.
+pub fn is_stdin(log: &Path) -> bool {
+    log.as_os_str() == STDIN
+}
+
+/// Opens stdin for reading what is in it.
+///
+/// # Errors
+/// Those of reading its beginning.
+pub fn open() -> io::Result<Box<dyn Read + Send>> {
+    open_pipe(io::stdin())
+}
+
+fn open_pipe(mut pipe: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    let mut start = Vec::new();
+    pipe.by_ref().take(MAGIC as u64).read_to_end(&mut start)?;
+    Storage::of_content(&start).decode(Cursor::new(start).chain(pipe))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    /// Gives one byte at a time, as a slow writer at the other end would.
+    struct Slow(Cursor<Vec<u8>>);
+
+    impl Read for Slow {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let len = buffer.len().min(1);
+            self.0.read(&mut buffer[..len])
+        }
+    }
+
+    fn read(bytes: &[u8]) -> io::Result<String> {
+        let mut text = String::new();
+        open_pipe(Slow(Cursor::new(bytes.to_vec())))?.read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn how_it_is_stored_is_told_by_its_first_bytes() {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        encoder.write_all(b"user_id,song_id\n").unwrap();
+        let gzip = encoder.finish().unwrap();
+        let zstd = zstd::encode_all(&b"user_id,song_id\n"[..], 1).unwrap();
+        for bytes in [b"user_id,song_id\n".as_slice(), &gzip, &[gzip.clone(), gzip.clone()].concat(), &zstd] {
+            let text = read(bytes).unwrap();
+            assert_eq!(text.replace("user_id,song_id\n", ""), "");
+        }
+        for short in [&b""[..], b"u", b"\x1f", b"\x28\xb5"] {
+            assert_eq!(read(short).ok(), String::from_utf8(short.to_vec()).ok());
+        }
+        assert!(read(&gzip[..gzip.len() - 1]).is_err());
+        assert!(read(&zstd[..zstd.len() - 1]).is_err());
+    }
+}

@@ -1,0 +1,486 @@
+//! Values of settings: how they are written, and what they must be.
+
+use std::borrow::Cow;
+use std::fmt::{self, Display};
+use std::str::FromStr;
+use std::time::Duration;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserializer, Error, Visitor};
+use serde::{Serialize, Serializer};
+
+use crate::time::civil::Week;
+use crate::model::delimiter::Delimiter;
+use crate::time::window::TimeOfDay;
+
+/// Reads a setting from TOML or bare text by the type that it has: `10`, `"10"` and `ties=first`
+/// all find their way through [`FromStr`].
+///
+/// # Errors
+/// What the type says of the text, or that the value is a list or a table.
+pub fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    let text = deserializer.deserialize_any(ScalarText)?;
+    text.parse().map_err(|cause| D::Error::custom(format!("`{text}`: {cause}")))
+}
+
+/// As [`from_text`], for settings that may be absent.
+///
+/// # Errors
+/// As [`from_text`].
+pub fn from_text_or_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err: Display>,
+{
+    from_text(deserializer).map(Some)
+}
+
+struct ScalarText;
+
+impl Visitor<'_> for ScalarText {
+    type Value = String;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a text, a number or a truth value")
+    }
+    fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
+        Ok(text.to_owned())
+    }
+    fn visit_bool<E: Error>(self, value: bool) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+    fn visit_i64<E: Error>(self, value: i64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+    fn visit_u64<E: Error>(self, value: u64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+    fn visit_f64<E: Error>(self, value: f64) -> Result<String, E> {
+        // The shortest text that reads back as the same float is what was written, up to 15 digits.
+        Ok(value.to_string())
+    }
+}
+
+/// Lets a value be shown as it is written, and the schema of the settings say how that is.
+macro_rules! written_as {
+    ($type:ty, $($keyword:literal: $value:expr),+) => {
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", $($keyword: $value),+ })
+            }
+        }
+    };
+}
+pub(crate) use written_as;
+
+written_as!(TimeOfDay, "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$");
+written_as!(WeekChoice, "pattern": "^(latest|current|[0-9]{4}-W[0-9]{2})$");
+written_as!(Delimiter, "examples": [",", ";", "|", "tab"]);
+written_as!(Ties, "enum": ["all", "first"]);
+written_as!(TimeSpan, "pattern": "^[0-9]+(ms|s|m|h|d)$");
+written_as!(LogFormat, "enum": ["text", "json"]);
+written_as!(LogLevel, "enum": ["error", "warn", "info", "debug"]);
+
+/// The same for a value that is a number, and may be written as text.
+macro_rules! written_as_number {
+    ($type:ty, $number:expr, $($keyword:literal: $value:expr),+) => {
+        impl Serialize for $type {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                $number(self).serialize(serializer)
+            }
+        }
+
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($type).into()
+            }
+            fn inline_schema() -> bool {
+                true
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ $($keyword: $value),+ })
+            }
+        }
+    };
+}
+
+written_as_number!(
+    Fraction,
+    // At most ten digits: the shortest text of this float is the decimal again.
+    |fraction: &Fraction| fraction.to_string().parse::<f64>().expect("a decimal is a float"),
+    "type": ["number", "string"],
+    "minimum": 0,
+    "maximum": 1,
+    "pattern": r"^[0-9]+(\.[0-9]{1,9})?$"
+);
+written_as_number!(
+    ByteSize,
+    |size: &ByteSize| size.0,
+    "type": ["integer", "string"],
+    "minimum": 1,
+    "pattern": "^[0-9]+ *(B|KiB|MiB|GiB)?$"
+);
+written_as_number!(
+    Decimals,
+    |decimals: &Decimals| decimals.0,
+    "type": ["integer", "string"],
+    "minimum": 0,
+    "maximum": 18,
+    "pattern": r"^\+?[0-9]+$"
+);
+
+/// A share from 0 to 1 as an exact decimal of at most nine digits; never a float.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fraction {
+    billionths: u64,
+}
+
+impl Fraction {
+    /// A fraction of so many billionths.
+    pub const fn from_billionths(billionths: u64) -> Self {
+        Self { billionths }
+    }
+
+    /// How many billionths it is.
+    pub const fn billionths(self) -> u64 {
+        self.billionths
+    }
+
+    /// How `part / whole` compares with this fraction, exactly.
+    pub fn compare(self, part: u64, whole: u64) -> std::cmp::Ordering {
+        let left = u128::from(part) * u128::from(BILLION);
+        left.cmp(&(u128::from(whole) * u128::from(self.billionths)))
+    }
+
+    /// About how large it is, to be drawn.
+    pub fn to_f64(self) -> f64 {
+        self.billionths as f64 / BILLION as f64
+    }
+}
+
+const BILLION: u64 = 1_000_000_000;
+
+impl FromStr for Fraction {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected a decimal from 0 to 1 with at most nine digits, such as 0.8";
+        let (whole, decimals) = text.split_once('.').unwrap_or((text, ""));
+        let digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+        if whole.is_empty()
+            || !digits(whole)
+            || !digits(decimals)
+            || decimals.len() > 9
+            || text.ends_with('.')
+        {
+            return Err(EXPECTED);
+        }
+        let whole: u64 = whole.parse().map_err(|_| EXPECTED)?;
+        let billionths: u64 = format!("{decimals:0<9}").parse().map_err(|_| EXPECTED)?;
+        let billionths = whole.checked_mul(BILLION).and_then(|whole| whole.checked_add(billionths));
+        billionths.filter(|&billionths| billionths <= BILLION).map(Self::from_billionths).ok_or(EXPECTED)
+    }
+}
+
+impl Display for Fraction {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, decimals) = (self.billionths / BILLION, self.billionths % BILLION);
+        if decimals == 0 {
+            return write!(formatter, "{whole}");
+        }
+        write!(formatter, "{whole}.{}", format!("{decimals:09}").trim_end_matches('0'))
+    }
+}
+
+impl FromStr for TimeOfDay {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected a time of day such as 05:00";
+        let (hour, minute) = text.split_once(':').ok_or(EXPECTED)?;
+        let number = |text: &str, end: u16| {
+            let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+            text.parse().ok().filter(|&number: &u16| digits && number < end).ok_or(EXPECTED)
+        };
+        Ok(Self(number(hour, 24)? * 60 + number(minute, 60)?))
+    }
+}
+
+impl Display for TimeOfDay {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:02}:{:02}", self.0 / 60, self.0 % 60)
+    }
+}
+
+/// Which week an insight looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeekChoice {
+    /// That of the latest play.
+    Latest,
+    /// That of now.
+    Current,
+    /// A certain one, `2025-W13`.
+    Named(Week),
+}
+
+impl FromStr for WeekChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected `latest`, `current` or an ISO-8601 week such as 2025-W13";
+        match text {
+            "latest" => Ok(Self::Latest),
+            "current" => Ok(Self::Current),
+            _ => {
+                let (year, week) = text.split_once("-W").ok_or(EXPECTED)?;
+                let digits = year.bytes().chain(week.bytes()).all(|byte| byte.is_ascii_digit());
+                if year.len() != 4 || week.len() != 2 || !digits {
+                    return Err(EXPECTED);
+                }
+                let (year, week) = (year.parse().map_err(|_| EXPECTED)?, week.parse().map_err(|_| EXPECTED)?);
+                Week::from_iso(year, week).map(Self::Named).ok_or("there is no such ISO-8601 week")
+            }
+        }
+    }
+}
+
+impl Display for WeekChoice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => formatter.write_str("latest"),
+            Self::Current => formatter.write_str("current"),
+            Self::Named(week) => write!(formatter, "{week}"),
+        }
+    }
+}
+
+/// Which of several equal favourites are rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ties {
+    /// All of them.
+    All,
+    /// The alphabetically first.
+    First,
+}
+
+impl FromStr for Ties {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            "first" => Ok(Self::First),
+            _ => Err("expected `all` or `first`"),
+        }
+    }
+}
+
+impl Display for Ties {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::All => "all",
+            Self::First => "first",
+        })
+    }
+}
+
+/// How messages look on stderr.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// `warning: …`, for people.
+    Text,
+    /// One JSON object a line, for machines.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err("expected `text` or `json`"),
+        }
+    }
+}
+
+impl Display for LogFormat {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+/// The least important messages that are said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LogLevel {
+    /// What ends a command, or loses something.
+    Error,
+    /// What somebody should look at.
+    Warn,
+    /// What happens from time to time.
+    Info,
+    /// What helps to find a mistake of ours.
+    Debug,
+}
+
+impl FromStr for LogLevel {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "error" => Ok(Self::Error),
+            "warn" => Ok(Self::Warn),
+            "info" => Ok(Self::Info),
+            "debug" => Ok(Self::Debug),
+            _ => Err("expected `error`, `warn`, `info` or `debug`"),
+        }
+    }
+}
+
+impl Display for LogLevel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        })
+    }
+}
+
+/// A span of time as it is written in settings: `250ms`, `1s`, `5m`, `48h`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimeSpan(pub Duration);
+
+impl FromStr for TimeSpan {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected a number with a unit of ms, s, m, h or d, such as 250ms or 5m";
+        let digits = text.find(|char: char| !char.is_ascii_digit()).ok_or(EXPECTED)?;
+        let number: u64 = text[..digits].parse().map_err(|_| EXPECTED)?;
+        let unit = match &text[digits..] {
+            "ms" => 1,
+            "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            _ => return Err(EXPECTED),
+        };
+        // A century is more than any of these settings means, and keeps arithmetic far from overflow.
+        let millis = number.checked_mul(unit).filter(|&millis| millis <= 36_525 * 86_400_000);
+        millis.map(|millis| Self(Duration::from_millis(millis))).ok_or("more than a century")
+    }
+}
+
+impl Display for TimeSpan {
+    /// In the largest unit up to hours that gives a whole number.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000)];
+        let fits = |unit: &&(&str, u128)| millis >= unit.1 && millis.is_multiple_of(unit.1);
+        match units.iter().find(fits) {
+            Some((name, unit)) => write!(formatter, "{}{name}", millis / unit),
+            None => write!(formatter, "{millis}ms"),
+        }
+    }
+}
+
+/// A size in bytes: a plain number, or with a unit of KiB, MiB or GiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ByteSize(pub u64);
+
+impl FromStr for ByteSize {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected a number of bytes, such as 1048576 or 256MiB";
+        let digits = text.find(|char: char| !char.is_ascii_digit()).unwrap_or(text.len());
+        let number: u64 = text[..digits].parse().map_err(|_| EXPECTED)?;
+        let shift = match text[digits..].trim_start() {
+            "" | "B" => 0,
+            "KiB" => 10,
+            "MiB" => 20,
+            "GiB" => 30,
+            _ => return Err(EXPECTED),
+        };
+        number.checked_mul(1 << shift).filter(|&size| size > 0).map(Self).ok_or(EXPECTED)
+    }
+}
+
+/// Decimals of a printed number; eighteen keep the exact arithmetic within 128 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decimals(pub u32);
+
+impl FromStr for Decimals {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let decimals = text.parse().ok().filter(|&decimals: &u32| decimals <= 18);
+        decimals.map(Self).ok_or("expected a whole number from 0 to 18")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fractions_are_exact_decimals() {
+        for (text, printed) in [
+            ("0.8", "0.8"),
+            ("0.850", "0.85"),
+            ("1", "1"),
+            ("1.0", "1"),
+            ("0.000000001", "0.000000001"),
+            ("0", "0"),
+        ] {
+            assert_eq!(text.parse::<Fraction>().unwrap().to_string(), printed);
+        }
+        for text in ["1.1", "-0.1", "0.1234567891", "a", "", ".5", "1.", "1e-3", "99999999999999999999"] {
+            assert!(text.parse::<Fraction>().is_err(), "{text}");
+        }
+        assert!("0.8".parse::<Fraction>().unwrap().compare(8, 10).is_eq());
+        assert!("0.333333333".parse::<Fraction>().unwrap().compare(1, 3).is_gt());
+    }
+
+    #[test]
+    fn spans_sizes_times_and_weeks_read_as_written() {
+        for (text, shown) in [("250ms", "250ms"), ("60s", "1m"), ("2d", "48h"), ("0s", "0ms"), ("90s", "90s")]
+        {
+            assert_eq!(text.parse::<TimeSpan>().unwrap().to_string(), shown);
+        }
+        for text in ["latest", "current", "2025-W13", "0001-W01"] {
+            assert_eq!(text.parse::<WeekChoice>().unwrap().to_string(), text);
+        }
+        assert_eq!("250ms".parse(), Ok(TimeSpan(Duration::from_millis(250))));
+        assert_eq!("5m".parse(), Ok(TimeSpan(Duration::from_mins(5))));
+        assert!("5".parse::<TimeSpan>().is_err() && "s".parse::<TimeSpan>().is_err());
+        assert_eq!("256MiB".parse(), Ok(ByteSize(256 << 20)));
+        assert!("0".parse::<ByteSize>().is_err());
+        assert_eq!("05:30".parse(), Ok(TimeOfDay(330)));
+        assert!("24:00".parse::<TimeOfDay>().is_err() && "5:00".parse::<TimeOfDay>().is_err());
+        assert_eq!("2025-W13".parse(), Ok(WeekChoice::Named(Week::from_iso(2025, 13).unwrap())));
+        assert!("2025-W53".parse::<WeekChoice>().is_err() && "2025-13".parse::<WeekChoice>().is_err());
+    }
+}

@@ -1,0 +1,134 @@
+//! Cells that a spreadsheet would take for formulas, made text (OWASP, CSV injection).
+
+use crate::insights::columns::{Column, ColumnType, columns};
+
+/// Appends CSV lines of these columns with an apostrophe in front of each text that begins with `=`,
+/// `+`, `-`, `@`, a tab or a carriage return. Numbers and times stay as they are.
+///
+/// ```
+/// use music_insights::insights::columns::columns;
+/// let mut out = Vec::new();
+/// let lines = b"user_id,genre,play_count\n=1+1,\"-a,b\",7\n";
+/// music_insights::publish::formula_escape::guard(columns("user_favorite_genres").unwrap(), lines, &mut out);
+/// assert_eq!(out, b"user_id,genre,play_count\n'=1+1,\"'-a,b\",7\n");
+/// ```
+pub fn guard(columns: &[Column], lines: &[u8], out: &mut Vec<u8>) {
+    out.reserve(lines.len());
+    for line in lines.split_inclusive(|&byte| byte == b'\n') {
+        let mut rest = line;
+        for column in columns {
+            let (cell, more) = rest.split_at(cell_len(rest));
+            let (quote, text) = cell.split_at(usize::from(cell.starts_with(b"\"")));
+            out.extend_from_slice(quote);
+            if column.kind == ColumnType::Text && is_formula(text) {
+                out.push(b'\'');
+            }
+            out.extend_from_slice(text);
+            rest = more;
+        }
+        out.extend_from_slice(rest);
+    }
+}
+
+/// Whether a spreadsheet would take a text for a formula, or for the way to one.
+pub fn is_formula(text: &[u8]) -> bool {
+    matches!(text, [b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r', ..])
+}
+
+/// The length of the first cell of a line, with its quotes and with what ends it.
+fn cell_len(line: &[u8]) -> usize {
+    let mut quoted = false;
+    let end = line.iter().position(|&byte| {
+        quoted ^= byte == b'"';
+        byte == b',' && !quoted
+    });
+    end.map_or(line.len(), |comma| comma + 1)
+}
+
+/// `csv.guard_formulas`, for lines of certain columns.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Guard(Option<&'static [Column]>);
+
+impl Guard {
+    /// For the lines of an insight; it does nothing unless it is `wanted`.
+    pub fn of(insight: &str, wanted: bool) -> Self {
+        Self::of_columns(columns(insight).unwrap_or_default(), wanted)
+    }
+
+    /// For lines of other columns.
+    pub fn of_columns(columns: &'static [Column], wanted: bool) -> Self {
+        Self(wanted.then_some(columns))
+    }
+
+    /// The lines as they are written, in `room` if they are guarded.
+    #[inline]
+    pub fn apply<'a>(self, lines: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
+        let Some(columns) = self.0 else { return lines };
+        room.clear();
+        guard(columns, lines, room);
+        room
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::decode::record::Record;
+    use crate::text::push_cell;
+    use proptest::prelude::*;
+
+    const COLUMNS: [Column; 3] = [
+        Column { name: "user_id", kind: ColumnType::Text },
+        Column { name: "plays", kind: ColumnType::Number },
+        Column { name: "title", kind: ColumnType::Text },
+    ];
+
+    fn line(cells: &[String; 3]) -> Vec<u8> {
+        let mut line = Vec::new();
+        for (cell, end) in cells.iter().zip([b',', b',', b'\n']) {
+            push_cell(&mut line, cell.as_bytes());
+            line.push(end);
+        }
+        line
+    }
+
+    #[test]
+    fn every_beginning_of_a_formula_is_guarded_and_numbers_are_not() {
+        for first in ["=", "+", "-", "@", "\t", "\r"] {
+            let cell = format!("{first}1");
+            let mut out = Vec::new();
+            guard(&COLUMNS, &line(&[cell.clone(), "-1".to_owned(), cell.clone()]), &mut out);
+            let guarded = format!("'{cell}");
+            assert_eq!(out, line(&[guarded.clone(), "-1".to_owned(), guarded]));
+        }
+        let mut room = Vec::new();
+        assert_eq!(Guard::of("night_owl_users", false).apply(b"user_id\n=1\n", &mut room), b"user_id\n=1\n");
+        assert_eq!(Guard::of("night_owl_users", true).apply(b"user_id\n=1\n", &mut room), b"user_id\n'=1\n");
+        let message = b"message\nNo users found with genre loyalty score above 0.8.\n";
+        assert_eq!(Guard::of("genre_loyalty_scores", true).apply(message, &mut room), message);
+    }
+
+    proptest! {
+        #[test]
+        fn cells_begin_with_no_formula_and_are_else_as_they_were(
+            rows in proptest::collection::vec(proptest::array::uniform3("[=+@\t\r\",;'é a-]{0,4}"), 0..8),
+        ) {
+            let text: Vec<u8> = rows.iter().flat_map(line).collect();
+            let mut out = Vec::new();
+            guard(&COLUMNS, &text, &mut out);
+            let mut record = Record::default();
+            let lines: Vec<&[u8]> = out.split_inclusive(|&byte| byte == b'\n').collect();
+            prop_assert_eq!(lines.len(), rows.len());
+            for (line, row) in lines.into_iter().zip(&rows) {
+                record.read(line.strip_suffix(b"\n").unwrap()).unwrap();
+                prop_assert_eq!(record.len(), 3);
+                for (index, (cell, before)) in record.fields().zip(row).enumerate() {
+                    let text = COLUMNS[index].kind == ColumnType::Text;
+                    let formula = text && before.starts_with(['=', '+', '-', '@', '\t', '\r']);
+                    let expected = if formula { format!("'{before}") } else { before.clone() };
+                    prop_assert_eq!(std::str::from_utf8(cell).unwrap(), expected);
+                }
+            }
+        }
+    }
+}

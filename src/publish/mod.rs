@@ -1,0 +1,37 @@
+//! The output folder: who may write it, and how files appear in it whole.
+
+pub mod formula_escape;
+pub mod rolling_file;
+pub mod manifest;
+pub mod parquet;
+pub mod snapshot;
+pub mod cleanup;
+
+use crate::storage::has_end;
+use crate::settings::Settings;
+
+/// The only part of a snapshot, and the first of a log.
+pub const FIRST_PART: &str = "part-00000.csv";
+/// Folder of the rejected rows.
+pub const REJECTS: &str = "_rejects";
+
+/// In which forms the rows of insights are written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Forms {
+    /// Whether CSV is guarded against formulas.
+    pub guard_formulas: bool,
+    /// Whether there is Parquet beside it.
+    pub parquet: bool,
+}
+
+impl Forms {
+    /// Those that are set.
+    pub fn of(settings: &Settings) -> Self {
+        Self { guard_formulas: settings.csv.guard_formulas, parquet: settings.format.parquet }
+    }
+}
+
+/// Whether a name is that of a part of an insight.
+pub fn is_part(name: &str) -> bool {
+    name.starts_with("part-") && has_end(name, "csv")
+}

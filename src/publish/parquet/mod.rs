@@ -1,0 +1,157 @@
+//! Insights as Parquet, beside their CSV: one part for each, which holds the same rows.
+
+#[cfg(not(feature = "parquet"))]
+mod absent;
+#[cfg(feature = "parquet")]
+mod writer;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::storage::staged_file::Draft;
+use crate::storage::{DiskFile, SharedDisk, create_folder, has_end, read_through, sync_folder};
+use crate::model::error::{Exit, Failure};
+use crate::insights::columns::columns;
+use crate::publish::manifest::{PARQUET, PartEntry, hash_text};
+
+#[cfg(not(feature = "parquet"))]
+pub use absent::ParquetWriter;
+#[cfg(feature = "parquet")]
+pub use writer::ParquetWriter;
+
+/// The folder of the Parquet files of an insight.
+pub fn folder_of(output: &Path, insight: &str) -> PathBuf {
+    output.join(PARQUET).join(insight)
+}
+
+/// Whether a name is that of a Parquet part.
+pub fn is_parquet_part(name: &str) -> bool {
+    name.starts_with("part-") && has_end(name, "parquet")
+}
+
+/// A part on its way.
+#[derive(Debug)]
+pub struct ParquetPart {
+    draft: Draft,
+    path: PathBuf,
+    name: String,
+    writer: ParquetWriter<Sink>,
+}
+
+/// A written part that nobody sees yet.
+#[derive(Debug)]
+pub struct ParquetDraft {
+    disk: SharedDisk,
+    folder: PathBuf,
+    draft: Draft,
+    entry: PartEntry,
+}
+
+impl ParquetPart {
+    /// Begins the Parquet file of a part of an insight.
+    ///
+    /// # Errors
+    /// What the file system says, exit code 73 or 74.
+    pub fn begin(disk: &SharedDisk, output: &Path, insight: &str, part: &str) -> Result<Self, Failure> {
+        let folder = folder_of(output, insight);
+        create_folder(&**disk, &folder)?;
+        let name = format!("{}.parquet", part.trim_end_matches(".csv"));
+        let path = folder.join(&name);
+        let (draft, file) = Draft::create(disk, &path)?;
+        let sink = Sink { file, bytes: 0, hash: Xxh3::new() };
+        let writer = ParquetWriter::new(columns(insight).unwrap_or_default(), sink);
+        let writer = writer.map_err(|cause| Failure::io(Exit::Io, "write", &path, &cause))?;
+        Ok(Self { draft, path, name, writer })
+    }
+
+    /// Takes CSV text, the header first.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub fn push(&mut self, text: &[u8]) -> io::Result<()> {
+        self.writer.push(text)
+    }
+
+    /// Ends the file of so many rows, durably.
+    ///
+    /// # Errors
+    /// What the file system says, exit code 74.
+    pub fn finish(self, disk: &SharedDisk, rows: u64) -> Result<ParquetDraft, Failure> {
+        let Self { draft, path, name, writer } = self;
+        let sink = writer.finish().map_err(|cause| Failure::io(Exit::Io, "write", &path, &cause))?;
+        let Sink { mut file, bytes, hash } = sink;
+        draft.sync(&mut *file)?;
+        let entry = PartEntry { file: name, rows, bytes, hash: hash_text(hash.digest128()) };
+        let folder = path.parent().unwrap_or(&path).to_owned();
+        Ok(ParquetDraft { disk: disk.clone(), folder, draft, entry })
+    }
+}
+
+impl ParquetDraft {
+    /// The Parquet file of a part that is there as CSV and will not change.
+    ///
+    /// # Errors
+    /// What the file system says, exit code 73 or 74.
+    pub fn of_part(
+        disk: &SharedDisk,
+        output: &Path,
+        insight: &str,
+        part: &PartEntry,
+    ) -> Result<Self, Failure> {
+        let csv = output.join(insight).join(&part.file);
+        let failed = |cause: io::Error| Failure::io(Exit::Io, "read", &csv, &cause);
+        let file = disk.open(&csv).map_err(failed)?;
+        let mut parquet = ParquetPart::begin(disk, output, insight, &part.file)?;
+        let mut pushed = Ok(());
+        let each = |text: &[u8]| {
+            if pushed.is_ok() {
+                pushed = parquet.push(text);
+            }
+        };
+        read_through(&*file, part.bytes, each).map_err(failed)?;
+        pushed.map_err(|cause| Failure::io(Exit::Io, "write", &parquet.path, &cause))?;
+        parquet.finish(disk, part.rows)
+    }
+
+    /// What the manifest says of it.
+    pub fn entry(&self) -> &PartEntry {
+        &self.entry
+    }
+
+    /// Makes it visible, durably.
+    ///
+    /// # Errors
+    /// What the file system says, exit code 73 or 74.
+    pub fn publish(self) -> Result<(), Failure> {
+        self.draft.publish()?;
+        sync_folder(&*self.disk, &self.folder)
+    }
+}
+
+/// A file that knows its length and hash.
+struct Sink {
+    file: Box<dyn DiskFile>,
+    bytes: u64,
+    hash: Xxh3,
+}
+
+impl std::fmt::Debug for Sink {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Sink").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.append(bytes)?;
+        self.bytes += bytes.len() as u64;
+        self.hash.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,140 @@
+//! How it is going, in numbers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use axum::extract::State;
+use axum::response::Response;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
+
+use crate::serve::http::response::{Problem, of_epoch, text};
+use crate::serve::http::context::Context;
+use crate::serve::http::insights::described;
+use crate::insights::columns::columns;
+use crate::publish::manifest::InputEntry;
+use crate::serve::view::View;
+use crate::serve::view::page::{Query, Row};
+
+/// Rejected rows among which examples are sought: the newest.
+const LOOKED_THROUGH: usize = 1000;
+/// Examples of a reason.
+const EXAMPLES: usize = 3;
+/// Characters that are shown of a rejected row.
+const SHOWN: usize = 200;
+/// Inputs that are shown.
+const INPUTS: usize = 50;
+
+pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
+    let live = Arc::clone(&context.live.borrow());
+    let mut status = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "state": context.state(),
+        "started_at": rfc3339(context.started_at),
+        "rows_per_second": live.rows_per_second,
+        "freshness_seconds": live.freshness_seconds,
+        "bytes_unread": context.meters.bytes_unread.get(),
+        "inputs_unfinished": context.meters.files_outstanding.get(),
+        "inputs_rewritten": context.meters.files_rewritten.get(),
+        "timezone": context.settings.timezone.0.name(),
+        "epoch": Value::Null,
+    });
+    let Ok(view) = context.view() else {
+        // What is known before the first epoch is worth telling, too.
+        return Ok(text("application/json", status.to_string()));
+    };
+    let of_view = of_view(&view).map_err(|cause| Problem::unreadable(&cause))?;
+    status.as_object_mut().expect("an object").extend(of_view);
+    status["catalog"]["broken"] = (context.meters.metadata_broken.get() > 0).into();
+    Ok(of_epoch(&view, &status))
+}
+
+fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
+    let manifest = &view.sight.manifest;
+    let totals = &manifest.totals;
+    let catalog = &manifest.catalog;
+    let insights = manifest.insights.iter().map(|(name, entry)| {
+        let bytes: u64 = entry.parts.iter().map(|part| part.bytes).sum();
+        json!({
+            "name": name,
+            "rows": entry.rows,
+            "bytes": bytes,
+            "columns": described(columns(name).unwrap_or_default()),
+        })
+    });
+    let played = view.sight.ledger.song_totals().iter().filter(|total| total.plays > 0).count();
+    let value = json!({
+        "epoch": manifest.epoch,
+        "published_at": manifest.generated_at,
+        "totals": {
+            "inputs": totals.inputs,
+            "bytes": totals.bytes,
+            "rows": totals.rows,
+            "plays": view.sight.ledger.plays(),
+            "rejected": totals.rejected.values().sum::<u64>(),
+            "unmatched": totals.unmatched,
+        },
+        "listeners": view.sight.listeners,
+        "songs_played": played,
+        "inputs": inputs(view),
+        "rejects": rejects(view)?,
+        "catalog": {
+            "path": catalog.path,
+            "songs": catalog.songs,
+            "rejected": catalog.rejected.values().sum::<u64>(),
+            "fingerprint": catalog.fingerprint,
+            "loaded_at": rfc3339(view.sight.catalog.read_at),
+            "age_seconds": view.sight.catalog.read_at.elapsed().unwrap_or_default().as_secs(),
+        },
+        "insights": insights.collect::<Vec<_>>(),
+        "night": { "from": view.sight.night.from.to_string(), "to": view.sight.night.to.to_string() },
+        "week": view.sight.week.map(|week| week.to_string()),
+    });
+    let Value::Object(fields) = value else { unreachable!("an object was made") };
+    Ok(fields)
+}
+
+/// The inputs that are not read to their end, and those that were read last.
+fn inputs(view: &View) -> Vec<Value> {
+    let unfinished = &view.sight.manifest.unfinished;
+    let known = |input: &&InputEntry| !unfinished.iter().take(INPUTS).any(|other| other.path == input.path);
+    let others = view.sight.inputs.iter().filter(known);
+    let shown = unfinished.iter().take(INPUTS).chain(others).take(INPUTS);
+    shown
+        .map(|input| {
+            json!({
+                "path": input.path,
+                "bytes": input.bytes,
+                "size": input.size,
+                "rows": input.rows,
+                "rejected": input.rejected.values().sum::<u64>(),
+                "unmatched": input.unmatched,
+                "finished": input.bytes >= input.size,
+            })
+        })
+        .collect()
+}
+
+/// Rejected rows by reason, with examples of the newest.
+fn rejects(view: &View) -> std::io::Result<Vec<Value>> {
+    let newest = view.rejects().page(&Query { limit: LOOKED_THROUGH, ..Query::default() })?;
+    let mut examples: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    let number = |row: &Row| row.text(1).parse::<u64>().unwrap_or_default();
+    for row in &newest.rows {
+        let examples = examples.entry(row.text(3)).or_default();
+        if examples.len() < EXAMPLES {
+            let raw: String = row.text(4).chars().take(SHOWN).collect();
+            examples.push(json!({ "file": row.text(0), "line": number(row), "raw": raw }));
+        }
+    }
+    let counts = view.sight.manifest.totals.rejected.iter();
+    let shown = counts.map(|(reason, rows)| {
+        json!({ "reason": reason, "rows": rows, "examples": examples.remove(reason).unwrap_or_default() })
+    });
+    Ok(shown.collect())
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    DateTime::<Utc>::from(time).to_rfc3339_opts(SecondsFormat::Millis, true)
+}

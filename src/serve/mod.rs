@@ -1,0 +1,7 @@
+//! For readers: a view of each epoch, charts, the report, and the HTTP server.
+
+pub mod charts;
+pub mod http;
+pub mod overview;
+pub mod report;
+pub mod view;

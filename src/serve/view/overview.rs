@@ -1,0 +1,153 @@
+//! What there is to see at an epoch, taken from the tables in memory.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::catalog::GenreId;
+use crate::serve::charts::Form;
+use crate::insights::{
+    genre_loyalty_scores, happy_recommendations, night_owl_users, tally::Tally, top_songs_this_week,
+    user_favorite_genres::count_genres,
+};
+use crate::model::{SongId, UserId};
+use crate::serve::overview::{
+    Absent, Chart, GenrePlays, ListenTimes, Loyalty, Overview, Shown, SongCount, TopSongs,
+};
+use crate::serve::view::View;
+use crate::serve::view::page::{Query, Row};
+
+/// Listeners whose loyalty is looked at: with more, every so many of them, so that a picture takes
+/// some hundredths of a second whatever their number.
+const SAMPLE: usize = 20_000;
+/// Songs that are shown of a ranking.
+const SHOWN: usize = 10;
+/// Recommendations that are counted at the most, for that is done anew for every epoch.
+const COUNTED: u64 = 100_000;
+
+/// An overview and its charts.
+#[derive(Debug)]
+pub struct Pictures {
+    /// What they show.
+    pub overview: Overview,
+    /// For a page.
+    pub charts: Vec<Chart>,
+}
+
+impl View {
+    /// The overview, made when it is asked for first.
+    pub fn pictures(&self) -> Arc<Pictures> {
+        let make = || {
+            let overview = self.overview();
+            let charts = overview.charts(Form::Inline);
+            Arc::new(Pictures { overview, charts })
+        };
+        Arc::clone(self.pictures.get_or_init(make))
+    }
+
+    fn overview(&self) -> Overview {
+        let count = |insight: &str| {
+            let entry = self.sight.manifest.insights.get(insight);
+            let rows = entry.map(|entry| entry.rows).ok_or_else(|| disabled(insight))?;
+            // Where nobody is loyal, the one row says so.
+            let is_message =
+                rows == 1 && self.table(insight).is_some_and(|table| matches!(table.message(), Ok(Some(_))));
+            Ok(if is_message { 0 } else { rows })
+        };
+        Overview {
+            epoch: self.sight.manifest.epoch,
+            top_songs: self.top_songs(),
+            genres: Ok(self.genres()),
+            hours: Ok(*self.sight.ledger.hours().plays()),
+            night: self.sight.night,
+            loyalty: Ok(self.loyalty()),
+            listen_times: Ok(self.listen_times()),
+            recommended: self.recommended(),
+            listeners: Ok(self.sight.listeners),
+            night_owls: count(night_owl_users::NAME),
+            loyal: count(genre_loyalty_scores::NAME),
+        }
+    }
+
+    fn top_songs(&self) -> Shown<TopSongs> {
+        let table =
+            self.table(top_songs_this_week::NAME).ok_or_else(|| disabled(top_songs_this_week::NAME))?;
+        let page = table.page(&Query { limit: SHOWN, ..Query::default() });
+        let page = page.map_err(|cause| Absent(format!("cannot be read: {cause}")))?;
+        let song = |row: &Row| self.song_count(row.bytes(0), row.text(1).parse().unwrap_or_default());
+        let week = self.sight.week.map(|week| week.to_string());
+        Ok(TopSongs { week, songs: page.rows.iter().map(song).collect() })
+    }
+
+    fn recommended(&self) -> Shown<Vec<SongCount>> {
+        const NAME: &str = happy_recommendations::NAME;
+        let table = self.table(NAME).ok_or_else(|| disabled(NAME))?;
+        if table.entry().rows > COUNTED {
+            return Err(Absent(
+                "too many to be counted all the time; `music-insights report` counts them".to_owned(),
+            ));
+        }
+        let page = table.page(&Query { limit: usize::MAX, ..Query::default() });
+        let page = page.map_err(|cause| Absent(format!("cannot be read: {cause}")))?;
+        let mut listeners: BTreeMap<&[u8], u64> = BTreeMap::new();
+        for row in &page.rows {
+            *listeners.entry(row.bytes(1)).or_default() += 1;
+        }
+        let mut songs: Vec<(&[u8], u64)> = listeners.into_iter().collect();
+        songs.sort_by_key(|&(_, count)| Reverse(count));
+        Ok(songs.into_iter().take(SHOWN).map(|(id, count)| self.song_count(id, count)).collect())
+    }
+
+    fn song_count(&self, id: &[u8], count: u64) -> SongCount {
+        let song = self.song(id).map(|song| self.metadata(song)).unwrap_or_default();
+        SongCount {
+            song_id: String::from_utf8_lossy(id).into_owned(),
+            title: song.title,
+            artist: song.artist,
+            count,
+        }
+    }
+
+    fn genres(&self) -> Vec<GenrePlays> {
+        let catalog = &self.sight.catalog.catalog;
+        let mut plays = vec![0; catalog.genre_count().max(1)];
+        let played = (0..).map(SongId).zip(self.sight.ledger.song_totals());
+        for (song, total) in played.filter(|&(song, _)| catalog.contains(song)) {
+            plays[catalog.genre(song).index()] += total.plays;
+        }
+        let name = |genre: usize| match genre {
+            0 => String::new(),
+            _ => String::from_utf8_lossy(catalog.genre_name(GenreId::from_index(genre))).into_owned(),
+        };
+        let genres = plays.into_iter().enumerate().filter(|&(_, plays)| plays > 0);
+        genres.map(|(genre, plays)| GenrePlays { genre: name(genre), plays }).collect()
+    }
+
+    fn loyalty(&self) -> Loyalty {
+        let mut loyalty = Loyalty::new(self.sight.threshold);
+        let users = self.sight.user_order.ids().len();
+        let step = users.div_ceil(SAMPLE).max(1);
+        let mut tally = Tally::default();
+        for user in (0..users as u32).step_by(step).map(UserId) {
+            let all =
+                count_genres(&mut tally, self.sight.ledger.listens_of(user), &self.sight.catalog.catalog);
+            if let Some(most) = tally.sorted().map(|(_, plays)| plays).max().filter(|_| all > 0) {
+                loyalty.add(most, all);
+            }
+        }
+        loyalty.sampled = step > 1;
+        loyalty
+    }
+
+    fn listen_times(&self) -> ListenTimes {
+        let mut times = ListenTimes::default();
+        for total in self.sight.ledger.song_totals().iter().filter(|total| total.plays > 0) {
+            times.add(total.millis as f64 / 1000.0 / total.plays as f64);
+        }
+        times
+    }
+}
+
+fn disabled(insight: &str) -> Absent {
+    Absent(format!("{insight} is disabled by the settings"))
+}

@@ -1,0 +1,243 @@
+//! Merging of parts, in the background: each entry is written again a logarithmic number of times.
+
+use std::path::Path;
+use std::thread::JoinHandle;
+
+use crate::state::checkpoint::segment::{Part, PartFile, PartWriter};
+use crate::state::checkpoint::table::{Merge, Table, TableReader};
+use crate::storage::{Disk, SharedDisk};
+use crate::model::error::{Exit, Failure};
+use crate::storage::failpoint::point;
+
+/// Parts that must have come together before they are merged.
+const FAN: usize = 8;
+
+/// A merge that is under way.
+#[derive(Debug)]
+pub struct Compaction {
+    thread: JoinHandle<Result<PartFile, Failure>>,
+}
+
+/// Which of the parts, from the oldest to the newest, are to be merged: all from the first one on
+/// that is not larger than what comes behind it, so that a large part waits for its like.
+fn choose(parts: &[PartFile]) -> Option<&[PartFile]> {
+    let mut behind = 0;
+    let mut from = parts.len();
+    for (index, part) in parts.iter().enumerate().rev() {
+        if part.bytes <= behind {
+            from = index;
+        }
+        behind += part.bytes;
+    }
+    (parts.len() - from >= FAN).then(|| &parts[from..])
+}
+
+impl Compaction {
+    /// Begins to merge, if it is worth it.
+    pub fn begin(disk: &SharedDisk, folder: &Path, parts: &[PartFile]) -> Option<Self> {
+        let parts = choose(parts)?.to_vec();
+        let (disk, folder) = (disk.clone(), folder.to_owned());
+        let thread = std::thread::Builder::new().name("compact".to_owned());
+        // If no thread can be had, there will be another occasion.
+        let thread = thread.spawn(move || merge(&*disk, &folder, &parts)).ok()?;
+        Some(Self { thread })
+    }
+
+    /// Whether it has come to an end.
+    pub fn is_done(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits for the end and takes the merged part.
+    ///
+    /// # Errors
+    /// What the file system says, or what is damaged (65).
+    pub fn finish(self) -> Result<PartFile, Failure> {
+        self.thread.join().map_err(|_| Failure::new(Exit::Software, "the merging of parts has died"))?
+    }
+}
+
+/// Merges neighbouring parts into one.
+///
+/// # Errors
+/// What the file system says, or what is damaged (65).
+pub fn merge(disk: &dyn Disk, folder: &Path, parts: &[PartFile]) -> Result<PartFile, Failure> {
+    let opened: Vec<Part<'_>> = parts
+        .iter()
+        .map(|part| {
+            Part::open(disk, folder, part)
+                .map_err(|cause| Failure::io(Exit::Data, "read", &folder.join(&part.file), &cause))
+        })
+        .collect::<Result<_, _>>()?;
+    let (first, last) = (parts[0].first, parts[parts.len() - 1].last);
+    let mut writer = PartWriter::create(disk, folder, first, last)?;
+    let damaged = |cause: std::io::Error| Failure::io(Exit::Data, "merge parts in", folder, &cause);
+    for table in Table::ALL {
+        let readers: Vec<TableReader<'_>> = opened.iter().flat_map(|part| part.read(table)).collect();
+        if readers.is_empty() {
+            continue;
+        }
+        writer.begin(table)?;
+        if table.holds_bytes() {
+            merge_bytes(readers, &mut writer, damaged)?;
+        } else {
+            merge_numbers(table.merge(), readers, &mut writer, damaged)?;
+        }
+    }
+    let part = writer.finish()?;
+    point("compact.written");
+    Ok(part)
+}
+
+fn merge_numbers(
+    merge: Merge,
+    mut readers: Vec<TableReader<'_>>,
+    writer: &mut PartWriter,
+    damaged: impl Fn(std::io::Error) -> Failure,
+) -> Result<(), Failure> {
+    let mut heads: Vec<Option<(u64, u64)>> =
+        readers.iter_mut().map(|reader| reader.next_number().map_err(&damaged)).collect::<Result<_, _>>()?;
+    while let Some(key) = heads.iter().flatten().map(|&(key, _)| key).min() {
+        let mut merged = 0;
+        for (head, reader) in heads.iter_mut().zip(&mut readers) {
+            if let Some((_, value)) = head.take_if(|(found, _)| *found == key) {
+                merged = if merge == Merge::Add { merged + value } else { value };
+                *head = reader.next_number().map_err(&damaged)?;
+            }
+        }
+        writer.number(key, merged)?;
+    }
+    Ok(())
+}
+
+fn merge_bytes(
+    readers: Vec<TableReader<'_>>,
+    writer: &mut PartWriter,
+    damaged: impl Fn(std::io::Error) -> Failure,
+) -> Result<(), Failure> {
+    struct Head<'a> {
+        reader: TableReader<'a>,
+        key: Option<u64>,
+        bytes: Vec<u8>,
+    }
+    let mut heads: Vec<Head<'_>> =
+        readers.into_iter().map(|reader| Head { reader, key: None, bytes: Vec::new() }).collect();
+    for head in &mut heads {
+        head.key = head.reader.next_bytes(&mut head.bytes).map_err(&damaged)?;
+    }
+    while let Some(key) = heads.iter().filter_map(|head| head.key).min() {
+        let last = heads.iter().rev().find(|head| head.key == Some(key)).expect("the smallest key is there");
+        writer.bytes(key, &last.bytes)?;
+        for head in heads.iter_mut().filter(|head| head.key == Some(key)) {
+            head.key = head.reader.next_bytes(&mut head.bytes).map_err(&damaged)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::real::RealDisk;
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    type Numbers = BTreeMap<u64, u64>;
+    type Texts = BTreeMap<u64, Vec<u8>>;
+
+    fn write(disk: &dyn Disk, folder: &Path, number: u64, tables: &(Numbers, Numbers, Texts)) -> PartFile {
+        let mut writer = PartWriter::create(disk, folder, number, number).unwrap();
+        for (table, entries) in [(Table::Listens, &tables.0), (Table::Nights, &tables.1)] {
+            writer.begin(table).unwrap();
+            for (&key, &value) in entries {
+                writer.number(key, value).unwrap();
+            }
+        }
+        writer.begin(Table::Users).unwrap();
+        for (&key, bytes) in &tables.2 {
+            writer.bytes(key, bytes).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    fn read(disk: &dyn Disk, folder: &Path, part: &PartFile) -> (Numbers, Numbers, Texts) {
+        let part = Part::open(disk, folder, part).unwrap();
+        let numbers = |table| {
+            let mut entries = Numbers::new();
+            for mut reader in part.read(table) {
+                while let Some((key, value)) = reader.next_number().unwrap() {
+                    entries.insert(key, value);
+                }
+            }
+            entries
+        };
+        let mut texts = Texts::new();
+        let mut bytes = Vec::new();
+        for mut reader in part.read(Table::Users) {
+            while let Some(key) = reader.next_bytes(&mut bytes).unwrap() {
+                texts.insert(key, bytes.clone());
+            }
+        }
+        (numbers(Table::Listens), numbers(Table::Nights), texts)
+    }
+
+    fn tables() -> impl Strategy<Value = (Numbers, Numbers, Texts)> {
+        let key = || prop_oneof![0_u64..20, any::<u64>()];
+        let value = prop_oneof![0_u64..300, any::<u64>().prop_map(|n| n >> 8)];
+        let bytes = proptest::collection::vec(any::<u8>(), 0..300);
+        (
+            proptest::collection::btree_map(key(), value.clone(), 0..30),
+            proptest::collection::btree_map(key(), value, 0..30),
+            proptest::collection::btree_map(key(), bytes, 0..10),
+        )
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn merged_parts_hold_what_the_parts_held(parts in proptest::collection::vec(tables(), 1..6)) {
+            let folder = tempfile::tempdir().unwrap();
+            let disk = RealDisk::quick();
+            let mut expected = (Numbers::new(), Numbers::new(), Texts::new());
+            let mut files = Vec::new();
+            for (number, tables) in (1..).zip(&parts) {
+                let file = write(&*disk, folder.path(), number, tables);
+                prop_assert_eq!(&read(&*disk, folder.path(), &file), tables);
+                for (&key, &value) in &tables.0 {
+                    *expected.0.entry(key).or_default() += value;
+                }
+                expected.1.extend(&tables.1);
+                expected.2.extend(tables.2.clone());
+                files.push(file);
+            }
+            let merged = merge(&*disk, folder.path(), &files).unwrap();
+            prop_assert_eq!((merged.first, merged.last), (1, parts.len() as u64));
+            prop_assert_eq!(read(&*disk, folder.path(), &merged), expected);
+        }
+    }
+
+    #[test]
+    fn parts_stay_few_and_are_merged_with_their_like() {
+        let part = |first, last, bytes| PartFile {
+            file: String::new(),
+            first,
+            last,
+            bytes,
+            hash: String::new(),
+            tables: Vec::new(),
+        };
+        let (mut parts, mut written, mut most) = (Vec::new(), 0, 0);
+        for number in 1..=10_000 {
+            parts.push(part(number, number, 1));
+            if let Some(chosen) = choose(&parts) {
+                let (first, bytes) = (chosen[0].first, chosen.iter().map(|part| part.bytes).sum());
+                parts.truncate(parts.len() - chosen.len());
+                parts.push(part(first, number, bytes));
+                written += bytes;
+            }
+            most = most.max(parts.len());
+        }
+        assert!(most <= 24, "{most} parts");
+        assert!(written <= 14 * 10_000, "{written} entries written");
+    }
+}

@@ -1,0 +1,5 @@
+//! The state that outlives the process: input progress, unmatched plays, checkpoints.
+
+pub mod checkpoint;
+pub mod input_progress;
+pub mod unmatched;

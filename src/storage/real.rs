@@ -1,0 +1,249 @@
+//! The file system.
+
+use std::any::Any;
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
+use rustix::io::Errno;
+
+use crate::storage::{Disk, DiskFile, SharedDisk};
+use crate::model::error::{Exit, Failure};
+use crate::telemetry::heartbeat::Pulse;
+use crate::model::shutdown::Stop;
+
+/// How often an operation that waits for room is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(250);
+/// A symbolic link in the place of a file is an error, not a way to another folder.
+const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
+/// The process, or the machine, is out of file descriptors; `io::ErrorKind` has no name for either.
+const NO_DESCRIPTORS: [i32; 2] = [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_os_error()];
+
+/// The file system of this machine.
+#[derive(Debug)]
+pub struct RealDisk {
+    patience: Patience,
+    /// Whether syncing is asked of the hardware, or left to the operating system.
+    durable: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Patience {
+    patient: Arc<AtomicBool>,
+    /// Whether it was said that somebody waits; others that wait need not say so, too.
+    told: Arc<AtomicBool>,
+    stop: Stop,
+    pulse: Pulse,
+}
+
+impl RealDisk {
+    /// A disk that syncs; `stop` ends the waiting for room.
+    pub fn durable(stop: Stop) -> SharedDisk {
+        Self::durable_with(stop, Pulse::default())
+    }
+
+    /// The same; while it waits for room, `pulse` says that this is no standstill.
+    pub fn durable_with(stop: Stop, pulse: Pulse) -> SharedDisk {
+        Arc::new(Self { patience: Patience::new(stop, pulse), durable: true })
+    }
+
+    /// A disk that never syncs, for results that can be made again.
+    pub fn quick() -> SharedDisk {
+        Arc::new(Self { patience: Patience::new(Stop::default(), Pulse::default()), durable: false })
+    }
+}
+
+impl Patience {
+    fn new(stop: Stop, pulse: Pulse) -> Self {
+        Self { patient: Arc::default(), told: Arc::default(), stop, pulse }
+    }
+
+    /// Tries until it works, or fails for another reason than one that time can mend.
+    fn attempt<T>(&self, path: &Path, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        let mut waited = false;
+        loop {
+            match act() {
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+                Err(cause) if self.waits_for(&cause) => {
+                    if !self.told.swap(true, Ordering::Relaxed) {
+                        let path = path.display();
+                        tracing::warn!("cannot write {path}: {cause}; nothing more is read until this works");
+                    }
+                    waited = true;
+                    self.pulse.wait();
+                    std::thread::sleep(TRY_AGAIN);
+                }
+                result => {
+                    if waited && result.is_ok() && self.told.swap(false, Ordering::Relaxed) {
+                        tracing::info!("writing {} works again; going on", path.display());
+                    }
+                    return result;
+                }
+            }
+        }
+    }
+
+    fn waits_for(&self, cause: &io::Error) -> bool {
+        let mends = matches!(
+            cause.kind(),
+            ErrorKind::StorageFull
+                | ErrorKind::QuotaExceeded
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::PermissionDenied
+        ) || cause.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code));
+        mends && self.patient.load(Ordering::Relaxed) && !self.stop.is_set()
+    }
+}
+
+impl Disk for RealDisk {
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        let options = options.read(true).append(true).create_new(true);
+        let file = self.patience.attempt(path, || options.open(path))?;
+        Ok(self.file(file, path))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        let writable = options.read(true).append(true).custom_flags(NO_FOLLOW).open(path);
+        let file = match writable {
+            // Enough for `verify` and `state`, which only read.
+            Err(cause)
+                if matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
+            {
+                OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path)
+            }
+            other => other,
+        };
+        Ok(self.file(file?, path))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.patience.attempt(to, || fs::rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.patience.attempt(path, || fs::remove_file(path))
+    }
+
+    fn create_folder(&self, path: &Path) -> io::Result<()> {
+        if path.as_os_str().is_empty() || path.is_dir() {
+            return Ok(());
+        }
+        let above = path.parent().unwrap_or(Path::new(""));
+        self.create_folder(above)?;
+        match self.patience.attempt(path, || fs::create_dir(path)) {
+            Err(cause) if cause.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+            other => other?,
+        }
+        self.sync_folder(above)
+    }
+
+    fn remove_folder(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir(path)
+    }
+
+    fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
+        folder.read_dir()?.map(|entry| Ok(entry?.file_name())).collect()
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        if !self.durable {
+            return Ok(());
+        }
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        File::open(folder)?.sync_all()
+    }
+
+    fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Failure> {
+        let path = folder.join(".lock");
+        let failed = |cause: &io::Error| Failure::io(Exit::CannotCreate, "lock", &path, cause);
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).custom_flags(NO_FOLLOW);
+        let mut file = options.open(&path).map_err(|cause| failed(&cause))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(cause)) => return Err(failed(&cause)),
+            Err(TryLockError::WouldBlock) => {
+                let mut owner = String::new();
+                let _ = file.read_to_string(&mut owner);
+                let folder = folder.display();
+                let message = format!(
+                    "{folder}: already in use by process {}; stop that first, or use another folder",
+                    owner.trim()
+                );
+                return Err(Failure::new(Exit::Busy, message));
+            }
+        }
+        let named = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+        named.map_err(|cause| failed(&cause))?;
+        Ok(Box::new(file))
+    }
+
+    fn is_waiting(&self) -> bool {
+        self.patience.told.load(Ordering::Relaxed)
+    }
+
+    fn wait_for_room(&self) {
+        self.patience.patient.store(true, Ordering::Relaxed);
+    }
+}
+
+impl RealDisk {
+    fn file(&self, file: File, path: &Path) -> Box<dyn DiskFile> {
+        let (path, patience) = (path.to_owned(), self.patience.clone());
+        Box::new(RealFile { file, path, patience, durable: self.durable })
+    }
+}
+
+#[derive(Debug)]
+struct RealFile {
+    file: File,
+    path: PathBuf,
+    patience: Patience,
+    durable: bool,
+}
+
+impl DiskFile for RealFile {
+    fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let written = self.patience.attempt(&self.path, || (&self.file).write(bytes))?;
+            if written == 0 {
+                return Err(ErrorKind::WriteZero.into());
+            }
+            bytes = &bytes[written..];
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < bytes.len() {
+            match self.file.read_at(&mut bytes[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
+                Err(cause) => return Err(cause),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.file.metadata()?.len())
+    }
+
+    fn cut(&mut self, len: u64) -> io::Result<()> {
+        self.file.set_len(len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        if self.durable { self.file.sync_data() } else { Ok(()) }
+    }
+}
