@@ -80,8 +80,12 @@ fn generate(root: &Path) {
     let args = ["music-insights", "generate", "--users", "200000", "--songs", "50000", "--files", "8"];
     let args = args.into_iter().chain(["--rows", &rows, "--out", data.to_str().unwrap()]);
     let Subcommand::Generate(args) = Cli::parse_from(args).command else { unreachable!() };
-    music_insights::cli::commands::generate::run(&args.generate, &AtomicBool::new(false), &Progress::silent())
-        .unwrap();
+    music_insights::cli::commands::generate::run(
+        &args.generate,
+        &AtomicBool::new(false),
+        &Progress::silent(),
+    )
+    .unwrap();
 }
 
 fn size_of(folder: &Path) -> u64 {

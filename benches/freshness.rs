@@ -71,8 +71,12 @@ fn generate(root: &Path) {
     let out = root.join("data");
     let cli = Cli::parse_from(args.iter().copied().chain([out.to_str().unwrap()]));
     let Subcommand::Generate(args) = cli.command else { unreachable!("it says generate") };
-    music_insights::cli::commands::generate::run(&args.generate, &AtomicBool::new(false), &Progress::silent())
-        .unwrap();
+    music_insights::cli::commands::generate::run(
+        &args.generate,
+        &AtomicBool::new(false),
+        &Progress::silent(),
+    )
+    .unwrap();
 }
 
 fn read(root: &Path, name: &str) -> String {

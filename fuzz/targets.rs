@@ -7,14 +7,14 @@ use std::io;
 use std::sync::{Arc, LazyLock};
 
 use music_insights::catalog::load;
+use music_insights::ingest::decode::{DecodePath, Decoder};
+use music_insights::ingest::source::framing::{Eof, Frame, LineFramer};
+use music_insights::model::delimiter::Delimiter;
+use music_insights::model::dictionary::Dictionaries;
+use music_insights::model::{Batch, Chunk, Content, Input, InputId};
 use music_insights::state::checkpoint::generation::Generation;
 use music_insights::state::checkpoint::table::TableReader;
-use music_insights::ingest::decode::{Decoder, Lane};
-use music_insights::model::delimiter::Delimiter;
 use music_insights::storage::DiskFile;
-use music_insights::model::{Batch, Chunk, Content, Input, InputId};
-use music_insights::model::dictionary::Names;
-use music_insights::ingest::source::framing::{End, LineCutter, Piece};
 use music_insights::time::zone::Zone;
 
 /// Bytes per chunk: more than a fuzzer comes up with.
@@ -25,24 +25,25 @@ static ZONE: LazyLock<Zone> = LazyLock::new(|| Zone::named("Europe/Berlin").expe
 
 /// A log: cut in small pieces and in one, decoded in both lanes, it comes to the same.
 pub(crate) fn decode(bytes: &[u8]) {
-    let whole = read(bytes, WHOLE, Lane::Fast);
-    assert_eq!(whole, read(bytes, WHOLE, Lane::Full), "the lanes differ");
-    assert_eq!(whole, read(bytes, 100, Lane::Fast), "the pieces differ");
+    let whole = read(bytes, WHOLE, DecodePath::Fast);
+    assert_eq!(whole, read(bytes, WHOLE, DecodePath::Full), "the lanes differ");
+    assert_eq!(whole, read(bytes, 100, DecodePath::Fast), "the pieces differ");
 }
 
 /// Plays and rejects with their places, in order.
-fn read(bytes: &[u8], chunk: usize, lane: Lane) -> (Vec<String>, Vec<String>) {
+fn read(bytes: &[u8], chunk: usize, lane: DecodePath) -> (Vec<String>, Vec<String>) {
     let input = Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() });
-    let decoder = Decoder { names: Arc::new(Names::default()), zone: ZONE.clone(), max_future: 172_800 };
-    let mut cutter = LineCutter::with_chunk(input, chunk);
+    let decoder =
+        Decoder { names: Arc::new(Dictionaries::default()), zone: ZONE.clone(), max_future: 172_800 };
+    let mut framer = LineFramer::with_chunk(input, chunk);
     let (mut plays, mut rejects) = (Vec::new(), Vec::new());
     let mut reader = bytes;
     loop {
-        let chunk: Chunk = match cutter.next(&mut reader, End::Final, 1_750_000_000).expect("memory is read")
+        let chunk: Chunk = match framer.next(&mut reader, Eof::Final, 1_750_000_000).expect("memory is read")
         {
-            Piece::Chunk(chunk) | Piece::Refused(chunk, _) => chunk,
-            Piece::Ignored(_) => continue,
-            Piece::End => return (plays, rejects),
+            Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,
+            Frame::Ignored(_) => continue,
+            Frame::End => return (plays, rejects),
         };
         if let Content::Lines(_, text) = &chunk.content {
             assert_eq!(chunk.span.to - chunk.span.from, text.as_bytes().len() as u64);
@@ -51,7 +52,7 @@ fn read(bytes: &[u8], chunk: usize, lane: Lane) -> (Vec<String>, Vec<String>) {
         let cell = |field| String::from_utf8(batch.text.field(field).to_vec()).expect("cells are UTF-8");
         plays.extend((0..batch.plays()).map(|row| {
             let (user, song) = (cell(batch.user_cells[row]), cell(batch.song_cells[row]));
-            format!("{user},{song},{:?},{}", batch.moments[row], batch.millis[row])
+            format!("{user},{song},{:?},{}", batch.play_times[row], batch.millis[row])
         }));
         rejects.extend(batch.rejects.iter().map(|reject| format!("{reject:?}")));
     }
@@ -60,7 +61,7 @@ fn read(bytes: &[u8], chunk: usize, lane: Lane) -> (Vec<String>, Vec<String>) {
 /// A catalog.
 pub(crate) fn catalog(bytes: &[u8]) {
     if let Ok(rows) = futures::executor::block_on(load::parse(bytes, Delimiter::COMMA)) {
-        let names = Names::default();
+        let names = Dictionaries::default();
         let catalog = rows.catalog(&names);
         assert!(catalog.len() <= names.songs.read().len() as u64);
     }

@@ -11,7 +11,7 @@ use music_insights::storage::allocator;
 use music_insights::telemetry::logging;
 
 fn main() -> ExitCode {
-    allocator::share_arenas();
+    allocator::limit_arenas();
     logging::start();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

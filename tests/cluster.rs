@@ -13,15 +13,15 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use music_insights::catalog::load::parse;
-use music_insights::state::checkpoint::generation::Shape;
-use music_insights::time::civil::Week;
-use music_insights::cluster::queries;
 use music_insights::cluster::inputs::url_of;
-use music_insights::cluster::job::{Order, ReadLog, Receipt, Task};
+use music_insights::cluster::job::{JobReport, Order, ReadLog, Task};
+use music_insights::cluster::queries;
 use music_insights::cluster::read::Reader;
 use music_insights::model::delimiter::Delimiter;
 use music_insights::settings::{Effective, Layers};
+use music_insights::state::checkpoint::generation::StateConfig;
 use music_insights::text::push_cell;
+use music_insights::time::civil::Week;
 use music_insights_cluster::orders::Worker;
 use music_insights_cluster::places::below;
 use music_insights_cluster::session::ask_here;
@@ -215,7 +215,7 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
         let task = Task::Read(ReadLog {
             number,
             url: url_of(log).unwrap().into(),
-            shape: Shape::of(&settings),
+            shape: StateConfig::of(&settings),
             now: 1_767_225_600,
         });
         let order = Order { program: env!("CARGO_PKG_VERSION").to_owned(), folder: target.to_string(), task };
@@ -223,7 +223,7 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
         let (reader, work) = (Arc::clone(&reader), folder.to_owned());
         let receipt =
             tokio::task::spawn_blocking(move || reader.carry_out(&order, &work)).await.unwrap().unwrap();
-        let receipt: Receipt = serde_json::from_str(&receipt).unwrap();
+        let receipt: JobReport = serde_json::from_str(&receipt).unwrap();
         latest = latest.max(receipt.log.unwrap().latest);
         for (table, files) in &mut tables {
             files.push(below(&target, &table.file()));

@@ -11,17 +11,19 @@ use std::process::Output;
 
 use daemon::oracle::{assert_equals_replay, assert_equals_replay_of, assert_exact};
 use daemon::{Announced, CATALOG_HEADER, LOG_HEADER, Place, is_long, root, stderr};
-use music_insights::state::checkpoint::generation::{FORMAT, Generation, Shape, Unusable, generation_name};
+use music_insights::generate::rng::Dice;
+use music_insights::model::dictionary::Dictionaries;
+use music_insights::model::error::Failure;
+use music_insights::settings::Settings;
+use music_insights::state::checkpoint::generation::{
+    FORMAT, Generation, StateConfig, Unusable, generation_name,
+};
 use music_insights::state::checkpoint::load::Loaded;
-use music_insights::state::checkpoint::recover::{Wishes, generations_in, open, read_sound};
+use music_insights::state::checkpoint::recover::{StartOptions, generations_in, open, read_sound};
 use music_insights::state::checkpoint::table::TableReader;
+use music_insights::state::unmatched::UnmatchedPlays;
 use music_insights::storage::SharedDisk;
 use music_insights::storage::real::RealDisk;
-use music_insights::model::error::Failure;
-use music_insights::generate::rng::Dice;
-use music_insights::model::dictionary::Names;
-use music_insights::settings::Settings;
-use music_insights::state::unmatched::WaitingPlays;
 use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -81,22 +83,22 @@ fn assert_refuses(place: &Place, more: &[&str], code: i32, says: &[&str]) {
 }
 
 fn newest(state: &Path) -> u64 {
-    generations_in(&*RealDisk::quick(), state).unwrap()[0]
+    generations_in(&*RealDisk::without_fsync(), state).unwrap()[0]
 }
 
 fn newest_generation(place: &Place) -> (PathBuf, Generation) {
     let state = place.path("data/state");
     let name = generation_name(newest(&state));
-    let generation = Generation::read(&*RealDisk::quick(), &state, &name).unwrap();
+    let generation = Generation::read(&*RealDisk::without_fsync(), &state, &name).unwrap();
     (state.join(name), generation)
 }
 
 /// What `watch` does with a state at its start, in this process.
 fn load(disk: &SharedDisk, state: &Path) -> Result<(), Failure> {
-    let shape = Shape::of(&Settings::default());
-    let store = open(disk, state, &shape, Wishes::default())?.expect("there are generations");
-    Loaded::of(&**disk, state, store.current(), &Names::default())?;
-    WaitingPlays::resume(disk, state, &store.current().waiting, HashMap::new())?;
+    let shape = StateConfig::of(&Settings::default());
+    let store = open(disk, state, &shape, StartOptions::default())?.expect("there are generations");
+    Loaded::of(&**disk, state, store.current(), &Dictionaries::default())?;
+    UnmatchedPlays::resume(disk, state, &store.current().unmatched, HashMap::new())?;
     Ok(())
 }
 
@@ -128,7 +130,7 @@ fn flip(text: &[u8], at: usize, bits: u8) -> Vec<u8> {
 #[test]
 fn every_damaged_byte_of_the_state_is_noticed() {
     let place = place_with_state();
-    let (disk, state) = (RealDisk::quick(), place.path("data/state"));
+    let (disk, state) = (RealDisk::without_fsync(), place.path("data/state"));
     load(&disk, &state).unwrap();
     let (path, generation) = newest_generation(&place);
     let name = path.file_name().unwrap().to_str().unwrap();
@@ -207,9 +209,9 @@ fn a_watch_refuses_a_damaged_state_and_goes_back_if_it_is_told_to() {
 fn waiting_plays_that_are_lost_are_noticed_and_an_older_generation_may_have_all_of_its_own() {
     let place = place_with_state();
     let (_, generation) = newest_generation(&place);
-    let path = place.path("data/state").join(generation.waiting.name());
-    fs::File::options().write(true).open(&path).unwrap().set_len(generation.waiting.bytes - 1).unwrap();
-    assert_refuses(&place, &[], DAMAGED, &[&generation.waiting.name(), "--rollback"]);
+    let path = place.path("data/state").join(generation.unmatched.name());
+    fs::File::options().write(true).open(&path).unwrap().set_len(generation.unmatched.bytes - 1).unwrap();
+    assert_refuses(&place, &[], DAMAGED, &[&generation.unmatched.name(), "--rollback"]);
     place.done(&[&ONCE[..], &["--rollback"]].concat());
     place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{CATALOG}s9,Nine,C,Folk,Sad\n"));
     assert_exact(&place, &ONCE[4..], &[]);
@@ -406,7 +408,7 @@ proptest! {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("table");
         fs::write(&path, &bytes).unwrap();
-        let file = RealDisk::quick().open(&path).unwrap();
+        let file = RealDisk::without_fsync().open(&path).unwrap();
         let read = || {
             let mut numbers = TableReader::new(&*file, offset, len, entries);
             while numbers.next_number().is_ok_and(|entry| entry.is_some()) {}

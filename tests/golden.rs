@@ -23,15 +23,15 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use music_insights::cli::args::{self, Cli};
-use music_insights::time::clock::Clock;
 use music_insights::ingest::decode::record::Record;
+use music_insights::ingest::source::compression::Compression;
+use music_insights::ingest::source::scan::is_log_name;
 use music_insights::insights::columns::{ColumnType, columns};
 use music_insights::insights::{MESSAGE, NAMES};
 use music_insights::model::Reason;
 use music_insights::settings::{Layers, load};
-use music_insights::ingest::source::compression::Storage;
-use music_insights::ingest::source::scan::is_log_name;
 use music_insights::text::push_cell;
+use music_insights::time::clock::Clock;
 
 use clap::Parser;
 use support::{Files, difference, files_under, output_files, reference_settings};
@@ -123,12 +123,12 @@ impl Case {
     /// What the reference writes for the same files, if it can read them.
     fn by_reference(&self) -> Option<Files> {
         let path = |name: &str| self.work.path().join(name);
-        let plain = |name: &String| Storage::of(Path::new(name)) == Storage::Plain;
+        let plain = |name: &String| Compression::of(Path::new(name)) == Compression::Plain;
         if !self.logs.iter().all(plain) {
             return None;
         }
         let line = ["music-insights", "replay"].into_iter().chain(self.args.iter().map(String::as_str));
-        let cli::Command::Replay(args) = Cli::try_parse_from(line).unwrap().command else { unreachable!() };
+        let args::Command::Replay(args) = Cli::try_parse_from(line).unwrap().command else { unreachable!() };
         let config = Some(path("music-insights.toml")).filter(|path| path.exists());
         let settings = load(&Layers { config, ..Layers::default() }).unwrap();
         let now = args.now.unwrap_or_else(|| Clock::System.now());

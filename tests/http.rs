@@ -120,7 +120,10 @@ fn parquet_holds_the_rows_of_the_published_files() {
         std::fs::write(place.path("a.parquet"), answer.body).unwrap();
         let file = std::fs::File::open(place.path("a.parquet")).unwrap();
         let mut text = String::new();
-        music_insights::ingest::parquet::csv_of(file, Delimiter::COMMA).unwrap().read_to_string(&mut text).unwrap();
+        music_insights::ingest::parquet::csv_of(file, Delimiter::COMMA)
+            .unwrap()
+            .read_to_string(&mut text)
+            .unwrap();
         // What reads it takes the columns that logs and catalogs have, and leaves the others.
         let (read, written) =
             (csv_rows(&text), csv_rows(&place.read(&format!("output/{name}/part-00000.csv"))));

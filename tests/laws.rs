@@ -12,10 +12,10 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
-use music_insights::engine::coordinator::Outcome;
+use music_insights::engine::coordinator::RunSummary;
+use music_insights::ingest::source::framing::CHUNK;
 use music_insights::insights::enriched_logs;
 use music_insights::settings::Settings;
-use music_insights::ingest::source::framing::CHUNK;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
@@ -82,7 +82,7 @@ proptest! {
 }
 
 /// The manifest names every file with its rows and bytes, and counts the rejects.
-fn check_manifest(outcome: &Outcome, found: &Files) -> Result<(), TestCaseError> {
+fn check_manifest(outcome: &RunSummary, found: &Files) -> Result<(), TestCaseError> {
     let manifest = &outcome.manifest;
     let rejects = [("_rejects", &manifest.rejects)];
     let entries = manifest.insights.iter().map(|(name, entry)| (name.as_str(), entry)).chain(rejects);

@@ -12,9 +12,9 @@ use std::io::Read;
 use std::process::Command;
 
 use daemon::{Place, play, stderr};
-use music_insights::model::delimiter::Delimiter;
-use music_insights::insights::NAMES;
 use music_insights::ingest::parquet::csv_of;
+use music_insights::insights::NAMES;
+use music_insights::model::delimiter::Delimiter;
 
 const SONGS: &str = "s1,One,A,Rock,Sad\ns2,\"Two, \"\"too\"\"\",B,Pop,Happy\ns3,,é,=Folk,happy\n";
 

@@ -12,10 +12,10 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use music_insights::storage::Disk;
-use music_insights::model::error::Exit;
 use music_insights::generate::rng::Dice;
+use music_insights::model::error::Exit;
 use music_insights::publish::manifest::Manifest;
+use music_insights::storage::Disk;
 
 use support::cases;
 use support::power_loss::{Recording, in_parallel, later};

@@ -68,7 +68,8 @@ fn said(page: &str) -> Said {
                 || node.attribute("class") == Some("absent")
         };
         words.insert(name.clone(), text_of(section.descendants().find(speaks).unwrap()));
-        let titles = section.descendants().filter(tag("g")).filter_map(|mark| mark.first_element_child());
+        let titles =
+            section.descendants().filter(tag("g")).filter_map(|position| position.first_element_child());
         marks.insert(name, titles.map(text_of).collect());
     }
     let text = text_of(document.descendants().find(tag("body")).unwrap());
@@ -351,7 +352,11 @@ fn hostile_names_do_no_harm() {
         ["<script>alert(1)</script>", "\" onclick=\"alert(1)", "&amp;&#60;", "שלום עולם", "\u{fffd}elgoog"]
     {
         assert!(said.text.contains(text), "{text} is shown as it is");
-        assert!(said.marks["top_songs"].iter().any(|mark| mark.contains(text)), "{text}: {:?}", said.marks);
+        assert!(
+            said.marks["top_songs"].iter().any(|position| position.contains(text)),
+            "{text}: {:?}",
+            said.marks
+        );
     }
     assert!(!page.contains(['\u{202e}', '\u{7}', '\u{1b}']));
     assert_asks_nobody(&page);

@@ -19,16 +19,16 @@ use std::time::{Duration, SystemTime};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use music_insights::ingest::decode::line::LINE_LIMIT;
-use music_insights::model::delimiter::Delimiter;
-use music_insights::storage::real::RealDisk;
-use music_insights::model::{Chunk, Content, InputId, Mark, Stand};
-use music_insights::ingest::source::archive::{PutAway, WhenDone};
-use music_insights::ingest::source::fingerprint::{FileId, FileNumber, Sighting, Stamp};
+use music_insights::ingest::source::archive::{Archiver, WhenDone};
+use music_insights::ingest::source::fingerprint::{FileId, FileStat, Fingerprint, InodeKey};
 use music_insights::ingest::source::scan::is_log_name;
 use music_insights::ingest::source::tail::{KnownInput, LastLines};
 use music_insights::ingest::source::watch::{Resume, Rules, Watch};
-use music_insights::ingest::source::{Event, Outlet};
-use music_insights::model::shutdown::Stop;
+use music_insights::ingest::source::{Event, EventSender};
+use music_insights::model::delimiter::Delimiter;
+use music_insights::model::shutdown::Shutdown;
+use music_insights::model::{Chunk, Content, InputId, Position, ReaderState};
+use music_insights::storage::real::RealDisk;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use tokio::sync::mpsc;
@@ -182,14 +182,14 @@ struct Folder {
     root: tempfile::TempDir,
     contents: HashMap<FileId, Vec<u8>>,
     /// Stamps at the last look, with the lengths and contents they stood for.
-    looked: HashMap<PathBuf, (Stamp, Vec<u8>)>,
+    looked: HashMap<PathBuf, (FileStat, Vec<u8>)>,
     rows: u32,
     ticks: u32,
 }
 
-fn look_at(path: &Path) -> (FileId, Stamp) {
+fn look_at(path: &Path) -> (FileId, FileStat) {
     let metadata = path.symlink_metadata().unwrap();
-    (FileId::of(&metadata), Stamp::of(&metadata))
+    (FileId::of(&metadata), FileStat::of(&metadata))
 }
 
 impl Folder {
@@ -446,19 +446,19 @@ struct Followed {
     scanned: usize,
     partial: bool,
     /// As it was when it was last read to its end.
-    seen: Option<Stamp>,
+    seen: Option<FileStat>,
     open: bool,
 }
 
 /// The files of the folder.
-type Files<'a> = BTreeMap<&'a str, (FileId, Stamp)>;
+type Files<'a> = BTreeMap<&'a str, (FileId, FileStat)>;
 
 /// What has to be read.
 struct Model {
     ends_soon: bool,
     all: BTreeMap<u32, Followed>,
     by_name: HashMap<String, u32>,
-    by_number: HashMap<FileNumber, u32>,
+    by_number: HashMap<InodeKey, u32>,
     next: u32,
     delivered: Vec<Delivery>,
 }
@@ -730,21 +730,21 @@ type Owner = BTreeMap<u32, Kept>;
 #[derive(Clone)]
 enum Change {
     Seen(KnownInput),
-    Mark(InputId, Mark),
+    Position(InputId, Position),
 }
 
 /// One process: a watch, and an owner that listens.
 struct Process {
     watch: Watch,
-    outlet: Outlet,
+    sender: EventSender,
     events: mpsc::Receiver<Event>,
 }
 
 impl Process {
     fn start(folder: &Path, ends_soon: bool, owner: &Owner) -> Self {
         let wait = if ends_soon { Duration::ZERO } else { Duration::from_hours(1) };
-        let put_away = PutAway {
-            disk: RealDisk::quick(),
+        let put_away = Archiver {
+            disk: RealDisk::without_fsync(),
             when_done: WhenDone::Keep,
             archive_dir: PathBuf::new(),
             after: Duration::ZERO,
@@ -755,33 +755,35 @@ impl Process {
             delimiter: Delimiter::COMMA,
             last_lines,
             put_away,
-            meters: Arc::default(),
+            metrics: Arc::default(),
         };
         let inputs = owner.values().map(|kept| kept.known.clone()).collect();
-        let resume = Resume { inputs, settled: channel().1, fresh: false };
+        let resume = Resume { inputs, retirable: channel().1, fresh: false };
         let (sender, events) = mpsc::channel(10_000);
-        Self { watch: Watch::new(rules, resume).unwrap(), outlet: Outlet::new(sender), events }
+        Self { watch: Watch::new(rules, resume).unwrap(), sender: EventSender::new(sender), events }
     }
 
     /// One look around: what was delivered, and what is kept of it in which order.
     fn look(&mut self) -> (Vec<Delivery>, Vec<Change>) {
-        self.watch.round(&self.outlet, &Stop::default()).unwrap();
+        self.watch.round(&self.sender, &Shutdown::default()).unwrap();
         let (mut delivered, mut changes) = (Vec::new(), Vec::new());
         while let Ok(event) = self.events.try_recv() {
             match event {
                 Event::Size(..) => {}
-                Event::Seen(input, sighting) => {
-                    let known = KnownInput { input, sighting: *sighting, mark: Mark::default() };
+                Event::Seen(input, fingerprint) => {
+                    let known =
+                        KnownInput { input, fingerprint: *fingerprint, position: Position::default() };
                     changes.push(Change::Seen(known));
                 }
-                Event::Passed(input, mark) => changes.push(Change::Mark(input.id, mark)),
+                Event::Passed(input, position) => changes.push(Change::Position(input.id, position)),
                 Event::Chunk(chunk) => {
-                    assert_eq!(chunk.mark.offset, chunk.span.to, "a mark stands behind its chunk");
-                    let mut mark = chunk.mark.clone();
-                    if matches!(chunk.content, Content::Refused(_)) && mark.stand != Stand::Faulted {
-                        mark.stand = Stand::Refused;
+                    assert_eq!(chunk.position.offset, chunk.span.to, "a mark stands behind its chunk");
+                    let mut position = chunk.position.clone();
+                    if matches!(chunk.content, Content::Refused(_)) && position.stand != ReaderState::Faulted
+                    {
+                        position.stand = ReaderState::Refused;
                     }
-                    changes.push(Change::Mark(chunk.input.id, mark));
+                    changes.push(Change::Position(chunk.input.id, position));
                     deliver(chunk, &mut delivered);
                 }
                 Event::Failed(failure) => panic!("{failure}"),
@@ -822,10 +824,11 @@ fn apply(owner: &mut Owner, change: &Change) {
         Change::Seen(known) => {
             let label = known.input.label.rsplit('/').next().unwrap().to_owned();
             let kept = owner.entry(known.input.id.0).or_insert_with(|| Kept { label, known: known.clone() });
-            kept.known.sighting = known.sighting.clone();
+            kept.known.fingerprint = known.fingerprint.clone();
         }
-        Change::Mark(input, mark) => {
-            owner.get_mut(&input.0).expect("an input is seen before it is read").known.mark = mark.clone();
+        Change::Position(input, position) => {
+            owner.get_mut(&input.0).expect("an input is seen before it is read").known.position =
+                position.clone();
         }
     }
 }
@@ -833,26 +836,26 @@ fn apply(owner: &mut Owner, change: &Change) {
 /// What is followed by a process that knows what was committed, and no more.
 fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Followed> {
     let followed = owner.iter().map(|(&input, kept)| {
-        let KnownInput { sighting: Sighting { path, id, stamp, .. }, mark, .. } = &kept.known;
+        let KnownInput { fingerprint: Fingerprint { path, id, stamp, .. }, position, .. } = &kept.known;
         let known = &read[&input];
-        let state = match mark.stand {
-            Stand::Start => State::Start,
-            Stand::Lines(_) => State::Lines,
-            Stand::AfterEnd(_) => State::AfterEnd,
-            Stand::Finished => State::Done,
-            Stand::Refused | Stand::Faulted => State::Refused,
+        let state = match position.stand {
+            ReaderState::Start => State::Start,
+            ReaderState::Lines(_) => State::Lines,
+            ReaderState::AfterEnd(_) => State::AfterEnd,
+            ReaderState::Finished => State::Done,
+            ReaderState::Refused | ReaderState::Faulted => State::Refused,
         };
-        let offset = mark.offset as usize;
+        let offset = position.offset as usize;
         let followed = Followed {
             label: kept.label.clone(),
             name: path.file_name().unwrap().to_str().unwrap().to_owned(),
             file: *id,
             read: known.read[..offset].to_vec(),
-            line: mark.lines + 1,
+            line: position.lines + 1,
             state,
             scanned: offset,
             partial: false,
-            seen: (mark.offset == stamp.size).then_some(*stamp),
+            seen: (position.offset == stamp.size).then_some(*stamp),
             open: false,
             ..known.clone()
         };
@@ -879,7 +882,7 @@ fn check(ends_soon: bool, steps: &[Step]) -> Result<(), TestCaseError> {
     let mut owner = Owner::new();
     let mut process = Process::start(folder.root.path(), ends_soon, &owner);
     let mut model = Model::new(ends_soon, BTreeMap::new());
-    let mut moments: Vec<Moment> = Vec::new();
+    let mut play_times: Vec<Moment> = Vec::new();
     for (number, step) in steps.iter().chain([Step::Look, Step::Look].iter()).enumerate() {
         match *step {
             Step::Look => {
@@ -891,33 +894,39 @@ fn check(ends_soon: bool, steps: &[Step]) -> Result<(), TestCaseError> {
                     apply(&mut owner, change);
                 }
                 for (input, kept) in &owner {
-                    let (known, mark) = (&model.all[input], &kept.known.mark);
+                    let (known, position) = (&model.all[input], &kept.known.position);
                     prop_assert_eq!(&kept.label, &known.label, "step {}", number);
-                    prop_assert_eq!(mark.offset, known.read.len() as u64, "step {}: {}", number, kept.label);
+                    prop_assert_eq!(
+                        position.offset,
+                        known.read.len() as u64,
+                        "step {}: {}",
+                        number,
+                        kept.label
+                    );
                     if !matches!(known.state, State::Refused | State::Done) {
-                        prop_assert_eq!(mark.lines + 1, known.line, "step {}: {}", number, kept.label);
+                        prop_assert_eq!(position.lines + 1, known.line, "step {}: {}", number, kept.label);
                     }
                 }
-                moments.push(Moment { owner: before, changes, read: model.all.clone() });
+                play_times.push(Moment { owner: before, changes, read: model.all.clone() });
                 folder.has_looked();
             }
             Step::Restart { events } => {
                 let mut back = usize::from(events);
-                while let Some(last) = moments.last()
+                while let Some(last) = play_times.last()
                     && back > last.changes.len()
-                    && moments.len() > 1
+                    && play_times.len() > 1
                 {
                     back -= last.changes.len();
-                    moments.pop();
+                    play_times.pop();
                 }
-                if let Some(last) = moments.pop() {
+                if let Some(last) = play_times.pop() {
                     owner = last.owner;
                     let kept = last.changes.len().saturating_sub(back);
                     for change in &last.changes[..kept] {
                         apply(&mut owner, change);
                     }
                     let all = followed(&owner, &last.read);
-                    moments.push(Moment { owner: owner.clone(), changes: Vec::new(), read: last.read });
+                    play_times.push(Moment { owner: owner.clone(), changes: Vec::new(), read: last.read });
                     // The end of one process comes before the start of the next.
                     drop(process);
                     process = Process::start(folder.root.path(), ends_soon, &owner);

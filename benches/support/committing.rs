@@ -7,19 +7,19 @@ use std::sync::Arc;
 
 use futures::executor::block_on;
 use music_insights::catalog::Catalog;
-use music_insights::state::checkpoint::committer::{Commit, Keeper};
-use music_insights::state::checkpoint::load::Loaded;
-use music_insights::state::checkpoint::recover::Wishes;
+use music_insights::catalog::reload;
+use music_insights::engine::recovery::{self, CommittedTables, Recovered};
 use music_insights::model::delimiter::Delimiter;
+use music_insights::model::dictionary::Dictionaries;
+use music_insights::model::shutdown::Shutdown;
+use music_insights::model::{Batch, Epoch, Input, InputId, PlayTime, Position, SongId, Span, Text, UserId};
+use music_insights::settings::Settings;
+use music_insights::state::checkpoint::committer::{Commit, Committer};
+use music_insights::state::checkpoint::load::Loaded;
+use music_insights::state::checkpoint::recover::StartOptions;
+use music_insights::state::unmatched::{UnmatchedChanges, UnmatchedFile};
 use music_insights::storage::SharedDisk;
 use music_insights::storage::real::RealDisk;
-use music_insights::model::{Batch, Epoch, Input, InputId, Mark, Moment, SongId, Span, Text, UserId};
-use music_insights::model::dictionary::Names;
-use music_insights::catalog::reload;
-use music_insights::settings::Settings;
-use music_insights::engine::recovery::{self, Logs, Start};
-use music_insights::model::shutdown::Stop;
-use music_insights::state::unmatched::{WaitingChanges, WaitingFile};
 
 /// Plays of a commit.
 pub(crate) const NEW_PLAYS: u32 = 10_000;
@@ -31,11 +31,11 @@ const DIFFERENT: u32 = 20;
 #[derive(Debug)]
 pub(crate) struct Committing {
     loaded: Loaded,
-    keeper: Keeper,
-    names: Names,
+    committer: Committer,
+    names: Dictionaries,
     catalog: Arc<Catalog>,
-    logs: Logs,
-    waiting: WaitingFile,
+    logs: CommittedTables,
+    unmatched: UnmatchedFile,
     manifest: String,
     epoch: Epoch,
     plays: Vec<Batch>,
@@ -48,17 +48,17 @@ impl Committing {
     pub(crate) fn resume(root: &Path) -> Self {
         let settings =
             Settings { state: root.join("data/state"), output: root.join("output"), ..Settings::default() };
-        let disk: SharedDisk = RealDisk::durable(Stop::default());
-        let names = Names::default();
-        let Start { loaded, keeper, epoch, logs, .. } =
-            recovery::watch(&disk, &settings, Wishes::default(), &names).expect("a sound state");
-        let keeper = keeper.expect("a watch commits");
+        let disk: SharedDisk = RealDisk::with_fsync(Shutdown::default());
+        let names = Dictionaries::default();
+        let Recovered { loaded, committer, epoch, logs, .. } =
+            recovery::watch(&disk, &settings, StartOptions::default(), &names).expect("a sound state");
+        let committer = committer.expect("a watch commits");
         let songs = root.join("data/songs_metadata.csv");
         let catalog = block_on(reload::load(&songs, Delimiter::COMMA, &names)).expect("a catalog").catalog;
-        let manifest = keeper.current().manifest.clone().expect("something was published");
-        let waiting = keeper.current().waiting.clone();
+        let manifest = committer.current().manifest.clone().expect("something was published");
+        let unmatched = committer.current().unmatched.clone();
         let plays = (0..DIFFERENT).map(|number| plays(number, &names)).collect();
-        Self { loaded, keeper, names, catalog, logs, waiting, manifest, epoch, plays, taken: 0 }
+        Self { loaded, committer, names, catalog, logs, unmatched, manifest, epoch, plays, taken: 0 }
     }
 
     /// Takes in the next new plays.
@@ -76,41 +76,41 @@ impl Committing {
             changes: &changes,
             names: &self.names,
             inputs: &mut self.loaded.inputs,
-            waiting: WaitingChanges { file: self.waiting.clone(), places: Vec::new() },
+            unmatched: UnmatchedChanges { file: self.unmatched.clone(), places: Vec::new() },
             catalog: &self.catalog,
             enriched: self.logs.enriched.clone(),
             rejects: self.logs.rejects.clone(),
             epoch: self.epoch,
             manifest: &self.manifest,
         };
-        self.keeper.commit(commit).expect("a folder to write to");
+        self.committer.commit(commit).expect("a folder to write to");
     }
 
     /// Removes what no kept generation needs, and begins to merge parts if there are many.
     pub(crate) fn retire(&mut self) {
-        self.keeper.retire().expect("a folder to write to");
+        self.committer.retire().expect("a folder to write to");
     }
 
     /// The size of the last part that was written.
     pub(crate) fn bytes_of_last_part(&self) -> u64 {
-        self.keeper.current().parts.last().expect("a part was written").bytes
+        self.committer.current().parts.last().expect("a part was written").bytes
     }
 }
 
 /// Plays of known listeners and songs, spread over all of them.
-fn plays(number: u32, names: &Names) -> Batch {
+fn plays(number: u32, names: &Dictionaries) -> Batch {
     let (users, songs) = (names.users.read().len() as u32, names.songs.read().len() as u32);
     let pick = |row: u32, of: u32| (row * 7919 + number * 104_729) % of;
     let rows = 0..NEW_PLAYS;
-    let moment = |row: u32| Moment { local: 1_742_500_000 + i64::from(row) * 8, offset: 0, nanos: 0 };
+    let play_time = |row: u32| PlayTime { local: 1_742_500_000 + i64::from(row) * 8, offset: 0, nanos: 0 };
     Batch {
         input: Input { id: InputId(u32::MAX), label: String::new() }.into(),
         span: Span { from: 0, to: 0, first_line: 1 },
-        mark: Mark::default(),
+        position: Position::default(),
         text: Text::default(),
         users: rows.clone().map(|row| UserId(pick(row, users))).collect(),
         songs: rows.clone().map(|row| SongId(pick(row, songs))).collect(),
-        moments: rows.clone().map(moment).collect(),
+        play_times: rows.clone().map(play_time).collect(),
         millis: rows.map(|row| row * 20).collect(),
         user_cells: Vec::new(),
         song_cells: Vec::new(),

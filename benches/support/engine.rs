@@ -11,15 +11,13 @@ use std::sync::{Arc, LazyLock};
 
 use futures::executor::block_on;
 use music_insights::catalog::{Catalog, load};
-use music_insights::time::civil::Week;
-use music_insights::ingest::decode::{Decoder, header};
-use music_insights::model::delimiter::Delimiter;
-use music_insights::storage::real::RealDisk;
 use music_insights::generate::ids::{Ids, Noun};
 use music_insights::generate::popularity::Popularity;
 use music_insights::generate::rhythm::Pace;
 use music_insights::generate::text::{self, Line};
 use music_insights::generate::{Plan, PlayLog};
+use music_insights::ingest::decode::{Decoder, header};
+use music_insights::ingest::source::framing::CHUNK;
 use music_insights::insights::avg_listen_time_per_song::{self, AvgListenTimePerSong};
 use music_insights::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
 use music_insights::insights::genre_loyalty_scores::{self, GenreLoyaltyScores};
@@ -28,14 +26,16 @@ use music_insights::insights::night_owl_users::{self, NightOwlUsers};
 use music_insights::insights::top_songs_this_week::{self, TopSongsThisWeek};
 use music_insights::insights::user_favorite_genres::{self, UserFavoriteGenres};
 use music_insights::ledger::Ledger;
+use music_insights::model::delimiter::Delimiter;
+use music_insights::model::dictionary::{Dictionaries, SortedIds};
 use music_insights::model::{
-    Chunk, Content, Field, Header, Input, InputId, Mark, SongId, Span, Text, UserId,
+    Chunk, Content, Field, Header, Input, InputId, Position, SongId, Span, Text, UserId,
 };
-use music_insights::model::dictionary::{Names, Order};
-use music_insights::publish::Forms;
+use music_insights::publish::OutputFormats;
 use music_insights::publish::snapshot::Snapshot;
 use music_insights::settings::Settings;
-use music_insights::ingest::source::framing::CHUNK;
+use music_insights::storage::real::RealDisk;
+use music_insights::time::civil::Week;
 
 pub(crate) use music_insights::insights::{Cut, Insight};
 pub(crate) use music_insights::model::Batch;
@@ -170,7 +170,7 @@ impl Reader {
     /// A reader that knows no ids yet.
     pub(crate) fn new() -> Self {
         let decoder = Decoder {
-            names: Arc::new(Names::default()),
+            names: Arc::new(Dictionaries::default()),
             zone: SETTINGS.timezone.0.clone(),
             max_future: SETTINGS.input.max_future.0.as_secs() as i64,
         };
@@ -184,7 +184,7 @@ impl Reader {
         Chunk {
             input: Arc::clone(&self.input),
             span: Span { from: 0, to: piece.len() as u64, first_line: 2 },
-            mark: Mark::default(),
+            position: Position::default(),
             read_at: NOW,
             content: Content::Lines(Arc::clone(&self.header), Text::new(piece.to_vec(), piece.len())),
         }
@@ -205,12 +205,12 @@ impl Reader {
 
 /// The dictionary of listeners by itself.
 #[derive(Debug, Default)]
-pub(crate) struct Listeners(Names);
+pub(crate) struct Listeners(Dictionaries);
 
 impl Listeners {
     /// Looks up a column, numbers what is new in it, and returns how many ids that were.
     pub(crate) fn number(&self, column: &Column) -> u64 {
-        self.0.users.number_all(&column.text, &column.fields).len() as u64
+        self.0.users.intern_column(&column.text, &column.fields).len() as u64
     }
 }
 
@@ -257,9 +257,9 @@ pub(crate) struct State {
     ledger: Arc<Ledger>,
     catalog: Arc<Catalog>,
     new_catalog: bool,
-    names: Arc<Names>,
-    user_order: Arc<Order<UserId>>,
-    song_order: Arc<Order<SongId>>,
+    names: Arc<Dictionaries>,
+    user_order: Arc<SortedIds<UserId>>,
+    song_order: Arc<SortedIds<SongId>>,
 }
 
 impl State {
@@ -311,9 +311,9 @@ impl State {
         let names = self.names.songs.read();
         let mut happy = self.catalog.happy_songs().to_vec();
         happy.sort_by_key(|&song| {
-            std::cmp::Reverse((plays(song), std::cmp::Reverse(names.text(song).to_vec())))
+            std::cmp::Reverse((plays(song), std::cmp::Reverse(names.resolve(song).to_vec())))
         });
-        let text = |place: usize| names.text(happy[place]).to_vec();
+        let text = |place: usize| names.resolve(happy[place]).to_vec();
         ([text(0), text(1)], plays(happy[0]) - plays(happy[1]))
     }
 }
@@ -388,7 +388,7 @@ pub(crate) fn render(insight: &dyn Insight, cut: &Cut) -> u64 {
 /// Writes and publishes the file of an insight below a folder; its rows.
 pub(crate) fn write_snapshot(folder: &Path, insight: &dyn Insight, cut: &Cut) -> u64 {
     let snapshot =
-        Snapshot::write(&RealDisk::quick(), folder, insight.name(), Forms::default(), &mut |emit| {
+        Snapshot::write(&RealDisk::without_fsync(), folder, insight.name(), OutputFormats::default(), &mut |emit| {
             insight.render(cut, emit)
         })
         .expect("a folder to write to");

@@ -26,7 +26,7 @@ use datafusion::prelude::SessionConfig;
 use crate::connections::Connections;
 use crate::orders::{Worker, with_worker};
 use crate::session::http_client;
-use crate::trouble::{Fault, Trouble};
+use crate::trouble::{ClusterError, ErrorKind};
 
 /// How often an executor says that it is alive, so that what it was doing is soon given to another when it is not.
 const HEARTBEAT_SECONDS: u64 = 1;
@@ -56,10 +56,10 @@ pub struct Setup {
 ///
 /// # Errors
 /// If the scheduler is out of reach or wants another version.
-pub async fn run(setup: Setup, worker: Arc<dyn Worker>) -> std::result::Result<(), Trouble> {
+pub async fn run(setup: Setup, worker: Arc<dyn Worker>) -> std::result::Result<(), ClusterError> {
     let (scheduler_host, scheduler_port) = setup.scheduler.clone();
     std::fs::create_dir_all(&setup.work_dir).map_err(|cause| {
-        Trouble::new(Fault::Io, format!("cannot create {}: {cause}", setup.work_dir.display()))
+        ClusterError::new(ErrorKind::Io, format!("cannot create {}: {cause}", setup.work_dir.display()))
     })?;
     let engine = Engine {
         inner: DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default())),
@@ -95,7 +95,7 @@ pub async fn run(setup: Setup, worker: Arc<dyn Worker>) -> std::result::Result<(
             "the executor cannot go on with the scheduler at {host}:{port}, which must run and be of Ballista {}: {cause}",
             crate::BALLISTA_VERSION
         );
-        Trouble::new(Fault::Io, message)
+        ClusterError::new(ErrorKind::Io, message)
     })
 }
 
@@ -184,7 +184,7 @@ impl QueryStageExecutor for Strict {
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
         let done = self.0.execute_query_stage(task_id, context).await;
-        done.map_err(|cause| DataFusionError::Execution(Trouble::of_job(&cause).on_its_way()))
+        done.map_err(|cause| DataFusionError::Execution(ClusterError::of_job(&cause).on_its_way()))
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {

@@ -23,7 +23,7 @@ use datafusion::physical_plan::{
 };
 use futures::{StreamExt, TryStreamExt};
 
-use crate::trouble::Trouble;
+use crate::trouble::ClusterError;
 
 /// The only column of the table of orders, and of that of receipts.
 pub const COLUMN: &str = "music_insights_order";
@@ -35,7 +35,7 @@ pub trait Worker: Debug + Send + Sync {
     ///
     /// # Errors
     /// Why it cannot be done; another executor may then try.
-    fn carry_out(&self, order: &str, folder: &Path) -> std::result::Result<String, Trouble>;
+    fn carry_out(&self, order: &str, folder: &Path) -> std::result::Result<String, ClusterError>;
 }
 
 /// The plan that hands out orders, a partition each.

@@ -14,7 +14,7 @@ use object_store::path::Path as Key;
 use object_store::{GetResultPayload, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
 use url::Url;
 
-use crate::trouble::{Fault, Trouble};
+use crate::trouble::{ClusterError, ErrorKind};
 
 /// Bytes of a file that are sent at once.
 const PIECE: usize = 8 << 20;
@@ -34,9 +34,10 @@ pub struct Listed {
 ///
 /// # Errors
 /// If the path is relative.
-pub fn url_of(path: &Path) -> Result<Url, Trouble> {
-    Url::from_file_path(path)
-        .map_err(|()| Trouble::new(Fault::Address, format!("{} is not an absolute path", path.display())))
+pub fn url_of(path: &Path) -> Result<Url, ClusterError> {
+    Url::from_file_path(path).map_err(|()| {
+        ClusterError::new(ErrorKind::Address, format!("{} is not an absolute path", path.display()))
+    })
 }
 
 /// The URL of something directly below a folder.
@@ -54,33 +55,39 @@ pub fn below(folder: &Url, name: &str) -> Url {
 ///
 /// # Errors
 /// If its scheme is unknown or the environment lacks what the store needs.
-pub fn store_of(url: &Url) -> Result<Arc<dyn ObjectStore>, Trouble> {
+pub fn store_of(url: &Url) -> Result<Arc<dyn ObjectStore>, ClusterError> {
     match url.scheme() {
         "file" => Ok(Arc::new(LocalFileSystem::new())),
         "s3" => {
             let bucket = url.host_str().unwrap_or_default();
             let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build();
-            Ok(Arc::new(store.map_err(|cause| Trouble::new(Fault::Setup, format!("{url}: {cause}")))?))
+            Ok(Arc::new(
+                store.map_err(|cause| ClusterError::new(ErrorKind::Setup, format!("{url}: {cause}")))?,
+            ))
         }
-        other => Err(Trouble::new(Fault::Address, format!("{url}: {other} is neither file nor s3"))),
+        other => Err(ClusterError::new(ErrorKind::Address, format!("{url}: {other} is neither file nor s3"))),
     }
 }
 
-fn key_of(url: &Url) -> Result<Key, Trouble> {
-    Key::from_url_path(url.path()).map_err(|cause| Trouble::new(Fault::Address, format!("{url}: {cause}")))
+fn key_of(url: &Url) -> Result<Key, ClusterError> {
+    Key::from_url_path(url.path())
+        .map_err(|cause| ClusterError::new(ErrorKind::Address, format!("{url}: {cause}")))
 }
 
-fn failed(wanted: &str, url: &Url, cause: &object_store::Error) -> Trouble {
-    let fault =
-        if matches!(cause, object_store::Error::NotFound { .. }) { Fault::Missing } else { Fault::Io };
-    Trouble::new(fault, format!("cannot {wanted} {url}: {cause}"))
+fn failed(wanted: &str, url: &Url, cause: &object_store::Error) -> ClusterError {
+    let fault = if matches!(cause, object_store::Error::NotFound { .. }) {
+        ErrorKind::Missing
+    } else {
+        ErrorKind::Io
+    };
+    ClusterError::new(fault, format!("cannot {wanted} {url}: {cause}"))
 }
 
 /// The objects directly in a folder, or the one object of that name.
 ///
 /// # Errors
 /// What the store says.
-pub async fn list(url: &Url) -> Result<Vec<Listed>, Trouble> {
+pub async fn list(url: &Url) -> Result<Vec<Listed>, ClusterError> {
     let (store, key) = (store_of(url)?, key_of(url)?);
     let listed = |meta: &object_store::ObjectMeta, url: Url| Listed {
         url,
@@ -100,7 +107,7 @@ pub async fn list(url: &Url) -> Result<Vec<Listed>, Trouble> {
 ///
 /// # Errors
 /// What the store says.
-pub async fn folders(url: &Url) -> Result<Vec<String>, Trouble> {
+pub async fn folders(url: &Url) -> Result<Vec<String>, ClusterError> {
     let (store, key) = (store_of(url)?, key_of(url)?);
     let found = store.list_with_delimiter(Some(&key)).await.map_err(|cause| failed("list", url, &cause))?;
     Ok(found.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_owned)).collect())
@@ -110,7 +117,7 @@ pub async fn folders(url: &Url) -> Result<Vec<String>, Trouble> {
 ///
 /// # Errors
 /// What the store says.
-pub async fn read(url: &Url) -> Result<Option<Vec<u8>>, Trouble> {
+pub async fn read(url: &Url) -> Result<Option<Vec<u8>>, ClusterError> {
     let (store, key) = (store_of(url)?, key_of(url)?);
     match store.get(&key).await {
         Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -126,7 +133,7 @@ pub async fn read(url: &Url) -> Result<Option<Vec<u8>>, Trouble> {
 ///
 /// # Errors
 /// What the store says.
-pub async fn write(url: &Url, bytes: Vec<u8>) -> Result<(), Trouble> {
+pub async fn write(url: &Url, bytes: Vec<u8>) -> Result<(), ClusterError> {
     let (store, key) = (store_of(url)?, key_of(url)?);
     let put = store.put(&key, PutPayload::from(bytes)).await;
     put.map(drop).map_err(|cause| failed("write", url, &cause))
@@ -136,10 +143,11 @@ pub async fn write(url: &Url, bytes: Vec<u8>) -> Result<(), Trouble> {
 ///
 /// # Errors
 /// What the file system or the store says.
-pub async fn send(file: &Path, url: &Url) -> Result<u64, Trouble> {
+pub async fn send(file: &Path, url: &Url) -> Result<u64, ClusterError> {
     let (store, key) = (store_of(url)?, key_of(url)?);
-    let unreadable =
-        |cause: std::io::Error| Trouble::new(Fault::Io, format!("cannot read {}: {cause}", file.display()));
+    let unreadable = |cause: std::io::Error| {
+        ClusterError::new(ErrorKind::Io, format!("cannot read {}: {cause}", file.display()))
+    };
     let mut reader = tokio::fs::File::open(file).await.map_err(unreadable)?;
     let size = reader.metadata().await.map_err(unreadable)?.len();
     let upload = store.put_multipart(&key).await.map_err(|cause| failed("write", url, &cause))?;
@@ -160,7 +168,7 @@ pub async fn send(file: &Path, url: &Url) -> Result<u64, Trouble> {
 ///
 /// # Errors
 /// What the store says.
-pub async fn remove(url: &Url) -> Result<(), Trouble> {
+pub async fn remove(url: &Url) -> Result<(), ClusterError> {
     let (store, key) = (store_of(url)?, key_of(url)?);
     match store.delete(&key).await {
         Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -195,20 +203,23 @@ impl Fetched {
 ///
 /// # Errors
 /// What the store says, or the file system.
-pub async fn fetch(url: &Url, folder: &Path) -> Result<Fetched, Trouble> {
+pub async fn fetch(url: &Url, folder: &Path) -> Result<Fetched, ClusterError> {
     if let Ok(path) = url.to_file_path() {
         return match path.symlink_metadata() {
             Ok(_) => Ok(Fetched { path, copy: None }),
             Err(cause) => {
-                let fault =
-                    if cause.kind() == std::io::ErrorKind::NotFound { Fault::Missing } else { Fault::Io };
-                Err(Trouble::new(fault, format!("cannot read {}: {cause}", path.display())))
+                let fault = if cause.kind() == std::io::ErrorKind::NotFound {
+                    ErrorKind::Missing
+                } else {
+                    ErrorKind::Io
+                };
+                Err(ClusterError::new(fault, format!("cannot read {}: {cause}", path.display())))
             }
         };
     }
     let (store, key) = (store_of(url)?, key_of(url)?);
     let unwritable = |cause: std::io::Error| {
-        Trouble::new(Fault::Io, format!("cannot write to {}: {cause}", folder.display()))
+        ClusterError::new(ErrorKind::Io, format!("cannot write to {}: {cause}", folder.display()))
     };
     let suffix = format!("-{}", key.filename().unwrap_or_default());
     let mut copy =

@@ -29,7 +29,7 @@ use crate::orders::{plan_of, texts_of};
 use crate::places::store_of;
 use crate::sql::Query;
 use crate::tables::{Table, listing};
-use crate::trouble::{Fault, Trouble};
+use crate::trouble::{ClusterError, ErrorKind};
 
 /// The port of a scheduler whose address names none.
 const PORT: u16 = 50050;
@@ -131,11 +131,12 @@ impl Cluster {
     ///
     /// # Errors
     /// If the address is none, nobody answers there, or what answers is of another version.
-    pub async fn find(address: &str, run: &str) -> Result<Self, Trouble> {
+    pub async fn find(address: &str, run: &str) -> Result<Self, ClusterError> {
         let (host, port) = scheduler_of(address)?;
         let scheduler = format!("http://{host}:{port}");
-        let http = http_client()
-            .map_err(|cause| Trouble::new(Fault::Io, format!("cannot ask for {address}: {cause}")))?;
+        let http = http_client().map_err(|cause| {
+            ClusterError::new(ErrorKind::Io, format!("cannot ask for {address}: {cause}"))
+        })?;
         let mut cluster =
             Self { scheduler, run: run.to_owned(), http, partitions: PARTITIONS, cores: PARTITIONS };
         cluster.check_version(address).await?;
@@ -143,14 +144,14 @@ impl Cluster {
         Ok(cluster)
     }
 
-    async fn check_version(&self, address: &str) -> Result<(), Trouble> {
+    async fn check_version(&self, address: &str) -> Result<(), ClusterError> {
         let asked = self.ask::<Version>("/api/version").await;
         let version = asked.map_err(|cause| {
             let message = format!(
                 "no scheduler answers at {address}: {cause}; start one with `ballista-scheduler` (version \
                  {BALLISTA_VERSION}), or look at the address"
             );
-            Trouble::new(Fault::Io, message)
+            ClusterError::new(ErrorKind::Io, message)
         })?;
         let major = |version: &str| version.split('.').next().map(str::to_owned);
         if let Some(Version { version }) = version
@@ -160,13 +161,13 @@ impl Cluster {
                 "the scheduler at {address} is Ballista {version}, but this program was built for {BALLISTA_VERSION}; \
                  all programs of a cluster must be of one version"
             );
-            return Err(Trouble::new(Fault::Setup, message));
+            return Err(ClusterError::new(ErrorKind::Setup, message));
         }
         Ok(())
     }
 
     /// Waits for an executor, and cuts queries into as many parts as there are cores.
-    async fn find_executors(&mut self, address: &str) -> Result<(), Trouble> {
+    async fn find_executors(&mut self, address: &str) -> Result<(), ClusterError> {
         let began = Instant::now();
         loop {
             let executors = self.ask::<Vec<Executor>>("/api/executors").await;
@@ -183,7 +184,7 @@ impl Cluster {
                     "no executor has come to the scheduler at {address}; start some with `music-insights executor \
                      --scheduler {address}`"
                 );
-                return Err(Trouble::new(Fault::Setup, message));
+                return Err(ClusterError::new(ErrorKind::Setup, message));
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -252,20 +253,22 @@ impl Cluster {
     ///
     /// # Errors
     /// If an order cannot be carried out, an executor is lost again and again, or the scheduler is.
-    pub async fn hand_out(&self, orders: &[String]) -> Result<Vec<String>, Trouble> {
+    pub async fn hand_out(&self, orders: &[String]) -> Result<Vec<String>, ClusterError> {
         let mut tries = TRIES;
         loop {
             tries -= 1;
             match self.hand_out_once(orders).await {
                 Err(cause) => match self.failed(&cause).await {
                     // Its receipts are lost with an executor; those who ask again get them at once.
-                    Trouble { fault: Fault::Lost, .. } if tries > 0 => tokio::time::sleep(PAUSE).await,
+                    ClusterError { fault: ErrorKind::Lost, .. } if tries > 0 => {
+                        tokio::time::sleep(PAUSE).await
+                    }
                     trouble => return Err(trouble),
                 },
                 Ok(receipts) if receipts.iter().any(|receipt| orders.contains(receipt)) => {
                     let message = "an executor of this cluster is not music-insights but another program; start \
                                    executors with `music-insights executor`";
-                    return Err(Trouble::new(Fault::Setup, message));
+                    return Err(ClusterError::new(ErrorKind::Setup, message));
                 }
                 Ok(receipts) if receipts.len() < orders.len() && tries > 0 => tokio::time::sleep(PAUSE).await,
                 Ok(receipts) => return Ok(receipts),
@@ -360,19 +363,23 @@ impl Cluster {
     }
 
     /// What a job failed of; if it is no fault of its own, whether it is worth another try.
-    async fn failed(&self, cause: &DataFusionError) -> Trouble {
-        let trouble = Trouble::of_job(cause);
-        if trouble.fault != Fault::Job {
+    async fn failed(&self, cause: &DataFusionError) -> ClusterError {
+        let trouble = ClusterError::of_job(cause);
+        if trouble.fault != ErrorKind::Job {
             return trouble;
         }
         if self.ask::<Version>("/api/version").await.is_err() {
-            return Trouble::new(
-                Fault::Io,
+            return ClusterError::new(
+                ErrorKind::Io,
                 format!("the scheduler at {} is gone: {trouble}", self.scheduler),
             );
         }
         let is_lost = LOST.iter().any(|word| trouble.to_string().contains(word));
-        if is_lost { Trouble::new(Fault::Lost, format!("an executor was lost: {trouble}")) } else { trouble }
+        if is_lost {
+            ClusterError::new(ErrorKind::Lost, format!("an executor was lost: {trouble}"))
+        } else {
+            trouble
+        }
     }
 }
 
@@ -385,10 +392,10 @@ pub(crate) fn http_client() -> Result<reqwest::Client, reqwest::Error> {
 ///
 /// # Errors
 /// If it is none.
-pub fn scheduler_of(address: &str) -> Result<(String, u16), Trouble> {
+pub fn scheduler_of(address: &str) -> Result<(String, u16), ClusterError> {
     let wrong = || {
         let message = format!("{address} is not the address of a cluster, such as df://scheduler:{PORT}");
-        Trouble::new(Fault::Address, message)
+        ClusterError::new(ErrorKind::Address, message)
     };
     let url = Url::parse(address).map_err(|_| wrong())?;
     let host = url.host_str().filter(|_| url.scheme() == "df").ok_or_else(wrong)?;
@@ -404,8 +411,8 @@ fn new_session() -> String {
 ///
 /// # Errors
 /// If the engine gives it up.
-pub async fn ask_here(query: &Query, tables: &[(Table, Vec<Url>)]) -> Result<Vec<Rows>, Trouble> {
-    let failed = |cause: DataFusionError| Trouble::of_job(&cause);
+pub async fn ask_here(query: &Query, tables: &[(Table, Vec<Url>)]) -> Result<Vec<Rows>, ClusterError> {
+    let failed = |cause: DataFusionError| ClusterError::of_job(&cause);
     let context = SessionContext::new();
     for (table, files) in tables {
         context.register_table(table.name(), listing(*table, files)?).map_err(failed)?;
@@ -444,7 +451,7 @@ impl Answer {
     ///
     /// # Errors
     /// If the engine gives the query up, or a node is lost.
-    pub async fn next(&mut self) -> Result<Option<Rows>, Trouble> {
+    pub async fn next(&mut self) -> Result<Option<Rows>, ClusterError> {
         match self.next_batch().await {
             Ok(batch) => batch.as_ref().map(Rows::of).transpose(),
             Err(cause) => Err(self.cluster.failed(&cause).await),
@@ -474,12 +481,12 @@ impl Rows {
     ///
     /// # Errors
     /// If a cell has no text.
-    pub fn of(batch: &RecordBatch) -> Result<Self, Trouble> {
+    pub fn of(batch: &RecordBatch) -> Result<Self, ClusterError> {
         let text = |column: &Arc<dyn Array>| {
-            let column = cast(column, &DataType::Utf8).map_err(|cause| Trouble::of_job(&cause))?;
+            let column = cast(column, &DataType::Utf8).map_err(|cause| ClusterError::of_job(&cause))?;
             Ok(Arc::new(column.as_string::<i32>().clone()))
         };
-        let columns = batch.columns().iter().map(text).collect::<Result<_, Trouble>>()?;
+        let columns = batch.columns().iter().map(text).collect::<Result<_, ClusterError>>()?;
         Ok(Self { columns, len: batch.num_rows() })
     }
 

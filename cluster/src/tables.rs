@@ -20,7 +20,7 @@ use futures::StreamExt;
 use url::Url;
 
 use crate::places;
-use crate::trouble::{Fault, Trouble};
+use crate::trouble::{ClusterError, ErrorKind};
 
 /// A table that executors make.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -109,8 +109,8 @@ impl Table {
 ///
 /// # Errors
 /// If a URL is none.
-pub fn listing(table: Table, files: &[Url]) -> Result<Arc<ListingTable>, Trouble> {
-    let broken = |cause| Trouble::of_job(&cause);
+pub fn listing(table: Table, files: &[Url]) -> Result<Arc<ListingTable>, ClusterError> {
+    let broken = |cause| ClusterError::of_job(&cause);
     let urls: Vec<ListingTableUrl> = files
         .iter()
         .map(|file| ListingTableUrl::parse(file.as_str()).map_err(broken))
@@ -156,7 +156,7 @@ impl TableWriter {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn create(table: Table, path: &Path) -> Result<Self, Trouble> {
+    pub fn create(table: Table, path: &Path) -> Result<Self, ClusterError> {
         let schema = table.schema();
         let file = File::create(path).map_err(|cause| unwritable(&path.display(), &cause))?;
         let columns = schema.fields().iter().map(|field| match field.data_type() {
@@ -177,7 +177,7 @@ impl TableWriter {
     ///
     /// # Panics
     /// If the cells are not those of the table, or a text is not UTF-8.
-    pub fn push(&mut self, cells: &[Cell<'_>]) -> Result<(), Trouble> {
+    pub fn push(&mut self, cells: &[Cell<'_>]) -> Result<(), ClusterError> {
         assert_eq!(cells.len(), self.columns.len(), "a row of {}", self.schema);
         for (column, cell) in self.columns.iter_mut().zip(cells) {
             match (column, cell) {
@@ -196,7 +196,7 @@ impl TableWriter {
         if self.pending == BATCH { self.write() } else { Ok(()) }
     }
 
-    fn write(&mut self) -> Result<(), Trouble> {
+    fn write(&mut self) -> Result<(), ClusterError> {
         let columns = self.columns.iter_mut().map(|column| match column {
             Builder::Text(column) => Arc::new(column.finish()) as ArrayRef,
             Builder::Count(column) => Arc::new(column.finish()),
@@ -205,7 +205,7 @@ impl TableWriter {
         let columns = columns.collect();
         self.pending = 0;
         let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns);
-        let batch = batch.map_err(|cause| Trouble::of_job(&cause))?;
+        let batch = batch.map_err(|cause| ClusterError::of_job(&cause))?;
         self.writer.write(&batch).map_err(|cause| unwritable(&"a table", &cause))
     }
 
@@ -213,7 +213,7 @@ impl TableWriter {
     ///
     /// # Errors
     /// What the file system says.
-    pub fn finish(mut self) -> Result<u64, Trouble> {
+    pub fn finish(mut self) -> Result<u64, ClusterError> {
         if self.pending > 0 {
             self.write()?;
         }
@@ -226,16 +226,16 @@ fn properties() -> WriterProperties {
     WriterProperties::builder().set_compression(Compression::LZ4_RAW).build()
 }
 
-fn unwritable(what: &impl std::fmt::Display, cause: &impl std::fmt::Display) -> Trouble {
-    Trouble::new(Fault::Io, format!("cannot write {what}: {cause}"))
+fn unwritable(what: &impl std::fmt::Display, cause: &impl std::fmt::Display) -> ClusterError {
+    ClusterError::new(ErrorKind::Io, format!("cannot write {what}: {cause}"))
 }
 
 /// Makes one file of several of a table, on this machine alone. Returns its number of rows.
 ///
 /// # Errors
 /// If a file cannot be read, or the other not written.
-pub async fn merge(table: Table, files: &[Url], into: &Path) -> Result<u64, Trouble> {
-    let broken = |cause| Trouble::of_job(&cause);
+pub async fn merge(table: Table, files: &[Url], into: &Path) -> Result<u64, ClusterError> {
+    let broken = |cause| ClusterError::of_job(&cause);
     let config = SessionConfig::new().with_target_partitions(1);
     let context =
         SessionContext::new_with_config_rt(config, RuntimeEnvBuilder::new().build_arc().map_err(broken)?);
@@ -254,7 +254,7 @@ pub async fn merge(table: Table, files: &[Url], into: &Path) -> Result<u64, Trou
         let batch = batch.map_err(broken)?;
         // Sums may be null to the engine, which they never are.
         let batch = RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec());
-        let batch = batch.map_err(|cause| Trouble::of_job(&cause))?;
+        let batch = batch.map_err(|cause| ClusterError::of_job(&cause))?;
         rows += batch.num_rows() as u64;
         writer.write(&batch).map_err(|cause| unwritable(&into.display(), &cause))?;
     }

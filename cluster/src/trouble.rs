@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Whose fault it is; callers make exit codes of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Fault {
+pub enum ErrorKind {
     /// An address that is none.
     Address,
     /// Something that a node cannot see.
@@ -23,25 +23,25 @@ pub enum Fault {
 
 /// What went wrong, in lower case, for people.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Trouble {
+pub struct ClusterError {
     /// Whose fault it is.
-    pub fault: Fault,
+    pub fault: ErrorKind,
     message: String,
 }
 
 /// What surrounds the trouble of a worker, to be found again in whatever the engine makes of it.
 const MARKS: (&str, &str) = ("<music-insights ", ">");
 
-impl Trouble {
+impl ClusterError {
     /// Trouble with a message in lower case.
-    pub fn new(fault: Fault, message: impl Into<String>) -> Self {
+    pub fn new(fault: ErrorKind, message: impl Into<String>) -> Self {
         Self { fault, message: message.into() }
     }
 
     /// Trouble of a job: that of a worker if it was one, else the engine's words.
     pub fn of_job(cause: &impl Display) -> Self {
         let text = cause.to_string();
-        Self::of_worker(&text).unwrap_or_else(|| Self::new(Fault::Job, text))
+        Self::of_worker(&text).unwrap_or_else(|| Self::new(ErrorKind::Job, text))
     }
 
     /// What a worker hands to the engine: text that survives being quoted and wrapped on its way to the client.
@@ -64,13 +64,13 @@ impl Trouble {
     }
 }
 
-impl Display for Trouble {
+impl Display for ClusterError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.message)
     }
 }
 
-impl std::error::Error for Trouble {}
+impl std::error::Error for ClusterError {}
 
 #[cfg(test)]
 mod tests {
@@ -78,10 +78,10 @@ mod tests {
 
     #[test]
     fn the_trouble_of_a_worker_is_found_again_however_it_was_quoted() {
-        let trouble = Trouble::new(Fault::Missing, "cannot read \"ä>b\": gone");
+        let trouble = ClusterError::new(ErrorKind::Missing, "cannot read \"ä>b\": gone");
         let wrapped = format!("{:?}", format!("{:?}", trouble.on_its_way()));
-        let found = Trouble::of_job(&wrapped);
+        let found = ClusterError::of_job(&wrapped);
         assert_eq!((found.fault, found.to_string()), (trouble.fault, trouble.to_string()));
-        assert_eq!(Trouble::of_job(&"a plan").fault, Fault::Job);
+        assert_eq!(ClusterError::of_job(&"a plan").fault, ErrorKind::Job);
     }
 }

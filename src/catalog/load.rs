@@ -6,16 +6,15 @@
 use csv_async::{AsyncReaderBuilder, ByteRecord};
 use futures::StreamExt;
 
-use crate::ingest::decode::header::CATALOG_COLUMNS;
 use crate::catalog::{Catalog, Song};
+use crate::ingest::decode::header::CATALOG_COLUMNS;
 use crate::ingest::decode::header::{BYTE_ORDER_MARK, Columns, HeaderFault, find_columns, sniff};
 use crate::ingest::decode::line;
 use crate::ingest::decode::record::{Record, check_id};
 use crate::model::delimiter::Delimiter;
+use crate::model::dictionary::Dictionaries;
 use crate::model::{Reason, Reject};
-use crate::model::dictionary::Names;
 use std::collections::HashMap;
-
 
 /// The rows of a catalog, and what was wrong with its file.
 #[derive(Debug)]
@@ -30,7 +29,7 @@ pub struct Rows {
 
 impl Rows {
     /// The catalog of these rows, whose songs get numbers.
-    pub fn catalog(&self, names: &Names) -> Catalog {
+    pub fn catalog(&self, names: &Dictionaries) -> Catalog {
         Catalog::new(&self.songs, names, self.fingerprint)
     }
 
@@ -81,7 +80,7 @@ struct Checked {
 fn check_lines(file: &[u8], delimiter: Delimiter) -> Result<Checked, HeaderFault> {
     sniff(file)?;
     let text = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
-    let mark = file.len() - text.len();
+    let position = file.len() - text.len();
     let mut lines = line::lines(text).zip(1..).filter(|((_, line, _), _)| !line::is_blank(line, delimiter));
     let ((_, header, _), _) = lines.next().unwrap_or(((0, &[], line::Ending::EndOfFile), 1));
     let columns = find_columns(header, delimiter, CATALOG_COLUMNS)?;
@@ -100,7 +99,7 @@ fn check_lines(file: &[u8], delimiter: Delimiter) -> Result<Checked, HeaderFault
             }
             Err(_) if line == header => {}
             Err(reason) => {
-                checked.rejects.push(Reject::new(reason, number, (mark + start) as u64, line));
+                checked.rejects.push(Reject::new(reason, number, (position + start) as u64, line));
             }
         }
     }
@@ -140,8 +139,8 @@ mod tests {
     use crate::catalog::MoodId;
     use futures::executor::block_on;
 
-    fn load(text: &str) -> (Rows, Catalog, Names) {
-        let names = Names::default();
+    fn load(text: &str) -> (Rows, Catalog, Dictionaries) {
+        let names = Dictionaries::default();
         let rows = block_on(parse(text.as_bytes(), Delimiter::COMMA)).unwrap();
         let catalog = rows.catalog(&names);
         (rows, catalog, names)
@@ -152,7 +151,7 @@ mod tests {
         let (_, catalog, names) = load(
             "\u{feff}mood,genre,artist,title,song_id,year\r\nHAPPY,Pop,\"A, B\",\"Say \"\"hi\"\"\",s1,1999\n\nsad,,,,s2,\n",
         );
-        let song = |id: &str| names.songs.read().find(id.as_bytes()).unwrap();
+        let song = |id: &str| names.songs.read().get(id.as_bytes()).unwrap();
         let row_end = |song| catalog.row_end(song).map(|(text, len)| &text[..len]);
         assert_eq!(row_end(song("s1")).unwrap(), b",\"Say \"\"hi\"\"\",\"A, B\",Pop,HAPPY\n");
         assert_eq!(catalog.title_cell(song("s1")), b",\"Say \"\"hi\"\"\"");
@@ -173,14 +172,14 @@ mod tests {
             [(3, 39, Reason::EmptyField), (5, 52, Reason::UnclosedQuote), (6, 60, Reason::FieldCount)]
         );
         assert_eq!(rows.replaced, [(2, 4)]);
-        let song = names.songs.read().find(b"a").unwrap();
+        let song = names.songs.read().get(b"a").unwrap();
         assert_eq!(catalog.title_cell(song), b",3");
     }
 
     #[test]
     fn a_byte_order_mark_in_front_of_the_first_song_is_part_of_its_id() {
         let (_, _, names) = load("song_id,title,artist,genre,mood\n\u{feff}s1,1,,,\n");
-        assert!(names.songs.read().find("\u{feff}s1".as_bytes()).is_some());
+        assert!(names.songs.read().get("\u{feff}s1".as_bytes()).is_some());
     }
 
     #[test]

@@ -7,8 +7,8 @@ pub mod reload;
 
 use std::collections::{BTreeSet, HashMap};
 
+use crate::model::dictionary::Dictionaries;
 use crate::model::{PADDING, SongId};
-use crate::model::dictionary::Names;
 use crate::text::push_cell;
 
 /// A genre, numbered in the order of its bytes, so that sorting the numbers sorts the names.
@@ -90,8 +90,8 @@ struct Place {
 
 impl Catalog {
     /// Builds a catalog of rows; of two with the same `song_id` the later wins.
-    pub fn new(rows: &[Song], names: &Names, fingerprint: u128) -> Self {
-        let ids: Vec<SongId> = rows.iter().map(|row| names.songs.number(&row.song_id)).collect();
+    pub fn new(rows: &[Song], names: &Dictionaries, fingerprint: u128) -> Self {
+        let ids: Vec<SongId> = rows.iter().map(|row| names.songs.intern(&row.song_id)).collect();
         let size = names.songs.read().len();
         let no_genre = [&b""[..]];
         let genre_names: BTreeSet<&[u8]> =

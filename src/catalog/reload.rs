@@ -11,12 +11,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::catalog::Catalog;
 use crate::catalog::load::{Rows, parse};
-use crate::model::delimiter::Delimiter;
-use crate::model::error::{Exit, Failure};
-use crate::telemetry::metrics::Meters;
+use crate::ingest::source::compression::{self, Compression};
 use crate::model::Reject;
-use crate::model::dictionary::Names;
-use crate::ingest::source::compression::{self, Storage};
+use crate::model::delimiter::Delimiter;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::{Exit, Failure};
+use crate::telemetry::metrics::Metrics;
 
 /// A catalog and the rows of its file that are no songs.
 #[derive(Debug)]
@@ -38,7 +38,11 @@ const STILL: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// If it is missing, unreadable or lacks a column: exit code 66.
-pub async fn load(path: &Path, delimiter: Delimiter, names: &Names) -> Result<CatalogVersion, Failure> {
+pub async fn load(
+    path: &Path,
+    delimiter: Delimiter,
+    names: &Dictionaries,
+) -> Result<CatalogVersion, Failure> {
     Ok(version(read(path, delimiter).await?, names))
 }
 
@@ -52,8 +56,8 @@ pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Failure> {
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(Failure::new(Exit::NoInput, format!("{} is not a regular file", path.display())));
     }
-    let file = match Storage::of(path) {
-        storage @ Storage::Parquet => {
+    let file = match Compression::of(path) {
+        storage @ Compression::Parquet => {
             let mut text = Vec::new();
             let read = storage.open(path, delimiter).and_then(|mut reader| reader.read_to_end(&mut text));
             read.map(|_| text)
@@ -84,7 +88,7 @@ pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<R
 }
 
 /// Makes rows a catalog, by giving numbers to their songs.
-pub fn version(rows: Rows, names: &Names) -> CatalogVersion {
+pub fn version(rows: Rows, names: &Dictionaries) -> CatalogVersion {
     CatalogVersion {
         catalog: Arc::new(rows.catalog(names)),
         rejects: rows.rejects,
@@ -118,13 +122,13 @@ fn stamp(path: &Path) -> Option<Stamp> {
 pub async fn follow(
     path: PathBuf,
     delimiter: Delimiter,
-    names: Arc<Names>,
+    names: Arc<Dictionaries>,
     versions: watch::Sender<Arc<CatalogVersion>>,
-    meters: Arc<Meters>,
+    metrics: Arc<Metrics>,
 ) {
     let count = |result: &str| {
-        meters.metadata_reloads.with_label_values(&[result]).inc();
-        meters.metadata_broken.set(i64::from(result == "broken"));
+        metrics.metadata_reloads.with_label_values(&[result]).inc();
+        metrics.metadata_broken.set(i64::from(result == "broken"));
     };
     // What is sent first was read before this began, so the file may have changed already.
     let mut read = None;

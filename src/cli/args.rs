@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::ingest::decode::timestamp::TimestampReader;
-use crate::model::error::{Exit, Failure};
 use crate::generate::GenerateArgs;
-use crate::telemetry::logging;
-use crate::model::Moment;
-use crate::settings::{Effective, Layers, Settings};
+use crate::ingest::decode::timestamp::TimestampReader;
+use crate::model::PlayTime;
+use crate::model::error::{Exit, Failure};
 use crate::model::value::ByteSize;
+use crate::settings::{Effective, Layers, Settings};
+use crate::telemetry::logging;
 use crate::time::zone::Zone;
 
 const EXAMPLES: &str = "\
@@ -473,5 +473,5 @@ const LATEST_NOW: i64 = 7_258_118_399;
 fn parse_now(text: &str) -> Result<i64, String> {
     let utc = Zone::named("UTC").expect("UTC is a zone");
     let moment = TimestampReader::new(&utc, LATEST_NOW).read(text.as_bytes());
-    moment.map(Moment::instant).map_err(|_| "expected a time such as 2025-03-31T00:00:00Z".to_owned())
+    moment.map(PlayTime::instant).map_err(|_| "expected a time such as 2025-03-31T00:00:00Z".to_owned())
 }

@@ -10,12 +10,12 @@ use music_insights_cluster::tables::OF_INPUTS;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::state::checkpoint::generation::Shape;
 use crate::cluster::failure_of;
 use crate::cluster::inputs::Log;
-use crate::cluster::job::{LogCounts, Order, RECEIPT, ReadLog, Receipt, Task};
-use crate::model::error::Failure;
+use crate::cluster::job::{Job, JobReport, LogCounts, RECEIPT, ReadLog, Task};
 use crate::model::Reason;
+use crate::model::error::Failure;
+use crate::state::checkpoint::generation::StateConfig;
 
 /// The name of the index in the folder of the tables.
 const FILE: &str = "index.json";
@@ -33,7 +33,7 @@ pub struct Index {
     /// The version of the program; another may read logs in another way.
     program: String,
     /// The settings that shape the tables.
-    shape: Shape,
+    shape: StateConfig,
     /// The number of the next log.
     next: u32,
     /// What there is.
@@ -69,7 +69,7 @@ impl Index {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub async fn read(tables: &Url, shape: &Shape) -> Result<Self, Failure> {
+    pub async fn read(tables: &Url, shape: &StateConfig) -> Result<Self, Failure> {
         let empty = Self {
             format: FORMAT,
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -131,7 +131,7 @@ impl Index {
     }
 
     /// An order for each of these logs, which get numbers.
-    pub fn orders_to_read(&mut self, logs: &[Log], now: i64, tables: &Url, run: &str) -> Vec<(Order, Log)> {
+    pub fn orders_to_read(&mut self, logs: &[Log], now: i64, tables: &Url, run: &str) -> Vec<(Job, Log)> {
         let orders = logs.iter().map(|log| {
             let number = self.next;
             self.next += 1;
@@ -142,7 +142,7 @@ impl Index {
     }
 
     /// Takes in what came of an order to read a log.
-    pub fn add(&mut self, receipt: Receipt, order: &Order, log: &Log) {
+    pub fn add(&mut self, receipt: JobReport, order: &Job, log: &Log) {
         let (Task::Read(ReadLog { number, .. }), Some(counts)) = (&order.task, receipt.log) else { return };
         let known = KnownLog { url: log.url.clone(), size: log.size, stamp: log.stamp.clone(), counts };
         let logs = BTreeMap::from([(*number, known)]);
@@ -150,7 +150,7 @@ impl Index {
     }
 
     /// An order for each group of folders of about the same size that are to be one, with their names.
-    pub fn orders_to_merge(&self, tables: &Url, run: &str) -> Vec<(Order, Vec<String>)> {
+    pub fn orders_to_merge(&self, tables: &Url, run: &str) -> Vec<(Job, Vec<String>)> {
         let mut by_size: BTreeMap<u32, Vec<&Folder>> = BTreeMap::new();
         for folder in &self.folders {
             by_size.entry(size_class(folder)).or_default().push(folder);
@@ -169,7 +169,7 @@ impl Index {
     }
 
     /// Takes in what came of an order to merge folders.
-    pub fn replace(&mut self, receipt: Receipt, merged: &[String]) {
+    pub fn replace(&mut self, receipt: JobReport, merged: &[String]) {
         let (gone, kept): (Vec<Folder>, Vec<Folder>) =
             std::mem::take(&mut self.folders).into_iter().partition(|folder| merged.contains(&folder.name));
         self.folders = kept;
@@ -211,9 +211,9 @@ impl LogCounts {
     }
 }
 
-fn order(tables: &Url, folder: &str, task: Task) -> Order {
+fn order(tables: &Url, folder: &str, task: Task) -> Job {
     let program = env!("CARGO_PKG_VERSION").to_owned();
-    Order { program, folder: places::below(tables, folder).into(), task }
+    Job { program, folder: places::below(tables, folder).into(), task }
 }
 
 fn name_of(folder: &str) -> String {

@@ -9,10 +9,10 @@ use music_insights_cluster::places::{self, Listed};
 use url::Url;
 
 use crate::cluster::failure_of;
-use crate::model::error::{Exit, Failure};
 use crate::ingest::source::replay::find_logs;
 use crate::ingest::source::scan::{is_log_name, is_unfinished};
 use crate::ingest::source::stdin::is_stdin;
+use crate::model::error::{Exit, Failure};
 use crate::text::path_text;
 
 /// How the names of objects begin.

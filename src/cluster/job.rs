@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::state::checkpoint::generation::Shape;
+use crate::state::checkpoint::generation::StateConfig;
 
 /// The name of the receipt in the folder of an order, written last.
 pub const RECEIPT: &str = "receipt.json";
 
 /// An order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Order {
+pub struct Job {
     /// The version of the program that gives it; others may read logs in another way.
     pub program: String,
     /// The folder where the tables go, as a URL. It is new: nothing else is ever written there.
@@ -38,14 +38,14 @@ pub struct ReadLog {
     /// Where it is, as a URL.
     pub url: String,
     /// The settings that shape the tables.
-    pub shape: Shape,
+    pub shape: StateConfig,
     /// The moment that counts as now, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
 }
 
 /// What came of an order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Receipt {
+pub struct JobReport {
     /// The folder of the order.
     pub folder: String,
     /// Rows of the tables by name.

@@ -12,11 +12,11 @@
 //! order    what executors are asked to do, and what they say they have done
 //! ```
 
-pub mod queries;
 pub mod index;
 pub mod inputs;
-pub mod node;
 pub mod job;
+pub mod node;
+pub mod queries;
 pub mod read;
 
 use std::collections::BTreeMap;
@@ -28,34 +28,34 @@ use music_insights_cluster::places;
 use music_insights_cluster::session::Cluster;
 use music_insights_cluster::sql::{self, Query};
 use music_insights_cluster::tables::{OF_INPUTS, Table, TableWriter};
-use music_insights_cluster::trouble::{Fault, Trouble};
+use music_insights_cluster::trouble::{ClusterError, ErrorKind};
 use url::Url;
 
 use crate::catalog::load::Rows as CatalogRows;
-use crate::state::checkpoint::generation::Shape;
-use crate::state::checkpoint::recover::Wishes;
-use crate::time::civil::Week;
-use crate::cluster::queries::{Piece, Tables};
+use crate::catalog::reload;
 use crate::cluster::index::{Folder, Index};
 use crate::cluster::inputs::{Log, is_object, url_of};
-use crate::cluster::job::Receipt;
-use crate::storage::{SharedDisk, create_folder, is_temporary, remove_from, sync_folder};
-use crate::engine::coordinator::{Outcome, Producer, REJECTS_HEADER, output_folders, reject_lines};
-use crate::model::error::{Exit, Failure};
-use crate::state::input_progress::{ReasonCounts, by_code, count};
-use crate::insights::enriched_logs;
-use crate::publish::REJECTS;
-use crate::publish::rolling_file::PartedLog;
-use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, Totals, hash_text};
-use crate::publish::parquet::ParquetDraft;
-use crate::publish::snapshot::Snapshot;
-use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
-use crate::telemetry::progress::Stages;
-use crate::catalog::reload;
-use crate::settings::Settings;
+use crate::cluster::job::JobReport;
+use crate::cluster::queries::{Piece, Tables};
+use crate::engine::coordinator::{REJECTS_HEADER, RunMode, RunSummary, output_folders, reject_lines};
 use crate::engine::recovery;
-use crate::model::shutdown::Stop;
+use crate::insights::enriched_logs;
+use crate::model::error::{Exit, Failure};
+use crate::model::shutdown::Shutdown;
+use crate::publish::REJECTS;
+use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
+use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, Totals, hash_text};
+use crate::publish::parquet::StagedParquet;
+use crate::publish::rolling_file::RollingFile;
+use crate::publish::snapshot::Snapshot;
+use crate::settings::Settings;
+use crate::state::checkpoint::generation::StateConfig;
+use crate::state::checkpoint::recover::StartOptions;
+use crate::state::input_progress::{ReasonCounts, by_code, count};
+use crate::storage::{SharedDisk, create_folder, is_temporary, remove_from, sync_folder};
+use crate::telemetry::progress::Stages;
 use crate::text::path_text;
+use crate::time::civil::Week;
 
 /// The folder of the tables in the output, unless they go elsewhere. It is not data to others.
 const TABLES: &str = "_tables";
@@ -86,7 +86,7 @@ pub struct ClusterRun {
     /// Where the output is written.
     pub disk: SharedDisk,
     /// How a start deals with what is there.
-    pub wishes: Wishes,
+    pub options: StartOptions,
     /// The moment that counts as now, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
 }
@@ -96,13 +96,13 @@ impl ClusterRun {
     ///
     /// # Errors
     /// What a cluster cannot do, and what `replay` cannot.
-    pub async fn run(self, stop: &Stop) -> Result<Outcome, Failure> {
+    pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Failure> {
         let run = run_name();
         let logs = inputs::find(&self.logs).await?;
         let catalog = read_catalog(&self.settings).await?;
         create_folder(&*self.disk, &self.settings.output)?;
         let _lock = self.disk.lock(&self.settings.output)?;
-        recovery::replay(&self.disk, &self.settings, self.wishes)?;
+        recovery::replay(&self.disk, &self.settings, self.options)?;
         for folder in output_folders(&self.settings.output) {
             remove_from(&*self.disk, &folder, is_temporary)?;
         }
@@ -163,14 +163,14 @@ struct Work<'a> {
 /// What is written and waits to be published.
 struct Staged {
     snapshots: Vec<(&'static str, Snapshot)>,
-    enriched: Option<PartedLog>,
-    rejects: PartedLog,
+    enriched: Option<RollingFile>,
+    rejects: RollingFile,
 }
 
 impl Work<'_> {
-    async fn run(self) -> Result<Outcome, Failure> {
+    async fn run(self) -> Result<RunSummary, Failure> {
         let settings = &self.args.settings;
-        let mut index = Index::read(&self.tables, &Shape::of(settings)).await?;
+        let mut index = Index::read(&self.tables, &StateConfig::of(settings)).await?;
         let new = index.keep_only(&self.logs, self.args.now);
         let (rows, bytes) = self.read(&mut index, &new).await?;
         let songs = self.send_songs().await?;
@@ -181,7 +181,7 @@ impl Work<'_> {
         places::remove(&songs).await.map_err(|trouble| failure_of(&trouble))?;
         self.merge(&mut index).await?;
         index.remove_others(&self.tables).await?;
-        Ok(Outcome { manifest, plays, rows, bytes })
+        Ok(RunSummary { manifest, plays, rows, bytes })
     }
 
     /// Lets executors read logs; returns their rows and bytes.
@@ -230,13 +230,13 @@ impl Work<'_> {
 
     async fn hand_out(
         &self,
-        orders: impl Iterator<Item = &job::Order>,
-    ) -> Result<BTreeMap<String, Receipt>, Failure> {
+        orders: impl Iterator<Item = &job::Job>,
+    ) -> Result<BTreeMap<String, JobReport>, Failure> {
         let orders: Vec<String> =
             orders.map(|order| serde_json::to_string(order).expect("an order is plain data")).collect();
         let receipts = self.cluster.hand_out(&orders).await.map_err(|trouble| failure_of(&trouble))?;
         let receipts = receipts.iter().map(|receipt| {
-            let receipt: Receipt = serde_json::from_str(receipt).map_err(|cause| {
+            let receipt: JobReport = serde_json::from_str(receipt).map_err(|cause| {
                 Failure::new(
                     Exit::Config,
                     format!("an executor of this cluster is of another version: {cause}"),
@@ -317,7 +317,7 @@ impl Work<'_> {
         let queries = queries::queries(settings, monday);
         let snapshots = queries::stage(self.cluster, tables, queries, disk, settings).await?;
 
-        let mut rejects = PartedLog::begin(disk, &settings.output.join(REJECTS), REJECTS_HEADER, u64::MAX)?;
+        let mut rejects = RollingFile::begin(disk, &settings.output.join(REJECTS), REJECTS_HEADER, u64::MAX)?;
         rejects.append(&reject_lines(&path_text(&settings.songs), &self.catalog.rejects))?;
         let labels: BTreeMap<&str, &str> =
             self.logs.iter().map(|log| (log.url.as_str(), log.label.as_str())).collect();
@@ -407,14 +407,14 @@ impl Work<'_> {
             insights.insert(name.to_owned(), snapshot.publish()?);
             sync_folder(&**disk, &output.join(name))?;
         }
-        drafts.into_iter().try_for_each(ParquetDraft::publish)?;
+        drafts.into_iter().try_for_each(StagedParquet::publish)?;
         let enabled: Vec<&str> = insights.keys().map(String::as_str).collect();
         remove_disabled(disk, settings, &enabled)?;
         let mut rejected = ReasonCounts::new();
         count(&mut rejected, &self.catalog.rejects);
         let manifest = Manifest {
             version: Manifest::version(),
-            producer: Producer::Replay.name().to_owned(),
+            producer: RunMode::Replay.name().to_owned(),
             epoch: 1,
             generated_at: DateTime::<Utc>::from(SystemTime::now())
                 .to_rfc3339_opts(SecondsFormat::Millis, true),
@@ -436,7 +436,7 @@ impl Work<'_> {
     }
 }
 
-fn parquet_of(log: &PartedLog, parts: &[PartEntry]) -> Result<Vec<ParquetDraft>, Failure> {
+fn parquet_of(log: &RollingFile, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Failure> {
     parts.iter().map(|part| log.parquet_of(enriched_logs::NAME, part)).collect()
 }
 
@@ -480,14 +480,18 @@ fn unanswered(what: &str) -> Failure {
 #[derive(Debug)]
 pub enum Ended {
     /// A node was lost; another attempt may do better.
-    Lost(Trouble),
+    Lost(ClusterError),
     /// It would fail again.
     Failed(Failure),
 }
 
-impl From<Trouble> for Ended {
-    fn from(trouble: Trouble) -> Self {
-        if trouble.fault == Fault::Lost { Self::Lost(trouble) } else { Self::Failed(failure_of(&trouble)) }
+impl From<ClusterError> for Ended {
+    fn from(trouble: ClusterError) -> Self {
+        if trouble.fault == ErrorKind::Lost {
+            Self::Lost(trouble)
+        } else {
+            Self::Failed(failure_of(&trouble))
+        }
     }
 }
 
@@ -498,16 +502,16 @@ impl From<Failure> for Ended {
 }
 
 /// What trouble in a cluster means for the command, with what to do about it.
-fn failure_of(trouble: &Trouble) -> Failure {
+fn failure_of(trouble: &ClusterError) -> Failure {
     let (exit, hint) = match trouble.fault {
-        Fault::Address => (Exit::Usage, ""),
-        Fault::Missing => (
+        ErrorKind::Address => (Exit::Usage, ""),
+        ErrorKind::Missing => (
             Exit::NoInput,
             "; all nodes of a cluster must see the logs and the tables at the same paths: use a shared folder or s3://",
         ),
-        Fault::Io | Fault::Lost => (Exit::Io, ""),
-        Fault::Setup => (Exit::Config, ""),
-        Fault::Job => (Exit::Software, ""),
+        ErrorKind::Io | ErrorKind::Lost => (Exit::Io, ""),
+        ErrorKind::Setup => (Exit::Config, ""),
+        ErrorKind::Job => (Exit::Software, ""),
     };
     Failure::new(exit, format!("{trouble}{hint}"))
 }

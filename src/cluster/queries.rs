@@ -11,20 +11,20 @@ use tokio::task::spawn_blocking;
 use url::Url;
 
 use crate::cluster::{Ended, failure_of};
-use crate::storage::SharedDisk;
-use crate::model::error::{Exit, Failure};
 use crate::insights::columns::columns;
 use crate::insights::{
     avg_listen_time_per_song, enriched_logs, genre_loyalty_scores, happy_recommendations, night_owl_users,
     top_songs_this_week, user_favorite_genres,
 };
-use crate::publish::Forms;
-use crate::publish::formula_escape::Guard;
-use crate::publish::rolling_file::PartedLog;
+use crate::model::error::{Exit, Failure};
+use crate::model::value::{Fraction, Ties};
+use crate::publish::OutputFormats;
+use crate::publish::formula_escape::FormulaEscape;
+use crate::publish::rolling_file::RollingFile;
 use crate::publish::snapshot::Snapshot;
 use crate::settings::Settings;
+use crate::storage::SharedDisk;
 use crate::text::push_cell;
-use crate::model::value::{Fraction, Ties};
 
 /// Pieces of text that wait to be written.
 const QUEUE: usize = 4;
@@ -137,9 +137,9 @@ async fn stage_one(
         push_header(&mut lines, name);
     }
     let (sender, mut pieces) = mpsc::channel::<Vec<u8>>(QUEUE);
-    let (disk, output, forms) = (disk.clone(), settings.output.clone(), Forms::of(settings));
+    let (disk, output, formats) = (disk.clone(), settings.output.clone(), OutputFormats::of(settings));
     let written = spawn_blocking(move || {
-        Snapshot::write(&disk, &output, name, forms, &mut |emit| {
+        Snapshot::write(&disk, &output, name, formats, &mut |emit| {
             let mut lines = rows;
             // The first piece is the header.
             let mut is_header = true;
@@ -234,11 +234,11 @@ pub async fn write_enriched(
     pieces: Vec<Piece>,
     disk: &SharedDisk,
     settings: &Settings,
-) -> Result<PartedLog, Ended> {
+) -> Result<RollingFile, Ended> {
     let folder = settings.output.join(enriched_logs::NAME);
     let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
-    let mut log = PartedLog::begin(disk, &folder, enriched_logs::HEADER, roll_bytes)?;
-    let guard = Guard::of(enriched_logs::NAME, settings.csv.guard_formulas);
+    let mut log = RollingFile::begin(disk, &folder, enriched_logs::HEADER, roll_bytes)?;
+    let guard = FormulaEscape::of(enriched_logs::NAME, settings.csv.guard_formulas);
     let query = Query { name: enriched_logs::NAME, sql: sql::ENRICHED_LOGS, parameters: Vec::new() };
     let (mut lines, mut room) = (Vec::new(), Vec::new());
     in_order(cluster, &query, pieces, |rows| {
@@ -258,7 +258,7 @@ pub async fn write_rejects(
     cluster: &Cluster,
     pieces: Vec<Piece>,
     label: impl Fn(u32) -> String,
-    log: &mut PartedLog,
+    log: &mut RollingFile,
 ) -> Result<(), Ended> {
     let query = Query { name: "_rejects", sql: sql::REJECTS, parameters: Vec::new() };
     let mut lines = Vec::new();

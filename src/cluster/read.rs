@@ -7,25 +7,25 @@ use std::sync::Arc;
 use music_insights_cluster::orders::Worker;
 use music_insights_cluster::places::{self, Fetched};
 use music_insights_cluster::tables::{self, Cell, OF_INPUTS, Table, TableWriter};
-use music_insights_cluster::trouble::{Fault, Trouble};
+use music_insights_cluster::trouble::{ClusterError, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use url::Url;
 
 use crate::catalog::Catalog;
-use crate::time::civil::Week;
-use crate::cluster::job::{LogCounts, Order, RECEIPT, ReadLog, Receipt, Task};
+use crate::cluster::job::{Job, JobReport, LogCounts, RECEIPT, ReadLog, Task};
 use crate::ingest::decode::Decoder;
-use crate::state::input_progress::{Inputs, by_code};
-use crate::ledger::Ledger;
-use crate::text::line_buffer::LineBuffer;
-use crate::model::{Batch, Moment, SongId};
-use crate::model::dictionary::Names;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
-use crate::ingest::source::{Event, Outlet};
-use crate::model::shutdown::Stop;
+use crate::ingest::source::{Event, EventSender};
+use crate::ledger::Ledger;
+use crate::model::dictionary::Dictionaries;
+use crate::model::shutdown::Shutdown;
+use crate::model::{Batch, PlayTime, SongId};
+use crate::state::input_progress::{InputTracker, by_code};
+use crate::text::line_buffer::LineBuffer;
 use crate::text::{TimestampWriter, escape_bytes, push_seconds};
+use crate::time::civil::Week;
 use crate::time::zone::Zone;
 
 /// Chunks that are read while another is decoded.
@@ -48,11 +48,11 @@ impl Reader {
         Self { runtime }
     }
 
-    fn read(&self, log: &ReadLog, folder: &Path, target: &Url) -> Result<Receipt, Trouble> {
+    fn read(&self, log: &ReadLog, folder: &Path, target: &Url) -> Result<JobReport, ClusterError> {
         let url = parse(&log.url)?;
         let fetched: Fetched = self.runtime.block_on(places::fetch(&url, folder))?;
         let mut tables = Tables::new(log, folder)?;
-        let stop = Stop::default();
+        let stop = Shutdown::default();
         let source = Replay {
             logs: vec![fetched.path().to_owned()],
             delimiter: log.shape.delimiter,
@@ -61,7 +61,7 @@ impl Reader {
         };
         let (sender, mut events) = mpsc::channel(QUEUE);
         let read = std::thread::scope(|scope| {
-            let reading = scope.spawn(|| source.run(&Outlet::new(sender), &stop));
+            let reading = scope.spawn(|| source.run(&EventSender::new(sender), &stop));
             let mut taken = Ok(());
             while let Some(event) = events.blocking_recv() {
                 taken = tables.take(event);
@@ -72,17 +72,17 @@ impl Reader {
             // Lets go of a source that is still at it.
             events.close();
             let read = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            taken.and(read.map_err(|failure| Trouble::new(Fault::Io, failure.to_string())))
+            taken.and(read.map_err(|failure| ClusterError::new(ErrorKind::Io, failure.to_string())))
         });
         read?;
         let (tables, counts) = tables.finish(log.now)?;
         for (table, file) in OF_INPUTS.into_iter().zip(&tables.files) {
             self.runtime.block_on(places::send(file, &places::below(target, &table.file())))?;
         }
-        Ok(Receipt { folder: String::new(), tables: tables.rows, log: Some(counts) })
+        Ok(JobReport { folder: String::new(), tables: tables.rows, log: Some(counts) })
     }
 
-    fn merge(&self, folders: &[String], folder: &Path, target: &Url) -> Result<Receipt, Trouble> {
+    fn merge(&self, folders: &[String], folder: &Path, target: &Url) -> Result<JobReport, ClusterError> {
         let folders: Vec<Url> = folders.iter().map(|folder| parse(folder)).collect::<Result<_, _>>()?;
         let mut rows = BTreeMap::new();
         for table in OF_INPUTS {
@@ -94,21 +94,22 @@ impl Reader {
             });
             rows.insert(table.name().to_owned(), merged?);
         }
-        Ok(Receipt { folder: String::new(), tables: rows, log: None })
+        Ok(JobReport { folder: String::new(), tables: rows, log: None })
     }
 }
 
 impl Worker for Reader {
-    fn carry_out(&self, order: &str, folder: &Path) -> Result<String, Trouble> {
-        let unreadable = |cause| Trouble::new(Fault::Setup, format!("an order cannot be read: {cause}"));
-        let order: Order = serde_json::from_str(order).map_err(unreadable)?;
+    fn carry_out(&self, order: &str, folder: &Path) -> Result<String, ClusterError> {
+        let unreadable =
+            |cause| ClusterError::new(ErrorKind::Setup, format!("an order cannot be read: {cause}"));
+        let order: Job = serde_json::from_str(order).map_err(unreadable)?;
         if order.program != env!("CARGO_PKG_VERSION") {
             let message = format!(
                 "an order of music-insights {} has come to an executor of {}; all of a cluster must be of one version",
                 order.program,
                 env!("CARGO_PKG_VERSION")
             );
-            return Err(Trouble::new(Fault::Setup, message));
+            return Err(ClusterError::new(ErrorKind::Setup, message));
         }
         let target = parse(&order.folder)?;
         let place = places::below(&target, RECEIPT);
@@ -120,22 +121,22 @@ impl Worker for Reader {
             Task::Read(log) => self.read(log, folder, &target)?,
             Task::Merge(folders) => self.merge(folders, folder, &target)?,
         };
-        let receipt = Receipt { folder: order.folder, ..receipt };
+        let receipt = JobReport { folder: order.folder, ..receipt };
         let receipt = serde_json::to_string(&receipt).expect("a receipt is plain data");
         self.runtime.block_on(places::write(&place, receipt.clone().into_bytes()))?;
         Ok(receipt)
     }
 }
 
-fn parse(url: &str) -> Result<Url, Trouble> {
-    Url::parse(url).map_err(|cause| Trouble::new(Fault::Address, format!("{url}: {cause}")))
+fn parse(url: &str) -> Result<Url, ClusterError> {
+    Url::parse(url).map_err(|cause| ClusterError::new(ErrorKind::Address, format!("{url}: {cause}")))
 }
 
 /// A file for a table on its way, which goes when it is dropped.
-fn draft(folder: &Path) -> Result<tempfile::TempPath, Trouble> {
+fn draft(folder: &Path) -> Result<tempfile::TempPath, ClusterError> {
     let made = tempfile::Builder::new().prefix(".table-").tempfile_in(folder);
     let unwritable =
-        |cause| Trouble::new(Fault::Io, format!("cannot write to {}: {cause}", folder.display()));
+        |cause| ClusterError::new(ErrorKind::Io, format!("cannot write to {}: {cause}", folder.display()));
     Ok(made.map_err(unwritable)?.into_temp_path())
 }
 
@@ -144,8 +145,8 @@ struct Tables {
     number: i64,
     keeps_plays: bool,
     decoder: Decoder,
-    names: Arc<Names>,
-    inputs: Inputs,
+    names: Arc<Dictionaries>,
+    inputs: InputTracker,
     ledger: Ledger,
     /// Plays and milliseconds by song and week.
     song_weeks: HashMap<(SongId, Week), (i64, i64)>,
@@ -166,19 +167,19 @@ struct Finished {
 }
 
 impl Tables {
-    fn new(log: &ReadLog, folder: &Path) -> Result<Self, Trouble> {
+    fn new(log: &ReadLog, folder: &Path) -> Result<Self, ClusterError> {
         let shape = &log.shape;
         let zone = Zone::named(&shape.timezone).ok_or_else(|| {
-            Trouble::new(Fault::Setup, format!("this executor knows no zone {}", shape.timezone))
+            ClusterError::new(ErrorKind::Setup, format!("this executor knows no zone {}", shape.timezone))
         })?;
-        let names = Arc::new(Names::default());
+        let names = Arc::new(Dictionaries::default());
         let files: Vec<_> = OF_INPUTS.iter().map(|_| draft(folder)).collect::<Result<_, _>>()?;
         let create = |table| TableWriter::create(table, file_of(&files, table));
         Ok(Self {
             number: i64::from(log.number),
             keeps_plays: shape.enriched_logs,
             decoder: Decoder { names: Arc::clone(&names), zone, max_future: shape.max_future as i64 },
-            inputs: Inputs::new(shape.max_bad_lines),
+            inputs: InputTracker::new(shape.max_bad_lines),
             ledger: Ledger::new(shape.night_window()),
             song_weeks: HashMap::new(),
             plays: create(Table::Plays)?,
@@ -191,12 +192,12 @@ impl Tables {
         })
     }
 
-    fn take(&mut self, event: Event) -> Result<(), Trouble> {
+    fn take(&mut self, event: Event) -> Result<(), ClusterError> {
         match event {
             Event::Size(input, size) => self.inputs.grow(&input, size),
-            Event::Passed(input, mark) => self.inputs.pass(&input, mark),
+            Event::Passed(input, position) => self.inputs.pass(&input, position),
             Event::Seen(..) => {}
-            Event::Failed(failure) => return Err(Trouble::new(Fault::Io, failure.to_string())),
+            Event::Failed(failure) => return Err(ClusterError::new(ErrorKind::Io, failure.to_string())),
             Event::Chunk(chunk) => {
                 let mut batch = self.decoder.decode(chunk);
                 if self.inputs.take(&mut batch, &Catalog::default()) {
@@ -207,13 +208,13 @@ impl Tables {
         Ok(())
     }
 
-    fn observe(&mut self, batch: &Batch) -> Result<(), Trouble> {
+    fn observe(&mut self, batch: &Batch) -> Result<(), ClusterError> {
         if self.keeps_plays {
             self.keep_plays(batch)?;
         }
         self.ledger.observe(batch);
-        for ((&song, moment), &millis) in batch.songs.iter().zip(&batch.moments).zip(&batch.millis) {
-            let (plays, sum) = self.song_weeks.entry((song, Week::of_local(moment.local))).or_default();
+        for ((&song, play_time), &millis) in batch.songs.iter().zip(&batch.play_times).zip(&batch.millis) {
+            let (plays, sum) = self.song_weeks.entry((song, Week::of_local(play_time.local))).or_default();
             *plays += 1;
             *sum += i64::from(millis);
         }
@@ -231,14 +232,14 @@ impl Tables {
         Ok(())
     }
 
-    fn keep_plays(&mut self, batch: &Batch) -> Result<(), Trouble> {
+    fn keep_plays(&mut self, batch: &Batch) -> Result<(), ClusterError> {
         let (users, songs) = (self.names.users.read(), self.names.songs.read());
         let first = self.ledger.plays() as i64;
         for (row, place) in (0..batch.plays()).zip(first..) {
             let (timestamp, duration) = time_and_duration(
                 &mut self.times,
                 &mut self.timestamps,
-                batch.moments[row],
+                batch.play_times[row],
                 batch.millis[row],
             );
             self.plays.push(&[
@@ -253,7 +254,7 @@ impl Tables {
         Ok(())
     }
 
-    fn finish(mut self, now: i64) -> Result<(Finished, LogCounts), Trouble> {
+    fn finish(mut self, now: i64) -> Result<(Finished, LogCounts), ClusterError> {
         let counts = LogCounts {
             bytes: self.inputs.bytes(),
             rows: self.inputs.rows(),
@@ -312,12 +313,12 @@ fn file_of(files: &[tempfile::TempPath], table: Table) -> &Path {
 fn time_and_duration<'a>(
     text: &'a mut LineBuffer,
     timestamps: &mut TimestampWriter,
-    moment: Moment,
+    play_time: PlayTime,
     millis: u32,
 ) -> (&'a [u8], &'a [u8]) {
     text.clear();
     let mut line = text.line(TIME_AND_DURATION);
-    timestamps.push(&mut line, moment);
+    timestamps.push(&mut line, play_time);
     line.store(b",", 1);
     push_seconds(&mut line, millis);
     line.end();

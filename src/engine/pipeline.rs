@@ -12,15 +12,16 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::state::checkpoint::recover::Wishes;
-use crate::time::clock::Clock;
-use crate::ingest::decode::Decoder;
-use crate::storage::{SharedDisk, create_folder, is_temporary, remove_from};
+use crate::catalog::reload;
 use crate::engine::coordinator::{
-    Decoded, Dispatch, Live, Outcome, Parts, Producer, REJECTS_HEADER, SnapshotTasks, Tasks, output_folders,
+    ControlHandles, Coordinator, CoordinatorDeps, EngineEvent, REJECTS_HEADER, RunMode, RunSummary,
+    SnapshotTasks, Tasks, output_folders,
 };
-use crate::model::error::{Exit, Failure};
-use crate::storage::failpoint::point;
+use crate::engine::recovery::{self, Recovered};
+use crate::engine::workers::{EnrichedMessage, EnrichedTask, take_snapshots};
+use crate::ingest::decode::Decoder;
+use crate::ingest::source::watch::Resume;
+use crate::ingest::source::{Event, EventSender};
 use crate::insights::Insight;
 use crate::insights::avg_listen_time_per_song::AvgListenTimePerSong;
 use crate::insights::enriched_logs::{self, EnrichedLogs};
@@ -29,18 +30,18 @@ use crate::insights::happy_recommendations::HappyRecommendations;
 use crate::insights::night_owl_users::NightOwlUsers;
 use crate::insights::top_songs_this_week::TopSongsThisWeek;
 use crate::insights::user_favorite_genres::UserFavoriteGenres;
-use crate::telemetry::metrics::Meters;
 use crate::model::Batch;
-use crate::model::dictionary::Names;
-use crate::publish::rolling_file::PartedLog;
-use crate::publish::{Forms, REJECTS};
-use crate::telemetry::progress::Progress;
-use crate::catalog::reload;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::{Exit, Failure};
+use crate::publish::rolling_file::RollingFile;
+use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
-use crate::ingest::source::watch::Resume;
-use crate::ingest::source::{Event, Outlet};
-use crate::engine::recovery::{self, Start};
-use crate::engine::workers::{EnrichedMessage, EnrichedTask, take_snapshots};
+use crate::state::checkpoint::recover::StartOptions;
+use crate::storage::failpoint::fail_point;
+use crate::storage::{SharedDisk, create_folder, is_temporary, remove_from};
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::progress::Progress;
+use crate::time::clock::Clock;
 
 /// Events between the source and the decoders: one that is read while another waits.
 const SOURCE_QUEUE: usize = 2;
@@ -60,15 +61,15 @@ pub struct Pipeline {
     /// Where files are written.
     pub disk: SharedDisk,
     /// Who runs it.
-    pub producer: Producer,
+    pub producer: RunMode,
     /// What time it is.
     pub clock: Clock,
     /// How a start deals with what is there.
-    pub wishes: Wishes,
+    pub options: StartOptions,
     /// Where progress is shown.
     pub progress: Arc<Progress>,
     /// What reaches the run while it goes on.
-    pub live: Live,
+    pub live: ControlHandles,
 }
 
 impl Pipeline {
@@ -76,18 +77,18 @@ impl Pipeline {
     ///
     /// # Errors
     /// The first thing that cannot be read or written.
-    pub async fn run<S>(self, source: S) -> Result<Outcome, Failure>
+    pub async fn run<S>(self, source: S) -> Result<RunSummary, Failure>
     where
-        S: FnOnce(&Outlet, Resume) -> Result<(), Failure> + Send + 'static,
+        S: FnOnce(&EventSender, Resume) -> Result<(), Failure> + Send + 'static,
     {
-        let Self { settings, disk, producer, clock, wishes, progress, live } = self;
+        let Self { settings, disk, producer, clock, options, progress, live } = self;
         // A catalog that is missing leaves no trace in the output.
         let rows = reload::read(&settings.songs, settings.input.delimiter).await?;
         let _locks = take_locks(&disk, &settings, producer)?;
-        let names = Arc::new(Names::default());
+        let names = Arc::new(Dictionaries::default());
         let start = tokio::task::block_in_place(|| match producer {
-            Producer::Replay => recovery::replay(&disk, &settings, wishes),
-            Producer::Watch => recovery::watch(&disk, &settings, wishes, &names),
+            RunMode::Replay => recovery::replay(&disk, &settings, options),
+            RunMode::Watch => recovery::watch(&disk, &settings, options, &names),
         })?;
         for folder in output_folders(&settings.output) {
             remove_from(&*disk, &folder, is_temporary)?;
@@ -95,45 +96,46 @@ impl Pipeline {
         let version = Arc::new(reload::version(rows, &names));
         let catalog = Arc::clone(&version.catalog);
         let (sender, versions) = watch::channel(version);
-        if producer == Producer::Watch {
+        if producer == RunMode::Watch {
             tokio::spawn(reload::follow(
                 settings.songs.clone(),
                 settings.input.delimiter,
                 Arc::clone(&names),
                 sender,
-                Arc::clone(&live.meters),
+                Arc::clone(&live.metrics),
             ));
         }
 
-        let Start { loaded, keeper, waiting, resumed, epoch, logs } = start;
+        let Recovered { loaded, committer, unmatched, resumed, epoch, logs } = start;
         let folder = settings.output.join(REJECTS);
-        let rejects = PartedLog::resume(&disk, &folder, REJECTS_HEADER, u64::MAX, &logs.rejects)?;
+        let rejects = RollingFile::resume(&disk, &folder, REJECTS_HEADER, u64::MAX, &logs.rejects)?;
         let (enriched, enriched_task) = if settings.insights.enriched_logs.enabled {
             let folder = settings.output.join(enriched_logs::NAME);
             let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
-            let log = PartedLog::resume(&disk, &folder, enriched_logs::HEADER, roll_bytes, &logs.enriched)?;
+            let log = RollingFile::resume(&disk, &folder, enriched_logs::HEADER, roll_bytes, &logs.enriched)?;
             // After a restart, plays may wait for songs of a catalog that has come meanwhile: the first
             // cut brings it, and with it those plays.
             let insight = EnrichedLogs::new(if resumed.is_some() { Arc::default() } else { catalog });
             let published = resumed.as_ref().and_then(|resumed| resumed.insights.get(enriched_logs::NAME));
             let parquet = published.map_or(&[][..], |entry| &entry.parquet);
             let (sender, task) = spawn_enriched(
-                EnrichedTask::new(insight, log, waiting, Arc::clone(&names), Forms::of(&settings))
+                EnrichedTask::new(insight, log, unmatched, Arc::clone(&names), OutputFormats::of(&settings))
                     .with_parquet(parquet),
             );
             (Some(sender), Some(task))
         } else {
             (None, None)
         };
-        point("recover.done");
+        fail_point("recover.done");
         disk.wait_for_room();
         let snapshots = spawn_insights(&disk, &settings);
-        let (settled, settled_receiver) = std::sync::mpsc::channel();
-        let resume = Resume { inputs: loaded.inputs.known(), settled: settled_receiver, fresh: wishes.fresh };
-        let source = move |outlet: &Outlet| source(outlet, resume);
-        let (decoded, source) = spawn_source(&settings, &names, &live.meters, source);
+        let (retirable, settled_receiver) = std::sync::mpsc::channel();
+        let resume =
+            Resume { inputs: loaded.inputs.known(), retirable: settled_receiver, fresh: options.fresh };
+        let source = move |events: &EventSender| source(events, resume);
+        let (decoded, source) = spawn_source(&settings, &names, &live.metrics, source);
         let tasks = Tasks { snapshots, enriched };
-        let parts = Parts {
+        let parts = CoordinatorDeps {
             settings,
             disk,
             producer,
@@ -144,13 +146,13 @@ impl Pipeline {
             rejects,
             epoch,
             progress,
-            keeper,
+            committer,
             resumed,
-            settled,
+            retirable,
             live,
             spawn_insights,
         };
-        let outcome = Dispatch::new(parts, loaded).run(decoded).await;
+        let outcome = Coordinator::new(parts, loaded).run(decoded).await;
 
         // A task that failed is the cause of what its neighbours say.
         source.await.map_err(|cause| died(&cause))?;
@@ -165,8 +167,8 @@ impl Pipeline {
 type Locks = Vec<Box<dyn Any + Send>>;
 
 /// Takes the locks of all folders that are written.
-fn take_locks(disk: &SharedDisk, settings: &Settings, producer: Producer) -> Result<Locks, Failure> {
-    let state = (producer == Producer::Watch).then_some(&settings.state);
+fn take_locks(disk: &SharedDisk, settings: &Settings, producer: RunMode) -> Result<Locks, Failure> {
+    let state = (producer == RunMode::Watch).then_some(&settings.state);
     let folders = [&settings.output].into_iter().chain(state);
     folders
         .map(|folder| {
@@ -179,19 +181,19 @@ fn take_locks(disk: &SharedDisk, settings: &Settings, producer: Producer) -> Res
 /// Starts a source and the decoders behind it.
 pub fn spawn_source<S>(
     settings: &Settings,
-    names: &Arc<Names>,
-    meters: &Arc<Meters>,
+    names: &Arc<Dictionaries>,
+    metrics: &Arc<Metrics>,
     source: S,
-) -> (impl tokio_stream::Stream<Item = Decoded> + Unpin + use<S>, JoinHandle<()>)
+) -> (impl tokio_stream::Stream<Item = EngineEvent> + Unpin + use<S>, JoinHandle<()>)
 where
-    S: FnOnce(&Outlet) -> Result<(), Failure> + Send + 'static,
+    S: FnOnce(&EventSender) -> Result<(), Failure> + Send + 'static,
 {
     let (sender, events) = mpsc::channel(SOURCE_QUEUE);
     let source = spawn_blocking(move || {
-        let outlet = Outlet::new(sender);
-        if let Err(failure) = source(&outlet) {
+        let events = EventSender::new(sender);
+        if let Err(failure) = source(&events) {
             // If nobody listens any more, there was a failure before this one.
-            let _ = outlet.send(Event::Failed(failure));
+            let _ = events.send(Event::Failed(failure));
         }
     });
     let decoder = Arc::new(Decoder {
@@ -200,23 +202,23 @@ where
         max_future: settings.input.max_future.0.as_secs() as i64,
     });
     let (sender, decoding) = mpsc::channel(DECODED_QUEUE);
-    tokio::spawn(decode_all(events, decoder, settings.decoders(), sender, Arc::clone(meters)));
+    tokio::spawn(decode_all(events, decoder, settings.decoders(), sender, Arc::clone(metrics)));
     (Box::pin(ReceiverStream::new(decoding).then(Decoding::wait)), source)
 }
 
 /// What the owner gets next, as soon as it is there.
 enum Decoding {
-    Done(Decoded),
+    Done(EngineEvent),
     /// And when it was read.
     Running(JoinHandle<Batch>, SystemTime),
 }
 
 impl Decoding {
-    async fn wait(self) -> Decoded {
+    async fn wait(self) -> EngineEvent {
         match self {
             Self::Done(decoded) => decoded,
             Self::Running(batch, read_at) => {
-                Decoded::Batch(Box::new(batch.await.expect("decoding does not panic")), read_at)
+                EngineEvent::Batch(Box::new(batch.await.expect("decoding does not panic")), read_at)
             }
         }
     }
@@ -229,7 +231,7 @@ async fn decode_all(
     decoder: Arc<Decoder>,
     at_a_time: usize,
     decoding: mpsc::Sender<Decoding>,
-    meters: Arc<Meters>,
+    metrics: Arc<Metrics>,
 ) {
     let places = Arc::new(Semaphore::new(at_a_time));
     loop {
@@ -240,10 +242,10 @@ async fn decode_all(
         };
         let Some(event) = event else { return };
         let next = match event {
-            Event::Size(input, size) => Decoding::Done(Decoded::Size(input, size)),
-            Event::Seen(input, sighting) => Decoding::Done(Decoded::Seen(input, sighting)),
-            Event::Passed(input, mark) => Decoding::Done(Decoded::Passed(input, mark)),
-            Event::Failed(failure) => Decoding::Done(Decoded::Failed(failure)),
+            Event::Size(input, size) => Decoding::Done(EngineEvent::Size(input, size)),
+            Event::Seen(input, fingerprint) => Decoding::Done(EngineEvent::Seen(input, fingerprint)),
+            Event::Passed(input, position) => Decoding::Done(EngineEvent::Passed(input, position)),
+            Event::Failed(failure) => Decoding::Done(EngineEvent::Failed(failure)),
             Event::Chunk(chunk) => {
                 let read_at = SystemTime::now();
                 let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
@@ -256,7 +258,7 @@ async fn decode_all(
                 Decoding::Running(batch, read_at)
             }
         };
-        if meters.send("apply", &decoding, next).await.is_err() {
+        if metrics.send("apply", &decoding, next).await.is_err() {
             return;
         }
     }
@@ -296,8 +298,8 @@ fn spawn_insights(disk: &SharedDisk, settings: &Settings) -> SnapshotTasks {
     let spawn = |insight: Box<dyn Insight>| {
         let (sender, requests) = mpsc::channel(SNAPSHOT_QUEUE);
         let (name, disk, output) = (insight.name(), disk.clone(), settings.output.clone());
-        let forms = Forms::of(settings);
-        spawn_blocking(move || take_snapshots(insight, &disk, &output, forms, requests));
+        let formats = OutputFormats::of(settings);
+        spawn_blocking(move || take_snapshots(insight, &disk, &output, formats, requests));
         (name, sender)
     };
     insights_of(settings).into_iter().map(spawn).collect()

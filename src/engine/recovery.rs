@@ -4,43 +4,43 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::state::checkpoint::generation::Shape;
-use crate::state::checkpoint::committer::{Keeper, manifest_of};
-use crate::state::checkpoint::load::Loaded;
-use crate::state::checkpoint::recover::{Wishes, begin, generations_in, open, read_sound};
-use crate::storage::{Disk, SharedDisk, hash_of};
-use crate::engine::coordinator::{Producer, Resumed};
-use crate::model::error::{Exit, Failure};
+use crate::engine::coordinator::{Resumed, RunMode};
+use crate::ingest::source::archive::WhenDone;
+use crate::ingest::source::compression::Compression;
+use crate::ingest::source::fingerprint::{FileId, InodeKey, UNKNOWN, holds_what_was_read};
+use crate::ingest::source::tail::KnownInput;
 use crate::model::Epoch;
-use crate::model::dictionary::Names;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::{Exit, Failure};
 use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
 use crate::settings::Settings;
-use crate::ingest::source::compression::Storage;
-use crate::ingest::source::archive::WhenDone;
-use crate::ingest::source::fingerprint::{FileId, FileNumber, UNKNOWN, holds_what_was_read};
-use crate::ingest::source::tail::KnownInput;
-use crate::state::unmatched::WaitingPlays;
+use crate::state::checkpoint::committer::{Committer, manifest_of};
+use crate::state::checkpoint::generation::StateConfig;
+use crate::state::checkpoint::load::Loaded;
+use crate::state::checkpoint::recover::{StartOptions, begin, generations_in, open, read_sound};
+use crate::state::unmatched::UnmatchedPlays;
+use crate::storage::{Disk, SharedDisk, hash_of};
 
 /// What a run starts from.
 #[derive(Debug)]
-pub struct Start {
+pub struct Recovered {
     /// What was taken in.
     pub loaded: Loaded,
     /// Commits what comes next.
-    pub keeper: Option<Keeper>,
+    pub committer: Option<Committer>,
     /// Plays that wait for their song; nothing in a `replay`, whose catalog never changes.
-    pub waiting: Option<WaitingPlays>,
+    pub unmatched: Option<UnmatchedPlays>,
     /// What was committed and may not be published.
     pub resumed: Option<Resumed>,
     /// The last epoch that a reader has seen.
     pub epoch: Epoch,
     /// What of the logs counts.
-    pub logs: Logs,
+    pub logs: CommittedTables,
 }
 
 /// The committed parts of the logs.
 #[derive(Debug, Default)]
-pub struct Logs {
+pub struct CommittedTables {
     /// Of `enriched_logs`.
     pub enriched: Vec<PartEntry>,
     /// Of `_rejects`.
@@ -51,10 +51,10 @@ pub struct Logs {
 ///
 /// # Errors
 /// If the output is that of a `watch` and may not be replaced, exit code 78.
-pub fn replay(disk: &SharedDisk, settings: &Settings, wishes: Wishes) -> Result<Start, Failure> {
-    if !wishes.fresh
+pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> Result<Recovered, Failure> {
+    if !options.fresh
         && Manifest::read(disk, &settings.output)?
-            .is_some_and(|manifest| manifest.producer == Producer::Watch.name())
+            .is_some_and(|manifest| manifest.producer == RunMode::Watch.name())
     {
         let message = format!(
             "{} is the output of a watch; name another with --output, or replace it with --fresh",
@@ -62,13 +62,13 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, wishes: Wishes) -> Result<
         );
         return Err(Failure::new(Exit::Config, message));
     }
-    Ok(Start {
-        loaded: Loaded::nothing(&Shape::of(settings)),
-        keeper: None,
-        waiting: None,
+    Ok(Recovered {
+        loaded: Loaded::nothing(&StateConfig::of(settings)),
+        committer: None,
+        unmatched: None,
         resumed: None,
         epoch: Epoch(0),
-        logs: Logs::default(),
+        logs: CommittedTables::default(),
     })
 }
 
@@ -80,21 +80,21 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, wishes: Wishes) -> Result<
 pub fn watch(
     disk: &SharedDisk,
     settings: &Settings,
-    wishes: Wishes,
-    names: &Names,
-) -> Result<Start, Failure> {
-    let shape = Shape::of(settings);
+    options: StartOptions,
+    names: &Dictionaries,
+) -> Result<Recovered, Failure> {
+    let shape = StateConfig::of(settings);
     let manifest = match Manifest::read(disk, &settings.output) {
         // Whoever wants everything anew does not care for what was there.
-        Err(_) if wishes.fresh => None,
-        manifest => manifest?.filter(|manifest| manifest.producer == Producer::Watch.name()),
+        Err(_) if options.fresh => None,
+        manifest => manifest?.filter(|manifest| manifest.producer == RunMode::Watch.name()),
     };
     let published = manifest.as_ref().map_or(0, |manifest| manifest.epoch);
-    let store = if wishes.fresh {
+    let store = if options.fresh {
         refuse_if_deleted(disk, settings, manifest.as_ref())?;
         begin(disk, &settings.state, shape, published)?
-    } else if let Some(store) = open(disk, &settings.state, &shape, wishes)? {
-        if store.current().epoch < published && !wishes.rollback {
+    } else if let Some(store) = open(disk, &settings.state, &shape, options)? {
+        if store.current().epoch < published && !options.rollback {
             return Err(older_than_output(settings, store.current().epoch, published));
         }
         store
@@ -110,18 +110,18 @@ pub fn watch(
     };
     let mut loaded = Loaded::of(&**disk, &settings.state, store.current(), names)?;
     loaded.ledger.tables_mut().listens.keep_unsaved();
-    let places = std::mem::take(&mut loaded.waiting);
-    let waiting = WaitingPlays::resume(disk, &settings.state, &store.current().waiting, places)?;
+    let places = std::mem::take(&mut loaded.unmatched);
+    let unmatched = UnmatchedPlays::resume(disk, &settings.state, &store.current().unmatched, places)?;
     let generation = store.current();
-    let logs = Logs { enriched: generation.enriched.clone(), rejects: generation.rejects.clone() };
+    let logs = CommittedTables { enriched: generation.enriched.clone(), rejects: generation.rejects.clone() };
     let epoch = Epoch(generation.epoch.max(published));
     let resumed = manifest_of(generation).map(|committed| resumed(disk, &settings.output, committed));
     let metadata = std::mem::take(&mut loaded.metadata);
     let wants_settled = settings.input.when_done != WhenDone::Keep;
     let rejects = loaded.catalog_rejects.len() as u64;
-    let mut keeper = Keeper::new(store, names, metadata, rejects, wants_settled);
-    keeper.note_read(loaded.inputs.ids());
-    Ok(Start { loaded, keeper: Some(keeper), waiting: Some(waiting), resumed, epoch, logs })
+    let mut committer = Committer::new(store, names, metadata, rejects, wants_settled);
+    committer.note_read(loaded.inputs.ids());
+    Ok(Recovered { loaded, committer: Some(committer), unmatched: Some(unmatched), resumed, epoch, logs })
 }
 
 /// The state is a backup, or a part of it was removed: to go on from it takes back what was published.
@@ -174,9 +174,9 @@ fn refuse_if_deleted(
         let deleted = manifest.is_some_and(|manifest| manifest.inputs_deleted);
         return if deleted { refuse("inputs were deleted after they had been read") } else { Ok(()) };
     };
-    let files = Files::in_folders(&[&settings.incoming, &settings.input.archive_dir]);
+    let files = FileIndex::in_folders(&[&settings.incoming, &settings.input.archive_dir]);
     let gone: Vec<&KnownInput> =
-        known.iter().filter(|known| known.mark.offset > 0 && files.find(known).is_none()).collect();
+        known.iter().filter(|known| known.position.offset > 0 && files.find(known).is_none()).collect();
     match gone.first() {
         None => Ok(()),
         Some(first) => refuse(&format!(
@@ -191,17 +191,17 @@ fn refuse_if_deleted(
 fn known_inputs(disk: &dyn Disk, state: &Path) -> Option<Vec<KnownInput>> {
     let numbers = generations_in(disk, state).ok()?;
     let generation = numbers.iter().find_map(|&number| read_sound(disk, state, number).ok())?;
-    Some(Loaded::of(disk, state, &generation, &Names::default()).ok()?.inputs.known())
+    Some(Loaded::of(disk, state, &generation, &Dictionaries::default()).ok()?.inputs.known())
 }
 
 /// The files of folders, by their number and by how they begin.
 #[derive(Debug, Default)]
-pub struct Files {
-    by_number: HashMap<FileNumber, (FileId, PathBuf)>,
+pub struct FileIndex {
+    by_number: HashMap<InodeKey, (FileId, PathBuf)>,
     by_size: HashMap<u64, Vec<PathBuf>>,
 }
 
-impl Files {
+impl FileIndex {
     /// All files directly in some folders; one that is missing has none.
     pub fn in_folders(folders: &[&Path]) -> Self {
         let mut files = Self::default();
@@ -218,8 +218,8 @@ impl Files {
 
     /// Where an input is, if all that was read of it is still there.
     pub fn find(&self, known: &KnownInput) -> Option<PathBuf> {
-        let seen = &known.sighting;
-        let by_number = self.by_number.get(&seen.id.number).filter(|(id, _)| id.may_be(&seen.id));
+        let seen = &known.fingerprint;
+        let by_number = self.by_number.get(&seen.id.number).filter(|(id, _)| id.may_be_same(&seen.id));
         let by_number = by_number.map(|(_, path)| path);
         let same_size = self.by_size.get(&seen.stamp.size).into_iter().flatten();
         by_number.into_iter().chain(same_size).find(|path| begins_alike(path, known)).cloned()
@@ -228,11 +228,12 @@ impl Files {
 
 fn begins_alike(path: &Path, known: &KnownInput) -> bool {
     let Ok(file) = File::open(path) else { return false };
-    let long_enough = match Storage::of(path) {
-        Storage::Plain => file.metadata().is_ok_and(|metadata| metadata.len() >= known.mark.offset),
-        Storage::Gzip | Storage::Zstd | Storage::Parquet => true,
+    let long_enough = match Compression::of(path) {
+        Compression::Plain => file.metadata().is_ok_and(|metadata| metadata.len() >= known.position.offset),
+        Compression::Gzip | Compression::Zstd | Compression::Parquet => true,
     };
     // Offsets of compressed inputs are not those of the file.
-    let tail = if Storage::of(path) == Storage::Plain { known.mark.tail } else { UNKNOWN };
-    long_enough && holds_what_was_read(&file, known.sighting.head, known.mark.offset, tail).unwrap_or(false)
+    let tail = if Compression::of(path) == Compression::Plain { known.position.tail } else { UNKNOWN };
+    long_enough
+        && holds_what_was_read(&file, known.fingerprint.head, known.position.offset, tail).unwrap_or(false)
 }

@@ -6,19 +6,19 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::catalog::Catalog;
-use crate::storage::SharedDisk;
-use crate::model::error::Failure;
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::insights::{Cut, Insight};
 use crate::model::Batch;
-use crate::model::dictionary::Names;
-use crate::publish::Forms;
-use crate::publish::formula_escape::Guard;
-use crate::publish::rolling_file::PartedLog;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::Failure;
+use crate::publish::OutputFormats;
+use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::PartEntry;
-use crate::publish::parquet::ParquetDraft;
+use crate::publish::parquet::StagedParquet;
+use crate::publish::rolling_file::RollingFile;
 use crate::publish::snapshot::Snapshot;
-use crate::state::unmatched::{WaitingChanges, WaitingPlays};
+use crate::state::unmatched::{UnmatchedChanges, UnmatchedPlays};
+use crate::storage::SharedDisk;
 
 /// Asks an insight for the snapshot of a cut; the answer is nothing if no row has changed.
 #[derive(Debug)]
@@ -34,14 +34,14 @@ pub fn take_snapshots(
     mut insight: Box<dyn Insight>,
     disk: &SharedDisk,
     output: &Path,
-    forms: Forms,
+    formats: OutputFormats,
     mut requests: mpsc::Receiver<SnapshotRequest>,
 ) {
     let mut first = true;
     while let Some(SnapshotRequest { cut, answer }) = requests.blocking_recv() {
         let changed = insight.refresh(&cut);
         let write =
-            || Snapshot::write(disk, output, insight.name(), forms, &mut |emit| insight.render(&cut, emit));
+            || Snapshot::write(disk, output, insight.name(), formats, &mut |emit| insight.render(&cut, emit));
         let snapshot = (changed || std::mem::take(&mut first)).then(write);
         // The cut must be let go before the answer, so that the ledger can go on without a copy.
         drop(cut);
@@ -76,38 +76,38 @@ pub struct EnrichedCut {
     /// Its parts that are there as Parquet, or in `drafts`.
     pub parquet: Vec<PartEntry>,
     /// Those of them that nobody sees yet.
-    pub drafts: Vec<ParquetDraft>,
+    pub drafts: Vec<StagedParquet>,
     /// What waits.
-    pub waiting: WaitingChanges,
+    pub unmatched: UnmatchedChanges,
 }
 
 /// The task of `enriched_logs`.
 #[derive(Debug)]
 pub struct EnrichedTask {
     insight: EnrichedLogs,
-    log: PartedLog,
-    guard: Guard,
+    log: RollingFile,
+    guard: FormulaEscape,
     /// The lines that are guarded.
     room: Vec<u8>,
     /// The parts that are there as Parquet, if that is wanted.
     parquet: Option<Vec<PartEntry>>,
     /// Nothing in a `replay`, whose catalog never changes.
-    waiting: Option<WaitingPlays>,
-    names: Arc<Names>,
+    unmatched: Option<UnmatchedPlays>,
+    names: Arc<Dictionaries>,
 }
 
 impl EnrichedTask {
     /// A task that appends to `log`.
     pub fn new(
         insight: EnrichedLogs,
-        log: PartedLog,
-        waiting: Option<WaitingPlays>,
-        names: Arc<Names>,
-        forms: Forms,
+        log: RollingFile,
+        unmatched: Option<UnmatchedPlays>,
+        names: Arc<Dictionaries>,
+        formats: OutputFormats,
     ) -> Self {
-        let guard = Guard::of(enriched_logs::NAME, forms.guard_formulas);
-        let parquet = forms.parquet.then(Vec::new);
-        Self { insight, log, guard, room: Vec::new(), parquet, waiting, names }
+        let guard = FormulaEscape::of(enriched_logs::NAME, formats.guard_formulas);
+        let parquet = formats.parquet.then(Vec::new);
+        Self { insight, log, guard, room: Vec::new(), parquet, unmatched, names }
     }
 
     /// Goes on where these parts are there as Parquet.
@@ -134,12 +134,12 @@ impl EnrichedTask {
                     let parts = self.log.publish()?;
                     let drafts = self.write_parquet(&parts)?;
                     let parquet = self.parquet.iter().flatten().cloned().collect();
-                    let waiting = self.waiting.as_mut().map(WaitingPlays::commit).transpose()?;
+                    let unmatched = self.unmatched.as_mut().map(UnmatchedPlays::commit).transpose()?;
                     let _ = answer.send(EnrichedCut {
                         parts,
                         parquet,
                         drafts,
-                        waiting: waiting.unwrap_or_default(),
+                        unmatched: unmatched.unwrap_or_default(),
                     });
                 }
             }
@@ -148,9 +148,9 @@ impl EnrichedTask {
     }
 
     /// Parts that will not grow any more become Parquet: in a `replay`, which cuts once, all of them.
-    fn write_parquet(&mut self, parts: &[PartEntry]) -> Result<Vec<ParquetDraft>, Failure> {
+    fn write_parquet(&mut self, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Failure> {
         let Some(known) = &mut self.parquet else { return Ok(Vec::new()) };
-        let full = parts.len() - usize::from(self.waiting.is_some());
+        let full = parts.len() - usize::from(self.unmatched.is_some());
         let mut drafts = Vec::new();
         for part in &parts[known.len().min(full)..full] {
             let draft = self.log.parquet_of(enriched_logs::NAME, part)?;
@@ -165,21 +165,21 @@ impl EnrichedTask {
             rows.text.clear();
             let plays = start..batch.plays().min(start + PIECE);
             self.insight.append(batch, plays, rows, |song, play| {
-                if let Some(waiting) = &mut self.waiting {
-                    waiting.add(song, play);
+                if let Some(unmatched) = &mut self.unmatched {
+                    unmatched.add(song, play);
                 }
             });
             self.log.append(self.guard.apply(rows.text.as_bytes(), &mut self.room))?;
         }
-        self.waiting.as_mut().map_or(Ok(()), WaitingPlays::spill)
+        self.unmatched.as_mut().map_or(Ok(()), UnmatchedPlays::spill)
     }
 
     /// Appends the plays whose song has appeared.
     fn append_waiting(&mut self, rows: &mut EnrichedRows) -> Result<(), Failure> {
-        let Some(waiting) = &mut self.waiting else { return Ok(()) };
+        let Some(unmatched) = &mut self.unmatched else { return Ok(()) };
         let catalog = Arc::clone(self.insight.catalog());
-        for song in waiting.songs().into_iter().filter(|&song| catalog.contains(song)) {
-            waiting.take(song, |plays| {
+        for song in unmatched.songs().into_iter().filter(|&song| catalog.contains(song)) {
+            unmatched.take(song, |plays| {
                 rows.text.clear();
                 self.insight.append_waiting(song, plays, &self.names, rows);
                 self.log.append(self.guard.apply(rows.text.as_bytes(), &mut self.room))

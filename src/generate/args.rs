@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Args, value_parser};
 
-use crate::time::civil::CivilDate;
 use crate::generate::DAY;
 use crate::generate::ids::Ids;
 use crate::generate::plays::Plan;
 use crate::generate::popularity::{MAX_ITEMS, Popularity};
 use crate::generate::rhythm::Pace;
+use crate::time::civil::CivilDate;
 
 /// Rows if neither `--rows` nor `--rate` is given.
 const ROWS: u64 = 1000;

@@ -1,7 +1,7 @@
 //! The songs: what they are called, by whom, and what they sound like.
 
-use crate::generate::rng::{Key, scale};
 use crate::generate::ids::{Ids, Noun};
+use crate::generate::rng::{Key, scale};
 use crate::generate::text::Line;
 use crate::generate::words;
 

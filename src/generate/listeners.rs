@@ -2,8 +2,8 @@
 
 use crate::generate::alias::AliasTable;
 use crate::generate::catalog::{GENRE_SHARES, MOOD_SHARES, SAD, share_at};
-use crate::generate::rng::{Dice, Key};
 use crate::generate::popularity::Popularity;
+use crate::generate::rng::{Dice, Key};
 
 /// What a listener likes to hear; the numbers are those of [`crate::generate::catalog`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -12,13 +12,13 @@
 pub mod alias;
 pub mod args;
 pub mod catalog;
-pub mod rng;
 pub mod feed;
 pub mod ids;
 pub mod listeners;
 pub mod plays;
 pub mod popularity;
 pub mod rhythm;
+pub mod rng;
 pub mod song_pools;
 pub mod text;
 mod words;

@@ -2,11 +2,11 @@
 
 use crate::generate::DAY;
 use crate::generate::catalog::Catalog;
-use crate::generate::rng::Dice;
 use crate::generate::ids::Ids;
 use crate::generate::listeners::{Listeners, Wish};
 use crate::generate::popularity::Popularity;
 use crate::generate::rhythm::{Clock, Pace};
+use crate::generate::rng::Dice;
 use crate::generate::song_pools::{Aim, Shelves};
 
 /// Everything on which the bytes of a catalog and its logs depend.

@@ -2,9 +2,9 @@
 
 use crate::generate::alias::{self, AliasTable};
 use crate::generate::catalog::{Catalog, GENRES, MOODS};
-use crate::generate::rng::Dice;
 use crate::generate::listeners::Wish;
 use crate::generate::popularity::Popularity;
+use crate::generate::rng::Dice;
 
 /// The flattening of song popularity: in a catalog of a hundred, the first has some 4 % of the plays.
 const SHIFT: u64 = 10;

@@ -1,9 +1,9 @@
 //! Plays as lines of a listening log, written by hand: formatting is most of the work of making a row.
 
-use crate::time::civil::CivilDate;
 use crate::generate::DAY;
 use crate::generate::ids::{Ids, Noun};
 use crate::generate::plays::{Plan, Play, Plays};
+use crate::time::civil::CivilDate;
 
 /// The first line of every listening log.
 pub const HEADER: &[u8] = b"user_id,song_id,timestamp,duration_sec\n";

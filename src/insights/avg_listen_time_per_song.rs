@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::insights::rows::Rows;
 use crate::insights::{Cut, Insight};
 use crate::model::SongId;
-use crate::text::{push_cell, push_ratio};
 use crate::model::value::{Decimals, from_text};
+use crate::text::{push_cell, push_ratio};
 
 /// Name of the insight.
 pub const NAME: &str = "avg_listen_time_per_song";
@@ -54,7 +54,7 @@ impl Insight for AvgListenTimePerSong {
         let decimals = self.settings.decimals.0;
         self.rows.refresh(cut.changes.songs.iter().copied(), |song, line| {
             let total = cut.ledger.song_plays().total(song);
-            push_cell(line, songs.text(song));
+            push_cell(line, songs.resolve(song));
             line.push(b',');
             push_ratio(line, u128::from(total.millis), u128::from(total.plays) * 1000, decimals);
             line.push(b'\n');

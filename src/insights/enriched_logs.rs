@@ -10,11 +10,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
-use crate::text::line_buffer::{Line, LineBuffer};
-use crate::model::{Batch, Moment, SongId, UserId};
-use crate::model::dictionary::Names;
-use crate::text::{TimestampWriter, push_cell, push_seconds};
+use crate::model::dictionary::Dictionaries;
 use crate::model::value::{ByteSize, from_text};
+use crate::model::{Batch, PlayTime, SongId, UserId};
+use crate::text::line_buffer::{Line, LineBuffer};
+use crate::text::{TimestampWriter, push_cell, push_seconds};
 
 /// Name of the insight.
 pub const NAME: &str = "enriched_logs";
@@ -42,11 +42,11 @@ impl Default for Settings {
 
 /// A play whose song is not in the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct WaitingPlay {
+pub struct UnmatchedPlay {
     /// Who listened.
     pub user: UserId,
     /// When.
-    pub moment: Moment,
+    pub play_time: PlayTime,
     /// For how long.
     pub millis: u32,
 }
@@ -97,16 +97,16 @@ impl EnrichedLogs {
         batch: &Batch,
         plays: Range<usize>,
         rows: &mut EnrichedRows,
-        mut wait: impl FnMut(SongId, WaitingPlay),
+        mut wait: impl FnMut(SongId, UnmatchedPlay),
     ) {
         let text = batch.text.padded();
         for start in plays.clone().step_by(GROUP) {
             let songs = &batch.songs[start..plays.end.min(start + GROUP)];
             self.catalog.touch(songs);
             for (row, &song) in (start..).zip(songs) {
-                let (moment, millis) = (batch.moments[row], batch.millis[row]);
+                let (play_time, millis) = (batch.play_times[row], batch.millis[row]);
                 let Some((row_end, row_end_len)) = self.catalog.row_end(song) else {
-                    wait(song, WaitingPlay { user: batch.users[row], moment, millis });
+                    wait(song, UnmatchedPlay { user: batch.users[row], play_time, millis });
                     continue;
                 };
                 let (song, user) = (batch.song_cells[row], batch.user_cells[row]);
@@ -115,7 +115,7 @@ impl EnrichedLogs {
                 line.store(b",", 1);
                 line.push_padded(&text[user.start as usize..], user.len as usize);
                 line.store(b",", 1);
-                push_time_and_duration(&mut line, &mut self.timestamps, moment, millis);
+                push_time_and_duration(&mut line, &mut self.timestamps, play_time, millis);
                 line.push_padded(row_end, row_end_len);
                 line.end();
                 rows.rows += 1;
@@ -127,8 +127,8 @@ impl EnrichedLogs {
     pub fn append_waiting(
         &mut self,
         song: SongId,
-        plays: &[WaitingPlay],
-        names: &Names,
+        plays: &[UnmatchedPlay],
+        names: &Dictionaries,
         rows: &mut EnrichedRows,
     ) {
         let (users, songs) = (names.users.read(), names.songs.read());
@@ -136,13 +136,13 @@ impl EnrichedLogs {
         let mut cells = Vec::new();
         for play in plays {
             cells.clear();
-            push_cell(&mut cells, songs.text(song));
+            push_cell(&mut cells, songs.resolve(song));
             cells.push(b',');
-            push_cell(&mut cells, users.text(play.user));
+            push_cell(&mut cells, users.resolve(play.user));
             cells.push(b',');
             let mut line = rows.text.line(cells.len() + REST + row_end_len);
             line.push_slice(&cells);
-            push_time_and_duration(&mut line, &mut self.timestamps, play.moment, play.millis);
+            push_time_and_duration(&mut line, &mut self.timestamps, play.play_time, play.millis);
             line.push_padded(row_end, row_end_len);
             line.end();
             rows.rows += 1;
@@ -154,10 +154,10 @@ impl EnrichedLogs {
 fn push_time_and_duration(
     line: &mut Line<'_>,
     timestamps: &mut TimestampWriter,
-    moment: Moment,
+    play_time: PlayTime,
     millis: u32,
 ) {
-    timestamps.push(line, moment);
+    timestamps.push(line, play_time);
     line.store(b",", 1);
     push_seconds(line, millis);
 }

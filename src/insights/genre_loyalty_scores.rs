@@ -9,8 +9,8 @@ use crate::insights::tally::Tally;
 use crate::insights::user_favorite_genres::count_genres;
 use crate::insights::{Cut, Insight, MESSAGE};
 use crate::model::UserId;
-use crate::text::{push_cell, push_integer, push_ratio};
 use crate::model::value::{Decimals, Fraction, from_text};
+use crate::text::{push_cell, push_integer, push_ratio};
 
 /// Name of the insight.
 pub const NAME: &str = "genre_loyalty_scores";
@@ -68,7 +68,7 @@ impl Insight for GenreLoyaltyScores {
             let total = count_genres(&mut tally, cut.ledger.listens().of(user), &cut.catalog);
             for (genre, plays) in tally.sorted().filter(|&(_, plays)| threshold.compare(plays, total).is_gt())
             {
-                push_cell(lines, users.text(user));
+                push_cell(lines, users.resolve(user));
                 lines.push(b',');
                 push_cell(lines, cut.catalog.genre_name(GenreId::from_index(genre)));
                 lines.push(b',');

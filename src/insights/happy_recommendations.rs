@@ -11,9 +11,9 @@ use crate::insights::shortlist::Shortlist;
 use crate::insights::tally::Tally;
 use crate::insights::{Cut, Insight};
 use crate::ledger::listens::UserListens;
+use crate::model::value::{Fraction, from_text};
 use crate::model::{SongId, UserId};
 use crate::text::{push_cell, push_integer};
-use crate::model::value::{Fraction, from_text};
 
 /// Name of the insight.
 pub const NAME: &str = "happy_recommendations";
@@ -90,7 +90,7 @@ impl HappyRecommendations {
         let songs = cut.names.songs.read();
         let plays = |song| cut.ledger.song_plays().total(song).plays;
         let mut rank = cut.catalog.happy_songs().to_vec();
-        rank.sort_by(|&a, &b| plays(b).cmp(&plays(a)).then_with(|| songs.text(a).cmp(songs.text(b))));
+        rank.sort_by(|&a, &b| plays(b).cmp(&plays(a)).then_with(|| songs.resolve(a).cmp(songs.resolve(b))));
         debug_assert!(rank.is_sorted_by_key(|&song| Reverse(plays(song))), "most played first");
         let same = self.rank.iter().zip(&rank).take_while(|(old, new)| old == new).count();
         self.rank = rank;
@@ -178,9 +178,9 @@ impl Insight for HappyRecommendations {
                 let (recommended, looked_at) = self.recommend(user, cut.ledger.listens().of(user));
                 depth = looked_at;
                 for song in recommended {
-                    push_cell(lines, users.text(user));
+                    push_cell(lines, users.resolve(user));
                     lines.push(b',');
-                    push_cell(lines, songs.text(song));
+                    push_cell(lines, songs.resolve(song));
                     lines.push(b',');
                     push_integer(lines, sad);
                     lines.extend_from_slice(cut.catalog.title_cell(song));

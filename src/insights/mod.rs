@@ -18,10 +18,10 @@ pub mod user_favorite_genres;
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::time::civil::Week;
 use crate::ledger::{Changes, Ledger};
+use crate::model::dictionary::{Dictionaries, SortedIds};
 use crate::model::{SongId, UserId};
-use crate::model::dictionary::{Names, Order};
+use crate::time::civil::Week;
 
 /// A question about all plays up to a cut.
 ///
@@ -55,11 +55,11 @@ pub struct Cut {
     /// Whether the catalog is another than at the cut before (so at the first).
     pub new_catalog: bool,
     /// The text of ids; may know more than the ledger.
-    pub names: Arc<Names>,
+    pub names: Arc<Dictionaries>,
     /// All users in the order of their ids' bytes.
-    pub user_order: Arc<Order<UserId>>,
+    pub user_order: Arc<SortedIds<UserId>>,
     /// All songs in the order of their ids' bytes.
-    pub song_order: Arc<Order<SongId>>,
+    pub song_order: Arc<SortedIds<SongId>>,
     /// The week of now.
     pub current_week: Week,
 }

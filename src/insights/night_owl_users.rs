@@ -5,10 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::insights::rows::Rows;
 use crate::insights::{Cut, Insight};
-use crate::time::window::{NightWindow, TimeOfDay};
 use crate::model::UserId;
-use crate::text::push_cell;
 use crate::model::value::from_text;
+use crate::text::push_cell;
+use crate::time::window::{NightWindow, TimeOfDay};
 
 /// Name of the insight.
 pub const NAME: &str = "night_owl_users";
@@ -68,7 +68,7 @@ impl Insight for NightOwlUsers {
         let min_plays = self.settings.min_plays;
         self.rows.refresh(cut.changes.users.iter().copied(), |user, line| {
             if cut.ledger.nights().of(user) >= min_plays {
-                push_cell(line, users.text(user));
+                push_cell(line, users.resolve(user));
                 line.push(b'\n');
             }
         })

@@ -5,10 +5,10 @@ use std::cmp::Reverse;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::time::civil::Week;
 use crate::insights::{Cut, Insight};
-use crate::text::{push_cell, push_integer};
 use crate::model::value::{WeekChoice, from_text};
+use crate::text::{push_cell, push_integer};
+use crate::time::civil::Week;
 
 /// Name of the insight.
 pub const NAME: &str = "top_songs_this_week";
@@ -69,7 +69,7 @@ impl Insight for TopSongsThisWeek {
         let songs = cut.names.songs.read();
         let week = self.settings.week_of(cut.ledger.latest_local(), cut.current_week);
         let played = week.into_iter().flat_map(|week| cut.ledger.song_plays().of_week(week));
-        let mut top: Vec<_> = played.map(|(song, plays)| (Reverse(plays), songs.text(song))).collect();
+        let mut top: Vec<_> = played.map(|(song, plays)| (Reverse(plays), songs.resolve(song))).collect();
         if top.len() > self.settings.limit {
             top.select_nth_unstable(self.settings.limit);
             top.truncate(self.settings.limit);

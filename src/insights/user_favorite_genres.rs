@@ -9,8 +9,8 @@ use crate::insights::tally::Tally;
 use crate::insights::{Cut, Insight};
 use crate::ledger::listens::UserListens;
 use crate::model::UserId;
-use crate::text::{push_cell, push_integer};
 use crate::model::value::{Ties, from_text};
+use crate::text::{push_cell, push_integer};
 
 /// Name of the insight.
 pub const NAME: &str = "user_favorite_genres";
@@ -72,7 +72,7 @@ impl Insight for UserFavoriteGenres {
             let most = tally.sorted().map(|(_, plays)| plays).max().unwrap_or_default();
             let favourites = tally.sorted().filter(|&(_, plays)| plays == most);
             for (genre, plays) in favourites.take(limit) {
-                push_cell(lines, users.text(user));
+                push_cell(lines, users.resolve(user));
                 lines.push(b',');
                 push_cell(lines, cut.catalog.genre_name(GenreId::from_index(genre)));
                 lines.push(b',');

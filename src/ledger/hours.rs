@@ -1,6 +1,6 @@
 //! Hours: how many plays fell into each hour of the week.
 
-use crate::model::Moment;
+use crate::model::PlayTime;
 
 /// Hours of a week.
 pub const HOURS: usize = 7 * 24;
@@ -19,10 +19,10 @@ impl Default for Hours {
 
 impl Hours {
     /// Counts one play per row.
-    pub fn add(&mut self, moments: &[Moment]) {
-        for moment in moments {
+    pub fn add(&mut self, play_times: &[PlayTime]) {
+        for play_time in play_times {
             // Local time may begin some hours before 1970.
-            let hour = (moment.local + (SINCE_MONDAY + HOURS as i64) * 3600) as u64 / 3600;
+            let hour = (play_time.local + (SINCE_MONDAY + HOURS as i64) * 3600) as u64 / 3600;
             self.0[hour as usize % HOURS] += 1;
         }
     }
@@ -47,7 +47,7 @@ mod tests {
 
     #[test]
     fn a_week_begins_on_monday() {
-        let at = |local| Moment { local, offset: 0, nanos: 0 };
+        let at = |local| PlayTime { local, offset: 0, nanos: 0 };
         let mut hours = Hours::default();
         // 1970-01-01 was a Thursday; 2025-03-24 a Monday, and the second before it a Sunday's last.
         hours.add(&[at(0), at(-3600), at(1_742_774_400), at(1_742_774_399)]);

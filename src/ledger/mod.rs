@@ -16,11 +16,11 @@ use std::sync::Arc;
 use crate::ledger::hours::Hours;
 use crate::ledger::listens::{Listens, UserListens};
 use crate::ledger::nights::Nights;
-use crate::time::window::NightWindow;
 use crate::ledger::run::Run;
 use crate::ledger::song_plays::{SongPlays, Total};
-use crate::model::{Batch, SongId, UserId};
 use crate::model::dictionary::Id;
+use crate::model::{Batch, SongId, UserId};
+use crate::time::window::NightWindow;
 
 /// The tables, and what changed in them since the last cut.
 #[derive(Clone, Debug)]
@@ -84,11 +84,15 @@ impl Ledger {
     /// Takes in a batch. The caller seals the listens when they are full.
     pub fn append(&mut self, batch: &Batch) {
         self.listens.add(&batch.users, &batch.songs);
-        self.song_plays.add(&batch.songs, &batch.moments, &batch.millis);
-        self.nights.add(&batch.users, &batch.moments);
-        self.hours.add(&batch.moments);
-        self.latest =
-            batch.moments.iter().map(|moment| (moment.instant(), moment.local)).chain(self.latest).max();
+        self.song_plays.add(&batch.songs, &batch.play_times, &batch.millis);
+        self.nights.add(&batch.users, &batch.play_times);
+        self.hours.add(&batch.play_times);
+        self.latest = batch
+            .play_times
+            .iter()
+            .map(|play_time| (play_time.instant(), play_time.local))
+            .chain(self.latest)
+            .max();
         self.plays += batch.plays() as u64;
         self.touched_users.add(&batch.users);
         self.touched_songs.add(&batch.songs);
@@ -108,8 +112,8 @@ impl Ledger {
     }
 
     /// What was observed up to the last cut, to be read by those who take their time.
-    pub fn reading(&self) -> Reading {
-        Reading {
+    pub fn reading(&self) -> LedgerReader {
+        LedgerReader {
             runs: self.listens.runs().to_vec(),
             totals: self.song_plays.totals().to_vec(),
             nights: self.nights.clone(),
@@ -168,7 +172,7 @@ impl Ledger {
 /// The tables as they were at a cut, but for the plays by week, to be read while the ledger goes on:
 /// for a million listeners a copy of a few megabytes.
 #[derive(Clone, Debug)]
-pub struct Reading {
+pub struct LedgerReader {
     runs: Vec<Arc<Run>>,
     totals: Vec<Total>,
     nights: Nights,
@@ -176,7 +180,7 @@ pub struct Reading {
     plays: u64,
 }
 
-impl Reading {
+impl LedgerReader {
     /// The songs that a user has played, as [`Listens::of`].
     pub fn listens_of(&self, user: UserId) -> UserListens<'_> {
         UserListens::new(&self.runs, user)

@@ -1,6 +1,6 @@
 //! Nights: how many plays of each user fell into the night window.
 
-use crate::model::{Moment, UserId};
+use crate::model::{PlayTime, UserId};
 use crate::time::window::NightWindow;
 
 /// The table.
@@ -18,9 +18,9 @@ impl Nights {
     }
 
     /// Counts the rows in the window.
-    pub fn add(&mut self, users: &[UserId], moments: &[Moment]) {
-        for (user, moment) in users.iter().zip(moments) {
-            if self.window.contains(moment.local) {
+    pub fn add(&mut self, users: &[UserId], play_times: &[PlayTime]) {
+        for (user, play_time) in users.iter().zip(play_times) {
+            if self.window.contains(play_time.local) {
                 if user.index() >= self.plays.len() {
                     self.plays.resize(user.index() + 1, 0);
                 }

@@ -2,8 +2,8 @@
 
 use std::hint::black_box;
 
+use crate::model::{PlayTime, SongId};
 use crate::time::civil::Week;
-use crate::model::{Moment, SongId};
 
 /// All plays of one song.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -75,7 +75,7 @@ pub struct SongPlays {
 
 impl SongPlays {
     /// Counts one play per row.
-    pub fn add(&mut self, songs: &[SongId], moments: &[Moment], millis: &[u32]) {
+    pub fn add(&mut self, songs: &[SongId], play_times: &[PlayTime], millis: &[u32]) {
         let end = end_of(songs);
         if end > self.totals.len() {
             self.totals.resize(end, Total::default());
@@ -89,14 +89,14 @@ impl SongPlays {
             }
         }
         // Neighbours are of the same week, if they stand in the order of time.
-        let (mut songs, mut moments) = (songs, moments);
-        while let Some(first) = moments.first() {
+        let (mut songs, mut play_times) = (songs, play_times);
+        while let Some(first) = play_times.first() {
             let week = Week::of_local(first.local);
             let seconds = week.seconds();
-            let rows = moments.iter().take_while(|moment| seconds.contains(&moment.local)).count();
+            let rows = play_times.iter().take_while(|play_time| seconds.contains(&play_time.local)).count();
             let of_week;
             (of_week, songs) = songs.split_at(rows);
-            moments = &moments[rows..];
+            play_times = &play_times[rows..];
             self.week(week).add(of_week);
         }
     }

@@ -40,7 +40,7 @@ impl Id for SongId {
 
 /// The listeners and the songs that were ever met, in plays or in a catalog.
 #[derive(Debug, Default)]
-pub struct Names {
+pub struct Dictionaries {
     /// All listeners.
     pub users: SharedDictionary<UserId>,
     /// All songs.
@@ -65,21 +65,21 @@ impl<I: Id> SharedDictionary<I> {
     }
 
     /// The numbers of a column of ids; ids that are new get the next ones.
-    pub fn number_all(&self, text: &Text, column: &[Field]) -> Vec<I> {
+    pub fn intern_column(&self, text: &Text, column: &[Field]) -> Vec<I> {
         let mut numbers = Vec::with_capacity(column.len());
         let new = self.read().find_all(text, column, &mut numbers);
         if !new.is_empty() {
             let mut dictionary = self.0.write().unwrap_or_else(PoisonError::into_inner);
             for row in new {
-                numbers[row] = dictionary.number(text.field(column[row]));
+                numbers[row] = dictionary.intern(text.field(column[row]));
             }
         }
         numbers
     }
 
     /// The number of one id, which becomes known if it is not.
-    pub fn number(&self, id: &[u8]) -> I {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).number(id)
+    pub fn intern(&self, id: &[u8]) -> I {
+        self.0.write().unwrap_or_else(PoisonError::into_inner).intern(id)
     }
 }
 
@@ -151,14 +151,14 @@ impl<I: Id> Dictionary<I> {
     ///
     /// # Panics
     /// If this dictionary never gave out the number.
-    pub fn text(&self, id: I) -> &[u8] {
+    pub fn resolve(&self, id: I) -> &[u8] {
         let index = id.to_u32() as usize;
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
         &self.text[start as usize..self.ends[index] as usize]
     }
 
     /// The number of an id that is known.
-    pub fn find(&self, id: &[u8]) -> Option<I> {
+    pub fn get(&self, id: &[u8]) -> Option<I> {
         let key = self.key(id);
         self.probe(key, self.home(key), |number| self.is(number, id)).ok()
     }
@@ -167,7 +167,7 @@ impl<I: Id> Dictionary<I> {
     ///
     /// # Panics
     /// If `id` is empty, or 2^32 ids are known already.
-    pub fn number(&mut self, id: &[u8]) -> I {
+    pub fn intern(&mut self, id: &[u8]) -> I {
         assert!(!id.is_empty(), "an id is never empty");
         let key = self.key(id);
         let slot = match self.probe(key, self.home(key), |number| self.is(number, id)) {
@@ -227,13 +227,13 @@ impl<I: Id> Dictionary<I> {
         // Their texts are touched before the first is compared, so that these misses overlap, too.
         let found = numbers[first..].iter().filter(|number| number.to_u32() != u32::MAX);
         black_box(found.fold(0, |touched, &number| {
-            let text = self.text(number);
+            let text = self.resolve(number);
             touched | text[0] | text[text.len() - 1]
         }));
         for (row, &field) in (first..).zip(group).filter(|(_, field)| field.len as usize > INLINE) {
             let id = text.field(field);
             if numbers[row].to_u32() != u32::MAX && !self.is(numbers[row], id) {
-                match self.find(id) {
+                match self.get(id) {
                     Some(number) => numbers[row] = number,
                     None => new.push(row),
                 }
@@ -260,7 +260,7 @@ impl<I: Id> Dictionary<I> {
 
     /// Whether a number whose key is that of an id is the number of that id.
     fn is(&self, number: I, id: &[u8]) -> bool {
-        self.text(number) == id
+        self.resolve(number) == id
     }
 
     fn key(&self, id: &[u8]) -> u128 {
@@ -324,15 +324,15 @@ fn folded_product(one: u64, other: u64) -> u64 {
 
 /// The ids of a dictionary in the order of their bytes, which is the order of every snapshot.
 #[derive(Clone, Debug)]
-pub struct Order<I>(Vec<I>);
+pub struct SortedIds<I>(Vec<I>);
 
-impl<I> Default for Order<I> {
+impl<I> Default for SortedIds<I> {
     fn default() -> Self {
         Self(Vec::new())
     }
 }
 
-impl<I: Id> Order<I> {
+impl<I: Id> SortedIds<I> {
     /// The ids in order.
     pub fn ids(&self) -> &[I] {
         &self.0
@@ -343,17 +343,17 @@ impl<I: Id> Order<I> {
         let known = self.0.len() as u32;
         let mut new: Vec<(u128, I)> = (known..dictionary.len() as u32)
             .map(I::from_u32)
-            .map(|id| (first_bytes(dictionary.text(id)), id))
+            .map(|id| (first_bytes(dictionary.resolve(id)), id))
             .collect();
         // Most ids differ within 16 bytes, and comparing those needs no second look in memory.
         new.sort_unstable_by(|a, b| {
-            a.0.cmp(&b.0).then_with(|| dictionary.text(a.1).cmp(dictionary.text(b.1)))
+            a.0.cmp(&b.0).then_with(|| dictionary.resolve(a.1).cmp(dictionary.resolve(b.1)))
         });
         let old = std::mem::take(&mut self.0);
         self.0 = Vec::with_capacity(dictionary.len());
         let mut rest = old.as_slice();
         for (_, id) in new {
-            let before = rest.partition_point(|&other| dictionary.text(other) < dictionary.text(id));
+            let before = rest.partition_point(|&other| dictionary.resolve(other) < dictionary.resolve(id));
             self.0.extend_from_slice(&rest[..before]);
             self.0.push(id);
             rest = &rest[before..];
@@ -386,16 +386,16 @@ mod tests {
         let ids: Vec<String> = (1..=3000).map(|n| "é".repeat(n % 40 + 1) + &n.to_string()).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let (text, fields) = column(&ids);
-        let first = names.number_all(&text, &fields);
-        let second = names.number_all(&text, &fields);
+        let first = names.intern_column(&text, &fields);
+        let second = names.intern_column(&text, &fields);
         assert_eq!(first, second);
         assert_eq!(first, (0..3000).map(UserId).collect::<Vec<_>>());
         let dictionary = names.read();
         for (number, id) in ids.iter().enumerate() {
-            assert_eq!(dictionary.text(UserId(number as u32)), id.as_bytes());
-            assert_eq!(dictionary.find(id.as_bytes()), Some(UserId(number as u32)));
+            assert_eq!(dictionary.resolve(UserId(number as u32)), id.as_bytes());
+            assert_eq!(dictionary.get(id.as_bytes()), Some(UserId(number as u32)));
         }
-        assert_eq!(dictionary.find(b"nobody"), None);
+        assert_eq!(dictionary.get(b"nobody"), None);
     }
 
     #[test]
@@ -405,7 +405,7 @@ mod tests {
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let (text, fields) = column(&[ids.as_slice(), &ids].concat());
         let expected: Vec<SongId> = (0..30).chain(0..30).map(SongId).collect();
-        assert_eq!(names.number_all(&text, &fields), expected);
+        assert_eq!(names.intern_column(&text, &fields), expected);
     }
 
     #[test]
@@ -423,7 +423,7 @@ mod tests {
                 let mut dictionary = Dictionary::<UserId> { seeds, ..Dictionary::default() };
                 // Three quarters of 4,096 slots.
                 for n in 0..3_072 {
-                    dictionary.number(shape(n).as_bytes());
+                    dictionary.intern(shape(n).as_bytes());
                 }
                 assert!(dictionary.mean_search() < 4.0, "{} in round {round}: {seeds:x?}", shape(7));
             }
@@ -446,23 +446,23 @@ mod tests {
     fn a_nul_is_no_padding() {
         let names = SharedDictionary::<SongId>::default();
         let ids: [&[u8]; 4] = [b"a", b"a\0", b"\0", b"\0\0"];
-        assert_eq!(ids.map(|id| names.number(id)), [0, 1, 2, 3].map(SongId));
-        assert_eq!(ids.map(|id| names.number(id)), [0, 1, 2, 3].map(SongId));
+        assert_eq!(ids.map(|id| names.intern(id)), [0, 1, 2, 3].map(SongId));
+        assert_eq!(ids.map(|id| names.intern(id)), [0, 1, 2, 3].map(SongId));
     }
 
     #[test]
     fn order_is_by_bytes_however_it_grew() {
         let names = SharedDictionary::<UserId>::default();
-        let mut order = Order::default();
+        let mut order = SortedIds::default();
         let common = "a-prefix-of-sixteen-and-more-";
         for round in 0..5 {
             for n in 0..50 {
-                names.number(format!("{}{}", ["", common][n % 2], n * 7919 % 101 * (round + 1)).as_bytes());
+                names.intern(format!("{}{}", ["", common][n % 2], n * 7919 % 101 * (round + 1)).as_bytes());
             }
             order.extend(&names.read());
         }
         let dictionary = names.read();
-        let texts: Vec<&[u8]> = order.ids().iter().map(|&id| dictionary.text(id)).collect();
+        let texts: Vec<&[u8]> = order.ids().iter().map(|&id| dictionary.resolve(id)).collect();
         assert_eq!(texts.len(), dictionary.len());
         assert!(texts.windows(2).all(|pair| pair[0] < pair[1]));
     }

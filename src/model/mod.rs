@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::model::delimiter::Delimiter;
 
-/// A listener, numbered densely in the order of first sight by [`crate::model::dictionary::Names`].
+/// A listener, numbered densely in the order of first sight by [`crate::model::dictionary::Dictionaries`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub u32);
 
@@ -133,20 +133,20 @@ pub struct Field {
 
 /// Where reading of an input goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct Position {
     /// Offset of the first byte that is still to be read.
     pub offset: u64,
     /// Number of the line at the offset, counted from 0.
     pub lines: u64,
     /// What stands at the offset.
-    pub stand: Stand,
+    pub stand: ReaderState,
     /// Hash of the bytes just before the offset, by which a rewritten file is known.
     pub tail: u128,
 }
 
 /// What stands where reading goes on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Stand {
+pub enum ReaderState {
     /// The header is still to come.
     #[default]
     Start,
@@ -170,7 +170,7 @@ pub struct Chunk {
     /// What it covers.
     pub span: Span,
     /// Where reading goes on behind it.
-    pub mark: Mark,
+    pub position: Position,
     /// When it was first read, in seconds since 1970-01-01T00:00:00Z: the *now* of its rows.
     pub read_at: i64,
     /// What is in it.
@@ -199,7 +199,7 @@ pub struct Input {
 
 /// The time of a play: what the wall clock in the configured zone shows, and how to get back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
+pub struct PlayTime {
     /// Seconds of the local wall clock since 1970-01-01 00:00:00 local.
     pub local: i64,
     /// Seconds by which the local clock is ahead of UTC.
@@ -208,7 +208,7 @@ pub struct Moment {
     pub nanos: u32,
 }
 
-impl Moment {
+impl PlayTime {
     /// Seconds since 1970-01-01T00:00:00Z.
     pub fn instant(self) -> i64 {
         self.local - i64::from(self.offset)
@@ -223,7 +223,7 @@ pub struct Batch {
     /// What it covers of that input.
     pub span: Span,
     /// Where reading goes on behind it.
-    pub mark: Mark,
+    pub position: Position,
     /// The chunk's text, kept for rows that are copied.
     pub text: Text,
     /// Who listened.
@@ -231,7 +231,7 @@ pub struct Batch {
     /// To what.
     pub songs: Vec<SongId>,
     /// When.
-    pub moments: Vec<Moment>,
+    pub play_times: Vec<PlayTime>,
     /// For how many milliseconds.
     pub millis: Vec<u32>,
     /// The user's id as it is written to CSV (quoted where needed), inside `text`.
@@ -257,7 +257,7 @@ impl Batch {
         let plays = self.plays_before[last] as usize;
         self.users.truncate(plays);
         self.songs.truncate(plays);
-        self.moments.truncate(plays);
+        self.play_times.truncate(plays);
         self.millis.truncate(plays);
         self.user_cells.truncate(plays);
         self.song_cells.truncate(plays);

@@ -9,8 +9,8 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
 
-use crate::time::civil::Week;
 use crate::model::delimiter::Delimiter;
+use crate::time::civil::Week;
 use crate::time::window::TimeOfDay;
 
 /// Reads a setting from TOML or bare text by the type that it has: `10`, `"10"` and `ties=first`

@@ -1,12 +1,12 @@
 //! Files of an output that are no part of it any more.
 
-use crate::storage::{SharedDisk, is_temporary, remove_from};
-use crate::model::error::Failure;
 use crate::insights::{NAMES, enriched_logs};
+use crate::model::error::Failure;
 use crate::publish::is_part;
 use crate::publish::manifest::Manifest;
 use crate::publish::parquet::{folder_of, is_parquet_part};
 use crate::settings::Settings;
+use crate::storage::{SharedDisk, is_temporary, remove_from};
 
 /// Removes what an earlier run has published of insights that are disabled now.
 ///

@@ -12,7 +12,7 @@ use crate::insights::columns::{Column, ColumnType, columns};
 /// music_insights::publish::formula_escape::guard(columns("user_favorite_genres").unwrap(), lines, &mut out);
 /// assert_eq!(out, b"user_id,genre,play_count\n'=1+1,\"'-a,b\",7\n");
 /// ```
-pub fn guard(columns: &[Column], lines: &[u8], out: &mut Vec<u8>) {
+pub fn escape_formulas(columns: &[Column], lines: &[u8], out: &mut Vec<u8>) {
     out.reserve(lines.len());
     for line in lines.split_inclusive(|&byte| byte == b'\n') {
         let mut rest = line;
@@ -47,9 +47,9 @@ fn cell_len(line: &[u8]) -> usize {
 
 /// `csv.guard_formulas`, for lines of certain columns.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Guard(Option<&'static [Column]>);
+pub struct FormulaEscape(Option<&'static [Column]>);
 
-impl Guard {
+impl FormulaEscape {
     /// For the lines of an insight; it does nothing unless it is `wanted`.
     pub fn of(insight: &str, wanted: bool) -> Self {
         Self::of_columns(columns(insight).unwrap_or_default(), wanted)
@@ -65,7 +65,7 @@ impl Guard {
     pub fn apply<'a>(self, lines: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
         let Some(columns) = self.0 else { return lines };
         room.clear();
-        guard(columns, lines, room);
+        escape_formulas(columns, lines, room);
         room
     }
 }
@@ -97,15 +97,21 @@ mod tests {
         for first in ["=", "+", "-", "@", "\t", "\r"] {
             let cell = format!("{first}1");
             let mut out = Vec::new();
-            guard(&COLUMNS, &line(&[cell.clone(), "-1".to_owned(), cell.clone()]), &mut out);
+            escape_formulas(&COLUMNS, &line(&[cell.clone(), "-1".to_owned(), cell.clone()]), &mut out);
             let guarded = format!("'{cell}");
             assert_eq!(out, line(&[guarded.clone(), "-1".to_owned(), guarded]));
         }
         let mut room = Vec::new();
-        assert_eq!(Guard::of("night_owl_users", false).apply(b"user_id\n=1\n", &mut room), b"user_id\n=1\n");
-        assert_eq!(Guard::of("night_owl_users", true).apply(b"user_id\n=1\n", &mut room), b"user_id\n'=1\n");
+        assert_eq!(
+            FormulaEscape::of("night_owl_users", false).apply(b"user_id\n=1\n", &mut room),
+            b"user_id\n=1\n"
+        );
+        assert_eq!(
+            FormulaEscape::of("night_owl_users", true).apply(b"user_id\n=1\n", &mut room),
+            b"user_id\n'=1\n"
+        );
         let message = b"message\nNo users found with genre loyalty score above 0.8.\n";
-        assert_eq!(Guard::of("genre_loyalty_scores", true).apply(message, &mut room), message);
+        assert_eq!(FormulaEscape::of("genre_loyalty_scores", true).apply(message, &mut room), message);
     }
 
     proptest! {
@@ -115,7 +121,7 @@ mod tests {
         ) {
             let text: Vec<u8> = rows.iter().flat_map(line).collect();
             let mut out = Vec::new();
-            guard(&COLUMNS, &text, &mut out);
+            escape_formulas(&COLUMNS, &text, &mut out);
             let mut record = Record::default();
             let lines: Vec<&[u8]> = out.split_inclusive(|&byte| byte == b'\n').collect();
             prop_assert_eq!(lines.len(), rows.len());

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::storage::staged_file::Draft;
-use crate::storage::{SharedDisk, append, read_small, sync_folder};
 use crate::model::error::{Exit, Failure};
+use crate::storage::staged_file::StagedFile;
+use crate::storage::{SharedDisk, append, read_small, sync_folder};
 
 /// Name of the file.
 pub const FILE: &str = "_manifest.json";
@@ -195,10 +195,10 @@ impl Manifest {
     /// What the file system says, exit code 73 or 74.
     pub fn publish(disk: &SharedDisk, output: &Path, text: &str) -> Result<(), Failure> {
         let path = output.join(FILE);
-        let (draft, mut file) = Draft::create(disk, &path)?;
+        let (draft, mut file) = StagedFile::create(disk, &path)?;
         append(&mut *file, &path, text.as_bytes())?;
         draft.sync(&mut *file)?;
-        draft.publish()?;
+        draft.commit()?;
         sync_folder(&**disk, output)
     }
 }

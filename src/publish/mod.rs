@@ -1,14 +1,14 @@
 //! The output folder: who may write it, and how files appear in it whole.
 
+pub mod cleanup;
 pub mod formula_escape;
-pub mod rolling_file;
 pub mod manifest;
 pub mod parquet;
+pub mod rolling_file;
 pub mod snapshot;
-pub mod cleanup;
 
-use crate::storage::has_end;
 use crate::settings::Settings;
+use crate::storage::has_end;
 
 /// The only part of a snapshot, and the first of a log.
 pub const FIRST_PART: &str = "part-00000.csv";
@@ -17,14 +17,14 @@ pub const REJECTS: &str = "_rejects";
 
 /// In which forms the rows of insights are written.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Forms {
+pub struct OutputFormats {
     /// Whether CSV is guarded against formulas.
     pub guard_formulas: bool,
     /// Whether there is Parquet beside it.
     pub parquet: bool,
 }
 
-impl Forms {
+impl OutputFormats {
     /// Those that are set.
     pub fn of(settings: &Settings) -> Self {
         Self { guard_formulas: settings.csv.guard_formulas, parquet: settings.format.parquet }

@@ -8,20 +8,20 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::storage::staged_file::Draft;
+use crate::model::error::{Exit, Failure};
+use crate::publish::is_part;
+use crate::publish::manifest::{PartEntry, hash_text};
+use crate::publish::parquet::StagedParquet;
+use crate::storage::failpoint::{Bug, planted, fail_point};
+use crate::storage::staged_file::StagedFile;
 use crate::storage::{
     DiskFile, SharedDisk, append, create_empty, create_folder, read_through, remove_from, sync_file,
     sync_folder,
 };
-use crate::model::error::{Exit, Failure};
-use crate::storage::failpoint::{Bug, planted, point};
-use crate::publish::is_part;
-use crate::publish::manifest::{PartEntry, hash_text};
-use crate::publish::parquet::ParquetDraft;
 
 /// A log in parts.
 #[derive(Debug)]
-pub struct PartedLog {
+pub struct RollingFile {
     disk: SharedDisk,
     folder: PathBuf,
     header: &'static [u8],
@@ -30,7 +30,7 @@ pub struct PartedLog {
     full: Vec<PartEntry>,
     open: OpenPart,
     /// Parts that wait for their real names; nothing once the log was published.
-    drafts: Option<Vec<Draft>>,
+    drafts: Option<Vec<StagedFile>>,
     /// Whether there are names in the folder that are not durable.
     new_names: bool,
 }
@@ -54,7 +54,7 @@ impl std::fmt::Debug for OpenPart {
     }
 }
 
-impl PartedLog {
+impl RollingFile {
     /// Begins a log in a folder, with a header in each part; a row that would make a part longer
     /// than `roll_bytes` opens the next.
     ///
@@ -68,7 +68,7 @@ impl PartedLog {
     ) -> Result<Self, Failure> {
         create_folder(&**disk, folder)?;
         let path = folder.join(part_name(0));
-        let (draft, file) = Draft::create(disk, &path)?;
+        let (draft, file) = StagedFile::create(disk, &path)?;
         let open = OpenPart::start(path, file, header)?;
         Ok(Self {
             disk: disk.clone(),
@@ -169,16 +169,16 @@ impl PartedLog {
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn parquet_of(&self, insight: &str, part: &PartEntry) -> Result<ParquetDraft, Failure> {
+    pub fn parquet_of(&self, insight: &str, part: &PartEntry) -> Result<StagedParquet, Failure> {
         let output = self.folder.parent().unwrap_or(&self.folder);
-        ParquetDraft::of_part(&self.disk, output, insight, part)
+        StagedParquet::of_part(&self.disk, output, insight, part)
     }
 
     fn roll(&mut self) -> Result<(), Failure> {
         let path = self.folder.join(part_name(self.full.len() + 1));
         let file = match &mut self.drafts {
             Some(drafts) => {
-                let (draft, file) = Draft::create(&self.disk, &path)?;
+                let (draft, file) = StagedFile::create(&self.disk, &path)?;
                 drafts.push(draft);
                 file
             }
@@ -202,7 +202,7 @@ impl PartedLog {
         }
         if let Some(drafts) = self.drafts.take() {
             for draft in drafts {
-                draft.publish()?;
+                draft.commit()?;
             }
             let ours: Vec<String> = (0..=self.full.len()).map(part_name).collect();
             remove_from(&*self.disk, &self.folder, |name| {
@@ -245,7 +245,7 @@ fn cut_to_committed(
     if len > part.bytes && !planted(Bug::KeepLogTail) {
         file.cut(part.bytes).map_err(|cause| Failure::io(Exit::Io, "cut", &path, &cause))?;
         sync_file(&mut *file, &path)?;
-        point("recover.log_cut");
+        fail_point("recover.log_cut");
     }
     Ok(file)
 }
@@ -301,7 +301,7 @@ mod tests {
         for per_call in 1..=rows.len() {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("part-00009.csv"), "old").unwrap();
-            let mut log = PartedLog::begin(&RealDisk::quick(), folder.path(), b"h\n", 9).unwrap();
+            let mut log = RollingFile::begin(&RealDisk::without_fsync(), folder.path(), b"h\n", 9).unwrap();
             for rows in rows[..3].chunks(per_call) {
                 log.append(rows.concat().as_bytes()).unwrap();
             }
@@ -326,7 +326,7 @@ mod tests {
     #[test]
     fn a_log_that_was_never_published_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let mut log = PartedLog::begin(&RealDisk::quick(), folder.path(), b"h\n", 3).unwrap();
+        let mut log = RollingFile::begin(&RealDisk::without_fsync(), folder.path(), b"h\n", 3).unwrap();
         log.append(b"a\nb\n").unwrap();
         drop(log);
         assert_eq!(parts(folder.path()), [""; 0]);

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::storage::staged_file::Draft;
-use crate::storage::{DiskFile, SharedDisk, create_folder};
 use crate::model::error::{Exit, Failure};
-use crate::publish::formula_escape::Guard;
+use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{InsightEntry, PartEntry, hash_text};
-use crate::publish::parquet::{ParquetDraft, ParquetPart};
-use crate::publish::{FIRST_PART, Forms};
+use crate::publish::parquet::{ParquetPart, StagedParquet};
+use crate::publish::{FIRST_PART, OutputFormats};
+use crate::storage::staged_file::StagedFile;
+use crate::storage::{DiskFile, SharedDisk, create_folder};
 
 /// Bytes that are gathered before a write.
 const BUFFER: usize = 256 << 10;
@@ -22,8 +22,8 @@ pub type Render<'a> = dyn FnMut(&mut dyn FnMut(&[u8])) -> u64 + 'a;
 /// A written snapshot that nobody sees yet.
 #[derive(Debug)]
 pub struct Snapshot {
-    draft: Draft,
-    parquet: Option<ParquetDraft>,
+    draft: StagedFile,
+    parquet: Option<StagedParquet>,
     entry: InsightEntry,
 }
 
@@ -36,18 +36,18 @@ impl Snapshot {
         disk: &SharedDisk,
         output: &Path,
         insight: &str,
-        forms: Forms,
+        formats: OutputFormats,
         render: &mut Render<'_>,
     ) -> Result<Self, Failure> {
         let folder = output.join(insight);
         create_folder(&**disk, &folder)?;
         let path = folder.join(FIRST_PART);
-        let (draft, file) = Draft::create(disk, &path)?;
-        let parquet = forms.parquet.then(|| ParquetPart::begin(disk, output, insight, FIRST_PART));
+        let (draft, file) = StagedFile::create(disk, &path)?;
+        let parquet = formats.parquet.then(|| ParquetPart::begin(disk, output, insight, FIRST_PART));
         let parquet = parquet.transpose()?;
         let buffer = Vec::with_capacity(BUFFER);
         let mut writer = Writer { file, buffer, bytes: 0, hash: Xxh3::new(), parquet, failed: None };
-        let (guard, mut room) = (Guard::of(insight, forms.guard_formulas), Vec::new());
+        let (guard, mut room) = (FormulaEscape::of(insight, formats.guard_formulas), Vec::new());
         let rows = render(&mut |lines| writer.push(guard.apply(lines, &mut room)));
         writer.flush();
         if let Some(cause) = writer.failed {
@@ -72,8 +72,8 @@ impl Snapshot {
     /// # Errors
     /// What the file system says, exit code 73.
     pub fn publish(self) -> Result<InsightEntry, Failure> {
-        self.draft.publish()?;
-        self.parquet.map_or(Ok(()), ParquetDraft::publish)?;
+        self.draft.commit()?;
+        self.parquet.map_or(Ok(()), StagedParquet::publish)?;
         Ok(self.entry)
     }
 }

@@ -1,13 +1,13 @@
 //! What there is to see at one epoch, as plain data, and the charts that show it. A report fills it
 //! from the output folder, a running program from its tables.
 
+use crate::ledger::hours::HOURS;
+use crate::model::value::Fraction;
 use crate::serve::charts::{
     Bar, Bars, Bucket, FULL_DAYS, Form, Histogram, HourPlays, LISTENERS, Mark, Noun, PLAYS, SONGS, Share,
     Shares, Tick, bars, count, histogram, hours, shares,
 };
-use crate::ledger::hours::HOURS;
 use crate::time::window::NightWindow;
-use crate::model::value::Fraction;
 
 /// Buckets of loyalty, each of five percent.
 pub const LOYALTIES: usize = 20;

@@ -18,14 +18,14 @@ pub use crate::settings::layers::{Effective, Layers, Origin, load};
 pub use crate::settings::print::{example, print, print_json};
 pub use crate::settings::schema::schema;
 
-use crate::model::delimiter::Delimiter;
-use crate::model::error::{Exit, Failure};
+use crate::ingest::parquet;
+use crate::ingest::source::archive::WhenDone;
 use crate::insights::{
     avg_listen_time_per_song, enriched_logs, genre_loyalty_scores, happy_recommendations, night_owl_users,
     top_songs_this_week, user_favorite_genres,
 };
-use crate::ingest::parquet;
-use crate::ingest::source::archive::WhenDone;
+use crate::model::delimiter::Delimiter;
+use crate::model::error::{Exit, Failure};
 use crate::model::value::{LogFormat, LogLevel, TimeSpan, from_text, from_text_or_none, written_as};
 use crate::time::zone::Zone;
 

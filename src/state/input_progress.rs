@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
 use crate::ingest::decode::header;
-use crate::model::delimiter::Delimiter;
-use crate::model::{Batch, Header, Input, InputId, Mark, Reason, Reject, Stand};
-use crate::publish::manifest::{InputEntry, Totals};
-use crate::ingest::source::archive::Settled;
-use crate::ingest::source::fingerprint::{FileId, Head, Sighting, Stamp};
+use crate::ingest::source::archive::RetirableInput;
+use crate::ingest::source::fingerprint::{FileId, FileStat, Fingerprint, Head};
 use crate::ingest::source::tail::KnownInput;
+use crate::model::delimiter::Delimiter;
+use crate::model::{Batch, Header, Input, InputId, Position, ReaderState, Reason, Reject};
+use crate::publish::manifest::{InputEntry, Totals};
 use crate::text::{parse_path, path_text};
 
 /// Numbers of rejected rows by reason.
@@ -20,8 +20,8 @@ pub type ReasonCounts = BTreeMap<Reason, u64>;
 
 /// All inputs.
 #[derive(Debug, Default)]
-pub struct Inputs {
-    all: BTreeMap<InputId, Reading>,
+pub struct InputTracker {
+    all: BTreeMap<InputId, InputProgress>,
     unfinished: BTreeSet<InputId>,
     unread: u64,
     bytes: u64,
@@ -38,7 +38,7 @@ pub struct Inputs {
 const LATEST: usize = 50;
 
 #[derive(Debug)]
-struct Reading {
+struct InputProgress {
     input: Arc<Input>,
     /// Offset up to which it was taken in.
     taken: u64,
@@ -49,8 +49,8 @@ struct Reading {
     given_up: bool,
     /// Bytes that are known and were not taken in, as far as they are counted.
     unread: u64,
-    mark: Mark,
-    sighting: Option<Box<Sighting>>,
+    position: Position,
+    fingerprint: Option<Box<Fingerprint>>,
 }
 
 /// An input as it is saved.
@@ -62,7 +62,7 @@ pub struct InputRecord {
     file: FileId,
     head: Head,
     whole: u128,
-    stamp: Stamp,
+    stamp: FileStat,
     offset: u64,
     lines: u64,
     stand: StandName,
@@ -86,36 +86,36 @@ enum StandName {
     Faulted,
 }
 
-impl Inputs {
+impl InputTracker {
     /// No inputs yet; one is given up at so many bad lines, if that is not 0.
     pub fn new(max_bad_lines: u64) -> Self {
         Self { max_bad_lines, ..Self::default() }
     }
 
     /// Notes how long an input is.
-    pub fn grow(&mut self, input: &Arc<Input>, size: u64) {
+    pub fn record_size(&mut self, input: &Arc<Input>, size: u64) {
         let before = std::mem::replace(&mut self.of(input).size, size);
         self.note_if(before != size, input.id);
     }
 
     /// Notes that an input was read to an offset, bytes without rows included.
-    pub fn pass(&mut self, input: &Arc<Input>, mark: Mark) {
+    pub fn advance(&mut self, input: &Arc<Input>, position: Position) {
         let reading = self.of(input);
-        let bytes = mark.offset.saturating_sub(reading.taken);
+        let bytes = position.offset.saturating_sub(reading.taken);
         reading.taken += bytes;
-        let moved = reading.mark != mark;
+        let moved = reading.position != position;
         if !reading.given_up {
-            reading.mark = mark;
+            reading.position = position;
         }
         self.bytes += bytes;
         self.note_if(moved, input.id);
     }
 
     /// Notes what an input is, by which it is known again.
-    pub fn see(&mut self, input: &Arc<Input>, sighting: Box<Sighting>) {
+    pub fn record_fingerprint(&mut self, input: &Arc<Input>, fingerprint: Box<Fingerprint>) {
         let reading = self.of(input);
-        let changed = reading.sighting.as_ref() != Some(&sighting);
-        reading.sighting = Some(sighting);
+        let changed = reading.fingerprint.as_ref() != Some(&fingerprint);
+        reading.fingerprint = Some(fingerprint);
         self.note_if(changed, input.id);
     }
 
@@ -125,7 +125,7 @@ impl Inputs {
     /// # Panics
     /// If the batch does not begin where the one before ended, or later (after a header): then
     /// rows would be counted twice.
-    pub fn take(&mut self, batch: &mut Batch, catalog: &Catalog) -> bool {
+    pub fn apply(&mut self, batch: &mut Batch, catalog: &Catalog) -> bool {
         let max_bad_lines = self.max_bad_lines as usize;
         let reading = self.of(&batch.input);
         let Input { label, .. } = &*batch.input;
@@ -145,9 +145,9 @@ impl Inputs {
             reading.rows += rows;
             reading.unmatched += catalog.count_unknown(&batch.songs);
             count(&mut reading.rejected, &batch.rejects);
-            reading.mark = batch.mark.clone();
-            if reading.given_up && reading.mark.stand != Stand::Faulted {
-                reading.mark.stand = Stand::Refused;
+            reading.position = batch.position.clone();
+            if reading.given_up && reading.position.stand != ReaderState::Faulted {
+                reading.position.stand = ReaderState::Refused;
             }
             self.rows += rows;
             count(&mut self.rejected, &batch.rejects);
@@ -158,8 +158,8 @@ impl Inputs {
         counts
     }
 
-    fn of(&mut self, input: &Arc<Input>) -> &mut Reading {
-        self.all.entry(input.id).or_insert_with(|| Reading {
+    fn of(&mut self, input: &Arc<Input>) -> &mut InputProgress {
+        self.all.entry(input.id).or_insert_with(|| InputProgress {
             input: Arc::clone(input),
             taken: 0,
             size: 0,
@@ -168,8 +168,8 @@ impl Inputs {
             rejected: ReasonCounts::new(),
             given_up: false,
             unread: 0,
-            mark: Mark::default(),
-            sighting: None,
+            position: Position::default(),
+            fingerprint: None,
         })
     }
 
@@ -221,7 +221,7 @@ impl Inputs {
     /// # Errors
     /// What is wrong with the record.
     pub fn restore(&mut self, record: InputRecord, delimiter: Delimiter) -> Result<(), String> {
-        let reading = Reading::of_record(record, delimiter)?;
+        let reading = InputProgress::of_record(record, delimiter)?;
         self.bytes += reading.taken;
         self.rows += reading.rows;
         for (&reason, rows) in &reading.rejected {
@@ -237,8 +237,12 @@ impl Inputs {
     /// What a source must know to go on, by number.
     pub fn known(&self) -> Vec<KnownInput> {
         let known = self.all.values().filter_map(|reading| {
-            let sighting = reading.sighting.as_deref()?.clone();
-            Some(KnownInput { input: Arc::clone(&reading.input), sighting, mark: reading.mark.clone() })
+            let fingerprint = reading.fingerprint.as_deref()?.clone();
+            Some(KnownInput {
+                input: Arc::clone(&reading.input),
+                fingerprint,
+                position: reading.position.clone(),
+            })
         });
         known.collect()
     }
@@ -264,8 +268,8 @@ impl Inputs {
     }
 
     /// How far these inputs were read.
-    pub fn settled(&self, ids: &[InputId]) -> Vec<Settled> {
-        ids.iter().map(|id| Settled { input: *id, offset: self.all[id].mark.offset }).collect()
+    pub fn retirable(&self, ids: &[InputId]) -> Vec<RetirableInput> {
+        ids.iter().map(|id| RetirableInput { input: *id, offset: self.all[id].position.offset }).collect()
     }
 
     /// All numbers.
@@ -310,7 +314,7 @@ impl Inputs {
     }
 }
 
-impl Reading {
+impl InputProgress {
     fn entry(&self) -> InputEntry {
         InputEntry {
             path: self.input.label.clone(),
@@ -324,28 +328,28 @@ impl Reading {
 
     /// Nothing, if nobody could know the input again.
     fn record(&self) -> Option<InputRecord> {
-        let sighting = self.sighting.as_deref()?;
-        let (stand, header) = match &self.mark.stand {
-            Stand::Start => (StandName::Start, None),
-            Stand::Lines(header) => (StandName::Lines, Some(header)),
-            Stand::AfterEnd(header) => (StandName::AfterEnd, Some(header)),
-            Stand::Finished => (StandName::Finished, None),
-            Stand::Refused => (StandName::Refused, None),
-            Stand::Faulted => (StandName::Faulted, None),
+        let fingerprint = self.fingerprint.as_deref()?;
+        let (stand, header) = match &self.position.stand {
+            ReaderState::Start => (StandName::Start, None),
+            ReaderState::Lines(header) => (StandName::Lines, Some(header)),
+            ReaderState::AfterEnd(header) => (StandName::AfterEnd, Some(header)),
+            ReaderState::Finished => (StandName::Finished, None),
+            ReaderState::Refused => (StandName::Refused, None),
+            ReaderState::Faulted => (StandName::Faulted, None),
         };
         Some(InputRecord {
             id: self.input.id.0,
             label: self.input.label.clone(),
-            path: path_text(&sighting.path),
-            file: sighting.id,
-            head: sighting.head,
-            whole: sighting.whole,
-            stamp: sighting.stamp,
-            offset: self.mark.offset,
-            lines: self.mark.lines,
+            path: path_text(&fingerprint.path),
+            file: fingerprint.id,
+            head: fingerprint.head,
+            whole: fingerprint.whole,
+            stamp: fingerprint.stamp,
+            offset: self.position.offset,
+            lines: self.position.lines,
             stand,
             header: header.map(|header| String::from_utf8_lossy(&header.line).into_owned()),
-            tail: self.mark.tail,
+            tail: self.position.tail,
             size: self.size,
             rows: self.rows,
             unmatched: self.unmatched,
@@ -366,12 +370,12 @@ impl Reading {
             }
         };
         let stand = match record.stand {
-            StandName::Start => Stand::Start,
-            StandName::Lines => Stand::Lines(header()?),
-            StandName::AfterEnd => Stand::AfterEnd(header()?),
-            StandName::Finished => Stand::Finished,
-            StandName::Refused => Stand::Refused,
-            StandName::Faulted => Stand::Faulted,
+            StandName::Start => ReaderState::Start,
+            StandName::Lines => ReaderState::Lines(header()?),
+            StandName::AfterEnd => ReaderState::AfterEnd(header()?),
+            StandName::Finished => ReaderState::Finished,
+            StandName::Refused => ReaderState::Refused,
+            StandName::Faulted => ReaderState::Faulted,
         };
         let mut rejected = ReasonCounts::new();
         for (code, rows) in record.rejected {
@@ -388,8 +392,8 @@ impl Reading {
             rejected,
             given_up: record.given_up,
             unread: 0,
-            mark: Mark { offset: record.offset, lines: record.lines, stand, tail: record.tail },
-            sighting: Some(Box::new(Sighting { path, id, head, whole, stamp: record.stamp })),
+            position: Position { offset: record.offset, lines: record.lines, stand, tail: record.tail },
+            fingerprint: Some(Box::new(Fingerprint { path, id, head, whole, stamp: record.stamp })),
         })
     }
 }

@@ -13,13 +13,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::insights::enriched_logs::UnmatchedPlay;
+use crate::model::error::{Exit, Failure};
+use crate::model::{PlayTime, SongId, UserId};
+use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{
     Disk, DiskFile, SharedDisk, append, create_empty, create_folder, has_end, sync_file, sync_folder,
 };
-use crate::model::error::{Exit, Failure};
-use crate::storage::failpoint::{Bug, planted};
-use crate::insights::enriched_logs::WaitingPlay;
-use crate::model::{Moment, SongId, UserId};
 
 /// Plays in memory before they are written: about two megabytes.
 const GATHERED: usize = 1 << 16;
@@ -33,7 +33,7 @@ const PLAY: usize = 24;
 
 /// The store.
 #[derive(Debug)]
-pub struct WaitingPlays {
+pub struct UnmatchedPlays {
     disk: SharedDisk,
     folder: PathBuf,
     /// Where blocks are; nothing as long as there are none.
@@ -41,7 +41,7 @@ pub struct WaitingPlays {
     /// How many files there have been.
     files: u64,
     last_blocks: HashMap<SongId, u64>,
-    gathered: HashMap<SongId, Vec<WaitingPlay>>,
+    gathered: HashMap<SongId, Vec<UnmatchedPlay>>,
     gathered_plays: usize,
     /// Songs whose last block has changed since the last commit.
     changed: HashSet<SongId>,
@@ -57,14 +57,14 @@ struct BlockFile {
 
 /// How much of which file counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct WaitingFile {
+pub struct UnmatchedFile {
     /// How many files there have been, this one included; its name follows from that.
     pub number: u64,
     /// Its length; nothing waits on disk if that is 0.
     pub bytes: u64,
 }
 
-impl WaitingFile {
+impl UnmatchedFile {
     /// Its name in the folder of the state.
     pub fn name(&self) -> String {
         format!("waiting-{:06}.bin", self.number)
@@ -88,20 +88,20 @@ impl WaitingFile {
 }
 
 /// Whether a name is that of a file of waiting plays.
-pub fn is_waiting_name(name: &str) -> bool {
+pub fn is_unmatched_name(name: &str) -> bool {
     name.starts_with("waiting-") && has_end(name, "bin")
 }
 
 /// What a commit must remember.
 #[derive(Debug, Default)]
-pub struct WaitingChanges {
+pub struct UnmatchedChanges {
     /// The file.
-    pub file: WaitingFile,
+    pub file: UnmatchedFile,
     /// Songs, ascending, with the place of their last block, or nothing if no play waits any more.
     pub places: Vec<(SongId, Option<u64>)>,
 }
 
-impl WaitingPlays {
+impl UnmatchedPlays {
     /// What was committed, to be looked through: nothing is changed on the disk.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl WaitingPlays {
     pub fn open(
         disk: &SharedDisk,
         folder: &Path,
-        committed: &WaitingFile,
+        committed: &UnmatchedFile,
         last_blocks: HashMap<SongId, u64>,
     ) -> Result<Self, Failure> {
         let mut file = None;
@@ -137,7 +137,7 @@ impl WaitingPlays {
     pub fn resume(
         disk: &SharedDisk,
         folder: &Path,
-        committed: &WaitingFile,
+        committed: &UnmatchedFile,
         last_blocks: HashMap<SongId, u64>,
     ) -> Result<Self, Failure> {
         create_folder(&**disk, folder)?;
@@ -161,7 +161,7 @@ impl WaitingPlays {
     }
 
     /// Keeps a play.
-    pub fn add(&mut self, song: SongId, play: WaitingPlay) {
+    pub fn add(&mut self, song: SongId, play: UnmatchedPlay) {
         self.gathered.entry(song).or_default().push(play);
         self.gathered_plays += 1;
     }
@@ -180,7 +180,7 @@ impl WaitingPlays {
         }
         if self.file.is_none() {
             self.files += 1;
-            let path = self.folder.join(WaitingFile { number: self.files, bytes: 0 }.name());
+            let path = self.folder.join(UnmatchedFile { number: self.files, bytes: 0 }.name());
             let file = create_empty(&*self.disk, &path)?;
             self.file = Some(BlockFile { path, file, len: 0, new: true });
         }
@@ -212,7 +212,7 @@ impl WaitingPlays {
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn commit(&mut self) -> Result<WaitingChanges, Failure> {
+    pub fn commit(&mut self) -> Result<UnmatchedChanges, Failure> {
         self.write_gathered()?;
         let mut bytes = 0;
         if let Some(file) = &mut self.file {
@@ -227,7 +227,7 @@ impl WaitingPlays {
         let changed = self.changed.drain();
         let mut places: Vec<_> = changed.map(|song| (song, self.last_blocks.get(&song).copied())).collect();
         places.sort_unstable_by_key(|&(song, _)| song);
-        Ok(WaitingChanges { file: WaitingFile { number: self.files, bytes }, places })
+        Ok(UnmatchedChanges { file: UnmatchedFile { number: self.files, bytes }, places })
     }
 
     /// The songs that plays wait for, in the order of their numbers.
@@ -245,7 +245,7 @@ impl WaitingPlays {
     pub fn take(
         &mut self,
         song: SongId,
-        mut each: impl FnMut(&[WaitingPlay]) -> Result<(), Failure>,
+        mut each: impl FnMut(&[UnmatchedPlay]) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut places = Vec::new();
         let mut place = self.last_blocks.remove(&song).unwrap_or(FIRST);
@@ -267,7 +267,7 @@ impl WaitingPlays {
             if checksum(&block) != block[12..HEAD] {
                 return Err(self.damaged(place));
             }
-            let plays: Vec<WaitingPlay> = block[HEAD..].as_chunks::<PLAY>().0.iter().map(decode).collect();
+            let plays: Vec<UnmatchedPlay> = block[HEAD..].as_chunks::<PLAY>().0.iter().map(decode).collect();
             each(&plays)?;
         }
         if let Some(plays) = self.gathered.remove(&song) {
@@ -291,7 +291,7 @@ impl WaitingPlays {
     }
 
     fn damaged(&self, place: u64) -> Failure {
-        let path = self.folder.join(WaitingFile { number: self.files, bytes: 0 }.name());
+        let path = self.folder.join(UnmatchedFile { number: self.files, bytes: 0 }.name());
         let message = format!(
             "{}: the block at byte {place} is damaged; read everything again with `music-insights watch --fresh`",
             path.display()
@@ -306,8 +306,8 @@ fn checksum(block: &[u8]) -> [u8; 4] {
     ((hash ^ hash >> 32) as u32).to_le_bytes()
 }
 
-fn encode(play: &WaitingPlay, out: &mut Vec<u8>) {
-    let WaitingPlay { user, moment: Moment { local, offset, nanos }, millis } = play;
+fn encode(play: &UnmatchedPlay, out: &mut Vec<u8>) {
+    let UnmatchedPlay { user, play_time: PlayTime { local, offset, nanos }, millis } = play;
     out.extend_from_slice(&local.to_le_bytes());
     out.extend_from_slice(&user.0.to_le_bytes());
     out.extend_from_slice(&offset.to_le_bytes());
@@ -315,11 +315,11 @@ fn encode(play: &WaitingPlay, out: &mut Vec<u8>) {
     out.extend_from_slice(&millis.to_le_bytes());
 }
 
-fn decode(bytes: &[u8; PLAY]) -> WaitingPlay {
+fn decode(bytes: &[u8; PLAY]) -> UnmatchedPlay {
     let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
     let local = i64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"));
-    let moment = Moment { local, offset: word(12) as i32, nanos: word(16) };
-    WaitingPlay { user: UserId(word(8)), moment, millis: word(20) }
+    let play_time = PlayTime { local, offset: word(12) as i32, nanos: word(16) };
+    UnmatchedPlay { user: UserId(word(8)), play_time, millis: word(20) }
 }
 
 #[cfg(test)]
@@ -327,44 +327,44 @@ mod tests {
     use super::*;
     use crate::storage::real::RealDisk;
 
-    fn play(number: u32) -> WaitingPlay {
-        let moment = Moment { local: -i64::from(number), offset: -3600, nanos: number };
-        WaitingPlay { user: UserId(number), moment, millis: number * 2 }
+    fn play(number: u32) -> UnmatchedPlay {
+        let play_time = PlayTime { local: -i64::from(number), offset: -3600, nanos: number };
+        UnmatchedPlay { user: UserId(number), play_time, millis: number * 2 }
     }
 
     #[test]
     fn plays_come_back_once_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
-        let disk = RealDisk::quick();
-        let resume = |committed: &WaitingFile, places| {
-            WaitingPlays::resume(&disk, folder.path(), committed, places).unwrap()
+        let disk = RealDisk::without_fsync();
+        let resume = |committed: &UnmatchedFile, places| {
+            UnmatchedPlays::resume(&disk, folder.path(), committed, places).unwrap()
         };
-        let mut waiting = resume(&WaitingFile::default(), HashMap::new());
+        let mut unmatched = resume(&UnmatchedFile::default(), HashMap::new());
         let songs = 7;
         for number in 0..(3 * GATHERED as u32 + 100) {
-            waiting.add(SongId(number % songs), play(number));
-            waiting.spill().unwrap();
+            unmatched.add(SongId(number % songs), play(number));
+            unmatched.spill().unwrap();
         }
-        assert!(waiting.gathered_plays < GATHERED);
+        assert!(unmatched.gathered_plays < GATHERED);
         // Gone on from a commit, with bytes behind it that do not count.
-        let committed = waiting.commit().unwrap();
-        waiting.add(SongId(3), play(7));
-        waiting.write_gathered().unwrap();
+        let committed = unmatched.commit().unwrap();
+        unmatched.add(SongId(3), play(7));
+        unmatched.write_gathered().unwrap();
         let places = committed.places.iter().map(|&(song, place)| (song, place.unwrap())).collect();
-        waiting = resume(&committed.file, places);
-        assert_eq!(waiting.songs(), (0..songs).map(SongId).collect::<Vec<_>>());
+        unmatched = resume(&committed.file, places);
+        assert_eq!(unmatched.songs(), (0..songs).map(SongId).collect::<Vec<_>>());
         for song in 0..songs {
             let mut plays = Vec::new();
-            let keep = |block: &[WaitingPlay]| {
+            let keep = |block: &[UnmatchedPlay]| {
                 plays.extend_from_slice(block);
                 Ok(())
             };
-            waiting.take(SongId(song), keep).unwrap();
+            unmatched.take(SongId(song), keep).unwrap();
             let expected = (song..3 * GATHERED as u32 + 100).step_by(songs as usize).map(play);
             assert!(plays.into_iter().eq(expected));
-            waiting.take(SongId(song), |_| panic!("taken twice")).unwrap();
+            unmatched.take(SongId(song), |_| panic!("taken twice")).unwrap();
         }
-        let changes = waiting.commit().unwrap();
+        let changes = unmatched.commit().unwrap();
         assert_eq!((changes.file.bytes, changes.places.len()), (0, songs as usize));
         assert!(changes.places.iter().all(|(_, place)| place.is_none()));
     }

@@ -7,7 +7,7 @@
 /// million rows needs 310 MB of memory with two, 400 MB without, and 13 % more time in the kernel.
 /// With another allocator nothing happens.
 #[allow(unsafe_code)]
-pub fn share_arenas() {
+pub fn limit_arenas() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
         // SAFETY: mallopt may be called at any time with any value, and has no pointers.
@@ -20,7 +20,7 @@ pub fn share_arenas() {
 mod tests {
     #[test]
     fn the_allocator_goes_on_working() {
-        super::share_arenas();
+        super::limit_arenas();
         let made = std::thread::spawn(|| vec![7_u8; 1 << 20]).join().unwrap();
         assert_eq!(made.iter().map(|&byte| u64::from(byte)).sum::<u64>(), 7 << 20);
     }

@@ -4,7 +4,7 @@
 /// Dies here, as by `kill -9`, if the environment variable `CRASH_AT` is `<name>:<n>` and this is
 /// the n-th time (from 1) that a point of that name is reached.
 #[cfg(debug_assertions)]
-pub fn point(name: &str) {
+pub fn fail_point(name: &str) {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +25,7 @@ pub fn point(name: &str) {
 /// Dies here in a test build; nothing in a release build.
 #[cfg(not(debug_assertions))]
 #[inline]
-pub fn point(_name: &str) {}
+pub fn fail_point(_name: &str) {}
 
 /// The names of all points, in the order in which a flush reaches them and then a start.
 pub const POINTS: [&str; 19] = [

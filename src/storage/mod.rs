@@ -6,8 +6,8 @@
 
 pub mod allocator;
 pub mod failpoint;
-pub mod staged_file;
 pub mod real;
+pub mod staged_file;
 
 use std::any::Any;
 use std::ffi::OsString;
@@ -284,7 +284,7 @@ pub fn read_small(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Vec<u8
     Ok(bytes)
 }
 
-/// Whether a name is one that [`staged_file::Draft`] makes.
+/// Whether a name is one that [`staged_file::StagedFile`] makes.
 pub fn is_temporary(name: &str) -> bool {
     name.starts_with('.') && has_end(name, "tmp")
 }

@@ -13,10 +13,10 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::storage::{Disk, DiskFile, SharedDisk};
 use crate::model::error::{Exit, Failure};
-use crate::telemetry::heartbeat::Pulse;
-use crate::model::shutdown::Stop;
+use crate::model::shutdown::Shutdown;
+use crate::storage::{Disk, DiskFile, SharedDisk};
+use crate::telemetry::heartbeat::Heartbeat;
 
 /// How often an operation that waits for room is tried again.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
@@ -28,40 +28,43 @@ const NO_DESCRIPTORS: [i32; 2] = [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_
 /// The file system of this machine.
 #[derive(Debug)]
 pub struct RealDisk {
-    patience: Patience,
+    patience: RetryPolicy,
     /// Whether syncing is asked of the hardware, or left to the operating system.
     durable: bool,
 }
 
 #[derive(Clone, Debug)]
-struct Patience {
+struct RetryPolicy {
     patient: Arc<AtomicBool>,
     /// Whether it was said that somebody waits; others that wait need not say so, too.
     told: Arc<AtomicBool>,
-    stop: Stop,
-    pulse: Pulse,
+    stop: Shutdown,
+    heartbeat: Heartbeat,
 }
 
 impl RealDisk {
     /// A disk that syncs; `stop` ends the waiting for room.
-    pub fn durable(stop: Stop) -> SharedDisk {
-        Self::durable_with(stop, Pulse::default())
+    pub fn with_fsync(stop: Shutdown) -> SharedDisk {
+        Self::with_fsync_and_heartbeat(stop, Heartbeat::default())
     }
 
-    /// The same; while it waits for room, `pulse` says that this is no standstill.
-    pub fn durable_with(stop: Stop, pulse: Pulse) -> SharedDisk {
-        Arc::new(Self { patience: Patience::new(stop, pulse), durable: true })
+    /// The same; while it waits for room, `heartbeat` says that this is no standstill.
+    pub fn with_fsync_and_heartbeat(stop: Shutdown, heartbeat: Heartbeat) -> SharedDisk {
+        Arc::new(Self { patience: RetryPolicy::new(stop, heartbeat), durable: true })
     }
 
     /// A disk that never syncs, for results that can be made again.
-    pub fn quick() -> SharedDisk {
-        Arc::new(Self { patience: Patience::new(Stop::default(), Pulse::default()), durable: false })
+    pub fn without_fsync() -> SharedDisk {
+        Arc::new(Self {
+            patience: RetryPolicy::new(Shutdown::default(), Heartbeat::default()),
+            durable: false,
+        })
     }
 }
 
-impl Patience {
-    fn new(stop: Stop, pulse: Pulse) -> Self {
-        Self { patient: Arc::default(), told: Arc::default(), stop, pulse }
+impl RetryPolicy {
+    fn new(stop: Shutdown, heartbeat: Heartbeat) -> Self {
+        Self { patient: Arc::default(), told: Arc::default(), stop, heartbeat }
     }
 
     /// Tries until it works, or fails for another reason than one that time can mend.
@@ -76,7 +79,7 @@ impl Patience {
                         tracing::warn!("cannot write {path}: {cause}; nothing more is read until this works");
                     }
                     waited = true;
-                    self.pulse.wait();
+                    self.heartbeat.touch();
                     std::thread::sleep(TRY_AGAIN);
                 }
                 result => {
@@ -97,7 +100,7 @@ impl Patience {
                 | ErrorKind::ReadOnlyFilesystem
                 | ErrorKind::PermissionDenied
         ) || cause.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code));
-        mends && self.patient.load(Ordering::Relaxed) && !self.stop.is_set()
+        mends && self.patient.load(Ordering::Relaxed) && !self.stop.is_requested()
     }
 }
 
@@ -206,7 +209,7 @@ impl RealDisk {
 struct RealFile {
     file: File,
     path: PathBuf,
-    patience: Patience,
+    patience: RetryPolicy,
     durable: bool,
 }
 

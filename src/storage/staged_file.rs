@@ -3,22 +3,22 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::storage::{DiskFile, SharedDisk, remove_file, sync_file};
 use crate::model::error::{Exit, Failure};
 use crate::storage::failpoint::{Bug, planted};
+use crate::storage::{DiskFile, SharedDisk, remove_file, sync_file};
 
 /// A file under its temporary name, which starts with a point and ends in `.tmp`, in the folder
 /// where it belongs. One that is dropped unpublished takes its file with it; what a killed process
 /// has left is removed by the next one.
 #[derive(Debug)]
-pub struct Draft {
+pub struct StagedFile {
     disk: SharedDisk,
     temporary: PathBuf,
     target: PathBuf,
     published: bool,
 }
 
-impl Draft {
+impl StagedFile {
     /// Creates an empty file that will become `target`, in a folder that exists.
     ///
     /// # Errors
@@ -54,7 +54,7 @@ impl Draft {
     ///
     /// # Errors
     /// What the file system says, exit code 73.
-    pub fn publish(mut self) -> Result<(), Failure> {
+    pub fn commit(mut self) -> Result<(), Failure> {
         let renamed = self.disk.rename(&self.temporary, &self.target);
         renamed.map_err(|cause| Failure::io(Exit::CannotCreate, "replace", &self.target, &cause))?;
         self.published = true;
@@ -62,7 +62,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for StagedFile {
     fn drop(&mut self) {
         if !self.published {
             // Nothing more can be done on the way out; the next run removes it.

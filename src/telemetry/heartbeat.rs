@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 /// How far the owner is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Standing {
+pub struct EngineStatus {
     /// Rows that were taken in.
     pub rows: u64,
     /// Bytes that are known to be there and were not taken in.
@@ -20,27 +20,27 @@ pub struct Standing {
 /// Where the owner shows that it goes on. Only work beats, never a clock of its own: whoever is
 /// stuck falls silent.
 #[derive(Clone, Debug)]
-pub struct Pulse(Arc<watch::Sender<Standing>>);
+pub struct Heartbeat(Arc<watch::Sender<EngineStatus>>);
 
-impl Default for Pulse {
+impl Default for Heartbeat {
     fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(Standing::default())))
+        Self(Arc::new(watch::Sender::new(EngineStatus::default())))
     }
 }
 
-impl Pulse {
+impl Heartbeat {
     /// Says that the owner is alive, and how far it is.
-    pub fn beat(&self, standing: Standing) {
-        self.0.send_replace(standing);
+    pub fn beat(&self, status: EngineStatus) {
+        self.0.send_replace(status);
     }
 
     /// Says that who is not any further waits with good reason.
-    pub fn wait(&self) {
+    pub fn touch(&self) {
         self.0.send_modify(|_| {});
     }
 
     /// Feels the pulse from now on.
-    pub fn feel(&self) -> watch::Receiver<Standing> {
+    pub fn subscribe(&self) -> watch::Receiver<EngineStatus> {
         self.0.subscribe()
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::mpsc::error::{SendError, TrySendError};
 
 /// All meters. Each may be moved from any thread at any time.
 #[derive(Debug)]
-pub struct Meters {
+pub struct Metrics {
     registry: Registry,
     /// Rows taken in: plays and rejected ones.
     pub events: IntCounter,
@@ -74,7 +74,7 @@ pub struct Meters {
 /// Upper bounds, in seconds, of what flushes take and rows wait.
 const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
-impl Default for Meters {
+impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new_custom(Some("music_insights".to_owned()), None);
         let registry = registry.expect("a valid prefix");
@@ -144,7 +144,7 @@ impl Default for Meters {
     }
 }
 
-impl Meters {
+impl Metrics {
     /// All meters in the text format of Prometheus.
     pub fn to_text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("meters have valid names")

@@ -8,39 +8,39 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use sd_notify::{NotifyState, notify, watchdog_enabled};
 use tokio::sync::watch;
 
-use crate::telemetry::heartbeat::Standing;
-use crate::model::shutdown::Stop;
+use crate::model::shutdown::Shutdown;
+use crate::telemetry::heartbeat::EngineStatus;
 
 /// How often it is told how far we are.
 const STATUS: Duration = Duration::from_secs(2);
 
 /// The way to the service manager.
 #[derive(Debug, Default)]
-pub struct Supervisor {
+pub struct ServiceNotifier {
     /// What is wrong until further notice.
     trouble: Mutex<Option<String>>,
 }
 
-impl Supervisor {
+impl ServiceNotifier {
     /// Tells of every sign of life as it comes, until nothing more is said.
-    pub async fn follow(&self, mut standings: watch::Receiver<Standing>, stop: Stop) {
+    pub async fn follow(&self, mut statuses: watch::Receiver<EngineStatus>, stop: Shutdown) {
         let is_watched = watchdog_enabled().is_some();
         let mut told = Told::default();
         let mut is_ready = false;
-        while standings.changed().await.is_ok() {
-            let standing = *standings.borrow_and_update();
+        while statuses.changed().await.is_ok() {
+            let status = *statuses.borrow_and_update();
             let mut news = Vec::new();
-            if standing.epoch.is_some() && !is_ready {
+            if status.epoch.is_some() && !is_ready {
                 is_ready = true;
                 news.push(NotifyState::Ready);
             }
             if is_watched {
                 news.push(NotifyState::Watchdog);
             }
-            let status = told.status(&standing, Instant::now()).map(|status| self.with_trouble(status));
+            let status = told.status(&status, Instant::now()).map(|status| self.with_trouble(status));
             news.extend(status.as_deref().map(NotifyState::Status));
             tell(&news);
-            if stop.is_set() {
+            if stop.is_requested() {
                 return self.stopping();
             }
         }
@@ -84,22 +84,22 @@ struct Told {
 
 impl Told {
     /// How far we are, if it is time to say so.
-    fn status(&mut self, standing: &Standing, now: Instant) -> Option<String> {
-        let behind_since = (standing.unread > 0).then(|| self.behind_since.unwrap_or(now));
+    fn status(&mut self, status: &EngineStatus, now: Instant) -> Option<String> {
+        let behind_since = (status.unread > 0).then(|| self.behind_since.unwrap_or(now));
         self.behind_since = behind_since;
-        let (at, rows) = *self.at.get_or_insert((now, standing.rows));
+        let (at, rows) = *self.at.get_or_insert((now, status.rows));
         let elapsed = now.saturating_duration_since(at);
-        let epoch = standing.epoch?;
+        let epoch = status.epoch?;
         if elapsed < STATUS {
             return None;
         }
-        self.at = Some((now, standing.rows));
-        let rate = HumanCount(((standing.rows - rows) as f64 / elapsed.as_secs_f64()) as u64);
+        self.at = Some((now, status.rows));
+        let rate = HumanCount(((status.rows - rows) as f64 / elapsed.as_secs_f64()) as u64);
         let lag = behind_since.map_or_else(
             || "nothing unread".to_owned(),
             |since| {
                 let behind = HumanDuration(now.saturating_duration_since(since));
-                format!("{} unread, behind for {behind}", HumanBytes(standing.unread))
+                format!("{} unread, behind for {behind}", HumanBytes(status.unread))
             },
         );
         Some(format!("epoch {epoch}, {rate} rows/s, {lag}"))
@@ -125,14 +125,14 @@ mod tests {
     #[test]
     fn the_status_says_how_fast_and_how_far_behind() {
         let (mut told, began) = (Told::default(), Instant::now());
-        let standing = |rows, unread| Standing { rows, unread, epoch: Some(7), settings_taken: 0 };
+        let status = |rows, unread| EngineStatus { rows, unread, epoch: Some(7), settings_taken: 0 };
         let after = |seconds| began + Duration::from_secs(seconds);
-        assert_eq!(told.status(&Standing::default(), began), None);
-        assert_eq!(told.status(&standing(100, 5), after(1)), None, "not so often");
-        let status = told.status(&standing(4000, 2048), after(4));
-        assert_eq!(status.unwrap(), "epoch 7, 1,000 rows/s, 2.00 KiB unread, behind for 3 seconds");
-        assert_eq!(told.status(&standing(4000, 0), after(5)), None);
-        let status = told.status(&standing(4200, 0), after(6));
-        assert_eq!(status.unwrap(), "epoch 7, 100 rows/s, nothing unread");
+        assert_eq!(told.status(&EngineStatus::default(), began), None);
+        assert_eq!(told.status(&status(100, 5), after(1)), None, "not so often");
+        let line = told.status(&status(4000, 2048), after(4));
+        assert_eq!(line.unwrap(), "epoch 7, 1,000 rows/s, 2.00 KiB unread, behind for 3 seconds");
+        assert_eq!(told.status(&status(4000, 0), after(5)), None);
+        let line = told.status(&status(4200, 0), after(6));
+        assert_eq!(line.unwrap(), "epoch 7, 100 rows/s, nothing unread");
     }
 }

@@ -6,9 +6,9 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use crate::time::civil::{CivilDate, DAY};
+use crate::model::PlayTime;
 use crate::text::line_buffer::Line;
-use crate::model::Moment;
+use crate::time::civil::{CivilDate, DAY};
 
 /// Appends `cell`, in quotes only where RFC 4180 section 2 needs them.
 ///
@@ -162,18 +162,18 @@ impl TimestampWriter {
     /// # Panics
     /// If `line` has no room for 64 bytes.
     #[inline]
-    pub fn push(&mut self, line: &mut Line<'_>, moment: Moment) {
-        let minute = moment.local.div_euclid(60);
+    pub fn push(&mut self, line: &mut Line<'_>, play_time: PlayTime) {
+        let minute = play_time.local.div_euclid(60);
         if minute != self.minute {
             self.set_minute(minute);
         }
         line.store(&self.text, MINUTE);
-        let [tens, ones] = two_digits((moment.local - minute * 60) as u8);
-        if moment.nanos == 0 && moment.offset == 0 {
+        let [tens, ones] = two_digits((play_time.local - minute * 60) as u8);
+        if play_time.nanos == 0 && play_time.offset == 0 {
             line.store(&[tens, ones, b'Z', 0], 3);
         } else {
             line.store(&[tens, ones], 2);
-            push_fraction_and_offset(line, moment);
+            push_fraction_and_offset(line, play_time);
         }
     }
 
@@ -191,13 +191,13 @@ impl TimestampWriter {
     }
 }
 
-fn push_fraction_and_offset(line: &mut Line<'_>, moment: Moment) {
+fn push_fraction_and_offset(line: &mut Line<'_>, play_time: PlayTime) {
     let mut rest = Vec::with_capacity(16);
-    if moment.nanos != 0 {
+    if play_time.nanos != 0 {
         rest.push(b'.');
-        push_fraction(&mut rest, u128::from(moment.nanos), 9);
+        push_fraction(&mut rest, u128::from(play_time.nanos), 9);
     }
-    push_offset(&mut rest, moment.offset);
+    push_offset(&mut rest, play_time.offset);
     line.push_slice(&rest);
 }
 
@@ -338,7 +338,7 @@ mod tests {
     fn timestamp(local: i64, offset: i32, nanos: u32) -> String {
         let mut out = LineBuffer::default();
         let mut line = out.line(64);
-        TimestampWriter::default().push(&mut line, Moment { local, offset, nanos });
+        TimestampWriter::default().push(&mut line, PlayTime { local, offset, nanos });
         line.end();
         String::from_utf8(out.as_bytes().to_vec()).unwrap()
     }

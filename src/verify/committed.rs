@@ -7,19 +7,19 @@ use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::time::clock::Clock;
 use crate::ingest::decode::line::without_return;
 use crate::ingest::decode::record::Record;
+use crate::ingest::source::compression::Compression;
+use crate::ingest::source::framing::{Eof, Frame, LineFramer};
+use crate::ingest::source::send::reject_unread;
+use crate::ingest::source::tail::KnownInput;
+use crate::ingest::source::{Closed, Event, EventSender};
 use crate::model::delimiter::Delimiter;
 use crate::model::error::{Exit, Failure};
-use crate::model::{Chunk, Content, Reason, Reject, Span, Stand, Text};
-use crate::ingest::source::compression::Storage;
-use crate::ingest::source::send::reject_unread;
-use crate::ingest::source::framing::{End, LineCutter, Piece};
-use crate::ingest::source::tail::KnownInput;
-use crate::ingest::source::{Closed, Event, Outlet};
-use crate::model::shutdown::Stop;
+use crate::model::shutdown::Shutdown;
+use crate::model::{Chunk, Content, ReaderState, Reason, Reject, Span, Text};
 use crate::text::escape_bytes;
+use crate::time::clock::Clock;
 
 /// Rows whose reject depends on when they were read: by the label of their input and their offset
 /// the reason, and the row as it stands in `_rejects`.
@@ -67,11 +67,11 @@ impl Committed {
     ///
     /// # Errors
     /// The first input that cannot be read, exit code 66.
-    pub fn run(&self, outlet: &Outlet, stop: &Stop) -> Result<(), Failure> {
+    pub fn run(&self, events: &EventSender, stop: &Shutdown) -> Result<(), Failure> {
         for (known, path) in &self.inputs {
-            let read = self.read(known, path, outlet, stop);
+            let read = self.read(known, path, events, stop);
             let read = read.map_err(|cause| Failure::io(Exit::NoInput, "read", path, &cause))?;
-            if read.is_err() || stop.is_set() {
+            if read.is_err() || stop.is_requested() {
                 break;
             }
         }
@@ -82,37 +82,42 @@ impl Committed {
         &self,
         known: &KnownInput,
         path: &PathBuf,
-        outlet: &Outlet,
-        stop: &Stop,
+        events: &EventSender,
+        stop: &Shutdown,
     ) -> io::Result<Result<(), Closed>> {
-        let storage = Storage::of(path);
-        if known.mark.stand == Stand::Faulted {
+        let storage = Compression::of(path);
+        if known.position.stand == ReaderState::Faulted {
             return match storage.check(path, self.delimiter)? {
                 Ok(_) => Ok(Ok(())),
-                Err(fault) => Ok(reject_unread(&known.input, &fault, Clock::System, outlet)),
+                Err(fault) => Ok(reject_unread(&known.input, &fault, Clock::System, events)),
             };
         }
         let reader: Box<dyn Read> = match storage {
-            Storage::Plain => Box::new(File::open(path)?),
-            Storage::Gzip | Storage::Zstd | Storage::Parquet => storage.open(path, self.delimiter)?,
+            Compression::Plain => Box::new(File::open(path)?),
+            Compression::Gzip | Compression::Zstd | Compression::Parquet => {
+                storage.open(path, self.delimiter)?
+            }
         };
-        let mut reader = reader.take(known.mark.offset);
-        let end = match known.mark.stand {
-            Stand::Start | Stand::Lines(_) => End::Waiting,
-            Stand::AfterEnd(_) | Stand::Finished | Stand::Refused | Stand::Faulted => End::Final,
+        let mut reader = reader.take(known.position.offset);
+        let end = match known.position.stand {
+            ReaderState::Start | ReaderState::Lines(_) => Eof::Waiting,
+            ReaderState::AfterEnd(_)
+            | ReaderState::Finished
+            | ReaderState::Refused
+            | ReaderState::Faulted => Eof::Final,
         };
         let nothing = BTreeMap::new();
         let decisions = self.decisions.get(&known.input.label).filter(|_| self.now.is_none());
         let decisions = decisions.unwrap_or(&nothing);
-        let mut cutter = LineCutter::new(Arc::clone(&known.input)).parted_by(self.delimiter);
-        while !stop.is_set() {
-            let chunk = match cutter.next(&mut reader, end, self.now.unwrap_or(LATE))? {
-                Piece::Chunk(chunk) | Piece::Refused(chunk, _) => chunk,
-                Piece::Ignored(_) => continue,
-                Piece::End => break,
+        let mut framer = LineFramer::new(Arc::clone(&known.input)).with_delimiter(self.delimiter);
+        while !stop.is_requested() {
+            let chunk = match framer.next(&mut reader, end, self.now.unwrap_or(LATE))? {
+                Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,
+                Frame::Ignored(_) => continue,
+                Frame::End => break,
             };
             for chunk in decide(chunk, decisions) {
-                if outlet.send(Event::Chunk(chunk)).is_err() {
+                if events.send(Event::Chunk(chunk)).is_err() {
                     return Ok(Err(Closed));
                 }
             }
@@ -123,16 +128,16 @@ impl Committed {
 
 /// Takes the rows out of a chunk about which something was decided.
 fn decide(chunk: Chunk, decisions: &BTreeMap<u64, (Reason, Vec<u8>)>) -> Vec<Chunk> {
-    let Chunk { input, span, mark, read_at, content } = chunk;
+    let Chunk { input, span, position, read_at, content } = chunk;
     let Content::Lines(header, text) = &content else {
-        return vec![Chunk { input, span, mark, read_at, content }];
+        return vec![Chunk { input, span, position, read_at, content }];
     };
     let bytes = text.as_bytes();
     let mut chunks = Vec::new();
     let (mut done, mut line) = (0, span.first_line);
     let mut push = |content, from: usize, to: usize, first_line| {
         let span = Span { from: span.from + from as u64, to: span.from + to as u64, first_line };
-        chunks.push(Chunk { input: Arc::clone(&input), span, mark: mark.clone(), read_at, content });
+        chunks.push(Chunk { input: Arc::clone(&input), span, position: position.clone(), read_at, content });
     };
     let lines = |from: usize, to: usize| {
         Content::Lines(Arc::clone(header), Text::new(bytes[from..to].to_vec(), to - from))

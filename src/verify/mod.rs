@@ -16,35 +16,35 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::catalog::Catalog;
-use crate::state::checkpoint::generation::{Generation, Shape};
-use crate::state::checkpoint::load::{Loaded, each_bytes};
-use crate::state::checkpoint::segment::Part;
-use crate::state::checkpoint::recover::{generations_in, read_sound};
-use crate::state::checkpoint::table::Table;
-use crate::time::civil::Week;
-use crate::storage::{READ, SharedDisk};
-use crate::engine::coordinator::{Producer, reject_lines};
-use crate::model::error::{Exit, Failure};
+use crate::catalog::reload::{self, CatalogVersion};
+use crate::engine::coordinator::{RunMode, reject_lines};
+use crate::engine::pipeline::insights_of;
+use crate::engine::recovery::FileIndex;
 use crate::insights::columns::{Column, ColumnType};
 use crate::insights::enriched_logs;
 use crate::ledger::Ledger;
-use crate::model::{SongId, Stand};
-use crate::model::dictionary::Names;
-use crate::publish::formula_escape::Guard;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::{Exit, Failure};
+use crate::model::shutdown::Shutdown;
+use crate::model::{ReaderState, SongId};
+use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{Manifest, hash_text};
 use crate::publish::{FIRST_PART, REJECTS};
-use crate::engine::pipeline::insights_of;
-use crate::catalog::reload::{self, CatalogVersion};
 use crate::settings::Settings;
-use crate::engine::recovery::Files;
-use crate::model::shutdown::Stop;
+use crate::state::checkpoint::generation::{Generation, StateConfig};
+use crate::state::checkpoint::load::{Loaded, each_bytes};
+use crate::state::checkpoint::recover::{generations_in, read_sound};
+use crate::state::checkpoint::segment::SegmentReader;
+use crate::state::checkpoint::table::Table;
+use crate::state::unmatched::UnmatchedPlays;
+use crate::storage::{READ, SharedDisk};
 use crate::text::{path_text, push_cell};
+use crate::time::civil::Week;
 use crate::verify::committed::{Committed, Decisions, decisions};
 use crate::verify::multiset::{Multiset, missing_in};
 use crate::verify::recompute::{From, Recomputed, recompute};
 use crate::verify::rows::{Compare, Published, each_row, published_rows, shown, waiting_plays};
 use crate::verify::snapshots::{compare_snapshot, cut_of};
-use crate::state::unmatched::WaitingPlays;
 
 /// What came out.
 #[derive(Debug, Default)]
@@ -71,7 +71,7 @@ pub struct Verify {
     /// What counts as now for the current week, and in a `replay` for all.
     pub clock: i64,
     /// Ends everything.
-    pub stop: Stop,
+    pub stop: Shutdown,
 }
 
 /// Differences that are shown of one table.
@@ -85,7 +85,7 @@ struct Known {
     songs: HashSet<Vec<u8>>,
     metadata: HashSet<u128>,
     loaded: Loaded,
-    names: Arc<Names>,
+    names: Arc<Dictionaries>,
 }
 
 impl Verify {
@@ -102,7 +102,7 @@ impl Verify {
         };
         let mut report = Report::default();
         self.compare_files(&manifest, &mut report);
-        if manifest.producer == Producer::Replay.name() {
+        if manifest.producer == RunMode::Replay.name() {
             self.verify_replay(&manifest, &mut report).await?;
         } else {
             self.verify_watch(&manifest, &mut report).await?;
@@ -135,7 +135,7 @@ impl Verify {
 
     async fn verify_replay(&self, manifest: &Manifest, report: &mut Report) -> Result<(), Failure> {
         let from = From::Logs(self.logs.clone(), self.now.unwrap_or(self.clock));
-        let names = Arc::new(Names::default());
+        let names = Arc::new(Dictionaries::default());
         let version = self.load_catalog(&names).await?;
         let songs: HashSet<Vec<u8>> = known_songs(&version.catalog, &names);
         let rejects = reject_lines(&path_text(&self.settings.songs), &version.rejects);
@@ -155,12 +155,12 @@ impl Verify {
             ));
             return Ok(());
         }
-        let files = Files::in_folders(&[&self.settings.incoming, &self.settings.input.archive_dir]);
+        let files = FileIndex::in_folders(&[&self.settings.incoming, &self.settings.input.archive_dir]);
         let (mut inputs, mut gone) = (Vec::new(), Vec::new());
         for input in known.loaded.inputs.known() {
             match files.find(&input) {
                 Some(path) => inputs.push((input, path)),
-                None if input.mark.offset == 0 && input.mark.stand != Stand::Faulted => {}
+                None if input.position.offset == 0 && input.position.stand != ReaderState::Faulted => {}
                 None => gone.push(input.input.label.clone()),
             }
         }
@@ -187,7 +187,7 @@ impl Verify {
             Compare { part, ..Compare::default() },
         )
         .await?;
-        let names = Arc::new(Names::default());
+        let names = Arc::new(Dictionaries::default());
         let version = self.load_catalog(&names).await?;
         if self.catalog_is_that_of(manifest, &version.catalog, report) {
             let (ledger, names) = if part {
@@ -197,16 +197,18 @@ impl Verify {
             };
             self.compare_snapshots(manifest, ledger, &names, report).await?;
         }
-        let places = std::mem::take(&mut known.loaded.waiting);
-        let waiting = WaitingPlays::open(&self.disk, &self.settings.state, &generation.waiting, places)?;
-        let waiting = waiting_plays(waiting, &known.names, &known.songs, self.guard(enriched_logs::NAME))?;
+        let places = std::mem::take(&mut known.loaded.unmatched);
+        let unmatched =
+            UnmatchedPlays::open(&self.disk, &self.settings.state, &generation.unmatched, places)?;
+        let unmatched =
+            waiting_plays(unmatched, &known.names, &known.songs, self.guard(enriched_logs::NAME))?;
         let Known { songs, metadata, .. } = known;
         let catalog_label = path_text(&self.settings.songs);
-        let published = Published { metadata: Some(metadata), waiting, catalog_label, rejects: Vec::new() };
+        let published = Published { metadata: Some(metadata), unmatched, catalog_label, rejects: Vec::new() };
         self.compare_rows(manifest, found, &from, &songs, &published, part, report).await
     }
 
-    async fn load_catalog(&self, names: &Names) -> Result<CatalogVersion, Failure> {
+    async fn load_catalog(&self, names: &Dictionaries) -> Result<CatalogVersion, Failure> {
         reload::load(&self.settings.songs, self.settings.input.delimiter, names).await
     }
 
@@ -225,26 +227,26 @@ impl Verify {
                 ),
             )
         })?;
-        if let Some(difference) = generation.shape.difference(&Shape::of(&self.settings)) {
+        if let Some(difference) = generation.shape.difference(&StateConfig::of(&self.settings)) {
             return Err(Failure::new(
                 Exit::Config,
                 format!("{}: {difference}; verify with the settings of the watch", state.display()),
             ));
         }
-        let names = Arc::new(Names::default());
+        let names = Arc::new(Dictionaries::default());
         let loaded = Loaded::of(&*self.disk, state, &generation, &names)?;
         let (mut songs, mut metadata) = (HashSet::new(), HashSet::new());
         let (guard, mut line, mut room) =
-            (Guard::of_columns(&METADATA, self.settings.csv.guard_formulas), Vec::new(), Vec::new());
+            (FormulaEscape::of_columns(&METADATA, self.settings.csv.guard_formulas), Vec::new(), Vec::new());
         for file in &generation.parts {
             let failed = |cause| Failure::io(Exit::Data, "read", &state.join(&file.file), &cause);
-            let part = Part::open(&*self.disk, state, file).map_err(failed)?;
+            let part = SegmentReader::open(&*self.disk, state, file).map_err(failed)?;
             let ids = names.songs.read();
             let each = each_bytes(&part, Table::Metadata, |_, row| {
                 let Some((number, text)) = row.split_first_chunk() else { return Ok(()) };
                 let number = u32::from_le_bytes(*number);
                 if (number as usize) < ids.len() {
-                    let song = ids.text(SongId(number));
+                    let song = ids.resolve(SongId(number));
                     line.clear();
                     push_cell(&mut line, song);
                     line.extend_from_slice(text);
@@ -258,8 +260,8 @@ impl Verify {
         Ok((generation, Known { songs, metadata, loaded, names }))
     }
 
-    fn guard(&self, insight: &str) -> Guard {
-        Guard::of(insight, self.settings.csv.guard_formulas)
+    fn guard(&self, insight: &str) -> FormulaEscape {
+        FormulaEscape::of(insight, self.settings.csv.guard_formulas)
     }
 
     fn decisions(&self, manifest: &Manifest) -> Result<Decisions, Failure> {
@@ -285,7 +287,7 @@ impl Verify {
         &self,
         manifest: &Manifest,
         ledger: Ledger,
-        names: &Arc<Names>,
+        names: &Arc<Dictionaries>,
         report: &mut Report,
     ) -> Result<(), Failure> {
         let catalog = self.load_catalog(names).await?.catalog;
@@ -382,10 +384,10 @@ impl Verify {
     }
 }
 
-fn known_songs(catalog: &Catalog, names: &Names) -> HashSet<Vec<u8>> {
+fn known_songs(catalog: &Catalog, names: &Dictionaries) -> HashSet<Vec<u8>> {
     let ids = names.songs.read();
     let songs = (0..ids.len() as u32).map(SongId).filter(|&song| catalog.contains(song));
-    songs.map(|song| ids.text(song).to_vec()).collect()
+    songs.map(|song| ids.resolve(song).to_vec()).collect()
 }
 
 /// The hash of the first bytes of a file, as a manifest says it.

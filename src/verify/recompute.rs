@@ -6,19 +6,19 @@ use std::sync::Arc;
 use tokio_stream::StreamExt;
 
 use crate::catalog::{Catalog, Song};
-use crate::engine::coordinator::{Decoded, reject_lines};
-use crate::model::error::{Exit, Failure};
-use crate::state::input_progress::Inputs;
-use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
-use crate::ledger::Ledger;
-use crate::model::dictionary::Names;
-use crate::publish::formula_escape::Guard;
+use crate::engine::coordinator::{EngineEvent, reject_lines};
 use crate::engine::pipeline::spawn_source;
-use crate::settings::Settings;
-use crate::ingest::source::Outlet;
+use crate::ingest::source::EventSender;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
-use crate::model::shutdown::Stop;
+use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
+use crate::ledger::Ledger;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::{Exit, Failure};
+use crate::model::shutdown::Shutdown;
+use crate::publish::formula_escape::FormulaEscape;
+use crate::settings::Settings;
+use crate::state::input_progress::InputTracker;
 use crate::verify::committed::Committed;
 use crate::verify::rows::{Compare, Rows, SongIds, lines_of, play_len};
 
@@ -28,7 +28,7 @@ pub struct Recomputed {
     /// The tables.
     pub ledger: Ledger,
     /// The dictionaries.
-    pub names: Arc<Names>,
+    pub names: Arc<Dictionaries>,
     /// The rows of `enriched_logs`, without metadata, and of `_rejects`.
     pub rows: Rows,
 }
@@ -48,12 +48,12 @@ pub enum From {
 /// The first input that cannot be read, or a stop.
 pub async fn recompute(
     settings: &Settings,
-    stop: &Stop,
+    stop: &Shutdown,
     from: &From,
     songs: &SongIds,
     compare: Compare,
 ) -> Result<Recomputed, Failure> {
-    let names = Arc::new(Names::default());
+    let names = Arc::new(Dictionaries::default());
     let rows: Vec<Song> = songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
     let catalog = Arc::new(Catalog::new(&rows, &names, 0));
     let mut enriching = EnrichedLogs::new(Arc::clone(&catalog));
@@ -63,21 +63,21 @@ pub async fn recompute(
         rows: Rows::new(compare),
     };
     let (from, reader_stop, delimiter) = (from.clone(), stop.clone(), settings.input.delimiter);
-    let source = move |outlet: &Outlet| match from {
-        From::Logs(logs, now) => Replay { logs, delimiter, now, chunk: CHUNK }.run(outlet, &reader_stop),
-        From::Committed(committed) => committed.run(outlet, &reader_stop),
+    let source = move |events: &EventSender| match from {
+        From::Logs(logs, now) => Replay { logs, delimiter, now, chunk: CHUNK }.run(events, &reader_stop),
+        From::Committed(committed) => committed.run(events, &reader_stop),
     };
     let (mut decoded, source) = spawn_source(settings, &names, &Arc::default(), source);
-    let mut inputs = Inputs::new(settings.input.max_bad_lines);
+    let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut text = EnrichedRows::default();
-    let (guard, mut room) = (Guard::of(enriched_logs::NAME, settings.csv.guard_formulas), Vec::new());
+    let (guard, mut room) = (FormulaEscape::of(enriched_logs::NAME, settings.csv.guard_formulas), Vec::new());
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
-            Decoded::Batch(batch, _) => batch,
-            Decoded::Failed(failure) => return Err(failure),
-            Decoded::Size(..) | Decoded::Seen(..) | Decoded::Passed(..) => continue,
+            EngineEvent::Batch(batch, _) => batch,
+            EngineEvent::Failed(failure) => return Err(failure),
+            EngineEvent::Size(..) | EngineEvent::Seen(..) | EngineEvent::Passed(..) => continue,
         };
-        if !inputs.take(&mut batch, &catalog) {
+        if !inputs.apply(&mut batch, &catalog) {
             continue;
         }
         found.ledger.observe(&batch);
@@ -90,7 +90,7 @@ pub async fn recompute(
             .for_each(|row| found.rows.rejects.add(row));
     }
     source.await.map_err(|cause| Failure::new(Exit::Software, format!("the reader has died: {cause}")))?;
-    if stop.is_set() {
+    if stop.is_requested() {
         return Err(Failure::new(Exit::NoInput, "stopped before the end: nothing was verified"));
     }
     found.ledger.cut();

@@ -9,15 +9,15 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::catalog::{Catalog, Song};
 use crate::ingest::decode::record::Record;
-use crate::model::error::{Exit, Failure};
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
-use crate::model::dictionary::Names;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::{Exit, Failure};
 use crate::publish::REJECTS;
-use crate::publish::formula_escape::Guard;
+use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{InsightEntry, Manifest};
+use crate::state::unmatched::UnmatchedPlays;
 use crate::text::escape_bytes;
 use crate::verify::multiset::Multiset;
-use crate::state::unmatched::WaitingPlays;
 
 /// Bytes that are shown of a row.
 const SHOWN_BYTES: usize = 200;
@@ -82,7 +82,7 @@ pub struct Published {
     pub metadata: Option<HashSet<u128>>,
     /// Plays of songs that had metadata, but have none now: they wait, and are published if it comes
     /// back.
-    pub waiting: Vec<Vec<u8>>,
+    pub unmatched: Vec<Vec<u8>>,
     /// The label of the catalog in `_rejects`.
     pub catalog_label: String,
     /// The rejected rows of the catalog, in a `replay`.
@@ -94,7 +94,7 @@ impl Published {
     pub fn plain(rejects: Vec<u8>) -> Self {
         let label = rejects.split(|&byte| byte == b',').next().unwrap_or_default();
         let catalog_label = String::from_utf8_lossy(label).into_owned();
-        Self { metadata: None, waiting: Vec::new(), catalog_label, rejects }
+        Self { metadata: None, unmatched: Vec::new(), catalog_label, rejects }
     }
 }
 
@@ -123,7 +123,7 @@ pub fn published_rows(
             }
         })?;
     }
-    for play in &published.waiting {
+    for play in &published.unmatched {
         rows.enriched.add(play);
     }
     let catalog_rows = lines_of(&published.rejects).collect::<HashSet<_>>();
@@ -143,10 +143,10 @@ pub fn published_rows(
 /// # Errors
 /// If the file of waiting plays is damaged, exit code 65.
 pub fn waiting_plays(
-    mut waiting: WaitingPlays,
-    names: &Names,
+    mut unmatched: UnmatchedPlays,
+    names: &Dictionaries,
     songs: &SongIds,
-    guard: Guard,
+    guard: FormulaEscape,
 ) -> Result<Vec<Vec<u8>>, Failure> {
     let without_metadata: Vec<Song> =
         songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
@@ -154,8 +154,8 @@ pub fn waiting_plays(
     let mut enriching = EnrichedLogs::new(Arc::clone(&catalog));
     let mut rows = Vec::new();
     let (mut text, mut room) = (EnrichedRows::default(), Vec::new());
-    for song in waiting.songs() {
-        waiting.take(song, |plays| {
+    for song in unmatched.songs() {
+        unmatched.take(song, |plays| {
             if catalog.contains(song) {
                 text.text.clear();
                 enriching.append_waiting(song, plays, names, &mut text);

@@ -3,19 +3,19 @@
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
-use crate::time::civil::Week;
 use crate::insights::{Cut, Insight};
 use crate::ledger::Ledger;
-use crate::model::dictionary::{Names, Order};
-use crate::publish::formula_escape::Guard;
+use crate::model::dictionary::{Dictionaries, SortedIds};
+use crate::publish::formula_escape::FormulaEscape;
+use crate::time::civil::Week;
 use crate::verify::rows::{lines_of, shown};
 
 /// Differences that are shown of one table.
 const SHOWN: usize = 3;
 
 /// A cut of everything that was ever played.
-pub fn cut_of(ledger: Ledger, catalog: Arc<Catalog>, names: &Arc<Names>, current_week: Week) -> Cut {
-    let (mut user_order, mut song_order) = (Order::default(), Order::default());
+pub fn cut_of(ledger: Ledger, catalog: Arc<Catalog>, names: &Arc<Dictionaries>, current_week: Week) -> Cut {
+    let (mut user_order, mut song_order) = (SortedIds::default(), SortedIds::default());
     user_order.extend(&names.users.read());
     song_order.extend(&names.songs.read());
     Cut {
@@ -31,7 +31,12 @@ pub fn cut_of(ledger: Ledger, catalog: Arc<Catalog>, names: &Arc<Names>, current
 }
 
 /// The first lines in which a published snapshot differs from the rows of an insight.
-pub fn compare_snapshot(insight: &dyn Insight, cut: &Cut, guard: Guard, published: &[u8]) -> Vec<String> {
+pub fn compare_snapshot(
+    insight: &dyn Insight,
+    cut: &Cut,
+    guard: FormulaEscape,
+    published: &[u8],
+) -> Vec<String> {
     let mut theirs = lines_of(published);
     let mut differences = Vec::new();
     let mut line = 0_u64;

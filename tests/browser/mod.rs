@@ -82,11 +82,11 @@ impl Browser {
         let mut browser = Self { driver, runtime, host, session: "/session".to_owned(), profile };
         let profile = format!("--user-data-dir={}", browser.profile.path().display());
         let flags: Vec<&str> = FLAGS.into_iter().chain([profile.as_str()]).collect();
-        let wishes = json!({
+        let options = json!({
             "goog:chromeOptions": { "args": flags },
             "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
         });
-        let session = browser.post("", &json!({ "capabilities": { "alwaysMatch": wishes } }));
+        let session = browser.post("", &json!({ "capabilities": { "alwaysMatch": options } }));
         browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().unwrap());
         browser.resize(1280, 900);
         // What the browser asked of itself until now is not ours.

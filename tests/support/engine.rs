@@ -6,13 +6,12 @@ use std::sync::{Arc, LazyLock};
 
 use futures::executor::block_on;
 use music_insights::catalog::{Catalog, load};
-use music_insights::state::checkpoint::recover::Wishes;
-use music_insights::time::civil::Week;
-use music_insights::time::clock::Clock;
+use music_insights::engine::coordinator::{ControlHandles, RunMode, RunSummary};
+use music_insights::engine::pipeline::Pipeline;
+use music_insights::engine::workers::{EnrichedMessage, EnrichedTask};
 use music_insights::ingest::decode::{Decoder, header};
-use music_insights::model::delimiter::Delimiter;
-use music_insights::storage::real::RealDisk;
-use music_insights::engine::coordinator::{Live as Ways, Outcome, Producer};
+use music_insights::ingest::source::EventSender;
+use music_insights::ingest::source::replay::Replay;
 use music_insights::insights::avg_listen_time_per_song::AvgListenTimePerSong;
 use music_insights::insights::enriched_logs::{self, EnrichedLogs};
 use music_insights::insights::genre_loyalty_scores::GenreLoyaltyScores;
@@ -22,18 +21,19 @@ use music_insights::insights::top_songs_this_week::TopSongsThisWeek;
 use music_insights::insights::user_favorite_genres::UserFavoriteGenres;
 use music_insights::insights::{Cut, Insight};
 use music_insights::ledger::Ledger;
-use music_insights::model::{Batch, Chunk, Content, Input, InputId, Mark, SongId, Span, Text, UserId};
-use music_insights::model::dictionary::{Names, Order};
-use music_insights::publish::Forms;
-use music_insights::publish::rolling_file::PartedLog;
-use music_insights::engine::pipeline::Pipeline;
-use music_insights::telemetry::progress::Progress;
+use music_insights::model::delimiter::Delimiter;
+use music_insights::model::dictionary::{Dictionaries, SortedIds};
+use music_insights::model::shutdown::Shutdown;
+use music_insights::model::{Batch, Chunk, Content, Input, InputId, Position, SongId, Span, Text, UserId};
+use music_insights::publish::OutputFormats;
+use music_insights::publish::rolling_file::RollingFile;
 use music_insights::settings::Settings;
-use music_insights::ingest::source::Outlet;
-use music_insights::ingest::source::replay::Replay;
-use music_insights::model::shutdown::Stop;
-use music_insights::engine::workers::{EnrichedMessage, EnrichedTask};
-use music_insights::state::unmatched::{WaitingFile, WaitingPlays};
+use music_insights::state::checkpoint::recover::StartOptions;
+use music_insights::state::unmatched::{UnmatchedFile, UnmatchedPlays};
+use music_insights::storage::real::RealDisk;
+use music_insights::telemetry::progress::Progress;
+use music_insights::time::civil::Week;
+use music_insights::time::clock::Clock;
 use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot};
 
@@ -45,18 +45,19 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 });
 
 /// What `music-insights replay` does between its arguments and its summary.
-pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> Outcome {
+pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> RunSummary {
     let delimiter = settings.input.delimiter;
-    let source =
-        move |outlet: &Outlet, _| Replay { logs, delimiter, now, chunk }.run(outlet, &Stop::default());
+    let source = move |events: &EventSender, _| {
+        Replay { logs, delimiter, now, chunk }.run(events, &Shutdown::default())
+    };
     let pipeline = Pipeline {
         settings: settings.clone(),
-        disk: RealDisk::quick(),
-        producer: Producer::Replay,
+        disk: RealDisk::without_fsync(),
+        producer: RunMode::Replay,
         clock: Clock::Stopped(now),
-        wishes: Wishes::default(),
+        options: StartOptions::default(),
         progress: Arc::new(Progress::silent()),
-        live: Ways::alone(settings),
+        live: ControlHandles::alone(settings),
     };
     RUNTIME.block_on(pipeline.run(source)).unwrap()
 }
@@ -71,8 +72,8 @@ pub(crate) struct Live {
     ledger: Arc<Ledger>,
     catalog: Arc<Catalog>,
     new_catalog: bool,
-    user_order: Arc<Order<UserId>>,
-    song_order: Arc<Order<SongId>>,
+    user_order: Arc<SortedIds<UserId>>,
+    song_order: Arc<SortedIds<SongId>>,
     insights: Vec<Box<dyn Insight>>,
 }
 
@@ -147,7 +148,7 @@ impl Live {
 
 fn decoder(settings: &Settings) -> Decoder {
     Decoder {
-        names: Arc::new(Names::default()),
+        names: Arc::new(Dictionaries::default()),
         zone: settings.timezone.0.clone(),
         max_future: settings.input.max_future.0.as_secs() as i64,
     }
@@ -157,7 +158,7 @@ fn decode(decoder: &Decoder, now: i64, lines: &[u8]) -> Batch {
     decoder.decode(Chunk {
         input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }),
         span: Span { from: 0, to: lines.len() as u64, first_line: 2 },
-        mark: Mark::default(),
+        position: Position::default(),
         read_at: now,
         content: Content::Lines(
             Arc::new(header::parse(HEADER.as_bytes(), Delimiter::COMMA).unwrap().0),
@@ -204,17 +205,22 @@ impl Enriching {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("output");
         let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
-        let log = PartedLog::begin(&RealDisk::quick(), &output, enriched_logs::HEADER, roll_bytes).unwrap();
-        let waiting = WaitingPlays::resume(
-            &RealDisk::quick(),
+        let log = RollingFile::begin(&RealDisk::without_fsync(), &output, enriched_logs::HEADER, roll_bytes).unwrap();
+        let waiting = UnmatchedPlays::resume(
+            &RealDisk::without_fsync(),
             &folder.path().join("state"),
-            &WaitingFile::default(),
+            &UnmatchedFile::default(),
             HashMap::new(),
         )
         .unwrap();
         let insight = EnrichedLogs::new(self.first);
-        let task =
-            EnrichedTask::new(insight, log, Some(waiting), Arc::clone(&self.decoder.names), Forms::default());
+        let task = EnrichedTask::new(
+            insight,
+            log,
+            Some(waiting),
+            Arc::clone(&self.decoder.names),
+            OutputFormats::default(),
+        );
         let (sender, messages) = mpsc::channel(self.messages.len().max(1));
         for message in self.messages {
             sender.try_send(message).unwrap();

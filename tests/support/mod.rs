@@ -14,9 +14,9 @@ use std::fs;
 use std::path::Path;
 
 use chrono::{DateTime, Datelike};
-use music_insights::time::civil::Week;
-use music_insights::settings::Settings;
 use music_insights::model::value::{Fraction, Ties, WeekChoice};
+use music_insights::settings::Settings;
+use music_insights::time::civil::Week;
 
 use crate::reference;
 pub(crate) use size::cases;

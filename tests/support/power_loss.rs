@@ -8,17 +8,17 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use music_insights::state::checkpoint::generation::generation_name;
-use music_insights::state::checkpoint::recover::{Wishes, generations_in, read_sound};
-use music_insights::state::checkpoint::store::KEPT;
-use music_insights::model::error::{Exit, Failure};
 use music_insights::generate::rng::Dice;
+use music_insights::ingest::source::framing::CHUNK;
 use music_insights::insights::enriched_logs;
+use music_insights::model::error::{Exit, Failure};
+use music_insights::model::shutdown::Shutdown;
 use music_insights::publish::REJECTS;
 use music_insights::publish::manifest::{FILE, Manifest, PartEntry, hash_text};
 use music_insights::settings::Settings;
-use music_insights::ingest::source::framing::CHUNK;
-use music_insights::model::shutdown::Stop;
+use music_insights::state::checkpoint::generation::generation_name;
+use music_insights::state::checkpoint::recover::{StartOptions, generations_in, read_sound};
+use music_insights::state::checkpoint::store::KEPT;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::support::engine::replay;
@@ -49,10 +49,10 @@ impl Recording {
         let mut feed = Feed::new(&place, Dice::new(seed, 1));
         let restarts = |step: &Step| matches!(step, Step::Restart { .. } | Step::Crash);
         for (number, steps) in steps.split_inclusive(restarts).enumerate() {
-            let (over, end) = (AtomicBool::new(false), Stop::default());
+            let (over, end) = (AtomicBool::new(false), Shutdown::default());
             thread::scope(|scope| {
                 let watch = scope.spawn(|| {
-                    let outcome = place.watch(&disk, Wishes::default(), false, &end);
+                    let outcome = place.watch(&disk, StartOptions::default(), false, &end);
                     over.store(true, Ordering::SeqCst);
                     outcome
                 });
@@ -70,7 +70,7 @@ impl Recording {
                     feed.step(step);
                     published(&feed, &format!("{step:?}"));
                 }
-                end.set();
+                end.request();
                 let outcome = watch.join().map_err(|_| format!("run {number} has panicked"))?;
                 outcome.map(drop).map_err(|failure| format!("run {number}: {failure}"))
             })?;
@@ -100,12 +100,12 @@ impl Recording {
 
     /// Starts again, and reads all there is.
     pub(crate) fn recover(&self, disk: &SimDisk) -> Result<(), Failure> {
-        self.place.recover(disk, Wishes::default())
+        self.place.recover(disk, StartOptions::default())
     }
 
     /// Starts afresh.
     pub(crate) fn begin_again(&self, disk: &SimDisk) -> Result<(), Failure> {
-        self.place.recover(disk, Wishes { fresh: true, ..Wishes::default() })
+        self.place.recover(disk, StartOptions { fresh: true, ..StartOptions::default() })
     }
 
     /// What a reader has been shown last.

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use music_insights::storage::{Disk, DiskFile};
-use music_insights::model::error::{Exit, Failure};
 use music_insights::generate::rng::Dice;
+use music_insights::model::error::{Exit, Failure};
+use music_insights::storage::{Disk, DiskFile};
 
 use crate::support::medium::Medium;
 

@@ -10,22 +10,22 @@ use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use music_insights::state::checkpoint::recover::Wishes;
-use music_insights::time::clock::Clock;
-use music_insights::storage::SharedDisk;
-use music_insights::engine::coordinator::{Live, Outcome, Producer};
-use music_insights::model::error::{Exit, Failure};
-use music_insights::generate::rng::Dice;
-use music_insights::publish::manifest::{FILE, Manifest};
+use music_insights::engine::coordinator::{ControlHandles, RunMode, RunSummary};
 use music_insights::engine::pipeline::Pipeline;
-use music_insights::telemetry::progress::Progress;
-use music_insights::settings::Settings;
-use music_insights::ingest::source::Outlet;
-use music_insights::ingest::source::archive::{PutAway, WhenDone};
+use music_insights::generate::rng::Dice;
+use music_insights::ingest::source::EventSender;
+use music_insights::ingest::source::archive::{Archiver, WhenDone};
 use music_insights::ingest::source::tail::LastLines;
 use music_insights::ingest::source::watch::{Rules, Watch};
-use music_insights::model::shutdown::Stop;
+use music_insights::model::error::{Exit, Failure};
+use music_insights::model::shutdown::Shutdown;
 use music_insights::model::value::{ByteSize, TimeSpan};
+use music_insights::publish::manifest::{FILE, Manifest};
+use music_insights::settings::Settings;
+use music_insights::state::checkpoint::recover::StartOptions;
+use music_insights::storage::SharedDisk;
+use music_insights::telemetry::progress::Progress;
+use music_insights::time::clock::Clock;
 
 use crate::support::engine::{HEADER, RUNTIME};
 use crate::support::sim_disk::SimDisk;
@@ -129,14 +129,14 @@ impl Place {
     pub(crate) fn watch(
         &self,
         disk: &SimDisk,
-        wishes: Wishes,
+        options: StartOptions,
         once: bool,
-        stop: &Stop,
-    ) -> Result<Outcome, Failure> {
+        stop: &Shutdown,
+    ) -> Result<RunSummary, Failure> {
         let mut settings = self.settings.clone();
         settings.flush_interval = TimeSpan(if once { NEVER } else { Duration::from_millis(1) });
         let shared: SharedDisk = Arc::new(disk.clone());
-        let put_away = PutAway {
+        let put_away = Archiver {
             disk: shared.clone(),
             when_done: WhenDone::Keep,
             archive_dir: PathBuf::new(),
@@ -148,25 +148,25 @@ impl Place {
             delimiter: settings.input.delimiter,
             last_lines,
             put_away,
-            meters: Arc::default(),
+            metrics: Arc::default(),
         };
         let stop = stop.clone();
         let pipeline = Pipeline {
-            live: Live::alone(&settings),
+            live: ControlHandles::alone(&settings),
             settings,
             disk: shared,
-            producer: Producer::Watch,
+            producer: RunMode::Watch,
             clock: Clock::Stopped(NOW),
-            wishes,
+            options,
             progress: Arc::new(Progress::silent()),
         };
-        let source = move |outlet: &Outlet, resume| Watch::new(rules, resume)?.run(outlet, &stop);
+        let source = move |events: &EventSender, resume| Watch::new(rules, resume)?.run(events, &stop);
         RUNTIME.block_on(pipeline.run(source))
     }
 
     /// A start that reads all there is.
-    pub(crate) fn recover(&self, disk: &SimDisk, wishes: Wishes) -> Result<(), Failure> {
-        let run = || self.watch(disk, wishes, true, &Stop::default()).map(drop);
+    pub(crate) fn recover(&self, disk: &SimDisk, options: StartOptions) -> Result<(), Failure> {
+        let run = || self.watch(disk, options, true, &Shutdown::default()).map(drop);
         let died = |_| Err(Failure::new(Exit::Software, "it has panicked"));
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(died)
     }

@@ -6,9 +6,9 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use music_insights::time::window::TimeOfDay;
-use music_insights::settings::{Settings, Timezone};
 use music_insights::model::value::{ByteSize, Decimals, Fraction, Ties, TimeSpan, WeekChoice};
+use music_insights::settings::{Settings, Timezone};
+use music_insights::time::window::TimeOfDay;
 use music_insights::time::zone::Zone;
 use proptest::collection::vec;
 use proptest::option::weighted;
@@ -169,7 +169,7 @@ fn line(row: impl Strategy<Value = Cells> + Clone) -> impl Strategy<Value = Line
 #[allow(clippy::struct_excessive_bools, reason = "each is one thing that a file may have")]
 #[derive(Clone, Debug)]
 struct Layout {
-    mark: bool,
+    position: bool,
     blank_start: bool,
     columns: Vec<&'static str>,
     quoted_header: bool,
@@ -189,8 +189,8 @@ fn layout(columns: &'static [&'static str]) -> impl Strategy<Value = Layout> {
     let returns = prop_oneof![2 => Just(vec![false]), 1 => Just(vec![true]), 1 => vec(any::<bool>(), 1..5)];
     let odd = || prop::bool::weighted(0.2);
     (odd(), odd(), columns, odd(), returns, prop::bool::weighted(0.7)).prop_map(
-        |(mark, blank_start, columns, quoted_header, returns, last_line_feed)| Layout {
-            mark,
+        |(position, blank_start, columns, quoted_header, returns, last_line_feed)| Layout {
+            position,
             blank_start,
             columns,
             quoted_header,
@@ -204,7 +204,7 @@ impl Layout {
     fn render(&self, lines: &[Line]) -> Vec<u8> {
         let quote = |name: &&str| if self.quoted_header { quoted(name) } else { quoted_if_needed(name) };
         let header = self.columns.iter().map(quote).collect::<Vec<_>>().join(",").into_bytes();
-        let mut file = if self.mark { b"\xef\xbb\xbf".to_vec() } else { Vec::new() };
+        let mut file = if self.position { b"\xef\xbb\xbf".to_vec() } else { Vec::new() };
         let ends = self.returns.iter().map(|&with| if with { &b"\r\n"[..] } else { b"\n" }).cycle();
         let blank = self.blank_start.then(|| b" ".to_vec());
         let rows = lines.iter().map(|line| self.render_line(line, &header));
@@ -279,7 +279,7 @@ pub(crate) fn log() -> impl Strategy<Value = File> {
 /// Whole lines below the header [`HEADER`].
 pub(crate) fn rows(count: Range<usize>) -> impl Strategy<Value = File> {
     let layout = Layout {
-        mark: false,
+        position: false,
         blank_start: false,
         columns: HEADER.split(',').collect(),
         quoted_header: false,

@@ -7,22 +7,22 @@ use std::sync::Arc;
 use indicatif::HumanCount;
 use tokio_stream::StreamExt;
 
+use crate::catalog::reload;
 use crate::cli::args::CheckArgs;
-use crate::time::clock::Clock;
 use crate::cli::commands::replay::find_arguments;
 use crate::cli::commands::{rejected_text, run_until_stopped, say};
-use crate::engine::coordinator::Decoded;
-use crate::model::error::{Exit, Failure};
-use crate::state::input_progress::{Inputs, by_code, count};
-use crate::model::{Reason, Reject};
-use crate::model::dictionary::Names;
+use crate::engine::coordinator::EngineEvent;
 use crate::engine::pipeline::spawn_source;
-use crate::catalog::reload;
-use crate::settings::Settings;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
-use crate::model::shutdown::Stop;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::{Exit, Failure};
+use crate::model::shutdown::Shutdown;
+use crate::model::{Reason, Reject};
+use crate::settings::Settings;
+use crate::state::input_progress::{InputTracker, by_code, count};
 use crate::text::{escape_bytes, harmless};
+use crate::time::clock::Clock;
 
 /// Rows that are shown per reason.
 const EXAMPLES: usize = 3;
@@ -42,12 +42,12 @@ pub fn run(args: CheckArgs) -> Result<(), Failure> {
         now: args.now.unwrap_or_else(|| Clock::System.now()),
         chunk: CHUNK,
     };
-    let stop = Stop::default();
+    let stop = Shutdown::default();
     say(&run_until_stopped(&settings, &stop, check(&settings, replay, stop.clone()))?)
 }
 
-async fn check(settings: &Settings, replay: Replay, stop: Stop) -> Result<String, Failure> {
-    let names = Arc::new(Names::default());
+async fn check(settings: &Settings, replay: Replay, stop: Shutdown) -> Result<String, Failure> {
+    let names = Arc::new(Dictionaries::default());
     let version = reload::load(&settings.songs, settings.input.delimiter, &names).await?;
     let mut catalog_rejects = BTreeMap::new();
     count(&mut catalog_rejects, &version.rejects);
@@ -57,16 +57,16 @@ async fn check(settings: &Settings, replay: Replay, stop: Stop) -> Result<String
 
     let logs = replay.logs.len();
     let (mut decoded, source) =
-        spawn_source(settings, &names, &Arc::default(), move |outlet: &_| replay.run(outlet, &stop));
-    let mut inputs = Inputs::new(settings.input.max_bad_lines);
+        spawn_source(settings, &names, &Arc::default(), move |events: &_| replay.run(events, &stop));
+    let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut unmatched = 0;
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
-            Decoded::Batch(batch, _) => batch,
-            Decoded::Failed(failure) => return Err(failure),
-            Decoded::Size(..) | Decoded::Seen(..) | Decoded::Passed(..) => continue,
+            EngineEvent::Batch(batch, _) => batch,
+            EngineEvent::Failed(failure) => return Err(failure),
+            EngineEvent::Size(..) | EngineEvent::Seen(..) | EngineEvent::Passed(..) => continue,
         };
-        if inputs.take(&mut batch, &version.catalog) {
+        if inputs.apply(&mut batch, &version.catalog) {
             unmatched += version.catalog.count_unknown(&batch.songs);
             batch.rejects.iter().for_each(|reject| examples.add(&batch.input.label, reject));
         }

@@ -7,10 +7,10 @@ use clap_mangen::Man;
 
 use crate::cli::args::{Cli, ManArgs};
 use crate::cli::commands::say_bytes;
-use crate::storage::staged_file::Draft;
-use crate::storage::real::RealDisk;
-use crate::storage::{append, create_folder};
 use crate::model::error::{Exit, Failure};
+use crate::storage::real::RealDisk;
+use crate::storage::staged_file::StagedFile;
+use crate::storage::{append, create_folder};
 
 /// Runs the command.
 ///
@@ -64,13 +64,13 @@ fn examples(text: &str) -> String {
 }
 
 fn write(folder: &Path, pages: &[Page]) -> Result<(), Failure> {
-    let disk = RealDisk::quick();
+    let disk = RealDisk::without_fsync();
     create_folder(&*disk, folder)?;
     for page in pages {
         let path = folder.join(&page.file);
-        let (draft, mut file) = Draft::create(&disk, &path)?;
+        let (draft, mut file) = StagedFile::create(&disk, &path)?;
         append(&mut *file, &path, &page.text)?;
-        draft.publish()?;
+        draft.commit()?;
     }
     Ok(())
 }

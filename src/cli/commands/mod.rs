@@ -5,10 +5,10 @@ pub mod completions;
 pub mod config;
 pub mod executor;
 pub mod generate;
-pub mod settings_reload;
 pub mod man;
 pub mod replay;
 pub mod report;
+pub mod settings_reload;
 pub mod state;
 pub mod verify;
 pub mod watch;
@@ -22,10 +22,10 @@ use indicatif::{HumanBytes, HumanCount};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::args::Command;
-use crate::engine::coordinator::Outcome;
+use crate::engine::coordinator::RunSummary;
 use crate::model::error::{Exit, Failure};
+use crate::model::shutdown::Shutdown;
 use crate::settings::Settings;
-use crate::model::shutdown::Stop;
 
 /// Does what the command line asks for.
 ///
@@ -53,7 +53,7 @@ const INTERRUPTED: i32 = 130;
 /// Runs a command on a runtime, with signals that stop it: the first one gently, the second at once.
 fn run_until_stopped<T>(
     settings: &Settings,
-    stop: &Stop,
+    stop: &Shutdown,
     command: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
     // The owner, a worker for the rest, and decoders and insights on threads of their own.
@@ -74,10 +74,10 @@ fn run_until_stopped<T>(
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
-                if stop.is_set() {
+                if stop.is_requested() {
                     std::process::exit(INTERRUPTED);
                 }
-                stop.set();
+                stop.request();
                 tracing::info!("stopping: what was begun is finished first; a second signal ends at once");
             }
         });
@@ -104,7 +104,7 @@ fn say_bytes(bytes: &[u8]) -> Result<(), Failure> {
 }
 
 /// What a run came to, for people.
-fn summary(outcome: &Outcome, settings: &Settings, took: Duration) -> String {
+fn summary(outcome: &RunSummary, settings: &Settings, took: Duration) -> String {
     let manifest = &outcome.manifest;
     let totals = &manifest.totals;
     let seconds = took.as_secs_f64().max(0.001);

@@ -4,21 +4,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::state::checkpoint::recover::Wishes;
 use crate::cli::args::ReplayArgs;
-use crate::time::clock::Clock;
 use crate::cli::commands::{run_until_stopped, say, summary};
-use crate::storage::real::RealDisk;
-use crate::engine::coordinator::{Live, Producer};
-use crate::model::error::Failure;
+use crate::engine::coordinator::{ControlHandles, RunMode};
 use crate::engine::pipeline::Pipeline;
-use crate::telemetry::progress::{Progress, Unit};
-use crate::settings::Settings;
-use crate::ingest::source::compression::Storage;
+use crate::ingest::source::compression::Compression;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::{Replay, find_logs};
 use crate::ingest::source::stdin::is_stdin;
-use crate::model::shutdown::Stop;
+use crate::model::error::Failure;
+use crate::model::shutdown::Shutdown;
+use crate::settings::Settings;
+use crate::state::checkpoint::recover::StartOptions;
+use crate::storage::real::RealDisk;
+use crate::telemetry::progress::{Progress, Unit};
+use crate::time::clock::Clock;
 
 /// Runs the command.
 ///
@@ -33,23 +33,23 @@ pub fn run(args: ReplayArgs) -> Result<(), Failure> {
     let logs = find_arguments(args.logs, &settings)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
     let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));
-    let (delimiter, stop) = (settings.input.delimiter, Stop::default());
+    let (delimiter, stop) = (settings.input.delimiter, Shutdown::default());
     let source = {
         let stop = stop.clone();
-        move |outlet: &_, _| Replay { logs, delimiter, now, chunk: CHUNK }.run(outlet, &stop)
+        move |events: &_, _| Replay { logs, delimiter, now, chunk: CHUNK }.run(events, &stop)
     };
     let pipeline = Pipeline {
         settings: settings.clone(),
-        disk: RealDisk::quick(),
-        producer: Producer::Replay,
+        disk: RealDisk::without_fsync(),
+        producer: RunMode::Replay,
         clock: Clock::Stopped(now),
-        wishes: Wishes { fresh: args.fresh, rollback: false },
+        options: StartOptions { fresh: args.fresh, rollback: false },
         progress: Arc::clone(&progress),
-        live: Live::alone(&settings),
+        live: ControlHandles::alone(&settings),
     };
     let outcome = run_until_stopped(&settings, &stop, pipeline.run(source))?;
     progress.finish();
-    if stop.is_set() {
+    if stop.is_requested() {
         tracing::warn!("stopped before the end: the output holds only what was read until then");
     }
     say(&summary(&outcome, &settings, began.elapsed()))
@@ -69,10 +69,10 @@ fn run_on_cluster(
         logs,
         settings: settings.clone(),
         disk: RealDisk::quick(),
-        wishes: Wishes { fresh: args.fresh, rollback: false },
+        options: StartOptions { fresh: args.fresh, rollback: false },
         now: args.now.unwrap_or_else(|| Clock::System.now()),
     };
-    let stop = Stop::default();
+    let stop = Shutdown::default();
     let outcome = run_until_stopped(settings, &stop, run.run(&stop))?;
     say(&summary(&outcome, settings, began.elapsed()))
 }
@@ -99,10 +99,10 @@ pub fn find_arguments(mut arguments: Vec<PathBuf>, settings: &Settings) -> Resul
 
 /// The bytes to read, if no log is compressed or stdin, for then nobody knows.
 fn bytes_of(logs: &[PathBuf]) -> Option<u64> {
-    let sizes = logs.iter().map(|path| match Storage::of(path) {
+    let sizes = logs.iter().map(|path| match Compression::of(path) {
         _ if is_stdin(path) => None,
-        Storage::Plain => path.metadata().ok().map(|metadata| metadata.len()),
-        Storage::Gzip | Storage::Zstd | Storage::Parquet => None,
+        Compression::Plain => path.metadata().ok().map(|metadata| metadata.len()),
+        Compression::Gzip | Compression::Zstd | Compression::Parquet => None,
     });
     sizes.sum()
 }

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use crate::serve::charts::Form;
 use crate::cli::args::ReportArgs;
 use crate::cli::commands::say;
-use crate::storage::staged_file::Draft;
-use crate::storage::real::RealDisk;
-use crate::storage::{SharedDisk, append, create_folder};
 use crate::model::error::Failure;
+use crate::serve::charts::Form;
 use crate::serve::report::{Report, page};
+use crate::storage::real::RealDisk;
+use crate::storage::staged_file::StagedFile;
+use crate::storage::{SharedDisk, append, create_folder};
 
 /// Runs the command.
 ///
@@ -18,7 +18,7 @@ use crate::serve::report::{Report, page};
 /// the page cannot be written (73, 74).
 pub fn run(args: &ReportArgs) -> Result<(), Failure> {
     let settings = args.common.settings(&[])?;
-    let disk = RealDisk::quick();
+    let disk = RealDisk::without_fsync();
     let report = Report::read(&disk, &settings)?;
     if let Some(folder) = &args.svg {
         create_folder(&*disk, folder)?;
@@ -37,7 +37,7 @@ pub fn run(args: &ReportArgs) -> Result<(), Failure> {
 }
 
 fn write(disk: &SharedDisk, path: &Path, text: &str) -> Result<(), Failure> {
-    let (draft, mut file) = Draft::create(disk, path)?;
+    let (draft, mut file) = StagedFile::create(disk, path)?;
     append(&mut *file, path, text.as_bytes())?;
-    draft.publish()
+    draft.commit()
 }

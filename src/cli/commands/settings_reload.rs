@@ -8,14 +8,14 @@ use tokio::sync::watch;
 
 use crate::cli::args::WatchArgs;
 use crate::model::error::Failure;
-use crate::telemetry::logging;
-use crate::telemetry::heartbeat::Standing;
 use crate::settings::{Settings, differences};
-use crate::telemetry::systemd::Supervisor;
+use crate::telemetry::heartbeat::EngineStatus;
+use crate::telemetry::logging;
+use crate::telemetry::systemd::ServiceNotifier;
 
 /// Who reads settings again.
 #[derive(Debug)]
-pub struct Hangup {
+pub struct SettingsReloader {
     /// What the command line says, which stays.
     pub args: WatchArgs,
     /// The settings in force.
@@ -23,12 +23,12 @@ pub struct Hangup {
     /// Where new ones go.
     pub sender: watch::Sender<Arc<Settings>>,
     /// Tells when they have been taken over.
-    pub standings: watch::Receiver<Standing>,
+    pub standings: watch::Receiver<EngineStatus>,
     /// Who is told of it.
-    pub supervisor: Arc<Supervisor>,
+    pub supervisor: Arc<ServiceNotifier>,
 }
 
-impl Hangup {
+impl SettingsReloader {
     /// Reads settings again at every signal.
     pub async fn follow(mut self, mut signals: Signal) {
         let mut sent = 0;

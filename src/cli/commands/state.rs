@@ -5,18 +5,18 @@ use std::path::Path;
 
 use indicatif::{HumanBytes, HumanCount};
 
-use crate::state::checkpoint::generation::{Generation, Shape, generation_name};
-use crate::state::checkpoint::load::Loaded;
-use crate::state::checkpoint::segment::Part;
-use crate::state::checkpoint::recover::generations_in;
 use crate::cli::args::StateArgs;
 use crate::cli::commands::say;
+use crate::ingest::source::tail::KnownInput;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::{Exit, Failure};
+use crate::state::checkpoint::generation::{Generation, StateConfig, generation_name};
+use crate::state::checkpoint::load::Loaded;
+use crate::state::checkpoint::recover::generations_in;
+use crate::state::checkpoint::segment::SegmentReader;
+use crate::state::unmatched::UnmatchedPlays;
 use crate::storage::real::RealDisk;
 use crate::storage::{Disk, DiskFile};
-use crate::model::error::{Exit, Failure};
-use crate::model::dictionary::Names;
-use crate::ingest::source::tail::KnownInput;
-use crate::state::unmatched::WaitingPlays;
 
 /// Runs the command.
 ///
@@ -24,7 +24,7 @@ use crate::state::unmatched::WaitingPlays;
 /// If there is no state (66), or something in it is damaged (65).
 pub fn run(args: &StateArgs) -> Result<(), Failure> {
     let settings = args.settings()?;
-    let disk = RealDisk::quick();
+    let disk = RealDisk::without_fsync();
     let folder = &settings.state;
     let numbers = generations_in(&*disk, folder)?;
     if numbers.is_empty() {
@@ -53,10 +53,10 @@ pub fn run(args: &StateArgs) -> Result<(), Failure> {
         newest.get_or_insert(generation);
     }
     if let Some(generation) = newest.filter(|_| damaged == 0) {
-        let mut loaded = Loaded::of(&*disk, folder, &generation, &Names::default())?;
-        let places = std::mem::take(&mut loaded.waiting);
-        WaitingPlays::open(&disk, folder, &generation.waiting, places)?.check_all()?;
-        if let Some(difference) = generation.shape.difference(&Shape::of(&settings)) {
+        let mut loaded = Loaded::of(&*disk, folder, &generation, &Dictionaries::default())?;
+        let places = std::mem::take(&mut loaded.unmatched);
+        UnmatchedPlays::open(&disk, folder, &generation.unmatched, places)?.check_all()?;
+        if let Some(difference) = generation.shape.difference(&StateConfig::of(&settings)) {
             let _ = writeln!(text, "settings   {difference}");
         }
         inputs(&loaded.inputs.known(), args.inputs, &mut text);
@@ -89,7 +89,7 @@ fn describe(disk: &dyn Disk, folder: &Path, generation: &Generation, text: &mut 
     );
     let mut damaged = 0;
     for part in &generation.parts {
-        let sound = match Part::open(disk, folder, part) {
+        let sound = match SegmentReader::open(disk, folder, part) {
             Ok(_) => "sound".to_owned(),
             Err(cause) => {
                 damaged += 1;
@@ -98,11 +98,11 @@ fn describe(disk: &dyn Disk, folder: &Path, generation: &Generation, text: &mut 
         };
         let _ = writeln!(text, "  {:<32} {:>10}  {sound}", part.file, HumanBytes(part.bytes).to_string());
     }
-    if generation.waiting.bytes > 0 {
-        let name = generation.waiting.name();
+    if generation.unmatched.bytes > 0 {
+        let name = generation.unmatched.name();
         let len = disk.open(&folder.join(&name)).and_then(|file: Box<dyn DiskFile>| file.len());
         let sound = match len {
-            Ok(len) if len >= generation.waiting.bytes => "long enough".to_owned(),
+            Ok(len) if len >= generation.unmatched.bytes => "long enough".to_owned(),
             Ok(len) => {
                 damaged += 1;
                 format!("has only {len} bytes")
@@ -112,7 +112,7 @@ fn describe(disk: &dyn Disk, folder: &Path, generation: &Generation, text: &mut 
                 cause.to_string()
             }
         };
-        let bytes = HumanBytes(generation.waiting.bytes).to_string();
+        let bytes = HumanBytes(generation.unmatched.bytes).to_string();
         let _ = writeln!(text, "  {name:<32} {bytes:>10}  {sound}");
     }
     for (name, parts) in [("enriched_logs", &generation.enriched), ("_rejects", &generation.rejects)] {
@@ -127,11 +127,11 @@ fn describe(disk: &dyn Disk, folder: &Path, generation: &Generation, text: &mut 
 
 /// Says how far inputs were read; all of them, or those that were not read to the end they had.
 fn inputs(known: &[KnownInput], all: bool, text: &mut String) {
-    let unfinished = |known: &&KnownInput| all || known.mark.offset < known.sighting.stamp.size;
+    let unfinished = |known: &&KnownInput| all || known.position.offset < known.fingerprint.stamp.size;
     let _ = writeln!(text, "inputs     {}", HumanCount(known.len() as u64));
     for known in known.iter().filter(unfinished) {
-        let (offset, size) = (known.mark.offset, known.sighting.stamp.size);
-        let path = known.sighting.path.display();
-        let _ = writeln!(text, "  {path}: read to byte {offset} of {size}, {} lines", known.mark.lines);
+        let (offset, size) = (known.position.offset, known.fingerprint.stamp.size);
+        let path = known.fingerprint.path.display();
+        let _ = writeln!(text, "  {path}: read to byte {offset} of {size}, {} lines", known.position.lines);
     }
 }

@@ -1,15 +1,15 @@
 //! `music-insights verify`: is what is published what the inputs come to?
 
 use crate::cli::args::VerifyArgs;
-use crate::time::clock::Clock;
 use crate::cli::commands::replay::find_arguments;
 use crate::cli::commands::{run_until_stopped, say};
-use crate::storage::real::RealDisk;
-use crate::engine::coordinator::Producer;
-use crate::model::error::{Exit, Failure};
-use crate::publish::manifest::Manifest;
+use crate::engine::coordinator::RunMode;
 use crate::ingest::source::stdin::is_stdin;
-use crate::model::shutdown::Stop;
+use crate::model::error::{Exit, Failure};
+use crate::model::shutdown::Shutdown;
+use crate::publish::manifest::Manifest;
+use crate::storage::real::RealDisk;
+use crate::time::clock::Clock;
 use crate::verify::{Report, Verify};
 
 /// Runs the command.
@@ -18,13 +18,13 @@ use crate::verify::{Report, Verify};
 /// A difference (65), or what makes it impossible to verify.
 pub fn run(args: VerifyArgs) -> Result<(), Failure> {
     let settings = args.settings()?;
-    let disk = RealDisk::quick();
+    let disk = RealDisk::without_fsync();
     let manifest = Manifest::read(&disk, &settings.output)?;
     // Held until the end, so that nothing changes meanwhile.
     let mut locks = Vec::new();
     let mut logs = Vec::new();
     match manifest.as_ref().map(|manifest| manifest.producer.as_str()) {
-        Some(producer) if producer == Producer::Watch.name() => {
+        Some(producer) if producer == RunMode::Watch.name() => {
             locks.push(disk.lock(&settings.output)?);
             if settings.state.is_dir() {
                 locks.push(disk.lock(&settings.state)?);
@@ -40,7 +40,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Failure> {
         }
         None => {}
     }
-    let stop = Stop::default();
+    let stop = Shutdown::default();
     let clock = Clock::System.now();
     let verify = Verify { settings: settings.clone(), disk, logs, now: args.now, clock, stop: stop.clone() };
     let report = run_until_stopped(&settings, &stop, verify.run())?;

@@ -6,25 +6,25 @@ use std::time::Instant;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
-use crate::state::checkpoint::recover::Wishes;
 use crate::cli::args::WatchArgs;
-use crate::time::clock::Clock;
-use crate::cli::commands::settings_reload::Hangup;
+use crate::cli::commands::settings_reload::SettingsReloader;
 use crate::cli::commands::{run_until_stopped, say, summary};
-use crate::storage::real::RealDisk;
-use crate::engine::coordinator::{Live, Producer};
-use crate::model::error::{Exit, Failure};
-use crate::serve::http::{Access, Server, Sources, read_token};
-use crate::telemetry::metrics::Meters;
+use crate::engine::coordinator::{ControlHandles, RunMode};
 use crate::engine::pipeline::Pipeline;
-use crate::telemetry::progress::Progress;
-use crate::telemetry::heartbeat::Pulse;
-use crate::settings::{Http, Settings};
-use crate::ingest::source::archive::PutAway;
+use crate::ingest::source::archive::Archiver;
 use crate::ingest::source::tail::LastLines;
 use crate::ingest::source::watch::{Rules, Watch, check_folder};
-use crate::model::shutdown::Stop;
-use crate::telemetry::systemd::Supervisor;
+use crate::model::error::{Exit, Failure};
+use crate::model::shutdown::Shutdown;
+use crate::serve::http::{Access, Server, Sources, read_token};
+use crate::settings::{Http, Settings};
+use crate::state::checkpoint::recover::StartOptions;
+use crate::storage::real::RealDisk;
+use crate::telemetry::heartbeat::Heartbeat;
+use crate::telemetry::metrics::Metrics;
+use crate::telemetry::progress::Progress;
+use crate::telemetry::systemd::ServiceNotifier;
+use crate::time::clock::Clock;
 
 /// Runs the command.
 ///
@@ -35,33 +35,33 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
     let settings = args.settings()?;
     settings.check_folders()?;
     check_folder(&settings.incoming)?;
-    let stop = Stop::default();
-    let pulse = Pulse::default();
-    let disk = RealDisk::durable_with(stop.clone(), pulse.clone());
+    let stop = Shutdown::default();
+    let heartbeat = Heartbeat::default();
+    let disk = RealDisk::with_fsync_and_heartbeat(stop.clone(), heartbeat.clone());
     let input = &settings.input;
-    let meters: Arc<Meters> = Arc::default();
+    let metrics: Arc<Metrics> = Arc::default();
     let rules = Rules {
         folder: settings.incoming.clone(),
         delimiter: input.delimiter,
         last_lines: LastLines { wait: input.last_line_wait.0, once: args.once },
-        put_away: PutAway {
+        put_away: Archiver {
             disk: disk.clone(),
             when_done: input.when_done,
             archive_dir: input.archive_dir.clone(),
             after: input.done_after.0,
         },
-        meters: Arc::clone(&meters),
+        metrics: Arc::clone(&metrics),
     };
     let source = {
         let stop = stop.clone();
-        move |outlet: &_, resume| Watch::new(rules, resume)?.run(outlet, &stop)
+        move |events: &_, resume| Watch::new(rules, resume)?.run(events, &stop)
     };
     let (views, looking) = watch::channel(None);
     let sources = Sources {
         views: looking,
-        meters: Arc::clone(&meters),
+        metrics: Arc::clone(&metrics),
         disk: disk.clone(),
-        standings: pulse.feel(),
+        standings: heartbeat.subscribe(),
         settings: settings.clone(),
     };
     // Whoever waits for the end has nothing to look at.
@@ -70,23 +70,23 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk,
-        producer: Producer::Watch,
+        producer: RunMode::Watch,
         clock: Clock::System,
-        wishes: Wishes { rollback: args.rollback, fresh: args.fresh },
+        options: StartOptions { rollback: args.rollback, fresh: args.fresh },
         progress: Arc::new(Progress::silent()),
-        live: Live {
-            pulse: pulse.clone(),
+        live: ControlHandles {
+            heartbeat: heartbeat.clone(),
             settings: settings_to_come,
-            meters,
+            metrics,
             views: server.is_some().then_some(views),
         },
     };
-    let supervisor = Arc::new(Supervisor::default());
-    let hangup = Hangup {
+    let supervisor = Arc::new(ServiceNotifier::default());
+    let hangup = SettingsReloader {
         args: args.clone(),
         settings: settings.clone(),
         sender,
-        standings: pulse.feel(),
+        standings: heartbeat.subscribe(),
         supervisor: Arc::clone(&supervisor),
     };
     tracing::info!("watching {}, publishing to {}", settings.incoming.display(), settings.output.display());
@@ -94,7 +94,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
         let failed = |cause| Failure::new(Exit::Software, format!("cannot listen for signals: {cause}"));
         let hangups = signal(SignalKind::hangup()).map_err(failed)?;
         tokio::spawn(hangup.follow(hangups));
-        let (told, standings, stop) = (Arc::clone(&supervisor), pulse.feel(), stop.clone());
+        let (told, standings, stop) = (Arc::clone(&supervisor), heartbeat.subscribe(), stop.clone());
         tokio::spawn(async move { told.follow(standings, stop).await });
         let outcome = pipeline.run(source).await;
         supervisor.stopping();

@@ -6,34 +6,34 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
-use crate::engine::coordinator::{Dispatch, New};
+use crate::engine::coordinator::{Coordinator, RefreshScope};
 use crate::model::error::Failure;
-use crate::telemetry::metrics::Meters;
-use crate::telemetry::heartbeat::{Pulse, Standing};
-use crate::settings::Settings;
 use crate::serve::view::View;
+use crate::settings::Settings;
+use crate::telemetry::heartbeat::{EngineStatus, Heartbeat};
+use crate::telemetry::metrics::Metrics;
 
 /// How often an owner that has nothing to do says that it is alive.
 pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// The ways to a running owner and from it.
 #[derive(Debug)]
-pub struct Live {
+pub struct ControlHandles {
     /// Where it shows that it is alive.
-    pub pulse: Pulse,
+    pub heartbeat: Heartbeat,
     /// Settings to come. All that shapes the state is as before in them.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// What is counted.
-    pub meters: Arc<Meters>,
+    pub metrics: Arc<Metrics>,
     /// Where readers look, if there may be any.
     pub views: Option<watch::Sender<Option<Arc<View>>>>,
 }
 
-impl Live {
+impl ControlHandles {
     /// A run that nobody talks to.
     pub fn alone(settings: &Settings) -> Self {
         let settings = watch::channel(Arc::new(settings.clone())).1;
-        Self { pulse: Pulse::default(), settings, meters: Arc::default(), views: None }
+        Self { heartbeat: Heartbeat::default(), settings, metrics: Arc::default(), views: None }
     }
 }
 
@@ -44,10 +44,10 @@ pub(super) fn ticks(period: Duration) -> Interval {
     ticks
 }
 
-impl Dispatch {
+impl Coordinator {
     /// Says that the owner is alive, and how far it is.
-    pub(super) fn beat(&self) {
-        self.parts.live.pulse.beat(Standing {
+    pub(super) fn report_status(&self) {
+        self.parts.live.heartbeat.beat(EngineStatus {
             rows: self.inputs.rows() - self.before.0,
             unread: self.inputs.bytes_unread(),
             epoch: self.manifest.as_ref().map(|manifest| manifest.epoch),
@@ -61,29 +61,29 @@ impl Dispatch {
         let other_rows = settings.insights != self.parts.settings.insights;
         self.parts.settings = Settings::clone(&settings);
         if other_rows {
-            self.publish_anew().await?;
+            self.restart_insights().await?;
         }
         self.settings_taken += 1;
-        self.beat();
+        self.report_status();
         Ok(())
     }
 
     /// Makes the insights that take snapshots anew, and publishes what they say now, if that is
     /// anything else than before.
-    async fn publish_anew(&mut self) -> Result<(), Failure> {
+    async fn restart_insights(&mut self) -> Result<(), Failure> {
         // The old ones let go of their rows before the new ones make theirs.
         self.parts.tasks.snapshots.clear();
         self.parts.tasks.snapshots = (self.parts.spawn_insights)(&self.parts.disk, &self.parts.settings);
         let enabled = self.enabled();
         self.published.retain(|name, _| enabled.contains(&name.as_str()));
         self.week = self.week_of_now();
-        let staged = self.stage(New::Everything).await?;
+        let staged = self.stage(RefreshScope::Everything).await?;
         tokio::task::block_in_place(|| {
             let manifest = self.manifest_of(&staged)?;
             let same = self.manifest.as_ref().is_some_and(|before| manifest.says_the_same(before));
             if same && !self.news {
                 self.publish(staged)?;
-                self.show();
+                self.publish_view();
                 Ok(())
             } else {
                 self.commit(staged, manifest)

@@ -6,20 +6,20 @@ use std::time::{Instant, SystemTime};
 use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::sync::oneshot;
 
-use crate::state::checkpoint::committer::Commit;
-use crate::storage::sync_folder;
-use crate::engine::coordinator::{Dispatch, New, QUIET, Tasks, ended};
-use crate::model::error::Failure;
-use crate::storage::failpoint::{Bug, planted, point};
-use crate::state::input_progress::{ReasonCounts, by_code, count};
-use crate::insights::{Cut, enriched_logs};
-use crate::model::{Epoch, SongId};
-use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, hash_text};
-use crate::publish::parquet::ParquetDraft;
-use crate::publish::snapshot::Snapshot;
-use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
-use crate::ingest::source::archive::WhenDone;
+use crate::engine::coordinator::{Coordinator, QUIET, RefreshScope, Tasks, ended};
 use crate::engine::workers::{EnrichedCut, EnrichedMessage, SnapshotRequest};
+use crate::ingest::source::archive::WhenDone;
+use crate::insights::{Cut, enriched_logs};
+use crate::model::error::Failure;
+use crate::model::{Epoch, SongId};
+use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
+use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, hash_text};
+use crate::publish::parquet::StagedParquet;
+use crate::publish::snapshot::Snapshot;
+use crate::state::checkpoint::committer::Commit;
+use crate::state::input_progress::{ReasonCounts, by_code, count};
+use crate::storage::failpoint::{Bug, planted, fail_point};
+use crate::storage::sync_folder;
 use crate::text::path_text;
 
 /// What is written for an epoch and waits for its commit.
@@ -28,15 +28,15 @@ pub(super) struct Staged {
     snapshots: Vec<(&'static str, Snapshot)>,
     enriched: Option<EnrichedCut>,
     /// Parts of `enriched_logs` as Parquet.
-    parquet: Vec<ParquetDraft>,
+    parquet: Vec<StagedParquet>,
 }
 
-impl Dispatch {
+impl Coordinator {
     /// Cuts, and lets every insight write what has changed where nobody sees it yet.
-    pub(super) async fn stage(&mut self, new: New) -> Result<Staged, Failure> {
+    pub(super) async fn stage(&mut self, new: RefreshScope) -> Result<Staged, Failure> {
         self.finish_sealing().await;
         let cut = Arc::new(tokio::task::block_in_place(|| self.cut(new)));
-        point("flush.cut");
+        fail_point("flush.cut");
         let mut answers = Vec::new();
         for (name, requests) in &self.parts.tasks.snapshots {
             let (answer, answered) = oneshot::channel();
@@ -60,26 +60,26 @@ impl Dispatch {
             Some(answered) => Some(answered.await.map_err(|_| ended())?),
             None => None,
         };
-        point("flush.staged");
+        fail_point("flush.staged");
         let parquet = enriched.as_mut().map(|enriched| std::mem::take(&mut enriched.drafts));
         Ok(Staged { snapshots, enriched, parquet: parquet.unwrap_or_default() })
     }
 
-    fn cut(&mut self, new: New) -> Cut {
+    fn cut(&mut self, new: RefreshScope) -> Cut {
         self.changes = Arc::new(Arc::make_mut(&mut self.ledger).cut());
         Arc::make_mut(&mut self.user_order).extend(&self.parts.names.users.read());
         Arc::make_mut(&mut self.song_order).extend(&self.parts.names.songs.read());
         // To insights that have seen nothing yet, what an earlier process has taken in is new, too.
         let changes = match new {
-            New::Everything => Arc::new(self.ledger.everything()),
-            New::Plays | New::Catalog => Arc::clone(&self.changes),
+            RefreshScope::Everything => Arc::new(self.ledger.everything()),
+            RefreshScope::Plays | RefreshScope::Catalog => Arc::clone(&self.changes),
         };
         self.listeners.note(&changes.users);
         Cut {
             ledger: Arc::clone(&self.ledger),
             changes,
             catalog: Arc::clone(&self.catalog.catalog),
-            new_catalog: new != New::Plays,
+            new_catalog: new != RefreshScope::Plays,
             names: Arc::clone(&self.parts.names),
             user_order: Arc::clone(&self.user_order),
             song_order: Arc::clone(&self.song_order),
@@ -97,15 +97,15 @@ impl Dispatch {
             self.publish(Staged { snapshots, enriched: None, parquet: Vec::new() })?;
             Manifest::publish(&self.parts.disk, &self.parts.settings.output, &text)?;
         }
-        if let Some(keeper) = &mut self.parts.keeper {
+        if let Some(committer) = &mut self.parts.committer {
             let enriched = staged.enriched.take();
             let enriched = enriched.unwrap_or_default();
-            keeper.commit(Commit {
+            committer.commit(Commit {
                 ledger: Arc::make_mut(&mut self.ledger),
                 changes: &self.changes,
                 names: &self.parts.names,
                 inputs: &mut self.inputs,
-                waiting: enriched.waiting,
+                unmatched: enriched.unmatched,
                 catalog: &self.catalog.catalog,
                 enriched: enriched.parts,
                 rejects: manifest.rejects.parts.clone(),
@@ -116,10 +116,10 @@ impl Dispatch {
         self.publish(staged)?;
         remove_unlisted_parquet(&self.parts.disk, &self.parts.settings, &manifest)?;
         Manifest::publish(&self.parts.disk, &self.parts.settings.output, &text)?;
-        point("publish.done");
+        fail_point("publish.done");
         self.published.clone_from(&manifest.insights);
         self.manifest = Some(manifest);
-        self.show();
+        self.publish_view();
         self.retire()
     }
 
@@ -134,26 +134,26 @@ impl Dispatch {
             }
             let entry = snapshot.publish()?;
             sync_folder(&*self.parts.disk, &self.parts.settings.output.join(name))?;
-            point("publish.snapshot");
+            fail_point("publish.snapshot");
             self.published.insert(name.to_owned(), entry);
         }
         for draft in staged.parquet {
             draft.publish()?;
-            point("publish.snapshot");
+            fail_point("publish.snapshot");
         }
         remove_disabled(&self.parts.disk, &self.parts.settings, &self.enabled())?;
-        point("publish.manifest");
+        fail_point("publish.manifest");
         Ok(())
     }
 
     /// Lets go of what only old generations need, and of the inputs that nobody can need again.
     pub(super) fn retire(&mut self) -> Result<(), Failure> {
-        let Some(keeper) = &mut self.parts.keeper else { return Ok(()) };
-        keeper.retire()?;
-        let settled = keeper.take_settled(&self.inputs);
-        if !settled.is_empty() {
+        let Some(committer) = &mut self.parts.committer else { return Ok(()) };
+        committer.retire()?;
+        let retirable = committer.take_settled(&self.inputs);
+        if !retirable.is_empty() {
             // Nobody listens only if the source has ended.
-            let _ = self.parts.settled.send(settled);
+            let _ = self.parts.retirable.send(retirable);
         }
         Ok(())
     }
@@ -162,17 +162,17 @@ impl Dispatch {
     /// time, what was read last is settled by committing it again.
     pub(super) fn save_in_quiet(&mut self) -> Result<(), Failure> {
         let wait = self.parts.settings.input.done_after.0;
-        let Some(keeper) = &mut self.parts.keeper else { return Ok(()) };
+        let Some(committer) = &mut self.parts.committer else { return Ok(()) };
         if self.inputs.has_unsaved() && self.quiet_since.elapsed() >= QUIET {
-            let saved = tokio::task::block_in_place(|| keeper.commit_inputs(&mut self.inputs));
+            let saved = tokio::task::block_in_place(|| committer.commit_inputs(&mut self.inputs));
             self.quiet_since = Instant::now();
             saved?;
             return tokio::task::block_in_place(|| self.retire());
         }
-        if !keeper.has_unsettled() || self.quiet_since.elapsed() < wait {
+        if !committer.has_unsettled() || self.quiet_since.elapsed() < wait {
             return Ok(());
         }
-        tokio::task::block_in_place(|| keeper.commit_again())?;
+        tokio::task::block_in_place(|| committer.commit_again())?;
         tokio::task::block_in_place(|| self.retire())
     }
 
@@ -195,7 +195,7 @@ impl Dispatch {
             insights.insert(enriched_logs::NAME.to_owned(), entry);
         }
         let rejects = InsightEntry::new(self.parts.rejects.publish()?);
-        point("commit.logs_synced");
+        fail_point("commit.logs_synced");
         let catalog = &self.catalog.catalog;
         let mut rejected = ReasonCounts::new();
         count(&mut rejected, &self.catalog.rejects);
@@ -215,7 +215,7 @@ impl Dispatch {
             },
             insights,
             rejects,
-            inputs_deleted: self.parts.keeper.is_some()
+            inputs_deleted: self.parts.committer.is_some()
                 && self.parts.settings.input.when_done == WhenDone::Delete,
         })
     }

@@ -3,8 +3,8 @@
 //! One loop, no locks: something happens, and it is applied. Everything that depends on the order
 //! of events is decided here.
 
-mod flush;
 mod control;
+mod flush;
 mod show;
 
 use std::collections::{BTreeMap, HashSet};
@@ -16,44 +16,44 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_stream::{Stream, StreamExt};
 
-use crate::state::checkpoint::committer::Keeper;
-use crate::state::checkpoint::load::Loaded;
-use crate::time::civil::Week;
-use crate::time::clock::Clock;
-use crate::storage::SharedDisk;
+use crate::catalog::reload::CatalogVersion;
 use crate::engine::coordinator::control::{HEARTBEAT, ticks};
-use crate::engine::coordinator::show::Everybody;
-use crate::model::error::{Exit, Failure};
-use crate::state::input_progress::Inputs;
+use crate::engine::coordinator::show::ListenerSet;
+use crate::engine::workers::{EnrichedMessage, SnapshotRequest};
+use crate::ingest::source::archive::RetirableInput;
+use crate::ingest::source::fingerprint::Fingerprint;
 use crate::insights::NAMES;
 use crate::ledger::listens::Sealed;
 use crate::ledger::{Changes, Ledger};
-use crate::model::{Batch, Epoch, Input, Mark, Reason, Reject, SongId, Stand, UserId};
-use crate::model::dictionary::{Names, Order};
+use crate::model::dictionary::{Dictionaries, SortedIds};
+use crate::model::error::{Exit, Failure};
+use crate::model::value::WeekChoice;
+use crate::model::{Batch, Epoch, Input, Position, ReaderState, Reason, Reject, SongId, UserId};
 use crate::publish::REJECTS;
-use crate::publish::rolling_file::PartedLog;
 use crate::publish::manifest::{InsightEntry, Manifest};
 use crate::publish::parquet::folder_of;
-use crate::telemetry::progress::Progress;
-use crate::catalog::reload::CatalogVersion;
+use crate::publish::rolling_file::RollingFile;
 use crate::settings::Settings;
-use crate::ingest::source::archive::Settled;
-use crate::ingest::source::fingerprint::Sighting;
-use crate::engine::workers::{EnrichedMessage, SnapshotRequest};
+use crate::state::checkpoint::committer::Committer;
+use crate::state::checkpoint::load::Loaded;
+use crate::state::input_progress::InputTracker;
+use crate::storage::SharedDisk;
+use crate::telemetry::progress::Progress;
 use crate::text::{escape_bytes, path_text, push_cell, push_integer};
-use crate::model::value::WeekChoice;
+use crate::time::civil::Week;
+use crate::time::clock::Clock;
 
-pub use crate::engine::coordinator::control::Live;
+pub use crate::engine::coordinator::control::ControlHandles;
 
 /// What reaches the owner.
 #[derive(Debug)]
-pub enum Decoded {
+pub enum EngineEvent {
     /// An input has so many bytes by now.
     Size(Arc<Input>, u64),
     /// What an input is, by which it is known again.
-    Seen(Arc<Input>, Box<Sighting>),
+    Seen(Arc<Input>, Box<Fingerprint>),
     /// An input was read up to here, bytes without rows included.
-    Passed(Arc<Input>, Mark),
+    Passed(Arc<Input>, Position),
     /// The source cannot go on.
     Failed(Failure),
     /// More plays and rejects, and when they were read.
@@ -62,14 +62,14 @@ pub enum Decoded {
 
 /// Who writes the output, which decides when there is a cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Producer {
+pub enum RunMode {
     /// One cut, at the end.
     Replay,
     /// A cut at every interval with news, and at the end.
     Watch,
 }
 
-impl Producer {
+impl RunMode {
     /// How the manifest calls it.
     pub fn name(self) -> &'static str {
         match self {
@@ -93,35 +93,35 @@ pub type SnapshotTasks = Vec<(&'static str, mpsc::Sender<SnapshotRequest>)>;
 
 /// What the owner works with.
 #[derive(Debug)]
-pub struct Parts {
+pub struct CoordinatorDeps {
     /// The settings.
     pub settings: Settings,
     /// Where files are written.
     pub disk: SharedDisk,
     /// Who writes the output.
-    pub producer: Producer,
+    pub producer: RunMode,
     /// Tells which week it is.
     pub clock: Clock,
     /// The dictionaries, which the decoders share.
-    pub names: Arc<Names>,
+    pub names: Arc<Dictionaries>,
     /// The insights.
     pub tasks: Tasks,
     /// The catalog, and those to come.
     pub versions: watch::Receiver<Arc<CatalogVersion>>,
     /// The log of rejected rows.
-    pub rejects: PartedLog,
+    pub rejects: RollingFile,
     /// The last epoch that a reader has seen.
     pub epoch: Epoch,
     /// Where progress is shown.
     pub progress: Arc<Progress>,
     /// Commits, if what was read must outlive the process.
-    pub keeper: Option<Keeper>,
+    pub committer: Option<Committer>,
     /// The epoch that was committed last, by an earlier process.
     pub resumed: Option<Resumed>,
     /// Where inputs are told of that may be put away.
-    pub settled: std::sync::mpsc::Sender<Vec<Settled>>,
+    pub retirable: std::sync::mpsc::Sender<Vec<RetirableInput>>,
     /// What reaches it beside rows.
-    pub live: Live,
+    pub live: ControlHandles,
     /// Starts the tasks of insights, when settings have changed what they say.
     pub spawn_insights: fn(&SharedDisk, &Settings) -> SnapshotTasks,
 }
@@ -139,16 +139,16 @@ pub struct Resumed {
 
 /// The owner.
 #[derive(Debug)]
-pub struct Dispatch {
-    parts: Parts,
+pub struct Coordinator {
+    parts: CoordinatorDeps,
     ledger: Arc<Ledger>,
     /// A full buffer of listens, which is sorted and merged while others are filled.
     sealing: Option<JoinHandle<Sealed>>,
-    inputs: Inputs,
+    inputs: InputTracker,
     /// Rows and bytes that earlier processes have taken in.
     before: (u64, u64),
-    user_order: Arc<Order<UserId>>,
-    song_order: Arc<Order<SongId>>,
+    user_order: Arc<SortedIds<UserId>>,
+    song_order: Arc<SortedIds<SongId>>,
     catalog: Arc<CatalogVersion>,
     /// Bad rows of catalogs that were reported; a later version does not report them again.
     catalog_rejects: HashSet<(Reason, Vec<u8>)>,
@@ -163,14 +163,14 @@ pub struct Dispatch {
     /// How often new settings were taken over.
     settings_taken: u64,
     /// Everybody who has a play in an epoch, for those who look.
-    listeners: Everybody,
+    listeners: ListenerSet,
     /// When the oldest row was read that is in no epoch yet.
     unpublished_since: Option<SystemTime>,
 }
 
 /// What a run came to.
 #[derive(Debug)]
-pub struct Outcome {
+pub struct RunSummary {
     /// The last manifest.
     pub manifest: Manifest,
     /// Plays taken in, by earlier processes too.
@@ -183,7 +183,7 @@ pub struct Outcome {
 
 /// What the insights have not seen yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum New {
+enum RefreshScope {
     /// Plays since the last cut.
     Plays,
     /// Those, and the catalog.
@@ -200,9 +200,9 @@ const QUIET: Duration = Duration::from_millis(500);
 /// to write than the interval does not stop the reading.
 const REST: u32 = 1;
 
-impl Dispatch {
+impl Coordinator {
     /// An owner of what was taken in before.
-    pub fn new(parts: Parts, loaded: Loaded) -> Self {
+    pub fn new(parts: CoordinatorDeps, loaded: Loaded) -> Self {
         let catalog = Arc::clone(&parts.versions.borrow());
         Self {
             ledger: Arc::new(loaded.ledger),
@@ -220,7 +220,7 @@ impl Dispatch {
             week: Week(i64::MIN),
             quiet_since: Instant::now(),
             settings_taken: 0,
-            listeners: Everybody::default(),
+            listeners: ListenerSet::default(),
             unpublished_since: None,
             parts,
         }
@@ -230,13 +230,16 @@ impl Dispatch {
     ///
     /// # Errors
     /// The first thing that cannot be written.
-    pub async fn run(mut self, mut decoded: impl Stream<Item = Decoded> + Unpin) -> Result<Outcome, Failure> {
+    pub async fn run(
+        mut self,
+        mut decoded: impl Stream<Item = EngineEvent> + Unpin,
+    ) -> Result<RunSummary, Failure> {
         self.note_catalog()?;
         let mut tick = ticks(self.parts.settings.flush_interval.0);
         let mut heartbeat = ticks(HEARTBEAT);
         if let Some(resumed) = self.parts.resumed.take() {
-            self.go_on(resumed).await?;
-            self.beat();
+            self.resume(resumed).await?;
+            self.report_status();
         }
         loop {
             tokio::select! {
@@ -244,17 +247,17 @@ impl Dispatch {
                     Some(decoded) => self.apply(decoded).await?,
                     None => break,
                 },
-                _ = tick.tick(), if self.parts.producer == Producer::Watch => {
+                _ = tick.tick(), if self.parts.producer == RunMode::Watch => {
                     match self.flush_news().await? {
                         Some(took) => {
                             let until_next = self.parts.settings.flush_interval.0.saturating_sub(took);
                             tick.reset_after(until_next.max(took * REST));
-                            self.beat();
+                            self.report_status();
                         }
                         None => self.save_in_quiet()?,
                     }
                 }
-                _ = heartbeat.tick() => self.beat(),
+                _ = heartbeat.tick() => self.report_status(),
                 Ok(()) = self.parts.live.settings.changed() => {
                     self.take_settings().await?;
                     tick = ticks(self.parts.settings.flush_interval.0);
@@ -263,7 +266,7 @@ impl Dispatch {
         }
         self.flush_news().await?;
         let manifest = self.manifest.expect("the beginning is news, so there was a cut");
-        Ok(Outcome {
+        Ok(RunSummary {
             manifest,
             plays: self.ledger.plays(),
             rows: self.inputs.rows() - self.before.0,
@@ -271,31 +274,31 @@ impl Dispatch {
         })
     }
 
-    async fn apply(&mut self, decoded: Decoded) -> Result<(), Failure> {
+    async fn apply(&mut self, decoded: EngineEvent) -> Result<(), Failure> {
         let since;
         let mut batch = match decoded {
-            Decoded::Size(input, size) => {
-                self.inputs.grow(&input, size);
+            EngineEvent::Size(input, size) => {
+                self.inputs.record_size(&input, size);
                 self.measure_inputs();
                 return Ok(());
             }
-            Decoded::Seen(input, sighting) => {
-                self.inputs.see(&input, sighting);
+            EngineEvent::Seen(input, fingerprint) => {
+                self.inputs.record_fingerprint(&input, fingerprint);
                 return Ok(());
             }
-            Decoded::Passed(input, mark) => {
-                self.inputs.pass(&input, mark);
+            EngineEvent::Passed(input, position) => {
+                self.inputs.advance(&input, position);
                 return Ok(());
             }
             // Nothing is published: what an earlier run has left is better than a part.
-            Decoded::Failed(failure) => return Err(failure),
-            Decoded::Batch(batch, read_at) => {
+            EngineEvent::Failed(failure) => return Err(failure),
+            EngineEvent::Batch(batch, read_at) => {
                 since = read_at;
                 batch
             }
         };
         let (rows, bytes) = (self.inputs.rows(), self.inputs.bytes());
-        let counts = self.inputs.take(&mut batch, &self.catalog.catalog);
+        let counts = self.inputs.apply(&mut batch, &self.catalog.catalog);
         self.measure(&batch, self.inputs.rows() - rows, self.inputs.bytes() - bytes);
         if !counts || self.inputs.rows() == rows {
             return Ok(());
@@ -309,7 +312,7 @@ impl Dispatch {
         let batch = Arc::new(*batch);
         if let Some(enriched) = &self.parts.tasks.enriched {
             let message = EnrichedMessage::Batch(Arc::clone(&batch));
-            self.parts.live.meters.send("enrich", enriched, message).await.map_err(|_| ended())?;
+            self.parts.live.metrics.send("enrich", enriched, message).await.map_err(|_| ended())?;
         }
         Arc::make_mut(&mut self.ledger).append(&batch);
         if self.ledger.listens().is_full() {
@@ -323,14 +326,14 @@ impl Dispatch {
     /// Counts what a batch has brought.
     fn measure(&self, batch: &Batch, rows: u64, bytes: u64) {
         self.parts.progress.advance(rows, bytes);
-        let meters = &self.parts.live.meters;
-        meters.events.inc_by(rows);
-        meters.bytes_read.inc_by(bytes);
+        let metrics = &self.parts.live.metrics;
+        metrics.events.inc_by(rows);
+        metrics.bytes_read.inc_by(bytes);
         for reject in &batch.rejects {
-            meters.events_rejected.with_label_values(&[reject.reason.code()]).inc();
+            metrics.events_rejected.with_label_values(&[reject.reason.code()]).inc();
         }
-        if matches!(batch.mark.stand, Stand::Finished) {
-            meters.files_completed.inc();
+        if matches!(batch.position.stand, ReaderState::Finished) {
+            metrics.files_completed.inc();
         }
         self.measure_inputs();
     }
@@ -357,11 +360,12 @@ impl Dispatch {
         if let Some(version) = newer_catalog {
             self.catalog = version;
             self.note_catalog()?;
-            self.flush(New::Catalog).await?;
+            self.flush(RefreshScope::Catalog).await?;
         } else {
-            self.flush(if self.manifest.is_none() { New::Catalog } else { New::Plays }).await?;
+            self.flush(if self.manifest.is_none() { RefreshScope::Catalog } else { RefreshScope::Plays })
+                .await?;
         }
-        self.parts.live.meters.flush_duration.observe(began.elapsed().as_secs_f64());
+        self.parts.live.metrics.flush_duration.observe(began.elapsed().as_secs_f64());
         self.news = false;
         self.quiet_since = Instant::now();
         Ok(Some(began.elapsed()))
@@ -381,12 +385,12 @@ impl Dispatch {
 
     /// Goes on from what an earlier process has committed: what it has not published any more is
     /// published now. If the catalog or a setting has changed since, that is news.
-    async fn go_on(&mut self, resumed: Resumed) -> Result<(), Failure> {
+    async fn resume(&mut self, resumed: Resumed) -> Result<(), Failure> {
         self.week = self.week_of_now();
         self.published = resumed.insights;
         let enabled: Vec<&str> = self.enabled();
         self.published.retain(|name, _| enabled.contains(&name.as_str()));
-        let staged = self.stage(New::Everything).await?;
+        let staged = self.stage(RefreshScope::Everything).await?;
         let taken = tokio::task::block_in_place(|| {
             let manifest = self.manifest_of(&staged)?;
             if !manifest.says_the_same(&resumed.manifest) || self.parts.epoch.0 != resumed.manifest.epoch {
@@ -401,14 +405,14 @@ impl Dispatch {
                 )?;
             }
             self.manifest = Some(resumed.manifest);
-            self.show();
+            self.publish_view();
             self.retire()
         });
         self.news = false;
         taken
     }
 
-    async fn flush(&mut self, new: New) -> Result<(), Failure> {
+    async fn flush(&mut self, new: RefreshScope) -> Result<(), Failure> {
         let staged = self.stage(new).await?;
         tokio::task::block_in_place(|| {
             let manifest = self.manifest_of(&staged)?;
@@ -421,11 +425,11 @@ impl Dispatch {
         let known = |reject: &&Reject| !self.catalog_rejects.contains(&(reject.reason, reject.raw.clone()));
         let new: Vec<Reject> = self.catalog.rejects.iter().filter(known).cloned().collect();
         self.catalog_rejects.extend(new.iter().map(|reject| (reject.reason, reject.raw.clone())));
-        if let Some(keeper) = &mut self.parts.keeper {
+        if let Some(committer) = &mut self.parts.committer {
             if self.parts.tasks.enriched.is_some() {
-                keeper.note_catalog(&self.catalog.catalog, &self.parts.names);
+                committer.note_catalog(&self.catalog.catalog, &self.parts.names);
             }
-            keeper.note_catalog_rejects(&new);
+            committer.note_catalog_rejects(&new);
         }
         if new.is_empty() {
             return Ok(());

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::engine::coordinator::Dispatch;
-use crate::telemetry::metrics::unix_seconds;
+use crate::engine::coordinator::Coordinator;
 use crate::model::UserId;
-use crate::serve::view::{Sight, View};
+use crate::serve::view::{EpochSnapshot, View};
+use crate::telemetry::metrics::unix_seconds;
 
 /// Listeners, each of whom counts once.
 #[derive(Debug, Default)]
-pub(super) struct Everybody {
+pub(super) struct ListenerSet {
     /// By number, as bits.
     known: Vec<u64>,
     count: u64,
 }
 
-impl Everybody {
+impl ListenerSet {
     /// Counts those who were not known.
     pub(super) fn note(&mut self, users: &[UserId]) {
         for user in users {
@@ -34,14 +34,14 @@ impl Everybody {
     }
 }
 
-impl Dispatch {
+impl Coordinator {
     /// Shows the epoch that was just published.
-    pub(super) fn show(&mut self) {
+    pub(super) fn publish_view(&mut self) {
         self.measure_epoch();
         let (Some(views), Some(manifest)) = (&self.parts.live.views, &self.manifest) else { return };
         let settings = &self.parts.settings;
         let top_songs = &settings.insights.top_songs_this_week;
-        let sight = Sight {
+        let snapshot = EpochSnapshot {
             manifest: manifest.clone(),
             ledger: self.ledger.reading(),
             catalog: Arc::clone(&self.catalog),
@@ -56,41 +56,41 @@ impl Dispatch {
             guarded: settings.csv.guard_formulas,
         };
         let before = views.borrow().clone();
-        let view = View::new(sight, &settings.output, before.as_deref());
+        let view = View::new(snapshot, &settings.output, before.as_deref());
         views.send_replace(Some(Arc::new(view)));
     }
 
     fn measure_epoch(&mut self) {
         let Some(manifest) = &self.manifest else { return };
-        let (meters, now) = (&self.parts.live.meters, SystemTime::now());
+        let (metrics, now) = (&self.parts.live.metrics, SystemTime::now());
         if let Some(since) = self.unpublished_since.take() {
-            meters.freshness.observe(now.duration_since(since).unwrap_or_default().as_secs_f64());
+            metrics.freshness.observe(now.duration_since(since).unwrap_or_default().as_secs_f64());
         }
-        meters.oldest_unread_timestamp.set(0.0);
-        meters.last_flush_success_timestamp.set(unix_seconds(now));
-        meters.epoch.set(manifest.epoch as i64);
-        meters.unmatched_plays.set(manifest.totals.unmatched as i64);
-        meters.metadata_songs.set(manifest.catalog.songs as i64);
+        metrics.oldest_unread_timestamp.set(0.0);
+        metrics.last_flush_success_timestamp.set(unix_seconds(now));
+        metrics.epoch.set(manifest.epoch as i64);
+        metrics.unmatched_plays.set(manifest.totals.unmatched as i64);
+        metrics.metadata_songs.set(manifest.catalog.songs as i64);
         if let Some((latest, _)) = self.ledger.latest() {
-            meters.event_time_max_timestamp.set(latest as f64);
+            metrics.event_time_max_timestamp.set(latest as f64);
         }
         for (name, entry) in &manifest.insights {
-            meters.state_entries.with_label_values(&[name.as_str()]).set(entry.rows as i64);
+            metrics.state_entries.with_label_values(&[name.as_str()]).set(entry.rows as i64);
         }
-        if let Some(keeper) = &self.parts.keeper {
-            meters.checkpoint_bytes.set(keeper.current().bytes() as i64);
+        if let Some(committer) = &self.parts.committer {
+            metrics.checkpoint_bytes.set(committer.current().bytes() as i64);
         }
     }
 
     /// Notes how far the inputs were read.
     pub(super) fn measure_inputs(&self) {
-        let meters = &self.parts.live.meters;
+        let metrics = &self.parts.live.metrics;
         let discovered = self.inputs.len() as u64;
-        meters.files_discovered.inc_by(discovered.saturating_sub(meters.files_discovered.get()));
-        meters.files_outstanding.set(self.inputs.unfinished_len() as i64);
-        meters.bytes_unread.set(self.inputs.bytes_unread() as i64);
+        metrics.files_discovered.inc_by(discovered.saturating_sub(metrics.files_discovered.get()));
+        metrics.files_outstanding.set(self.inputs.unfinished_len() as i64);
+        metrics.bytes_unread.set(self.inputs.bytes_unread() as i64);
         if let Some(since) = self.unpublished_since {
-            meters.oldest_unread_timestamp.set(unix_seconds(since));
+            metrics.oldest_unread_timestamp.set(unix_seconds(since));
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What is true of a physical line before it is a record: its end, blankness, and the line faults.
 
-use crate::model::delimiter::Delimiter;
 use crate::model::Reason;
+use crate::model::delimiter::Delimiter;
 
 /// The longest line that is read, in bytes without its end (spec.md section 2).
 pub const LINE_LIMIT: usize = 1 << 20;

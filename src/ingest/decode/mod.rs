@@ -18,8 +18,10 @@ use crate::ingest::decode::line::Ending;
 use crate::ingest::decode::record::{ID_LIMIT, Record, check_id};
 use crate::ingest::decode::timestamp::TimestampReader;
 use crate::model::delimiter::Delimiter;
-use crate::model::{Batch, Chunk, Content, Field, Header, Input, Mark, Moment, Reason, Reject, Span, Text};
-use crate::model::dictionary::Names;
+use crate::model::dictionary::Dictionaries;
+use crate::model::{
+    Batch, Chunk, Content, Field, Header, Input, PlayTime, Position, Reason, Reject, Span, Text,
+};
 use crate::text::{needs_quotes, push_cell};
 use crate::time::zone::Zone;
 
@@ -27,7 +29,7 @@ use crate::time::zone::Zone;
 #[derive(Clone, Debug)]
 pub struct Decoder {
     /// The dictionaries that number listeners and songs.
-    pub names: Arc<Names>,
+    pub names: Arc<Dictionaries>,
     /// The zone of timestamps without an offset.
     pub zone: Zone,
     /// How far in the future a play may be, in seconds after the moment it was first read.
@@ -36,7 +38,7 @@ pub struct Decoder {
 
 /// Which lines take the fast lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum DecodePath {
     /// Those that can.
     Fast,
     /// None: for tests, and to compare.
@@ -49,39 +51,45 @@ const TYPICAL_ROW: usize = 32;
 impl Decoder {
     /// Decodes one chunk.
     pub fn decode(&self, chunk: Chunk) -> Batch {
-        self.decode_in(Lane::Fast, chunk)
+        self.decode_in(DecodePath::Fast, chunk)
     }
 
     /// Decodes one chunk in a given lane.
-    pub fn decode_in(&self, lane: Lane, chunk: Chunk) -> Batch {
+    pub fn decode_in(&self, lane: DecodePath, chunk: Chunk) -> Batch {
         let latest = chunk.read_at.saturating_add(self.max_future);
         let (text, header) = match chunk.content {
             Content::Lines(header, text) => (text, header),
             Content::Fault(reject) => {
-                return batch_of_reject(chunk.input, chunk.span, chunk.mark, reject, false);
+                return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, false);
             }
             Content::Refused(reject) => {
-                return batch_of_reject(chunk.input, chunk.span, chunk.mark, reject, true);
+                return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, true);
             }
         };
         let mut rows = Rows::new(self, &header, latest, chunk.span, &text);
         match lane {
-            Lane::Fast => rows.read(&text),
-            Lane::Full => rows.read_full(&text),
+            DecodePath::Fast => rows.read(&text),
+            DecodePath::Full => rows.read_full(&text),
         }
-        rows.into_batch(&self.names, chunk.input, chunk.mark, text)
+        rows.into_batch(&self.names, chunk.input, chunk.position, text)
     }
 }
 
-fn batch_of_reject(input: Arc<Input>, span: Span, mark: Mark, reject: Reject, refused: bool) -> Batch {
+fn batch_of_reject(
+    input: Arc<Input>,
+    span: Span,
+    position: Position,
+    reject: Reject,
+    refused: bool,
+) -> Batch {
     Batch {
         input,
         span,
-        mark,
+        position,
         text: Text::default(),
         users: Vec::new(),
         songs: Vec::new(),
-        moments: Vec::new(),
+        play_times: Vec::new(),
         millis: Vec::new(),
         user_cells: Vec::new(),
         song_cells: Vec::new(),
@@ -100,7 +108,7 @@ struct Rows<'a> {
     all_utf8: bool,
     users: Vec<Field>,
     songs: Vec<Field>,
-    moments: Vec<Moment>,
+    play_times: Vec<PlayTime>,
     millis: Vec<u32>,
     rejects: Vec<Reject>,
     plays_before: Vec<u32>,
@@ -114,7 +122,7 @@ struct Rows<'a> {
 struct Row {
     user: Field,
     song: Field,
-    moment: Moment,
+    play_time: PlayTime,
     millis: u32,
 }
 
@@ -129,7 +137,7 @@ impl<'a> Rows<'a> {
             all_utf8: std::str::from_utf8(bytes).is_ok(),
             users: Vec::with_capacity(rows),
             songs: Vec::with_capacity(rows),
-            moments: Vec::with_capacity(rows),
+            play_times: Vec::with_capacity(rows),
             millis: Vec::with_capacity(rows),
             rejects: Vec::new(),
             plays_before: Vec::new(),
@@ -203,19 +211,19 @@ impl<'a> Rows<'a> {
         if !is_id(&user) || !is_id(&song) || line.len() > line::LINE_LIMIT {
             return None;
         }
-        let moment = self.timestamps.read(&bytes[field(self.header.timestamp)]).ok()?;
+        let play_time = self.timestamps.read(&bytes[field(self.header.timestamp)]).ok()?;
         let duration = &bytes[field(self.header.duration)];
         let millis = duration::parse_plain(duration).or_else(|| duration::parse(duration).ok())?;
         let cell =
             |range: std::ops::Range<usize>| Field { start: range.start as u32, len: range.len() as u32 };
-        Some(Row { user: cell(user), song: cell(song), moment, millis })
+        Some(Row { user: cell(user), song: cell(song), play_time, millis })
     }
 
     #[inline]
     fn push(&mut self, row: &Row) {
         self.users.push(row.user);
         self.songs.push(row.song);
-        self.moments.push(row.moment);
+        self.play_times.push(row.play_time);
         self.millis.push(row.millis);
     }
 
@@ -245,30 +253,36 @@ impl<'a> Rows<'a> {
         let [user, song] = [self.header.user, self.header.song].map(|index| self.record.field(index));
         check_id(user)?;
         check_id(song)?;
-        let moment = self.timestamps.read(self.record.field(self.header.timestamp))?;
+        let play_time = self.timestamps.read(self.record.field(self.header.timestamp))?;
         let millis = duration::parse(self.record.field(self.header.duration))?;
         let mut keep = |id: &[u8]| {
             let start = self.base + self.unquoted.len();
             self.unquoted.extend_from_slice(id);
             Field { start: start as u32, len: id.len() as u32 }
         };
-        Ok(Row { user: keep(user), song: keep(song), moment, millis })
+        Ok(Row { user: keep(user), song: keep(song), play_time, millis })
     }
 
-    fn into_batch(self, names: &Names, input: Arc<Input>, mark: Mark, mut text: Text) -> Batch {
+    fn into_batch(
+        self,
+        names: &Dictionaries,
+        input: Arc<Input>,
+        position: Position,
+        mut text: Text,
+    ) -> Batch {
         if !self.unquoted.is_empty() {
             text.append(&self.unquoted);
         }
-        let users = names.users.number_all(&text, &self.users);
-        let songs = names.songs.number_all(&text, &self.songs);
+        let users = names.users.intern_column(&text, &self.users);
+        let songs = names.songs.intern_column(&text, &self.songs);
         let mut batch = Batch {
             input,
             span: self.span,
-            mark,
+            position,
             text,
             users,
             songs,
-            moments: self.moments,
+            play_times: self.play_times,
             millis: self.millis,
             user_cells: self.users,
             song_cells: self.songs,
@@ -309,18 +323,18 @@ mod tests {
     use crate::model::InputId;
     use proptest::prelude::*;
 
-    fn decode(lane: Lane, header: &str, text: &[u8]) -> Batch {
+    fn decode(lane: DecodePath, header: &str, text: &[u8]) -> Batch {
         decode_parted(Delimiter::COMMA, lane, header, text)
     }
 
-    fn decode_parted(delimiter: Delimiter, lane: Lane, header: &str, text: &[u8]) -> Batch {
+    fn decode_parted(delimiter: Delimiter, lane: DecodePath, header: &str, text: &[u8]) -> Batch {
         let decoder = Decoder { names: Arc::default(), zone: Zone::named("UTC").unwrap(), max_future: 0 };
         decoder.decode_in(
             lane,
             Chunk {
                 input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }),
                 span: Span { from: 100, to: 100 + text.len() as u64, first_line: 2 },
-                mark: Mark::default(),
+                position: Position::default(),
                 read_at: 2_000_000_000,
                 content: Content::Lines(
                     Arc::new(header::parse(header.as_bytes(), delimiter).unwrap().0),
@@ -335,7 +349,7 @@ mod tests {
         (0..batch.plays())
             .map(|row| {
                 let (user, song) = (cell(batch.user_cells[row]), cell(batch.song_cells[row]));
-                (user, song, batch.moments[row].instant(), batch.millis[row])
+                (user, song, batch.play_times[row].instant(), batch.millis[row])
             })
             .collect()
     }
@@ -347,7 +361,7 @@ mod tests {
         let text = b"u1,s1,2025-03-21 01:09:00,150\r\n\nu2,s2,2025-03-21 01:09:00\n \t\n\
             \"u,3\",\"s\"\"3\",2025-03-21 01:09,1.5\nuser_id,song_id,timestamp,duration_sec\n\
             ,s,2025-03-21 01:09,1\nu4,s4,2025-03-21 01:09:00,7";
-        let batch = decode(Lane::Fast, HEADER, text);
+        let batch = decode(DecodePath::Fast, HEADER, text);
         let expected = [("u1", "s1", 150_000), ("\"u,3\"", "\"s\"\"3\"", 1_500), ("u4", "s4", 7_000)];
         let expected = expected.map(|(user, song, millis)| (user.into(), song.into(), 1_742_519_340, millis));
         assert_eq!(rows(&batch)[1..], expected[1..]);
@@ -360,14 +374,14 @@ mod tests {
     #[test]
     fn a_blank_line_that_is_too_long_is_too_long_whoever_looks_at_it() {
         let text = format!("{}\n", " ".repeat(line::LINE_LIMIT + 1));
-        assert_eq!(decode(Lane::Fast, HEADER, text.as_bytes()).rejects[0].reason, Reason::LineTooLong);
-        assert!(decode(Lane::Fast, HEADER, &text.as_bytes()[1..]).rejects.is_empty());
+        assert_eq!(decode(DecodePath::Fast, HEADER, text.as_bytes()).rejects[0].reason, Reason::LineTooLong);
+        assert!(decode(DecodePath::Fast, HEADER, &text.as_bytes()[1..]).rejects.is_empty());
     }
 
     #[test]
     fn a_header_of_one_field_more_is_no_row_of_this_file() {
         let batch = decode(
-            Lane::Fast,
+            DecodePath::Fast,
             "x,user_id,song_id,timestamp,duration_sec",
             b"user_id,song_id,timestamp,duration_sec\n",
         );
@@ -380,7 +394,7 @@ mod tests {
         let header = HEADER.replace(',', "\t");
         let text =
             b"u,1\ts1\t2025-03-21 01:09:00\t150\n\t\t\t\n \n\"u\t2\"\t\"s\"\t2025-03-21 01:09\t1\nu,s\n";
-        for lane in [Lane::Fast, Lane::Full] {
+        for lane in [DecodePath::Fast, DecodePath::Full] {
             let batch = decode_parted(tab, lane, &header, text);
             let expected = [("\"u,1\"", "s1", 150_000), ("u\t2", "s", 1000)];
             assert_eq!(
@@ -427,8 +441,8 @@ mod tests {
         fn the_two_lanes_agree(lines in proptest::collection::vec(line(), 0..20), cut in 0_usize..3) {
             let mut text = lines.concat();
             text.truncate(text.len().saturating_sub(cut));
-            let fast = decode(Lane::Fast, HEADER, &text);
-            let full = decode(Lane::Full, HEADER, &text);
+            let fast = decode(DecodePath::Fast, HEADER, &text);
+            let full = decode(DecodePath::Full, HEADER, &text);
             prop_assert_eq!(rows(&fast), rows(&full));
             prop_assert_eq!(fast.rejects, full.rejects);
             prop_assert_eq!(fast.plays_before, full.plays_before);
@@ -446,8 +460,8 @@ mod tests {
             let text: Vec<u8> = lines.concat().iter().map(swapped).collect();
             let header = HEADER.replace(',', &delimiter);
             let delimiter = delimiter.parse().unwrap_or_else(|_| "tab".parse().unwrap());
-            let fast = decode_parted(delimiter, Lane::Fast, &header, &text);
-            let full = decode_parted(delimiter, Lane::Full, &header, &text);
+            let fast = decode_parted(delimiter, DecodePath::Fast, &header, &text);
+            let full = decode_parted(delimiter, DecodePath::Full, &header, &text);
             prop_assert_eq!(rows(&fast), rows(&full));
             prop_assert_eq!(fast.rejects, full.rejects);
         }

@@ -1,7 +1,7 @@
 //! The full lane: one physical line as an RFC 4180 record.
 
-use crate::model::delimiter::Delimiter;
 use crate::model::Reason;
+use crate::model::delimiter::Delimiter;
 
 /// The longest id in bytes (spec.md section 2).
 pub const ID_LIMIT: usize = 4096;

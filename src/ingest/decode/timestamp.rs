@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use crate::model::{PlayTime, Reason};
 use crate::time::civil::{CivilDate, DAY};
-use crate::model::{Moment, Reason};
 use crate::time::zone::Zone;
 
 /// Days before each month of a common and of a leap year.
@@ -47,16 +47,16 @@ impl<'a> TimestampReader<'a> {
     /// # Errors
     /// `bad_timestamp`, `dst_gap` or `timestamp_range`, in this order.
     #[inline]
-    pub fn read(&mut self, cell: &[u8]) -> Result<Moment, Reason> {
-        let moment = match self.read_plain(cell) {
-            Some(local) => Moment { local, offset: self.offset_of_local(local)?, nanos: 0 },
+    pub fn read(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
+        let play_time = match self.read_plain(cell) {
+            Some(local) => PlayTime { local, offset: self.offset_of_local(local)?, nanos: 0 },
             None => self.read_full(cell)?,
         };
-        let instant = moment.instant();
-        if instant < 0 || instant > self.latest || (instant == self.latest && moment.nanos > 0) {
+        let instant = play_time.instant();
+        if instant < 0 || instant > self.latest || (instant == self.latest && play_time.nanos > 0) {
             return Err(Reason::TimestampRange);
         }
-        Ok(moment)
+        Ok(play_time)
     }
 
     /// The common form; the first in a minute is parsed, the others differ only in their second.
@@ -83,14 +83,14 @@ impl<'a> TimestampReader<'a> {
     }
 
     /// Any form.
-    fn read_full(&mut self, cell: &[u8]) -> Result<Moment, Reason> {
+    fn read_full(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
         let WallClock { local, nanos, offset } = parse_full(cell).ok_or(Reason::BadTimestamp)?;
         let Some(given) = offset else {
-            return Ok(Moment { local, offset: self.offset_of_local(local)?, nanos });
+            return Ok(PlayTime { local, offset: self.offset_of_local(local)?, nanos });
         };
         let instant = local - i64::from(given);
         let offset = self.zone.offset_at(instant);
-        Ok(Moment { local: instant + i64::from(offset), offset, nanos })
+        Ok(PlayTime { local: instant + i64::from(offset), offset, nanos })
     }
 }
 
@@ -237,7 +237,7 @@ mod tests {
         let utc = Zone::named("UTC").unwrap();
         TimestampReader::new(&utc, LATEST)
             .read(cell.as_bytes())
-            .map(|moment| (moment.instant(), moment.nanos))
+            .map(|play_time| (play_time.instant(), play_time.nanos))
     }
 
     #[test]
@@ -307,8 +307,8 @@ mod tests {
         let berlin = Zone::named("Europe/Berlin").unwrap();
         let mut reader = TimestampReader::new(&berlin, LATEST);
         assert_eq!(reader.read(b"2025-03-30 02:30"), Err(Reason::DstGap));
-        let moment = reader.read(b"2025-03-30 02:30Z").unwrap();
-        assert_eq!((moment.instant(), moment.offset), (1_743_301_800, 7200));
+        let play_time = reader.read(b"2025-03-30 02:30Z").unwrap();
+        assert_eq!((play_time.instant(), play_time.offset), (1_743_301_800, 7200));
     }
 
     proptest! {

@@ -11,8 +11,8 @@ use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::ingest::decode::header::{CATALOG_COLUMNS, LOG_COLUMNS};
-use crate::model::delimiter::Delimiter;
 use crate::ingest::parquet::cell::{Meaning, NANOS, push};
+use crate::model::delimiter::Delimiter;
 
 /// Rows that are read of each column before they become lines.
 const BATCH: usize = 1024;

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
-use crate::storage::staged_file::Draft;
-use crate::storage::{READ, SharedDisk, create_folder};
-use crate::model::error::Failure;
-use crate::storage::failpoint::point;
+use crate::ingest::source::fingerprint::FileStat;
 use crate::model::InputId;
-use crate::ingest::source::fingerprint::Stamp;
+use crate::model::error::Failure;
 use crate::model::value::written_as;
+use crate::storage::failpoint::fail_point;
+use crate::storage::staged_file::StagedFile;
+use crate::storage::{READ, SharedDisk, create_folder};
 
 /// `input.when_done`
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,7 +53,7 @@ written_as!(WhenDone, "enum": ["keep", "archive", "delete"]);
 
 /// An input up to an offset, which no rollback can get behind any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Settled {
+pub struct RetirableInput {
     /// The input.
     pub input: InputId,
     /// The offset.
@@ -62,7 +62,7 @@ pub struct Settled {
 
 /// Puts finished inputs away.
 #[derive(Clone, Debug)]
-pub struct PutAway {
+pub struct Archiver {
     /// The disk they are on.
     pub disk: SharedDisk,
     /// What is done.
@@ -73,19 +73,19 @@ pub struct PutAway {
     pub after: Duration,
 }
 
-impl PutAway {
+impl Archiver {
     /// Puts a file away that was last seen like this; says where it is now. One that has changed
     /// meanwhile stays.
     ///
     /// # Errors
     /// What the file system says.
-    pub fn put_away(&self, path: &Path, seen: &Stamp) -> io::Result<Option<PathBuf>> {
-        if Stamp::of(&path.symlink_metadata()?) != *seen {
+    pub fn archive(&self, path: &Path, seen: &FileStat) -> io::Result<Option<PathBuf>> {
+        if FileStat::of(&path.symlink_metadata()?) != *seen {
             return Ok(None);
         }
         if self.when_done == WhenDone::Delete {
             self.disk.remove(path)?;
-            point("inputs.archived");
+            fail_point("inputs.archived");
             return Ok(Some(path.to_owned()));
         }
         let target = self.free_name(path).map_err(io::Error::other)?;
@@ -93,7 +93,7 @@ impl PutAway {
             Err(cause) if cause.kind() == io::ErrorKind::CrossesDevices => self.copy(path, &target)?,
             other => other?,
         }
-        point("inputs.archived");
+        fail_point("inputs.archived");
         // Somebody may have appended in the last moment, and would go on doing so over there.
         if target.symlink_metadata()?.len() != seen.size {
             self.disk.rename(&target, path)?;
@@ -120,7 +120,7 @@ impl PutAway {
 
     /// To another file system: written whole and durably before the original goes.
     fn copy(&self, path: &Path, target: &Path) -> io::Result<()> {
-        let (draft, mut file) = Draft::create(&self.disk, target).map_err(io::Error::other)?;
+        let (draft, mut file) = StagedFile::create(&self.disk, target).map_err(io::Error::other)?;
         let mut reader = std::fs::File::open(path)?;
         let mut bytes = vec![0; READ];
         loop {
@@ -130,7 +130,7 @@ impl PutAway {
             }
         }
         draft.sync(&mut *file).map_err(io::Error::other)?;
-        draft.publish().map_err(io::Error::other)?;
+        draft.commit().map_err(io::Error::other)?;
         self.disk.sync_folder(&self.archive_dir)?;
         self.disk.remove(path)
     }

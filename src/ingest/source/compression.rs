@@ -7,14 +7,14 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::ingest::decode::header::HeaderFault;
+use crate::ingest::parquet::csv_of;
+use crate::model::Reason;
 use crate::model::delimiter::Delimiter;
 use crate::model::error::{Exit, Failure};
-use crate::model::Reason;
-use crate::ingest::parquet::csv_of;
 
 /// How a log is stored, by the end of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Storage {
+pub enum Compression {
     /// As it is.
     Plain,
     /// gzip, of any number of members.
@@ -34,7 +34,7 @@ const RATIO: u64 = 200;
 /// … and this many bytes on top, so that small files are not suspected.
 const ALLOWANCE: u64 = 16 << 20;
 
-impl Storage {
+impl Compression {
     /// Tells by the end of a name.
     pub fn of(path: &Path) -> Self {
         match path.extension().and_then(OsStr::to_str) {
@@ -134,7 +134,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        Storage::of(&path).check(&path, Delimiter::COMMA).unwrap().map_err(|fault| fault.reason)
+        Compression::of(&path).check(&path, Delimiter::COMMA).unwrap().map_err(|fault| fault.reason)
     }
 
     #[test]

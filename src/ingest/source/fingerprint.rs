@@ -13,12 +13,12 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 /// What a file is called by the file system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct FileNumber {
+pub struct InodeKey {
     device: u64,
     inode: u64,
 }
 
-impl FileNumber {
+impl InodeKey {
     /// The number within its file system.
     pub fn inode(self) -> u64 {
         self.inode
@@ -30,7 +30,7 @@ impl FileNumber {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileId {
     /// Its number.
-    pub number: FileNumber,
+    pub number: InodeKey,
     /// Seconds and nanoseconds since 1970-01-01T00:00:00Z.
     born: Option<(u64, u32)>,
 }
@@ -40,19 +40,19 @@ impl FileId {
     pub fn of(metadata: &Metadata) -> Self {
         let born = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Self {
-            number: FileNumber { device: metadata.dev(), inode: metadata.ino() },
+            number: InodeKey { device: metadata.dev(), inode: metadata.ino() },
             born: born.map(|since| (since.as_secs(), since.subsec_nanos())),
         }
     }
 
     /// Whether this is surely the same file as another of the same number, not one that got its
     /// number after it.
-    pub fn is_surely(&self, other: &Self) -> bool {
+    pub fn is_same(&self, other: &Self) -> bool {
         self.number == other.number && self.born.is_some() && self.born == other.born
     }
 
     /// Whether this may be the same file as another.
-    pub fn may_be(&self, other: &Self) -> bool {
+    pub fn may_be_same(&self, other: &Self) -> bool {
         let born_alike = self.born.is_none() || other.born.is_none() || self.born == other.born;
         self.number == other.number && born_alike
     }
@@ -164,14 +164,14 @@ pub fn hash_whole(file: &File) -> io::Result<u128> {
 
 /// Size and times of the last change: as long as they are the same, so is what is in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Stamp {
+pub struct FileStat {
     /// Bytes.
     pub size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
-impl Stamp {
+impl FileStat {
     /// Of a file.
     pub fn of(metadata: &Metadata) -> Self {
         Self {
@@ -184,7 +184,7 @@ impl Stamp {
 
 /// What is known of a file at a look, enough to know it again after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sighting {
+pub struct Fingerprint {
     /// Where it was.
     pub path: PathBuf,
     /// Which file it was.
@@ -194,5 +194,5 @@ pub struct Sighting {
     /// The hash of all of it, if it is compressed.
     pub whole: u128,
     /// Its size and times.
-    pub stamp: Stamp,
+    pub stamp: FileStat,
 }

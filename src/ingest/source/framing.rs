@@ -10,7 +10,7 @@ use crate::ingest::decode::header::{self, BYTE_ORDER_MARK, HeaderFault, sniff};
 use crate::ingest::decode::line::{LINE_LIMIT, is_blank, without_return};
 use crate::model::delimiter::Delimiter;
 use crate::model::{
-    Chunk, Content, Header, Input, Mark, PADDING, RAW_LIMIT, Reason, Reject, Span, Stand, Text,
+    Chunk, Content, Header, Input, PADDING, Position, RAW_LIMIT, ReaderState, Reason, Reject, Span, Text,
 };
 
 /// Bytes per chunk: enough to make the cost of handing it on vanish, little enough for the text
@@ -21,7 +21,7 @@ const FIRST_LINE_FEED: usize = 64 << 10;
 
 /// What the end of the readable bytes means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum Eof {
     /// The file ends; so does its last line.
     Final,
     /// More may come; a line without line feed waits.
@@ -30,7 +30,7 @@ pub enum End {
 
 /// One file on its way into chunks.
 #[derive(Debug)]
-pub struct LineCutter {
+pub struct LineFramer {
     input: Arc<Input>,
     /// Offset of the first byte that is in no chunk yet.
     offset: u64,
@@ -63,7 +63,7 @@ enum State {
 
 /// What a file had to give.
 #[derive(Debug)]
-pub enum Piece {
+pub enum Frame {
     /// A chunk; there may be more.
     Chunk(Chunk),
     /// A header was read that has columns we ignore.
@@ -74,7 +74,7 @@ pub enum Piece {
     End,
 }
 
-impl LineCutter {
+impl LineFramer {
     /// A cutter at the beginning of a file.
     pub fn new(input: Arc<Input>) -> Self {
         Self::with_chunk(input, CHUNK)
@@ -96,7 +96,7 @@ impl LineCutter {
 
     /// The same for fields that are parted like this.
     #[must_use]
-    pub fn parted_by(self, delimiter: Delimiter) -> Self {
+    pub fn with_delimiter(self, delimiter: Delimiter) -> Self {
         Self { delimiter, ..self }
     }
 
@@ -106,29 +106,29 @@ impl LineCutter {
     }
 
     /// A cutter that goes on at a mark.
-    pub fn resume(input: Arc<Input>, mark: &Mark) -> Self {
-        let state = match &mark.stand {
-            Stand::Start => State::Start,
-            Stand::Lines(header) => State::Lines(Arc::clone(header)),
-            Stand::AfterEnd(header) => State::AfterEnd(Arc::clone(header)),
-            Stand::Finished | Stand::Refused | Stand::Faulted => State::Refused,
+    pub fn resume(input: Arc<Input>, position: &Position) -> Self {
+        let state = match &position.stand {
+            ReaderState::Start => State::Start,
+            ReaderState::Lines(header) => State::Lines(Arc::clone(header)),
+            ReaderState::AfterEnd(header) => State::AfterEnd(Arc::clone(header)),
+            ReaderState::Finished | ReaderState::Refused | ReaderState::Faulted => State::Refused,
         };
-        Self { offset: mark.offset, line: mark.lines + 1, state, ..Self::new(input) }
+        Self { offset: position.offset, line: position.lines + 1, state, ..Self::new(input) }
     }
 
     /// Where another cutter would have to go on; the hash of the tail is for those who have the file.
-    pub fn mark(&self) -> Mark {
+    pub fn position(&self) -> Position {
         let (line, stand) = match &self.state {
-            State::Start => (self.line, Stand::Start),
-            State::Lines(header) => (self.line, Stand::Lines(Arc::clone(header))),
+            State::Start => (self.line, ReaderState::Start),
+            State::Lines(header) => (self.line, ReaderState::Lines(Arc::clone(header))),
             State::Skip { header, reject } if reject.reason == Reason::ContinuedAfterEof => {
-                (reject.line, Stand::AfterEnd(Arc::clone(header)))
+                (reject.line, ReaderState::AfterEnd(Arc::clone(header)))
             }
-            State::Skip { header, reject } => (reject.line, Stand::Lines(Arc::clone(header))),
-            State::AfterEnd(header) => (self.line, Stand::AfterEnd(Arc::clone(header))),
-            State::Refused => (self.line, Stand::Refused),
+            State::Skip { header, reject } => (reject.line, ReaderState::Lines(Arc::clone(header))),
+            State::AfterEnd(header) => (self.line, ReaderState::AfterEnd(Arc::clone(header))),
+            State::Refused => (self.line, ReaderState::Refused),
         };
-        Mark { offset: self.passed(), lines: line - 1, stand, tail: 0 }
+        Position { offset: self.passed(), lines: line - 1, stand, tail: 0 }
     }
 
     /// The input that it cuts.
@@ -167,16 +167,16 @@ impl LineCutter {
     ///
     /// # Errors
     /// Those of the reader; what was read before is kept.
-    pub fn next(&mut self, reader: &mut impl Read, end: End, now: i64) -> io::Result<Piece> {
+    pub fn next(&mut self, reader: &mut impl Read, end: Eof, now: i64) -> io::Result<Frame> {
         self.partial = false;
         loop {
             let at_end = self.fill(reader)? == 0;
-            if let Some(found) = self.cut(at_end && end == End::Final, now) {
+            if let Some(found) = self.cut(at_end && end == Eof::Final, now) {
                 return Ok(found);
             }
             if at_end {
                 self.carry.shrink_to_fit();
-                return Ok(Piece::End);
+                return Ok(Frame::End);
             }
         }
     }
@@ -189,7 +189,7 @@ impl LineCutter {
         reader.by_ref().take((wanted - self.carry.len()) as u64).read_to_end(&mut self.carry)
     }
 
-    fn cut(&mut self, ends: bool, now: i64) -> Option<Piece> {
+    fn cut(&mut self, ends: bool, now: i64) -> Option<Frame> {
         match std::mem::replace(&mut self.state, State::Refused) {
             State::Start => self.cut_header(ends, now),
             State::Lines(header) => self.cut_lines(header, ends, now),
@@ -202,7 +202,7 @@ impl LineCutter {
         }
     }
 
-    fn cut_lines(&mut self, header: Arc<Header>, ends: bool, now: i64) -> Option<Piece> {
+    fn cut_lines(&mut self, header: Arc<Header>, ends: bool, now: i64) -> Option<Frame> {
         let whole = memchr::memrchr(b'\n', &self.carry).map_or(0, |last| last + 1);
         if whole == 0 && self.carry.len() > LINE_LIMIT + 1 {
             let reject = Reject::new(Reason::LineTooLong, self.line, self.offset, &self.carry);
@@ -226,7 +226,7 @@ impl LineCutter {
     }
 
     /// Goes on inside a rejected line: to its end, or through all that is there.
-    fn skip(&mut self, header: Arc<Header>, mut reject: Reject, ends: bool, now: i64) -> Option<Piece> {
+    fn skip(&mut self, header: Arc<Header>, mut reject: Reject, ends: bool, now: i64) -> Option<Frame> {
         let line_feed = memchr::memchr(b'\n', &self.carry);
         let len = line_feed.map_or(self.carry.len(), |at| at + 1);
         let room = RAW_LIMIT - reject.raw.len();
@@ -251,7 +251,7 @@ impl LineCutter {
 
     /// Behind a line that was taken as ended: its line feed may come late; anything else is a
     /// continuation of what was counted already.
-    fn cut_after_end(&mut self, header: Arc<Header>, ends: bool, now: i64) -> Option<Piece> {
+    fn cut_after_end(&mut self, header: Arc<Header>, ends: bool, now: i64) -> Option<Frame> {
         let late_end = match self.carry.as_slice() {
             [b'\n', ..] => 1,
             [b'\r', b'\n', ..] => 2,
@@ -269,12 +269,18 @@ impl LineCutter {
         self.cut_lines(header, ends, now)
     }
 
-    fn chunk(&self, span: Span, read_at: i64, content: Content) -> Piece {
-        Piece::Chunk(Chunk { input: Arc::clone(&self.input), span, mark: self.mark(), read_at, content })
+    fn chunk(&self, span: Span, read_at: i64, content: Content) -> Frame {
+        Frame::Chunk(Chunk {
+            input: Arc::clone(&self.input),
+            span,
+            position: self.position(),
+            read_at,
+            content,
+        })
     }
 
     /// Looks for the header: the first line that is not blank.
-    fn cut_header(&mut self, ends: bool, now: i64) -> Option<Piece> {
+    fn cut_header(&mut self, ends: bool, now: i64) -> Option<Frame> {
         self.state = State::Start;
         if self.offset == 0
             && let Err(fault) = self.check_start(ends)
@@ -324,7 +330,7 @@ impl LineCutter {
                     Some(_) => State::Lines(header),
                     None => State::AfterEnd(header),
                 };
-                if ignored.is_empty() { self.cut(ends, now) } else { Some(Piece::Ignored(ignored)) }
+                if ignored.is_empty() { self.cut(ends, now) } else { Some(Frame::Ignored(ignored)) }
             }
             Err(fault) => {
                 self.pass(if self.line == 1 { 0 } else { start });
@@ -358,22 +364,22 @@ impl LineCutter {
     }
 
     /// Rejects the file for its first bytes.
-    fn refuse_start(&mut self, fault: HeaderFault, now: i64) -> Piece {
+    fn refuse_start(&mut self, fault: HeaderFault, now: i64) -> Frame {
         let first_line = self.carry.split(|&byte| byte == b'\n').next().unwrap_or_default().to_vec();
         (self.line, self.offset) = (1, 0);
         self.refuse(fault, &first_line, now)
     }
 
-    fn refuse(&mut self, fault: HeaderFault, line: &[u8], now: i64) -> Piece {
+    fn refuse(&mut self, fault: HeaderFault, line: &[u8], now: i64) -> Frame {
         let reject = Reject::new(fault.reason, self.line, self.offset, line);
         let span = Span { from: self.offset, to: self.read_to(), first_line: self.line };
         self.offset = span.to;
         self.carry = Vec::new();
         self.state = State::Refused;
         let content = Content::Refused(reject);
-        let mark = self.mark();
-        Piece::Refused(
-            Chunk { input: Arc::clone(&self.input), span, mark, read_at: now, content },
+        let position = self.position();
+        Frame::Refused(
+            Chunk { input: Arc::clone(&self.input), span, position, read_at: now, content },
             fault.detail,
         )
     }
@@ -388,17 +394,17 @@ mod tests {
     /// What a file comes to, piece by piece: (first line, offset, text) or (line, offset, code, raw).
     type Pieces = Vec<(u64, u64, String, Vec<u8>)>;
 
-    fn cutter() -> LineCutter {
-        LineCutter::new(Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }))
+    fn framer() -> LineFramer {
+        LineFramer::new(Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }))
     }
 
     /// Feeds a cutter and joins neighbouring chunks of lines.
-    fn feed(cutter: &mut LineCutter, mut bytes: &[u8], end: End, pieces: &mut Pieces) {
+    fn feed(framer: &mut LineFramer, mut bytes: &[u8], end: Eof, pieces: &mut Pieces) {
         loop {
-            let chunk = match cutter.next(&mut bytes, end, 7).unwrap() {
-                Piece::Chunk(chunk) | Piece::Refused(chunk, _) => chunk,
-                Piece::Ignored(_) => continue,
-                Piece::End => return,
+            let chunk = match framer.next(&mut bytes, end, 7).unwrap() {
+                Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,
+                Frame::Ignored(_) => continue,
+                Frame::End => return,
             };
             match chunk.content {
                 Content::Lines(_, text) => {
@@ -427,7 +433,7 @@ mod tests {
 
     fn whole(file: &[u8]) -> Pieces {
         let mut pieces = Pieces::new();
-        feed(&mut cutter(), file, End::Final, &mut pieces);
+        feed(&mut framer(), file, Eof::Final, &mut pieces);
         pieces
     }
 
@@ -485,10 +491,10 @@ mod tests {
     fn an_endless_header_behind_blank_lines_costs_constant_memory() {
         let file = format!("\n{}", "x".repeat(9 << 20));
         assert_eq!(codes(file.as_bytes()), [(2, 1, "line_too_long".to_owned())]);
-        let mut cutter = cutter();
+        let mut framer = framer();
         let mut rest = file.as_bytes();
-        while !matches!(cutter.next(&mut rest, End::Waiting, 7).unwrap(), Piece::End) {
-            assert!(cutter.carry.capacity() < 3 * LINE_LIMIT);
+        while !matches!(framer.next(&mut rest, Eof::Waiting, 7).unwrap(), Frame::End) {
+            assert!(framer.carry.capacity() < 3 * LINE_LIMIT);
         }
     }
 
@@ -500,15 +506,15 @@ mod tests {
             ("x,\nc\n", vec![(3, 42, "continued_after_eof", "x,"), (4, 45, "", "c\n")]),
             ("x\ry\r\nc\n", vec![(3, 42, "continued_after_eof", "x\ry"), (4, 47, "", "c\n")]),
         ] {
-            let mut cutter = cutter();
+            let mut framer = framer();
             let mut pieces = Pieces::new();
-            feed(&mut cutter, format!("{HEADER}\na\nb").as_bytes(), End::Waiting, &mut pieces);
+            feed(&mut framer, format!("{HEADER}\na\nb").as_bytes(), Eof::Waiting, &mut pieces);
             assert_eq!(pieces.pop().unwrap().3, b"a\n");
-            assert!(cutter.has_partial_line());
-            feed(&mut cutter, b"", End::Final, &mut pieces);
+            assert!(framer.has_partial_line());
+            feed(&mut framer, b"", Eof::Final, &mut pieces);
             assert_eq!(pieces.pop().unwrap().3, b"b");
-            assert!(!cutter.has_partial_line());
-            feed(&mut cutter, late.as_bytes(), End::Waiting, &mut pieces);
+            assert!(!framer.has_partial_line());
+            feed(&mut framer, late.as_bytes(), Eof::Waiting, &mut pieces);
             let found: Vec<_> = pieces
                 .iter()
                 .map(|(line, offset, code, raw)| {
@@ -522,24 +528,24 @@ mod tests {
     proptest! {
         #[test]
         fn any_growth_gives_the_same_lines(
-            body in "([ab,\"\r]{0,6}\n){0,8}[ab]{0,3}", blank in "([ \t]{0,2}\r?\n){0,3}", mark in any::<bool>(),
+            body in "([ab,\"\r]{0,6}\n){0,8}[ab]{0,3}", blank in "([ \t]{0,2}\r?\n){0,3}", position in any::<bool>(),
             mut cuts in proptest::collection::vec(0_usize..120, 0..6), chunk in 1_usize..60,
         ) {
-            let mark = if mark { "\u{feff}" } else { "" };
-            let file = format!("{mark}{blank}{HEADER}\n{body}").into_bytes();
+            let position = if position { "\u{feff}" } else { "" };
+            let file = format!("{position}{blank}{HEADER}\n{body}").into_bytes();
             for cut in &mut cuts {
                 *cut = (*cut).min(file.len());
             }
             cuts.sort_unstable();
             let mut grown = Pieces::new();
-            let mut cutter = LineCutter::with_chunk(Arc::clone(cutter().input()), chunk);
+            let mut framer = LineFramer::with_chunk(Arc::clone(framer().input()), chunk);
             let mut from = 0;
             for cut in cuts {
-                feed(&mut cutter, &file[from..cut], End::Waiting, &mut grown);
+                feed(&mut framer, &file[from..cut], Eof::Waiting, &mut grown);
                 from = cut;
-                prop_assert_eq!(cutter.read_to(), from as u64);
+                prop_assert_eq!(framer.read_to(), from as u64);
             }
-            feed(&mut cutter, &file[from..], End::Final, &mut grown);
+            feed(&mut framer, &file[from..], Eof::Final, &mut grown);
             prop_assert_eq!(grown, whole(&file));
         }
     }

@@ -1,13 +1,13 @@
 //! Where chunks come from. `replay` and `watch` differ by their source and by nothing else; the
 //! end of a source is the end of the program.
 
-pub mod compression;
-pub mod send;
 pub mod archive;
+pub mod compression;
 pub mod fingerprint;
 pub mod framing;
 pub mod replay;
 pub mod scan;
+pub mod send;
 pub mod stdin;
 pub mod tail;
 pub mod watch;
@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
+use crate::ingest::source::fingerprint::Fingerprint;
 use crate::model::error::Failure;
-use crate::model::{Chunk, Input, Mark};
-use crate::ingest::source::fingerprint::Sighting;
+use crate::model::{Chunk, Input, Position};
 
 /// What a source tells the pipeline.
 #[derive(Debug)]
@@ -26,9 +26,9 @@ pub enum Event {
     /// An input has so many bytes by now (after decompression, as far as that is known).
     Size(Arc<Input>, u64),
     /// What an input is, by which it is known again after a restart.
-    Seen(Arc<Input>, Box<Sighting>),
+    Seen(Arc<Input>, Box<Fingerprint>),
     /// An input was read up to here, bytes without rows (a header, blank lines) included.
-    Passed(Arc<Input>, Mark),
+    Passed(Arc<Input>, Position),
     /// More lines of an input.
     Chunk(Chunk),
     /// The source cannot go on, so what was read so far is not what was asked for.
@@ -41,9 +41,9 @@ pub struct Closed;
 
 /// The sending half of a source; it blocks when the pipeline is behind.
 #[derive(Debug)]
-pub struct Outlet(mpsc::Sender<Event>);
+pub struct EventSender(mpsc::Sender<Event>);
 
-impl Outlet {
+impl EventSender {
     /// An outlet to a channel.
     pub fn new(sender: mpsc::Sender<Event>) -> Self {
         Self(sender)

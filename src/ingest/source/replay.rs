@@ -6,18 +6,18 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::time::clock::Clock;
+use crate::ingest::source::compression::{Compression, unreadable};
+use crate::ingest::source::framing::{Eof, LineFramer};
+use crate::ingest::source::scan::{FolderScanner, is_unfinished};
+use crate::ingest::source::send::{send_chunks, no_tail, reject_unread};
+use crate::ingest::source::stdin::{self, is_stdin};
+use crate::ingest::source::{Closed, Event, EventSender};
 use crate::model::delimiter::Delimiter;
 use crate::model::error::{Exit, Failure};
+use crate::model::shutdown::Shutdown;
 use crate::model::{Input, InputId};
-use crate::ingest::source::compression::{Storage, unreadable};
-use crate::ingest::source::send::{deliver, no_tail, reject_unread};
-use crate::ingest::source::framing::{End, LineCutter};
-use crate::ingest::source::scan::{LeftAlone, is_unfinished};
-use crate::ingest::source::stdin::{self, is_stdin};
-use crate::ingest::source::{Closed, Event, Outlet};
-use crate::model::shutdown::Stop;
 use crate::text::path_text;
+use crate::time::clock::Clock;
 
 /// The logs that the arguments name: files, folders (the logs directly in them), patterns and stdin,
 /// in the order of the bytes of their paths as given; one that is named twice comes once.
@@ -30,7 +30,7 @@ pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
         if is_stdin(argument) {
             paths.push(argument.clone());
         } else if argument.is_dir() {
-            let found = LeftAlone::default().look_around(argument, |_| false);
+            let found = FolderScanner::default().scan(argument, |_| false);
             let found = found.map_err(|cause| Failure::io(Exit::NoInput, "read", argument, &cause))?;
             paths.extend(found.into_iter().map(|found| found.path));
         } else if argument.exists() {
@@ -89,15 +89,15 @@ impl Replay {
     ///
     /// # Errors
     /// The log that cannot be read, exit code 66 or 74.
-    pub fn run(self, outlet: &Outlet, stop: &Stop) -> Result<(), Failure> {
+    pub fn run(self, events: &EventSender, stop: &Shutdown) -> Result<(), Failure> {
         for (path, number) in self.logs.iter().zip(0..) {
             let input = Arc::new(Input { id: InputId(number), label: path_text(path) });
             let read = if is_stdin(path) {
-                self.read_stdin(&input, outlet, stop)
+                self.read_stdin(&input, events, stop)
             } else {
-                self.read(path, &input, outlet, stop)
+                self.read(path, &input, events, stop)
             };
-            if read?.is_err() || stop.is_set() {
+            if read?.is_err() || stop.is_requested() {
                 break;
             }
         }
@@ -108,20 +108,20 @@ impl Replay {
         &self,
         path: &Path,
         input: &Arc<Input>,
-        outlet: &Outlet,
-        stop: &Stop,
+        events: &EventSender,
+        stop: &Shutdown,
     ) -> Result<Result<(), Closed>, Failure> {
-        let storage = Storage::of(path);
+        let storage = Compression::of(path);
         let failed = |cause: io::Error| unreadable(path, &cause);
         let size = match storage.check(path, self.delimiter).map_err(failed)? {
             Ok(size) => size,
-            Err(fault) => return Ok(reject_unread(input, &fault, Clock::Stopped(self.now), outlet)),
+            Err(fault) => return Ok(reject_unread(input, &fault, Clock::Stopped(self.now), events)),
         };
-        if let Err(closed) = outlet.send(Event::Size(Arc::clone(input), size)) {
+        if let Err(closed) = events.send(Event::Size(Arc::clone(input), size)) {
             return Ok(Err(closed));
         }
         let mut reader = storage.open(path, self.delimiter).map_err(failed)?;
-        let delivered = self.deliver(&mut reader, input, outlet, stop);
+        let delivered = self.deliver(&mut reader, input, events, stop);
         delivered.map_err(|cause| Failure::io(Exit::Io, "read", path, &cause))
     }
 
@@ -129,10 +129,10 @@ impl Replay {
     fn read_stdin(
         &self,
         input: &Arc<Input>,
-        outlet: &Outlet,
-        stop: &Stop,
+        events: &EventSender,
+        stop: &Shutdown,
     ) -> Result<Result<(), Closed>, Failure> {
-        let read = stdin::open().and_then(|mut reader| self.deliver(&mut reader, input, outlet, stop));
+        let read = stdin::open().and_then(|mut reader| self.deliver(&mut reader, input, events, stop));
         read.map_err(|cause| {
             let message = format!("stdin cannot be read to its end, so nothing was published: {cause}");
             Failure::new(Exit::Data, message)
@@ -143,12 +143,12 @@ impl Replay {
         &self,
         reader: &mut impl Read,
         input: &Arc<Input>,
-        outlet: &Outlet,
-        stop: &Stop,
+        events: &EventSender,
+        stop: &Shutdown,
     ) -> io::Result<Result<(), Closed>> {
-        let mut cutter = LineCutter::with_chunk(Arc::clone(input), self.chunk).parted_by(self.delimiter);
+        let mut framer = LineFramer::with_chunk(Arc::clone(input), self.chunk).with_delimiter(self.delimiter);
         let clock = Clock::Stopped(self.now);
-        let delivered = deliver(&mut cutter, reader, End::Final, &no_tail, clock, outlet, stop);
+        let delivered = send_chunks(&mut framer, reader, Eof::Final, &no_tail, clock, events, stop);
         Ok(delivered?.map(drop))
     }
 }

@@ -25,7 +25,7 @@ pub fn is_unfinished(path: &Path) -> bool {
 
 /// A log that was found.
 #[derive(Debug)]
-pub struct Found {
+pub struct Candidate {
     /// The folder's path and the name.
     pub path: PathBuf,
     /// What the file system says of it.
@@ -35,20 +35,20 @@ pub struct Found {
 /// Things with the name of a log that are none: links, pipes, devices, folders. Each is warned of
 /// once and never opened, for that could block or lead elsewhere.
 #[derive(Debug, Default)]
-pub struct LeftAlone(BTreeSet<OsString>);
+pub struct FolderScanner(BTreeSet<OsString>);
 
-impl LeftAlone {
+impl FolderScanner {
     /// Looks at one name in a folder; nothing if it is no log or has vanished. A file that `known`
     /// recognizes is a log under whatever name it was rotated to.
     ///
     /// # Errors
     /// What the file system says, unless it is that the file has vanished.
-    pub fn look_at(
+    pub fn inspect(
         &mut self,
         folder: &Path,
         name: &OsStr,
         known: impl Fn(&Metadata) -> bool,
-    ) -> io::Result<Option<Found>> {
+    ) -> io::Result<Option<Candidate>> {
         let path = folder.join(name);
         let metadata = match path.symlink_metadata() {
             Ok(metadata) => metadata,
@@ -56,10 +56,10 @@ impl LeftAlone {
             Err(cause) => return Err(cause),
         };
         if !is_log_name(name) {
-            return Ok((metadata.is_file() && known(&metadata)).then_some(Found { path, metadata }));
+            return Ok((metadata.is_file() && known(&metadata)).then_some(Candidate { path, metadata }));
         }
         if metadata.is_file() {
-            return Ok(Some(Found { path, metadata }));
+            return Ok(Some(Candidate { path, metadata }));
         }
         if self.0.insert(name.to_owned()) {
             tracing::warn!("{}: left alone, because it is not a regular file", path.display());
@@ -72,7 +72,7 @@ impl LeftAlone {
     ///
     /// # Errors
     /// What the file system says of the folder.
-    pub fn look_around(&mut self, folder: &Path, known: impl Fn(u64) -> bool) -> io::Result<Vec<Found>> {
+    pub fn scan(&mut self, folder: &Path, known: impl Fn(u64) -> bool) -> io::Result<Vec<Candidate>> {
         let mut names = Vec::new();
         for entry in folder.read_dir()? {
             let entry = entry?;
@@ -85,7 +85,7 @@ impl LeftAlone {
         names.sort_unstable();
         let mut found = Vec::new();
         for name in names {
-            found.extend(self.look_at(folder, &name, |metadata| known(metadata.ino()))?);
+            found.extend(self.inspect(folder, &name, |metadata| known(metadata.ino()))?);
         }
         Ok(found)
     }

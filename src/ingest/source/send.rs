@@ -3,16 +3,16 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use crate::time::clock::Clock;
 use crate::ingest::decode::header::HeaderFault;
-use crate::model::{Chunk, Content, Input, Mark, Reject, Span, Stand};
-use crate::ingest::source::framing::{End, LineCutter, Piece};
-use crate::ingest::source::{Closed, Event, Outlet};
-use crate::model::shutdown::Stop;
+use crate::ingest::source::framing::{Eof, Frame, LineFramer};
+use crate::ingest::source::{Closed, Event, EventSender};
+use crate::model::shutdown::Shutdown;
+use crate::model::{Chunk, Content, Input, Position, ReaderState, Reject, Span};
+use crate::time::clock::Clock;
 
 /// How a reading has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Delivered {
+pub enum SendOutcome {
     /// All that was there was handed on, or a stop was asked for.
     Read,
     /// The file was rejected whole; nothing more comes of it.
@@ -31,43 +31,43 @@ pub fn no_tail(_offset: u64) -> u128 {
 ///
 /// # Errors
 /// Those of the reader; the inner error if nobody listens any more.
-pub fn deliver(
-    cutter: &mut LineCutter,
+pub fn send_chunks(
+    framer: &mut LineFramer,
     reader: &mut impl Read,
-    end: End,
+    end: Eof,
     hash_tail: HashTail<'_>,
     clock: Clock,
-    outlet: &Outlet,
-    stop: &Stop,
-) -> io::Result<Result<Delivered, Closed>> {
-    while !stop.is_set() {
-        let sent = match cutter.next(reader, end, clock.now())? {
-            Piece::Chunk(mut chunk) => {
-                chunk.mark.tail = hash_tail(chunk.mark.offset);
-                outlet.send(Event::Chunk(chunk))
+    events: &EventSender,
+    stop: &Shutdown,
+) -> io::Result<Result<SendOutcome, Closed>> {
+    while !stop.is_requested() {
+        let sent = match framer.next(reader, end, clock.now())? {
+            Frame::Chunk(mut chunk) => {
+                chunk.position.tail = hash_tail(chunk.position.offset);
+                events.send(Event::Chunk(chunk))
             }
-            Piece::Refused(mut chunk, detail) => {
-                tracing::warn!("{}: {detail}", cutter.input().label);
-                chunk.mark.tail = hash_tail(chunk.mark.offset);
-                return Ok(outlet.send(Event::Chunk(chunk)).map(|()| Delivered::Refused));
+            Frame::Refused(mut chunk, detail) => {
+                tracing::warn!("{}: {detail}", framer.input().label);
+                chunk.position.tail = hash_tail(chunk.position.offset);
+                return Ok(events.send(Event::Chunk(chunk)).map(|()| SendOutcome::Refused));
             }
-            Piece::Ignored(columns) => {
-                let label = &cutter.input().label;
+            Frame::Ignored(columns) => {
+                let label = &framer.input().label;
                 tracing::warn!("{label}: unknown columns are ignored: {}", columns.join(", "));
                 Ok(())
             }
-            Piece::End => {
-                let mut mark = cutter.mark();
-                mark.tail = hash_tail(mark.offset);
-                let passed = Event::Passed(Arc::clone(cutter.input()), mark);
-                return Ok(outlet.send(passed).map(|()| Delivered::Read));
+            Frame::End => {
+                let mut position = framer.position();
+                position.tail = hash_tail(position.offset);
+                let passed = Event::Passed(Arc::clone(framer.input()), position);
+                return Ok(events.send(passed).map(|()| SendOutcome::Read));
             }
         };
         if let Err(closed) = sent {
             return Ok(Err(closed));
         }
     }
-    Ok(Ok(Delivered::Read))
+    Ok(Ok(SendOutcome::Read))
 }
 
 /// Rejects a file of which nothing was read.
@@ -78,11 +78,17 @@ pub fn reject_unread(
     input: &Arc<Input>,
     fault: &HeaderFault,
     clock: Clock,
-    outlet: &Outlet,
+    events: &EventSender,
 ) -> Result<(), Closed> {
     tracing::warn!("{}: {}", input.label, fault.detail);
     let span = Span { from: 0, to: 0, first_line: 1 };
     let content = Content::Refused(Reject::new(fault.reason, 1, 0, &[]));
-    let mark = Mark { stand: Stand::Faulted, ..Mark::default() };
-    outlet.send(Event::Chunk(Chunk { input: Arc::clone(input), span, mark, read_at: clock.now(), content }))
+    let position = Position { stand: ReaderState::Faulted, ..Position::default() };
+    events.send(Event::Chunk(Chunk {
+        input: Arc::clone(input),
+        span,
+        position,
+        read_at: clock.now(),
+        content,
+    }))
 }

@@ -3,7 +3,7 @@
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
-use crate::ingest::source::compression::{MAGIC, Storage};
+use crate::ingest::source::compression::{Compression, MAGIC};
 
 /// What stands for stdin where a log is named.
 pub const STDIN: &str = "-";
@@ -24,7 +24,7 @@ pub fn open() -> io::Result<Box<dyn Read + Send>> {
 fn open_pipe(mut pipe: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut start = Vec::new();
     pipe.by_ref().take(MAGIC as u64).read_to_end(&mut start)?;
-    Storage::of_content(&start).decode(Cursor::new(start).chain(pipe))
+    Compression::of_content(&start).decode(Cursor::new(start).chain(pipe))
 }
 
 #[cfg(test)]

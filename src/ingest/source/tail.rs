@@ -9,17 +9,17 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-use crate::time::clock::Clock;
-use crate::model::delimiter::Delimiter;
-use crate::model::{Input, Mark, Stand};
-use crate::ingest::source::compression::Storage;
-use crate::ingest::source::send::{Delivered, deliver, no_tail, reject_unread};
+use crate::ingest::source::compression::Compression;
 use crate::ingest::source::fingerprint::{
-    FileId, HEAD, Head, Sighting, Stamp, UNKNOWN, are_alike, hash_tail, hash_whole, holds_what_was_read,
+    FileId, FileStat, Fingerprint, HEAD, Head, UNKNOWN, are_alike, hash_tail, hash_whole, holds_what_was_read,
 };
-use crate::ingest::source::framing::{End, LineCutter};
-use crate::ingest::source::{Closed, Event, Outlet};
-use crate::model::shutdown::Stop;
+use crate::ingest::source::framing::{Eof, LineFramer};
+use crate::ingest::source::send::{SendOutcome, send_chunks, no_tail, reject_unread};
+use crate::ingest::source::{Closed, Event, EventSender};
+use crate::model::delimiter::Delimiter;
+use crate::model::shutdown::Shutdown;
+use crate::model::{Input, Position, ReaderState};
+use crate::time::clock::Clock;
 
 /// A compressed file that cannot be read may still be on its way; it is judged when it has stood
 /// still for this long.
@@ -34,9 +34,9 @@ pub struct KnownInput {
     /// The input.
     pub input: Arc<Input>,
     /// The file.
-    pub sighting: Sighting,
+    pub fingerprint: Fingerprint,
     /// Where reading goes on.
-    pub mark: Mark,
+    pub position: Position,
 }
 
 /// How last lines without a line feed are treated.
@@ -53,17 +53,17 @@ pub struct LastLines {
 pub struct Tail {
     path: PathBuf,
     id: FileId,
-    storage: Storage,
+    storage: Compression,
     head: Head,
     /// Hash of the bytes before the offset of the cutter's mark.
     before: u128,
     /// Hash of all of a compressed file.
     whole: u128,
-    cutter: LineCutter,
+    framer: LineFramer,
     /// Kept open as long as the file is active, so that its end can be read when its name is gone.
     file: Option<File>,
     /// Size and times at the last look, and since when they are the same.
-    seen: Option<Stamp>,
+    seen: Option<FileStat>,
     still_since: Instant,
     state: State,
 }
@@ -99,12 +99,12 @@ impl Tail {
     pub fn new(input: Arc<Input>, path: PathBuf, metadata: &Metadata, delimiter: Delimiter) -> Self {
         Self {
             id: FileId::of(metadata),
-            storage: Storage::of(&path),
+            storage: Compression::of(&path),
             path,
             head: Head::default(),
             before: 0,
             whole: 0,
-            cutter: LineCutter::new(input).parted_by(delimiter),
+            framer: LineFramer::new(input).with_delimiter(delimiter),
             file: None,
             seen: None,
             still_since: Instant::now(),
@@ -114,23 +114,23 @@ impl Tail {
 
     /// A file that was followed by an earlier process.
     pub fn resume(known: KnownInput, delimiter: Delimiter) -> Self {
-        let KnownInput { input, sighting: Sighting { path, id, head, whole, stamp }, mark } = known;
-        let storage = Storage::of(&path);
-        let state = match &mark.stand {
-            Stand::Refused | Stand::Faulted => State::Rejected,
-            Stand::Finished => State::Done,
+        let KnownInput { input, fingerprint: Fingerprint { path, id, head, whole, stamp }, position } = known;
+        let storage = Compression::of(&path);
+        let state = match &position.stand {
+            ReaderState::Refused | ReaderState::Faulted => State::Rejected,
+            ReaderState::Finished => State::Done,
             _ => State::Reading,
         };
         // A file that was read to its end and has not changed since needs no further look.
-        let unchanged = storage == Storage::Plain && mark.offset == stamp.size;
+        let unchanged = storage == Compression::Plain && position.offset == stamp.size;
         Self {
             storage,
             path,
             id,
             head,
-            before: mark.tail,
+            before: position.tail,
             whole,
-            cutter: LineCutter::resume(input, &mark).parted_by(delimiter),
+            framer: LineFramer::resume(input, &position).with_delimiter(delimiter),
             file: None,
             seen: (unchanged || state != State::Reading).then_some(stamp),
             still_since: Instant::now(),
@@ -150,7 +150,7 @@ impl Tail {
 
     /// The input that it feeds.
     pub fn input(&self) -> &Arc<Input> {
-        self.cutter.input()
+        self.framer.input()
     }
 
     /// It has another name now.
@@ -185,7 +185,7 @@ impl Tail {
 
     /// Where reading goes on.
     pub fn offset(&self) -> u64 {
-        self.cutter.passed()
+        self.framer.passed()
     }
 
     /// What tells its content so far from that of other files; nothing before the first row.
@@ -197,15 +197,15 @@ impl Tail {
     /// Whether all that it held at the last look was read as rows, so that it may be put away.
     pub fn is_finished(&self) -> bool {
         let whole =
-            self.seen.is_some_and(|seen| seen.size == self.offset()) && !self.cutter.has_partial_line();
+            self.seen.is_some_and(|seen| seen.size == self.offset()) && !self.framer.has_partial_line();
         match self.storage {
-            Storage::Plain => self.state == State::Reading && whole,
-            Storage::Gzip | Storage::Zstd | Storage::Parquet => self.state == State::Done,
+            Compression::Plain => self.state == State::Reading && whole,
+            Compression::Gzip | Compression::Zstd | Compression::Parquet => self.state == State::Done,
         }
     }
 
     /// Its size and times at the last look.
-    pub fn stamp(&self) -> Option<Stamp> {
+    pub fn stamp(&self) -> Option<FileStat> {
         self.seen
     }
 
@@ -215,13 +215,13 @@ impl Tail {
     /// What the file system says.
     pub fn look(&self, path: &Path, metadata: &Metadata) -> io::Result<Look> {
         let id = FileId::of(metadata);
-        let changed = self.seen != Some(Stamp::of(metadata));
+        let changed = self.seen != Some(FileStat::of(metadata));
         let rejected = self.state == State::Rejected;
         let size = metadata.len();
-        if !id.may_be(&self.id) {
-            let plain = self.storage == Storage::Plain;
+        if !id.may_be_same(&self.id) {
+            let plain = self.storage == Compression::Plain;
             // Rotated logs share their header, and differ in what is still to be read.
-            let alike = !plain || self.has_rows() && size >= self.cutter.read_to();
+            let alike = !plain || self.has_rows() && size >= self.framer.read_to();
             let copy = !rejected && alike && self.is_content_of(path, &id)? && self.rest_is_in(path, &id)?;
             return Ok(if copy { Look::Copy } else { Look::Another });
         }
@@ -230,33 +230,33 @@ impl Tail {
         }
         if rejected {
             // A log that was refused for its header goes on being refused as it grows.
-            let grown = self.storage == Storage::Plain && self.is_content_of(path, &id)?;
+            let grown = self.storage == Compression::Plain && self.is_content_of(path, &id)?;
             return Ok(if grown { Look::Same } else { Look::Another });
         }
-        if self.storage == Storage::Plain && size < self.cutter.read_to() {
+        if self.storage == Compression::Plain && size < self.framer.read_to() {
             return Ok(Look::Truncated);
         }
         if self.state == State::Conflict || self.is_content_of(path, &id)? {
             return Ok(Look::Same);
         }
-        if self.storage != Storage::Plain && self.offset() == 0 {
+        if self.storage != Compression::Plain && self.offset() == 0 {
             // Still on its way.
             return Ok(Look::Same);
         }
-        let another = !id.is_surely(&self.id) && !self.has_head_of(path, &id)?;
+        let another = !id.is_same(&self.id) && !self.has_head_of(path, &id)?;
         Ok(if another { Look::Another } else { Look::Rewritten })
     }
 
     /// Whether there is more to tell it by than a header, with which all logs begin: the file that
     /// takes the place of a rotated one does so, too, and is another.
     fn has_rows(&self) -> bool {
-        let Mark { lines, stand, .. } = self.cutter.mark();
-        lines > 1 || matches!(stand, Stand::AfterEnd(_))
+        let Position { lines, stand, .. } = self.framer.position();
+        lines > 1 || matches!(stand, ReaderState::AfterEnd(_))
     }
 
     /// Whether a file holds what was read of this one.
     fn is_content_of(&self, path: &Path, id: &FileId) -> io::Result<bool> {
-        if self.storage != Storage::Plain {
+        if self.storage != Compression::Plain {
             if self.whole == 0 {
                 return Ok(true);
             }
@@ -264,7 +264,7 @@ impl Tail {
         }
         let opened;
         let file = match &self.file {
-            Some(file) if id.may_be(&self.id) => file,
+            Some(file) if id.may_be_same(&self.id) => file,
             _ => {
                 opened = open(path, id)?;
                 &opened
@@ -295,7 +295,7 @@ impl Tail {
     /// Stops reading, because bytes that were read have been changed.
     pub fn give_up(&mut self, metadata: &Metadata) {
         self.state = State::Conflict;
-        self.seen = Some(Stamp::of(metadata));
+        self.seen = Some(FileStat::of(metadata));
         self.file = None;
     }
 
@@ -303,11 +303,11 @@ impl Tail {
     pub fn is_due(&self, metadata: &Metadata) -> bool {
         match self.state {
             State::Conflict => false,
-            State::Done | State::Rejected => self.seen != Some(Stamp::of(metadata)),
+            State::Done | State::Rejected => self.seen != Some(FileStat::of(metadata)),
             State::Reading => {
-                self.seen != Some(Stamp::of(metadata))
-                    || self.storage != Storage::Plain
-                    || self.cutter.has_partial_line()
+                self.seen != Some(FileStat::of(metadata))
+                    || self.storage != Compression::Plain
+                    || self.framer.has_partial_line()
             }
         }
     }
@@ -320,10 +320,10 @@ impl Tail {
         &mut self,
         metadata: &Metadata,
         last_lines: LastLines,
-        outlet: &Outlet,
-        stop: &Stop,
+        events: &EventSender,
+        stop: &Shutdown,
     ) -> io::Result<Result<(), Closed>> {
-        let now = Some(Stamp::of(metadata));
+        let now = Some(FileStat::of(metadata));
         if self.seen != now {
             self.still_since = Instant::now();
         }
@@ -334,13 +334,13 @@ impl Tail {
         // Only what could be read counts as seen, so that everything else is tried again.
         self.seen = None;
         let read = match self.storage {
-            Storage::Plain => self.read_plain(metadata, last_lines, outlet, stop),
-            Storage::Gzip | Storage::Zstd | Storage::Parquet => {
-                self.read_compressed(metadata, last_lines, outlet, stop)
+            Compression::Plain => self.read_plain(metadata, last_lines, events, stop),
+            Compression::Gzip | Compression::Zstd | Compression::Parquet => {
+                self.read_compressed(metadata, last_lines, events, stop)
             }
         };
         let read = read?;
-        if read.is_ok() && !stop.is_set() {
+        if read.is_ok() && !stop.is_requested() {
             self.seen = now;
         }
         Ok(read)
@@ -350,55 +350,55 @@ impl Tail {
         &mut self,
         metadata: &Metadata,
         last_lines: LastLines,
-        outlet: &Outlet,
-        stop: &Stop,
+        events: &EventSender,
+        stop: &Shutdown,
     ) -> io::Result<Result<(), Closed>> {
         let size = metadata.len();
         let mut file = match self.file.take() {
             Some(file) => file,
             None => open(&self.path, &self.id)?,
         };
-        if self.see(metadata, outlet).is_err() {
+        if self.see(metadata, events).is_err() {
             return Ok(Err(Closed));
         }
         // What was cut off again, and has lost its name before it could be looked at, has no end.
-        let ends = self.cutter.has_partial_line()
-            && size >= self.cutter.read_to()
+        let ends = self.framer.has_partial_line()
+            && size >= self.framer.read_to()
             && (last_lines.once || self.still_since.elapsed() >= last_lines.wait)
             && file.metadata()?.len() == size;
-        if size > self.cutter.read_to() {
-            file.seek(SeekFrom::Start(self.cutter.read_to()))?;
-            let end = if ends { End::Final } else { End::Waiting };
+        if size > self.framer.read_to() {
+            file.seek(SeekFrom::Start(self.framer.read_to()))?;
+            let end = if ends { Eof::Final } else { Eof::Waiting };
             if self
-                .hand_on(&mut (&file).take(size - self.cutter.read_to()), &file, end, outlet, stop)?
+                .hand_on(&mut (&file).take(size - self.framer.read_to()), &file, end, events, stop)?
                 .is_err()
             {
                 return Ok(Err(Closed));
             }
-        } else if ends && self.hand_on(&mut io::empty(), &file, End::Final, outlet, stop)?.is_err() {
+        } else if ends && self.hand_on(&mut io::empty(), &file, Eof::Final, events, stop)?.is_err() {
             return Ok(Err(Closed));
         }
         // Bytes that wait may still become others, so only what was read counts.
         let known = self.offset().min(HEAD as u64);
         if self.head.len < known {
             self.head = Head::read(&file, known)?;
-            if self.see(metadata, outlet).is_err() {
+            if self.see(metadata, events).is_err() {
                 return Ok(Err(Closed));
             }
         }
         self.file = Some(file);
-        if last_lines.once && !ends && self.cutter.has_partial_line() {
-            return self.read_plain(metadata, last_lines, outlet, stop);
+        if last_lines.once && !ends && self.framer.has_partial_line() {
+            return self.read_plain(metadata, last_lines, events, stop);
         }
         Ok(Ok(()))
     }
 
-    fn see(&self, metadata: &Metadata, outlet: &Outlet) -> Result<(), Closed> {
+    fn see(&self, metadata: &Metadata, events: &EventSender) -> Result<(), Closed> {
         let (path, id, head, whole) = (self.path.clone(), self.id, self.head, self.whole);
-        let sighting = Sighting { path, id, head, whole, stamp: Stamp::of(metadata) };
-        outlet.send(Event::Seen(Arc::clone(self.cutter.input()), Box::new(sighting)))?;
-        if self.storage == Storage::Plain {
-            outlet.send(Event::Size(Arc::clone(self.cutter.input()), metadata.len()))?;
+        let fingerprint = Fingerprint { path, id, head, whole, stamp: FileStat::of(metadata) };
+        events.send(Event::Seen(Arc::clone(self.framer.input()), Box::new(fingerprint)))?;
+        if self.storage == Compression::Plain {
+            events.send(Event::Size(Arc::clone(self.framer.input()), metadata.len()))?;
         }
         Ok(())
     }
@@ -407,17 +407,17 @@ impl Tail {
         &mut self,
         reader: &mut impl Read,
         file: &File,
-        end: End,
-        outlet: &Outlet,
-        stop: &Stop,
+        end: Eof,
+        events: &EventSender,
+        stop: &Shutdown,
     ) -> io::Result<Result<(), Closed>> {
         let tail = |offset| hash_tail(file, offset).unwrap_or(UNKNOWN);
-        let delivered = deliver(&mut self.cutter, reader, end, &tail, Clock::System, outlet, stop);
-        self.cutter.forget_partial_line();
+        let delivered = send_chunks(&mut self.framer, reader, end, &tail, Clock::System, events, stop);
+        self.framer.forget_partial_line();
         self.before = tail(self.offset());
         let delivered = delivered?;
         Ok(delivered.map(|delivered| {
-            if delivered == Delivered::Refused {
+            if delivered == SendOutcome::Refused {
                 self.state = State::Rejected;
             }
         }))
@@ -427,49 +427,49 @@ impl Tail {
         &mut self,
         metadata: &Metadata,
         last_lines: LastLines,
-        outlet: &Outlet,
-        stop: &Stop,
+        events: &EventSender,
+        stop: &Shutdown,
     ) -> io::Result<Result<(), Closed>> {
-        match self.storage.check(&self.path, self.cutter.delimiter())? {
+        match self.storage.check(&self.path, self.framer.delimiter())? {
             Ok(_) => {
                 let whole = hash_whole(&open(&self.path, &self.id)?)?;
                 self.whole = whole;
                 if self.head.len == 0 {
                     self.head = Head::read(&open(&self.path, &self.id)?, metadata.len())?;
                 }
-                if self.see(metadata, outlet).is_err() {
+                if self.see(metadata, events).is_err() {
                     return Ok(Err(Closed));
                 }
-                let mut reader = self.storage.open(&self.path, self.cutter.delimiter())?;
+                let mut reader = self.storage.open(&self.path, self.framer.delimiter())?;
                 // What was read before a restart is passed over.
-                io::copy(&mut (&mut reader).take(self.cutter.read_to()), &mut io::sink())?;
-                let read = deliver(
-                    &mut self.cutter,
+                io::copy(&mut (&mut reader).take(self.framer.read_to()), &mut io::sink())?;
+                let read = send_chunks(
+                    &mut self.framer,
                     &mut reader,
-                    End::Final,
+                    Eof::Final,
                     &no_tail,
                     Clock::System,
-                    outlet,
+                    events,
                     stop,
                 )?;
                 let Ok(delivered) = read else { return Ok(Err(Closed)) };
                 self.state = match delivered {
-                    Delivered::Refused => State::Rejected,
-                    Delivered::Read if stop.is_set() => State::Reading,
-                    Delivered::Read => State::Done,
+                    SendOutcome::Refused => State::Rejected,
+                    SendOutcome::Read if stop.is_requested() => State::Reading,
+                    SendOutcome::Read => State::Done,
                 };
                 if self.state != State::Done {
                     return Ok(Ok(()));
                 }
-                let mark = Mark { stand: Stand::Finished, ..self.cutter.mark() };
-                Ok(outlet.send(Event::Passed(Arc::clone(self.cutter.input()), mark)))
+                let position = Position { stand: ReaderState::Finished, ..self.framer.position() };
+                Ok(events.send(Event::Passed(Arc::clone(self.framer.input()), position)))
             }
             Err(fault) if last_lines.once || self.still_since.elapsed() >= SETTLED => {
                 self.state = State::Rejected;
-                if self.see(metadata, outlet).is_err() {
+                if self.see(metadata, events).is_err() {
                     return Ok(Err(Closed));
                 }
-                Ok(reject_unread(self.cutter.input(), &fault, Clock::System, outlet))
+                Ok(reject_unread(self.framer.input(), &fault, Clock::System, events))
             }
             Err(_) => Ok(Ok(())),
         }
@@ -480,7 +480,7 @@ impl Tail {
 fn open(path: &Path, id: &FileId) -> io::Result<File> {
     let file = File::options().read(true).custom_flags(SAFE_OPEN).open(path)?;
     let metadata = file.metadata()?;
-    if metadata.is_file() && FileId::of(&metadata).may_be(id) && metadata.nlink() > 0 {
+    if metadata.is_file() && FileId::of(&metadata).may_be_same(id) && metadata.nlink() > 0 {
         Ok(file)
     } else {
         // Whatever it is now is found at the next look.

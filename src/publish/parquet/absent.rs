@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-use crate::insights::columns::Column;
 use crate::ingest::parquet::MISSING;
+use crate::insights::columns::Column;
 
 /// Writes nothing.
 #[derive(Debug)]

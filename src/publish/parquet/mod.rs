@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::storage::staged_file::Draft;
-use crate::storage::{DiskFile, SharedDisk, create_folder, has_end, read_through, sync_folder};
-use crate::model::error::{Exit, Failure};
 use crate::insights::columns::columns;
+use crate::model::error::{Exit, Failure};
 use crate::publish::manifest::{PARQUET, PartEntry, hash_text};
+use crate::storage::staged_file::StagedFile;
+use crate::storage::{DiskFile, SharedDisk, create_folder, has_end, read_through, sync_folder};
 
 #[cfg(not(feature = "parquet"))]
 pub use absent::ParquetWriter;
@@ -34,7 +34,7 @@ pub fn is_parquet_part(name: &str) -> bool {
 /// A part on its way.
 #[derive(Debug)]
 pub struct ParquetPart {
-    draft: Draft,
+    draft: StagedFile,
     path: PathBuf,
     name: String,
     writer: ParquetWriter<Sink>,
@@ -42,10 +42,10 @@ pub struct ParquetPart {
 
 /// A written part that nobody sees yet.
 #[derive(Debug)]
-pub struct ParquetDraft {
+pub struct StagedParquet {
     disk: SharedDisk,
     folder: PathBuf,
-    draft: Draft,
+    draft: StagedFile,
     entry: PartEntry,
 }
 
@@ -59,7 +59,7 @@ impl ParquetPart {
         create_folder(&**disk, &folder)?;
         let name = format!("{}.parquet", part.trim_end_matches(".csv"));
         let path = folder.join(&name);
-        let (draft, file) = Draft::create(disk, &path)?;
+        let (draft, file) = StagedFile::create(disk, &path)?;
         let sink = Sink { file, bytes: 0, hash: Xxh3::new() };
         let writer = ParquetWriter::new(columns(insight).unwrap_or_default(), sink);
         let writer = writer.map_err(|cause| Failure::io(Exit::Io, "write", &path, &cause))?;
@@ -78,18 +78,18 @@ impl ParquetPart {
     ///
     /// # Errors
     /// What the file system says, exit code 74.
-    pub fn finish(self, disk: &SharedDisk, rows: u64) -> Result<ParquetDraft, Failure> {
+    pub fn finish(self, disk: &SharedDisk, rows: u64) -> Result<StagedParquet, Failure> {
         let Self { draft, path, name, writer } = self;
         let sink = writer.finish().map_err(|cause| Failure::io(Exit::Io, "write", &path, &cause))?;
         let Sink { mut file, bytes, hash } = sink;
         draft.sync(&mut *file)?;
         let entry = PartEntry { file: name, rows, bytes, hash: hash_text(hash.digest128()) };
         let folder = path.parent().unwrap_or(&path).to_owned();
-        Ok(ParquetDraft { disk: disk.clone(), folder, draft, entry })
+        Ok(StagedParquet { disk: disk.clone(), folder, draft, entry })
     }
 }
 
-impl ParquetDraft {
+impl StagedParquet {
     /// The Parquet file of a part that is there as CSV and will not change.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl ParquetDraft {
     /// # Errors
     /// What the file system says, exit code 73 or 74.
     pub fn publish(self) -> Result<(), Failure> {
-        self.draft.publish()?;
+        self.draft.commit()?;
         sync_folder(&*self.disk, &self.folder)
     }
 }

@@ -174,8 +174,8 @@ impl Cells {
         match self {
             Self::Text(cells) => cells.push(ByteArray::from(cell.to_vec())),
             Self::Whole(cells) if kind == ColumnType::Time => {
-                let moment = TimestampReader::new(zone, LATEST).read(cell).ok()?;
-                cells.push(moment.instant() * 1_000_000 + i64::from(moment.nanos / 1000));
+                let play_time = TimestampReader::new(zone, LATEST).read(cell).ok()?;
+                cells.push(play_time.instant() * 1_000_000 + i64::from(play_time.nanos / 1000));
             }
             Self::Whole(cells) => cells.push(std::str::from_utf8(cell).ok()?.parse().ok()?),
             Self::Number(cells) => cells.push(std::str::from_utf8(cell).ok()?.parse().ok()?),
@@ -220,9 +220,9 @@ fn io_error(cause: ParquetError) -> io::Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::delimiter::Delimiter;
-    use crate::insights::columns::columns;
     use crate::ingest::parquet::csv_of;
+    use crate::insights::columns::columns;
+    use crate::model::delimiter::Delimiter;
     use crate::text::push_cell;
     use proptest::prelude::*;
     use std::io::{Read, Seek};

@@ -2,9 +2,9 @@
 
 use maud::{Markup, html};
 
+use crate::ledger::hours::HOURS;
 use crate::serve::charts::canvas::{Canvas, Form, SMALL, WIDTH, empty, px};
 use crate::serve::charts::words::{PLAYS, count, percent, width_of};
-use crate::ledger::hours::HOURS;
 use crate::time::window::{NightWindow, TimeOfDay};
 
 /// Short names of the days.

@@ -39,7 +39,7 @@ pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
         Err(cause) => return tracing::error!("cannot serve HTTP: {cause}"),
     };
     let places = Arc::new(Semaphore::new(CONNECTIONS));
-    let meters = Arc::clone(&context.meters);
+    let metrics = Arc::clone(&context.metrics);
     let router = routes::router(context);
     loop {
         let stream = match listener.accept().await {
@@ -59,9 +59,9 @@ pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(WRITE_TIME));
-        let (router, meters) = (router.clone(), Arc::clone(&meters));
+        let (router, metrics) = (router.clone(), Arc::clone(&metrics));
         tokio::spawn(async move {
-            meters.http_connections.inc();
+            metrics.http_connections.inc();
             let service = service_fn(move |request| answer(router.clone(), request));
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
@@ -74,7 +74,7 @@ pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
                 .await;
             // Whoever hangs up, is too slow or speaks no HTTP is no concern of ours.
             drop((served, place));
-            meters.http_connections.dec();
+            metrics.http_connections.dec();
         });
     }
 }

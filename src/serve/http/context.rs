@@ -5,14 +5,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Mutex, Semaphore, watch};
 
-use crate::storage::SharedDisk;
 use crate::serve::http::access::Access;
-use crate::serve::http::response::Problem;
 use crate::serve::http::health::{Live, State};
-use crate::telemetry::metrics::Meters;
-use crate::telemetry::heartbeat::Standing;
-use crate::settings::Settings;
+use crate::serve::http::response::Problem;
 use crate::serve::view::{View, Views};
+use crate::settings::Settings;
+use crate::storage::SharedDisk;
+use crate::telemetry::heartbeat::EngineStatus;
+use crate::telemetry::metrics::Metrics;
 
 /// What the server looks at.
 #[derive(Debug)]
@@ -20,11 +20,11 @@ pub struct Sources {
     /// The latest epoch.
     pub views: Views,
     /// What is counted.
-    pub meters: Arc<Meters>,
+    pub metrics: Arc<Metrics>,
     /// The disk, which may be waiting.
     pub disk: SharedDisk,
     /// Signs of life of the owner of the state.
-    pub standings: watch::Receiver<Standing>,
+    pub standings: watch::Receiver<EngineStatus>,
     /// The settings.
     pub settings: Settings,
 }
@@ -34,26 +34,26 @@ pub struct Sources {
 pub(super) struct Context {
     pub(super) access: Access,
     pub(super) views: Views,
-    pub(super) meters: Arc<Meters>,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) disk: SharedDisk,
     pub(super) settings: Settings,
     pub(super) started_at: SystemTime,
-    standings: Mutex<watch::Receiver<Standing>>,
+    standings: Mutex<watch::Receiver<EngineStatus>>,
     /// When the owner of the state was heard of last.
     heard: Mutex<Instant>,
     /// What is told once a second.
     pub(super) live: watch::Sender<Arc<Live>>,
     /// Places for those who are told of everything; fewer than there are connections, so that others
     /// find one.
-    pub(super) listeners: Arc<Semaphore>,
+    pub(super) subscribers: Arc<Semaphore>,
     /// Places for those who want Parquet, which takes a thread each.
     pub(super) conversions: Arc<Semaphore>,
     /// The text of the metrics, for a moment.
-    metrics: Mutex<Option<(Instant, Arc<str>)>>,
+    metrics_text: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
 /// Readers who are told of everything at the same time.
-const LISTENERS: usize = 192;
+const MAX_SUBSCRIBERS: usize = 192;
 /// Readers who are sent Parquet at the same time.
 const CONVERSIONS: usize = 2;
 /// How long the text of the metrics is given out before it is made anew.
@@ -65,25 +65,25 @@ const SILENCE: Duration = Duration::from_mins(5);
 
 impl Context {
     pub(super) fn new(access: Access, sources: Sources) -> Self {
-        let Sources { views, meters, disk, standings, settings } = sources;
+        let Sources { views, metrics, disk, standings, settings } = sources;
         let (standings, heard) = (Mutex::new(standings), Mutex::new(Instant::now()));
         let live = watch::Sender::new(Arc::default());
-        let listeners = Arc::new(Semaphore::new(LISTENERS));
-        let (conversions, metrics) = (Arc::new(Semaphore::new(CONVERSIONS)), Mutex::default());
+        let subscribers = Arc::new(Semaphore::new(MAX_SUBSCRIBERS));
+        let (conversions, metrics_text) = (Arc::new(Semaphore::new(CONVERSIONS)), Mutex::default());
         let started_at = SystemTime::now();
         Self {
             access,
             views,
-            meters,
+            metrics,
             disk,
             settings,
             started_at,
             standings,
             heard,
             live,
-            listeners,
+            subscribers,
             conversions,
-            metrics,
+            metrics_text,
         }
     }
 
@@ -118,12 +118,12 @@ impl Context {
     }
 
     pub(super) async fn metrics(&self) -> Arc<str> {
-        let mut metrics = self.metrics.lock().await;
-        match &*metrics {
+        let mut kept = self.metrics_text.lock().await;
+        match &*kept {
             Some((made, text)) if made.elapsed() < METRICS_AGE => Arc::clone(text),
             _ => {
-                let text: Arc<str> = self.meters.to_text().into();
-                *metrics = Some((Instant::now(), Arc::clone(&text)));
+                let text: Arc<str> = self.metrics.to_text().into();
+                *kept = Some((Instant::now(), Arc::clone(&text)));
                 text
             }
         }

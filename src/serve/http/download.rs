@@ -12,13 +12,13 @@ use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HeaderValue};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::serve::http::response::{Problem, text, with_epoch};
-use crate::serve::http::context::Context;
-use crate::serve::http::give_way;
 use crate::insights::columns::columns;
 use crate::insights::enriched_logs;
-use crate::publish::formula_escape::guard;
+use crate::publish::formula_escape::escape_formulas;
 use crate::publish::parquet::ParquetWriter;
+use crate::serve::http::context::Context;
+use crate::serve::http::give_way;
+use crate::serve::http::response::{Problem, text, with_epoch};
 use crate::serve::view::View;
 
 /// Bytes that are read at once.
@@ -69,7 +69,7 @@ fn guarded(
         };
         let cut_off = rest.split_off(end);
         let mut lines = Vec::new();
-        guard(columns, &std::mem::replace(&mut rest, cut_off), &mut lines);
+        escape_formulas(columns, &std::mem::replace(&mut rest, cut_off), &mut lines);
         Ok(lines.into())
     })
 }

@@ -8,9 +8,9 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::serve::http::response::{Problem, look, of_epoch};
 use crate::serve::http::context::Context;
 use crate::serve::http::insights::check_sought;
+use crate::serve::http::response::{Problem, look, of_epoch};
 use crate::serve::overview::SongCount;
 use crate::serve::view::View;
 

@@ -9,21 +9,21 @@ use axum::response::Response;
 use futures::stream::{self, StreamExt};
 use tokio_stream::wrappers::WatchStream;
 
-use crate::serve::http::response::{Problem, text};
 use crate::serve::http::context::Context;
+use crate::serve::http::response::{Problem, text};
 
 /// Tells of everything that happens, until the reader hangs up.
 ///
 /// A reader who is slow misses what is outdated anyway: only the latest of each kind waits.
 pub(super) async fn events(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
-    let place = Arc::clone(&context.listeners).try_acquire_owned();
+    let place = Arc::clone(&context.subscribers).try_acquire_owned();
     let place = place.map_err(|_| Problem::unavailable("there are too many listeners; try again"))?;
     let status = WatchStream::from_changes(context.live.subscribe()).map(|live| {
         let data = serde_json::to_string(&*live).expect("plain data");
         format!("event: status\ndata: {data}\n\n")
     });
     let epochs = WatchStream::new(context.views.clone()).filter_map(async |view| {
-        let epoch = view?.sight.manifest.epoch;
+        let epoch = view?.snapshot.manifest.epoch;
         Some(format!("event: epoch\nid: {epoch}\ndata: {{\"epoch\":{epoch}}}\n\n"))
     });
     // How long a browser waits until it connects again.

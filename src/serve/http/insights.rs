@@ -7,12 +7,12 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::serve::http::response::{Problem, look, of_epoch};
-use crate::serve::http::context::Context;
-use crate::serve::http::download;
 use crate::insights::columns::{Column, ColumnType};
 use crate::insights::{NAMES, enriched_logs};
 use crate::publish::REJECTS;
+use crate::serve::http::context::Context;
+use crate::serve::http::download;
+use crate::serve::http::response::{Problem, look, of_epoch};
 use crate::serve::view::View;
 use crate::serve::view::page::{Page, Query, Row, Sort};
 
@@ -135,7 +135,7 @@ fn answer(view: &View, insight: &str, columns: &[Column], page: &Page, message: 
     let rows: Vec<Value> = page.rows.iter().map(|row| object(row, columns)).collect();
     let mut answer = json!({
         "insight": insight,
-        "epoch": view.sight.manifest.epoch,
+        "epoch": view.snapshot.manifest.epoch,
         "columns": described(columns),
         "rows": rows,
         "total": page.total,

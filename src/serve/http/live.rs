@@ -7,9 +7,9 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::serve::charts::{Form, Line, MINUTES, line};
-use crate::serve::http::health::Live;
 use crate::serve::http::context::Context;
-use crate::telemetry::metrics::{Meters, unix_seconds};
+use crate::serve::http::health::Live;
+use crate::telemetry::metrics::{Metrics, unix_seconds};
 
 /// Seconds that are remembered.
 const REMEMBERED: usize = MINUTES * 60;
@@ -27,14 +27,14 @@ pub(super) async fn measure(context: Arc<Context>) {
     let mut tick = interval(Duration::from_secs(1));
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tick.tick().await;
-    let mut before = Looked::at(&context.meters);
+    let mut before = Looked::at(&context.metrics);
     let (mut throughput, mut freshness) = (VecDeque::new(), VecDeque::new());
     loop {
         tick.tick().await;
         context.listen().await;
-        let now = Looked::at(&context.meters);
+        let now = Looked::at(&context.metrics);
         remember(&mut throughput, Some((now.events - before.events) as f64));
-        remember(&mut freshness, now.freshness_since(&before, &context.meters));
+        remember(&mut freshness, now.freshness_since(&before, &context.metrics));
         before = now;
         context.live.send_replace(Arc::new(live(&context, &throughput, &freshness)));
     }
@@ -48,19 +48,19 @@ fn remember(values: &mut VecDeque<Option<f64>>, value: Option<f64>) {
 }
 
 impl Looked {
-    fn at(meters: &Meters) -> Self {
-        let freshness = (meters.freshness.get_sample_sum(), meters.freshness.get_sample_count());
-        Self { events: meters.events.get(), freshness }
+    fn at(metrics: &Metrics) -> Self {
+        let freshness = (metrics.freshness.get_sample_sum(), metrics.freshness.get_sample_count());
+        Self { events: metrics.events.get(), freshness }
     }
 
     /// How long the oldest rows of the epochs since then have waited for them, as a mean; if there
     /// was none, how long the oldest row waits by now; nothing if none waits.
-    fn freshness_since(&self, before: &Self, meters: &Meters) -> Option<f64> {
+    fn freshness_since(&self, before: &Self, metrics: &Metrics) -> Option<f64> {
         let epochs = self.freshness.1 - before.freshness.1;
         if epochs > 0 {
             return Some((self.freshness.0 - before.freshness.0) / epochs as f64);
         }
-        let oldest = meters.oldest_unread_timestamp.get();
+        let oldest = metrics.oldest_unread_timestamp.get();
         (oldest > 0.0).then(|| (unix_seconds(SystemTime::now()) - oldest).max(0.0))
     }
 }
@@ -76,14 +76,14 @@ fn live(context: &Context, throughput: &VecDeque<Option<f64>>, freshness: &VecDe
         rows_per_second,
         // Without news the last epoch is as fresh as can be.
         freshness_seconds: freshness.iter().rev().find_map(|value| *value),
-        bytes_unread: context.meters.bytes_unread.get() as u64,
+        bytes_unread: context.metrics.bytes_unread.get() as u64,
         ..Live::default()
     };
     if let Some(view) = view {
-        let totals = &view.sight.manifest.totals;
-        live.epoch = view.sight.manifest.epoch;
+        let totals = &view.snapshot.manifest.totals;
+        live.epoch = view.snapshot.manifest.epoch;
         (live.rows, live.unmatched) = (totals.rows, totals.unmatched);
-        live.plays = view.sight.ledger.plays();
+        live.plays = view.snapshot.ledger.plays();
         live.rejected = totals.rejected.values().sum();
     }
     if context.live.receiver_count() > 0 {

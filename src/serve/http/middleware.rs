@@ -12,8 +12,8 @@ use hyper::header::{
 };
 use hyper::{Method, StatusCode};
 
-use crate::serve::http::response::Problem;
 use crate::serve::http::context::Context;
+use crate::serve::http::response::Problem;
 
 /// Bytes of an address.
 const URI_SIZE: usize = 8 << 10;
@@ -39,7 +39,7 @@ pub(super) async fn admit(State(context): State<Arc<Context>>, request: Request,
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     let class = ["1xx", "2xx", "3xx", "4xx", "5xx"][usize::from(answer.status().as_u16() / 100 - 1).min(4)];
-    context.meters.http_requests.with_label_values(&[class]).inc();
+    context.metrics.http_requests.with_label_values(&[class]).inc();
     answer
 }
 

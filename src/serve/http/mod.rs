@@ -5,18 +5,18 @@
 //! that those who take in plays go first, however much is asked.
 
 mod access;
-mod middleware;
-mod response;
 mod assets;
-mod health;
 mod connections;
 mod context;
-mod entities;
 mod download;
+mod entities;
 mod events;
+mod health;
 mod insights;
 mod live;
+mod middleware;
 mod openapi;
+mod response;
 mod routes;
 mod status;
 

@@ -69,7 +69,7 @@ pub(super) fn of_epoch(view: &View, value: &impl Serialize) -> Response {
 
 /// Names the epoch in an answer.
 pub(super) fn with_epoch(view: &View, mut answer: Response) -> Response {
-    answer.headers_mut().insert(EPOCH, HeaderValue::from(view.sight.manifest.epoch));
+    answer.headers_mut().insert(EPOCH, HeaderValue::from(view.snapshot.manifest.epoch));
     answer
 }
 

@@ -10,10 +10,10 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use hyper::StatusCode;
 
+use crate::serve::http::context::Context;
+use crate::serve::http::health::State as Condition;
 use crate::serve::http::middleware::admit;
 use crate::serve::http::response::{Problem, text};
-use crate::serve::http::health::State as Condition;
-use crate::serve::http::context::Context;
 use crate::serve::http::{assets, entities, events, insights, openapi, status};
 
 pub(super) fn router(context: Arc<Context>) -> Router {

@@ -9,11 +9,11 @@ use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use crate::serve::http::response::{Problem, of_epoch, text};
-use crate::serve::http::context::Context;
-use crate::serve::http::insights::described;
 use crate::insights::columns::columns;
 use crate::publish::manifest::InputEntry;
+use crate::serve::http::context::Context;
+use crate::serve::http::insights::described;
+use crate::serve::http::response::{Problem, of_epoch, text};
 use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
 
@@ -34,9 +34,9 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
         "started_at": rfc3339(context.started_at),
         "rows_per_second": live.rows_per_second,
         "freshness_seconds": live.freshness_seconds,
-        "bytes_unread": context.meters.bytes_unread.get(),
-        "inputs_unfinished": context.meters.files_outstanding.get(),
-        "inputs_rewritten": context.meters.files_rewritten.get(),
+        "bytes_unread": context.metrics.bytes_unread.get(),
+        "inputs_unfinished": context.metrics.files_outstanding.get(),
+        "inputs_rewritten": context.metrics.files_rewritten.get(),
         "timezone": context.settings.timezone.0.name(),
         "epoch": Value::Null,
     });
@@ -46,12 +46,12 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
     };
     let of_view = of_view(&view).map_err(|cause| Problem::unreadable(&cause))?;
     status.as_object_mut().expect("an object").extend(of_view);
-    status["catalog"]["broken"] = (context.meters.metadata_broken.get() > 0).into();
+    status["catalog"]["broken"] = (context.metrics.metadata_broken.get() > 0).into();
     Ok(of_epoch(&view, &status))
 }
 
 fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
-    let manifest = &view.sight.manifest;
+    let manifest = &view.snapshot.manifest;
     let totals = &manifest.totals;
     let catalog = &manifest.catalog;
     let insights = manifest.insights.iter().map(|(name, entry)| {
@@ -63,7 +63,7 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
             "columns": described(columns(name).unwrap_or_default()),
         })
     });
-    let played = view.sight.ledger.song_totals().iter().filter(|total| total.plays > 0).count();
+    let played = view.snapshot.ledger.song_totals().iter().filter(|total| total.plays > 0).count();
     let value = json!({
         "epoch": manifest.epoch,
         "published_at": manifest.generated_at,
@@ -71,11 +71,11 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
             "inputs": totals.inputs,
             "bytes": totals.bytes,
             "rows": totals.rows,
-            "plays": view.sight.ledger.plays(),
+            "plays": view.snapshot.ledger.plays(),
             "rejected": totals.rejected.values().sum::<u64>(),
             "unmatched": totals.unmatched,
         },
-        "listeners": view.sight.listeners,
+        "listeners": view.snapshot.listeners,
         "songs_played": played,
         "inputs": inputs(view),
         "rejects": rejects(view)?,
@@ -84,12 +84,12 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
             "songs": catalog.songs,
             "rejected": catalog.rejected.values().sum::<u64>(),
             "fingerprint": catalog.fingerprint,
-            "loaded_at": rfc3339(view.sight.catalog.read_at),
-            "age_seconds": view.sight.catalog.read_at.elapsed().unwrap_or_default().as_secs(),
+            "loaded_at": rfc3339(view.snapshot.catalog.read_at),
+            "age_seconds": view.snapshot.catalog.read_at.elapsed().unwrap_or_default().as_secs(),
         },
         "insights": insights.collect::<Vec<_>>(),
-        "night": { "from": view.sight.night.from.to_string(), "to": view.sight.night.to.to_string() },
-        "week": view.sight.week.map(|week| week.to_string()),
+        "night": { "from": view.snapshot.night.from.to_string(), "to": view.snapshot.night.to.to_string() },
+        "week": view.snapshot.week.map(|week| week.to_string()),
     });
     let Value::Object(fields) = value else { unreachable!("an object was made") };
     Ok(fields)
@@ -97,9 +97,9 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
 
 /// The inputs that are not read to their end, and those that were read last.
 fn inputs(view: &View) -> Vec<Value> {
-    let unfinished = &view.sight.manifest.unfinished;
+    let unfinished = &view.snapshot.manifest.unfinished;
     let known = |input: &&InputEntry| !unfinished.iter().take(INPUTS).any(|other| other.path == input.path);
-    let others = view.sight.inputs.iter().filter(known);
+    let others = view.snapshot.inputs.iter().filter(known);
     let shown = unfinished.iter().take(INPUTS).chain(others).take(INPUTS);
     shown
         .map(|input| {
@@ -128,7 +128,7 @@ fn rejects(view: &View) -> std::io::Result<Vec<Value>> {
             examples.push(json!({ "file": row.text(0), "line": number(row), "raw": raw }));
         }
     }
-    let counts = view.sight.manifest.totals.rejected.iter();
+    let counts = view.snapshot.manifest.totals.rejected.iter();
     let shown = counts.map(|(reason, rows)| {
         json!({ "reason": reason, "rows": rows, "examples": examples.remove(reason).unwrap_or_default() })
     });

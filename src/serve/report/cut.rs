@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::storage::{READ, SharedDisk};
-use crate::model::error::{Exit, Failure};
 use crate::insights::enriched_logs;
+use crate::model::error::{Exit, Failure};
 use crate::publish::REJECTS;
 use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
+use crate::storage::{READ, SharedDisk};
 
 /// How long files may differ from a manifest that stays as it is: whoever publishes replaces them
 /// first and the manifest last.

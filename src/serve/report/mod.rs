@@ -10,19 +10,19 @@ use std::collections::HashMap;
 
 use futures::executor::block_on;
 
+use crate::catalog::reload;
 use crate::ingest::decode::record::Record;
-use crate::storage::SharedDisk;
-use crate::model::error::Failure;
 use crate::insights::enriched_logs;
-use crate::model::dictionary::Names;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::Failure;
 use crate::publish::REJECTS;
 use crate::publish::manifest::Manifest;
 use crate::serve::overview::{Absent, Overview, Shown, SongCount, TopSongs};
-use crate::catalog::reload;
 use crate::serve::report::cut::{Cut, consistently};
 use crate::serve::report::plays::{Plays, read_plays};
 use crate::serve::report::tables::{Snapshots, Table, read_snapshots};
 use crate::settings::Settings;
+use crate::storage::SharedDisk;
 
 pub use crate::serve::report::page::page;
 
@@ -121,14 +121,14 @@ impl Songs {
 
     /// Adds what the catalog says of songs that are not known yet; without a catalog, nothing.
     fn add_from_catalog<'a>(&mut self, settings: &Settings, songs: impl Iterator<Item = &'a SongCount>) {
-        let names = Names::default();
+        let names = Dictionaries::default();
         let Ok(version) = block_on(reload::load(&settings.songs, settings.input.delimiter, &names)) else {
             return;
         };
         let names = names.songs.read();
         let mut record = Record::default();
         for song in songs.filter(|song| !song.song_id.is_empty()) {
-            let row = names.find(song.song_id.as_bytes()).and_then(|song| version.catalog.row_end(song));
+            let row = names.get(song.song_id.as_bytes()).and_then(|song| version.catalog.row_end(song));
             let Some((text, len)) = row else { continue };
             if record.read(&text[..len - 1]).is_ok() {
                 let cell = |index| String::from_utf8_lossy(record.field(index)).into_owned();

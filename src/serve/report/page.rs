@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::serve::charts::{Form, STYLE, clean, count, percent};
 use crate::publish::manifest::Manifest;
+use crate::serve::charts::{Form, STYLE, clean, count, percent};
 use crate::serve::overview::{Absent, Chart, Shown};
 use crate::serve::report::Report;
 use crate::serve::report::tables::Table;
@@ -42,7 +42,7 @@ pub fn page(report: &Report) -> String {
                     (facts(report))
                     p class="origin" {
                         "Epoch " (count(manifest.epoch)) ", published by " code { (clean(&manifest.producer)) }
-                        " at " time datetime=(clean(&manifest.generated_at)) { (clean(&moment(&manifest.generated_at))) }
+                        " at " time datetime=(clean(&manifest.generated_at)) { (clean(&play_time(&manifest.generated_at))) }
                         ", from " (files(manifest)) "."
                     }
                     (rejected(manifest))
@@ -102,7 +102,7 @@ fn facts(report: &Report) -> Markup {
 }
 
 /// `2025-03-20 01:09:00 UTC` of `2025-03-20T01:09:00.123Z`; any other text as it is.
-fn moment(text: &str) -> String {
+fn play_time(text: &str) -> String {
     match (text.split_once('T'), text.strip_suffix('Z')) {
         (Some((date, time)), Some(_)) if time.len() >= 8 && time.is_ascii() => {
             format!("{date} {} UTC", &time[..8])

@@ -4,16 +4,16 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::time::civil::{CivilDate, Week};
 use crate::ingest::decode::record::Record;
-use crate::model::error::Failure;
 use crate::insights::enriched_logs::NAME;
 use crate::ledger::hours::HOURS;
+use crate::model::error::Failure;
 use crate::publish::manifest::{InsightEntry, PartEntry};
 use crate::serve::overview::{GenrePlays, SongCount};
 use crate::serve::report::cut::Cut;
 use crate::serve::report::sample::Sample;
 use crate::serve::report::tables::Table;
+use crate::time::civil::{CivilDate, Week};
 
 /// Cells of a row: `song_id,user_id,timestamp,duration_sec,title,artist,genre,mood`.
 const CELLS: usize = 8;

@@ -5,8 +5,8 @@ use std::hash::{BuildHasherDefault, Hasher};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::serve::overview::Loyalty;
 use crate::model::value::Fraction;
+use crate::serve::overview::Loyalty;
 
 /// Listeners that are looked at; if there are more, a fifth of them is left out until there are not.
 const MOST: usize = 125_000;

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use crate::ingest::decode::record::Record;
-use crate::model::error::Failure;
 use crate::insights::{
     avg_listen_time_per_song, genre_loyalty_scores, happy_recommendations, night_owl_users,
     top_songs_this_week, user_favorite_genres,
 };
+use crate::model::error::Failure;
 use crate::publish::REJECTS;
 use crate::serve::overview::{Absent, ListenTimes, Shown, SongCount};
 use crate::serve::report::cut::Cut;

@@ -81,10 +81,13 @@ impl View {
     /// # Errors
     /// If what was published cannot be read.
     pub fn listener_page(&self, id: &[u8]) -> io::Result<Option<ListenerPage>> {
-        let Some(user) = self.sight.names.users.read().find(id) else { return Ok(None) };
-        let catalog = &self.sight.catalog.catalog;
+        let Some(user) = self.snapshot.names.users.read().get(id) else { return Ok(None) };
+        let catalog = &self.snapshot.catalog.catalog;
         let mut songs: HashMap<SongId, u64> = HashMap::new();
-        self.sight.ledger.listens_of(user).for_each(|song, plays| *songs.entry(song).or_default() += plays);
+        self.snapshot
+            .ledger
+            .listens_of(user)
+            .for_each(|song, plays| *songs.entry(song).or_default() += plays);
         if songs.is_empty() {
             // Known to the dictionary only: the first play is in no epoch yet.
             return Ok(None);
@@ -92,7 +95,7 @@ impl View {
         let plays = songs.values().sum();
         let matched = songs.iter().filter(|&(&song, _)| catalog.contains(song)).map(|(_, plays)| plays).sum();
         let mut tally = Tally::default();
-        let with_genre = count_genres(&mut tally, self.sight.ledger.listens_of(user), catalog);
+        let with_genre = count_genres(&mut tally, self.snapshot.ledger.listens_of(user), catalog);
         let mut shares: Vec<GenreShare> = tally
             .sorted()
             .map(|(genre, plays)| GenreShare {
@@ -114,7 +117,7 @@ impl View {
             plays,
             matched,
             songs: songs.len() as u64,
-            night_plays: u64::from(self.sight.ledger.nights().of(user)),
+            night_plays: u64::from(self.snapshot.ledger.nights().of(user)),
             night_owl: rows(night_owl_users::NAME)?.map(|rows| !rows.is_empty()),
             genres: shares,
             favorites: rows(user_favorite_genres::NAME)?
@@ -129,8 +132,8 @@ impl View {
     fn most_played(&self, songs: &HashMap<SongId, u64>) -> Vec<SongPlays> {
         let mut most: Vec<(u64, SongId)> = songs.iter().map(|(&song, &plays)| (plays, song)).collect();
         {
-            let names = self.sight.names.songs.read();
-            most.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| names.text(a.1).cmp(names.text(b.1))));
+            let names = self.snapshot.names.songs.read();
+            most.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| names.resolve(a.1).cmp(names.resolve(b.1))));
         }
         most.truncate(TOP);
         most.into_iter().map(|(plays, song)| SongPlays { song: self.metadata(song), plays }).collect()

@@ -3,8 +3,8 @@
 //! The owner of the state makes a [`View`] of each epoch when it has published it. A view never
 //! changes, so whoever reads needs no lock, holds up nobody, and never sees two epochs at once.
 
-pub mod listener;
 pub mod append_only;
+pub mod listener;
 pub mod overview;
 pub mod page;
 pub mod search;
@@ -17,30 +17,30 @@ use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
-use crate::time::civil::Week;
+use crate::catalog::reload::CatalogVersion;
 use crate::insights::columns::{Column, ColumnType, columns};
 use crate::insights::{NAMES, enriched_logs};
-use crate::ledger::Reading;
-use crate::time::window::NightWindow;
+use crate::ledger::LedgerReader;
+use crate::model::dictionary::{Dictionaries, SortedIds};
+use crate::model::value::Fraction;
 use crate::model::{SongId, UserId};
-use crate::model::dictionary::{Names, Order};
 use crate::publish::REJECTS;
 use crate::publish::manifest::{InputEntry, Manifest};
-use crate::catalog::reload::CatalogVersion;
-use crate::model::value::Fraction;
 use crate::serve::view::append_only::Log;
-use crate::serve::view::overview::Pictures;
+use crate::serve::view::overview::DashboardCharts;
 use crate::serve::view::table::Table;
+use crate::time::civil::Week;
+use crate::time::window::NightWindow;
 
 /// One epoch.
 #[derive(Debug)]
 pub struct View {
     /// What is in memory of it.
-    pub sight: Sight,
+    pub snapshot: EpochSnapshot,
     tables: BTreeMap<&'static str, Arc<Table>>,
     enriched: Option<Log>,
     rejects: Log,
-    pictures: OnceLock<Arc<Pictures>>,
+    pictures: OnceLock<Arc<DashboardCharts>>,
 }
 
 /// Where the view of the latest epoch is to be found; nothing before the first was published.
@@ -48,19 +48,19 @@ pub type Views = watch::Receiver<Option<Arc<View>>>;
 
 /// An epoch, but for its files.
 #[derive(Debug)]
-pub struct Sight {
+pub struct EpochSnapshot {
     /// What was published.
     pub manifest: Manifest,
     /// The plays.
-    pub ledger: Reading,
+    pub ledger: LedgerReader,
     /// The catalog.
     pub catalog: Arc<CatalogVersion>,
     /// The text of ids.
-    pub names: Arc<Names>,
+    pub names: Arc<Dictionaries>,
     /// All listeners in the order of their ids' bytes.
-    pub user_order: Arc<Order<UserId>>,
+    pub user_order: Arc<SortedIds<UserId>>,
     /// All songs in the order of their ids' bytes.
-    pub song_order: Arc<Order<SongId>>,
+    pub song_order: Arc<SortedIds<SongId>>,
     /// The week of the top songs.
     pub week: Option<Week>,
     /// What counts as night.
@@ -87,8 +87,8 @@ const REJECTS_COLUMNS: &[Column] = &[
 impl View {
     /// The view of what was just published in an output folder. A table that is still that of the
     /// view before is taken over, with all that was found out about it.
-    pub fn new(sight: Sight, output: &Path, before: Option<&Self>) -> Self {
-        let Sight { manifest, guarded, .. } = &sight;
+    pub fn new(snapshot: EpochSnapshot, output: &Path, before: Option<&Self>) -> Self {
+        let EpochSnapshot { manifest, guarded, .. } = &snapshot;
         let guarded = *guarded;
         let mut tables = BTreeMap::new();
         for name in NAMES.into_iter().filter(|name| *name != enriched_logs::NAME) {
@@ -115,7 +115,7 @@ impl View {
             Log::new(&output.join(enriched_logs::NAME), entry, columns_of(enriched_logs::NAME), guarded)
         });
         let rejects = Log::new(&output.join(REJECTS), &manifest.rejects, REJECTS_COLUMNS, false);
-        Self { sight, tables, enriched, rejects, pictures: OnceLock::new() }
+        Self { snapshot, tables, enriched, rejects, pictures: OnceLock::new() }
     }
 
     /// The snapshot of an insight, if it is enabled and none that only appends.
@@ -135,10 +135,10 @@ impl View {
 
     /// Listeners whose ids begin with a text, in the order of their bytes.
     pub fn users_from(&self, start: &str, limit: usize) -> Vec<String> {
-        let users = self.sight.names.users.read();
-        let order = self.sight.user_order.ids();
-        let from = order.partition_point(|&user| users.text(user) < start.as_bytes());
-        let found = order[from..].iter().map(|&user| users.text(user));
+        let users = self.snapshot.names.users.read();
+        let order = self.snapshot.user_order.ids();
+        let from = order.partition_point(|&user| users.resolve(user) < start.as_bytes());
+        let found = order[from..].iter().map(|&user| users.resolve(user));
         let found = found.take_while(|id| id.starts_with(start.as_bytes())).take(limit);
         found.map(|id| String::from_utf8_lossy(id).into_owned()).collect()
     }

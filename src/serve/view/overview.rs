@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::catalog::GenreId;
-use crate::serve::charts::Form;
 use crate::insights::{
     genre_loyalty_scores, happy_recommendations, night_owl_users, tally::Tally, top_songs_this_week,
     user_favorite_genres::count_genres,
 };
 use crate::model::{SongId, UserId};
+use crate::serve::charts::Form;
 use crate::serve::overview::{
     Absent, Chart, GenrePlays, ListenTimes, Loyalty, Overview, Shown, SongCount, TopSongs,
 };
@@ -27,7 +27,7 @@ const COUNTED: u64 = 100_000;
 
 /// An overview and its charts.
 #[derive(Debug)]
-pub struct Pictures {
+pub struct DashboardCharts {
     /// What they show.
     pub overview: Overview,
     /// For a page.
@@ -36,18 +36,18 @@ pub struct Pictures {
 
 impl View {
     /// The overview, made when it is asked for first.
-    pub fn pictures(&self) -> Arc<Pictures> {
+    pub fn pictures(&self) -> Arc<DashboardCharts> {
         let make = || {
             let overview = self.overview();
             let charts = overview.charts(Form::Inline);
-            Arc::new(Pictures { overview, charts })
+            Arc::new(DashboardCharts { overview, charts })
         };
         Arc::clone(self.pictures.get_or_init(make))
     }
 
     fn overview(&self) -> Overview {
         let count = |insight: &str| {
-            let entry = self.sight.manifest.insights.get(insight);
+            let entry = self.snapshot.manifest.insights.get(insight);
             let rows = entry.map(|entry| entry.rows).ok_or_else(|| disabled(insight))?;
             // Where nobody is loyal, the one row says so.
             let is_message =
@@ -55,15 +55,15 @@ impl View {
             Ok(if is_message { 0 } else { rows })
         };
         Overview {
-            epoch: self.sight.manifest.epoch,
+            epoch: self.snapshot.manifest.epoch,
             top_songs: self.top_songs(),
             genres: Ok(self.genres()),
-            hours: Ok(*self.sight.ledger.hours().plays()),
-            night: self.sight.night,
+            hours: Ok(*self.snapshot.ledger.hours().plays()),
+            night: self.snapshot.night,
             loyalty: Ok(self.loyalty()),
             listen_times: Ok(self.listen_times()),
             recommended: self.recommended(),
-            listeners: Ok(self.sight.listeners),
+            listeners: Ok(self.snapshot.listeners),
             night_owls: count(night_owl_users::NAME),
             loyal: count(genre_loyalty_scores::NAME),
         }
@@ -75,7 +75,7 @@ impl View {
         let page = table.page(&Query { limit: SHOWN, ..Query::default() });
         let page = page.map_err(|cause| Absent(format!("cannot be read: {cause}")))?;
         let song = |row: &Row| self.song_count(row.bytes(0), row.text(1).parse().unwrap_or_default());
-        let week = self.sight.week.map(|week| week.to_string());
+        let week = self.snapshot.week.map(|week| week.to_string());
         Ok(TopSongs { week, songs: page.rows.iter().map(song).collect() })
     }
 
@@ -109,9 +109,9 @@ impl View {
     }
 
     fn genres(&self) -> Vec<GenrePlays> {
-        let catalog = &self.sight.catalog.catalog;
+        let catalog = &self.snapshot.catalog.catalog;
         let mut plays = vec![0; catalog.genre_count().max(1)];
-        let played = (0..).map(SongId).zip(self.sight.ledger.song_totals());
+        let played = (0..).map(SongId).zip(self.snapshot.ledger.song_totals());
         for (song, total) in played.filter(|&(song, _)| catalog.contains(song)) {
             plays[catalog.genre(song).index()] += total.plays;
         }
@@ -124,13 +124,16 @@ impl View {
     }
 
     fn loyalty(&self) -> Loyalty {
-        let mut loyalty = Loyalty::new(self.sight.threshold);
-        let users = self.sight.user_order.ids().len();
+        let mut loyalty = Loyalty::new(self.snapshot.threshold);
+        let users = self.snapshot.user_order.ids().len();
         let step = users.div_ceil(SAMPLE).max(1);
         let mut tally = Tally::default();
         for user in (0..users as u32).step_by(step).map(UserId) {
-            let all =
-                count_genres(&mut tally, self.sight.ledger.listens_of(user), &self.sight.catalog.catalog);
+            let all = count_genres(
+                &mut tally,
+                self.snapshot.ledger.listens_of(user),
+                &self.snapshot.catalog.catalog,
+            );
             if let Some(most) = tally.sorted().map(|(_, plays)| plays).max().filter(|_| all > 0) {
                 loyalty.add(most, all);
             }
@@ -141,7 +144,7 @@ impl View {
 
     fn listen_times(&self) -> ListenTimes {
         let mut times = ListenTimes::default();
-        for total in self.sight.ledger.song_totals().iter().filter(|total| total.plays > 0) {
+        for total in self.snapshot.ledger.song_totals().iter().filter(|total| total.plays > 0) {
             times.add(total.millis as f64 / 1000.0 / total.plays as f64);
         }
         times

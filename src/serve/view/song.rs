@@ -51,8 +51,8 @@ pub struct SongPage {
 impl View {
     /// What the catalog says of a song.
     pub fn metadata(&self, song: SongId) -> Metadata {
-        let song_id = String::from_utf8_lossy(self.sight.names.songs.read().text(song)).into_owned();
-        let Some((cells, len)) = self.sight.catalog.catalog.row_end(song) else {
+        let song_id = String::from_utf8_lossy(self.snapshot.names.songs.read().resolve(song)).into_owned();
+        let Some((cells, len)) = self.snapshot.catalog.catalog.row_end(song) else {
             return Metadata { song_id, ..Metadata::default() };
         };
         // The cells begin with a comma and end with a line feed.
@@ -63,13 +63,14 @@ impl View {
 
     /// The number of a song that was played or is in the catalog.
     pub fn song(&self, id: &[u8]) -> Option<SongId> {
-        let song = self.sight.names.songs.read().find(id)?;
+        let song = self.snapshot.names.songs.read().get(id)?;
         self.is_known(song).then_some(song)
     }
 
     fn is_known(&self, song: SongId) -> bool {
-        let played = self.sight.ledger.song_totals().get(song.index()).is_some_and(|total| total.plays > 0);
-        played || self.sight.catalog.catalog.contains(song)
+        let played =
+            self.snapshot.ledger.song_totals().get(song.index()).is_some_and(|total| total.plays > 0);
+        played || self.snapshot.catalog.catalog.contains(song)
     }
 
     /// All that is known of a song; nothing if nothing is.
@@ -78,7 +79,7 @@ impl View {
     /// If what was published cannot be read.
     pub fn song_page(&self, id: &[u8]) -> io::Result<Option<SongPage>> {
         let Some(song) = self.song(id) else { return Ok(None) };
-        let total = self.sight.ledger.song_totals().get(song.index()).copied().unwrap_or_default();
+        let total = self.snapshot.ledger.song_totals().get(song.index()).copied().unwrap_or_default();
         let mut this_week = None;
         if let Some(table) = self.table(top_songs_this_week::NAME) {
             let ranking = table.page(&Query { limit: usize::MAX, ..Query::default() })?;
@@ -93,7 +94,7 @@ impl View {
         let published = published.as_deref().and_then(<[_]>::first).and_then(|row| row.text(1).parse().ok());
         Ok(Some(SongPage {
             metadata: self.metadata(song),
-            in_catalog: self.sight.catalog.catalog.contains(song),
+            in_catalog: self.snapshot.catalog.catalog.contains(song),
             plays: total.plays,
             seconds,
             avg_duration: published.or(mean),
@@ -106,14 +107,14 @@ impl View {
     pub fn songs_with(&self, text: &str, limit: usize) -> Vec<Metadata> {
         let (mut needle, mut line) = (Needle::new(text), Vec::new());
         let mut found = Vec::new();
-        for songs in self.sight.song_order.ids().chunks(SEARCHED) {
+        for songs in self.snapshot.song_order.ids().chunks(SEARCHED) {
             let mut candidates = Vec::new();
             // Decoders may want to write; they do not wait for more than a few songs.
-            let names = self.sight.names.songs.read();
+            let names = self.snapshot.names.songs.read();
             for &song in songs {
                 line.clear();
-                line.extend_from_slice(names.text(song));
-                if let Some((cells, len)) = self.sight.catalog.catalog.row_end(song) {
+                line.extend_from_slice(names.resolve(song));
+                if let Some((cells, len)) = self.snapshot.catalog.catalog.row_end(song) {
                     line.extend_from_slice(&cells[..len]);
                 }
                 if needle.is_in(&line) {

@@ -5,23 +5,23 @@ use std::collections::{HashSet, VecDeque};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::catalog::Catalog;
+use crate::ingest::source::archive::RetirableInput;
+use crate::ledger::{Changes, Ledger};
+use crate::model::dictionary::{Dictionaries, Id, SharedDictionary};
+use crate::model::error::Failure;
+use crate::model::{Epoch, InputId, Reject, SongId};
+use crate::publish::manifest::{Manifest, PartEntry, hash_text};
 use crate::state::checkpoint::generation::Generation;
-use crate::state::checkpoint::segment::PartWriter;
+use crate::state::checkpoint::segment::SegmentWriter;
 use crate::state::checkpoint::store::Store;
 use crate::state::checkpoint::table::Table;
-use crate::model::error::Failure;
+use crate::state::input_progress::{InputRecord, InputTracker};
+use crate::state::unmatched::UnmatchedChanges;
 use crate::storage::failpoint::{Bug, planted};
-use crate::state::input_progress::{InputRecord, Inputs};
-use crate::ledger::{Changes, Ledger};
-use crate::model::{Epoch, InputId, Reject, SongId};
-use crate::model::dictionary::{Id, Names, SharedDictionary};
-use crate::publish::manifest::{Manifest, PartEntry, hash_text};
-use crate::ingest::source::archive::Settled;
-use crate::state::unmatched::WaitingChanges;
 
 /// Keeps the state on disk in step with the one in memory.
 #[derive(Debug)]
-pub struct Keeper {
+pub struct Committer {
     store: Store,
     saved_users: u32,
     saved_songs: u32,
@@ -44,11 +44,11 @@ pub struct Commit<'a> {
     /// What has changed in them.
     pub changes: &'a Changes,
     /// The dictionaries.
-    pub names: &'a Names,
+    pub names: &'a Dictionaries,
     /// What was read.
-    pub inputs: &'a mut Inputs,
+    pub inputs: &'a mut InputTracker,
     /// What waits.
-    pub waiting: WaitingChanges,
+    pub unmatched: UnmatchedChanges,
     /// The catalog of the epoch.
     pub catalog: &'a Catalog,
     /// What of `enriched_logs` counts.
@@ -61,11 +61,11 @@ pub struct Commit<'a> {
     pub manifest: &'a str,
 }
 
-impl Keeper {
+impl Committer {
     /// A keeper of a store, of which these names and so much else were saved already.
     pub fn new(
         store: Store,
-        names: &Names,
+        names: &Dictionaries,
         metadata: HashSet<u128>,
         catalog_rejects: u64,
         wants_settled: bool,
@@ -90,7 +90,7 @@ impl Keeper {
 
     /// Notes the metadata of a catalog that comes into force: rows of `enriched_logs` may carry it
     /// for ever.
-    pub fn note_catalog(&mut self, catalog: &Catalog, names: &Names) {
+    pub fn note_catalog(&mut self, catalog: &Catalog, names: &Dictionaries) {
         for song in (0..names.songs.read().len() as u32).map(SongId) {
             let Some((row_end, len)) = catalog.row_end(song) else { continue };
             let mut row = song.0.to_le_bytes().to_vec();
@@ -130,7 +130,7 @@ impl Keeper {
             } else {
                 std::mem::take(&mut commit.rejects)
             },
-            waiting: std::mem::take(&mut commit.waiting.file),
+            unmatched: std::mem::take(&mut commit.unmatched.file),
             manifest: Some(commit.manifest.to_owned()),
             parts: Vec::new(),
             ..self.store.current().clone()
@@ -147,7 +147,7 @@ impl Keeper {
             write_ledger(writer, commit.ledger, commit.changes)?;
             write_inputs(writer, &inputs)?;
             writer.begin(Table::WaitingPlaces)?;
-            for (song, place) in &commit.waiting.places {
+            for (song, place) in &commit.unmatched.places {
                 writer.number(u64::from(song.0), place.map_or(0, |place| place + 1))?;
             }
             write_rows(writer, Table::Metadata, &metadata)?;
@@ -175,7 +175,7 @@ impl Keeper {
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    pub fn commit_inputs(&mut self, inputs: &mut Inputs) -> Result<(), Failure> {
+    pub fn commit_inputs(&mut self, inputs: &mut InputTracker) -> Result<(), Failure> {
         let next = self.store.current().clone();
         let unsaved = inputs.take_unsaved();
         self.store.commit(next, |writer| write_inputs(writer, &unsaved))?;
@@ -205,22 +205,22 @@ impl Keeper {
     }
 
     /// The inputs that all generations hold that one can go back to.
-    pub fn take_settled(&mut self, inputs: &Inputs) -> Vec<Settled> {
+    pub fn take_settled(&mut self, inputs: &InputTracker) -> Vec<RetirableInput> {
         let oldest = self.store.oldest();
         let Some(read_in) = &mut self.read_in else { return Vec::new() };
-        let mut settled = Vec::new();
+        let mut retirable = Vec::new();
         while let Some((_, ids)) = read_in.pop_front_if(|(number, _)| *number <= oldest) {
-            settled.extend(inputs.settled(&ids));
+            retirable.extend(inputs.retirable(&ids));
         }
         // One that was read further since then is settled later, as a whole.
         let later: HashSet<InputId> = read_in.iter().flat_map(|(_, ids)| ids).copied().collect();
-        settled.retain(|settled| !later.contains(&settled.input));
-        settled
+        retirable.retain(|retirable| !later.contains(&retirable.input));
+        retirable
     }
 }
 
 fn write_names<I: Id>(
-    writer: &mut PartWriter,
+    writer: &mut SegmentWriter,
     table: Table,
     names: &SharedDictionary<I>,
     new: std::ops::Range<u32>,
@@ -228,12 +228,12 @@ fn write_names<I: Id>(
     writer.begin(table)?;
     let names = names.read();
     for number in new {
-        writer.bytes(u64::from(number), names.text(I::from_u32(number)))?;
+        writer.bytes(u64::from(number), names.resolve(I::from_u32(number)))?;
     }
     Ok(())
 }
 
-fn write_ledger(writer: &mut PartWriter, ledger: &mut Ledger, changes: &Changes) -> Result<(), Failure> {
+fn write_ledger(writer: &mut SegmentWriter, ledger: &mut Ledger, changes: &Changes) -> Result<(), Failure> {
     let tables = ledger.tables_mut();
     for run in tables.listens.take_unsaved() {
         writer.begin(Table::Listens)?;
@@ -269,7 +269,7 @@ fn write_ledger(writer: &mut PartWriter, ledger: &mut Ledger, changes: &Changes)
     Ok(())
 }
 
-fn write_inputs(writer: &mut PartWriter, inputs: &[(InputId, InputRecord)]) -> Result<(), Failure> {
+fn write_inputs(writer: &mut SegmentWriter, inputs: &[(InputId, InputRecord)]) -> Result<(), Failure> {
     writer.begin(Table::Inputs)?;
     for (id, record) in inputs {
         let record = serde_json::to_vec(record).expect("a record is plain data");
@@ -278,7 +278,7 @@ fn write_inputs(writer: &mut PartWriter, inputs: &[(InputId, InputRecord)]) -> R
     Ok(())
 }
 
-fn write_rows(writer: &mut PartWriter, table: Table, rows: &(u64, Vec<Vec<u8>>)) -> Result<(), Failure> {
+fn write_rows(writer: &mut SegmentWriter, table: Table, rows: &(u64, Vec<Vec<u8>>)) -> Result<(), Failure> {
     writer.begin(table)?;
     for (number, row) in (rows.0..).zip(&rows.1) {
         writer.bytes(number, row)?;

@@ -3,11 +3,11 @@
 use std::path::Path;
 use std::thread::JoinHandle;
 
-use crate::state::checkpoint::segment::{Part, PartFile, PartWriter};
-use crate::state::checkpoint::table::{Merge, Table, TableReader};
-use crate::storage::{Disk, SharedDisk};
 use crate::model::error::{Exit, Failure};
-use crate::storage::failpoint::point;
+use crate::state::checkpoint::segment::{SegmentEntry, SegmentReader, SegmentWriter};
+use crate::state::checkpoint::table::{Merge, Table, TableReader};
+use crate::storage::failpoint::fail_point;
+use crate::storage::{Disk, SharedDisk};
 
 /// Parts that must have come together before they are merged.
 const FAN: usize = 8;
@@ -15,12 +15,12 @@ const FAN: usize = 8;
 /// A merge that is under way.
 #[derive(Debug)]
 pub struct Compaction {
-    thread: JoinHandle<Result<PartFile, Failure>>,
+    thread: JoinHandle<Result<SegmentEntry, Failure>>,
 }
 
 /// Which of the parts, from the oldest to the newest, are to be merged: all from the first one on
 /// that is not larger than what comes behind it, so that a large part waits for its like.
-fn choose(parts: &[PartFile]) -> Option<&[PartFile]> {
+fn choose(parts: &[SegmentEntry]) -> Option<&[SegmentEntry]> {
     let mut behind = 0;
     let mut from = parts.len();
     for (index, part) in parts.iter().enumerate().rev() {
@@ -34,7 +34,7 @@ fn choose(parts: &[PartFile]) -> Option<&[PartFile]> {
 
 impl Compaction {
     /// Begins to merge, if it is worth it.
-    pub fn begin(disk: &SharedDisk, folder: &Path, parts: &[PartFile]) -> Option<Self> {
+    pub fn begin(disk: &SharedDisk, folder: &Path, parts: &[SegmentEntry]) -> Option<Self> {
         let parts = choose(parts)?.to_vec();
         let (disk, folder) = (disk.clone(), folder.to_owned());
         let thread = std::thread::Builder::new().name("compact".to_owned());
@@ -52,7 +52,7 @@ impl Compaction {
     ///
     /// # Errors
     /// What the file system says, or what is damaged (65).
-    pub fn finish(self) -> Result<PartFile, Failure> {
+    pub fn finish(self) -> Result<SegmentEntry, Failure> {
         self.thread.join().map_err(|_| Failure::new(Exit::Software, "the merging of parts has died"))?
     }
 }
@@ -61,16 +61,16 @@ impl Compaction {
 ///
 /// # Errors
 /// What the file system says, or what is damaged (65).
-pub fn merge(disk: &dyn Disk, folder: &Path, parts: &[PartFile]) -> Result<PartFile, Failure> {
-    let opened: Vec<Part<'_>> = parts
+pub fn merge(disk: &dyn Disk, folder: &Path, parts: &[SegmentEntry]) -> Result<SegmentEntry, Failure> {
+    let opened: Vec<SegmentReader<'_>> = parts
         .iter()
         .map(|part| {
-            Part::open(disk, folder, part)
+            SegmentReader::open(disk, folder, part)
                 .map_err(|cause| Failure::io(Exit::Data, "read", &folder.join(&part.file), &cause))
         })
         .collect::<Result<_, _>>()?;
     let (first, last) = (parts[0].first, parts[parts.len() - 1].last);
-    let mut writer = PartWriter::create(disk, folder, first, last)?;
+    let mut writer = SegmentWriter::create(disk, folder, first, last)?;
     let damaged = |cause: std::io::Error| Failure::io(Exit::Data, "merge parts in", folder, &cause);
     for table in Table::ALL {
         let readers: Vec<TableReader<'_>> = opened.iter().flat_map(|part| part.read(table)).collect();
@@ -85,14 +85,14 @@ pub fn merge(disk: &dyn Disk, folder: &Path, parts: &[PartFile]) -> Result<PartF
         }
     }
     let part = writer.finish()?;
-    point("compact.written");
+    fail_point("compact.written");
     Ok(part)
 }
 
 fn merge_numbers(
     merge: Merge,
     mut readers: Vec<TableReader<'_>>,
-    writer: &mut PartWriter,
+    writer: &mut SegmentWriter,
     damaged: impl Fn(std::io::Error) -> Failure,
 ) -> Result<(), Failure> {
     let mut heads: Vec<Option<(u64, u64)>> =
@@ -112,7 +112,7 @@ fn merge_numbers(
 
 fn merge_bytes(
     readers: Vec<TableReader<'_>>,
-    writer: &mut PartWriter,
+    writer: &mut SegmentWriter,
     damaged: impl Fn(std::io::Error) -> Failure,
 ) -> Result<(), Failure> {
     struct Head<'a> {
@@ -145,8 +145,13 @@ mod tests {
     type Numbers = BTreeMap<u64, u64>;
     type Texts = BTreeMap<u64, Vec<u8>>;
 
-    fn write(disk: &dyn Disk, folder: &Path, number: u64, tables: &(Numbers, Numbers, Texts)) -> PartFile {
-        let mut writer = PartWriter::create(disk, folder, number, number).unwrap();
+    fn write(
+        disk: &dyn Disk,
+        folder: &Path,
+        number: u64,
+        tables: &(Numbers, Numbers, Texts),
+    ) -> SegmentEntry {
+        let mut writer = SegmentWriter::create(disk, folder, number, number).unwrap();
         for (table, entries) in [(Table::Listens, &tables.0), (Table::Nights, &tables.1)] {
             writer.begin(table).unwrap();
             for (&key, &value) in entries {
@@ -160,8 +165,8 @@ mod tests {
         writer.finish().unwrap()
     }
 
-    fn read(disk: &dyn Disk, folder: &Path, part: &PartFile) -> (Numbers, Numbers, Texts) {
-        let part = Part::open(disk, folder, part).unwrap();
+    fn read(disk: &dyn Disk, folder: &Path, part: &SegmentEntry) -> (Numbers, Numbers, Texts) {
+        let part = SegmentReader::open(disk, folder, part).unwrap();
         let numbers = |table| {
             let mut entries = Numbers::new();
             for mut reader in part.read(table) {
@@ -197,7 +202,7 @@ mod tests {
         #[test]
         fn merged_parts_hold_what_the_parts_held(parts in proptest::collection::vec(tables(), 1..6)) {
             let folder = tempfile::tempdir().unwrap();
-            let disk = RealDisk::quick();
+            let disk = RealDisk::without_fsync();
             let mut expected = (Numbers::new(), Numbers::new(), Texts::new());
             let mut files = Vec::new();
             for (number, tables) in (1..).zip(&parts) {
@@ -218,7 +223,7 @@ mod tests {
 
     #[test]
     fn parts_stay_few_and_are_merged_with_their_like() {
-        let part = |first, last, bytes| PartFile {
+        let part = |first, last, bytes| SegmentEntry {
             file: String::new(),
             first,
             last,

@@ -10,14 +10,14 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::state::checkpoint::segment::PartFile;
 use crate::model::delimiter::Delimiter;
-use crate::storage::{Disk, read_small};
-use crate::storage::failpoint::{Bug, planted};
-use crate::time::window::{NightWindow, TimeOfDay};
 use crate::publish::manifest::{PartEntry, hash_text};
 use crate::settings::Settings;
-use crate::state::unmatched::WaitingFile;
+use crate::state::checkpoint::segment::SegmentEntry;
+use crate::state::unmatched::UnmatchedFile;
+use crate::storage::failpoint::{Bug, planted};
+use crate::storage::{Disk, read_small};
+use crate::time::window::{NightWindow, TimeOfDay};
 
 /// The version of the format that is written, and the only one that is read.
 pub const FORMAT: u64 = 1;
@@ -36,7 +36,7 @@ pub struct Generation {
     /// The version of the program that wrote it.
     pub program: String,
     /// The settings that shape the state.
-    pub shape: Shape,
+    pub shape: StateConfig,
     /// Plays in the tables.
     pub plays: u64,
     /// The latest play: seconds since 1970-01-01T00:00:00Z, and the local time.
@@ -48,16 +48,16 @@ pub struct Generation {
     /// What of `_rejects` is committed.
     pub rejects: Vec<PartEntry>,
     /// What waits for its song.
-    pub waiting: WaitingFile,
+    pub unmatched: UnmatchedFile,
     /// The parts, from the oldest to the newest.
-    pub parts: Vec<PartFile>,
+    pub parts: Vec<SegmentEntry>,
     /// The manifest that is published for it; nothing before the first epoch.
     pub manifest: Option<String>,
 }
 
 /// The settings that shape the state, as text: with others it would be another state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Shape {
+pub struct StateConfig {
     /// `timezone`
     pub timezone: String,
     /// `insights.night_owl_users.from` and `to`, in minutes after midnight.
@@ -81,7 +81,7 @@ pub struct Shape {
 /// The version of the rules by which lines become plays.
 const RULES: u32 = 1;
 
-impl Shape {
+impl StateConfig {
     /// Of settings.
     pub fn of(settings: &Settings) -> Self {
         let window = settings.insights.night_owl_users.window();
@@ -212,7 +212,7 @@ impl Generation {
     /// The files that it needs, besides itself.
     pub fn files(&self) -> Vec<String> {
         let parts = self.parts.iter().map(|part| part.file.clone());
-        let waiting = (self.waiting.bytes > 0).then(|| self.waiting.name());
-        parts.chain(waiting).collect()
+        let unmatched = (self.unmatched.bytes > 0).then(|| self.unmatched.name());
+        parts.chain(unmatched).collect()
     }
 }

@@ -6,18 +6,18 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::state::checkpoint::generation::{Generation, Shape};
-use crate::state::checkpoint::segment::Part;
-use crate::state::checkpoint::table::{Table, TableReader};
-use crate::time::civil::Week;
-use crate::storage::Disk;
-use crate::model::error::{Exit, Failure};
-use crate::state::input_progress::Inputs;
 use crate::ledger::Ledger;
 use crate::ledger::hours::HOURS;
 use crate::ledger::run::Run;
+use crate::model::dictionary::{Dictionaries, Id, SharedDictionary};
+use crate::model::error::{Exit, Failure};
 use crate::model::{Reason, SongId, UserId};
-use crate::model::dictionary::{Id, Names, SharedDictionary};
+use crate::state::checkpoint::generation::{Generation, StateConfig};
+use crate::state::checkpoint::segment::SegmentReader;
+use crate::state::checkpoint::table::{Table, TableReader};
+use crate::state::input_progress::InputTracker;
+use crate::storage::Disk;
+use crate::time::civil::Week;
 
 /// What was committed.
 #[derive(Debug)]
@@ -25,9 +25,9 @@ pub struct Loaded {
     /// The tables.
     pub ledger: Ledger,
     /// What was read.
-    pub inputs: Inputs,
+    pub inputs: InputTracker,
     /// The places of waiting plays.
-    pub waiting: HashMap<SongId, u64>,
+    pub unmatched: HashMap<SongId, u64>,
     /// Hashes of the metadata that songs have had.
     pub metadata: HashSet<u128>,
     /// Rejected rows of catalogs that were reported.
@@ -43,7 +43,7 @@ impl Loaded {
         disk: &dyn Disk,
         folder: &Path,
         generation: &Generation,
-        names: &Names,
+        names: &Dictionaries,
     ) -> Result<Self, Failure> {
         let mut loaded = Self::nothing(&generation.shape);
         loaded.load(disk, folder, generation, names)?;
@@ -51,10 +51,10 @@ impl Loaded {
     }
 
     /// Nothing, of a state of this shape.
-    pub fn nothing(shape: &Shape) -> Self {
-        let (ledger, inputs) = (Ledger::new(shape.night_window()), Inputs::new(shape.max_bad_lines));
-        let (waiting, metadata, catalog_rejects) = (HashMap::new(), HashSet::new(), HashSet::new());
-        Self { ledger, inputs, waiting, metadata, catalog_rejects }
+    pub fn nothing(shape: &StateConfig) -> Self {
+        let (ledger, inputs) = (Ledger::new(shape.night_window()), InputTracker::new(shape.max_bad_lines));
+        let (unmatched, metadata, catalog_rejects) = (HashMap::new(), HashSet::new(), HashSet::new());
+        Self { ledger, inputs, unmatched, metadata, catalog_rejects }
     }
 
     /// Adds all that the parts of a generation hold.
@@ -63,13 +63,13 @@ impl Loaded {
         disk: &dyn Disk,
         folder: &Path,
         generation: &Generation,
-        names: &Names,
+        names: &Dictionaries,
     ) -> Result<(), Failure> {
         // A part may replace what an older one says of an input, so inputs are taken in at the end.
         let mut inputs = BTreeMap::new();
         for file in &generation.parts {
             let failed = |cause: io::Error| Failure::io(Exit::Data, "load", &folder.join(&file.file), &cause);
-            let part = Part::open_checked(disk, folder, file).map_err(failed)?;
+            let part = SegmentReader::open_checked(disk, folder, file).map_err(failed)?;
             self.load_part(&part, names).map_err(failed)?;
             each_bytes(&part, Table::Inputs, |number, record| {
                 let record = serde_json::from_slice(record).map_err(|cause| wrong(&cause.to_string()))?;
@@ -86,7 +86,7 @@ impl Loaded {
         Ok(())
     }
 
-    fn load_part(&mut self, part: &Part<'_>, names: &Names) -> io::Result<()> {
+    fn load_part(&mut self, part: &SegmentReader<'_>, names: &Dictionaries) -> io::Result<()> {
         load_names(part, Table::Users, &names.users)?;
         load_names(part, Table::Songs, &names.songs)?;
         let users = names.users.read().len() as u64;
@@ -128,8 +128,8 @@ impl Loaded {
         each(part, Table::WaitingPlaces, |key, place| {
             let song = SongId(song(key)?);
             match place {
-                0 => self.waiting.remove(&song),
-                place => self.waiting.insert(song, place - 1),
+                0 => self.unmatched.remove(&song),
+                place => self.unmatched.insert(song, place - 1),
             };
             Ok(())
         })?;
@@ -150,10 +150,10 @@ impl Loaded {
 /// Weeks between 1970 and the year 9999, and some more.
 const WEEKS: u64 = 420_000;
 
-fn load_names<I: Id>(part: &Part<'_>, table: Table, names: &SharedDictionary<I>) -> io::Result<()> {
+fn load_names<I: Id>(part: &SegmentReader<'_>, table: Table, names: &SharedDictionary<I>) -> io::Result<()> {
     each_bytes(part, table, |number, id| {
         let fits = !id.is_empty() && names.read().len() as u64 == number;
-        if !fits || u64::from(names.number(id).to_u32()) != number {
+        if !fits || u64::from(names.intern(id).to_u32()) != number {
             return Err(wrong("ids are not numbered in the order in which they stand"));
         }
         Ok(())
@@ -167,7 +167,11 @@ fn number_below(end: u64, what: &'static str) -> impl Fn(u64) -> io::Result<u32>
     }
 }
 
-fn each(part: &Part<'_>, table: Table, mut take: impl FnMut(u64, u64) -> io::Result<()>) -> io::Result<()> {
+fn each(
+    part: &SegmentReader<'_>,
+    table: Table,
+    mut take: impl FnMut(u64, u64) -> io::Result<()>,
+) -> io::Result<()> {
     for mut reader in part.read(table) {
         while let Some((key, value)) = reader.next_number()? {
             take(key, value)?;
@@ -181,7 +185,7 @@ fn each(part: &Part<'_>, table: Table, mut take: impl FnMut(u64, u64) -> io::Res
 /// # Errors
 /// Those of reading and of `take`.
 pub fn each_bytes(
-    part: &Part<'_>,
+    part: &SegmentReader<'_>,
     table: Table,
     mut take: impl FnMut(u64, &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {

@@ -13,11 +13,11 @@
 //!            waiting-000001.bin                      plays that wait for their song
 //! ```
 
+pub mod committer;
 pub mod compact;
 pub mod generation;
-pub mod committer;
 pub mod load;
-pub mod segment;
 pub mod recover;
+pub mod segment;
 pub mod store;
 pub mod table;

@@ -3,19 +3,19 @@
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 
-use crate::state::checkpoint::generation::{
-    FORMAT, Generation, Shape, Unusable, generation_name, generation_number,
-};
-use crate::state::checkpoint::segment::{Part, is_part_name};
-use crate::state::checkpoint::store::{KEPT, Store};
-use crate::storage::{Disk, SharedDisk, is_temporary, names_in, remove_file, sync_folder};
 use crate::model::error::{Exit, Failure};
-use crate::storage::failpoint::{Bug, planted, point};
-use crate::state::unmatched::{WaitingFile, is_waiting_name};
+use crate::state::checkpoint::generation::{
+    FORMAT, Generation, StateConfig, Unusable, generation_name, generation_number,
+};
+use crate::state::checkpoint::segment::{SegmentReader, is_segment_name};
+use crate::state::checkpoint::store::{KEPT, Store};
+use crate::state::unmatched::{UnmatchedFile, is_unmatched_name};
+use crate::storage::failpoint::{Bug, planted, fail_point};
+use crate::storage::{Disk, SharedDisk, is_temporary, names_in, remove_file, sync_folder};
 
 /// How a start deals with what is there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Wishes {
+pub struct StartOptions {
     /// A damaged newest generation is passed over for an older one.
     pub rollback: bool,
     /// Everything is read again.
@@ -56,13 +56,13 @@ fn read_sound_but(
         if sound.contains(&(part.file.clone(), part.hash.clone())) {
             continue;
         }
-        if let Err(cause) = Part::open(disk, folder, part) {
+        if let Err(cause) = SegmentReader::open(disk, folder, part) {
             return Err(Unusable::Damaged(format!("{}: {cause}", part.file)));
         }
         sound.insert((part.file.clone(), part.hash.clone()));
     }
-    if let Err(cause) = generation.waiting.check(disk, folder) {
-        return Err(Unusable::Damaged(format!("{}: {cause}", generation.waiting.name())));
+    if let Err(cause) = generation.unmatched.check(disk, folder) {
+        return Err(Unusable::Damaged(format!("{}: {cause}", generation.unmatched.name())));
     }
     Ok(generation)
 }
@@ -74,10 +74,10 @@ fn read_sound_but(
 pub fn open(
     disk: &SharedDisk,
     folder: &Path,
-    shape: &Shape,
-    wishes: Wishes,
+    shape: &StateConfig,
+    options: StartOptions,
 ) -> Result<Option<Store>, Failure> {
-    point("recover.begun");
+    fail_point("recover.begun");
     let numbers = generations_in(&**disk, folder)?;
     let Some(&newest) = numbers.first() else { return Ok(None) };
     let (mut sound, mut sound_parts) = (Vec::new(), HashSet::new());
@@ -86,7 +86,7 @@ pub fn open(
             Ok(generation) => sound.push(generation),
             Err(Unusable::Damaged(what)) => {
                 let damage = format!("{}: {what}", folder.join(generation_name(number)).display());
-                if !sound.is_empty() || wishes.rollback {
+                if !sound.is_empty() || options.rollback {
                     tracing::warn!("{damage}; it is left out");
                 } else {
                     return Err(newest_is_damaged(&**disk, folder, &numbers, &damage));
@@ -161,7 +161,7 @@ fn remove_leftovers(
 ///
 /// # Errors
 /// What the file system says, exit code 73 or 74.
-pub fn begin(disk: &SharedDisk, folder: &Path, shape: Shape, epoch: u64) -> Result<Store, Failure> {
+pub fn begin(disk: &SharedDisk, folder: &Path, shape: StateConfig, epoch: u64) -> Result<Store, Failure> {
     let newest = generations_in(&**disk, folder)?.first().copied().unwrap_or(0);
     let nothing = Generation {
         number: newest,
@@ -173,7 +173,7 @@ pub fn begin(disk: &SharedDisk, folder: &Path, shape: Shape, epoch: u64) -> Resu
         catalog: String::new(),
         enriched: Vec::new(),
         rejects: Vec::new(),
-        waiting: WaitingFile::default(),
+        unmatched: UnmatchedFile::default(),
         parts: Vec::new(),
         manifest: None,
     };
@@ -189,12 +189,12 @@ fn remove_ours(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bool) 
     for name in names_in(disk, folder)? {
         let Some(name) = name.to_str() else { continue };
         let ours = is_temporary(name)
-            || is_part_name(name)
+            || is_segment_name(name)
             || generation_number(name).is_some()
-            || is_waiting_name(name);
+            || is_unmatched_name(name);
         if ours && unwanted(name) {
             remove_file(disk, &folder.join(name))?;
-            point("recover.leftovers");
+            fail_point("recover.leftovers");
         }
     }
     Ok(())

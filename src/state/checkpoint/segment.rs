@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::state::checkpoint::table::{Table, TableReader, damaged, push_number};
-use crate::storage::{Disk, DiskFile, append, create_empty, has_end, hash_of, sync_file};
 use crate::model::error::Failure;
-use crate::storage::failpoint::{Bug, planted};
 use crate::publish::manifest::hash_text;
+use crate::state::checkpoint::table::{Table, TableReader, damaged, push_number};
+use crate::storage::failpoint::{Bug, planted};
+use crate::storage::{Disk, DiskFile, append, create_empty, has_end, hash_of, sync_file};
 
 /// The first bytes of every part.
 const MAGIC: &[u8] = b"MIPART1\n";
@@ -19,7 +19,7 @@ const BUFFER: usize = 256 << 10;
 
 /// What a generation says of a part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PartFile {
+pub struct SegmentEntry {
     /// Its name in the folder of the state.
     pub file: String,
     /// The first generation whose changes are in it.
@@ -31,12 +31,12 @@ pub struct PartFile {
     /// XXH3-128 of all of it.
     pub hash: String,
     /// Where the tables are in it. A table may come more than once.
-    pub tables: Vec<TablePlace>,
+    pub tables: Vec<TableExtent>,
 }
 
 /// Where a table is in a part.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TablePlace {
+pub struct TableExtent {
     /// Its name.
     pub table: String,
     /// Offset of its first byte.
@@ -48,42 +48,43 @@ pub struct TablePlace {
 }
 
 /// The name of the part with the changes of some generations.
-pub fn part_name(first: u64, last: u64) -> String {
+pub fn segment_name(first: u64, last: u64) -> String {
     format!("part-{first:010}-{last:010}.bin")
 }
 
 /// Whether a name is that of a part.
-pub fn is_part_name(name: &str) -> bool {
+pub fn is_segment_name(name: &str) -> bool {
     name.starts_with("part-") && has_end(name, "bin")
 }
 
 /// Writes a part.
-pub struct PartWriter {
+pub struct SegmentWriter {
     path: PathBuf,
     file: Box<dyn DiskFile>,
     buffer: Vec<u8>,
     hash: Xxh3,
     written: u64,
-    part: PartFile,
+    part: SegmentEntry,
     key: u64,
 }
 
-impl std::fmt::Debug for PartWriter {
+impl std::fmt::Debug for SegmentWriter {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("PartWriter").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
-impl PartWriter {
+impl SegmentWriter {
     /// Begins a part in a folder.
     ///
     /// # Errors
     /// What the file system says, exit code 73.
     pub fn create(disk: &dyn Disk, folder: &Path, first: u64, last: u64) -> Result<Self, Failure> {
-        let name = part_name(first, last);
+        let name = segment_name(first, last);
         let path = folder.join(&name);
         let file = create_empty(disk, &path)?;
-        let part = PartFile { file: name, first, last, bytes: 0, hash: String::new(), tables: Vec::new() };
+        let part =
+            SegmentEntry { file: name, first, last, bytes: 0, hash: String::new(), tables: Vec::new() };
         let buffer = MAGIC.to_vec();
         Ok(Self { path, file, buffer, hash: Xxh3::new(), written: 0, part, key: 0 })
     }
@@ -98,7 +99,7 @@ impl PartWriter {
             self.flush()?;
         }
         let offset = self.written + self.buffer.len() as u64;
-        let place = TablePlace { table: table.name().to_owned(), offset, bytes: 0, entries: 0 };
+        let place = TableExtent { table: table.name().to_owned(), offset, bytes: 0, entries: 0 };
         self.part.tables.push(place);
         self.key = 0;
         Ok(())
@@ -162,7 +163,7 @@ impl PartWriter {
     ///
     /// # Errors
     /// What the file system says, exit code 74.
-    pub fn finish(mut self) -> Result<PartFile, Failure> {
+    pub fn finish(mut self) -> Result<SegmentEntry, Failure> {
         self.end_table();
         self.flush()?;
         if !planted(Bug::NoPartSync) {
@@ -176,17 +177,17 @@ impl PartWriter {
 
 /// A part that is read.
 #[derive(Debug)]
-pub struct Part<'a> {
+pub struct SegmentReader<'a> {
     file: Box<dyn DiskFile>,
-    entry: &'a PartFile,
+    entry: &'a SegmentEntry,
 }
 
-impl<'a> Part<'a> {
+impl<'a> SegmentReader<'a> {
     /// Opens a part and checks all of it.
     ///
     /// # Errors
     /// What the file system says, or `InvalidData` if it is not what the generation says.
-    pub fn open(disk: &dyn Disk, folder: &Path, entry: &'a PartFile) -> io::Result<Self> {
+    pub fn open(disk: &dyn Disk, folder: &Path, entry: &'a SegmentEntry) -> io::Result<Self> {
         let part = Self::open_checked(disk, folder, entry)?;
         if hash_text(hash_of(&*part.file, entry.bytes)?) != entry.hash && !planted(Bug::SkipChecksum) {
             return Err(damaged("the checksum is wrong"));
@@ -198,7 +199,7 @@ impl<'a> Part<'a> {
     ///
     /// # Errors
     /// As [`open`](Self::open), but for the checksum.
-    pub fn open_checked(disk: &dyn Disk, folder: &Path, entry: &'a PartFile) -> io::Result<Self> {
+    pub fn open_checked(disk: &dyn Disk, folder: &Path, entry: &'a SegmentEntry) -> io::Result<Self> {
         let file = disk.open(&folder.join(&entry.file))?;
         let len = file.len()?;
         if len != entry.bytes {

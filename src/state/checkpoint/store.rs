@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
+use crate::model::error::Failure;
 use crate::state::checkpoint::compact::Compaction;
 use crate::state::checkpoint::generation::{Generation, generation_name};
-use crate::state::checkpoint::segment::{PartFile, PartWriter};
-use crate::storage::staged_file::Draft;
+use crate::state::checkpoint::segment::{SegmentEntry, SegmentWriter};
+use crate::storage::failpoint::{Bug, planted, fail_point};
+use crate::storage::staged_file::StagedFile;
 use crate::storage::{SharedDisk, append, remove_file, sync_folder};
-use crate::model::error::Failure;
-use crate::storage::failpoint::{Bug, planted, point};
 
 /// Generations that are kept, so that there is one to go back to.
 pub const KEPT: usize = 3;
@@ -60,34 +60,34 @@ impl Store {
     pub fn commit(
         &mut self,
         mut next: Generation,
-        write: impl FnOnce(&mut PartWriter) -> Result<(), Failure>,
+        write: impl FnOnce(&mut SegmentWriter) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         next.number = self.used + 1;
         next.parts = std::mem::take(&mut self.current.parts);
-        let mut writer = PartWriter::create(&*self.disk, &self.folder, next.number, next.number)?;
+        let mut writer = SegmentWriter::create(&*self.disk, &self.folder, next.number, next.number)?;
         write(&mut writer)?;
-        point("commit.part_written");
+        fail_point("commit.part_written");
         let part = writer.finish()?;
         if part.tables.is_empty() {
             remove_file(&*self.disk, &self.folder.join(&part.file))?;
         } else {
             next.parts.push(part);
         }
-        point("commit.part_synced");
+        fail_point("commit.part_synced");
         if let Some(done) = self.compaction.take_if(|compaction| compaction.is_done()) {
             self.replace(&mut next.parts, done.finish()?);
         }
         // The names of the parts must be durable before a generation counts on them.
         sync_folder(&*self.disk, &self.folder)?;
         let path = self.folder.join(generation_name(next.number));
-        let (draft, mut file) = Draft::create(&self.disk, &path)?;
+        let (draft, mut file) = StagedFile::create(&self.disk, &path)?;
         append(&mut *file, &path, next.to_text().as_bytes())?;
-        point("commit.generation_written");
+        fail_point("commit.generation_written");
         draft.sync(&mut *file)?;
-        draft.publish()?;
-        point("commit.generation_renamed");
+        draft.commit()?;
+        fail_point("commit.generation_renamed");
         sync_folder(&*self.disk, &self.folder)?;
-        point("commit.done");
+        fail_point("commit.done");
         self.used = next.number;
         self.kept.push_back((next.number, next.files()));
         self.current = next;
@@ -95,8 +95,8 @@ impl Store {
     }
 
     /// Puts a merged part in the place of those that it was made of.
-    fn replace(&mut self, parts: &mut Vec<PartFile>, merged: PartFile) {
-        let of_it = |part: &PartFile| merged.first <= part.first && part.last <= merged.last;
+    fn replace(&mut self, parts: &mut Vec<SegmentEntry>, merged: SegmentEntry) {
+        let of_it = |part: &SegmentEntry| merged.first <= part.first && part.last <= merged.last;
         let from = parts.iter().position(of_it).expect("parts stay until they are replaced");
         let to = from + parts[from..].iter().take_while(|part| of_it(part)).count();
         self.unneeded.extend(parts[from..to].iter().map(|part| part.file.clone()));
@@ -112,7 +112,7 @@ impl Store {
         while self.kept.len() > KEPT {
             let (number, files) = self.kept.pop_front().expect("there are more than are kept");
             remove_file(&*self.disk, &self.folder.join(generation_name(number)))?;
-            point("retire.generation");
+            fail_point("retire.generation");
             self.unneeded.extend(files);
         }
         let newest = if planted(Bug::RetireTooEarly) { self.kept.len() - 1 } else { 0 };
@@ -120,7 +120,7 @@ impl Store {
         // What is still needed comes up again when the generation that needs it goes.
         for file in self.unneeded.drain(..).filter(|file| !needed(file)) {
             remove_file(&*self.disk, &self.folder.join(&file))?;
-            point("retire.part");
+            fail_point("retire.part");
         }
         if self.compaction.is_none() {
             self.compaction = Compaction::begin(&self.disk, &self.folder, &self.current.parts);

@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use crate::text::harmless;
 use crate::model::value::LogLevel;
+use crate::text::harmless;
 
 /// A message, with what machines may want to know of it apart from the text.
 #[derive(Clone, Debug)]

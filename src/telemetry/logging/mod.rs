@@ -14,9 +14,9 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::model::value::{LogFormat, LogLevel};
 use crate::telemetry::logging::line::Message;
 use crate::telemetry::logging::repeats::Repeats;
-use crate::model::value::{LogFormat, LogLevel};
 
 /// What the whole process says, and how.
 #[derive(Debug)]

@@ -7,11 +7,11 @@ use std::thread;
 use std::time::Duration;
 
 use crate::cli::commands::generate::{LogFile, Tally};
-use crate::storage::real::RealDisk;
-use crate::storage::{DiskFile, append, create_new};
-use crate::model::error::{Exit, Failure};
 use crate::generate::feed::{Cuts, Pacer, TICK, Turn, Turns};
 use crate::generate::{GenerateArgs, Plan, PlayLog, text};
+use crate::model::error::{Exit, Failure};
+use crate::storage::real::RealDisk;
+use crate::storage::{DiskFile, append, create_new};
 use crate::telemetry::progress::Progress;
 
 /// A live feed on its way into files.
@@ -151,7 +151,7 @@ impl Growing {
             return Ok(false);
         }
         let path = incoming.join(format!("live-{:05}.csv", self.next));
-        let file = create_new(&*RealDisk::quick(), &path)?;
+        let file = create_new(&*RealDisk::without_fsync(), &path)?;
         self.next += 1;
         self.file = Some((path, file));
         self.waiting.extend_from_slice(text::HEADER);

@@ -10,17 +10,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::cli::args::GenerateCommand;
-use crate::time::clock::Clock;
 use crate::cli::commands::generate::feed::feed;
 use crate::cli::commands::{run_until_stopped, say};
-use crate::storage::staged_file::Draft;
-use crate::storage::real::RealDisk;
-use crate::storage::{DiskFile, append, create_folder};
-use crate::model::error::Failure;
 use crate::generate::feed::SLICE;
 use crate::generate::{GenerateArgs, Plan, PlayLog, text};
+use crate::model::error::Failure;
+use crate::model::shutdown::Shutdown;
+use crate::storage::real::RealDisk;
+use crate::storage::staged_file::StagedFile;
+use crate::storage::{DiskFile, append, create_folder};
 use crate::telemetry::progress::{Progress, Unit};
-use crate::model::shutdown::Stop;
+use crate::time::clock::Clock;
 
 /// What was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,7 +61,7 @@ impl fmt::Display for Generated {
 pub fn run_command(command: &GenerateCommand) -> Result<(), Failure> {
     let settings = command.settings()?;
     let args = &command.generate;
-    let stop = Stop::default();
+    let stop = Shutdown::default();
     let progress = Progress::new(args.total(), Unit::Rows);
     let made = run_until_stopped(&settings, &stop, async {
         tokio::task::block_in_place(|| run(args, stop.flag(), &progress))
@@ -79,7 +79,7 @@ pub fn run(args: &GenerateArgs, stop: &AtomicBool, progress: &Progress) -> Resul
     let began = Instant::now();
     let plan = args.plan(Clock::System.now().unsigned_abs());
     let incoming = args.out.join("incoming");
-    create_folder(&*RealDisk::quick(), &incoming)?;
+    create_folder(&*RealDisk::without_fsync(), &incoming)?;
     let catalog = args.out.join("songs_metadata.csv");
     write_catalog(&plan, &catalog)?;
     let tally = match args.rate {
@@ -169,7 +169,7 @@ impl Tally {
 #[derive(Debug)]
 struct LogFile {
     path: PathBuf,
-    draft: Draft,
+    draft: StagedFile,
     file: Box<dyn DiskFile>,
     rows: u64,
     bytes: u64,
@@ -177,7 +177,7 @@ struct LogFile {
 
 impl LogFile {
     fn create(path: &Path) -> Result<Self, Failure> {
-        let (draft, file) = Draft::create(&RealDisk::quick(), path)?;
+        let (draft, file) = StagedFile::create(&RealDisk::without_fsync(), path)?;
         Ok(Self { path: path.to_owned(), draft, file, rows: 0, bytes: 0 })
     }
 
@@ -187,6 +187,6 @@ impl LogFile {
     }
 
     fn publish(self) -> Result<(), Failure> {
-        self.draft.publish()
+        self.draft.commit()
     }
 }

@@ -6,12 +6,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::model::error::{Exit, Failure};
-use crate::model::{Input, InputId};
 use crate::ingest::source::fingerprint::FileId;
 use crate::ingest::source::scan::is_log_name;
 use crate::ingest::source::tail::{Look, Tail};
 use crate::ingest::source::watch::Watch;
+use crate::model::error::{Exit, Failure};
+use crate::model::{Input, InputId};
 use crate::text::path_text;
 
 impl Watch {
@@ -61,7 +61,7 @@ impl Watch {
                 return Ok(Some(index));
             }
             (Look::Truncated, Some(index)) if !is_log => {
-                self.rules.meters.files_truncated.inc();
+                self.rules.metrics.files_truncated.inc();
                 // Nobody can say whether this is what was read under another name.
                 let shown = path.display();
                 tracing::warn!(
@@ -73,7 +73,7 @@ impl Watch {
                 self.inodes.remove(&number.inode());
             }
             (Look::Truncated, Some(index)) => {
-                self.rules.meters.files_truncated.inc();
+                self.rules.metrics.files_truncated.inc();
                 let path = path.display();
                 tracing::warn!("{path}: was cut short; reading it from its beginning");
                 self.tails[index].close();
@@ -134,12 +134,12 @@ impl Watch {
         let &index = self.by_number.get(&id.number)?;
         let tail = &self.tails[index];
         let there = || tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
-        let free = tail.path() == path || !there().is_some_and(|there| there.may_be(tail.id()));
-        (free && id.may_be(tail.id())).then_some(index)
+        let free = tail.path() == path || !there().is_some_and(|there| there.may_be_same(tail.id()));
+        (free && id.may_be_same(tail.id())).then_some(index)
     }
 
     fn report_conflict(&mut self, index: usize, metadata: &Metadata) {
-        self.rules.meters.files_rewritten.inc();
+        self.rules.metrics.files_rewritten.inc();
         let tail = &mut self.tails[index];
         tracing::error!(
             "{}: bytes before {} were read and are others now; nothing more is read of it until it is \

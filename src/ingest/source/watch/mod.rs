@@ -17,18 +17,18 @@ use std::time::{Duration, Instant};
 
 use notify::RecommendedWatcher;
 
-use crate::model::delimiter::Delimiter;
-use crate::model::error::{Exit, Failure};
-use crate::telemetry::metrics::Meters;
-use crate::model::InputId;
-use crate::ingest::source::compression::{Storage, unreadable};
-use crate::ingest::source::archive::{PutAway, Settled};
-use crate::ingest::source::fingerprint::{FileId, FileNumber};
-use crate::ingest::source::scan::{Found, LeftAlone};
+use crate::ingest::source::archive::{Archiver, RetirableInput};
+use crate::ingest::source::compression::{Compression, unreadable};
+use crate::ingest::source::fingerprint::{FileId, InodeKey};
+use crate::ingest::source::scan::{Candidate, FolderScanner};
 use crate::ingest::source::tail::{KnownInput, LastLines, Tail};
 use crate::ingest::source::watch::reports::{Hints, start_watcher};
-use crate::ingest::source::{Closed, Outlet};
-use crate::model::shutdown::Stop;
+use crate::ingest::source::{Closed, EventSender};
+use crate::model::InputId;
+use crate::model::delimiter::Delimiter;
+use crate::model::error::{Exit, Failure};
+use crate::model::shutdown::Shutdown;
+use crate::telemetry::metrics::Metrics;
 
 /// How long a look around the folder may be away, if the looks cost next to nothing.
 const LOOK_AROUND: Duration = Duration::from_secs(1);
@@ -57,9 +57,9 @@ pub struct Rules {
     /// What becomes of last lines.
     pub last_lines: LastLines,
     /// What becomes of finished inputs.
-    pub put_away: PutAway,
+    pub put_away: Archiver,
     /// What is counted.
-    pub meters: Arc<Meters>,
+    pub metrics: Arc<Metrics>,
 }
 
 /// What an earlier process knew, and how this one hears of commits.
@@ -68,7 +68,7 @@ pub struct Resume {
     /// The inputs of the last commit, by number.
     pub inputs: Vec<KnownInput>,
     /// Inputs that may be put away.
-    pub settled: Receiver<Vec<Settled>>,
+    pub retirable: Receiver<Vec<RetirableInput>>,
     /// Whether everything is read anew, what was put away too.
     pub fresh: bool,
 }
@@ -83,12 +83,12 @@ pub struct Watch {
     wake: Receiver<()>,
     watcher: Option<RecommendedWatcher>,
     /// Which folder the watcher watches, for another may take its place.
-    watched: Option<FileNumber>,
+    watched: Option<InodeKey>,
     /// Whether the folder could be read at the last look.
     readable: bool,
-    left_alone: LeftAlone,
+    left_alone: FolderScanner,
     tails: Vec<Tail>,
-    by_number: HashMap<FileNumber, usize>,
+    by_number: HashMap<InodeKey, usize>,
     inodes: HashSet<u64>,
     by_path: HashMap<PathBuf, usize>,
     by_input: HashMap<InputId, usize>,
@@ -101,7 +101,7 @@ pub struct Watch {
     /// Open tails whose name is gone or another file's now.
     orphans: BTreeSet<usize>,
     /// Tails that may be put away up to an offset.
-    settled: BTreeMap<usize, u64>,
+    retirable: BTreeMap<usize, u64>,
     next_input: u32,
     /// Files that could not be read at the last look, each of which was warned of once.
     unreadable: BTreeSet<PathBuf>,
@@ -127,7 +127,7 @@ impl Watch {
             watcher: None,
             watched: None,
             readable: true,
-            left_alone: LeftAlone::default(),
+            left_alone: FolderScanner::default(),
             tails: Vec::new(),
             by_number: HashMap::new(),
             inodes: HashSet::new(),
@@ -137,7 +137,7 @@ impl Watch {
             waiting: BTreeSet::new(),
             open: VecDeque::new(),
             orphans: BTreeSet::new(),
-            settled: BTreeMap::new(),
+            retirable: BTreeMap::new(),
             next_input: 0,
             unreadable: BTreeSet::new(),
             failure: None,
@@ -171,16 +171,16 @@ impl Watch {
     ///
     /// # Errors
     /// With `once` the first file that cannot be read; otherwise it is warned of and tried again.
-    pub fn run(mut self, outlet: &Outlet, stop: &Stop) -> Result<(), Failure> {
+    pub fn run(mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Failure> {
         if self.resume.fresh {
-            self.read_archive(outlet, stop)?;
+            self.read_archive(events, stop)?;
         }
         let once = self.rules.last_lines.once;
-        while !stop.is_set() && !outlet.is_closed() {
-            if self.read_changes(outlet, stop).is_err() || once {
+        while !stop.is_requested() && !events.is_closed() {
+            if self.read_changes(events, stop).is_err() || once {
                 break;
             }
-            self.wait(outlet, stop);
+            self.wait(events, stop);
         }
         // What `--once` could not read would be missing from the output without a trace.
         self.failure.take_if(|_| once).map_or(Ok(()), Err)
@@ -190,39 +190,39 @@ impl Watch {
     ///
     /// # Errors
     /// If nobody listens any more.
-    pub fn round(&mut self, outlet: &Outlet, stop: &Stop) -> Result<(), Closed> {
+    pub fn round(&mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Closed> {
         self.look_around_at = Instant::now();
-        self.read_changes(outlet, stop)
+        self.read_changes(events, stop)
     }
 
-    fn read_changes(&mut self, outlet: &Outlet, stop: &Stop) -> Result<(), Closed> {
+    fn read_changes(&mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Closed> {
         let found = self.look();
-        self.read(found, outlet, stop)?;
-        self.read_orphans(outlet, stop);
+        self.read(found, events, stop)?;
+        self.read_orphans(events, stop);
         self.put_away_finished();
         Ok(())
     }
 
     /// Reads what an earlier run has put away.
-    fn read_archive(&mut self, outlet: &Outlet, stop: &Stop) -> Result<(), Failure> {
+    fn read_archive(&mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Failure> {
         let archive = self.rules.put_away.archive_dir.clone();
-        let found = match self.left_alone.look_around(&archive, |_| false) {
+        let found = match self.left_alone.scan(&archive, |_| false) {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
             found => found.map_err(|cause| Failure::io(Exit::NoInput, "read", &archive, &cause))?,
         };
         let last_lines = std::mem::replace(&mut self.rules.last_lines.once, true);
-        let _ = self.read(found, outlet, stop);
+        let _ = self.read(found, events, stop);
         self.rules.last_lines.once = last_lines;
         self.failure.take().map_or(Ok(()), Err)
     }
 
     /// The files that may have changed.
-    fn look(&mut self) -> Vec<Found> {
+    fn look(&mut self) -> Vec<Candidate> {
         let hints = std::mem::take(&mut *self.hints.lock().unwrap_or_else(PoisonError::into_inner));
         if hints.everywhere {
-            self.rules.meters.watch_overflows.inc();
+            self.rules.metrics.watch_overflows.inc();
         }
-        self.rules.meters.files_open.set(self.open.len() as i64);
+        self.rules.metrics.files_open.set(self.open.len() as i64);
         if !hints.everywhere && Instant::now() < self.look_around_at {
             return self.look_at(hints.names);
         }
@@ -230,7 +230,7 @@ impl Watch {
         // Watched first and looked at second, so that nothing comes in between.
         self.watch_folder();
         let inodes = &self.inodes;
-        let found = self.left_alone.look_around(&self.rules.folder, |inode| inodes.contains(&inode));
+        let found = self.left_alone.scan(&self.rules.folder, |inode| inodes.contains(&inode));
         if let Err(cause) = &found {
             let failure = Failure::io(Exit::NoInput, "read", &self.rules.folder, cause);
             if self.readable {
@@ -244,7 +244,7 @@ impl Watch {
         found.unwrap_or_default()
     }
 
-    fn look_at(&mut self, names: HashSet<OsString>) -> Vec<Found> {
+    fn look_at(&mut self, names: HashSet<OsString>) -> Vec<Candidate> {
         let folder = &self.rules.folder;
         let waiting = self.waiting.iter().filter_map(|&tail| self.tails[tail].path().file_name());
         let mut names: Vec<OsString> = waiting.map(ToOwned::to_owned).chain(names).collect();
@@ -254,7 +254,7 @@ impl Watch {
         for name in names {
             let numbers = &self.by_number;
             let known = |metadata: &Metadata| numbers.contains_key(&FileId::of(metadata).number);
-            match self.left_alone.look_at(folder, &name, known) {
+            match self.left_alone.inspect(folder, &name, known) {
                 Ok(Some(file)) => found.push(file),
                 Ok(None) => {
                     // A name that is gone: what is unread of its file is read from the open file.
@@ -287,7 +287,7 @@ impl Watch {
                 continue;
             }
             let there = tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
-            if !there.is_some_and(|there| there.may_be(tail.id())) {
+            if !there.is_some_and(|there| there.may_be_same(tail.id())) {
                 self.orphans.insert(index);
             }
             self.open.push_back(index);
@@ -295,7 +295,7 @@ impl Watch {
     }
 
     /// Reads the ends of files whose names are gone.
-    fn read_orphans(&mut self, outlet: &Outlet, stop: &Stop) {
+    fn read_orphans(&mut self, events: &EventSender, stop: &Shutdown) {
         for index in std::mem::take(&mut self.orphans) {
             let tail = &mut self.tails[index];
             let Some(metadata) = tail.metadata_of_open() else { continue };
@@ -306,11 +306,11 @@ impl Watch {
             }
             // Its name may have been found again.
             let there = tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
-            if there.is_some_and(|there| there.may_be(tail.id())) {
+            if there.is_some_and(|there| there.may_be_same(tail.id())) {
                 continue;
             }
             if tail.is_due(&metadata) {
-                match tail.read(&metadata, self.rules.last_lines, outlet, stop) {
+                match tail.read(&metadata, self.rules.last_lines, events, stop) {
                     Ok(Ok(())) => {}
                     Ok(Err(Closed)) => return,
                     Err(cause) => {
@@ -328,13 +328,13 @@ impl Watch {
         }
     }
 
-    fn read(&mut self, found: Vec<Found>, outlet: &Outlet, stop: &Stop) -> Result<(), Closed> {
+    fn read(&mut self, found: Vec<Candidate>, events: &EventSender, stop: &Shutdown) -> Result<(), Closed> {
         for file in found {
-            if stop.is_set() {
+            if stop.is_requested() {
                 break;
             }
             let path = file.path.clone();
-            match self.read_file(file, outlet, stop) {
+            match self.read_file(file, events, stop) {
                 Ok(sent) => {
                     self.unreadable.remove(&path);
                     sent?;
@@ -352,8 +352,13 @@ impl Watch {
         Ok(())
     }
 
-    fn read_file(&mut self, file: Found, outlet: &Outlet, stop: &Stop) -> io::Result<Result<(), Closed>> {
-        let Found { path, metadata } = file;
+    fn read_file(
+        &mut self,
+        file: Candidate,
+        events: &EventSender,
+        stop: &Shutdown,
+    ) -> io::Result<Result<(), Closed>> {
+        let Candidate { path, metadata } = file;
         let Some(index) = self.tail_of(path, &metadata)? else { return Ok(Ok(())) };
         let tail = &mut self.tails[index];
         if !tail.is_due(&metadata) {
@@ -361,7 +366,7 @@ impl Watch {
         }
         let was_open = tail.is_open();
         let before = tail.content();
-        let read = tail.read(&metadata, self.rules.last_lines, outlet, stop);
+        let read = tail.read(&metadata, self.rules.last_lines, events, stop);
         if !was_open && tail.is_open() {
             self.open.push_back(index);
             if self.open.len() > OPEN {
@@ -385,30 +390,30 @@ impl Watch {
 
     /// Moves or deletes what was read to its end and can't be needed again.
     fn put_away_finished(&mut self) {
-        while let Ok(settled) = self.resume.settled.try_recv() {
-            for Settled { input, offset } in settled {
+        while let Ok(retirable) = self.resume.retirable.try_recv() {
+            for RetirableInput { input, offset } in retirable {
                 if let Some(&index) = self.by_input.get(&input) {
-                    self.settled.insert(index, offset);
+                    self.retirable.insert(index, offset);
                 }
             }
         }
         let mut later = BTreeMap::new();
-        for (index, offset) in std::mem::take(&mut self.settled) {
+        for (index, offset) in std::mem::take(&mut self.retirable) {
             let tail = &mut self.tails[index];
             let there = tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
             let put_away = tail.path().parent() == Some(&self.rules.put_away.archive_dir);
-            if put_away || !there.is_some_and(|there| there.may_be(tail.id())) || tail.offset() != offset {
+            if put_away || !there.is_some_and(|there| there.may_be_same(tail.id())) || tail.offset() != offset {
                 // Gone, or there is more to settle first.
                 continue;
             }
-            let compressed = Storage::of(tail.path()) != Storage::Plain;
+            let compressed = Compression::of(tail.path()) != Compression::Plain;
             let ready = compressed || tail.still() >= self.rules.put_away.after;
             let (true, true, Some(seen)) = (tail.is_finished(), ready, tail.stamp()) else {
                 later.insert(index, offset);
                 continue;
             };
             let path = tail.path().to_owned();
-            match self.rules.put_away.put_away(&path, &seen) {
+            match self.rules.put_away.archive(&path, &seen) {
                 Ok(Some(target)) => {
                     tail.close();
                     tracing::debug!("{}: put away as {}", path.display(), target.display());
@@ -426,11 +431,11 @@ impl Watch {
                 }
             }
         }
-        self.settled = later;
+        self.retirable = later;
     }
 
     /// Waits for a reason to look again.
-    fn wait(&self, outlet: &Outlet, stop: &Stop) {
+    fn wait(&self, events: &EventSender, stop: &Shutdown) {
         loop {
             match self.wake.recv_timeout(TICK) {
                 Ok(()) => {
@@ -440,8 +445,8 @@ impl Watch {
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => unreachable!("a waker is kept"),
             }
-            if stop.is_set()
-                || outlet.is_closed()
+            if stop.is_requested()
+                || events.is_closed()
                 || !self.waiting.is_empty()
                 || !self.orphans.is_empty()
                 || Instant::now() >= self.look_around_at
