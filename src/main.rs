@@ -1,16 +1,16 @@
 //! Parse, run, exit code.
 
-use std::process::ExitCode;
+use std::process;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 use music_insights::cli::args::Cli;
 use music_insights::cli::commands;
-use music_insights::model::error::Exit;
+use music_insights::cli::exit_code::{ExitCode, exit_code};
 use music_insights::storage::allocator;
 use music_insights::telemetry::logging;
 
-fn main() -> ExitCode {
+fn main() -> process::ExitCode {
     allocator::limit_arenas();
     logging::start();
     let cli = match Cli::try_parse() {
@@ -19,17 +19,17 @@ fn main() -> ExitCode {
             // Help and version go to stdout and are no error; everything else is wrong usage.
             let _ = error.print();
             let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return if asked { ExitCode::SUCCESS } else { ExitCode::from(Exit::Usage as u8) };
+            return process::ExitCode::from(if asked { 0 } else { ExitCode::Usage as u8 });
         }
     };
     let code = match commands::run(cli.command) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            let exit = failure.exit as u8;
-            tracing::error!(exit, "{failure}");
-            ExitCode::from(exit)
+        Ok(()) => 0,
+        Err(error) => {
+            let exit = exit_code(&error) as u8;
+            tracing::error!(exit, "{error}");
+            exit
         }
     };
     logging::finish();
-    code
+    process::ExitCode::from(code)
 }

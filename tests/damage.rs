@@ -11,9 +11,11 @@ use std::process::Output;
 
 use daemon::oracle::{assert_equals_replay, assert_equals_replay_of, assert_exact};
 use daemon::{Announced, CATALOG_HEADER, LOG_HEADER, Place, is_long, root, stderr};
+use music_insights::cli::exit_code::exit_code;
 use music_insights::generate::rng::Dice;
 use music_insights::model::dictionary::Dictionaries;
-use music_insights::model::error::Failure;
+use music_insights::model::error::Error;
+
 use music_insights::settings::Settings;
 use music_insights::state::checkpoint::generation::{
     FORMAT, Generation, StateConfig, Unusable, generation_name,
@@ -94,7 +96,7 @@ fn newest_generation(place: &Place) -> (PathBuf, Generation) {
 }
 
 /// What `watch` does with a state at its start, in this process.
-fn load(disk: &SharedDisk, state: &Path) -> Result<(), Failure> {
+fn load(disk: &SharedDisk, state: &Path) -> Result<(), Error> {
     let shape = StateConfig::of(&Settings::default());
     let store = open(disk, state, &shape, StartOptions::default())?.expect("there are generations");
     Loaded::of(&**disk, state, store.current(), &Dictionaries::default())?;
@@ -107,7 +109,7 @@ fn assert_refused(disk: &SharedDisk, state: &Path, name: &str, what: &str) {
     let _announced = Announced(format!("{name}: {what}"));
     let failure = load(disk, state).expect_err("damage is noticed");
     let said = failure.to_string();
-    assert_eq!(failure.exit as i32, DAMAGED, "{said}");
+    assert_eq!(exit_code(&failure) as i32, DAMAGED, "{said}");
     assert!(said.contains(name), "{said}");
     assert!(said.contains("--rollback") || said.contains("--fresh"), "{said}");
 }

@@ -12,8 +12,9 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use music_insights::cli::exit_code::{ExitCode, exit_code};
 use music_insights::generate::rng::Dice;
-use music_insights::model::error::Exit;
+
 use music_insights::publish::manifest::Manifest;
 use music_insights::storage::Disk;
 
@@ -190,15 +191,15 @@ fn the_power_may_go_while_everything_is_read_anew() {
 /// whether the machine went on or lost its power.
 fn disturbed(recording: &Recording, run: &SimDisk, shown: Option<Manifest>, seed: u64) -> Result<(), String> {
     let outcome = recording.recover(run);
-    let end = outcome.as_ref().err().map(|failure| failure.exit);
-    let expected: &[Option<Exit>] = match run.failed() {
+    let end = outcome.as_ref().err().map(exit_code);
+    let expected: &[Option<ExitCode>] = match run.failed() {
         None => &[None],
         // Nobody needs a merged part that came too late.
-        Some(failed) if is_merged(&failed.path) => &[None, Some(Exit::Io), Some(Exit::CannotCreate)],
-        Some(Failed { what: What::Append | What::Sync, .. }) => &[Some(Exit::Io)],
+        Some(failed) if is_merged(&failed.path) => &[None, Some(ExitCode::Io), Some(ExitCode::CannotCreate)],
+        Some(Failed { what: What::Append | What::Sync, .. }) => &[Some(ExitCode::Io)],
         // What could not be removed may stay until the next start.
         Some(Failed { what: What::Cut | What::Naming, .. }) => {
-            &[None, Some(Exit::Io), Some(Exit::CannotCreate)]
+            &[None, Some(ExitCode::Io), Some(ExitCode::CannotCreate)]
         }
     };
     if !expected.contains(&end) {

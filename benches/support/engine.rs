@@ -387,10 +387,13 @@ pub(crate) fn render(insight: &dyn Insight, cut: &Cut) -> u64 {
 
 /// Writes and publishes the file of an insight below a folder; its rows.
 pub(crate) fn write_snapshot(folder: &Path, insight: &dyn Insight, cut: &Cut) -> u64 {
-    let snapshot =
-        Snapshot::write(&RealDisk::without_fsync(), folder, insight.name(), OutputFormats::default(), &mut |emit| {
-            insight.render(cut, emit)
-        })
-        .expect("a folder to write to");
+    let snapshot = Snapshot::write(
+        &RealDisk::without_fsync(),
+        folder,
+        insight.name(),
+        OutputFormats::default(),
+        &mut |emit| insight.render(cut, emit),
+    )
+    .expect("a folder to write to");
     snapshot.publish().expect("a folder to write to").rows
 }

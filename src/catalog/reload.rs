@@ -15,7 +15,8 @@ use crate::ingest::source::compression::{self, Compression};
 use crate::model::Reject;
 use crate::model::delimiter::Delimiter;
 use crate::model::dictionary::Dictionaries;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::telemetry::metrics::Metrics;
 
 /// A catalog and the rows of its file that are no songs.
@@ -38,11 +39,7 @@ const STILL: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// If it is missing, unreadable or lacks a column: exit code 66.
-pub async fn load(
-    path: &Path,
-    delimiter: Delimiter,
-    names: &Dictionaries,
-) -> Result<CatalogVersion, Failure> {
+pub async fn load(path: &Path, delimiter: Delimiter, names: &Dictionaries) -> Result<CatalogVersion, Error> {
     Ok(version(read(path, delimiter).await?, names))
 }
 
@@ -50,11 +47,11 @@ pub async fn load(
 ///
 /// # Errors
 /// As [`load`].
-pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Failure> {
-    let unreadable = |cause: std::io::Error| compression::unreadable(path, &cause);
+pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Error> {
+    let unreadable = |cause: std::io::Error| compression::unreadable(path, cause);
     // A pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(Failure::new(Exit::NoInput, format!("{} is not a regular file", path.display())));
+        return Err(Error::MissingInput(format!("{} is not a regular file", path.display())));
     }
     let file = match Compression::of(path) {
         storage @ Compression::Parquet => {
@@ -71,8 +68,8 @@ pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Failure> {
 ///
 /// # Errors
 /// If it lacks a column: exit code 66.
-pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<Rows, Failure> {
-    let broken = |detail: &str| Failure::new(Exit::NoInput, format!("{}:1: {detail}", path.display()));
+pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<Rows, Error> {
+    let broken = |detail: &str| Error::MissingInput(format!("{}:1: {detail}", path.display()));
     let rows = parse(file, delimiter).await.map_err(|fault| broken(&fault.detail))?;
     let path = path.display();
     for reject in rows.rejects.iter().take(3) {

@@ -8,7 +8,8 @@ use clap_complete::Shell;
 use crate::generate::GenerateArgs;
 use crate::ingest::decode::timestamp::TimestampReader;
 use crate::model::PlayTime;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::model::value::ByteSize;
 use crate::settings::{Effective, Layers, Settings};
 use crate::telemetry::logging;
@@ -208,7 +209,7 @@ impl ExecutorArgs {
     ///
     /// # Errors
     /// The first value that cannot be used.
-    pub fn settings(&self) -> Result<Settings, Failure> {
+    pub fn settings(&self) -> Result<Settings, Error> {
         effective(None, self.log.layer()).map(|effective| effective.settings)
     }
 }
@@ -349,7 +350,7 @@ impl Common {
     ///
     /// # Errors
     /// The first value that cannot be used.
-    pub fn settings(&self, flags: &[(&str, &Option<String>)]) -> Result<Settings, Failure> {
+    pub fn settings(&self, flags: &[(&str, &Option<String>)]) -> Result<Settings, Error> {
         self.effective(flags).map(|effective| effective.settings)
     }
 
@@ -357,7 +358,7 @@ impl Common {
     ///
     /// # Errors
     /// The first value that cannot be used.
-    pub fn effective(&self, flags: &[(&str, &Option<String>)]) -> Result<Effective, Failure> {
+    pub fn effective(&self, flags: &[(&str, &Option<String>)]) -> Result<Effective, Error> {
         let common = [
             ("--songs", &self.songs),
             ("--output", &self.output),
@@ -370,7 +371,7 @@ impl Common {
         for pair in &self.set {
             let (key, value) = pair
                 .split_once('=')
-                .ok_or_else(|| Failure::new(Exit::Usage, format!("--set {pair}: expected KEY=VALUE")))?;
+                .ok_or_else(|| Error::Usage(format!("--set {pair}: expected KEY=VALUE")))?;
             layer.push((format!("--set {key}"), key.trim().to_owned(), value.trim().to_owned()));
         }
         effective(self.config.clone(), layer)
@@ -390,7 +391,7 @@ fn layer_of<'a>(flags: impl Iterator<Item = &'a (&'a str, &'a Option<String>)>) 
 }
 
 /// The settings of all layers; from here on, messages are as they say.
-fn effective(config: Option<PathBuf>, flags: Vec<Flag>) -> Result<Effective, Failure> {
+fn effective(config: Option<PathBuf>, flags: Vec<Flag>) -> Result<Effective, Error> {
     let environment = std::env::vars_os()
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .collect();
@@ -414,7 +415,7 @@ impl GenerateCommand {
     ///
     /// # Errors
     /// The first value that cannot be used.
-    pub fn settings(&self) -> Result<Settings, Failure> {
+    pub fn settings(&self) -> Result<Settings, Error> {
         effective(None, self.log.layer()).map(|effective| effective.settings)
     }
 }
@@ -424,7 +425,7 @@ impl ReplayArgs {
     ///
     /// # Errors
     /// The first value that cannot be used.
-    pub fn settings(&self) -> Result<Settings, Failure> {
+    pub fn settings(&self) -> Result<Settings, Error> {
         self.common.settings(&[("--format", &self.format)])
     }
 }
@@ -434,7 +435,7 @@ impl WatchArgs {
     ///
     /// # Errors
     /// The first value that cannot be used.
-    pub fn settings(&self) -> Result<Settings, Failure> {
+    pub fn settings(&self) -> Result<Settings, Error> {
         self.common.settings(&[
             ("--incoming", &self.incoming),
             ("--state", &self.state),
@@ -451,7 +452,7 @@ impl VerifyArgs {
     ///
     /// # Errors
     /// The first value that cannot be used.
-    pub fn settings(&self) -> Result<Settings, Failure> {
+    pub fn settings(&self) -> Result<Settings, Error> {
         self.common.settings(&[("--incoming", &self.incoming), ("--state", &self.state)])
     }
 }
@@ -461,7 +462,7 @@ impl StateArgs {
     ///
     /// # Errors
     /// The first value that cannot be used.
-    pub fn settings(&self) -> Result<Settings, Failure> {
+    pub fn settings(&self) -> Result<Settings, Error> {
         self.common.settings(&[("--state", &self.state)])
     }
 }

@@ -14,7 +14,8 @@ use crate::cluster::failure_of;
 use crate::cluster::inputs::Log;
 use crate::cluster::job::{Job, JobReport, LogCounts, RECEIPT, ReadLog, Task};
 use crate::model::Reason;
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::state::checkpoint::generation::StateConfig;
 
 /// The name of the index in the folder of the tables.
@@ -69,7 +70,7 @@ impl Index {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub async fn read(tables: &Url, shape: &StateConfig) -> Result<Self, Failure> {
+    pub async fn read(tables: &Url, shape: &StateConfig) -> Result<Self, Error> {
         let empty = Self {
             format: FORMAT,
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -101,7 +102,7 @@ impl Index {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn write(&self, tables: &Url) -> Result<(), Failure> {
+    pub async fn write(&self, tables: &Url) -> Result<(), Error> {
         let text = serde_json::to_vec_pretty(self).expect("an index is plain data");
         places::write(&places::below(tables, FILE), text).await.map_err(|trouble| failure_of(&trouble))
     }
@@ -181,7 +182,7 @@ impl Index {
     ///
     /// # Errors
     /// What the store says.
-    pub async fn remove_others(&self, tables: &Url) -> Result<(), Failure> {
+    pub async fn remove_others(&self, tables: &Url) -> Result<(), Error> {
         let names: HashSet<&str> = self.folders.iter().map(|folder| folder.name.as_str()).collect();
         let failed = |trouble| failure_of(&trouble);
         for name in places::folders(tables).await.map_err(failed)? {

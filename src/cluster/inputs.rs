@@ -12,7 +12,8 @@ use crate::cluster::failure_of;
 use crate::ingest::source::replay::find_logs;
 use crate::ingest::source::scan::{is_log_name, is_unfinished};
 use crate::ingest::source::stdin::is_stdin;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::text::path_text;
 
 /// How the names of objects begin.
@@ -40,13 +41,13 @@ pub fn is_object(path: &Path) -> bool {
 ///
 /// # Errors
 /// If there is no current folder to complete it with.
-pub fn url_of(path: &Path) -> Result<Url, Failure> {
+pub fn url_of(path: &Path) -> Result<Url, Error> {
     if is_object(path) {
         let text = path.to_string_lossy();
-        return Url::parse(&text).map_err(|cause| Failure::new(Exit::Usage, format!("{text}: {cause}")));
+        return Url::parse(&text).map_err(|cause| Error::Usage(format!("{text}: {cause}")));
     }
     let absolute =
-        std::path::absolute(path).map_err(|cause| Failure::io(Exit::NoInput, "find", path, &cause))?;
+        std::path::absolute(path).map_err(|cause| Error::file(FileRole::Input, Op::Find, path, cause))?;
     places::url_of(&absolute).map_err(|trouble| failure_of(&trouble))
 }
 
@@ -54,10 +55,10 @@ pub fn url_of(path: &Path) -> Result<Url, Failure> {
 ///
 /// # Errors
 /// The first argument that names nothing, exit code 66; stdin, which no other node could read, 64.
-pub async fn find(arguments: &[PathBuf]) -> Result<Vec<Log>, Failure> {
+pub async fn find(arguments: &[PathBuf]) -> Result<Vec<Log>, Error> {
     if arguments.iter().any(|argument| is_stdin(argument)) {
         let message = "a cluster cannot read stdin; name a file, a folder or s3://bucket/folder/ that all its nodes see";
-        return Err(Failure::new(Exit::Usage, message));
+        return Err(Error::Usage(message));
     }
     let (objects, paths): (Vec<PathBuf>, Vec<PathBuf>) =
         arguments.iter().cloned().partition(|argument| is_object(argument));
@@ -73,22 +74,21 @@ pub async fn find(arguments: &[PathBuf]) -> Result<Vec<Log>, Failure> {
     Ok(logs.into_values().collect())
 }
 
-fn of_file(path: &Path) -> Result<Log, Failure> {
-    let metadata = path.metadata().map_err(|cause| Failure::io(Exit::NoInput, "read", path, &cause))?;
+fn of_file(path: &Path) -> Result<Log, Error> {
+    let metadata = path.metadata().map_err(|cause| Error::file(FileRole::Input, Op::Read, path, cause))?;
     let stamp = format!("{}.{:09}", metadata.mtime(), metadata.mtime_nsec());
     Ok(Log { label: path_text(path), url: url_of(path)?.into(), size: metadata.len(), stamp })
 }
 
 /// The objects of an address: one, those directly in a folder, or those that match a pattern there.
-async fn of_objects(argument: &Path) -> Result<Vec<Log>, Failure> {
+async fn of_objects(argument: &Path) -> Result<Vec<Log>, Error> {
     let text = path_text(argument);
     let (folder, name) = text.rsplit_once('/').unwrap_or((&text, ""));
     let is_pattern = name.contains(['*', '?', '[']);
     let listed = if is_pattern { format!("{folder}/") } else { text.clone() };
     let found = places::list(&url_of(Path::new(&listed))?).await;
     let found = found.map_err(|trouble| failure_of(&trouble))?;
-    let wrong =
-        |cause: glob::PatternError| Failure::new(Exit::Usage, format!("{text}: not a pattern: {cause}"));
+    let wrong = |cause: glob::PatternError| Error::Usage(format!("{text}: not a pattern: {cause}"));
     let pattern = is_pattern.then(|| glob::Pattern::new(name)).transpose().map_err(wrong)?;
     let is_one = found.len() == 1 && found[0].url.as_str() == listed;
     let wanted = |found: &Listed| {
@@ -112,7 +112,7 @@ async fn of_objects(argument: &Path) -> Result<Vec<Log>, Failure> {
         })
         .collect();
     if logs.is_empty() {
-        return Err(Failure::new(Exit::NoInput, format!("{text} names no log")));
+        return Err(Error::MissingInput(format!("{text} names no log")));
     }
     Ok(logs)
 }

@@ -40,7 +40,8 @@ use crate::cluster::queries::{Piece, Tables};
 use crate::engine::coordinator::{REJECTS_HEADER, RunMode, RunSummary, output_folders, reject_lines};
 use crate::engine::recovery;
 use crate::insights::enriched_logs;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::model::shutdown::Shutdown;
 use crate::publish::REJECTS;
 use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
@@ -96,7 +97,7 @@ impl ClusterRun {
     ///
     /// # Errors
     /// What a cluster cannot do, and what `replay` cannot.
-    pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Failure> {
+    pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Error> {
         let run = run_name();
         let logs = inputs::find(&self.logs).await?;
         let catalog = read_catalog(&self.settings).await?;
@@ -136,7 +137,7 @@ impl ClusterRun {
             outcome = work.run() => outcome,
             () = watched => {
                 cluster.cancel().await;
-                Err(Failure::new(Exit::Io, "stopped before the end: nothing was published; what was read is kept for the next run"))
+                Err(Error::Io("stopped before the end: nothing was published; what was read is kept for the next run".to_owned()))
             }
         };
         stages.finish();
@@ -168,7 +169,7 @@ struct Staged {
 }
 
 impl Work<'_> {
-    async fn run(self) -> Result<RunSummary, Failure> {
+    async fn run(self) -> Result<RunSummary, Error> {
         let settings = &self.args.settings;
         let mut index = Index::read(&self.tables, &StateConfig::of(settings)).await?;
         let new = index.keep_only(&self.logs, self.args.now);
@@ -185,7 +186,7 @@ impl Work<'_> {
     }
 
     /// Lets executors read logs; returns their rows and bytes.
-    async fn read(&self, index: &mut Index, logs: &[Log]) -> Result<(u64, u64), Failure> {
+    async fn read(&self, index: &mut Index, logs: &[Log]) -> Result<(u64, u64), Error> {
         if !logs.is_empty() {
             tracing::info!(
                 "{} of {} logs are new to the tables at {}",
@@ -211,7 +212,7 @@ impl Work<'_> {
     }
 
     /// Makes many small folders of tables a few larger ones.
-    async fn merge(&self, index: &mut Index) -> Result<(), Failure> {
+    async fn merge(&self, index: &mut Index) -> Result<(), Error> {
         // Each round makes folders of the next size.
         for round in 0.. {
             let orders = index.orders_to_merge(&self.tables, &format!("{}-{round}", self.run));
@@ -231,16 +232,13 @@ impl Work<'_> {
     async fn hand_out(
         &self,
         orders: impl Iterator<Item = &job::Job>,
-    ) -> Result<BTreeMap<String, JobReport>, Failure> {
+    ) -> Result<BTreeMap<String, JobReport>, Error> {
         let orders: Vec<String> =
             orders.map(|order| serde_json::to_string(order).expect("an order is plain data")).collect();
         let receipts = self.cluster.hand_out(&orders).await.map_err(|trouble| failure_of(&trouble))?;
         let receipts = receipts.iter().map(|receipt| {
             let receipt: JobReport = serde_json::from_str(receipt).map_err(|cause| {
-                Failure::new(
-                    Exit::Config,
-                    format!("an executor of this cluster is of another version: {cause}"),
-                )
+                Error::Config(format!("an executor of this cluster is of another version: {cause}"))
             })?;
             Ok((receipt.folder.clone(), receipt))
         });
@@ -248,7 +246,7 @@ impl Work<'_> {
     }
 
     /// Puts the catalog where all nodes see it.
-    async fn send_songs(&self) -> Result<Url, Failure> {
+    async fn send_songs(&self) -> Result<Url, Error> {
         let file = draft()?;
         queries::write_songs(&self.catalog.songs(), &file)?;
         let url = places::below(&self.tables, &format!("songs-{}.parquet", self.run));
@@ -257,7 +255,7 @@ impl Work<'_> {
     }
 
     /// All tables, each of at least one file.
-    async fn tables_of(&self, index: &Index, songs: &Url) -> Result<Tables, Failure> {
+    async fn tables_of(&self, index: &Index, songs: &Url) -> Result<Tables, Error> {
         let none = places::below(&self.tables, NONE);
         let mut tables = vec![(Table::Songs, vec![songs.clone()])];
         for table in OF_INPUTS {
@@ -284,7 +282,7 @@ impl Work<'_> {
     }
 
     /// Stages what the cluster answers while no executor is lost.
-    async fn ask(&self, index: &Index, tables: &Tables, songs: &Url) -> Result<(Staged, u64), Failure> {
+    async fn ask(&self, index: &Index, tables: &Tables, songs: &Url) -> Result<(Staged, u64), Error> {
         for tries in (0..TRIES).rev() {
             let executors = self.cluster.executors().await;
             let asked = async {
@@ -303,7 +301,7 @@ impl Work<'_> {
             self.cluster.cancel().await;
             tokio::time::sleep(PAUSE).await;
         }
-        Err(Failure::new(Exit::Io, format!("executors were lost {TRIES} times; nothing was published")))
+        Err(Error::Io(format!("executors were lost {TRIES} times; nothing was published")))
     }
 
     async fn stage(&self, index: &Index, tables: &Tables, songs: &Url) -> Result<Staged, Ended> {
@@ -383,10 +381,10 @@ impl Work<'_> {
                 return Ok(plays);
             }
         }
-        Err(Failure::new(Exit::Software, "the cluster has not said how many plays are unmatched").into())
+        Err(Error::Bug("the cluster has not said how many plays are unmatched".to_owned()).into())
     }
 
-    fn publish(&self, staged: Staged, index: &Index, unmatched: u64) -> Result<Manifest, Failure> {
+    fn publish(&self, staged: Staged, index: &Index, unmatched: u64) -> Result<Manifest, Error> {
         let (settings, disk) = (&self.args.settings, &self.args.disk);
         let output = &settings.output;
         let mut insights = BTreeMap::new();
@@ -436,7 +434,7 @@ impl Work<'_> {
     }
 }
 
-fn parquet_of(log: &RollingFile, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Failure> {
+fn parquet_of(log: &RollingFile, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Error> {
     parts.iter().map(|part| log.parquet_of(enriched_logs::NAME, part)).collect()
 }
 
@@ -454,26 +452,25 @@ fn totals_of(index: &Index, unmatched: u64) -> Totals {
 }
 
 /// The rows of the catalog, from a file or an object.
-async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Failure> {
+async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Error> {
     let (path, delimiter) = (&settings.songs, settings.input.delimiter);
     if !is_object(path) {
         return reload::read(path, delimiter).await;
     }
     let text = places::read(&url_of(path)?).await.map_err(|trouble| failure_of(&trouble))?;
-    let missing = || Failure::new(Exit::NoInput, format!("{} does not exist", path.display()));
+    let missing = || Error::MissingInput(format!("{} does not exist", path.display()));
     reload::rows_of(path, &text.ok_or_else(missing)?, delimiter).await
 }
 
 /// A file on its way to where all nodes see it.
-fn draft() -> Result<tempfile::TempPath, Failure> {
+fn draft() -> Result<tempfile::TempPath, Error> {
     let made = tempfile::NamedTempFile::new();
-    let file =
-        made.map_err(|cause| Failure::io(Exit::CannotCreate, "write to", Path::new("TMPDIR"), &cause))?;
+    let file = made.map_err(|cause| Error::file(FileRole::Output, Op::Write, Path::new("TMPDIR"), cause))?;
     Ok(file.into_temp_path())
 }
 
-fn unanswered(what: &str) -> Failure {
-    Failure::new(Exit::Software, format!("no executor has answered the order for {what}"))
+fn unanswered(what: &str) -> Error {
+    Error::Bug(format!("no executor has answered the order for {what}"))
 }
 
 /// Why an attempt to ask the cluster has ended.
@@ -482,7 +479,7 @@ pub enum Ended {
     /// A node was lost; another attempt may do better.
     Lost(ClusterError),
     /// It would fail again.
-    Failed(Failure),
+    Failed(Error),
 }
 
 impl From<ClusterError> for Ended {
@@ -495,14 +492,14 @@ impl From<ClusterError> for Ended {
     }
 }
 
-impl From<Failure> for Ended {
-    fn from(failure: Failure) -> Self {
+impl From<Error> for Ended {
+    fn from(failure: Error) -> Self {
         Self::Failed(failure)
     }
 }
 
 /// What trouble in a cluster means for the command, with what to do about it.
-fn failure_of(trouble: &ClusterError) -> Failure {
+fn failure_of(trouble: &ClusterError) -> Error {
     let (exit, hint) = match trouble.fault {
         ErrorKind::Address => (Exit::Usage, ""),
         ErrorKind::Missing => (
@@ -513,5 +510,5 @@ fn failure_of(trouble: &ClusterError) -> Failure {
         ErrorKind::Setup => (Exit::Config, ""),
         ErrorKind::Job => (Exit::Software, ""),
     };
-    Failure::new(exit, format!("{trouble}{hint}"))
+    Error::new(exit, format!("{trouble}{hint}"))
 }

@@ -10,7 +10,7 @@ use music_insights_cluster::session::scheduler_of;
 use crate::cli::args::ExecutorArgs;
 use crate::cluster::failure_of;
 use crate::cluster::read::Reader;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
 
 /// Plans are trees that are walked by functions which call themselves.
 const STACK: usize = 32 << 20;
@@ -19,7 +19,7 @@ const STACK: usize = 32 << 20;
 ///
 /// # Errors
 /// If the scheduler is out of reach or of another version, or the work folder cannot be used.
-pub fn run(args: &ExecutorArgs) -> Result<(), Failure> {
+pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
     let scheduler = scheduler_of(&args.scheduler).map_err(|trouble| failure_of(&trouble))?;
     let cores = args.cores.or_else(|| std::thread::available_parallelism().ok().map(Into::into));
     let work_dir = args.work_dir.clone().unwrap_or_else(|| own_folder(args.port));
@@ -38,12 +38,11 @@ pub fn run(args: &ExecutorArgs) -> Result<(), Failure> {
         memory: args.memory.map(|memory| memory.0),
         work_dir,
     };
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread()
-            .thread_stack_size(STACK)
-            .enable_all()
-            .build()
-            .map_err(|cause| Failure::new(Exit::Software, format!("cannot start the runtime: {cause}")))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_stack_size(STACK)
+        .enable_all()
+        .build()
+        .map_err(|cause| Error::Bug(format!("cannot start the runtime: {cause}")))?;
     tracing::info!(
         "works for {} with {} tasks at a time, in {}",
         args.scheduler,

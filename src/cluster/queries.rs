@@ -16,7 +16,8 @@ use crate::insights::{
     avg_listen_time_per_song, enriched_logs, genre_loyalty_scores, happy_recommendations, night_owl_users,
     top_songs_this_week, user_favorite_genres,
 };
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::model::value::{Fraction, Ties};
 use crate::publish::OutputFormats;
 use crate::publish::formula_escape::FormulaEscape;
@@ -161,8 +162,7 @@ async fn stage_one(
         next = answer.next().await?;
     }
     drop(sender);
-    let written =
-        written.await.map_err(|cause| Failure::new(Exit::Software, format!("a task has died: {cause}")))?;
+    let written = written.await.map_err(|cause| Error::Bug(format!("a task has died: {cause}")))?;
     Ok(written?)
 }
 
@@ -205,7 +205,7 @@ pub async fn in_order(
     cluster: &Cluster,
     query: &Query,
     pieces: Vec<Piece>,
-    mut each: impl FnMut(&Rows) -> Result<(), Failure>,
+    mut each: impl FnMut(&Rows) -> Result<(), Error>,
 ) -> Result<(), Ended> {
     let asked = pieces.into_iter().map(|piece| async move {
         let numbers = piece.logs.map(|(from, to)| (i64::from(from), i64::from(to)));
@@ -283,7 +283,7 @@ pub async fn write_rejects(
 ///
 /// # Errors
 /// What the file system says.
-pub fn write_songs(songs: &[&crate::catalog::Song], file: &Path) -> Result<(), Failure> {
+pub fn write_songs(songs: &[&crate::catalog::Song], file: &Path) -> Result<(), Error> {
     use music_insights_cluster::tables::{Cell, TableWriter};
     let write = || {
         let mut writer = TableWriter::create(Table::Songs, file)?;

@@ -32,7 +32,8 @@ use crate::insights::top_songs_this_week::TopSongsThisWeek;
 use crate::insights::user_favorite_genres::UserFavoriteGenres;
 use crate::model::Batch;
 use crate::model::dictionary::Dictionaries;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::publish::rolling_file::RollingFile;
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
@@ -77,9 +78,9 @@ impl Pipeline {
     ///
     /// # Errors
     /// The first thing that cannot be read or written.
-    pub async fn run<S>(self, source: S) -> Result<RunSummary, Failure>
+    pub async fn run<S>(self, source: S) -> Result<RunSummary, Error>
     where
-        S: FnOnce(&EventSender, Resume) -> Result<(), Failure> + Send + 'static,
+        S: FnOnce(&EventSender, Resume) -> Result<(), Error> + Send + 'static,
     {
         let Self { settings, disk, producer, clock, options, progress, live } = self;
         // A catalog that is missing leaves no trace in the output.
@@ -167,7 +168,7 @@ impl Pipeline {
 type Locks = Vec<Box<dyn Any + Send>>;
 
 /// Takes the locks of all folders that are written.
-fn take_locks(disk: &SharedDisk, settings: &Settings, producer: RunMode) -> Result<Locks, Failure> {
+fn take_locks(disk: &SharedDisk, settings: &Settings, producer: RunMode) -> Result<Locks, Error> {
     let state = (producer == RunMode::Watch).then_some(&settings.state);
     let folders = [&settings.output].into_iter().chain(state);
     folders
@@ -186,7 +187,7 @@ pub fn spawn_source<S>(
     source: S,
 ) -> (impl tokio_stream::Stream<Item = EngineEvent> + Unpin + use<S>, JoinHandle<()>)
 where
-    S: FnOnce(&EventSender) -> Result<(), Failure> + Send + 'static,
+    S: FnOnce(&EventSender) -> Result<(), Error> + Send + 'static,
 {
     let (sender, events) = mpsc::channel(SOURCE_QUEUE);
     let source = spawn_blocking(move || {
@@ -306,13 +307,13 @@ fn spawn_insights(disk: &SharedDisk, settings: &Settings) -> SnapshotTasks {
 }
 
 /// The way to the task of `enriched_logs`, and its end.
-type EnrichedHandle = (mpsc::Sender<EnrichedMessage>, JoinHandle<Result<(), Failure>>);
+type EnrichedHandle = (mpsc::Sender<EnrichedMessage>, JoinHandle<Result<(), Error>>);
 
 fn spawn_enriched(task: EnrichedTask) -> EnrichedHandle {
     let (sender, messages) = mpsc::channel(ENRICHED_QUEUE);
     (sender, spawn_blocking(move || task.run(messages)))
 }
 
-fn died(cause: &tokio::task::JoinError) -> Failure {
-    Failure::new(Exit::Software, format!("a task has died: {cause}"))
+fn died(cause: &tokio::task::JoinError) -> Error {
+    Error::Bug(format!("a task has died: {cause}"))
 }

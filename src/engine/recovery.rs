@@ -11,7 +11,8 @@ use crate::ingest::source::fingerprint::{FileId, InodeKey, UNKNOWN, holds_what_w
 use crate::ingest::source::tail::KnownInput;
 use crate::model::Epoch;
 use crate::model::dictionary::Dictionaries;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
 use crate::settings::Settings;
 use crate::state::checkpoint::committer::{Committer, manifest_of};
@@ -51,7 +52,7 @@ pub struct CommittedTables {
 ///
 /// # Errors
 /// If the output is that of a `watch` and may not be replaced, exit code 78.
-pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> Result<Recovered, Failure> {
+pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> Result<Recovered, Error> {
     if !options.fresh
         && Manifest::read(disk, &settings.output)?
             .is_some_and(|manifest| manifest.producer == RunMode::Watch.name())
@@ -60,7 +61,7 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> 
             "{} is the output of a watch; name another with --output, or replace it with --fresh",
             settings.output.display()
         );
-        return Err(Failure::new(Exit::Config, message));
+        return Err(Error::Config(message));
     }
     Ok(Recovered {
         loaded: Loaded::nothing(&StateConfig::of(settings)),
@@ -82,7 +83,7 @@ pub fn watch(
     settings: &Settings,
     options: StartOptions,
     names: &Dictionaries,
-) -> Result<Recovered, Failure> {
+) -> Result<Recovered, Error> {
     let shape = StateConfig::of(settings);
     let manifest = match Manifest::read(disk, &settings.output) {
         // Whoever wants everything anew does not care for what was there.
@@ -104,7 +105,7 @@ pub fn watch(
             "{output} is the output of a watch, but {state} holds no state of it; bring the state back, or \
              read everything again with --fresh"
         );
-        return Err(Failure::new(Exit::Config, message));
+        return Err(Error::Config(message));
     } else {
         begin(disk, &settings.state, shape, published)?
     };
@@ -125,14 +126,14 @@ pub fn watch(
 }
 
 /// The state is a backup, or a part of it was removed: to go on from it takes back what was published.
-fn older_than_output(settings: &Settings, committed: u64, published: u64) -> Failure {
+fn older_than_output(settings: &Settings, committed: u64, published: u64) -> Error {
     let (output, state) = (settings.output.display(), settings.state.display());
     let message = format!(
         "{output} shows epoch {published}, but {state} ends at epoch {committed}: bring the newer state back, go \
          on from this one with --rollback (inputs that are gone by now are then lost), or read everything again \
          with --fresh"
     );
-    Failure::new(Exit::Data, message)
+    Error::Damaged(message)
 }
 
 /// Compares the output with what was committed for it.
@@ -161,14 +162,14 @@ fn refuse_if_deleted(
     disk: &SharedDisk,
     settings: &Settings,
     manifest: Option<&Manifest>,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let refuse = |what: &str| {
         let (output, state) = (settings.output.display(), settings.state.display());
         let message = format!(
             "{what}, so reading everything again would lose rows; to do it all the same, remove {output} and \
              {state} yourself"
         );
-        Err(Failure::new(Exit::Config, message))
+        Err(Error::Config(message))
     };
     let Some(known) = known_inputs(&**disk, &settings.state) else {
         let deleted = manifest.is_some_and(|manifest| manifest.inputs_deleted);

@@ -10,7 +10,8 @@ use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::insights::{Cut, Insight};
 use crate::model::Batch;
 use crate::model::dictionary::Dictionaries;
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::publish::OutputFormats;
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::PartEntry;
@@ -26,7 +27,7 @@ pub struct SnapshotRequest {
     /// The cut.
     pub cut: Arc<Cut>,
     /// Where the answer goes.
-    pub answer: oneshot::Sender<Result<Option<Snapshot>, Failure>>,
+    pub answer: oneshot::Sender<Result<Option<Snapshot>, Error>>,
 }
 
 /// Answers requests for one insight until nobody asks any more.
@@ -121,7 +122,7 @@ impl EnrichedTask {
     ///
     /// # Errors
     /// The first file that cannot be written.
-    pub fn run(mut self, mut messages: mpsc::Receiver<EnrichedMessage>) -> Result<(), Failure> {
+    pub fn run(mut self, mut messages: mpsc::Receiver<EnrichedMessage>) -> Result<(), Error> {
         let mut rows = EnrichedRows::default();
         while let Some(message) = messages.blocking_recv() {
             match message {
@@ -148,7 +149,7 @@ impl EnrichedTask {
     }
 
     /// Parts that will not grow any more become Parquet: in a `replay`, which cuts once, all of them.
-    fn write_parquet(&mut self, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Failure> {
+    fn write_parquet(&mut self, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Error> {
         let Some(known) = &mut self.parquet else { return Ok(Vec::new()) };
         let full = parts.len() - usize::from(self.unmatched.is_some());
         let mut drafts = Vec::new();
@@ -160,7 +161,7 @@ impl EnrichedTask {
         Ok(drafts)
     }
 
-    fn append(&mut self, batch: &Batch, rows: &mut EnrichedRows) -> Result<(), Failure> {
+    fn append(&mut self, batch: &Batch, rows: &mut EnrichedRows) -> Result<(), Error> {
         for start in (0..batch.plays()).step_by(PIECE) {
             rows.text.clear();
             let plays = start..batch.plays().min(start + PIECE);
@@ -175,7 +176,7 @@ impl EnrichedTask {
     }
 
     /// Appends the plays whose song has appeared.
-    fn append_waiting(&mut self, rows: &mut EnrichedRows) -> Result<(), Failure> {
+    fn append_waiting(&mut self, rows: &mut EnrichedRows) -> Result<(), Error> {
         let Some(unmatched) = &mut self.unmatched else { return Ok(()) };
         let catalog = Arc::clone(self.insight.catalog());
         for song in unmatched.songs().into_iter().filter(|&song| catalog.contains(song)) {

@@ -1,55 +1,130 @@
-//! Why a command ends early: a message for people and an exit code for scripts.
+//! Errors that end a command: typed by cause, each with the underlying error as its source.
 
 use std::fmt::{self, Display};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Exit codes, after BSD's `sysexits.h`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
+/// The reason why a command could not do its work. The message is in lower case.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
     /// The command line is wrong.
-    Usage = 64,
-    /// Data that should be sound is not.
-    Data = 65,
+    #[error("{0}")]
+    Usage(String),
+    /// The settings are wrong, or do not fit the state.
+    #[error("{0}")]
+    Config(String),
     /// An input is missing or cannot be read.
-    NoInput = 66,
-    /// A bug of ours.
-    Software = 70,
-    /// The output cannot be created.
-    CannotCreate = 73,
+    #[error("{0}")]
+    MissingInput(String),
+    /// The state or the published output is damaged.
+    #[error("{0}")]
+    Damaged(String),
+    /// The published output differs from the recomputed one.
+    #[error("{0}")]
+    Differs(String),
     /// Reading or writing failed.
-    Io = 74,
-    /// Another process is at work on the same folder.
-    Busy = 75,
-    /// The configuration is wrong.
-    Config = 78,
+    #[error("{0}")]
+    Io(String),
+    /// Another process has locked the folder.
+    #[error("{0}")]
+    Busy(String),
+    /// A bug of this program.
+    #[error("{0}")]
+    Bug(String),
+    /// A file operation failed.
+    #[error("cannot {op} {}: {source}", path.display())]
+    File {
+        /// The part that the file plays.
+        role: FileRole,
+        /// The operation.
+        op: Op,
+        /// The file or folder.
+        path: PathBuf,
+        /// The error of the file system.
+        source: io::Error,
+    },
+    /// The file needs a part of the program that this build lacks.
+    #[error("cannot read {}: {source}", path.display())]
+    Unsupported {
+        /// The file.
+        path: PathBuf,
+        /// The missing part.
+        source: io::Error,
+    },
+    /// The address of the server cannot be used.
+    #[error("cannot listen on {address}: {source}; name another address with --http, or use --http off")]
+    Listen {
+        /// The address, as in the setting `http`.
+        address: String,
+        /// The error of the operating system.
+        source: io::Error,
+    },
 }
 
-/// The end of a command that could not do its work.
-#[derive(Debug)]
-pub struct Failure {
-    /// The exit code.
-    pub exit: Exit,
-    message: String,
+/// The part that a file plays, on which the exit code depends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileRole {
+    /// A log, a catalog or another file that the user names.
+    Input,
+    /// A file that an earlier commit relies on.
+    Committed,
+    /// A file or folder to be created, replaced or removed.
+    Output,
+    /// An open file, of which bytes are read, written or synced.
+    Open,
 }
 
-impl Failure {
-    /// A failure with a message in lower case.
-    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
-    }
-
-    /// What can be said of an I/O error: what we wanted, of which path, and the cause.
-    pub fn io(exit: Exit, wanted: &str, path: &Path, cause: &io::Error) -> Self {
-        Self::new(exit, format!("cannot {wanted} {}: {cause}", path.display()))
-    }
+/// A file operation, as a verb for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Create a file or folder.
+    Create,
+    /// Find the files of a pattern or folder.
+    Find,
+    /// Load a table of the state.
+    Load,
+    /// Lock a folder.
+    Lock,
+    /// Merge segments of the state.
+    MergeSegments,
+    /// Open a file.
+    Open,
+    /// Read a file or folder.
+    Read,
+    /// Remove a file.
+    Remove,
+    /// Rename a file over its predecessor.
+    Replace,
+    /// Sync a file or folder.
+    Sync,
+    /// Shorten a file to its committed length.
+    Truncate,
+    /// Write to a file.
+    Write,
 }
 
-impl Display for Failure {
+impl Display for Op {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.message)
+        formatter.write_str(match self {
+            Self::Create => "create",
+            Self::Find => "find",
+            Self::Load => "load",
+            Self::Lock => "lock",
+            Self::MergeSegments => "merge segments in",
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Remove => "remove",
+            Self::Replace => "replace",
+            Self::Sync => "sync",
+            Self::Truncate => "truncate",
+            Self::Write => "write to",
+        })
     }
 }
 
-impl std::error::Error for Failure {}
+impl Error {
+    /// The error of a file operation.
+    pub fn file(role: FileRole, op: Op, path: &Path, source: io::Error) -> Self {
+        Self::File { role, op, path: path.to_owned(), source }
+    }
+}

@@ -1,7 +1,8 @@
 //! Files of an output that are no part of it any more.
 
 use crate::insights::{NAMES, enriched_logs};
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::publish::is_part;
 use crate::publish::manifest::Manifest;
 use crate::publish::parquet::{folder_of, is_parquet_part};
@@ -12,7 +13,7 @@ use crate::storage::{SharedDisk, is_temporary, remove_from};
 ///
 /// # Errors
 /// What the file system says, exit code 74.
-pub fn remove_disabled(disk: &SharedDisk, settings: &Settings, enabled: &[&str]) -> Result<(), Failure> {
+pub fn remove_disabled(disk: &SharedDisk, settings: &Settings, enabled: &[&str]) -> Result<(), Error> {
     for name in NAMES.iter().filter(|name| !enabled.contains(name)) {
         let folder = settings.output.join(name);
         remove_from(&**disk, &folder, |file| is_part(file) || is_temporary(file))?;
@@ -33,7 +34,7 @@ pub fn remove_unlisted_parquet(
     disk: &SharedDisk,
     settings: &Settings,
     manifest: &Manifest,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let Some(entry) = manifest.insights.get(enriched_logs::NAME) else { return Ok(()) };
     let listed = |file: &str| entry.parquet.iter().any(|part| part.file == file);
     let folder = folder_of(&settings.output, enriched_logs::NAME);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{SharedDisk, append, read_small, sync_folder};
 
@@ -143,12 +143,12 @@ impl Manifest {
     ///
     /// # Errors
     /// If it cannot be read, exit code 66.
-    pub fn text_in(disk: &SharedDisk, output: &Path) -> Result<Option<Vec<u8>>, Failure> {
+    pub fn text_in(disk: &SharedDisk, output: &Path) -> Result<Option<Vec<u8>>, Error> {
         let path = output.join(FILE);
         match read_small(&**disk, &path, LIMIT) {
             Ok(text) => Ok(Some(text)),
             Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(cause) => Err(Failure::io(Exit::NoInput, "read", &path, &cause)),
+            Err(cause) => Err(Error::file(FileRole::Input, Op::Read, &path, cause)),
         }
     }
 
@@ -156,13 +156,13 @@ impl Manifest {
     ///
     /// # Errors
     /// If it cannot be read (66) or is none (65).
-    pub fn read(disk: &SharedDisk, output: &Path) -> Result<Option<Self>, Failure> {
+    pub fn read(disk: &SharedDisk, output: &Path) -> Result<Option<Self>, Error> {
         let broken = |cause| {
             let path = output.join(FILE);
-            Failure::new(
-                Exit::Data,
-                format!("{}: not a manifest: {cause}; --fresh makes the output anew", path.display()),
-            )
+            Error::Damaged(format!(
+                "{}: not a manifest: {cause}; --fresh makes the output anew",
+                path.display()
+            ))
         };
         let text = Self::text_in(disk, output)?;
         text.map(|text| serde_json::from_slice(&text).map_err(broken)).transpose()
@@ -193,7 +193,7 @@ impl Manifest {
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn publish(disk: &SharedDisk, output: &Path, text: &str) -> Result<(), Failure> {
+    pub fn publish(disk: &SharedDisk, output: &Path, text: &str) -> Result<(), Error> {
         let path = output.join(FILE);
         let (draft, mut file) = StagedFile::create(disk, &path)?;
         append(&mut *file, &path, text.as_bytes())?;

@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
 use crate::publish::is_part;
 use crate::publish::manifest::{PartEntry, hash_text};
 use crate::publish::parquet::StagedParquet;
-use crate::storage::failpoint::{Bug, planted, fail_point};
+use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{
     DiskFile, SharedDisk, append, create_empty, create_folder, read_through, remove_from, sync_file,
@@ -65,7 +65,7 @@ impl RollingFile {
         folder: &Path,
         header: &'static [u8],
         roll_bytes: u64,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         create_folder(&**disk, folder)?;
         let path = folder.join(part_name(0));
         let (draft, file) = StagedFile::create(disk, &path)?;
@@ -94,7 +94,7 @@ impl RollingFile {
         header: &'static [u8],
         roll_bytes: u64,
         parts: &[PartEntry],
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let Some((last, full)) = parts.split_last() else {
             return Self::begin(disk, folder, header, roll_bytes);
         };
@@ -106,14 +106,14 @@ impl RollingFile {
         let path = folder.join(&last.file);
         let mut hash = Xxh3::new();
         read_through(&*file, last.bytes, |bytes| hash.update(bytes))
-            .map_err(|cause| Failure::io(Exit::Io, "read", &path, &cause))?;
+            .map_err(|cause| Error::file(FileRole::Open, Op::Read, &path, cause))?;
         if hash_text(hash.digest128()) != last.hash {
             let message = format!(
                 "{}: the first {} bytes are not those that were committed; {BRING_BACK}",
                 path.display(),
                 last.bytes
             );
-            return Err(Failure::new(Exit::Data, message));
+            return Err(Error::Damaged(message));
         }
         sync_file(&mut *file, &path)?;
         let ours: Vec<&str> = parts.iter().map(|part| part.file.as_str()).collect();
@@ -136,7 +136,7 @@ impl RollingFile {
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn append(&mut self, mut lines: &[u8]) -> Result<(), Failure> {
+    pub fn append(&mut self, mut lines: &[u8]) -> Result<(), Error> {
         if planted(Bug::CommitBeforeLogs) {
             self.open.sync()?;
         }
@@ -169,12 +169,12 @@ impl RollingFile {
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn parquet_of(&self, insight: &str, part: &PartEntry) -> Result<StagedParquet, Failure> {
+    pub fn parquet_of(&self, insight: &str, part: &PartEntry) -> Result<StagedParquet, Error> {
         let output = self.folder.parent().unwrap_or(&self.folder);
         StagedParquet::of_part(&self.disk, output, insight, part)
     }
 
-    fn roll(&mut self) -> Result<(), Failure> {
+    fn roll(&mut self) -> Result<(), Error> {
         let path = self.folder.join(part_name(self.full.len() + 1));
         let file = match &mut self.drafts {
             Some(drafts) => {
@@ -196,7 +196,7 @@ impl RollingFile {
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn publish(&mut self) -> Result<Vec<PartEntry>, Failure> {
+    pub fn publish(&mut self) -> Result<Vec<PartEntry>, Error> {
         if !planted(Bug::CommitBeforeLogs) {
             self.open.sync()?;
         }
@@ -219,22 +219,17 @@ impl RollingFile {
 const BRING_BACK: &str = "bring back the file as it was, or read everything again with --fresh";
 
 /// Opens a part and cuts off what is behind its committed length; it is never extended.
-fn cut_to_committed(
-    disk: &SharedDisk,
-    folder: &Path,
-    part: &PartEntry,
-) -> Result<Box<dyn DiskFile>, Failure> {
+fn cut_to_committed(disk: &SharedDisk, folder: &Path, part: &PartEntry) -> Result<Box<dyn DiskFile>, Error> {
     let path = folder.join(&part.file);
-    let damaged =
-        |detail: &str| Failure::new(Exit::Data, format!("{}: {detail}; {BRING_BACK}", path.display()));
-    let failed = |cause: &std::io::Error| Failure::io(Exit::Io, "open", &path, cause);
+    let damaged = |detail: &str| Error::Damaged(format!("{}: {detail}; {BRING_BACK}", path.display()));
+    let failed = |cause: std::io::Error| Error::file(FileRole::Open, Op::Open, &path, cause);
     let mut file = match disk.open(&path) {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
             return Err(damaged(&format!("the file is gone, of which {} bytes were committed", part.bytes)));
         }
-        other => other.map_err(|cause| failed(&cause))?,
+        other => other.map_err(failed)?,
     };
-    let len = file.len().map_err(|cause| failed(&cause))?;
+    let len = file.len().map_err(failed)?;
     if len < part.bytes {
         if planted(Bug::ExtendShortLog) {
             append(&mut *file, &path, &vec![0; (part.bytes - len) as usize])?;
@@ -243,7 +238,7 @@ fn cut_to_committed(
         return Err(damaged(&format!("has {len} bytes, but {} were committed", part.bytes)));
     }
     if len > part.bytes && !planted(Bug::KeepLogTail) {
-        file.cut(part.bytes).map_err(|cause| Failure::io(Exit::Io, "cut", &path, &cause))?;
+        file.cut(part.bytes).map_err(|cause| Error::file(FileRole::Open, Op::Truncate, &path, cause))?;
         sync_file(&mut *file, &path)?;
         fail_point("recover.log_cut");
     }
@@ -251,13 +246,13 @@ fn cut_to_committed(
 }
 
 impl OpenPart {
-    fn start(path: PathBuf, file: Box<dyn DiskFile>, header: &[u8]) -> Result<Self, Failure> {
+    fn start(path: PathBuf, file: Box<dyn DiskFile>, header: &[u8]) -> Result<Self, Error> {
         let mut part = Self { path, file, bytes: 0, rows: 0, hash: Xxh3::new(), synced: false };
         part.write(header)?;
         Ok(part)
     }
 
-    fn write(&mut self, text: &[u8]) -> Result<(), Failure> {
+    fn write(&mut self, text: &[u8]) -> Result<(), Error> {
         append(&mut *self.file, &self.path, text)?;
         self.synced = false;
         self.bytes += text.len() as u64;
@@ -265,7 +260,7 @@ impl OpenPart {
         Ok(())
     }
 
-    fn sync(&mut self) -> Result<(), Failure> {
+    fn sync(&mut self) -> Result<(), Error> {
         if !self.synced && !planted(Bug::NoLogSync) {
             sync_file(&mut *self.file, &self.path)?;
             self.synced = true;

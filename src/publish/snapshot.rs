@@ -4,7 +4,7 @@ use std::path::Path;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{InsightEntry, PartEntry, hash_text};
 use crate::publish::parquet::{ParquetPart, StagedParquet};
@@ -38,7 +38,7 @@ impl Snapshot {
         insight: &str,
         formats: OutputFormats,
         render: &mut Render<'_>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let folder = output.join(insight);
         create_folder(&**disk, &folder)?;
         let path = folder.join(FIRST_PART);
@@ -51,7 +51,7 @@ impl Snapshot {
         let rows = render(&mut |lines| writer.push(guard.apply(lines, &mut room)));
         writer.flush();
         if let Some(cause) = writer.failed {
-            return Err(Failure::io(Exit::Io, "write", &path, &cause));
+            return Err(Error::file(FileRole::Open, Op::Write, &path, cause));
         }
         draft.sync(&mut *writer.file)?;
         let hash = hash_text(writer.hash.digest128());
@@ -71,7 +71,7 @@ impl Snapshot {
     ///
     /// # Errors
     /// What the file system says, exit code 73.
-    pub fn publish(self) -> Result<InsightEntry, Failure> {
+    pub fn publish(self) -> Result<InsightEntry, Error> {
         self.draft.commit()?;
         self.parquet.map_or(Ok(()), StagedParquet::publish)?;
         Ok(self.entry)

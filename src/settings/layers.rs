@@ -8,7 +8,7 @@ use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 use toml::{Table, Value};
 
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
 use crate::settings::keys::{Keys, Kind, below};
 use crate::settings::{Log, Settings};
 
@@ -66,10 +66,10 @@ impl Display for Origin {
 
 impl Origin {
     /// A failure that says where its cause stands.
-    fn wrong(&self, cause: &str) -> Failure {
+    fn wrong(&self, cause: &str) -> Error {
         // What the parser says may go over several lines.
         let cause: Vec<&str> = cause.lines().map(str::trim).collect();
-        Failure::new(Exit::Config, format!("{self}: {}", cause.join("; ")))
+        Error::Config(format!("{self}: {}", cause.join("; ")))
     }
 
     /// How a setting is called here.
@@ -94,7 +94,7 @@ impl Effective {
     ///
     /// # Errors
     /// As [`load`].
-    pub fn of(layers: &Layers) -> Result<Self, Failure> {
+    pub fn of(layers: &Layers) -> Result<Self, Error> {
         let from_environment = |(name, value): &(String, String)| {
             Some((Origin::Variable(name.clone()), setting_of(name)?, value.clone()))
         };
@@ -139,19 +139,19 @@ fn setting_of(variable: &str) -> Option<String> {
 /// # Errors
 /// The file that cannot be read (66), or the first value that cannot be used (78), with where it
 /// stands.
-pub fn load(layers: &Layers) -> Result<Settings, Failure> {
+pub fn load(layers: &Layers) -> Result<Settings, Error> {
     Effective::of(layers).map(|effective| effective.settings)
 }
 
 /// Reads the file; says where in it each setting stands.
-fn read_file(named: Option<&Path>, keys: &Keys) -> Result<(Table, BTreeMap<String, Origin>), Failure> {
+fn read_file(named: Option<&Path>, keys: &Keys) -> Result<(Table, BTreeMap<String, Origin>), Error> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(cause) if named.is_none() && cause.kind() == std::io::ErrorKind::NotFound => {
             return Ok((Table::new(), BTreeMap::new()));
         }
-        Err(cause) => return Err(Failure::io(Exit::NoInput, "read", path, &cause)),
+        Err(cause) => return Err(Error::file(FileRole::Input, Op::Read, path, cause)),
     };
     let line_at = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
     let line_of = |cause: &toml::de::Error| line_at(cause.span().map_or(0, |span| span.start));
@@ -191,7 +191,7 @@ fn list_settings(table: Option<&str>, values: &DeTable<'_>, keys: &Keys, into: &
 }
 
 /// Refuses a name that no setting has.
-fn check_name(keys: &Keys, name: &str, origin: &Origin) -> Result<(), Failure> {
+fn check_name(keys: &Keys, name: &str, origin: &Origin) -> Result<(), Error> {
     let Some(unknown) = keys.unknown_part(name) else {
         return match keys.kind(name) {
             Some(Kind::Table) => {
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
     use crate::model::value::{Fraction, LogFormat, LogLevel, Ties};
 
-    fn set(pairs: &[(&str, &str)]) -> Result<Settings, Failure> {
+    fn set(pairs: &[(&str, &str)]) -> Result<Settings, Error> {
         let flags =
             pairs.iter().map(|(key, value)| ("--set".into(), (*key).into(), (*value).into())).collect();
         load(&Layers { flags, ..Layers::default() })
@@ -329,7 +329,7 @@ mod tests {
         let file = folder.path().join("settings.toml");
         std::fs::write(&file, "output = 'a'\n[insights.top_songs_this_week]\nlimt = 3\n").unwrap();
         let failure = load(&Layers { config: Some(file), ..Layers::default() }).unwrap_err();
-        assert_eq!(failure.exit, Exit::Config);
+        assert!(matches!(failure, Error::Config(_)));
         assert!(
             failure
                 .to_string()

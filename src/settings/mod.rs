@@ -25,7 +25,8 @@ use crate::insights::{
     top_songs_this_week, user_favorite_genres,
 };
 use crate::model::delimiter::Delimiter;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::model::value::{LogFormat, LogLevel, TimeSpan, from_text, from_text_or_none, written_as};
 use crate::time::zone::Zone;
 
@@ -293,12 +294,12 @@ impl Settings {
     ///
     /// # Errors
     /// The two that overlap, exit code 78.
-    pub fn check_folders(&self) -> Result<(), Failure> {
+    pub fn check_folders(&self) -> Result<(), Error> {
         let place = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let [incoming, output, state] = [&self.incoming, &self.output, &self.state].map(place);
         if place(&self.input.archive_dir) == incoming {
             let message = format!("input.archive_dir must not be incoming: {}", incoming.display());
-            return Err(Failure::new(Exit::Config, message));
+            return Err(Error::Config(message.to_owned()));
         }
         for (inner, outer, names) in [
             (&output, &incoming, "output must not be inside incoming"),
@@ -309,7 +310,7 @@ impl Settings {
         ] {
             if inner.starts_with(outer) {
                 let message = format!("{names}: {} and {}", inner.display(), outer.display());
-                return Err(Failure::new(Exit::Config, message));
+                return Err(Error::Config(message.to_owned()));
             }
         }
         Ok(())
@@ -319,8 +320,8 @@ impl Settings {
     ///
     /// # Errors
     /// The setting that is wrong, exit code 78.
-    fn check(&self) -> Result<(), Failure> {
-        let wrong = |message: &str| Err(Failure::new(Exit::Config, message));
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |message: &str| Err(Error::Config(message.to_owned()));
         let night = &self.insights.night_owl_users;
         if night.from == night.to {
             return wrong("insights.night_owl_users: `from` and `to` must differ");

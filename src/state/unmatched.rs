@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::insights::enriched_logs::UnmatchedPlay;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::model::{PlayTime, SongId, UserId};
 use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{
@@ -111,11 +112,12 @@ impl UnmatchedPlays {
         folder: &Path,
         committed: &UnmatchedFile,
         last_blocks: HashMap<SongId, u64>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let mut file = None;
         if committed.bytes > 0 {
             let path = folder.join(committed.name());
-            let opened = disk.open(&path).map_err(|cause| Failure::io(Exit::Data, "open", &path, &cause))?;
+            let opened =
+                disk.open(&path).map_err(|cause| Error::file(FileRole::Committed, Op::Open, &path, cause))?;
             file = Some(BlockFile { path, file: opened, len: committed.bytes, new: false });
         }
         Ok(Self {
@@ -139,14 +141,15 @@ impl UnmatchedPlays {
         folder: &Path,
         committed: &UnmatchedFile,
         last_blocks: HashMap<SongId, u64>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         create_folder(&**disk, folder)?;
         let mut store = Self::open(disk, folder, committed, last_blocks)?;
         let Self { file: Some(BlockFile { path, file, .. }), .. } = &mut store else { return Ok(store) };
-        let failed = |cause: io::Error| Failure::io(Exit::Data, "open", path, &cause);
+        let failed = |cause: io::Error| Error::file(FileRole::Committed, Op::Open, path, cause);
         committed.check(&**disk, folder).map_err(failed)?;
         if file.len().map_err(failed)? > committed.bytes {
-            file.cut(committed.bytes).map_err(|cause| Failure::io(Exit::Io, "cut", path, &cause))?;
+            file.cut(committed.bytes)
+                .map_err(|cause| Error::file(FileRole::Open, Op::Truncate, path, cause))?;
             sync_file(&mut **file, path)?;
         }
         Ok(store)
@@ -156,7 +159,7 @@ impl UnmatchedPlays {
     ///
     /// # Errors
     /// The first block that is damaged (65), or what the file system says.
-    pub fn check_all(mut self) -> Result<(), Failure> {
+    pub fn check_all(mut self) -> Result<(), Error> {
         self.songs().into_iter().try_for_each(|song| self.take(song, |_| Ok(())))
     }
 
@@ -170,11 +173,11 @@ impl UnmatchedPlays {
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn spill(&mut self) -> Result<(), Failure> {
+    pub fn spill(&mut self) -> Result<(), Error> {
         if self.gathered_plays >= GATHERED { self.write_gathered() } else { Ok(()) }
     }
 
-    fn write_gathered(&mut self) -> Result<(), Failure> {
+    fn write_gathered(&mut self) -> Result<(), Error> {
         if self.gathered_plays == 0 {
             return Ok(());
         }
@@ -212,7 +215,7 @@ impl UnmatchedPlays {
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn commit(&mut self) -> Result<UnmatchedChanges, Failure> {
+    pub fn commit(&mut self) -> Result<UnmatchedChanges, Error> {
         self.write_gathered()?;
         let mut bytes = 0;
         if let Some(file) = &mut self.file {
@@ -245,8 +248,8 @@ impl UnmatchedPlays {
     pub fn take(
         &mut self,
         song: SongId,
-        mut each: impl FnMut(&[UnmatchedPlay]) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+        mut each: impl FnMut(&[UnmatchedPlay]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let mut places = Vec::new();
         let mut place = self.last_blocks.remove(&song).unwrap_or(FIRST);
         if place != FIRST {
@@ -281,22 +284,22 @@ impl UnmatchedPlays {
         Ok(())
     }
 
-    fn read(&self, place: u64, len: usize) -> Result<Vec<u8>, Failure> {
+    fn read(&self, place: u64, len: usize) -> Result<Vec<u8>, Error> {
         let file = self.file.as_ref().filter(|file| place.saturating_add(len as u64) <= file.len);
         let file = file.ok_or_else(|| self.damaged(place))?;
         let mut bytes = vec![0; len];
         let read = file.file.read_at(&mut bytes, place);
-        let read = read.map_err(|cause| Failure::io(Exit::Io, "read", &file.path, &cause))?;
+        let read = read.map_err(|cause| Error::file(FileRole::Open, Op::Read, &file.path, cause))?;
         if read < len { Err(self.damaged(place)) } else { Ok(bytes) }
     }
 
-    fn damaged(&self, place: u64) -> Failure {
+    fn damaged(&self, place: u64) -> Error {
         let path = self.folder.join(UnmatchedFile { number: self.files, bytes: 0 }.name());
         let message = format!(
             "{}: the block at byte {place} is damaged; read everything again with `music-insights watch --fresh`",
             path.display()
         );
-        Failure::new(Exit::Data, message)
+        Error::Damaged(message)
     }
 }
 

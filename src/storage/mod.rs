@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
 
 /// A file system. What is not synced may be lost, torn or come out of order after a power cut:
 /// bytes until [`DiskFile::sync`], names until [`sync_folder`](Disk::sync_folder) of their folder.
@@ -75,7 +75,7 @@ pub trait Disk: Debug + Send + Sync {
     ///
     /// # Errors
     /// If another process has it (75), or the file system refuses (73).
-    fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Failure>;
+    fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Error>;
 
     /// From now on, an operation that fails for want of room (or of permission to write, or of
     /// descriptors) waits until it can be done.
@@ -138,15 +138,15 @@ pub const READ: usize = 256 << 10;
 ///
 /// # Errors
 /// What the file system says, exit code 73.
-pub fn create_folder(disk: &dyn Disk, path: &Path) -> Result<(), Failure> {
-    disk.create_folder(path).map_err(|cause| Failure::io(Exit::CannotCreate, "create", path, &cause))
+pub fn create_folder(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
+    disk.create_folder(path).map_err(|cause| Error::file(FileRole::Output, Op::Create, path, cause))
 }
 
 /// Creates a file under its real name, in place of one that may be there.
 ///
 /// # Errors
 /// What the file system says, exit code 73.
-pub fn create_empty(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskFile>, Failure> {
+pub fn create_empty(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskFile>, Error> {
     remove_file(disk, path)?;
     create_new(disk, path)
 }
@@ -155,18 +155,18 @@ pub fn create_empty(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskFile>, F
 ///
 /// # Errors
 /// What the file system says, exit code 73.
-pub fn create_new(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskFile>, Failure> {
-    disk.create_new(path).map_err(|cause| Failure::io(Exit::CannotCreate, "create", path, &cause))
+pub fn create_new(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskFile>, Error> {
+    disk.create_new(path).map_err(|cause| Error::file(FileRole::Output, Op::Create, path, cause))
 }
 
 /// Removes a file, if it is there.
 ///
 /// # Errors
 /// What the file system says, exit code 73.
-pub fn remove_file(disk: &dyn Disk, path: &Path) -> Result<(), Failure> {
+pub fn remove_file(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
     match disk.remove(path) {
         Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-            Err(Failure::io(Exit::CannotCreate, "remove", path, &cause))
+            Err(Error::file(FileRole::Output, Op::Remove, path, cause))
         }
         _ => Ok(()),
     }
@@ -176,7 +176,7 @@ pub fn remove_file(disk: &dyn Disk, path: &Path) -> Result<(), Failure> {
 ///
 /// # Errors
 /// What the file system says, exit code 73.
-pub fn names_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<OsString>, Failure> {
+pub fn names_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<OsString>, Error> {
     match disk.list(folder) {
         Ok(mut names) => {
             names.sort_unstable();
@@ -185,7 +185,7 @@ pub fn names_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<OsString>, Failure
         Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(Vec::new())
         }
-        Err(cause) => Err(Failure::io(Exit::CannotCreate, "read", folder, &cause)),
+        Err(cause) => Err(Error::file(FileRole::Output, Op::Read, folder, cause)),
     }
 }
 
@@ -194,7 +194,7 @@ pub fn names_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<OsString>, Failure
 ///
 /// # Errors
 /// What the file system says, exit code 73.
-pub fn remove_from(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<bool, Failure> {
+pub fn remove_from(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<bool, Error> {
     let names = names_in(disk, folder)?;
     let mut removed = false;
     for name in &names {
@@ -214,27 +214,27 @@ pub fn remove_from(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bo
 ///
 /// # Errors
 /// What the file system says, exit code 74.
-pub fn sync_folder(disk: &dyn Disk, folder: &Path) -> Result<(), Failure> {
+pub fn sync_folder(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
     if crate::storage::failpoint::planted(crate::storage::failpoint::Bug::NoFolderSync) {
         return Ok(());
     }
-    disk.sync_folder(folder).map_err(|cause| Failure::io(Exit::Io, "sync", folder, &cause))
+    disk.sync_folder(folder).map_err(|cause| Error::file(FileRole::Open, Op::Sync, folder, cause))
 }
 
 /// Makes the bytes of a file durable.
 ///
 /// # Errors
 /// What the file system says, exit code 74.
-pub fn sync_file(file: &mut dyn DiskFile, path: &Path) -> Result<(), Failure> {
-    file.sync().map_err(|cause| Failure::io(Exit::Io, "sync", path, &cause))
+pub fn sync_file(file: &mut dyn DiskFile, path: &Path) -> Result<(), Error> {
+    file.sync().map_err(|cause| Error::file(FileRole::Open, Op::Sync, path, cause))
 }
 
 /// Appends to a file.
 ///
 /// # Errors
 /// What the file system says, exit code 74.
-pub fn append(file: &mut dyn DiskFile, path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    file.append(bytes).map_err(|cause| Failure::io(Exit::Io, "write", path, &cause))
+pub fn append(file: &mut dyn DiskFile, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    file.append(bytes).map_err(|cause| Error::file(FileRole::Open, Op::Write, path, cause))
 }
 
 /// Reads a whole file in pieces of bounded size.

@@ -13,7 +13,7 @@ use std::time::Duration;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
 use crate::storage::{Disk, DiskFile, SharedDisk};
 use crate::telemetry::heartbeat::Heartbeat;
@@ -164,15 +164,15 @@ impl Disk for RealDisk {
         File::open(folder)?.sync_all()
     }
 
-    fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Failure> {
+    fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Error> {
         let path = folder.join(".lock");
-        let failed = |cause: &io::Error| Failure::io(Exit::CannotCreate, "lock", &path, cause);
+        let failed = |cause: io::Error| Error::file(FileRole::Output, Op::Lock, &path, cause);
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).custom_flags(NO_FOLLOW);
-        let mut file = options.open(&path).map_err(|cause| failed(&cause))?;
+        let mut file = options.open(&path).map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::Error(cause)) => return Err(failed(&cause)),
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
             Err(TryLockError::WouldBlock) => {
                 let mut owner = String::new();
                 let _ = file.read_to_string(&mut owner);
@@ -181,11 +181,11 @@ impl Disk for RealDisk {
                     "{folder}: already in use by process {}; stop that first, or use another folder",
                     owner.trim()
                 );
-                return Err(Failure::new(Exit::Busy, message));
+                return Err(Error::Busy(message));
             }
         }
         let named = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-        named.map_err(|cause| failed(&cause))?;
+        named.map_err(failed)?;
         Ok(Box::new(file))
     }
 

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
 use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{DiskFile, SharedDisk, remove_file, sync_file};
 
@@ -23,7 +23,7 @@ impl StagedFile {
     ///
     /// # Errors
     /// What the file system says, exit code 73.
-    pub fn create(disk: &SharedDisk, target: &Path) -> Result<(Self, Box<dyn DiskFile>), Failure> {
+    pub fn create(disk: &SharedDisk, target: &Path) -> Result<(Self, Box<dyn DiskFile>), Error> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = target.with_file_name(format!(".{name}.tmp"));
         // Never through a link or into a file that somebody else has put there.
@@ -34,7 +34,7 @@ impl StagedFile {
             }
             other => other,
         };
-        let file = file.map_err(|cause| Failure::io(Exit::CannotCreate, "create", &temporary, &cause))?;
+        let file = file.map_err(|cause| Error::file(FileRole::Output, Op::Create, &temporary, cause))?;
         let draft = Self { disk: disk.clone(), temporary, target: target.to_owned(), published: false };
         Ok((draft, file))
     }
@@ -43,7 +43,7 @@ impl StagedFile {
     ///
     /// # Errors
     /// What the file system says, exit code 74.
-    pub fn sync(&self, file: &mut dyn DiskFile) -> Result<(), Failure> {
+    pub fn sync(&self, file: &mut dyn DiskFile) -> Result<(), Error> {
         if planted(Bug::NoSyncBeforeRename) {
             return Ok(());
         }
@@ -54,9 +54,9 @@ impl StagedFile {
     ///
     /// # Errors
     /// What the file system says, exit code 73.
-    pub fn commit(mut self) -> Result<(), Failure> {
+    pub fn commit(mut self) -> Result<(), Error> {
         let renamed = self.disk.rename(&self.temporary, &self.target);
-        renamed.map_err(|cause| Failure::io(Exit::CannotCreate, "replace", &self.target, &cause))?;
+        renamed.map_err(|cause| Error::file(FileRole::Output, Op::Replace, &self.target, cause))?;
         self.published = true;
         Ok(())
     }

@@ -15,7 +15,8 @@ use crate::ingest::source::send::reject_unread;
 use crate::ingest::source::tail::KnownInput;
 use crate::ingest::source::{Closed, Event, EventSender};
 use crate::model::delimiter::Delimiter;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::model::shutdown::Shutdown;
 use crate::model::{Chunk, Content, ReaderState, Reason, Reject, Span, Text};
 use crate::text::escape_bytes;
@@ -67,10 +68,10 @@ impl Committed {
     ///
     /// # Errors
     /// The first input that cannot be read, exit code 66.
-    pub fn run(&self, events: &EventSender, stop: &Shutdown) -> Result<(), Failure> {
+    pub fn run(&self, events: &EventSender, stop: &Shutdown) -> Result<(), Error> {
         for (known, path) in &self.inputs {
             let read = self.read(known, path, events, stop);
-            let read = read.map_err(|cause| Failure::io(Exit::NoInput, "read", path, &cause))?;
+            let read = read.map_err(|cause| Error::file(FileRole::Input, Op::Read, path, cause))?;
             if read.is_err() || stop.is_requested() {
                 break;
             }

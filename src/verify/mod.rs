@@ -24,7 +24,8 @@ use crate::insights::columns::{Column, ColumnType};
 use crate::insights::enriched_logs;
 use crate::ledger::Ledger;
 use crate::model::dictionary::Dictionaries;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::model::shutdown::Shutdown;
 use crate::model::{ReaderState, SongId};
 use crate::publish::formula_escape::FormulaEscape;
@@ -93,12 +94,12 @@ impl Verify {
     ///
     /// # Errors
     /// What is missing (66), damaged (65) or belongs to other settings (78); a difference is no error here.
-    pub async fn run(self) -> Result<Report, Failure> {
+    pub async fn run(self) -> Result<Report, Error> {
         let output = &self.settings.output;
         let Some(manifest) = Manifest::read(&self.disk, output)? else {
             let message =
                 format!("{}: there is no _manifest.json, so nothing is published there", output.display());
-            return Err(Failure::new(Exit::NoInput, message));
+            return Err(Error::MissingInput(message));
         };
         let mut report = Report::default();
         self.compare_files(&manifest, &mut report);
@@ -133,7 +134,7 @@ impl Verify {
         }
     }
 
-    async fn verify_replay(&self, manifest: &Manifest, report: &mut Report) -> Result<(), Failure> {
+    async fn verify_replay(&self, manifest: &Manifest, report: &mut Report) -> Result<(), Error> {
         let from = From::Logs(self.logs.clone(), self.now.unwrap_or(self.clock));
         let names = Arc::new(Dictionaries::default());
         let version = self.load_catalog(&names).await?;
@@ -146,7 +147,7 @@ impl Verify {
         self.compare_rows(manifest, found, &from, &songs, &Published::plain(rejects), false, report).await
     }
 
-    async fn verify_watch(&self, manifest: &Manifest, report: &mut Report) -> Result<(), Failure> {
+    async fn verify_watch(&self, manifest: &Manifest, report: &mut Report) -> Result<(), Error> {
         let (generation, mut known) = self.load_state()?;
         if generation.manifest.as_deref() != Some(manifest.to_text().as_str()) {
             report.differences.push(format!(
@@ -208,30 +209,27 @@ impl Verify {
         self.compare_rows(manifest, found, &from, &songs, &published, part, report).await
     }
 
-    async fn load_catalog(&self, names: &Dictionaries) -> Result<CatalogVersion, Failure> {
+    async fn load_catalog(&self, names: &Dictionaries) -> Result<CatalogVersion, Error> {
         reload::load(&self.settings.songs, self.settings.input.delimiter, names).await
     }
 
-    fn load_state(&self) -> Result<(Generation, Known), Failure> {
+    fn load_state(&self) -> Result<(Generation, Known), Error> {
         let state = &self.settings.state;
         let Some(&newest) = generations_in(&*self.disk, state)?.first() else {
             let message = format!("{}: there is no state, so nobody knows what was read", state.display());
-            return Err(Failure::new(Exit::Config, message));
+            return Err(Error::Config(message));
         };
         let generation = read_sound(&*self.disk, state, newest).map_err(|unusable| {
-            Failure::new(
-                Exit::Data,
-                format!(
-                    "{}: generation {newest}: {unusable}; `watch --rollback` goes back to the one before",
-                    state.display()
-                ),
-            )
+            Error::Damaged(format!(
+                "{}: generation {newest}: {unusable}; `watch --rollback` goes back to the one before",
+                state.display()
+            ))
         })?;
         if let Some(difference) = generation.shape.difference(&StateConfig::of(&self.settings)) {
-            return Err(Failure::new(
-                Exit::Config,
-                format!("{}: {difference}; verify with the settings of the watch", state.display()),
-            ));
+            return Err(Error::Config(format!(
+                "{}: {difference}; verify with the settings of the watch",
+                state.display()
+            )));
         }
         let names = Arc::new(Dictionaries::default());
         let loaded = Loaded::of(&*self.disk, state, &generation, &names)?;
@@ -239,7 +237,7 @@ impl Verify {
         let (guard, mut line, mut room) =
             (FormulaEscape::of_columns(&METADATA, self.settings.csv.guard_formulas), Vec::new(), Vec::new());
         for file in &generation.parts {
-            let failed = |cause| Failure::io(Exit::Data, "read", &state.join(&file.file), &cause);
+            let failed = |cause| Error::file(FileRole::Committed, Op::Read, &state.join(&file.file), cause);
             let part = SegmentReader::open(&*self.disk, state, file).map_err(failed)?;
             let ids = names.songs.read();
             let each = each_bytes(&part, Table::Metadata, |_, row| {
@@ -264,7 +262,7 @@ impl Verify {
         FormulaEscape::of(insight, self.settings.csv.guard_formulas)
     }
 
-    fn decisions(&self, manifest: &Manifest) -> Result<Decisions, Failure> {
+    fn decisions(&self, manifest: &Manifest) -> Result<Decisions, Error> {
         let mut lines = Vec::new();
         each_row(&self.settings.output, REJECTS, &manifest.rejects, |row| lines.push(row.to_vec()))?;
         Ok(decisions(lines.iter().map(Vec::as_slice)))
@@ -289,7 +287,7 @@ impl Verify {
         ledger: Ledger,
         names: &Arc<Dictionaries>,
         report: &mut Report,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let catalog = self.load_catalog(names).await?.catalog;
         let cut = cut_of(ledger, catalog, names, self.week());
         for mut insight in insights_of(&self.settings) {
@@ -301,7 +299,8 @@ impl Verify {
             insight.refresh(&cut);
             let path = self.settings.output.join(name).join(FIRST_PART);
             let published = std::fs::read(&path);
-            let published = published.map_err(|cause| Failure::io(Exit::NoInput, "read", &path, &cause))?;
+            let published =
+                published.map_err(|cause| Error::file(FileRole::Input, Op::Read, &path, cause))?;
             let differences = compare_snapshot(insight.as_ref(), &cut, self.guard(name), &published);
             if differences.is_empty() {
                 let rows = manifest.insights[name].rows;
@@ -329,7 +328,7 @@ impl Verify {
         published: &Published,
         part: bool,
         report: &mut Report,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         let compare = Compare { part, ..Compare::default() };
         let (output, mut strange) = (&self.settings.output, 0);
         let rows = published_rows(output, manifest, published, compare, |row| {

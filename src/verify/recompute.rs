@@ -14,7 +14,8 @@ use crate::ingest::source::replay::Replay;
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::ledger::Ledger;
 use crate::model::dictionary::Dictionaries;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::model::shutdown::Shutdown;
 use crate::publish::formula_escape::FormulaEscape;
 use crate::settings::Settings;
@@ -52,7 +53,7 @@ pub async fn recompute(
     from: &From,
     songs: &SongIds,
     compare: Compare,
-) -> Result<Recomputed, Failure> {
+) -> Result<Recomputed, Error> {
     let names = Arc::new(Dictionaries::default());
     let rows: Vec<Song> = songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
     let catalog = Arc::new(Catalog::new(&rows, &names, 0));
@@ -89,9 +90,9 @@ pub async fn recompute(
         lines_of(&reject_lines(&batch.input.label, &batch.rejects))
             .for_each(|row| found.rows.rejects.add(row));
     }
-    source.await.map_err(|cause| Failure::new(Exit::Software, format!("the reader has died: {cause}")))?;
+    source.await.map_err(|cause| Error::Bug(format!("the reader has died: {cause}")))?;
     if stop.is_requested() {
-        return Err(Failure::new(Exit::NoInput, "stopped before the end: nothing was verified"));
+        return Err(Error::MissingInput("stopped before the end: nothing was verified".to_owned()));
     }
     found.ledger.cut();
     Ok(found)

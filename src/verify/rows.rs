@@ -11,7 +11,8 @@ use crate::catalog::{Catalog, Song};
 use crate::ingest::decode::record::Record;
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::model::dictionary::Dictionaries;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::publish::REJECTS;
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{InsightEntry, Manifest};
@@ -108,7 +109,7 @@ pub fn published_rows(
     published: &Published,
     compare: Compare,
     mut strange: impl FnMut(&[u8]),
-) -> Result<Rows, Failure> {
+) -> Result<Rows, Error> {
     let mut rows = Rows::new(compare);
     let mut record = Record::default();
     if let Some(entry) = manifest.insights.get(enriched_logs::NAME) {
@@ -147,7 +148,7 @@ pub fn waiting_plays(
     names: &Dictionaries,
     songs: &SongIds,
     guard: FormulaEscape,
-) -> Result<Vec<Vec<u8>>, Failure> {
+) -> Result<Vec<Vec<u8>>, Error> {
     let without_metadata: Vec<Song> =
         songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
     let catalog = Arc::new(Catalog::new(&without_metadata, names, 0));
@@ -177,10 +178,10 @@ pub fn each_row(
     name: &str,
     entry: &InsightEntry,
     mut each: impl FnMut(&[u8]),
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     for part in &entry.parts {
         let path = output.join(name).join(&part.file);
-        let failed = |cause: std::io::Error| Failure::io(Exit::NoInput, "read", &path, &cause);
+        let failed = |cause: std::io::Error| Error::file(FileRole::Input, Op::Read, &path, cause);
         let file = std::fs::File::open(&path).map_err(failed)?;
         let mut reader = BufReader::with_capacity(256 << 10, file.take(part.bytes));
         let mut line = Vec::new();

@@ -205,7 +205,8 @@ impl Enriching {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("output");
         let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
-        let log = RollingFile::begin(&RealDisk::without_fsync(), &output, enriched_logs::HEADER, roll_bytes).unwrap();
+        let log = RollingFile::begin(&RealDisk::without_fsync(), &output, enriched_logs::HEADER, roll_bytes)
+            .unwrap();
         let waiting = UnmatchedPlays::resume(
             &RealDisk::without_fsync(),
             &folder.path().join("state"),

@@ -8,10 +8,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use music_insights::cli::exit_code::{ExitCode, exit_code};
 use music_insights::generate::rng::Dice;
 use music_insights::ingest::source::framing::CHUNK;
 use music_insights::insights::enriched_logs;
-use music_insights::model::error::{Exit, Failure};
+use music_insights::model::error::Error;
+
 use music_insights::model::shutdown::Shutdown;
 use music_insights::publish::REJECTS;
 use music_insights::publish::manifest::{FILE, Manifest, PartEntry, hash_text};
@@ -99,12 +101,12 @@ impl Recording {
     }
 
     /// Starts again, and reads all there is.
-    pub(crate) fn recover(&self, disk: &SimDisk) -> Result<(), Failure> {
+    pub(crate) fn recover(&self, disk: &SimDisk) -> Result<(), Error> {
         self.place.recover(disk, StartOptions::default())
     }
 
     /// Starts afresh.
-    pub(crate) fn begin_again(&self, disk: &SimDisk) -> Result<(), Failure> {
+    pub(crate) fn begin_again(&self, disk: &SimDisk) -> Result<(), Error> {
         self.place.recover(disk, StartOptions { fresh: true, ..StartOptions::default() })
     }
 
@@ -251,7 +253,7 @@ impl Recording {
         let disk = self.disk.crash_image(self.disk.operations());
         disk.damage(path, damage);
         match self.recover(&disk) {
-            Err(failure) if failure.exit == Exit::Data => Ok(()),
+            Err(failure) if exit_code(&failure) == ExitCode::Data => Ok(()),
             other => Err(format!("{} is damaged, and {other:?}", path.display())),
         }
     }

@@ -13,7 +13,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use music_insights::generate::rng::Dice;
-use music_insights::model::error::{Exit, Failure};
+use music_insights::model::error::Error;
+
 use music_insights::storage::{Disk, DiskFile};
 
 use crate::support::medium::Medium;
@@ -376,9 +377,9 @@ impl Disk for SimDisk {
         self.act(Op::SyncFolder(folder.to_owned()))
     }
 
-    fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Failure> {
+    fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Error> {
         if !self.inner().locked.insert(folder.to_owned()) {
-            return Err(Failure::new(Exit::Busy, "locked"));
+            return Err(Error::Busy("locked".to_owned()));
         }
         Ok(Box::new(Lock(self.clone(), folder.to_owned())))
     }

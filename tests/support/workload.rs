@@ -17,7 +17,8 @@ use music_insights::ingest::source::EventSender;
 use music_insights::ingest::source::archive::{Archiver, WhenDone};
 use music_insights::ingest::source::tail::LastLines;
 use music_insights::ingest::source::watch::{Rules, Watch};
-use music_insights::model::error::{Exit, Failure};
+use music_insights::model::error::Error;
+
 use music_insights::model::shutdown::Shutdown;
 use music_insights::model::value::{ByteSize, TimeSpan};
 use music_insights::publish::manifest::{FILE, Manifest};
@@ -132,7 +133,7 @@ impl Place {
         options: StartOptions,
         once: bool,
         stop: &Shutdown,
-    ) -> Result<RunSummary, Failure> {
+    ) -> Result<RunSummary, Error> {
         let mut settings = self.settings.clone();
         settings.flush_interval = TimeSpan(if once { NEVER } else { Duration::from_millis(1) });
         let shared: SharedDisk = Arc::new(disk.clone());
@@ -165,9 +166,9 @@ impl Place {
     }
 
     /// A start that reads all there is.
-    pub(crate) fn recover(&self, disk: &SimDisk, options: StartOptions) -> Result<(), Failure> {
+    pub(crate) fn recover(&self, disk: &SimDisk, options: StartOptions) -> Result<(), Error> {
         let run = || self.watch(disk, options, true, &Shutdown::default()).map(drop);
-        let died = |_| Err(Failure::new(Exit::Software, "it has panicked"));
+        let died = |_| Err(Error::Bug("it has panicked".to_owned()));
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(died)
     }
 

@@ -16,7 +16,8 @@ use crate::engine::pipeline::spawn_source;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
 use crate::model::dictionary::Dictionaries;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::model::shutdown::Shutdown;
 use crate::model::{Reason, Reject};
 use crate::settings::Settings;
@@ -33,7 +34,7 @@ const SHOWN: usize = 80;
 ///
 /// # Errors
 /// What makes the settings, the catalog or a log unusable. Rejected rows are no error.
-pub fn run(args: CheckArgs) -> Result<(), Failure> {
+pub fn run(args: CheckArgs) -> Result<(), Error> {
     let settings = args.common.settings(&[])?;
     let logs = find_arguments(args.logs, &settings)?;
     let replay = Replay {
@@ -46,7 +47,7 @@ pub fn run(args: CheckArgs) -> Result<(), Failure> {
     say(&run_until_stopped(&settings, &stop, check(&settings, replay, stop.clone()))?)
 }
 
-async fn check(settings: &Settings, replay: Replay, stop: Shutdown) -> Result<String, Failure> {
+async fn check(settings: &Settings, replay: Replay, stop: Shutdown) -> Result<String, Error> {
     let names = Arc::new(Dictionaries::default());
     let version = reload::load(&settings.songs, settings.input.delimiter, &names).await?;
     let mut catalog_rejects = BTreeMap::new();
@@ -71,7 +72,7 @@ async fn check(settings: &Settings, replay: Replay, stop: Shutdown) -> Result<St
             batch.rejects.iter().for_each(|reject| examples.add(&batch.input.label, reject));
         }
     }
-    source.await.map_err(|cause| Failure::new(Exit::Software, format!("the reader has died: {cause}")))?;
+    source.await.map_err(|cause| Error::Bug(format!("the reader has died: {cause}")))?;
 
     let mut text = String::from("settings  sound\n");
     let _ = writeln!(

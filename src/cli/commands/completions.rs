@@ -5,13 +5,13 @@ use clap_complete::generate;
 
 use crate::cli::args::{Cli, CompletionsArgs};
 use crate::cli::commands::say_bytes;
-use crate::model::error::Failure;
+use crate::model::error::Error;
 
 /// Runs the command.
 ///
 /// # Errors
 /// If stdout cannot be written.
-pub fn run(args: &CompletionsArgs) -> Result<(), Failure> {
+pub fn run(args: &CompletionsArgs) -> Result<(), Error> {
     let mut script = Vec::new();
     generate(args.shell, &mut Cli::command(), env!("CARGO_PKG_NAME"), &mut script);
     say_bytes(&script)

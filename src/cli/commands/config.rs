@@ -2,14 +2,15 @@
 
 use crate::cli::args::ConfigArgs;
 use crate::cli::commands::say;
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::settings::{example, print, print_json, schema};
 
 /// Runs the command.
 ///
 /// # Errors
 /// The first setting that cannot be used.
-pub fn run(args: &ConfigArgs) -> Result<(), Failure> {
+pub fn run(args: &ConfigArgs) -> Result<(), Error> {
     if args.schema {
         return say(&format!("{:#}\n", schema()));
     }

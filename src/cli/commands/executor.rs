@@ -1,16 +1,15 @@
 //! `music-insights executor`: a node of a cluster.
 
 use crate::cli::args::ExecutorArgs;
+use crate::model::error::Error;
 #[cfg(not(feature = "cluster"))]
-use crate::model::error::Exit;
-use crate::model::error::Failure;
 
 /// Runs the command until it is told to stop.
 ///
 /// # Errors
 /// If the scheduler is out of reach or of another version, or the work folder cannot be used.
 #[cfg(feature = "cluster")]
-pub fn run(args: &ExecutorArgs) -> Result<(), Failure> {
+pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
     args.settings()?;
     crate::cluster::node::run(args)
 }
@@ -20,15 +19,15 @@ pub fn run(args: &ExecutorArgs) -> Result<(), Failure> {
 /// # Errors
 /// Always.
 #[cfg(not(feature = "cluster"))]
-pub fn run(args: &ExecutorArgs) -> Result<(), Failure> {
+pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
     args.settings()?;
     Err(without_cluster())
 }
 
 /// What is asked for needs a larger program.
 #[cfg(not(feature = "cluster"))]
-pub fn without_cluster() -> Failure {
+pub fn without_cluster() -> Error {
     let message = "this program was built without its part for clusters; build it with `cargo build --release --features \
                    cluster`";
-    Failure::new(Exit::Config, message)
+    Error::Config(message.to_owned())
 }

@@ -7,7 +7,8 @@ use clap_mangen::Man;
 
 use crate::cli::args::{Cli, ManArgs};
 use crate::cli::commands::say_bytes;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::storage::real::RealDisk;
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{append, create_folder};
@@ -16,7 +17,7 @@ use crate::storage::{append, create_folder};
 ///
 /// # Errors
 /// A command that does not exist (64), or what cannot be written.
-pub fn run(args: &ManArgs) -> Result<(), Failure> {
+pub fn run(args: &ManArgs) -> Result<(), Error> {
     let pages = pages()?;
     if let Some(folder) = &args.out {
         return write(folder, &pages);
@@ -25,7 +26,7 @@ pub fn run(args: &ManArgs) -> Result<(), Failure> {
     let wanted = args.page.as_ref().map_or(format!("{program}.1"), |page| format!("{program}-{page}.1"));
     let page = pages.iter().find(|page| page.file == wanted).ok_or_else(|| {
         let page = args.page.as_deref().unwrap_or_default();
-        Failure::new(Exit::Usage, format!("there is no command `{page}`; `{program} help` lists all of them"))
+        Error::Usage(format!("there is no command `{page}`; `{program} help` lists all of them"))
     })?;
     say_bytes(&page.text)
 }
@@ -36,7 +37,7 @@ struct Page {
     text: Vec<u8>,
 }
 
-fn pages() -> Result<Vec<Page>, Failure> {
+fn pages() -> Result<Vec<Page>, Error> {
     let mut program = Cli::command().disable_help_subcommand(true);
     program.build();
     let commands = program.get_subcommands().cloned();
@@ -46,8 +47,7 @@ fn pages() -> Result<Vec<Page>, Failure> {
         // Examples are lines, which a page would fill up to paragraphs.
         let man = Man::new(command.after_help(None::<&str>));
         let mut text = Vec::new();
-        let failed =
-            |cause| Failure::new(Exit::Software, format!("cannot make a page of the manual: {cause}"));
+        let failed = |cause| Error::Bug(format!("cannot make a page of the manual: {cause}"));
         man.render(&mut text).map_err(failed)?;
         text.extend(examples(&more).into_bytes());
         Ok(Page { file: man.get_filename(), text })
@@ -63,7 +63,7 @@ fn examples(text: &str) -> String {
     format!(".SH EXAMPLES\n.nf\n{}.fi\n", lines.collect::<String>())
 }
 
-fn write(folder: &Path, pages: &[Page]) -> Result<(), Failure> {
+fn write(folder: &Path, pages: &[Page]) -> Result<(), Error> {
     let disk = RealDisk::without_fsync();
     create_folder(&*disk, folder)?;
     for page in pages {

@@ -23,7 +23,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::args::Command;
 use crate::engine::coordinator::RunSummary;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::model::shutdown::Shutdown;
 use crate::settings::Settings;
 
@@ -31,7 +32,7 @@ use crate::settings::Settings;
 ///
 /// # Errors
 /// Why it could not be done, with the exit code.
-pub fn run(command: Command) -> Result<(), Failure> {
+pub fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Replay(args) => replay::run(args),
         Command::Executor(args) => executor::run(&args),
@@ -54,17 +55,17 @@ const INTERRUPTED: i32 = 130;
 fn run_until_stopped<T>(
     settings: &Settings,
     stop: &Shutdown,
-    command: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+    command: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     // The owner, a worker for the rest, and decoders and insights on threads of their own.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(settings.decoders() + 64)
         .enable_all()
         .build()
-        .map_err(|cause| Failure::new(Exit::Software, format!("cannot start the runtime: {cause}")))?;
+        .map_err(|cause| Error::Bug(format!("cannot start the runtime: {cause}")))?;
     runtime.block_on(async {
-        let failed = |cause| Failure::new(Exit::Software, format!("cannot listen for signals: {cause}"));
+        let failed = |cause| Error::Bug(format!("cannot listen for signals: {cause}"));
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
         let stop = stop.clone();
@@ -89,15 +90,15 @@ fn run_until_stopped<T>(
 ///
 /// # Errors
 /// If stdout cannot be written, exit code 74; that nobody listens any more is no error.
-fn say(text: &str) -> Result<(), Failure> {
+fn say(text: &str) -> Result<(), Error> {
     say_bytes(text.as_bytes())
 }
 
-fn say_bytes(bytes: &[u8]) -> Result<(), Failure> {
+fn say_bytes(bytes: &[u8]) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Err(cause) if cause.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(Exit::Io, format!("cannot write to stdout: {cause}")))
+            Err(Error::Io(format!("cannot write to stdout: {cause}")))
         }
         _ => Ok(()),
     }

@@ -12,7 +12,8 @@ use crate::ingest::source::compression::Compression;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::{Replay, find_logs};
 use crate::ingest::source::stdin::is_stdin;
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::model::shutdown::Shutdown;
 use crate::settings::Settings;
 use crate::state::checkpoint::recover::StartOptions;
@@ -24,7 +25,7 @@ use crate::time::clock::Clock;
 ///
 /// # Errors
 /// The first thing that is missing, or cannot be read or written.
-pub fn run(args: ReplayArgs) -> Result<(), Failure> {
+pub fn run(args: ReplayArgs) -> Result<(), Error> {
     let began = Instant::now();
     let settings = args.settings()?;
     if let Some(address) = args.cluster.clone() {
@@ -61,7 +62,7 @@ fn run_on_cluster(
     args: ReplayArgs,
     settings: &Settings,
     began: Instant,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let logs = if args.logs.is_empty() { vec![settings.incoming.clone()] } else { args.logs };
     let run = crate::cluster::ClusterRun {
         address,
@@ -78,7 +79,7 @@ fn run_on_cluster(
 }
 
 #[cfg(not(feature = "cluster"))]
-fn run_on_cluster(_: String, _: ReplayArgs, _: &Settings, _: Instant) -> Result<(), Failure> {
+fn run_on_cluster(_: String, _: ReplayArgs, _: &Settings, _: Instant) -> Result<(), Error> {
     Err(crate::cli::commands::executor::without_cluster())
 }
 
@@ -86,7 +87,7 @@ fn run_on_cluster(_: String, _: ReplayArgs, _: &Settings, _: Instant) -> Result<
 ///
 /// # Errors
 /// The first argument that names nothing.
-pub fn find_arguments(mut arguments: Vec<PathBuf>, settings: &Settings) -> Result<Vec<PathBuf>, Failure> {
+pub fn find_arguments(mut arguments: Vec<PathBuf>, settings: &Settings) -> Result<Vec<PathBuf>, Error> {
     if arguments.is_empty() {
         arguments.push(settings.incoming.clone());
     }

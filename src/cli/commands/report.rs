@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::cli::args::ReportArgs;
 use crate::cli::commands::say;
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::serve::charts::Form;
 use crate::serve::report::{Report, page};
 use crate::storage::real::RealDisk;
@@ -16,7 +17,7 @@ use crate::storage::{SharedDisk, append, create_folder};
 /// # Errors
 /// If nothing is published or a file is missing (66), a file is not what the manifest says (65), or
 /// the page cannot be written (73, 74).
-pub fn run(args: &ReportArgs) -> Result<(), Failure> {
+pub fn run(args: &ReportArgs) -> Result<(), Error> {
     let settings = args.common.settings(&[])?;
     let disk = RealDisk::without_fsync();
     let report = Report::read(&disk, &settings)?;
@@ -36,7 +37,7 @@ pub fn run(args: &ReportArgs) -> Result<(), Failure> {
     say(&format!("written   {}\n", args.html.display()))
 }
 
-fn write(disk: &SharedDisk, path: &Path, text: &str) -> Result<(), Failure> {
+fn write(disk: &SharedDisk, path: &Path, text: &str) -> Result<(), Error> {
     let (draft, mut file) = StagedFile::create(disk, path)?;
     append(&mut *file, path, text.as_bytes())?;
     draft.commit()

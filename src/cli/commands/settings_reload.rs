@@ -7,7 +7,8 @@ use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
 use crate::cli::args::WatchArgs;
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::settings::{Settings, differences};
 use crate::telemetry::heartbeat::EngineStatus;
 use crate::telemetry::logging;
@@ -55,7 +56,7 @@ impl SettingsReloader {
     }
 
     /// The settings to go on with, if they are others.
-    fn read(&self) -> Result<Option<Settings>, Failure> {
+    fn read(&self) -> Result<Option<Settings>, Error> {
         let wanted = self.args.settings()?;
         wanted.check_folders()?;
         let next = self.settings.taking_over(&wanted);

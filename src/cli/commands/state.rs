@@ -9,7 +9,8 @@ use crate::cli::args::StateArgs;
 use crate::cli::commands::say;
 use crate::ingest::source::tail::KnownInput;
 use crate::model::dictionary::Dictionaries;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::state::checkpoint::generation::{Generation, StateConfig, generation_name};
 use crate::state::checkpoint::load::Loaded;
 use crate::state::checkpoint::recover::generations_in;
@@ -22,19 +23,16 @@ use crate::storage::{Disk, DiskFile};
 ///
 /// # Errors
 /// If there is no state (66), or something in it is damaged (65).
-pub fn run(args: &StateArgs) -> Result<(), Failure> {
+pub fn run(args: &StateArgs) -> Result<(), Error> {
     let settings = args.settings()?;
     let disk = RealDisk::without_fsync();
     let folder = &settings.state;
     let numbers = generations_in(&*disk, folder)?;
     if numbers.is_empty() {
-        return Err(Failure::new(
-            Exit::NoInput,
-            format!(
-                "{}: there is no state; --state names another folder, and `watch` makes one",
-                folder.display()
-            ),
-        ));
+        return Err(Error::MissingInput(format!(
+            "{}: there is no state; --state names another folder, and `watch` makes one",
+            folder.display()
+        )));
     }
     let mut text = String::new();
     let mut damaged = 0;
@@ -64,13 +62,10 @@ pub fn run(args: &StateArgs) -> Result<(), Failure> {
     say(&text)?;
     match damaged {
         0 => Ok(()),
-        count => Err(Failure::new(
-            Exit::Data,
-            format!(
-                "{}: {count} files are not sound; `watch --rollback` goes back to a generation that is",
-                folder.display()
-            ),
-        )),
+        count => Err(Error::Damaged(format!(
+            "{}: {count} files are not sound; `watch --rollback` goes back to a generation that is",
+            folder.display()
+        ))),
     }
 }
 

@@ -5,7 +5,8 @@ use crate::cli::commands::replay::find_arguments;
 use crate::cli::commands::{run_until_stopped, say};
 use crate::engine::coordinator::RunMode;
 use crate::ingest::source::stdin::is_stdin;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::model::shutdown::Shutdown;
 use crate::publish::manifest::Manifest;
 use crate::storage::real::RealDisk;
@@ -16,7 +17,7 @@ use crate::verify::{Report, Verify};
 ///
 /// # Errors
 /// A difference (65), or what makes it impossible to verify.
-pub fn run(args: VerifyArgs) -> Result<(), Failure> {
+pub fn run(args: VerifyArgs) -> Result<(), Error> {
     let settings = args.settings()?;
     let disk = RealDisk::without_fsync();
     let manifest = Manifest::read(&disk, &settings.output)?;
@@ -35,7 +36,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Failure> {
             logs = find_arguments(args.logs, &settings)?;
             if logs.iter().any(|log| is_stdin(log)) {
                 let message = "verify reads logs more than once, so it cannot read stdin: name a file";
-                return Err(Failure::new(Exit::Usage, message));
+                return Err(Error::Usage(message.to_owned()));
             }
         }
         None => {}
@@ -49,10 +50,9 @@ pub fn run(args: VerifyArgs) -> Result<(), Failure> {
         0 => Ok(()),
         count => {
             let output = settings.output.display();
-            Err(Failure::new(
-                Exit::Data,
-                format!("{output}: {count} differences; --fresh makes the output anew from its inputs"),
-            ))
+            Err(Error::Differs(format!(
+                "{output}: {count} differences; --fresh makes the output anew from its inputs"
+            )))
         }
     }
 }

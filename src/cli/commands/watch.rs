@@ -14,7 +14,8 @@ use crate::engine::pipeline::Pipeline;
 use crate::ingest::source::archive::Archiver;
 use crate::ingest::source::tail::LastLines;
 use crate::ingest::source::watch::{Rules, Watch, check_folder};
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::model::shutdown::Shutdown;
 use crate::serve::http::{Access, Server, Sources, read_token};
 use crate::settings::{Http, Settings};
@@ -30,7 +31,7 @@ use crate::time::clock::Clock;
 ///
 /// # Errors
 /// The first thing that is missing, or cannot be read or written.
-pub fn run(args: &WatchArgs) -> Result<(), Failure> {
+pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let began = Instant::now();
     let settings = args.settings()?;
     settings.check_folders()?;
@@ -91,7 +92,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
     };
     tracing::info!("watching {}, publishing to {}", settings.incoming.display(), settings.output.display());
     let run = async {
-        let failed = |cause| Failure::new(Exit::Software, format!("cannot listen for signals: {cause}"));
+        let failed = |cause| Error::Bug(format!("cannot listen for signals: {cause}"));
         let hangups = signal(SignalKind::hangup()).map_err(failed)?;
         tokio::spawn(hangup.follow(hangups));
         let (told, standings, stop) = (Arc::clone(&supervisor), heartbeat.subscribe(), stop.clone());
@@ -105,7 +106,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
 }
 
 /// Starts to serve the page, unless it is switched off.
-fn serve(settings: &Settings, sources: Sources) -> Result<Option<Server>, Failure> {
+fn serve(settings: &Settings, sources: Sources) -> Result<Option<Server>, Error> {
     let Http::On(address) = &settings.http else { return Ok(None) };
     let token = settings.http_token_file.as_deref().map(read_token).transpose()?;
     let hosts = settings.http_hosts.split(',').map(|host| host.trim().to_owned());
@@ -115,8 +116,8 @@ fn serve(settings: &Settings, sources: Sources) -> Result<Option<Server>, Failur
             tracing::info!("dashboard at http://{}", server.address());
             Ok(Some(server))
         }
-        // Somebody else's dashboard is no reason to leave plays alone, if nobody has asked for ours.
-        Err(failure) if settings.http == Settings::default().http && failure.exit == Exit::Io => {
+        // A default address that is taken must not stop ingestion; an address from the settings must.
+        Err(failure @ Error::Listen { .. }) if settings.http == Settings::default().http => {
             tracing::warn!("{failure}; going on without a dashboard");
             Ok(None)
         }

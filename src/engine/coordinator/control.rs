@@ -7,7 +7,8 @@ use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval_at};
 
 use crate::engine::coordinator::{Coordinator, RefreshScope};
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::serve::view::View;
 use crate::settings::Settings;
 use crate::telemetry::heartbeat::{EngineStatus, Heartbeat};
@@ -56,7 +57,7 @@ impl Coordinator {
     }
 
     /// Goes on with the newest settings, and publishes what a start with them would.
-    pub(super) async fn take_settings(&mut self) -> Result<(), Failure> {
+    pub(super) async fn take_settings(&mut self) -> Result<(), Error> {
         let settings = Arc::clone(&self.parts.live.settings.borrow_and_update());
         let other_rows = settings.insights != self.parts.settings.insights;
         self.parts.settings = Settings::clone(&settings);
@@ -70,7 +71,7 @@ impl Coordinator {
 
     /// Makes the insights that take snapshots anew, and publishes what they say now, if that is
     /// anything else than before.
-    async fn restart_insights(&mut self) -> Result<(), Failure> {
+    async fn restart_insights(&mut self) -> Result<(), Error> {
         // The old ones let go of their rows before the new ones make theirs.
         self.parts.tasks.snapshots.clear();
         self.parts.tasks.snapshots = (self.parts.spawn_insights)(&self.parts.disk, &self.parts.settings);

@@ -10,7 +10,8 @@ use crate::engine::coordinator::{Coordinator, QUIET, RefreshScope, Tasks, ended}
 use crate::engine::workers::{EnrichedCut, EnrichedMessage, SnapshotRequest};
 use crate::ingest::source::archive::WhenDone;
 use crate::insights::{Cut, enriched_logs};
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::model::{Epoch, SongId};
 use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
 use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, hash_text};
@@ -18,7 +19,7 @@ use crate::publish::parquet::StagedParquet;
 use crate::publish::snapshot::Snapshot;
 use crate::state::checkpoint::committer::Commit;
 use crate::state::input_progress::{ReasonCounts, by_code, count};
-use crate::storage::failpoint::{Bug, planted, fail_point};
+use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::sync_folder;
 use crate::text::path_text;
 
@@ -33,7 +34,7 @@ pub(super) struct Staged {
 
 impl Coordinator {
     /// Cuts, and lets every insight write what has changed where nobody sees it yet.
-    pub(super) async fn stage(&mut self, new: RefreshScope) -> Result<Staged, Failure> {
+    pub(super) async fn stage(&mut self, new: RefreshScope) -> Result<Staged, Error> {
         self.finish_sealing().await;
         let cut = Arc::new(tokio::task::block_in_place(|| self.cut(new)));
         fail_point("flush.cut");
@@ -88,7 +89,7 @@ impl Coordinator {
     }
 
     /// Commits what is staged, then publishes it.
-    pub(super) fn commit(&mut self, mut staged: Staged, manifest: Manifest) -> Result<(), Failure> {
+    pub(super) fn commit(&mut self, mut staged: Staged, manifest: Manifest) -> Result<(), Error> {
         self.parts.epoch = Epoch(self.parts.epoch.0 + 1);
         let manifest = Manifest { epoch: self.parts.epoch.0, ..manifest };
         let text = manifest.to_text();
@@ -124,7 +125,7 @@ impl Coordinator {
     }
 
     /// Makes what is staged visible, where it differs from what is.
-    pub(super) fn publish(&mut self, staged: Staged) -> Result<(), Failure> {
+    pub(super) fn publish(&mut self, staged: Staged) -> Result<(), Error> {
         for (name, snapshot) in staged.snapshots {
             if self.published.get(name) == Some(snapshot.entry()) {
                 if planted(Bug::ReturnEarly) {
@@ -147,7 +148,7 @@ impl Coordinator {
     }
 
     /// Lets go of what only old generations need, and of the inputs that nobody can need again.
-    pub(super) fn retire(&mut self) -> Result<(), Failure> {
+    pub(super) fn retire(&mut self) -> Result<(), Error> {
         let Some(committer) = &mut self.parts.committer else { return Ok(()) };
         committer.retire()?;
         let retirable = committer.take_settled(&self.inputs);
@@ -160,7 +161,7 @@ impl Coordinator {
 
     /// With nothing to publish, what is known of inputs without rows is committed; and after some
     /// time, what was read last is settled by committing it again.
-    pub(super) fn save_in_quiet(&mut self) -> Result<(), Failure> {
+    pub(super) fn save_in_quiet(&mut self) -> Result<(), Error> {
         let wait = self.parts.settings.input.done_after.0;
         let Some(committer) = &mut self.parts.committer else { return Ok(()) };
         if self.inputs.has_unsaved() && self.quiet_since.elapsed() >= QUIET {
@@ -184,7 +185,7 @@ impl Coordinator {
     }
 
     /// What the manifest will say of what is staged, at the last epoch.
-    pub(super) fn manifest_of(&mut self, staged: &Staged) -> Result<Manifest, Failure> {
+    pub(super) fn manifest_of(&mut self, staged: &Staged) -> Result<Manifest, Error> {
         let mut insights = self.published.clone();
         for (name, snapshot) in &staged.snapshots {
             insights.insert((*name).to_owned(), snapshot.entry().clone());

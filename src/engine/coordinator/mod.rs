@@ -26,7 +26,8 @@ use crate::insights::NAMES;
 use crate::ledger::listens::Sealed;
 use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::{Dictionaries, SortedIds};
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::model::value::WeekChoice;
 use crate::model::{Batch, Epoch, Input, Position, ReaderState, Reason, Reject, SongId, UserId};
 use crate::publish::REJECTS;
@@ -55,7 +56,7 @@ pub enum EngineEvent {
     /// An input was read up to here, bytes without rows included.
     Passed(Arc<Input>, Position),
     /// The source cannot go on.
-    Failed(Failure),
+    Failed(Error),
     /// More plays and rejects, and when they were read.
     Batch(Box<Batch>, SystemTime),
 }
@@ -233,7 +234,7 @@ impl Coordinator {
     pub async fn run(
         mut self,
         mut decoded: impl Stream<Item = EngineEvent> + Unpin,
-    ) -> Result<RunSummary, Failure> {
+    ) -> Result<RunSummary, Error> {
         self.note_catalog()?;
         let mut tick = ticks(self.parts.settings.flush_interval.0);
         let mut heartbeat = ticks(HEARTBEAT);
@@ -274,7 +275,7 @@ impl Coordinator {
         })
     }
 
-    async fn apply(&mut self, decoded: EngineEvent) -> Result<(), Failure> {
+    async fn apply(&mut self, decoded: EngineEvent) -> Result<(), Error> {
         let since;
         let mut batch = match decoded {
             EngineEvent::Size(input, size) => {
@@ -347,7 +348,7 @@ impl Coordinator {
     }
 
     /// Publishes a cut if there is news, and says how long that took.
-    async fn flush_news(&mut self) -> Result<Option<Duration>, Failure> {
+    async fn flush_news(&mut self) -> Result<Option<Duration>, Error> {
         let week = self.week_of_now();
         let follows_week = self.parts.settings.insights.top_songs_this_week.week == WeekChoice::Current;
         let new_week = follows_week && week != self.week;
@@ -385,7 +386,7 @@ impl Coordinator {
 
     /// Goes on from what an earlier process has committed: what it has not published any more is
     /// published now. If the catalog or a setting has changed since, that is news.
-    async fn resume(&mut self, resumed: Resumed) -> Result<(), Failure> {
+    async fn resume(&mut self, resumed: Resumed) -> Result<(), Error> {
         self.week = self.week_of_now();
         self.published = resumed.insights;
         let enabled: Vec<&str> = self.enabled();
@@ -412,7 +413,7 @@ impl Coordinator {
         taken
     }
 
-    async fn flush(&mut self, new: RefreshScope) -> Result<(), Failure> {
+    async fn flush(&mut self, new: RefreshScope) -> Result<(), Error> {
         let staged = self.stage(new).await?;
         tokio::task::block_in_place(|| {
             let manifest = self.manifest_of(&staged)?;
@@ -421,7 +422,7 @@ impl Coordinator {
     }
 
     /// Takes note of the catalog in force: its metadata, and its bad rows that none before it had.
-    fn note_catalog(&mut self) -> Result<(), Failure> {
+    fn note_catalog(&mut self) -> Result<(), Error> {
         let known = |reject: &&Reject| !self.catalog_rejects.contains(&(reject.reason, reject.raw.clone()));
         let new: Vec<Reject> = self.catalog.rejects.iter().filter(known).cloned().collect();
         self.catalog_rejects.extend(new.iter().map(|reject| (reject.reason, reject.raw.clone())));
@@ -458,8 +459,8 @@ pub fn reject_lines(file: &str, rejects: &[Reject]) -> Vec<u8> {
 }
 
 /// A task has ended before its time; what it died of is said where tasks are joined.
-fn ended() -> Failure {
-    Failure::new(Exit::Software, "a task has ended unexpectedly")
+fn ended() -> Error {
+    Error::Bug("a task has ended unexpectedly".to_owned())
 }
 
 /// Where the folders of an output are that a killed run may have left temporary files in.

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use crate::ingest::source::fingerprint::FileStat;
 use crate::model::InputId;
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::model::value::written_as;
 use crate::storage::failpoint::fail_point;
 use crate::storage::staged_file::StagedFile;
@@ -103,7 +104,7 @@ impl Archiver {
     }
 
     /// A name in the archive that is not taken.
-    fn free_name(&self, path: &Path) -> Result<PathBuf, Failure> {
+    fn free_name(&self, path: &Path) -> Result<PathBuf, Error> {
         create_folder(&*self.disk, &self.archive_dir)?;
         let name = path.file_name().unwrap_or_default();
         let mut target = self.archive_dir.join(name);

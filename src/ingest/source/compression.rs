@@ -10,7 +10,7 @@ use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::parquet::csv_of;
 use crate::model::Reason;
 use crate::model::delimiter::Delimiter;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
 
 /// How a log is stored, by the end of its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,9 +114,11 @@ impl Compression {
 }
 
 /// A log or a catalog cannot be read; one that this program was not built for is there all the same.
-pub fn unreadable(path: &Path, cause: &io::Error) -> Failure {
-    let exit = if cause.kind() == io::ErrorKind::Unsupported { Exit::Config } else { Exit::NoInput };
-    Failure::io(exit, "read", path, cause)
+pub fn unreadable(path: &Path, source: io::Error) -> Error {
+    if source.kind() == io::ErrorKind::Unsupported {
+        return Error::Unsupported { path: path.to_owned(), source };
+    }
+    Error::file(FileRole::Input, Op::Read, path, source)
 }
 
 #[cfg(test)]

@@ -17,7 +17,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::ingest::source::fingerprint::Fingerprint;
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::model::{Chunk, Input, Position};
 
 /// What a source tells the pipeline.
@@ -32,7 +33,7 @@ pub enum Event {
     /// More lines of an input.
     Chunk(Chunk),
     /// The source cannot go on, so what was read so far is not what was asked for.
-    Failed(Failure),
+    Failed(Error),
 }
 
 /// What ends a source that has no fault: nobody listens any more.

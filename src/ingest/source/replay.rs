@@ -9,11 +9,12 @@ use std::sync::Arc;
 use crate::ingest::source::compression::{Compression, unreadable};
 use crate::ingest::source::framing::{Eof, LineFramer};
 use crate::ingest::source::scan::{FolderScanner, is_unfinished};
-use crate::ingest::source::send::{send_chunks, no_tail, reject_unread};
+use crate::ingest::source::send::{no_tail, reject_unread, send_chunks};
 use crate::ingest::source::stdin::{self, is_stdin};
 use crate::ingest::source::{Closed, Event, EventSender};
 use crate::model::delimiter::Delimiter;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, InputId};
 use crate::text::path_text;
@@ -24,14 +25,14 @@ use crate::time::clock::Clock;
 ///
 /// # Errors
 /// The first argument that names nothing, exit code 66.
-pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     let mut paths = Vec::new();
     for argument in arguments {
         if is_stdin(argument) {
             paths.push(argument.clone());
         } else if argument.is_dir() {
             let found = FolderScanner::default().scan(argument, |_| false);
-            let found = found.map_err(|cause| Failure::io(Exit::NoInput, "read", argument, &cause))?;
+            let found = found.map_err(|cause| Error::file(FileRole::Input, Op::Read, argument, cause))?;
             paths.extend(found.into_iter().map(|found| found.path));
         } else if argument.exists() {
             paths.push(argument.clone());
@@ -47,16 +48,15 @@ pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// The files that match a pattern such as `logs/2025-*.csv`.
-fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
+fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let missing = || {
-        Failure::new(
-            Exit::NoInput,
-            format!("{} does not exist; name a file, a folder or a pattern", pattern.display()),
-        )
+        Error::MissingInput(format!(
+            "{} does not exist; name a file, a folder or a pattern",
+            pattern.display()
+        ))
     };
     let text = pattern.to_str().filter(|text| text.contains(['*', '?', '['])).ok_or_else(missing)?;
-    let wrong =
-        |cause: glob::PatternError| Failure::new(Exit::Usage, format!("{text}: not a pattern: {cause}"));
+    let wrong = |cause: glob::PatternError| Error::Usage(format!("{text}: not a pattern: {cause}"));
     // Hidden names are temporary ones, unless the pattern asks for them.
     let visible = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
     let files: Vec<PathBuf> = glob::glob_with(text, visible)
@@ -66,7 +66,7 @@ fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Failure> {
         .map(|path| if is_stdin(&path) { Path::new(".").join(path) } else { path })
         .collect();
     if files.is_empty() {
-        return Err(Failure::new(Exit::NoInput, format!("{text} matches no file that is finished")));
+        return Err(Error::MissingInput(format!("{text} matches no file that is finished")));
     }
     Ok(files)
 }
@@ -89,7 +89,7 @@ impl Replay {
     ///
     /// # Errors
     /// The log that cannot be read, exit code 66 or 74.
-    pub fn run(self, events: &EventSender, stop: &Shutdown) -> Result<(), Failure> {
+    pub fn run(self, events: &EventSender, stop: &Shutdown) -> Result<(), Error> {
         for (path, number) in self.logs.iter().zip(0..) {
             let input = Arc::new(Input { id: InputId(number), label: path_text(path) });
             let read = if is_stdin(path) {
@@ -110,9 +110,9 @@ impl Replay {
         input: &Arc<Input>,
         events: &EventSender,
         stop: &Shutdown,
-    ) -> Result<Result<(), Closed>, Failure> {
+    ) -> Result<Result<(), Closed>, Error> {
         let storage = Compression::of(path);
-        let failed = |cause: io::Error| unreadable(path, &cause);
+        let failed = |cause: io::Error| unreadable(path, cause);
         let size = match storage.check(path, self.delimiter).map_err(failed)? {
             Ok(size) => size,
             Err(fault) => return Ok(reject_unread(input, &fault, Clock::Stopped(self.now), events)),
@@ -122,7 +122,7 @@ impl Replay {
         }
         let mut reader = storage.open(path, self.delimiter).map_err(failed)?;
         let delivered = self.deliver(&mut reader, input, events, stop);
-        delivered.map_err(|cause| Failure::io(Exit::Io, "read", path, &cause))
+        delivered.map_err(|cause| Error::file(FileRole::Open, Op::Read, path, cause))
     }
 
     /// What came before damage has been handed on, so damage ends the run, which publishes nothing.
@@ -131,11 +131,11 @@ impl Replay {
         input: &Arc<Input>,
         events: &EventSender,
         stop: &Shutdown,
-    ) -> Result<Result<(), Closed>, Failure> {
+    ) -> Result<Result<(), Closed>, Error> {
         let read = stdin::open().and_then(|mut reader| self.deliver(&mut reader, input, events, stop));
         read.map_err(|cause| {
             let message = format!("stdin cannot be read to its end, so nothing was published: {cause}");
-            Failure::new(Exit::Data, message)
+            Error::Damaged(message)
         })
     }
 

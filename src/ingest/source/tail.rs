@@ -14,7 +14,7 @@ use crate::ingest::source::fingerprint::{
     FileId, FileStat, Fingerprint, HEAD, Head, UNKNOWN, are_alike, hash_tail, hash_whole, holds_what_was_read,
 };
 use crate::ingest::source::framing::{Eof, LineFramer};
-use crate::ingest::source::send::{SendOutcome, send_chunks, no_tail, reject_unread};
+use crate::ingest::source::send::{SendOutcome, no_tail, reject_unread, send_chunks};
 use crate::ingest::source::{Closed, Event, EventSender};
 use crate::model::delimiter::Delimiter;
 use crate::model::shutdown::Shutdown;

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::insights::columns::columns;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::publish::manifest::{PARQUET, PartEntry, hash_text};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{DiskFile, SharedDisk, create_folder, has_end, read_through, sync_folder};
@@ -54,7 +55,7 @@ impl ParquetPart {
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn begin(disk: &SharedDisk, output: &Path, insight: &str, part: &str) -> Result<Self, Failure> {
+    pub fn begin(disk: &SharedDisk, output: &Path, insight: &str, part: &str) -> Result<Self, Error> {
         let folder = folder_of(output, insight);
         create_folder(&**disk, &folder)?;
         let name = format!("{}.parquet", part.trim_end_matches(".csv"));
@@ -62,7 +63,7 @@ impl ParquetPart {
         let (draft, file) = StagedFile::create(disk, &path)?;
         let sink = Sink { file, bytes: 0, hash: Xxh3::new() };
         let writer = ParquetWriter::new(columns(insight).unwrap_or_default(), sink);
-        let writer = writer.map_err(|cause| Failure::io(Exit::Io, "write", &path, &cause))?;
+        let writer = writer.map_err(|cause| Error::file(FileRole::Open, Op::Write, &path, cause))?;
         Ok(Self { draft, path, name, writer })
     }
 
@@ -78,9 +79,9 @@ impl ParquetPart {
     ///
     /// # Errors
     /// What the file system says, exit code 74.
-    pub fn finish(self, disk: &SharedDisk, rows: u64) -> Result<StagedParquet, Failure> {
+    pub fn finish(self, disk: &SharedDisk, rows: u64) -> Result<StagedParquet, Error> {
         let Self { draft, path, name, writer } = self;
-        let sink = writer.finish().map_err(|cause| Failure::io(Exit::Io, "write", &path, &cause))?;
+        let sink = writer.finish().map_err(|cause| Error::file(FileRole::Open, Op::Write, &path, cause))?;
         let Sink { mut file, bytes, hash } = sink;
         draft.sync(&mut *file)?;
         let entry = PartEntry { file: name, rows, bytes, hash: hash_text(hash.digest128()) };
@@ -94,14 +95,9 @@ impl StagedParquet {
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn of_part(
-        disk: &SharedDisk,
-        output: &Path,
-        insight: &str,
-        part: &PartEntry,
-    ) -> Result<Self, Failure> {
+    pub fn of_part(disk: &SharedDisk, output: &Path, insight: &str, part: &PartEntry) -> Result<Self, Error> {
         let csv = output.join(insight).join(&part.file);
-        let failed = |cause: io::Error| Failure::io(Exit::Io, "read", &csv, &cause);
+        let failed = |cause: io::Error| Error::file(FileRole::Open, Op::Read, &csv, cause);
         let file = disk.open(&csv).map_err(failed)?;
         let mut parquet = ParquetPart::begin(disk, output, insight, &part.file)?;
         let mut pushed = Ok(());
@@ -111,7 +107,7 @@ impl StagedParquet {
             }
         };
         read_through(&*file, part.bytes, each).map_err(failed)?;
-        pushed.map_err(|cause| Failure::io(Exit::Io, "write", &parquet.path, &cause))?;
+        pushed.map_err(|cause| Error::file(FileRole::Open, Op::Write, &parquet.path, cause))?;
         parquet.finish(disk, part.rows)
     }
 
@@ -124,7 +120,7 @@ impl StagedParquet {
     ///
     /// # Errors
     /// What the file system says, exit code 73 or 74.
-    pub fn publish(self) -> Result<(), Failure> {
+    pub fn publish(self) -> Result<(), Error> {
         self.draft.commit()?;
         sync_folder(&*self.disk, &self.folder)
     }

@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 pub use crate::serve::http::access::Access;
 pub use crate::serve::http::context::Sources;
 
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
 use crate::serve::http::context::Context;
 
 /// How much less its threads matter to the operating system than those that take in plays: with both
@@ -51,22 +51,19 @@ impl Server {
     ///
     /// # Errors
     /// If the address cannot be listened on (74), or is open to others without a token (78).
-    pub fn start(address: &str, access: Access, sources: Sources) -> Result<Self, Failure> {
-        let failed = |cause: &std::io::Error| {
-            let hint = "name another address with --http, or use --http off";
-            Failure::new(Exit::Io, format!("cannot listen on {address}: {cause}; {hint}"))
-        };
-        let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(|cause| failed(&cause))?.collect();
+    pub fn start(address: &str, access: Access, sources: Sources) -> Result<Self, Error> {
+        let failed = |source| Error::Listen { address: address.to_owned(), source };
+        let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(failed)?.collect();
         if !access.needs_token() && addresses.iter().any(|address| !address.ip().is_loopback()) {
             let message = format!(
                 "http: {address} can be reached from other machines, so it needs a token: name a file that holds \
                  one with --http-token-file, or listen on 127.0.0.1"
             );
-            return Err(Failure::new(Exit::Config, message));
+            return Err(Error::Config(message));
         }
-        let listener = TcpListener::bind(addresses.as_slice()).map_err(|cause| failed(&cause))?;
-        listener.set_nonblocking(true).map_err(|cause| failed(&cause))?;
-        let address = listener.local_addr().map_err(|cause| failed(&cause))?;
+        let listener = TcpListener::bind(addresses.as_slice()).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             give_way();
@@ -89,7 +86,7 @@ impl Server {
             }
         };
         let spawned = std::thread::Builder::new().name("http".to_owned()).spawn(run);
-        spawned.map_err(|cause| failed(&cause))?;
+        spawned.map_err(failed)?;
         Ok(Self { address, _stop: stop })
     }
 
@@ -109,10 +106,10 @@ fn give_way() {
 ///
 /// # Errors
 /// If it cannot be read (66), or is too short (78).
-pub fn read_token(path: &Path) -> Result<String, Failure> {
+pub fn read_token(path: &Path) -> Result<String, Error> {
     const SHORTEST: usize = 16;
     let text =
-        std::fs::read_to_string(path).map_err(|cause| Failure::io(Exit::NoInput, "read", path, &cause))?;
+        std::fs::read_to_string(path).map_err(|cause| Error::file(FileRole::Input, Op::Read, path, cause))?;
     let token = text.trim();
     if token.len() < SHORTEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = format!(
@@ -120,7 +117,7 @@ pub fn read_token(path: &Path) -> Result<String, Failure> {
              makes",
             path.display()
         );
-        return Err(Failure::new(Exit::Config, message));
+        return Err(Error::Config(message));
     }
     Ok(token.to_owned())
 }

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::insights::enriched_logs;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::publish::REJECTS;
 use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
 use crate::storage::{READ, SharedDisk};
@@ -39,14 +40,14 @@ pub(super) struct Cut {
 pub(super) fn consistently<T>(
     disk: &SharedDisk,
     output: &Path,
-    read: impl Fn(&Cut) -> Result<T, Failure>,
-) -> Result<T, Failure> {
+    read: impl Fn(&Cut) -> Result<T, Error>,
+) -> Result<T, Error> {
     let mut tried: Option<(Manifest, Instant)> = None;
     let mut manifests = 0;
     loop {
         let manifest = Manifest::read(disk, output)?.ok_or_else(|| {
             let what = "there is no _manifest.json; `replay` or `watch` makes one";
-            Failure::new(Exit::NoInput, format!("{}: {what}", output.display()))
+            Error::MissingInput(format!("{}: {what}", output.display()))
         })?;
         let found = Cut::open(output, manifest.clone()).and_then(|cut| read(&cut));
         let Err(failure) = found else { return found };
@@ -64,7 +65,7 @@ pub(super) fn consistently<T>(
 }
 
 impl Cut {
-    fn open(output: &Path, manifest: Manifest) -> Result<Self, Failure> {
+    fn open(output: &Path, manifest: Manifest) -> Result<Self, Error> {
         let mut cut = Self { manifest, output: output.to_owned(), opened: HashMap::new() };
         // Logs only grow, so their parts can be opened when they are read.
         let snapshots = cut.manifest.insights.iter().filter(|(name, _)| *name != enriched_logs::NAME);
@@ -96,8 +97,8 @@ impl Cut {
         &self,
         name: &str,
         part: &PartEntry,
-        mut each: impl FnMut(u64, &[u8]) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+        mut each: impl FnMut(u64, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         let path = self.path(name, part);
         let (mut number, mut failed) = (0, None);
         let mut take = |line: &[u8]| {
@@ -110,26 +111,26 @@ impl Cut {
             Some(file) => read_lines(file.take(part.bytes), &mut take),
             None => read_lines(open(&path)?.take(part.bytes), &mut take),
         };
-        let hash = hash.map_err(|cause| Failure::io(Exit::NoInput, "read", &path, &cause))?;
+        let hash = hash.map_err(|cause| Error::file(FileRole::Input, Op::Read, &path, cause))?;
         let is_log = [enriched_logs::NAME, REJECTS].contains(&name);
         let longer = !is_log && path.metadata().is_ok_and(|metadata| metadata.len() > part.bytes);
         if longer || hash_text(hash) != part.hash {
             let (path, bytes) = (path.display(), part.bytes);
             let what = "is not what the manifest says";
-            return Err(Failure::new(Exit::Data, format!("{path}: {what} ({bytes} bytes)")));
+            return Err(Error::Damaged(format!("{path}: {what} ({bytes} bytes)")));
         }
         failed.map_or(Ok(()), Err)
     }
 
     /// Says that a line of a part is no row.
-    pub(super) fn no_row(&self, name: &str, part: &PartEntry, number: u64) -> Failure {
+    pub(super) fn no_row(&self, name: &str, part: &PartEntry, number: u64) -> Error {
         let path = self.path(name, part);
-        Failure::new(Exit::Data, format!("{}:{}: not a row of {name}", path.display(), number + 1))
+        Error::Damaged(format!("{}:{}: not a row of {name}", path.display(), number + 1))
     }
 }
 
-fn open(path: &Path) -> Result<File, Failure> {
-    File::open(path).map_err(|cause| Failure::io(Exit::NoInput, "read", path, &cause))
+fn open(path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(|cause| Error::file(FileRole::Input, Op::Read, path, cause))
 }
 
 /// Gives each line to `take` and returns the hash of everything.

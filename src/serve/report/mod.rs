@@ -14,7 +14,8 @@ use crate::catalog::reload;
 use crate::ingest::decode::record::Record;
 use crate::insights::enriched_logs;
 use crate::model::dictionary::Dictionaries;
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::publish::REJECTS;
 use crate::publish::manifest::Manifest;
 use crate::serve::overview::{Absent, Overview, Shown, SongCount, TopSongs};
@@ -50,7 +51,7 @@ impl Report {
     /// # Errors
     /// If it holds no manifest, or a file is missing that the manifest lists (66), or a file is not
     /// what the manifest says (65).
-    pub fn read(disk: &SharedDisk, settings: &Settings) -> Result<Self, Failure> {
+    pub fn read(disk: &SharedDisk, settings: &Settings) -> Result<Self, Error> {
         let (manifest, snapshots, plays) = consistently(disk, &settings.output, |cut| {
             let snapshots = read_snapshots(cut)?;
             let plays = plays_of(cut, &snapshots, settings)?;
@@ -101,7 +102,7 @@ fn of<T>(plays: &Shown<Plays>, part: impl FnOnce(&Plays) -> T) -> Shown<T> {
 }
 
 /// Goes through `enriched_logs`; of the songs that will be shown, it remembers more.
-fn plays_of(cut: &Cut, snapshots: &Snapshots, settings: &Settings) -> Result<Shown<Plays>, Failure> {
+fn plays_of(cut: &Cut, snapshots: &Snapshots, settings: &Settings) -> Result<Shown<Plays>, Error> {
     let Some(entry) = cut.manifest.insights.get(enriched_logs::NAME) else {
         return Ok(Err(tables::not_published(enriched_logs::NAME)));
     };

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::ingest::decode::record::Record;
 use crate::insights::enriched_logs::NAME;
 use crate::ledger::hours::HOURS;
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::publish::manifest::{InsightEntry, PartEntry};
 use crate::serve::overview::{GenrePlays, SongCount};
 use crate::serve::report::cut::Cut;
@@ -84,7 +85,7 @@ pub(super) fn read_plays(
     entry: &InsightEntry,
     songs: &[String],
     workers: usize,
-) -> Result<Plays, Failure> {
+) -> Result<Plays, Error> {
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
     let all = Mutex::new(Ok(Fold::new(songs)));
@@ -166,7 +167,7 @@ impl Fold {
         }
     }
 
-    fn read(&mut self, cut: &Cut, place: usize, part: &PartEntry) -> Result<(), Failure> {
+    fn read(&mut self, cut: &Cut, place: usize, part: &PartEntry) -> Result<(), Error> {
         let mut record = Record::default();
         cut.each_line(NAME, part, |number, line| {
             if place == 0 && self.table.wants_more() {

@@ -7,7 +7,8 @@ use crate::insights::{
     avg_listen_time_per_song, genre_loyalty_scores, happy_recommendations, night_owl_users,
     top_songs_this_week, user_favorite_genres,
 };
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::publish::REJECTS;
 use crate::serve::overview::{Absent, ListenTimes, Shown, SongCount};
 use crate::serve::report::cut::Cut;
@@ -65,13 +66,13 @@ pub(super) fn not_published(name: &str) -> Absent {
 ///
 /// # Errors
 /// If a file cannot be read (66), or is not what the manifest says or no such table (65).
-pub(super) fn read_snapshots(cut: &Cut) -> Result<Snapshots, Failure> {
+pub(super) fn read_snapshots(cut: &Cut) -> Result<Snapshots, Error> {
     let mut tables = Vec::new();
     let mut read = |name: &'static str, each: &mut dyn FnMut(&Record) -> Option<()>| {
         let table = read_table(cut, name, each)?;
         let shown = table.as_ref().map(|_| ()).map_err(Absent::clone);
         tables.push((name, table));
-        Ok::<_, Failure>(shown)
+        Ok::<_, Error>(shown)
     };
     let _ = read(REJECTS, &mut |_| Some(()))?;
 
@@ -130,7 +131,7 @@ fn read_table(
     cut: &Cut,
     name: &str,
     each: &mut dyn FnMut(&Record) -> Option<()>,
-) -> Result<Shown<Table>, Failure> {
+) -> Result<Shown<Table>, Error> {
     let Some(entry) = cut.entry(name) else { return Ok(Err(not_published(name))) };
     let mut table = Table { total: entry.rows, ..Table::default() };
     let mut record = Record::default();

@@ -133,7 +133,9 @@ impl View {
         let mut most: Vec<(u64, SongId)> = songs.iter().map(|(&song, &plays)| (plays, song)).collect();
         {
             let names = self.snapshot.names.songs.read();
-            most.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| names.resolve(a.1).cmp(names.resolve(b.1))));
+            most.sort_unstable_by(|a, b| {
+                b.0.cmp(&a.0).then_with(|| names.resolve(a.1).cmp(names.resolve(b.1)))
+            });
         }
         most.truncate(TOP);
         most.into_iter().map(|(plays, song)| SongPlays { song: self.metadata(song), plays }).collect()

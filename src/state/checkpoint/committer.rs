@@ -8,7 +8,8 @@ use crate::catalog::Catalog;
 use crate::ingest::source::archive::RetirableInput;
 use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::{Dictionaries, Id, SharedDictionary};
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::model::{Epoch, InputId, Reject, SongId};
 use crate::publish::manifest::{Manifest, PartEntry, hash_text};
 use crate::state::checkpoint::generation::Generation;
@@ -115,7 +116,7 @@ impl Committer {
     ///
     /// # Errors
     /// What the file system says (73, 74), or what is damaged (65).
-    pub fn commit(&mut self, mut commit: Commit<'_>) -> Result<(), Failure> {
+    pub fn commit(&mut self, mut commit: Commit<'_>) -> Result<(), Error> {
         let inputs = commit.inputs.take_unsaved();
         let read: Vec<InputId> = inputs.iter().map(|(id, _)| *id).collect();
         let next = Generation {
@@ -165,7 +166,7 @@ impl Committer {
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    pub fn commit_again(&mut self) -> Result<(), Failure> {
+    pub fn commit_again(&mut self) -> Result<(), Error> {
         let next = self.store.current().clone();
         self.store.commit(next, |_| Ok(()))
     }
@@ -175,7 +176,7 @@ impl Committer {
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    pub fn commit_inputs(&mut self, inputs: &mut InputTracker) -> Result<(), Failure> {
+    pub fn commit_inputs(&mut self, inputs: &mut InputTracker) -> Result<(), Error> {
         let next = self.store.current().clone();
         let unsaved = inputs.take_unsaved();
         self.store.commit(next, |writer| write_inputs(writer, &unsaved))?;
@@ -187,7 +188,7 @@ impl Committer {
     ///
     /// # Errors
     /// What the file system says, exit code 73.
-    pub fn retire(&mut self) -> Result<(), Failure> {
+    pub fn retire(&mut self) -> Result<(), Error> {
         self.store.retire()
     }
 
@@ -224,7 +225,7 @@ fn write_names<I: Id>(
     table: Table,
     names: &SharedDictionary<I>,
     new: std::ops::Range<u32>,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     writer.begin(table)?;
     let names = names.read();
     for number in new {
@@ -233,7 +234,7 @@ fn write_names<I: Id>(
     Ok(())
 }
 
-fn write_ledger(writer: &mut SegmentWriter, ledger: &mut Ledger, changes: &Changes) -> Result<(), Failure> {
+fn write_ledger(writer: &mut SegmentWriter, ledger: &mut Ledger, changes: &Changes) -> Result<(), Error> {
     let tables = ledger.tables_mut();
     for run in tables.listens.take_unsaved() {
         writer.begin(Table::Listens)?;
@@ -269,7 +270,7 @@ fn write_ledger(writer: &mut SegmentWriter, ledger: &mut Ledger, changes: &Chang
     Ok(())
 }
 
-fn write_inputs(writer: &mut SegmentWriter, inputs: &[(InputId, InputRecord)]) -> Result<(), Failure> {
+fn write_inputs(writer: &mut SegmentWriter, inputs: &[(InputId, InputRecord)]) -> Result<(), Error> {
     writer.begin(Table::Inputs)?;
     for (id, record) in inputs {
         let record = serde_json::to_vec(record).expect("a record is plain data");
@@ -278,7 +279,7 @@ fn write_inputs(writer: &mut SegmentWriter, inputs: &[(InputId, InputRecord)]) -
     Ok(())
 }
 
-fn write_rows(writer: &mut SegmentWriter, table: Table, rows: &(u64, Vec<Vec<u8>>)) -> Result<(), Failure> {
+fn write_rows(writer: &mut SegmentWriter, table: Table, rows: &(u64, Vec<Vec<u8>>)) -> Result<(), Error> {
     writer.begin(table)?;
     for (number, row) in (rows.0..).zip(&rows.1) {
         writer.bytes(number, row)?;

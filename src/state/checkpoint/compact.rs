@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::thread::JoinHandle;
 
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
 use crate::state::checkpoint::segment::{SegmentEntry, SegmentReader, SegmentWriter};
 use crate::state::checkpoint::table::{Merge, Table, TableReader};
 use crate::storage::failpoint::fail_point;
@@ -15,7 +15,7 @@ const FAN: usize = 8;
 /// A merge that is under way.
 #[derive(Debug)]
 pub struct Compaction {
-    thread: JoinHandle<Result<SegmentEntry, Failure>>,
+    thread: JoinHandle<Result<SegmentEntry, Error>>,
 }
 
 /// Which of the parts, from the oldest to the newest, are to be merged: all from the first one on
@@ -52,8 +52,8 @@ impl Compaction {
     ///
     /// # Errors
     /// What the file system says, or what is damaged (65).
-    pub fn finish(self) -> Result<SegmentEntry, Failure> {
-        self.thread.join().map_err(|_| Failure::new(Exit::Software, "the merging of parts has died"))?
+    pub fn finish(self) -> Result<SegmentEntry, Error> {
+        self.thread.join().map_err(|_| Error::Bug("the merging of parts has died".to_owned()))?
     }
 }
 
@@ -61,17 +61,17 @@ impl Compaction {
 ///
 /// # Errors
 /// What the file system says, or what is damaged (65).
-pub fn merge(disk: &dyn Disk, folder: &Path, parts: &[SegmentEntry]) -> Result<SegmentEntry, Failure> {
+pub fn merge(disk: &dyn Disk, folder: &Path, parts: &[SegmentEntry]) -> Result<SegmentEntry, Error> {
     let opened: Vec<SegmentReader<'_>> = parts
         .iter()
         .map(|part| {
             SegmentReader::open(disk, folder, part)
-                .map_err(|cause| Failure::io(Exit::Data, "read", &folder.join(&part.file), &cause))
+                .map_err(|cause| Error::file(FileRole::Committed, Op::Read, &folder.join(&part.file), cause))
         })
         .collect::<Result<_, _>>()?;
     let (first, last) = (parts[0].first, parts[parts.len() - 1].last);
     let mut writer = SegmentWriter::create(disk, folder, first, last)?;
-    let damaged = |cause: std::io::Error| Failure::io(Exit::Data, "merge parts in", folder, &cause);
+    let damaged = |cause: std::io::Error| Error::file(FileRole::Committed, Op::MergeSegments, folder, cause);
     for table in Table::ALL {
         let readers: Vec<TableReader<'_>> = opened.iter().flat_map(|part| part.read(table)).collect();
         if readers.is_empty() {
@@ -93,8 +93,8 @@ fn merge_numbers(
     merge: Merge,
     mut readers: Vec<TableReader<'_>>,
     writer: &mut SegmentWriter,
-    damaged: impl Fn(std::io::Error) -> Failure,
-) -> Result<(), Failure> {
+    damaged: impl Fn(std::io::Error) -> Error,
+) -> Result<(), Error> {
     let mut heads: Vec<Option<(u64, u64)>> =
         readers.iter_mut().map(|reader| reader.next_number().map_err(&damaged)).collect::<Result<_, _>>()?;
     while let Some(key) = heads.iter().flatten().map(|&(key, _)| key).min() {
@@ -113,8 +113,8 @@ fn merge_numbers(
 fn merge_bytes(
     readers: Vec<TableReader<'_>>,
     writer: &mut SegmentWriter,
-    damaged: impl Fn(std::io::Error) -> Failure,
-) -> Result<(), Failure> {
+    damaged: impl Fn(std::io::Error) -> Error,
+) -> Result<(), Error> {
     struct Head<'a> {
         reader: TableReader<'a>,
         key: Option<u64>,

@@ -10,7 +10,8 @@ use crate::ledger::Ledger;
 use crate::ledger::hours::HOURS;
 use crate::ledger::run::Run;
 use crate::model::dictionary::{Dictionaries, Id, SharedDictionary};
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::model::{Reason, SongId, UserId};
 use crate::state::checkpoint::generation::{Generation, StateConfig};
 use crate::state::checkpoint::segment::SegmentReader;
@@ -44,7 +45,7 @@ impl Loaded {
         folder: &Path,
         generation: &Generation,
         names: &Dictionaries,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, Error> {
         let mut loaded = Self::nothing(&generation.shape);
         loaded.load(disk, folder, generation, names)?;
         Ok(loaded)
@@ -64,11 +65,13 @@ impl Loaded {
         folder: &Path,
         generation: &Generation,
         names: &Dictionaries,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), Error> {
         // A part may replace what an older one says of an input, so inputs are taken in at the end.
         let mut inputs = BTreeMap::new();
         for file in &generation.parts {
-            let failed = |cause: io::Error| Failure::io(Exit::Data, "load", &folder.join(&file.file), &cause);
+            let failed = |cause: io::Error| {
+                Error::file(FileRole::Committed, Op::Load, &folder.join(&file.file), cause)
+            };
             let part = SegmentReader::open_checked(disk, folder, file).map_err(failed)?;
             self.load_part(&part, names).map_err(failed)?;
             each_bytes(&part, Table::Inputs, |number, record| {
@@ -80,7 +83,7 @@ impl Loaded {
         }
         for record in inputs.into_values() {
             let restored = self.inputs.restore(record, generation.shape.delimiter);
-            restored.map_err(|what| Failure::new(Exit::Data, format!("{}: {what}", folder.display())))?;
+            restored.map_err(|what| Error::Damaged(format!("{}: {what}", folder.display())))?;
         }
         self.ledger.restore(generation.plays, generation.latest);
         Ok(())

@@ -3,14 +3,14 @@
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
 use crate::state::checkpoint::generation::{
     FORMAT, Generation, StateConfig, Unusable, generation_name, generation_number,
 };
 use crate::state::checkpoint::segment::{SegmentReader, is_segment_name};
 use crate::state::checkpoint::store::{KEPT, Store};
 use crate::state::unmatched::{UnmatchedFile, is_unmatched_name};
-use crate::storage::failpoint::{Bug, planted, fail_point};
+use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::{Disk, SharedDisk, is_temporary, names_in, remove_file, sync_folder};
 
 /// How a start deals with what is there.
@@ -26,7 +26,7 @@ pub struct StartOptions {
 ///
 /// # Errors
 /// What the file system says, exit code 73.
-pub fn generations_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, Failure> {
+pub fn generations_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, Error> {
     let names = names_in(disk, folder)?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| generation_number(name.to_str()?)).collect();
     numbers.sort_unstable_by(|a, b| b.cmp(a));
@@ -76,7 +76,7 @@ pub fn open(
     folder: &Path,
     shape: &StateConfig,
     options: StartOptions,
-) -> Result<Option<Store>, Failure> {
+) -> Result<Option<Store>, Error> {
     fail_point("recover.begun");
     let numbers = generations_in(&**disk, folder)?;
     let Some(&newest) = numbers.first() else { return Ok(None) };
@@ -99,21 +99,21 @@ pub fn open(
                      it, or read everything again with --fresh",
                     path.display()
                 );
-                return Err(Failure::new(Exit::Config, message));
+                return Err(Error::Config(message));
             }
         }
     }
     let Some(current) = sound.first().cloned() else {
         let message =
             format!("{}: no generation is sound; read everything again with --fresh", folder.display());
-        return Err(Failure::new(Exit::Data, message));
+        return Err(Error::Damaged(message));
     };
     if let Some(difference) = current.shape.difference(shape) {
         let message = format!(
             "{}: {difference}; change it back, or read everything again with --fresh",
             folder.display()
         );
-        return Err(Failure::new(Exit::Config, message));
+        return Err(Error::Config(message));
     }
     // A process that is killed before it lets go of an old one leaves it here. Behind a generation
     // without anything is another life, whose logs and waiting plays are about to be overwritten.
@@ -129,7 +129,7 @@ pub fn open(
     Ok(Some(Store::new(disk, folder, current, kept, newest)))
 }
 
-fn newest_is_damaged(disk: &dyn Disk, folder: &Path, numbers: &[u64], damage: &str) -> Failure {
+fn newest_is_damaged(disk: &dyn Disk, folder: &Path, numbers: &[u64], damage: &str) -> Error {
     let older = numbers[1..].iter().find(|&&number| read_sound(disk, folder, number).is_ok());
     let way_out = match older {
         Some(number) => format!(
@@ -138,7 +138,7 @@ fn newest_is_damaged(disk: &dyn Disk, folder: &Path, numbers: &[u64], damage: &s
         ),
         None => "no older one is sound: read everything again with `music-insights watch --fresh`".to_owned(),
     };
-    Failure::new(Exit::Data, format!("{damage}; {way_out}"))
+    Error::Damaged(format!("{damage}; {way_out}"))
 }
 
 /// Removes what no sound generation needs: temporary files, parts of commits that never were, and
@@ -147,7 +147,7 @@ fn remove_leftovers(
     disk: &dyn Disk,
     folder: &Path,
     kept: &VecDeque<(u64, Vec<String>)>,
-) -> Result<(), Failure> {
+) -> Result<(), Error> {
     let needed: HashSet<String> = kept
         .iter()
         .flat_map(|(number, files)| files.iter().cloned().chain([generation_name(*number)]))
@@ -161,7 +161,7 @@ fn remove_leftovers(
 ///
 /// # Errors
 /// What the file system says, exit code 73 or 74.
-pub fn begin(disk: &SharedDisk, folder: &Path, shape: StateConfig, epoch: u64) -> Result<Store, Failure> {
+pub fn begin(disk: &SharedDisk, folder: &Path, shape: StateConfig, epoch: u64) -> Result<Store, Error> {
     let newest = generations_in(&**disk, folder)?.first().copied().unwrap_or(0);
     let nothing = Generation {
         number: newest,
@@ -185,7 +185,7 @@ pub fn begin(disk: &SharedDisk, folder: &Path, shape: StateConfig, epoch: u64) -
     Ok(store)
 }
 
-fn remove_ours(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<(), Failure> {
+fn remove_ours(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<(), Error> {
     for name in names_in(disk, folder)? {
         let Some(name) = name.to_str() else { continue };
         let ours = is_temporary(name)

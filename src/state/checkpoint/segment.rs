@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::model::error::Failure;
+use crate::model::error::Error;
 use crate::publish::manifest::hash_text;
 use crate::state::checkpoint::table::{Table, TableReader, damaged, push_number};
 use crate::storage::failpoint::{Bug, planted};
@@ -79,7 +79,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// What the file system says, exit code 73.
-    pub fn create(disk: &dyn Disk, folder: &Path, first: u64, last: u64) -> Result<Self, Failure> {
+    pub fn create(disk: &dyn Disk, folder: &Path, first: u64, last: u64) -> Result<Self, Error> {
         let name = segment_name(first, last);
         let path = folder.join(&name);
         let file = create_empty(disk, &path)?;
@@ -93,7 +93,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// What the file system says, exit code 74.
-    pub fn begin(&mut self, table: Table) -> Result<(), Failure> {
+    pub fn begin(&mut self, table: Table) -> Result<(), Error> {
         self.end_table();
         if self.buffer.len() >= BUFFER {
             self.flush()?;
@@ -110,7 +110,7 @@ impl SegmentWriter {
     /// # Errors
     /// What the file system says, exit code 74.
     #[inline]
-    pub fn number(&mut self, key: u64, value: u64) -> Result<(), Failure> {
+    pub fn number(&mut self, key: u64, value: u64) -> Result<(), Error> {
         self.entry(key)?;
         push_number(&mut self.buffer, value);
         Ok(())
@@ -120,7 +120,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// What the file system says, exit code 74.
-    pub fn bytes(&mut self, key: u64, bytes: &[u8]) -> Result<(), Failure> {
+    pub fn bytes(&mut self, key: u64, bytes: &[u8]) -> Result<(), Error> {
         self.entry(key)?;
         push_number(&mut self.buffer, bytes.len() as u64);
         self.buffer.extend_from_slice(bytes);
@@ -128,7 +128,7 @@ impl SegmentWriter {
     }
 
     #[inline]
-    fn entry(&mut self, key: u64) -> Result<(), Failure> {
+    fn entry(&mut self, key: u64) -> Result<(), Error> {
         if self.buffer.len() >= BUFFER {
             self.flush()?;
         }
@@ -151,7 +151,7 @@ impl SegmentWriter {
         }
     }
 
-    fn flush(&mut self) -> Result<(), Failure> {
+    fn flush(&mut self) -> Result<(), Error> {
         self.hash.update(&self.buffer);
         append(&mut *self.file, &self.path, &self.buffer)?;
         self.written += self.buffer.len() as u64;
@@ -163,7 +163,7 @@ impl SegmentWriter {
     ///
     /// # Errors
     /// What the file system says, exit code 74.
-    pub fn finish(mut self) -> Result<SegmentEntry, Failure> {
+    pub fn finish(mut self) -> Result<SegmentEntry, Error> {
         self.end_table();
         self.flush()?;
         if !planted(Bug::NoPartSync) {

@@ -3,11 +3,11 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use crate::model::error::Failure;
+use crate::model::error::Error;
 use crate::state::checkpoint::compact::Compaction;
 use crate::state::checkpoint::generation::{Generation, generation_name};
 use crate::state::checkpoint::segment::{SegmentEntry, SegmentWriter};
-use crate::storage::failpoint::{Bug, planted, fail_point};
+use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{SharedDisk, append, remove_file, sync_folder};
 
@@ -60,8 +60,8 @@ impl Store {
     pub fn commit(
         &mut self,
         mut next: Generation,
-        write: impl FnOnce(&mut SegmentWriter) -> Result<(), Failure>,
-    ) -> Result<(), Failure> {
+        write: impl FnOnce(&mut SegmentWriter) -> Result<(), Error>,
+    ) -> Result<(), Error> {
         next.number = self.used + 1;
         next.parts = std::mem::take(&mut self.current.parts);
         let mut writer = SegmentWriter::create(&*self.disk, &self.folder, next.number, next.number)?;
@@ -108,7 +108,7 @@ impl Store {
     ///
     /// # Errors
     /// What the file system says, exit code 73.
-    pub fn retire(&mut self) -> Result<(), Failure> {
+    pub fn retire(&mut self) -> Result<(), Error> {
         while self.kept.len() > KEPT {
             let (number, files) = self.kept.pop_front().expect("there are more than are kept");
             remove_file(&*self.disk, &self.folder.join(generation_name(number)))?;

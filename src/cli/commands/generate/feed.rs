@@ -9,7 +9,8 @@ use std::time::Duration;
 use crate::cli::commands::generate::{LogFile, Tally};
 use crate::generate::feed::{Cuts, Pacer, TICK, Turn, Turns};
 use crate::generate::{GenerateArgs, Plan, PlayLog, text};
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::storage::real::RealDisk;
 use crate::storage::{DiskFile, append, create_new};
 use crate::telemetry::progress::Progress;
@@ -39,7 +40,7 @@ pub(super) fn feed(
     stop: &AtomicBool,
     progress: &Progress,
     clock: &mut dyn FnMut() -> Duration,
-) -> Result<Tally, Failure> {
+) -> Result<Tally, Error> {
     let cuts = Cuts::new(plan.seed);
     let growing = Growing { next: next_number(incoming, "live-")?, file: None, waiting: Vec::new(), cuts };
     let feed = Feed {
@@ -59,7 +60,7 @@ pub(super) fn feed(
 }
 
 impl Feed<'_> {
-    fn run(mut self) -> Result<Tally, Failure> {
+    fn run(mut self) -> Result<Tally, Error> {
         while !self.is_over() {
             match self.turns.next() {
                 Some(Turn::Grow(rows)) => self.grow(rows)?,
@@ -75,7 +76,7 @@ impl Feed<'_> {
         Ok(self.tally)
     }
 
-    fn grow(&mut self, rows: u64) -> Result<(), Failure> {
+    fn grow(&mut self, rows: u64) -> Result<(), Error> {
         let mut left = rows;
         while let Some(rows) = self.due(left) {
             left -= rows;
@@ -90,7 +91,7 @@ impl Feed<'_> {
         Ok(())
     }
 
-    fn drop_file(&mut self, rows: u64) -> Result<(), Failure> {
+    fn drop_file(&mut self, rows: u64) -> Result<(), Error> {
         let mut left = rows;
         let mut draft: Option<LogFile> = None;
         while let Some(rows) = self.due(left) {
@@ -146,7 +147,7 @@ struct Growing {
 
 impl Growing {
     /// Makes sure that there is a file; says whether it is a new one.
-    fn open(&mut self, incoming: &Path) -> Result<bool, Failure> {
+    fn open(&mut self, incoming: &Path) -> Result<bool, Error> {
         if self.file.is_some() {
             return Ok(false);
         }
@@ -158,20 +159,20 @@ impl Growing {
         Ok(true)
     }
 
-    fn append(&mut self, text: &[u8]) -> Result<(), Failure> {
+    fn append(&mut self, text: &[u8]) -> Result<(), Error> {
         self.waiting.extend_from_slice(text);
         let now = self.cuts.cut(self.waiting.len());
         self.write(now)
     }
 
     /// Ends the file, complete to the last line.
-    fn end(&mut self) -> Result<(), Failure> {
+    fn end(&mut self) -> Result<(), Error> {
         self.write(self.waiting.len())?;
         self.file = None;
         Ok(())
     }
 
-    fn write(&mut self, length: usize) -> Result<(), Failure> {
+    fn write(&mut self, length: usize) -> Result<(), Error> {
         if let Some((path, file)) = &mut self.file {
             append(&mut **file, path, &self.waiting[..length])?;
             self.waiting.drain(..length);
@@ -181,8 +182,8 @@ impl Growing {
 }
 
 /// The number after the highest of the files named so, compressed ones included, whatever has become of the others.
-fn next_number(folder: &Path, prefix: &str) -> Result<u64, Failure> {
-    let failed = |cause: std::io::Error| Failure::io(Exit::Io, "read", folder, &cause);
+fn next_number(folder: &Path, prefix: &str) -> Result<u64, Error> {
+    let failed = |cause: std::io::Error| Error::file(FileRole::Open, Op::Read, folder, cause);
     let mut next = 0;
     for entry in fs::read_dir(folder).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();

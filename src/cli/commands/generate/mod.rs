@@ -14,7 +14,8 @@ use crate::cli::commands::generate::feed::feed;
 use crate::cli::commands::{run_until_stopped, say};
 use crate::generate::feed::SLICE;
 use crate::generate::{GenerateArgs, Plan, PlayLog, text};
-use crate::model::error::Failure;
+use crate::model::error::Error;
+
 use crate::model::shutdown::Shutdown;
 use crate::storage::real::RealDisk;
 use crate::storage::staged_file::StagedFile;
@@ -58,7 +59,7 @@ impl fmt::Display for Generated {
 ///
 /// # Errors
 /// The first file or folder that cannot be made, exit code 73.
-pub fn run_command(command: &GenerateCommand) -> Result<(), Failure> {
+pub fn run_command(command: &GenerateCommand) -> Result<(), Error> {
     let settings = command.settings()?;
     let args = &command.generate;
     let stop = Shutdown::default();
@@ -75,7 +76,7 @@ pub fn run_command(command: &GenerateCommand) -> Result<(), Failure> {
 /// # Errors
 ///
 /// The first file or folder that cannot be made; no temporary file is left behind.
-pub fn run(args: &GenerateArgs, stop: &AtomicBool, progress: &Progress) -> Result<Generated, Failure> {
+pub fn run(args: &GenerateArgs, stop: &AtomicBool, progress: &Progress) -> Result<Generated, Error> {
     let began = Instant::now();
     let plan = args.plan(Clock::System.now().unsigned_abs());
     let incoming = args.out.join("incoming");
@@ -113,7 +114,7 @@ struct Tally {
     bytes: u64,
 }
 
-fn write_catalog(plan: &Plan, path: &Path) -> Result<(), Failure> {
+fn write_catalog(plan: &Plan, path: &Path) -> Result<(), Error> {
     let mut text = Vec::new();
     plan.catalog().append(&mut text);
     let mut log = LogFile::create(path)?;
@@ -127,7 +128,7 @@ fn write_logs(
     incoming: &Path,
     stop: &AtomicBool,
     progress: &Progress,
-) -> Result<Tally, Failure> {
+) -> Result<Tally, Error> {
     let total = u128::from(args.total().unwrap_or(0));
     let files = u64::from(args.files);
     let until = |file: u64| (total * u128::from(file) / u128::from(files)) as u64;
@@ -176,17 +177,17 @@ struct LogFile {
 }
 
 impl LogFile {
-    fn create(path: &Path) -> Result<Self, Failure> {
+    fn create(path: &Path) -> Result<Self, Error> {
         let (draft, file) = StagedFile::create(&RealDisk::without_fsync(), path)?;
         Ok(Self { path: path.to_owned(), draft, file, rows: 0, bytes: 0 })
     }
 
-    fn write(&mut self, text: &[u8]) -> Result<(), Failure> {
+    fn write(&mut self, text: &[u8]) -> Result<(), Error> {
         self.bytes += text.len() as u64;
         append(&mut *self.file, &self.path, text)
     }
 
-    fn publish(self) -> Result<(), Failure> {
+    fn publish(self) -> Result<(), Error> {
         self.draft.commit()
     }
 }

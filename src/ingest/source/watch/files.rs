@@ -10,7 +10,8 @@ use crate::ingest::source::fingerprint::FileId;
 use crate::ingest::source::scan::is_log_name;
 use crate::ingest::source::tail::{Look, Tail};
 use crate::ingest::source::watch::Watch;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::Error;
+
 use crate::model::{Input, InputId};
 use crate::text::path_text;
 
@@ -149,7 +150,7 @@ impl Watch {
         );
         let message = format!("{}: bytes that were read have been rewritten", tail.path().display());
         tail.give_up(metadata);
-        self.failure = Some(Failure::new(Exit::NoInput, message));
+        self.failure = Some(Error::MissingInput(message));
         self.waiting.remove(&index);
     }
 

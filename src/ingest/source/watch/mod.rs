@@ -26,7 +26,8 @@ use crate::ingest::source::watch::reports::{Hints, start_watcher};
 use crate::ingest::source::{Closed, EventSender};
 use crate::model::InputId;
 use crate::model::delimiter::Delimiter;
-use crate::model::error::{Exit, Failure};
+use crate::model::error::{Error, FileRole, Op};
+
 use crate::model::shutdown::Shutdown;
 use crate::telemetry::metrics::Metrics;
 
@@ -106,7 +107,7 @@ pub struct Watch {
     /// Files that could not be read at the last look, each of which was warned of once.
     unreadable: BTreeSet<PathBuf>,
     /// The last thing that could not be read.
-    failure: Option<Failure>,
+    failure: Option<Error>,
     look_around_at: Instant,
 }
 
@@ -115,7 +116,7 @@ impl Watch {
     ///
     /// # Errors
     /// If there is no such folder, exit code 66.
-    pub fn new(rules: Rules, resume: Resume) -> Result<Self, Failure> {
+    pub fn new(rules: Rules, resume: Resume) -> Result<Self, Error> {
         check_folder(&rules.folder)?;
         let (waker, wake) = sync_channel(1);
         let mut watch = Self {
@@ -171,7 +172,7 @@ impl Watch {
     ///
     /// # Errors
     /// With `once` the first file that cannot be read; otherwise it is warned of and tried again.
-    pub fn run(mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Failure> {
+    pub fn run(mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Error> {
         if self.resume.fresh {
             self.read_archive(events, stop)?;
         }
@@ -204,11 +205,11 @@ impl Watch {
     }
 
     /// Reads what an earlier run has put away.
-    fn read_archive(&mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Failure> {
+    fn read_archive(&mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Error> {
         let archive = self.rules.put_away.archive_dir.clone();
         let found = match self.left_alone.scan(&archive, |_| false) {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
-            found => found.map_err(|cause| Failure::io(Exit::NoInput, "read", &archive, &cause))?,
+            found => found.map_err(|cause| Error::file(FileRole::Input, Op::Read, &archive, cause))?,
         };
         let last_lines = std::mem::replace(&mut self.rules.last_lines.once, true);
         let _ = self.read(found, events, stop);
@@ -231,17 +232,18 @@ impl Watch {
         self.watch_folder();
         let inodes = &self.inodes;
         let found = self.left_alone.scan(&self.rules.folder, |inode| inodes.contains(&inode));
-        if let Err(cause) = &found {
-            let failure = Failure::io(Exit::NoInput, "read", &self.rules.folder, cause);
-            if self.readable {
-                tracing::warn!("{failure}; trying again");
+        let was_readable = std::mem::replace(&mut self.readable, found.is_ok());
+        let found = found.unwrap_or_else(|cause| {
+            let error = Error::file(FileRole::Input, Op::Read, &self.rules.folder, cause);
+            if was_readable {
+                tracing::warn!("{error}; trying again");
             }
-            self.failure = Some(failure);
-        }
-        self.readable = found.is_ok();
+            self.failure = Some(error);
+            Vec::new()
+        });
         self.look_after_open();
         self.look_around_at = Instant::now() + (began.elapsed() * SHARE).clamp(LOOK_AROUND, RAREST);
-        found.unwrap_or_default()
+        found
     }
 
     fn look_at(&mut self, names: HashSet<OsString>) -> Vec<Candidate> {
@@ -341,7 +343,7 @@ impl Watch {
                 }
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
                 Err(cause) => {
-                    let failure = unreadable(&path, &cause);
+                    let failure = unreadable(&path, cause);
                     if self.unreadable.insert(path) {
                         tracing::warn!("{failure}; trying again");
                     }
@@ -402,7 +404,8 @@ impl Watch {
             let tail = &mut self.tails[index];
             let there = tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
             let put_away = tail.path().parent() == Some(&self.rules.put_away.archive_dir);
-            if put_away || !there.is_some_and(|there| there.may_be_same(tail.id())) || tail.offset() != offset {
+            if put_away || !there.is_some_and(|there| there.may_be_same(tail.id())) || tail.offset() != offset
+            {
                 // Gone, or there is more to settle first.
                 continue;
             }
@@ -461,10 +464,10 @@ impl Watch {
 ///
 /// # Errors
 /// If there is none, exit code 66.
-pub fn check_folder(folder: &Path) -> Result<(), Failure> {
+pub fn check_folder(folder: &Path) -> Result<(), Error> {
     if folder.is_dir() {
         return Ok(());
     }
     let message = format!("{} does not exist; create it or pass --incoming", folder.display());
-    Err(Failure::new(Exit::NoInput, message))
+    Err(Error::MissingInput(message))
 }
