@@ -39,7 +39,10 @@ const PURE: &[&str] = &[
     "time/civil.rs",
     "time/window.rs",
     "time/zone.rs",
-    "model/",
+    "model/delimiter.rs",
+    "model/dictionary.rs",
+    "model/mod.rs",
+    "model/value.rs",
     "text/",
     "ingest/decode/",
     "catalog/mod.rs",
@@ -103,6 +106,18 @@ impl Source {
     /// Its path as a module, `insights::rows`.
     fn full_module(&self) -> String {
         self.path.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::")
+    }
+
+    /// The same file without its `pub use` statements.
+    fn without_reexports(&self) -> Self {
+        let mut code = String::new();
+        let mut rest = self.code.as_str();
+        while let Some(start) = rest.find("pub use ") {
+            code.push_str(&rest[..start]);
+            rest = rest[start..].split_once(';').map_or("", |(_, rest)| rest);
+        }
+        code.push_str(rest);
+        Self { path: self.path.clone(), code }
     }
 
     /// The paths that follow `crate::`, those in braces spelled out: `insights::{Cut, rows::Rows}`
@@ -234,36 +249,37 @@ fn imports_run_one_way() {
     }
 }
 
-/// Inside a module children may import what the parent defines, and the parent its children; but
-/// two children must not need each other.
+/// Imports between files point one way, inside a room too. A folder's `mod.rs` is a file like any
+/// other: its children may import its types only if it does not use the children itself. Declaring
+/// and re-exporting them is no use.
 #[test]
-fn the_files_of_a_module_do_not_import_each_other_in_circles() {
+fn files_do_not_import_each_other_in_circles() {
     let sources = sources();
     let files: BTreeSet<String> = sources.iter().map(Source::full_module).collect();
     let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    // In `generate` the text of rows knows the rows, and the rows how they become text.
-    for source in sources.iter().filter(|source| source.module() != "generate") {
+    for source in sources.iter().filter(|source| !["lib.rs", "main.rs"].contains(&source.path.as_str())) {
         let own = source.full_module();
-        let inside = |file: &String| *file != own && file.contains("::") && own.contains("::");
-        let same_module = |file: &String| {
-            let is_parent = own.starts_with(&format!("{file}::"));
-            file.split("::").next() == own.split("::").next() && !is_parent
-        };
         // The file is the longest beginning of the path that is one.
         let file_of = |import: String| {
             let ends = import.match_indices("::").map(|(at, _)| at).chain([import.len()]);
             ends.map(|end| import[..end].to_owned()).filter(|path| files.contains(path)).last()
         };
-        let siblings = source.imports().into_iter().filter_map(file_of).filter(inside).filter(same_module);
-        imports.insert(own.clone(), siblings.collect());
+        let found = source.without_reexports().imports().into_iter().filter_map(file_of);
+        imports.insert(own.clone(), found.filter(|file| *file != own).collect());
     }
-    // Whoever imports no file that is left can go; what never goes is part of a circle.
-    while let Some(free) = imports.iter().find(|(_, siblings)| siblings.is_empty()) {
+    // A file that imports no other can go; what never goes is part of a circle.
+    while let Some(free) = imports.iter().find(|(_, found)| found.is_empty()) {
         let free = free.0.clone();
         imports.remove(&free);
-        for siblings in imports.values_mut() {
-            siblings.remove(&free);
+        for found in imports.values_mut() {
+            found.remove(&free);
         }
+    }
+    // Files that are only imported by a circle are no part of it.
+    loop {
+        let imported: BTreeSet<&String> = imports.values().flatten().collect();
+        let Some(root) = imports.keys().find(|file| !imported.contains(file)).cloned() else { break };
+        imports.remove(&root);
     }
     assert!(imports.is_empty(), "circles among {imports:#?}");
 }

@@ -357,7 +357,7 @@ fn all_insights_of_a_cluster_are_those_of_replay_for_hard_inputs_and_all_setting
             "--format",
             "csv,parquet",
             "--set",
-            "csv.guard_formulas=true",
+            "csv.escape_formulas=true",
             "--set",
             "insights.enriched_logs.roll_bytes=4KiB",
             "--set",

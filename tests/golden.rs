@@ -139,7 +139,7 @@ impl Case {
         let output =
             reference::replay(&logs, &read("songs_metadata.csv"), &reference_settings(&settings, now));
         let mut files = output.files;
-        if settings.csv.guard_formulas {
+        if settings.csv.escape_formulas {
             for (name, text) in &mut files {
                 guard_cells(name, text);
             }

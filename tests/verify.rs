@@ -173,7 +173,7 @@ fn what_is_guarded_against_formulas_is_right_and_cannot_be_switched_within_a_log
     let place = Place::new("=s1,+One,@A,-Rock,Sad\n");
     let rows = "=u1,=s1,2025-03-21 00:01:00,31\n\"-u,2\",later,2025-03-21 12:00:00,7.5\n";
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{rows}"));
-    let guarded = ["--set", "csv.guard_formulas=true"];
+    let guarded = ["--set", "csv.escape_formulas=true"];
     place.done(&[&["watch", "--once", "--http", "off"], &guarded[..]].concat());
     // A song that comes later, changes and goes leaves rows of all its metadata, and plays that wait.
     for songs in ["=s1,+One,@A,-Rock,Sad\nlater,=Two,B,Pop,Happy\n", "=s1,-1,A,Rock,Sad\n", ""] {
@@ -194,7 +194,7 @@ fn what_is_guarded_against_formulas_is_right_and_cannot_be_switched_within_a_log
     let said = place.run(&["watch", "--once", "--http", "off"]);
     assert_eq!(said.status.code(), Some(78));
     assert!(
-        stderr(&said).contains("csv.guard_formulas is true in the state and false now"),
+        stderr(&said).contains("csv.escape_formulas is true in the state and false now"),
         "{}",
         stderr(&said)
     );

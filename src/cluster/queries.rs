@@ -238,7 +238,7 @@ pub async fn write_enriched(
     let folder = settings.output.join(enriched_logs::NAME);
     let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
     let mut log = RollingFile::begin(disk, &folder, enriched_logs::HEADER, roll_bytes)?;
-    let guard = FormulaEscape::of(enriched_logs::NAME, settings.csv.guard_formulas);
+    let guard = FormulaEscape::of(enriched_logs::NAME, settings.csv.escape_formulas);
     let query = Query { name: enriched_logs::NAME, sql: sql::ENRICHED_LOGS, parameters: Vec::new() };
     let (mut lines, mut room) = (Vec::new(), Vec::new());
     in_order(cluster, &query, pieces, |rows| {

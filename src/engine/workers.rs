@@ -106,7 +106,7 @@ impl EnrichedTask {
         names: Arc<Dictionaries>,
         formats: OutputFormats,
     ) -> Self {
-        let guard = FormulaEscape::of(enriched_logs::NAME, formats.guard_formulas);
+        let guard = FormulaEscape::of(enriched_logs::NAME, formats.escape_formulas);
         let parquet = formats.parquet.then(Vec::new);
         Self { insight, log, guard, room: Vec::new(), parquet, unmatched, names }
     }

@@ -45,7 +45,7 @@ fn cell_len(line: &[u8]) -> usize {
     end.map_or(line.len(), |comma| comma + 1)
 }
 
-/// `csv.guard_formulas`, for lines of certain columns.
+/// `csv.escape_formulas`, for lines of certain columns.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FormulaEscape(Option<&'static [Column]>);
 

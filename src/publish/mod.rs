@@ -19,7 +19,7 @@ pub const REJECTS: &str = "_rejects";
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OutputFormats {
     /// Whether CSV is guarded against formulas.
-    pub guard_formulas: bool,
+    pub escape_formulas: bool,
     /// Whether there is Parquet beside it.
     pub parquet: bool,
 }
@@ -27,7 +27,7 @@ pub struct OutputFormats {
 impl OutputFormats {
     /// Those that are set.
     pub fn of(settings: &Settings) -> Self {
-        Self { guard_formulas: settings.csv.guard_formulas, parquet: settings.format.parquet }
+        Self { escape_formulas: settings.csv.escape_formulas, parquet: settings.format.parquet }
     }
 }
 

@@ -47,7 +47,7 @@ impl Snapshot {
         let parquet = parquet.transpose()?;
         let buffer = Vec::with_capacity(BUFFER);
         let mut writer = Writer { file, buffer, bytes: 0, hash: Xxh3::new(), parquet, failed: None };
-        let (guard, mut room) = (FormulaEscape::of(insight, formats.guard_formulas), Vec::new());
+        let (guard, mut room) = (FormulaEscape::of(insight, formats.escape_formulas), Vec::new());
         let rows = render(&mut |lines| writer.push(guard.apply(lines, &mut room)));
         writer.flush();
         if let Some(cause) = writer.failed {

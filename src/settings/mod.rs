@@ -147,7 +147,7 @@ impl Default for Input {
 pub struct Csv {
     /// Whether text that a spreadsheet would take for a formula is written behind an apostrophe.
     #[serde(deserialize_with = "from_text")]
-    pub guard_formulas: bool,
+    pub escape_formulas: bool,
 }
 
 /// `[log]`

@@ -235,7 +235,7 @@ impl Verify {
         let loaded = Loaded::of(&*self.disk, state, &generation, &names)?;
         let (mut songs, mut metadata) = (HashSet::new(), HashSet::new());
         let (guard, mut line, mut room) =
-            (FormulaEscape::of_columns(&METADATA, self.settings.csv.guard_formulas), Vec::new(), Vec::new());
+            (FormulaEscape::of_columns(&METADATA, self.settings.csv.escape_formulas), Vec::new(), Vec::new());
         for file in &generation.parts {
             let failed = |cause| Error::file(FileRole::Committed, Op::Read, &state.join(&file.file), cause);
             let part = SegmentReader::open(&*self.disk, state, file).map_err(failed)?;
@@ -259,7 +259,7 @@ impl Verify {
     }
 
     fn guard(&self, insight: &str) -> FormulaEscape {
-        FormulaEscape::of(insight, self.settings.csv.guard_formulas)
+        FormulaEscape::of(insight, self.settings.csv.escape_formulas)
     }
 
     fn decisions(&self, manifest: &Manifest) -> Result<Decisions, Error> {

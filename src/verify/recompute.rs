@@ -71,7 +71,8 @@ pub async fn recompute(
     let (mut decoded, source) = spawn_source(settings, &names, &Arc::default(), source);
     let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut text = EnrichedRows::default();
-    let (guard, mut room) = (FormulaEscape::of(enriched_logs::NAME, settings.csv.guard_formulas), Vec::new());
+    let (guard, mut room) =
+        (FormulaEscape::of(enriched_logs::NAME, settings.csv.escape_formulas), Vec::new());
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
             EngineEvent::Batch(batch, _) => batch,

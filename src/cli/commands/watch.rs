@@ -57,9 +57,9 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         let stop = stop.clone();
         move |events: &_, resume| Watch::new(rules, resume)?.run(events, &stop)
     };
-    let (views, looking) = watch::channel(None);
+    let (epoch_sender, epochs) = watch::channel(None);
     let sources = Sources {
-        views: looking,
+        epochs,
         metrics: Arc::clone(&metrics),
         disk: disk.clone(),
         standings: heartbeat.subscribe(),
@@ -79,7 +79,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
             heartbeat: heartbeat.clone(),
             settings: settings_to_come,
             metrics,
-            views: server.is_some().then_some(views),
+            epochs: server.is_some().then_some(epoch_sender),
         },
     };
     let supervisor = Arc::new(ServiceNotifier::default());

@@ -9,7 +9,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval_at};
 use crate::engine::coordinator::{Coordinator, RefreshScope};
 use crate::model::error::Error;
 
-use crate::serve::view::View;
+use crate::engine::epoch::EpochSnapshot;
 use crate::settings::Settings;
 use crate::telemetry::heartbeat::{EngineStatus, Heartbeat};
 use crate::telemetry::metrics::Metrics;
@@ -26,15 +26,15 @@ pub struct ControlHandles {
     pub settings: watch::Receiver<Arc<Settings>>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
-    /// Where readers look, if there may be any.
-    pub views: Option<watch::Sender<Option<Arc<View>>>>,
+    /// Where published epochs go, if a server reads them.
+    pub epochs: Option<watch::Sender<Option<Arc<EpochSnapshot>>>>,
 }
 
 impl ControlHandles {
     /// A run that nobody talks to.
     pub fn alone(settings: &Settings) -> Self {
         let settings = watch::channel(Arc::new(settings.clone())).1;
-        Self { heartbeat: Heartbeat::default(), settings, metrics: Arc::default(), views: None }
+        Self { heartbeat: Heartbeat::default(), settings, metrics: Arc::default(), epochs: None }
     }
 }
 
@@ -84,7 +84,7 @@ impl Coordinator {
             let same = self.manifest.as_ref().is_some_and(|before| manifest.says_the_same(before));
             if same && !self.news {
                 self.publish(staged)?;
-                self.publish_view();
+                self.publish_epoch();
                 Ok(())
             } else {
                 self.commit(staged, manifest)

@@ -120,7 +120,7 @@ impl Coordinator {
         fail_point("publish.done");
         self.published.clone_from(&manifest.insights);
         self.manifest = Some(manifest);
-        self.publish_view();
+        self.publish_epoch();
         self.retire()
     }
 

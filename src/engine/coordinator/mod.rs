@@ -406,7 +406,7 @@ impl Coordinator {
                 )?;
             }
             self.manifest = Some(resumed.manifest);
-            self.publish_view();
+            self.publish_epoch();
             self.retire()
         });
         self.news = false;

@@ -1,11 +1,16 @@
 //! What the program shows of itself: the view of each epoch, and its meters.
 
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::engine::coordinator::Coordinator;
+use crate::engine::epoch::{EpochSnapshot, SnapshotFile};
+use crate::insights::{NAMES, enriched_logs};
 use crate::model::UserId;
-use crate::serve::view::{EpochSnapshot, View};
+use crate::publish::manifest::Manifest;
 use crate::telemetry::metrics::unix_seconds;
 
 /// Listeners, each of whom counts once.
@@ -36,13 +41,14 @@ impl ListenerSet {
 
 impl Coordinator {
     /// Shows the epoch that was just published.
-    pub(super) fn publish_view(&mut self) {
+    pub(super) fn publish_epoch(&mut self) {
         self.measure_epoch();
-        let (Some(views), Some(manifest)) = (&self.parts.live.views, &self.manifest) else { return };
+        let (Some(epochs), Some(manifest)) = (&self.parts.live.epochs, &self.manifest) else { return };
         let settings = &self.parts.settings;
         let top_songs = &settings.insights.top_songs_this_week;
         let snapshot = EpochSnapshot {
             manifest: manifest.clone(),
+            files: open_snapshots(manifest, &settings.output, epochs.borrow().as_deref()),
             ledger: self.ledger.reading(),
             catalog: Arc::clone(&self.catalog),
             names: Arc::clone(&self.parts.names),
@@ -53,11 +59,9 @@ impl Coordinator {
             threshold: settings.insights.genre_loyalty_scores.threshold,
             listeners: self.listeners.count(),
             inputs: self.inputs.latest(),
-            guarded: settings.csv.guard_formulas,
+            escaped: settings.csv.escape_formulas,
         };
-        let before = views.borrow().clone();
-        let view = View::new(snapshot, &settings.output, before.as_deref());
-        views.send_replace(Some(Arc::new(view)));
+        epochs.send_replace(Some(Arc::new(snapshot)));
     }
 
     fn measure_epoch(&mut self) {
@@ -93,4 +97,28 @@ impl Coordinator {
             metrics.oldest_unread_timestamp.set(unix_seconds(since));
         }
     }
+}
+
+/// Opens the snapshot files that have just been published. A file that has not changed is taken over
+/// from the epoch before.
+fn open_snapshots(
+    manifest: &Manifest,
+    output: &Path,
+    before: Option<&EpochSnapshot>,
+) -> BTreeMap<&'static str, SnapshotFile> {
+    let mut files = BTreeMap::new();
+    for name in NAMES.into_iter().filter(|name| *name != enriched_logs::NAME) {
+        let Some(entry) = manifest.insights.get(name).and_then(|entry| entry.parts.first()) else { continue };
+        let known = before.and_then(|before| before.files.get(name)).filter(|file| file.entry == *entry);
+        if let Some(known) = known {
+            files.insert(name, known.clone());
+            continue;
+        }
+        match File::open(output.join(name).join(&entry.file)) {
+            Ok(file) => drop(files.insert(name, SnapshotFile { file: Arc::new(file), entry: entry.clone() })),
+            // The epoch is published all the same; only the dashboard lacks this table.
+            Err(cause) => tracing::warn!("{name}: cannot be shown: {cause}"),
+        }
+    }
+    files
 }

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{Mutex, Semaphore, watch};
 
+use crate::engine::epoch::Epochs;
 use crate::serve::http::access::Access;
 use crate::serve::http::health::{Live, State};
 use crate::serve::http::response::Problem;
-use crate::serve::view::{View, Views};
+use crate::serve::view::{self, View, Views};
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
 use crate::telemetry::heartbeat::EngineStatus;
@@ -18,7 +19,7 @@ use crate::telemetry::metrics::Metrics;
 #[derive(Debug)]
 pub struct Sources {
     /// The latest epoch.
-    pub views: Views,
+    pub epochs: Epochs,
     /// What is counted.
     pub metrics: Arc<Metrics>,
     /// The disk, which may be waiting.
@@ -65,7 +66,9 @@ const SILENCE: Duration = Duration::from_mins(5);
 
 impl Context {
     pub(super) fn new(access: Access, sources: Sources) -> Self {
-        let Sources { views, metrics, disk, standings, settings } = sources;
+        let Sources { epochs, metrics, disk, standings, settings } = sources;
+        let (sender, views) = watch::channel(None);
+        tokio::spawn(view::follow(epochs, settings.output.clone(), sender));
         let (standings, heard) = (Mutex::new(standings), Mutex::new(Instant::now()));
         let live = watch::Sender::new(Arc::default());
         let subscribers = Arc::new(Semaphore::new(MAX_SUBSCRIBERS));

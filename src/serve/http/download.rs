@@ -36,12 +36,12 @@ struct Piece {
 }
 
 /// All rows of an insight as CSV.
-pub(super) fn csv(view: &View, insight: &'static str, guard_formulas: bool) -> Result<Response, Problem> {
+pub(super) fn csv(view: &View, insight: &'static str, escape_formulas: bool) -> Result<Response, Problem> {
     let pieces = pieces(view, insight)?;
     let bytes: u64 = pieces.iter().map(|piece| piece.to - piece.from).sum();
     let published = stream::unfold(pieces, read);
-    let answer = if guard_formulas {
-        text(CSV, Body::from_stream(guarded(insight, published)))
+    let answer = if escape_formulas {
+        text(CSV, Body::from_stream(escaped(insight, published)))
     } else {
         let mut answer = text(CSV, Body::from_stream(published));
         answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
@@ -51,7 +51,7 @@ pub(super) fn csv(view: &View, insight: &'static str, guard_formulas: bool) -> R
 }
 
 /// Lines with an apostrophe where a spreadsheet would see a formula.
-fn guarded(
+fn escaped(
     insight: &str,
     pieces: impl Stream<Item = io::Result<Bytes>>,
 ) -> impl Stream<Item = io::Result<Bytes>> {

@@ -28,7 +28,7 @@ pub(super) struct Wanted {
     cursor: Option<String>,
     /// Of a download: text cells that a spreadsheet would take for a formula get a quote.
     #[serde(default)]
-    pub(super) guard_formulas: bool,
+    pub(super) escape_formulas: bool,
 }
 
 /// Rows of a page, unless it says how many.
@@ -53,7 +53,7 @@ pub(super) async fn insight(
     let view = context.view()?;
     match form {
         None => page(view, insight, wanted).await,
-        Some("csv") => download::csv(&view, insight, wanted.guard_formulas),
+        Some("csv") => download::csv(&view, insight, wanted.escape_formulas),
         Some("parquet") => download::parquet(&context, &view, insight),
         Some(_) => Err(Problem::not_found("there are .csv and .parquet")),
     }

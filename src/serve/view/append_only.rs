@@ -24,7 +24,7 @@ pub struct Log {
     folder: PathBuf,
     entry: InsightEntry,
     columns: &'static [Column],
-    guarded: bool,
+    escaped: bool,
 }
 
 /// A part of a log, and where its rows begin among those of all parts, in bytes.
@@ -37,8 +37,8 @@ struct Place<'a> {
 
 impl Log {
     /// The log in a folder, as far as the entry says.
-    pub fn new(folder: &Path, entry: &InsightEntry, columns: &'static [Column], guarded: bool) -> Self {
-        Self { folder: folder.to_owned(), entry: entry.clone(), columns, guarded }
+    pub fn new(folder: &Path, entry: &InsightEntry, columns: &'static [Column], escaped: bool) -> Self {
+        Self { folder: folder.to_owned(), entry: entry.clone(), columns, escaped }
     }
 
     /// The columns.
@@ -86,7 +86,7 @@ impl Log {
                     }
                     at -= line.len() as u64 + 1;
                     if needle.as_mut().is_none_or(|needle| needle.is_in(line)) {
-                        let row = Row::read(line, self.guarded);
+                        let row = Row::read(line, self.escaped);
                         if wanted.iter().all(|(column, value)| row.bytes(*column) == *value) {
                             rows.push(row);
                         }

@@ -1,7 +1,7 @@
 //! What readers see while the program runs: one epoch as a whole, for as long as they look at it.
 //!
-//! The owner of the state makes a [`View`] of each epoch when it has published it. A view never
-//! changes, so whoever reads needs no lock, holds up nobody, and never sees two epochs at once.
+//! The engine publishes an epoch, and the server makes a [`View`] of it. A view never changes, so
+//! readers need no lock and never see two epochs at once.
 
 pub mod append_only;
 pub mod listener;
@@ -12,31 +12,24 @@ pub mod song;
 pub mod table;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
 
-use crate::catalog::reload::CatalogVersion;
+use crate::engine::epoch::{EpochSnapshot, Epochs, SnapshotFile};
 use crate::insights::columns::{Column, ColumnType, columns};
-use crate::insights::{NAMES, enriched_logs};
-use crate::ledger::LedgerReader;
-use crate::model::dictionary::{Dictionaries, SortedIds};
-use crate::model::value::Fraction;
-use crate::model::{SongId, UserId};
+use crate::insights::enriched_logs;
 use crate::publish::REJECTS;
-use crate::publish::manifest::{InputEntry, Manifest};
 use crate::serve::view::append_only::Log;
 use crate::serve::view::overview::DashboardCharts;
 use crate::serve::view::table::Table;
-use crate::time::civil::Week;
-use crate::time::window::NightWindow;
 
 /// One epoch.
 #[derive(Debug)]
 pub struct View {
-    /// What is in memory of it.
-    pub snapshot: EpochSnapshot,
+    /// The epoch.
+    pub snapshot: Arc<EpochSnapshot>,
     tables: BTreeMap<&'static str, Arc<Table>>,
     enriched: Option<Log>,
     rejects: Log,
@@ -45,35 +38,6 @@ pub struct View {
 
 /// Where the view of the latest epoch is to be found; nothing before the first was published.
 pub type Views = watch::Receiver<Option<Arc<View>>>;
-
-/// An epoch, but for its files.
-#[derive(Debug)]
-pub struct EpochSnapshot {
-    /// What was published.
-    pub manifest: Manifest,
-    /// The plays.
-    pub ledger: LedgerReader,
-    /// The catalog.
-    pub catalog: Arc<CatalogVersion>,
-    /// The text of ids.
-    pub names: Arc<Dictionaries>,
-    /// All listeners in the order of their ids' bytes.
-    pub user_order: Arc<SortedIds<UserId>>,
-    /// All songs in the order of their ids' bytes.
-    pub song_order: Arc<SortedIds<SongId>>,
-    /// The week of the top songs.
-    pub week: Option<Week>,
-    /// What counts as night.
-    pub night: NightWindow,
-    /// Above which share of a genre a listener is loyal.
-    pub threshold: Fraction,
-    /// Everybody who has a play.
-    pub listeners: u64,
-    /// What was read of the inputs that were read last.
-    pub inputs: Vec<InputEntry>,
-    /// Whether text that looks like a formula stands behind an apostrophe in the files.
-    pub guarded: bool,
-}
 
 /// Columns of the rejected rows.
 const REJECTS_COLUMNS: &[Column] = &[
@@ -85,34 +49,23 @@ const REJECTS_COLUMNS: &[Column] = &[
 ];
 
 impl View {
-    /// The view of what was just published in an output folder. A table that is still that of the
-    /// view before is taken over, with all that was found out about it.
-    pub fn new(snapshot: EpochSnapshot, output: &Path, before: Option<&Self>) -> Self {
-        let EpochSnapshot { manifest, guarded, .. } = &snapshot;
-        let guarded = *guarded;
-        let mut tables = BTreeMap::new();
-        for name in NAMES.into_iter().filter(|name| *name != enriched_logs::NAME) {
-            let Some(entry) = manifest.insights.get(name).and_then(|entry| entry.parts.first()) else {
-                continue;
+    /// The view of an epoch whose output is in the folder `output`. A table that has not changed since
+    /// the view before is taken over, with all that was found out about it.
+    pub fn new(snapshot: Arc<EpochSnapshot>, output: &Path, before: Option<&Self>) -> Self {
+        let EpochSnapshot { manifest, escaped, .. } = &*snapshot;
+        let escaped = *escaped;
+        let tables = snapshot.files.iter().map(|(&name, SnapshotFile { file, entry })| {
+            let known = before.and_then(|before| before.tables.get(name));
+            let table = match known.filter(|table| table.entry() == entry) {
+                Some(table) => Arc::clone(table),
+                None => Arc::new(Table::new(name, Arc::clone(file), entry, columns_of(name), escaped)),
             };
-            let same =
-                before.and_then(|before| before.tables.get(name)).filter(|table| table.entry() == entry);
-            let table = match same {
-                Some(table) => Ok(Arc::clone(table)),
-                None => {
-                    Table::open(name, &output.join(name).join(&entry.file), entry, columns_of(name), guarded)
-                        .map(Arc::new)
-                }
-            };
-            match table {
-                Ok(table) => drop(tables.insert(name, table)),
-                // Whoever has removed the file knows; the epoch is published all the same.
-                Err(cause) => tracing::warn!("{name}: cannot be shown: {cause}"),
-            }
-        }
+            (name, table)
+        });
+        let tables = tables.collect();
         let enriched = manifest.insights.get(enriched_logs::NAME);
         let enriched = enriched.map(|entry| {
-            Log::new(&output.join(enriched_logs::NAME), entry, columns_of(enriched_logs::NAME), guarded)
+            Log::new(&output.join(enriched_logs::NAME), entry, columns_of(enriched_logs::NAME), escaped)
         });
         let rejects = Log::new(&output.join(REJECTS), &manifest.rejects, REJECTS_COLUMNS, false);
         Self { snapshot, tables, enriched, rejects, pictures: OnceLock::new() }
@@ -146,4 +99,13 @@ impl View {
 
 fn columns_of(insight: &str) -> &'static [Column] {
     columns(insight).expect("every insight has columns")
+}
+
+/// Makes a view of each epoch, until the engine ends.
+pub async fn follow(mut epochs: Epochs, output: PathBuf, views: watch::Sender<Option<Arc<View>>>) {
+    while epochs.changed().await.is_ok() {
+        let Some(snapshot) = epochs.borrow_and_update().clone() else { continue };
+        let before = views.borrow().clone();
+        views.send_replace(Some(Arc::new(View::new(snapshot, &output, before.as_deref()))));
+    }
 }

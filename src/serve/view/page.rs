@@ -103,23 +103,23 @@ pub struct Page {
 #[derive(Debug, Default)]
 pub struct Row {
     record: Record,
-    guarded: bool,
+    escaped: bool,
 }
 
 impl Row {
     /// The row of a line that we have written, with a guard against formulas or without.
-    pub fn read(line: &[u8], guarded: bool) -> Self {
+    pub fn read(line: &[u8], escaped: bool) -> Self {
         let mut record = Record::default();
         // What we have written can be read; should somebody have edited it, what could be read counts.
         let _ = record.read(line);
-        Self { record, guarded }
+        Self { record, escaped }
     }
 
-    /// A cell as it was before it was guarded; empty if there is none.
+    /// A cell as it was before it was escaped; empty if there is none.
     pub fn bytes(&self, column: usize) -> &[u8] {
         let cell = if column < self.record.len() { self.record.field(column) } else { b"" };
         match cell {
-            [b'\'', text @ ..] if self.guarded && is_formula(text) => text,
+            [b'\'', text @ ..] if self.escaped && is_formula(text) => text,
             _ => cell,
         }
     }

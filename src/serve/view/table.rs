@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::ingest::decode::record::Record;
@@ -26,8 +25,8 @@ const KEY: usize = 1024;
 pub struct Table {
     insight: &'static str,
     /// Whether text that looks like a formula stands behind an apostrophe.
-    guarded: bool,
-    file: File,
+    escaped: bool,
+    file: Arc<File>,
     entry: PartEntry,
     columns: &'static [Column],
     lines: OnceLock<Lines>,
@@ -42,30 +41,27 @@ struct Lines {
     /// Where each line ends, its line feed not included; the header is none.
     ends: Vec<u64>,
     header_len: u64,
-    guarded: bool,
+    escaped: bool,
 }
 
 impl Table {
-    /// The table of a file that was just published.
-    ///
-    /// # Errors
-    /// If it cannot be opened.
-    pub fn open(
+    /// The table in a published snapshot file.
+    pub fn new(
         insight: &'static str,
-        path: &Path,
+        file: Arc<File>,
         entry: &PartEntry,
         columns: &'static [Column],
-        guarded: bool,
-    ) -> io::Result<Self> {
-        Ok(Self {
+        escaped: bool,
+    ) -> Self {
+        Self {
             insight,
-            guarded,
-            file: File::open(path)?,
+            escaped,
+            file,
             entry: entry.clone(),
             columns,
             lines: OnceLock::new(),
             orders: Mutex::default(),
-        })
+        }
     }
 
     /// What the manifest says of the file.
@@ -150,7 +146,7 @@ impl Table {
 
     /// All insights are, but the one that is a ranking, and those whose keys may stand behind an apostrophe.
     fn is_sorted_by_key(&self) -> bool {
-        self.insight != top_songs_this_week::NAME && !self.guarded
+        self.insight != top_songs_this_week::NAME && !self.escaped
     }
 
     fn lines(&self) -> io::Result<&Lines> {
@@ -162,7 +158,7 @@ impl Table {
         let mut ends = memchr::memchr_iter(b'\n', &text).map(|end| end as u64);
         let header_len = ends.next().unwrap_or_default();
         let ends = ends.collect();
-        Ok(self.lines.get_or_init(|| Lines { text, ends, header_len, guarded: self.guarded }))
+        Ok(self.lines.get_or_init(|| Lines { text, ends, header_len, escaped: self.escaped }))
     }
 
     /// The lines that a query asks for.
@@ -284,7 +280,7 @@ impl Lines {
     }
 
     fn cells(&self, number: usize) -> Row {
-        Row::read(self.line(number), self.guarded)
+        Row::read(self.line(number), self.escaped)
     }
 
     /// The first line whose first cell is not less than `key`, if lines are sorted by it.

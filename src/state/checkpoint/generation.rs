@@ -71,9 +71,9 @@ pub struct StateConfig {
     /// `input.delimiter`; left out where it is the comma, as it was before there were others.
     #[serde(default, skip_serializing_if = "Delimiter::is_comma")]
     pub delimiter: Delimiter,
-    /// `csv.guard_formulas`, for rows of `enriched_logs` stay as they were written.
+    /// `csv.escape_formulas`, for rows of `enriched_logs` stay as they were written.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub guard_formulas: bool,
+    pub escape_formulas: bool,
     /// The version of the rules by which lines become plays.
     pub rules: u32,
 }
@@ -92,7 +92,7 @@ impl StateConfig {
             max_future: settings.input.max_future.0.as_secs(),
             max_bad_lines: settings.input.max_bad_lines,
             delimiter: settings.input.delimiter,
-            guard_formulas: settings.csv.guard_formulas,
+            escape_formulas: settings.csv.escape_formulas,
             rules: RULES,
         }
     }
@@ -121,7 +121,7 @@ impl StateConfig {
             ("input.max_future", span(self.max_future), span(wanted.max_future)),
             ("input.max_bad_lines", self.max_bad_lines.to_string(), wanted.max_bad_lines.to_string()),
             ("input.delimiter", self.delimiter.to_string(), wanted.delimiter.to_string()),
-            ("csv.guard_formulas", self.guard_formulas.to_string(), wanted.guard_formulas.to_string()),
+            ("csv.escape_formulas", self.escape_formulas.to_string(), wanted.escape_formulas.to_string()),
             ("the rules of reading", self.rules.to_string(), wanted.rules.to_string()),
         ];
         let differing = pairs.into_iter().find(|(_, ours, theirs)| ours != theirs);
