@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares music-insights with its peers, each at its best, on the same files, and writes down how.
 
-Usage: benches/peers/run [--cases uniform,zipf] [--peers duckdb,chdb] [--rows N] [--rounds N] ...
+Usage: benches/compare_engines/run.py [--cases uniform,zipf] [--peers duckdb,chdb] [--rows N] [--rounds N] ...
 
 Installs the peers of requirements.txt, makes the data with `music-insights generate`, runs all
 contenders in turns, compares every table that they write with ours, and writes results.json,
@@ -22,13 +22,13 @@ from pathlib import Path
 
 sys.dont_write_bytecode = True
 
-import commits
-import machine
+import cost_of_commits
+import describe_machine
 import report
 from cases import CASES, NAMES
-from contest import Contest
-from data import Store
-from measure import median, peak
+from case_runner import CaseRunner
+from generate_data import DataStore
+from measure_process import median, peak
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -57,12 +57,12 @@ def arguments():
     parser.add_argument("--side-rounds", type=int, default=3,
                         help="rounds of all cases but the first two; after the first, only the two fastest peers go on")
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--folder", type=Path, default=Path("/dev/shm/music-insights-peers"))
+    parser.add_argument("--folder", type=Path, default=Path("/dev/shm/music-insights-compare-engines"))
     parser.add_argument("--disk", type=Path, default=ROOT / "target", help="a folder on a disk, for the case watch")
     parser.add_argument("--results", type=Path, default=HERE / "results",
                         help="where what is found is written, instead of what is there")
     parser.add_argument("--binary", type=Path, help="instead of building one")
-    parser.add_argument("--venv", type=Path, default=ROOT / "target/peers-venv", help="where the peers are installed")
+    parser.add_argument("--venv", type=Path, default=ROOT / "target/compare-engines-venv", help="where the peers are installed")
     return parser.parse_args()
 
 
@@ -96,7 +96,7 @@ def at_scale(contest, case, rounds, store, args, results):
     rows, users, songs_count = (number * case.data.scale for number in (args.rows, args.users, args.songs))
     needed = rows / 1e6 * SCALE_GIGABYTES_PER_MILLION_ROWS
     store.drop()
-    if machine.available_gigabytes() < needed:
+    if describe_machine.available_gigabytes() < needed:
         return {"failure": f"needs {needed:.0f} GB of free memory"}
     logs, songs = store.logs(case.data)
     runs = []
@@ -121,11 +121,11 @@ def main():
     python = install(args.venv)
     args.folder.mkdir(parents=True, exist_ok=True)
     args.disk.mkdir(parents=True, exist_ok=True)
-    store = Store(args.folder, binary, args)
-    contest = Contest(args.folder, binary, python, args.threads)
+    store = DataStore(args.folder, binary, args)
+    contest = CaseRunner(args.folder, binary, python, args.threads)
     results = {
-        "date": datetime.date.today().isoformat(), "machine": machine.words(args.threads),
-        "versions": machine.versions(python, binary), "threads": args.threads, "rows": args.rows, "users": args.users,
+        "date": datetime.date.today().isoformat(), "machine": describe_machine.description(args.threads),
+        "versions": describe_machine.versions(python, binary), "threads": args.threads, "rows": args.rows, "users": args.users,
         "songs": args.songs, "cases": {}, "threads_case": None, "scale": None, "watch": None,
     }
     try:
@@ -138,7 +138,7 @@ def main():
                 if case.name == "threads":
                     results["threads_case"] = by_threads(contest, case, rounds, logs, songs, args.threads)
                 elif case.name == "watch":
-                    results["watch"] = commits.compare_with_replay(
+                    results["watch"] = cost_of_commits.compare_with_replay(
                         binary, logs, songs, args.folder / "watch", args.disk, args.threads, rounds)
                 else:
                     runs = contest.all(case, ["ours", *args.peers], rounds, logs, songs)

@@ -6,7 +6,7 @@ import sys
 import time
 from statistics import median
 
-from measure import measure
+from measure_process import measure
 
 BLOCK = bytes(4 << 20)
 
@@ -45,7 +45,7 @@ def compare_with_replay(binary, logs, songs, place, disk, threads, rounds):
     """Medians: the ratio to `replay` in memory, and the share of what the disk alone reaches."""
     common = ["--songs", songs, "--threads", threads]
     runs = {"replay": [], "watch": [], "watch on disk": [], "disk alone": []}
-    disk = disk / "music-insights-peers"
+    disk = disk / "music-insights-compare-engines"
     disk.mkdir(parents=True, exist_ok=True)
     size = 0
 

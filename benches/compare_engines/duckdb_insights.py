@@ -12,7 +12,7 @@ format, 4 to 8 % less, which are not what was asked for.
 
 import duckdb
 
-from peer import ENRICHED, RECOMMENDED, TOP_SONGS, arguments, part
+from engine_common import ENRICHED, RECOMMENDED, TOP_SONGS, arguments, part
 
 args = arguments()
 db = duckdb.connect()

@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from cases import CASES
 from chart import draw
-from measure import median, peak
+from measure_process import median, peak
 
 TITLES = {case.name: case.title for case in CASES}
 

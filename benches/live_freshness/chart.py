@@ -3,7 +3,7 @@
 from html import escape
 from math import ceil, floor, log10
 
-from table import disturbed, name, ratio
+from report_table import disturbed, name, ratio
 
 LEFT, WIDTH, ROW, TOP = 330, 400, 30, 58
 

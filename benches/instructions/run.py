@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Counts the instructions of every stage per row under callgrind, and compares them with expected.toml.
 
-    benches/instructions/run [--update] [STAGE]...
+    benches/instructions/run.py [--update] [STAGE]...
 
 A stage runs on two numbers of rows; the slope between them is what one row costs, without the start of the
 program and without preparing the input. More than 30 % above the record fails; `--update` writes the record.
@@ -59,7 +59,7 @@ def read_record():
 
 def write_record(units, counted):
     lines = [
-        "# Instructions per row, id, listener, line or play of each stage, counted by benches/instructions/run --update",
+        "# Instructions per row, id, listener, line or play of each stage, counted by benches/instructions/run.py --update",
         "# (x86-64, release profile). More than 30 % above these fails.",
     ]
     lines += [f"{stage} = {number:.1f} # per {units[stage]}" for stage, number in counted.items()]
@@ -105,9 +105,9 @@ def main():
         return
     missing = [stage for stage in counted if stage not in expected]
     if missing:
-        sys.exit(f"not in the record: {', '.join(missing)}; benches/instructions/run --update writes it")
+        sys.exit(f"not in the record: {', '.join(missing)}; benches/instructions/run.py --update writes it")
     if faster:
-        print(f"more than 30 % fewer: {', '.join(faster)}; benches/instructions/run --update keeps it so")
+        print(f"more than 30 % fewer: {', '.join(faster)}; benches/instructions/run.py --update keeps it so")
     if slower:
         sys.exit(f"more than 30 % above the record: {', '.join(slower)}")
 

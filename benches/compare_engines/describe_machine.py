@@ -17,7 +17,7 @@ print("datafusion", "DataFusion", version("datafusion"), sep="|")
 """
 
 
-def words(cores):
+def description(cores):
     model = re.search(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text())
     total = re.search(r"MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text())
     name = model[1].strip() if model else platform.machine()

@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import feed as feeding
-import probe
-import process
-import readers as reading
+import table_reader
+import contender_process
+import dashboard_load
 
 HERE = Path(__file__).resolve().parent
 # How long after the end of the feed a contender may still take for the last of it.
@@ -42,18 +42,18 @@ def at_rate(scenario, rate, seconds):
 class Bench:
     def __init__(self, folder, binary, python):
         self.folder, self.binary, self.python = folder, binary, python
-        self.port = reading.free_port()
+        self.port = dashboard_load.free_port()
 
     def command(self, scenario, root):
         songs, incoming, output = root / "data/songs_metadata.csv", root / "data/incoming", root / "output"
         if scenario.contender == "ours":
             page = "off" if scenario.readers == "off" else f"127.0.0.1:{self.port}"
-            return [self.binary, "watch", "--http", page, "--flush-interval", "250ms"], probe.Snapshot, HEAD
-        script = HERE / f"{scenario.contender}_live.py"
+            return [self.binary, "watch", "--http", page, "--flush-interval", "250ms"], table_reader.Snapshot, HEAD
+        script = HERE / f"{scenario.contender}_insights.py"
         command = [self.python, script, incoming, songs, output]
         if scenario.contender == "spark":
-            return command + [root / "scratch", *scenario.variant], probe.Snapshot, None
-        return command + [*scenario.variant], probe.Changes if scenario.variant[0] == "changes" else probe.Snapshot, None
+            return command + [root / "scratch", *scenario.variant], table_reader.Snapshot, None
+        return command + [*scenario.variant], table_reader.Changes if scenario.variant[0] == "changes" else table_reader.Snapshot, None
 
     def measure(self, scenario):
         """The figures of one run as a dictionary."""
@@ -74,27 +74,27 @@ class Bench:
         command, kind, head = self.command(scenario, root)
         say(f"{scenario.key}: {scenario.label}, {feed.rate} rows/s for {feed.seconds} s")
         # PATHWAY_THREADS is both cores; the others use them without being told.
-        contender = process.Contender(command, root, {"PATHWAY_THREADS": "2"})
+        contender = contender_process.Contender(command, root, {"PATHWAY_THREADS": "2"})
         helpers = []
         readers = None
         try:
             began = time.monotonic()
             contender.wait_until(lambda: taken_in(scenario, root), 180)
             intake = time.monotonic() - began
-            readers = reading.Readers(scenario.readers, self.port, root)
+            readers = dashboard_load.Readers(scenario.readers, self.port, root)
             # Browsers take a while until they look.
             time.sleep(20 if scenario.readers == "browsers" else 1)
             begin = time.monotonic() + 0.5
             paths = {name: str(root / "output" / table / "part-00000.csv") for name, table in TABLES.items()}
             feeder = helper(feeding.run, feed, staging, incoming, begin, root / "feed.json")
-            reader = helper(probe.run, kind, paths, feed.ticks, head, begin + feed.seconds + GRACE, root / "reader.json")
+            reader = helper(table_reader.run, kind, paths, feed.ticks, head, begin + feed.seconds + GRACE, root / "reader.json")
             helpers = [feeder, reader]
             pause_until(begin + scenario.warm_up)
-            start, cpu, busy = time.monotonic(), contender.cpu(), process.busy()
+            start, cpu, busy = time.monotonic(), contender.cpu(), contender_process.busy()
             pause_until(begin + feed.seconds)
             took = time.monotonic() - start
-            cpu, busy = (contender.cpu() - cpu) / took, (process.busy() - busy) / took
-            connections = reading.connections(self.port) if scenario.readers in ("nobody", "clients", "browsers") else None
+            cpu, busy = (contender.cpu() - cpu) / took, (contender_process.busy() - busy) / took
+            connections = dashboard_load.connections(self.port) if scenario.readers in ("nobody", "clients", "browsers") else None
             for child, limit in ((feeder, GRACE), (reader, GRACE + 10)):
                 child.join(limit)
                 if child.exitcode != 0:

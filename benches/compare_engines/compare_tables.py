@@ -1,6 +1,6 @@
 """Says whether two outputs are the same up to the order of rows and the format of numbers.
 
-compare.py OURS THEIRS [--without-enriched-logs]
+compare_tables.py OURS THEIRS [--without-enriched-logs]
 
 Runs as a process of its own: it needs DuckDB, and a large parent would count as the peak memory of
 the processes that it starts. A difference ends it with 1 and the name of the table and the first
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import duckdb
 
-from peer import ENRICHED, SNAPSHOTS
+from engine_common import ENRICHED, SNAPSHOTS
 
 # As numbers, so that 150, 150.0 and 150.000 are the same; everything else is compared as text.
 NUMBERS = {"play_count", "plays", "avg_duration", "sad_count", "genre_plays", "total_plays", "loyalty_score",

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How a cluster scales: executors of one core each on this machine, against `replay` on as many threads.
 
-    benches/cluster/run [--rows 20000000] [--users 200000] [--songs 50000] [--files 16] [--executors 1,2] [--bin DIR]
+    benches/cluster/run.py [--rows 20000000] [--users 200000] [--songs 50000] [--files 16] [--executors 1,2] [--bin DIR]
 
 `--bin` holds `music-insights` and `ballista-scheduler`, built as the README says. All talk to the loopback address;
 everything that was started is ended. Each cluster run starts from nothing, then once more with nothing new to read.

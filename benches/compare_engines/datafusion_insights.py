@@ -10,7 +10,7 @@ difference: larger batches, more partitions than threads, one file of enriched_l
 import pyarrow
 from datafusion import SessionConfig, SessionContext
 
-from peer import ENRICHED, FAVORITES, RECOMMENDED, TOP_SONGS, arguments, part
+from engine_common import ENRICHED, FAVORITES, RECOMMENDED, TOP_SONGS, arguments, part
 
 args = arguments()
 context = SessionContext(SessionConfig().with_target_partitions(args.threads))

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How much longer does `watch` take for a log of 10 million rows while its page is abused?
 
-Usage: benches/live/abuse [--rows N] [--rounds N] [--niceness N] [--binary PATH] [--folder DIR]
+Usage: benches/live_freshness/abuse.py [--rows N] [--rounds N] [--niceness N] [--binary PATH] [--folder DIR]
 
 300 connections that never finish their request, and one client that asks for what costs most as fast as it
 can. The abuse comes from this machine, where it would not come from in life, so by default it has the lowest
@@ -21,8 +21,8 @@ import subprocess
 import time
 from pathlib import Path
 
-import process
-import readers as reading
+import contender_process
+import dashboard_load
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -41,12 +41,12 @@ def take_in(args, root, log, kind):
     for folder in ("data/incoming", "output"):
         (root / folder).mkdir(parents=True)
     (root / "data/songs_metadata.csv").symlink_to(args.folder / "world/songs_metadata.csv")
-    port = reading.free_port()
-    contender = process.Contender([args.binary, "watch", "--http", f"127.0.0.1:{port}", "--flush-interval", "100ms"], root)
+    port = dashboard_load.free_port()
+    contender = contender_process.Contender([args.binary, "watch", "--http", f"127.0.0.1:{port}", "--flush-interval", "100ms"], root)
     readers = None
     try:
         contender.wait_until(lambda: manifest_rows(root) == 0, PATIENCE)
-        readers = reading.Readers(kind, port, root, args.niceness)
+        readers = dashboard_load.Readers(kind, port, root, args.niceness)
         time.sleep(3)
         (root / "data/incoming/a.csv").hardlink_to(log)
         began = time.monotonic()

@@ -7,7 +7,7 @@ import subprocess
 GZIP_LEVEL = 6
 
 
-class Store:
+class DataStore:
     def __init__(self, folder, binary, args):
         self.folder, self.binary, self.args = folder / "data", binary, args
         self.made = None

@@ -5,13 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from measure import measure, median
+from measure_process import measure, median
 
 HERE = Path(__file__).resolve().parent
 GO_ON = 2  # so many of the fastest peers run in the later rounds of a side case
 
 
-class Contest:
+class CaseRunner:
     def __init__(self, place, binary, python, threads):
         self.place, self.binary, self.python, self.threads = place, binary, python, threads
 
@@ -65,7 +65,7 @@ class Contest:
         return ["ours", *peers]
 
     def compare(self, peer, case):
-        command = [self.python, HERE / "compare.py", self.output("ours"), self.output(peer)]
+        command = [self.python, HERE / "compare_tables.py", self.output("ours"), self.output(peer)]
         command += ["--without-enriched-logs"] * (not case.enriched)
         done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:

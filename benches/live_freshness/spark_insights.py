@@ -1,6 +1,6 @@
 """Two of the seven insights in Spark Structured Streaming, kept up to date from a folder of dropped files.
 
-Usage: spark_live.py INCOMING SONGS.csv OUTPUT_FOLDER SCRATCH_FOLDER STATE_STORE(memory|rocksdb)
+Usage: spark_insights.py INCOMING SONGS.csv OUTPUT_FOLDER SCRATCH_FOLDER STATE_STORE(memory|rocksdb)
 
 Made to be fast: one query with one stateful aggregation for both tables (two queries would pay the
 fixed price of a micro-batch twice), sums per user and genre instead of per user and song (so a

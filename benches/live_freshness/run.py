@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How old is a row when its effect can be read in the published tables, while 100,000 rows/s come in?
 
-Usage: benches/live/run [--contenders ours,spark,pathway] [--seconds N] [--rate N] [--users N]
+Usage: benches/live_freshness/run.py [--contenders ours,spark,pathway] [--seconds N] [--rate N] [--users N]
                         [--binary PATH] [--folder DIR]
 
 Feeds music-insights, Spark Structured Streaming and Pathway on this machine, one after the other, and
@@ -27,7 +27,7 @@ from datetime import date
 from pathlib import Path
 
 import chart
-import table
+import report_table
 from feed import Feed
 from scenario import Bench, Scenario, at_rate, say
 
@@ -100,7 +100,7 @@ def main():
     parser.add_argument("--users", type=int, default=200_000, help="of the main scenario")
     parser.add_argument("--only", help="some scenarios, with commas, also of " + ", ".join(VARIANTS) + "; others keep their results")
     parser.add_argument("--binary", type=Path, help="default: built by cargo")
-    parser.add_argument("--folder", type=Path, default=Path("/dev/shm/music-insights-live"))
+    parser.add_argument("--folder", type=Path, default=Path("/dev/shm/music-insights-live-freshness"))
     args = parser.parse_args()
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that contenders are stopped and folders removed.
@@ -149,7 +149,7 @@ def save(place, results, binary):
               "results": results}
     place.parent.mkdir(exist_ok=True)
     place.write_text(json.dumps(report, indent=1) + "\n")
-    (place.parent / "table.md").write_text(table.markdown(report))
+    (place.parent / "table.md").write_text(report_table.markdown(report))
     (place.parent / "freshness.svg").write_text(chart.svg(report))
 
 

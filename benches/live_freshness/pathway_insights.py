@@ -1,6 +1,6 @@
 """Two of the seven insights in Pathway, kept up to date from a folder of dropped files.
 
-Usage: pathway_live.py INCOMING SONGS.csv OUTPUT_FOLDER OUTPUT(changes|snapshots) COMMIT_MS
+Usage: pathway_insights.py INCOMING SONGS.csv OUTPUT_FOLDER OUTPUT(changes|snapshots) COMMIT_MS
 
 `changes` writes with Pathway's own connector: a file that grows by one line for each row that comes
 or goes. `snapshots` keeps the tables in Python and replaces a file by rename, as ours does.

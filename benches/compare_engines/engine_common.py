@@ -1,6 +1,6 @@
 """What the scripts of all peers have in common: their arguments and the folders they write to.
 
-PEER_insights.py LOGS SONGS OUTPUT THREADS [--without-enriched-logs]
+ENGINE_insights.py LOGS SONGS OUTPUT THREADS [--without-enriched-logs]
 
 LOGS is a .csv, .csv.gz or .csv.zst, a pattern, or a folder, which stands for the *.csv in it.
 """

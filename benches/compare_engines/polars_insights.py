@@ -10,7 +10,7 @@ scan, genres as categories, week and hour instead of the time, kept order of enr
 
 import os
 
-from peer import ENRICHED, RECOMMENDED, arguments, part
+from engine_common import ENRICHED, RECOMMENDED, arguments, part
 
 args = arguments()
 os.environ["POLARS_MAX_THREADS"] = str(args.threads)  # read when it is imported

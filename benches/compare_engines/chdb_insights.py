@@ -11,7 +11,7 @@ blocks (but more memory). DateTime has no fractions of seconds, which these logs
 
 from chdb import session
 
-from peer import ENRICHED, FAVORITES, RECOMMENDED, arguments, part
+from engine_common import ENRICHED, FAVORITES, RECOMMENDED, arguments, part
 
 args = arguments()
 db = session.Session()
