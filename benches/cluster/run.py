@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""How a cluster scales: executors of one core each on this machine, against `replay` on as many threads.
+"""Measures how a cluster scales: executors of one core each on this machine, compared with `replay`.
 
     benches/cluster/run.py [--rows 20000000] [--users 200000] [--songs 50000] [--files 16] [--executors 1,2] [--bin DIR]
 
-`--bin` holds `music-insights` and `ballista-scheduler`, built as the README says. All talk to the loopback address;
-everything that was started is ended. Each cluster run starts from nothing, then once more with nothing new to read.
-Outputs are compared with those of `replay`, file by file.
+`--bin` is the folder of `music-insights` and `ballista-scheduler`, built with
+`cargo build --release --features cluster -p music-insights -p ballista-scheduler --bins`. All processes use the
+loopback address and are stopped at the end. Each cluster runs twice: first from nothing, then with no new logs.
+Every output file is compared with that of `replay`. The results are printed.
 """
 
 import argparse
@@ -19,13 +20,14 @@ import threading
 import time
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parent.parent.parent
 PORT = 50850
 ADDRESS = f"df://127.0.0.1:{PORT}"
 LIMIT = 1800
 
 
 def peak(pid):
-    """The largest resident set of a process so far, in MB."""
+    """Returns the peak resident memory of a process so far, in MB."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1000
@@ -50,20 +52,22 @@ def timed(command, environment=None):
     code = process.wait(timeout=LIMIT)
     watcher.join()
     if code != 0:
-        sys.exit(f"{' '.join(map(str, command))} failed with {code}")
+        sys.exit(f"`{' '.join(map(str, command))}` failed with exit code {code}")
     return time.monotonic() - began, memory[0]
 
 
-def same(expected, found):
+def compare(expected, found):
     for path in sorted(expected.rglob("*.csv")):
         if not filecmp.cmp(path, found / path.relative_to(expected), shallow=False):
-            sys.exit(f"{path.relative_to(expected)} differs")
+            sys.exit(f"{path.relative_to(expected)} differs from the output of replay")
 
 
-class Nodes:
+class Cluster:
+    """A scheduler and its executors as processes."""
+
     def __init__(self, programs, executors, folder):
         environment = os.environ | {"RUST_MIN_STACK": str(32 << 20)}
-        self.log = open(folder / "nodes.log", "w")
+        self.log = open(folder / "cluster.log", "w")
         start = lambda command: subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
         self.scheduler = start([programs / "ballista-scheduler", "--bind-host", "127.0.0.1", "--bind-port", str(PORT),
                                 "--scheduler-policy", "pull-staged"])
@@ -75,7 +79,8 @@ class Nodes:
         ]
         time.sleep(2)
 
-    def end(self):
+    def stop(self):
+        """Stops all processes and returns the largest peak memory of an executor, in MB."""
         memory = max(peak(executor.pid) for executor in self.executors)
         for process in [*self.executors, self.scheduler]:
             process.kill()
@@ -89,8 +94,9 @@ def main():
     parser.add_argument("--users", default="200000")
     parser.add_argument("--songs", default="50000")
     parser.add_argument("--files", default="16")
-    parser.add_argument("--executors", default="1,2")
-    parser.add_argument("--bin", type=Path, default=Path("target/release"))
+    parser.add_argument("--executors", default="1,2", help="comma-separated numbers of executors to measure")
+    parser.add_argument("--bin", type=Path, default=ROOT / "target/release",
+                        help="folder of music-insights and ballista-scheduler (default: target/release)")
     args = parser.parse_args()
     program = args.bin / "music-insights"
     with tempfile.TemporaryDirectory(prefix="cluster-", dir=os.environ.get("TMPDIR")) as name:
@@ -105,20 +111,21 @@ def main():
             took, memory = timed([*cores, *replay, "--threads", str(threads), "--output", folder / "expected"])
             print(f"replay, {threads} core(s): {took:.1f} s, {rows / took / 1e6:.2f} M rows/s, {memory:.0f} MB", flush=True)
         for executors in map(int, args.executors.split(",")):
-            nodes = Nodes(args.bin, executors, folder)
+            cluster = Cluster(args.bin, executors, folder)
             try:
                 found = folder / f"found-{executors}"
                 on_cluster = [*replay, "--cluster", ADDRESS, "--output", found]
                 first, memory = timed(on_cluster)
-                same(folder / "expected", found)
+                compare(folder / "expected", found)
                 again, _ = timed(on_cluster)
-                same(folder / "expected", found)
+                compare(folder / "expected", found)
                 tables = sum(path.stat().st_size for path in (found / "_tables").rglob("*.parquet")) / 1e6
             finally:
-                largest = nodes.end()
-            print(f"cluster, {executors} executor(s) of one core: {first:.1f} s, {rows / first / 1e6:.2f} M rows/s; "
-                  f"again {again:.1f} s; executor {largest:.0f} MB, client {memory:.0f} MB, tables {tables:.0f} MB", flush=True)
+                largest = cluster.stop()
+            print(f"cluster, {executors} executor(s) of one core: first run {first:.1f} s, {rows / first / 1e6:.2f} M rows/s; "
+                  f"second run {again:.1f} s; executor {largest:.0f} MB, client {memory:.0f} MB, tables {tables:.0f} MB", flush=True)
             shutil.rmtree(found)
 
 
-main()
+if __name__ == "__main__":
+    main()

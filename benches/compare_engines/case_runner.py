@@ -1,4 +1,4 @@
-"""One case: every contender in turns on the same files, and what they write compared."""
+"""Runs one case: all contenders take turns on the same files, and their tables are compared."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from measure_process import measure, median
 
 HERE = Path(__file__).resolve().parent
-GO_ON = 2  # so many of the fastest peers run in the later rounds of a side case
+FASTEST_PEERS = 2  # how many peers run in the later rounds of a side case
 
 
 class CaseRunner:
@@ -30,17 +30,17 @@ class CaseRunner:
     def once(self, contender, case, logs, songs, threads=None, cores=None):
         self.clear(contender)
         run = measure(self.command(contender, case, logs, songs, threads), cores or self.threads)
-        print(f"{case.name}: {contender}: " + (run.failure or f"{run.seconds:.2f} s ({run.processor:.2f} s of processors), {run.megabytes:.0f} MB"),
+        print(f"{case.name}: {contender}: " + (run.failure or f"{run.seconds:.2f} s ({run.processor:.2f} s of processor time), {run.megabytes:.0f} MB"),
               file=sys.stderr, flush=True)
         if run.failure and contender == "ours":
-            sys.exit(f"{case.name}: ours failed: {run.failure}")
+            sys.exit(f"{case.name}: music-insights failed: {run.failure}")
         return run
 
     def clear(self, contender):
         shutil.rmtree(self.output(contender), ignore_errors=True)
 
     def all(self, case, contenders, rounds, logs, songs):
-        """The runs of each contender. Ours begins the first round, whose outputs are compared."""
+        """Returns the runs of each contender. music-insights starts the first round, whose outputs are compared."""
         runs = {contender: [] for contender in contenders}
         active = list(contenders)
         for number in range(rounds):
@@ -55,13 +55,13 @@ class CaseRunner:
                     self.clear(contender)
             if number == 0:
                 self.clear("ours")
-                active = self.still_in(case, runs)
+                active = self.remaining(case, runs)
         return runs
 
-    def still_in(self, case, runs):
+    def remaining(self, case, runs):
         peers = [peer for peer, had in runs.items() if peer != "ours" and not had[-1].failure]
         if not case.main:
-            peers = sorted(peers, key=lambda peer: median(runs[peer]))[:GO_ON]
+            peers = sorted(peers, key=lambda peer: median(runs[peer]))[:FASTEST_PEERS]
         return ["ours", *peers]
 
     def compare(self, peer, case):
@@ -69,4 +69,4 @@ class CaseRunner:
         command += ["--without-enriched-logs"] * (not case.enriched)
         done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         if done.returncode != 0:
-            sys.exit(f"{case.name}: {peer} and we do not agree:\n{done.stdout}")
+            sys.exit(f"{case.name}: the tables of {peer} differ from those of music-insights:\n{done.stdout}")

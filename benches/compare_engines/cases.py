@@ -1,11 +1,11 @@
-"""What is measured: the data and what is asked of it."""
+"""The measured cases: which data each uses and which tables it computes."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Data:
-    """Logs that are generated; `packed` is the ending of the one file, compressed, if it is."""
+    """The generated logs. `packed` is the suffix of a single compressed file, or empty."""
 
     popularity: str = "uniform"
     ids: str = "short"
@@ -23,19 +23,19 @@ class Case:
     title: str
     data: Data = Data()
     enriched: bool = True
-    main: bool = False  # all contenders run in all rounds
+    main: bool = False  # all contenders run in every round
 
 
 UNIFORM = Data()
-# Cases of the same plain data stand next to each other, so that it is made once.
+# Cases that share their uncompressed data are adjacent, so that it is generated once.
 CASES = [
     Case("uniform", "all seven tables", main=True),
     Case("no-enriched", "without enriched_logs", enriched=False, main=True),
     Case("gz", "one .csv.gz", replace(UNIFORM, packed=".gz")),
     Case("zst", "one .csv.zst", replace(UNIFORM, packed=".zst")),
-    Case("threads", "ours by threads and cores"),
-    Case("watch", "ours with commits"),
-    Case("zipf", "few are played very often (zipf)", replace(UNIFORM, popularity="zipf")),
+    Case("threads", "music-insights by threads and cores"),
+    Case("watch", "music-insights with commits"),
+    Case("zipf", "few songs are played very often (Zipf)", replace(UNIFORM, popularity="zipf")),
     Case("uuid", "ids of 36 characters", replace(UNIFORM, ids="uuid")),
     Case("files", "10,000 small files", replace(UNIFORM, files=10_000)),
     Case("scale", "ten times the rows, listeners and songs", replace(UNIFORM, scale=10), enriched=False),

@@ -1,4 +1,4 @@
-"""A bar chart of the cases as SVG, legible on light and dark pages."""
+"""Draws a bar chart of the cases as SVG, legible on light and dark backgrounds."""
 
 from xml.sax.saxutils import escape
 
@@ -21,15 +21,15 @@ STYLE = """
 
 
 def draw(cases, results):
-    """`cases`: for each name the summaries of its contenders, ours first."""
+    """Returns the SVG. `cases` maps each name to the summaries of its contenders, music-insights first."""
     panel = HEAD + (BAR + GAP) * max(map(len, cases.values())) + MARGIN
     height = panel * -(-len(cases) // COLUMNS) + 2 * MARGIN
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH * COLUMNS} {height}" role="img"'
-             f' aria-label="Seconds per contender and case; less is better">', f"<style>{STYLE}</style>"]
+             f' aria-label="Seconds per contender and case; lower is better">', f"<style>{STYLE}</style>"]
     for number, (name, rows) in enumerate(cases.items()):
         left, top = WIDTH * (number % COLUMNS) + MARGIN, panel * (number // COLUMNS) + MARGIN
         parts += bars(left, top, name, results["cases"][name]["rows"], rows)
-    parts.append(f'<text class="note" x="{MARGIN}" y="{height - MARGIN / 2}">Less is better. '
+    parts.append(f'<text class="note" x="{MARGIN}" y="{height - MARGIN / 2}">Lower is better. '
                  f'{escape(results["machine"])}, {results["date"]}</text>')
     return "\n".join([*parts, "</svg>"]) + "\n"
 

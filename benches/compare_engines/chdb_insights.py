@@ -1,12 +1,14 @@
-"""The seven insights in chDB (ClickHouse in a process): one scan into a Memory table, then one file per insight.
+"""Computes the seven insights in chDB (embedded ClickHouse): one scan into a Memory table, then one file per insight.
 
-One run each of 4 M uniform rows on a machine in use, user time against the two runs of what is kept
-(3.1 s): differences below a tenth say nothing.
-Slower: LowCardinality songs, +33 %; MergeTree, +27 %. Slower as steps alone, in processor time: users
-LowCardinality as well (loading 3.6 s instead of 0.9); best_effort timestamps (loading 0.9 s instead of
-0.7); a dictionary instead of the join (enriched_logs 2.9 s instead of 1.3, genres of users 1.3 s instead
-of 0.5). No difference: hash or parallel_hash joins, two-level aggregation, compiled expressions, larger
-blocks (but more memory). DateTime has no fractions of seconds, which these logs do not have either.
+The alternatives below were measured once each with 4 M uniform rows on a machine in use. Their user time is
+compared with two runs of this script (3.1 s); differences below 10 % are not significant.
+Slower: songs as LowCardinality, +33 %; MergeTree, +27 %.
+Slower as single steps, in processor time: users as LowCardinality too (loading 3.6 s instead of 0.9 s);
+best_effort timestamps (loading 0.9 s instead of 0.7 s); a dictionary instead of the join (enriched_logs 2.9 s
+instead of 1.3 s, genres of users 1.3 s instead of 0.5 s).
+No difference: hash or parallel_hash joins, two-level aggregation, compiled expressions, larger blocks (which
+need more memory).
+DateTime has no fractions of a second; neither have these logs.
 """
 
 from chdb import session
@@ -38,13 +40,13 @@ table(
     f"""SELECT *, lower(mood) = 'sad' AS sad, lower(mood) = 'happy' AS happy FROM file('{args.songs}', CSVWithNames,
         'song_id String, title String, artist String, genre String, mood String')""",
 )
-# Timestamps are typed rather than kept as text, which would take anything; durations are exact.
+# Timestamps are parsed, because text would accept any value; durations are exact decimals.
 table(
     "plays",
     f"""SELECT * FROM file('{args.logs}', CSVWithNames,
         'user_id String, song_id String, timestamp DateTime, duration_sec Decimal32(3)')""",
 )
-# Per user and genre, the one expensive aggregate; favourites, loyalty and sadness follow from it.
+# The one expensive aggregate, per user and genre; favourite genres, loyalty and sad plays derive from it.
 table(
     "tastes",
     """SELECT user_id, genre, count() AS plays, countIf(sad) AS sad, countIf(happy) AS happy
@@ -56,7 +58,7 @@ table(
 )
 
 write("user_favorite_genres", FAVORITES)
-write(  # integers until the last step, because a mean of floats rounds some ties the wrong way
+write(  # integers until the last step, because a mean of floats rounds some ties incorrectly
     "avg_listen_time_per_song",
     """SELECT song_id, intDiv(2 * millis + 10 * plays, 20 * plays) / 100 AS avg_duration
        FROM popularity ORDER BY song_id""",
@@ -67,8 +69,8 @@ write(
        WHERE timestamp >= toDateTime((SELECT toMonday(max(timestamp)) FROM plays))
        GROUP BY song_id ORDER BY plays DESC, song_id LIMIT 10""",
 )
-# Happy songs are ranked once. Who has played n of them needs only the first n + 3, so most plays of
-# happy songs fall out before anything is made distinct.
+# Happy songs are ranked once. A listener of n of them needs only the first n + 3, so most plays of
+# happy songs are filtered out before duplicates are removed.
 table(
     "happy",
     """SELECT song_id, title, toUInt32(row_number() OVER (ORDER BY popularity.plays DESC, song_id)) AS place

@@ -1,10 +1,9 @@
-"""Says whether two outputs are the same up to the order of rows and the format of numbers.
+"""Compares two outputs, ignoring the order of rows and the format of numbers.
 
-compare_tables.py OURS THEIRS [--without-enriched-logs]
+Usage: compare_tables.py OURS THEIRS [--without-enriched-logs]
 
-Runs as a process of its own: it needs DuckDB, and a large parent would count as the peak memory of
-the processes that it starts. A difference ends it with 1 and the name of the table and the first
-rows.
+Runs as a separate process: it needs DuckDB, and the memory of a large parent would count towards the peak of the
+processes that it starts. A difference makes it exit with 1 and print the table and the first differing rows.
 """
 
 import argparse
@@ -15,21 +14,21 @@ import duckdb
 
 from engine_common import ENRICHED, SNAPSHOTS
 
-# As numbers, so that 150, 150.0 and 150.000 are the same; everything else is compared as text.
+# Compared as numbers, so that 150, 150.0 and 150.000 are equal; all other columns are compared as text.
 NUMBERS = {"play_count", "plays", "avg_duration", "sad_count", "genre_plays", "total_plays", "loyalty_score",
            "duration_sec"}
 SHOWN = 5
 
 
 def rows(folder, name, columns):
-    """The rows of a table, normalised: a query."""
+    """Returns a query for the normalised rows of a table."""
 
     def value(column):
         if column in NUMBERS:
             return f"{column}::DECIMAL(18, 4) AS {column}"
         return f"coalesce({column}, '') AS {column}"
 
-    # Nothing is sniffed: of the first rows perhaps none is quoted.
+    # The dialect is fixed, because the first rows may contain no quoted field to detect it from.
     return f"""SELECT {', '.join(map(value, columns))} FROM read_csv('{folder}/{name}/*.csv', header = true,
         auto_detect = false, delim = ',', quote = '"', escape = '"',
         columns = {{{', '.join(f"'{column}': 'VARCHAR'" for column in columns)}}})"""
@@ -50,15 +49,15 @@ def differ(db, name, ours, theirs):
 
 def compare(db, ours, theirs, name):
     columns = header(ours, name)
-    if columns == ["message"]:  # nobody is loyal: a peer writes a table without rows
+    if columns == ["message"]:  # an empty insight; a peer writes a table without rows instead
         columns = header(theirs, name)
         if columns != ["message"] and db.execute(f"SELECT count(*) FROM ({rows(theirs, name, columns)})").fetchone()[0]:
-            sys.exit(f"{name} differs: ours has no rows")
+            sys.exit(f"{name} differs: only theirs has rows")
         return
     if header(theirs, name) != columns:
         sys.exit(f"{name} differs: columns {columns} and {header(theirs, name)}")
     left, right = rows(ours, name, columns), rows(theirs, name, columns)
-    # A hash of the multiset: the sum does not depend on the order, and does count what comes twice.
+    # The sum of hashes identifies a multiset: it ignores the order and counts duplicates.
     digests = [db.execute(f"SELECT count(*), sum(hash({', '.join(columns)})::HUGEINT) FROM ({query})").fetchone()
                for query in (left, right)]
     if digests[0] != digests[1]:

@@ -1,4 +1,4 @@
-"""Our `watch --once`, which commits and syncs, next to our `replay`, which does not."""
+"""Compares `watch --once`, which commits and syncs, with `replay`, which does neither."""
 
 import os
 import shutil
@@ -19,7 +19,7 @@ def clear(*folders):
 def once(command, threads):
     run = measure(command, threads)
     if run.failure:
-        sys.exit(f"watch: {command[1]} failed: {run.failure}")
+        sys.exit(f"case watch: `{command[1]}` failed: {run.failure}")
     return run.seconds
 
 
@@ -28,7 +28,7 @@ def bytes_in(folder):
 
 
 def write_alone(folder, size):
-    """Seconds to write and sync so many bytes and do nothing else."""
+    """Returns the seconds that only writing and syncing `size` bytes takes."""
     path = folder / "alone"
     began = time.monotonic()
     with open(path, "wb", buffering=0) as file:
@@ -42,7 +42,7 @@ def write_alone(folder, size):
 
 
 def compare_with_replay(binary, logs, songs, place, disk, threads, rounds):
-    """Medians: the ratio to `replay` in memory, and the share of what the disk alone reaches."""
+    """Returns all runs, their medians, the rows/s relative to `replay`, and the write rate relative to the disk alone."""
     common = ["--songs", songs, "--threads", threads]
     runs = {"replay": [], "watch": [], "watch on disk": [], "disk alone": []}
     disk = disk / "music-insights-compare-engines"
@@ -50,7 +50,7 @@ def compare_with_replay(binary, logs, songs, place, disk, threads, rounds):
     size = 0
 
     def watch(root):
-        # The input is read where it is; state and output are in the folder that is measured.
+        # The input stays in memory; only state and output are in the measured folder.
         return once([binary, "watch", "--once", "--http", "off", "--flush-interval", "1s", "--incoming", logs.parent,
                      "--state", root / "state", "--output", root / "output", *common], threads)
 

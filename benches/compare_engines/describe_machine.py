@@ -1,4 +1,4 @@
-"""What it ran on, in words."""
+"""Describes the machine and the versions that a run used."""
 
 import os
 import platform
@@ -30,7 +30,7 @@ def available_gigabytes():
 
 
 def versions(python, binary):
-    """The names to show, by contender."""
+    """Returns the name and version of each contender."""
     lines = subprocess.run([python, "-c", VERSIONS], check=True, capture_output=True, text=True).stdout.splitlines()
     ours = subprocess.run([binary, "--version"], check=True, capture_output=True, text=True).stdout.split()[-1]
     return {"ours": f"music-insights {ours}"} | {name: f"{title} {version}" for name, title, version in

@@ -1,8 +1,8 @@
-"""What the scripts of all peers have in common: their arguments and the folders they write to.
+"""The shared parts of the engine scripts: arguments, output folders, and queries that several engines accept.
 
-ENGINE_insights.py LOGS SONGS OUTPUT THREADS [--without-enriched-logs]
+Usage: ENGINE_insights.py LOGS SONGS OUTPUT THREADS [--without-enriched-logs]
 
-LOGS is a .csv, .csv.gz or .csv.zst, a pattern, or a folder, which stands for the *.csv in it.
+LOGS is a .csv, .csv.gz or .csv.zst file, a pattern, or a folder, which means all *.csv files in it.
 """
 
 import argparse
@@ -19,7 +19,7 @@ SNAPSHOTS = [
 ENRICHED = "enriched_logs"
 RECOMMENDED = 3
 
-# What more than one peer takes as it stands; the rest is in dialects.
+# Queries that several engines accept unchanged; all others are in the dialect of an engine.
 FAVORITES = """SELECT user_id, genre, plays AS play_count
     FROM (SELECT *, max(plays) OVER (PARTITION BY user_id) AS most FROM tastes WHERE genre <> '')
     WHERE plays = most ORDER BY user_id, genre"""
@@ -44,5 +44,5 @@ def arguments():
 
 
 def part(args, name):
-    """The file of an insight."""
+    """Returns the path of the file of an insight."""
     return args.output / name / "part-00000.csv"

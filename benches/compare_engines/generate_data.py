@@ -1,4 +1,4 @@
-"""Makes the data of a case and keeps it until the next one needs other data."""
+"""Generates the data of a case and keeps it until a case needs different data."""
 
 import gzip
 import shutil
@@ -13,7 +13,7 @@ class DataStore:
         self.made = None
 
     def logs(self, data):
-        """The logs and the catalog."""
+        """Returns the paths of the logs and the catalog."""
         if self.made != data.plain():
             self.drop()
             self.generate(data)
@@ -23,7 +23,7 @@ class DataStore:
         songs = self.folder / "songs_metadata.csv"
         if not data.packed:
             return logs, songs
-        # Outside `incoming`, where `watch` would read it as well.
+        # Not in `incoming`, where `watch` would read it too.
         packed = self.folder / f"plays.csv{data.packed}"
         if not packed.exists():
             pack(logs, packed)
@@ -48,7 +48,7 @@ class DataStore:
 
 
 def pack(source, target):
-    """With the usual tools and their usual levels; Python has no zstd before 3.14."""
+    """Compresses with the command-line tools at their default levels; Python has zstd only since 3.14."""
     tool = {".gz": "gzip", ".zst": "zstd"}[target.suffix]
     if shutil.which(tool):
         with open(target, "wb") as file:
@@ -57,4 +57,4 @@ def pack(source, target):
         with open(source, "rb") as plain, gzip.open(target, "wb", compresslevel=GZIP_LEVEL) as file:
             shutil.copyfileobj(plain, file, 1 << 20)
     else:
-        raise SystemExit("the case zst needs the command zstd")
+        raise SystemExit("case zst: the command `zstd` is missing; install it or choose other --cases")

@@ -1,4 +1,4 @@
-"""One process: how long it takes and how much memory it needs."""
+"""Measures the duration, the processor time and the peak memory of one process."""
 
 import os
 import statistics
@@ -15,15 +15,15 @@ TIMEOUT = 600
 class Run:
     seconds: float = 0.0
     megabytes: float = 0.0
-    processor: float = 0.0  # seconds of all cores: tells a slow run from a disturbed one
+    processor: float = 0.0  # seconds on all cores; distinguishes a slow run from a disturbed one
     failure: str = ""
 
 
 def measure(command, cores):
-    """Runs a command on the first so many cores.
+    """Runs a command on the first `cores` cores.
 
-    The peak is that of the process itself (wait4). Linux starts it with the peak of the parent, so
-    the parent stays small and leaves all that needs memory to processes of their own.
+    The peak memory is that of the process itself (wait4). On Linux it starts at the peak of the parent, so the
+    parent stays small and leaves memory-intensive work to separate processes.
     """
     allowed = os.sched_getaffinity(0)
     with tempfile.TemporaryFile() as errors:
@@ -46,7 +46,7 @@ def measure(command, cores):
 
 def cause(code, seconds, message):
     if seconds >= TIMEOUT:
-        return f"longer than {TIMEOUT // 60} minutes"
+        return f"took longer than {TIMEOUT // 60} minutes"
     if code == -9:
         return "killed, probably out of memory"
     lines = [line for line in message.splitlines() if line.strip()]

@@ -1,11 +1,12 @@
-"""The seven insights in Polars: one scan into a frame, then streamed queries of it.
+"""Computes the seven insights in Polars: one scan into a frame, then streaming queries over it.
 
-One run each of 4 M uniform rows on a machine in use, user time against the two runs of what is kept
-(3.0 and 3.1 s): differences below a tenth say nothing.
-Slower: users and songs as categories, +28 to 32 %; enriched_logs from a second scan, +15 to 20 %; one
-fused query (collect_all of the aggregates and enriched_logs), +10 to 16 %. Timestamps parsed by the scan
-make it several times as long (seen with 500,000 rows). No clear difference: the in-memory engine for the
-scan, genres as categories, week and hour instead of the time, kept order of enriched_logs.
+The alternatives below were measured once each with 4 M uniform rows on a machine in use. Their user time is
+compared with two runs of this script (3.0 s and 3.1 s); differences below 10 % are not significant.
+Slower: users and songs as categoricals, +28 to 32 %; enriched_logs from a second scan, +15 to 20 %; one fused
+query (collect_all of the aggregates and enriched_logs), +10 to 16 %. A scan that parses timestamps takes
+several times as long (measured with 500,000 rows).
+No clear difference: the in-memory engine for the scan, genres as categoricals, week and hour columns instead of
+the timestamp, preserved order of enriched_logs.
 """
 
 import os
@@ -13,7 +14,7 @@ import os
 from engine_common import ENRICHED, RECOMMENDED, arguments, part
 
 args = arguments()
-os.environ["POLARS_MAX_THREADS"] = str(args.threads)  # read when it is imported
+os.environ["POLARS_MAX_THREADS"] = str(args.threads)  # Polars reads it on import
 
 import polars as pl  # noqa: E402
 
@@ -29,13 +30,13 @@ songs = songs.with_columns(
     sad=pl.col("mood").str.to_lowercase() == "sad",
     happy=pl.col("mood").str.to_lowercase() == "happy",
 ).lazy()
-# Timestamps are parsed rather than kept as text, which would take anything; durations are exact.
+# Timestamps are parsed, because text would accept any value; durations are exact decimals.
 plays = pl.scan_csv(
     args.logs,
     schema={"user_id": pl.String, "song_id": pl.String, "timestamp": pl.String, "duration_sec": pl.Decimal(8, 3)},
 ).with_columns(at=pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="ms")).collect().lazy()
 matched = plays.join(songs, on="song_id")
-# Per user and genre, the one expensive aggregate; favourites, loyalty and sadness follow from it.
+# The one expensive aggregate, per user and genre; favourite genres, loyalty and sad plays derive from it.
 tastes = matched.group_by("user_id", "genre").agg(
     plays=pl.len().cast(pl.Int64), sad=pl.col("sad").sum().cast(pl.Int64), happy=pl.col("happy").sum().cast(pl.Int64)
 ).collect()
@@ -50,7 +51,7 @@ write(
     genres.lazy().filter(pl.col("plays") == pl.col("plays").max().over("user_id"))
     .select("user_id", "genre", play_count="plays").sort("user_id", "genre"),
 )
-# Integers until the last step, because a mean of floats rounds some ties the wrong way.
+# Integers until the last step, because a mean of floats rounds some ties incorrectly.
 millis = (pl.col("seconds") * 1000).cast(pl.Int64)
 write(
     "avg_listen_time_per_song",
@@ -63,8 +64,8 @@ write(
     weeks.lazy().filter(pl.col("week") == pl.col("week").max())
     .select("song_id", "plays").sort(["plays", "song_id"], descending=[True, False]).head(10),
 )
-# Happy songs are ranked once. Who has played n of them needs only the first n + 3, so most plays of
-# happy songs fall out before anything is made distinct.
+# Happy songs are ranked once. A listener of n of them needs only the first n + 3, so most plays of
+# happy songs are filtered out before duplicates are removed.
 happy = (
     songs.filter("happy").join(popularity.lazy(), on="song_id", how="left")
     .sort([pl.col("plays").fill_null(0), "song_id"], descending=[True, False])

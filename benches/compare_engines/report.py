@@ -1,4 +1,4 @@
-"""The results as a markdown table; the JSON holds every run."""
+"""Writes the results: every run as JSON, a summary as Markdown, and a chart."""
 
 import json
 from dataclasses import asdict
@@ -20,7 +20,7 @@ def write(folder, results):
 
 
 def summaries(case, results):
-    """Per contender: name, seconds, peak memory, ratio to ours, number of runs, or why there is none."""
+    """Returns name, seconds, peak memory, ratio to music-insights and number of runs of each contender, or its failure."""
     best = median(case["runs"]["ours"])
     rows = []
     for contender, runs in case["runs"].items():
@@ -37,11 +37,11 @@ def summaries(case, results):
 def table(results):
     lines = [f"{results['date']}, {results['machine']}, {results['threads']} threads; input, output and page cache in memory;"
              f" {results['rows']:,} rows, {results['users']:,} listeners, {results['songs']:,} songs"
-             " where nothing else is said; medians. After the first"
-             " round of a side case only the two fastest peers go on; of the others it says (1 run). Every table of every"
-             " peer was compared with ours.", ""]
+             " unless stated otherwise; medians. In a side case only the two fastest"
+             " peers run after the first round; the other peers are marked (1 run). Every table of every peer was compared"
+             " with the table of music-insights.", ""]
     for name, case in results["cases"].items():
-        lines += [f"**{name}**: {TITLES[name]}", "", "| | time | rows/s | peak memory | times ours |", "|---|---|---|---|---|"]
+        lines += [f"**{name}**: {TITLES[name]}", "", "| | time | rows/s | peak memory | × music-insights |", "|---|---|---|---|---|"]
         for row in summaries(case, results):
             once = " (1 run)" if row["runs"] == 1 and len(case["runs"]["ours"]) > 1 else ""
             if "failure" in row:
@@ -58,7 +58,7 @@ def table(results):
 def threads(results):
     if not results["threads_case"]:
         return []
-    lines = ["**threads**: ours", "", "| threads | cores | all tables | without enriched_logs |", "|---|---|---|---|"]
+    lines = ["**threads**: music-insights by threads and cores", "", "| threads | cores | all tables | without enriched_logs |", "|---|---|---|---|"]
     kinds = {}
     for entry in results["threads_case"]:
         kinds.setdefault((entry["threads"], entry["cores"]), {})[entry["enriched"]] = median(entry["runs"])
@@ -73,10 +73,10 @@ def scale(results):
         return []
     if "failure" in found:
         return [f"**scale**: n/a: {found['failure']}", ""]
-    lines = [f"**scale**: ours without enriched_logs, {found['rows']:,} rows, {found['users']:,} listeners,"
+    lines = [f"**scale**: music-insights without enriched_logs, {found['rows']:,} rows, {found['users']:,} listeners,"
              f" {found['songs']:,} songs: {median(found['runs']):.1f} s, {found['rows'] / median(found['runs']) / 1e6:.2f} M rows/s,"
              f" peak {peak(found['runs']):.0f} MB, {found['bytes_per_pair']:.1f} bytes for each of about"
-             f" {found['pairs'] / 1e6:.1f} M pairs of listener and song, all included"]
+             f" {found['pairs'] / 1e6:.1f} M pairs of listener and song, everything included"]
     if found.get("rate_to_no_enriched"):
         lines[0] += f"; {100 * found['rate_to_no_enriched']:.0f} % of the rows/s of no-enriched"
     return [lines[0] + ".", ""]
@@ -88,6 +88,6 @@ def watch(results):
         return []
     rate = found["bytes"] / 1e6
     return [f"**watch**: `watch --once --flush-interval 1s` with commits reaches {100 * found['watch_to_replay']:.0f} % of the rows/s"
-            f" of `replay` in memory ({found['medians']['watch']:.2f} s and {found['medians']['replay']:.2f} s). On the disk it"
-            f" writes and syncs {rate / found['medians']['watch on disk']:.0f} MB/s; the same bytes alone"
-            f" {rate / found['medians']['disk alone']:.0f} MB/s: {100 * found['share_of_disk']:.0f} %.", ""]
+            f" of `replay` in memory ({found['medians']['watch']:.2f} s and {found['medians']['replay']:.2f} s). On disk it"
+            f" writes and syncs {rate / found['medians']['watch on disk']:.0f} MB/s; writing and syncing the same bytes alone reaches"
+            f" {rate / found['medians']['disk alone']:.0f} MB/s ({100 * found['share_of_disk']:.0f} %).", ""]

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""How much longer does `watch` take for a log of 10 million rows while its page is abused?
+"""Measures how much longer `watch` takes to ingest a log of 10 million rows while its dashboard is abused.
 
 Usage: benches/live_freshness/abuse.py [--rows N] [--rounds N] [--niceness N] [--binary PATH] [--folder DIR]
 
-300 connections that never finish their request, and one client that asks for what costs most as fast as it
-can. The abuse comes from this machine, where it would not come from in life, so by default it has the lowest
-priority; `--niceness 0` gives it a full share of the processors. Prints the seconds of each round, in turns,
-and writes results/abuse-<niceness>.json. About two minutes.
+The abuse is 300 connections that never finish a request, and one client that sends the most expensive requests as
+fast as possible. It runs on the measured machine, which it would not do in production, so by default it has the
+lowest priority; `--niceness 0` gives it a full share of the processors. Rounds with and without abuse alternate.
+Prints the seconds of each round and writes results/abuse-<niceness>.json. Takes about two minutes.
 """
 
 import sys
@@ -36,25 +36,25 @@ def manifest_rows(root):
         return -1
 
 
-def take_in(args, root, log, kind):
-    """Seconds from the moment when the log is there until its rows are published."""
+def ingest(args, root, log, kind):
+    """Returns the seconds from the appearance of the log until its rows are published."""
     for folder in ("data/incoming", "output"):
         (root / folder).mkdir(parents=True)
     (root / "data/songs_metadata.csv").symlink_to(args.folder / "world/songs_metadata.csv")
     port = dashboard_load.free_port()
     contender = contender_process.Contender([args.binary, "watch", "--http", f"127.0.0.1:{port}", "--flush-interval", "100ms"], root)
-    readers = None
+    load = None
     try:
         contender.wait_until(lambda: manifest_rows(root) == 0, PATIENCE)
-        readers = dashboard_load.Readers(kind, port, root, args.niceness)
+        load = dashboard_load.DashboardLoad(kind, port, root, args.niceness)
         time.sleep(3)
         (root / "data/incoming/a.csv").hardlink_to(log)
         began = time.monotonic()
         contender.wait_until(lambda: manifest_rows(root) == args.rows, PATIENCE)
         return time.monotonic() - began
     finally:
-        if readers:
-            readers.stop()
+        if load:
+            load.stop()
         contender.stop()
         shutil.rmtree(root)
 
@@ -64,7 +64,7 @@ def main():
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--niceness", type=int, default=19)
-    parser.add_argument("--binary", type=Path, help="default: built by cargo")
+    parser.add_argument("--binary", type=Path, help="music-insights to measure (default: build it with cargo)")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm/music-insights-abuse"))
     args = parser.parse_args()
     if args.binary is None:
@@ -77,14 +77,14 @@ def main():
         subprocess.run([args.binary, "generate", "--rows", str(args.rows), "--users", "200000", "--songs", "50000",
                         "--popularity", "uniform", "--out", args.folder / "world"], check=True)
         log = next((args.folder / "world/incoming").iterdir())
-        seconds = {"nobody": [], "abuse": []}
+        seconds = {"undisturbed": [], "abuse": []}
         for turn in range(args.rounds):
             for kind, found in seconds.items():
-                found.append(rounded(take_in(args, args.folder / f"run-{kind}-{turn}", log, kind)))
+                found.append(rounded(ingest(args, args.folder / f"run-{kind}-{turn}", log, kind)))
                 print(f"{kind}: {found[-1]} s", flush=True)
         medians = {kind: statistics.median(found) for kind, found in seconds.items()}
         result = {"rows": args.rows, "niceness": args.niceness, "seconds": seconds,
-                  "slower_percent": rounded(100 * (medians["abuse"] / medians["nobody"] - 1))}
+                  "slower_percent": rounded(100 * (medians["abuse"] / medians["undisturbed"] - 1))}
         print(json.dumps(result))
         place = HERE / "results" / f"abuse-{args.niceness}.json"
         place.write_text(json.dumps(result, indent=1) + "\n")

@@ -1,11 +1,11 @@
-"""The medians as bars on a logarithmic scale."""
+"""Draws the medians as bars on a logarithmic scale."""
 
 from html import escape
 from math import ceil, floor, log10
 
 from report_table import disturbed, name, ratio
 
-LEFT, WIDTH, ROW, TOP = 330, 400, 30, 58
+LEFT, WIDTH, ROW, TOP = 500, 400, 30, 58
 
 STYLE = """text { font: 13px system-ui, sans-serif; fill: #222 } .faint { fill: #555; font-size: 11px }
 .grid { stroke: #ccc } .ours { fill: #1769aa } .peer { fill: #a8662a } .whisker { stroke: #222 }
@@ -24,7 +24,7 @@ def svg(report):
     high = max(low + 1, ceil(log10(max((one["p99"] for one in times), default=1000))))
     place = lambda value: LEFT + (log10(value) - low) / (high - low) * WIDTH
     bottom = TOP + ROW * len(shown)
-    parts = [f'<text x="10" y="20">How old is a row when it can be read? Median, line to p99; logarithmic</text>']
+    parts = [f'<text x="10" y="20">Age of a row when it becomes readable: bar to the median, line to p99; logarithmic</text>']
     for power in range(low, high + 1):
         x = place(10**power)
         parts.append(f'<line class="grid" x1="{x:.0f}" x2="{x:.0f}" y1="{TOP - 8}" y2="{bottom}"/>'
@@ -33,7 +33,7 @@ def svg(report):
         y = TOP + row * ROW
         middle, end, p99 = y + 9, place(table["p50"]), place(table["p99"])
         factor = ratio(report, result)
-        value = duration(table["p50"]) + (f", {factor:.1f} × ours" if factor else "") + ("" if result["keeps_up"] else ", growing") + (", disturbed" if disturbed(result) else "")
+        value = duration(table["p50"]) + (f", {factor:.1f} × music-insights" if factor else "") + ("" if result["keeps_up"] else ", backlog grows") + (", disturbed" if disturbed(result) else "")
         parts.append(
             f'<text x="{LEFT - 8}" y="{y + 8}" text-anchor="end">{escape(name(result))}</text>'
             f'<text class="faint" x="{LEFT - 8}" y="{y + 21}" text-anchor="end">{result["rate_wanted"]:,} rows/s, {result["users"]:,} users</text>'
@@ -41,5 +41,5 @@ def svg(report):
             f'<line class="whisker" x1="{end:.0f}" x2="{p99:.0f}" y1="{middle}" y2="{middle}"/>'
             f'<text x="{max(end, p99) + 6:.0f}" y="{y + 14}">{value}</text>'
         )
-    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 210} {bottom + 10}" role="img">'
+    return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {LEFT + WIDTH + 260} {bottom + 10}" role="img">'
             f"<style>{STYLE}</style>\n" + "\n".join(parts) + "\n</svg>\n")

@@ -1,4 +1,4 @@
-"""One contender as a process: started, measured with its children, and stopped."""
+"""Starts a contender, measures it together with its descendants, and stops it."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ class Contender:
                                         stdout=self.log, stderr=self.log, env={**os.environ, **dict(environment)})
 
     def family(self):
-        """Its pid and those of its descendants (Spark is a JVM below Python)."""
+        """The ids of the process and its descendants (Spark runs a JVM below Python)."""
         children = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and (stat := fields(entry.name)):
@@ -27,12 +27,12 @@ class Contender:
         return pids
 
     def cpu(self):
-        """Seconds of CPU so far. A child that has ended stays in the sums of its parent."""
+        """CPU seconds so far. They include children that have ended, through the sums of the parent."""
         stats = filter(None, map(fields, self.family()))
         return sum(sum(map(int, stat[11:15])) for stat in stats) / TICKS
 
     def peak(self):
-        """Megabytes of memory at the most."""
+        """Peak memory in megabytes."""
         total = 0
         for pid in self.family():
             try:
@@ -46,9 +46,9 @@ class Contender:
         deadline = time.monotonic() + seconds
         while not ready():
             if self.process.poll() is not None:
-                raise RuntimeError(f"it ended with {self.process.returncode}; see {self.log.name}")
+                raise RuntimeError(f"the contender exited with {self.process.returncode}; see {self.log.name}")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"it was not ready after {seconds} s; see {self.log.name}")
+                raise RuntimeError(f"the contender was not ready after {seconds} s; see {self.log.name}")
             time.sleep(0.05)
 
     def stop(self):
@@ -57,7 +57,7 @@ class Contender:
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
-            # Only those that were its own a moment ago.
+            # Only processes that were descendants a moment ago.
             for pid in family:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -68,7 +68,7 @@ class Contender:
 
 
 def fields(pid):
-    """/proc/PID/stat from the state on, or None if it has ended. The name before may hold spaces."""
+    """The fields of /proc/PID/stat from the state on (the name before it may contain spaces), or None after its end."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -76,6 +76,6 @@ def fields(pid):
 
 
 def busy():
-    """Seconds that all cores have worked, for all processes of the machine."""
+    """Seconds that all cores of the machine were busy, with any process."""
     values = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
     return (sum(values) - values[3] - values[4]) / TICKS

@@ -1,7 +1,7 @@
-"""Those who look at the page while rows come in: ten real browsers, or people who mean no good.
+"""Generates load on the dashboard while rows arrive: ten browsers, ten simulated clients, or abuse.
 
-All of this runs on the machine that is measured, where it would not be in life; so it is run with the
-lowest priority, unless it is asked for otherwise.
+The load runs on the measured machine, which it would not do in production. It therefore has the lowest priority
+by default.
 """
 
 import http.client
@@ -18,10 +18,10 @@ from pathlib import Path
 BROWSERS = 10
 SLOW = 300
 BUSY = 8
-# What those ask for who mean no good: what costs most.
-DEAR = ("/api/v1/insights/user_favorite_genres?search=zzzz", "/api/v1/insights/avg_listen_time_per_song?sort=-avg_duration",
-        "/api/v1/overview", "/api/v1/search?text=zzzz", "/metrics", "/api/v1/insights/enriched_logs?user_id=zzzz",
-        "/api/v1/insights/user_favorite_genres.csv")
+# The most expensive requests, for abuse.
+EXPENSIVE = ("/api/v1/insights/user_favorite_genres?search=zzzz", "/api/v1/insights/avg_listen_time_per_song?sort=-avg_duration",
+             "/api/v1/overview", "/api/v1/search?text=zzzz", "/metrics", "/api/v1/insights/enriched_logs?user_id=zzzz",
+             "/api/v1/insights/user_favorite_genres.csv")
 
 
 def free_port():
@@ -30,11 +30,11 @@ def free_port():
         return taken.getsockname()[1]
 
 
-class Readers:
-    """Some readers as processes, until they are stopped."""
+class DashboardLoad:
+    """Processes that load the dashboard until they are stopped."""
 
     def __init__(self, kind, port, folder, niceness=19):
-        self.folder = folder / "readers"
+        self.folder = folder / "dashboard-load"
         self.folder.mkdir()
         self.processes = []
         if kind == "browsers":
@@ -61,14 +61,14 @@ class Readers:
 def browser(port, profile):
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
-        raise RuntimeError("chromium is missing (Debian: chromium)")
+        raise RuntimeError("chromium was not found; install it (Debian package: chromium)")
     return [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--remote-debugging-port=0", f"--user-data-dir={profile}", f"http://127.0.0.1:{port}/"]
 
 
 def connections(port):
-    """How many connections the server has, by its own account."""
+    """Returns the number of connections that the server reports in its metrics."""
     asked = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
     asked.request("GET", "/metrics")
     lines = asked.getresponse().read().decode().splitlines()
@@ -77,7 +77,7 @@ def connections(port):
 
 
 def clients(port):
-    """Asks for what ten pages ask for, as often as they do, and draws nothing."""
+    """Sends the requests of ten open dashboards, at the same rate, without rendering."""
     for _ in range(BROWSERS):
         threading.Thread(target=client, args=(port,), daemon=True).start()
     signal.pause()
@@ -98,7 +98,7 @@ def client(port):
 
 
 def abuse(port):
-    """Keeps 300 requests unfinished and asks for what costs most as fast as it can."""
+    """Keeps 300 requests unfinished and sends the most expensive requests as fast as possible."""
     slow = {}
     busy = []
     turn = 0
@@ -118,7 +118,7 @@ def abuse(port):
                 if len(busy) < BUSY:
                     busy.append(http.client.HTTPConnection("127.0.0.1", port, timeout=10))
                 asked = busy[turn % len(busy)]
-                asked.request("GET", DEAR[turn % len(DEAR)])
+                asked.request("GET", EXPENSIVE[turn % len(EXPENSIVE)])
                 asked.getresponse().read()
             except (OSError, http.client.HTTPException):
                 busy.clear()

@@ -1,10 +1,10 @@
-"""Two of the seven insights in Pathway, kept up to date from a folder of dropped files.
+"""Maintains two of the seven insights in Pathway, from files that are dropped into a folder.
 
 Usage: pathway_insights.py INCOMING SONGS.csv OUTPUT_FOLDER OUTPUT(changes|snapshots) COMMIT_MS
 
-`changes` writes with Pathway's own connector: a file that grows by one line for each row that comes
-or goes. `snapshots` keeps the tables in Python and replaces a file by rename, as ours does.
-Without a licence key Pathway sends no telemetry; its monitoring is off.
+`changes` uses Pathway's own connector: the file grows by one line for each inserted or removed row. `snapshots`
+keeps the tables in Python and replaces a file by rename, as music-insights does.
+Pathway sends no telemetry without a licence key; its monitoring is off.
 """
 
 import os
@@ -42,7 +42,7 @@ favorites = counts.join(
 
 
 def snapshots(table, name, columns):
-    """Publishes the whole table whenever a moment of the computation is complete."""
+    """Publishes the whole table whenever Pathway completes a logical time."""
     rows = {}
     aside = f"{output}/.{name}"
 

@@ -1,9 +1,8 @@
-"""The figures as a Markdown table."""
+"""Formats the results as a Markdown table."""
 
 from scenario import TABLES
 
-
-# Cores that others may use, the feeder and the reader included, before a figure is not to be trusted.
+# Cores that other processes, including the feeder and the reader, may use before a figure becomes unreliable.
 DISTURBED = 0.3
 
 
@@ -12,7 +11,7 @@ def disturbed(result):
 
 
 def baseline(report):
-    """Ours on the feed of the peers, what they are compared with."""
+    """Returns the median of music-insights on the feed of the peers, against which peers are compared."""
     for result in report["results"]:
         if result["scenario"] == "small-drop" and not disturbed(result):
             return result["freshness"]["a song"].get("p50")
@@ -20,9 +19,9 @@ def baseline(report):
 
 
 def ratio(report, result):
-    """How many times as old a row is as in ours on the same files, or None.
+    """Returns the median age of a row relative to music-insights on the same files, or None.
 
-    Nothing is said of a run during which others used the machine: a peer that was starved looks slow.
+    A disturbed run has no ratio: a peer that lacked processor time looks slow.
     """
     if disturbed(result):
         return None
@@ -50,12 +49,12 @@ def name(result):
 def markdown(report):
     versions = ", ".join(f"{key} {value}" for key, value in report["versions"].items())
     lines = [
-        f"{report['date']}, {report['machine']}; {versions}. Time from the write of a row until it can be read in the"
+        f"{report['date']}, {report['machine']}; {versions}. Time from the write of a row until it is readable in the"
         " published table, in ms. *Song*: a new row of `avg_listen_time_per_song`; *user*: of `user_favorite_genres`."
-        " *CPU* is the contender's, *busy* that of the whole machine, in cores;"
-        f" where others used more than {DISTURBED}, the row is marked *disturbed* and compared with nothing.",
+        " *CPU*: cores used by the contender; *busy*: cores used by the whole machine."
+        f" If other processes used more than {DISTURBED} cores, the row is marked *disturbed* and has no ratio.",
         "",
-        "| | users | rows/s | keeps up | table | p50 | p90 | p99 | longest | first third → last | probes | published every | CPU (busy) | memory | times ours |",
+        "| | users | rows/s | keeps up | table | p50 | p90 | p99 | longest | first third → last | probes | published every | CPU (busy) | memory | × music-insights |",
         "|" + "---|" * 15,
     ]
     for result in report["results"]:

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""How old is a row when its effect can be read in the published tables, while 100,000 rows/s come in?
+"""Measures the age of a row when its effect becomes readable in the published tables, at 100,000 rows/s.
 
 Usage: benches/live_freshness/run.py [--contenders ours,spark,pathway] [--seconds N] [--rate N] [--users N]
                         [--binary PATH] [--folder DIR]
 
-Feeds music-insights, Spark Structured Streaming and Pathway on this machine, one after the other, and
-writes results/results.json, table.md and freshness.svg beside this script. Needs Java 17 for Spark
-(`default-jre-headless`); the peers are installed into a folder of their own. About 15 minutes.
-The folder should be in memory (/dev/shm) and have room for 8 GB.
+Feeds music-insights, Spark Structured Streaming and Pathway on this machine, one after the other, and writes
+results.json, table.md and freshness.svg to the folder results beside this script. Spark needs Java 17
+(`default-jre-headless`), the browser scenario needs Chromium; the peers are installed into --folder, which should
+be in memory (/dev/shm) with 8 GB free. Takes about 15 minutes.
 """
 
 import sys
 
-sys.dont_write_bytecode = True  # Or the source tree would have a folder of bytecode.
+sys.dont_write_bytecode = True  # keeps bytecode out of the source tree
 
 import argparse
 import fcntl
@@ -35,30 +35,30 @@ PYSPARK = "4.3.0"
 PATHWAY = "0.33.0"
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-# What a peer is tried at, from the top, until it keeps up.
+# Rates to try in this order, until a peer keeps up.
 LADDER = (50_000, 20_000, 10_000, 5_000)
 LADDER_SECONDS = 20
-# What lost against the same contender as it is run by default.
+# Slower configurations of a peer, which run only on request.
 VARIANTS = ("spark-rocksdb", "spark-seconds", "pathway-seconds", "pathway-snapshots")
 
 
 def scenarios(args):
-    """Ours in four, and the peers in the small one, which is the easiest."""
+    """Returns all scenarios. The peers run only with the small feed, which is the easiest."""
     def feed(append, users, songs, warm_up):
         return Feed(args.rate, args.seconds + warm_up, 0.1, append, users, songs)
 
     users = args.users
-    # A tenth of the users, a tenth of the songs and of the history, for peers keep the tables of the whole in memory.
+    # A tenth of the users, songs and history, because the peers keep whole tables in memory.
     small = (users // 10, 5_000)
     return [
         Scenario("main-append", "ours", "log appended", feed(True, users, 50_000, 5), 10 * users, 5),
         Scenario("main-drop", "ours", "files dropped", feed(False, users, 50_000, 5), 10 * users, 5),
         Scenario("large-append", "ours", "log appended, ten times the users", feed(True, 10 * users, 50_000, 5), 100 * users, 5),
         Scenario("small-drop", "ours", "files dropped, the peers' feed", feed(False, *small, 5), users, 5),
-        Scenario("page-nobody", "ours", "log appended, page served, nobody looks", feed(True, users, 50_000, 5), 10 * users, 5, readers="nobody"),
-        Scenario("page-clients", "ours", "log appended, what ten pages ask for", feed(True, users, 50_000, 5), 10 * users, 5, readers="clients"),
-        Scenario("page-browsers", "ours", "log appended, ten browsers look at the page", feed(True, users, 50_000, 5), 10 * users, 5, readers="browsers"),
-        Scenario("page-abuse", "ours", "log appended, 300 slow connections and dear requests", feed(True, users, 50_000, 5), 10 * users, 5, readers="abuse"),
+        Scenario("dashboard-idle", "ours", "log appended, dashboard served, no readers", feed(True, users, 50_000, 5), 10 * users, 5, dashboard="idle"),
+        Scenario("dashboard-clients", "ours", "log appended, requests of ten dashboards", feed(True, users, 50_000, 5), 10 * users, 5, dashboard="clients"),
+        Scenario("dashboard-browsers", "ours", "log appended, dashboard open in ten browsers", feed(True, users, 50_000, 5), 10 * users, 5, dashboard="browsers"),
+        Scenario("dashboard-abuse", "ours", "log appended, 300 slow connections, expensive requests", feed(True, users, 50_000, 5), 10 * users, 5, dashboard="abuse"),
         # A JVM has to warm up.
         Scenario("spark", "spark", f"Spark {PYSPARK}, two insights", feed(False, *small, 15), users, 15, ("memory",)),
         Scenario("pathway", "pathway", f"Pathway {PATHWAY}, two insights, changes only", feed(False, *small, 5), users, 5, ("changes", "100")),
@@ -74,7 +74,7 @@ def scenarios(args):
 
 
 def install(folder, contenders):
-    """A Python of their own for the peers."""
+    """Installs the peers into a virtual environment and returns its Python."""
     wanted = {"spark": f"pyspark=={PYSPARK}", "pathway": f"pathway=={PATHWAY}"}
     packages = [wanted[name] for name in contenders if name in wanted]
     python = folder / "venv/bin/python"
@@ -94,16 +94,16 @@ def machine():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--contenders", default="ours,spark,pathway")
-    parser.add_argument("--seconds", type=int, default=60, help="of the feed that count, per scenario")
+    parser.add_argument("--contenders", default="ours,spark,pathway", help="comma-separated; ours is music-insights")
+    parser.add_argument("--seconds", type=int, default=60, help="measured seconds of the feed, per scenario")
     parser.add_argument("--rate", type=int, default=100_000, help="rows per second")
-    parser.add_argument("--users", type=int, default=200_000, help="of the main scenario")
-    parser.add_argument("--only", help="some scenarios, with commas, also of " + ", ".join(VARIANTS) + "; others keep their results")
-    parser.add_argument("--binary", type=Path, help="default: built by cargo")
+    parser.add_argument("--users", type=int, default=200_000, help="users of the main scenario")
+    parser.add_argument("--only", help="comma-separated scenarios to run, including " + ", ".join(VARIANTS) + "; all other results are kept")
+    parser.add_argument("--binary", type=Path, help="music-insights to measure (default: build it with cargo)")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm/music-insights-live-freshness"))
     args = parser.parse_args()
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that contenders are stopped and folders removed.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stops contenders and removes folders
     args.folder.mkdir(parents=True, exist_ok=True)
     lock = open(args.folder / ".lock", "w")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +134,7 @@ def main():
 
 
 def attempts(scenario):
-    """The scenario as it is, and for a peer that does not keep up, at lower rates."""
+    """Yields the scenario and, for a peer, the same scenario at lower rates."""
     yield scenario
     if scenario.contender != "ours":
         for rate in LADDER:

@@ -1,4 +1,4 @@
-"""One measurement: a contender takes in the history, is fed, and is watched by the reader."""
+"""Runs one measurement: a contender ingests the history and then the feed, while the table reader polls its output."""
 
 import json
 import multiprocessing
@@ -15,10 +15,10 @@ import contender_process
 import dashboard_load
 
 HERE = Path(__file__).resolve().parent
-# How long after the end of the feed a contender may still take for the last of it.
+# Seconds that a contender may take for the last rows after the end of the feed.
 GRACE = 45
 TABLES = {"a song": "avg_listen_time_per_song", "a user": "user_favorite_genres"}
-# More than all probes take in the head of a table.
+# Bytes at the start of a table that hold all probes.
 HEAD = 256 * 1024
 
 
@@ -28,10 +28,10 @@ class Scenario:
     contender: str  # ours, spark, or pathway
     label: str
     feed: feeding.Feed
-    history: int  # rows
-    warm_up: int  # seconds of the feed that do not count
+    history: int  # rows before the feed
+    warm_up: int  # seconds of the feed that are not measured
     variant: tuple = ()
-    readers: str = "off"  # nobody, clients, browsers, abuse, or off: the page is not served
+    dashboard: str = "off"  # off (not served), idle (served, no readers), clients, browsers or abuse
 
 
 def at_rate(scenario, rate, seconds):
@@ -47,8 +47,8 @@ class Bench:
     def command(self, scenario, root):
         songs, incoming, output = root / "data/songs_metadata.csv", root / "data/incoming", root / "output"
         if scenario.contender == "ours":
-            page = "off" if scenario.readers == "off" else f"127.0.0.1:{self.port}"
-            return [self.binary, "watch", "--http", page, "--flush-interval", "250ms"], table_reader.Snapshot, HEAD
+            http = "off" if scenario.dashboard == "off" else f"127.0.0.1:{self.port}"
+            return [self.binary, "watch", "--http", http, "--flush-interval", "250ms"], table_reader.Snapshot, HEAD
         script = HERE / f"{scenario.contender}_insights.py"
         command = [self.python, script, incoming, songs, output]
         if scenario.contender == "spark":
@@ -56,7 +56,7 @@ class Bench:
         return command + [*scenario.variant], table_reader.Changes if scenario.variant[0] == "changes" else table_reader.Snapshot, None
 
     def measure(self, scenario):
-        """The figures of one run as a dictionary."""
+        """Runs a scenario and returns its figures."""
         root = self.folder / "run"
         shutil.rmtree(root, ignore_errors=True)
         try:
@@ -73,17 +73,17 @@ class Bench:
         staging = feeding.blocks(self.binary, feed, root)
         command, kind, head = self.command(scenario, root)
         say(f"{scenario.key}: {scenario.label}, {feed.rate} rows/s for {feed.seconds} s")
-        # PATHWAY_THREADS is both cores; the others use them without being told.
+        # Pathway uses both cores only when told to; the other contenders do so by default.
         contender = contender_process.Contender(command, root, {"PATHWAY_THREADS": "2"})
         helpers = []
-        readers = None
+        load = None
         try:
             began = time.monotonic()
-            contender.wait_until(lambda: taken_in(scenario, root), 180)
+            contender.wait_until(lambda: ingested(scenario, root), 180)
             intake = time.monotonic() - began
-            readers = dashboard_load.Readers(scenario.readers, self.port, root)
-            # Browsers take a while until they look.
-            time.sleep(20 if scenario.readers == "browsers" else 1)
+            load = dashboard_load.DashboardLoad(scenario.dashboard, self.port, root)
+            # Browsers need some time to start.
+            time.sleep(20 if scenario.dashboard == "browsers" else 1)
             begin = time.monotonic() + 0.5
             paths = {name: str(root / "output" / table / "part-00000.csv") for name, table in TABLES.items()}
             feeder = helper(feeding.run, feed, staging, incoming, begin, root / "feed.json")
@@ -94,13 +94,13 @@ class Bench:
             pause_until(begin + feed.seconds)
             took = time.monotonic() - start
             cpu, busy = (contender.cpu() - cpu) / took, (contender_process.busy() - busy) / took
-            connections = dashboard_load.connections(self.port) if scenario.readers in ("nobody", "clients", "browsers") else None
+            connections = dashboard_load.connections(self.port) if scenario.dashboard in ("idle", "clients", "browsers") else None
             for child, limit in ((feeder, GRACE), (reader, GRACE + 10)):
                 child.join(limit)
                 if child.exitcode != 0:
-                    raise RuntimeError(f"{scenario.key}: a helper ended with {child.exitcode}")
+                    raise RuntimeError(f"{scenario.key}: the feeder or the table reader exited with {child.exitcode}")
             if contender.process.poll() is not None:
-                raise RuntimeError(f"{scenario.key}: it ended; see the log:\n" + (root / "contender.log").read_text()[-3000:])
+                raise RuntimeError(f"{scenario.key}: the contender exited; its messages:\n" + (root / "contender.log").read_text()[-3000:])
             result = figures(scenario, *(json.loads((root / name).read_text()) for name in ("feed.json", "reader.json")))
             result |= {"cpu_cores": round(cpu, 2), "machine_busy_cores": round(busy, 2), "intake_seconds": round(intake, 1),
                        "peak_megabytes": round(contender.peak())}
@@ -110,8 +110,8 @@ class Bench:
         finally:
             for child in helpers:
                 child.kill()
-            if readers:
-                readers.stop()
+            if load:
+                load.stop()
             contender.stop()
 
 
@@ -125,14 +125,14 @@ def pause_until(moment):
     time.sleep(max(0.0, moment - time.monotonic()))
 
 
-def taken_in(scenario, root):
-    """Is the history in the published tables?"""
+def ingested(scenario, root):
+    """Returns whether the published tables contain the history."""
     if scenario.contender == "ours":
         try:
             return json.loads((root / "output/_manifest.json").read_text())["totals"]["rows"] >= scenario.history
         except (OSError, ValueError, KeyError):
             return False
-    # It is one file, and a peer publishes a table when it has taken in all of it.
+    # The history is one file, and a peer publishes a table only after it has read the whole file.
     sizes = [root / "output" / table / "part-00000.csv" for table in TABLES.values()]
     return all(path.exists() and path.stat().st_size > 1000 for path in sizes)
 
@@ -169,9 +169,9 @@ def figures(scenario, fed, read):
 
 
 def summary(ages, wanted, fed):
-    """Percentiles in milliseconds, and whether the backlog grew while it was fed.
+    """Returns percentiles in milliseconds, and whether the backlog grew during the feed.
 
-    It also did if in the end it was a quarter of the whole feed: then it grew in the warm-up.
+    A final backlog of a quarter of the feed also counts as growing: it grew during the warm-up.
     """
     found = {"probes": len(ages), "lost": wanted - len(ages), "grows": True}
     if len(ages) < 6:

@@ -1,4 +1,4 @@
-"""The reader: looks into the published tables for probes and notes when each is first there."""
+"""Polls the published tables and records when each probe first appears."""
 
 import json
 import os
@@ -11,11 +11,11 @@ PROBE = re.compile(rb'probe_(?:song|user)_(\d{6})(?=[,"])')
 
 
 class Snapshot:
-    """A table that is replaced as a whole. It is read when its inode, time or size has changed."""
+    """A table that is replaced as a whole. It is read when its inode, modification time or size has changed."""
 
     def __init__(self, path, head):
         self.path = path
-        # Ours are sorted, and probes sort before `song_` and `user_`: the head is enough.
+        # Bytes to read. Tables of music-insights are sorted, and probes sort before `song_` and `user_`.
         self.head = head
         self.seen = None
 
@@ -27,14 +27,14 @@ class Snapshot:
         if (found.st_ino, found.st_mtime_ns, found.st_size) == self.seen:
             return None
         with open(self.path, "rb") as file:
-            # Of the file that is open, for it may have been replaced since.
+            # Of the open file, because the path may have been replaced in the meantime.
             found = os.fstat(file.fileno())
             self.seen = (found.st_ino, found.st_mtime_ns, found.st_size)
             return file.read(self.head or -1)
 
 
 class Changes:
-    """A file that grows: only what is new is read, and a line that was cut once more."""
+    """A file that grows. Only new bytes are read, with an overlap for a line that was incomplete before."""
 
     OVERLAP = 64
 
@@ -59,7 +59,7 @@ class Changes:
 
 
 def run(kind, tables, probes, head, deadline, log):
-    """Polls until every probe was seen in all `tables` (name to path), or until the deadline."""
+    """Polls until every probe has appeared in all `tables` (name to path), or until the deadline."""
     readers = {name: kind(path, head) for name, path in tables.items()}
     seen = {name: {} for name in tables}
     changes = {name: [] for name in tables}
