@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 PORT = 50850
 ADDRESS = f"df://127.0.0.1:{PORT}"
-LIMIT = 1800
+LIMIT = 1800  # seconds for one run
 
 
 def peak(pid):
@@ -34,9 +34,10 @@ def peak(pid):
     return 0
 
 
-def timed(command, environment=None):
+def timed(command):
+    """Runs a command and returns its seconds and its peak memory in MB."""
     began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     memory = [0]
 
     def watch():
@@ -49,8 +50,13 @@ def timed(command, environment=None):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    code = process.wait(timeout=LIMIT)
-    watcher.join()
+    try:
+        code = process.wait(timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        sys.exit(f"`{' '.join(map(str, command))}` took longer than {LIMIT} s")
+    finally:
+        watcher.join()
     if code != 0:
         sys.exit(f"`{' '.join(map(str, command))}` failed with exit code {code}")
     return time.monotonic() - began, memory[0]
@@ -69,19 +75,19 @@ class Cluster:
         environment = os.environ | {"RUST_MIN_STACK": str(32 << 20)}
         self.log = open(folder / "cluster.log", "w")
         start = lambda command: subprocess.Popen(command, stdout=self.log, stderr=self.log, env=environment)
+        self.executors = []
         self.scheduler = start([programs / "ballista-scheduler", "--bind-host", "127.0.0.1", "--bind-port", str(PORT),
                                 "--scheduler-policy", "pull-staged"])
         time.sleep(1)
-        self.executors = [
-            start([programs / "music-insights", "executor", "--scheduler", ADDRESS, "--cores", "1", "--memory", "4GiB",
-                   "--port", str(PORT + 2 * n), "--task-port", str(PORT + 2 * n + 1), "--work-dir", folder / f"work-{n}"])
-            for n in range(1, executors + 1)
-        ]
+        for n in range(1, executors + 1):
+            self.executors.append(start([
+                programs / "music-insights", "executor", "--scheduler", ADDRESS, "--cores", "1", "--memory", "4GiB",
+                "--port", str(PORT + 2 * n), "--task-port", str(PORT + 2 * n + 1), "--work-dir", folder / f"work-{n}"]))
         time.sleep(2)
 
     def stop(self):
         """Stops all processes and returns the largest peak memory of an executor, in MB."""
-        memory = max(peak(executor.pid) for executor in self.executors)
+        memory = max((peak(executor.pid) for executor in self.executors), default=0)
         for process in [*self.executors, self.scheduler]:
             process.kill()
             process.wait()
@@ -102,7 +108,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="cluster-", dir=os.environ.get("TMPDIR")) as name:
         folder = Path(name)
         subprocess.run([program, "generate", "--out", folder, "--rows", args.rows, "--users", args.users, "--songs",
-                        args.songs, "--files", args.files], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                        args.songs, "--files", args.files], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       timeout=LIMIT)
         replay = [program, "replay", folder / "incoming", "--songs", folder / "songs_metadata.csv"]
         print(f"{args.rows} rows in {args.files} files")
         rows = int(args.rows)

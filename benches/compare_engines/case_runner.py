@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from measure_process import measure, median
+from measure_process import TIMEOUT, measure, median
 
 HERE = Path(__file__).resolve().parent
 FASTEST_PEERS = 2  # how many peers run in the later rounds of a side case
@@ -67,6 +67,7 @@ class CaseRunner:
     def compare(self, peer, case):
         command = [self.python, HERE / "compare_tables.py", self.output("ours"), self.output(peer)]
         command += ["--without-enriched-logs"] * (not case.enriched)
-        done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              timeout=TIMEOUT)
         if done.returncode != 0:
             sys.exit(f"{case.name}: the tables of {peer} differ from those of music-insights:\n{done.stdout}")

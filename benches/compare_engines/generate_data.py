@@ -5,6 +5,7 @@ import shutil
 import subprocess
 
 GZIP_LEVEL = 6
+TIMEOUT = 900  # seconds to generate or to compress the data of a case
 
 
 class DataStore:
@@ -33,7 +34,8 @@ class DataStore:
         command = [self.binary, "generate", "--rows", self.rows(data), "--users", self.args.users * data.scale,
                    "--songs", self.args.songs * data.scale, "--popularity", data.popularity, "--ids", data.ids,
                    "--files", min(data.files, self.args.rows), "--days", 30, "--out", self.folder]
-        subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       timeout=TIMEOUT)
 
     def rows(self, data):
         return self.args.rows * data.scale
@@ -52,7 +54,7 @@ def pack(source, target):
     tool = {".gz": "gzip", ".zst": "zstd"}[target.suffix]
     if shutil.which(tool):
         with open(target, "wb") as file:
-            subprocess.run([tool, "--quiet", "--stdout", source], check=True, stdout=file)
+            subprocess.run([tool, "--quiet", "--stdout", source], check=True, stdout=file, timeout=TIMEOUT)
     elif tool == "gzip":
         with open(source, "rb") as plain, gzip.open(target, "wb", compresslevel=GZIP_LEVEL) as file:
             shutil.copyfileobj(plain, file, 1 << 20)

@@ -74,9 +74,9 @@ def build():
 def install(venv):
     python = venv / "bin/python"
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", venv], check=True)
+        subprocess.run([sys.executable, "-m", "venv", venv], check=True, timeout=120)
     subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "-r", HERE / "requirements.txt"],
-                   check=True)
+                   check=True, timeout=900)
     return python
 
 

@@ -22,6 +22,7 @@ RECORD = Path(__file__).resolve().parent / "expected.toml"
 ROWS = (50_000, 250_000)
 # Random hashing makes two stages vary by more than 10 % between runs of the same program.
 TOLERANCE = 0.30
+TIMEOUT = 600  # seconds for one run under callgrind
 
 
 def build():
@@ -40,7 +41,7 @@ def count(program, stage, rows):
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "callgrind.out")
         tool = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", program, stage, str(rows)]
-        ran = subprocess.run(tool, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        ran = subprocess.run(tool, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=TIMEOUT)
         if ran.returncode != 0:
             sys.exit(f"{stage} failed:\n{ran.stderr}")
         totals = re.search(r"^(?:summary|totals): (\d+)", out.read_text(), re.MULTILINE)

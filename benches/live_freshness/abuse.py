@@ -75,7 +75,7 @@ def main():
     args.folder.mkdir(parents=True)
     try:
         subprocess.run([args.binary, "generate", "--rows", str(args.rows), "--users", "200000", "--songs", "50000",
-                        "--popularity", "uniform", "--out", args.folder / "world"], check=True)
+                        "--popularity", "uniform", "--out", args.folder / "world"], check=True, timeout=300)
         log = next((args.folder / "world/incoming").iterdir())
         seconds = {"undisturbed": [], "abuse": []}
         for turn in range(args.rounds):
