@@ -1,6 +1,6 @@
 //! What a row costs in instructions, stage by stage: a number that no neighbour on the machine disturbs.
 //!
-//! `benches/instructions/run` counts them under callgrind and compares them with
+//! `benches/instructions/run.py` counts them under callgrind and compares them with
 //! `benches/instructions/expected.toml`; `--update` writes that file.
 //!
 //! `cargo bench --bench instructions -- STAGE ROWS` is what it calls: the stage goes over a fixed input of

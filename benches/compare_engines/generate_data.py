@@ -1,0 +1,62 @@
+"""Generates the data of a case and keeps it until a case needs different data."""
+
+import gzip
+import shutil
+import subprocess
+
+GZIP_LEVEL = 6
+TIMEOUT = 900  # seconds to generate or to compress the data of a case
+
+
+class DataStore:
+    def __init__(self, folder, binary, args):
+        self.folder, self.binary, self.args = folder / "data", binary, args
+        self.made = None
+
+    def logs(self, data):
+        """Returns the paths of the logs and the catalog."""
+        if self.made != data.plain():
+            self.drop()
+            self.generate(data)
+            self.made = data.plain()
+        incoming = self.folder / "incoming"
+        logs = incoming if data.files > 1 else incoming / "plays-00000.csv"
+        songs = self.folder / "songs_metadata.csv"
+        if not data.packed:
+            return logs, songs
+        # Not in `incoming`, where `watch` would read it too.
+        packed = self.folder / f"plays.csv{data.packed}"
+        if not packed.exists():
+            pack(logs, packed)
+        return packed, songs
+
+    def generate(self, data):
+        command = [self.binary, "generate", "--rows", self.rows(data), "--users", self.args.users * data.scale,
+                   "--songs", self.args.songs * data.scale, "--popularity", data.popularity, "--ids", data.ids,
+                   "--files", min(data.files, self.args.rows), "--days", 30, "--out", self.folder]
+        subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                       timeout=TIMEOUT)
+
+    def rows(self, data):
+        return self.args.rows * data.scale
+
+    def forget_packed(self, data):
+        if data.packed:
+            (self.folder / f"plays.csv{data.packed}").unlink(missing_ok=True)
+
+    def drop(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.made = None
+
+
+def pack(source, target):
+    """Compresses with the command-line tools at their default levels; Python has zstd only since 3.14."""
+    tool = {".gz": "gzip", ".zst": "zstd"}[target.suffix]
+    if shutil.which(tool):
+        with open(target, "wb") as file:
+            subprocess.run([tool, "--quiet", "--stdout", source], check=True, stdout=file, timeout=TIMEOUT)
+    elif tool == "gzip":
+        with open(source, "rb") as plain, gzip.open(target, "wb", compresslevel=GZIP_LEVEL) as file:
+            shutil.copyfileobj(plain, file, 1 << 20)
+    else:
+        raise SystemExit("case zst: the command `zstd` is missing; install it or choose other --cases")
