@@ -34,7 +34,7 @@ pub(crate) fn decode(bytes: &[u8]) {
 fn read(bytes: &[u8], chunk: usize, lane: DecodePath) -> (Vec<String>, Vec<String>) {
     let input = Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() });
     let decoder =
-        Decoder { names: Arc::new(Dictionaries::default()), zone: ZONE.clone(), max_future: 172_800 };
+        Decoder { dictionaries: Arc::new(Dictionaries::default()), zone: ZONE.clone(), max_future: 172_800 };
     let mut framer = LineFramer::with_chunk(input, chunk);
     let (mut plays, mut rejects) = (Vec::new(), Vec::new());
     let mut reader = bytes;
@@ -61,9 +61,9 @@ fn read(bytes: &[u8], chunk: usize, lane: DecodePath) -> (Vec<String>, Vec<Strin
 /// A catalog.
 pub(crate) fn catalog(bytes: &[u8]) {
     if let Ok(rows) = futures::executor::block_on(load::parse(bytes, Delimiter::COMMA)) {
-        let names = Dictionaries::default();
-        let catalog = rows.catalog(&names);
-        assert!(catalog.len() <= names.songs.read().len() as u64);
+        let dictionaries = Dictionaries::default();
+        let catalog = rows.catalog(&dictionaries);
+        assert!(catalog.len() <= dictionaries.songs.read().len() as u64);
     }
 }
 

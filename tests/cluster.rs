@@ -22,11 +22,11 @@ use music_insights::settings::{Effective, Layers};
 use music_insights::state::checkpoint::generation::StateConfig;
 use music_insights::text::push_cell;
 use music_insights::time::civil::Week;
-use music_insights_cluster::orders::Worker;
-use music_insights_cluster::places::below;
-use music_insights_cluster::session::ask_here;
-use music_insights_cluster::sql::{self, Query};
-use music_insights_cluster::tables::{OF_INPUTS, Table};
+use music_insights_ballista::orders::Worker;
+use music_insights_ballista::places::below;
+use music_insights_ballista::session::ask_here;
+use music_insights_ballista::sql::{self, Query};
+use music_insights_ballista::tables::{OF_INPUTS, Table};
 use nodes::{Node, Nodes, command, free_port, run, said, wait_until};
 
 const NOW: &str = "2026-01-01T00:00:00Z";

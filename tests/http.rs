@@ -457,7 +457,7 @@ fn meters_follow_the_conventions_and_the_plays() {
         Some(line.rsplit(' ').next()?.to_owned())
     };
     // What is counted at a flush follows what is known at its beginning.
-    place.wait_for("the catalog", || (metrics("music_insights_metadata_songs")? == "3").then_some(()));
+    place.wait_for("the catalog", || (metrics("music_insights_catalog_songs")? == "3").then_some(()));
     place.wait_for("its plays", || (metrics("music_insights_unmatched_plays")? == "100").then_some(()));
     for (name, value) in [
         ("events_total", "402"),
@@ -466,16 +466,15 @@ fn meters_follow_the_conventions_and_the_plays() {
         ("files_outstanding", "0"),
         ("bytes_unread", "0"),
         ("unmatched_plays", "100"),
-        ("metadata_reloads_total{result=\"new\"}", "1"),
-        ("metadata_broken", "0"),
+        ("catalog_reloads_total{result=\"new\"}", "1"),
+        ("catalog_broken", "0"),
         ("files_rewritten_total", "0"),
-        ("state_entries{insight=\"avg_listen_time_per_song\"}", "4"),
+        ("insight_rows{insight=\"avg_listen_time_per_song\"}", "4"),
     ] {
         assert_eq!(metrics(&format!("music_insights_{name}")).as_deref(), Some(value), "{name}");
     }
     place.write("data/songs_metadata.csv", "no catalog\n");
-    place
-        .wait_for("the broken catalog", || (metrics("music_insights_metadata_broken")? == "1").then_some(()));
+    place.wait_for("the broken catalog", || (metrics("music_insights_catalog_broken")? == "1").then_some(()));
     assert_eq!(get(&page, "/api/v1/status").json()["catalog"]["broken"], true);
     let Ok(mut promtool) = Command::new("promtool")
         .args(["check", "metrics"])

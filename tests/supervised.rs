@@ -194,7 +194,7 @@ fn what_cannot_be_taken_over_stays_and_is_named() {
     manager.hear("READY=1");
     place.write(
         "music-insights.toml",
-        "timezone = 'Asia/Tokyo'\n[input]\nmax_bad_lines = 1\n[log]\nformat = 'json'\n\
+        "timezone = 'Asia/Tokyo'\n[input]\nmax_bad_lines = 1\n[logging]\nformat = 'json'\n\
          [insights]\nnight_owl_users.from = '04:00'\nnight_owl_users.to = '23:00'\nenriched_logs.enabled = false\n",
     );
     manager.forget();

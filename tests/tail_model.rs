@@ -743,7 +743,7 @@ struct Process {
 impl Process {
     fn start(folder: &Path, ends_soon: bool, owner: &Owner) -> Self {
         let wait = if ends_soon { Duration::ZERO } else { Duration::from_hours(1) };
-        let put_away = Archiver {
+        let archiver = Archiver {
             disk: RealDisk::without_fsync(),
             when_done: WhenDone::Keep,
             archive_dir: PathBuf::new(),
@@ -754,7 +754,7 @@ impl Process {
             folder: folder.to_owned(),
             delimiter: Delimiter::COMMA,
             last_lines,
-            put_away,
+            archiver,
             metrics: Arc::default(),
         };
         let inputs = owner.values().map(|kept| kept.known.clone()).collect();

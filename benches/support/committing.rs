@@ -32,7 +32,7 @@ const DIFFERENT: u32 = 20;
 pub(crate) struct Committing {
     loaded: Loaded,
     committer: Committer,
-    names: Dictionaries,
+    dictionaries: Dictionaries,
     catalog: Arc<Catalog>,
     logs: CommittedTables,
     unmatched: UnmatchedFile,
@@ -49,16 +49,17 @@ impl Committing {
         let settings =
             Settings { state: root.join("data/state"), output: root.join("output"), ..Settings::default() };
         let disk: SharedDisk = RealDisk::with_fsync(Shutdown::default());
-        let names = Dictionaries::default();
+        let dictionaries = Dictionaries::default();
         let Recovered { loaded, committer, epoch, logs, .. } =
-            recovery::watch(&disk, &settings, StartOptions::default(), &names).expect("a sound state");
+            recovery::watch(&disk, &settings, StartOptions::default(), &dictionaries).expect("a sound state");
         let committer = committer.expect("a watch commits");
         let songs = root.join("data/songs_metadata.csv");
-        let catalog = block_on(reload::load(&songs, Delimiter::COMMA, &names)).expect("a catalog").catalog;
+        let catalog =
+            block_on(reload::load(&songs, Delimiter::COMMA, &dictionaries)).expect("a catalog").catalog;
         let manifest = committer.current().manifest.clone().expect("something was published");
         let unmatched = committer.current().unmatched.clone();
-        let plays = (0..DIFFERENT).map(|number| plays(number, &names)).collect();
-        Self { loaded, committer, names, catalog, logs, unmatched, manifest, epoch, plays, taken: 0 }
+        let plays = (0..DIFFERENT).map(|number| plays(number, &dictionaries)).collect();
+        Self { loaded, committer, dictionaries, catalog, logs, unmatched, manifest, epoch, plays, taken: 0 }
     }
 
     /// Takes in the next new plays.
@@ -74,7 +75,7 @@ impl Committing {
         let commit = Commit {
             ledger: &mut self.loaded.ledger,
             changes: &changes,
-            names: &self.names,
+            dictionaries: &self.dictionaries,
             inputs: &mut self.loaded.inputs,
             unmatched: UnmatchedChanges { file: self.unmatched.clone(), places: Vec::new() },
             catalog: &self.catalog,
@@ -98,8 +99,8 @@ impl Committing {
 }
 
 /// Plays of known listeners and songs, spread over all of them.
-fn plays(number: u32, names: &Dictionaries) -> Batch {
-    let (users, songs) = (names.users.read().len() as u32, names.songs.read().len() as u32);
+fn plays(number: u32, dictionaries: &Dictionaries) -> Batch {
+    let (users, songs) = (dictionaries.users.read().len() as u32, dictionaries.songs.read().len() as u32);
     let pick = |row: u32, of: u32| (row * 7919 + number * 104_729) % of;
     let rows = 0..NEW_PLAYS;
     let play_time = |row: u32| PlayTime { local: 1_742_500_000 + i64::from(row) * 8, offset: 0, nanos: 0 };

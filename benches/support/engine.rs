@@ -170,7 +170,7 @@ impl Reader {
     /// A reader that knows no ids yet.
     pub(crate) fn new() -> Self {
         let decoder = Decoder {
-            names: Arc::new(Dictionaries::default()),
+            dictionaries: Arc::new(Dictionaries::default()),
             zone: SETTINGS.timezone.0.clone(),
             max_future: SETTINGS.input.max_future.0.as_secs() as i64,
         };
@@ -257,7 +257,7 @@ pub(crate) struct State {
     ledger: Arc<Ledger>,
     catalog: Arc<Catalog>,
     new_catalog: bool,
-    names: Arc<Dictionaries>,
+    dictionaries: Arc<Dictionaries>,
     user_order: Arc<SortedIds<UserId>>,
     song_order: Arc<SortedIds<SongId>>,
 }
@@ -265,14 +265,14 @@ pub(crate) struct State {
 impl State {
     /// Nothing played yet, with the catalog of a feed.
     pub(crate) fn new(reader: &Reader, feed: &Feed) -> Self {
-        let names = Arc::clone(&reader.decoder.names);
+        let dictionaries = Arc::clone(&reader.decoder.dictionaries);
         let rows = block_on(load::parse(feed.catalog.as_slice(), Delimiter::COMMA))
             .expect("a catalog with its columns");
         Self {
             ledger: Arc::new(Ledger::new(SETTINGS.insights.night_owl_users.window())),
-            catalog: Arc::new(rows.catalog(&names)),
+            catalog: Arc::new(rows.catalog(&dictionaries)),
             new_catalog: true,
-            names,
+            dictionaries,
             user_order: Arc::default(),
             song_order: Arc::default(),
         }
@@ -286,14 +286,14 @@ impl State {
     /// A cut, as a flush makes one. The next is only as fast if this one was let go of before.
     pub(crate) fn cut(&mut self) -> Cut {
         let changes = Arc::make_mut(&mut self.ledger).cut();
-        Arc::make_mut(&mut self.user_order).extend(&self.names.users.read());
-        Arc::make_mut(&mut self.song_order).extend(&self.names.songs.read());
+        Arc::make_mut(&mut self.user_order).extend(&self.dictionaries.users.read());
+        Arc::make_mut(&mut self.song_order).extend(&self.dictionaries.songs.read());
         Cut {
             ledger: Arc::clone(&self.ledger),
             changes: Arc::new(changes),
             catalog: Arc::clone(&self.catalog),
             new_catalog: std::mem::take(&mut self.new_catalog),
-            names: Arc::clone(&self.names),
+            dictionaries: Arc::clone(&self.dictionaries),
             user_order: Arc::clone(&self.user_order),
             song_order: Arc::clone(&self.song_order),
             current_week: Week::of_local(NOW),
@@ -302,18 +302,18 @@ impl State {
 
     /// Listeners that the state knows.
     pub(crate) fn users(&self) -> usize {
-        self.names.users.read().len()
+        self.dictionaries.users.read().len()
     }
 
     /// The two Happy songs that are played most, as ids, and by how many plays the first leads.
     pub(crate) fn leading_happy_songs(&self) -> ([Vec<u8>; 2], u64) {
         let plays = |song| self.ledger.song_plays().total(song).plays;
-        let names = self.names.songs.read();
+        let dictionaries = self.dictionaries.songs.read();
         let mut happy = self.catalog.happy_songs().to_vec();
         happy.sort_by_key(|&song| {
-            std::cmp::Reverse((plays(song), std::cmp::Reverse(names.resolve(song).to_vec())))
+            std::cmp::Reverse((plays(song), std::cmp::Reverse(dictionaries.resolve(song).to_vec())))
         });
-        let text = |place: usize| names.resolve(happy[place]).to_vec();
+        let text = |place: usize| dictionaries.resolve(happy[place]).to_vec();
         ([text(0), text(1)], plays(happy[0]) - plays(happy[1]))
     }
 }

@@ -29,8 +29,8 @@ pub struct Rows {
 
 impl Rows {
     /// The catalog of these rows, whose songs get numbers.
-    pub fn catalog(&self, names: &Dictionaries) -> Catalog {
-        Catalog::new(&self.songs, names, self.fingerprint)
+    pub fn catalog(&self, dictionaries: &Dictionaries) -> Catalog {
+        Catalog::new(&self.songs, dictionaries, self.fingerprint)
     }
 
     /// The songs, each once: of two rows with the same `song_id` the later counts.
@@ -140,18 +140,18 @@ mod tests {
     use futures::executor::block_on;
 
     fn load(text: &str) -> (Rows, Catalog, Dictionaries) {
-        let names = Dictionaries::default();
+        let dictionaries = Dictionaries::default();
         let rows = block_on(parse(text.as_bytes(), Delimiter::COMMA)).unwrap();
-        let catalog = rows.catalog(&names);
-        (rows, catalog, names)
+        let catalog = rows.catalog(&dictionaries);
+        (rows, catalog, dictionaries)
     }
 
     #[test]
     fn columns_are_joined_by_name_and_cells_are_quoted_again() {
-        let (_, catalog, names) = load(
+        let (_, catalog, dictionaries) = load(
             "\u{feff}mood,genre,artist,title,song_id,year\r\nHAPPY,Pop,\"A, B\",\"Say \"\"hi\"\"\",s1,1999\n\nsad,,,,s2,\n",
         );
-        let song = |id: &str| names.songs.read().get(id.as_bytes()).unwrap();
+        let song = |id: &str| dictionaries.songs.read().get(id.as_bytes()).unwrap();
         let row_end = |song| catalog.row_end(song).map(|(text, len)| &text[..len]);
         assert_eq!(row_end(song("s1")).unwrap(), b",\"Say \"\"hi\"\"\",\"A, B\",Pop,HAPPY\n");
         assert_eq!(catalog.title_cell(song("s1")), b",\"Say \"\"hi\"\"\"");
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn bad_rows_are_rejected_singly_and_the_later_of_two_wins() {
-        let (rows, catalog, names) =
+        let (rows, catalog, dictionaries) =
             load("song_id,title,artist,genre,mood\na,1,,,\n,2,,,\na,3,,,\nb,\"4,,,\nc,5,,");
         let reasons: Vec<_> =
             rows.rejects.iter().map(|reject| (reject.line, reject.offset, reject.reason)).collect();
@@ -172,14 +172,14 @@ mod tests {
             [(3, 39, Reason::EmptyField), (5, 52, Reason::UnclosedQuote), (6, 60, Reason::FieldCount)]
         );
         assert_eq!(rows.replaced, [(2, 4)]);
-        let song = names.songs.read().get(b"a").unwrap();
+        let song = dictionaries.songs.read().get(b"a").unwrap();
         assert_eq!(catalog.title_cell(song), b",3");
     }
 
     #[test]
     fn a_byte_order_mark_in_front_of_the_first_song_is_part_of_its_id() {
-        let (_, _, names) = load("song_id,title,artist,genre,mood\n\u{feff}s1,1,,,\n");
-        assert!(names.songs.read().get("\u{feff}s1".as_bytes()).is_some());
+        let (_, _, dictionaries) = load("song_id,title,artist,genre,mood\n\u{feff}s1,1,,,\n");
+        assert!(dictionaries.songs.read().get("\u{feff}s1".as_bytes()).is_some());
     }
 
     #[test]

@@ -90,9 +90,9 @@ struct Place {
 
 impl Catalog {
     /// Builds a catalog of rows; of two with the same `song_id` the later wins.
-    pub fn new(rows: &[Song], names: &Dictionaries, fingerprint: u128) -> Self {
-        let ids: Vec<SongId> = rows.iter().map(|row| names.songs.intern(&row.song_id)).collect();
-        let size = names.songs.read().len();
+    pub fn new(rows: &[Song], dictionaries: &Dictionaries, fingerprint: u128) -> Self {
+        let ids: Vec<SongId> = rows.iter().map(|row| dictionaries.songs.intern(&row.song_id)).collect();
+        let size = dictionaries.songs.read().len();
         let no_genre = [&b""[..]];
         let genre_names: BTreeSet<&[u8]> =
             rows.iter().map(|row| row.genre.as_slice()).chain(no_genre).collect();

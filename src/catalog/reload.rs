@@ -39,8 +39,12 @@ const STILL: Duration = Duration::from_millis(200);
 ///
 /// # Errors
 /// If it is missing, unreadable or lacks a column: exit code 66.
-pub async fn load(path: &Path, delimiter: Delimiter, names: &Dictionaries) -> Result<CatalogVersion, Error> {
-    Ok(version(read(path, delimiter).await?, names))
+pub async fn load(
+    path: &Path,
+    delimiter: Delimiter,
+    dictionaries: &Dictionaries,
+) -> Result<CatalogVersion, Error> {
+    Ok(version(read(path, delimiter).await?, dictionaries))
 }
 
 /// Reads the rows of the catalog, which have no numbers yet.
@@ -85,9 +89,9 @@ pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<R
 }
 
 /// Makes rows a catalog, by giving numbers to their songs.
-pub fn version(rows: Rows, names: &Dictionaries) -> CatalogVersion {
+pub fn version(rows: Rows, dictionaries: &Dictionaries) -> CatalogVersion {
     CatalogVersion {
-        catalog: Arc::new(rows.catalog(names)),
+        catalog: Arc::new(rows.catalog(dictionaries)),
         rejects: rows.rejects,
         read_at: SystemTime::now(),
     }
@@ -119,13 +123,13 @@ fn stamp(path: &Path) -> Option<Stamp> {
 pub async fn follow(
     path: PathBuf,
     delimiter: Delimiter,
-    names: Arc<Dictionaries>,
+    dictionaries: Arc<Dictionaries>,
     versions: watch::Sender<Arc<CatalogVersion>>,
     metrics: Arc<Metrics>,
 ) {
     let count = |result: &str| {
-        metrics.metadata_reloads.with_label_values(&[result]).inc();
-        metrics.metadata_broken.set(i64::from(result == "broken"));
+        metrics.catalog_reloads.with_label_values(&[result]).inc();
+        metrics.catalog_broken.set(i64::from(result == "broken"));
     };
     // What is sent first was read before this began, so the file may have changed already.
     let mut read = None;
@@ -143,7 +147,7 @@ pub async fn follow(
         if now.is_none() || now == read || since.elapsed() < STILL {
             continue;
         }
-        let version = load(&path, delimiter, &names).await;
+        let version = load(&path, delimiter, &dictionaries).await;
         if stamp(&path) != now {
             continue;
         }

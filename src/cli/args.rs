@@ -83,7 +83,7 @@ pub enum Command {
     State(StateArgs),
     /// Show the settings in force, and where each comes from
     #[command(
-        after_help = "Examples:\n  music-insights config\n  music-insights config --json --set log.level=debug\n  music-insights config --example > music-insights.toml\n  music-insights config --schema > music-insights.schema.json"
+        after_help = "Examples:\n  music-insights config\n  music-insights config --json --set logging.level=debug\n  music-insights config --example > music-insights.toml\n  music-insights config --schema > music-insights.schema.json"
     )]
     Config(ConfigArgs),
     /// Print a script that completes commands and flags in a shell
@@ -385,7 +385,7 @@ fn layer_of<'a>(flags: impl Iterator<Item = &'a (&'a str, &'a Option<String>)>) 
     let given = flags.filter_map(|(flag, value)| Some((*flag, value.as_ref()?)));
     let name = |flag: &str| match flag {
         "--delimiter" => "input.delimiter".to_owned(),
-        flag => flag.trim_start_matches('-').replace("log-", "log.").replace('-', "_"),
+        flag => flag.trim_start_matches('-').replace("log-", "logging.").replace('-', "_"),
     };
     given.map(|(flag, value)| (flag.to_owned(), name(flag), value.clone())).collect()
 }
@@ -397,10 +397,10 @@ fn effective(config: Option<PathBuf>, flags: Vec<Flag>) -> Result<Effective, Err
         .collect();
     let layers = Layers { config, environment, flags };
     // What is wrong with the file should already be said in the form that was asked for elsewhere.
-    let log = layers.log_without_file();
+    let log = layers.logging_without_file();
     logging::configure(log.format, log.level);
     let effective = Effective::of(&layers)?;
-    logging::configure(effective.settings.log.format, effective.settings.log.level);
+    logging::configure(effective.settings.logging.format, effective.settings.logging.level);
     Ok(effective)
 }
 

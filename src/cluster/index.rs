@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use music_insights_cluster::places;
-use music_insights_cluster::tables::OF_INPUTS;
+use music_insights_ballista::places;
+use music_insights_ballista::tables::OF_INPUTS;
 use serde::{Deserialize, Serialize};
 use url::Url;
 

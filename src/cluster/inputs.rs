@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use music_insights_cluster::places::{self, Listed};
+use music_insights_ballista::places::{self, Listed};
 use url::Url;
 
 use crate::cluster::failure_of;

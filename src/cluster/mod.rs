@@ -24,11 +24,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use music_insights_cluster::places;
-use music_insights_cluster::session::Cluster;
-use music_insights_cluster::sql::{self, Query};
-use music_insights_cluster::tables::{OF_INPUTS, Table, TableWriter};
-use music_insights_cluster::trouble::{ClusterError, ErrorKind};
+use music_insights_ballista::places;
+use music_insights_ballista::session::Cluster;
+use music_insights_ballista::sql::{self, Query};
+use music_insights_ballista::tables::{OF_INPUTS, Table, TableWriter};
+use music_insights_ballista::trouble::{ClusterError, ErrorKind};
 use url::Url;
 
 use crate::catalog::load::Rows as CatalogRows;

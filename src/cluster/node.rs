@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use music_insights_cluster::executor::{self, Setup};
-use music_insights_cluster::messages;
-use music_insights_cluster::session::scheduler_of;
+use music_insights_ballista::executor::{self, Setup};
+use music_insights_ballista::messages;
+use music_insights_ballista::session::scheduler_of;
 
 use crate::cli::args::ExecutorArgs;
 use crate::cluster::failure_of;

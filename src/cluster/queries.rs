@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use futures::{StreamExt, TryStreamExt, stream};
-use music_insights_cluster::session::{Answer, Cluster, Rows};
-use music_insights_cluster::sql::{self, Query, Value};
-use music_insights_cluster::tables::Table;
+use music_insights_ballista::session::{Answer, Cluster, Rows};
+use music_insights_ballista::sql::{self, Query, Value};
+use music_insights_ballista::tables::Table;
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use url::Url;
@@ -284,7 +284,7 @@ pub async fn write_rejects(
 /// # Errors
 /// What the file system says.
 pub fn write_songs(songs: &[&crate::catalog::Song], file: &Path) -> Result<(), Error> {
-    use music_insights_cluster::tables::{Cell, TableWriter};
+    use music_insights_ballista::tables::{Cell, TableWriter};
     let write = || {
         let mut writer = TableWriter::create(Table::Songs, file)?;
         for song in songs {

@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
-use music_insights_cluster::orders::Worker;
-use music_insights_cluster::places::{self, Fetched};
-use music_insights_cluster::tables::{self, Cell, OF_INPUTS, Table, TableWriter};
-use music_insights_cluster::trouble::{ClusterError, ErrorKind};
+use music_insights_ballista::orders::Worker;
+use music_insights_ballista::places::{self, Fetched};
+use music_insights_ballista::tables::{self, Cell, OF_INPUTS, Table, TableWriter};
+use music_insights_ballista::trouble::{ClusterError, ErrorKind};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use url::Url;
@@ -145,7 +145,7 @@ struct Tables {
     number: i64,
     keeps_plays: bool,
     decoder: Decoder,
-    names: Arc<Dictionaries>,
+    dictionaries: Arc<Dictionaries>,
     inputs: InputTracker,
     ledger: Ledger,
     /// Plays and milliseconds by song and week.
@@ -172,20 +172,24 @@ impl Tables {
         let zone = Zone::named(&shape.timezone).ok_or_else(|| {
             ClusterError::new(ErrorKind::Setup, format!("this executor knows no zone {}", shape.timezone))
         })?;
-        let names = Arc::new(Dictionaries::default());
+        let dictionaries = Arc::new(Dictionaries::default());
         let files: Vec<_> = OF_INPUTS.iter().map(|_| draft(folder)).collect::<Result<_, _>>()?;
         let create = |table| TableWriter::create(table, file_of(&files, table));
         Ok(Self {
             number: i64::from(log.number),
             keeps_plays: shape.enriched_logs,
-            decoder: Decoder { names: Arc::clone(&names), zone, max_future: shape.max_future as i64 },
+            decoder: Decoder {
+                dictionaries: Arc::clone(&dictionaries),
+                zone,
+                max_future: shape.max_future as i64,
+            },
             inputs: InputTracker::new(shape.max_bad_lines),
             ledger: Ledger::new(shape.night_window()),
             song_weeks: HashMap::new(),
             plays: create(Table::Plays)?,
             rejects: create(Table::Rejects)?,
             rejected: 0,
-            names,
+            dictionaries,
             files,
             timestamps: TimestampWriter::default(),
             times: LineBuffer::default(),
@@ -233,7 +237,7 @@ impl Tables {
     }
 
     fn keep_plays(&mut self, batch: &Batch) -> Result<(), ClusterError> {
-        let (users, songs) = (self.names.users.read(), self.names.songs.read());
+        let (users, songs) = (self.dictionaries.users.read(), self.dictionaries.songs.read());
         let first = self.ledger.plays() as i64;
         for (row, place) in (0..batch.plays()).zip(first..) {
             let (timestamp, duration) = time_and_duration(
@@ -264,7 +268,7 @@ impl Tables {
             now,
         };
         let changes = self.ledger.cut();
-        let (users, songs) = (self.names.users.read(), self.names.songs.read());
+        let (users, songs) = (self.dictionaries.users.read(), self.dictionaries.songs.read());
         let mut listens = TableWriter::create(Table::Listens, file_of(&self.files, Table::Listens))?;
         let mut nights = TableWriter::create(Table::Nights, file_of(&self.files, Table::Nights))?;
         for &user in &changes.users {

@@ -40,7 +40,7 @@ pub struct EpochSnapshot {
     /// The catalog.
     pub catalog: Arc<CatalogVersion>,
     /// The text of ids.
-    pub names: Arc<Dictionaries>,
+    pub dictionaries: Arc<Dictionaries>,
     /// All listeners in the order of their ids' bytes.
     pub user_order: Arc<SortedIds<UserId>>,
     /// All songs in the order of their ids' bytes.

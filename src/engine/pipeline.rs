@@ -86,22 +86,22 @@ impl Pipeline {
         // A catalog that is missing leaves no trace in the output.
         let rows = reload::read(&settings.songs, settings.input.delimiter).await?;
         let _locks = take_locks(&disk, &settings, producer)?;
-        let names = Arc::new(Dictionaries::default());
+        let dictionaries = Arc::new(Dictionaries::default());
         let start = tokio::task::block_in_place(|| match producer {
             RunMode::Replay => recovery::replay(&disk, &settings, options),
-            RunMode::Watch => recovery::watch(&disk, &settings, options, &names),
+            RunMode::Watch => recovery::watch(&disk, &settings, options, &dictionaries),
         })?;
         for folder in output_folders(&settings.output) {
             remove_from(&*disk, &folder, is_temporary)?;
         }
-        let version = Arc::new(reload::version(rows, &names));
+        let version = Arc::new(reload::version(rows, &dictionaries));
         let catalog = Arc::clone(&version.catalog);
         let (sender, versions) = watch::channel(version);
         if producer == RunMode::Watch {
             tokio::spawn(reload::follow(
                 settings.songs.clone(),
                 settings.input.delimiter,
-                Arc::clone(&names),
+                Arc::clone(&dictionaries),
                 sender,
                 Arc::clone(&live.metrics),
             ));
@@ -120,8 +120,14 @@ impl Pipeline {
             let published = resumed.as_ref().and_then(|resumed| resumed.insights.get(enriched_logs::NAME));
             let parquet = published.map_or(&[][..], |entry| &entry.parquet);
             let (sender, task) = spawn_enriched(
-                EnrichedTask::new(insight, log, unmatched, Arc::clone(&names), OutputFormats::of(&settings))
-                    .with_parquet(parquet),
+                EnrichedTask::new(
+                    insight,
+                    log,
+                    unmatched,
+                    Arc::clone(&dictionaries),
+                    OutputFormats::of(&settings),
+                )
+                .with_parquet(parquet),
             );
             (Some(sender), Some(task))
         } else {
@@ -134,14 +140,14 @@ impl Pipeline {
         let resume =
             Resume { inputs: loaded.inputs.known(), retirable: settled_receiver, fresh: options.fresh };
         let source = move |events: &EventSender| source(events, resume);
-        let (decoded, source) = spawn_source(&settings, &names, &live.metrics, source);
+        let (decoded, source) = spawn_source(&settings, &dictionaries, &live.metrics, source);
         let tasks = Tasks { snapshots, enriched };
         let parts = CoordinatorDeps {
             settings,
             disk,
             producer,
             clock,
-            names,
+            dictionaries,
             tasks,
             versions,
             rejects,
@@ -182,7 +188,7 @@ fn take_locks(disk: &SharedDisk, settings: &Settings, producer: RunMode) -> Resu
 /// Starts a source and the decoders behind it.
 pub fn spawn_source<S>(
     settings: &Settings,
-    names: &Arc<Dictionaries>,
+    dictionaries: &Arc<Dictionaries>,
     metrics: &Arc<Metrics>,
     source: S,
 ) -> (impl tokio_stream::Stream<Item = EngineEvent> + Unpin + use<S>, JoinHandle<()>)
@@ -198,7 +204,7 @@ where
         }
     });
     let decoder = Arc::new(Decoder {
-        names: Arc::clone(names),
+        dictionaries: Arc::clone(dictionaries),
         zone: settings.timezone.0.clone(),
         max_future: settings.input.max_future.0.as_secs() as i64,
     });

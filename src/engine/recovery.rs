@@ -73,7 +73,7 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> 
     })
 }
 
-/// The start of a `watch`: where the last one was stopped or killed. `names` must be empty.
+/// The start of a `watch`: where the last one was stopped or killed. `dictionaries` must be empty.
 ///
 /// # Errors
 /// If what is there is damaged (65), belongs to other settings or has lost its state (78), or what
@@ -82,7 +82,7 @@ pub fn watch(
     disk: &SharedDisk,
     settings: &Settings,
     options: StartOptions,
-    names: &Dictionaries,
+    dictionaries: &Dictionaries,
 ) -> Result<Recovered, Error> {
     let shape = StateConfig::of(settings);
     let manifest = match Manifest::read(disk, &settings.output) {
@@ -109,7 +109,7 @@ pub fn watch(
     } else {
         begin(disk, &settings.state, shape, published)?
     };
-    let mut loaded = Loaded::of(&**disk, &settings.state, store.current(), names)?;
+    let mut loaded = Loaded::of(&**disk, &settings.state, store.current(), dictionaries)?;
     loaded.ledger.tables_mut().listens.keep_unsaved();
     let places = std::mem::take(&mut loaded.unmatched);
     let unmatched = UnmatchedPlays::resume(disk, &settings.state, &store.current().unmatched, places)?;
@@ -120,7 +120,7 @@ pub fn watch(
     let metadata = std::mem::take(&mut loaded.metadata);
     let wants_settled = settings.input.when_done != WhenDone::Keep;
     let rejects = loaded.catalog_rejects.len() as u64;
-    let mut committer = Committer::new(store, names, metadata, rejects, wants_settled);
+    let mut committer = Committer::new(store, dictionaries, metadata, rejects, wants_settled);
     committer.note_read(loaded.inputs.ids());
     Ok(Recovered { loaded, committer: Some(committer), unmatched: Some(unmatched), resumed, epoch, logs })
 }

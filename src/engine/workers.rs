@@ -94,7 +94,7 @@ pub struct EnrichedTask {
     parquet: Option<Vec<PartEntry>>,
     /// Nothing in a `replay`, whose catalog never changes.
     unmatched: Option<UnmatchedPlays>,
-    names: Arc<Dictionaries>,
+    dictionaries: Arc<Dictionaries>,
 }
 
 impl EnrichedTask {
@@ -103,12 +103,12 @@ impl EnrichedTask {
         insight: EnrichedLogs,
         log: RollingFile,
         unmatched: Option<UnmatchedPlays>,
-        names: Arc<Dictionaries>,
+        dictionaries: Arc<Dictionaries>,
         formats: OutputFormats,
     ) -> Self {
         let guard = FormulaEscape::of(enriched_logs::NAME, formats.escape_formulas);
         let parquet = formats.parquet.then(Vec::new);
-        Self { insight, log, guard, room: Vec::new(), parquet, unmatched, names }
+        Self { insight, log, guard, room: Vec::new(), parquet, unmatched, dictionaries }
     }
 
     /// Goes on where these parts are there as Parquet.
@@ -182,7 +182,7 @@ impl EnrichedTask {
         for song in unmatched.songs().into_iter().filter(|&song| catalog.contains(song)) {
             unmatched.take(song, |plays| {
                 rows.text.clear();
-                self.insight.append_waiting(song, plays, &self.names, rows);
+                self.insight.append_waiting(song, plays, &self.dictionaries, rows);
                 self.log.append(self.guard.apply(rows.text.as_bytes(), &mut self.room))
             })?;
         }

@@ -50,7 +50,7 @@ impl Insight for AvgListenTimePerSong {
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
-        let songs = cut.names.songs.read();
+        let songs = cut.dictionaries.songs.read();
         let decimals = self.settings.decimals.0;
         self.rows.refresh(cut.changes.songs.iter().copied(), |song, line| {
             let total = cut.ledger.song_plays().total(song);

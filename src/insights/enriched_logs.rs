@@ -128,10 +128,10 @@ impl EnrichedLogs {
         &mut self,
         song: SongId,
         plays: &[UnmatchedPlay],
-        names: &Dictionaries,
+        dictionaries: &Dictionaries,
         rows: &mut EnrichedRows,
     ) {
-        let (users, songs) = (names.users.read(), names.songs.read());
+        let (users, songs) = (dictionaries.users.read(), dictionaries.songs.read());
         let (row_end, row_end_len) = self.catalog.row_end(song).expect("a song that has appeared");
         let mut cells = Vec::new();
         for play in plays {

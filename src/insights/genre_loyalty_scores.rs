@@ -61,7 +61,7 @@ impl Insight for GenreLoyaltyScores {
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
-        let users = cut.names.users.read();
+        let users = cut.dictionaries.users.read();
         let Settings { threshold, decimals, .. } = self.settings;
         let mut tally = Tally::default();
         self.rows.refresh(cut.users_to_refresh(), |user, lines| {

@@ -87,7 +87,7 @@ impl HappyRecommendations {
 
     /// Ranks the happy songs anew and returns the first place that has changed.
     fn rank_songs(&mut self, cut: &Cut) -> usize {
-        let songs = cut.names.songs.read();
+        let songs = cut.dictionaries.songs.read();
         let plays = |song| cut.ledger.song_plays().total(song).plays;
         let mut rank = cut.catalog.happy_songs().to_vec();
         rank.sort_by(|&a, &b| plays(b).cmp(&plays(a)).then_with(|| songs.resolve(a).cmp(songs.resolve(b))));
@@ -169,7 +169,7 @@ impl Insight for HappyRecommendations {
             self.shortlist.draw_up(&self.rank);
             self.look_through(&(0..known as u32).map(UserId).collect::<Vec<_>>(), cut);
         }
-        let (users, songs) = (cut.names.users.read(), cut.names.songs.read());
+        let (users, songs) = (cut.dictionaries.users.read(), cut.dictionaries.songs.read());
         let mut rows = std::mem::take(&mut self.rows);
         let changed = rows.refresh(self.users_to_refresh(cut, first_changed), |user, lines| {
             let sad = self.listeners[user.index()].sad_plays;

@@ -55,7 +55,7 @@ pub struct Cut {
     /// Whether the catalog is another than at the cut before (so at the first).
     pub new_catalog: bool,
     /// The text of ids; may know more than the ledger.
-    pub names: Arc<Dictionaries>,
+    pub dictionaries: Arc<Dictionaries>,
     /// All users in the order of their ids' bytes.
     pub user_order: Arc<SortedIds<UserId>>,
     /// All songs in the order of their ids' bytes.

@@ -64,7 +64,7 @@ impl Insight for NightOwlUsers {
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
-        let users = cut.names.users.read();
+        let users = cut.dictionaries.users.read();
         let min_plays = self.settings.min_plays;
         self.rows.refresh(cut.changes.users.iter().copied(), |user, line| {
             if cut.ledger.nights().of(user) >= min_plays {

@@ -66,7 +66,7 @@ impl Insight for TopSongsThisWeek {
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
-        let songs = cut.names.songs.read();
+        let songs = cut.dictionaries.songs.read();
         let week = self.settings.week_of(cut.ledger.latest_local(), cut.current_week);
         let played = week.into_iter().flat_map(|week| cut.ledger.song_plays().of_week(week));
         let mut top: Vec<_> = played.map(|(song, plays)| (Reverse(plays), songs.resolve(song))).collect();

@@ -64,7 +64,7 @@ impl Insight for UserFavoriteGenres {
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
-        let users = cut.names.users.read();
+        let users = cut.dictionaries.users.read();
         let limit = if self.settings.ties == Ties::First { 1 } else { usize::MAX };
         let mut tally = Tally::default();
         self.rows.refresh(cut.users_to_refresh(), |user, lines| {

@@ -382,15 +382,15 @@ mod tests {
 
     #[test]
     fn ids_of_every_length_get_dense_numbers_once() {
-        let names = SharedDictionary::<UserId>::default();
+        let dictionaries = SharedDictionary::<UserId>::default();
         let ids: Vec<String> = (1..=3000).map(|n| "é".repeat(n % 40 + 1) + &n.to_string()).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let (text, fields) = column(&ids);
-        let first = names.intern_column(&text, &fields);
-        let second = names.intern_column(&text, &fields);
+        let first = dictionaries.intern_column(&text, &fields);
+        let second = dictionaries.intern_column(&text, &fields);
         assert_eq!(first, second);
         assert_eq!(first, (0..3000).map(UserId).collect::<Vec<_>>());
-        let dictionary = names.read();
+        let dictionary = dictionaries.read();
         for (number, id) in ids.iter().enumerate() {
             assert_eq!(dictionary.resolve(UserId(number as u32)), id.as_bytes());
             assert_eq!(dictionary.get(id.as_bytes()), Some(UserId(number as u32)));
@@ -400,12 +400,12 @@ mod tests {
 
     #[test]
     fn an_id_and_its_prefix_are_two() {
-        let names = SharedDictionary::<SongId>::default();
+        let dictionaries = SharedDictionary::<SongId>::default();
         let ids: Vec<String> = (1..=30).map(|length| "a".repeat(length)).collect();
         let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
         let (text, fields) = column(&[ids.as_slice(), &ids].concat());
         let expected: Vec<SongId> = (0..30).chain(0..30).map(SongId).collect();
-        assert_eq!(names.intern_column(&text, &fields), expected);
+        assert_eq!(dictionaries.intern_column(&text, &fields), expected);
     }
 
     #[test]
@@ -444,24 +444,25 @@ mod tests {
 
     #[test]
     fn a_nul_is_no_padding() {
-        let names = SharedDictionary::<SongId>::default();
+        let dictionaries = SharedDictionary::<SongId>::default();
         let ids: [&[u8]; 4] = [b"a", b"a\0", b"\0", b"\0\0"];
-        assert_eq!(ids.map(|id| names.intern(id)), [0, 1, 2, 3].map(SongId));
-        assert_eq!(ids.map(|id| names.intern(id)), [0, 1, 2, 3].map(SongId));
+        assert_eq!(ids.map(|id| dictionaries.intern(id)), [0, 1, 2, 3].map(SongId));
+        assert_eq!(ids.map(|id| dictionaries.intern(id)), [0, 1, 2, 3].map(SongId));
     }
 
     #[test]
     fn order_is_by_bytes_however_it_grew() {
-        let names = SharedDictionary::<UserId>::default();
+        let dictionaries = SharedDictionary::<UserId>::default();
         let mut order = SortedIds::default();
         let common = "a-prefix-of-sixteen-and-more-";
         for round in 0..5 {
             for n in 0..50 {
-                names.intern(format!("{}{}", ["", common][n % 2], n * 7919 % 101 * (round + 1)).as_bytes());
+                dictionaries
+                    .intern(format!("{}{}", ["", common][n % 2], n * 7919 % 101 * (round + 1)).as_bytes());
             }
-            order.extend(&names.read());
+            order.extend(&dictionaries.read());
         }
-        let dictionary = names.read();
+        let dictionary = dictionaries.read();
         let texts: Vec<&[u8]> = order.ids().iter().map(|&id| dictionary.resolve(id)).collect();
         assert_eq!(texts.len(), dictionary.len());
         assert!(texts.windows(2).all(|pair| pair[0] < pair[1]));

@@ -109,7 +109,7 @@ mod tests {
             ("limit", Some("insights.top_songs_this_week.limit")),
             ("input.archive", Some("input.archive_dir")),
             ("night_owls", Some("insights.night_owl_users")),
-            ("log.colour", None),
+            ("logging.colour", None),
             ("insights.nonsense", None),
         ] {
             assert_eq!(keys.nearest(unknown), meant, "{unknown}");

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use crate::model::error::{Error, FileRole, Op};
 use crate::settings::keys::{Keys, Kind, below};
-use crate::settings::{Log, Settings};
+use crate::settings::{Logging, Settings};
 
 /// What stands above the defaults, lowest first.
 #[derive(Clone, Debug, Default)]
@@ -25,15 +25,15 @@ pub struct Layers {
 
 impl Layers {
     /// How messages look as long as the rest is not known: what cannot be used is left out.
-    pub fn log_without_file(&self) -> Log {
+    pub fn logging_without_file(&self) -> Logging {
         let variables = self.environment.iter();
         let variables = variables.filter_map(|(name, value)| Some((setting_of(name)?, value)));
         let flags = self.flags.iter().map(|(_, key, value)| (key.clone(), value));
-        let mut log = Log::default();
+        let mut log = Logging::default();
         for (key, value) in variables.chain(flags) {
             match key.as_str() {
-                "log.format" => log.format = bare(value).parse().unwrap_or(log.format),
-                "log.level" => log.level = bare(value).parse().unwrap_or(log.level),
+                "logging.format" => log.format = bare(value).parse().unwrap_or(log.format),
+                "logging.level" => log.level = bare(value).parse().unwrap_or(log.level),
                 _ => {}
             }
         }
@@ -292,7 +292,7 @@ mod tests {
             "output = 'a'\ninput = { max_future = '1h' }\n[insights]\nnight_owl_users.min_plays = 2\n",
         )
         .unwrap();
-        let variable = "MUSIC_INSIGHTS_LOG__LEVEL".to_owned();
+        let variable = "MUSIC_INSIGHTS_LOGGING__LEVEL".to_owned();
         let effective = Effective::of(&Layers {
             config: Some(file.clone()),
             environment: vec![(variable.clone(), "warn".into())],
@@ -304,7 +304,7 @@ mod tests {
             ("output", Origin::Flag("--set output".into())),
             ("input.max_future", Origin::File(file.clone(), 2)),
             ("insights.night_owl_users.min_plays", Origin::File(file, 4)),
-            ("log.level", Origin::Variable(variable)),
+            ("logging.level", Origin::Variable(variable)),
         ] {
             assert_eq!(*effective.origin(name), origin, "{name}");
         }
@@ -313,14 +313,17 @@ mod tests {
     #[test]
     fn messages_are_known_before_the_file_is() {
         let layers = Layers {
-            environment: vec![("MUSIC_INSIGHTS_LOG__FORMAT".into(), "json".into())],
+            environment: vec![("MUSIC_INSIGHTS_LOGGING__FORMAT".into(), "json".into())],
             flags: vec![
-                ("--set log.level".into(), "log.level".into(), "'debug'".into()),
-                ("--log-level".into(), "log.level".into(), "loud".into()),
+                ("--set logging.level".into(), "logging.level".into(), "'debug'".into()),
+                ("--log-level".into(), "logging.level".into(), "loud".into()),
             ],
             ..Layers::default()
         };
-        assert_eq!(layers.log_without_file(), Log { format: LogFormat::Json, level: LogLevel::Debug });
+        assert_eq!(
+            layers.logging_without_file(),
+            Logging { format: LogFormat::Json, level: LogLevel::Debug }
+        );
     }
 
     #[test]

@@ -73,7 +73,7 @@ pub struct Settings {
     /// How the insights are written.
     pub csv: Csv,
     /// Messages on stderr.
-    pub log: Log,
+    pub logging: Logging,
     /// What is published.
     pub insights: Insights,
 }
@@ -94,7 +94,7 @@ impl Default for Settings {
             format: Format::default(),
             input: Input::default(),
             csv: Csv::default(),
-            log: Log::default(),
+            logging: Logging::default(),
             insights: Insights::default(),
         }
     }
@@ -150,10 +150,10 @@ pub struct Csv {
     pub escape_formulas: bool,
 }
 
-/// `[log]`
+/// `[logging]`
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
-pub struct Log {
+pub struct Logging {
     /// How messages look: `text` for people, or `json`, one object a line.
     #[serde(deserialize_with = "from_text")]
     pub format: LogFormat,
@@ -162,7 +162,7 @@ pub struct Log {
     pub level: LogLevel,
 }
 
-impl Default for Log {
+impl Default for Logging {
     fn default() -> Self {
         Self { format: LogFormat::Text, level: LogLevel::Info }
     }
@@ -287,7 +287,7 @@ impl Settings {
         insights.enriched_logs = self.insights.enriched_logs.clone();
         let night = &self.insights.night_owl_users;
         (insights.night_owl_users.from, insights.night_owl_users.to) = (night.from, night.to);
-        Self { flush_interval: other.flush_interval, log: other.log, insights, ..self.clone() }
+        Self { flush_interval: other.flush_interval, logging: other.logging, insights, ..self.clone() }
     }
 
     /// Checks that the folders of a `watch` do not lie in each other's way.

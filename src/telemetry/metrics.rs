@@ -42,11 +42,11 @@ pub struct Metrics {
     /// Plays of songs that are not in the catalog.
     pub unmatched_plays: IntGauge,
     /// Songs in the catalog.
-    pub metadata_songs: IntGauge,
+    pub catalog_songs: IntGauge,
     /// Whether the file of the catalog is broken, so that an earlier one is in force.
-    pub metadata_broken: IntGauge,
+    pub catalog_broken: IntGauge,
     /// Changes of the catalog that were seen, by what came of them.
-    pub metadata_reloads: IntCounterVec,
+    pub catalog_reloads: IntCounterVec,
     /// How long it takes to publish.
     pub flush_duration: Histogram,
     /// How long the oldest row of an epoch waited for it.
@@ -58,7 +58,7 @@ pub struct Metrics {
     /// Bytes that the last commits take on the disk.
     pub checkpoint_bytes: IntGauge,
     /// Rows of each insight.
-    pub state_entries: IntGaugeVec,
+    pub insight_rows: IntGaugeVec,
     /// What waits in the queue before a stage.
     pub queue_depth: IntGaugeVec,
     /// How long a stage held up the one before it.
@@ -105,13 +105,13 @@ impl Default for Metrics {
             event_time_max_timestamp: make
                 .time("event_time_max_timestamp_seconds", "The latest time of any play."),
             unmatched_plays: make.gauge("unmatched_plays", "Plays of songs that are not in the catalog."),
-            metadata_songs: make.gauge("metadata_songs", "Songs in the catalog."),
-            metadata_broken: make.gauge(
-                "metadata_broken",
+            catalog_songs: make.gauge("catalog_songs", "Songs in the catalog."),
+            catalog_broken: make.gauge(
+                "catalog_broken",
                 "Whether the catalog's file is broken, so that an earlier one counts.",
             ),
-            metadata_reloads: make.counters(
-                "metadata_reloads_total",
+            catalog_reloads: make.counters(
+                "catalog_reloads_total",
                 "Changed catalogs by what came of them.",
                 "result",
             ),
@@ -124,7 +124,7 @@ impl Default for Metrics {
             epoch: make.gauge("epoch", "The epoch that was published last."),
             checkpoint_bytes: make
                 .gauge("checkpoint_bytes", "Bytes of the state on disk, but for plays that wait."),
-            state_entries: make.gauges("state_entries", "Published rows of each insight.", "insight"),
+            insight_rows: make.gauges("insight_rows", "Published rows of each insight.", "insight"),
             queue_depth: make.gauges("queue_depth", "What waits before a stage.", "stage"),
             backpressure: make.times(
                 "backpressure_seconds_total",

@@ -86,7 +86,7 @@ struct Known {
     songs: HashSet<Vec<u8>>,
     metadata: HashSet<u128>,
     loaded: Loaded,
-    names: Arc<Dictionaries>,
+    dictionaries: Arc<Dictionaries>,
 }
 
 impl Verify {
@@ -136,13 +136,13 @@ impl Verify {
 
     async fn verify_replay(&self, manifest: &Manifest, report: &mut Report) -> Result<(), Error> {
         let from = From::Logs(self.logs.clone(), self.now.unwrap_or(self.clock));
-        let names = Arc::new(Dictionaries::default());
-        let version = self.load_catalog(&names).await?;
-        let songs: HashSet<Vec<u8>> = known_songs(&version.catalog, &names);
+        let dictionaries = Arc::new(Dictionaries::default());
+        let version = self.load_catalog(&dictionaries).await?;
+        let songs: HashSet<Vec<u8>> = known_songs(&version.catalog, &dictionaries);
         let rejects = reject_lines(&path_text(&self.settings.songs), &version.rejects);
         let found = recompute(&self.settings, &self.stop, &from, &songs, Compare::default()).await?;
         if self.catalog_is_that_of(manifest, &version.catalog, report) {
-            self.compare_snapshots(manifest, found.ledger.clone(), &found.names, report).await?;
+            self.compare_snapshots(manifest, found.ledger.clone(), &found.dictionaries, report).await?;
         }
         self.compare_rows(manifest, found, &from, &songs, &Published::plain(rejects), false, report).await
     }
@@ -188,29 +188,29 @@ impl Verify {
             Compare { part, ..Compare::default() },
         )
         .await?;
-        let names = Arc::new(Dictionaries::default());
-        let version = self.load_catalog(&names).await?;
+        let dictionaries = Arc::new(Dictionaries::default());
+        let version = self.load_catalog(&dictionaries).await?;
         if self.catalog_is_that_of(manifest, &version.catalog, report) {
-            let (ledger, names) = if part {
-                (known.loaded.ledger.clone(), Arc::clone(&known.names))
+            let (ledger, dictionaries) = if part {
+                (known.loaded.ledger.clone(), Arc::clone(&known.dictionaries))
             } else {
-                (found.ledger.clone(), Arc::clone(&found.names))
+                (found.ledger.clone(), Arc::clone(&found.dictionaries))
             };
-            self.compare_snapshots(manifest, ledger, &names, report).await?;
+            self.compare_snapshots(manifest, ledger, &dictionaries, report).await?;
         }
         let places = std::mem::take(&mut known.loaded.unmatched);
         let unmatched =
             UnmatchedPlays::open(&self.disk, &self.settings.state, &generation.unmatched, places)?;
         let unmatched =
-            waiting_plays(unmatched, &known.names, &known.songs, self.guard(enriched_logs::NAME))?;
+            waiting_plays(unmatched, &known.dictionaries, &known.songs, self.guard(enriched_logs::NAME))?;
         let Known { songs, metadata, .. } = known;
         let catalog_label = path_text(&self.settings.songs);
         let published = Published { metadata: Some(metadata), unmatched, catalog_label, rejects: Vec::new() };
         self.compare_rows(manifest, found, &from, &songs, &published, part, report).await
     }
 
-    async fn load_catalog(&self, names: &Dictionaries) -> Result<CatalogVersion, Error> {
-        reload::load(&self.settings.songs, self.settings.input.delimiter, names).await
+    async fn load_catalog(&self, dictionaries: &Dictionaries) -> Result<CatalogVersion, Error> {
+        reload::load(&self.settings.songs, self.settings.input.delimiter, dictionaries).await
     }
 
     fn load_state(&self) -> Result<(Generation, Known), Error> {
@@ -231,15 +231,15 @@ impl Verify {
                 state.display()
             )));
         }
-        let names = Arc::new(Dictionaries::default());
-        let loaded = Loaded::of(&*self.disk, state, &generation, &names)?;
+        let dictionaries = Arc::new(Dictionaries::default());
+        let loaded = Loaded::of(&*self.disk, state, &generation, &dictionaries)?;
         let (mut songs, mut metadata) = (HashSet::new(), HashSet::new());
         let (guard, mut line, mut room) =
             (FormulaEscape::of_columns(&METADATA, self.settings.csv.escape_formulas), Vec::new(), Vec::new());
         for file in &generation.parts {
             let failed = |cause| Error::file(FileRole::Committed, Op::Read, &state.join(&file.file), cause);
             let part = SegmentReader::open(&*self.disk, state, file).map_err(failed)?;
-            let ids = names.songs.read();
+            let ids = dictionaries.songs.read();
             let each = each_bytes(&part, Table::Metadata, |_, row| {
                 let Some((number, text)) = row.split_first_chunk() else { return Ok(()) };
                 let number = u32::from_le_bytes(*number);
@@ -255,7 +255,7 @@ impl Verify {
             });
             each.map_err(failed)?;
         }
-        Ok((generation, Known { songs, metadata, loaded, names }))
+        Ok((generation, Known { songs, metadata, loaded, dictionaries }))
     }
 
     fn guard(&self, insight: &str) -> FormulaEscape {
@@ -285,11 +285,11 @@ impl Verify {
         &self,
         manifest: &Manifest,
         ledger: Ledger,
-        names: &Arc<Dictionaries>,
+        dictionaries: &Arc<Dictionaries>,
         report: &mut Report,
     ) -> Result<(), Error> {
-        let catalog = self.load_catalog(names).await?.catalog;
-        let cut = cut_of(ledger, catalog, names, self.week());
+        let catalog = self.load_catalog(dictionaries).await?.catalog;
+        let cut = cut_of(ledger, catalog, dictionaries, self.week());
         for mut insight in insights_of(&self.settings) {
             let name = insight.name();
             if !manifest.insights.contains_key(name) {
@@ -383,8 +383,8 @@ impl Verify {
     }
 }
 
-fn known_songs(catalog: &Catalog, names: &Dictionaries) -> HashSet<Vec<u8>> {
-    let ids = names.songs.read();
+fn known_songs(catalog: &Catalog, dictionaries: &Dictionaries) -> HashSet<Vec<u8>> {
+    let ids = dictionaries.songs.read();
     let songs = (0..ids.len() as u32).map(SongId).filter(|&song| catalog.contains(song));
     songs.map(|song| ids.resolve(song).to_vec()).collect()
 }

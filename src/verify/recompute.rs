@@ -29,7 +29,7 @@ pub struct Recomputed {
     /// The tables.
     pub ledger: Ledger,
     /// The dictionaries.
-    pub names: Arc<Dictionaries>,
+    pub dictionaries: Arc<Dictionaries>,
     /// The rows of `enriched_logs`, without metadata, and of `_rejects`.
     pub rows: Rows,
 }
@@ -54,13 +54,13 @@ pub async fn recompute(
     songs: &SongIds,
     compare: Compare,
 ) -> Result<Recomputed, Error> {
-    let names = Arc::new(Dictionaries::default());
+    let dictionaries = Arc::new(Dictionaries::default());
     let rows: Vec<Song> = songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
-    let catalog = Arc::new(Catalog::new(&rows, &names, 0));
+    let catalog = Arc::new(Catalog::new(&rows, &dictionaries, 0));
     let mut enriching = EnrichedLogs::new(Arc::clone(&catalog));
     let mut found = Recomputed {
         ledger: Ledger::new(settings.insights.night_owl_users.window()),
-        names: Arc::clone(&names),
+        dictionaries: Arc::clone(&dictionaries),
         rows: Rows::new(compare),
     };
     let (from, reader_stop, delimiter) = (from.clone(), stop.clone(), settings.input.delimiter);
@@ -68,7 +68,7 @@ pub async fn recompute(
         From::Logs(logs, now) => Replay { logs, delimiter, now, chunk: CHUNK }.run(events, &reader_stop),
         From::Committed(committed) => committed.run(events, &reader_stop),
     };
-    let (mut decoded, source) = spawn_source(settings, &names, &Arc::default(), source);
+    let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), source);
     let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut text = EnrichedRows::default();
     let (guard, mut room) =

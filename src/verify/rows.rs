@@ -145,13 +145,13 @@ pub fn published_rows(
 /// If the file of waiting plays is damaged, exit code 65.
 pub fn waiting_plays(
     mut unmatched: UnmatchedPlays,
-    names: &Dictionaries,
+    dictionaries: &Dictionaries,
     songs: &SongIds,
     guard: FormulaEscape,
 ) -> Result<Vec<Vec<u8>>, Error> {
     let without_metadata: Vec<Song> =
         songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
-    let catalog = Arc::new(Catalog::new(&without_metadata, names, 0));
+    let catalog = Arc::new(Catalog::new(&without_metadata, dictionaries, 0));
     let mut enriching = EnrichedLogs::new(Arc::clone(&catalog));
     let mut rows = Vec::new();
     let (mut text, mut room) = (EnrichedRows::default(), Vec::new());
@@ -159,7 +159,7 @@ pub fn waiting_plays(
         unmatched.take(song, |plays| {
             if catalog.contains(song) {
                 text.text.clear();
-                enriching.append_waiting(song, plays, names, &mut text);
+                enriching.append_waiting(song, plays, dictionaries, &mut text);
                 let lines = guard.apply(text.text.as_bytes(), &mut room);
                 rows.extend(lines_of(lines).map(|row| row[..play_len(row)].to_vec()));
             }

@@ -14,16 +14,21 @@ use crate::verify::rows::{lines_of, shown};
 const SHOWN: usize = 3;
 
 /// A cut of everything that was ever played.
-pub fn cut_of(ledger: Ledger, catalog: Arc<Catalog>, names: &Arc<Dictionaries>, current_week: Week) -> Cut {
+pub fn cut_of(
+    ledger: Ledger,
+    catalog: Arc<Catalog>,
+    dictionaries: &Arc<Dictionaries>,
+    current_week: Week,
+) -> Cut {
     let (mut user_order, mut song_order) = (SortedIds::default(), SortedIds::default());
-    user_order.extend(&names.users.read());
-    song_order.extend(&names.songs.read());
+    user_order.extend(&dictionaries.users.read());
+    song_order.extend(&dictionaries.songs.read());
     Cut {
         changes: Arc::new(ledger.everything()),
         ledger: Arc::new(ledger),
         catalog,
         new_catalog: true,
-        names: Arc::clone(names),
+        dictionaries: Arc::clone(dictionaries),
         user_order: Arc::new(user_order),
         song_order: Arc::new(song_order),
         current_week,

@@ -118,15 +118,15 @@ impl Live {
     /// A cut: the files of all insights, and which insights say that theirs has changed.
     pub(crate) fn cut(&mut self, now: i64) -> (Files, Vec<String>) {
         let changes = Arc::make_mut(&mut self.ledger).cut();
-        let names = &self.decoder.names;
-        Arc::make_mut(&mut self.user_order).extend(&names.users.read());
-        Arc::make_mut(&mut self.song_order).extend(&names.songs.read());
+        let dictionaries = &self.decoder.dictionaries;
+        Arc::make_mut(&mut self.user_order).extend(&dictionaries.users.read());
+        Arc::make_mut(&mut self.song_order).extend(&dictionaries.songs.read());
         let cut = Cut {
             ledger: Arc::clone(&self.ledger),
             changes: Arc::new(changes),
             catalog: Arc::clone(&self.catalog),
             new_catalog: std::mem::take(&mut self.new_catalog),
-            names: Arc::clone(names),
+            dictionaries: Arc::clone(dictionaries),
             user_order: Arc::clone(&self.user_order),
             song_order: Arc::clone(&self.song_order),
             current_week: Week::of_local(now + i64::from(self.decoder.zone.offset_at(now))),
@@ -148,7 +148,7 @@ impl Live {
 
 fn decoder(settings: &Settings) -> Decoder {
     Decoder {
-        names: Arc::new(Dictionaries::default()),
+        dictionaries: Arc::new(Dictionaries::default()),
         zone: settings.timezone.0.clone(),
         max_future: settings.input.max_future.0.as_secs() as i64,
     }
@@ -169,7 +169,7 @@ fn decode(decoder: &Decoder, now: i64, lines: &[u8]) -> Batch {
 
 fn read_catalog(file: &[u8], decoder: &Decoder) -> Arc<Catalog> {
     let rows = block_on(load::parse(file, Delimiter::COMMA)).expect("a catalog with its columns");
-    Arc::new(rows.catalog(&decoder.names))
+    Arc::new(rows.catalog(&decoder.dictionaries))
 }
 
 /// What the task of `enriched_logs` is told in a `watch`.
@@ -219,7 +219,7 @@ impl Enriching {
             insight,
             log,
             Some(waiting),
-            Arc::clone(&self.decoder.names),
+            Arc::clone(&self.decoder.dictionaries),
             OutputFormats::default(),
         );
         let (sender, messages) = mpsc::channel(self.messages.len().max(1));

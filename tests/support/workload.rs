@@ -137,7 +137,7 @@ impl Place {
         let mut settings = self.settings.clone();
         settings.flush_interval = TimeSpan(if once { NEVER } else { Duration::from_millis(1) });
         let shared: SharedDisk = Arc::new(disk.clone());
-        let put_away = Archiver {
+        let archiver = Archiver {
             disk: shared.clone(),
             when_done: WhenDone::Keep,
             archive_dir: PathBuf::new(),
@@ -148,7 +148,7 @@ impl Place {
             folder: settings.incoming.clone(),
             delimiter: settings.input.delimiter,
             last_lines,
-            put_away,
+            archiver,
             metrics: Arc::default(),
         };
         let stop = stop.clone();

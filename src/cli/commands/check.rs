@@ -48,8 +48,8 @@ pub fn run(args: CheckArgs) -> Result<(), Error> {
 }
 
 async fn check(settings: &Settings, replay: Replay, stop: Shutdown) -> Result<String, Error> {
-    let names = Arc::new(Dictionaries::default());
-    let version = reload::load(&settings.songs, settings.input.delimiter, &names).await?;
+    let dictionaries = Arc::new(Dictionaries::default());
+    let version = reload::load(&settings.songs, settings.input.delimiter, &dictionaries).await?;
     let mut catalog_rejects = BTreeMap::new();
     count(&mut catalog_rejects, &version.rejects);
     let mut examples = Examples::default();
@@ -58,7 +58,7 @@ async fn check(settings: &Settings, replay: Replay, stop: Shutdown) -> Result<St
 
     let logs = replay.logs.len();
     let (mut decoded, source) =
-        spawn_source(settings, &names, &Arc::default(), move |events: &_| replay.run(events, &stop));
+        spawn_source(settings, &dictionaries, &Arc::default(), move |events: &_| replay.run(events, &stop));
     let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut unmatched = 0;
     while let Some(next) = decoded.next().await {

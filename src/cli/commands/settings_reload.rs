@@ -46,7 +46,7 @@ impl SettingsReloader {
                 Err(failure) => {
                     failed += 1;
                     // Reading has begun to change how messages look.
-                    logging::configure(self.settings.log.format, self.settings.log.level);
+                    logging::configure(self.settings.logging.format, self.settings.logging.level);
                     tracing::error!(failed, "{failure}; the settings stay as they are");
                     Some(format!("settings not read again: {failure}"))
                 }

@@ -45,7 +45,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         folder: settings.incoming.clone(),
         delimiter: input.delimiter,
         last_lines: LastLines { wait: input.last_line_wait.0, once: args.once },
-        put_away: Archiver {
+        archiver: Archiver {
             disk: disk.clone(),
             when_done: input.when_done,
             archive_dir: input.archive_dir.clone(),

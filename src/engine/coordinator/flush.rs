@@ -68,8 +68,8 @@ impl Coordinator {
 
     fn cut(&mut self, new: RefreshScope) -> Cut {
         self.changes = Arc::new(Arc::make_mut(&mut self.ledger).cut());
-        Arc::make_mut(&mut self.user_order).extend(&self.parts.names.users.read());
-        Arc::make_mut(&mut self.song_order).extend(&self.parts.names.songs.read());
+        Arc::make_mut(&mut self.user_order).extend(&self.parts.dictionaries.users.read());
+        Arc::make_mut(&mut self.song_order).extend(&self.parts.dictionaries.songs.read());
         // To insights that have seen nothing yet, what an earlier process has taken in is new, too.
         let changes = match new {
             RefreshScope::Everything => Arc::new(self.ledger.everything()),
@@ -81,7 +81,7 @@ impl Coordinator {
             changes,
             catalog: Arc::clone(&self.catalog.catalog),
             new_catalog: new != RefreshScope::Plays,
-            names: Arc::clone(&self.parts.names),
+            dictionaries: Arc::clone(&self.parts.dictionaries),
             user_order: Arc::clone(&self.user_order),
             song_order: Arc::clone(&self.song_order),
             current_week: self.week,
@@ -104,7 +104,7 @@ impl Coordinator {
             committer.commit(Commit {
                 ledger: Arc::make_mut(&mut self.ledger),
                 changes: &self.changes,
-                names: &self.parts.names,
+                dictionaries: &self.parts.dictionaries,
                 inputs: &mut self.inputs,
                 unmatched: enriched.unmatched,
                 catalog: &self.catalog.catalog,

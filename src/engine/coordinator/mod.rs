@@ -104,7 +104,7 @@ pub struct CoordinatorDeps {
     /// Tells which week it is.
     pub clock: Clock,
     /// The dictionaries, which the decoders share.
-    pub names: Arc<Dictionaries>,
+    pub dictionaries: Arc<Dictionaries>,
     /// The insights.
     pub tasks: Tasks,
     /// The catalog, and those to come.
@@ -428,7 +428,7 @@ impl Coordinator {
         self.catalog_rejects.extend(new.iter().map(|reject| (reject.reason, reject.raw.clone())));
         if let Some(committer) = &mut self.parts.committer {
             if self.parts.tasks.enriched.is_some() {
-                committer.note_catalog(&self.catalog.catalog, &self.parts.names);
+                committer.note_catalog(&self.catalog.catalog, &self.parts.dictionaries);
             }
             committer.note_catalog_rejects(&new);
         }
@@ -467,5 +467,5 @@ fn ended() -> Error {
 pub fn output_folders(output: &Path) -> impl Iterator<Item = PathBuf> {
     let names = NAMES.into_iter().chain([REJECTS]);
     let parquet = NAMES.map(|name| folder_of(output, name));
-    names.map(|name| output.join(name)).chain(parquet).chain([output.to_owned()])
+    dictionaries.map(|name| output.join(name)).chain(parquet).chain([output.to_owned()])
 }

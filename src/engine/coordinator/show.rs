@@ -51,7 +51,7 @@ impl Coordinator {
             files: open_snapshots(manifest, &settings.output, epochs.borrow().as_deref()),
             ledger: self.ledger.reading(),
             catalog: Arc::clone(&self.catalog),
-            names: Arc::clone(&self.parts.names),
+            dictionaries: Arc::clone(&self.parts.dictionaries),
             user_order: Arc::clone(&self.user_order),
             song_order: Arc::clone(&self.song_order),
             week: top_songs.week_of(self.ledger.latest_local(), self.week),
@@ -74,12 +74,12 @@ impl Coordinator {
         metrics.last_flush_success_timestamp.set(unix_seconds(now));
         metrics.epoch.set(manifest.epoch as i64);
         metrics.unmatched_plays.set(manifest.totals.unmatched as i64);
-        metrics.metadata_songs.set(manifest.catalog.songs as i64);
+        metrics.catalog_songs.set(manifest.catalog.songs as i64);
         if let Some((latest, _)) = self.ledger.latest() {
             metrics.event_time_max_timestamp.set(latest as f64);
         }
         for (name, entry) in &manifest.insights {
-            metrics.state_entries.with_label_values(&[name.as_str()]).set(entry.rows as i64);
+            metrics.insight_rows.with_label_values(&[name.as_str()]).set(entry.rows as i64);
         }
         if let Some(committer) = &self.parts.committer {
             metrics.checkpoint_bytes.set(committer.current().bytes() as i64);

@@ -29,7 +29,7 @@ use crate::time::zone::Zone;
 #[derive(Clone, Debug)]
 pub struct Decoder {
     /// The dictionaries that number listeners and songs.
-    pub names: Arc<Dictionaries>,
+    pub dictionaries: Arc<Dictionaries>,
     /// The zone of timestamps without an offset.
     pub zone: Zone,
     /// How far in the future a play may be, in seconds after the moment it was first read.
@@ -71,7 +71,7 @@ impl Decoder {
             DecodePath::Fast => rows.read(&text),
             DecodePath::Full => rows.read_full(&text),
         }
-        rows.into_batch(&self.names, chunk.input, chunk.position, text)
+        rows.into_batch(&self.dictionaries, chunk.input, chunk.position, text)
     }
 }
 
@@ -265,7 +265,7 @@ impl<'a> Rows<'a> {
 
     fn into_batch(
         self,
-        names: &Dictionaries,
+        dictionaries: &Dictionaries,
         input: Arc<Input>,
         position: Position,
         mut text: Text,
@@ -273,8 +273,8 @@ impl<'a> Rows<'a> {
         if !self.unquoted.is_empty() {
             text.append(&self.unquoted);
         }
-        let users = names.users.intern_column(&text, &self.users);
-        let songs = names.songs.intern_column(&text, &self.songs);
+        let users = dictionaries.users.intern_column(&text, &self.users);
+        let songs = dictionaries.songs.intern_column(&text, &self.songs);
         let mut batch = Batch {
             input,
             span: self.span,
@@ -328,7 +328,8 @@ mod tests {
     }
 
     fn decode_parted(delimiter: Delimiter, lane: DecodePath, header: &str, text: &[u8]) -> Batch {
-        let decoder = Decoder { names: Arc::default(), zone: Zone::named("UTC").unwrap(), max_future: 0 };
+        let decoder =
+            Decoder { dictionaries: Arc::default(), zone: Zone::named("UTC").unwrap(), max_future: 0 };
         decoder.decode_in(
             lane,
             Chunk {

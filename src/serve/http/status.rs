@@ -46,7 +46,7 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
     };
     let of_view = of_view(&view).map_err(|cause| Problem::unreadable(&cause))?;
     status.as_object_mut().expect("an object").extend(of_view);
-    status["catalog"]["broken"] = (context.metrics.metadata_broken.get() > 0).into();
+    status["catalog"]["broken"] = (context.metrics.catalog_broken.get() > 0).into();
     Ok(of_epoch(&view, &status))
 }
 

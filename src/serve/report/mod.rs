@@ -122,14 +122,16 @@ impl Songs {
 
     /// Adds what the catalog says of songs that are not known yet; without a catalog, nothing.
     fn add_from_catalog<'a>(&mut self, settings: &Settings, songs: impl Iterator<Item = &'a SongCount>) {
-        let names = Dictionaries::default();
-        let Ok(version) = block_on(reload::load(&settings.songs, settings.input.delimiter, &names)) else {
+        let dictionaries = Dictionaries::default();
+        let Ok(version) = block_on(reload::load(&settings.songs, settings.input.delimiter, &dictionaries))
+        else {
             return;
         };
-        let names = names.songs.read();
+        let dictionaries = dictionaries.songs.read();
         let mut record = Record::default();
         for song in songs.filter(|song| !song.song_id.is_empty()) {
-            let row = names.get(song.song_id.as_bytes()).and_then(|song| version.catalog.row_end(song));
+            let row =
+                dictionaries.get(song.song_id.as_bytes()).and_then(|song| version.catalog.row_end(song));
             let Some((text, len)) = row else { continue };
             if record.read(&text[..len - 1]).is_ok() {
                 let cell = |index| String::from_utf8_lossy(record.field(index)).into_owned();

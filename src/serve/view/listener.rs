@@ -81,7 +81,7 @@ impl View {
     /// # Errors
     /// If what was published cannot be read.
     pub fn listener_page(&self, id: &[u8]) -> io::Result<Option<ListenerPage>> {
-        let Some(user) = self.snapshot.names.users.read().get(id) else { return Ok(None) };
+        let Some(user) = self.snapshot.dictionaries.users.read().get(id) else { return Ok(None) };
         let catalog = &self.snapshot.catalog.catalog;
         let mut songs: HashMap<SongId, u64> = HashMap::new();
         self.snapshot
@@ -132,9 +132,9 @@ impl View {
     fn most_played(&self, songs: &HashMap<SongId, u64>) -> Vec<SongPlays> {
         let mut most: Vec<(u64, SongId)> = songs.iter().map(|(&song, &plays)| (plays, song)).collect();
         {
-            let names = self.snapshot.names.songs.read();
+            let dictionaries = self.snapshot.dictionaries.songs.read();
             most.sort_unstable_by(|a, b| {
-                b.0.cmp(&a.0).then_with(|| names.resolve(a.1).cmp(names.resolve(b.1)))
+                b.0.cmp(&a.0).then_with(|| dictionaries.resolve(a.1).cmp(dictionaries.resolve(b.1)))
             });
         }
         most.truncate(TOP);

@@ -88,7 +88,7 @@ impl View {
 
     /// Listeners whose ids begin with a text, in the order of their bytes.
     pub fn users_from(&self, start: &str, limit: usize) -> Vec<String> {
-        let users = self.snapshot.names.users.read();
+        let users = self.snapshot.dictionaries.users.read();
         let order = self.snapshot.user_order.ids();
         let from = order.partition_point(|&user| users.resolve(user) < start.as_bytes());
         let found = order[from..].iter().map(|&user| users.resolve(user));

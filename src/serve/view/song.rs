@@ -51,7 +51,8 @@ pub struct SongPage {
 impl View {
     /// What the catalog says of a song.
     pub fn metadata(&self, song: SongId) -> Metadata {
-        let song_id = String::from_utf8_lossy(self.snapshot.names.songs.read().resolve(song)).into_owned();
+        let song_id =
+            String::from_utf8_lossy(self.snapshot.dictionaries.songs.read().resolve(song)).into_owned();
         let Some((cells, len)) = self.snapshot.catalog.catalog.row_end(song) else {
             return Metadata { song_id, ..Metadata::default() };
         };
@@ -63,7 +64,7 @@ impl View {
 
     /// The number of a song that was played or is in the catalog.
     pub fn song(&self, id: &[u8]) -> Option<SongId> {
-        let song = self.snapshot.names.songs.read().get(id)?;
+        let song = self.snapshot.dictionaries.songs.read().get(id)?;
         self.is_known(song).then_some(song)
     }
 
@@ -110,10 +111,10 @@ impl View {
         for songs in self.snapshot.song_order.ids().chunks(SEARCHED) {
             let mut candidates = Vec::new();
             // Decoders may want to write; they do not wait for more than a few songs.
-            let names = self.snapshot.names.songs.read();
+            let dictionaries = self.snapshot.dictionaries.songs.read();
             for &song in songs {
                 line.clear();
-                line.extend_from_slice(names.resolve(song));
+                line.extend_from_slice(dictionaries.resolve(song));
                 if let Some((cells, len)) = self.snapshot.catalog.catalog.row_end(song) {
                     line.extend_from_slice(&cells[..len]);
                 }
@@ -121,7 +122,7 @@ impl View {
                     candidates.push(song);
                 }
             }
-            drop(names);
+            drop(dictionaries);
             // The line has genre and mood, too, and some ids were played in no epoch yet.
             for song in candidates.into_iter().filter(|&song| self.is_known(song)) {
                 let metadata = self.metadata(song);

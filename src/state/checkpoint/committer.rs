@@ -45,7 +45,7 @@ pub struct Commit<'a> {
     /// What has changed in them.
     pub changes: &'a Changes,
     /// The dictionaries.
-    pub names: &'a Dictionaries,
+    pub dictionaries: &'a Dictionaries,
     /// What was read.
     pub inputs: &'a mut InputTracker,
     /// What waits.
@@ -66,15 +66,15 @@ impl Committer {
     /// A keeper of a store, of which these names and so much else were saved already.
     pub fn new(
         store: Store,
-        names: &Dictionaries,
+        dictionaries: &Dictionaries,
         metadata: HashSet<u128>,
         catalog_rejects: u64,
         wants_settled: bool,
     ) -> Self {
         Self {
             store,
-            saved_users: names.users.read().len() as u32,
-            saved_songs: names.songs.read().len() as u32,
+            saved_users: dictionaries.users.read().len() as u32,
+            saved_songs: dictionaries.songs.read().len() as u32,
             saved_metadata: metadata.len() as u64,
             metadata,
             new_metadata: Vec::new(),
@@ -91,8 +91,8 @@ impl Committer {
 
     /// Notes the metadata of a catalog that comes into force: rows of `enriched_logs` may carry it
     /// for ever.
-    pub fn note_catalog(&mut self, catalog: &Catalog, names: &Dictionaries) {
-        for song in (0..names.songs.read().len() as u32).map(SongId) {
+    pub fn note_catalog(&mut self, catalog: &Catalog, dictionaries: &Dictionaries) {
+        for song in (0..dictionaries.songs.read().len() as u32).map(SongId) {
             let Some((row_end, len)) = catalog.row_end(song) else { continue };
             let mut row = song.0.to_le_bytes().to_vec();
             row.extend_from_slice(&row_end[..len]);
@@ -136,15 +136,15 @@ impl Committer {
             parts: Vec::new(),
             ..self.store.current().clone()
         };
-        let users = commit.names.users.read().len() as u32;
-        let songs = commit.names.songs.read().len() as u32;
+        let users = commit.dictionaries.users.read().len() as u32;
+        let songs = commit.dictionaries.songs.read().len() as u32;
         let Self { store, saved_users, saved_songs, .. } = self;
         let (new_users, new_songs) = (*saved_users..users, *saved_songs..songs);
         let metadata = (self.saved_metadata, std::mem::take(&mut self.new_metadata));
         let catalog_rejects = (self.saved_catalog_rejects, std::mem::take(&mut self.new_catalog_rejects));
         store.commit(next, |writer| {
-            write_names(writer, Table::Users, &commit.names.users, new_users)?;
-            write_names(writer, Table::Songs, &commit.names.songs, new_songs)?;
+            write_names(writer, Table::Users, &commit.dictionaries.users, new_users)?;
+            write_names(writer, Table::Songs, &commit.dictionaries.songs, new_songs)?;
             write_ledger(writer, commit.ledger, commit.changes)?;
             write_inputs(writer, &inputs)?;
             writer.begin(Table::WaitingPlaces)?;
@@ -223,13 +223,13 @@ impl Committer {
 fn write_names<I: Id>(
     writer: &mut SegmentWriter,
     table: Table,
-    names: &SharedDictionary<I>,
+    dictionaries: &SharedDictionary<I>,
     new: std::ops::Range<u32>,
 ) -> Result<(), Error> {
     writer.begin(table)?;
-    let names = names.read();
+    let dictionaries = dictionaries.read();
     for number in new {
-        writer.bytes(u64::from(number), names.resolve(I::from_u32(number)))?;
+        writer.bytes(u64::from(number), dictionaries.resolve(I::from_u32(number)))?;
     }
     Ok(())
 }

@@ -36,7 +36,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// What a generation holds, whose parts were checked before; `names` must be empty.
+    /// What a generation holds, whose parts were checked before; `dictionaries` must be empty.
     ///
     /// # Errors
     /// If a part is damaged, exit code 65.
@@ -44,10 +44,10 @@ impl Loaded {
         disk: &dyn Disk,
         folder: &Path,
         generation: &Generation,
-        names: &Dictionaries,
+        dictionaries: &Dictionaries,
     ) -> Result<Self, Error> {
         let mut loaded = Self::nothing(&generation.shape);
-        loaded.load(disk, folder, generation, names)?;
+        loaded.load(disk, folder, generation, dictionaries)?;
         Ok(loaded)
     }
 
@@ -64,7 +64,7 @@ impl Loaded {
         disk: &dyn Disk,
         folder: &Path,
         generation: &Generation,
-        names: &Dictionaries,
+        dictionaries: &Dictionaries,
     ) -> Result<(), Error> {
         // A part may replace what an older one says of an input, so inputs are taken in at the end.
         let mut inputs = BTreeMap::new();
@@ -73,7 +73,7 @@ impl Loaded {
                 Error::file(FileRole::Committed, Op::Load, &folder.join(&file.file), cause)
             };
             let part = SegmentReader::open_checked(disk, folder, file).map_err(failed)?;
-            self.load_part(&part, names).map_err(failed)?;
+            self.load_part(&part, dictionaries).map_err(failed)?;
             each_bytes(&part, Table::Inputs, |number, record| {
                 let record = serde_json::from_slice(record).map_err(|cause| wrong(&cause.to_string()))?;
                 inputs.insert(number, record);
@@ -89,11 +89,11 @@ impl Loaded {
         Ok(())
     }
 
-    fn load_part(&mut self, part: &SegmentReader<'_>, names: &Dictionaries) -> io::Result<()> {
-        load_names(part, Table::Users, &names.users)?;
-        load_names(part, Table::Songs, &names.songs)?;
-        let users = names.users.read().len() as u64;
-        let songs = names.songs.read().len() as u64;
+    fn load_part(&mut self, part: &SegmentReader<'_>, dictionaries: &Dictionaries) -> io::Result<()> {
+        load_names(part, Table::Users, &dictionaries.users)?;
+        load_names(part, Table::Songs, &dictionaries.songs)?;
+        let users = dictionaries.users.read().len() as u64;
+        let songs = dictionaries.songs.read().len() as u64;
         let (user, song) = (number_below(users, "listener"), number_below(songs, "song"));
         let tables = self.ledger.tables_mut();
         for mut reader in part.read(Table::Listens) {
@@ -153,10 +153,14 @@ impl Loaded {
 /// Weeks between 1970 and the year 9999, and some more.
 const WEEKS: u64 = 420_000;
 
-fn load_names<I: Id>(part: &SegmentReader<'_>, table: Table, names: &SharedDictionary<I>) -> io::Result<()> {
+fn load_names<I: Id>(
+    part: &SegmentReader<'_>,
+    table: Table,
+    dictionaries: &SharedDictionary<I>,
+) -> io::Result<()> {
     each_bytes(part, table, |number, id| {
-        let fits = !id.is_empty() && names.read().len() as u64 == number;
-        if !fits || u64::from(names.intern(id).to_u32()) != number {
+        let fits = !id.is_empty() && dictionaries.read().len() as u64 == number;
+        if !fits || u64::from(dictionaries.intern(id).to_u32()) != number {
             return Err(wrong("ids are not numbered in the order in which they stand"));
         }
         Ok(())

@@ -58,7 +58,7 @@ pub struct Rules {
     /// What becomes of last lines.
     pub last_lines: LastLines,
     /// What becomes of finished inputs.
-    pub put_away: Archiver,
+    pub archiver: Archiver,
     /// What is counted.
     pub metrics: Arc<Metrics>,
 }
@@ -206,7 +206,7 @@ impl Watch {
 
     /// Reads what an earlier run has put away.
     fn read_archive(&mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Error> {
-        let archive = self.rules.put_away.archive_dir.clone();
+        let archive = self.rules.archiver.archive_dir.clone();
         let found = match self.left_alone.scan(&archive, |_| false) {
             Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
             found => found.map_err(|cause| Error::file(FileRole::Input, Op::Read, &archive, cause))?,
@@ -403,20 +403,20 @@ impl Watch {
         for (index, offset) in std::mem::take(&mut self.retirable) {
             let tail = &mut self.tails[index];
             let there = tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
-            let put_away = tail.path().parent() == Some(&self.rules.put_away.archive_dir);
-            if put_away || !there.is_some_and(|there| there.may_be_same(tail.id())) || tail.offset() != offset
+            let archiver = tail.path().parent() == Some(&self.rules.archiver.archive_dir);
+            if archiver || !there.is_some_and(|there| there.may_be_same(tail.id())) || tail.offset() != offset
             {
                 // Gone, or there is more to settle first.
                 continue;
             }
             let compressed = Compression::of(tail.path()) != Compression::Plain;
-            let ready = compressed || tail.still() >= self.rules.put_away.after;
+            let ready = compressed || tail.still() >= self.rules.archiver.after;
             let (true, true, Some(seen)) = (tail.is_finished(), ready, tail.stamp()) else {
                 later.insert(index, offset);
                 continue;
             };
             let path = tail.path().to_owned();
-            match self.rules.put_away.archive(&path, &seen) {
+            match self.rules.archiver.archive(&path, &seen) {
                 Ok(Some(target)) => {
                     tail.close();
                     tracing::debug!("{}: put away as {}", path.display(), target.display());
