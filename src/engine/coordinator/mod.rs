@@ -467,5 +467,5 @@ fn ended() -> Error {
 pub fn output_folders(output: &Path) -> impl Iterator<Item = PathBuf> {
     let names = NAMES.into_iter().chain([REJECTS]);
     let parquet = NAMES.map(|name| folder_of(output, name));
-    dictionaries.map(|name| output.join(name)).chain(parquet).chain([output.to_owned()])
+    names.map(|name| output.join(name)).chain(parquet).chain([output.to_owned()])
 }
