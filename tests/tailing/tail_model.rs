@@ -766,14 +766,14 @@ impl Process {
         let (mut delivered, mut changes) = (Vec::new(), Vec::new());
         while let Ok(event) = self.events.try_recv() {
             match event {
-                Event::Size(..) => {}
-                Event::Seen(input, fingerprint) => {
+                Event::Grown(..) => {}
+                Event::Identified(input, fingerprint) => {
                     let known =
                         KnownInput { input, fingerprint: *fingerprint, position: Position::default() };
                     changes.push(Change::Seen(known));
                 }
-                Event::Passed(input, position) => changes.push(Change::Position(input.id, position)),
-                Event::Chunk(chunk) => {
+                Event::Advanced(input, position) => changes.push(Change::Position(input.id, position)),
+                Event::Data(chunk) => {
                     assert_eq!(chunk.position.offset, chunk.span.to, "a mark stands behind its chunk");
                     let mut position = chunk.position.clone();
                     if matches!(chunk.content, Content::Refused(_)) && position.stand != ReaderState::Faulted
