@@ -1,7 +1,9 @@
 //! The settings of the engine as those of the reference.
 
 use chrono::{DateTime, Datelike};
-use music_insights::model::value::{Fraction, Ties, WeekChoice};
+use music_insights::insights::top_songs_this_week::WeekChoice;
+use music_insights::insights::user_favorite_genres::Ties;
+use music_insights::model::value::Fraction;
 use music_insights::settings::Settings;
 use music_insights::time::civil::Week;
 

@@ -6,7 +6,9 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
 
-use music_insights::model::value::{ByteSize, Decimals, Fraction, Ties, TimeSpan, WeekChoice};
+use music_insights::insights::top_songs_this_week::WeekChoice;
+use music_insights::insights::user_favorite_genres::Ties;
+use music_insights::model::value::{ByteSize, Decimals, Fraction, TimeSpan};
 use music_insights::settings::{Settings, Timezone};
 use music_insights::time::window::TimeOfDay;
 use music_insights::time::zone::Zone;

@@ -28,7 +28,7 @@ use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::{Dictionaries, SortedIds};
 use crate::model::error::Error;
 
-use crate::model::value::WeekChoice;
+use crate::insights::top_songs_this_week::WeekChoice;
 use crate::model::{Batch, Epoch, ReaderState, Reason, Reject, SongId, UserId};
 use crate::publish::REJECTS;
 use crate::publish::manifest::{InsightEntry, Manifest};
