@@ -282,7 +282,7 @@ impl Coordinator {
                 return Ok(());
             }
             Event::Advanced(input, position) => {
-                if position.stand == ReaderState::Finished {
+                if position.state == ReaderState::Finished {
                     self.parts.live.metrics.files_completed.inc();
                 }
                 self.inputs.advance(&input, position);
