@@ -118,7 +118,7 @@ impl Committed {
                 Frame::End => break,
             };
             for chunk in apply_rejects(chunk, rejects) {
-                if events.send(Event::Chunk(chunk)).is_err() {
+                if events.send(Event::Data(chunk)).is_err() {
                     return Ok(Err(Closed));
                 }
             }

@@ -20,16 +20,16 @@ use crate::catalog::reload::CatalogVersion;
 use crate::engine::coordinator::control::{HEARTBEAT, ticks};
 use crate::engine::coordinator::show::ListenerSet;
 use crate::engine::workers::{EnrichedMessage, SnapshotRequest};
+use crate::ingest::source::Event;
 use crate::ingest::source::archive::RetirableInput;
-use crate::ingest::source::fingerprint::Fingerprint;
 use crate::insights::NAMES;
 use crate::ledger::listens::Sealed;
 use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::{Dictionaries, SortedIds};
 use crate::model::error::Error;
 
-use crate::model::value::WeekChoice;
-use crate::model::{Batch, Epoch, Input, Position, ReaderState, Reason, Reject, SongId, UserId};
+use crate::insights::top_songs_this_week::WeekChoice;
+use crate::model::{Batch, Epoch, ReaderState, Reason, Reject, SongId, UserId};
 use crate::publish::REJECTS;
 use crate::publish::manifest::{InsightEntry, Manifest};
 use crate::publish::parquet::folder_of;
@@ -46,19 +46,13 @@ use crate::time::clock::Clock;
 
 pub use crate::engine::coordinator::control::ControlHandles;
 
-/// What reaches the owner.
+/// The payload of an [`Event`] behind the decoders.
 #[derive(Debug)]
-pub enum EngineEvent {
-    /// An input has so many bytes by now.
-    Size(Arc<Input>, u64),
-    /// What an input is, by which it is known again.
-    Seen(Arc<Input>, Box<Fingerprint>),
-    /// An input was read up to here, bytes without rows included.
-    Passed(Arc<Input>, Position),
-    /// The source cannot go on.
-    Failed(Error),
-    /// More plays and rejects, and when they were read.
-    Batch(Box<Batch>, SystemTime),
+pub struct Decoded {
+    /// The plays and rejects of a chunk.
+    pub batch: Box<Batch>,
+    /// When the chunk was read, for the measurement of freshness.
+    pub read_at: SystemTime,
 }
 
 /// Who writes the output, which decides when there is a cut.
@@ -233,7 +227,7 @@ impl Coordinator {
     /// The first thing that cannot be written.
     pub async fn run(
         mut self,
-        mut decoded: impl Stream<Item = EngineEvent> + Unpin,
+        mut decoded: impl Stream<Item = Event<Decoded>> + Unpin,
     ) -> Result<RunSummary, Error> {
         self.note_catalog()?;
         let mut tick = ticks(self.parts.settings.flush_interval.0);
@@ -275,25 +269,25 @@ impl Coordinator {
         })
     }
 
-    async fn apply(&mut self, decoded: EngineEvent) -> Result<(), Error> {
+    async fn apply(&mut self, decoded: Event<Decoded>) -> Result<(), Error> {
         let since;
         let mut batch = match decoded {
-            EngineEvent::Size(input, size) => {
+            Event::Grown(input, size) => {
                 self.inputs.record_size(&input, size);
                 self.measure_inputs();
                 return Ok(());
             }
-            EngineEvent::Seen(input, fingerprint) => {
+            Event::Identified(input, fingerprint) => {
                 self.inputs.record_fingerprint(&input, fingerprint);
                 return Ok(());
             }
-            EngineEvent::Passed(input, position) => {
+            Event::Advanced(input, position) => {
                 self.inputs.advance(&input, position);
                 return Ok(());
             }
             // Nothing is published: what an earlier run has left is better than a part.
-            EngineEvent::Failed(failure) => return Err(failure),
-            EngineEvent::Batch(batch, read_at) => {
+            Event::Failed(failure) => return Err(failure),
+            Event::Data(Decoded { batch, read_at }) => {
                 since = read_at;
                 batch
             }

@@ -117,7 +117,7 @@ impl Replay {
             Ok(size) => size,
             Err(fault) => return Ok(reject_unread(input, &fault, Clock::Stopped(self.now), events)),
         };
-        if let Err(closed) = events.send(Event::Size(Arc::clone(input), size)) {
+        if let Err(closed) = events.send(Event::Grown(Arc::clone(input), size)) {
             return Ok(Err(closed));
         }
         let mut reader = storage.open(path, self.delimiter).map_err(failed)?;

@@ -44,12 +44,12 @@ pub fn send_chunks(
         let sent = match framer.next(reader, end, clock.now())? {
             Frame::Chunk(mut chunk) => {
                 chunk.position.tail = hash_tail(chunk.position.offset);
-                events.send(Event::Chunk(chunk))
+                events.send(Event::Data(chunk))
             }
             Frame::Refused(mut chunk, detail) => {
                 tracing::warn!("{}: {detail}", framer.input().label);
                 chunk.position.tail = hash_tail(chunk.position.offset);
-                return Ok(events.send(Event::Chunk(chunk)).map(|()| SendOutcome::Refused));
+                return Ok(events.send(Event::Data(chunk)).map(|()| SendOutcome::Refused));
             }
             Frame::Ignored(columns) => {
                 let label = &framer.input().label;
@@ -59,7 +59,7 @@ pub fn send_chunks(
             Frame::End => {
                 let mut position = framer.position();
                 position.tail = hash_tail(position.offset);
-                let passed = Event::Passed(Arc::clone(framer.input()), position);
+                let passed = Event::Advanced(Arc::clone(framer.input()), position);
                 return Ok(events.send(passed).map(|()| SendOutcome::Read));
             }
         };
@@ -84,7 +84,7 @@ pub fn reject_unread(
     let span = Span { from: 0, to: 0, first_line: 1 };
     let content = Content::Refused(Reject::new(fault.reason, 1, 0, &[]));
     let position = Position { stand: ReaderState::Faulted, ..Position::default() };
-    events.send(Event::Chunk(Chunk {
+    events.send(Event::Data(Chunk {
         input: Arc::clone(input),
         span,
         position,

@@ -396,9 +396,9 @@ impl Tail {
     fn see(&self, metadata: &Metadata, events: &EventSender) -> Result<(), Closed> {
         let (path, id, head, whole) = (self.path.clone(), self.id, self.head, self.whole);
         let fingerprint = Fingerprint { path, id, head, whole, stamp: FileStat::of(metadata) };
-        events.send(Event::Seen(Arc::clone(self.framer.input()), Box::new(fingerprint)))?;
+        events.send(Event::Identified(Arc::clone(self.framer.input()), Box::new(fingerprint)))?;
         if self.storage == Compression::Plain {
-            events.send(Event::Size(Arc::clone(self.framer.input()), metadata.len()))?;
+            events.send(Event::Grown(Arc::clone(self.framer.input()), metadata.len()))?;
         }
         Ok(())
     }
@@ -462,7 +462,7 @@ impl Tail {
                     return Ok(Ok(()));
                 }
                 let position = Position { stand: ReaderState::Finished, ..self.framer.position() };
-                Ok(events.send(Event::Passed(Arc::clone(self.framer.input()), position)))
+                Ok(events.send(Event::Advanced(Arc::clone(self.framer.input()), position)))
             }
             Err(fault) if last_lines.once || self.still_since.elapsed() >= SETTLED => {
                 self.state = State::Rejected;
