@@ -16,7 +16,7 @@ use music_insights::generate::rng::Dice;
 use music_insights::ingest::source::EventSender;
 use music_insights::ingest::source::archive::{Archiver, WhenDone};
 use music_insights::ingest::source::tail::LastLines;
-use music_insights::ingest::source::watch::{Rules, Watch};
+use music_insights::ingest::source::watch::{Watch, WatchOptions};
 use music_insights::model::error::Error;
 
 use music_insights::model::shutdown::Shutdown;
@@ -143,7 +143,7 @@ impl Place {
             after: NEVER,
         };
         let last_lines = LastLines { wait: NEVER, once };
-        let rules = Rules {
+        let rules = WatchOptions {
             folder: settings.incoming.clone(),
             delimiter: settings.input.delimiter,
             last_lines,

@@ -456,10 +456,16 @@ fn meters_follow_the_conventions_and_the_plays() {
     // What is counted at a flush follows what is known at its beginning.
     place.wait_for("the catalog", || (metrics("music_insights_catalog_songs")? == "3").then_some(()));
     place.wait_for("its plays", || (metrics("music_insights_unmatched_plays")? == "100").then_some(()));
+    let log = format!("{LOG_HEADER}{}", play(1, 1, 7));
+    std::fs::write(place.path("data/incoming/b.csv.zst"), zstd::encode_all(log.as_bytes(), 1).unwrap())
+        .unwrap();
+    place.wait_for("the compressed log", || {
+        (metrics("music_insights_files_completed_total")? == "1").then_some(())
+    });
     for (name, value) in [
-        ("events_total", "402"),
+        ("events_total", "403"),
         ("events_rejected_total{reason=\"bad_timestamp\"}", "1"),
-        ("files_discovered_total", "1"),
+        ("files_discovered_total", "2"),
         ("files_outstanding", "0"),
         ("bytes_unread", "0"),
         ("unmatched_plays", "100"),

@@ -20,7 +20,7 @@ use music_insights::ingest::source::archive::{Archiver, WhenDone};
 use music_insights::ingest::source::fingerprint::{FileId, FileStat, Fingerprint, InodeKey};
 use music_insights::ingest::source::scan::is_log_name;
 use music_insights::ingest::source::tail::{KnownInput, LastLines};
-use music_insights::ingest::source::watch::{Resume, Rules, Watch};
+use music_insights::ingest::source::watch::{Resume, Watch, WatchOptions};
 use music_insights::ingest::source::{Event, EventSender};
 use music_insights::model::delimiter::Delimiter;
 use music_insights::model::shutdown::Shutdown;
@@ -464,7 +464,7 @@ impl Model {
     fn new(ends_soon: bool, all: BTreeMap<u32, Followed>) -> Self {
         let next = all.keys().last().map_or(0, |last| last + 1);
         let by_name = all.iter().map(|(&input, followed)| (followed.name.clone(), input)).collect();
-        let by_number = all.iter().map(|(&input, followed)| (followed.file.number, input)).collect();
+        let by_number = all.iter().map(|(&input, followed)| (followed.file.inode_key, input)).collect();
         Self { ends_soon, all, by_name, by_number, next, delivered: Vec::new() }
     }
 
@@ -472,9 +472,9 @@ impl Model {
     fn look(&mut self, folder: &Folder) -> Vec<Delivery> {
         let files = folder.files();
         let files: Files = files.iter().map(|(name, path)| (name.as_str(), look_at(path))).collect();
-        let known: HashSet<u64> = self.all.values().map(|followed| followed.file.number.inode()).collect();
+        let known: HashSet<u64> = self.all.values().map(|followed| followed.file.inode_key.inode()).collect();
         for (&name, &(file, stamp)) in &files {
-            if !is_log_name(name.as_ref()) && !known.contains(&file.number.inode()) {
+            if !is_log_name(name.as_ref()) && !known.contains(&file.inode_key.inode()) {
                 continue;
             }
             let content = &folder.contents[&file];
@@ -490,7 +490,7 @@ impl Model {
         for input in open.map(|(&input, _)| input).collect::<Vec<_>>() {
             let file = self.all[&input].file;
             // Under another name it is that name's to read.
-            if !self.all[&input].has_name(&files) && self.by_number.get(&file.number) == Some(&input) {
+            if !self.all[&input].has_name(&files) && self.by_number.get(&file.inode_key) == Some(&input) {
                 self.read(input, &folder.contents[&file]);
             }
         }
@@ -508,7 +508,7 @@ impl Model {
         files: &Files,
         folder: &Folder,
     ) -> Option<u32> {
-        let by_number = self.by_number.get(&file.number).copied();
+        let by_number = self.by_number.get(&file.inode_key).copied();
         let by_number = by_number.filter(|input| self.all[input].file == file);
         let by_number =
             by_number.filter(|input| self.all[input].name == name || !self.all[input].has_name(files));
@@ -544,7 +544,7 @@ impl Model {
                     followed.open = false;
                     // Under a name that is no log's it is not read any more.
                     if !is_log_name(name.as_ref()) {
-                        self.by_number.remove(&file.number);
+                        self.by_number.remove(&file.inode_key);
                     }
                 }
                 Found::Another => {}
@@ -557,7 +557,7 @@ impl Model {
         let input = self.next;
         self.next += 1;
         self.by_name.insert(name.to_owned(), input);
-        self.by_number.insert(file.number, input);
+        self.by_number.insert(file.inode_key, input);
         let followed = Followed {
             label: name.to_owned(),
             name: name.to_owned(),
@@ -578,11 +578,11 @@ impl Model {
     /// It goes on as another file.
     fn give(&mut self, input: u32, file: FileId) {
         let followed = self.all.get_mut(&input).unwrap();
-        if self.by_number.get(&followed.file.number) == Some(&input) {
-            self.by_number.remove(&followed.file.number);
+        if self.by_number.get(&followed.file.inode_key) == Some(&input) {
+            self.by_number.remove(&followed.file.inode_key);
         }
         followed.file = file;
-        self.by_number.insert(file.number, input);
+        self.by_number.insert(file.inode_key, input);
     }
 
     fn name(&mut self, input: u32, name: &str) {
@@ -747,7 +747,7 @@ impl Process {
             after: Duration::ZERO,
         };
         let last_lines = LastLines { wait, once: false };
-        let rules = Rules {
+        let rules = WatchOptions {
             folder: folder.to_owned(),
             delimiter: Delimiter::COMMA,
             last_lines,
@@ -762,7 +762,7 @@ impl Process {
 
     /// One look around: what was delivered, and what is kept of it in which order.
     fn look(&mut self) -> (Vec<Delivery>, Vec<Change>) {
-        self.watch.round(&self.sender, &Shutdown::default()).unwrap();
+        self.watch.poll(&self.sender, &Shutdown::default()).unwrap();
         let (mut delivered, mut changes) = (Vec::new(), Vec::new());
         while let Ok(event) = self.events.try_recv() {
             match event {
@@ -776,9 +776,9 @@ impl Process {
                 Event::Data(chunk) => {
                     assert_eq!(chunk.position.offset, chunk.span.to, "a mark stands behind its chunk");
                     let mut position = chunk.position.clone();
-                    if matches!(chunk.content, Content::Refused(_)) && position.stand != ReaderState::Faulted
+                    if matches!(chunk.content, Content::Refused(_)) && position.state != ReaderState::Faulted
                     {
-                        position.stand = ReaderState::Refused;
+                        position.state = ReaderState::Refused;
                     }
                     changes.push(Change::Position(chunk.input.id, position));
                     deliver(chunk, &mut delivered);
@@ -833,9 +833,9 @@ fn apply(owner: &mut Owner, change: &Change) {
 /// What is followed by a process that knows what was committed, and no more.
 fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Followed> {
     let followed = owner.iter().map(|(&input, kept)| {
-        let KnownInput { fingerprint: Fingerprint { path, id, stamp, .. }, position, .. } = &kept.known;
+        let KnownInput { fingerprint: Fingerprint { path, id, stat, .. }, position, .. } = &kept.known;
         let known = &read[&input];
-        let state = match position.stand {
+        let state = match position.state {
             ReaderState::Start => State::Start,
             ReaderState::Lines(_) => State::Lines,
             ReaderState::AfterEnd(_) => State::AfterEnd,
@@ -852,7 +852,7 @@ fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Foll
             state,
             scanned: offset,
             partial: false,
-            seen: (position.offset == stamp.size).then_some(*stamp),
+            seen: (position.offset == stat.size).then_some(*stat),
             open: false,
             ..known.clone()
         };

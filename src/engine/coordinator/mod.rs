@@ -140,8 +140,8 @@ pub struct Coordinator {
     /// A full buffer of listens, which is sorted and merged while others are filled.
     sealing: Option<JoinHandle<Sealed>>,
     inputs: InputTracker,
-    /// Rows and bytes that earlier processes have taken in.
-    before: (u64, u64),
+    /// Rows, bytes and inputs of earlier processes.
+    before: (u64, u64, usize),
     user_order: Arc<SortedIds<UserId>>,
     song_order: Arc<SortedIds<SongId>>,
     catalog: Arc<CatalogVersion>,
@@ -202,7 +202,7 @@ impl Coordinator {
         Self {
             ledger: Arc::new(loaded.ledger),
             sealing: None,
-            before: (loaded.inputs.rows(), loaded.inputs.bytes()),
+            before: (loaded.inputs.rows(), loaded.inputs.bytes(), loaded.inputs.len()),
             inputs: loaded.inputs,
             user_order: Arc::default(),
             song_order: Arc::default(),
@@ -282,6 +282,9 @@ impl Coordinator {
                 return Ok(());
             }
             Event::Advanced(input, position) => {
+                if position.state == ReaderState::Finished {
+                    self.parts.live.metrics.files_completed.inc();
+                }
                 self.inputs.advance(&input, position);
                 return Ok(());
             }
@@ -326,9 +329,6 @@ impl Coordinator {
         metrics.bytes_read.inc_by(bytes);
         for reject in &batch.rejects {
             metrics.events_rejected.with_label_values(&[reject.reason.code()]).inc();
-        }
-        if matches!(batch.position.stand, ReaderState::Finished) {
-            metrics.files_completed.inc();
         }
         self.measure_inputs();
     }
