@@ -53,6 +53,7 @@ mod format {
         id: FileId,
         head: Head,
         whole: u128,
+        #[serde(rename = "stat")]
         stamp: FileStat,
     }
 
