@@ -81,7 +81,7 @@ fn the_power_may_go_in_random_workloads() {
 /// Whether this is a part of the state that was made of several.
 fn is_merged(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let numbers = name.strip_prefix("part-").and_then(|name| name.strip_suffix(".bin")?.split_once('-'));
+    let numbers = name.strip_prefix("segment-").and_then(|name| name.strip_suffix(".bin")?.split_once('-'));
     numbers.is_some_and(|(first, last)| first != last)
 }
 
