@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::catalog::Catalog;
 use crate::catalog::reload::{self, CatalogVersion};
-use crate::engine::coordinator::{RunMode, reject_lines};
+use crate::engine::coordinator::RunMode;
 use crate::engine::pipeline::insights_of;
 use crate::engine::recovery::FileIndex;
 use crate::insights::columns::{Column, ColumnType};
@@ -30,6 +30,7 @@ use crate::model::shutdown::Shutdown;
 use crate::model::{ReaderState, SongId};
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{Manifest, hash_text};
+use crate::publish::rejects::reject_lines;
 use crate::publish::{FIRST_PART, REJECTS};
 use crate::settings::Settings;
 use crate::state::checkpoint::generation::{Generation, StateConfig};

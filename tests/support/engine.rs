@@ -8,7 +8,7 @@ use futures::executor::block_on;
 use music_insights::catalog::{Catalog, load};
 use music_insights::engine::coordinator::{ControlHandles, RunMode, RunSummary};
 use music_insights::engine::pipeline::Pipeline;
-use music_insights::engine::workers::{EnrichedMessage, EnrichedTask};
+use music_insights::engine::workers::{EnrichedMessage, EnrichedWorker};
 use music_insights::ingest::decode::{Decoder, header};
 use music_insights::ingest::source::EventSender;
 use music_insights::ingest::source::replay::Replay;
@@ -53,11 +53,11 @@ pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: u
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
-        producer: RunMode::Replay,
+        mode: RunMode::Replay,
         clock: Clock::Stopped(now),
         options: StartOptions::default(),
         progress: Arc::new(Progress::silent()),
-        live: ControlHandles::alone(settings),
+        control: ControlHandles::alone(settings),
     };
     RUNTIME.block_on(pipeline.run(source)).unwrap()
 }
@@ -215,7 +215,7 @@ impl Enriching {
         )
         .unwrap();
         let insight = EnrichedLogs::new(self.first);
-        let task = EnrichedTask::new(
+        let task = EnrichedWorker::new(
             insight,
             log,
             Some(waiting),
