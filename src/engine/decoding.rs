@@ -57,8 +57,8 @@ where
     });
     let (sender, decoding) = mpsc::channel(DECODED_QUEUE);
     tokio::spawn(decode_all(events, decoder, settings.decoders(), sender, Arc::clone(metrics)));
-    let decoded = ReceiverStream::new(decoding).then(|event: Event<Decoding>| event.then(Decoding::join));
-    (Box::pin(decoded), source)
+    let batches = ReceiverStream::new(decoding).then(|event: Event<Decoding>| event.then(Decoding::join));
+    (Box::pin(batches), source)
 }
 
 /// A chunk that is being decoded.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::run_mode::RunMode;
 use crate::ingest::source::archive::WhenDone;
 use crate::ingest::source::compression::Compression;
-use crate::ingest::source::fingerprint::{FileId, InodeKey, UNKNOWN, holds_what_was_read};
+use crate::ingest::source::fingerprint::{FileId, InodeKey, UNKNOWN, has_read_content};
 use crate::ingest::source::tail::KnownInput;
 use crate::model::Epoch;
 use crate::model::dictionary::Dictionaries;
@@ -219,7 +219,7 @@ impl FileIndex {
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_file() {
                 let id = FileId::of(&metadata);
-                files.by_inode.insert(id.number, (id, entry.path()));
+                files.by_inode.insert(id.inode_key, (id, entry.path()));
                 files.by_size.entry(metadata.len()).or_default().push(entry.path());
             }
         }
@@ -229,9 +229,9 @@ impl FileIndex {
     /// The path of an input, if a file still has everything that was read of it.
     pub fn find(&self, known: &KnownInput) -> Option<PathBuf> {
         let fingerprint = &known.fingerprint;
-        let by_inode = self.by_inode.get(&fingerprint.id.number);
+        let by_inode = self.by_inode.get(&fingerprint.id.inode_key);
         let by_inode = by_inode.filter(|(id, _)| id.may_be_same(&fingerprint.id)).map(|(_, path)| path);
-        let by_size = self.by_size.get(&fingerprint.stamp.size).into_iter().flatten();
+        let by_size = self.by_size.get(&fingerprint.stat.size).into_iter().flatten();
         by_inode.into_iter().chain(by_size).find(|path| has_what_was_read(path, known)).cloned()
     }
 }
@@ -246,5 +246,5 @@ fn has_what_was_read(path: &Path, known: &KnownInput) -> bool {
     // The position in a compressed input is an offset in its decompressed text, so its tail cannot be compared.
     let tail = if Compression::of(path) == Compression::Plain { known.position.tail } else { UNKNOWN };
     long_enough
-        && holds_what_was_read(&file, known.fingerprint.head, known.position.offset, tail).unwrap_or(false)
+        && has_read_content(&file, known.fingerprint.head, known.position.offset, tail).unwrap_or(false)
 }

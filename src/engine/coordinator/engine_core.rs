@@ -56,6 +56,7 @@ pub(super) struct RunInputs {
     pub(super) tracker: InputTracker,
     rows_before: u64,
     bytes_before: u64,
+    inputs_before: usize,
 }
 
 impl RunContext {
@@ -69,13 +70,18 @@ impl RunContext {
 impl RunInputs {
     /// The inputs as earlier processes left them.
     pub(super) fn new(tracker: InputTracker) -> Self {
-        let (rows_before, bytes_before) = (tracker.rows(), tracker.bytes());
-        Self { tracker, rows_before, bytes_before }
+        let (rows_before, bytes_before, inputs_before) = (tracker.rows(), tracker.bytes(), tracker.len());
+        Self { tracker, rows_before, bytes_before, inputs_before }
     }
 
     /// Rows that this process has read, including rejected rows.
     pub(super) fn rows(&self) -> u64 {
         self.tracker.rows() - self.rows_before
+    }
+
+    /// Inputs that this process has found.
+    pub(super) fn discovered(&self) -> u64 {
+        (self.tracker.len() - self.inputs_before) as u64
     }
 
     /// Bytes that this process has read, after decompression.

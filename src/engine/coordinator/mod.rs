@@ -29,9 +29,10 @@ use crate::engine::coordinator::plays::{Plays, RefreshScope};
 use crate::engine::workers::InsightWorkers;
 use crate::ingest::source::Event;
 use crate::ingest::source::archive::RetirableInput;
+use crate::insights::top_songs_this_week::WeekChoice;
+use crate::model::ReaderState;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
-use crate::model::value::WeekChoice;
 use crate::publish::epoch::Published;
 use crate::publish::manifest::Manifest;
 use crate::publish::rolling_file::RollingFile;
@@ -173,7 +174,12 @@ impl Coordinator {
                 observe::record_inputs(&self.core);
             }
             Event::Identified(input, fingerprint) => inputs.record_fingerprint(&input, fingerprint),
-            Event::Advanced(input, position) => inputs.advance(&input, position),
+            Event::Advanced(input, position) => {
+                if position.state == ReaderState::Finished {
+                    self.core.context.control.metrics.files_completed.inc();
+                }
+                inputs.advance(&input, position);
+            }
             Event::Data(decoded) => self.apply_batch(decoded).await?,
             // The output of an earlier run stays, because it is better than an incomplete one.
             Event::Failed(error) => return Err(error),

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 use crate::engine::coordinator::engine_core::Core;
 use crate::engine::epoch::{EpochSnapshot, SnapshotFile};
 use crate::insights::{NAMES, enriched_logs};
-use crate::model::{Batch, ReaderState};
+use crate::model::Batch;
 use crate::publish::manifest::Manifest;
 use crate::telemetry::heartbeat::EngineStatus;
 use crate::telemetry::metrics::unix_seconds;
@@ -33,16 +33,13 @@ pub(super) fn record_batch(core: &Core, batch: &Batch, rows: u64, bytes: u64) {
     for reject in &batch.rejects {
         metrics.events_rejected.with_label_values(&[reject.reason.code()]).inc();
     }
-    if matches!(batch.position.stand, ReaderState::Finished) {
-        metrics.files_completed.inc();
-    }
     record_inputs(core);
 }
 
 /// Updates the metrics of the input progress.
 pub(super) fn record_inputs(core: &Core) {
     let (metrics, inputs) = (&core.context.control.metrics, &core.inputs.tracker);
-    let discovered = inputs.len() as u64;
+    let discovered = core.inputs.discovered();
     metrics.files_discovered.inc_by(discovered.saturating_sub(metrics.files_discovered.get()));
     metrics.files_outstanding.set(inputs.unfinished_len() as i64);
     metrics.bytes_unread.set(inputs.bytes_unread() as i64);

@@ -1,5 +1,6 @@
 //! Events of a source, and the channel on which they reach the decoders.
 
+use std::io;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -44,6 +45,37 @@ impl<T> Event<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the pipeline has ended")]
 pub struct Closed;
+
+/// Why an input was not read to its end.
+#[derive(Debug)]
+pub enum ReadError<E = io::Error> {
+    /// The input cannot be read.
+    Failed(E),
+    /// The pipeline has ended.
+    Closed,
+}
+
+impl<E> ReadError<E> {
+    /// Converts the error of the input.
+    pub fn map<F>(self, convert: impl FnOnce(E) -> F) -> ReadError<F> {
+        match self {
+            Self::Failed(error) => ReadError::Failed(convert(error)),
+            Self::Closed => ReadError::Closed,
+        }
+    }
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<E> From<Closed> for ReadError<E> {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
 
 /// The sending half of a source. It blocks while the pipeline is behind.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ pub mod compression;
 mod event;
 pub mod fingerprint;
 pub mod framing;
+mod header_finder;
 pub mod replay;
 pub mod scan;
 pub mod send;
@@ -13,4 +14,4 @@ pub mod stdin;
 pub mod tail;
 pub mod watch;
 
-pub use crate::ingest::source::event::{Closed, Event, EventSender};
+pub use crate::ingest::source::event::{Closed, Event, EventSender, ReadError};
