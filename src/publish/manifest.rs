@@ -121,10 +121,11 @@ pub struct PartEntry {
 impl CatalogEntry {
     /// The entry of a catalog with its rejected rows and the hash of its file.
     pub fn new(path: &Path, songs: u64, rejects: &[Reject], fingerprint: u128) -> Self {
-        let mut rejected = BTreeMap::new();
+        let mut by_code: BTreeMap<&str, u64> = BTreeMap::new();
         for reject in rejects {
-            *rejected.entry(reject.reason.code().to_owned()).or_default() += 1;
+            *by_code.entry(reject.reason.code()).or_default() += 1;
         }
+        let rejected = by_code.into_iter().map(|(code, rows)| (code.to_owned(), rows)).collect();
         Self { path: path_text(path), songs, rejected, fingerprint: hash_text(fingerprint) }
     }
 }
