@@ -78,7 +78,7 @@ impl Committing {
             changes: &changes,
             dictionaries: &self.dictionaries,
             inputs: &mut self.loaded.inputs,
-            unmatched: UnmatchedChanges { file: self.unmatched.clone(), places: Vec::new() },
+            unmatched: UnmatchedChanges { file: self.unmatched.clone(), last_blocks: Vec::new() },
             catalog: &self.catalog,
             enriched: self.tables.enriched.clone(),
             rejects: self.tables.rejects.clone(),
@@ -90,12 +90,12 @@ impl Committing {
 
     /// Removes what no kept generation needs, and begins to merge parts if there are many.
     pub(crate) fn retire(&mut self) {
-        self.committer.retire().expect("a folder to write to");
+        self.committer.remove_obsolete().expect("a folder to write to");
     }
 
     /// The size of the last part that was written.
     pub(crate) fn bytes_of_last_part(&self) -> u64 {
-        self.committer.current().parts.last().expect("a part was written").bytes
+        self.committer.current().segments.last().expect("a segment was written").bytes
     }
 }
 

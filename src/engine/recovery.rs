@@ -62,7 +62,7 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> 
         return Err(Error::Config(message));
     }
     Ok(Recovered {
-        loaded: Loaded::nothing(&StateConfig::of(settings)),
+        loaded: Loaded::empty(&StateConfig::of(settings)),
         committer: None,
         unmatched: None,
         published: Published::new(disk, settings, Epoch(0)),
@@ -121,7 +121,7 @@ pub fn watch(
     let retires_inputs = settings.input.when_done != WhenDone::Keep;
     let rejects = loaded.catalog_rejects.len() as u64;
     let mut committer = Committer::new(store, dictionaries, metadata, rejects, retires_inputs);
-    committer.note_read(loaded.inputs.ids());
+    committer.note_advanced(loaded.inputs.ids());
     Ok(Recovered { loaded, committer: Some(committer), unmatched: Some(unmatched), published, tables })
 }
 

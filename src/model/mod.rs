@@ -7,6 +7,7 @@ pub mod bit_set;
 pub mod delimiter;
 pub mod dictionary;
 pub mod error;
+pub mod rejects;
 pub mod shutdown;
 pub mod value;
 

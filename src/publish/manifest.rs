@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::Reject;
 use crate::model::error::{Error, FileRole, Op};
+use crate::model::rejects::{ReasonCounts, by_code, count};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{SharedDisk, append, read_small, sync_folder};
 use crate::text::path_text;
@@ -121,12 +122,14 @@ pub struct PartEntry {
 impl CatalogEntry {
     /// The entry of a catalog with its rejected rows and the hash of its file.
     pub fn new(path: &Path, songs: u64, rejects: &[Reject], fingerprint: u128) -> Self {
-        let mut by_code: BTreeMap<&str, u64> = BTreeMap::new();
-        for reject in rejects {
-            *by_code.entry(reject.reason.code()).or_default() += 1;
+        let mut rejected = ReasonCounts::new();
+        count(&mut rejected, rejects);
+        Self {
+            path: path_text(path),
+            songs,
+            rejected: by_code(&rejected),
+            fingerprint: hash_text(fingerprint),
         }
-        let rejected = by_code.into_iter().map(|(code, rows)| (code.to_owned(), rows)).collect();
-        Self { path: path_text(path), songs, rejected, fingerprint: hash_text(fingerprint) }
     }
 }
 

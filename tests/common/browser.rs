@@ -1,6 +1,6 @@
 //! A real browser: headless Chromium, driven through `WebDriver`.
 //!
-//! `WebDriver` is JSON over HTTP, so what serves the page is all that it takes; `fantoccini` and
+//! `WebDriver` is JSON over HTTP, so the HTTP crates of the server are enough. `fantoccini` and
 //! `thirtyfour` bring a hundred crates, but no console and no list of requests.
 
 use std::env;
@@ -26,10 +26,10 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-/// Long enough for the slowest machine; nothing waits so long unless it is broken.
+/// How long to wait. Only a bug takes longer, even on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What keeps Chromium from talking to anybody but us, and from asking anything of a person.
+/// Options that keep Chromium from contacting other hosts and from asking questions.
 const FLAGS: [&str; 9] = [
     "--headless=new",
     "--no-sandbox",
@@ -48,20 +48,20 @@ pub(crate) const ENTER: char = '\u{e007}';
 pub(crate) const ESCAPE: char = '\u{e00c}';
 pub(crate) const DOWN: char = '\u{e015}';
 
-/// A browser with one window; it is closed when the test is over.
+/// A browser with one window, closed at the end of the test.
 pub(crate) struct Browser {
     driver: Child,
     runtime: Runtime,
-    /// Where the driver listens.
+    /// Address of the driver.
     host: String,
     /// Path of the session.
     session: String,
-    /// What the browser keeps, so that no test knows of another.
+    /// The profile. Each test has its own.
     profile: TempDir,
 }
 
 impl Browser {
-    /// Starts one; nothing if this machine has none.
+    /// Starts a browser. `None` if this machine has none.
     pub(crate) fn start() -> Option<Self> {
         for program in ["chromium", "chromedriver"] {
             if Command::new(program).arg("--version").stderr(Stdio::null()).output().is_err() {
@@ -89,20 +89,20 @@ impl Browser {
         let session = browser.post("", &json!({ "capabilities": { "alwaysMatch": options } }));
         browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().unwrap());
         browser.resize(1280, 900);
-        // What the browser asked of itself until now is not ours.
+        // Drop the requests that the browser made for itself while it started.
         browser.open("about:blank");
         browser.requests();
         Some(browser)
     }
 
-    /// Makes the window as large as this, as a telephone has it if it is narrow.
+    /// Sets the size of the viewport. A narrow one is that of a phone.
     pub(crate) fn resize(&self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.devtools("Emulation.setDeviceMetricsOverride", &size);
     }
 
-    /// Lets the system prefer `light` or `dark`, and that nothing moves: colours that are on their
-    /// way from one to the other are neither.
+    /// Sets the preferred colour scheme to `light` or `dark`, and turns off transitions, because colours
+    /// in transition belong to neither scheme.
     pub(crate) fn prefer(&self, colours: &str) {
         let features = json!([
             { "name": "prefers-color-scheme", "value": colours },
@@ -111,7 +111,7 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
-    /// Saves downloads in a folder, without asking.
+    /// Saves downloads in a folder, without a dialog.
     pub(crate) fn save_to(&self, folder: &Path) {
         let how = json!({ "behavior": "allow", "downloadPath": folder.to_str().unwrap() });
         self.devtools("Page.setDownloadBehavior", &how);
@@ -121,31 +121,31 @@ impl Browser {
         self.post("/url", &json!({ "url": address }));
     }
 
-    /// What a function of this body returns, of arguments that it finds in `arguments`.
+    /// Calls a JavaScript function with this body and these `arguments`.
     pub(crate) fn run(&self, body: &str, arguments: &Value) -> Value {
         self.post("/execute/sync", &json!({ "script": body, "args": arguments }))
     }
 
-    /// What an expression is.
+    /// The value of a JavaScript expression.
     pub(crate) fn value(&self, expression: &str) -> Value {
         self.run(&format!("return {expression};"), &json!([]))
     }
 
-    /// The text of the first element that a selector finds; empty if there is none.
+    /// The text of the first element that matches a selector. Empty if there is none.
     pub(crate) fn text(&self, selector: &str) -> String {
         let found =
             self.run("return document.querySelector(arguments[0])?.innerText ?? '';", &json!([selector]));
         found.as_str().unwrap().to_owned()
     }
 
-    /// The texts of all elements that a selector finds.
+    /// The texts of all elements that match a selector.
     pub(crate) fn texts(&self, selector: &str) -> Vec<String> {
         let body =
             "return [...document.querySelectorAll(arguments[0])].map((found) => found.innerText.trim());";
         serde_json::from_value(self.run(body, &json!([selector]))).unwrap()
     }
 
-    /// Waits until an expression holds.
+    /// Waits until an expression is true.
     pub(crate) fn wait_for(&self, expression: &str) {
         let began = Instant::now();
         while !self.value(&format!("Boolean({expression})")).as_bool().unwrap() {
@@ -157,13 +157,13 @@ impl Browser {
         }
     }
 
-    /// Waits until the text of an element holds this.
+    /// Waits until an element contains this text.
     pub(crate) fn wait_for_text(&self, selector: &str, text: &str) {
         let [selector, text] = [selector, text].map(|text| Value::from(text).to_string());
         self.wait_for(&format!("document.querySelector({selector})?.innerText.includes({text})"));
     }
 
-    /// Waits until an element is there, and clicks it as a person does.
+    /// Waits for an element, and clicks it as a person does.
     pub(crate) fn click(&self, selector: &str) {
         self.wait_for(&format!("document.querySelector({})", Value::from(selector)));
         let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
@@ -171,7 +171,7 @@ impl Browser {
         self.post(&format!("/element/{id}/click"), &json!({}));
     }
 
-    /// Presses keys, one after the other, wherever the focus is.
+    /// Presses keys, one after the other, at the focus.
     pub(crate) fn press(&self, keys: impl IntoIterator<Item = char>) {
         let press = |key: char| [("keyDown", key), ("keyUp", key)];
         let press = |key| press(key).map(|(kind, key)| json!({ "type": kind, "value": key.to_string() }));
@@ -182,17 +182,17 @@ impl Browser {
         );
     }
 
-    /// Types a text where the focus is.
+    /// Types a text at the focus.
     pub(crate) fn enter(&self, text: &str) {
         self.press(text.chars());
     }
 
-    /// What the console shows.
+    /// The messages on the console.
     pub(crate) fn console(&self) -> Vec<String> {
         self.log("browser").iter().map(ToString::to_string).collect()
     }
 
-    /// Every address that was asked for since this was asked last.
+    /// The addresses requested since the last call.
     pub(crate) fn requests(&self) -> Vec<String> {
         let messages = self.log("performance").into_iter();
         let messages = messages.map(|entry| {
@@ -202,7 +202,7 @@ impl Browser {
         sent.map(|message| message["params"]["request"]["url"].as_str().unwrap().to_owned()).collect()
     }
 
-    /// Keeps a picture of the page, to be looked at, as `target/screenshots/<name>.png`.
+    /// Saves a screenshot as `target/screenshots/<name>.png`.
     pub(crate) fn shoot(&self, name: &str) {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/screenshots");
         fs::create_dir_all(&folder).unwrap();
@@ -251,23 +251,23 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Closes the browser; killing its driver alone would leave it behind.
+        // Killing the driver alone would leave the browser running.
         let _ = self.ask(Method::DELETE, "", String::new());
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
 }
 
-/// The port that the driver says it has taken.
+/// The port that the driver reports.
 fn port_of(driver: &mut Child) -> u16 {
     let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
     let said = lines.find(|line| line.contains("started successfully on port")).expect("chromedriver starts");
-    // Nobody reads the rest, but somebody must take it.
+    // Drain the pipe, or the driver blocks.
     thread::spawn(move || lines.for_each(drop));
     said.rsplit(' ').next().unwrap().trim_end_matches('.').parse().unwrap()
 }
 
-/// The text of axe-core, which finds what keeps people out; nothing if it is not installed.
+/// The source of axe-core, which finds accessibility violations. `None` if it is not installed.
 pub(crate) fn axe() -> Option<String> {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/axe-core/axe.min.js");
     let path = env::var_os("AXE_CORE").map_or(installed, PathBuf::from);

@@ -1,4 +1,4 @@
-//! A client that says exactly what it is told to, and hears everything.
+//! An HTTP client that sends exactly the given bytes and returns the whole response.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
@@ -38,15 +38,15 @@ pub(crate) fn connect(page: &str) -> TcpStream {
     stream
 }
 
-/// Sends these bytes and reads until the other side hangs up.
+/// Sends these bytes and reads until the server closes the connection.
 pub(crate) fn say(page: &str, request: &[u8]) -> Answer {
     let mut stream = connect(page);
-    // A server that has heard enough may hang up before all is said.
+    // The server may close the connection before it has read the whole request.
     let _ = stream.write_all(request);
     hear(stream)
 }
 
-/// Reads until the other side hangs up.
+/// Reads until the server closes the connection.
 pub(crate) fn hear(mut stream: TcpStream) -> Answer {
     let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
     while let Ok(read @ 1..) = stream.read(&mut piece) {
@@ -61,7 +61,7 @@ pub(crate) fn hear(mut stream: TcpStream) -> Answer {
     Answer { status, head, body }
 }
 
-/// A body whose length was not known when it was begun: each chunk has its length before it.
+/// Decodes a body with chunked transfer encoding.
 fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     while let Some(end) = chunks.windows(2).position(|two| two == b"\r\n") {
@@ -72,7 +72,7 @@ fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Asks for an address as a browser would, with further lines of the head.
+/// Sends a GET request with these additional header lines.
 pub(crate) fn get_with(page: &str, address: &str, lines: &str) -> Answer {
     say(
         page,
@@ -80,7 +80,7 @@ pub(crate) fn get_with(page: &str, address: &str, lines: &str) -> Answer {
     )
 }
 
-/// Asks for an address.
+/// Sends a GET request.
 pub(crate) fn get(page: &str, address: &str) -> Answer {
     get_with(page, address, "")
 }

@@ -1,4 +1,4 @@
-//! Runs the real binary: to its end, or as a daemon in a folder of its own.
+//! Runs the real binary in a temporary folder, to its end or as a daemon.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,14 +10,14 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Long enough for the slowest machine; nothing waits so long unless it is broken.
+/// How long to wait. Only a bug takes longer, even on the slowest machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) const LOG_HEADER: &str = "user_id,song_id,timestamp,duration_sec\n";
 pub(crate) const CATALOG_HEADER: &str = "song_id,title,artist,genre,mood\n";
 pub(crate) const SONGS: &str = "s1,One,A,Rock,Sad\ns2,Two,B,Pop,Happy\n";
 
-/// A folder with `data/incoming`, a catalog and room for output.
+/// A temporary folder with `data/incoming` and a catalog.
 pub(crate) struct Place {
     folder: tempfile::TempDir,
 }
@@ -27,7 +27,7 @@ impl Place {
         Self::below(&std::env::temp_dir(), catalog)
     }
 
-    /// A place on the file system of a folder. `KEEP_PLACES=1` keeps it when the test is over.
+    /// A place below a folder. `KEEP_PLACES=1` keeps it after the test.
     pub(crate) fn below(folder: &Path, catalog: &str) -> Self {
         let mut place = Self { folder: tempfile::tempdir_in(folder).unwrap() };
         place.folder.disable_cleanup(std::env::var("KEEP_PLACES").is_ok_and(|value| value == "1"));
@@ -44,7 +44,7 @@ impl Place {
         self.folder.path()
     }
 
-    /// Writes a file whole: under a hidden name, then renamed.
+    /// Writes a whole file atomically: under a hidden name, then renamed.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         let hidden = path.with_file_name(format!(".{}.new", path.file_name().unwrap().to_str().unwrap()));
@@ -52,7 +52,7 @@ impl Place {
         fs::rename(&hidden, &path).unwrap();
     }
 
-    /// Lets a file grow.
+    /// Appends to a file.
     pub(crate) fn append(&self, name: &str, text: &str) {
         use std::io::Write;
         let mut file = fs::File::options().create(true).append(true).open(self.path(name)).unwrap();
@@ -63,7 +63,7 @@ impl Place {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// A command in this folder, without settings from the environment.
+    /// A command in this folder, without settings in its environment.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_music-insights"));
         command.current_dir(self.root()).args(args).stdin(Stdio::null());
@@ -92,7 +92,7 @@ impl Place {
         Daemon::start(&mut self.command(&[&["watch", "--http", "off"], often, more].concat()))
     }
 
-    /// Starts `watch` with its page, and returns where that is.
+    /// Starts `watch` with its dashboard, and returns the address.
     pub(crate) fn watch_with_page(&self, http: &str, more: &[&str]) -> (Daemon, String) {
         let often = ["watch", "--http", http, "--flush-interval", "20ms"];
         let mut daemon = Daemon::start(&mut self.command(&[&often, more].concat()));
@@ -100,8 +100,8 @@ impl Place {
         (daemon, address)
     }
 
-    /// Starts `watch` with faults that strace injects; nothing if there is no strace. `faults` are
-    /// its arguments, with paths in this folder.
+    /// Starts `watch` with faults that strace injects. Paths are inside this folder. `None` if strace is
+    /// not installed.
     pub(crate) fn watch_with_faults(&self, faults: &[Fault<'_>], more: &[&str]) -> Option<Daemon> {
         if Command::new("strace").arg("-V").output().is_err() {
             println!("skipped: strace is missing");
@@ -109,7 +109,7 @@ impl Place {
         }
         let watch = self.command(&[]);
         let mut command = Command::new("strace");
-        // As a grandchild it leaves the process that was started to the watch.
+        // `-D` makes strace the grandchild, so the started process is `watch`.
         command.args(["-D", "-f", "-qq", "-o"]).arg(self.path("trace")).current_dir(self.root());
         let calls: Vec<&str> = faults.iter().map(|fault| fault.calls).collect();
         command.arg(format!("--trace={}", calls.join(",")));
@@ -130,7 +130,7 @@ impl Place {
         serde_json::from_slice(&fs::read(self.path(output).join("_manifest.json")).ok()?).ok()
     }
 
-    /// Waits until `found` gives something.
+    /// Waits until `found` returns a value.
     pub(crate) fn wait_for<T>(&self, what: &str, mut found: impl FnMut() -> Option<T>) -> T {
         let began = Instant::now();
         let patience = if is_long() { 10 * PATIENCE } else { PATIENCE };
@@ -143,26 +143,26 @@ impl Place {
         }
     }
 
-    /// Waits until a daemon ends by itself, and returns what it said.
+    /// Waits until a daemon ends by itself, and returns its output.
     pub(crate) fn wait_for_end(&self, mut daemon: Daemon) -> Output {
         self.wait_for("the end", || daemon.has_ended());
         daemon.child.take().unwrap().wait_with_output().unwrap()
     }
 
-    /// Waits until the published epoch holds so many rows.
+    /// Waits until the published epoch has this number of rows.
     pub(crate) fn wait_for_rows(&self, rows: u64) -> Value {
         self.wait_for(&format!("{rows} rows"), || {
             self.manifest("output").filter(|manifest| manifest["totals"]["rows"] == rows)
         })
     }
 
-    /// Waits until a snapshot is this text.
+    /// Waits until a snapshot has this text.
     pub(crate) fn wait_for_text(&self, insight: &str, text: &str) {
         let path = format!("output/{insight}/part-00000.csv");
         self.wait_for(&format!("{insight} to be {text:?}"), || (self.read(&path) == text).then_some(()));
     }
 
-    /// Every file below a folder with what it holds, but for locks.
+    /// All files below a folder with their contents, except locks.
     pub(crate) fn files(&self, folder: &str) -> BTreeMap<String, String> {
         let root = self.path(folder);
         let mut files = BTreeMap::new();
@@ -182,12 +182,12 @@ impl Place {
     }
 }
 
-/// A running `watch`; it is killed when the test is over.
+/// A running `watch`, killed at the end of the test.
 pub(crate) struct Daemon {
     child: Option<Child>,
 }
 
-/// System calls that fail, for one path or (if that is empty) for all.
+/// System calls that fail, for one path, or for all paths if it is empty.
 #[derive(Clone, Copy)]
 pub(crate) struct Fault<'a> {
     pub(crate) path: &'a str,
@@ -211,20 +211,20 @@ impl Daemon {
         assert!(sent.success());
     }
 
-    /// Asks it to stop and returns what it said.
+    /// Sends SIGTERM and returns the output.
     pub(crate) fn stop(mut self) -> Output {
         self.signal("-TERM");
         self.child.take().unwrap().wait_with_output().unwrap()
     }
 
-    /// Waits until it says where its page is; what else it says is heard by nobody.
+    /// Waits for the message with the address of the dashboard. Later messages are dropped.
     fn page(&mut self) -> String {
         let mut lines = BufReader::new(self.child.as_mut().unwrap().stderr.take().unwrap()).lines();
         let mut said = Vec::new();
         loop {
             let Some(Ok(line)) = lines.next() else { panic!("there is no dashboard: {said:#?}") };
             if let Some((_, address)) = line.split_once("dashboard at ") {
-                // Somebody must take the rest, or the daemon could not say it.
+                // Drain the pipe, or the daemon blocks.
                 thread::spawn(move || lines.for_each(drop));
                 return address.trim().trim_end_matches('/').to_owned();
             }
@@ -232,18 +232,18 @@ impl Daemon {
         }
     }
 
-    /// Listens to it no longer.
+    /// Closes the pipes that the daemon writes to.
     pub(crate) fn hang_up(&mut self) {
         let child = self.child.as_mut().unwrap();
         drop((child.stdout.take(), child.stderr.take()));
     }
 
-    /// How it has ended, if it has.
+    /// The exit status, if the daemon has ended.
     pub(crate) fn has_ended(&mut self) -> Option<ExitStatus> {
         self.child.as_mut().unwrap().try_wait().unwrap()
     }
 
-    /// Kills it, as `kill -9` does, and returns what it said.
+    /// Kills it with SIGKILL and returns the output.
     pub(crate) fn kill(mut self) -> Output {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();
@@ -268,7 +268,7 @@ pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-/// Whether tests may take long.
+/// Whether `LONG_TESTS=1` is set.
 pub(crate) fn is_long() -> bool {
     std::env::var("LONG_TESTS").is_ok_and(|value| value == "1")
 }

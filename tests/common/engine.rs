@@ -1,4 +1,4 @@
-//! The engine inside the test: `replay` as the command runs it.
+//! The engine in the process of the test.
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -15,12 +15,12 @@ use music_insights::telemetry::progress::Progress;
 use music_insights::time::clock::Clock;
 use tokio::runtime::Runtime;
 
-/// One runtime for all cases, because starting one costs more than a small case.
+/// One runtime for all cases, because starting a runtime costs more than a small case.
 pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 });
 
-/// What `music-insights replay` does between its arguments and its summary.
+/// Runs `replay` as the command does, without its arguments and its summary.
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> RunSummary {
     let delimiter = settings.input.delimiter;
     let source = move |events: &EventSender, _| {
@@ -38,8 +38,8 @@ pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: u
     RUNTIME.block_on(pipeline.run(source)).unwrap()
 }
 
-/// The header of all rows that a [`Live`] takes.
+/// The header of all logs in these tests, without a line feed.
 pub(crate) const HEADER: &str = "user_id,song_id,timestamp,duration_sec";
 
-/// The moment of reading in all worlds: 2026-11-23T00:00:00Z, a Monday.
+/// The time of reading in all these tests: 2026-11-23T00:00:00Z, a Monday.
 pub(crate) const NOW: i64 = 1_795_392_000;

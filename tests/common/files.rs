@@ -1,4 +1,4 @@
-//! Folders as maps, to be compared.
+//! Folders as maps from paths to contents, for comparison.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 /// Files by their path inside a folder.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
-/// All files below a folder; nothing if there is no such folder.
+/// All files below a folder. Empty if the folder does not exist.
 pub(crate) fn files_under(folder: &Path) -> Files {
     let mut files = Files::new();
     collect(folder, "", &mut files);

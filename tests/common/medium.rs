@@ -1,4 +1,4 @@
-//! What of a log of operations is on the medium: what was synced, and things that may or may not be.
+//! The state of the medium after a power cut: synced operations, and some of the unsynced ones.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,24 +7,24 @@ use music_insights::generate::rng::Dice;
 
 use crate::sim_disk::{Cut, Names, Number, Op, View};
 
-/// The medium writes so many bytes at once, or none of them.
+/// The medium writes this number of bytes atomically.
 const SECTOR: usize = 512;
 
-/// A file: its durable bytes, and what was done to it since.
+/// A file: its durable bytes, and the writes since.
 #[derive(Debug, Default)]
 struct Bytes {
     durable: Vec<u8>,
-    /// Its length as everybody sees it.
+    /// Its length as processes see it.
     len: usize,
     pending: Vec<Write>,
 }
 
 #[derive(Debug)]
 struct Write {
-    /// Where the bytes go; without bytes the length to which the file was cut.
+    /// Offset of the bytes. Without bytes, the length to which the file was truncated.
     at: usize,
     bytes: Option<Vec<u8>>,
-    /// A sync has failed to write it, and no later one tries again.
+    /// A sync of it has failed, and later syncs do not try again.
     given_up: bool,
 }
 
@@ -47,7 +47,7 @@ impl Bytes {
                 continue;
             }
             if write.bytes.is_none() {
-                // What was behind it will not be written any more.
+                // Writes beyond the new end are obsolete.
                 given_up.retain(|earlier| earlier.at < write.at);
                 for earlier in &mut given_up {
                     let most = write.at - earlier.at;
@@ -71,7 +71,7 @@ impl Bytes {
                 _ => {}
             }
         }
-        // The length may be known to the medium before the bytes are.
+        // The medium may store the length before the bytes.
         if cut != Cut::AllKept && bytes.len() < self.len && dice.below(3) == 0 {
             let more = dice.below((self.len - bytes.len()) as u64 + 1) as usize;
             bytes.resize(bytes.len() + more, 0);
@@ -80,7 +80,7 @@ impl Bytes {
     }
 }
 
-/// Writes what `reaches` says of each sector; where nothing was written before, there are NUL bytes.
+/// Writes the sectors that `reaches` selects. Gaps are filled with NUL bytes.
 fn put(file: &mut Vec<u8>, write: &Write, mut reaches: impl FnMut(usize) -> bool) {
     let Some(bytes) = &write.bytes else {
         if reaches(write.at) {
@@ -100,13 +100,13 @@ fn put(file: &mut Vec<u8>, write: &Write, mut reaches: impl FnMut(usize) -> bool
     }
 }
 
-/// What was done to names since they were synced.
+/// An unsynced operation on names.
 #[derive(Debug)]
 struct Naming {
     folder: PathBuf,
     gone: Option<PathBuf>,
     there: Option<(PathBuf, Number)>,
-    /// As of writes.
+    /// A sync of it has failed, and later syncs do not try again.
     given_up: bool,
     synced: bool,
 }
@@ -121,7 +121,7 @@ pub(super) struct Medium {
 }
 
 impl Medium {
-    /// One on which all of this is durable.
+    /// A medium on which the whole view is durable.
     pub(super) fn of(base: &View) -> Self {
         let file = |bytes: &Vec<u8>| Bytes { durable: bytes.clone(), len: bytes.len(), pending: Vec::new() };
         let files = base.files.iter().map(file).enumerate().collect();
@@ -146,7 +146,7 @@ impl Medium {
                 let inside = self.pending.iter_mut().filter(|naming| naming.folder == *folder);
                 inside.for_each(|naming| naming.given_up = true);
             }
-            // Both are durable by themselves.
+            // Both are durable without a sync.
             Op::CreateFolder(_) | Op::RemoveFolder(_) => {}
         }
         self.seen.apply(op);
@@ -166,16 +166,16 @@ impl Medium {
         for naming in &mut self.pending {
             naming.synced |= naming.folder == folder && !naming.given_up;
         }
-        // What was synced stays where it is in the order as long as something before it is open.
+        // A synced operation keeps its place in the order while an earlier one is not synced.
         let settled = self.pending.iter().take_while(|naming| naming.synced).count();
         for naming in self.pending.drain(..settled) {
             apply(&mut self.durable, &naming);
         }
     }
 
-    /// What is on the medium after the cut.
+    /// The content of the medium after the power cut.
     pub(super) fn cut(mut self, cut: Cut, dice: &mut Dice) -> View {
-        // In a journal, nothing is durable before what came before it.
+        // In a journal, an operation is durable only after all earlier ones.
         let last_synced = self.pending.iter().rposition(|naming| naming.synced).map_or(0, |last| last + 1);
         let open = (self.pending.len() - last_synced) as u64;
         let prefix = last_synced + dice.below(open + 1) as usize;

@@ -1,4 +1,4 @@
-//! The oracle: when everything is read, the output of `watch` equals that of a replay.
+//! The oracle: after everything is read, the output of `watch` equals that of `replay`.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub(crate) const SNAPSHOTS: [&str; 6] = [
     "user_favorite_genres",
 ];
 
-/// The rows of `enriched_logs` without metadata (which depends on when they were written), sorted.
+/// The rows of `enriched_logs`, sorted, without metadata, which depends on the time of writing.
 fn enriched_plays(place: &Place, output: &str) -> Vec<String> {
     let files = place.files(output);
     let parts = files.iter().filter(|(name, _)| name.starts_with("enriched_logs/"));
@@ -24,7 +24,7 @@ fn enriched_plays(place: &Place, output: &str) -> Vec<String> {
     plays
 }
 
-/// The rejects, sorted, without the file: it keeps the name under which it was first seen.
+/// The rejects, sorted, without the file, which keeps the name under which it was first seen.
 fn rejects(place: &Place, output: &str) -> Vec<String> {
     let text = place.read(&format!("{output}/_rejects/part-00000.csv"));
     let mut lines: Vec<String> =
@@ -33,12 +33,12 @@ fn rejects(place: &Place, output: &str) -> Vec<String> {
     lines
 }
 
-/// Compares what a `watch` has published with a replay of `data/incoming`.
+/// Compares the published output of `watch` with a replay of `data/incoming`.
 pub(crate) fn assert_equals_replay(place: &Place) {
     assert_equals_replay_of(place, &[]);
 }
 
-/// Compares what a `watch` has published with a replay of these inputs.
+/// Compares the published output of `watch` with a replay of these inputs.
 pub(crate) fn assert_equals_replay_of(place: &Place, inputs: &[&str]) {
     place.done(&[&["replay", "--output", "replayed"], inputs].concat());
     assert_same_rows(&enriched_plays(place, "output"), &enriched_plays(place, "replayed"), "enriched_logs");
@@ -49,7 +49,7 @@ pub(crate) fn assert_equals_replay_of(place: &Place, inputs: &[&str]) {
     }
 }
 
-/// Compares sorted rows and says which of them are too many or missing.
+/// Compares sorted rows. The message lists surplus and missing rows.
 fn assert_same_rows(found: &[String], expected: &[String], what: &str) {
     if found == expected {
         return;
@@ -61,7 +61,7 @@ fn assert_same_rows(found: &[String], expected: &[String], what: &str) {
         more.take(5).cloned().collect::<Vec<_>>()
     };
     panic!(
-        "{what} has {} rows, expected {}; too many: {:?}, missing: {:?}",
+        "{what} has {} rows, expected {}; surplus: {:?}, missing: {:?}",
         found.len(),
         expected.len(),
         more(found, expected),

@@ -1,4 +1,4 @@
-//! Runs of `watch` on a disk that loses its power: recorded once, cut anywhere, recovered and judged.
+//! Power cuts: a run of `watch` on a simulated disk is recorded once, cut anywhere, recovered and checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,12 +28,12 @@ use crate::files::{Files, files_under};
 use crate::sim_disk::{Cut, Names, SimDisk};
 use crate::workload::{FIRST_SONGS, Feed, Place, Step};
 
-/// What is appended to, and so is not equal to that of a replay byte for byte.
+/// Append-only tables. They need not equal those of a replay byte for byte.
 const LOGS: [&str; 2] = [enriched_logs::NAME, REJECTS];
 /// Columns of `enriched_logs` that do not depend on the catalog.
 const OF_PLAY: usize = 4;
 
-/// A run that was recorded, and what must come of its inputs.
+/// A recorded run, and the expected output.
 #[derive(Debug)]
 pub(crate) struct Recording {
     place: Place,
@@ -44,7 +44,7 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Runs `watch` through steps; each is published before the next.
+    /// Runs `watch` through steps. Each step is published before the next one starts.
     pub(crate) fn of(seed: u64, steps: &[Step]) -> Result<Self, String> {
         let (place, mut disk) = (Place::new(), SimDisk::default());
         let mut feed = Feed::new(&place, Dice::new(seed, 1));
@@ -90,7 +90,7 @@ impl Recording {
             }
         }
         let songs = feed.songs;
-        // What is left of last lines counts at the end, so the rows are those of the replay.
+        // At the end, unfinished last lines count, so the rows equal those of the replay.
         let replayed = place.replayed();
         let settings = Settings { output: replayed.clone(), ..place.settings.clone() };
         let logs = fs::read_dir(&settings.incoming).unwrap().map(|entry| entry.unwrap().path());
@@ -99,23 +99,22 @@ impl Recording {
         Ok(Self { place, disk, same_catalog: songs == FIRST_SONGS, rows, expected })
     }
 
-    /// Starts again, and reads all there is.
+    /// Starts again, and reads everything.
     pub(crate) fn recover(&self, disk: &SimDisk) -> Result<(), Error> {
         self.place.recover(disk, StartOptions::default())
     }
 
-    /// Starts afresh.
+    /// Starts with `--fresh`.
     pub(crate) fn begin_again(&self, disk: &SimDisk) -> Result<(), Error> {
         self.place.recover(disk, StartOptions { fresh: true, ..StartOptions::default() })
     }
 
-    /// What a reader has been shown last.
+    /// The last manifest that a reader has seen.
     pub(crate) fn shown(&self, disk: &SimDisk) -> Option<Manifest> {
         self.place.manifest(disk)
     }
 
-    /// What must be true of a disk that nobody has cut: one can go back to every generation that is
-    /// there.
+    /// Checks a disk without a cut: every existing generation can be restored.
     fn check_live(&self, disk: &SimDisk) -> Result<(), String> {
         let state = &self.place.settings.state;
         for number in generations_in(disk, state).map_err(|failure| failure.to_string())? {
@@ -124,8 +123,8 @@ impl Recording {
         Ok(())
     }
 
-    /// The oracle: what must be true of an image before and after its recovery, when a reader has
-    /// been shown `shown` at the cut.
+    /// The oracle: checks an image before and after its recovery. `shown` is the manifest that a reader
+    /// had seen at the cut.
     pub(crate) fn judge(&self, image: &SimDisk, shown: Option<&Manifest>) -> Result<(), String> {
         self.check_committed(image, shown)?;
         self.recover(image).map_err(|failure| format!("recovery: {failure}"))?;
@@ -139,7 +138,7 @@ impl Recording {
         }
     }
 
-    /// Nobody has been shown what could still be lost.
+    /// Checks that a published epoch is durable.
     fn check_committed(&self, image: &SimDisk, shown: Option<&Manifest>) -> Result<(), String> {
         let Some(shown) = shown else { return Ok(()) };
         let state = &self.place.settings.state;
@@ -152,7 +151,7 @@ impl Recording {
         Ok(())
     }
 
-    /// What a recovery must have come to.
+    /// Checks the result of a recovery.
     fn check(&self, disk: &SimDisk, shown: Option<&Manifest>) -> Result<(), String> {
         let manifest = self.place.manifest(disk).ok_or("no manifest")?;
         let output = files_in(disk, &self.place.settings.output);
@@ -200,7 +199,7 @@ impl Recording {
         same("rejects", &rejects(&self.expected), &rejects(&output))
     }
 
-    /// There is nothing in the state but sound generations and what they need.
+    /// Checks that the state has only intact generations and the files that they need.
     fn check_state(&self, disk: &SimDisk) -> Result<(), String> {
         let state = &self.place.settings.state;
         let numbers = generations_in(disk, state).map_err(|failure| failure.to_string())?;
@@ -218,7 +217,7 @@ impl Recording {
         if there == needed { Ok(()) } else { Err(format!("the state holds {there:?} and needs {needed:?}")) }
     }
 
-    /// The rows of `enriched_logs`, without what depends on when the catalog came.
+    /// The rows of `enriched_logs`, without the columns that depend on the time of the catalog.
     fn enriched(&self, files: &Files) -> Vec<String> {
         let parts = files.iter().filter(|(name, _)| name.starts_with(enriched_logs::NAME));
         let rows = parts.flat_map(|(_, text)| text_lines(text).into_iter().skip(1));
@@ -226,14 +225,14 @@ impl Recording {
         rows.map(|row| row.split(',').take(columns).collect::<Vec<_>>().join(",")).collect()
     }
 
-    /// A state or a log that somebody has damaged is never taken for a good one.
+    /// Checks that a damaged state or output is refused.
     pub(crate) fn check_damage(&self) -> Result<(), String> {
         let whole = self.disk.crash_image(self.disk.operations());
         let settings = &self.place.settings;
         let state = &settings.state;
         let newest = generations_in(&whole, state).map_err(|failure| failure.to_string())?[0];
         let newest = read_sound(&whole, state, newest).map_err(|what| format!("{what:?}"))?;
-        let files = newest.parts.iter().map(|part| &part.file);
+        let files = newest.segments.iter().map(|part| &part.file);
         let files = files.map(|name| state.join(name)).chain([state.join(generation_name(newest.number))]);
         for path in files {
             let len = whole.read(&path).map_or(0, |bytes| bytes.len());
@@ -257,7 +256,7 @@ impl Recording {
         }
     }
 
-    /// Cuts the power behind an operation and judges what comes of it.
+    /// Cuts the power after an operation and checks the recovery.
     pub(crate) fn cut(&self, seed: u64, at: usize, cut: Cut) -> Result<(), String> {
         let live = self.disk.crash_image(at);
         let shown = self.shown(&live);
@@ -266,8 +265,8 @@ impl Recording {
         judged.map_err(|what| format!("seed {seed}, {cut:?} behind operation {at}: {what}"))
     }
 
-    /// Kills the process behind every operation, starts another, and cuts the power while that one
-    /// recovers; returns the number of images.
+    /// Kills the process after every operation, starts another one, and cuts the power during its
+    /// recovery. Returns the number of images.
     pub(crate) fn cut_after_every_kill(&self, seed: u64) -> Result<usize, String> {
         let all: Vec<usize> = (0..=self.disk.operations()).collect();
         let cuts = [Cut::AllLost, Cut::Dice(Names::Any)];
@@ -289,13 +288,13 @@ impl Recording {
         Ok(all.len() * cuts.len())
     }
 
-    /// Looks at the disk behind every operation, uncut.
+    /// Checks the disk after every operation, without a cut.
     pub(crate) fn check_always(&self) -> Result<(), String> {
         let all: Vec<usize> = (0..=self.disk.operations()).collect();
         in_parallel(&all, |&at| self.check_live(&self.disk.crash_image(at)))
     }
 
-    /// Every operation with every cut; returns the number of images.
+    /// Cuts after every operation in every way. Returns the number of images.
     pub(crate) fn cut_everywhere(&self, seed: u64) -> Result<usize, String> {
         let cuts: Vec<_> =
             (0..=self.disk.operations()).flat_map(|at| Cut::ALL.map(|cut| (at, cut))).collect();
@@ -304,12 +303,12 @@ impl Recording {
     }
 }
 
-/// Which of two manifests a reader has to remember.
+/// The newer of two manifests.
 pub(crate) fn later(one: Option<Manifest>, other: Option<Manifest>) -> Option<Manifest> {
     one.into_iter().chain(other).max_by_key(|manifest| manifest.epoch)
 }
 
-/// The files below a folder of a simulated disk.
+/// All files below a folder of a simulated disk.
 fn files_in(disk: &SimDisk, folder: &Path) -> Files {
     let files = disk.files().into_iter();
     let named = files.filter_map(|(path, bytes)| {
@@ -318,7 +317,7 @@ fn files_in(disk: &SimDisk, folder: &Path) -> Files {
     named.collect()
 }
 
-/// All files that a manifest names, by the folder they are in.
+/// All files that a manifest lists, by folder.
 fn parts(manifest: &Manifest) -> Vec<(&str, &PartEntry)> {
     let insights = manifest.insights.iter().map(|(name, entry)| (name.as_str(), entry));
     let entries = insights.chain([(REJECTS, &manifest.rejects)]);
@@ -335,7 +334,7 @@ fn sorted(rows: &[String]) -> Vec<String> {
     rows
 }
 
-/// The plays of songs that were never unknown, by the log that they are from, in their order.
+/// The plays of songs that were always in the catalog, by log, in order.
 fn by_log(rows: &[String]) -> Vec<String> {
     let mut logs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for row in rows {
@@ -352,7 +351,7 @@ fn by_log(rows: &[String]) -> Vec<String> {
     logs.into_values().flatten().map(str::to_owned).collect()
 }
 
-/// The rejects without the names of files, of which a watch keeps the first.
+/// The rejects without file names, because `watch` keeps the first name of a file.
 fn rejects(files: &Files) -> Vec<String> {
     let parts = files.iter().filter(|(name, _)| name.starts_with(REJECTS));
     let rows = parts.flat_map(|(_, text)| text_lines(text));
@@ -368,7 +367,7 @@ fn same(what: &str, expected: &[String], found: &[String]) -> Result<(), String>
     Err(format!("{what}: row {first}: {:?} instead of {:?}", found.get(first), expected.get(first)))
 }
 
-/// Does something with all of these on all processors; the first that goes wrong ends it.
+/// Runs `work` for all items on all processors. Stops at the first error.
 pub(crate) fn in_parallel<T: Sync>(
     all: &[T],
     each: impl Fn(&T) -> Result<(), String> + Sync,

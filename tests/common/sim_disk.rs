@@ -1,8 +1,8 @@
-//! A disk in memory that keeps a log of all operations, so that the power can be cut behind any of them.
+//! A disk in memory that records all operations, so that the power can be cut after any of them.
 //!
-//! What a cut leaves is decided afterwards: [`SimDisk::image`] goes through the log once more and
-//! keeps what was synced; of everything else the dice say what has reached the medium. So one
-//! recorded run gives as many legal images as one likes.
+//! The effect of a cut is decided afterwards. [`SimDisk::image`] replays the record. It keeps synced
+//! operations, and random numbers decide which of the others have reached the medium. One recorded
+//! run therefore yields any number of legal images.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,13 +19,13 @@ use music_insights::storage::{Disk, DiskFile};
 
 use crate::medium::Medium;
 
-/// Long enough for the slowest machine; nothing waits so long unless it is broken.
+/// How long to wait. Only a bug takes longer, even on the slowest machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Files are numbered in the order in which they are created.
 pub(super) type Number = usize;
 
-/// What changes a disk.
+/// An operation that changes a disk.
 #[derive(Clone, Debug)]
 pub(super) enum Op {
     CreateFolder(PathBuf),
@@ -37,12 +37,12 @@ pub(super) enum Op {
     Cut(Number, usize),
     Sync(Number),
     SyncFolder(PathBuf),
-    /// A sync that failed: what it should have made durable may never be, whatever later ones say.
+    /// A failed sync. Its data may never become durable, even if a later sync succeeds.
     FailedSync(Number),
     FailedSyncFolder(PathBuf),
 }
 
-/// Files and folders as somebody sees them.
+/// Files and folders as a process sees them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct View {
     pub(super) files: Vec<Vec<u8>>,
@@ -80,23 +80,23 @@ impl View {
     }
 }
 
-/// Which operations on names that were not synced reach the medium.
+/// Which unsynced operations on names reach the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// Those up to a moment, as in a journal.
+    /// Those up to a random one, as in a journal.
     Prefix,
-    /// Any.
+    /// A random subset.
     Any,
 }
 
-/// What becomes of all that was not synced.
+/// The effect of a cut on unsynced operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Each thing is decided by the dice.
+    /// Random numbers decide about each.
     Dice(Names),
     AllLost,
     AllKept,
-    /// No power cut at all: the process was killed, and what was not synced still may be lost later.
+    /// No power cut: the process was killed, and a later power cut may still lose unsynced operations.
     Kill,
 }
 
@@ -105,20 +105,20 @@ impl Cut {
         [Self::Dice(Names::Prefix), Self::Dice(Names::Any), Self::AllLost, Self::AllKept, Self::Kill];
 }
 
-/// An operation that fails.
+/// A planned failure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
-    /// The operation of this number fails with an error of the medium.
+    /// The operation with this number fails with an I/O error.
     Broken(usize),
-    /// So many bytes can be appended, then the disk is full.
+    /// The disk is full after this number of appended bytes.
     Room(usize),
 }
 
-/// What an operation was that has failed as planned.
+/// An operation that has failed as planned.
 #[derive(Clone, Debug)]
 pub(crate) struct Failed {
     pub(crate) what: What,
-    /// The name that it was about.
+    /// Its path.
     pub(crate) path: PathBuf,
 }
 
@@ -133,7 +133,7 @@ pub(crate) enum What {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// What was durable at the beginning of the log.
+    /// The durable files at the start of the record.
     base: View,
     log: Vec<Op>,
     now: View,
@@ -148,7 +148,7 @@ struct Shared {
     changed: Condvar,
 }
 
-/// The disk; a clone is the same disk.
+/// A handle of the disk. A clone refers to the same disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SimDisk(Arc<Shared>);
 
@@ -163,7 +163,7 @@ impl SimDisk {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // A test that goes on after a panic looks at the disk as it is.
+        // A test that catches a panic continues with the disk as it is.
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -172,7 +172,7 @@ impl SimDisk {
         self.inner().log.len()
     }
 
-    /// Lets an operation fail from now on.
+    /// Plans a failure.
     pub(crate) fn plan(&self, fault: Fault) {
         self.inner().fault = Some(fault);
     }
@@ -182,19 +182,19 @@ impl SimDisk {
         self.inner().failed.clone()
     }
 
-    /// All files as they are seen now.
+    /// All current files.
     pub(crate) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let now = &self.inner().now;
         now.names.iter().map(|(path, &number)| (path.clone(), now.files[number].clone())).collect()
     }
 
-    /// A file as it is seen now.
+    /// The current content of a file.
     pub(crate) fn read(&self, path: &Path) -> Option<Vec<u8>> {
         let now = &self.inner().now;
         now.names.get(path).map(|&number| now.files[number].clone())
     }
 
-    /// Changes a file behind everybody's back, durably.
+    /// Changes a file durably, without a recorded operation.
     pub(crate) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut inner = self.inner();
         let number = inner.now.names[path];
@@ -203,7 +203,7 @@ impl SimDisk {
         inner.log.clear();
     }
 
-    /// Waits until `found` gives something; it is asked again after every operation.
+    /// Waits until `found` returns a value. It is called after every operation.
     pub(crate) fn wait_for<T>(&self, what: &str, mut found: impl FnMut(&Self) -> Option<T>) -> T {
         let began = Instant::now();
         loop {
@@ -213,19 +213,19 @@ impl SimDisk {
             }
             assert!(began.elapsed() < PATIENCE, "waited too long for {what}");
             let inner = self.inner();
-            // Now and then without an operation, too, for not everything shows on the disk.
+            // Also call it without an operation, because not every change is on the disk.
             let unchanged = |inner: &mut Inner| inner.log.len() == operations;
             drop(self.0.changed.wait_timeout_while(inner, Duration::from_millis(20), unchanged));
         }
     }
 
-    /// The disk as a process finds it that starts after this one was killed behind operation `at`.
+    /// The disk after the process was killed after operation `at`.
     pub(crate) fn crash_image(&self, at: usize) -> Self {
         let inner = self.inner();
         Self::of(inner.base.clone(), inner.log[..at].to_vec())
     }
 
-    /// The disk after a cut behind operation `at`.
+    /// The disk after a power cut after operation `at`.
     pub(crate) fn image(&self, at: usize, cut: Cut, dice: &mut Dice) -> Self {
         if cut == Cut::Kill {
             return self.crash_image(at);
@@ -238,7 +238,7 @@ impl SimDisk {
         Self::of(medium.cut(cut, dice), Vec::new())
     }
 
-    /// Does an operation, unless it is the one that fails.
+    /// Performs an operation, or fails if a failure is planned for it.
     fn act(&self, op: Op) -> io::Result<()> {
         let mut inner = self.inner();
         let broken = matches!(inner.fault, Some(Fault::Broken(at)) if inner.log.len() == at);
@@ -284,7 +284,7 @@ impl Inner {
         self.failed = Some(Failed { what, path });
     }
 
-    /// An error of the medium; a sync that meets one leaves nobody knows what.
+    /// Fails with an I/O error. After a failed sync, the data may or may not be durable.
     fn break_down(&mut self, op: Op) -> io::Result<()> {
         self.fault = None;
         self.note_failed(&op);
@@ -357,7 +357,7 @@ impl Disk for SimDisk {
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
         {
             let inner = self.inner();
-            // The lock is a file in it.
+            // The lock is a file in the folder.
             if inner.locked.contains(path) || inner.now.inside(path).next().is_some() {
                 return Err(ErrorKind::DirectoryNotEmpty.into());
             }

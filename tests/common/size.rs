@@ -1,7 +1,7 @@
-//! The size of a run.
+//! The number of random cases.
 
-/// How many cases a property gets: what `PROPTEST_CASES` says; else `usual`, or with
-/// `LONG_TESTS=1` fifty times as many.
+/// The number of cases of a property: `PROPTEST_CASES`, or else `usual`, or with `LONG_TESTS=1` fifty
+/// times `usual`.
 pub(crate) fn cases(usual: u32) -> u32 {
     let given = std::env::var("PROPTEST_CASES").ok().and_then(|text| text.parse().ok());
     let long = std::env::var("LONG_TESTS").is_ok_and(|value| value == "1");

@@ -1,4 +1,4 @@
-//! What happens to the inputs of a `watch` while it runs on a simulated disk.
+//! Changes of the inputs while `watch` runs on a simulated disk.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -33,32 +33,32 @@ use crate::sim_disk::SimDisk;
 
 const NEVER: Duration = Duration::from_hours(1);
 const CATALOG_HEADER: &str = "song_id,title,artist,genre,mood\n";
-/// The songs of the first catalog; those to come follow, and the last one never does.
+/// The songs of the first catalog. Later songs follow, and the last song never enters the catalog.
 pub(crate) const FIRST_SONGS: u64 = 3;
 const SONGS: u64 = 7;
 
-/// Something that happens to the inputs, or to the process.
+/// A change of the inputs or of the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    /// Rows at the end of a log, bad ones and such of unknown songs among them.
+    /// Append rows to a log, among them bad rows and rows of unknown songs.
     Rows { log: usize, rows: u64 },
-    /// Rows, and a beginning of one more.
+    /// Append rows, and the beginning of another row.
     Partial { log: usize, rows: u64 },
-    /// A finished, compressed log.
+    /// Drop a compressed log.
     Drop { rows: u64 },
-    /// A log gets another name, and a new one takes its place.
+    /// Rotate a log: rename it and create a new one under its name.
     Rotate { log: usize },
-    /// A catalog with one more song comes into force.
+    /// Publish a catalog with one more song.
     Catalog,
-    /// The process is stopped and started again, in between perhaps with a new catalog.
+    /// Stop the process and start it again, in some cases with a new catalog.
     Restart { catalog: bool },
-    /// The process is killed, or the power goes, a moment ago; then it is started again.
+    /// Kill the process or cut the power, and start it again.
     Crash,
 }
 
 impl Step {
-    /// A few epochs with everything in them: a line in two pieces, a compressed log, another file in
-    /// the place of one, plays that wait for their song, a catalog that changes, a restart.
+    /// A few epochs with every kind of change: a line in two pieces, a compressed log, a rotation,
+    /// unmatched plays, a changed catalog, a restart.
     pub(crate) const SMALL: [Self; 7] = [
         Self::Partial { log: 0, rows: 12 },
         Self::Drop { rows: 5 },
@@ -69,10 +69,10 @@ impl Step {
         Self::Partial { log: 1, rows: 4 },
     ];
 
-    /// Enough epochs of one process for parts to be merged.
+    /// Enough epochs of one process for segments to be merged.
     pub(crate) const MANY: [Self; 16] = [Self::Rows { log: 0, rows: 2 }; 16];
 
-    /// Steps of all kinds, enough for parts to be merged and generations to go.
+    /// Random steps, enough for segments to be merged and generations to be removed.
     pub(crate) fn random(dice: &mut Dice) -> Vec<Self> {
         let count = 12 + dice.below(6);
         let step = |_| {
@@ -92,16 +92,16 @@ impl Step {
     }
 }
 
-/// A log that grows.
+/// A growing log.
 #[derive(Debug, Default)]
 struct Growing {
-    /// Which of all logs it is; nothing before its first row.
+    /// Its serial number. `None` before its first row.
     serial: Option<u64>,
-    /// What is missing of its last line.
+    /// The rest of its last line, not yet written.
     rest: String,
 }
 
-/// The folders of a run: inputs that are files, and paths on the simulated disk.
+/// The folders of a run: inputs are real files, state and output are on the simulated disk.
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: tempfile::TempDir,
@@ -109,7 +109,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Without any input.
+    /// Folders without inputs.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings {
@@ -125,7 +125,7 @@ impl Place {
         Self { folder, settings }
     }
 
-    /// Runs `watch` until it is stopped, or `once`.
+    /// Runs `watch` until it is stopped, or with `once` until everything is read.
     pub(crate) fn watch(
         &self,
         disk: &SimDisk,
@@ -164,35 +164,35 @@ impl Place {
         RUNTIME.block_on(pipeline.run(source))
     }
 
-    /// A start that reads all there is.
+    /// Starts, reads everything, and stops.
     pub(crate) fn recover(&self, disk: &SimDisk, options: StartOptions) -> Result<(), Error> {
         let run = || self.watch(disk, options, true, &Shutdown::default()).map(drop);
         let died = |_| Err(Error::Bug("it has panicked".to_owned()));
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(died)
     }
 
-    /// Where a replay of the inputs goes, which is a folder like others.
+    /// The output of a replay of the inputs, a real folder.
     pub(crate) fn replayed(&self) -> PathBuf {
         self.folder.path().join("replayed")
     }
 
-    /// What is published.
+    /// The published manifest.
     pub(crate) fn manifest(&self, disk: &SimDisk) -> Option<Manifest> {
         serde_json::from_slice(&disk.read(&self.settings.output.join(FILE))?).ok()
     }
 }
 
-/// Lets things happen to a place.
+/// Applies steps to a place.
 #[derive(Debug)]
 pub(crate) struct Feed<'a> {
     place: &'a Place,
     pub(crate) dice: Dice,
     logs: [Growing; 3],
-    /// Numbers of logs, rows and songs so far.
+    /// Counts of logs, rows and songs.
     serials: u64,
     plays: u64,
     pub(crate) songs: u64,
-    /// Whole rows so far.
+    /// Count of whole rows.
     pub(crate) rows: u64,
 }
 
@@ -214,7 +214,7 @@ impl<'a> Feed<'a> {
         self.write(&self.place.settings.songs, text.as_bytes());
     }
 
-    /// A file that appears whole.
+    /// Writes a whole file atomically.
     fn write(&self, path: &Path, bytes: &[u8]) {
         let hidden = self.place.folder.path().join("hidden");
         fs::write(&hidden, bytes).unwrap();
@@ -230,7 +230,7 @@ impl<'a> Feed<'a> {
         self.serials
     }
 
-    /// A row, no two of which are alike; the listener says which log it is from.
+    /// A unique row. Its listener names the log.
     fn row(&mut self, serial: u64) -> String {
         self.plays += 1;
         let (play, user, song) = (self.plays, self.dice.below(3), self.dice.below(SONGS));
@@ -275,7 +275,7 @@ impl<'a> Feed<'a> {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Does a step that has to do with inputs.
+    /// Applies a step that changes inputs.
     pub(crate) fn step(&mut self, step: Step) {
         match step {
             Step::Rows { log, rows } => self.grow(log, rows, false),
@@ -289,7 +289,7 @@ impl<'a> Feed<'a> {
             }
             Step::Rotate { log } => {
                 if let Some(serial) = self.logs[log].serial {
-                    // Its last line is finished first, for nobody would do so later.
+                    // Finish its last line now, because no later step would.
                     self.grow(log, 0, false);
                     fs::rename(self.log_path(log), self.path(&format!("old-{serial}.csv"))).unwrap();
                     self.logs[log] = Growing::default();

@@ -1,5 +1,4 @@
-//! Files and names that are not as they should be, as `watch` meets them: what is read, what is
-//! rejected, and what is only warned of (reliability.md, section 4).
+//! Faulty files and names under `watch`: some are read, some are rejected, and some cause a warning.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -21,14 +20,14 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Drops bytes at once.
+/// Drops a whole file atomically.
 fn drop_bytes(place: &Place, name: impl AsRef<OsStr>, bytes: &[u8]) {
     let folder = place.path("data/incoming");
     fs::write(folder.join(".draft"), bytes).unwrap();
     fs::rename(folder.join(".draft"), folder.join(name.as_ref())).unwrap();
 }
 
-/// Reasons of the rejects of each file, in order: `file:line reason`.
+/// The rejects as `file:line reason`, sorted.
 fn rejects(place: &Place) -> Vec<String> {
     let text = place.read("output/_rejects/part-00000.csv");
     let rows = text.lines().skip(1).filter_map(|line| {
@@ -42,7 +41,7 @@ fn rejects(place: &Place) -> Vec<String> {
 }
 
 #[test]
-fn bytes_and_lines_that_are_not_as_they_should_be() {
+fn faulty_bytes_and_lines_are_rejected_with_their_reason() {
     let below = |text: &[u8]| [LOG_HEADER.as_bytes(), ROW.as_bytes(), text].concat();
     let long = "x".repeat((1 << 20) + 1);
     let whole = gzip(&below(b""));
@@ -97,7 +96,7 @@ fn bytes_and_lines_that_are_not_as_they_should_be() {
 }
 
 #[test]
-fn space_that_is_reserved_before_it_is_written_is_waited_for() {
+fn reserved_space_is_read_when_it_is_written() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
     let start = format!("{LOG_HEADER}{ROW}");
@@ -116,7 +115,7 @@ fn space_that_is_reserved_before_it_is_written_is_waited_for() {
 }
 
 #[test]
-fn odd_names_are_read_and_what_is_no_log_is_left_alone() {
+fn odd_names_are_read_and_other_files_are_ignored() {
     let place = Place::new(SONGS);
     let folder = place.path("data/incoming");
     let log = [LOG_HEADER, ROW].concat();
@@ -140,13 +139,13 @@ fn odd_names_are_read_and_what_is_no_log_is_left_alone() {
     std::os::unix::fs::symlink("/nowhere", folder.join("dangling.csv")).unwrap();
     let _socket = UnixListener::bind(folder.join("socket.csv")).unwrap();
     place.wait_for_rows(12);
-    // A sparse file is a line without end that costs no memory.
+    // A sparse file is one endless line, and must not take memory.
     fs::File::create(folder.join("sparse.csv")).unwrap().set_len(1 << 40).unwrap();
     place.wait_for_rows(13);
-    // Temporary names count when they are given up.
+    // A file counts as soon as it loses its temporary name.
     fs::rename(folder.join("a.csv.part"), folder.join("a.csv")).unwrap();
     place.wait_for_rows(14);
-    // A file under two names counts under both, and what is appended to it, too.
+    // A file with two names counts twice, also for appended rows.
     fs::hard_link(folder.join("a.csv"), folder.join("b.csv")).unwrap();
     place.append("data/incoming/a.csv", &play(2, 1, 2));
     place.wait_for_rows(17);
@@ -166,7 +165,7 @@ fn odd_names_are_read_and_what_is_no_log_is_left_alone() {
 }
 
 #[test]
-fn bytes_that_change_after_they_were_read_stop_their_file_and_no_other() {
+fn a_file_with_rewritten_bytes_is_abandoned_and_others_continue() {
     let place = Place::new(SONGS);
     let rows: String = (0..5).map(|minute| play(1, 1, minute)).collect();
     place.write("data/incoming/edited.csv", &format!("{LOG_HEADER}{rows}"));
@@ -176,14 +175,14 @@ fn bytes_that_change_after_they_were_read_stop_their_file_and_no_other() {
     let mut file = fs::File::options().write(true).open(place.path("data/incoming/edited.csv")).unwrap();
     file.seek(SeekFrom::Start(LOG_HEADER.len() as u64 + 1)).unwrap();
     file.write_all(b"9").unwrap();
-    // Cut and filled beyond the old length before anybody has looked.
+    // Truncate it and fill it beyond the old length while the daemon is stopped.
     let more: String = (0..20).map(|minute| play(2, 2, minute)).collect();
     daemon.signal("-STOP");
     fs::write(place.path("data/incoming/refilled.csv"), format!("{LOG_HEADER}{more}")).unwrap();
     daemon.signal("-CONT");
     place.write("data/incoming/other.csv", &format!("{LOG_HEADER}{rows}"));
     place.wait_for_rows(15);
-    // A copy in its place is read from its beginning.
+    // A new file in its place is read from the beginning.
     place.write("data/incoming/refilled.csv", &format!("{LOG_HEADER}{more}"));
     place.wait_for_rows(35);
     let said = daemon.stop();
@@ -195,14 +194,14 @@ fn bytes_that_change_after_they_were_read_stop_their_file_and_no_other() {
 }
 
 #[test]
-fn a_log_that_is_deleted_counts_and_its_number_belongs_to_the_next() {
+fn a_deleted_log_counts_and_its_inode_may_be_reused() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
     let path = place.path("data/incoming/a.csv");
     for round in 1..=5_u32 {
         fs::write(&path, format!("{LOG_HEADER}{}", play(round, 1, round))).unwrap();
         place.wait_for_rows(u64::from(round) * 2 - 1);
-        // Deleted before anybody has looked again.
+        // Append and delete while the daemon is stopped.
         daemon.signal("-STOP");
         place.append("data/incoming/a.csv", &play(round, 2, round));
         fs::remove_file(&path).unwrap();
@@ -221,7 +220,7 @@ fn a_log_that_is_deleted_counts_and_its_number_belongs_to_the_next() {
 }
 
 #[test]
-fn folders_that_cannot_be_used_end_the_start() {
+fn unusable_folders_fail_the_start() {
     let place = Place::new(SONGS);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{ROW}"));
     place.write("in_the_way", "");
@@ -242,7 +241,7 @@ fn folders_that_cannot_be_used_end_the_start() {
 }
 
 #[test]
-fn a_link_in_the_place_of_an_output_is_replaced_and_never_followed() {
+fn a_symlink_in_place_of_an_output_is_replaced_and_not_followed() {
     let place = Place::new(SONGS);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{ROW}"));
     place.write("precious", "untouched");

@@ -1,12 +1,12 @@
-//! Logs and catalogs whose fields are parted by something else: the same answers as for commas.
+//! Other delimiters give the same output as commas.
 
 use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, stderr};
 
 const SONGS: &str = "s1,\"One, two\",A,Rock,Sad\ns2,Two,\"B;|\tb\",Pop,Happy\n";
 const ROWS: &str = "u1,s1,2025-03-21 01:09:00,150\n\"u,2\",s2,2025-03-21 12:00:00,7.5\n\"u;|\t3\",s2,2025-03-22 01:09:00,10\n";
 
-/// The same fields with another byte between them, quoted only where it is needed for that byte.
-fn parted_by(delimiter: char, text: &str) -> String {
+/// Replaces the commas between fields, and quotes a field only if it contains the new delimiter.
+fn with_delimiter(delimiter: char, text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
         let (mut field, mut fields, mut quoted) = (String::new(), Vec::new(), false);
@@ -32,13 +32,13 @@ fn published(place: &Place) -> Vec<(String, String)> {
 
 fn place_for(delimiter: char) -> Place {
     let place = Place::new("");
-    place.write("data/songs_metadata.csv", &parted_by(delimiter, &format!("{CATALOG_HEADER}{SONGS}")));
-    place.write("data/incoming/a.csv", &parted_by(delimiter, &format!("{LOG_HEADER}{ROWS}")));
+    place.write("data/songs_metadata.csv", &with_delimiter(delimiter, &format!("{CATALOG_HEADER}{SONGS}")));
+    place.write("data/incoming/a.csv", &with_delimiter(delimiter, &format!("{LOG_HEADER}{ROWS}")));
     place
 }
 
 #[test]
-fn the_output_is_the_same_whatever_parts_the_fields() {
+fn the_output_is_the_same_for_all_delimiters() {
     let commas = place_for(',');
     commas.done(&["replay"]);
     let expected = published(&commas);
@@ -61,7 +61,7 @@ fn the_output_is_the_same_whatever_parts_the_fields() {
 }
 
 #[test]
-fn a_watch_goes_on_with_the_delimiter_of_its_state_and_with_no_other() {
+fn a_watch_refuses_a_delimiter_other_than_that_of_its_state() {
     let place = place_for(';');
     let watch = |more: &[&str]| place.run(&[&["watch", "--once", "--http", "off"], more].concat());
     assert!(watch(&["--delimiter", ";"]).status.success());

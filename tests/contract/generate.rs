@@ -1,4 +1,4 @@
-//! What `generate` promises: the same bytes for the same seed, data worth analysing, and a feed that loses nothing.
+//! `generate`: the same bytes for the same seed, data worth analysing, and a live feed that loses nothing.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -22,7 +22,7 @@ fn args(flags: &str) -> GenerateArgs {
     Cli::parse_from(["generate"].into_iter().chain(flags.split_whitespace())).args
 }
 
-/// The rows of a seed, without header.
+/// The rows of a seed, without the header.
 fn rows(flags: &str) -> String {
     let args = args(flags);
     let mut out = Vec::new();
@@ -56,13 +56,13 @@ fn body(log: &str) -> &str {
     log.strip_prefix(std::str::from_utf8(text::HEADER).unwrap()).expect("the header comes first")
 }
 
-/// FNV-1a, which is simple enough to be the same everywhere.
+/// FNV-1a, a hash that is simple to reimplement.
 fn checksum(text: &str) -> u64 {
     text.bytes()
         .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
-/// Splits a record by RFC 4180, and insists on quotes only where they are needed.
+/// Splits a record by RFC 4180, and fails if a field is quoted without need.
 fn fields(record: &str) -> Vec<String> {
     let mut fields = Vec::new();
     let mut rest = record;
@@ -217,7 +217,7 @@ fn rows_are_valid_and_at_or_after_the_start() {
 }
 
 #[test]
-fn the_catalog_is_valid_and_not_too_tidy() {
+fn the_catalog_is_valid_and_has_irregular_rows() {
     let text = catalog("--songs 2000");
     let (mut artists, mut no_genre, mut no_mood) = (HashSet::new(), 0, 0);
     for (line, number) in text.lines().skip(1).zip(1..) {
@@ -239,7 +239,7 @@ fn the_catalog_is_valid_and_not_too_tidy() {
 }
 
 #[test]
-fn there_is_something_to_find_in_the_plays() {
+fn every_insight_finds_rows_in_the_plays() {
     for popularity in ["zipf", "uniform"] {
         let flags = format!("--rows 60000 --users 1000 --songs 500 --popularity {popularity}");
         let catalog = catalog(&flags);
@@ -311,7 +311,7 @@ fn a_stopped_feed_ends_complete_and_the_next_one_continues() {
     let (made, waited) = thread::scope(|scope| {
         let feed = scope.spawn(|| run(&args, &stop, &Progress::silent()).unwrap());
         let began = Instant::now();
-        // Whoever reads while the file grows sees unfinished lines now and then, but dropped files only whole.
+        // A reader may see an unfinished line of a growing file, but dropped files are always whole.
         while began.elapsed() < Duration::from_millis(900) {
             for (name, text) in files_if_there(&incoming) {
                 if name.starts_with("drop-") {
@@ -341,7 +341,7 @@ fn a_stopped_feed_ends_complete_and_the_next_one_continues() {
     assert_eq!(fs::read_to_string(incoming.join("live-00009.csv")).unwrap().lines().count(), 6);
 }
 
-/// The readable files of a folder in which files come and go.
+/// The files of a folder in which files appear and disappear.
 fn files_if_there(folder: &Path) -> Vec<(String, String)> {
     let entries = fs::read_dir(folder).unwrap().filter_map(Result::ok);
     let text = |path: &Path| fs::read_to_string(path).ok();

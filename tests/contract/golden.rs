@@ -1,16 +1,14 @@
-//! Cases in files: what the program must write, byte for byte, for small inputs that a person can check.
+//! Golden cases: small inputs that a person can check, and the expected output, byte for byte.
 //!
 //! A case is a folder in `tests/cases`:
 //!
 //! - `songs_metadata.csv` and `logs/`, with any files;
-//! - if need be `music-insights.toml` with settings, and `args` with further arguments of `replay`, one
-//!   per line, for what is no setting (a case with `--now` is not run by `watch`, whose now is the
-//!   moment of reading);
-//! - `expected/<insight>/part-*.csv` and `expected/_rejects/part-00000.csv`, which may be left out
-//!   if nothing is rejected.
+//! - optionally `music-insights.toml` with settings, and `args` with further arguments of `replay`, one
+//!   per line (`watch` does not run cases with `--now`, because its now is the time of reading);
+//! - `expected/<insight>/part-*.csv`, and `expected/_rejects/part-00000.csv` if rows are rejected.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test contract golden` writes `expected` anew from what `replay` writes. The
-//! reference implementation must agree in any case, so that a wrong answer is not recorded unseen.
+//! `UPDATE_GOLDEN=1 cargo test --test contract golden` writes `expected` from the output of `replay`.
+//! The reference implementation must agree, so a wrong output cannot be recorded unnoticed.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -39,12 +37,12 @@ use clap::Parser;
 const REJECTS: &str = "_rejects/part-00000.csv";
 const NO_REJECTS: &[u8] = b"file,line,byte_offset,reason,raw\n";
 
-/// A case, copied to where output may stand beside it.
+/// A case, copied to a temporary folder.
 struct Case {
     name: String,
-    /// Where it came from.
+    /// Its folder in the project.
     origin: PathBuf,
-    /// The copy, in which the program runs, so that rejects name `logs/a.csv`.
+    /// The copy. It is the working directory, so rejects name `logs/a.csv`.
     work: tempfile::TempDir,
     /// Names of the logs.
     logs: Vec<String>,
@@ -52,7 +50,7 @@ struct Case {
     expected: Files,
 }
 
-/// All cases; the one that is shared with other projects has its own layout.
+/// All cases. One case is shared with other projects and has its own layout.
 fn cases() -> Vec<Case> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> =
@@ -94,10 +92,10 @@ impl Case {
         }
     }
 
-    /// Runs the program with the case's arguments and returns what it writes.
+    /// Runs the program with the arguments of the case and returns the output.
     fn run(&self, arguments: &[&str]) -> Result<Files, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_music-insights"));
-        // Whoever runs the tests may have settings in the environment.
+        // The environment of the test may contain settings.
         let settings = std::env::vars_os().map(|(name, _)| name);
         for name in settings.filter(|name| name.to_string_lossy().starts_with("MUSIC_INSIGHTS_")) {
             command.env_remove(name);
@@ -120,7 +118,7 @@ impl Case {
         self.run(&["replay", "logs"])
     }
 
-    /// What the reference writes for the same files, if it can read them.
+    /// The output of the reference, if it can read the files.
     fn by_reference(&self) -> Option<Files> {
         let path = |name: &str| self.work.path().join(name);
         let plain = |name: &String| Compression::of(Path::new(name)) == Compression::Plain;
@@ -148,7 +146,7 @@ impl Case {
     }
 }
 
-/// Puts an apostrophe in front of text that looks like a formula, cell by cell.
+/// Puts an apostrophe before cells that look like a formula.
 fn guard_cells(name: &str, text: &mut Vec<u8>) {
     let Some(columns) = columns(name.split('/').next().unwrap()) else { return };
     let mut record = Record::default();
@@ -168,7 +166,7 @@ fn guard_cells(name: &str, text: &mut Vec<u8>) {
     *text = guarded;
 }
 
-/// Holds what a case gives against what is expected, and collects what differs.
+/// Compares the output of each case with the expected one, and collects the differences.
 fn compare_all(cases: &[Case], found: impl Fn(&Case) -> Result<Option<(Files, Files)>, String>) {
     let mut differences = String::new();
     for case in cases {
@@ -185,7 +183,7 @@ fn compare_all(cases: &[Case], found: impl Fn(&Case) -> Result<Option<(Files, Fi
 }
 
 #[test]
-fn replay_writes_what_is_expected() {
+fn replay_writes_the_expected_output() {
     let cases = cases();
     if std::env::var_os("UPDATE_GOLDEN").is_some() {
         cases.iter().filter(|case| case.name != "seed").for_each(update);
@@ -205,10 +203,10 @@ fn update(case: &Case) {
     }
 }
 
-/// The same snapshots, and the same rows where they are appended; in the same order if they come
-/// from one file, for `watch` promises no other.
+/// Snapshots are equal, and append-only tables have the same rows. Their order is equal only for
+/// rows of one file, because `watch` promises no more.
 #[test]
-fn watch_once_writes_the_same() {
+fn watch_once_writes_the_expected_output() {
     let cases = cases();
     compare_all(&cases, |case| {
         if case.args.iter().any(|argument| argument.starts_with("--now")) {
@@ -224,7 +222,7 @@ fn watch_once_writes_the_same() {
     });
 }
 
-/// Puts the lines of everything that is appended into one sorted text for each folder.
+/// Replaces the parts of each append-only table by one text with sorted lines.
 fn sort_appended(files: &mut Files) {
     for folder in ["_rejects/", "enriched_logs/"] {
         let parts = files.extract_if(.., |name, _| name.starts_with(folder));
@@ -239,11 +237,11 @@ fn sort_appended(files: &mut Files) {
 }
 
 #[test]
-fn the_reference_agrees_with_what_is_expected() {
+fn the_reference_agrees_with_the_expected_output() {
     let cases = cases();
     compare_all(&cases, |case| {
         let Some(mut files) = case.by_reference() else { return Ok(None) };
-        // The reference knows of no insight that is disabled; the case shows which one is.
+        // The reference computes disabled insights too. The case shows which ones are enabled.
         let folder = |name: &str| name.split('/').next().unwrap().to_owned();
         let enabled: BTreeSet<String> = case.expected.keys().map(|name| folder(name)).collect();
         files.retain(|name, _| enabled.contains(&folder(name)));
@@ -251,9 +249,9 @@ fn the_reference_agrees_with_what_is_expected() {
     });
 }
 
-/// Every reason stands in some case, but for the one that takes a file to grow.
+/// Every reason occurs in a case, except the one that needs a growing file.
 #[test]
-fn every_reason_of_a_reject_has_a_case() {
+fn every_reject_reason_has_a_case() {
     let mut missing: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
     missing.remove(Reason::ContinuedAfterEof.code());
     for case in cases() {
@@ -263,9 +261,9 @@ fn every_reason_of_a_reject_has_a_case() {
     assert!(missing.is_empty(), "no case has {missing:?}");
 }
 
-/// What the cases expect is what the insights write, so the table of columns is held against it.
+/// Checks the types in the table of columns against the expected output of the cases.
 #[test]
-fn every_cell_is_of_the_type_of_its_column() {
+fn every_cell_has_the_type_of_its_column() {
     let mut seen = BTreeSet::new();
     for case in cases() {
         for (name, text) in &case.expected {

@@ -1,9 +1,9 @@
-//! The laws of the contract (spec.md, section 4) against the reference in `tests/common/reference`.
+//! Laws of the output, as properties: the engine against the reference in `tests/common/reference`.
 //!
-//! A plain `cargo test` runs each property a few hundred times, about half a minute in all.
-//! `LONG_TESTS=1 cargo test --release --test contract laws` runs fifty times as many, and
-//! `PROPTEST_CASES=n` exactly n of each. A case that fails is kept in `tests/regressions/` and
-//! tried first from then on.
+//! `cargo test` runs each property a few hundred times, about half a minute in total.
+//! `LONG_TESTS=1 cargo test --release --test contract laws` runs fifty times as many cases, and
+//! `PROPTEST_CASES=n` exactly n. A case that fails is stored in `tests/regressions/` and runs first
+//! from then on.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -35,7 +35,7 @@ fn config(usual: u32) -> ProptestConfig {
     }
 }
 
-/// Bytes per chunk: so few that lines, fields and marks are cut apart, or as in real life.
+/// Bytes per chunk: so few that lines, fields and marks are split, or as many as in production.
 fn chunk() -> impl Strategy<Value = usize> {
     prop_oneof![1 => 1_usize..8, 2 => 8_usize..200, 1 => Just(CHUNK)]
 }
@@ -43,7 +43,7 @@ fn chunk() -> impl Strategy<Value = usize> {
 proptest! {
     #![proptest_config(config(800))]
 
-    /// Laws 1 and 6 for `replay`: what the reference writes, whatever the chunks and threads.
+    /// `replay` writes the output of the reference, for all sizes of chunks and numbers of threads.
     #[test]
     fn replay_writes_what_the_reference_writes(
         settings in settings(),
@@ -83,7 +83,7 @@ proptest! {
     }
 }
 
-/// The manifest names every file with its rows and bytes, and counts the rejects.
+/// The manifest lists every file with its rows and bytes, and counts the rejects.
 fn check_manifest(outcome: &RunSummary, found: &Files) -> Result<(), TestCaseError> {
     let manifest = &outcome.manifest;
     let rejects = [("_rejects", &manifest.rejects)];
@@ -103,13 +103,13 @@ fn check_manifest(outcome: &RunSummary, found: &Files) -> Result<(), TestCaseErr
     Ok(())
 }
 
-/// What happens in a `watch`.
+/// An event in a `watch`.
 #[derive(Clone, Debug)]
 enum Step {
     Rows(File),
-    /// A cut, so many weeks after the beginning.
+    /// A cut, this number of weeks after the start.
     Cut(i64),
-    /// Another catalog, and a cut.
+    /// A new catalog, and a cut.
     Catalog(File),
 }
 
@@ -121,20 +121,20 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// What the reference makes of these rows, so many weeks after the beginning.
+/// The output of the reference for these rows, this number of weeks after the start.
 fn reference_files(settings: &Settings, weeks: i64, catalog: &File, rows: &[u8]) -> Files {
     let log = [HEADER.as_bytes(), b"\n", rows].concat();
     let mut settings = reference_settings(settings, NOW);
-    // Files are given up by the owner of the state, which has no part in these tests.
+    // The coordinator applies the limit of bad lines, and it is not part of these tests.
     settings.max_bad_lines = None;
-    // The clock moves on, but what was decided of rows when they were read stands.
+    // The clock moves on, but the time limit of rows is that of their reading.
     settings.now += weeks * 7 * 86_400;
     settings.max_future_seconds -= weeks * 7 * 86_400;
     let logs = [("a.csv".to_owned(), log)];
     reference::replay(&logs, &("songs".to_owned(), catalog.0.clone()), &settings).files
 }
 
-/// The same without `enriched_logs` and the rejects.
+/// The files without `enriched_logs` and the rejects.
 fn expected(settings: &Settings, weeks: i64, catalog: &File, rows: &[u8]) -> Files {
     let mut files = reference_files(settings, weeks, catalog, rows);
     files.retain(|name, _| !name.starts_with("enriched_logs/") && !name.starts_with("_rejects/"));
@@ -154,7 +154,7 @@ fn sorted_lines(text: &[u8]) -> Vec<String> {
     lines
 }
 
-/// What a start from nothing makes of these rows, all at once.
+/// The output of a fresh engine that reads all these rows at once.
 fn afresh(settings: &Settings, weeks: i64, catalog: &File, rows: &[u8]) -> Files {
     let mut live = Live::new(settings, NOW, &catalog.0);
     live.take_rows(rows);
@@ -171,10 +171,10 @@ fn same(wanted: &str, expected: &Files, found: &Files) -> Result<(), TestCaseErr
 proptest! {
     #![proptest_config(config(800))]
 
-    /// Laws 1 and 2 for `watch`, and the honesty of `refresh`: every cut is what a start from
-    /// nothing with all rows so far would give, and an insight that says it has not changed has not.
+    /// Every cut of `watch` equals that of a fresh engine with all rows so far. If `refresh` reports
+    /// no change, there is none.
     #[test]
-    fn every_cut_is_what_a_replay_would_write(
+    fn every_cut_equals_a_replay(
         settings in settings(), first in catalog(), steps in vec(step(), 1..14),
     ) {
         let mut live = Live::new(&settings, NOW, &first.0);
@@ -203,8 +203,8 @@ proptest! {
         }
     }
 
-    /// Laws 1 and 3 for `enriched_logs`: every play is there once, as soon as its song is known and
-    /// with what the catalog said of it then.
+    /// `enriched_logs` has every play once, from the cut on whose catalog has its song, with the
+    /// metadata of that catalog.
     #[test]
     fn every_play_is_enriched_once(
         settings in settings(), first in catalog(), steps in vec(step(), 1..14), last in catalog(),
@@ -217,7 +217,7 @@ proptest! {
                     enriching.take_rows(&rows.0);
                     waiting.extend(rows.0.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec));
                 }
-                // A cut with the catalog that is in force changes nothing.
+                // A cut with an unchanged catalog changes nothing.
                 Step::Cut(_) => continue,
                 Step::Catalog(another) => {
                     enriching.cut(&another.0);
@@ -234,7 +234,7 @@ proptest! {
         prop_assert_eq!(sorted_lines(&found), sorted_lines(&expected));
     }
 
-    /// Law 5: rows may come in any order, before and after any cut.
+    /// Rows may come in any order, before and after any cut.
     #[test]
     fn the_order_of_batches_changes_nothing(
         settings in settings(),
@@ -258,7 +258,7 @@ proptest! {
     }
 }
 
-/// Random numbers for tests that need many: `SplitMix64`, whose every seed is as good as another.
+/// A fast random number generator for large tests: `SplitMix64`, for which every seed is good.
 struct Dice(u64);
 
 impl Dice {
@@ -270,7 +270,7 @@ impl Dice {
     }
 }
 
-/// A catalog of most of 400 songs, otherwise mixed for each seed.
+/// A catalog of most of 400 songs. The seed selects songs, genres and moods.
 fn large_catalog(seed: u64) -> File {
     let mut dice = Dice(seed);
     let mut text = "song_id,title,artist,genre,mood\n".to_owned();
@@ -285,7 +285,7 @@ fn large_catalog(seed: u64) -> File {
 fn large_rows(dice: &mut Dice, rows: u64) -> String {
     let mut text = String::new();
     for _ in 0..rows {
-        // Every tenth play is one of a few pairs, which so get more plays than fit into a byte.
+        // Every tenth play is of one of a few pairs, which get more plays than fit into a byte.
         let (users, songs) = if dice.below(10) == 0 { (2, 2) } else { (300, 400) };
         let (user, song) = (dice.below(users), dice.below(songs));
         let (day, hour, seconds) = (1 + dice.below(28), dice.below(24), dice.below(400));
@@ -294,11 +294,10 @@ fn large_rows(dice: &mut Dice, rows: u64) -> String {
     text
 }
 
-/// Beyond small sizes: hundreds of cuts of very different sizes leave the ledger with several
-/// sealed runs at a time and merge them often; rows are rewritten and compacted, and the catalog
-/// changes in between.
+/// A large test: hundreds of cuts of very different sizes. The ledger has several sealed runs at a
+/// time and merges them often, rows are rewritten and compacted, and the catalog changes.
 #[test]
-fn many_cuts_of_many_sizes_are_what_a_replay_would_write() {
+fn many_cuts_of_many_sizes_equal_a_replay() {
     let mut settings = Settings::default();
     settings.insights.genre_loyalty_scores.threshold = "0.25".parse().unwrap();
     let mut dice = Dice(7);
@@ -329,7 +328,7 @@ fn many_cuts_of_many_sizes_are_what_a_replay_would_write() {
     assert!(difference.is_none(), "{}", difference.unwrap());
 }
 
-/// A buffer of the ledger that is full is sealed without a cut.
+/// The ledger seals a full buffer without a cut.
 #[test]
 fn more_plays_than_a_buffer_holds_are_all_counted() {
     let rows = large_rows(&mut Dice(1), 20_000);
@@ -341,8 +340,8 @@ fn more_plays_than_a_buffer_holds_are_all_counted() {
         live.take_rows(rows.as_bytes());
     }
     let (found, _) = live.cut(NOW);
-    // The same rows over and over: every count is so many times that of one round, so everything
-    // without a count in it stays.
+    // All rounds have the same rows, so every count is a multiple of that of one round, and tables
+    // without counts stay the same.
     let once = expected(&settings, 0, &catalog, rows.as_bytes());
     for name in ["avg_listen_time_per_song", "night_owl_users"] {
         let name = format!("{name}/part-00000.csv");

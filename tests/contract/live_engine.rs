@@ -1,4 +1,4 @@
-//! The engine inside the test: the parts of `watch` without its files.
+//! The stages of `watch` in the process of the test, without files.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::engine::HEADER;
 use crate::files::{Files, files_under};
 
-/// The six snapshots as they live in a `watch`: batches come in, cuts refresh what has changed.
+/// The six snapshot insights of a `watch`: it takes batches, and a cut refreshes and renders them.
 pub(crate) struct Live {
     decoder: Decoder,
     now: i64,
@@ -43,7 +43,7 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// Nothing played yet.
+    /// An engine without plays.
     pub(crate) fn new(settings: &Settings, now: i64, catalog: &[u8]) -> Self {
         let insights = settings.insights.clone();
         let decoder = decoder(settings);
@@ -68,19 +68,19 @@ impl Live {
         live
     }
 
-    /// Takes another catalog, which counts from the next cut on.
+    /// Sets the catalog of the next cut.
     pub(crate) fn take_catalog(&mut self, file: &[u8]) {
         self.catalog = read_catalog(file, &self.decoder);
         self.new_catalog = true;
     }
 
-    /// Takes whole lines.
+    /// Adds whole lines.
     pub(crate) fn take_rows(&mut self, lines: &[u8]) {
         let batch = decode(&self.decoder, self.now, lines);
         Arc::make_mut(&mut self.ledger).observe(&batch);
     }
 
-    /// A cut: the files of all insights, and which insights say that theirs has changed.
+    /// Makes a cut. Returns the files of all insights, and the files that `refresh` reports as changed.
     pub(crate) fn cut(&mut self, now: i64) -> (Files, Vec<String>) {
         let changes = Arc::make_mut(&mut self.ledger).cut();
         let dictionaries = &self.decoder.dictionaries;
@@ -137,7 +137,7 @@ fn read_catalog(file: &[u8], decoder: &Decoder) -> Arc<Catalog> {
     Arc::new(rows.catalog(&decoder.dictionaries))
 }
 
-/// What the task of `enriched_logs` is told in a `watch`.
+/// The messages to the worker of `enriched_logs` in a `watch`.
 pub(crate) struct Enriching {
     decoder: Decoder,
     now: i64,
@@ -158,14 +158,14 @@ impl Enriching {
         self.messages.push(EnrichedMessage::Batch(Arc::new(decode(&self.decoder, self.now, lines))));
     }
 
-    /// A cut with another catalog.
+    /// Makes a cut with a new catalog.
     pub(crate) fn cut(&mut self, catalog: &[u8]) {
         let catalog = read_catalog(catalog, &self.decoder);
         let answer = oneshot::channel().0;
         self.messages.push(EnrichedMessage::Cut { catalog, answer });
     }
 
-    /// Lets the task do all that it was told; returns its files.
+    /// Runs the worker on all messages, and returns its files.
     pub(crate) fn files(self, settings: &Settings) -> Files {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("output");
@@ -197,7 +197,7 @@ impl Enriching {
     }
 }
 
-/// Number of lines of a text that ends with one.
+/// The number of line feeds.
 pub(crate) fn lines_of(text: &[u8]) -> usize {
     memchr::memchr_iter(b'\n', text).count()
 }

@@ -1,4 +1,4 @@
-//! The output against the contract: golden cases, laws, and everything an input can be.
+//! The output of each input: golden cases, laws, formats and faults of inputs, and `generate`.
 
 #[expect(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/daemon.rs"]

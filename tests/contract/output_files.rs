@@ -1,17 +1,17 @@
-//! Output folders, to be compared.
+//! Output folders, for comparison.
 
 use std::path::Path;
 
 use crate::files::{Files, files_under};
 
-/// What a run has written, without the files that are no data.
+/// The output of a run, without the manifest and the lock.
 pub(crate) fn output_files(folder: &Path) -> Files {
     let mut files = files_under(folder);
     files.retain(|name, _| !["_manifest.json", ".lock"].contains(&name.as_str()));
     files
 }
 
-/// The first difference in words, if there is one.
+/// Describes the first difference, if any.
 pub(crate) fn difference(expected: &Files, found: &Files) -> Option<String> {
     let names = expected.keys().chain(found.keys());
     names.into_iter().find(|name| expected.get(*name) != found.get(*name)).map(|name| {

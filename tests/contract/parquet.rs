@@ -1,7 +1,7 @@
-//! Parquet: what others write is read, and what we write is what others read.
+//! Parquet: files of other programs are read, and other programs read ours.
 //!
-//! Tests with others need a Python with duckdb, pandas and pyarrow (`PYTHON` names it, `python3` if
-//! not); without one they say so and pass.
+//! Some tests need a Python with duckdb, pandas and pyarrow, `python3` or the one that `PYTHON` names.
+//! Without it they print a message and pass.
 
 #![cfg(feature = "parquet")]
 
@@ -30,7 +30,7 @@ fn place() -> Place {
     place
 }
 
-/// A Python that has what is needed.
+/// A Python with the needed packages.
 fn python() -> Option<Command> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let found = Command::new(&python).args(["-c", "import duckdb, pandas, pyarrow"]).output();
@@ -61,7 +61,7 @@ fn rows_of(place: &Place, name: &str, part: u32) -> usize {
 }
 
 #[test]
-fn every_insight_is_there_as_parquet_if_that_is_wanted_and_else_goes() {
+fn parquet_files_are_written_on_request_and_otherwise_removed() {
     let place = place();
     place.done(&["replay", "--format", "csv,parquet", "--set", "insights.enriched_logs.roll_bytes=5000"]);
     let manifest = place.manifest("output").unwrap();
@@ -98,7 +98,7 @@ fn a_watch_keeps_parquet_in_step_with_the_csv() {
     };
     watch(&[]);
     assert!(!place.path("output/parquet").join("night_owl_users").join("part-00000.parquet").exists());
-    // Switched on without news, it is news.
+    // A new format is published even without new rows.
     let parquet = ["--format", "csv,parquet"];
     let in_step = || {
         let manifest = place.manifest("output").unwrap();
@@ -121,7 +121,7 @@ fn a_watch_keeps_parquet_in_step_with_the_csv() {
     watch(&parquet);
     let before = in_step();
     assert!(before["insights"]["enriched_logs"]["parquet"].as_array().unwrap().len() > 2);
-    // Nothing new: not one byte changes, but what is gone comes back.
+    // Without news no byte changes, but a missing file is written again.
     fs::remove_file(place.path("output/parquet/enriched_logs/part-00001.parquet")).unwrap();
     fs::remove_file(place.path("output/parquet/top_songs_this_week/part-00000.parquet")).unwrap();
     watch(&parquet);
@@ -135,14 +135,14 @@ fn a_watch_keeps_parquet_in_step_with_the_csv() {
             > before["insights"]["enriched_logs"]["parquet"].as_array().unwrap().len()
     );
     place.done(&["verify", "--set", roll]);
-    // All anew, in larger parts: none is left of the smaller ones.
+    // After a fresh start with larger parts, none of the smaller ones is left.
     place.done(&["watch", "--once", "--fresh", "--http", "off", "--format", "csv,parquet"]);
     in_step();
     watch(&[]);
     assert!(!place.path("output/parquet/night_owl_users/part-00000.parquet").exists());
 }
 
-/// Holds every table that DuckDB and pandas read from our Parquet against what they read from our CSV.
+/// Compares every table that DuckDB and pandas read from our Parquet with the one from our CSV.
 const THEY_READ: &str = r#"
 import duckdb, pandas as pd, os
 for name in sorted(os.listdir('output/parquet')):
@@ -172,7 +172,7 @@ for name in sorted(os.listdir('output/parquet')):
 "#;
 
 #[test]
-fn others_read_from_parquet_what_they_read_from_csv() {
+fn other_programs_read_the_same_rows_from_parquet_and_csv() {
     for catalog in [SONGS, ""] {
         let place = place();
         place.write("data/songs_metadata.csv", &format!("{}{catalog}", CATALOG_HEADER));
@@ -196,7 +196,7 @@ fn others_read_from_parquet_what_they_read_from_csv() {
     }
 }
 
-/// The same log and catalog as Parquet, by both writers, in all types that one may choose.
+/// The same log and catalog as Parquet, by both writers, in all supported types.
 const THEY_WRITE: &str = r#"
 import duckdb, pandas as pd, os, pyarrow as pa, pyarrow.parquet as pq
 log = pd.read_csv('data/incoming/a.csv', dtype=str, keep_default_na=False)
@@ -215,7 +215,7 @@ duckdb.sql("copy (from songs) to 'songs_duck.parquet'")
 "#;
 
 #[test]
-fn what_others_write_is_read_like_csv() {
+fn parquet_of_other_programs_is_read_like_csv() {
     let place = place();
     place.done(&["replay"]);
     let expected = published(&place);
@@ -237,7 +237,7 @@ fn what_others_write_is_read_like_csv() {
             assert_eq!(published(&place), expected, "{folder} {songs}");
         }
     }
-    // And a watch reads what is dropped, once.
+    // `watch` reads dropped Parquet files once.
     for once in 0..2 {
         fs::create_dir_all(place.path("drops")).unwrap();
         fs::copy(place.path("typed/a.parquet"), place.path("drops/.a")).unwrap();
@@ -264,7 +264,7 @@ fn what_others_write_is_read_like_csv() {
 }
 
 #[test]
-fn damage_never_ends_a_run() {
+fn a_damaged_file_does_not_end_a_run() {
     let place = place();
     place.done(&["replay", "--format", "csv,parquet"]);
     let whole = fs::read(place.path("output/parquet/enriched_logs/part-00000.parquet")).unwrap();

@@ -1,4 +1,4 @@
-//! The reference implementation at the edges of the contract: cases made by hand and verified by reasoning.
+//! The reference implementation at the edges of the input format: cases made by hand, expected by reasoning.
 #![allow(clippy::pedantic, reason = "as the reference itself, plain and row by row")]
 
 use crate::reference::*;
@@ -93,7 +93,7 @@ fn line_length() {
         assert_eq!(t(fill, end), "");
         assert_eq!(t(fill + 1, end), "line_too_long");
     }
-    // raw is cut at 4096 bytes, in the middle of a two-byte character
+    // raw is truncated at 4096 bytes, in the middle of a two-byte character
     let line = format!("a{}", "é".repeat(600_000));
     let r = rejects(format!("{H}{line}\n").as_bytes());
     assert_eq!(r, format!("a.csv,2,39,line_too_long,a{}\\xc3\n", "é".repeat(2047)));
@@ -475,7 +475,7 @@ fn nothing() {
     }
 }
 
-/// Zones with every kind of change: an hour, half an hour, a day, with seconds, in Ramadan.
+/// Zones with every kind of offset change: an hour, half an hour, a day, seconds, in Ramadan.
 const ZONES: [Tz; 8] = [
     Tz::Europe__Berlin,
     Tz::Europe__London,
@@ -487,8 +487,8 @@ const ZONES: [Tz; 8] = [
     Tz::Asia__Tehran,
 ];
 
-/// The brute-force local time agrees with what chrono says around every offset change since 1970; with
-/// `LONG_TESTS=1` in every zone that there is.
+/// The brute-force local time agrees with chrono around every offset change since 1970. With
+/// `LONG_TESTS=1`, in all zones.
 #[test]
 fn local_times_against_chrono() {
     use chrono::{Duration, MappedLocalTime, NaiveDate, Offset, TimeZone};

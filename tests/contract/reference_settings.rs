@@ -1,4 +1,4 @@
-//! The settings of the engine as those of the reference.
+//! Converts settings of the engine to those of the reference.
 
 use chrono::{DateTime, Datelike};
 use music_insights::insights::top_songs_this_week::WeekChoice;
@@ -40,13 +40,13 @@ pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Se
     }
 }
 
-/// Week 0 holds 1970-01-01, a Thursday, and the Thursday names a week's ISO year and number.
+/// Week 0 contains 1970-01-01, a Thursday. The Thursday of a week decides its ISO year and number.
 fn named_week(week: Week) -> reference::Week {
     let thursday = DateTime::from_timestamp(week.0 * 7 * 86_400, 0).unwrap().date_naive().iso_week();
     reference::Week::Named(thursday.year(), thursday.week())
 }
 
-/// A fraction tells its value only as text.
+/// A fraction shows its value only as text.
 fn billionths(fraction: Fraction) -> u64 {
     let text = fraction.to_string();
     let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));

@@ -1,4 +1,4 @@
-//! Logs that come through stdin: the same rows as from a file, and nothing of one that is damaged.
+//! Logs from stdin: the same rows as from a file, and no output if the stream is damaged.
 
 use std::fs;
 use std::io::Write;
@@ -20,13 +20,13 @@ fn run(place: &Place, args: &[&str], stdin: &[u8]) -> Output {
     place.command(args).stdin(fs::File::open(place.path("stdin")).unwrap()).output().unwrap()
 }
 
-/// What a replay publishes; the manifest has the moment in it.
+/// The published files, except the manifest, which contains the time.
 fn published(place: &Place) -> Vec<(String, String)> {
     place.files("output").into_iter().filter(|(name, _)| name != "_manifest.json").collect()
 }
 
 #[test]
-fn stdin_is_a_log_like_any_other_however_it_is_stored() {
+fn stdin_is_read_like_a_file_plain_and_compressed() {
     let place = Place::new(SONGS);
     let log = format!("{LOG_HEADER}{ROWS}");
     place.write("a.csv", &log);
@@ -39,7 +39,7 @@ fn stdin_is_a_log_like_any_other_however_it_is_stored() {
             .collect();
         assert!(expected.iter().any(|(_, text)| text.contains("\n-,3,69,field_count,bad\n")), "{expected:?}");
         for stored in [log.clone().into_bytes(), gzip(&log), zstd::encode_all(log.as_bytes(), 3).unwrap()] {
-            // Named twice, it is read once.
+            // Stdin that is named twice is read once.
             let said = run(&place, &[&["replay", "-", "-"], others].concat(), &stored);
             assert!(said.status.success(), "{}", stderr(&said));
             assert_eq!(published(&place), expected);
@@ -50,7 +50,7 @@ fn stdin_is_a_log_like_any_other_however_it_is_stored() {
 }
 
 #[test]
-fn nothing_is_published_of_what_is_damaged() {
+fn a_damaged_stream_publishes_nothing() {
     let place = Place::new(SONGS);
     let whole = gzip(&format!("{LOG_HEADER}{}", MORE.repeat(1000)));
     let said = run(&place, &["replay", "-"], &whole[..whole.len() - 5]);
@@ -65,7 +65,7 @@ fn nothing_is_published_of_what_is_damaged() {
 }
 
 #[test]
-fn a_file_of_that_name_is_reached_by_its_path_and_verify_wants_a_file() {
+fn a_file_named_dash_is_read_by_its_path_and_verify_refuses_stdin() {
     let place = Place::new(SONGS);
     place.write("-", &format!("{LOG_HEADER}{ROWS}"));
     for named in ["./-", "[-]"] {

@@ -1,5 +1,5 @@
-//! Random worlds: settings, catalogs and logs in which ties, loyalty, unknown songs, odd clocks and
-//! bad rows are common, because there are few listeners, few songs and few days.
+//! Random settings, catalogs and logs. Few listeners, songs and days make ties, loyal listeners,
+//! unmatched plays, clock changes and bad rows common.
 
 use std::fmt::{self, Debug};
 use std::ops::Range;
@@ -19,7 +19,7 @@ use proptest::sample::{Index, select, subsequence};
 
 use crate::engine::HEADER;
 
-/// A file that shows itself as text when a case fails.
+/// A file that is printed as text when a case fails.
 #[derive(Clone)]
 pub(crate) struct File(pub(crate) Vec<u8>);
 
@@ -29,7 +29,7 @@ impl Debug for File {
     }
 }
 
-/// One of `usual`, or now and then one of `odd`.
+/// Mostly one of `usual`, sometimes one of `odd`.
 fn mostly(
     usual: &'static [&'static str],
     odd: &'static [&'static str],
@@ -37,7 +37,7 @@ fn mostly(
     prop_oneof![12 => select(usual), 1 => select(odd)]
 }
 
-// Some differ only in case, in what follows 16 bytes, or would sort otherwise by code unit.
+// Some differ only in case or beyond 16 bytes, or sort differently by UTF-16 code unit.
 const USERS: &[&str] = &["u1", "u2", "u3", "u10"];
 const ODD_USERS: &[&str] = &[
     "U1",
@@ -63,7 +63,7 @@ fn id(usual: &'static [&'static str], odd: &'static [&'static str]) -> impl Stra
     ]
 }
 
-/// A cell with quotes only where it needs them.
+/// A cell, quoted only if it must be.
 fn quoted_if_needed(text: &str) -> String {
     if text.starts_with('"') || text.contains(',') { quoted(text) } else { text.to_owned() }
 }
@@ -72,7 +72,7 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-// Around weeks and years, changes of clocks in the zones below, 1970, and the end of the future.
+// Around the starts of weeks and years, clock changes in the zones below, 1970, and the time limit.
 const DAYS: &[&str] = &["2024-12-29", "2024-12-30", "2025-01-05", "2025-03-30", "2025-10-26", "2026-11-22"];
 const ODD_DAYS: &[&str] = &[
     "2021-01-03",
@@ -119,7 +119,7 @@ fn duration() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The cells of a row by the name of their column, as they stand in the file.
+/// The cells of a row by column name, as written in the file.
 type Cells = Vec<(&'static str, String)>;
 
 fn play() -> impl Strategy<Value = Cells> {
@@ -145,7 +145,7 @@ fn song() -> impl Strategy<Value = Cells> {
 #[derive(Clone, Debug)]
 enum Line {
     Row(Cells),
-    /// A row with a byte in a place where it mostly does not belong.
+    /// A row with a byte inserted at a random place.
     Spoiled(Cells, Index, u8),
     Other(&'static [u8]),
     HeaderAgain,
@@ -164,7 +164,7 @@ fn line(row: impl Strategy<Value = Cells> + Clone) -> impl Strategy<Value = Line
     ]
 }
 
-/// How lines stand in a file.
+/// The layout of a log file.
 #[allow(clippy::struct_excessive_bools, reason = "each is one thing that a file may have")]
 #[derive(Clone, Debug)]
 struct Layout {
@@ -172,7 +172,7 @@ struct Layout {
     blank_start: bool,
     columns: Vec<&'static str>,
     quoted_header: bool,
-    /// Whether a line ends in CRLF, by its number.
+    /// Whether a line ends in CRLF, by line number.
     returns: Vec<bool>,
     last_line_feed: bool,
 }
@@ -244,12 +244,12 @@ fn table(
     (layout(columns), vec(line(row), lines)).prop_map(|(layout, lines)| File(layout.render(&lines)))
 }
 
-/// A catalog that can be read; a part of the songs, so that others are unknown.
+/// A readable catalog with some of the songs.
 pub(crate) fn catalog() -> impl Strategy<Value = File> {
     table(&["song_id", "title", "artist", "genre", "mood"], song().boxed(), 0..14)
 }
 
-/// Files that are rejected whole, or hold nothing.
+/// Files that are rejected as a whole, or are empty.
 const NO_LOGS: &[&[u8]] = &[
     b"",
     b"\n \n",
@@ -266,7 +266,7 @@ const NO_LOGS: &[&[u8]] = &[
     b"\x89PNG\r\n\x1a\n",
 ];
 
-/// A log, mostly one that can be read.
+/// A log, mostly a readable one.
 pub(crate) fn log() -> impl Strategy<Value = File> {
     let columns = &["user_id", "song_id", "timestamp", "duration_sec"];
     prop_oneof![
@@ -289,7 +289,7 @@ pub(crate) fn rows(count: Range<usize>) -> impl Strategy<Value = File> {
         .prop_map(move |lines| File(layout.render(&lines)[HEADER.len() + 1..].to_vec()))
 }
 
-// Gaps of an hour, of half an hour and of a day; offsets of minutes and, until 1972, of seconds.
+// Gaps of an hour, half an hour and a day; offsets in minutes and, until 1972, in seconds.
 const ZONES: &[&str] = &[
     "UTC",
     "Europe/Berlin",
@@ -306,14 +306,14 @@ const WINDOWS: &[(u16, u16)] = &[(0, 300), (0, 300), (1380, 120), (1439, 0), (0,
 const SHARES: &[u64] =
     &[0, 1, 250_000_000, 333_333_333, 333_333_334, 500_000_000, 666_666_667, 800_000_000, 1_000_000_000];
 
-/// A zone is a table of two centuries, so it is made once.
+/// Zones are tables of two centuries, so they are made once.
 fn zone_named(name: &str) -> Zone {
     static MADE: LazyLock<Vec<Zone>> =
         LazyLock::new(|| ZONES.iter().map(|name| Zone::named(name).unwrap()).collect());
     MADE.iter().find(|zone| zone.name() == name).unwrap().clone()
 }
 
-/// Settings of every kind, many of them the defaults.
+/// Random settings, mostly defaults.
 pub(crate) fn settings() -> impl Strategy<Value = Settings> {
     let share =
         || prop_oneof![Just(None), select(SHARES).prop_map(|share| Some(Fraction::from_billionths(share)))];
@@ -365,7 +365,7 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
     })
 }
 
-/// Leaves the default where there is no value.
+/// Keeps the default if there is no value.
 fn set<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;

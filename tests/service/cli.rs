@@ -1,8 +1,6 @@
-//! The command line as users meet it: help, errors with exit codes, settings from everywhere, and
-//! the commands of the README as they are written there.
+//! The command line: help, errors with exit codes, and settings from every source.
 
 use std::fs;
-use std::path::Path;
 use std::process::Stdio;
 
 use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, stderr, stdout};
@@ -256,62 +254,4 @@ fn names_with_line_feeds_and_hidden_names_are_no_trouble() {
     let rejects = place.read("output/_rejects/part-00000.csv");
     assert_eq!(rejects.lines().skip(1).collect::<Vec<_>>(), [r"data/incoming/b\x0ac.csv,2,39,field_count,x"]);
     assert_eq!(place.manifest("output").unwrap()["rejects"]["rows"], 1);
-}
-
-/// The words of a command line; quotes are honoured, nothing else.
-fn words(line: &str) -> Vec<String> {
-    let mut words = vec![String::new()];
-    let mut quote = None;
-    for char in line.chars() {
-        match (char, quote) {
-            ('\'' | '"', None) => quote = Some(char),
-            (_, Some(open)) if char == open => quote = None,
-            (' ', None) => words.push(String::new()),
-            _ => words.last_mut().unwrap().push(char),
-        }
-    }
-    words.retain(|word| !word.is_empty());
-    words
-}
-
-#[test]
-fn the_commands_of_the_readme_work_as_they_are_written() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = fs::read_to_string(root.join("README.md")).unwrap();
-    let place = Place::new("");
-    let copy = |name: &str| fs::copy(root.join(name), place.path(name)).unwrap();
-    copy("data/songs_metadata.csv");
-    copy("data/incoming/plays-00000.csv");
-    fs::create_dir(place.path("logs")).unwrap();
-    fs::copy(root.join("data/incoming/plays-00000.csv"), place.path("logs/2025-03.csv")).unwrap();
-    let mut tried = 0;
-    for line in
-        readme.split("```").skip(1).step_by(2).filter(|block| block.starts_with("sh\n")).flat_map(str::lines)
-    {
-        let line = line.split(" #").next().unwrap().trim();
-        let Some(args) =
-            line.strip_prefix("music-insights ").or_else(|| line.strip_prefix("cargo run --release -- "))
-        else {
-            continue;
-        };
-        let args = words(args);
-        let args: Vec<&str> = args.iter().map(String::as_str).collect();
-        // What needs a cluster is tried where there is one: `tests/cluster.rs`.
-        if args[0] == "executor" || args.contains(&"--cluster") {
-            continue;
-        }
-        tried += 1;
-        // What runs until it is stopped is stopped when it has published or written something.
-        let runs_on = (args[0] == "watch" && !args.contains(&"--once")) || args.contains(&"--rate");
-        if !runs_on {
-            place.done(&args);
-            continue;
-        }
-        let mut child = place.command(&args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(std::time::Duration::from_millis(1500));
-        assert!(child.try_wait().unwrap().is_none(), "{line}: has ended by itself");
-        let stopped = std::process::Command::new("kill").arg(child.id().to_string()).status().unwrap();
-        assert!(stopped.success() && child.wait().unwrap().success(), "{line}");
-    }
-    assert!(tried >= 6, "the README shows {tried} commands");
 }

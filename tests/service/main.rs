@@ -12,6 +12,8 @@ mod oracle;
 
 mod cli;
 mod config;
+mod docs;
+mod generated_docs;
 mod http;
 mod page;
 mod shell;

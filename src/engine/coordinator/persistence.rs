@@ -69,8 +69,8 @@ impl Persistence {
     /// An error of the file system, exit code 73.
     pub(super) fn retire(&mut self, inputs: &InputTracker) -> Result<(), Error> {
         let Some(committer) = &mut self.committer else { return Ok(()) };
-        committer.retire()?;
-        let retirable = committer.take_settled(inputs);
+        committer.remove_obsolete()?;
+        let retirable = committer.take_retirable(inputs);
         if !retirable.is_empty() {
             // The receiver is gone only if the source has ended.
             let _ = self.retirable.send(retirable);
@@ -94,8 +94,8 @@ impl Persistence {
         if inputs.has_unsaved() && pending.idle() >= QUIET {
             pending.restart_idle();
             tokio::task::block_in_place(|| committer.commit_inputs(inputs))?;
-        } else if committer.has_unsettled() && pending.idle() >= done_after {
-            tokio::task::block_in_place(|| committer.commit_again())?;
+        } else if committer.has_unretirable() && pending.idle() >= done_after {
+            tokio::task::block_in_place(|| committer.recommit())?;
         } else {
             return Ok(());
         }

@@ -8,7 +8,7 @@ use super::play::check_id;
 use super::rejects::Reject;
 use super::table::{Table, open};
 
-/// One song; only its id must not be empty.
+/// One song. Only its id must not be empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Song {
     pub title: String,
@@ -27,7 +27,7 @@ impl Song {
 /// Songs by `song_id`.
 pub type Catalog = BTreeMap<String, Song>;
 
-/// Reads the catalog; of two rows with one `song_id` the later wins. Panics with the reason if it is broken.
+/// Reads the catalog. The last row with a `song_id` wins. Panics with the reason if the catalog is broken.
 pub fn read_catalog(path: &str, bytes: &[u8]) -> (Catalog, Vec<Reject>) {
     let table = match open(path, bytes, &["song_id", "title", "artist", "genre", "mood"]) {
         Ok(table) => table,

@@ -78,7 +78,7 @@ pub fn top_songs_this_week(plays: &[Play], settings: &Settings) -> String {
     text
 }
 
-/// Happy songs that sad listeners have never played, the most popular first.
+/// For sad listeners, the Happy songs that they have never played, the most popular first.
 pub fn happy_recommendations(plays: &[Play], songs: &Catalog, settings: &Settings) -> String {
     let happy_ranked = happy_songs_by_popularity(plays, songs);
     let mut text = record(&["user_id", "song_id", "sad_count", "title"]);
@@ -93,7 +93,7 @@ pub fn happy_recommendations(plays: &[Play], songs: &Catalog, settings: &Setting
     text
 }
 
-/// Catalog songs of mood Happy: by the plays of everybody descending, then by id; songs never played are last.
+/// Catalog songs with mood Happy by all plays, descending, then by id. Songs without plays are last.
 fn happy_songs_by_popularity(plays: &[Play], songs: &Catalog) -> Vec<String> {
     let mut popularity: BTreeMap<String, u64> = BTreeMap::new();
     for (song_id, song) in songs {
@@ -111,7 +111,7 @@ fn happy_songs_by_popularity(plays: &[Play], songs: &Catalog) -> Vec<String> {
     ranked.into_iter().map(|(song_id, _)| song_id).collect()
 }
 
-/// The number of Sad plays of a sad listener; `None` for everybody else.
+/// The number of Sad plays of a sad listener. `None` for other listeners.
 fn sad_count(user_plays: &[&Play], songs: &Catalog, settings: &Settings) -> Option<u64> {
     let mut matched = 0_u64;
     // By the mood in ASCII lower case: moods are compared ignoring ASCII case.
@@ -169,7 +169,7 @@ fn is_night(play: &Play, settings: &Settings) -> bool {
     if from < to { from <= time && time < to } else { from <= time || time < to }
 }
 
-/// Every matched play in input order with its song's metadata, cut into parts of at most `roll_bytes`.
+/// Every matched play in input order with its song's metadata, in parts of at most `roll_bytes`.
 pub fn enriched_logs(plays: &[Play], songs: &Catalog, settings: &Settings) -> Vec<String> {
     let columns = ["song_id", "user_id", "timestamp", "duration_sec", "title", "artist", "genre", "mood"];
     let header = record(&columns);

@@ -1,4 +1,4 @@
-//! One line into its fields, or the first fault of the line itself.
+//! Splits a line into fields, or finds the first fault of the line.
 
 const LONGEST_LINE: usize = 1_048_576;
 
@@ -17,18 +17,18 @@ pub fn parse_line(content: &[u8], ended: bool) -> Result<Vec<String>, &'static s
     split(text)
 }
 
-/// Where the scan stands.
+/// State of the scan.
 enum Place {
     /// At the first character of a field: a quote here opens a quoted field.
     FieldStart,
     /// A quote here is text.
     Unquoted,
     Quoted,
-    /// After a quote inside a quoted field: another one makes a literal quote, else the field is over.
+    /// After a quote inside a quoted field: a second one is a literal quote, anything else ends the field.
     QuoteInQuoted,
 }
 
-/// The scan from left to right; the first fault it meets is the reason.
+/// Scans from left to right. The first fault is the reason.
 fn split(text: &str) -> Result<Vec<String>, &'static str> {
     let mut fields = Vec::new();
     let mut field = String::new();
@@ -41,7 +41,7 @@ fn split(text: &str) -> Result<Vec<String>, &'static str> {
                 field.push('"');
                 place = Place::Quoted;
             }
-            // Outside quotes from here on. The CR of the line's end is already gone.
+            // Outside quotes from here on. The CR of the line end has been removed.
             (_, '\r') => return Err("bare_cr"),
             (_, ',') => {
                 fields.push(std::mem::take(&mut field));

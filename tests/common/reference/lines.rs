@@ -1,4 +1,4 @@
-//! Physical lines (spec 2: "a record is one physical line, ended by LF or CRLF").
+//! Physical lines. A record is one physical line, ended by LF or CRLF.
 
 /// The UTF-8 byte order mark.
 pub const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -8,7 +8,7 @@ pub const BOM: &[u8] = b"\xEF\xBB\xBF";
 pub struct Line<'a> {
     /// The physical line number, counted from 1.
     pub number: u64,
-    /// Where the line's first byte stands in the file (0 for line 1, with or without a BOM).
+    /// Offset of the first byte in the file (0 for line 1, with or without a BOM).
     pub offset: u64,
     /// The bytes without the line's end (LF, CRLF, or the CR before the end of the file) and without a BOM.
     pub content: &'a [u8],
@@ -17,7 +17,7 @@ pub struct Line<'a> {
 }
 
 impl Line<'_> {
-    /// Nothing but spaces and tabs, or nothing: skipped everywhere.
+    /// Whether the line is blank: spaces and tabs, or nothing. Blank lines are skipped.
     pub fn is_blank(&self) -> bool {
         self.content.iter().all(|&byte| byte == b' ' || byte == b'\t')
     }

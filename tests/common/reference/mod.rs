@@ -1,5 +1,5 @@
-//! The contract once more, row at a time and without any cleverness: what `replay` must write for given inputs.
-//! It shares no code with the engine; tests compare the two byte for byte.
+//! The reference implementation of `replay`: plain, one row at a time.
+//! It shares no code with the engine. Tests compare the two byte for byte.
 #![allow(dead_code, missing_docs, unreachable_pub, unused_imports, clippy::pedantic)]
 
 mod catalog;
@@ -25,7 +25,7 @@ pub use rejects::{Reject, escape_raw};
 pub use settings::{ONE, Settings, Week, format_fraction};
 pub use timestamp::{Instant, format_timestamp, parse_timestamp};
 
-/// What a `replay` leaves behind: the files by their path inside the output folder, and the totals.
+/// The result of a `replay`: the files by their path inside the output folder, and the totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
     /// `"avg_listen_time_per_song/part-00000.csv"` and so on, `_rejects` included.
@@ -38,8 +38,8 @@ pub struct Output {
     pub unmatched: u64,
 }
 
-/// Everything at once: reads the catalog, then the logs in the given order, and writes the seven insights and
-/// the rejects. Panics with the reason if the catalog is broken.
+/// Reads the catalog, then the logs in the given order, and writes the seven insights and the rejects.
+/// Panics with the reason if the catalog is broken.
 pub fn replay(logs: &[(String, Vec<u8>)], catalog: &(String, Vec<u8>), settings: &Settings) -> Output {
     let (catalog_path, catalog_bytes) = catalog;
     let (songs, mut rejects) = read_catalog(catalog_path, catalog_bytes);

@@ -14,7 +14,7 @@ pub struct Reject {
     pub line: u64,
     pub byte_offset: u64,
     pub reason: &'static str,
-    /// Already cut and escaped.
+    /// Truncated and escaped.
     pub raw: String,
 }
 
@@ -25,7 +25,7 @@ impl Reject {
         Reject { file: file.to_string(), line: line.number, byte_offset: line.offset, reason, raw }
     }
 
-    /// The reject of a file that has no lines worth the name: shown are its bytes up to the first LF.
+    /// The reject of a file that is not a CSV file: shown are its bytes up to the first LF.
     pub fn of_bytes(file: &str, bytes: &[u8], reason: &'static str) -> Reject {
         let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
         Reject { file: file.to_string(), line: 1, byte_offset: 0, reason, raw: escape_raw(&bytes[..end]) }

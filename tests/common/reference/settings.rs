@@ -1,4 +1,4 @@
-//! The settings that change results, with the contract's defaults.
+//! The settings that change results, with their defaults.
 
 /// One, for settings that are fractions: they are counted in billionths (at most nine digits, never a float).
 pub const ONE: u64 = 1_000_000_000;

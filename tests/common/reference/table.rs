@@ -6,7 +6,7 @@ use super::rejects::Reject;
 
 const SNIFFED: usize = 64 * 1024;
 
-/// How the first bytes of files look that are no CSV: PNG, ELF, zip, gzip, zstd, PDF.
+/// First bytes of files that are not CSV: PNG, ELF, zip, gzip, zstd, PDF.
 const BINARY: [&[u8]; 6] =
     [b"\x89PNG", b"\x7fELF", b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"%PDF-"];
 
@@ -22,18 +22,18 @@ pub struct Table<'a> {
 }
 
 impl Table<'_> {
-    /// Where a required column stands.
+    /// Position of a required column.
     pub fn column(&self, name: &str) -> usize {
         self.columns.iter().position(|column| column == name).unwrap_or(0)
     }
 
-    /// Whether a bad line is only the header again (concatenated files).
+    /// Whether a line repeats the header, as in concatenated files.
     pub fn repeats_header(&self, line: &Line<'_>) -> bool {
         self.header.is_some_and(|header| header.content == line.content)
     }
 }
 
-/// Finds the header and checks the file as a whole; the checks stand in the order of the contract.
+/// Finds the header and checks the file as a whole. The order of the checks decides on the reason.
 pub fn open<'a>(path: &str, bytes: &'a [u8], required: &[&str]) -> Result<Table<'a>, Reject> {
     let filled: Vec<Line<'a>> = lines(bytes).into_iter().filter(|line| !line.is_blank()).collect();
     let header = filled.first().copied();

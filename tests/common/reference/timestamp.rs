@@ -50,13 +50,13 @@ fn parse_form(text: &str) -> Option<(i64, u32, Option<i64>)> {
     Some((date.and_time(time).and_utc().timestamp(), nanoseconds, offset))
 }
 
-/// Takes text apart from the left.
+/// Parses a text from the left.
 struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl Reader<'_> {
-    /// One of these bytes; the text stays as it is if there is none.
+    /// Consumes one of these bytes, if it is next.
     fn expect(&mut self, allowed: &[u8]) -> Option<u8> {
         let (&first, rest) = self.rest.split_first()?;
         if !allowed.contains(&first) {
@@ -66,7 +66,7 @@ impl Reader<'_> {
         Some(first)
     }
 
-    /// Exactly so many ASCII digits.
+    /// Exactly this number of ASCII digits.
     fn number(&mut self, digits: u32) -> Option<u32> {
         let mut number = 0;
         for _ in 0..digits {
@@ -107,8 +107,8 @@ impl Reader<'_> {
     }
 }
 
-/// The earliest instant at which the clocks of the timezone show this local time; `None` if they skip it.
-/// Tries every offset that the timezone uses within a day and a bit around it.
+/// The earliest instant with this local time in the timezone. `None` if clocks skip it.
+/// Tries every offset that the timezone uses within a little more than a day around it.
 fn local_to_utc(local: i64, timezone: Tz) -> Option<i64> {
     let mut candidates = Vec::new();
     for hours in -27..=27 {
@@ -131,7 +131,7 @@ fn naive(seconds: i64) -> NaiveDateTime {
     DateTime::from_timestamp(seconds, 0).expect("a timestamp of a four-digit year").naive_utc()
 }
 
-/// What the clocks of the timezone show at an instant (without the fraction).
+/// The local time at an instant, without the fraction.
 pub fn local_clock(at: Instant, timezone: Tz) -> NaiveDateTime {
     naive(at.seconds + offset_at(at.seconds, timezone))
 }
@@ -157,7 +157,7 @@ pub fn format_timestamp(at: Instant, timezone: Tz) -> String {
     format!("{clock}{fraction}{}", format_offset(offset_at(at.seconds, timezone)))
 }
 
-/// `Z` or `±HH:MM`; the seconds of odd historical offsets are cut off.
+/// `Z` or `±HH:MM`. The seconds of historical offsets are dropped.
 fn format_offset(offset: i64) -> String {
     let minutes = offset.abs() / 60;
     if minutes == 0 {
