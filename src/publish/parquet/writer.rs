@@ -258,6 +258,9 @@ mod tests {
         let text = b"message\nNo users found with genre loyalty score above 0.8.\n";
         // The reader skips columns that neither logs nor catalogs have, so only two remain.
         assert_eq!(read(&write("genre_loyalty_scores", &[text])), "user_id,genre\n");
+        let mut writer = ParquetWriter::new(columns("genre_loyalty_scores").unwrap(), Vec::new()).unwrap();
+        writer.push(text).unwrap();
+        assert_eq!(writer.rows(), 0);
         for line in ["u1,s1\n", "u1,s1,x,t\n", "u1,s1,-,t,more\n", "u1,s1,\"1,t\n"] {
             let columns = columns("happy_recommendations").unwrap();
             let mut writer = ParquetWriter::new(columns, Vec::new()).unwrap();
