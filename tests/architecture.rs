@@ -39,6 +39,7 @@ const PURE: &[&str] = &[
     "time/civil.rs",
     "time/window.rs",
     "time/zone.rs",
+    "model/bit_set.rs",
     "model/delimiter.rs",
     "model/dictionary.rs",
     "model/mod.rs",

@@ -3,6 +3,7 @@
 //! A [`Chunk`] is what a source reads, a [`Batch`] is what decoding makes of it. Both carry the
 //! [`Span`] of the input that they cover, so that how far we have read travels with the data.
 
+pub mod bit_set;
 pub mod delimiter;
 pub mod dictionary;
 pub mod error;

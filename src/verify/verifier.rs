@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::catalog::reload::{self, CatalogVersion};
-use crate::engine::coordinator::{RunMode, reject_lines};
+use crate::engine::coordinator::RunMode;
 use crate::engine::pipeline::insights_of;
 use crate::engine::recovery::FileIndex;
 use crate::ledger::Ledger;
@@ -16,6 +16,7 @@ use crate::model::shutdown::Shutdown;
 use crate::model::{ReaderState, SongId};
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{Manifest, hash_text};
+use crate::publish::rejects::reject_lines;
 use crate::publish::{FIRST_PART, REJECTS};
 use crate::settings::Settings;
 use crate::storage::SharedDisk;

@@ -152,10 +152,10 @@ impl Place {
         };
         let stop = stop.clone();
         let pipeline = Pipeline {
-            live: ControlHandles::alone(&settings),
+            control: ControlHandles::alone(&settings),
             settings,
             disk: shared,
-            producer: RunMode::Watch,
+            mode: RunMode::Watch,
             clock: Clock::Stopped(NOW),
             options,
             progress: Arc::new(Progress::silent()),

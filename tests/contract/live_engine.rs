@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::executor::block_on;
 use music_insights::catalog::{Catalog, load};
-use music_insights::engine::workers::{EnrichedMessage, EnrichedTask};
+use music_insights::engine::workers::{EnrichedMessage, EnrichedWorker};
 use music_insights::ingest::decode::{Decoder, header};
 use music_insights::insights::avg_listen_time_per_song::AvgListenTimePerSong;
 use music_insights::insights::enriched_logs::{self, EnrichedLogs};
@@ -180,7 +180,7 @@ impl Enriching {
         )
         .unwrap();
         let insight = EnrichedLogs::new(self.first);
-        let task = EnrichedTask::new(
+        let task = EnrichedWorker::new(
             insight,
             log,
             Some(waiting),

@@ -230,7 +230,7 @@ fn a_state_that_is_gone_is_missed_and_fresh_reads_everything_again() {
     drop_file(&place, 1);
     place.done(&ONCE);
     fs::remove_dir_all(place.path("data/state")).unwrap();
-    assert_refuses(&place, &[], CONFIG, &["data/state holds no state of it", "--fresh"]);
+    assert_refuses(&place, &[], CONFIG, &["data/state has no state for it", "--fresh"]);
     place.done(&[&ONCE[..], &["--fresh"]].concat());
     assert_equals_replay_of(&place, &["data/incoming", "data/archive"]);
 

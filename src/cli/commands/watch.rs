@@ -71,11 +71,11 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk,
-        producer: RunMode::Watch,
+        mode: RunMode::Watch,
         clock: Clock::System,
         options: StartOptions { rollback: args.rollback, fresh: args.fresh },
         progress: Arc::new(Progress::silent()),
-        live: ControlHandles {
+        control: ControlHandles {
             heartbeat: heartbeat.clone(),
             settings: settings_to_come,
             metrics,
