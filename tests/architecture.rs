@@ -42,6 +42,7 @@ const PURE: &[&str] = &[
     "model/delimiter.rs",
     "model/dictionary.rs",
     "model/mod.rs",
+    "model/sorted_ids.rs",
     "model/value.rs",
     "text/",
     "ingest/decode/",
@@ -50,6 +51,7 @@ const PURE: &[&str] = &[
     "insights/",
     "serve/charts/",
     "serve/overview.rs",
+    "generate/",
 ];
 
 /// What such code must not mention.

@@ -12,7 +12,7 @@ use std::process::Output;
 use daemon::oracle::{assert_equals_replay, assert_equals_replay_of, assert_exact};
 use daemon::{Announced, CATALOG_HEADER, LOG_HEADER, Place, is_long, root, stderr};
 use music_insights::cli::exit_code::exit_code;
-use music_insights::generate::rng::Dice;
+use music_insights::generate::rng::Rng as Dice;
 use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::error::Error;
 

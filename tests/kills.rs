@@ -15,7 +15,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use daemon::oracle::assert_exact;
 use daemon::{Announced, CATALOG_HEADER, LOG_HEADER, Place, in_parallel, is_long, root, stderr};
-use music_insights::generate::rng::Dice;
+use music_insights::generate::rng::Rng as Dice;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// How long the feeder waits for the daemon before it does something else.

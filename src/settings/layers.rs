@@ -231,7 +231,8 @@ fn insert(table: &mut Table, key: &str, value: String) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::value::{Fraction, LogFormat, LogLevel, Ties};
+    use crate::model::value::{Fraction, Ties};
+    use crate::telemetry::logging::{LoggingFormat, LoggingLevel};
 
     fn set(pairs: &[(&str, &str)]) -> Result<Settings, Error> {
         let flags =
@@ -322,7 +323,7 @@ mod tests {
         };
         assert_eq!(
             layers.logging_without_file(),
-            Logging { format: LogFormat::Json, level: LogLevel::Debug }
+            Logging { format: LoggingFormat::Json, level: LoggingLevel::Debug }
         );
     }
 

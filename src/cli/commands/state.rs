@@ -6,7 +6,7 @@ use std::path::Path;
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::cli::args::StateArgs;
-use crate::cli::commands::say;
+use crate::cli::commands::print::print;
 use crate::ingest::source::tail::KnownInput;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
@@ -24,7 +24,7 @@ use crate::storage::{Disk, DiskFile};
 /// # Errors
 /// If there is no state (66), or something in it is damaged (65).
 pub fn run(args: &StateArgs) -> Result<(), Error> {
-    let settings = args.settings()?;
+    let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();
     let folder = &settings.state;
     let numbers = generations_in(&*disk, folder)?;
@@ -59,7 +59,7 @@ pub fn run(args: &StateArgs) -> Result<(), Error> {
         }
         inputs(&loaded.inputs.known(), args.inputs, &mut text);
     }
-    say(&text)?;
+    print(&text)?;
     match damaged {
         0 => Ok(()),
         count => Err(Error::Damaged(format!(

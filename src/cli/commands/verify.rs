@@ -1,8 +1,9 @@
 //! `music-insights verify`: is what is published what the inputs come to?
 
 use crate::cli::args::VerifyArgs;
-use crate::cli::commands::replay::find_arguments;
-use crate::cli::commands::{run_until_stopped, say};
+use crate::cli::commands::logs::find_logs_of_arguments;
+use crate::cli::commands::print::print;
+use crate::cli::commands::runtime::run_until_stopped;
 use crate::engine::coordinator::RunMode;
 use crate::ingest::source::stdin::is_stdin;
 use crate::model::error::Error;
@@ -18,7 +19,7 @@ use crate::verify::{Report, Verify};
 /// # Errors
 /// A difference (65), or what makes it impossible to verify.
 pub fn run(args: VerifyArgs) -> Result<(), Error> {
-    let settings = args.settings()?;
+    let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();
     let manifest = Manifest::read(&disk, &settings.output)?;
     // Held until the end, so that nothing changes meanwhile.
@@ -33,7 +34,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
         }
         Some(_) => {
             locks.push(disk.lock(&settings.output)?);
-            logs = find_arguments(args.logs, &settings)?;
+            logs = find_logs_of_arguments(args.logs, &settings)?;
             if logs.iter().any(|log| is_stdin(log)) {
                 let message = "verify reads logs more than once, so it cannot read stdin: name a file";
                 return Err(Error::Usage(message.to_owned()));
@@ -45,7 +46,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
     let clock = Clock::System.now();
     let verify = Verify { settings: settings.clone(), disk, logs, now: args.now, clock, stop: stop.clone() };
     let report = run_until_stopped(&settings, &stop, verify.run())?;
-    say(&text(&report))?;
+    print(&text(&report))?;
     match report.differences.len() {
         0 => Ok(()),
         count => {

@@ -25,8 +25,9 @@ use crate::ingest::source::fingerprint::Fingerprint;
 use crate::insights::NAMES;
 use crate::ledger::listens::Sealed;
 use crate::ledger::{Changes, Ledger};
-use crate::model::dictionary::{Dictionaries, SortedIds};
+use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
+use crate::model::sorted_ids::SortedIds;
 
 use crate::model::value::WeekChoice;
 use crate::model::{Batch, Epoch, Input, Position, ReaderState, Reason, Reject, SongId, UserId};
