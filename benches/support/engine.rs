@@ -12,9 +12,10 @@ use std::sync::{Arc, LazyLock};
 use futures::executor::block_on;
 use music_insights::catalog::{Catalog, load};
 use music_insights::generate::ids::{Ids, Noun};
+use music_insights::generate::line::Line;
 use music_insights::generate::popularity::Popularity;
 use music_insights::generate::rhythm::Pace;
-use music_insights::generate::text::{self, Line};
+use music_insights::generate::text;
 use music_insights::generate::{Plan, PlayLog};
 use music_insights::ingest::decode::{Decoder, header};
 use music_insights::ingest::source::framing::CHUNK;
@@ -27,7 +28,8 @@ use music_insights::insights::top_songs_this_week::{self, TopSongsThisWeek};
 use music_insights::insights::user_favorite_genres::{self, UserFavoriteGenres};
 use music_insights::ledger::Ledger;
 use music_insights::model::delimiter::Delimiter;
-use music_insights::model::dictionary::{Dictionaries, SortedIds};
+use music_insights::model::dictionary::Dictionaries;
+use music_insights::model::sorted_ids::SortedIds;
 use music_insights::model::{
     Chunk, Content, Field, Header, Input, InputId, Position, SongId, Span, Text, UserId,
 };

@@ -8,7 +8,8 @@ use tokio::sync::watch;
 
 use crate::catalog::reload::CatalogVersion;
 use crate::ledger::LedgerReader;
-use crate::model::dictionary::{Dictionaries, SortedIds};
+use crate::model::dictionary::Dictionaries;
+use crate::model::sorted_ids::SortedIds;
 use crate::model::value::Fraction;
 use crate::model::{SongId, UserId};
 use crate::publish::manifest::{InputEntry, Manifest, PartEntry};

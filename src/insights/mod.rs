@@ -19,7 +19,8 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::ledger::{Changes, Ledger};
-use crate::model::dictionary::{Dictionaries, SortedIds};
+use crate::model::dictionary::Dictionaries;
+use crate::model::sorted_ids::SortedIds;
 use crate::model::{SongId, UserId};
 use crate::time::civil::Week;
 

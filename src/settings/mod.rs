@@ -27,7 +27,8 @@ use crate::insights::{
 use crate::model::delimiter::Delimiter;
 use crate::model::error::Error;
 
-use crate::model::value::{LogFormat, LogLevel, TimeSpan, from_text, from_text_or_none, written_as};
+use crate::model::value::{TimeSpan, from_text, from_text_or_none, written_as};
+use crate::telemetry::logging::{LoggingFormat, LoggingLevel};
 use crate::time::zone::Zone;
 
 /// Everything that can be set; `music-insights.toml` has these names.
@@ -156,15 +157,15 @@ pub struct Csv {
 pub struct Logging {
     /// How messages look: `text` for people, or `json`, one object a line.
     #[serde(deserialize_with = "from_text")]
-    pub format: LogFormat,
+    pub format: LoggingFormat,
     /// The least important messages that are said: `error`, `warn`, `info` or `debug`.
     #[serde(deserialize_with = "from_text")]
-    pub level: LogLevel,
+    pub level: LoggingLevel,
 }
 
 impl Default for Logging {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: LogLevel::Info }
+        Self { format: LoggingFormat::Text, level: LoggingLevel::Info }
     }
 }
 

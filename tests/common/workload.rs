@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use music_insights::engine::coordinator::{ControlHandles, RunMode, RunSummary};
 use music_insights::engine::pipeline::Pipeline;
-use music_insights::generate::rng::Dice;
+use music_insights::generate::rng::Rng as Dice;
 use music_insights::ingest::source::EventSender;
 use music_insights::ingest::source::archive::{Archiver, WhenDone};
 use music_insights::ingest::source::tail::LastLines;

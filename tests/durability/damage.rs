@@ -12,7 +12,7 @@ use crate::exact::assert_exact;
 use crate::oracle::{assert_equals_replay, assert_equals_replay_of};
 use crate::parallel::{Announced, root};
 use music_insights::cli::exit_code::exit_code;
-use music_insights::generate::rng::Dice;
+use music_insights::generate::rng::Rng as Dice;
 use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::error::Error;
 

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use music_insights::cli::exit_code::{ExitCode, exit_code};
-use music_insights::generate::rng::Dice;
+use music_insights::generate::rng::Rng as Dice;
 
 use music_insights::publish::manifest::Manifest;
 use music_insights::storage::Disk;

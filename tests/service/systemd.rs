@@ -92,11 +92,11 @@ fn a_service_manager_hears_of_every_turn() {
     }
     let said = stderr(&daemon.stop());
     manager.hear("STOPPING=1");
-    let again = "settings read again: nothing that can be taken over has changed";
+    let again = "settings reloaded: no reloadable setting changed";
     let said: Vec<&str> = said.lines().filter(|line| line.contains(again)).collect();
     assert_eq!(said.len(), 6, "{said:?}");
     assert!(said[..5].iter().all(|line| line.ends_with(again)), "{said:?}");
-    assert!(said[5].ends_with("(said 4 times more)"), "{said:?}");
+    assert!(said[5].ends_with("(repeated 4 times)"), "{said:?}");
 }
 
 /// The longest silence until `watch` is ready, with a fault that strace injects.
@@ -174,7 +174,7 @@ fn a_hangup_takes_over_what_can_be_taken_over() {
     assert_equals_replay(&place);
     let said = stderr(&daemon.stop());
     assert!(
-        said.contains("settings read again: insights.top_songs_this_week.limit, insights.top_songs"),
+        said.contains("settings reloaded: insights.top_songs_this_week.limit, insights.top_songs"),
         "{said}"
     );
     let before = place.files("output");
@@ -204,13 +204,13 @@ fn what_cannot_be_taken_over_stays_and_is_named() {
     place.write("music-insights.toml", broken);
     daemon.signal("-HUP");
     manager.hear("READY=1");
-    let status = manager.hear("STATUS=settings not read again: music-insights.toml:2: unknown setting");
+    let status = manager.hear("STATUS=settings not reloaded: music-insights.toml:2: unknown setting");
     assert!(status.contains("did you mean"), "{status}");
     let said = stderr(&daemon.stop());
-    let warning = "timezone, input.max_bad_lines, insights.night_owl_users.from, insights.night_owl_users.to, \
-                   insights.enriched_logs.enabled: changed, but it takes a restart until that counts";
+    let warning = "settings changed, restart required: timezone, input.max_bad_lines, \
+                   insights.night_owl_users.from, insights.night_owl_users.to, insights.enriched_logs.enabled";
     assert!(said.contains(warning), "{said}");
-    let failed = said.lines().find(|line| line.contains("the settings stay as they are")).unwrap();
+    let failed = said.lines().find(|line| line.contains("the previous ones stay in force")).unwrap();
     let failed: serde_json::Value =
         serde_json::from_str(failed).expect("the format of messages was taken over");
     assert_eq!((&failed["level"], &failed["failed"]), (&"error".into(), &1.into()));

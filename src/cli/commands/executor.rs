@@ -1,33 +1,33 @@
-//! `music-insights executor`: a node of a cluster.
+//! `music-insights executor`: an executor of a Ballista cluster.
 
 use crate::cli::args::ExecutorArgs;
 use crate::model::error::Error;
-#[cfg(not(feature = "cluster"))]
 
-/// Runs the command until it is told to stop.
+/// Runs the executor until it is stopped.
 ///
 /// # Errors
-/// If the scheduler is out of reach or of another version, or the work folder cannot be used.
+/// If the scheduler cannot be reached or has another version, or the work folder cannot be used.
 #[cfg(feature = "cluster")]
 pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
-    args.settings()?;
+    args.logging.settings()?;
     crate::cluster::node::run(args)
 }
 
-/// Says that this program cannot.
+/// Refuses to run.
 ///
 /// # Errors
-/// Always.
+/// Always: this build lacks the feature `cluster`.
 #[cfg(not(feature = "cluster"))]
 pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
-    args.settings()?;
+    args.logging.settings()?;
     Err(without_cluster())
 }
 
-/// What is asked for needs a larger program.
+/// The error of every cluster command in a build without the feature `cluster`.
 #[cfg(not(feature = "cluster"))]
 pub fn without_cluster() -> Error {
-    let message = "this program was built without its part for clusters; build it with `cargo build --release --features \
-                   cluster`";
-    Error::Config(message.to_owned())
+    Error::Config(
+        "this program was built without cluster support; build it with `cargo build --release --features cluster`"
+            .to_owned(),
+    )
 }

@@ -1,50 +1,62 @@
-//! What `generate` can be told on the command line.
+//! Arguments of `generate`.
 
 use std::path::PathBuf;
 
-use clap::{Args, value_parser};
+use clap::builder::PossibleValue;
+use clap::{Args, ValueEnum, value_parser};
 
-use crate::generate::DAY;
+use crate::cli::args::settings::LoggingArgs;
+use crate::generate::Plan;
 use crate::generate::ids::Ids;
-use crate::generate::plays::Plan;
 use crate::generate::popularity::{MAX_ITEMS, Popularity};
-use crate::generate::rhythm::Pace;
+use crate::generate::rhythm::{DAY, Pace};
 use crate::time::civil::CivilDate;
 
 /// Rows if neither `--rows` nor `--rate` is given.
 const ROWS: u64 = 1000;
 
-/// The latest year of a start: a century later, years still have four digits.
+/// The latest year of a start. A century later, years still have four digits.
 const LAST_START: i32 = 9899;
 
-/// The arguments of `generate`.
+/// Arguments of `generate`.
+#[derive(Clone, Debug, Args)]
+pub struct GenerateCommand {
+    /// The data to generate.
+    #[command(flatten)]
+    pub generate: GenerateArgs,
+    /// Settings of messages.
+    #[command(flatten)]
+    pub logging: LoggingArgs,
+}
+
+/// The data to generate.
 #[derive(Debug, Clone, Args)]
 pub struct GenerateArgs {
-    /// Rows of listening logs [default: 1000; with --rate, until stopped]
+    /// Rows of all logs together [default: 1000; with --rate, until stopped]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=1_000_000_000_000))]
     pub rows: Option<u64>,
 
-    /// Users who listen
+    /// Number of listeners
     #[arg(long, value_name = "N", default_value = "50", value_parser = value_parser!(u32).range(1..=MAX_ITEMS as i64))]
     pub users: u32,
 
-    /// Songs in the catalog; about one play in a hundred is of a song that is not in it
+    /// Number of songs in the catalog; about 1 % of all plays are of other songs
     #[arg(long, value_name = "N", default_value = "100", value_parser = value_parser!(u32).range(1..=MAX_ITEMS as i64))]
     pub songs: u32,
 
-    /// The same seed makes the same bytes, on every machine
+    /// Seed of all random choices; the same seed gives the same bytes on every machine
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
 
-    /// First day (UTC) as YYYY-MM-DD, or `now`: the days up to now, or with --rate from now on in real time
+    /// First day (UTC) as YYYY-MM-DD, or `now`: the last days until now, or with --rate from now on
     #[arg(long, value_name = "DATE", default_value = "2025-03-20", value_parser = parse_start)]
     pub start: Start,
 
-    /// Days over which the rows are spread
+    /// Number of days that the rows cover
     #[arg(long, value_name = "N", default_value = "7", value_parser = value_parser!(u32).range(1..=36_500))]
     pub days: u32,
 
-    /// Files over which the rows are split evenly
+    /// Number of files that the rows are split into evenly
     #[arg(
         long, value_name = "N", default_value = "1", conflicts_with = "rate",
         value_parser = value_parser!(u32).range(1..=100_000)
@@ -55,29 +67,58 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "DIR", default_value = "data")]
     pub out: PathBuf,
 
-    /// Live feed of so many rows per second, in files that grow and files that drop in
+    /// Write a live feed of this many rows per second: files that grow, and finished files
     #[arg(long, value_name = "ROWS", value_parser = value_parser!(u64).range(1..=10_000_000))]
     pub rate: Option<u64>,
 
-    /// How plays spread over users and songs
+    /// Distribution of plays over listeners and songs
     #[arg(long, value_enum, default_value_t = Popularity::Zipf)]
     pub popularity: Popularity,
 
-    /// The look of user and song ids
+    /// Format of user and song ids
     #[arg(long, value_enum, default_value_t = Ids::Short)]
     pub ids: Ids,
 }
 
-/// Where the timestamps begin.
+impl ValueEnum for Popularity {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Zipf, Self::Uniform]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Zipf => {
+                PossibleValue::new("zipf").help("A few are very frequent and most are rare, as in reality")
+            }
+            Self::Uniform => PossibleValue::new("uniform")
+                .help("All are equally frequent: the hardest case for caches, for benchmarks"),
+        })
+    }
+}
+
+impl ValueEnum for Ids {
+    fn value_variants<'a>() -> &'a [Self] {
+        &[Self::Short, Self::Uuid]
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(match self {
+            Self::Short => PossibleValue::new("short").help("`user_17`, `song_42`"),
+            Self::Uuid => PossibleValue::new("uuid").help("UUIDs of 36 characters"),
+        })
+    }
+}
+
+/// The first timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Start {
-    /// At midnight (UTC) of this day since 1970-01-01.
+    /// Midnight (UTC) of a day, counted from 1970-01-01.
     Day(u64),
-    /// With the clock.
+    /// The current time.
     Now,
 }
 
-/// Reads `YYYY-MM-DD` or `now`.
+/// Parses `YYYY-MM-DD` or `now`.
 fn parse_start(text: &str) -> Result<Start, String> {
     const EXPECTED: &str = "expected a date from 1970 on as YYYY-MM-DD, or `now`";
     if text == "now" {
@@ -92,22 +133,22 @@ fn parse_start(text: &str) -> Result<Start, String> {
 }
 
 impl GenerateArgs {
-    /// The rows to make; `None` is an endless feed.
+    /// The number of rows, or `None` for an endless feed.
     pub fn total(&self) -> Option<u64> {
         self.rows.or(if self.rate.is_some() { None } else { Some(ROWS) })
     }
 
-    /// What is to be made, if it is `now` (seconds since 1970-01-01).
+    /// The plan for these arguments. `now` is in seconds since 1970-01-01.
     pub fn plan(&self, now: u64) -> Plan {
         let days = u64::from(self.days);
         let rhythm = |start| {
-            // An endless feed goes through the days in real time, but for the rhythm.
+            // An endless feed covers the days in real time, with the rhythm of the week.
             let rows = self.total().unwrap_or_else(|| self.rate.unwrap_or(1) * days * DAY);
             Pace::Rhythm { start, days, rows }
         };
         let pace = match (self.start, self.rate) {
             (Start::Day(day), _) => rhythm(day * DAY),
-            // Plays of the future are no input, so a period that is made at once ends now.
+            // Plays in the future would be rejected, so the period ends now.
             (Start::Now, None) => rhythm(now.saturating_sub(days * DAY)),
             (Start::Now, Some(rate)) => Pace::Steady { start: now, rate },
         };
@@ -121,7 +162,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn starts() {
+    fn starts_are_dates_from_1970_or_now() {
         assert_eq!(parse_start("now"), Ok(Start::Now));
         assert_eq!(parse_start("1970-01-02"), Ok(Start::Day(1)));
         assert!(parse_start("9899-12-31").is_ok());

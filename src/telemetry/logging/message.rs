@@ -1,4 +1,4 @@
-//! How a message looks: `warning: data/incoming/a.csv: …`, or one JSON object.
+//! A message and its two formats: `warning: data/incoming/a.csv: …`, or one JSON object.
 
 use std::fmt::{Debug, Write as _};
 use std::time::SystemTime;
@@ -8,48 +8,48 @@ use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
-use crate::model::value::LogLevel;
+use crate::telemetry::logging::level::LoggingLevel;
 use crate::text::harmless;
 
-/// A message, with what machines may want to know of it apart from the text.
+/// A message: text, level, and named values for machines.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     pub(super) text: String,
-    level: LogLevel,
+    level: LoggingLevel,
     fields: Map<String, Value>,
 }
 
 impl Message {
     #[cfg(test)]
-    pub(super) fn new(level: LogLevel, text: &str) -> Self {
+    pub(super) fn new(level: LoggingLevel, text: &str) -> Self {
         Self { text: text.to_owned(), level, fields: Map::new() }
     }
 
     pub(super) fn of(event: &Event<'_>) -> Self {
         let level = match *event.metadata().level() {
-            Level::ERROR => LogLevel::Error,
-            Level::WARN => LogLevel::Warn,
-            Level::INFO => LogLevel::Info,
-            Level::DEBUG | Level::TRACE => LogLevel::Debug,
+            Level::ERROR => LoggingLevel::Error,
+            Level::WARN => LoggingLevel::Warn,
+            Level::INFO => LoggingLevel::Info,
+            Level::DEBUG | Level::TRACE => LoggingLevel::Debug,
         };
         let mut message = Self { text: String::new(), level, fields: Map::new() };
         event.record(&mut message);
         message
     }
 
-    /// The same, said for all the times that it was not.
-    pub(super) fn said_again(mut self, times: u64) -> Self {
-        let _ = write!(self.text, " (said {times} times more)");
+    /// The same message, with the number of suppressed repetitions.
+    pub(super) fn with_repetitions(mut self, times: u64) -> Self {
+        let _ = write!(self.text, " (repeated {times} times)");
         self.fields.insert("repeated".to_owned(), times.into());
         self
     }
 
     pub(super) fn to_text(&self, colours: bool) -> String {
         let (name, colour) = match self.level {
-            LogLevel::Error => ("error", 31),
-            LogLevel::Warn => ("warning", 33),
-            LogLevel::Info => ("info", 32),
-            LogLevel::Debug => ("debug", 34),
+            LoggingLevel::Error => ("error", 31),
+            LoggingLevel::Warn => ("warning", 33),
+            LoggingLevel::Info => ("info", 32),
+            LoggingLevel::Debug => ("debug", 34),
         };
         let text = harmless(&self.text);
         if colours { format!("\x1b[{colour}m{name}\x1b[0m: {text}\n") } else { format!("{name}: {text}\n") }
@@ -69,7 +69,7 @@ impl Message {
     }
 }
 
-/// What an event consists of.
+/// Collects the fields of an event.
 impl Visit for Message {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         self.record_str(field, &format!("{value:?}"));
@@ -97,8 +97,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_one_line_that_does_nothing_to_a_terminal() {
-        let mut message = Message::new(LogLevel::Error, "a\n\u{1b}[2J\u{202e}\".csv: gone");
+    fn a_message_is_one_line_without_control_characters() {
+        let mut message = Message::new(LoggingLevel::Error, "a\n\u{1b}[2J\u{202e}\".csv: gone");
         message.fields.insert("exit".to_owned(), 66.into());
         let escaped = r#"a\n\u{1b}[2J\u{202e}".csv: gone"#;
         assert_eq!(message.to_text(false), format!("error: {escaped}\n"));
