@@ -91,13 +91,13 @@ impl LogTables {
     /// Adds an event of the source to the tables.
     pub(super) fn apply(&mut self, event: Event) -> Result<(), ClusterError> {
         match event {
-            Event::Size(input, size) => self.inputs.grow(&input, size),
-            Event::Passed(input, position) => self.inputs.pass(&input, position),
+            Event::Size(input, size) => self.inputs.record_size(&input, size),
+            Event::Passed(input, position) => self.inputs.advance(&input, position),
             Event::Seen(..) => {}
             Event::Failed(error) => return Err(ClusterError::new(ErrorKind::Io, error.to_string())),
             Event::Chunk(chunk) => {
                 let mut batch = self.decoder.decode(chunk);
-                if self.inputs.take(&mut batch, &Catalog::default()) {
+                if self.inputs.apply(&mut batch, &Catalog::default()) {
                     return self.observe(&batch);
                 }
             }
@@ -142,8 +142,8 @@ impl LogTables {
             self.plays.push(&[
                 Cell::Number(self.number),
                 Cell::Number(place),
-                Cell::Text(users.text(batch.users[row])),
-                Cell::Text(songs.text(batch.songs[row])),
+                Cell::Text(users.resolve(batch.users[row])),
+                Cell::Text(songs.resolve(batch.songs[row])),
                 Cell::Text(timestamp),
                 Cell::Text(duration),
             ])?;
@@ -166,11 +166,12 @@ impl LogTables {
         let mut listens = TableWriter::create(Table::Listens, file_of(&self.files, Table::Listens))?;
         let mut nights = TableWriter::create(Table::Nights, file_of(&self.files, Table::Nights))?;
         for &user in &changes.users {
-            let text = Cell::Text(users.text(user));
+            let text = Cell::Text(users.resolve(user));
             let mut pushed = Ok(());
             self.ledger.listens().of(user).for_each(|song, plays| {
                 if pushed.is_ok() {
-                    pushed = listens.push(&[text, Cell::Text(songs.text(song)), Cell::Number(plays as i64)]);
+                    pushed =
+                        listens.push(&[text, Cell::Text(songs.resolve(song)), Cell::Number(plays as i64)]);
                 }
             });
             pushed?;
@@ -184,7 +185,7 @@ impl LogTables {
         weeks.sort_unstable_by_key(|&(key, _)| key);
         for ((song, week), (plays, millis)) in weeks {
             let monday = week.seconds().start / DAY;
-            let text = Cell::Text(songs.text(song));
+            let text = Cell::Text(songs.resolve(song));
             song_weeks.push(&[text, Cell::Number(monday), Cell::Number(plays), Cell::Number(millis)])?;
         }
         let writers = [

@@ -13,9 +13,9 @@ const INTERVAL: Duration = Duration::from_millis(500);
 const STALL: Duration = Duration::from_mins(2);
 
 /// Shows the progress of a session, and warns if there is none, until a shutdown is requested.
-pub async fn show_until_shutdown(session: &Session, stages: &Stages, stop: &Shutdown) {
+pub(super) async fn show_until_shutdown(session: &Session, stages: &Stages, stop: &Shutdown) {
     let mut stall = StallDetector { last: None, since: Instant::now() };
-    while !stop.is_set() {
+    while !stop.is_requested() {
         tokio::time::sleep(INTERVAL).await;
         let progress = session.progress().await;
         if let Some(progress) = progress {
