@@ -16,7 +16,6 @@ use crate::cluster::log_tables::{LogTables, temporary_file};
 use crate::ingest::source::EventSender;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
-use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
 
 /// Chunks that wait for the decoder.
@@ -58,7 +57,7 @@ impl LogReader {
             // After an error, this stops the source.
             events.close();
             let read = source.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            applied.and(read.map_err(read_error))
+            applied.and(read.map_err(|error| ClusterError::new(ErrorKind::Io, error.to_string())))
         })?;
         let finished = tables.finish(log.now)?;
         for (table, file) in INPUT_TABLES.into_iter().zip(&finished.files) {
@@ -117,8 +116,4 @@ impl JobHandler for LogReader {
 
 fn parse(url: &str) -> Result<Url, ClusterError> {
     Url::parse(url).map_err(|source| ClusterError::with_source(ErrorKind::Address, url, source))
-}
-
-fn read_error(error: Error) -> ClusterError {
-    ClusterError::new(ErrorKind::Io, error.to_string())
 }

@@ -67,12 +67,11 @@ impl RowStream {
     }
 
     async fn next_batch(&mut self) -> Result<Option<RecordBatch>, ClusterError> {
-        let batches = match &mut self.batches {
-            Some(batches) => batches,
-            None => {
-                let batches = start(&self.session, &self.query, &self.tables, self.inputs).await?;
-                self.batches.insert(batches)
-            }
+        let batches = if let Some(batches) = &mut self.batches {
+            batches
+        } else {
+            let batches = start(&self.session, &self.query, &self.tables, self.inputs).await?;
+            self.batches.insert(batches)
         };
         Ok(batches.next().await.transpose()?)
     }

@@ -17,7 +17,7 @@ use crate::BALLISTA_VERSION;
 use crate::error::{ClusterError, ErrorKind};
 use crate::jobs::{plan_for, texts_of};
 use crate::lost::is_lost_text;
-use crate::scheduler::{SchedulerClient, parse_address};
+use crate::scheduler::{Executor, SchedulerClient, parse_address};
 
 /// How long to wait for the first executor.
 const FIRST_EXECUTOR_TIMEOUT: Duration = Duration::from_secs(30);
@@ -97,7 +97,7 @@ impl Session {
         loop {
             // A scheduler without the REST API does not tell its executors.
             let Some(executors) = self.scheduler.executors().await.ok().flatten() else { return Ok(()) };
-            let cores = executors.iter().map(|executor| executor.cores()).sum();
+            let cores = executors.iter().map(Executor::cores).sum();
             if cores > 0 {
                 (self.partitions, self.cores) = (MIN_PARTITIONS.max(cores), cores);
                 return Ok(());
