@@ -231,7 +231,8 @@ fn insert(table: &mut Table, key: &str, value: String) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::value::{Fraction, LogFormat, LogLevel, Ties};
+    use crate::insights::user_favorite_genres::Ties;
+    use crate::model::value::{Fraction, LogFormat, LogLevel};
 
     fn set(pairs: &[(&str, &str)]) -> Result<Settings, Error> {
         let flags =
