@@ -63,7 +63,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         epochs,
         metrics: Arc::clone(&metrics),
         disk: disk.clone(),
-        standings: heartbeat.subscribe(),
+        engine_status: heartbeat.subscribe(),
         settings: settings.clone(),
     };
     // `--once` exits when it has published, so a dashboard would be of no use.
