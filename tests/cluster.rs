@@ -17,6 +17,8 @@ use music_insights::cluster::inputs::url_of;
 use music_insights::cluster::job::{JobReport, Order, ReadLog, Task};
 use music_insights::cluster::queries;
 use music_insights::cluster::read::Reader;
+use music_insights::insights::enriched_logs;
+use music_insights::insights::query::Weeks;
 use music_insights::model::delimiter::Delimiter;
 use music_insights::settings::{Effective, Layers};
 use music_insights::state::checkpoint::generation::StateConfig;
@@ -25,7 +27,7 @@ use music_insights::time::civil::Week;
 use music_insights_ballista::orders::Worker;
 use music_insights_ballista::places::below;
 use music_insights_ballista::session::ask_here;
-use music_insights_ballista::sql::{self, Query};
+use music_insights_ballista::sql::Query;
 use music_insights_ballista::tables::{OF_INPUTS, Table};
 use nodes::{Node, Nodes, command, free_port, run, said, wait_until};
 
@@ -234,9 +236,9 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
     let songs = folder.join("songs.parquet");
     queries::write_songs(&rows.songs(), &songs).unwrap();
     tables.push((Table::Songs, vec![url_of(&songs).unwrap()]));
-    let week = latest.map(|(_, local): (i64, i64)| Week::of_local(local).seconds().start / 86_400);
-    let mut queries = queries::queries(&settings, week.map_or(0, |monday| monday as i32));
-    queries.push(Query { name: "enriched_logs", sql: sql::ENRICHED_LOGS, parameters: Vec::new() });
+    let weeks = Weeks::new(latest.map(|(_, local): (i64, i64)| local), Week(0));
+    let mut queries = queries::queries(&settings, weeks);
+    queries.push(Query { name: "enriched_logs", sql: enriched_logs::ABOUT.sql, parameters: Vec::new() });
     let mut found = Vec::new();
     for query in queries {
         let mut lines = Vec::new();

@@ -40,6 +40,7 @@ use crate::cluster::queries::{Piece, Tables};
 use crate::engine::coordinator::{REJECTS_HEADER, RunMode, RunSummary, output_folders, reject_lines};
 use crate::engine::recovery;
 use crate::insights::enriched_logs;
+use crate::insights::query::Weeks;
 use crate::model::error::{Error, FileRole, Op};
 
 use crate::model::shutdown::Shutdown;
@@ -309,10 +310,8 @@ impl Work<'_> {
         let latest = index.counts().filter_map(|counts| counts.latest).max();
         let offset = i64::from(settings.timezone.0.offset_at(self.args.now));
         let current = Week::of_local(self.args.now + offset);
-        let week = settings.insights.top_songs_this_week.week_of(latest.map(|(_, local)| local), current);
-        // No play is of a week that is not.
-        let monday = week.map_or(i32::MIN, |week| (week.seconds().start / 86_400) as i32);
-        let queries = queries::queries(settings, monday);
+        let weeks = Weeks::new(latest.map(|(_, local)| local), current);
+        let queries = queries::queries(settings, weeks);
         let snapshots = queries::stage(self.cluster, tables, queries, disk, settings).await?;
 
         let mut rejects = RollingFile::begin(disk, &settings.output.join(REJECTS), REJECTS_HEADER, u64::MAX)?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::catalog::reload::CatalogVersion;
+use crate::insights;
 use crate::ledger::LedgerReader;
 use crate::model::dictionary::{Dictionaries, SortedIds};
 use crate::model::value::Fraction;
@@ -49,6 +50,8 @@ pub struct EpochSnapshot {
     pub week: Option<Week>,
     /// What counts as night.
     pub night: NightWindow,
+    /// The settings of the insights.
+    pub insights: insights::Settings,
     /// Above which share of a genre a listener is loyal.
     pub threshold: Fraction,
     /// Everybody who has a play.

@@ -23,13 +23,7 @@ use crate::ingest::decode::Decoder;
 use crate::ingest::source::watch::Resume;
 use crate::ingest::source::{Event, EventSender};
 use crate::insights::Insight;
-use crate::insights::avg_listen_time_per_song::AvgListenTimePerSong;
 use crate::insights::enriched_logs::{self, EnrichedLogs};
-use crate::insights::genre_loyalty_scores::GenreLoyaltyScores;
-use crate::insights::happy_recommendations::HappyRecommendations;
-use crate::insights::night_owl_users::NightOwlUsers;
-use crate::insights::top_songs_this_week::TopSongsThisWeek;
-use crate::insights::user_favorite_genres::UserFavoriteGenres;
 use crate::model::Batch;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
@@ -271,35 +265,6 @@ async fn decode_all(
     }
 }
 
-/// The enabled insights that take snapshots.
-pub fn insights_of(settings: &Settings) -> Vec<Box<dyn Insight>> {
-    let insights = &settings.insights;
-    let all: [(bool, Box<dyn Insight>); 6] = [
-        (
-            insights.user_favorite_genres.enabled,
-            Box::new(UserFavoriteGenres::new(insights.user_favorite_genres.clone())),
-        ),
-        (
-            insights.avg_listen_time_per_song.enabled,
-            Box::new(AvgListenTimePerSong::new(insights.avg_listen_time_per_song.clone())),
-        ),
-        (
-            insights.top_songs_this_week.enabled,
-            Box::new(TopSongsThisWeek::new(insights.top_songs_this_week.clone())),
-        ),
-        (
-            insights.happy_recommendations.enabled,
-            Box::new(HappyRecommendations::new(insights.happy_recommendations.clone())),
-        ),
-        (
-            insights.genre_loyalty_scores.enabled,
-            Box::new(GenreLoyaltyScores::new(insights.genre_loyalty_scores.clone())),
-        ),
-        (insights.night_owl_users.enabled, Box::new(NightOwlUsers::new(insights.night_owl_users.clone()))),
-    ];
-    all.into_iter().filter(|(enabled, _)| *enabled).map(|(_, insight)| insight).collect()
-}
-
 /// Starts the task of each enabled insight that takes snapshots.
 fn spawn_insights(disk: &SharedDisk, settings: &Settings) -> SnapshotTasks {
     let spawn = |insight: Box<dyn Insight>| {
@@ -309,7 +274,7 @@ fn spawn_insights(disk: &SharedDisk, settings: &Settings) -> SnapshotTasks {
         spawn_blocking(move || take_snapshots(insight, &disk, &output, formats, requests));
         (name, sender)
     };
-    insights_of(settings).into_iter().map(spawn).collect()
+    settings.insights.enabled_snapshots().into_iter().map(spawn).collect()
 }
 
 /// The way to the task of `enriched_logs`, and its end.

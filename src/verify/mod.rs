@@ -18,9 +18,8 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 use crate::catalog::Catalog;
 use crate::catalog::reload::{self, CatalogVersion};
 use crate::engine::coordinator::{RunMode, reject_lines};
-use crate::engine::pipeline::insights_of;
 use crate::engine::recovery::FileIndex;
-use crate::insights::columns::{Column, ColumnType};
+use crate::insights::Column;
 use crate::insights::enriched_logs;
 use crate::ledger::Ledger;
 use crate::model::dictionary::Dictionaries;
@@ -79,7 +78,7 @@ pub struct Verify {
 const SHOWN: usize = 3;
 
 /// A song with its metadata.
-const METADATA: [Column; 5] = [Column { name: "", kind: ColumnType::Text }; 5];
+const METADATA: [Column; 5] = [Column::text("", ""); 5];
 
 /// What the state says of what was published.
 struct Known {
@@ -290,7 +289,7 @@ impl Verify {
     ) -> Result<(), Error> {
         let catalog = self.load_catalog(dictionaries).await?.catalog;
         let cut = cut_of(ledger, catalog, dictionaries, self.week());
-        for mut insight in insights_of(&self.settings) {
+        for mut insight in self.settings.insights.enabled_snapshots() {
             let name = insight.name();
             if !manifest.insights.contains_key(name) {
                 report.differences.push(format!("{name}: enabled, but not published"));

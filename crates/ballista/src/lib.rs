@@ -9,7 +9,7 @@
 //! session   the client: connects, hands out orders, registers tables, asks queries
 //! orders    an order is a row of an in-memory table, which executors answer with a receipt
 //! executor  the process that takes orders and runs queries
-//! sql       one query per insight, in built-in functions only
+//! sql       queries with their parameters, as data
 //! tables    the columns of the tables; writing and merging them
 //! places    files and objects that all nodes see
 //! trouble   what can go wrong, and whose fault it is

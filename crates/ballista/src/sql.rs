@@ -1,6 +1,6 @@
-//! One query per insight, and the two that the manifest and `_rejects` need.
+//! Queries as data, and the two that the manifest and `_rejects` need.
 //!
-//! The settings of an insight are parameters, written `$name`.
+//! The queries of the insights stand beside the insights. Their settings are parameters, written `$name`.
 
 use datafusion::common::ScalarValue;
 
@@ -37,25 +37,6 @@ impl Value {
             Self::Flag(flag) => ScalarValue::Boolean(Some(*flag)),
         }
     }
-}
-
-macro_rules! of_file {
-    ($($constant:ident = $name:literal;)*) => {
-        $(
-            #[doc = concat!("The query of `", $name, "`.")]
-            pub const $constant: &str = include_str!(concat!("../sql/", $name, ".sql"));
-        )*
-    };
-}
-
-of_file! {
-    USER_FAVORITE_GENRES = "user_favorite_genres";
-    AVG_LISTEN_TIME_PER_SONG = "avg_listen_time_per_song";
-    TOP_SONGS_THIS_WEEK = "top_songs_this_week";
-    HAPPY_RECOMMENDATIONS = "happy_recommendations";
-    GENRE_LOYALTY_SCORES = "genre_loyalty_scores";
-    NIGHT_OWL_USERS = "night_owl_users";
-    ENRICHED_LOGS = "enriched_logs";
 }
 
 /// The rejected rows of some inputs, in order.

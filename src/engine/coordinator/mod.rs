@@ -28,7 +28,6 @@ use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::{Dictionaries, SortedIds};
 use crate::model::error::Error;
 
-use crate::insights::top_songs_this_week::WeekChoice;
 use crate::model::{Batch, Epoch, Input, Position, ReaderState, Reason, Reject, SongId, UserId};
 use crate::publish::REJECTS;
 use crate::publish::manifest::{InsightEntry, Manifest};
@@ -350,7 +349,7 @@ impl Coordinator {
     /// Publishes a cut if there is news, and says how long that took.
     async fn flush_news(&mut self) -> Result<Option<Duration>, Error> {
         let week = self.week_of_now();
-        let follows_week = self.parts.settings.insights.top_songs_this_week.week == WeekChoice::Current;
+        let follows_week = self.parts.settings.follows_current_week();
         let new_week = follows_week && week != self.week;
         let newer_catalog = self.newer_catalog();
         if !self.news && !new_week && newer_catalog.is_none() {

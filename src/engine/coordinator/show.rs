@@ -8,7 +8,8 @@ use std::time::SystemTime;
 
 use crate::engine::coordinator::Coordinator;
 use crate::engine::epoch::{EpochSnapshot, SnapshotFile};
-use crate::insights::{NAMES, enriched_logs};
+use crate::insights::query::Weeks;
+use crate::insights::{About, SNAPSHOTS};
 use crate::model::UserId;
 use crate::publish::manifest::Manifest;
 use crate::telemetry::metrics::unix_seconds;
@@ -45,7 +46,7 @@ impl Coordinator {
         self.measure_epoch();
         let (Some(epochs), Some(manifest)) = (&self.parts.live.epochs, &self.manifest) else { return };
         let settings = &self.parts.settings;
-        let top_songs = &settings.insights.top_songs_this_week;
+        let weeks = Weeks::new(self.ledger.latest_local(), self.week);
         let snapshot = EpochSnapshot {
             manifest: manifest.clone(),
             files: open_snapshots(manifest, &settings.output, epochs.borrow().as_deref()),
@@ -54,9 +55,10 @@ impl Coordinator {
             dictionaries: Arc::clone(&self.parts.dictionaries),
             user_order: Arc::clone(&self.user_order),
             song_order: Arc::clone(&self.song_order),
-            week: top_songs.week_of(self.ledger.latest_local(), self.week),
-            night: settings.insights.night_owl_users.window(),
-            threshold: settings.insights.genre_loyalty_scores.threshold,
+            week: settings.top_songs_week(weeks),
+            night: settings.night_window(),
+            insights: settings.insights.clone(),
+            threshold: settings.loyalty_threshold(),
             listeners: self.listeners.count(),
             inputs: self.inputs.latest(),
             escaped: settings.csv.escape_formulas,
@@ -107,7 +109,7 @@ fn open_snapshots(
     before: Option<&EpochSnapshot>,
 ) -> BTreeMap<&'static str, SnapshotFile> {
     let mut files = BTreeMap::new();
-    for name in NAMES.into_iter().filter(|name| *name != enriched_logs::NAME) {
+    for &About { name, .. } in SNAPSHOTS {
         let Some(entry) = manifest.insights.get(name).and_then(|entry| entry.parts.first()) else { continue };
         let known = before.and_then(|before| before.files.get(name)).filter(|file| file.entry == *entry);
         if let Some(known) = known {

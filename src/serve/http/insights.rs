@@ -7,8 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::insights::columns::{Column, ColumnType};
-use crate::insights::{NAMES, enriched_logs};
+use crate::insights::{Column, ColumnType, NAMES, enriched_logs};
 use crate::publish::REJECTS;
 use crate::serve::http::context::Context;
 use crate::serve::http::download;

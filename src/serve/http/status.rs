@@ -9,7 +9,7 @@ use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use crate::insights::columns::columns;
+use crate::insights::columns;
 use crate::publish::manifest::InputEntry;
 use crate::serve::http::context::Context;
 use crate::serve::http::insights::described;

@@ -71,13 +71,13 @@ impl Report {
         }
         let week = |top: &[SongCount]| plays.as_ref().ok().and_then(|plays| plays.week_of(top));
         let top_songs = snapshots.top_songs.map(|top| TopSongs { week: week(&top), songs: songs.named(top) });
-        let threshold = settings.insights.genre_loyalty_scores.threshold;
+        let threshold = settings.loyalty_threshold();
         let overview = Overview {
             epoch: manifest.epoch,
             top_songs,
             genres: of(&plays, Plays::genre_plays),
             hours: of(&plays, |plays| plays.hours),
-            night: settings.insights.night_owl_users.window(),
+            night: settings.night_window(),
             loyalty: of(&plays, |plays| plays.listeners.loyalty(threshold)),
             listen_times: snapshots.listen_times,
             recommended: snapshots.recommended.map(|recommended| songs.named(recommended)),

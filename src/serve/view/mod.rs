@@ -18,8 +18,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 use crate::engine::epoch::{EpochSnapshot, Epochs, SnapshotFile};
-use crate::insights::columns::{Column, ColumnType, columns};
-use crate::insights::enriched_logs;
+use crate::insights::{Column, columns, enriched_logs};
 use crate::publish::REJECTS;
 use crate::serve::view::append_only::Log;
 use crate::serve::view::overview::DashboardCharts;
@@ -41,11 +40,11 @@ pub type Views = watch::Receiver<Option<Arc<View>>>;
 
 /// Columns of the rejected rows.
 const REJECTS_COLUMNS: &[Column] = &[
-    Column { name: "file", kind: ColumnType::Text },
-    Column { name: "line", kind: ColumnType::Integer },
-    Column { name: "byte_offset", kind: ColumnType::Integer },
-    Column { name: "reason", kind: ColumnType::Text },
-    Column { name: "raw", kind: ColumnType::Text },
+    Column::text("file", "File"),
+    Column::integer("line", "Line"),
+    Column::integer("byte_offset", "At byte"),
+    Column::text("reason", "Reason"),
+    Column::text("raw", "The line as it is"),
 ];
 
 impl View {
