@@ -198,11 +198,11 @@ impl Tables {
 
     fn take(&mut self, event: Event) -> Result<(), ClusterError> {
         match event {
-            Event::Size(input, size) => self.inputs.grow(&input, size),
-            Event::Passed(input, position) => self.inputs.pass(&input, position),
-            Event::Seen(..) => {}
+            Event::Grown(input, size) => self.inputs.grow(&input, size),
+            Event::Advanced(input, position) => self.inputs.pass(&input, position),
+            Event::Identified(..) => {}
             Event::Failed(failure) => return Err(ClusterError::new(ErrorKind::Io, failure.to_string())),
-            Event::Chunk(chunk) => {
+            Event::Data(chunk) => {
                 let mut batch = self.decoder.decode(chunk);
                 if self.inputs.take(&mut batch, &Catalog::default()) {
                     return self.observe(&batch);

@@ -14,7 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::catalog::reload;
 use crate::engine::coordinator::{
-    ControlHandles, Coordinator, CoordinatorDeps, EngineEvent, REJECTS_HEADER, RunMode, RunSummary,
+    ControlHandles, Coordinator, CoordinatorDeps, Decoded, REJECTS_HEADER, RunMode, RunSummary,
     SnapshotTasks, Tasks, output_folders,
 };
 use crate::engine::recovery::{self, Recovered};
@@ -24,9 +24,9 @@ use crate::ingest::source::watch::Resume;
 use crate::ingest::source::{Event, EventSender};
 use crate::insights::Insight;
 use crate::insights::enriched_logs::{self, EnrichedLogs};
-use crate::model::Batch;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
+use crate::model::{Batch, Chunk};
 
 use crate::publish::rolling_file::RollingFile;
 use crate::publish::{OutputFormats, REJECTS};
@@ -185,7 +185,7 @@ pub fn spawn_source<S>(
     dictionaries: &Arc<Dictionaries>,
     metrics: &Arc<Metrics>,
     source: S,
-) -> (impl tokio_stream::Stream<Item = EngineEvent> + Unpin + use<S>, JoinHandle<()>)
+) -> (impl tokio_stream::Stream<Item = Event<Decoded>> + Unpin + use<S>, JoinHandle<()>)
 where
     S: FnOnce(&EventSender) -> Result<(), Error> + Send + 'static,
 {
@@ -204,37 +204,45 @@ where
     });
     let (sender, decoding) = mpsc::channel(DECODED_QUEUE);
     tokio::spawn(decode_all(events, decoder, settings.decoders(), sender, Arc::clone(metrics)));
-    (Box::pin(ReceiverStream::new(decoding).then(Decoding::wait)), source)
+    let decoded = ReceiverStream::new(decoding).then(|event: Event<Decoding>| event.then(Decoding::join));
+    (Box::pin(decoded), source)
 }
 
-/// What the owner gets next, as soon as it is there.
-enum Decoding {
-    Done(EngineEvent),
-    /// And when it was read.
-    Running(JoinHandle<Batch>, SystemTime),
+/// A chunk that is being decoded.
+struct Decoding {
+    batch: JoinHandle<Batch>,
+    read_at: SystemTime,
 }
 
 impl Decoding {
-    async fn wait(self) -> EngineEvent {
-        match self {
-            Self::Done(decoded) => decoded,
-            Self::Running(batch, read_at) => {
-                EngineEvent::Batch(Box::new(batch.await.expect("decoding does not panic")), read_at)
-            }
-        }
+    /// Starts to decode a chunk as soon as there is a permit.
+    async fn start(chunk: Chunk, decoder: &Arc<Decoder>, permits: &Arc<Semaphore>) -> Self {
+        let read_at = SystemTime::now();
+        let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
+        let decoder = Arc::clone(decoder);
+        let batch = spawn_blocking(move || {
+            let batch = decoder.decode(chunk);
+            drop(permit);
+            batch
+        });
+        Self { batch, read_at }
+    }
+
+    /// Waits for the batch.
+    async fn join(self) -> Decoded {
+        Decoded { batch: Box::new(self.batch.await.expect("decoding does not panic")), read_at: self.read_at }
     }
 }
 
-/// Decodes what a source sends, so many chunks at a time, whether or not the owner has time to take
-/// it, and hands it on in order.
+/// Decodes several chunks of a source in parallel, ahead of the coordinator, and sends them on in order.
 async fn decode_all(
     mut events: mpsc::Receiver<Event>,
     decoder: Arc<Decoder>,
     at_a_time: usize,
-    decoding: mpsc::Sender<Decoding>,
+    decoding: mpsc::Sender<Event<Decoding>>,
     metrics: Arc<Metrics>,
 ) {
-    let places = Arc::new(Semaphore::new(at_a_time));
+    let permits = Arc::new(Semaphore::new(at_a_time));
     loop {
         let event = tokio::select! {
             event = events.recv() => event,
@@ -242,23 +250,7 @@ async fn decode_all(
             () = decoding.closed() => None,
         };
         let Some(event) = event else { return };
-        let next = match event {
-            Event::Size(input, size) => Decoding::Done(EngineEvent::Size(input, size)),
-            Event::Seen(input, fingerprint) => Decoding::Done(EngineEvent::Seen(input, fingerprint)),
-            Event::Passed(input, position) => Decoding::Done(EngineEvent::Passed(input, position)),
-            Event::Failed(failure) => Decoding::Done(EngineEvent::Failed(failure)),
-            Event::Chunk(chunk) => {
-                let read_at = SystemTime::now();
-                let place = Arc::clone(&places).acquire_owned().await.expect("nobody closes it");
-                let decoder = Arc::clone(&decoder);
-                let batch = spawn_blocking(move || {
-                    let batch = decoder.decode(chunk);
-                    drop(place);
-                    batch
-                });
-                Decoding::Running(batch, read_at)
-            }
-        };
+        let next = event.then(|chunk| Decoding::start(chunk, &decoder, &permits)).await;
         if metrics.send("apply", &decoding, next).await.is_err() {
             return;
         }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::coordinator::{Resumed, RunMode};
 use crate::ingest::source::archive::WhenDone;
 use crate::ingest::source::compression::Compression;
-use crate::ingest::source::fingerprint::{FileId, InodeKey, UNKNOWN, holds_what_was_read};
+use crate::ingest::source::fingerprint::{FileId, InodeKey, UNKNOWN, has_read_content};
 use crate::ingest::source::tail::KnownInput;
 use crate::model::Epoch;
 use crate::model::dictionary::Dictionaries;
@@ -210,7 +210,7 @@ impl FileIndex {
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_file() {
                 let id = FileId::of(&metadata);
-                files.by_number.insert(id.number, (id, entry.path()));
+                files.by_number.insert(id.inode_key, (id, entry.path()));
                 files.by_size.entry(metadata.len()).or_default().push(entry.path());
             }
         }
@@ -220,9 +220,9 @@ impl FileIndex {
     /// Where an input is, if all that was read of it is still there.
     pub fn find(&self, known: &KnownInput) -> Option<PathBuf> {
         let seen = &known.fingerprint;
-        let by_number = self.by_number.get(&seen.id.number).filter(|(id, _)| id.may_be_same(&seen.id));
+        let by_number = self.by_number.get(&seen.id.inode_key).filter(|(id, _)| id.may_be_same(&seen.id));
         let by_number = by_number.map(|(_, path)| path);
-        let same_size = self.by_size.get(&seen.stamp.size).into_iter().flatten();
+        let same_size = self.by_size.get(&seen.stat.size).into_iter().flatten();
         by_number.into_iter().chain(same_size).find(|path| begins_alike(path, known)).cloned()
     }
 }
@@ -236,5 +236,5 @@ fn begins_alike(path: &Path, known: &KnownInput) -> bool {
     // Offsets of compressed inputs are not those of the file.
     let tail = if Compression::of(path) == Compression::Plain { known.position.tail } else { UNKNOWN };
     long_enough
-        && holds_what_was_read(&file, known.fingerprint.head, known.position.offset, tail).unwrap_or(false)
+        && has_read_content(&file, known.fingerprint.head, known.position.offset, tail).unwrap_or(false)
 }

@@ -139,7 +139,7 @@ pub struct Position {
     /// Number of the line at the offset, counted from 0.
     pub lines: u64,
     /// What stands at the offset.
-    pub stand: ReaderState,
+    pub state: ReaderState,
     /// Hash of the bytes just before the offset, by which a rewritten file is known.
     pub tail: u128,
 }

@@ -146,8 +146,8 @@ impl InputTracker {
             reading.unmatched += catalog.count_unknown(&batch.songs);
             count(&mut reading.rejected, &batch.rejects);
             reading.position = batch.position.clone();
-            if reading.given_up && reading.position.stand != ReaderState::Faulted {
-                reading.position.stand = ReaderState::Refused;
+            if reading.given_up && reading.position.state != ReaderState::Faulted {
+                reading.position.state = ReaderState::Refused;
             }
             self.rows += rows;
             count(&mut self.rejected, &batch.rejects);
@@ -329,7 +329,7 @@ impl InputProgress {
     /// Nothing, if nobody could know the input again.
     fn record(&self) -> Option<InputRecord> {
         let fingerprint = self.fingerprint.as_deref()?;
-        let (stand, header) = match &self.position.stand {
+        let (stand, header) = match &self.position.state {
             ReaderState::Start => (StandName::Start, None),
             ReaderState::Lines(header) => (StandName::Lines, Some(header)),
             ReaderState::AfterEnd(header) => (StandName::AfterEnd, Some(header)),
@@ -344,7 +344,7 @@ impl InputProgress {
             file: fingerprint.id,
             head: fingerprint.head,
             whole: fingerprint.whole,
-            stamp: fingerprint.stamp,
+            stamp: fingerprint.stat,
             offset: self.position.offset,
             lines: self.position.lines,
             stand,
@@ -392,8 +392,13 @@ impl InputProgress {
             rejected,
             given_up: record.given_up,
             unread: 0,
-            position: Position { offset: record.offset, lines: record.lines, stand, tail: record.tail },
-            fingerprint: Some(Box::new(Fingerprint { path, id, head, whole, stamp: record.stamp })),
+            position: Position {
+                offset: record.offset,
+                lines: record.lines,
+                state: stand,
+                tail: record.tail,
+            },
+            fingerprint: Some(Box::new(Fingerprint { path, id, head, whole, stat: record.stamp })),
         })
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::ingest::source::compression::Compression;
 use crate::ingest::source::framing::{Eof, Frame, LineFramer};
 use crate::ingest::source::send::reject_unread;
 use crate::ingest::source::tail::KnownInput;
-use crate::ingest::source::{Closed, Event, EventSender};
+use crate::ingest::source::{Event, EventSender, ReadError};
 use crate::model::delimiter::Delimiter;
 use crate::model::error::{Error, FileRole, Op};
 
@@ -70,9 +70,14 @@ impl Committed {
     /// The first input that cannot be read, exit code 66.
     pub fn run(&self, events: &EventSender, stop: &Shutdown) -> Result<(), Error> {
         for (known, path) in &self.inputs {
-            let read = self.read(known, path, events, stop);
-            let read = read.map_err(|cause| Error::file(FileRole::Input, Op::Read, path, cause))?;
-            if read.is_err() || stop.is_requested() {
+            match self.read(known, path, events, stop) {
+                Ok(()) => {}
+                Err(ReadError::Failed(cause)) => {
+                    return Err(Error::file(FileRole::Input, Op::Read, path, cause));
+                }
+                Err(ReadError::Closed) => break,
+            }
+            if stop.is_requested() {
                 break;
             }
         }
@@ -85,13 +90,13 @@ impl Committed {
         path: &PathBuf,
         events: &EventSender,
         stop: &Shutdown,
-    ) -> io::Result<Result<(), Closed>> {
+    ) -> Result<(), ReadError> {
         let storage = Compression::of(path);
-        if known.position.stand == ReaderState::Faulted {
-            return match storage.check(path, self.delimiter)? {
-                Ok(_) => Ok(Ok(())),
-                Err(fault) => Ok(reject_unread(&known.input, &fault, Clock::System, events)),
-            };
+        if known.position.state == ReaderState::Faulted {
+            if let Err(fault) = storage.check(path, self.delimiter)? {
+                reject_unread(&known.input, &fault, Clock::System, events)?;
+            }
+            return Ok(());
         }
         let reader: Box<dyn Read> = match storage {
             Compression::Plain => Box::new(File::open(path)?),
@@ -100,8 +105,8 @@ impl Committed {
             }
         };
         let mut reader = reader.take(known.position.offset);
-        let end = match known.position.stand {
-            ReaderState::Start | ReaderState::Lines(_) => Eof::Waiting,
+        let end = match known.position.state {
+            ReaderState::Start | ReaderState::Lines(_) => Eof::MayGrow,
             ReaderState::AfterEnd(_)
             | ReaderState::Finished
             | ReaderState::Refused
@@ -118,12 +123,10 @@ impl Committed {
                 Frame::End => break,
             };
             for chunk in decide(chunk, decisions) {
-                if events.send(Event::Chunk(chunk)).is_err() {
-                    return Ok(Err(Closed));
-                }
+                events.send(Event::Data(chunk))?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 

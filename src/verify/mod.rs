@@ -160,7 +160,7 @@ impl Verify {
         for input in known.loaded.inputs.known() {
             match files.find(&input) {
                 Some(path) => inputs.push((input, path)),
-                None if input.position.offset == 0 && input.position.stand != ReaderState::Faulted => {}
+                None if input.position.offset == 0 && input.position.state != ReaderState::Faulted => {}
                 None => gone.push(input.input.label.clone()),
             }
         }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use tokio_stream::StreamExt;
 
 use crate::catalog::{Catalog, Song};
-use crate::engine::coordinator::{EngineEvent, reject_lines};
+use crate::engine::coordinator::{Decoded, reject_lines};
 use crate::engine::pipeline::spawn_source;
-use crate::ingest::source::EventSender;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
+use crate::ingest::source::{Event, EventSender};
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::ledger::Ledger;
 use crate::model::dictionary::Dictionaries;
@@ -75,9 +75,9 @@ pub async fn recompute(
         (FormulaEscape::of(enriched_logs::NAME, settings.csv.escape_formulas), Vec::new());
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
-            EngineEvent::Batch(batch, _) => batch,
-            EngineEvent::Failed(failure) => return Err(failure),
-            EngineEvent::Size(..) | EngineEvent::Seen(..) | EngineEvent::Passed(..) => continue,
+            Event::Data(Decoded { batch, .. }) => batch,
+            Event::Failed(failure) => return Err(failure),
+            Event::Grown(..) | Event::Identified(..) | Event::Advanced(..) => continue,
         };
         if !inputs.apply(&mut batch, &catalog) {
             continue;

@@ -11,8 +11,9 @@ use crate::catalog::reload;
 use crate::cli::args::CheckArgs;
 use crate::cli::commands::replay::find_arguments;
 use crate::cli::commands::{rejected_text, run_until_stopped, say};
-use crate::engine::coordinator::EngineEvent;
+use crate::engine::coordinator::Decoded;
 use crate::engine::pipeline::spawn_source;
+use crate::ingest::source::Event;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
 use crate::model::dictionary::Dictionaries;
@@ -63,9 +64,9 @@ async fn check(settings: &Settings, replay: Replay, stop: Shutdown) -> Result<St
     let mut unmatched = 0;
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
-            EngineEvent::Batch(batch, _) => batch,
-            EngineEvent::Failed(failure) => return Err(failure),
-            EngineEvent::Size(..) | EngineEvent::Seen(..) | EngineEvent::Passed(..) => continue,
+            Event::Data(Decoded { batch, .. }) => batch,
+            Event::Failed(failure) => return Err(failure),
+            Event::Grown(..) | Event::Identified(..) | Event::Advanced(..) => continue,
         };
         if inputs.apply(&mut batch, &version.catalog) {
             unmatched += version.catalog.count_unknown(&batch.songs);

@@ -122,10 +122,10 @@ fn describe(disk: &dyn Disk, folder: &Path, generation: &Generation, text: &mut 
 
 /// Says how far inputs were read; all of them, or those that were not read to the end they had.
 fn inputs(known: &[KnownInput], all: bool, text: &mut String) {
-    let unfinished = |known: &&KnownInput| all || known.position.offset < known.fingerprint.stamp.size;
+    let unfinished = |known: &&KnownInput| all || known.position.offset < known.fingerprint.stat.size;
     let _ = writeln!(text, "inputs     {}", HumanCount(known.len() as u64));
     for known in known.iter().filter(unfinished) {
-        let (offset, size) = (known.position.offset, known.fingerprint.stamp.size);
+        let (offset, size) = (known.position.offset, known.fingerprint.stat.size);
         let path = known.fingerprint.path.display();
         let _ = writeln!(text, "  {path}: read to byte {offset} of {size}, {} lines", known.position.lines);
     }

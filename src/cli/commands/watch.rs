@@ -13,7 +13,7 @@ use crate::engine::coordinator::{ControlHandles, RunMode};
 use crate::engine::pipeline::Pipeline;
 use crate::ingest::source::archive::Archiver;
 use crate::ingest::source::tail::LastLines;
-use crate::ingest::source::watch::{Rules, Watch, check_folder};
+use crate::ingest::source::watch::{Watch, WatchOptions, check_folder};
 use crate::model::error::Error;
 
 use crate::model::shutdown::Shutdown;
@@ -41,7 +41,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let disk = RealDisk::with_fsync_and_heartbeat(stop.clone(), heartbeat.clone());
     let input = &settings.input;
     let metrics: Arc<Metrics> = Arc::default();
-    let rules = Rules {
+    let rules = WatchOptions {
         folder: settings.incoming.clone(),
         delimiter: input.delimiter,
         last_lines: LastLines { wait: input.last_line_wait.0, once: args.once },

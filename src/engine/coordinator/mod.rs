@@ -20,15 +20,15 @@ use crate::catalog::reload::CatalogVersion;
 use crate::engine::coordinator::control::{HEARTBEAT, ticks};
 use crate::engine::coordinator::show::ListenerSet;
 use crate::engine::workers::{EnrichedMessage, SnapshotRequest};
+use crate::ingest::source::Event;
 use crate::ingest::source::archive::RetirableInput;
-use crate::ingest::source::fingerprint::Fingerprint;
 use crate::insights::NAMES;
 use crate::ledger::listens::Sealed;
 use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::{Dictionaries, SortedIds};
 use crate::model::error::Error;
 
-use crate::model::{Batch, Epoch, Input, Position, ReaderState, Reason, Reject, SongId, UserId};
+use crate::model::{Batch, Epoch, ReaderState, Reason, Reject, SongId, UserId};
 use crate::publish::REJECTS;
 use crate::publish::manifest::{InsightEntry, Manifest};
 use crate::publish::parquet::folder_of;
@@ -45,19 +45,13 @@ use crate::time::clock::Clock;
 
 pub use crate::engine::coordinator::control::ControlHandles;
 
-/// What reaches the owner.
+/// The payload of an [`Event`] behind the decoders.
 #[derive(Debug)]
-pub enum EngineEvent {
-    /// An input has so many bytes by now.
-    Size(Arc<Input>, u64),
-    /// What an input is, by which it is known again.
-    Seen(Arc<Input>, Box<Fingerprint>),
-    /// An input was read up to here, bytes without rows included.
-    Passed(Arc<Input>, Position),
-    /// The source cannot go on.
-    Failed(Error),
-    /// More plays and rejects, and when they were read.
-    Batch(Box<Batch>, SystemTime),
+pub struct Decoded {
+    /// The plays and rejects of a chunk.
+    pub batch: Box<Batch>,
+    /// When the chunk was read, for the measurement of freshness.
+    pub read_at: SystemTime,
 }
 
 /// Who writes the output, which decides when there is a cut.
@@ -145,8 +139,8 @@ pub struct Coordinator {
     /// A full buffer of listens, which is sorted and merged while others are filled.
     sealing: Option<JoinHandle<Sealed>>,
     inputs: InputTracker,
-    /// Rows and bytes that earlier processes have taken in.
-    before: (u64, u64),
+    /// Rows, bytes and inputs of earlier processes.
+    before: (u64, u64, usize),
     user_order: Arc<SortedIds<UserId>>,
     song_order: Arc<SortedIds<SongId>>,
     catalog: Arc<CatalogVersion>,
@@ -207,7 +201,7 @@ impl Coordinator {
         Self {
             ledger: Arc::new(loaded.ledger),
             sealing: None,
-            before: (loaded.inputs.rows(), loaded.inputs.bytes()),
+            before: (loaded.inputs.rows(), loaded.inputs.bytes(), loaded.inputs.len()),
             inputs: loaded.inputs,
             user_order: Arc::default(),
             song_order: Arc::default(),
@@ -232,7 +226,7 @@ impl Coordinator {
     /// The first thing that cannot be written.
     pub async fn run(
         mut self,
-        mut decoded: impl Stream<Item = EngineEvent> + Unpin,
+        mut decoded: impl Stream<Item = Event<Decoded>> + Unpin,
     ) -> Result<RunSummary, Error> {
         self.note_catalog()?;
         let mut tick = ticks(self.parts.settings.flush_interval.0);
@@ -274,25 +268,28 @@ impl Coordinator {
         })
     }
 
-    async fn apply(&mut self, decoded: EngineEvent) -> Result<(), Error> {
+    async fn apply(&mut self, decoded: Event<Decoded>) -> Result<(), Error> {
         let since;
         let mut batch = match decoded {
-            EngineEvent::Size(input, size) => {
+            Event::Grown(input, size) => {
                 self.inputs.record_size(&input, size);
                 self.measure_inputs();
                 return Ok(());
             }
-            EngineEvent::Seen(input, fingerprint) => {
+            Event::Identified(input, fingerprint) => {
                 self.inputs.record_fingerprint(&input, fingerprint);
                 return Ok(());
             }
-            EngineEvent::Passed(input, position) => {
+            Event::Advanced(input, position) => {
+                if position.state == ReaderState::Finished {
+                    self.parts.live.metrics.files_completed.inc();
+                }
                 self.inputs.advance(&input, position);
                 return Ok(());
             }
             // Nothing is published: what an earlier run has left is better than a part.
-            EngineEvent::Failed(failure) => return Err(failure),
-            EngineEvent::Batch(batch, read_at) => {
+            Event::Failed(failure) => return Err(failure),
+            Event::Data(Decoded { batch, read_at }) => {
                 since = read_at;
                 batch
             }
@@ -331,9 +328,6 @@ impl Coordinator {
         metrics.bytes_read.inc_by(bytes);
         for reject in &batch.rejects {
             metrics.events_rejected.with_label_values(&[reject.reason.code()]).inc();
-        }
-        if matches!(batch.position.stand, ReaderState::Finished) {
-            metrics.files_completed.inc();
         }
         self.measure_inputs();
     }

@@ -91,7 +91,7 @@ impl Coordinator {
     /// Notes how far the inputs were read.
     pub(super) fn measure_inputs(&self) {
         let metrics = &self.parts.live.metrics;
-        let discovered = self.inputs.len() as u64;
+        let discovered = (self.inputs.len() - self.before.2) as u64;
         metrics.files_discovered.inc_by(discovered.saturating_sub(metrics.files_discovered.get()));
         metrics.files_outstanding.set(self.inputs.unfinished_len() as i64);
         metrics.bytes_unread.set(self.inputs.bytes_unread() as i64);

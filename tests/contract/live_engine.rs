@@ -1,0 +1,189 @@
+//! The engine inside the test: the parts of `watch` without its files.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::executor::block_on;
+use music_insights::catalog::{Catalog, load};
+use music_insights::engine::workers::{EnrichedMessage, EnrichedTask};
+use music_insights::ingest::decode::{Decoder, header};
+use music_insights::insights::enriched_logs::{self, EnrichedLogs};
+use music_insights::insights::{Cut, Insight};
+use music_insights::ledger::Ledger;
+use music_insights::model::delimiter::Delimiter;
+use music_insights::model::dictionary::{Dictionaries, SortedIds};
+use music_insights::model::{Batch, Chunk, Content, Input, InputId, Position, SongId, Span, Text, UserId};
+use music_insights::publish::OutputFormats;
+use music_insights::publish::rolling_file::RollingFile;
+use music_insights::settings::Settings;
+use music_insights::state::unmatched::{UnmatchedFile, UnmatchedPlays};
+use music_insights::storage::real::RealDisk;
+use music_insights::time::civil::Week;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::HEADER;
+use crate::files::{Files, files_under};
+
+/// The snapshots as they live in a `watch`: batches come in, cuts refresh what has changed.
+pub(crate) struct Live {
+    decoder: Decoder,
+    now: i64,
+    ledger: Arc<Ledger>,
+    catalog: Arc<Catalog>,
+    new_catalog: bool,
+    user_order: Arc<SortedIds<UserId>>,
+    song_order: Arc<SortedIds<SongId>>,
+    insights: Vec<Box<dyn Insight>>,
+}
+
+impl Live {
+    /// Nothing played yet.
+    pub(crate) fn new(settings: &Settings, now: i64, catalog: &[u8]) -> Self {
+        let decoder = decoder(settings);
+        let mut live = Self {
+            decoder,
+            now,
+            ledger: Arc::new(Ledger::new(settings.night_window())),
+            catalog: Arc::default(),
+            new_catalog: true,
+            user_order: Arc::default(),
+            song_order: Arc::default(),
+            insights: settings.insights.enabled_snapshots(),
+        };
+        live.take_catalog(catalog);
+        live
+    }
+
+    /// Takes another catalog, which counts from the next cut on.
+    pub(crate) fn take_catalog(&mut self, file: &[u8]) {
+        self.catalog = read_catalog(file, &self.decoder);
+        self.new_catalog = true;
+    }
+
+    /// Takes whole lines.
+    pub(crate) fn take_rows(&mut self, lines: &[u8]) {
+        let batch = decode(&self.decoder, self.now, lines);
+        Arc::make_mut(&mut self.ledger).observe(&batch);
+    }
+
+    /// A cut: the files of all insights, and which insights say that theirs has changed.
+    pub(crate) fn cut(&mut self, now: i64) -> (Files, Vec<String>) {
+        let changes = Arc::make_mut(&mut self.ledger).cut();
+        let dictionaries = &self.decoder.dictionaries;
+        Arc::make_mut(&mut self.user_order).extend(&dictionaries.users.read());
+        Arc::make_mut(&mut self.song_order).extend(&dictionaries.songs.read());
+        let cut = Cut {
+            ledger: Arc::clone(&self.ledger),
+            changes: Arc::new(changes),
+            catalog: Arc::clone(&self.catalog),
+            new_catalog: std::mem::take(&mut self.new_catalog),
+            dictionaries: Arc::clone(dictionaries),
+            user_order: Arc::clone(&self.user_order),
+            song_order: Arc::clone(&self.song_order),
+            current_week: Week::of_local(now + i64::from(self.decoder.zone.offset_at(now))),
+        };
+        let (mut files, mut claimed) = (Files::new(), Vec::new());
+        for insight in &mut self.insights {
+            let name = format!("{}/part-00000.csv", insight.name());
+            if insight.refresh(&cut) {
+                claimed.push(name.clone());
+            }
+            let mut text = Vec::new();
+            let rows = insight.render(&cut, &mut |lines| text.extend_from_slice(lines));
+            assert_eq!(rows as usize, lines_of(&text) - 1, "{name}: the rows that render says it has");
+            files.insert(name, text);
+        }
+        (files, claimed)
+    }
+}
+
+fn decoder(settings: &Settings) -> Decoder {
+    Decoder {
+        dictionaries: Arc::new(Dictionaries::default()),
+        zone: settings.timezone.0.clone(),
+        max_future: settings.input.max_future.0.as_secs() as i64,
+    }
+}
+
+fn decode(decoder: &Decoder, now: i64, lines: &[u8]) -> Batch {
+    decoder.decode(Chunk {
+        input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }),
+        span: Span { from: 0, to: lines.len() as u64, first_line: 2 },
+        position: Position::default(),
+        read_at: now,
+        content: Content::Lines(
+            Arc::new(header::parse(HEADER.as_bytes(), Delimiter::COMMA).unwrap().0),
+            Text::new(lines.to_vec(), lines.len()),
+        ),
+    })
+}
+
+fn read_catalog(file: &[u8], decoder: &Decoder) -> Arc<Catalog> {
+    let rows = block_on(load::parse(file, Delimiter::COMMA)).expect("a catalog with its columns");
+    Arc::new(rows.catalog(&decoder.dictionaries))
+}
+
+/// What the task of `enriched_logs` is told in a `watch`.
+pub(crate) struct Enriching {
+    decoder: Decoder,
+    now: i64,
+    first: Arc<Catalog>,
+    messages: Vec<EnrichedMessage>,
+}
+
+impl Enriching {
+    /// Nothing played yet.
+    pub(crate) fn new(settings: &Settings, now: i64, catalog: &[u8]) -> Self {
+        let decoder = decoder(settings);
+        let first = read_catalog(catalog, &decoder);
+        Self { decoder, now, first, messages: Vec::new() }
+    }
+
+    /// Takes whole lines.
+    pub(crate) fn take_rows(&mut self, lines: &[u8]) {
+        self.messages.push(EnrichedMessage::Batch(Arc::new(decode(&self.decoder, self.now, lines))));
+    }
+
+    /// A cut with another catalog.
+    pub(crate) fn cut(&mut self, catalog: &[u8]) {
+        let catalog = read_catalog(catalog, &self.decoder);
+        let answer = oneshot::channel().0;
+        self.messages.push(EnrichedMessage::Cut { catalog, answer });
+    }
+
+    /// Lets the task do all that it was told; returns its files.
+    pub(crate) fn files(self, settings: &Settings) -> Files {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("output");
+        let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
+        let log = RollingFile::begin(&RealDisk::without_fsync(), &output, enriched_logs::HEADER, roll_bytes)
+            .unwrap();
+        let waiting = UnmatchedPlays::resume(
+            &RealDisk::without_fsync(),
+            &folder.path().join("state"),
+            &UnmatchedFile::default(),
+            HashMap::new(),
+        )
+        .unwrap();
+        let insight = EnrichedLogs::new(self.first);
+        let task = EnrichedTask::new(
+            insight,
+            log,
+            Some(waiting),
+            Arc::clone(&self.decoder.dictionaries),
+            OutputFormats::default(),
+        );
+        let (sender, messages) = mpsc::channel(self.messages.len().max(1));
+        for message in self.messages {
+            sender.try_send(message).unwrap();
+        }
+        drop(sender);
+        task.run(messages).unwrap();
+        files_under(&output)
+    }
+}
+
+/// Number of lines of a text that ends with one.
+pub(crate) fn lines_of(text: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', text).count()
+}
