@@ -142,16 +142,16 @@ fn tables_are_searched_sorted_and_paged() {
         browser.click(&format!(".turn:nth-child({place})"));
     };
     turn("Next");
-    browser.wait_for_text("[data-said]", "51–100 of");
+    browser.wait_for_text("[data-announce]", "51–100 of");
     let second = browser.texts("tbody td");
     assert!(second.iter().all(|owl| !owls.contains(owl)), "{second:?}");
     turn("Next");
-    browser.wait_for_text("[data-said]", "101–");
+    browser.wait_for_text("[data-announce]", "101–");
     turn("Previous");
-    browser.wait_for_text("[data-said]", "51–100 of");
+    browser.wait_for_text("[data-announce]", "51–100 of");
     assert_eq!(browser.texts("tbody td"), second);
     turn("First");
-    browser.wait_for_text("[data-said]", "1–50 of");
+    browser.wait_for_text("[data-announce]", "1–50 of");
 
     browser.click("[data-query=search]");
     browser.enter("u11");
@@ -178,7 +178,7 @@ fn listeners_songs_and_inputs_have_pages_of_their_own() {
     let browser = &page.browser;
     page.show("#/users/u120", "u120");
     let all = browser.text("main");
-    for word in ["120 plays", "Night owl", "Genre 1", "Happy songs to try", "Most played songs"] {
+    for word in ["120 plays", "Night owl", "Genre 1", "Recommended happy songs", "Most played songs"] {
         assert!(all.contains(word), "{word} is missing in {all}");
     }
     assert_eq!(browser.texts(".songs li").len(), 3);
@@ -207,7 +207,7 @@ fn listeners_songs_and_inputs_have_pages_of_their_own() {
     browser.open(&format!("{}/#/users/nobody", page.address));
     browser.wait_for_text("main h2", "Not found");
     browser.open(&format!("{}/#/nowhere/at/all", page.address));
-    browser.wait_for_text("main h2", "There is no such page");
+    browser.wait_for_text("main h2", "No such view");
     // The browser itself tells of every answer that is an error.
     page.is_clean_but_for(&["/users/nobody"]);
 }
@@ -252,7 +252,7 @@ fn the_keyboard_is_enough() {
     let outline = browser.value("getComputedStyle(document.activeElement).outlineStyle");
     assert_eq!(outline, "solid", "the focus can be seen");
     // What has changed is said, and only that.
-    browser.wait_for_text("#said", "rows");
+    browser.wait_for_text("#announcement", "rows");
     page.is_clean();
 }
 
@@ -326,11 +326,11 @@ fn a_telephone_is_wide_enough() {
 fn a_lost_connection_is_told_and_comes_back_by_itself() {
     let Some(mut page) = Page::lively() else { return };
     page.show("", "Overview");
-    page.browser.wait_for_text("#pulse", " ");
+    page.browser.wait_for_text("#throughput", " ");
     assert_eq!(page.browser.text("#banner"), "");
     let stopped = page.daemon.take().unwrap().stop();
     assert!(stopped.status.success(), "{}", stderr(&stopped));
-    page.browser.wait_for_text("#banner", "Connection lost, trying again");
+    page.browser.wait_for_text("#banner", "Connection lost; reconnecting");
     assert!(page.browser.text("main").contains("Top songs of the week"), "what was known stays");
     page.browser.shoot("lost");
 
@@ -395,16 +395,16 @@ fn a_token_is_asked_for_once() {
     let browser = &page.browser;
     page.place.wait_for_rows(1);
     browser.open(&page.address);
-    browser.wait_for_text("main h2", "A token is needed");
+    browser.wait_for_text("main h2", "Token required");
     browser.shoot("token");
     browser.wait_for("document.activeElement.id === 'token'");
     browser.enter("wrong");
     browser.press([ENTER]);
-    browser.wait_for_text("[role=alert]", "not the right one");
+    browser.wait_for_text("[role=alert]", "Wrong token");
     browser.enter(token);
     browser.press([ENTER]);
     browser.wait_for_text("main h1", "Overview");
-    browser.wait_for_text("#pulse", " ");
+    browser.wait_for_text("#throughput", " ");
     browser.run("location.reload();", &json!([]));
     browser.wait_for_text("main h1", "Overview");
     // A download shows it as well.

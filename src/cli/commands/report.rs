@@ -6,8 +6,8 @@ use crate::cli::args::ReportArgs;
 use crate::cli::commands::say;
 use crate::model::error::Error;
 
-use crate::serve::charts::Form;
-use crate::serve::report::{Report, page};
+use crate::serve::charts::ChartMode;
+use crate::serve::report::{Report, to_html};
 use crate::storage::real::RealDisk;
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{SharedDisk, append, create_folder};
@@ -23,13 +23,13 @@ pub fn run(args: &ReportArgs) -> Result<(), Error> {
     let report = Report::read(&disk, &settings)?;
     if let Some(folder) = &args.svg {
         create_folder(&*disk, folder)?;
-        for chart in report.overview().charts(Form::Standalone) {
+        for chart in report.overview().charts(ChartMode::Standalone) {
             if let Ok(svg) = chart.svg {
                 write(&disk, &folder.join(format!("{}.svg", chart.name)), &svg)?;
             }
         }
     }
-    let page = page(&report);
+    let page = to_html(&report);
     if args.html.as_os_str() == "-" {
         return say(&page);
     }

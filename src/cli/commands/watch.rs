@@ -62,7 +62,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         epochs,
         metrics: Arc::clone(&metrics),
         disk: disk.clone(),
-        standings: heartbeat.subscribe(),
+        engine_status: heartbeat.subscribe(),
         settings: settings.clone(),
     };
     // Whoever waits for the end has nothing to look at.

@@ -1,12 +1,12 @@
-//! What the API promises, in its own words.
+//! The OpenAPI document.
 
 use axum::response::Response;
 
-use crate::serve::http::response::text;
+use crate::serve::http::response::uncached;
 
-/// The document, which tests hold against the answers.
+/// The document. A test checks the responses against it.
 const DOCUMENT: &str = include_str!("openapi.json");
 
 pub(super) async fn document() -> Response {
-    text("application/json", DOCUMENT)
+    uncached("application/json", DOCUMENT)
 }

@@ -1,4 +1,4 @@
-//! How it is going, in numbers.
+//! The status: state, totals, inputs, rejects, catalog and insights.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,19 +12,19 @@ use serde_json::{Value, json};
 use crate::insights::columns;
 use crate::publish::manifest::InputEntry;
 use crate::serve::http::context::Context;
-use crate::serve::http::insights::described;
-use crate::serve::http::response::{Problem, of_epoch, text};
+use crate::serve::http::insights::columns_json;
+use crate::serve::http::response::{Problem, json_of_epoch, uncached};
 use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
 
-/// Rejected rows among which examples are sought: the newest.
-const LOOKED_THROUGH: usize = 1000;
-/// Examples of a reason.
-const EXAMPLES: usize = 3;
-/// Characters that are shown of a rejected row.
-const SHOWN: usize = 200;
-/// Inputs that are shown.
-const INPUTS: usize = 50;
+/// Number of newest rejects among which examples are searched.
+const SEARCHED_REJECTS: usize = 1000;
+/// Maximum number of examples per reason.
+const MAX_EXAMPLES: usize = 3;
+/// Maximum number of characters shown of a rejected row.
+const MAX_RAW_CHARS: usize = 200;
+/// Maximum number of inputs listed.
+const MAX_INPUTS: usize = 50;
 
 pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
     let live = Arc::clone(&context.live.borrow());
@@ -41,16 +41,16 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
         "epoch": Value::Null,
     });
     let Ok(view) = context.view() else {
-        // What is known before the first epoch is worth telling, too.
-        return Ok(text("application/json", status.to_string()));
+        // Some fields are known before the first epoch.
+        return Ok(uncached("application/json", status.to_string()));
     };
-    let of_view = of_view(&view).map_err(|cause| Problem::unreadable(&cause))?;
-    status.as_object_mut().expect("an object").extend(of_view);
+    let epoch_fields = epoch_fields(&view).map_err(|cause| Problem::unreadable(&cause))?;
+    status.as_object_mut().expect("json! made an object").extend(epoch_fields);
     status["catalog"]["broken"] = (context.metrics.catalog_broken.get() > 0).into();
-    Ok(of_epoch(&view, &status))
+    Ok(json_of_epoch(&view, &status))
 }
 
-fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
+fn epoch_fields(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
     let manifest = &view.snapshot.manifest;
     let totals = &manifest.totals;
     let catalog = &manifest.catalog;
@@ -60,7 +60,7 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
             "name": name,
             "rows": entry.rows,
             "bytes": bytes,
-            "columns": described(columns(name).unwrap_or_default()),
+            "columns": columns_json(columns(name).unwrap_or_default()),
         })
     });
     let played = view.snapshot.ledger.song_totals().iter().filter(|total| total.plays > 0).count();
@@ -91,17 +91,18 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
         "night": { "from": view.snapshot.night.from.to_string(), "to": view.snapshot.night.to.to_string() },
         "week": view.snapshot.week.map(|week| week.to_string()),
     });
-    let Value::Object(fields) = value else { unreachable!("an object was made") };
+    let Value::Object(fields) = value else { unreachable!("json! made an object") };
     Ok(fields)
 }
 
-/// The inputs that are not read to their end, and those that were read last.
+/// Unfinished inputs, then those read last.
 fn inputs(view: &View) -> Vec<Value> {
     let unfinished = &view.snapshot.manifest.unfinished;
-    let known = |input: &&InputEntry| !unfinished.iter().take(INPUTS).any(|other| other.path == input.path);
-    let others = view.snapshot.inputs.iter().filter(known);
-    let shown = unfinished.iter().take(INPUTS).chain(others).take(INPUTS);
-    shown
+    let is_other =
+        |input: &&InputEntry| !unfinished.iter().take(MAX_INPUTS).any(|other| other.path == input.path);
+    let others = view.snapshot.inputs.iter().filter(is_other);
+    let listed = unfinished.iter().take(MAX_INPUTS).chain(others).take(MAX_INPUTS);
+    listed
         .map(|input| {
             json!({
                 "path": input.path,
@@ -116,23 +117,23 @@ fn inputs(view: &View) -> Vec<Value> {
         .collect()
 }
 
-/// Rejected rows by reason, with examples of the newest.
+/// Rejects by reason, with the newest examples.
 fn rejects(view: &View) -> std::io::Result<Vec<Value>> {
-    let newest = view.rejects().page(&Query { limit: LOOKED_THROUGH, ..Query::default() })?;
+    let newest = view.rejects().page(&Query { limit: SEARCHED_REJECTS, ..Query::default() })?;
     let mut examples: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let number = |row: &Row| row.text(1).parse::<u64>().unwrap_or_default();
     for row in &newest.rows {
         let examples = examples.entry(row.text(3)).or_default();
-        if examples.len() < EXAMPLES {
-            let raw: String = row.text(4).chars().take(SHOWN).collect();
+        if examples.len() < MAX_EXAMPLES {
+            let raw: String = row.text(4).chars().take(MAX_RAW_CHARS).collect();
             examples.push(json!({ "file": row.text(0), "line": number(row), "raw": raw }));
         }
     }
     let counts = view.snapshot.manifest.totals.rejected.iter();
-    let shown = counts.map(|(reason, rows)| {
+    let reasons = counts.map(|(reason, rows)| {
         json!({ "reason": reason, "rows": rows, "examples": examples.remove(reason).unwrap_or_default() })
     });
-    Ok(shown.collect())
+    Ok(reasons.collect())
 }
 
 fn rfc3339(time: SystemTime) -> String {

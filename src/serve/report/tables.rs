@@ -1,4 +1,4 @@
-//! The snapshots: their first rows, and what all of their rows come to.
+//! Reads the snapshots and `_rejects`: the first rows of each, and totals over all rows.
 
 use std::collections::HashMap;
 
@@ -10,69 +10,69 @@ use crate::insights::{
 use crate::model::error::Error;
 
 use crate::publish::REJECTS;
-use crate::serve::overview::{Absent, ListenTimes, Shown, SongCount};
-use crate::serve::report::cut::Cut;
+use crate::serve::overview::{ListenTimes, SongCount, Unavailable};
+use crate::serve::report::published_output::PublishedOutput;
 
-/// Rows of a table that a page shows.
+/// Rows that the report shows per table.
 const ROWS: usize = 8;
-/// Songs that a chart shows.
+/// Songs per chart.
 const SONGS: usize = 10;
 
-/// The beginning of a table.
+/// The first rows of a table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     pub(super) columns: Vec<String>,
     pub(super) rows: Vec<Vec<String>>,
-    /// Rows of the whole table.
+    /// Number of rows of the whole table.
     pub(super) total: u64,
 }
 
 impl Table {
-    pub(super) fn wants_more(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.rows.len() < ROWS
     }
 
-    /// Takes the header first and then rows.
-    pub(super) fn take(&mut self, record: &Record) {
+    /// Adds a record: the header first, then rows.
+    pub(super) fn push(&mut self, record: &Record) {
         let cells = record.fields().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
         if self.columns.is_empty() {
             self.columns = cells;
-        } else if self.wants_more() {
+        } else if self.has_room() {
             self.rows.push(cells);
         }
     }
 }
 
-/// What the snapshots say.
+/// Tables and totals of the snapshots.
 #[derive(Debug)]
 pub(super) struct Snapshots {
-    pub(super) tables: Vec<(&'static str, Shown<Table>)>,
-    /// The first of the most played songs, without title.
-    pub(super) top_songs: Shown<Vec<SongCount>>,
-    /// The songs that are recommended to the most listeners.
-    pub(super) recommended: Shown<Vec<SongCount>>,
-    pub(super) listen_times: Shown<ListenTimes>,
-    pub(super) listeners: Shown<u64>,
-    pub(super) night_owls: Shown<u64>,
-    pub(super) loyal: Shown<u64>,
+    pub(super) tables: Vec<(&'static str, Result<Table, Unavailable>)>,
+    /// The most played songs, without titles.
+    pub(super) top_songs: Result<Vec<SongCount>, Unavailable>,
+    /// The songs recommended to the most listeners.
+    pub(super) recommended: Result<Vec<SongCount>, Unavailable>,
+    pub(super) listen_times: Result<ListenTimes, Unavailable>,
+    pub(super) listeners: Result<u64, Unavailable>,
+    pub(super) night_owls: Result<u64, Unavailable>,
+    pub(super) loyal: Result<u64, Unavailable>,
 }
 
-/// Says that an insight is not published.
-pub(super) fn not_published(name: &str) -> Absent {
-    Absent(format!("{name} is not published: insights.{name}.enabled was false"))
+/// The reason for a table that is not in the manifest.
+pub(super) fn not_published(name: &str) -> Unavailable {
+    Unavailable(format!("{name} is not published because insights.{name}.enabled was false"))
 }
 
-/// Goes through the snapshots and the rejected rows.
+/// Reads all snapshots and `_rejects`.
 ///
 /// # Errors
-/// If a file cannot be read (66), or is not what the manifest says or no such table (65).
-pub(super) fn read_snapshots(cut: &Cut) -> Result<Snapshots, Error> {
+/// If a file cannot be read (66), or differs from the manifest or has an invalid row (65).
+pub(super) fn read_snapshots(output: &PublishedOutput) -> Result<Snapshots, Error> {
     let mut tables = Vec::new();
     let mut read = |name: &'static str, each: &mut dyn FnMut(&Record) -> Option<()>| {
-        let table = read_table(cut, name, each)?;
-        let shown = table.as_ref().map(|_| ()).map_err(Absent::clone);
+        let table = read_table(output, name, each)?;
+        let available = table.as_ref().map(|_| ()).map_err(Unavailable::clone);
         tables.push((name, table));
-        Ok::<_, Error>(shown)
+        Ok::<_, Error>(available)
     };
     let _ = read(REJECTS, &mut |_| Some(()))?;
 
@@ -106,15 +106,15 @@ pub(super) fn read_snapshots(cut: &Cut) -> Result<Snapshots, Error> {
         Some(())
     })?;
 
-    let mut listeners = Users::default();
-    let has_listeners = read(user_favorite_genres::NAME, &mut |row| listeners.see(row))?;
-    let mut loyal = Users::default();
+    let mut listeners = UserCount::default();
+    let has_listeners = read(user_favorite_genres::NAME, &mut |row| listeners.add(row))?;
+    let mut loyal = UserCount::default();
     let has_loyal = read(genre_loyalty_scores::NAME, &mut |row| {
-        // If nobody is loyal, the table is a message.
-        if row.len() == 1 { Some(()) } else { loyal.see(row) }
+        // Without loyal listeners, the table has one row, a message.
+        if row.len() == 1 { Some(()) } else { loyal.add(row) }
     })?;
-    let mut owls = Users::default();
-    let has_owls = read(night_owl_users::NAME, &mut |row| owls.see(row))?;
+    let mut owls = UserCount::default();
+    let has_owls = read(night_owl_users::NAME, &mut |row| owls.add(row))?;
     Ok(Snapshots {
         top_songs: has_top.map(|()| top),
         recommended: has_recommended.map(|()| recommended),
@@ -126,23 +126,23 @@ pub(super) fn read_snapshots(cut: &Cut) -> Result<Snapshots, Error> {
     })
 }
 
-/// Gives each row of a table to `each`, which says whether it is one.
+/// Reads a table and calls `each` with every row. `each` returns `None` if the row is invalid.
 fn read_table(
-    cut: &Cut,
+    output: &PublishedOutput,
     name: &str,
     each: &mut dyn FnMut(&Record) -> Option<()>,
-) -> Result<Shown<Table>, Error> {
-    let Some(entry) = cut.entry(name) else { return Ok(Err(not_published(name))) };
+) -> Result<Result<Table, Unavailable>, Error> {
+    let Some(entry) = output.entry(name) else { return Ok(Err(not_published(name))) };
     let mut table = Table { total: entry.rows, ..Table::default() };
     let mut record = Record::default();
-    for (place, part) in entry.parts.iter().enumerate() {
-        cut.each_line(name, part, |number, line| {
-            let no_row = || cut.no_row(name, part, number);
-            record.read(line).map_err(|_| no_row())?;
-            if number > 0 || place == 0 {
-                table.take(&record);
+    for (index, part) in entry.parts.iter().enumerate() {
+        output.each_line(name, part, |number, line| {
+            let invalid = || output.bad_row(name, part, number);
+            record.read(line).map_err(|_| invalid())?;
+            if number > 0 || index == 0 {
+                table.push(&record);
             }
-            if number == 0 { Ok(()) } else { each(&record).ok_or_else(no_row) }
+            if number == 0 { Ok(()) } else { each(&record).ok_or_else(invalid) }
         })?;
     }
     Ok(Ok(table))
@@ -160,15 +160,15 @@ fn number(row: &Record, index: usize) -> Option<u64> {
     std::str::from_utf8(cell(row, index)?).ok()?.parse().ok()
 }
 
-/// Counts the users of a table that is sorted by them.
+/// Counts the distinct users of a table that is sorted by user.
 #[derive(Debug, Default)]
-struct Users {
+struct UserCount {
     last: Vec<u8>,
     count: u64,
 }
 
-impl Users {
-    fn see(&mut self, row: &Record) -> Option<()> {
+impl UserCount {
+    fn add(&mut self, row: &Record) -> Option<()> {
         let user = cell(row, 0)?;
         if user != self.last {
             self.last.clear();

@@ -23,7 +23,7 @@ export function render(page, context) {
         listing.render(page, route, {
             label: title(route),
             zone,
-            // All plays are too many to be put into another order.
+            // There may be too many plays to sort them.
             sortable: name !== "enriched_logs",
             empty: EMPTY[name] ?? "No rows yet",
         }),
@@ -31,7 +31,7 @@ export function render(page, context) {
 }
 
 const EMPTY = {
-    genre_loyalty_scores: "No listener is that loyal",
-    happy_recommendations: "No listener of sad songs, or no happy song that they have not heard",
-    night_owl_users: "Nobody listens at night",
+    genre_loyalty_scores: "No loyal listeners",
+    happy_recommendations: "No recommendations: no listener plays sad songs, or they have heard all happy songs",
+    night_owl_users: "No plays at night",
 };

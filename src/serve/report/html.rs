@@ -1,4 +1,4 @@
-//! The page: HTML that asks nobody for anything.
+//! The HTML of the report. It loads nothing from elsewhere.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,19 +6,19 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 use crate::publish::manifest::Manifest;
-use crate::serve::charts::{Form, STYLE, clean, count, percent};
-use crate::serve::overview::{Absent, Chart, Shown};
+use crate::serve::charts::{ChartMode, STYLE, clean, count, percent};
+use crate::serve::overview::{Chart, Unavailable};
 use crate::serve::report::Report;
 use crate::serve::report::tables::Table;
 
-/// How the page looks, besides the charts.
-const PAGE_STYLE: &str = include_str!("report.css");
-/// Characters of a cell that are shown.
-const CELL: usize = 120;
+/// The stylesheet besides that of the charts.
+const STYLE_SHEET: &str = include_str!("report.css");
+/// Maximum number of characters shown of a cell.
+const MAX_CELL_CHARS: usize = 120;
 
 /// The report as one HTML document.
-pub fn page(report: &Report) -> String {
-    let style = format!("{STYLE}{PAGE_STYLE}");
+pub fn to_html(report: &Report) -> String {
+    let style = format!("{STYLE}{STYLE_SHEET}");
     let hash = STANDARD.encode(Sha256::digest(&style));
     let policy =
         format!("default-src 'none'; style-src 'sha256-{hash}'; base-uri 'none'; form-action 'none'");
@@ -39,20 +39,20 @@ pub fn page(report: &Report) -> String {
                 header {
                     h1 { "Music insights" }
                     p class="range" { (range(&report.range)) }
-                    (facts(report))
+                    (figures(report))
                     p class="origin" {
                         "Epoch " (count(manifest.epoch)) ", published by " code { (clean(&manifest.producer)) }
-                        " at " time datetime=(clean(&manifest.generated_at)) { (clean(&play_time(&manifest.generated_at))) }
+                        " at " time datetime=(clean(&manifest.generated_at)) { (clean(&utc_time(&manifest.generated_at))) }
                         ", from " (files(manifest)) "."
                     }
                     (rejected(manifest))
                 }
                 main {
                     div class="charts" {
-                        @for chart in report.overview.charts(Form::Inline) { (figure(&chart)) }
+                        @for chart in report.overview.charts(ChartMode::Inline) { (chart_section(&chart)) }
                     }
                     h2 { "Tables" }
-                    @for (name, table) in &report.tables { (section(name, table, &report.output)) }
+                    @for (name, table) in &report.tables { (table_section(name, table, &report.output)) }
                 }
             }
         }
@@ -60,26 +60,27 @@ pub fn page(report: &Report) -> String {
     document.into_string()
 }
 
-fn range(range: &Shown<(String, String)>) -> Markup {
+fn range(range: &Result<(String, String), Unavailable>) -> Markup {
     html! {
         @match range {
-            Ok((first, last)) => { "Plays of known songs from " time { (first) } " to " time { (last) } },
-            Err(Absent(why)) => { "Time range unknown: " (clean(why)) },
+            Ok((first, last)) => { "Matched plays from " time { (first) } " to " time { (last) } },
+            Err(Unavailable(reason)) => { "Time range unavailable: " (clean(reason)) },
         }
     }
 }
 
-/// The numbers at the top.
-fn facts(report: &Report) -> Markup {
+/// The figures at the top.
+fn figures(report: &Report) -> Markup {
     let (totals, overview) = (&report.manifest.totals, &report.overview);
     let rejected: u64 = totals.rejected.values().sum();
     let plays = totals.rows.saturating_sub(rejected);
-    let share = |part: &Shown<u64>| match (part, &overview.listeners) {
+    let share = |part: &Result<u64, Unavailable>| match (part, &overview.listeners) {
         (Ok(part), Ok(all)) if part <= all && *all > 0 => percent(*part, *all),
         _ => String::new(),
     };
-    let known = |number: &Shown<u64>| number.as_ref().map_or("–".to_owned(), |&number| count(number));
-    let fact = |name: &str, value: &str, hint: &str| {
+    let text =
+        |number: &Result<u64, Unavailable>| number.as_ref().map_or("–".to_owned(), |&number| count(number));
+    let figure = |name: &str, value: &str, hint: &str| {
         html! {
             div {
                 dt { (name) }
@@ -89,20 +90,20 @@ fn facts(report: &Report) -> Markup {
     };
     html! {
         dl class="facts" {
-            (fact("Plays", &count(plays), ""))
-            (fact("Listeners", &known(&overview.listeners), "of songs with a genre"))
-            (fact("Songs", &count(report.manifest.catalog.songs), "in the catalog"))
-            (fact("Night owls", &known(&overview.night_owls), &share(&overview.night_owls)))
-            (fact("Loyal listeners", &known(&overview.loyal), &share(&overview.loyal)))
-            (fact("Unmatched plays", &count(totals.unmatched), &percent(totals.unmatched, plays)))
-            (fact("Rows read", &count(totals.rows), ""))
-            (fact("Rejected rows", &count(rejected), &percent(rejected, totals.rows)))
+            (figure("Plays", &count(plays), ""))
+            (figure("Listeners", &text(&overview.listeners), "with plays of songs that have a genre"))
+            (figure("Songs", &count(report.manifest.catalog.songs), "in the catalog"))
+            (figure("Night owls", &text(&overview.night_owls), &share(&overview.night_owls)))
+            (figure("Loyal listeners", &text(&overview.loyal), &share(&overview.loyal)))
+            (figure("Unmatched plays", &count(totals.unmatched), &percent(totals.unmatched, plays)))
+            (figure("Rows read", &count(totals.rows), ""))
+            (figure("Rejected rows", &count(rejected), &percent(rejected, totals.rows)))
         }
     }
 }
 
-/// `2025-03-20 01:09:00 UTC` of `2025-03-20T01:09:00.123Z`; any other text as it is.
-fn play_time(text: &str) -> String {
+/// Turns `2025-03-20T01:09:00.123Z` into `2025-03-20 01:09:00 UTC`; other texts stay unchanged.
+fn utc_time(text: &str) -> String {
     match (text.split_once('T'), text.strip_suffix('Z')) {
         (Some((date, time)), Some(_)) if time.len() >= 8 && time.is_ascii() => {
             format!("{date} {} UTC", &time[..8])
@@ -118,14 +119,14 @@ fn files(manifest: &Manifest) -> String {
     }
 }
 
-/// Rejected rows by reason, if there are any.
+/// Tables of rejected rows by reason.
 fn rejected(manifest: &Manifest) -> Markup {
     let reasons = |title: &str, reasons: &std::collections::BTreeMap<String, u64>| {
         html! {
             @if !reasons.is_empty() {
                 table class="reasons" {
                     caption { (title) }
-                    thead { tr { th scope="col" { "reason" } th scope="col" class="number" { "rows" } } }
+                    thead { tr { th scope="col" { "Reason" } th scope="col" class="number" { "Rows" } } }
                     tbody {
                         @for (reason, rows) in reasons {
                             tr { th scope="row" { code { (clean(reason)) } } td class="number" { (count(*rows)) } }
@@ -136,12 +137,12 @@ fn rejected(manifest: &Manifest) -> Markup {
         }
     };
     html! {
-        (reasons("Rejected rows of the logs", &manifest.totals.rejected))
-        (reasons("Rejected rows of the catalog", &manifest.catalog.rejected))
+        (reasons("Rejected log rows", &manifest.totals.rejected))
+        (reasons("Rejected catalog rows", &manifest.catalog.rejected))
     }
 }
 
-fn figure(chart: &Chart) -> Markup {
+fn chart_section(chart: &Chart) -> Markup {
     html! {
         section id=(chart.name) {
             h2 { (clean(&chart.title)) }
@@ -150,13 +151,13 @@ fn figure(chart: &Chart) -> Markup {
                     (PreEscaped(svg))
                     (numbers(chart))
                 },
-                Err(Absent(why)) => { p class="absent" { (clean(why)) } },
+                Err(Unavailable(reason)) => { p class="absent" { (clean(reason)) } },
             }
         }
     }
 }
 
-/// What a chart shows, for those who cannot see it.
+/// The values of a chart as a table.
 fn numbers(chart: &Chart) -> Markup {
     html! {
         @if chart.numbers.iter().any(|(_, number)| *number > 0) {
@@ -175,13 +176,13 @@ fn numbers(chart: &Chart) -> Markup {
     }
 }
 
-fn section(name: &str, table: &Shown<Table>, output: &str) -> Markup {
+fn table_section(name: &str, table: &Result<Table, Unavailable>, output: &str) -> Markup {
     html! {
         section class="table" {
             h3 { code { (name) } }
             @match table {
                 Ok(table) => { (rows(name, table, output)) },
-                Err(Absent(why)) => { p class="absent" { (clean(why)) } },
+                Err(Unavailable(reason)) => { p class="absent" { (clean(reason)) } },
             }
         }
     }
@@ -193,16 +194,16 @@ fn rows(name: &str, table: &Table, output: &str) -> Markup {
         |cell: &str| !cell.is_empty() && cell.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'.'));
     html! {
         @if table.rows.is_empty() {
-            p class="absent" { "no rows" }
+            p class="absent" { "No rows" }
         } @else {
-            div class="wide" tabindex="0" role="region" aria-label=(format!("rows of {name}")) {
+            div class="wide" tabindex="0" role="region" aria-label=(format!("Rows of {name}")) {
                 table {
-                    caption { "The first of " (count(table.total)) " rows" }
+                    caption { (caption(table)) }
                     thead { tr { @for column in &table.columns { th scope="col" { (clean(column)) } } } }
                     tbody {
                         @for row in &table.rows {
                             tr { @for cell in row {
-                                td class=[is_number(cell).then_some("number")] { bdi { (beginning(cell)) } }
+                                td class=[is_number(cell).then_some("number")] { bdi { (shortened(cell)) } }
                             } }
                         }
                     }
@@ -213,10 +214,19 @@ fn rows(name: &str, table: &Table, output: &str) -> Markup {
     }
 }
 
-/// What is shown of a cell.
-fn beginning(cell: &str) -> String {
+/// `First 8 of 1,000 rows`, or just the number if all are shown.
+fn caption(table: &Table) -> String {
+    let rows = |rows: u64| if rows == 1 { "1 row".to_owned() } else { format!("{} rows", count(rows)) };
+    match table.rows.len() as u64 {
+        shown if shown < table.total => format!("First {} of {}", count(shown), rows(table.total)),
+        _ => rows(table.total),
+    }
+}
+
+/// A cell, shortened with an ellipsis if it is long.
+fn shortened(cell: &str) -> String {
     let text = clean(cell);
-    match text.char_indices().nth(CELL) {
+    match text.char_indices().nth(MAX_CELL_CHARS) {
         Some((end, _)) => text[..end].to_owned() + "…",
         None => text,
     }

@@ -1,60 +1,60 @@
-//! Words of charts: counts, and text that comes from data.
+//! Text in charts: counts with nouns, and strings from the data.
 
 use unicode_width::UnicodeWidthChar;
 
-/// What is counted.
+/// The name of a unit, in singular and plural.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Noun {
-    /// The word for one.
+    /// Singular.
     pub one: &'static str,
-    /// The word for many.
+    /// Plural.
     pub many: &'static str,
 }
 
-/// Plays.
+/// For counts of plays.
 pub const PLAYS: Noun = Noun { one: "play", many: "plays" };
-/// Listeners.
+/// For counts of listeners.
 pub const LISTENERS: Noun = Noun { one: "listener", many: "listeners" };
-/// Songs.
+/// For counts of songs.
 pub const SONGS: Noun = Noun { one: "song", many: "songs" };
 
 impl Noun {
-    /// So many of it, in words.
+    /// A count with its noun: `1 play`, `1,235 plays`.
     pub fn counted(self, number: u64) -> String {
         format!("{} {}", count(number), if number == 1 { self.one } else { self.many })
     }
 }
 
-/// A number with commas between its thousands.
+/// A number with commas between the thousands.
 pub fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// A share in percent with one digit behind the point, rounded from integers.
+/// A share in percent with one decimal: `33.3 %`. Integer arithmetic rounds it once.
 pub fn percent(part: u64, whole: u64) -> String {
     let whole = u128::from(whole.max(1));
     let tenths = (u128::from(part) * 2000 + whole) / (2 * whole);
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
-/// Stands for what no document may hold or nobody should see at work.
-const REPLACED: char = '\u{fffd}';
+/// Replaces characters that are invalid in XML or misleading.
+const REPLACEMENT: char = '\u{fffd}';
 
-/// Text as a document may hold it: characters that XML forbids are replaced, and so are those that
-/// turn the direction of the text around them, which could make a name look like another.
+/// Replaces characters that XML forbids. Characters that change the direction of text are replaced as
+/// well, because they could make one name look like another.
 pub fn clean(text: &str) -> String {
     text.chars()
         .map(|char| match char {
             '\t' | '\n' | '\r' => ' ',
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}' => REPLACED,
-            char if char.is_control() => REPLACED,
+            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{fffe}' | '\u{ffff}' => REPLACEMENT,
+            char if char.is_control() => REPLACEMENT,
             char => char,
         })
         .collect()
 }
 
-/// Cuts clean text to a width, given in units of the font's size, with an ellipsis.
-pub(super) fn cut(text: &str, width: f64) -> String {
+/// Shortens clean text to a width in em, with an ellipsis at the end.
+pub(super) fn ellipsize(text: &str, width: f64) -> String {
     if width_of(text) <= width {
         return text.to_owned();
     }
@@ -67,12 +67,12 @@ pub(super) fn cut(text: &str, width: f64) -> String {
     kept.trim_end().to_owned() + "…"
 }
 
-/// The width of a text, about: nobody knows the font that it will be shown in.
+/// The approximate width of a text in em. The font of the reader is unknown.
 pub(super) fn width_of(text: &str) -> f64 {
     text.chars().map(advance).sum()
 }
 
-/// How far a character moves the next one in a common font without serifs; rather too far.
+/// Width of a character in em, for common sans-serif fonts. Estimates are rather too large.
 fn advance(char: char) -> f64 {
     match char {
         'i' | 'j' | 'l' | '\'' | '.' | ',' | ':' | ';' | '|' | '!' | ' ' | 'I' => 0.32,
@@ -100,15 +100,15 @@ mod tests {
     }
 
     #[test]
-    fn text_is_cut_between_characters() {
-        assert_eq!(cut("short", 10.0), "short");
-        assert_eq!(cut("a long name indeed", 5.0), "a long n…");
-        assert_eq!(cut("長い名前の歌はここで終わる", 6.0), "長い名前…");
-        assert!(width_of(&cut(&"é̂".repeat(50), 9.0)) <= 9.0);
+    fn text_is_shortened_between_characters() {
+        assert_eq!(ellipsize("short", 10.0), "short");
+        assert_eq!(ellipsize("a long name indeed", 5.0), "a long n…");
+        assert_eq!(ellipsize("長い名前の歌はここで終わる", 6.0), "長い名前…");
+        assert!(width_of(&ellipsize(&"é̂".repeat(50), 9.0)) <= 9.0);
     }
 
     #[test]
-    fn what_xml_forbids_and_what_turns_text_around_is_replaced() {
+    fn forbidden_and_direction_characters_are_replaced() {
         assert_eq!(clean("a\0b\u{1b}c\u{202e}d\u{2066}e\u{ffff}\tf\u{85}"), "a�b�c�d�e� f�");
         assert_eq!(clean("שלום & <b>"), "שלום & <b>");
     }

@@ -1,4 +1,4 @@
-//! How loyal listeners are: of all of them, or of a sample if there are very many.
+//! The loyalty of listeners: of all, or of a sample if there are very many.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -8,50 +8,54 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::model::value::Fraction;
 use crate::serve::overview::Loyalty;
 
-/// Listeners that are looked at; if there are more, a fifth of them is left out until there are not.
-const MOST: usize = 125_000;
-/// Plays that are counted one after the other with nothing in between, so that waiting for the memory
-/// of one overlaps with that for the next.
+/// Maximum size of the sample. When it is exceeded, a fifth of the listeners is dropped.
+const MAX_LISTENERS: usize = 125_000;
+/// Plays that are counted in one go, so that their memory accesses overlap.
 const BATCH: usize = 1024;
 
-/// The plays by genre of listeners. Who is looked at depends on nothing but the id, so that samples of
-/// parts can be put together.
+/// Plays by genre of sampled listeners. The hash of the id alone decides whether a listener is in the
+/// sample, so samples of different parts can be merged.
 #[derive(Debug)]
-pub(super) struct Sample {
-    /// By the hash of the listener: of so few, no two have the same.
-    listeners: HashMap<u64, Vec<(u32, u32)>, BuildHasherDefault<Spread>>,
-    /// Listeners count whose hash is up to here.
-    up_to: u64,
-    most: usize,
-    /// Plays to be counted: listener and genre.
+pub(super) struct LoyaltySample {
+    /// Genres and plays by the hash of the listener. At this size, collisions are negligible.
+    listeners: HashMap<u64, Vec<(u32, u32)>, BuildHasherDefault<HashMixer>>,
+    /// Largest hash in the sample.
+    max_hash: u64,
+    max_listeners: usize,
+    /// Plays that are not counted yet: listener and genre.
     batch: Vec<(u64, u32)>,
 }
 
-impl Default for Sample {
+impl Default for LoyaltySample {
     fn default() -> Self {
-        Self::of(MOST)
+        Self::of(MAX_LISTENERS)
     }
 }
 
-impl Sample {
-    fn of(most: usize) -> Self {
-        Self { listeners: HashMap::default(), up_to: u64::MAX, most, batch: Vec::with_capacity(BATCH) }
+impl LoyaltySample {
+    fn of(max_listeners: usize) -> Self {
+        Self {
+            listeners: HashMap::default(),
+            max_hash: u64::MAX,
+            max_listeners,
+            batch: Vec::with_capacity(BATCH),
+        }
     }
 
-    /// Counts a play of a listener of a song with genre.
+    /// Adds a play of a song with a genre.
     #[inline]
     pub(super) fn add(&mut self, listener: &[u8], genre: u32) {
         let listener = xxh3_64(listener);
-        if listener <= self.up_to {
+        if listener <= self.max_hash {
             self.batch.push((listener, genre));
             if self.batch.len() == BATCH {
-                self.count();
+                self.flush();
             }
         }
     }
 
-    /// Counts what was added.
-    fn count(&mut self) {
+    /// Counts the plays of the batch.
+    fn flush(&mut self) {
         let mut batch = std::mem::take(&mut self.batch);
         for (listener, genre) in batch.drain(..) {
             self.add_plays(listener, genre, 1);
@@ -60,7 +64,7 @@ impl Sample {
     }
 
     fn add_plays(&mut self, listener: u64, genre: u32, plays: u32) {
-        if listener > self.up_to {
+        if listener > self.max_hash {
             return;
         }
         let genres = self.listeners.entry(listener).or_default();
@@ -68,21 +72,21 @@ impl Sample {
             Some((_, count)) => *count = count.saturating_add(plays),
             None => genres.push((genre, plays)),
         }
-        if self.listeners.len() > self.most {
-            self.thin_to(self.up_to / 5 * 4);
+        if self.listeners.len() > self.max_listeners {
+            self.thin_to(self.max_hash / 5 * 4);
         }
     }
 
-    fn thin_to(&mut self, up_to: u64) {
-        self.up_to = self.up_to.min(up_to);
-        self.listeners.retain(|listener, _| *listener <= up_to);
+    fn thin_to(&mut self, max_hash: u64) {
+        self.max_hash = self.max_hash.min(max_hash);
+        self.listeners.retain(|listener, _| *listener <= max_hash);
     }
 
-    /// Adds the listeners of another sample, whose genres have these numbers here.
+    /// Adds another sample. `genres` maps its genre numbers to those of this one.
     pub(super) fn merge(&mut self, mut other: Self, genres: &[u32]) {
-        other.count();
-        self.count();
-        self.thin_to(other.up_to);
+        other.flush();
+        self.flush();
+        self.thin_to(other.max_hash);
         for (listener, plays) in other.listeners {
             for (genre, plays) in plays {
                 self.add_plays(listener, genres[genre as usize], plays);
@@ -90,11 +94,11 @@ impl Sample {
         }
     }
 
-    /// How loyal they are.
+    /// The loyalty of the sampled listeners. All plays must have been counted.
     pub(super) fn loyalty(&self, threshold: Fraction) -> Loyalty {
-        debug_assert!(self.batch.is_empty(), "a sample is merged before it is asked");
+        debug_assert!(self.batch.is_empty(), "a sample is merged before it is read");
         let mut loyalty = Loyalty::new(threshold);
-        loyalty.sampled = self.up_to < u64::MAX;
+        loyalty.sampled = self.max_hash < u64::MAX;
         for genres in self.listeners.values() {
             let counts = genres.iter().map(|(_, plays)| u64::from(*plays));
             loyalty.add(counts.clone().max().unwrap_or_default(), counts.sum());
@@ -103,12 +107,11 @@ impl Sample {
     }
 }
 
-/// Spreads keys that are hashes, and of which the highest bits say no more who is who when few
-/// listeners are left.
+/// Mixes keys that are hashes. A thinned sample has only small keys, whose high bits are all zero.
 #[derive(Debug, Default)]
-struct Spread(u64);
+struct HashMixer(u64);
 
-impl Hasher for Spread {
+impl Hasher for HashMixer {
     fn write(&mut self, bytes: &[u8]) {
         self.0 ^= xxh3_64(bytes);
     }
@@ -129,10 +132,10 @@ mod tests {
 
     const THRESHOLD: Fraction = Fraction::from_billionths(800_000_000);
 
-    fn add_all(sample: &mut Sample, listeners: std::ops::Range<u32>) {
+    fn add_all(sample: &mut LoyaltySample, listeners: std::ops::Range<u32>) {
         for listener in listeners {
             let id = format!("user_{listener}");
-            // Every fourth gives all plays to one genre, the others half of them.
+            // Every fourth listener plays one genre; the rest play two genres equally.
             (0..10).for_each(|play| {
                 let genre = if listener % 4 == 0 { 0 } else { play % 2 };
                 sample.add(id.as_bytes(), genre);
@@ -141,21 +144,21 @@ mod tests {
     }
 
     #[test]
-    fn few_listeners_are_all_looked_at() {
-        let mut sample = Sample::of(1000);
+    fn few_listeners_are_not_sampled() {
+        let mut sample = LoyaltySample::of(1000);
         add_all(&mut sample, 0..1000);
-        sample.count();
+        sample.flush();
         let loyalty = sample.loyalty(THRESHOLD);
         assert!(!loyalty.sampled);
         assert_eq!((loyalty.buckets[10], loyalty.buckets[19], loyalty.listeners()), (750, 250, 1000));
     }
 
     #[test]
-    fn many_listeners_are_sampled_in_any_order_and_any_parts() {
-        let [mut whole, mut first, mut second] = [1000; 3].map(Sample::of);
+    fn samples_do_not_depend_on_order_or_parts() {
+        let [mut whole, mut first, mut second] = [1000; 3].map(LoyaltySample::of);
         add_all(&mut whole, 0..50_000);
-        whole.count();
-        // Parts that share listeners, with the genres numbered the other way around.
+        whole.flush();
+        // The second part numbers the genres the other way around.
         add_all(&mut second, 0..30_000);
         add_all(&mut first, 30_000..50_000);
         first.merge(second, &[1, 0]);

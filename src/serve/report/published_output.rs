@@ -1,4 +1,4 @@
-//! One consistent cut of an output folder that somebody may be writing.
+//! Reads one consistent epoch of an output folder while `watch` may be publishing.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -16,83 +16,85 @@ use crate::publish::REJECTS;
 use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
 use crate::storage::{READ, SharedDisk};
 
-/// How long files may differ from a manifest that stays as it is: whoever publishes replaces them
-/// first and the manifest last.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// How long to wait between two looks.
-const PAUSE: Duration = Duration::from_millis(50);
-/// Manifests that are tried before it is said that there is no end to it.
-const MANIFESTS: usize = 200;
+/// How long files may differ from an unchanged manifest. Publishing replaces the manifest last, so
+/// files can be newer for a moment.
+const MISMATCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time between two attempts.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+/// Number of different manifests that are tried before giving up.
+const MAX_MANIFESTS: usize = 200;
 
-/// What a manifest lists.
+/// The files that a manifest lists.
 #[derive(Debug)]
-pub(super) struct Cut {
+pub(super) struct PublishedOutput {
     pub(super) manifest: Manifest,
     output: PathBuf,
-    /// The snapshots, opened: they may be replaced while others are read.
+    /// Open snapshot files. Publishing can replace them in the folder at any time.
     opened: HashMap<PathBuf, File>,
 }
 
-/// Reads something of one cut; again, if what was read does not belong together.
+/// Calls `read` with the published output until all files it reads match one manifest.
 ///
 /// # Errors
-/// If there is no manifest (66), or what `read` says of files that stay as they are.
-pub(super) fn consistently<T>(
+/// If there is no manifest (66), or if `read` fails for files that do not change.
+pub(super) fn read_consistently<T>(
     disk: &SharedDisk,
     output: &Path,
-    read: impl Fn(&Cut) -> Result<T, Error>,
+    read: impl Fn(&PublishedOutput) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let mut tried: Option<(Manifest, Instant)> = None;
     let mut manifests = 0;
     loop {
         let manifest = Manifest::read(disk, output)?.ok_or_else(|| {
-            let what = "there is no _manifest.json; `replay` or `watch` makes one";
-            Error::MissingInput(format!("{}: {what}", output.display()))
+            let message = "there is no _manifest.json; run `replay` or `watch` first";
+            Error::MissingInput(format!("{}: {message}", output.display()))
         })?;
-        let found = Cut::open(output, manifest.clone()).and_then(|cut| read(&cut));
-        let Err(failure) = found else { return found };
+        let result = PublishedOutput::open(output, manifest.clone()).and_then(|output| read(&output));
+        let Err(error) = result else { return result };
         match &tried {
-            Some((same, since)) if *same == manifest && since.elapsed() > PATIENCE => return Err(failure),
+            Some((same, since)) if *same == manifest && since.elapsed() > MISMATCH_TIMEOUT => {
+                return Err(error);
+            }
             Some((same, _)) if *same == manifest => {}
-            _ if manifests == MANIFESTS => return Err(failure),
+            _ if manifests == MAX_MANIFESTS => return Err(error),
             _ => {
                 manifests += 1;
                 tried = Some((manifest, Instant::now()));
             }
         }
-        sleep(PAUSE);
+        sleep(RETRY_INTERVAL);
     }
 }
 
-impl Cut {
+impl PublishedOutput {
     fn open(output: &Path, manifest: Manifest) -> Result<Self, Error> {
-        let mut cut = Self { manifest, output: output.to_owned(), opened: HashMap::new() };
-        // Logs only grow, so their parts can be opened when they are read.
-        let snapshots = cut.manifest.insights.iter().filter(|(name, _)| *name != enriched_logs::NAME);
+        let mut published = Self { manifest, output: output.to_owned(), opened: HashMap::new() };
+        // Append-only tables only grow, so their parts can be opened later.
+        let snapshots = published.manifest.insights.iter().filter(|(name, _)| *name != enriched_logs::NAME);
         for (name, entry) in snapshots {
             for part in &entry.parts {
-                let path = cut.path(name, part);
-                cut.opened.insert(path.clone(), open(&path)?);
+                let path = published.path(name, part);
+                published.opened.insert(path.clone(), open(&path)?);
             }
         }
-        Ok(cut)
+        Ok(published)
     }
 
-    /// The entry of an insight or of the rejected rows, if it is published.
+    /// The manifest's entry of an insight or of `_rejects`; `None` if it is not published.
     pub(super) fn entry(&self, name: &str) -> Option<&InsightEntry> {
         if name == REJECTS { Some(&self.manifest.rejects) } else { self.manifest.insights.get(name) }
     }
 
-    /// Where a part is.
+    /// Path of a part.
     pub(super) fn path(&self, name: &str, part: &PartEntry) -> PathBuf {
         self.output.join(name).join(&part.file)
     }
 
-    /// Goes through the lines of a part, of which the first is the header.
+    /// Calls `each` with the number and text of each line of a part. Line 0 is the header.
     ///
     /// # Errors
-    /// If the part cannot be read (66) or is not what the manifest says (65), or what `each` says;
-    /// an answer of `each` before counts only if this ends well.
+    /// If the part cannot be read (66) or differs from the manifest (65), or the first error of `each`.
+    /// Results of `each` are valid only if this returns `Ok`.
     pub(super) fn each_line(
         &self,
         name: &str,
@@ -101,31 +103,31 @@ impl Cut {
     ) -> Result<(), Error> {
         let path = self.path(name, part);
         let (mut number, mut failed) = (0, None);
-        let mut take = |line: &[u8]| {
+        let mut take_line = |line: &[u8]| {
             if failed.is_none() {
                 failed = each(number, line).err();
             }
             number += 1;
         };
         let hash = match self.opened.get(&path) {
-            Some(file) => read_lines(file.take(part.bytes), &mut take),
-            None => read_lines(open(&path)?.take(part.bytes), &mut take),
+            Some(file) => read_lines(file.take(part.bytes), &mut take_line),
+            None => read_lines(open(&path)?.take(part.bytes), &mut take_line),
         };
         let hash = hash.map_err(|cause| Error::file(FileRole::Input, Op::Read, &path, cause))?;
-        let is_log = [enriched_logs::NAME, REJECTS].contains(&name);
-        let longer = !is_log && path.metadata().is_ok_and(|metadata| metadata.len() > part.bytes);
+        let is_append_only = [enriched_logs::NAME, REJECTS].contains(&name);
+        let longer = !is_append_only && path.metadata().is_ok_and(|metadata| metadata.len() > part.bytes);
         if longer || hash_text(hash) != part.hash {
             let (path, bytes) = (path.display(), part.bytes);
-            let what = "is not what the manifest says";
-            return Err(Error::Damaged(format!("{path}: {what} ({bytes} bytes)")));
+            let message = format!("{path}: differs from the manifest ({bytes} bytes); run `verify`");
+            return Err(Error::Damaged(message));
         }
         failed.map_or(Ok(()), Err)
     }
 
-    /// Says that a line of a part is no row.
-    pub(super) fn no_row(&self, name: &str, part: &PartEntry, number: u64) -> Error {
+    /// The error for a line that is not a row of its table.
+    pub(super) fn bad_row(&self, name: &str, part: &PartEntry, number: u64) -> Error {
         let path = self.path(name, part);
-        Error::Damaged(format!("{}:{}: not a row of {name}", path.display(), number + 1))
+        Error::Damaged(format!("{}:{}: not a valid row of {name}", path.display(), number + 1))
     }
 }
 
@@ -133,34 +135,34 @@ fn open(path: &Path) -> Result<File, Error> {
     File::open(path).map_err(|cause| Error::file(FileRole::Input, Op::Read, path, cause))
 }
 
-/// Gives each line to `take` and returns the hash of everything.
+/// Calls `take` with each line and returns the hash of all bytes.
 fn read_lines(mut file: impl Read, mut take: impl FnMut(&[u8])) -> io::Result<u128> {
     let mut hash = Xxh3::new();
     let mut buffer = vec![0; READ];
-    let mut held = 0;
+    let mut kept = 0;
     loop {
-        if held == buffer.len() {
-            buffer.resize(2 * held, 0);
+        if kept == buffer.len() {
+            buffer.resize(2 * kept, 0);
         }
-        let read = match file.read(&mut buffer[held..]) {
+        let read = match file.read(&mut buffer[kept..]) {
             Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
             result => result?,
         };
         if read == 0 {
             break;
         }
-        hash.update(&buffer[held..held + read]);
-        let end = held + read;
+        hash.update(&buffer[kept..kept + read]);
+        let end = kept + read;
         let mut start = 0;
-        for line_end in memchr::memchr_iter(b'\n', &buffer[held..end]).map(|at| held + at) {
+        for line_end in memchr::memchr_iter(b'\n', &buffer[kept..end]).map(|at| kept + at) {
             take(&buffer[start..line_end]);
             start = line_end + 1;
         }
         buffer.copy_within(start..end, 0);
-        held = end - start;
+        kept = end - start;
     }
-    if held > 0 {
-        take(&buffer[..held]);
+    if kept > 0 {
+        take(&buffer[..kept]);
     }
     Ok(hash.digest128())
 }
@@ -169,7 +171,7 @@ fn read_lines(mut file: impl Read, mut take: impl FnMut(&[u8])) -> io::Result<u1
 mod tests {
     use super::*;
 
-    /// Gives its bytes in pieces of a size.
+    /// Returns its bytes in pieces of a size.
     struct Pieces<'a>(&'a [u8], usize);
 
     impl Read for Pieces<'_> {
@@ -182,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_come_whole_whatever_the_pieces() {
+    fn lines_are_complete_for_any_read_size() {
         let long = "x".repeat(3 * READ);
         let text = format!("a\n\n{long}\nlast");
         for size in [1, 2, 7, READ, 10 * READ] {
