@@ -174,7 +174,9 @@ pub(super) fn columns_json(columns: &[Column]) -> Vec<Value> {
         ColumnType::Number => "number",
         ColumnType::Time => "time",
     };
-    columns.iter().map(|column| json!({ "name": column.name, "type": kind(column.kind) })).collect()
+    let column =
+        |column: &Column| json!({ "name": column.name, "type": kind(column.kind), "title": column.title });
+    columns.iter().map(column).collect()
 }
 
 fn row_json(row: &Row, columns: &[Column]) -> Value {

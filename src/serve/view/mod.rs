@@ -39,12 +39,12 @@ pub struct View {
 pub type Views = watch::Receiver<Option<Arc<View>>>;
 
 /// Columns of `_rejects`.
-const REJECTS_COLUMNS: &[Column] = &[
+pub const REJECTS_COLUMNS: &[Column] = &[
     Column::text("file", "File"),
     Column::integer("line", "Line"),
-    Column::integer("byte_offset", "At byte"),
+    Column::integer("byte_offset", "Byte offset"),
     Column::text("reason", "Reason"),
-    Column::text("raw", "The line as it is"),
+    Column::text("raw", "Original line"),
 ];
 
 impl View {
