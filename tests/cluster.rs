@@ -17,6 +17,8 @@ use music_insights::cluster::inputs::url_of;
 use music_insights::cluster::job::{Job, JobKind, JobReport, ReadLog};
 use music_insights::cluster::queries;
 use music_insights::cluster::reader::LogReader;
+use music_insights::insights::enriched_logs;
+use music_insights::insights::query::Weeks;
 use music_insights::model::delimiter::Delimiter;
 use music_insights::settings::{Effective, Layers};
 use music_insights::state::checkpoint::generation::StateConfig;
@@ -25,7 +27,7 @@ use music_insights::time::civil::Week;
 use music_insights_ballista::jobs::JobHandler;
 use music_insights_ballista::query::run_locally;
 use music_insights_ballista::shared_storage::child;
-use music_insights_ballista::sql::{self, Query};
+use music_insights_ballista::sql::Query;
 use music_insights_ballista::tables::{INPUT_TABLES, Table};
 use nodes::{Node, Nodes, command, free_port, run, said, wait_until};
 
@@ -233,9 +235,9 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
     let songs = folder.join("songs.parquet");
     queries::write_songs(&rows.songs(), &songs).unwrap();
     tables.push((Table::Songs, vec![url_of(&songs).unwrap()]));
-    let week = latest.map(|(_, local): (i64, i64)| Week::of_local(local).seconds().start / 86_400);
-    let mut queries = queries::queries(&settings, week.map_or(0, |monday| monday as i32));
-    queries.push(Query { name: "enriched_logs", sql: sql::ENRICHED_LOGS, parameters: Vec::new() });
+    let weeks = Weeks::new(latest.map(|(_, local): (i64, i64)| local), Week(0));
+    let mut queries = queries::queries(&settings, weeks);
+    queries.push(Query { name: "enriched_logs", sql: enriched_logs::ABOUT.sql, parameters: Vec::new() });
     let mut found = Vec::new();
     for query in queries {
         let mut lines = Vec::new();

@@ -19,13 +19,8 @@ use music_insights::generate::text;
 use music_insights::generate::{Plan, PlayLog};
 use music_insights::ingest::decode::{Decoder, header};
 use music_insights::ingest::source::framing::CHUNK;
-use music_insights::insights::avg_listen_time_per_song::{self, AvgListenTimePerSong};
+use music_insights::insights::SNAPSHOTS;
 use music_insights::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
-use music_insights::insights::genre_loyalty_scores::{self, GenreLoyaltyScores};
-use music_insights::insights::happy_recommendations::{self, HappyRecommendations};
-use music_insights::insights::night_owl_users::{self, NightOwlUsers};
-use music_insights::insights::top_songs_this_week::{self, TopSongsThisWeek};
-use music_insights::insights::user_favorite_genres::{self, UserFavoriteGenres};
 use music_insights::ledger::Ledger;
 use music_insights::model::delimiter::Delimiter;
 use music_insights::model::dictionary::Dictionaries;
@@ -42,15 +37,10 @@ use music_insights::time::civil::Week;
 pub(crate) use music_insights::insights::{Cut, Insight};
 pub(crate) use music_insights::model::Batch;
 
-/// The names of the six snapshots.
-pub(crate) const SNAPSHOTS: [&str; 6] = [
-    user_favorite_genres::NAME,
-    avg_listen_time_per_song::NAME,
-    top_songs_this_week::NAME,
-    happy_recommendations::NAME,
-    genre_loyalty_scores::NAME,
-    night_owl_users::NAME,
-];
+/// The names of the snapshots.
+pub(crate) fn snapshots() -> [&'static str; SNAPSHOTS.len()] {
+    SNAPSHOTS.map(|about| about.name)
+}
 
 /// The defaults, made once: looking up a zone costs more than many rows.
 static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
@@ -271,7 +261,7 @@ impl State {
         let rows = block_on(load::parse(feed.catalog.as_slice(), Delimiter::COMMA))
             .expect("a catalog with its columns");
         Self {
-            ledger: Arc::new(Ledger::new(SETTINGS.insights.night_owl_users.window())),
+            ledger: Arc::new(Ledger::new(SETTINGS.night_window())),
             catalog: Arc::new(rows.catalog(&dictionaries)),
             new_catalog: true,
             dictionaries,
@@ -322,7 +312,7 @@ impl State {
 
 /// Only the tables: takes in batches, and makes them readable.
 pub(crate) fn tables(batches: &[Batch]) -> u64 {
-    let mut ledger = Ledger::new(SETTINGS.insights.night_owl_users.window());
+    let mut ledger = Ledger::new(SETTINGS.night_window());
     for batch in batches {
         ledger.observe(batch);
     }
@@ -352,18 +342,8 @@ impl Enriching {
 
 /// An insight that has seen nothing yet.
 pub(crate) fn insight(name: &str) -> Box<dyn Insight> {
-    let settings = SETTINGS.insights.clone();
-    match name {
-        user_favorite_genres::NAME => Box::new(UserFavoriteGenres::new(settings.user_favorite_genres)),
-        avg_listen_time_per_song::NAME => {
-            Box::new(AvgListenTimePerSong::new(settings.avg_listen_time_per_song))
-        }
-        top_songs_this_week::NAME => Box::new(TopSongsThisWeek::new(settings.top_songs_this_week)),
-        happy_recommendations::NAME => Box::new(HappyRecommendations::new(settings.happy_recommendations)),
-        genre_loyalty_scores::NAME => Box::new(GenreLoyaltyScores::new(settings.genre_loyalty_scores)),
-        night_owl_users::NAME => Box::new(NightOwlUsers::new(settings.night_owl_users)),
-        _ => panic!("{name} is no snapshot"),
-    }
+    let mut snapshots = SETTINGS.insights.enabled_snapshots().into_iter();
+    snapshots.find(|insight| insight.name() == name).unwrap_or_else(|| panic!("{name} is not a snapshot"))
 }
 
 /// Brings an insight up to a cut and says whether a row has changed.

@@ -51,6 +51,7 @@ use crate::cluster::staging::{Staged, Staging, file_of};
 use crate::engine::coordinator::{RunMode, RunSummary, output_folders};
 use crate::engine::recovery;
 use crate::insights::enriched_logs;
+use crate::insights::query::Weeks;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
 use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};

@@ -13,14 +13,10 @@ use tokio::task::spawn_blocking;
 
 use crate::catalog::Song;
 use crate::cluster::error::AttemptError;
-use crate::insights::columns::columns;
-use crate::insights::{
-    avg_listen_time_per_song, enriched_logs, genre_loyalty_scores, happy_recommendations, night_owl_users,
-    top_songs_this_week, user_favorite_genres,
-};
+use crate::insights;
+use crate::insights::enriched_logs;
+use crate::insights::query::{Parameter, Weeks};
 use crate::model::error::Error;
-use crate::insights::user_favorite_genres::Ties;
-use crate::model::value::Fraction;
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::rolling_file::RollingFile;
 use crate::publish::snapshot::Snapshot;
@@ -34,67 +30,22 @@ const QUEUE: usize = 4;
 /// Queries that run at the same time: the scheduler plans one while another is executed.
 const QUERIES: usize = 3;
 
-/// The queries of the enabled insights that are snapshots. `week` is the Monday of the week of the top songs, in days
-/// since 1970-01-01.
-pub fn queries(settings: &Settings, week: i32) -> Vec<Query> {
-    let insights = &settings.insights;
-    let number = |value: u64| Value::Number(i64::try_from(value).unwrap_or(i64::MAX));
-    let fraction = |value: Fraction| number(value.billionths());
-    let favorites = &insights.user_favorite_genres;
-    let ties = if favorites.ties == Ties::First { "first" } else { "all" };
-    let average = &insights.avg_listen_time_per_song;
-    let top = &insights.top_songs_this_week;
-    let happy = &insights.happy_recommendations;
-    let loyalty = &insights.genre_loyalty_scores;
-    let owls = &insights.night_owl_users;
-    let all = [
-        (
-            favorites.enabled,
-            user_favorite_genres::NAME,
-            sql::USER_FAVORITE_GENRES,
-            vec![("ties", Value::Text(ties.to_owned()))],
-        ),
-        (
-            average.enabled,
-            avg_listen_time_per_song::NAME,
-            sql::AVG_LISTEN_TIME_PER_SONG,
-            vec![("decimals", number(u64::from(average.decimals.0)))],
-        ),
-        (
-            top.enabled,
-            top_songs_this_week::NAME,
-            sql::TOP_SONGS_THIS_WEEK,
-            vec![("limit", number(top.limit as u64)), ("week", Value::Week(week))],
-        ),
-        (
-            happy.enabled,
-            happy_recommendations::NAME,
-            sql::HAPPY_RECOMMENDATIONS,
-            vec![
-                ("per_user", number(happy.per_user as u64)),
-                ("min_sad_plays", number(happy.min_sad_plays)),
-                ("min_sad_share", fraction(happy.min_sad_share)),
-                ("dominant", Value::Flag(happy.dominant)),
-            ],
-        ),
-        (
-            loyalty.enabled,
-            genre_loyalty_scores::NAME,
-            sql::GENRE_LOYALTY_SCORES,
-            vec![
-                ("threshold", fraction(loyalty.threshold)),
-                ("decimals", number(u64::from(loyalty.decimals.0))),
-            ],
-        ),
-        (
-            owls.enabled,
-            night_owl_users::NAME,
-            sql::NIGHT_OWL_USERS,
-            vec![("min_plays", number(u64::from(owls.min_plays)))],
-        ),
-    ];
-    let enabled = all.into_iter().filter(|(enabled, ..)| *enabled);
-    enabled.map(|(_, name, sql, parameters)| Query { name, sql, parameters }).collect()
+/// The queries of the enabled snapshots.
+pub fn queries(settings: &Settings, weeks: Weeks) -> Vec<Query> {
+    let value = |parameter| match parameter {
+        Parameter::Text(text) => Value::Text(text),
+        Parameter::Number(number) => Value::Number(number),
+        Parameter::Week(days) => Value::Week(days),
+        Parameter::Flag(flag) => Value::Flag(flag),
+    };
+    let queries = settings.insights.queries(weeks).into_iter();
+    queries
+        .map(|query| Query {
+            name: query.name,
+            sql: query.sql,
+            parameters: query.parameters.into_iter().map(|(name, given)| (name, value(given))).collect(),
+        })
+        .collect()
 }
 
 /// Runs queries and stages their rows.
@@ -128,12 +79,12 @@ async fn stage_one(
     }
     let mut header = Vec::new();
     let mut header_rows = 0;
-    if next.is_none() && name == genre_loyalty_scores::NAME {
-        let message = genre_loyalty_scores::message(settings.insights.genre_loyalty_scores.threshold);
-        header.extend_from_slice(message.as_bytes());
-        header_rows = 1;
-    } else {
-        push_header(&mut header, name);
+    match settings.insights.message(name).filter(|_| next.is_none()) {
+        Some(message) => {
+            header.extend_from_slice(message.as_bytes());
+            header_rows = 1;
+        }
+        None => header.extend_from_slice(insights::header(name).as_bytes()),
     }
     let (sender, mut blocks) = mpsc::channel::<Vec<u8>>(QUEUE);
     let (disk, output, formats) = (disk.clone(), settings.output.clone(), OutputFormats::of(settings));
@@ -161,16 +112,6 @@ async fn stage_one(
     drop(sender);
     let written = written.await.map_err(|cause| Error::Bug(format!("writing {name} panicked: {cause}")))?;
     Ok(written?)
-}
-
-fn push_header(lines: &mut Vec<u8>, name: &str) {
-    for (index, column) in columns(name).unwrap_or_default().iter().enumerate() {
-        if index > 0 {
-            lines.push(b',');
-        }
-        lines.extend_from_slice(column.name.as_bytes());
-    }
-    lines.push(b'\n');
 }
 
 fn push_lines(lines: &mut Vec<u8>, rows: &Rows) {
@@ -236,7 +177,7 @@ pub async fn write_enriched(
     let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
     let mut file = RollingFile::begin(disk, &folder, enriched_logs::HEADER, roll_bytes)?;
     let escape = FormulaEscape::of(enriched_logs::NAME, settings.csv.escape_formulas);
-    let query = Query { name: enriched_logs::NAME, sql: sql::ENRICHED_LOGS, parameters: Vec::new() };
+    let query = Query { name: enriched_logs::NAME, sql: enriched_logs::ABOUT.sql, parameters: Vec::new() };
     let (mut lines, mut escaped) = (Vec::new(), Vec::new());
     for_each_in_order(session, &query, sections, |rows| {
         lines.clear();

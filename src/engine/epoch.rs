@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::catalog::reload::CatalogVersion;
+use crate::insights;
 use crate::ledger::LedgerReader;
 use crate::model::dictionary::Dictionaries;
 use crate::model::sorted_ids::SortedIds;
@@ -50,6 +51,8 @@ pub struct EpochSnapshot {
     pub week: Option<Week>,
     /// The hours that count as night.
     pub night: NightWindow,
+    /// The settings of the insights.
+    pub insights: insights::Settings,
     /// The loyalty score that a listener must exceed.
     pub threshold: Fraction,
     /// Number of listeners with at least one play.

@@ -36,7 +36,6 @@ use crate::telemetry::progress::Progress;
 use crate::time::clock::Clock;
 
 pub use crate::engine::decoding::spawn_source;
-pub use crate::engine::workers::insights_of;
 
 /// A run from a source to an output folder.
 #[derive(Debug)]

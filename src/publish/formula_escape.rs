@@ -1,12 +1,12 @@
 //! Escapes CSV cells that a spreadsheet would run as formulas (OWASP: CSV injection).
 
-use crate::insights::columns::{Column, ColumnType, columns};
+use crate::insights::{Column, ColumnType, columns};
 
 /// Appends CSV lines with an apostrophe before each text cell that begins with `=`, `+`, `-`, `@`, a
 /// tab or a carriage return. Cells of numbers and times stay as they are.
 ///
 /// ```
-/// use music_insights::insights::columns::columns;
+/// use music_insights::insights::columns;
 /// let mut out = Vec::new();
 /// let lines = b"user_id,genre,play_count\n=1+1,\"-a,b\",7\n";
 /// # use music_insights::publish::formula_escape::escape_formulas;
@@ -79,11 +79,7 @@ mod tests {
     use crate::text::push_cell;
     use proptest::prelude::*;
 
-    const COLUMNS: [Column; 3] = [
-        Column { name: "user_id", kind: ColumnType::Text },
-        Column { name: "plays", kind: ColumnType::Number },
-        Column { name: "title", kind: ColumnType::Text },
-    ];
+    const COLUMNS: [Column; 3] = [Column::USER, Column::number("plays", "Plays"), Column::TITLE];
 
     fn line(cells: &[String; 3]) -> Vec<u8> {
         let mut line = Vec::new();

@@ -60,7 +60,7 @@ pub async fn recompute(
     let catalog = Arc::new(Catalog::new(&rows, &dictionaries, 0));
     let mut insight = EnrichedLogs::new(Arc::clone(&catalog));
     let mut recomputed = Recomputed {
-        ledger: Ledger::new(settings.insights.night_owl_users.window()),
+        ledger: Ledger::new(settings.night_window()),
         dictionaries: Arc::clone(&dictionaries),
         rows: Rows::new(comparison),
     };

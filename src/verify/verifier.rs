@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::catalog::Catalog;
 use crate::catalog::reload::{self, CatalogVersion};
 use crate::engine::coordinator::RunMode;
-use crate::engine::pipeline::insights_of;
 use crate::engine::recovery::FileIndex;
 use crate::ledger::Ledger;
 use crate::model::dictionary::Dictionaries;
@@ -208,7 +207,7 @@ impl Verifier {
     ) -> Result<(), Error> {
         let catalog = self.load_catalog(dictionaries).await?.catalog;
         let cut = cut_of(ledger, catalog, dictionaries, self.week());
-        for mut insight in insights_of(&self.settings) {
+        for mut insight in self.settings.insights.enabled_snapshots() {
             let name = insight.name();
             let Some(entry) = manifest.insights.get(name) else {
                 report.differences.push(format!("{name}: enabled, but not published"));

@@ -1,6 +1,6 @@
-//! One query per insight, one for `_rejects`, and one for a total of the manifest.
+//! Queries as data, and the two that the manifest and `_rejects` need.
 //!
-//! The settings of an insight are parameters of its query, written `$name`.
+//! The query of an insight stands beside the insight. Its settings are parameters, written `$name`.
 
 use datafusion::common::ScalarValue;
 
@@ -39,26 +39,7 @@ impl Value {
     }
 }
 
-macro_rules! of_file {
-    ($($constant:ident = $name:literal;)*) => {
-        $(
-            #[doc = concat!("The query of `", $name, "`.")]
-            pub const $constant: &str = include_str!(concat!("../sql/", $name, ".sql"));
-        )*
-    };
-}
-
-of_file! {
-    USER_FAVORITE_GENRES = "user_favorite_genres";
-    AVG_LISTEN_TIME_PER_SONG = "avg_listen_time_per_song";
-    TOP_SONGS_THIS_WEEK = "top_songs_this_week";
-    HAPPY_RECOMMENDATIONS = "happy_recommendations";
-    GENRE_LOYALTY_SCORES = "genre_loyalty_scores";
-    NIGHT_OWL_USERS = "night_owl_users";
-    ENRICHED_LOGS = "enriched_logs";
-}
-
-/// The rejects of some inputs, in order.
+/// The rejected rows of some inputs, in order.
 pub const REJECTS: &str = "SELECT input, line, byte_offset, reason, raw FROM rejects ORDER BY input, place";
 
 /// The number of unmatched plays.

@@ -29,7 +29,6 @@ use crate::engine::coordinator::plays::{Plays, RefreshScope};
 use crate::engine::workers::InsightWorkers;
 use crate::ingest::source::Event;
 use crate::ingest::source::archive::RetirableInput;
-use crate::insights::top_songs_this_week::WeekChoice;
 use crate::model::ReaderState;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
@@ -205,7 +204,7 @@ impl Coordinator {
     /// Flushes if there is anything new for readers. Returns the duration of the flush.
     async fn flush_news(&mut self) -> Result<Option<Duration>, Error> {
         let core = &mut self.core;
-        let follows_week = core.context.settings.insights.top_songs_this_week.week == WeekChoice::Current;
+        let follows_week = core.context.settings.follows_current_week();
         let new_week = follows_week && core.context.current_week() != core.pending.week;
         let new_catalog = core.catalog.update();
         if !core.pending.has_news && !new_week && !new_catalog {

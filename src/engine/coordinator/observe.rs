@@ -8,7 +8,8 @@ use std::time::SystemTime;
 
 use crate::engine::coordinator::engine_core::Core;
 use crate::engine::epoch::{EpochSnapshot, SnapshotFile};
-use crate::insights::{NAMES, enriched_logs};
+use crate::insights::query::Weeks;
+use crate::insights::{About, SNAPSHOTS};
 use crate::model::Batch;
 use crate::publish::manifest::Manifest;
 use crate::telemetry::heartbeat::EngineStatus;
@@ -77,7 +78,7 @@ pub(super) fn publish_view(core: &Core) {
         return;
     };
     let (settings, plays) = (&core.context.settings, &core.plays);
-    let insights = &settings.insights;
+    let weeks = Weeks::new(plays.ledger().latest_local(), core.pending.week);
     let snapshot = EpochSnapshot {
         manifest: manifest.clone(),
         files: open_snapshots(manifest, core.published.output(), epochs.borrow().as_deref()),
@@ -86,9 +87,10 @@ pub(super) fn publish_view(core: &Core) {
         dictionaries: Arc::clone(&plays.dictionaries),
         user_order: Arc::clone(&plays.user_order),
         song_order: Arc::clone(&plays.song_order),
-        week: insights.top_songs_this_week.week_of(plays.ledger().latest_local(), core.pending.week),
-        night: insights.night_owl_users.window(),
-        threshold: insights.genre_loyalty_scores.threshold,
+        week: settings.top_songs_week(weeks),
+        night: settings.night_window(),
+        insights: settings.insights.clone(),
+        threshold: settings.loyalty_threshold(),
         listeners: plays.listeners.count(),
         inputs: core.inputs.tracker.latest(),
         escaped: settings.csv.escape_formulas,
@@ -103,7 +105,7 @@ fn open_snapshots(
     previous: Option<&EpochSnapshot>,
 ) -> BTreeMap<&'static str, SnapshotFile> {
     let mut files = BTreeMap::new();
-    for name in NAMES.into_iter().filter(|name| *name != enriched_logs::NAME) {
+    for &About { name, .. } in SNAPSHOTS {
         let Some(entry) = manifest.insights.get(name).and_then(|entry| entry.parts.first()) else { continue };
         let known = previous.and_then(|previous| previous.files.get(name));
         if let Some(unchanged) = known.filter(|file| file.entry == *entry) {

@@ -8,13 +8,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use crate::insights::avg_listen_time_per_song::AvgListenTimePerSong;
 use crate::insights::enriched_logs;
-use crate::insights::genre_loyalty_scores::GenreLoyaltyScores;
-use crate::insights::happy_recommendations::HappyRecommendations;
-use crate::insights::night_owl_users::NightOwlUsers;
-use crate::insights::top_songs_this_week::TopSongsThisWeek;
-use crate::insights::user_favorite_genres::UserFavoriteGenres;
 use crate::insights::{Cut, Insight};
 use crate::model::Batch;
 use crate::model::error::Error;
@@ -128,35 +122,6 @@ impl InsightWorkers {
     }
 }
 
-/// The enabled insights that are snapshots.
-pub fn insights_of(settings: &Settings) -> Vec<Box<dyn Insight>> {
-    let insights = &settings.insights;
-    let all: [(bool, Box<dyn Insight>); 6] = [
-        (
-            insights.user_favorite_genres.enabled,
-            Box::new(UserFavoriteGenres::new(insights.user_favorite_genres.clone())),
-        ),
-        (
-            insights.avg_listen_time_per_song.enabled,
-            Box::new(AvgListenTimePerSong::new(insights.avg_listen_time_per_song.clone())),
-        ),
-        (
-            insights.top_songs_this_week.enabled,
-            Box::new(TopSongsThisWeek::new(insights.top_songs_this_week.clone())),
-        ),
-        (
-            insights.happy_recommendations.enabled,
-            Box::new(HappyRecommendations::new(insights.happy_recommendations.clone())),
-        ),
-        (
-            insights.genre_loyalty_scores.enabled,
-            Box::new(GenreLoyaltyScores::new(insights.genre_loyalty_scores.clone())),
-        ),
-        (insights.night_owl_users.enabled, Box::new(NightOwlUsers::new(insights.night_owl_users.clone()))),
-    ];
-    all.into_iter().filter(|(enabled, _)| *enabled).map(|(_, insight)| insight).collect()
-}
-
 fn start_snapshots(disk: &SharedDisk, settings: &Settings) -> Vec<SnapshotChannel> {
     let start = |insight: Box<dyn Insight>| {
         let (sender, requests) = mpsc::channel(SNAPSHOT_QUEUE);
@@ -165,7 +130,7 @@ fn start_snapshots(disk: &SharedDisk, settings: &Settings) -> Vec<SnapshotChanne
         spawn_blocking(move || serve_snapshots(insight, &disk, &output, formats, requests));
         (name, sender)
     };
-    insights_of(settings).into_iter().map(start).collect()
+    settings.insights.enabled_snapshots().into_iter().map(start).collect()
 }
 
 /// A worker has ended early. Its own error, if any, is reported when its thread is joined.

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use crate::ingest::parquet::MISSING;
-use crate::insights::columns::Column;
+use crate::insights::Column;
 
 /// A writer that cannot be created.
 #[derive(Debug)]

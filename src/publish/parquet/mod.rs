@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::insights::columns::columns;
+use crate::insights::columns;
 use crate::model::error::{Error, FileRole, Op};
 
 use crate::publish::manifest::{PARQUET, PartEntry, hash_text};

@@ -12,8 +12,7 @@ use ::parquet::schema::types::Type;
 
 use crate::ingest::decode::record::Record;
 use crate::ingest::decode::timestamp::TimestampReader;
-use crate::insights::MESSAGE;
-use crate::insights::columns::{Column, ColumnType};
+use crate::insights::{Column, ColumnType, MESSAGE};
 use crate::time::zone::Zone;
 
 /// Rows of a row group, which stays in memory until it is complete.
@@ -230,7 +229,7 @@ fn io_error(cause: ParquetError) -> io::Error {
 mod tests {
     use super::*;
     use crate::ingest::parquet::csv_of;
-    use crate::insights::columns::columns;
+    use crate::insights::columns;
     use crate::model::delimiter::Delimiter;
     use crate::text::push_cell;
     use proptest::prelude::*;

@@ -12,7 +12,7 @@ use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HeaderValue};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::insights::columns::columns;
+use crate::insights::columns;
 use crate::insights::enriched_logs;
 use crate::publish::formula_escape::escape_formulas;
 use crate::publish::parquet::ParquetWriter;

@@ -7,8 +7,7 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::insights::columns::{Column, ColumnType};
-use crate::insights::{NAMES, enriched_logs};
+use crate::insights::{Column, ColumnType, NAMES, enriched_logs};
 use crate::publish::REJECTS;
 use crate::serve::http::context::Context;
 use crate::serve::http::download;
@@ -175,7 +174,9 @@ pub(super) fn columns_json(columns: &[Column]) -> Vec<Value> {
         ColumnType::Number => "number",
         ColumnType::Time => "time",
     };
-    columns.iter().map(|column| json!({ "name": column.name, "type": kind(column.kind) })).collect()
+    let column =
+        |column: &Column| json!({ "name": column.name, "type": kind(column.kind), "title": column.title });
+    columns.iter().map(column).collect()
 }
 
 fn row_json(row: &Row, columns: &[Column]) -> Value {

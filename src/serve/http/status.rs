@@ -9,7 +9,7 @@ use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use crate::insights::columns::columns;
+use crate::insights::{APPEND_ONLY, About, SNAPSHOTS};
 use crate::publish::manifest::InputEntry;
 use crate::serve::http::context::Context;
 use crate::serve::http::insights::columns_json;
@@ -44,25 +44,17 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
         // Some fields are known before the first epoch.
         return Ok(uncached("application/json", status.to_string()));
     };
-    let epoch_fields = epoch_fields(&view).map_err(|cause| Problem::unreadable(&cause))?;
+    let epoch_fields = epoch_fields(&view, context.settings.timezone.0.name())
+        .map_err(|cause| Problem::unreadable(&cause))?;
     status.as_object_mut().expect("json! made an object").extend(epoch_fields);
     status["catalog"]["broken"] = (context.metrics.catalog_broken.get() > 0).into();
     Ok(json_of_epoch(&view, &status))
 }
 
-fn epoch_fields(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
+fn epoch_fields(view: &View, timezone: &str) -> std::io::Result<serde_json::Map<String, Value>> {
     let manifest = &view.snapshot.manifest;
     let totals = &manifest.totals;
     let catalog = &manifest.catalog;
-    let insights = manifest.insights.iter().map(|(name, entry)| {
-        let bytes: u64 = entry.parts.iter().map(|part| part.bytes).sum();
-        json!({
-            "name": name,
-            "rows": entry.rows,
-            "bytes": bytes,
-            "columns": columns_json(columns(name).unwrap_or_default()),
-        })
-    });
     let played = view.snapshot.ledger.song_totals().iter().filter(|total| total.plays > 0).count();
     let value = json!({
         "epoch": manifest.epoch,
@@ -87,12 +79,48 @@ fn epoch_fields(view: &View) -> std::io::Result<serde_json::Map<String, Value>> 
             "loaded_at": rfc3339(view.snapshot.catalog.read_at),
             "age_seconds": view.snapshot.catalog.read_at.elapsed().unwrap_or_default().as_secs(),
         },
-        "insights": insights.collect::<Vec<_>>(),
+        "insights": insights(view, timezone),
         "night": { "from": view.snapshot.night.from.to_string(), "to": view.snapshot.night.to.to_string() },
         "week": view.snapshot.week.map(|week| week.to_string()),
     });
     let Value::Object(fields) = value else { unreachable!("json! made an object") };
     Ok(fields)
+}
+
+/// The published insights in the order of the registry, with their texts for readers.
+fn insights(view: &View, timezone: &str) -> Vec<Value> {
+    let snapshots = SNAPSHOTS.into_iter().zip(std::iter::repeat("snapshot"));
+    let append_only = APPEND_ONLY.into_iter().zip(std::iter::repeat("append_only"));
+    let described = snapshots.chain(append_only).filter_map(|(about, kind)| {
+        let entry = view.snapshot.manifest.insights.get(about.name)?;
+        Some(json!({
+            "name": about.name,
+            "kind": kind,
+            "title": about.title,
+            "question": about.question,
+            "meaning": meaning(about, view, timezone),
+            "empty": about.empty,
+            "rows": entry.rows,
+            "bytes": entry.parts.iter().map(|part| part.bytes).sum::<u64>(),
+            "columns": columns_json(about.columns),
+        }))
+    });
+    described.collect()
+}
+
+/// The meaning of an insight with the settings that the epoch was computed with.
+fn meaning(about: &About, view: &View, timezone: &str) -> String {
+    let settings = serde_json::to_value(&view.snapshot.insights).unwrap_or_default();
+    about.meaning(|key| match key {
+        "timezone" => Some(timezone.to_owned()),
+        "published_week" => {
+            Some(view.snapshot.week.map_or_else(|| "no plays yet".to_owned(), |week| week.to_string()))
+        }
+        _ => match settings.get(about.name)?.get(key)? {
+            Value::String(text) => Some(text.clone()),
+            value => Some(value.to_string()),
+        },
+    })
 }
 
 /// Unfinished inputs, then those read last.

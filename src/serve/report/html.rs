@@ -5,6 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use crate::insights::about;
 use crate::publish::manifest::Manifest;
 use crate::serve::charts::{ChartMode, STYLE, clean, count, percent};
 use crate::serve::overview::{Chart, Unavailable};
@@ -179,7 +180,7 @@ fn numbers(chart: &Chart) -> Markup {
 fn table_section(name: &str, table: &Result<Table, Unavailable>, output: &str) -> Markup {
     html! {
         section class="table" {
-            h3 { code { (name) } }
+            h3 { @if let Some(about) = about(name) { (about.title) " " } code { (name) } }
             @match table {
                 Ok(table) => { (rows(name, table, output)) },
                 Err(Unavailable(reason)) => { p class="absent" { (clean(reason)) } },

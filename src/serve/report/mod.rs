@@ -77,13 +77,13 @@ impl Report {
         let week = |top: &[SongCount]| plays.as_ref().ok().and_then(|plays| plays.week_of(top));
         let top_songs =
             snapshots.top_songs.map(|top| TopSongs { week: week(&top), songs: songs.with_titles(top) });
-        let threshold = settings.insights.genre_loyalty_scores.threshold;
+        let threshold = settings.loyalty_threshold();
         let overview = Overview {
             epoch: manifest.epoch,
             top_songs,
             genres: from_plays(&plays, PlaySummary::genre_plays),
             hours: from_plays(&plays, |plays| plays.hours),
-            night: settings.insights.night_owl_users.window(),
+            night: settings.night_window(),
             loyalty: from_plays(&plays, |plays| plays.listeners.loyalty(threshold)),
             listen_times: snapshots.listen_times,
             recommended: snapshots.recommended.map(|recommended| songs.with_titles(recommended)),

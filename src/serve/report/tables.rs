@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::ingest::decode::record::Record;
 use crate::insights::{
-    avg_listen_time_per_song, genre_loyalty_scores, happy_recommendations, night_owl_users,
+    About, SNAPSHOTS, avg_listen_time_per_song, genre_loyalty_scores, happy_recommendations, night_owl_users,
     top_songs_this_week, user_favorite_genres,
 };
 use crate::model::error::Error;
@@ -67,63 +67,76 @@ pub(super) fn not_published(name: &str) -> Unavailable {
 /// # Errors
 /// If a file cannot be read (66), or differs from the manifest or has an invalid row (65).
 pub(super) fn read_snapshots(output: &PublishedOutput) -> Result<Snapshots, Error> {
-    let mut tables = Vec::new();
-    let mut read = |name: &'static str, each: &mut dyn FnMut(&Record) -> Option<()>| {
-        let table = read_table(output, name, each)?;
-        let available = table.as_ref().map(|_| ()).map_err(Unavailable::clone);
-        tables.push((name, table));
-        Ok::<_, Error>(available)
-    };
-    let _ = read(REJECTS, &mut |_| Some(()))?;
+    let mut tables = vec![(REJECTS, read_table(output, REJECTS, &mut |_| Some(()))?)];
+    let mut totals = ChartTotals::default();
+    for About { name, .. } in SNAPSHOTS {
+        tables.push((name, read_table(output, name, &mut |row| totals.add(name, row))?));
+    }
+    Ok(totals.snapshots(tables))
+}
 
-    let mut top = Vec::new();
-    let has_top = read(top_songs_this_week::NAME, &mut |row| {
-        if top.len() < SONGS {
-            top.push(SongCount { song_id: text(row, 0)?, count: number(row, 1)?, ..SongCount::default() });
+/// What the charts and figures need of the rows of some insights.
+#[derive(Debug, Default)]
+struct ChartTotals {
+    top: Vec<SongCount>,
+    recommended: HashMap<Vec<u8>, SongCount>,
+    times: ListenTimes,
+    listeners: UserCount,
+    loyal: UserCount,
+    owls: UserCount,
+}
+
+impl ChartTotals {
+    /// Adds a row of an insight; `None` if the row is invalid.
+    fn add(&mut self, insight: &str, row: &Record) -> Option<()> {
+        match insight {
+            top_songs_this_week::NAME if self.top.len() < SONGS => {
+                let (song_id, count) = (text(row, 0)?, number(row, 1)?);
+                self.top.push(SongCount { song_id, count, ..SongCount::default() });
+                Some(())
+            }
+            happy_recommendations::NAME => {
+                let id = cell(row, 1)?;
+                if let Some(song) = self.recommended.get_mut(id) {
+                    song.count += 1;
+                } else {
+                    let (song_id, title) = (text(row, 1)?, text(row, 3)?);
+                    let song = SongCount { song_id, title, count: 1, ..SongCount::default() };
+                    self.recommended.insert(id.to_vec(), song);
+                }
+                Some(())
+            }
+            avg_listen_time_per_song::NAME => {
+                self.times.add(std::str::from_utf8(cell(row, 1)?).ok()?.parse().ok()?);
+                Some(())
+            }
+            user_favorite_genres::NAME => self.listeners.add(row),
+            // Without loyal listeners, the table has one row, a message.
+            genre_loyalty_scores::NAME if row.len() > 1 => self.loyal.add(row),
+            night_owl_users::NAME => self.owls.add(row),
+            _ => Some(()),
         }
-        Some(())
-    })?;
+    }
 
-    let mut recommended = HashMap::<Vec<u8>, SongCount>::new();
-    let has_recommended = read(happy_recommendations::NAME, &mut |row| {
-        let id = cell(row, 1)?;
-        if let Some(song) = recommended.get_mut(id) {
-            song.count += 1;
-        } else {
-            let (song_id, title) = (text(row, 1)?, text(row, 3)?);
-            let song = SongCount { song_id, title, count: 1, ..SongCount::default() };
-            recommended.insert(id.to_vec(), song);
+    fn snapshots(self, tables: Vec<(&'static str, Result<Table, Unavailable>)>) -> Snapshots {
+        let mut recommended: Vec<SongCount> = self.recommended.into_values().collect();
+        recommended.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.song_id.cmp(&b.song_id)));
+        recommended.truncate(SONGS);
+        let available = |insight: &str| match tables.iter().find(|(name, _)| *name == insight) {
+            Some((_, Ok(_))) => Ok(()),
+            Some((_, Err(unavailable))) => Err(unavailable.clone()),
+            None => Err(not_published(insight)),
+        };
+        Snapshots {
+            top_songs: available(top_songs_this_week::NAME).map(|()| self.top),
+            recommended: available(happy_recommendations::NAME).map(|()| recommended),
+            listen_times: available(avg_listen_time_per_song::NAME).map(|()| self.times),
+            listeners: available(user_favorite_genres::NAME).map(|()| self.listeners.count),
+            night_owls: available(night_owl_users::NAME).map(|()| self.owls.count),
+            loyal: available(genre_loyalty_scores::NAME).map(|()| self.loyal.count),
+            tables,
         }
-        Some(())
-    })?;
-    let mut recommended: Vec<SongCount> = recommended.into_values().collect();
-    recommended.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.song_id.cmp(&b.song_id)));
-    recommended.truncate(SONGS);
-
-    let mut times = ListenTimes::default();
-    let has_times = read(avg_listen_time_per_song::NAME, &mut |row| {
-        times.add(std::str::from_utf8(cell(row, 1)?).ok()?.parse().ok()?);
-        Some(())
-    })?;
-
-    let mut listeners = UserCount::default();
-    let has_listeners = read(user_favorite_genres::NAME, &mut |row| listeners.add(row))?;
-    let mut loyal = UserCount::default();
-    let has_loyal = read(genre_loyalty_scores::NAME, &mut |row| {
-        // Without loyal listeners, the table has one row, a message.
-        if row.len() == 1 { Some(()) } else { loyal.add(row) }
-    })?;
-    let mut owls = UserCount::default();
-    let has_owls = read(night_owl_users::NAME, &mut |row| owls.add(row))?;
-    Ok(Snapshots {
-        top_songs: has_top.map(|()| top),
-        recommended: has_recommended.map(|()| recommended),
-        listen_times: has_times.map(|()| times),
-        listeners: has_listeners.map(|()| listeners.count),
-        night_owls: has_owls.map(|()| owls.count),
-        loyal: has_loyal.map(|()| loyal.count),
-        tables,
-    })
+    }
 }
 
 /// Reads a table and calls `each` with every row. `each` returns `None` if the row is invalid.

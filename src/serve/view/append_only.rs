@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::insights::columns::Column;
+use crate::insights::Column;
 use crate::publish::manifest::{InsightEntry, PartEntry};
 use crate::serve::view::page::{Cursor, Page, Query, Row};
 use crate::serve::view::search::Needle;

@@ -18,8 +18,7 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 use crate::engine::epoch::{EpochSnapshot, Epochs, SnapshotFile};
-use crate::insights::columns::{Column, ColumnType, columns};
-use crate::insights::enriched_logs;
+use crate::insights::{Column, columns, enriched_logs};
 use crate::publish::REJECTS;
 use crate::serve::overview::DashboardCharts;
 use crate::serve::view::append_only::AppendOnlyTable;
@@ -40,12 +39,12 @@ pub struct View {
 pub type Views = watch::Receiver<Option<Arc<View>>>;
 
 /// Columns of `_rejects`.
-const REJECTS_COLUMNS: &[Column] = &[
-    Column { name: "file", kind: ColumnType::Text },
-    Column { name: "line", kind: ColumnType::Integer },
-    Column { name: "byte_offset", kind: ColumnType::Integer },
-    Column { name: "reason", kind: ColumnType::Text },
-    Column { name: "raw", kind: ColumnType::Text },
+pub const REJECTS_COLUMNS: &[Column] = &[
+    Column::text("file", "File"),
+    Column::integer("line", "Line"),
+    Column::integer("byte_offset", "Byte offset"),
+    Column::text("reason", "Reason"),
+    Column::text("raw", "Original line"),
 ];
 
 impl View {

@@ -4,7 +4,7 @@ use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use crate::ingest::decode::record::Record;
-use crate::insights::columns::Column;
+use crate::insights::Column;
 use crate::publish::formula_escape::is_formula;
 
 /// Selects, orders and limits rows.

@@ -10,8 +10,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::ingest::decode::record::Record;
-use crate::insights::columns::{Column, ColumnType};
-use crate::insights::{MESSAGE, top_songs_this_week};
+use crate::insights::{Column, ColumnType, MESSAGE, top_songs_this_week};
 use crate::publish::manifest::PartEntry;
 use crate::serve::view::page::{Cursor, Page, Query, Row, Sort};
 use crate::serve::view::search::Needle;

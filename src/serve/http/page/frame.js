@@ -3,25 +3,35 @@
 import { element, morph } from "./dom.js";
 import { bytes, roughly } from "./format.js";
 import { read, write } from "./route.js";
-import { INSIGHTS } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const menu = byId("menu");
 
+let insights = [];
+
 /** Updates the navigation after the address has changed. */
 export function updateNavigation() {
+    showNavigation();
+    openMenu(false);
+}
+
+/** Lists the published insights, as the status gives them, in the navigation. */
+export function listInsights(published) {
+    insights = published;
+    showNavigation();
+}
+
+function showNavigation() {
     const path = read(location.hash)?.path ?? [];
     const current = write(path);
     const link = (to, title) => element("li", {}, element("a", { href: to, "aria-current": to === current ? "page" : null }, title));
-    const insights = Object.entries(INSIGHTS).map(([name, { title }]) => link(write(["insights", name]), title));
     const list = element("div", {},
         element("ul", {}, link(write([]), "Overview")),
         element("h2", {}, "Insights"),
-        element("ul", {}, insights),
+        element("ul", {}, insights.map(({ name, title }) => link(write(["insights", name]), title))),
         element("h2", {}, "Sources"),
         element("ul", {}, link(write(["inputs"]), "Inputs"), link(write(["rejects"]), "Rejected rows")));
     morph(byId("nav"), list);
-    openMenu(false);
 }
 
 /** Shows the throughput in the header. */

@@ -5,7 +5,7 @@ import { ago, bytes, count, duration, number, roughly, share, since, week } from
 import { blank, card, chart, figures, heading, more, songLink, warnings } from "./parts.js";
 import { write } from "./route.js";
 import { table } from "./table.js";
-import { INSIGHTS, reason } from "./words.js";
+import { reason } from "./words.js";
 
 /** Up to this many unread bytes count as up to date. They are read in a moment, or are an unfinished line. */
 const MAX_UNREAD = 1 << 20;
@@ -133,13 +133,10 @@ function buckets(listeners) {
     return table({ label: "Listeners by share of plays in one genre", columns: [{ ...text("part"), title: "Share" }, integer("listeners")], rows });
 }
 
-function insights(context) {
-    const meanings = { ...context, week: context.week && week(context.week) };
-    const known = context.status.insights.filter(({ name }) => INSIGHTS[name]);
-    const entries = Object.keys(INSIGHTS).map((name) => known.find((insight) => insight.name === name)).filter(Boolean);
-    const entry = ({ name, rows, bytes: size }) => element("li", {},
-        element("a", { href: write(["insights", name]) }, INSIGHTS[name].title),
-        element("p", { class: "meaning" }, INSIGHTS[name].meaning(meanings)),
+function insights({ status }) {
+    const entry = ({ name, title, meaning, rows, bytes: size }) => element("li", {},
+        element("a", { href: write(["insights", name]) }, title),
+        element("p", { class: "meaning" }, meaning),
         element("p", { class: "amount" }, `${count(rows, "row")}, ${bytes(size)}`));
-    return card("The seven insights", "Tables to search, sort and download.", { wide: true }, element("ul", { class: "insights" }, entries.map(entry)));
+    return card("The insights", "Tables to search, sort and download.", { wide: true }, element("ul", { class: "insights" }, status.insights.map(entry)));
 }

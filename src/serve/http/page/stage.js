@@ -2,6 +2,7 @@
 
 import { Refused, get as request } from "./api.js";
 import { element, morph } from "./dom.js";
+import { listInsights } from "./frame.js";
 import * as inputs from "./inputs.js";
 import * as insight from "./insight.js";
 import * as listener from "./listener.js";
@@ -104,6 +105,7 @@ async function load(slow) {
     const get = (segments, query) => request(segments, query, signal);
     try {
         const status = await get(["status"]);
+        listInsights(status.insights ?? []);
         const data = status.state === "starting" ? undefined : await view.load(route, get);
         if (signal.aborted || shown.route !== route) return;
         Object.assign(shown, { status, data });
@@ -119,7 +121,7 @@ async function load(slow) {
 function render() {
     const { view, route, data, status } = shown;
     const { timezone: zone, night, week } = status;
-    paint([view.render(data, { route, status, live: latest, zone, night, week })].flat(), view.title(route, data));
+    paint([view.render(data, { route, status, live: latest, zone, night, week })].flat(), view.title(route, data, status));
 }
 
 function starting() {

@@ -1,56 +1,8 @@
-// Titles and descriptions of insights, columns and reject reasons, for first-time readers.
+// Headings of columns and descriptions of reject reasons, for first-time readers.
 
-/** The insights, in display order. */
-export const INSIGHTS = {
-    top_songs_this_week: {
-        title: "Top songs of the week",
-        meaning: ({ week }) => `The most played songs of one week, Monday to Sunday${week ? `: ${week}` : ""}.`,
-    },
-    user_favorite_genres: {
-        title: "Favourite genres",
-        meaning: () => "The most played genre of each listener, or several if they tie.",
-    },
-    genre_loyalty_scores: {
-        title: "Loyal listeners",
-        meaning: () => "Listeners with more than 80 % of their plays in one genre. The settings can change this threshold.",
-    },
-    happy_recommendations: {
-        title: "Happy songs for sad listeners",
-        meaning: () => "For listeners of sad songs: the most played happy songs that they have never heard.",
-    },
-    night_owl_users: {
-        title: "Night owls",
-        meaning: ({ night, zone }) => `Listeners with plays at night${night ? `, from ${night.from} to ${night.to} in ${zone}` : ""}.`,
-    },
-    avg_listen_time_per_song: {
-        title: "Average listening time",
-        meaning: () => "Mean listening time of each song, in seconds, over all its plays.",
-    },
-    enriched_logs: {
-        title: "All plays",
-        meaning: () => "Every matched play, with title, artist, genre and mood of its song. Newest first.",
-    },
-};
-
-const COLUMNS = {
-    user_id: "Listener",
-    song_id: "Song",
-    play_count: "Plays",
-    plays: "Plays",
-    avg_duration: "Seconds per play",
-    sad_count: "Sad plays",
-    genre_plays: "Plays in the genre",
-    total_plays: "All plays",
-    loyalty_score: "Share",
-    duration_sec: "Seconds",
-    timestamp: "Time",
-    byte_offset: "Byte offset",
-    raw: "Original line",
-};
-
-/** The heading of a column. */
+/** The heading of a column that brings none: its name in plain words. */
 export function column(name) {
-    return COLUMNS[name] ?? (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
+    return (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
 }
 
 const REASONS = {
