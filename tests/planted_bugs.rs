@@ -1,6 +1,6 @@
-//! Tests of the tests: with a mistake planted in the engine, power cuts must bring it to light.
+//! Tests the power-loss test: it must find every planted bug.
 //!
-//! A bug is planted for the whole process, so this file has one test and a process of its own.
+//! A planted bug affects the whole process, so this file has one test and its own process.
 
 #[path = "common/engine.rs"]
 mod engine;
@@ -21,7 +21,7 @@ mod workload;
 use power_cuts::Recording;
 use workload::Step;
 
-/// Tries all that should bring a bug to light, and says how many images have not.
+/// Runs all checks that can find a bug, and returns the number of images without a failure.
 fn hunt() -> Result<usize, String> {
     Recording::of(1, &Step::MANY)?.check_always()?;
     let recording = Recording::of(1, &Step::SMALL)?;
@@ -50,7 +50,7 @@ fn every_planted_bug_is_found() {
 
 #[cfg(not(debug_assertions))]
 #[test]
-fn nothing_can_be_planted_in_a_release_build() {
+fn a_release_build_has_no_planted_bugs() {
     let images = hunt().unwrap_or_else(|what| panic!("{what}"));
     println!("skipped: a release build has no bugs to plant; {images} images without one");
 }

@@ -1,4 +1,4 @@
-//! What must not be forgotten between two runs of `watch`, and what must not be done behind anybody's back.
+//! What `watch` must remember over a restart, and what it must not do without a request.
 
 use std::fs;
 
@@ -20,7 +20,7 @@ fn copy(place: &Place, from: &str, to: &str) {
 }
 
 #[test]
-fn a_cut_that_was_seen_is_remembered_though_it_brought_no_rows() {
+fn a_truncation_without_new_rows_is_remembered() {
     let place = Place::new(SONGS);
     place.append("data/incoming/b.csv", &format!("{LOG_HEADER}{}", rows(0, 9)));
     let daemon = place.watch(&[]);
@@ -33,7 +33,7 @@ fn a_cut_that_was_seen_is_remembered_though_it_brought_no_rows() {
     });
     assert_eq!(place.manifest("output").unwrap()["epoch"], epoch, "that is no news");
     daemon.kill();
-    // Longer than it ever was, so that nobody could see the cut any more.
+    // Now the file is longer than ever, so its length no longer shows the truncation.
     place.append("data/incoming/b.csv", &rows(100, 130));
     let said = place.done(&ONCE);
     assert_eq!(place.wait_for_rows(39)["totals"]["rows"], 39, "{}", stderr(&said));
@@ -41,7 +41,7 @@ fn a_cut_that_was_seen_is_remembered_though_it_brought_no_rows() {
 }
 
 #[test]
-fn a_state_that_is_older_than_the_output_takes_nothing_back_unasked() {
+fn a_state_older_than_the_output_is_refused() {
     let place = Place::new(SONGS);
     place.append("data/incoming/a.csv", &format!("{LOG_HEADER}{}", rows(0, 9)));
     place.done(&ONCE);
@@ -65,7 +65,7 @@ fn a_state_that_is_older_than_the_output_takes_nothing_back_unasked() {
 }
 
 #[test]
-fn once_does_not_pass_over_a_file_that_was_rewritten() {
+fn once_fails_for_a_rewritten_file() {
     let place = Place::new(SONGS);
     place.append("data/incoming/a.csv", &format!("{LOG_HEADER}{}", rows(0, 9)));
     place.done(&ONCE);
@@ -76,7 +76,7 @@ fn once_does_not_pass_over_a_file_that_was_rewritten() {
 }
 
 #[test]
-fn what_is_in_the_archive_stays_there_when_all_is_read_again() {
+fn a_fresh_start_reads_and_keeps_the_archive() {
     let place = Place::new(SONGS);
     let archive = ["--set", "input.when_done=archive", "--set", "input.done_after=10ms"];
     place.append("data/incoming/a.csv", &format!("{LOG_HEADER}{}", rows(0, 9)));

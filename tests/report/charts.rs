@@ -1,6 +1,6 @@
-//! Charts: the pictures in `tests/report/pictures`, whatever text they are given, and their geometry.
+//! Charts: the pictures in `tests/report/pictures`, their geometry, their contrast, and hostile texts.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test report charts` draws the pictures anew; look at them afterwards.
+//! `UPDATE_GOLDEN=1 cargo test --test report charts` draws the pictures again. Look at them afterwards.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -86,11 +86,11 @@ fn all(form: Form) -> [(&'static str, String); 5] {
 }
 
 #[test]
-fn charts_look_as_they_did() {
+fn charts_match_their_pictures() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/report/pictures");
     for (name, svg) in all(Form::Standalone) {
         let path = folder.join(format!("{name}.svg"));
-        // One mark a line, so that a difference can be read.
+        // One element per line, so that a difference is readable.
         let svg = svg.replace("><", ">\n<") + "\n";
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&path, svg).unwrap();
@@ -105,7 +105,7 @@ fn charts_look_as_they_did() {
 }
 
 #[test]
-fn inside_a_page_nothing_needs_a_permission() {
+fn inline_charts_need_no_inline_styles() {
     for (name, svg) in all(Form::Inline) {
         let document = Document::parse(&svg).unwrap();
         for node in document.descendants().filter(Node::is_element) {
@@ -118,9 +118,9 @@ fn inside_a_page_nothing_needs_a_permission() {
     }
 }
 
-/// Every chart says what it is, and what there is to see in it.
+/// Every chart has a title and a description.
 #[test]
-fn charts_speak() {
+fn charts_have_titles_and_descriptions() {
     for form in [Form::Inline, Form::Standalone] {
         for (name, svg) in all(form) {
             let document = Document::parse(&svg).unwrap();
@@ -174,7 +174,7 @@ fn bars_are_as_long_as_their_values() {
 }
 
 #[test]
-fn the_smallest_shares_are_one() {
+fn the_smallest_shares_are_grouped() {
     let chart = sample_shares(17);
     let svg = shares(&chart, Form::Inline);
     let document = Document::parse(&svg).unwrap();
@@ -223,7 +223,7 @@ fn a_week_has_168_cells_and_a_night_above_them() {
 }
 
 #[test]
-fn what_is_beyond_the_mark_has_its_colour_and_heights_follow_counts() {
+fn buckets_beyond_the_threshold_are_coloured_and_heights_follow_counts() {
     let chart = sample_histogram();
     let svg = histogram(&chart, Form::Inline);
     let document = Document::parse(&svg).unwrap();
@@ -239,7 +239,7 @@ fn what_is_beyond_the_mark_has_its_colour_and_heights_follow_counts() {
 }
 
 #[test]
-fn a_line_has_gaps_where_nothing_was_measured() {
+fn a_line_has_gaps_where_values_are_missing() {
     let svg = line(&sample_line(), Form::Inline);
     let document = Document::parse(&svg).unwrap();
     let path = document.descendants().find(|node| node.tag_name().name() == "path").unwrap();
@@ -247,13 +247,13 @@ fn a_line_has_gaps_where_nothing_was_measured() {
     assert_eq!(path.matches('M').count(), 4, "three gaps, one of them with a point in it");
     assert_eq!(path.matches("h0").count(), 1);
     assert_eq!(path.matches(['M', 'L']).count(), 600 - 60 - 29);
-    // Older values leave the picture at its left.
+    // Older values leave the picture on the left.
     let mut long = sample_line();
     long.values.splice(0..0, [Some(1e9)]);
     assert_eq!(line(&long, Form::Inline), svg);
 }
 
-/// What has a place has it inside the picture. Where texts end depends on the font.
+/// Every element with a position is inside the picture. The end of a text depends on the font.
 fn assert_inside(svg: &str) {
     let document = Document::parse(svg).unwrap();
     let root = document.root_element();
@@ -317,7 +317,7 @@ fn links_lead_to_the_same_server() {
     }
 }
 
-/// The colours of a theme by name, from the first block of the stylesheet after `start`.
+/// The colours of a theme by name, from the first block of the style sheet after `start`.
 fn colours(start: &str) -> BTreeMap<String, [f64; 3]> {
     let block = STYLE.split_once(start).unwrap().1.split_once('}').unwrap().0;
     let pairs = block.split(';').filter_map(|line| line.trim().strip_prefix("--chart-")?.split_once(": #"));
@@ -336,7 +336,7 @@ fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
 }
 
 #[test]
-fn texts_and_marks_can_be_seen_in_both_themes() {
+fn texts_and_shapes_have_contrast_in_both_themes() {
     let (light, dark) = (colours(":root {"), colours(":root:not([data-theme=\"light\"]) {"));
     assert_eq!(dark, colours(":root[data-theme=\"dark\"] {"), "dark is dark, whoever asks for it");
     for colours in [light, dark] {
@@ -353,7 +353,7 @@ fn texts_and_marks_can_be_seen_in_both_themes() {
     }
 }
 
-/// Text of any characters, with those that do harm more often than they come by chance.
+/// Text of any characters, with harmful ones more often than by chance.
 fn any_text() -> impl Strategy<Value = String> {
     let harmful = prop::sample::select(vec![
         "<script>alert(1)</script>",

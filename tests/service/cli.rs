@@ -125,7 +125,7 @@ fn the_summary_counts_everything() {
         "data/incoming/b.csv",
         &format!("{LOG_HEADER}{PLAY}u1,s9,2025-03-21 01:09:00,1\nx\ny\n,s1,,\n"),
     );
-    // A header alone is a finished log, too.
+    // A log may have only a header.
     place.write("data/incoming/c.csv", LOG_HEADER);
     let said = stdout(&place.done(&["replay"]));
     for part in [
@@ -192,7 +192,7 @@ fn a_disabled_insight_is_removed() {
 }
 
 #[test]
-fn a_file_with_too_many_bad_lines_is_given_up_there() {
+fn a_file_with_too_many_bad_lines_is_rejected_from_there_on() {
     let place = place();
     let text = format!("{LOG_HEADER}{PLAY}x\n{PLAY}y\n{PLAY}z\n");
     place.write("data/incoming/a.csv", &text);
@@ -208,11 +208,11 @@ fn a_file_with_too_many_bad_lines_is_given_up_there() {
 }
 
 #[test]
-fn a_replay_that_fails_leaves_the_last_output_as_it_was() {
+fn a_failed_replay_keeps_the_previous_output() {
     let place = place();
     place.done(&["replay"]);
     let before = place.files("output");
-    // It can be opened but not read, whoever tries.
+    // No user can read this file, although it can be opened.
     let failed = place.run(&["replay", "data/incoming/a.csv", "/proc/self/mem"]);
     assert_eq!(failed.status.code(), Some(74), "{}", stderr(&failed));
     assert!(stderr(&failed).contains("cannot read /proc/self/mem"), "{}", stderr(&failed));
@@ -220,7 +220,7 @@ fn a_replay_that_fails_leaves_the_last_output_as_it_was() {
 }
 
 #[test]
-fn a_broken_manifest_is_an_error_unless_everything_is_made_anew() {
+fn a_broken_manifest_is_an_error_except_with_fresh() {
     let place = place();
     place.done(&["replay"]);
     place.write("output/_manifest.json", "{ \"version\": ");
@@ -232,7 +232,7 @@ fn a_broken_manifest_is_an_error_unless_everything_is_made_anew() {
 }
 
 #[test]
-fn a_summary_that_nobody_reads_is_no_bug() {
+fn a_summary_without_a_reader_is_no_bug() {
     let place = place();
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     for args in [&["replay"][..], &["check"], &["generate", "--out", "made"]] {
@@ -245,7 +245,7 @@ fn a_summary_that_nobody_reads_is_no_bug() {
 }
 
 #[test]
-fn names_with_line_feeds_and_hidden_names_are_no_trouble() {
+fn names_with_line_feeds_are_escaped_and_hidden_names_ignored() {
     let place = place();
     place.write("data/incoming/b\nc.csv", &format!("{LOG_HEADER}x\n"));
     place.write("data/incoming/.hidden.csv", &format!("{LOG_HEADER}x\n"));

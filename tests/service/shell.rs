@@ -1,4 +1,4 @@
-//! What a shell and a reader of manuals get: completions and pages that their own programs accept.
+//! Shell completions and manual pages, checked by the programs that read them.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::daemon::{Place, stderr, stdout};
 
-/// What another program says of a file, if the system has that program.
+/// The output of another program for a file, if that program is installed.
 fn judge(program: &str, args: &[&str], file: &Path) -> Option<Output> {
     let judged = Command::new(program).args(args).arg(file).output();
     if judged.is_err() {

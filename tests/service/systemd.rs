@@ -1,4 +1,4 @@
-//! `watch` under a service manager: what it tells it, and what a hangup makes of new settings.
+//! `watch` under a service manager: notifications, and reloads of the settings on SIGHUP.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -15,14 +15,14 @@ fn rows(from: u32, to: u32) -> String {
     (from..to).map(|n| play(n % 11, n * n % 5 + 1, n * 7)).collect()
 }
 
-/// A place with rows in it.
+/// A place with rows.
 fn place() -> Place {
     let place = Place::new(SONGS);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", rows(0, 300)));
     place
 }
 
-/// A service manager that only listens.
+/// A service manager that records notifications.
 struct Manager {
     socket: UnixDatagram,
     heard: Vec<String>,
@@ -41,7 +41,7 @@ impl Manager {
         Daemon::start(&mut command)
     }
 
-    /// Listens until a message begins like this.
+    /// Waits for a notification with this prefix.
     fn hear(&mut self, wanted: &str) -> String {
         let began = Instant::now();
         let mut bytes = [0; 4096];
@@ -58,7 +58,7 @@ impl Manager {
         panic!("{wanted} was not heard, only {:?}", self.heard);
     }
 
-    /// Lets everything go by that has come until now.
+    /// Drops all notifications so far.
     fn forget(&mut self) {
         self.socket.set_nonblocking(true).unwrap();
         while self.socket.recv(&mut [0; 4096]).is_ok() {}
@@ -68,7 +68,7 @@ impl Manager {
 }
 
 #[test]
-fn a_service_manager_hears_of_every_turn() {
+fn the_service_manager_is_notified_of_every_state() {
     let place = place();
     let mut manager = Manager::of(&place);
     let daemon = Manager::watches(&place);
@@ -99,7 +99,7 @@ fn a_service_manager_hears_of_every_turn() {
     assert!(said[5].ends_with("(said 4 times more)"), "{said:?}");
 }
 
-/// The longest silence until `watch` is ready, with a fault that strace injects.
+/// The longest time without a notification until `watch` is ready, with a fault that strace injects.
 fn longest_silence(calls: &str, how: &str, path: Option<&str>) -> Option<(Duration, Duration)> {
     if Command::new("strace").arg("-V").output().is_err() {
         println!("skipped: strace is missing");
@@ -129,14 +129,14 @@ fn longest_silence(calls: &str, how: &str, path: Option<&str>) -> Option<(Durati
 }
 
 #[test]
-fn an_owner_that_does_not_go_on_is_not_alive() {
-    // Holding back a rename holds the owner in its first publication.
+fn a_blocked_coordinator_sends_no_watchdog_notification() {
+    // A delayed rename blocks the coordinator in its first flush.
     let held = longest_silence("rename,renameat,renameat2", "delay_enter=5s:when=3", None);
     assert!(held.is_none_or(|(longest, _)| longest > Duration::from_secs(4)), "{held:?}");
 }
 
 #[test]
-fn an_owner_that_waits_for_room_is_alive() {
+fn a_coordinator_that_waits_for_space_is_alive() {
     let path = "output/._manifest.json.tmp";
     let Some((longest, all)) = longest_silence("write", "error=ENOSPC:when=1..16", Some(path)) else {
         return;
@@ -145,7 +145,7 @@ fn an_owner_that_waits_for_room_is_alive() {
 }
 
 #[test]
-fn a_hangup_takes_over_what_can_be_taken_over() {
+fn a_reload_applies_reloadable_settings() {
     let place = place();
     let mut manager = Manager::of(&place);
     place.write("music-insights.toml", "[insights.top_songs_this_week]\nlimit = 1\n");
@@ -168,7 +168,7 @@ fn a_hangup_takes_over_what_can_be_taken_over() {
         let now = place.manifest("output").unwrap()["epoch"].as_u64().unwrap();
         assert!(now > epoch, "{settings}");
     }
-    // Rows that come afterwards are judged by the new settings, and a restart changes nothing.
+    // The new settings apply to later rows, and a restart changes nothing.
     place.append("data/incoming/a.csv", &rows(300, 400));
     place.wait_for_rows(400);
     assert_equals_replay(&place);
@@ -184,7 +184,7 @@ fn a_hangup_takes_over_what_can_be_taken_over() {
 }
 
 #[test]
-fn what_cannot_be_taken_over_stays_and_is_named() {
+fn a_reload_names_settings_that_need_a_restart() {
     let place = place();
     let mut manager = Manager::of(&place);
     let daemon = Manager::watches(&place);
@@ -218,13 +218,13 @@ fn what_cannot_be_taken_over_stays_and_is_named() {
 }
 
 #[test]
-fn the_unit_is_sound_and_safe() {
+fn the_unit_is_valid_and_confined() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let unit = fs::read_to_string(root.join("packaging/systemd/music-insights.service")).unwrap();
     let place = Place::new("");
-    // Its programs must exist for the check.
+    // The check requires that the programs exist.
     let here = unit.replace("/usr/bin/music-insights", env!("CARGO_BIN_EXE_music-insights"));
-    // What came with version 253 is unknown to those before it.
+    // Versions before 253 do not know these settings.
     let version = Command::new("systemd-analyze").arg("--version").output().map(|said| stdout(&said));
     let version = version.ok().and_then(|said| said.split_whitespace().nth(1)?.parse::<u32>().ok());
     let here = if version.is_some_and(|version| version < 253) {
@@ -233,7 +233,7 @@ fn the_unit_is_sound_and_safe() {
         here
     };
     place.write("music-insights.service", &here);
-    // Every setting that it names is one.
+    // Every variable in the unit names a setting.
     place.write("empty.toml", "");
     let mut config = place.command(&["config"]);
     for line in unit.lines().filter_map(|line| line.strip_prefix("Environment=")) {
