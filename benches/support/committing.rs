@@ -77,7 +77,7 @@ impl Committing {
             changes: &changes,
             dictionaries: &self.dictionaries,
             inputs: &mut self.loaded.inputs,
-            unmatched: UnmatchedChanges { file: self.unmatched.clone(), places: Vec::new() },
+            unmatched: UnmatchedChanges { file: self.unmatched.clone(), last_blocks: Vec::new() },
             catalog: &self.catalog,
             enriched: self.logs.enriched.clone(),
             rejects: self.logs.rejects.clone(),
@@ -89,12 +89,12 @@ impl Committing {
 
     /// Removes files that no generation needs, and starts to merge segments if there are many.
     pub(crate) fn retire(&mut self) {
-        self.committer.retire().expect("a folder to write to");
+        self.committer.remove_obsolete().expect("a folder to write to");
     }
 
     /// The size of the last segment in bytes.
     pub(crate) fn bytes_of_last_segment(&self) -> u64 {
-        self.committer.current().parts.last().expect("a segment was written").bytes
+        self.committer.current().segments.last().expect("a segment was written").bytes
     }
 }
 

@@ -42,6 +42,7 @@ use crate::engine::recovery;
 use crate::insights::enriched_logs;
 use crate::model::error::{Error, FileRole, Op};
 
+use crate::model::rejects::{ReasonCounts, by_code, count};
 use crate::model::shutdown::Shutdown;
 use crate::publish::REJECTS;
 use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
@@ -52,7 +53,6 @@ use crate::publish::snapshot::Snapshot;
 use crate::settings::Settings;
 use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
-use crate::state::input_progress::{ReasonCounts, by_code, count};
 use crate::storage::{SharedDisk, create_folder, is_temporary, remove_from, sync_folder};
 use crate::telemetry::progress::Stages;
 use crate::text::path_text;

@@ -64,7 +64,7 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> 
         return Err(Error::Config(message));
     }
     Ok(Recovered {
-        loaded: Loaded::nothing(&StateConfig::of(settings)),
+        loaded: Loaded::empty(&StateConfig::of(settings)),
         committer: None,
         unmatched: None,
         resumed: None,
@@ -118,10 +118,10 @@ pub fn watch(
     let epoch = Epoch(generation.epoch.max(published));
     let resumed = manifest_of(generation).map(|committed| resumed(disk, &settings.output, committed));
     let metadata = std::mem::take(&mut loaded.metadata);
-    let wants_settled = settings.input.when_done != WhenDone::Keep;
+    let retires_inputs = settings.input.when_done != WhenDone::Keep;
     let rejects = loaded.catalog_rejects.len() as u64;
-    let mut committer = Committer::new(store, dictionaries, metadata, rejects, wants_settled);
-    committer.note_read(loaded.inputs.ids());
+    let mut committer = Committer::new(store, dictionaries, metadata, rejects, retires_inputs);
+    committer.note_advanced(loaded.inputs.ids());
     Ok(Recovered { loaded, committer: Some(committer), unmatched: Some(unmatched), resumed, epoch, logs })
 }
 

@@ -6,6 +6,7 @@
 pub mod delimiter;
 pub mod dictionary;
 pub mod error;
+pub mod rejects;
 pub mod shutdown;
 pub mod value;
 

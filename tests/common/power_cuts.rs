@@ -232,7 +232,7 @@ impl Recording {
         let state = &settings.state;
         let newest = generations_in(&whole, state).map_err(|failure| failure.to_string())?[0];
         let newest = read_sound(&whole, state, newest).map_err(|what| format!("{what:?}"))?;
-        let files = newest.parts.iter().map(|part| &part.file);
+        let files = newest.segments.iter().map(|part| &part.file);
         let files = files.map(|name| state.join(name)).chain([state.join(generation_name(newest.number))]);
         for path in files {
             let len = whole.read(&path).map_or(0, |bytes| bytes.len());

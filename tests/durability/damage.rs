@@ -162,7 +162,7 @@ fn every_damaged_byte_of_the_state_is_detected() {
         fs::write(&path, sound).unwrap();
     }
     for _ in 0..if is_long() { 2000 } else { 200 } {
-        let name = &generation.parts[dice.below(generation.parts.len() as u64) as usize].file;
+        let name = &generation.segments[dice.below(generation.segments.len() as u64) as usize].file;
         let sound = fs::read(state.join(name)).unwrap();
         let (at, bits) = (dice.below(sound.len() as u64) as usize, dice.below(255) as u8 + 1);
         fs::write(state.join(name), flip(&sound, at, bits)).unwrap();
@@ -187,21 +187,21 @@ fn a_watch_refuses_a_damaged_state_and_rolls_back_on_request() {
     fs::write(&path, &sound).unwrap();
 
     // Only the newest generation has the last segment.
-    let part = place.path("data/state").join(&generation.parts.last().unwrap().file);
+    let part = place.path("data/state").join(&generation.segments.last().unwrap().file);
     let sound = fs::read(&part).unwrap();
     fs::write(&part, flip(&sound, sound.len() / 2, 4)).unwrap();
     let part = part.file_name().unwrap().to_str().unwrap();
     assert_refuses(&place, &[], DAMAGED, &[&name, part, "--rollback"]);
     let said = once(&place, &["--rollback"]);
     assert!(said.status.success(), "{}", stderr(&said));
-    assert!(stderr(&said).contains("it is left out"), "{}", stderr(&said));
+    assert!(stderr(&said).contains("this generation is ignored"), "{}", stderr(&said));
     assert_exact(&place, &ONCE[4..], &[]);
 
     // All generations have the first segment.
     let (_, generation) = newest_generation(&place);
-    let part = place.path("data/state").join(&generation.parts[0].file);
+    let part = place.path("data/state").join(&generation.segments[0].file);
     fs::write(&part, b"").unwrap();
-    assert_refuses(&place, &[], DAMAGED, &[&generation.parts[0].file, "--fresh"]);
+    assert_refuses(&place, &[], DAMAGED, &[&generation.segments[0].file, "--fresh"]);
     assert_refuses(&place, &["--rollback"], DAMAGED, &["--fresh"]);
     place.done(&[&ONCE[..], &["--fresh"]].concat());
     assert_exact(&place, &ONCE[4..], &[]);

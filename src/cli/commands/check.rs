@@ -19,10 +19,11 @@ use crate::ingest::source::replay::Replay;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 
+use crate::model::rejects::{by_code, count};
 use crate::model::shutdown::Shutdown;
 use crate::model::{Reason, Reject};
 use crate::settings::Settings;
-use crate::state::input_progress::{InputTracker, by_code, count};
+use crate::state::input_progress::InputTracker;
 use crate::text::{escape_bytes, harmless};
 use crate::time::clock::Clock;
 

@@ -12,13 +12,13 @@ use crate::ingest::source::archive::WhenDone;
 use crate::insights::{Cut, enriched_logs};
 use crate::model::error::Error;
 
+use crate::model::rejects::{ReasonCounts, by_code, count};
 use crate::model::{Epoch, SongId};
 use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
 use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, hash_text};
 use crate::publish::parquet::StagedParquet;
 use crate::publish::snapshot::Snapshot;
 use crate::state::checkpoint::committer::Commit;
-use crate::state::input_progress::{ReasonCounts, by_code, count};
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::sync_folder;
 use crate::text::path_text;
@@ -150,8 +150,8 @@ impl Coordinator {
     /// Lets go of what only old generations need, and of the inputs that nobody can need again.
     pub(super) fn retire(&mut self) -> Result<(), Error> {
         let Some(committer) = &mut self.parts.committer else { return Ok(()) };
-        committer.retire()?;
-        let retirable = committer.take_settled(&self.inputs);
+        committer.remove_obsolete()?;
+        let retirable = committer.take_retirable(&self.inputs);
         if !retirable.is_empty() {
             // Nobody listens only if the source has ended.
             let _ = self.parts.retirable.send(retirable);
@@ -170,10 +170,10 @@ impl Coordinator {
             saved?;
             return tokio::task::block_in_place(|| self.retire());
         }
-        if !committer.has_unsettled() || self.quiet_since.elapsed() < wait {
+        if !committer.has_unretirable() || self.quiet_since.elapsed() < wait {
             return Ok(());
         }
-        tokio::task::block_in_place(|| committer.commit_again())?;
+        tokio::task::block_in_place(|| committer.recommit())?;
         tokio::task::block_in_place(|| self.retire())
     }
 
