@@ -80,7 +80,7 @@ fn hard_inputs(folder: &Path) {
         let genre = ["Pop", "Rock", "", "\"Jazz, \"\"cool\"\"\""][song % 4];
         writeln!(songs, "s{song},\"Title, {song}\",=artist{song},{genre},{mood}").unwrap();
     }
-    songs += "\"s\"\"2\",quoted,,Rock,Sad\n,nobody,,,\ns1,later,wins,Rock,Sad\nbad\n";
+    songs += "\"s\"\"2\",quoted,,Rock,Sad\n,no id,,,\ns1,later,wins,Rock,Sad\nbad\n";
     fs::write(folder.join("songs.csv"), songs).unwrap();
 }
 
@@ -221,10 +221,10 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
         let order = Order { program: env!("CARGO_PKG_VERSION").to_owned(), folder: target.to_string(), task };
         let order = serde_json::to_string(&order).unwrap();
         let (reader, work) = (Arc::clone(&reader), folder.to_owned());
-        let receipt =
+        let report =
             tokio::task::spawn_blocking(move || reader.carry_out(&order, &work)).await.unwrap().unwrap();
-        let receipt: JobReport = serde_json::from_str(&receipt).unwrap();
-        latest = latest.max(receipt.log.unwrap().latest);
+        let report: JobReport = serde_json::from_str(&report).unwrap();
+        latest = latest.max(report.log.unwrap().latest);
         for (table, files) in &mut tables {
             files.push(below(&target, &table.file()));
         }
@@ -484,12 +484,12 @@ fn a_killed_executor_changes_nothing() {
     nodes.add_executor(&[]);
     fs::remove_file(folder.path().join("found/_manifest.json")).unwrap();
     let replay = start();
-    let draft = |insight: &str| {
+    let staged = |insight: &str| {
         let entries = fs::read_dir(folder.path().join("found").join(insight)).into_iter().flatten().flatten();
         entries.filter(|entry| entry.file_name().to_str().unwrap().starts_with('.')).count() > 0
     };
     wait_until("some queries are answered", || {
-        ["enriched_logs", "_rejects", "avg_listen_time_per_song"].iter().any(|name| draft(name))
+        ["enriched_logs", "_rejects", "avg_listen_time_per_song"].iter().any(|name| staged(name))
     });
     assert!(!folder.path().join("found/_manifest.json").exists(), "too late to kill");
     nodes.executors[0].kill();
@@ -539,9 +539,9 @@ fn errors_of_a_cluster_say_what_to_do() {
         assert!(!folder.path().join("found/_manifest.json").exists());
     };
     fails(64, "localhost:50050", &[], &["not the address of a cluster", "df://"]);
-    let nobody = format!("df://127.0.0.1:{}", free_port());
-    fails(74, &nobody, &[], &["no scheduler answers", "start one"]);
-    fails(64, &nobody, &["-"], &["stdin"]);
+    let unused = format!("df://127.0.0.1:{}", free_port());
+    fails(74, &unused, &[], &["no scheduler answers", "start one"]);
+    fails(64, &unused, &["-"], &["stdin"]);
 
     // Something that says it is a scheduler of another version.
     let other = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -151,7 +151,7 @@ impl Browser {
         while !self.value(&format!("Boolean({expression})")).as_bool().unwrap() {
             if began.elapsed() > PATIENCE {
                 self.shoot("waited-too-long");
-                panic!("waited too long for {expression}; there is:\n{}", self.text("body"));
+                panic!("waited too long for {expression}; the page shows:\n{}", self.text("body"));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -217,7 +217,7 @@ impl Browser {
 
     fn log(&self, kind: &str) -> Vec<Value> {
         let Value::Array(entries) = self.post("/se/log", &json!({ "type": kind })) else {
-            panic!("a log is a list");
+            panic!("the driver returns a list");
         };
         entries
     }

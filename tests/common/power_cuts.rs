@@ -146,7 +146,10 @@ impl Recording {
         let newest = newest.first().ok_or_else(|| format!("epoch {} was seen and is lost", shown.epoch))?;
         let newest = read_sound(image, state, *newest).map_err(|what| format!("generation: {what:?}"))?;
         if newest.epoch < shown.epoch {
-            return Err(format!("epoch {} was seen, and {} is committed", shown.epoch, newest.epoch));
+            return Err(format!(
+                "a reader has seen epoch {}, but epoch {} is committed",
+                shown.epoch, newest.epoch
+            ));
         }
         Ok(())
     }
@@ -166,7 +169,7 @@ impl Recording {
                 let text = output.get(&format!("{name}/{}", part.file)).map_or(&[][..], Vec::as_slice);
                 let committed = text.get(..part.bytes as usize).map(|bytes| hash_text(xxh3_128(bytes)));
                 if committed.as_ref() != Some(&part.hash) {
-                    return Err(format!("{name}/{}: bytes that were committed have changed", part.file));
+                    return Err(format!("{name}/{}: committed bytes have changed", part.file));
                 }
             }
         }
@@ -175,12 +178,12 @@ impl Recording {
             let file = format!("{name}/{}", part.file);
             let text = output.get(&file).ok_or_else(|| format!("{file} is missing"))?;
             if hash_text(xxh3_128(text)) != part.hash {
-                return Err(format!("{file} is not what the manifest says"));
+                return Err(format!("{file} differs from the manifest"));
             }
             declared.insert(file);
         }
         if let Some(name) = output.keys().find(|name| !declared.contains(*name)) {
-            return Err(format!("{name} belongs to nothing"));
+            return Err(format!("{name} is left over"));
         }
         self.check_state(disk)?;
         if manifest.totals.rows != self.rows {
@@ -214,7 +217,7 @@ impl Recording {
             needed.insert(generation_name(number));
         }
         let there: BTreeSet<String> = files_in(disk, state).into_keys().collect();
-        if there == needed { Ok(()) } else { Err(format!("the state holds {there:?} and needs {needed:?}")) }
+        if there == needed { Ok(()) } else { Err(format!("the state has {there:?} and needs {needed:?}")) }
     }
 
     /// The rows of `enriched_logs`, without the columns that depend on the time of the catalog.
@@ -252,7 +255,7 @@ impl Recording {
         disk.damage(path, damage);
         match self.recover(&disk) {
             Err(failure) if exit_code(&failure) == ExitCode::Data => Ok(()),
-            other => Err(format!("{} is damaged, and {other:?}", path.display())),
+            other => Err(format!("{} is damaged, but the result is {other:?}", path.display())),
         }
     }
 

@@ -22,7 +22,7 @@ pub(crate) fn assert_exact(place: &Place, settings: &[&str], inputs: &[&str]) {
     let after = place.files("output");
     let names = before.keys().chain(after.keys());
     for name in names {
-        assert_eq!(before.get(name), after.get(name), "{name} has changed without news");
+        assert_eq!(before.get(name), after.get(name), "{name} has changed without new rows");
     }
     assert_no_leftovers(place);
 }

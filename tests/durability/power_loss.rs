@@ -75,7 +75,7 @@ fn a_power_cut_in_random_workloads_is_harmless() {
         IMAGES * seeds.len() as u64,
         seeds.len()
     );
-    assert!(merged > 0 || given.is_some(), "no workload has merged parts");
+    assert!(merged > 0 || given.is_some(), "no workload has merged segments");
 }
 
 /// Whether this is a merged segment.
@@ -200,7 +200,7 @@ fn disturbed(recording: &Recording, run: &SimDisk, shown: Option<Manifest>, seed
         }
     };
     if !expected.contains(&end) {
-        return Err(format!("{:?} has failed, and the end is {outcome:?}", run.failed()));
+        return Err(format!("{:?} has failed, but the result is {outcome:?}", run.failed()));
     }
     let shown = later(shown, recording.shown(run));
     let mut dice = Dice::new(seed, 5);
@@ -230,8 +230,11 @@ fn the_simulated_disk_keeps_synced_data_and_may_keep_the_rest() {
         (0..100).filter_map(|_| image(disk.operations(), Cut::Dice(Names::Any))).collect();
     assert!(images.iter().all(|bytes| bytes.starts_with(&[1; 1500])));
     let torn = |bytes: &&Vec<u8>| bytes[1500..].contains(&0) && bytes[1500..].contains(&2);
-    assert!(images.iter().any(|bytes| torn(&bytes)), "sectors come out of order");
-    assert!(images.iter().any(|bytes| bytes.len() > 1500 && !bytes.contains(&2)), "a length without bytes");
+    assert!(images.iter().any(|bytes| torn(&bytes)), "an image with sectors out of order");
+    assert!(
+        images.iter().any(|bytes| bytes.len() > 1500 && !bytes.contains(&2)),
+        "an image with a length but without its bytes"
+    );
 }
 
 #[test]

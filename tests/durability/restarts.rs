@@ -27,11 +27,11 @@ fn a_truncation_without_new_rows_is_remembered() {
     place.wait_for_rows(9);
     let epoch = place.manifest("output").unwrap()["epoch"].clone();
     fs::write(place.path("data/incoming/b.csv"), LOG_HEADER).unwrap();
-    place.wait_for("the cut to be committed", || {
+    place.wait_for("the truncation to be committed", || {
         let state = stdout(&place.run(&["state", "--inputs"]));
         (state.matches("b.csv").count() == 2).then_some(())
     });
-    assert_eq!(place.manifest("output").unwrap()["epoch"], epoch, "that is no news");
+    assert_eq!(place.manifest("output").unwrap()["epoch"], epoch, "a truncation alone publishes no epoch");
     daemon.kill();
     // Now the file is longer than ever, so its length no longer shows the truncation.
     place.append("data/incoming/b.csv", &rows(100, 130));
@@ -85,7 +85,9 @@ fn a_fresh_start_reads_and_keeps_the_archive() {
         let daemon = place.watch(&[&archive[..], fresh].concat());
         place.wait_for("the archive", moved);
         place.append("data/incoming/b.csv", &format!("{LOG_HEADER}{}", rows(20, 25)));
-        place.wait_for("another one", || place.path("data/archive").join(name).exists().then_some(()));
+        place.wait_for("the second archived log", || {
+            place.path("data/archive").join(name).exists().then_some(())
+        });
         assert!(daemon.stop().status.success());
     }
     let mut names: Vec<_> =

@@ -23,7 +23,7 @@ fn bar(label: &str, second: &str, value: u64) -> Bar {
 fn sample_bars() -> Bars {
     let bars = vec![
         bar("Kind Valley", "The Quiet Rivers", 1235),
-        bar("A title that is much longer than any telephone is wide, and longer", "Somebody", 617),
+        bar("A title that is much longer than any telephone is wide, and longer", "Composer", 617),
         bar("שיר ארוך", "זמרת", 412),
         bar("song_17", "", 12),
         bar("長い名前の歌はここで終わらない長い名前の歌", "歌手", 0),
@@ -209,7 +209,7 @@ fn a_week_has_168_cells_and_a_night_above_them() {
         let title = |cell: &Node<'_, '_>| cell.first_element_child().unwrap().text().unwrap().to_owned();
         assert!(title(&cells[0]).starts_with("Monday 00:00–01:00: "), "{}", title(&cells[0]));
         assert!(title(&cells[167]).starts_with("Sunday 23:00–24:00: "));
-        assert_eq!(cells[3].attribute("class"), Some("cell level-0"), "nobody plays at three");
+        assert_eq!(cells[3].attribute("class"), Some("cell level-0"), "no plays at three");
         assert_eq!(
             cells[6 * 24 + 20].attribute("class"),
             Some("cell level-6"),
@@ -310,7 +310,11 @@ fn links_lead_to_the_same_server() {
         let document = Document::parse(&svg).unwrap();
         let anchor = document.descendants().find(|node| node.tag_name().name() == "a").unwrap();
         assert_eq!(anchor.attribute("href"), Some(good));
-        assert_eq!(document.root_element().attribute("role"), Some("group"), "a link in an image is lost");
+        assert_eq!(
+            document.root_element().attribute("role"),
+            Some("group"),
+            "the role `img` would hide links"
+        );
     }
     for bad in ["javascript:alert(1)", "//elsewhere", "/\\elsewhere", "https://elsewhere", ""] {
         assert!(!link(bad).contains("<a"), "{bad}");
@@ -338,7 +342,7 @@ fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
 #[test]
 fn texts_and_shapes_have_contrast_in_both_themes() {
     let (light, dark) = (colours(":root {"), colours(":root:not([data-theme=\"light\"]) {"));
-    assert_eq!(dark, colours(":root[data-theme=\"dark\"] {"), "dark is dark, whoever asks for it");
+    assert_eq!(dark, colours(":root[data-theme=\"dark\"] {"), "both dark themes are equal");
     for colours in [light, dark] {
         let against_ground = |name: &str| contrast(colours[name], colours["ground"]);
         for text in ["text", "second", "accent"] {

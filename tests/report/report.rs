@@ -255,7 +255,7 @@ fn the_report_of_the_sample_matches_the_tables() {
     let page = place.read("report.html");
     assert_numbers(&place, "output", &said(&page));
     assert_eq!(stdout(&place.done(&["report", "--html", "-"])), page, "the same page");
-    assert!(page.contains("Top songs of 2025-W13"), "the week is found");
+    assert!(page.contains("Top songs of 2025-W13"), "the latest week is shown");
     assert!(!place.path(".report.html.tmp").exists());
 }
 
@@ -504,7 +504,7 @@ fn missing_and_damaged_files_are_named_with_their_exit_code() {
         let output = place.run(&["report"]);
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
         assert!(stderr(&output).contains(message), "{}", stderr(&output));
-        assert!(!place.path("report.html").exists(), "nothing is written");
+        assert!(!place.path("report.html").exists(), "no report is written");
     };
     fails(66, "output: there is no _manifest.json");
     place.done(&["replay"]);

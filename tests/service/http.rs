@@ -147,7 +147,7 @@ fn rows_can_be_sorted_searched_and_selected() {
     let found = |text: &str| -> Vec<Vec<String>> {
         file.iter().filter(|row| row.join(",").to_lowercase().contains(text)).cloned().collect()
     };
-    assert!(found("u1").len() > 7, "more than a page");
+    assert!(found("u1").len() > 7, "more rows than one page");
     assert_eq!(all_pages(&page, "/api/v1/insights/user_favorite_genres?search=U1"), found("u1"));
     assert_eq!(all_pages(&page, "/api/v1/insights/user_favorite_genres?search=rOCk"), found("rock"));
     let sorted = all_pages(&page, "/api/v1/insights/user_favorite_genres?search=u1&sort=-genre");
@@ -161,7 +161,7 @@ fn rows_can_be_sorted_searched_and_selected() {
     assert!(!of_user.is_empty());
     assert_eq!(all_pages(&page, "/api/v1/insights/enriched_logs?user_id=u7&song_id=s1"), of_user);
     assert_eq!(
-        all_pages(&page, "/api/v1/insights/night_owl_users?user_id=nobody"),
+        all_pages(&page, "/api/v1/insights/night_owl_users?user_id=missing"),
         Vec::<Vec<String>>::new()
     );
 }
@@ -292,7 +292,7 @@ fn hostile_requests_are_refused() {
         (request("GET /api/v1/insights/..\\_rejects.csv", ours), 404),
         (request("GET /api/v1/insights/_rejects.csv", ours), 404),
         (request("GET /api/v1/users/%ff", ours), 400),
-        (request("GET /api/v1/users/nobody", ours), 404),
+        (request("GET /api/v1/users/missing", ours), 404),
         (request("GET /api/v1/insights/night_owl_users?limit=1000000", ours), 400),
         (request("GET /api/v1/insights/night_owl_users?limit=-1", ours), 400),
         (request("GET /api/v1/insights/night_owl_users?cursor=b1-zz", ours), 400),

@@ -158,7 +158,7 @@ fn tables_are_searched_sorted_and_paged() {
         "[...document.querySelectorAll('tbody td')].every((owl) => owl.innerText.startsWith('u11'))",
     );
     assert!(browser.value("location.hash").as_str().unwrap().contains("search=u11"));
-    browser.enter("nobody");
+    browser.enter("missing");
     browser.wait_for_text(".blank", "Nothing found");
 
     page.show("#/insights/enriched_logs", "All plays");
@@ -203,12 +203,12 @@ fn listeners_songs_and_inputs_have_their_own_views() {
     page.wait_for_first("a.csv");
 
     page.show("#/users/u120", "u120");
-    browser.open(&format!("{}/#/users/nobody", page.address));
+    browser.open(&format!("{}/#/users/missing", page.address));
     browser.wait_for_text("main h2", "Not found");
     browser.open(&format!("{}/#/nowhere/at/all", page.address));
     browser.wait_for_text("main h2", "There is no such page");
     // The browser logs every response with an error status.
-    page.is_clean_but_for(&["/users/nobody"]);
+    page.is_clean_but_for(&["/users/missing"]);
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn the_keyboard_is_enough() {
     browser.wait_for_text("th[aria-sort=descending]", "All plays");
     assert_eq!(browser.value("document.activeElement.dataset.column"), "total_plays");
     let outline = browser.value("getComputedStyle(document.activeElement).outlineStyle");
-    assert_eq!(outline, "solid", "the focus can be seen");
+    assert_eq!(outline, "solid", "the focus is visible");
     // Screen readers announce only changes.
     browser.wait_for_text("#said", "rows");
     page.is_clean();
@@ -313,7 +313,7 @@ fn the_dashboard_fits_on_a_phone() {
     browser.click("#menu");
     browser.wait_for("document.getElementById('nav').checkVisibility()");
     let top = "document.elementFromPoint(180, document.querySelector('#nav a').getBoundingClientRect().top + 5).innerText";
-    assert_eq!(browser.value(top), "Overview", "nothing lies over the menu");
+    assert_eq!(browser.value(top), "Overview", "no element covers the menu");
     browser.shoot("telephone-menu");
     browser.click("#nav a[href='#/inputs']");
     browser.wait_for_text("main h1", "Inputs");
@@ -330,7 +330,7 @@ fn a_lost_connection_is_shown_and_restored() {
     let stopped = page.daemon.take().unwrap().stop();
     assert!(stopped.status.success(), "{}", stderr(&stopped));
     page.browser.wait_for_text("#banner", "Connection lost, trying again");
-    assert!(page.browser.text("main").contains("Top songs of the week"), "what was known stays");
+    assert!(page.browser.text("main").contains("Top songs of the week"), "known rows stay visible");
     page.browser.shoot("lost");
 
     page.place.append("data/incoming/a.csv", "somebody_new,s1,2025-03-20 01:00:00,100\n");

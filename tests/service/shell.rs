@@ -85,7 +85,7 @@ fn the_manual_has_a_page_for_every_command() {
         let shown = stdout(
             &place.done(&["man", command.trim_start_matches('-')][..if command.is_empty() { 1 } else { 2 }]),
         );
-        assert_eq!(shown, text, "what is shown is what is written");
+        assert_eq!(shown, text, "the printed page equals the written one");
     }
     let refused = place.run(&["man", "wach"]);
     assert_eq!(refused.status.code(), Some(64));

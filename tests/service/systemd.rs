@@ -55,7 +55,7 @@ impl Manager {
                 return found;
             }
         }
-        panic!("{wanted} was not heard, only {:?}", self.heard);
+        panic!("no notification {wanted}, only {:?}", self.heard);
     }
 
     /// Drops all notifications so far.
@@ -199,7 +199,7 @@ fn a_reload_names_settings_that_need_a_restart() {
     let before = place.files("output");
     daemon.signal("-HUP");
     manager.hear("READY=1");
-    assert_eq!(place.files("output"), before, "nothing that is published has changed");
+    assert_eq!(place.files("output"), before, "the published output is unchanged");
     let broken = "[insights.top_songs_this_week]\nlimt = 3\n";
     place.write("music-insights.toml", broken);
     daemon.signal("-HUP");

@@ -151,7 +151,7 @@ fn a_rejected_log_is_not_archived() {
     place.write("data/incoming/bad.csv", "no,header\n");
     place.write("data/incoming/good.csv", &log(1));
     place.wait_for_rows(3);
-    place.wait_for("the good one to be put away", || {
+    place.wait_for("the good log to be archived", || {
         (!place.path("data/incoming/good.csv").exists()).then_some(())
     });
     thread::sleep(Duration::from_millis(200));

@@ -105,7 +105,7 @@ fn readers_always_see_complete_files_of_one_cut() {
                 let enriched = number(&manifest["insights"]["enriched_logs"]["rows"]);
                 assert_eq!(plays, enriched + number(&manifest["totals"]["unmatched"]), "plays of one cut");
                 let epoch = number(&manifest["epoch"]);
-                assert!(epoch >= last_epoch, "epochs go forward");
+                assert!(epoch >= last_epoch, "epochs increase");
                 let favourites = &files["user_favorite_genres/part-00000.csv"];
                 assert!(favourites.starts_with(b"user_id,genre,play_count\n"));
                 cuts += u64::from(epoch > last_epoch);
@@ -218,7 +218,7 @@ fn an_endless_line_that_arrives_in_pieces_is_one_reject() {
         thread::sleep(Duration::from_millis(60));
     }
     place.write("data/incoming/b.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
-    let unfinished = place.wait_for("the line to wait", || {
+    let unfinished = place.wait_for("the unfinished line", || {
         place.manifest("output").filter(|manifest| manifest["unfinished"][0]["size"] == 39 + 6 * 700_000)
     });
     assert_eq!(unfinished["unfinished"][0]["bytes"], 39);

@@ -774,7 +774,7 @@ impl Process {
                 }
                 Event::Advanced(input, position) => changes.push(Change::Position(input.id, position)),
                 Event::Data(chunk) => {
-                    assert_eq!(chunk.position.offset, chunk.span.to, "a mark stands behind its chunk");
+                    assert_eq!(chunk.position.offset, chunk.span.to, "a position is at the end of its chunk");
                     let mut position = chunk.position.clone();
                     if matches!(chunk.content, Content::Refused(_)) && position.state != ReaderState::Faulted
                     {
@@ -783,7 +783,7 @@ impl Process {
                     changes.push(Change::Position(chunk.input.id, position));
                     deliver(chunk, &mut delivered);
                 }
-                Event::Failed(failure) => panic!("{failure}"),
+                Event::Failed(error) => panic!("{error}"),
             }
         }
         delivered.sort();
