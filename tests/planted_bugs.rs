@@ -22,7 +22,7 @@ use power_cuts::Recording;
 use workload::Step;
 
 /// Runs all checks that can find a bug, and returns the number of images without a failure.
-fn hunt() -> Result<usize, String> {
+fn find_bug() -> Result<usize, String> {
     Recording::of(1, &Step::MANY)?.check_always()?;
     let recording = Recording::of(1, &Step::SMALL)?;
     recording.check_damage()?;
@@ -37,13 +37,13 @@ fn every_planted_bug_is_found() {
     let mut missed = Vec::new();
     for bug in Bug::ALL {
         plant(Some(bug));
-        match hunt() {
+        match find_bug() {
             Ok(images) => missed.push((bug, images)),
             Err(what) => println!("{bug:?}: {what}"),
         }
     }
     plant(None);
-    let images = hunt().unwrap_or_else(|what| panic!("without a bug: {what}"));
+    let images = find_bug().unwrap_or_else(|what| panic!("without a bug: {what}"));
     println!("none: {images} images");
     assert!(missed.is_empty(), "not found: {missed:?}");
 }
@@ -51,6 +51,6 @@ fn every_planted_bug_is_found() {
 #[cfg(not(debug_assertions))]
 #[test]
 fn a_release_build_has_no_planted_bugs() {
-    let images = hunt().unwrap_or_else(|what| panic!("{what}"));
+    let images = find_bug().unwrap_or_else(|what| panic!("{what}"));
     println!("skipped: a release build has no bugs to plant; {images} images without one");
 }

@@ -261,10 +261,11 @@ impl Drop for Browser {
 /// The port that the driver reports.
 fn port_of(driver: &mut Child) -> u16 {
     let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let said = lines.find(|line| line.contains("started successfully on port")).expect("chromedriver starts");
+    let message =
+        lines.find(|line| line.contains("started successfully on port")).expect("chromedriver starts");
     // Drain the pipe, or the driver blocks.
     thread::spawn(move || lines.for_each(drop));
-    said.rsplit(' ').next().unwrap().trim_end_matches('.').parse().unwrap()
+    message.rsplit(' ').next().unwrap().trim_end_matches('.').parse().unwrap()
 }
 
 /// The source of axe-core, which finds accessibility violations. `None` if it is not installed.

@@ -220,17 +220,17 @@ impl Daemon {
     /// Waits for the message with the address of the dashboard. Later messages are dropped.
     fn page(&mut self) -> String {
         let mut lines = BufReader::new(self.child.as_mut().unwrap().stderr.take().unwrap()).lines();
-        let mut said = Vec::new();
+        let mut messages = Vec::new();
         loop {
             let Some(Ok(line)) = lines.next() else {
-                panic!("no message with the address of the dashboard: {said:#?}")
+                panic!("no message with the address of the dashboard: {messages:#?}")
             };
             if let Some((_, address)) = line.split_once("dashboard at ") {
                 // Drain the pipe, or the daemon blocks.
                 thread::spawn(move || lines.for_each(drop));
                 return address.trim().trim_end_matches('/').to_owned();
             }
-            said.push(line);
+            messages.push(line);
         }
     }
 

@@ -125,7 +125,7 @@ impl Recording {
 
     /// The oracle: checks an image before and after its recovery. `shown` is the manifest that a reader
     /// had seen at the cut.
-    pub(crate) fn judge(&self, image: &SimDisk, shown: Option<&Manifest>) -> Result<(), String> {
+    pub(crate) fn check_recovery(&self, image: &SimDisk, shown: Option<&Manifest>) -> Result<(), String> {
         self.check_committed(image, shown)?;
         self.recover(image).map_err(|failure| format!("recovery: {failure}"))?;
         self.check(image, shown)?;
@@ -264,8 +264,8 @@ impl Recording {
         let live = self.disk.crash_image(at);
         let shown = self.shown(&live);
         let image = self.disk.image(at, cut, &mut Dice::new(seed, at as u64));
-        let judged = self.check_live(&live).and_then(|()| self.judge(&image, shown.as_ref()));
-        judged.map_err(|what| format!("seed {seed}, {cut:?} behind operation {at}: {what}"))
+        let result = self.check_live(&live).and_then(|()| self.check_recovery(&image, shown.as_ref()));
+        result.map_err(|what| format!("seed {seed}, {cut:?} after operation {at}: {what}"))
     }
 
     /// Kills the process after every operation, starts another one, and cuts the power during its
@@ -277,13 +277,13 @@ impl Recording {
             let mut dice = Dice::new(seed, at as u64);
             let run = self.disk.crash_image(at);
             let shown = self.shown(&run);
-            self.recover(&run).map_err(|failure| format!("killed behind operation {at}: {failure}"))?;
+            self.recover(&run).map_err(|failure| format!("killed after operation {at}: {failure}"))?;
             for cut in cuts {
                 let second = at + dice.below((run.operations() - at) as u64 + 1) as usize;
                 let shown = later(shown.clone(), self.shown(&run.crash_image(second)));
-                let judged = self.judge(&run.image(second, cut, &mut dice), shown.as_ref());
-                judged.map_err(|what| {
-                    format!("seed {seed}, killed behind operation {at}, {cut:?} behind {second}: {what}")
+                let result = self.check_recovery(&run.image(second, cut, &mut dice), shown.as_ref());
+                result.map_err(|what| {
+                    format!("seed {seed}, killed after operation {at}, {cut:?} behind {second}: {what}")
                 })?;
             }
             Ok(())
@@ -380,9 +380,9 @@ pub(crate) fn in_parallel<T: Sync>(
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(one) = all.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let judged = catch_unwind(AssertUnwindSafe(|| each(one)));
-                    let judged = judged.unwrap_or_else(|_| Err("the oracle has panicked".to_owned()));
-                    if let Err(what) = judged {
+                    let result = catch_unwind(AssertUnwindSafe(|| each(one)));
+                    let result = result.unwrap_or_else(|_| Err("the oracle has panicked".to_owned()));
+                    if let Err(what) = result {
                         next.store(all.len(), Ordering::SeqCst);
                         wrong.lock().unwrap().get_or_insert(what);
                     }

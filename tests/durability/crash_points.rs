@@ -121,7 +121,7 @@ fn crashes_at_start(place: &Place, name: &'static str) -> bool {
 }
 
 /// Runs a plan, and returns whether the first crash has happened, and which of the others.
-fn carry_out(number: u64, plan: &Plan) -> (bool, Vec<&'static str>) {
+fn run_plan(number: u64, plan: &Plan) -> (bool, Vec<&'static str>) {
     let Plan { first, then } = plan;
     let _announced = Announced(format!("CRASH_AT={}:{}, then {then:?}", first.0, first.1));
     let place = Place::below(&root(number), CATALOG);
@@ -154,7 +154,7 @@ fn crashes_at_any_fail_point_and_in_the_recovery_change_nothing() {
     let began = Instant::now();
     let (hits, ways) = if is_long() { (8, 3) } else { (2, 1) };
     let plans = plans(hits, ways);
-    let done = in_parallel(plans.len() as u64, |number| carry_out(number, &plans[number as usize]));
+    let done = in_parallel(plans.len() as u64, |number| run_plan(number, &plans[number as usize]));
     let crashes: usize = done.iter().map(|(crashed, more)| usize::from(*crashed) + more.len()).sum();
     println!(
         "{crashes} crashes in {} plans in {:.1} s, 0 differences",

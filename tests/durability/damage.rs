@@ -75,12 +75,12 @@ fn assert_refuses(place: &Place, more: &[&str], code: i32, says: &[&str]) {
         .current_dir(place.root())
         .output()
         .unwrap();
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
+    let output = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{output}");
     for word in says {
-        assert!(said.contains(word), "{word:?} is missing: {said}");
+        assert!(output.contains(word), "{word:?} is missing: {output}");
     }
-    assert!(!said.contains("panicked"), "{said}");
+    assert!(!output.contains("panicked"), "{output}");
     assert!(before == place.files("output"), "the output has changed");
 }
 
@@ -108,10 +108,10 @@ fn load(disk: &SharedDisk, state: &Path) -> Result<(), Error> {
 fn assert_refused(disk: &SharedDisk, state: &Path, name: &str, what: &str) {
     let _announced = Announced(format!("{name}: {what}"));
     let failure = load(disk, state).expect_err("damage is noticed");
-    let said = failure.to_string();
-    assert_eq!(exit_code(&failure) as i32, DAMAGED, "{said}");
-    assert!(said.contains(name), "{said}");
-    assert!(said.contains("--rollback") || said.contains("--fresh"), "{said}");
+    let output = failure.to_string();
+    assert_eq!(exit_code(&failure) as i32, DAMAGED, "{output}");
+    assert!(output.contains(name), "{output}");
+    assert!(output.contains("--rollback") || output.contains("--fresh"), "{output}");
 }
 
 /// Every truncation of a text, and every byte of it with one bit or all bits flipped.
@@ -192,9 +192,9 @@ fn a_watch_refuses_a_damaged_state_and_rolls_back_on_request() {
     fs::write(&part, flip(&sound, sound.len() / 2, 4)).unwrap();
     let part = part.file_name().unwrap().to_str().unwrap();
     assert_refuses(&place, &[], DAMAGED, &[&name, part, "--rollback"]);
-    let said = once(&place, &["--rollback"]);
-    assert!(said.status.success(), "{}", stderr(&said));
-    assert!(stderr(&said).contains("this generation is ignored"), "{}", stderr(&said));
+    let output = once(&place, &["--rollback"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("this generation is ignored"), "{}", stderr(&output));
     assert_exact(&place, &ONCE[4..], &[]);
 
     // All generations have the first segment.

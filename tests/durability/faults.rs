@@ -52,12 +52,12 @@ fn a_failed_sync_ends_the_daemon_and_the_next_one_continues() {
         else {
             return;
         };
-        let said = place.wait_for_end(daemon);
-        assert_eq!(said.status.code(), Some(74), "{path}: {}", stderr(&said));
+        let output = place.wait_for_end(daemon);
+        assert_eq!(output.status.code(), Some(74), "{path}: {}", stderr(&output));
         // A message may name a staged file by its final name.
         let name = path.rsplit('/').next().unwrap();
         let name = name.trim_start_matches('.').trim_end_matches(".tmp");
-        assert!(stderr(&said).contains(name), "{path}: {}", stderr(&said));
+        assert!(stderr(&output).contains(name), "{path}: {}", stderr(&output));
         assert_recovers(&place);
     }
 }
@@ -79,10 +79,10 @@ fn a_full_disk_makes_the_daemon_wait_and_continue() {
         place.wait_for_rows(21);
         drop_log(&place, "b.csv", 50);
         place.wait_for_rows(42);
-        let said = daemon.stop();
-        assert!(said.status.success(), "{path}: {}", stderr(&said));
-        let told = stderr(&said).matches("nothing more is read until this works").count();
-        assert!((1..=2).contains(&told), "{path}: {}", stderr(&said));
+        let output = daemon.stop();
+        assert!(output.status.success(), "{path}: {}", stderr(&output));
+        let told = stderr(&output).matches("nothing more is read until this works").count();
+        assert!((1..=2).contains(&told), "{path}: {}", stderr(&output));
         assert_equals_replay(&place);
     }
 }
@@ -99,9 +99,9 @@ fn a_stop_while_the_disk_is_full_loses_nothing() {
     drop_log(&place, "c.csv", 90);
     thread::sleep(Duration::from_millis(400));
     assert!(daemon.has_ended().is_none(), "it waits");
-    let said = daemon.stop();
-    assert_eq!(said.status.code(), Some(74), "{}", stderr(&said));
-    assert!(stderr(&said).contains(path), "{}", stderr(&said));
+    let output = daemon.stop();
+    assert_eq!(output.status.code(), Some(74), "{}", stderr(&output));
+    assert!(stderr(&output).contains(path), "{}", stderr(&output));
     assert_recovers(&place);
 }
 
@@ -118,10 +118,10 @@ fn an_unreadable_input_is_tried_again_while_others_continue() {
         let fault = Fault { path, calls, how };
         let Some(daemon) = place.watch_with_faults(&[fault], &OFTEN) else { return };
         place.wait_for_rows(42);
-        let said = daemon.stop();
-        assert!(said.status.success(), "{}", stderr(&said));
-        let warnings = stderr(&said).matches(&format!("cannot read {path}")).count();
-        assert_eq!(warnings, 1, "{calls} {how}: {}", stderr(&said));
+        let output = daemon.stop();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let warnings = stderr(&output).matches(&format!("cannot read {path}")).count();
+        assert_eq!(warnings, 1, "{calls} {how}: {}", stderr(&output));
         assert_equals_replay(&place);
     }
 }
@@ -135,16 +135,21 @@ fn a_read_only_output_fails_the_start_and_pauses_a_run() {
     let fault = Fault { path, calls: rename, how: "error=EROFS:when=1..3" };
     let Some(daemon) = place.watch_with_faults(&[fault], &OFTEN) else { return };
     place.wait_for_rows(21);
-    let said = daemon.stop();
-    assert!(said.status.success(), "{}", stderr(&said));
-    assert_eq!(stderr(&said).matches("cannot write output/_manifest.json").count(), 1, "{}", stderr(&said));
+    let output = daemon.stop();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(
+        stderr(&output).matches("cannot write output/_manifest.json").count(),
+        1,
+        "{}",
+        stderr(&output)
+    );
     assert_equals_replay(&place);
 
     let place = place_with_log();
     let fault = Fault { path: "output", calls: "mkdir,mkdirat", how: "error=EROFS" };
-    let said = place.wait_for_end(place.watch_with_faults(&[fault], &OFTEN).unwrap());
-    assert_eq!(said.status.code(), Some(73), "{}", stderr(&said));
-    assert!(stderr(&said).contains("output"), "{}", stderr(&said));
+    let output = place.wait_for_end(place.watch_with_faults(&[fault], &OFTEN).unwrap());
+    assert_eq!(output.status.code(), Some(73), "{}", stderr(&output));
+    assert!(stderr(&output).contains("output"), "{}", stderr(&output));
 }
 
 #[test]
@@ -157,10 +162,10 @@ fn without_notifications_the_folder_is_scanned_every_second() {
         place.wait_for_rows(42);
         place.append("data/incoming/b.csv", &play(1, 1, 1));
         place.wait_for_rows(43);
-        let said = daemon.stop();
-        assert!(said.status.success());
-        let warnings = stderr(&said).matches("changes are not reported").count();
-        assert!(warnings >= 1, "{calls}: {}", stderr(&said));
+        let output = daemon.stop();
+        assert!(output.status.success());
+        let warnings = stderr(&output).matches("changes are not reported").count();
+        assert!(warnings >= 1, "{calls}: {}", stderr(&output));
         assert_equals_replay(&place);
     }
 }
@@ -267,9 +272,9 @@ fn a_real_full_disk_makes_the_daemon_wait() {
     thread::sleep(Duration::from_millis(700));
     fs::remove_file(&filler).unwrap();
     place.wait_for_rows(3042);
-    let said = daemon.stop();
-    assert!(said.status.success(), "{}", stderr(&said));
-    assert!(stderr(&said).contains("nothing more is read until this works"), "{}", stderr(&said));
+    let output = daemon.stop();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nothing more is read until this works"), "{}", stderr(&output));
     assert_equals_replay(&place);
 }
 
@@ -284,7 +289,7 @@ fn messages_without_a_reader_do_not_block_the_daemon() {
     drop_log(&place, "c.csv", 50);
     place.wait_for_rows(43);
     daemon.signal("-TERM");
-    let said = place.wait_for_end(daemon);
-    assert!(said.status.success(), "{:?}", said.status);
+    let output = place.wait_for_end(daemon);
+    assert!(output.status.success(), "{:?}", output.status);
     assert_equals_replay(&place);
 }

@@ -207,7 +207,7 @@ impl<'a> Feeder<'a> {
     fn move_away(&mut self) {
         let Some(file) = self.choose() else { return };
         let known = |feeder: &Self| feeder.published("inputs") == Some(feeder.inputs);
-        if self.growing[file].len == 0 || !self.comes_true(known) {
+        if self.growing[file].len == 0 || !self.becomes_true(known) {
             return;
         }
         let name = format!("{}.{}", self.growing[file].name, self.files);
@@ -241,7 +241,7 @@ impl<'a> Feeder<'a> {
         let is_read = |feeder: &Self| feeder.published("bytes") == Some(feeder.bytes);
         let rest = self.line();
         let text = format!("{LOG_HEADER}{rest}");
-        if self.growing[file].len <= text.len() as u64 || !self.comes_true(is_read) {
+        if self.growing[file].len <= text.len() as u64 || !self.becomes_true(is_read) {
             return;
         }
         // It stays shorter than before, so that the truncation is detected at any time.
@@ -260,7 +260,7 @@ impl<'a> Feeder<'a> {
         self.place.manifest("output")?["totals"][sum].as_u64()
     }
 
-    fn comes_true(&self, condition: impl Fn(&Self) -> bool) -> bool {
+    fn becomes_true(&self, condition: impl Fn(&Self) -> bool) -> bool {
         let until = Instant::now() + BRIEFLY;
         while !condition(self) {
             if Instant::now() >= until {
@@ -329,7 +329,7 @@ fn chain(seed: u64, kills: u64) -> Done {
                     .manifest("output")
                     .is_some_and(|manifest| manifest["epoch"].as_u64() > Some(last_epoch))
             };
-            let _ = (0..5).any(|_| feeder.comes_true(begun));
+            let _ = (0..5).any(|_| feeder.becomes_true(begun));
         }
         // Sometimes long enough for the daemon to load a new catalog.
         let most = if kill % 12 == 11 { 800_000 } else { 120_000 };

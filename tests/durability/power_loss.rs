@@ -30,8 +30,8 @@ fn seeds(first: u64) -> Range<u64> {
 }
 
 #[track_caller]
-fn passes<T>(judged: Result<T, String>) -> T {
-    judged.unwrap_or_else(|what| panic!("{what}"))
+fn passes<T>(result: Result<T, String>) -> T {
+    result.unwrap_or_else(|what| panic!("{what}"))
 }
 
 #[test]
@@ -114,8 +114,9 @@ fn repeated_power_cuts_during_recovery_are_harmless() {
                 for depth in 1..=3 {
                     shown = later(shown, recording.shown(&run.crash_image(at)));
                     let image = run.image(at, Cut::ALL[dice.below(5) as usize], &mut dice);
-                    let judged = recording.judge(&image.crash_image(image.operations()), shown.as_ref());
-                    judged
+                    let result =
+                        recording.check_recovery(&image.crash_image(image.operations()), shown.as_ref());
+                    result
                         .map_err(|what| format!("seed {seed}, from {begun}, cut {depth} at {at}: {what}"))?;
                     let from = image.operations();
                     recording.recover(&image).map_err(|failure| format!("seed {seed}: {failure}"))?;
@@ -177,8 +178,8 @@ fn a_power_cut_during_a_fresh_start_is_harmless() {
             // Append-only tables start again, epochs do not.
             shown.insights.clear();
             shown.rejects.parts.clear();
-            let judged = recording.judge(&image, Some(&shown));
-            judged.map_err(|what| format!("seed {seed}, {cut:?} behind operation {at}: {what}"))
+            let result = recording.check_recovery(&image, Some(&shown));
+            result.map_err(|what| format!("seed {seed}, {cut:?} after operation {at}: {what}"))
         }));
         println!("{} images of a fresh start", cuts.len());
     }
@@ -206,7 +207,7 @@ fn disturbed(recording: &Recording, run: &SimDisk, shown: Option<Manifest>, seed
     let mut dice = Dice::new(seed, 5);
     for cut in Cut::ALL {
         let image = run.image(run.operations(), cut, &mut dice);
-        recording.judge(&image, shown.as_ref()).map_err(|what| format!("{cut:?}: {what}"))?;
+        recording.check_recovery(&image, shown.as_ref()).map_err(|what| format!("{cut:?}: {what}"))?;
     }
     Ok(())
 }

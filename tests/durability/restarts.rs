@@ -35,8 +35,8 @@ fn a_truncation_without_new_rows_is_remembered() {
     daemon.kill();
     // Now the file is longer than ever, so its length no longer shows the truncation.
     place.append("data/incoming/b.csv", &rows(100, 130));
-    let said = place.done(&ONCE);
-    assert_eq!(place.wait_for_rows(39)["totals"]["rows"], 39, "{}", stderr(&said));
+    let output = place.done(&ONCE);
+    assert_eq!(place.wait_for_rows(39)["totals"]["rows"], 39, "{}", stderr(&output));
     assert!(place.run(&["verify"]).status.code() == Some(0));
 }
 
@@ -51,12 +51,12 @@ fn a_state_older_than_the_output_is_refused() {
     let published = place.files("output");
     fs::remove_dir_all(place.path("data/state")).unwrap();
     copy(&place, "backup", "data/state");
-    let said = place.run(&ONCE);
-    assert_eq!(said.status.code(), Some(65), "{}", stderr(&said));
+    let output = place.run(&ONCE);
+    assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
     assert!(
-        stderr(&said).contains("shows epoch") && stderr(&said).contains("--rollback"),
+        stderr(&output).contains("shows epoch") && stderr(&output).contains("--rollback"),
         "{}",
-        stderr(&said)
+        stderr(&output)
     );
     assert_eq!(place.files("output"), published);
     place.done(&[&ONCE[..], &["--rollback"]].concat());
@@ -70,9 +70,9 @@ fn once_fails_for_a_rewritten_file() {
     place.append("data/incoming/a.csv", &format!("{LOG_HEADER}{}", rows(0, 9)));
     place.done(&ONCE);
     fs::write(place.path("data/incoming/a.csv"), format!("{LOG_HEADER}{}", rows(50, 90))).unwrap();
-    let said = place.run(&ONCE);
-    assert_eq!(said.status.code(), Some(66), "{}", stderr(&said));
-    assert!(stderr(&said).contains("a.csv: bytes before"), "{}", stderr(&said));
+    let output = place.run(&ONCE);
+    assert_eq!(output.status.code(), Some(66), "{}", stderr(&output));
+    assert!(stderr(&output).contains("a.csv: bytes before"), "{}", stderr(&output));
 }
 
 #[test]

@@ -13,15 +13,15 @@ fn watch_once(place: &Place) {
 }
 
 fn assert_verified(place: &Place, args: &[&str]) -> String {
-    let said = place.run(&[&["verify"], args].concat());
-    assert!(said.status.success(), "{}{}", stdout(&said), stderr(&said));
-    stdout(&said)
+    let output = place.run(&[&["verify"], args].concat());
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    stdout(&output)
 }
 
 fn assert_differs(place: &Place, what: &str) {
-    let said = place.run(&["verify"]);
-    assert_eq!(said.status.code(), Some(65), "{}{}", stdout(&said), stderr(&said));
-    assert!(stdout(&said).contains(what), "no `{what}` in\n{}", stdout(&said));
+    let output = place.run(&["verify"]);
+    assert_eq!(output.status.code(), Some(65), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains(what), "no `{what}` in\n{}", stdout(&output));
 }
 
 /// A place after a `watch` of all kinds of rows, files and catalogs.
@@ -52,7 +52,7 @@ fn verify_uses_the_decisions_made_when_rows_were_read() {
     }
     let before = place.files("output");
     let said = assert_verified(&place, &[]);
-    assert!(said.contains("enriched_logs: 5 rows") && !said.contains("unverifiable"), "{said}");
+    assert!(said.contains("enriched_logs: 5 rows") && !said.contains("unverifiable"), "{output}");
     assert_eq!(place.files("output"), before, "verifying writes nothing");
 }
 
@@ -84,8 +84,8 @@ fn without_its_inputs_the_output_is_compared_with_the_state() {
     watch_once(&place);
     fs::remove_file(place.path("data/incoming/a.csv")).unwrap();
     let said = assert_verified(&place, &[]);
-    assert!(said.contains("1 inputs that were read are gone or changed (data/incoming/a.csv"), "{said}");
-    assert!(said.contains("hold all rows of the inputs that are left"), "{said}");
+    assert!(said.contains("1 inputs that were read are gone or changed (data/incoming/a.csv"), "{output}");
+    assert!(said.contains("hold all rows of the inputs that are left"), "{output}");
     let file = "output/enriched_logs/part-00000.csv";
     let text = place.read(file);
     fs::write(place.path(file), text.replace("s2,u9", "s2,u8")).unwrap();
@@ -151,10 +151,10 @@ fn the_state_shows_generations_files_and_inputs_and_finds_damage() {
     for what in
         ["generation 5: epoch 4, 5 plays", "sound", "enriched_logs", "data/incoming/a.csv: read to byte"]
     {
-        assert!(said.contains(what), "no `{what}` in\n{said}");
+        assert!(said.contains(what), "no `{what}` in\n{output}");
     }
     let size = fs::metadata(place.path("data/incoming/a.csv")).unwrap().size();
-    assert!(said.contains(&format!("read to byte {size} of {size}")), "{said}");
+    assert!(said.contains(&format!("read to byte {size} of {size}")), "{output}");
     let part = fs::read_dir(place.path("data/state")).unwrap().map(|entry| entry.unwrap().path());
     let part =
         part.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("part-")).max().unwrap();
@@ -189,11 +189,11 @@ fn escaped_formulas_are_verified_and_the_setting_cannot_change() {
         published.contains("\nlater,\"'-u,2\",2025-03-21T12:00:00Z,7.5,'=Two,B,Pop,Happy\n"),
         "{published}"
     );
-    let said = place.run(&["watch", "--once", "--http", "off"]);
-    assert_eq!(said.status.code(), Some(78));
+    let output = place.run(&["watch", "--once", "--http", "off"]);
+    assert_eq!(output.status.code(), Some(78));
     assert!(
-        stderr(&said).contains("csv.escape_formulas is true in the state and false now"),
+        stderr(&output).contains("csv.escape_formulas is true in the state and false now"),
         "{}",
-        stderr(&said)
+        stderr(&output)
     );
 }

@@ -29,7 +29,7 @@ fn as_xml(page: &str) -> String {
 
 /// The content of a page.
 #[derive(Debug, PartialEq, Eq)]
-struct Said {
+struct Content {
     /// The numbers at the top, as text.
     facts: BTreeMap<String, String>,
     /// The numbers of each chart.
@@ -45,7 +45,7 @@ fn text_of(node: Node<'_, '_>) -> String {
     node.descendants().filter(Node::is_text).filter_map(|text| text.text()).collect()
 }
 
-fn said(page: &str) -> Said {
+fn parse(page: &str) -> Content {
     let xml = as_xml(page);
     let document = Document::parse(&xml).unwrap_or_else(|cause| panic!("{cause}\n{xml}"));
     let tag = |name: &'static str| move |node: &Node<'_, '_>| node.has_tag_name(name);
@@ -73,7 +73,7 @@ fn said(page: &str) -> Said {
         marks.insert(name, titles.map(text_of).collect());
     }
     let text = text_of(document.descendants().find(tag("body")).unwrap());
-    Said { facts: facts.collect(), numbers, words, marks, text }
+    Content { facts: facts.collect(), numbers, words, marks, text }
 }
 
 /// The rows of a table, all parts together.
@@ -347,15 +347,15 @@ fn hostile_names_do_no_harm() {
     place.done(&["replay"]);
     place.done(&["report"]);
     let page = place.read("report.html");
-    let said = said(&page);
+    let content = parse(&page);
     for text in
         ["<script>alert(1)</script>", "\" onclick=\"alert(1)", "&amp;&#60;", "שלום עולם", "\u{fffd}elgoog"]
     {
-        assert!(said.text.contains(text), "{text} is shown as it is");
+        assert!(content.text.contains(text), "{text} is shown as it is");
         assert!(
-            said.marks["top_songs"].iter().any(|position| position.contains(text)),
+            content.marks["top_songs"].iter().any(|label| label.contains(text)),
             "{text}: {:?}",
-            said.marks
+            content.marks
         );
     }
     assert!(!page.contains(['\u{202e}', '\u{7}', '\u{1b}']));
@@ -436,7 +436,7 @@ fn small_outputs_have_reports() {
     place.write("data/incoming/a.csv", LOG_HEADER);
     place.done(&["replay"]);
     place.done(&["report"]);
-    let page = said(&place.read("report.html"));
+    let page = parse(&place.read("report.html"));
     for (chart, words) in &page.words {
         let expected = if chart == "recommended" { "no listeners yet" } else { "no plays yet" };
         assert_eq!(words, expected, "{chart}");
@@ -450,14 +450,14 @@ fn small_outputs_have_reports() {
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}u,x,2025-03-21 01:00:00,60\nu,x,bad,60\n"));
     place.done(&["replay"]);
     place.done(&["report"]);
-    let page = said(&place.read("report.html"));
+    let page = parse(&place.read("report.html"));
     assert_eq!(page.marks["top_songs"], ["x: 1 play"]);
     assert_eq!(page.words["genres"], "no plays yet");
     assert_eq!((page.facts["Unmatched plays"].as_str(), page.facts["Rejected rows"].as_str()), ("1", "1"));
     assert!(page.text.contains("bad_timestamp"));
 }
 
-fn assert_numbers_are_none(page: &Said) {
+fn assert_numbers_are_none(page: &Content) {
     assert!(
         page.numbers.values().flat_map(BTreeMap::values).all(|&number| number == 0),
         "{:?}",
@@ -475,7 +475,7 @@ fn charts_of_disabled_insights_say_why_they_are_missing() {
     args.extend(off.iter().flat_map(|set| ["--set", set]));
     place.done(&args);
     place.done(&["report"]);
-    let page = said(&place.read("report.html"));
+    let page = parse(&place.read("report.html"));
     for (chart, insight) in [
         ("top_songs", "top_songs_this_week"),
         ("genres", "enriched_logs"),
@@ -491,7 +491,7 @@ fn charts_of_disabled_insights_say_why_they_are_missing() {
 
     // Without `enriched_logs`, titles come from the catalog. Without a catalog, ids are shown.
     place.done(&["replay", "--set", "insights.enriched_logs.enabled=false"]);
-    let marks = || said(&stdout(&place.done(&["report", "--html", "-"]))).marks["top_songs"].clone();
+    let marks = || parse(&stdout(&place.done(&["report", "--html", "-"]))).marks["top_songs"].clone();
     assert_eq!(marks(), ["Two – B: 1 play"]);
     fs::remove_file(place.path("data/songs_metadata.csv")).unwrap();
     assert_eq!(marks(), ["s2: 1 play"]);
@@ -577,16 +577,16 @@ fn a_report_is_one_cut_while_others_are_published() {
                 continue; // not published yet
             }
             assert!(output.status.success(), "{}", stderr(&output));
-            let said = said(&stdout(&output));
-            let plays: u64 = said.facts["Plays"].replace(',', "").parse().unwrap();
+            let content = parse(&stdout(&output));
+            let plays: u64 = content.facts["Plays"].replace(',', "").parse().unwrap();
             epochs.insert(plays);
             if plays > 0 {
-                assert_eq!(said.numbers["genres"], BTreeMap::from([("Rock".to_owned(), plays)]));
+                assert_eq!(content.numbers["genres"], BTreeMap::from([("Rock".to_owned(), plays)]));
                 assert_eq!(
-                    said.marks["top_songs"],
+                    content.marks["top_songs"],
                     [format!("One – A: {} plays", with_commas(plays as usize))]
                 );
-                assert_eq!(said.marks["recommended"].len(), 1);
+                assert_eq!(content.marks["recommended"].len(), 1);
             }
         }
         drop(feeding);

@@ -127,7 +127,7 @@ fn the_summary_counts_everything() {
     );
     // A log may have only a header.
     place.write("data/incoming/c.csv", LOG_HEADER);
-    let said = stdout(&place.done(&["replay"]));
+    let output = stdout(&place.done(&["replay"]));
     for part in [
         "read      6 rows",
         "from 3 files",
@@ -138,7 +138,7 @@ fn the_summary_counts_everything() {
         "to output",
         "enriched_logs              2 rows",
     ] {
-        assert!(said.contains(part), "{part:?} is not in\n{said}");
+        assert!(output.contains(part), "{part:?} is not in\n{output}");
     }
     let manifest = place.manifest("output").unwrap();
     assert_eq!(manifest["totals"]["rows"], 6);
@@ -152,10 +152,13 @@ fn check_shows_what_would_be_rejected_and_writes_nothing() {
     place.write("data/incoming/b.csv", &format!("{LOG_HEADER}u1,\u{1b}[31ms1,yesterday,1\n"));
     place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{SONGS},x,,,\n"));
     let before = place.files(".");
-    let said = stdout(&place.done(&["check"]));
-    assert!(said.contains("logs      2 files, 2 rows"), "{said}");
-    assert!(said.contains("data/incoming/b.csv:2: bad_timestamp: u1,\\u{1b}[31ms1,yesterday,1"), "{said}");
-    assert!(said.contains("data/songs_metadata.csv:3: empty_field: ,x,,,"), "{said}");
+    let output = stdout(&place.done(&["check"]));
+    assert!(output.contains("logs      2 files, 2 rows"), "{output}");
+    assert!(
+        output.contains("data/incoming/b.csv:2: bad_timestamp: u1,\\u{1b}[31ms1,yesterday,1"),
+        "{output}"
+    );
+    assert!(output.contains("data/songs_metadata.csv:3: empty_field: ,x,,,"), "{output}");
     assert_eq!(place.files("."), before);
 }
 

@@ -165,27 +165,27 @@ fn every_command_obeys_the_settings_of_messages() {
     place.write("data/incoming/a.csv", "user_id,song_id,timestamp,duration_sec,more\n");
     place.write("broken.toml", "songz = 'a'\n");
     let lines = |args: &[&str]| -> Vec<Value> {
-        let said = stderr(&place.run(args));
-        said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+        let output = stderr(&place.run(args));
+        output.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
     };
-    let said = lines(&["replay", "--log-format", "json"]);
-    assert_eq!(said.len(), 1);
-    assert_eq!(said[0]["level"], "warn");
-    assert!(said[0]["message"].as_str().unwrap().contains("a.csv: unknown columns are ignored: more"));
-    assert!(said[0]["timestamp"].as_str().unwrap().ends_with('Z'));
+    let output = lines(&["replay", "--log-format", "json"]);
+    assert_eq!(output.len(), 1);
+    assert_eq!(output[0]["level"], "warn");
+    assert!(output[0]["message"].as_str().unwrap().contains("a.csv: unknown columns are ignored: more"));
+    assert!(output[0]["timestamp"].as_str().unwrap().ends_with('Z'));
     assert!(lines(&["replay", "--log-format", "json", "--log-level", "error"]).is_empty());
     // This also holds for errors in the settings themselves.
-    let said = lines(&["check", "--log-format", "json", "--config", "broken.toml"]);
+    let output = lines(&["check", "--log-format", "json", "--config", "broken.toml"]);
     let message = "broken.toml:1: unknown setting `songz`; did you mean `songs`?";
-    assert_eq!((&said[0]["message"], &said[0]["exit"]), (&message.into(), &78.into()));
-    let said = lines(&["generate", "--out", "data/songs_metadata.csv", "--log-format", "json"]);
-    assert_eq!(said[0]["level"], "error", "{said:?}");
+    assert_eq!((&output[0]["message"], &output[0]["exit"]), (&message.into(), &78.into()));
+    let output = lines(&["generate", "--out", "data/songs_metadata.csv", "--log-format", "json"]);
+    assert_eq!(output[0]["level"], "error", "{output:?}");
     let failed = place.run(&["replay", "--log-level", "loud"]);
     assert_eq!(stderr(&failed), "error: --log-level: `loud`: expected `error`, `warn`, `info` or `debug`\n");
     place.write("music-insights.toml", "log = { format = 'json', level = 'warn' }\n");
     assert_eq!(lines(&["replay"]).len(), 1);
-    let said = stderr(&place.run(&["replay", "--log-format", "text"]));
-    assert!(said.starts_with("warning: data/incoming/a.csv: "), "{said}");
+    let output = stderr(&place.run(&["replay", "--log-format", "text"]));
+    assert!(output.starts_with("warning: data/incoming/a.csv: "), "{output}");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn file_names_are_escaped_for_the_terminal() {
         "data/incoming/\u{1b}[2J\u{202e}\n.csv",
         "user_id,song_id,timestamp,duration_sec,more\nu1,s1,2025-03-21 01:09:00,150,x\n",
     );
-    let said = stderr(&place.done(&["replay"]));
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(!said.contains(['\u{1b}', '\u{202e}']) && said.contains(r"\u{202e}"), "{said}");
+    let output = stderr(&place.done(&["replay"]));
+    assert_eq!(output.lines().count(), 1, "{output}");
+    assert!(!output.contains(['\u{1b}', '\u{202e}']) && output.contains(r"\u{202e}"), "{output}");
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::client::{Answer, connect, get, get_with, hear, say};
+use crate::client::{Response, connect, get, get_with, read_response, send};
 use crate::daemon::{LOG_HEADER, Place, SONGS, play, stderr};
 use music_insights::model::delimiter::Delimiter;
 
@@ -324,7 +324,7 @@ fn hostile_requests_are_refused() {
         ("\u{16}\u{3}\u{1}\u{2}\0\u{1}".to_owned() + &"\0".repeat(600), 400),
     ];
     for (request, status) in cases {
-        let answer = say(&page, request.as_bytes());
+        let answer = send(&page, request.as_bytes());
         let shown: String = request.chars().take(100).collect();
         assert_eq!(answer.status, status, "{shown:?}: {}", answer.head);
         if answer.status == 405 && !shown.starts_with("OPTIONS") {
@@ -539,10 +539,10 @@ fn a_client_that_stops_reading_delays_no_other() {
         .unwrap();
     place.append("data/incoming/a.csv", &play(1, 1, 1));
     wait_for_shown(&place, &page, 200_001);
-    let found: Answer = get(&page, "/api/v1/insights/enriched_logs?limit=1&user_id=u1");
+    let found: Response = get(&page, "/api/v1/insights/enriched_logs?limit=1&user_id=u1");
     assert_eq!(found.status, 200);
     // A response that has started stays on its epoch.
-    let whole = hear(stream);
+    let whole = read_response(stream);
     let epoch = whole.header("x-music-insights-epoch").unwrap().parse::<u64>().unwrap();
     let now = place.manifest("output").unwrap()["epoch"].as_u64().unwrap();
     assert!(epoch <= now);

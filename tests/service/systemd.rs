@@ -25,14 +25,14 @@ fn place() -> Place {
 /// A service manager that records notifications.
 struct Manager {
     socket: UnixDatagram,
-    heard: Vec<String>,
+    received: Vec<String>,
 }
 
 impl Manager {
     fn of(place: &Place) -> Self {
         let socket = UnixDatagram::bind(place.path("notify")).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        Self { socket, heard: Vec::new() }
+        Self { socket, received: Vec::new() }
     }
 
     fn watches(place: &Place) -> Daemon {
@@ -42,7 +42,7 @@ impl Manager {
     }
 
     /// Waits for a notification with this prefix.
-    fn hear(&mut self, wanted: &str) -> String {
+    fn wait_for(&mut self, wanted: &str) -> String {
         let began = Instant::now();
         let mut bytes = [0; 4096];
         while began.elapsed() < Duration::from_mins(1) {
@@ -50,12 +50,12 @@ impl Manager {
             let lines = std::str::from_utf8(&bytes[..len]).unwrap().lines().map(str::to_owned);
             let lines: Vec<String> = lines.collect();
             let found = lines.iter().find(|line| line.starts_with(wanted)).cloned();
-            self.heard.extend(lines);
+            self.received.extend(lines);
             if let Some(found) = found {
                 return found;
             }
         }
-        panic!("no notification {wanted}, only {:?}", self.heard);
+        panic!("no notification {wanted}, only {:?}", self.received);
     }
 
     /// Drops all notifications so far.
@@ -63,7 +63,7 @@ impl Manager {
         self.socket.set_nonblocking(true).unwrap();
         while self.socket.recv(&mut [0; 4096]).is_ok() {}
         self.socket.set_nonblocking(false).unwrap();
-        self.heard.clear();
+        self.received.clear();
     }
 }
 
@@ -72,31 +72,31 @@ fn the_service_manager_is_notified_of_every_state() {
     let place = place();
     let mut manager = Manager::of(&place);
     let daemon = Manager::watches(&place);
-    assert_eq!(manager.hear("READY"), "READY=1");
+    assert_eq!(manager.wait_for("READY"), "READY=1");
     assert!(place.manifest("output").is_some(), "ready means published");
-    assert!(!manager.heard.iter().any(|line| line.starts_with("STATUS=epoch")), "{:?}", manager.heard);
-    manager.hear("WATCHDOG=1");
-    let status = manager.hear("STATUS=");
+    assert!(!manager.received.iter().any(|line| line.starts_with("STATUS=epoch")), "{:?}", manager.received);
+    manager.wait_for("WATCHDOG=1");
+    let status = manager.wait_for("STATUS=");
     assert!(status.contains("rows/s, nothing unread"), "{status}");
-    manager.heard.clear();
+    manager.received.clear();
 
     daemon.signal("-HUP");
-    manager.hear("RELOADING=1");
-    let monotonic = manager.heard.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
-    assert!(monotonic.is_some_and(|usec| usec.parse::<u64>().unwrap() > 0), "{:?}", manager.heard);
-    manager.hear("READY=1");
+    manager.wait_for("RELOADING=1");
+    let monotonic = manager.received.iter().find_map(|line| line.strip_prefix("MONOTONIC_USEC="));
+    assert!(monotonic.is_some_and(|usec| usec.parse::<u64>().unwrap() > 0), "{:?}", manager.received);
+    manager.wait_for("READY=1");
     for _ in 0..8 {
         manager.forget();
         daemon.signal("-HUP");
-        manager.hear("READY=1");
+        manager.wait_for("READY=1");
     }
-    let said = stderr(&daemon.stop());
-    manager.hear("STOPPING=1");
+    let output = stderr(&daemon.stop());
+    manager.wait_for("STOPPING=1");
     let again = "settings read again: nothing that can be taken over has changed";
-    let said: Vec<&str> = said.lines().filter(|line| line.contains(again)).collect();
-    assert_eq!(said.len(), 6, "{said:?}");
-    assert!(said[..5].iter().all(|line| line.ends_with(again)), "{said:?}");
-    assert!(said[5].ends_with("(said 4 times more)"), "{said:?}");
+    let output: Vec<&str> = output.lines().filter(|line| line.contains(again)).collect();
+    assert_eq!(output.len(), 6, "{output:?}");
+    assert!(output[..5].iter().all(|line| line.ends_with(again)), "{output:?}");
+    assert!(output[5].ends_with("(said 4 times more)"), "{output:?}");
 }
 
 /// The longest time without a notification until `watch` is ready, with a fault that strace injects.
@@ -117,12 +117,12 @@ fn longest_silence(calls: &str, how: &str, path: Option<&str>) -> Option<(Durati
     command.args(["watch", "--http", "off", "--flush-interval", "700ms"]);
     command.env("NOTIFY_SOCKET", place.path("notify")).env("WATCHDOG_USEC", "3000000");
     let _daemon = Daemon::start(&mut command);
-    manager.hear("WATCHDOG=1");
+    manager.wait_for("WATCHDOG=1");
     let began = Instant::now();
     let mut longest = Duration::ZERO;
-    while !manager.heard.contains(&"READY=1".to_owned()) {
+    while !manager.received.contains(&"READY=1".to_owned()) {
         let began = Instant::now();
-        manager.hear("WATCHDOG=1");
+        manager.wait_for("WATCHDOG=1");
         longest = longest.max(began.elapsed());
     }
     Some((longest, began.elapsed()))
@@ -150,7 +150,7 @@ fn a_reload_applies_reloadable_settings() {
     let mut manager = Manager::of(&place);
     place.write("music-insights.toml", "[insights.top_songs_this_week]\nlimit = 1\n");
     let daemon = Manager::watches(&place);
-    manager.hear("READY=1");
+    manager.wait_for("READY=1");
     place.wait_for_rows(300);
     for settings in [
         "[insights.top_songs_this_week]\nlimit = 3\nweek = '2025-W12'\n",
@@ -163,7 +163,7 @@ fn a_reload_applies_reloadable_settings() {
         let epoch = place.manifest("output").unwrap()["epoch"].as_u64().unwrap();
         manager.forget();
         daemon.signal("-HUP");
-        manager.hear("READY=1");
+        manager.wait_for("READY=1");
         assert_equals_replay(&place);
         let now = place.manifest("output").unwrap()["epoch"].as_u64().unwrap();
         assert!(now > epoch, "{settings}");
@@ -172,10 +172,10 @@ fn a_reload_applies_reloadable_settings() {
     place.append("data/incoming/a.csv", &rows(300, 400));
     place.wait_for_rows(400);
     assert_equals_replay(&place);
-    let said = stderr(&daemon.stop());
+    let output = stderr(&daemon.stop());
     assert!(
-        said.contains("settings read again: insights.top_songs_this_week.limit, insights.top_songs"),
-        "{said}"
+        output.contains("settings read again: insights.top_songs_this_week.limit, insights.top_songs"),
+        "{output}"
     );
     let before = place.files("output");
     place.done(&["watch", "--once", "--http", "off"]);
@@ -189,7 +189,7 @@ fn a_reload_names_settings_that_need_a_restart() {
     let mut manager = Manager::of(&place);
     let daemon = Manager::watches(&place);
     place.wait_for_rows(300);
-    manager.hear("READY=1");
+    manager.wait_for("READY=1");
     place.write(
         "music-insights.toml",
         "timezone = 'Asia/Tokyo'\n[input]\nmax_bad_lines = 1\n[logging]\nformat = 'json'\n\
@@ -209,7 +209,7 @@ fn a_reload_names_settings_that_need_a_restart() {
     let said = stderr(&daemon.stop());
     let warning = "timezone, input.max_bad_lines, insights.night_owl_users.from, insights.night_owl_users.to, \
                    insights.enriched_logs.enabled: changed, but it takes a restart until that counts";
-    assert!(said.contains(warning), "{said}");
+    assert!(said.contains(warning), "{output}");
     let failed = said.lines().find(|line| line.contains("the settings stay as they are")).unwrap();
     let failed: serde_json::Value =
         serde_json::from_str(failed).expect("the format of messages was taken over");
@@ -251,6 +251,6 @@ fn the_unit_is_valid_and_confined() {
         return;
     };
     assert!(verified.status.success() && verified.stderr.is_empty(), "{}", stderr(&verified));
-    let judged = analyze(&["security", "--offline=true", "--no-pager", "--threshold=15"]).unwrap();
-    assert!(judged.status.success(), "{}", stdout(&judged));
+    let output = analyze(&["security", "--offline=true", "--no-pager", "--threshold=15"]).unwrap();
+    assert!(output.status.success(), "{}", stdout(&output));
 }

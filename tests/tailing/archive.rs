@@ -62,8 +62,8 @@ fn finished_logs_are_archived_under_free_names() {
     wait_until_retired(&place);
     assert_eq!(names(&place, "data/archive"), ["1-a.csv", "a.csv", "b.csv.gz", "c.csv.zst"]);
     assert_eq!(place.read("data/archive/1-a.csv"), log(4));
-    let said = daemon.stop();
-    assert!(said.status.success(), "{}", stderr(&said));
+    let output = daemon.stop();
+    assert!(output.status.success(), "{}", stderr(&output));
     assert_equals_replay_of_archive(&place);
 }
 
