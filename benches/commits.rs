@@ -1,9 +1,9 @@
-//! What exactly-once costs: rows per second with commits, the commit of 10,000 new plays, and a
-//! restart, with 20 million plays in the state.
+//! The cost of exactly-once: rows per second with commits, a commit of 10,000 new plays, and a restart,
+//! with 20 million plays in the state.
 //!
-//! `cargo bench --bench commits [FOLDER]...` does it in `/dev/shm` and in the folder for temporary
-//! files, or in those that are named; each needs 5 GB for a minute. On a disk it also measures how
-//! fast the same bytes can be written and synced.
+//! `cargo bench --bench commits [FOLDER]...` runs in `/dev/shm` and in the temporary folder, or in the
+//! given folders. Each needs 5 GB for a minute. On a disk it also measures how fast the same bytes can
+//! be written and synced.
 
 #[path = "support/committing.rs"]
 mod committing;
@@ -97,7 +97,7 @@ fn size_of(folder: &Path) -> u64 {
     entries.map(size).sum()
 }
 
-/// Writes so many bytes and syncs them now and then, as a flush does.
+/// Writes this number of bytes, with a sync after each piece, as flushes do.
 fn write_and_sync(root: &Path, bytes: u64) {
     let block = vec![b'x'; 1 << 20];
     let mut file = fs::File::create(root.join("alone")).unwrap();
@@ -110,7 +110,7 @@ fn write_and_sync(root: &Path, bytes: u64) {
     file.sync_data().unwrap();
 }
 
-/// Commits new plays on top of the state, several times; also returns the bytes of the last part.
+/// Commits new plays to the state, several times. Also returns the bytes of the last segment.
 fn commit(root: &Path) -> (Vec<Duration>, u64) {
     let mut committing = Committing::resume(root);
     let times = (0..COMMITS).map(|_| {
@@ -120,5 +120,5 @@ fn commit(root: &Path) -> (Vec<Duration>, u64) {
             committing.retire();
         })
     });
-    (times.collect(), committing.bytes_of_last_part())
+    (times.collect(), committing.bytes_of_last_segment())
 }

@@ -1,11 +1,11 @@
-//! What a flush costs apart from writing files, and how that grows with the number of listeners.
+//! The cost of a flush without writing files, and its growth with the number of listeners.
 //!
 //! `cargo bench --bench flush` prints a table of medians in milliseconds with 200,000 and with 2,000,000
-//! listeners in the state, ten rows each; it needs 2 GB and a minute. A flush takes in 10,000 rows, a hundred
-//! of them of new listeners: the cut makes them readable, then each insight refreshes its rows and, if any has
-//! changed, renders all of them to nowhere. In the program the insights do that side by side; here one after
-//! the other. The last lines are a flush of one listener's plays by which the two leading Happy songs
-//! change places, so that the recommendations of nearly everybody change.
+//! listeners in the state, ten rows each. It needs 2 GB and a minute. A flush has 10,000 rows, a hundred of
+//! them of new listeners. The cut makes them readable. Then each insight refreshes its rows and, if any has
+//! changed, renders all of them without writing. The program runs insights in parallel, this bench one
+//! after the other. The last lines are a flush of one listener's plays that makes the two leading Happy
+//! songs change places, so that nearly all recommendations change.
 //!
 //! The target: ten times as many listeners cost at most twice the time.
 
@@ -19,25 +19,25 @@ use engine::{Feed, Insight, Look, Reader, State, insight, refresh, render, snaps
 
 const SIZES: [u32; 2] = [200_000, 2_000_000];
 const SONGS: u32 = 50_000;
-/// Rows of each listener: one that is sure, and so many on average that are drawn.
+/// Rows per listener: one fixed row, and this average number of random ones.
 const DRAWN: u64 = 9;
 const NEW_ROWS: u64 = 9_900;
 const NEW_LISTENERS: u64 = 100;
 const FLUSHES: u64 = 9;
-/// Rows that are read at once.
+/// Rows per batch.
 const PORTION: u64 = 500_000;
 
-/// Measured parts of a flush by name, in order.
+/// Times of the steps of a flush by name, in order.
 type Times = Vec<(String, Duration)>;
 
 fn main() {
     let [few, many] = SIZES.map(measure);
     println!("| flush of 10,000 new rows | {} listeners | {} listeners | |", SIZES[0], SIZES[1]);
     println!("|---|---|---|---|");
-    for ((part, few), (_, many)) in few.iter().zip(&many) {
+    for ((step, few), (_, many)) in few.iter().zip(&many) {
         let millis = |time: &Duration| time.as_secs_f64() * 1e3;
         println!(
-            "| {part} | {:.2} ms | {:.2} ms | x {:.1} |",
+            "| {step} | {:.2} ms | {:.2} ms | x {:.1} |",
             millis(few),
             millis(many),
             millis(many) / millis(few)
@@ -70,7 +70,7 @@ fn measure(users: u32) -> Times {
     });
     let mut times = medians(&flushes.collect::<Vec<_>>());
 
-    // The two leaders change places at every flush, by two plays more of the one behind.
+    // At every flush, the second song gets enough plays to become the first.
     let (_, lead) = state.leading_happy_songs();
     take_plays_of_second(&mut state, &mut take, lead.saturating_sub(1));
     flush(&mut state, &mut insights);
@@ -81,23 +81,23 @@ fn measure(users: u32) -> Times {
         flush(&mut state, &mut insights)
     });
     let swaps = medians(&swaps.collect::<Vec<_>>());
-    let of_swap = |(part, _): &(String, Duration)| part.starts_with("happy") || part == ALL;
+    let of_swap = |(step, _): &(String, Duration)| step.starts_with("happy") || step == ALL;
     times.extend(
-        swaps.into_iter().filter(of_swap).map(|(part, time)| (format!("leaders swap: {part}"), time)),
+        swaps.into_iter().filter(of_swap).map(|(step, time)| (format!("leaders swap: {step}"), time)),
     );
     times
 }
 
-const ALL: &str = "all of it";
+const ALL: &str = "all steps";
 
 /// Cuts, refreshes and renders.
 fn flush(state: &mut State, insights: &mut [Box<dyn Insight>]) -> Times {
     let began = Instant::now();
     let mut last = began;
     let mut times = Times::new();
-    let mut lap = |part: String| {
+    let mut lap = |step: String| {
         let now = Instant::now();
-        times.push((part, now - last));
+        times.push((step, now - last));
         last = now;
     };
     let cut = state.cut();
@@ -116,19 +116,19 @@ fn flush(state: &mut State, insights: &mut [Box<dyn Insight>]) -> Times {
 }
 
 fn medians(flushes: &[Times]) -> Times {
-    let median = |part: usize| {
-        let mut times: Vec<Duration> = flushes.iter().map(|times| times[part].1).collect();
+    let median = |step: usize| {
+        let mut times: Vec<Duration> = flushes.iter().map(|times| times[step].1).collect();
         times.sort_unstable();
-        (flushes[0][part].0.clone(), times[times.len() / 2])
+        (flushes[0][step].0.clone(), times[times.len() / 2])
     };
     (0..flushes[0].len()).map(median).collect()
 }
 
-/// A row of each of some listeners that nobody has seen before.
+/// One row for each of some new listeners.
 fn new_listeners(flush: u64) -> Vec<u8> {
     let mut rows = String::new();
     for number in 0..NEW_LISTENERS {
-        // They stand all over the order of ids.
+        // Their ids sort between all others.
         let id = number * 7919 % 1000;
         let _ =
             writeln!(rows, "user_{id}_{flush},song_{},2025-03-27 12:00:00,100", number * 331 % 50_000 + 1);
@@ -136,7 +136,7 @@ fn new_listeners(flush: u64) -> Vec<u8> {
     rows.into_bytes()
 }
 
-/// Lets one listener play the second of the Happy songs.
+/// Adds plays of the second Happy song by one listener.
 fn take_plays_of_second(state: &mut State, take: &mut impl FnMut(&mut State, &[u8]), plays: u64) {
     let ([_, second], _) = state.leading_happy_songs();
     let row = [b"user_1,", second.as_slice(), b",2025-03-27 12:00:00,100\n"].concat();

@@ -1,7 +1,7 @@
-//! How soon is a row that was appended to a log in the published tables, and a corrected genre?
+//! Freshness: the time from an appended row, or a corrected genre, to the published tables.
 //!
-//! `cargo bench --bench freshness` runs the real `watch` on a folder in `/dev/shm` (or the
-//! temporary folder), with a state of a million plays of 20,000 listeners, and prints percentiles.
+//! `cargo bench --bench freshness` runs the real `watch` on a folder in `/dev/shm` (or the temporary
+//! folder), with a state of a million plays of 20,000 listeners, and prints percentiles.
 
 #[path = "support/program.rs"]
 mod program;
@@ -40,7 +40,7 @@ fn main() {
     let mut log = fs::File::options().append(true).open(root.join("data/incoming/plays-00000.csv")).unwrap();
     let rows = (0..APPENDS).map(|number| {
         sleep(Duration::from_millis(number as u64 * 37 % 400));
-        // A new listener at night shows in a small table, so that reading it costs little.
+        // A new listener at night appears in a small table, which is fast to read.
         let user = format!("fresh_{number}");
         let began = Instant::now();
         writeln!(log, "{user},song_1,2025-03-21 01:00:00,100").unwrap();

@@ -1,12 +1,12 @@
-//! What a row costs in instructions, stage by stage: a number that no neighbour on the machine disturbs.
+//! Instructions per row of each stage. Unlike times, they do not depend on the load of the machine.
 //!
 //! `benches/instructions/run.py` counts them under callgrind and compares them with
-//! `benches/instructions/expected.toml`; `--update` writes that file.
+//! `benches/instructions/expected.toml`. With `--update` it writes that file.
 //!
-//! `cargo bench --bench instructions -- STAGE ROWS` is what it calls: the stage goes over a fixed input of
-//! 50,000 rows again and again until it has seen `ROWS` of them, and prints how many things (rows, ids,
-//! listeners) that made. Preparing the input costs the same whatever `ROWS` is, so the difference of two
-//! runs is the stage alone. Without arguments, every stage runs once, and says how long it took.
+//! The script calls `cargo bench --bench instructions -- STAGE ROWS`. The stage processes a fixed input of
+//! 50,000 rows repeatedly until it has seen `ROWS` rows, and prints the number of items (rows, ids,
+//! listeners). Preparing the input costs the same for all `ROWS`, so the difference of two runs is the
+//! cost of the stage. Without arguments, every stage runs once and prints its time.
 
 #[path = "support/committing.rs"]
 mod committing;
@@ -28,14 +28,14 @@ use program::{WATCH, folder_in_memory, run};
 const BLOCK: u64 = 50_000;
 const USERS: u32 = 5_000;
 const SONGS: u32 = 5_000;
-/// How often a pass does what costs little: by how the hashes fall, preparing the input takes a bit more or
-/// less in each run, and that must not show.
+/// Repetitions of cheap work in a pass. The cost of preparing the input varies with the seeds of the hashes,
+/// and the work must be large in comparison.
 const AGAIN: u64 = 10;
 
-/// Goes over the input once and returns how many things it did.
+/// Processes the input once, and returns the number of items.
 type Pass = Box<dyn FnMut() -> u64>;
 
-/// Name, what is counted, and what prepares the input.
+/// Name, unit of the items, and the function that prepares the input.
 type Stage = (&'static str, &'static str, fn() -> Pass);
 
 const STAGES: [Stage; 12] = [
@@ -74,7 +74,7 @@ fn count((name, unit, prepare): &Stage, rows: u64) {
     println!("{name} {done} {unit}s in {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
 }
 
-/// Text of known ids to batches.
+/// From text with known ids to batches.
 fn decode(look: Look, change: fn(&[u8]) -> Vec<u8>) -> Pass {
     let rows = change(&Feed::new(USERS, SONGS, BLOCK, look).rows(BLOCK));
     let reader = Reader::new();
@@ -88,17 +88,17 @@ fn decode(look: Look, change: fn(&[u8]) -> Vec<u8>) -> Pass {
 fn known_ids() -> Pass {
     let column = Column::of(BLOCK, Look::Short);
     let listeners = Listeners::default();
-    listeners.number(&column);
-    Box::new(move || listeners.number(&column))
+    listeners.intern(&column);
+    Box::new(move || listeners.intern(&column))
 }
 
 fn new_ids() -> Pass {
-    // Many small dictionaries, because how often ids collide depends on the seed of each.
+    // Many small dictionaries, because the number of collisions depends on the seed of each.
     let column = Column::of(BLOCK / 25, Look::Short);
-    Box::new(move || (0..25).map(|_| Listeners::default().number(&column)).sum())
+    Box::new(move || (0..25).map(|_| Listeners::default().intern(&column)).sum())
 }
 
-/// Batches to readable tables.
+/// From batches to readable tables.
 fn observe() -> Pass {
     let batches = Reader::new().read(&Feed::new(USERS, SONGS, BLOCK, Look::Short).rows(BLOCK));
     Box::new(move || {
@@ -128,7 +128,7 @@ fn state() -> (Reader, State) {
     (reader, state)
 }
 
-/// All rows of an insight that has seen nothing yet.
+/// All rows of a new insight.
 fn refresh(name: &'static str) -> Pass {
     let (_, mut state) = state();
     let cut = state.cut();
@@ -141,7 +141,7 @@ fn refresh(name: &'static str) -> Pass {
     })
 }
 
-/// Rows to a file, without what the system does to write it.
+/// From rows to a file, without the work of the operating system.
 fn snapshot() -> Pass {
     let (_, mut state) = state();
     let cut = state.cut();
@@ -151,12 +151,12 @@ fn snapshot() -> Pass {
     Box::new(move || (0..AGAIN).map(|_| write_snapshot(folder.path(), &*genres, &cut)).sum())
 }
 
-/// New plays to a part and a generation in files, without what the system does to write and sync them, and
-/// without the merging of parts, which goes on beside it. That the tables take the plays in counts, too.
+/// From new plays to a segment and a generation, without the work of the operating system, and without the
+/// merging of segments, which runs in parallel. Adding the plays to the tables is included.
 fn commit() -> Pass {
     let folder = folder_in_memory();
     Feed::new(USERS, SONGS, BLOCK, Look::Short).write(folder.path(), BLOCK, 1);
-    // Another process, which callgrind does not follow.
+    // This is a different process, which callgrind does not follow.
     run(folder.path(), &WATCH);
     let mut committing = Committing::resume(folder.path());
     Box::new(move || {

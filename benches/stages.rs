@@ -1,22 +1,21 @@
-//! How many rows per second each stage takes, and the whole of `replay`.
+//! Rows per second of each stage, and of `replay` as a whole.
 //!
-//! `cargo bench --bench stages [-- WORD]` runs all benches, or those with the word in their names, in less
-//! than three minutes, and compares them with the last time. What is measured:
+//! `cargo bench --bench stages [-- WORD]` runs all benches, or those whose names contain the word, in less
+//! than three minutes, and compares them with the last run:
 //!
-//! - `decode`: text, copied to chunks as the program reads them, to batches, all ids known; ids in quotes need
-//!   the full lane.
-//! - `dictionary`: columns of ids, of 200,000 listeners, to their numbers, all known or all new.
-//! - `tables`: batches to readable tables. `enriched`: batches to the rows of `enriched_logs`.
-//! - `first`: an insight that has seen nothing makes and renders all rows, and
-//! - `refresh`: an insight takes in 10,000 more rows and renders all of its own, as every flush does; both with
-//!   20,000 and with 200,000 listeners (ten rows each).
-//! - `snapshot_file`: rows that are ready to a published file, without syncing.
-//! - `replay` and `watch`: the program itself, from two million rows to all tables; `watch --once` begins
+//! - `decode`: from text in chunks to batches, with known ids. Quoted ids need the slow path.
+//! - `dictionary`: interns columns of ids of 200,000 listeners, all known or all new.
+//! - `tables`: from batches to readable tables. `enriched`: from batches to the rows of `enriched_logs`.
+//! - `first`: a new insight computes and renders all rows.
+//! - `refresh`: an insight adds 10,000 rows and renders all of its rows, as every flush does. This and
+//!   `first` run with 20,000 and with 200,000 listeners (ten rows each).
+//! - `snapshot_file`: from rendered rows to a published file, without a sync.
+//! - `replay` and `watch`: the whole program, from two million rows to all tables. `watch --once` starts
 //!   without a state, and commits.
-//! - `commit`: 10,000 new plays that the tables have taken in are committed to the state of that `watch`.
+//! - `commit`: commits 10,000 plays, which the tables already contain, to the state of that `watch`.
 //!
-//! Files are written to `/dev/shm`, or to the temporary folder where there is none. What a commit costs on a
-//! disk is in `commits`, and a flush as a whole in `flush`.
+//! Files are written to `/dev/shm`, or to the temporary folder if that does not exist. For the cost of a
+//! commit on a disk see `commits`, for a flush as a whole `flush`.
 
 #[path = "support/committing.rs"]
 mod committing;
@@ -38,19 +37,19 @@ use engine::{
 };
 use program::{WATCH, folder_in_memory, run};
 
-/// How ids look, and the names of the benches with such ids.
+/// Kinds of ids, and the names of the benches with them.
 const LOOKS: [(Look, &str); 2] = [(Look::Short, "short"), (Look::Uuid, "uuid")];
 const SONGS: u32 = 50_000;
-/// Rows of the benches that know nothing of listeners.
+/// Rows of the benches in which the number of listeners does not matter.
 const ROWS: u64 = 500_000;
 const ROWS_PER_LISTENER: u64 = 10;
-/// Rows that come in between two flushes.
+/// New rows per flush.
 const NEW_ROWS: u64 = 10_000;
-/// Ids of the benches of the dictionary.
+/// Ids in the benches of the dictionary.
 const IDS: u64 = 200_000;
-/// Flushes one after the other, before it begins anew.
+/// Consecutive flushes before a new start.
 const FLUSHES: usize = 8;
-/// Rows of the whole program.
+/// Rows for the whole program.
 const REPLAYED: u64 = 2_000_000;
 
 criterion_group! {
@@ -67,12 +66,12 @@ fn decode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decode");
     for (look, name) in LOOKS {
         let plain = Feed::new(200_000, SONGS, ROWS, look).rows(ROWS);
-        for (rows, lane) in [(quoted(&plain), "full"), (plain, "fast")] {
+        for (rows, path) in [(quoted(&plain), "slow"), (plain, "fast")] {
             let reader = Reader::new();
             reader.read(&rows);
             let pieces = pieces(&rows);
             group.throughput(Throughput::Elements(ROWS));
-            group.bench_function(BenchmarkId::new(lane, name), |bencher| {
+            group.bench_function(BenchmarkId::new(path, name), |bencher| {
                 bencher.iter(|| {
                     for piece in &pieces {
                         black_box(reader.decode(reader.chunk(piece)));
@@ -88,13 +87,13 @@ fn dictionary(criterion: &mut Criterion) {
     group.throughput(Throughput::Elements(IDS));
     for (look, name) in LOOKS {
         let columns = Column::pieces(IDS, look);
-        let number =
-            |listeners: &Listeners| columns.iter().map(|column| listeners.number(column)).sum::<u64>();
+        let intern =
+            |listeners: &Listeners| columns.iter().map(|column| listeners.intern(column)).sum::<u64>();
         let known = Listeners::default();
-        number(&known);
-        group.bench_function(BenchmarkId::new("known", name), |bencher| bencher.iter(|| number(&known)));
+        intern(&known);
+        group.bench_function(BenchmarkId::new("known", name), |bencher| bencher.iter(|| intern(&known)));
         group.bench_function(BenchmarkId::new("new", name), |bencher| {
-            let fill = |new: Listeners| (number(&new), new);
+            let fill = |new: Listeners| (intern(&new), new);
             bencher.iter_batched(Listeners::default, fill, BatchSize::PerIteration);
         });
     }
@@ -113,7 +112,7 @@ fn batches(criterion: &mut Criterion) {
     });
 }
 
-/// Cuts of a state, one after the other: the first of all rows, each of the others with a few more.
+/// Consecutive cuts of a state: the first has all rows, each of the others adds a few.
 fn cuts(users: u32) -> Vec<Cut> {
     let rows = u64::from(users) * ROWS_PER_LISTENER;
     let mut feed = Feed::new(users, SONGS, rows, Look::Short);
@@ -169,7 +168,7 @@ fn refresh(criterion: &mut Criterion, users: u32, cuts: &[Cut]) {
     group.throughput(Throughput::Elements(NEW_ROWS));
     for name in snapshots() {
         group.bench_function(BenchmarkId::new(name, users), |bencher| {
-            // Plays never go away, so after the last cut another insight begins with the first.
+            // A ledger cannot go back, so after the last cut a new insight starts with the first one.
             let mut insight = insight(name);
             let mut next = 0;
             bencher.iter_custom(|times| {
@@ -218,7 +217,7 @@ fn watch(criterion: &mut Criterion, root: &Path) {
     });
 }
 
-/// Removes what a `watch` has left, if there was one.
+/// Removes the output and the state of a `watch`, if they exist.
 fn forget(root: &Path) {
     for folder in ["data/state", "output"].map(|folder| root.join(folder)) {
         if folder.is_dir() {
@@ -228,7 +227,7 @@ fn forget(root: &Path) {
 }
 
 fn commit(criterion: &mut Criterion, root: &Path) {
-    // The bench before has done this already, unless only this one was asked for.
+    // The bench before has done this already, unless only this one was selected.
     run(root, &WATCH);
     let mut committing = Committing::resume(root);
     let mut group = criterion.benchmark_group("commit");

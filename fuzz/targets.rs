@@ -1,5 +1,5 @@
-//! What is fuzzed: each function takes any bytes and must neither panic nor ask for much memory.
-//! `cargo fuzz run decode` looks for new inputs; `tests/durability/corpus.rs` runs those that were found.
+//! The fuzz targets. Each function takes any bytes, and must neither panic nor allocate much memory.
+//! `cargo fuzz run decode` searches for new inputs. `tests/durability/corpus.rs` runs the corpus.
 
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 
@@ -17,20 +17,20 @@ use music_insights::state::checkpoint::table::TableReader;
 use music_insights::storage::DiskFile;
 use music_insights::time::zone::Zone;
 
-/// Bytes per chunk: more than a fuzzer comes up with.
+/// Bytes per chunk: more than a fuzzer generates.
 const WHOLE: usize = 64 << 10;
 
-/// Where local times are of: a zone that skips some.
+/// The zone of local times. It has gaps.
 static ZONE: LazyLock<Zone> = LazyLock::new(|| Zone::named("Europe/Berlin").expect("Berlin is a zone"));
 
-/// A log: cut in small pieces and in one, decoded in both lanes, it comes to the same.
+/// A log: chunks of any size and both decoding paths give the same result.
 pub(crate) fn decode(bytes: &[u8]) {
     let whole = read(bytes, WHOLE, DecodePath::Fast);
     assert_eq!(whole, read(bytes, WHOLE, DecodePath::Full), "the lanes differ");
     assert_eq!(whole, read(bytes, 100, DecodePath::Fast), "the pieces differ");
 }
 
-/// Plays and rejects with their places, in order.
+/// Plays and rejects with their positions, in order.
 fn read(bytes: &[u8], chunk: usize, lane: DecodePath) -> (Vec<String>, Vec<String>) {
     let input = Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() });
     let decoder =

@@ -1,4 +1,4 @@
-//! The insights of a cluster of real processes are those of `replay`, byte for byte.
+//! The insights of a real cluster equal those of `replay`, byte for byte.
 
 #[path = "cluster/nodes.rs"]
 mod nodes;
@@ -33,7 +33,7 @@ use nodes::{Node, Nodes, command, free_port, run, said, wait_until};
 
 const NOW: &str = "2026-01-01T00:00:00Z";
 
-/// Inputs that are hard to get right: quotes, bad rows, odd files, clocks that are set, ties, unknown songs.
+/// Difficult inputs: quotes, bad rows, odd files, clock changes, ties, unmatched plays.
 fn hard_inputs(folder: &Path) {
     let logs = folder.join("logs");
     fs::create_dir_all(&logs).unwrap();
@@ -47,7 +47,7 @@ fn hard_inputs(folder: &Path) {
              u4,s1,2099-01-01,3\nu4,s1\n,s1,2025-03-30 00:00:00,3\nu5,s1,2025-03-30 00:00:00,-3\n\"u6,s1\n"
         ),
     );
-    // Columns in another order, a byte order mark, CRLF, a column that is ignored, no line feed at the end.
+    // Reordered columns, a byte order mark, CRLF, an extra column, no line feed at the end.
     write(
         "b.csv",
         "\u{feff}extra,duration_sec,song_id,user_id,timestamp\r\nx,10,s3,u1,2025-03-24 00:00:00Z\r\nx,10,s4,ü,2025-03-23 23:59:59Z\r\n\
@@ -65,7 +65,7 @@ fn hard_inputs(folder: &Path) {
         zstd::encode_all(format!("{header}u7,s5,2025-03-31 04:59:59,61.5\nbad\n").as_bytes(), 1).unwrap();
     fs::write(logs.join("g.csv.zst"), &zipped).unwrap();
     fs::write(logs.join("h.csv.zst"), &zipped[..zipped.len() - 5]).unwrap();
-    // Ties and listeners of all kinds: every listener plays songs of all moods by turns.
+    // Ties: every listener plays songs of all moods in turn.
     for file in 0..3 {
         let mut text = header.to_owned();
         for play in 0..400 {
@@ -82,17 +82,17 @@ fn hard_inputs(folder: &Path) {
         let genre = ["Pop", "Rock", "", "\"Jazz, \"\"cool\"\"\""][song % 4];
         writeln!(songs, "s{song},\"Title, {song}\",=artist{song},{genre},{mood}").unwrap();
     }
-    songs += "\"s\"\"2\",quoted,,Rock,Sad\n,nobody,,,\ns1,later,wins,Rock,Sad\nbad\n";
+    songs += "\"s\"\"2\",quoted,,Rock,Sad\n,no id,,,\ns1,later,wins,Rock,Sad\nbad\n";
     fs::write(folder.join("songs.csv"), songs).unwrap();
 }
 
-/// Arguments of a replay into a folder.
+/// The arguments of a replay into a folder.
 fn arguments<'a>(output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let common = ["replay", "logs", "--songs", "songs.csv", "--now", NOW, "--output", output];
     [&common, more].concat()
 }
 
-/// All files of an output, but for what is no data; the manifest without its moment.
+/// All files of an output except the lock. The manifest is without its time.
 fn files_of(output: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![output.to_owned()];
@@ -132,7 +132,7 @@ fn assert_same(folder: &Path, expected: &str, found: &str, context: &str) {
     }
 }
 
-/// Runs a replay without and with the cluster, and compares.
+/// Compares a replay without and with the cluster.
 #[track_caller]
 fn compare(nodes: &Nodes, folder: &Path, more: &[&str]) {
     said(&run(folder, &arguments("expected", more)), 0);
@@ -147,10 +147,10 @@ fn compare(nodes: &Nodes, folder: &Path, more: &[&str]) {
     assert_same(folder, "expected", "found", &format!("{more:?}"));
 }
 
-/// The SQL on embedded `DataFusion`, over tables that a reader has made: a second definition of each insight, written
-/// in another language, with which the engine must agree.
+/// The SQL on embedded `DataFusion`, over the tables that jobs write. It is a second definition of each
+/// insight, and the engine must agree with it.
 #[test]
-fn the_sql_of_each_insight_is_what_the_engine_computes() {
+fn the_sql_of_each_insight_agrees_with_the_engine() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().thread_stack_size(32 << 20).enable_all().build().unwrap();
     let choices: [&[(&str, &str)]; 4] = [
@@ -199,7 +199,7 @@ fn the_sql_of_each_insight_is_what_the_engine_computes() {
     }
 }
 
-/// What the SQL says, by insight.
+/// The rows of the SQL by insight.
 async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'static str, String)> {
     let flag =
         |(key, value): &(&str, &str)| ("--set".to_owned(), format!("insights.{key}"), (*value).to_owned());
@@ -265,7 +265,7 @@ fn the_commands_of_the_guide_start_a_cluster_and_compute_the_insights() {
     let mut running = Vec::new();
     let mut tried = 0;
     for line in block.lines() {
-        // Fewer rows: nothing is optimised here.
+        // Fewer rows, because this build is not optimised.
         let line = line.replace("--rows 1000000", "--rows 20000");
         let words: Vec<&str> = line.split_whitespace().collect();
         let program = match words[0] {
@@ -297,12 +297,12 @@ fn the_commands_of_the_guide_start_a_cluster_and_compute_the_insights() {
 }
 
 #[test]
-fn the_units_of_a_cluster_are_sound() {
+fn the_units_of_a_cluster_are_valid() {
     let folder = tempfile::tempdir().unwrap();
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd/cluster");
     let mut paths = Vec::new();
     for entry in fs::read_dir(units).unwrap().map(Result::unwrap) {
-        // Programs must exist for the check.
+        // The check requires that the programs exist.
         let unit = fs::read_to_string(entry.path()).unwrap();
         let unit = unit
             .replace("/usr/bin/music-insights", nodes::PROGRAM)
@@ -324,7 +324,7 @@ fn the_units_of_a_cluster_are_sound() {
 }
 
 #[test]
-fn all_insights_of_a_cluster_are_those_of_replay_for_hard_inputs_and_all_settings() {
+fn a_cluster_equals_replay_for_difficult_inputs_and_all_settings() {
     let Some(nodes) = Nodes::start(2, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     hard_inputs(folder.path());
@@ -372,7 +372,7 @@ fn all_insights_of_a_cluster_are_those_of_replay_for_hard_inputs_and_all_setting
             "--set",
             "insights.genre_loyalty_scores.decimals=9",
         ],
-        // Nothing is as loyal as that: a message.
+        // No listener reaches this threshold.
         &[
             "--set",
             "insights.genre_loyalty_scores.threshold=1",
@@ -397,7 +397,7 @@ fn all_insights_of_a_cluster_are_those_of_replay_for_hard_inputs_and_all_setting
 }
 
 #[test]
-fn a_second_run_reads_only_what_is_new_and_small_tables_become_few() {
+fn a_second_run_reads_only_new_logs_and_merges_small_tables() {
     let Some(nodes) = Nodes::start(2, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     hard_inputs(folder.path());
@@ -411,7 +411,7 @@ fn a_second_run_reads_only_what_is_new_and_small_tables_become_few() {
         let folders = fs::read_dir(tables).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
         folders.count()
     };
-    // Eleven logs of about the same size: eight become one. Their row counts are those of `replay`.
+    // Eleven logs of similar size: eight tables become one. Row counts equal those of `replay`.
     let (first, _) = said(&run(folder.path(), &arguments("expected", &[])), 0);
     let all = first.split_whitespace().nth(1).unwrap();
     assert_eq!(rows(all), 4);
@@ -419,27 +419,27 @@ fn a_second_run_reads_only_what_is_new_and_small_tables_become_few() {
         let text = format!("user_id,song_id,timestamp,duration_sec\n{rows}");
         fs::write(folder.path().join("logs").join(name), text).unwrap();
     };
-    // What is new sorts before, between and behind what is known.
+    // New logs sort before, between and after known ones.
     log("0.csv", "u1,s7,2025-04-01 01:00:00,5\nu1,nosong,2025-04-01 01:00:00,5\n");
     log("bb.csv", "u2,s7,2025-04-01 01:00:00,5\nbad\n");
     log("zz.csv", "u3,s7,2025-04-01 01:00:00,5\n");
     rows("5");
     rows("0");
-    // A log that has changed is read again, with those that share its tables.
+    // A changed log is read again, together with the logs that share its tables.
     log("zz.csv", "u3,s8,2025-04-01 01:00:00,5\nu3,s9,2025-04-01 01:00:00,5\n");
     rows("2");
-    // A corrected catalog needs no log.
+    // A corrected catalog reads no log.
     let songs = fs::read_to_string(folder.path().join("songs.csv")).unwrap();
     fs::write(folder.path().join("songs.csv"), songs.replace("Calm", "Sad") + "nosong,found,,Pop,Happy\n")
         .unwrap();
     rows("0");
-    // Neither does a setting that shapes no table.
+    // A setting that does not shape the tables reads no log.
     let more = ["--set", "insights.top_songs_this_week.limit=2"];
     let (out, _) = said(&run(folder.path(), &arguments("found", &[&more, &cluster[..]].concat())), 0);
     assert!(out.contains("read      0 rows "), "{out}");
-    // One that does makes all anew.
+    // A setting that shapes the tables reads all logs again.
     compare(&nodes, folder.path(), &["--timezone", "Asia/Tokyo"]);
-    // A log that is gone does not count any more.
+    // A removed log no longer counts.
     fs::remove_file(folder.path().join("logs/zz.csv")).unwrap();
     compare(&nodes, folder.path(), &["--timezone", "Asia/Tokyo"]);
 }
@@ -459,7 +459,7 @@ fn folders_in(tables: &Path) -> usize {
 }
 
 #[test]
-fn an_executor_that_is_killed_in_the_middle_changes_nothing() {
+fn a_killed_executor_changes_nothing() {
     let Some(mut nodes) = Nodes::start(2, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     long_inputs(folder.path());
@@ -470,7 +470,7 @@ fn an_executor_that_is_killed_in_the_middle_changes_nothing() {
         let mut command = command(folder.path(), &arguments("found", &cluster));
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
-    // While logs are read.
+    // During the reading of logs.
     let replay = start();
     let tables = folder.path().join("found/_tables");
     wait_until("some logs are read", || folders_in(&tables) >= 3);
@@ -480,16 +480,16 @@ fn an_executor_that_is_killed_in_the_middle_changes_nothing() {
     assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), nodes.logs());
     assert_same(folder.path(), "expected", "found", "killed while logs were read");
 
-    // While queries are answered.
+    // During queries.
     nodes.add_executor(&[]);
     fs::remove_file(folder.path().join("found/_manifest.json")).unwrap();
     let replay = start();
-    let draft = |insight: &str| {
+    let staged = |insight: &str| {
         let entries = fs::read_dir(folder.path().join("found").join(insight)).into_iter().flatten().flatten();
         entries.filter(|entry| entry.file_name().to_str().unwrap().starts_with('.')).count() > 0
     };
     wait_until("some queries are answered", || {
-        ["enriched_logs", "_rejects", "avg_listen_time_per_song"].iter().any(|name| draft(name))
+        ["enriched_logs", "_rejects", "avg_listen_time_per_song"].iter().any(|name| staged(name))
     });
     assert!(!folder.path().join("found/_manifest.json").exists(), "too late to kill");
     nodes.executors[0].kill();
@@ -499,7 +499,7 @@ fn an_executor_that_is_killed_in_the_middle_changes_nothing() {
 }
 
 #[test]
-fn a_run_that_is_stopped_or_killed_leaves_nothing_half_published() {
+fn a_stopped_or_killed_run_publishes_nothing_partially() {
     let Some(nodes) = Nodes::start(2, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     long_inputs(folder.path());
@@ -518,7 +518,7 @@ fn a_run_that_is_stopped_or_killed_leaves_nothing_half_published() {
         assert!(!folder.path().join("found/_manifest.json").exists());
     }
     compare(&nodes, folder.path(), &[]);
-    // What the interrupted runs have left is gone.
+    // Leftovers of the interrupted runs are gone.
     let index = fs::read_to_string(tables.join("index.json")).unwrap();
     for entry in fs::read_dir(&tables).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
@@ -527,7 +527,7 @@ fn a_run_that_is_stopped_or_killed_leaves_nothing_half_published() {
 }
 
 #[test]
-fn what_is_wrong_with_a_cluster_is_said_with_what_to_do() {
+fn errors_of_a_cluster_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     hard_inputs(folder.path());
     let fails = |code: i32, address: &str, more: &[&str], words: &[&str]| {
@@ -539,9 +539,9 @@ fn what_is_wrong_with_a_cluster_is_said_with_what_to_do() {
         assert!(!folder.path().join("found/_manifest.json").exists());
     };
     fails(64, "localhost:50050", &[], &["not the address of a cluster", "df://"]);
-    let nobody = format!("df://127.0.0.1:{}", free_port());
-    fails(74, &nobody, &[], &["no scheduler answers", "start one"]);
-    fails(64, &nobody, &["-"], &["stdin"]);
+    let unused = format!("df://127.0.0.1:{}", free_port());
+    fails(74, &unused, &[], &["no scheduler answers", "start one"]);
+    fails(64, &unused, &["-"], &["stdin"]);
 
     // Something that says it is a scheduler of another version.
     let other = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -1,6 +1,6 @@
-//! Tests of the tests: with a mistake planted in the engine, power cuts must bring it to light.
+//! Tests the power-loss test: it must find every planted bug.
 //!
-//! A bug is planted for the whole process, so this file has one test and a process of its own.
+//! A planted bug affects the whole process, so this file has one test and its own process.
 
 #[path = "common/engine.rs"]
 mod engine;
@@ -21,8 +21,8 @@ mod workload;
 use power_cuts::Recording;
 use workload::Step;
 
-/// Tries all that should bring a bug to light, and says how many images have not.
-fn hunt() -> Result<usize, String> {
+/// Runs all checks that can find a bug, and returns the number of images without a failure.
+fn find_bug() -> Result<usize, String> {
     Recording::of(1, &Step::MANY)?.check_always()?;
     let recording = Recording::of(1, &Step::SMALL)?;
     recording.check_damage()?;
@@ -37,20 +37,20 @@ fn every_planted_bug_is_found() {
     let mut missed = Vec::new();
     for bug in Bug::ALL {
         plant(Some(bug));
-        match hunt() {
+        match find_bug() {
             Ok(images) => missed.push((bug, images)),
             Err(what) => println!("{bug:?}: {what}"),
         }
     }
     plant(None);
-    let images = hunt().unwrap_or_else(|what| panic!("without a bug: {what}"));
+    let images = find_bug().unwrap_or_else(|what| panic!("without a bug: {what}"));
     println!("none: {images} images");
     assert!(missed.is_empty(), "not found: {missed:?}");
 }
 
 #[cfg(not(debug_assertions))]
 #[test]
-fn nothing_can_be_planted_in_a_release_build() {
-    let images = hunt().unwrap_or_else(|what| panic!("{what}"));
+fn a_release_build_has_no_planted_bugs() {
+    let images = find_bug().unwrap_or_else(|what| panic!("{what}"));
     println!("skipped: a release build has no bugs to plant; {images} images without one");
 }

@@ -49,7 +49,7 @@ def history(binary, data, rows, users, songs, probes):
     generate(binary, data, rows, users, songs, 1, "2025-03-20")
     with open(data / "songs_metadata.csv", "a") as catalog:
         for number in range(probes):
-            catalog.write(PROBE_SONG % number + ",Probe,Nobody,Pop,Chill\n")
+            catalog.write(PROBE_SONG % number + ",Probe,Artist,Pop,Chill\n")
 
 
 def blocks(binary, feed, folder):

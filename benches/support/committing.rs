@@ -1,4 +1,4 @@
-//! Commits of new plays into the state of an earlier `watch`, on the file system of this machine.
+//! Commits of new plays to the state of an earlier `watch`, in real files.
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
@@ -21,10 +21,10 @@ use music_insights::state::unmatched::{UnmatchedChanges, UnmatchedFile};
 use music_insights::storage::SharedDisk;
 use music_insights::storage::real::RealDisk;
 
-/// Plays of a commit.
+/// Plays per commit.
 pub(crate) const NEW_PLAYS: u32 = 10_000;
-/// Commits until the same plays come again: so the pairs of listeners and songs stay as many, however often a
-/// bench commits.
+/// Number of commits after which the same plays repeat, so that the number of pairs of listeners and songs
+/// stays constant, for any number of commits.
 const DIFFERENT: u32 = 20;
 
 /// A state in memory and on disk.
@@ -39,12 +39,12 @@ pub(crate) struct Committing {
     manifest: String,
     epoch: Epoch,
     plays: Vec<Batch>,
-    /// Batches that were taken in.
+    /// Count of added batches.
     taken: usize,
 }
 
 impl Committing {
-    /// Goes on from the state that a `watch` with the default settings has left in a folder.
+    /// Resumes the state of a `watch` with default settings.
     pub(crate) fn resume(root: &Path) -> Self {
         let settings =
             Settings { state: root.join("data/state"), output: root.join("output"), ..Settings::default() };
@@ -63,13 +63,13 @@ impl Committing {
         Self { loaded, committer, dictionaries, catalog, tables, unmatched, manifest, epoch, plays, taken: 0 }
     }
 
-    /// Takes in the next new plays.
+    /// Adds the next new plays to the ledger.
     pub(crate) fn take(&mut self) {
         self.loaded.ledger.observe(&self.plays[self.taken % self.plays.len()]);
         self.taken += 1;
     }
 
-    /// Commits what was taken in.
+    /// Commits the added plays.
     pub(crate) fn commit(&mut self) {
         let changes = self.loaded.ledger.cut();
         self.epoch.0 += 1;
@@ -88,18 +88,18 @@ impl Committing {
         self.committer.commit(commit).expect("a folder to write to");
     }
 
-    /// Removes what no kept generation needs, and begins to merge parts if there are many.
+    /// Removes files that no generation needs, and starts to merge segments if there are many.
     pub(crate) fn retire(&mut self) {
         self.committer.remove_obsolete().expect("a folder to write to");
     }
 
-    /// The size of the last part that was written.
-    pub(crate) fn bytes_of_last_part(&self) -> u64 {
+    /// The size of the last segment in bytes.
+    pub(crate) fn bytes_of_last_segment(&self) -> u64 {
         self.committer.current().segments.last().expect("a segment was written").bytes
     }
 }
 
-/// Plays of known listeners and songs, spread over all of them.
+/// Plays of known listeners and songs, evenly spread.
 fn plays(number: u32, dictionaries: &Dictionaries) -> Batch {
     let (users, songs) = (dictionaries.users.read().len() as u32, dictionaries.songs.read().len() as u32);
     let pick = |row: u32, of: u32| (row * 7919 + number * 104_729) % of;

@@ -1,6 +1,6 @@
-//! All that the benches of single stages know of the engine: text in, and each stage by itself.
+//! The stages of the engine, as the benches use them.
 //!
-//! A change of an interface in `src/` concerns the benches here and nowhere else.
+//! A change of an interface in `src/` affects only this file of the benches.
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
@@ -42,10 +42,10 @@ pub(crate) fn snapshots() -> [&'static str; SNAPSHOTS.len()] {
     SNAPSHOTS.map(|about| about.name)
 }
 
-/// The defaults, made once: looking up a zone costs more than many rows.
+/// The default settings, made once, because looking up a zone costs more than many rows.
 static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
 
-/// How ids look.
+/// Kinds of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
     /// `user_17`
@@ -63,7 +63,7 @@ impl Look {
     }
 }
 
-/// Listening logs without end, always the same: `songs` songs, the few popular ones most of the time.
+/// An endless, reproducible log: plays of `songs` songs, mostly of the few popular ones.
 #[derive(Debug)]
 pub(crate) struct Feed {
     plan: Plan,
@@ -73,13 +73,13 @@ pub(crate) struct Feed {
 
 /// 2025-03-20
 const START: u64 = 1_742_428_800;
-/// The *now* of decoding: after all plays.
+/// The time of reading, after all plays.
 const NOW: i64 = 1_800_000_000;
-/// Parts the numbers of listeners who come one after the other; prime to every number of the kind 2^a 5^b.
+/// Distance between the numbers of consecutive listeners. It is coprime to all numbers 2^a 5^b.
 const SCATTER: u64 = 618_033_989;
 
 impl Feed {
-    /// A feed of a week with about so many rows.
+    /// A week with about this number of rows.
     pub(crate) fn new(users: u32, songs: u32, rows: u64, look: Look) -> Self {
         let pace = Pace::Rhythm { start: START, days: 7, rows };
         let plan = Plan { seed: 1, users, songs, popularity: Popularity::Zipf, ids: look.ids(), pace };
@@ -88,14 +88,14 @@ impl Feed {
         Self { plan, log: PlayLog::new(&plan), catalog }
     }
 
-    /// The next rows as text.
+    /// The text of the next rows.
     pub(crate) fn rows(&mut self, rows: u64) -> Vec<u8> {
         let mut text = Vec::new();
         self.log.append(rows, &mut text);
         text
     }
 
-    /// Writes the catalog and the next rows, in so many logs, to where the program looks for them below a folder.
+    /// Writes the catalog and the next rows, as this number of logs, to the default places below a folder.
     pub(crate) fn write(&mut self, root: &Path, rows: u64, logs: u64) {
         let incoming = root.join("data/incoming");
         fs::create_dir_all(&incoming).expect("a folder to write to");
@@ -106,12 +106,12 @@ impl Feed {
         }
     }
 
-    /// One row of each listener, so that everybody is there: only for [`Look::Short`], and for numbers of
-    /// listeners without other prime factors than 2 and 5.
+    /// One row for each listener. Only for [`Look::Short`], and for numbers of listeners whose only prime
+    /// factors are 2 and 5.
     pub(crate) fn everybody(&self) -> impl Iterator<Item = Vec<u8>> {
         let songs = self.plan.songs;
         let users = u64::from(self.plan.users);
-        // Not in the order of their numbers: listeners come as they come, and rows stand in memory as they came.
+        // Not in the order of their numbers, because real listeners do not arrive in the order of their ids.
         let line = move |turn: u32| {
             let user = (u64::from(turn) * SCATTER % users) as u32 + 1;
             let song = user.wrapping_mul(2_654_435_761) % songs + 1;
@@ -121,7 +121,7 @@ impl Feed {
     }
 }
 
-/// The rows with their ids in quotes, which need the full lane.
+/// The rows with quoted ids, which need the slow path.
 pub(crate) fn quoted(rows: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(rows.len() * 5 / 4);
     for line in rows.split_inclusive(|&byte| byte == b'\n') {
@@ -136,7 +136,7 @@ pub(crate) fn quoted(rows: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Pieces of whole lines, as long as the program reads them.
+/// Pieces of whole lines, as long as the chunks of the program.
 pub(crate) fn pieces(rows: &[u8]) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     let mut rest = rows;
@@ -150,7 +150,7 @@ pub(crate) fn pieces(rows: &[u8]) -> Vec<&[u8]> {
     pieces
 }
 
-/// Decoding, with the dictionaries that it fills.
+/// Decoding, with its dictionaries.
 #[derive(Debug)]
 pub(crate) struct Reader {
     decoder: Decoder,
@@ -159,7 +159,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// A reader that knows no ids yet.
+    /// A reader with empty dictionaries.
     pub(crate) fn new() -> Self {
         let decoder = Decoder {
             dictionaries: Arc::new(Dictionaries::default()),
@@ -171,7 +171,7 @@ impl Reader {
         Self { decoder, header, input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }) }
     }
 
-    /// A chunk of a piece, which a source would have read.
+    /// A chunk from a piece, as a source makes it.
     pub(crate) fn chunk(&self, piece: &[u8]) -> Chunk {
         Chunk {
             input: Arc::clone(&self.input),
@@ -182,31 +182,31 @@ impl Reader {
         }
     }
 
-    /// Decodes a chunk, all of whose rows must be plays.
+    /// Decodes a chunk. All rows must be plays.
     pub(crate) fn decode(&self, chunk: Chunk) -> Batch {
         let batch = self.decoder.decode(chunk);
         assert!(batch.rejects.is_empty(), "{:?}", batch.rejects);
         batch
     }
 
-    /// Rows as batches.
+    /// The rows as batches.
     pub(crate) fn read(&self, rows: &[u8]) -> Vec<Batch> {
         pieces(rows).into_iter().map(|piece| self.decode(self.chunk(piece))).collect()
     }
 }
 
-/// The dictionary of listeners by itself.
+/// The dictionary of listeners alone.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners(Dictionaries);
 
 impl Listeners {
-    /// Looks up a column, numbers what is new in it, and returns how many ids that were.
-    pub(crate) fn number(&self, column: &Column) -> u64 {
+    /// Interns a column, and returns the number of its ids.
+    pub(crate) fn intern(&self, column: &Column) -> u64 {
         self.0.users.intern_column(&column.text, &column.fields).len() as u64
     }
 }
 
-/// Rows of a chunk, more or less.
+/// The approximate number of rows in a chunk.
 const COLUMN: u64 = CHUNK as u64 / 50;
 
 /// A column of ids.
@@ -217,12 +217,12 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// So many ids of listeners in a fixed order that has nothing to do with their numbers.
+    /// This number of ids of listeners, in a fixed order that differs from that of their numbers.
     pub(crate) fn of(ids: u64, look: Look) -> Self {
         Self::part(ids, 0..ids, look)
     }
 
-    /// The same in pieces, each as long as the column of a chunk.
+    /// The same ids in pieces, each as long as the column of a chunk.
     pub(crate) fn pieces(ids: u64, look: Look) -> Vec<Self> {
         let piece = |from| Self::part(ids, from..ids.min(from + COLUMN), look);
         (0..ids).step_by(COLUMN as usize).map(piece).collect()
@@ -243,7 +243,7 @@ impl Column {
     }
 }
 
-/// What `dispatch` owns: the tables, the catalog and the orders.
+/// The data of the coordinator: the tables, the catalog and the sorted ids.
 #[derive(Debug)]
 pub(crate) struct State {
     ledger: Arc<Ledger>,
@@ -255,7 +255,7 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// Nothing played yet, with the catalog of a feed.
+    /// A state without plays, with the catalog of a feed.
     pub(crate) fn new(reader: &Reader, feed: &Feed) -> Self {
         let dictionaries = Arc::clone(&reader.decoder.dictionaries);
         let rows = block_on(load::parse(feed.catalog.as_slice(), Delimiter::COMMA))
@@ -270,12 +270,12 @@ impl State {
         }
     }
 
-    /// Takes in a batch.
+    /// Adds a batch.
     pub(crate) fn observe(&mut self, batch: &Batch) {
         Arc::make_mut(&mut self.ledger).observe(batch);
     }
 
-    /// A cut, as a flush makes one. The next is only as fast if this one was let go of before.
+    /// Makes a cut, as a flush does. Drop the cut before the next one, or that one has to copy tables.
     pub(crate) fn cut(&mut self) -> Cut {
         let changes = Arc::make_mut(&mut self.ledger).cut();
         Arc::make_mut(&mut self.user_order).extend(&self.dictionaries.users.read());
@@ -292,12 +292,12 @@ impl State {
         }
     }
 
-    /// Listeners that the state knows.
+    /// The number of known listeners.
     pub(crate) fn users(&self) -> usize {
         self.dictionaries.users.read().len()
     }
 
-    /// The two Happy songs that are played most, as ids, and by how many plays the first leads.
+    /// The ids of the two Happy songs with the most plays, and the lead of the first in plays.
     pub(crate) fn leading_happy_songs(&self) -> ([Vec<u8>; 2], u64) {
         let plays = |song| self.ledger.song_plays().total(song).plays;
         let dictionaries = self.dictionaries.songs.read();
@@ -310,7 +310,7 @@ impl State {
     }
 }
 
-/// Only the tables: takes in batches, and makes them readable.
+/// Only the tables: adds batches, and makes them readable.
 pub(crate) fn tables(batches: &[Batch]) -> u64 {
     let mut ledger = Ledger::new(SETTINGS.night_window());
     for batch in batches {
@@ -327,12 +327,12 @@ pub(crate) struct Enriching {
 }
 
 impl Enriching {
-    /// With the catalog of a state.
+    /// Takes the catalog of a state.
     pub(crate) fn new(state: &State) -> Self {
         Self { insight: EnrichedLogs::new(Arc::clone(&state.catalog)), rows: EnrichedRows::default() }
     }
 
-    /// Renders a batch and returns the bytes of its rows; plays of unknown songs are dropped.
+    /// Renders a batch, and returns the bytes of its rows. Unmatched plays are dropped.
     pub(crate) fn append(&mut self, batch: &Batch) -> usize {
         self.rows.text.clear();
         self.insight.append(batch, 0..batch.plays(), &mut self.rows, |_, _| ());
@@ -340,21 +340,21 @@ impl Enriching {
     }
 }
 
-/// An insight that has seen nothing yet.
+/// A new insight.
 pub(crate) fn insight(name: &str) -> Box<dyn Insight> {
     let mut snapshots = SETTINGS.insights.enabled_snapshots().into_iter();
     snapshots.find(|insight| insight.name() == name).unwrap_or_else(|| panic!("{name} is not a snapshot"))
 }
 
-/// Brings an insight up to a cut and says whether a row has changed.
+/// Refreshes an insight for a cut, and returns whether a row has changed.
 pub(crate) fn refresh(insight: &mut dyn Insight, cut: &Cut) -> bool {
     insight.refresh(cut)
 }
 
-/// Bytes that are gathered before they are forgotten, as a snapshot gathers them before it writes.
+/// Bytes in the buffer before it is cleared, as many as a snapshot buffers before it writes.
 const RENDERED: usize = 256 << 10;
 
-/// Renders all rows and returns how many there are, with the header.
+/// Renders all rows, and returns their number, including the header.
 pub(crate) fn render(insight: &dyn Insight, cut: &Cut) -> u64 {
     let mut buffer = Vec::with_capacity(RENDERED);
     let rows = insight.render(cut, &mut |lines| {
@@ -367,7 +367,7 @@ pub(crate) fn render(insight: &dyn Insight, cut: &Cut) -> u64 {
     rows
 }
 
-/// Writes and publishes the file of an insight below a folder; its rows.
+/// Writes and publishes the file of an insight below a folder, and returns the number of its rows.
 pub(crate) fn write_snapshot(folder: &Path, insight: &dyn Insight, cut: &Cut) -> u64 {
     let snapshot = Snapshot::write(
         &RealDisk::without_fsync(),

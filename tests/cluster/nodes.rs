@@ -1,4 +1,4 @@
-//! A cluster of real processes on this machine: the stock scheduler and executors that are our own binary.
+//! A cluster of real processes on this machine: the stock scheduler, and executors of our binary.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 /// Our program.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_music-insights");
-/// The engine's planner calls itself deeply, and more so where nothing is optimised.
+/// The planner recurses deeply, above all in a build without optimisation.
 const STACK: &str = "33554432";
-/// How long a node may take to come up, or to be missed.
+/// How long a process may take to start, or to be declared dead.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// The stock scheduler, if it was built: `cargo build -p ballista-scheduler` puts it beside our program.
+/// The stock scheduler, if it was built. `cargo build -p ballista-scheduler` puts it next to our program.
 pub(crate) fn scheduler_program() -> Option<PathBuf> {
     let beside = Path::new(PROGRAM).with_file_name("ballista-scheduler");
     let found = std::env::var_os("BALLISTA_SCHEDULER").map_or(beside, PathBuf::from);
@@ -29,7 +29,7 @@ pub(crate) fn scheduler_program() -> Option<PathBuf> {
     None
 }
 
-/// A process that ends with the test.
+/// A process, killed at the end of the test.
 pub(crate) struct Node(pub(crate) Child);
 
 impl Node {
@@ -39,7 +39,7 @@ impl Node {
         Self(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
     }
 
-    /// Ends it at once, as a machine that loses power.
+    /// Kills it at once.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -62,13 +62,13 @@ pub(crate) struct Nodes {
     pub(crate) scheduler: Node,
     pub(crate) executors: Vec<Node>,
     pub(crate) address: String,
-    /// Where they run and log.
+    /// Their working directory, with their messages.
     pub(crate) folder: tempfile::TempDir,
 }
 
 impl Nodes {
-    /// Starts so many executors of one core each, with some variables in their environment; nothing if there is
-    /// no scheduler to be had.
+    /// Starts this number of executors with one core each and these environment variables. `None` if the
+    /// scheduler is not installed.
     pub(crate) fn start(executors: usize, environment: &[(&str, String)]) -> Option<Self> {
         let program = scheduler_program()?;
         let folder = tempfile::tempdir().unwrap();
@@ -76,9 +76,9 @@ impl Nodes {
         let mut command = Command::new(program);
         command
             .args(["--bind-host", "127.0.0.1", "--bind-port", &port.to_string()])
-            // Where tasks are pushed, 55.0 loses a place of an executor when another is lost.
+            // With push scheduling, Ballista 55.0 loses a slot of one executor when another one is lost.
             .args(["--scheduler-policy", "pull-staged"])
-            // A dead executor is missed after a few seconds.
+            // Dead executors are detected after a few seconds.
             .args(["--executor-timeout-seconds", "12", "--expire-dead-executor-interval-seconds", "2"])
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(folder.path());
@@ -106,7 +106,7 @@ impl Nodes {
         self.executors.push(Node::start(&mut command, &self.folder.path().join(format!("{name}.log"))));
     }
 
-    /// What the nodes have said, to be shown with a failure.
+    /// The messages of all processes, to show with a failure.
     pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
         for entry in self.folder.path().read_dir().unwrap().map(Result::unwrap) {
@@ -123,12 +123,12 @@ impl Nodes {
     }
 }
 
-/// A port that nobody listens on at the moment.
+/// A free port.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// Waits for something to happen.
+/// Waits until a condition holds.
 pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
     let began = Instant::now();
     while !happened() {
@@ -149,7 +149,7 @@ pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// What a command has said, whose exit code must be this one.
+/// The output of a command, which must have this exit code.
 pub(crate) fn said(output: &Output, code: i32) -> (String, String) {
     let [out, error] =
         [&output.stdout, &output.stderr].map(|bytes| String::from_utf8(bytes.clone()).unwrap());

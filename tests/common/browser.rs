@@ -151,7 +151,7 @@ impl Browser {
         while !self.value(&format!("Boolean({expression})")).as_bool().unwrap() {
             if began.elapsed() > PATIENCE {
                 self.shoot("waited-too-long");
-                panic!("waited too long for {expression}; there is:\n{}", self.text("body"));
+                panic!("waited too long for {expression}; the page shows:\n{}", self.text("body"));
             }
             thread::sleep(Duration::from_millis(20));
         }
@@ -217,7 +217,7 @@ impl Browser {
 
     fn log(&self, kind: &str) -> Vec<Value> {
         let Value::Array(entries) = self.post("/se/log", &json!({ "type": kind })) else {
-            panic!("a log is a list");
+            panic!("the driver returns a list");
         };
         entries
     }
@@ -261,10 +261,11 @@ impl Drop for Browser {
 /// The port that the driver reports.
 fn port_of(driver: &mut Child) -> u16 {
     let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let said = lines.find(|line| line.contains("started successfully on port")).expect("chromedriver starts");
+    let message =
+        lines.find(|line| line.contains("started successfully on port")).expect("chromedriver starts");
     // Drain the pipe, or the driver blocks.
     thread::spawn(move || lines.for_each(drop));
-    said.rsplit(' ').next().unwrap().trim_end_matches('.').parse().unwrap()
+    message.rsplit(' ').next().unwrap().trim_end_matches('.').parse().unwrap()
 }
 
 /// The source of axe-core, which finds accessibility violations. `None` if it is not installed.

@@ -8,13 +8,13 @@ use serde_json::Value;
 
 /// A response.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) head: String,
     pub(crate) body: Vec<u8>,
 }
 
-impl Answer {
+impl Response {
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
@@ -32,22 +32,22 @@ impl Answer {
 }
 
 /// Connects to `http://host:port`.
-pub(crate) fn connect(page: &str) -> TcpStream {
-    let stream = TcpStream::connect(page.trim_start_matches("http://")).unwrap();
+pub(crate) fn connect(server: &str) -> TcpStream {
+    let stream = TcpStream::connect(server.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(Duration::from_mins(1))).unwrap();
     stream
 }
 
 /// Sends these bytes and reads until the server closes the connection.
-pub(crate) fn say(page: &str, request: &[u8]) -> Answer {
-    let mut stream = connect(page);
+pub(crate) fn send(server: &str, request: &[u8]) -> Response {
+    let mut stream = connect(server);
     // The server may close the connection before it has read the whole request.
     let _ = stream.write_all(request);
-    hear(stream)
+    read_response(stream)
 }
 
 /// Reads until the server closes the connection.
-pub(crate) fn hear(mut stream: TcpStream) -> Answer {
+pub(crate) fn read_response(mut stream: TcpStream) -> Response {
     let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
     while let Ok(read @ 1..) = stream.read(&mut piece) {
         bytes.extend_from_slice(&piece[..read]);
@@ -58,7 +58,7 @@ pub(crate) fn hear(mut stream: TcpStream) -> Answer {
     let body = bytes.get(end + 4..).unwrap_or_default();
     let in_chunks = head.to_ascii_lowercase().contains("transfer-encoding: chunked");
     let body = if in_chunks { unchunked(body) } else { body.to_vec() };
-    Answer { status, head, body }
+    Response { status, head, body }
 }
 
 /// Decodes a body with chunked transfer encoding.
@@ -73,14 +73,14 @@ fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
 }
 
 /// Sends a GET request with these additional header lines.
-pub(crate) fn get_with(page: &str, address: &str, lines: &str) -> Answer {
-    say(
-        page,
+pub(crate) fn get_with(server: &str, address: &str, lines: &str) -> Response {
+    send(
+        server,
         format!("GET {address} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{lines}\r\n").as_bytes(),
     )
 }
 
 /// Sends a GET request.
-pub(crate) fn get(page: &str, address: &str) -> Answer {
-    get_with(page, address, "")
+pub(crate) fn get(server: &str, address: &str) -> Response {
+    get_with(server, address, "")
 }

@@ -145,7 +145,7 @@ impl Place {
 
     /// Waits until a daemon ends by itself, and returns its output.
     pub(crate) fn wait_for_end(&self, mut daemon: Daemon) -> Output {
-        self.wait_for("the end", || daemon.has_ended());
+        self.wait_for("the daemon to end", || daemon.has_ended());
         daemon.child.take().unwrap().wait_with_output().unwrap()
     }
 
@@ -220,15 +220,17 @@ impl Daemon {
     /// Waits for the message with the address of the dashboard. Later messages are dropped.
     fn page(&mut self) -> String {
         let mut lines = BufReader::new(self.child.as_mut().unwrap().stderr.take().unwrap()).lines();
-        let mut said = Vec::new();
+        let mut messages = Vec::new();
         loop {
-            let Some(Ok(line)) = lines.next() else { panic!("there is no dashboard: {said:#?}") };
+            let Some(Ok(line)) = lines.next() else {
+                panic!("no message with the address of the dashboard: {messages:#?}")
+            };
             if let Some((_, address)) = line.split_once("dashboard at ") {
                 // Drain the pipe, or the daemon blocks.
                 thread::spawn(move || lines.for_each(drop));
                 return address.trim().trim_end_matches('/').to_owned();
             }
-            said.push(line);
+            messages.push(line);
         }
     }
 

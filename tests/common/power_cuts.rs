@@ -125,7 +125,7 @@ impl Recording {
 
     /// The oracle: checks an image before and after its recovery. `shown` is the manifest that a reader
     /// had seen at the cut.
-    pub(crate) fn judge(&self, image: &SimDisk, shown: Option<&Manifest>) -> Result<(), String> {
+    pub(crate) fn check_recovery(&self, image: &SimDisk, shown: Option<&Manifest>) -> Result<(), String> {
         self.check_committed(image, shown)?;
         self.recover(image).map_err(|failure| format!("recovery: {failure}"))?;
         self.check(image, shown)?;
@@ -146,7 +146,10 @@ impl Recording {
         let newest = newest.first().ok_or_else(|| format!("epoch {} was seen and is lost", shown.epoch))?;
         let newest = read_sound(image, state, *newest).map_err(|what| format!("generation: {what:?}"))?;
         if newest.epoch < shown.epoch {
-            return Err(format!("epoch {} was seen, and {} is committed", shown.epoch, newest.epoch));
+            return Err(format!(
+                "a reader has seen epoch {}, but epoch {} is committed",
+                shown.epoch, newest.epoch
+            ));
         }
         Ok(())
     }
@@ -166,7 +169,7 @@ impl Recording {
                 let text = output.get(&format!("{name}/{}", part.file)).map_or(&[][..], Vec::as_slice);
                 let committed = text.get(..part.bytes as usize).map(|bytes| hash_text(xxh3_128(bytes)));
                 if committed.as_ref() != Some(&part.hash) {
-                    return Err(format!("{name}/{}: bytes that were committed have changed", part.file));
+                    return Err(format!("{name}/{}: committed bytes have changed", part.file));
                 }
             }
         }
@@ -175,12 +178,12 @@ impl Recording {
             let file = format!("{name}/{}", part.file);
             let text = output.get(&file).ok_or_else(|| format!("{file} is missing"))?;
             if hash_text(xxh3_128(text)) != part.hash {
-                return Err(format!("{file} is not what the manifest says"));
+                return Err(format!("{file} differs from the manifest"));
             }
             declared.insert(file);
         }
         if let Some(name) = output.keys().find(|name| !declared.contains(*name)) {
-            return Err(format!("{name} belongs to nothing"));
+            return Err(format!("{name} is left over"));
         }
         self.check_state(disk)?;
         if manifest.totals.rows != self.rows {
@@ -214,7 +217,7 @@ impl Recording {
             needed.insert(generation_name(number));
         }
         let there: BTreeSet<String> = files_in(disk, state).into_keys().collect();
-        if there == needed { Ok(()) } else { Err(format!("the state holds {there:?} and needs {needed:?}")) }
+        if there == needed { Ok(()) } else { Err(format!("the state has {there:?} and needs {needed:?}")) }
     }
 
     /// The rows of `enriched_logs`, without the columns that depend on the time of the catalog.
@@ -252,7 +255,7 @@ impl Recording {
         disk.damage(path, damage);
         match self.recover(&disk) {
             Err(failure) if exit_code(&failure) == ExitCode::Data => Ok(()),
-            other => Err(format!("{} is damaged, and {other:?}", path.display())),
+            other => Err(format!("{} is damaged, but the result is {other:?}", path.display())),
         }
     }
 
@@ -261,8 +264,8 @@ impl Recording {
         let live = self.disk.crash_image(at);
         let shown = self.shown(&live);
         let image = self.disk.image(at, cut, &mut Dice::new(seed, at as u64));
-        let judged = self.check_live(&live).and_then(|()| self.judge(&image, shown.as_ref()));
-        judged.map_err(|what| format!("seed {seed}, {cut:?} behind operation {at}: {what}"))
+        let result = self.check_live(&live).and_then(|()| self.check_recovery(&image, shown.as_ref()));
+        result.map_err(|what| format!("seed {seed}, {cut:?} after operation {at}: {what}"))
     }
 
     /// Kills the process after every operation, starts another one, and cuts the power during its
@@ -274,13 +277,13 @@ impl Recording {
             let mut dice = Dice::new(seed, at as u64);
             let run = self.disk.crash_image(at);
             let shown = self.shown(&run);
-            self.recover(&run).map_err(|failure| format!("killed behind operation {at}: {failure}"))?;
+            self.recover(&run).map_err(|failure| format!("killed after operation {at}: {failure}"))?;
             for cut in cuts {
                 let second = at + dice.below((run.operations() - at) as u64 + 1) as usize;
                 let shown = later(shown.clone(), self.shown(&run.crash_image(second)));
-                let judged = self.judge(&run.image(second, cut, &mut dice), shown.as_ref());
-                judged.map_err(|what| {
-                    format!("seed {seed}, killed behind operation {at}, {cut:?} behind {second}: {what}")
+                let result = self.check_recovery(&run.image(second, cut, &mut dice), shown.as_ref());
+                result.map_err(|what| {
+                    format!("seed {seed}, killed after operation {at}, {cut:?} behind {second}: {what}")
                 })?;
             }
             Ok(())
@@ -377,9 +380,9 @@ pub(crate) fn in_parallel<T: Sync>(
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(one) = all.get(next.fetch_add(1, Ordering::SeqCst)) {
-                    let judged = catch_unwind(AssertUnwindSafe(|| each(one)));
-                    let judged = judged.unwrap_or_else(|_| Err("the oracle has panicked".to_owned()));
-                    if let Err(what) = judged {
+                    let result = catch_unwind(AssertUnwindSafe(|| each(one)));
+                    let result = result.unwrap_or_else(|_| Err("the oracle has panicked".to_owned()));
+                    if let Err(what) = result {
                         next.store(all.len(), Ordering::SeqCst);
                         wrong.lock().unwrap().get_or_insert(what);
                     }

@@ -417,7 +417,7 @@ impl DiskFile for SimFile {
     }
 
     fn cut(&mut self, len: u64) -> io::Result<()> {
-        assert!(len <= DiskFile::len(self)?, "files are never extended");
+        assert!(len <= DiskFile::len(self)?, "truncation never extends a file");
         self.disk.act(Op::Cut(self.number, len as usize))
     }
 

@@ -153,12 +153,12 @@ fn odd_names_are_read_and_other_files_are_ignored() {
     let resident = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     let kibibytes: u64 = resident.trim().trim_end_matches(" kB").parse().unwrap();
     assert!(kibibytes < 300 << 10, "{kibibytes} KiB");
-    let said = daemon.stop();
-    assert!(said.status.success());
+    let output = daemon.stop();
+    assert!(output.status.success());
     for name in ["loop.csv", "dangling.csv", "socket.csv"] {
-        assert_eq!(stderr(&said).matches(&format!("{name}: left alone")).count(), 1, "{}", stderr(&said));
+        assert_eq!(stderr(&output).matches(&format!("{name}: left alone")).count(), 1, "{}", stderr(&output));
     }
-    assert!(!stderr(&said).contains('\x1b'), "escapes in names are not passed on: {}", stderr(&said));
+    assert!(!stderr(&output).contains('\x1b'), "escapes in names are not passed on: {}", stderr(&output));
     let found = rejects(&place);
     assert!(found.iter().any(|reject| reject == "sparse.csv:1 not_csv"), "{found:?}");
     fs::remove_file(folder.join("sparse.csv")).unwrap();
@@ -185,11 +185,11 @@ fn a_file_with_rewritten_bytes_is_abandoned_and_others_continue() {
     // A new file in its place is read from the beginning.
     place.write("data/incoming/refilled.csv", &format!("{LOG_HEADER}{more}"));
     place.wait_for_rows(35);
-    let said = daemon.stop();
-    assert!(said.status.success());
+    let output = daemon.stop();
+    assert!(output.status.success());
     for name in ["edited", "refilled"] {
         let conflict = format!("{name}.csv: bytes before {} were read", LOG_HEADER.len() + rows.len());
-        assert_eq!(stderr(&said).matches(&conflict).count(), 1, "{}", stderr(&said));
+        assert_eq!(stderr(&output).matches(&conflict).count(), 1, "{}", stderr(&output));
     }
 }
 
@@ -214,9 +214,9 @@ fn a_deleted_log_counts_and_its_inode_may_be_reused() {
     place.wait_for_rows(11);
     place.write("data/incoming/c.csv", &log);
     place.wait_for_rows(12);
-    let said = daemon.stop();
-    assert!(said.status.success());
-    assert!(stderr(&said).contains("c.csv: holds the same as data/incoming/b.csv"), "{}", stderr(&said));
+    let output = daemon.stop();
+    assert!(output.status.success());
+    assert!(stderr(&output).contains("c.csv: holds the same as data/incoming/b.csv"), "{}", stderr(&output));
 }
 
 #[test]
@@ -234,9 +234,9 @@ fn unusable_folders_fail_the_start() {
         (&["--output", "taken"], 73, "part-00000.csv"),
         (&["--set", "input.archive_dir=data/incoming"], 78, "input.archive_dir must not be incoming"),
     ] {
-        let said = place.run(&[&["watch", "--http", "off", "--once"], &more[..]].concat());
-        assert_eq!(said.status.code(), Some(code), "{more:?}: {}", stderr(&said));
-        assert!(stderr(&said).contains(words), "{more:?}: {}", stderr(&said));
+        let output = place.run(&[&["watch", "--http", "off", "--once"], &more[..]].concat());
+        assert_eq!(output.status.code(), Some(code), "{more:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(words), "{more:?}: {}", stderr(&output));
     }
 }
 

@@ -90,19 +90,19 @@ fn the_wrong_delimiter_is_named() {
         ("user_id\tsong_id\ttimestamp\tduration_sec", &[], "parted by `tab`, not by `,`"),
     ] {
         place.write("a.csv", &format!("{line}\n"));
-        let said = place.done(&[&["replay", "a.csv"], args].concat());
-        assert!(stderr(&said).contains(message), "{}", stderr(&said));
+        let output = place.done(&[&["replay", "a.csv"], args].concat());
+        assert!(stderr(&output).contains(message), "{}", stderr(&output));
         assert!(place.read("output/_rejects/part-00000.csv").contains("a.csv,1,0,wrong_delimiter,"));
     }
     // The catalog follows the same rule.
-    let said = place.run(&["replay", "a.csv", "--delimiter", ";"]);
-    assert_eq!(said.status.code(), Some(66));
+    let output = place.run(&["replay", "a.csv", "--delimiter", ";"]);
+    assert_eq!(output.status.code(), Some(66));
     assert!(
-        stderr(&said).contains("parted by `,`, not by `;`: expected song_id;title;"),
+        stderr(&output).contains("parted by `,`, not by `;`: expected song_id;title;"),
         "{}",
-        stderr(&said)
+        stderr(&output)
     );
-    let said = place.run(&["replay", "a.csv", "--delimiter", "-"]);
-    assert_eq!(said.status.code(), Some(78));
-    assert!(stderr(&said).contains("--delimiter"), "{}", stderr(&said));
+    let output = place.run(&["replay", "a.csv", "--delimiter", "-"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(stderr(&output).contains("--delimiter"), "{}", stderr(&output));
 }

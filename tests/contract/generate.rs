@@ -218,7 +218,7 @@ fn rows_are_valid_and_at_or_after_the_start() {
 }
 
 #[test]
-fn the_catalog_is_valid_and_has_irregular_rows() {
+fn the_catalog_is_valid_and_has_empty_and_quoted_cells() {
     let text = catalog("--songs 2000");
     let (mut artists, mut no_genre, mut no_mood) = (HashSet::new(), 0, 0);
     for (line, number) in text.lines().skip(1).zip(1..) {
@@ -240,7 +240,7 @@ fn the_catalog_is_valid_and_has_irregular_rows() {
 }
 
 #[test]
-fn every_insight_finds_rows_in_the_plays() {
+fn the_plays_have_loyal_and_sad_listeners() {
     for popularity in ["zipf", "uniform"] {
         let flags = format!("--rows 60000 --users 1000 --songs 500 --popularity {popularity}");
         let catalog = catalog(&flags);

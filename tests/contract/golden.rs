@@ -308,5 +308,5 @@ fn every_cell_has_the_type_of_its_column() {
         }
     }
     let all: usize = NAMES.iter().filter_map(|name| columns(name)).map(<[_]>::len).sum();
-    assert_eq!(seen.len(), all, "some columns are in no case");
+    assert_eq!(seen.len(), all, "some columns occur in no case");
 }

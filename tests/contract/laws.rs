@@ -210,12 +210,12 @@ proptest! {
         settings in settings(), first in catalog(), steps in vec(step(), 1..14), last in catalog(),
     ) {
         let mut enriching = Enriching::new(&settings, NOW, &first.0);
-        let (mut catalog, mut waiting, mut expected) = (first, Vec::new(), Vec::new());
+        let (mut catalog, mut unmatched, mut expected) = (first, Vec::new(), Vec::new());
         for step in steps.into_iter().chain([Step::Catalog(last)]) {
             match step {
                 Step::Rows(rows) => {
                     enriching.take_rows(&rows.0);
-                    waiting.extend(rows.0.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec));
+                    unmatched.extend(rows.0.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec));
                 }
                 // A cut with an unchanged catalog changes nothing.
                 Step::Cut(_) => continue,
@@ -224,7 +224,7 @@ proptest! {
                     catalog = another;
                 }
             }
-            waiting.retain(|row| {
+            unmatched.retain(|row| {
                 let enriched = enriched_rows(&reference_files(&settings, 0, &catalog, row));
                 expected.extend_from_slice(&enriched);
                 enriched.is_empty()
@@ -277,7 +277,7 @@ fn large_catalog(seed: u64) -> File {
     for song in (0..400).filter(|song| song % 17 != seed % 17) {
         let genre = ["Pop", "Rock", "Jazz", "Folk", ""][dice.below(5) as usize];
         let mood = ["Happy", "Sad", "Calm", ""][dice.below(4) as usize];
-        writeln!(text, "song{song},Title {song},Somebody,{genre},{mood}").unwrap();
+        writeln!(text, "song{song},Title {song},Artist,{genre},{mood}").unwrap();
     }
     File(text.into_bytes())
 }

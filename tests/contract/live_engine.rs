@@ -91,7 +91,11 @@ impl Live {
             }
             let mut text = Vec::new();
             let rows = insight.render(&cut, &mut |lines| text.extend_from_slice(lines));
-            assert_eq!(rows as usize, lines_of(&text) - 1, "{name}: the rows that render says it has");
+            assert_eq!(
+                rows as usize,
+                lines_of(&text) - 1,
+                "{name}: the number of rows that `render` returns"
+            );
             files.insert(name, text);
         }
         (files, claimed)
@@ -159,7 +163,7 @@ impl Enriching {
         let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
         let log = RollingFile::begin(&RealDisk::without_fsync(), &output, enriched_logs::HEADER, roll_bytes)
             .unwrap();
-        let waiting = UnmatchedPlays::resume(
+        let unmatched = UnmatchedPlays::resume(
             &RealDisk::without_fsync(),
             &folder.path().join("state"),
             &UnmatchedFile::default(),
@@ -170,7 +174,7 @@ impl Enriching {
         let task = EnrichedWorker::new(
             insight,
             log,
-            Some(waiting),
+            Some(unmatched),
             Arc::clone(&self.decoder.dictionaries),
             OutputFormats::default(),
         );

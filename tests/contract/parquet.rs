@@ -43,8 +43,8 @@ fn python() -> Option<Command> {
 
 fn run_python(place: &Place, script: &str) -> bool {
     let Some(mut python) = python() else { return false };
-    let said = python.current_dir(place.root()).args(["-c", script]).output().unwrap();
-    assert!(said.status.success(), "{}", stderr(&said));
+    let output = python.current_dir(place.root()).args(["-c", script]).output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
     true
 }
 
@@ -85,8 +85,8 @@ fn parquet_files_are_written_on_request_and_otherwise_removed() {
     for name in NAMES {
         assert!(!place.path(&format!("output/parquet/{name}")).exists(), "{name}");
     }
-    let said = place.run(&["replay", "--format", "parquet"]);
-    assert_eq!(said.status.code(), Some(78), "{}", stderr(&said));
+    let output = place.run(&["replay", "--format", "parquet"]);
+    assert_eq!(output.status.code(), Some(78), "{}", stderr(&output));
 }
 
 #[test]

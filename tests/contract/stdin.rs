@@ -40,11 +40,16 @@ fn stdin_is_read_like_a_file_plain_and_compressed() {
         assert!(expected.iter().any(|(_, text)| text.contains("\n-,3,69,field_count,bad\n")), "{expected:?}");
         for stored in [log.clone().into_bytes(), gzip(&log), zstd::encode_all(log.as_bytes(), 3).unwrap()] {
             // Stdin that is named twice is read once.
-            let said = run(&place, &[&["replay", "-", "-"], others].concat(), &stored);
-            assert!(said.status.success(), "{}", stderr(&said));
+            let output = run(&place, &[&["replay", "-", "-"], others].concat(), &stored);
+            assert!(output.status.success(), "{}", stderr(&output));
             assert_eq!(published(&place), expected);
-            let said = run(&place, &[&["check", "-"], others].concat(), &stored);
-            assert!(stdout(&said).contains("-:3: field_count: bad"), "{}{}", stdout(&said), stderr(&said));
+            let output = run(&place, &[&["check", "-"], others].concat(), &stored);
+            assert!(
+                stdout(&output).contains("-:3: field_count: bad"),
+                "{}{}",
+                stdout(&output),
+                stderr(&output)
+            );
         }
     }
 }
@@ -53,9 +58,9 @@ fn stdin_is_read_like_a_file_plain_and_compressed() {
 fn a_damaged_stream_publishes_nothing() {
     let place = Place::new(SONGS);
     let whole = gzip(&format!("{LOG_HEADER}{}", MORE.repeat(1000)));
-    let said = run(&place, &["replay", "-"], &whole[..whole.len() - 5]);
-    assert_eq!(said.status.code(), Some(65));
-    assert!(stderr(&said).contains("stdin cannot be read to its end"), "{}", stderr(&said));
+    let output = run(&place, &["replay", "-"], &whole[..whole.len() - 5]);
+    assert_eq!(output.status.code(), Some(65));
+    assert!(stderr(&output).contains("stdin cannot be read to its end"), "{}", stderr(&output));
     assert!(place.manifest("output").is_none());
     assert!(fs::read_dir(place.path("output")).unwrap().all(|entry| {
         let path = entry.unwrap().path();
@@ -69,12 +74,12 @@ fn a_file_named_dash_is_read_by_its_path_and_verify_refuses_stdin() {
     let place = Place::new(SONGS);
     place.write("-", &format!("{LOG_HEADER}{ROWS}"));
     for named in ["./-", "[-]"] {
-        let said = run(&place, &["replay", named], b"");
-        assert!(said.status.success(), "{}", stderr(&said));
+        let output = run(&place, &["replay", named], b"");
+        assert!(output.status.success(), "{}", stderr(&output));
         assert!(place.read("output/_rejects/part-00000.csv").contains("\n./-,3,"), "{named}");
     }
-    let said = run(&place, &["verify", "-"], b"");
-    assert_eq!(said.status.code(), Some(64));
-    assert!(stderr(&said).contains("cannot read stdin"), "{}", stderr(&said));
+    let output = run(&place, &["verify", "-"], b"");
+    assert_eq!(output.status.code(), Some(64));
+    assert!(stderr(&output).contains("cannot read stdin"), "{}", stderr(&output));
     place.done(&["verify", "./-"]);
 }

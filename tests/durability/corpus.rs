@@ -1,4 +1,4 @@
-//! The inputs of the fuzz targets, as a test: those that are kept, and mutations of them.
+//! Runs the fuzz targets on their corpus and on mutations of it.
 
 #[path = "../../fuzz/targets.rs"]
 mod targets;
@@ -23,7 +23,7 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn what_fuzzing_has_found_is_read_without_a_panic() {
+fn the_corpus_causes_no_panic() {
     for (name, target) in TARGETS {
         for bytes in corpus(name) {
             target(&bytes);
@@ -32,7 +32,7 @@ fn what_fuzzing_has_found_is_read_without_a_panic() {
 }
 
 #[test]
-fn so_are_mutations_of_it() {
+fn mutations_of_the_corpus_cause_no_panic() {
     let cases = if std::env::var("LONG_TESTS").is_ok_and(|value| value == "1") { 50_000 } else { 1_000 };
     for (name, target) in TARGETS {
         let corpus = corpus(name);

@@ -1,5 +1,5 @@
-//! A crash at every named point of the program, then others while it recovers from that: what is
-//! published in the end is what a replay gives.
+//! A crash at every fail point, and further crashes during the recovery. In the end, the published
+//! output equals that of a replay.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,11 +23,11 @@ const SETTINGS: [&str; 8] = [
     "--set",
     "input.done_after=10ms",
 ];
-/// Epochs of a workload: enough for parts to be merged, and for those that they were to go.
+/// Epochs of a workload: enough for segments to be merged, and for the merged ones to be removed.
 const EPOCHS: u64 = 24;
-/// Leaves behind what a recovery has to remove and to cut off.
+/// A crash after which a recovery has files to remove and append-only tables to truncate.
 const UNTIDY: (&str, u64) = ("commit.generation_written", 3);
-/// Points that a start reaches that has something to read.
+/// Fail points that a start reaches if there are new rows.
 const IN_RECOVERY: [&str; 14] = [
     "recover.begun",
     "recover.leftovers",
@@ -45,14 +45,13 @@ const IN_RECOVERY: [&str; 14] = [
     "publish.manifest",
 ];
 
-/// A crash at the n-th time that a point is reached, then one in each recovery.
+/// A crash when a fail point is reached for the n-th time, then one in each recovery.
 struct Plan {
     first: (&'static str, u64),
     then: [&'static str; 2],
 }
 
-/// Hits 1 to `hits` of every point, and in each recovery from it one of the points there, `ways`
-/// times another.
+/// Hits 1 to `hits` of every fail point, each with `ways` different pairs of crashes in the recovery.
 fn plans(hits: u64, ways: usize) -> Vec<Plan> {
     let mut plans = Vec::new();
     for (number, &name) in POINTS.iter().enumerate() {
@@ -74,7 +73,7 @@ fn play(file: u64, play: u64) -> String {
     format!("u{user},s{song},2025-03-{day:02} {:02}:00:00,{}\n", file % 24, 30 + play)
 }
 
-/// Drops a file with plays, some of them of an unknown song, and a bad row.
+/// Drops a file with plays, some of them unmatched, and a bad row.
 fn drop_file(place: &Place, number: u64) {
     let plays: String = (0..12).map(|row| play(number, row)).collect();
     place.write(&format!("data/incoming/{number}.csv"), &format!("{LOG_HEADER}{plays}no,row\n"));
@@ -86,7 +85,7 @@ fn crashing(place: &Place, args: &[&str], (name, hit): (&str, u64)) -> Command {
     command
 }
 
-/// Feeds a daemon epoch by epoch until it crashes; says whether it has.
+/// Feeds a daemon epoch by epoch, and returns whether it has crashed.
 fn crashes(place: &Place, point: (&str, u64)) -> bool {
     let mut daemon = Daemon::start(&mut crashing(place, &[], point));
     let fed = place.manifest("output").map_or(0, |manifest| manifest["totals"]["inputs"].as_u64().unwrap());
@@ -100,7 +99,7 @@ fn crashes(place: &Place, point: (&str, u64)) -> bool {
             break;
         }
     }
-    // What is archived waits for generations to go, which takes quiet flushes at the end.
+    // Inputs are archived when older generations are gone, which takes idle flushes at the end.
     if point.0 == "inputs.archived" && point.1 <= EPOCHS {
         place.wait_for("files to be archived", || daemon.has_ended());
     }
@@ -114,15 +113,15 @@ fn crashes(place: &Place, point: (&str, u64)) -> bool {
 const KILLED: i32 = 9;
 const ABORTED: i32 = 6;
 
-/// Whether a start that reads what is there crashes at a point.
+/// Starts with `--once`, and returns whether it has crashed at a fail point.
 fn crashes_at_start(place: &Place, name: &'static str) -> bool {
     let output = crashing(place, &["--once"], (name, 1)).output().unwrap();
     assert!(output.status.success() || output.status.signal() == Some(ABORTED), "{}", stderr(&output));
     !output.status.success()
 }
 
-/// Carries a plan out and says whether the first crash and which others happened.
-fn carry_out(number: u64, plan: &Plan) -> (bool, Vec<&'static str>) {
+/// Runs a plan, and returns whether the first crash has happened, and which of the others.
+fn run_plan(number: u64, plan: &Plan) -> (bool, Vec<&'static str>) {
     let Plan { first, then } = plan;
     let _announced = Announced(format!("CRASH_AT={}:{}, then {then:?}", first.0, first.1));
     let place = Place::below(&root(number), CATALOG);
@@ -131,10 +130,10 @@ fn carry_out(number: u64, plan: &Plan) -> (bool, Vec<&'static str>) {
         assert!(crashes(&place, UNTIDY));
     }
     let crashed = crashes(&place, *first);
-    assert!(crashed || first.1 > 1, "nothing reaches {}", first.0);
+    assert!(crashed || first.1 > 1, "the fail point {} is not reached", first.0);
     let mut more = Vec::new();
     for (depth, name) in (1..).zip(then) {
-        // What was being published is taken up again, with and without something new.
+        // Recover the interrupted epoch, with and without new rows.
         if (number + depth).is_multiple_of(2) {
             drop_file(&place, 1000 + depth);
         }
@@ -147,15 +146,15 @@ fn carry_out(number: u64, plan: &Plan) -> (bool, Vec<&'static str>) {
 }
 
 #[test]
-fn a_crash_at_any_point_and_others_in_the_recovery_change_nothing() {
+fn crashes_at_any_fail_point_and_in_the_recovery_change_nothing() {
     if !cfg!(debug_assertions) {
-        println!("skipped: crash points are not part of a release build");
+        println!("skipped: a release build has no fail points");
         return;
     }
     let began = Instant::now();
     let (hits, ways) = if is_long() { (8, 3) } else { (2, 1) };
     let plans = plans(hits, ways);
-    let done = in_parallel(plans.len() as u64, |number| carry_out(number, &plans[number as usize]));
+    let done = in_parallel(plans.len() as u64, |number| run_plan(number, &plans[number as usize]));
     let crashes: usize = done.iter().map(|(crashed, more)| usize::from(*crashed) + more.len()).sum();
     println!(
         "{crashes} crashes in {} plans in {:.1} s, 0 differences",

@@ -1,5 +1,5 @@
-//! A state or an output that is damaged, lost, of other settings or in use: nothing is guessed,
-//! nothing is touched, and the message says what to do.
+//! A state or an output that is damaged, lost, of different settings or in use is refused. It stays
+//! untouched, and the message says what to do.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -29,7 +29,7 @@ use music_insights::storage::real::RealDisk;
 use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// s9 is not in it, so plays of it wait.
+/// s9 is not in it, so plays of it are unmatched.
 const CATALOG: &str = "s0,Zero,A,Rock,Sad\ns1,One,A,Pop,Happy\ns2,Two,B,Jazz,\n";
 const ONCE: [&str; 6] =
     ["watch", "--once", "--http", "off", "--set", "insights.enriched_logs.roll_bytes=700"];
@@ -47,9 +47,9 @@ fn drop_file(place: &Place, number: u32) {
     place.write(&format!("data/incoming/{number}.csv"), &format!("{LOG_HEADER}{plays}no,row\n"));
 }
 
-/// A place with several generations, each of which has read a file more.
+/// A place with several generations. Each has read one more file.
 fn place_with_state() -> Place {
-    // In memory if possible: what is overwritten again and again goes to the disk each time.
+    // In memory if possible, because the test overwrites files many times.
     let place = Place::below(&root(0), CATALOG);
     for number in 0..4 {
         drop_file(&place, number);
@@ -62,10 +62,10 @@ fn once(place: &Place, more: &[&str]) -> Output {
     place.run(&[&ONCE, more].concat())
 }
 
-/// A `watch` refuses with this exit code, says all of this, and leaves the output alone.
+/// `watch` fails with this exit code and these texts, and does not change the output.
 fn assert_refuses(place: &Place, more: &[&str], code: i32, says: &[&str]) {
     let before = place.files("output");
-    // Nothing that stands in a damaged file may lead to a large allocation.
+    // No content of a damaged file may cause a large allocation.
     let limited = "ulimit -v 4000000; exec \"$0\" \"$@\"";
     let command = place.command(&[&ONCE, more].concat());
     let output = std::process::Command::new("sh")
@@ -75,12 +75,12 @@ fn assert_refuses(place: &Place, more: &[&str], code: i32, says: &[&str]) {
         .current_dir(place.root())
         .output()
         .unwrap();
-    let said = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{said}");
+    let output = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{output}");
     for word in says {
-        assert!(said.contains(word), "{word:?} is missing: {said}");
+        assert!(output.contains(word), "{word:?} is missing: {output}");
     }
-    assert!(!said.contains("panicked"), "{said}");
+    assert!(!output.contains("panicked"), "{output}");
     assert!(before == place.files("output"), "the output has changed");
 }
 
@@ -95,7 +95,7 @@ fn newest_generation(place: &Place) -> (PathBuf, Generation) {
     (state.join(name), generation)
 }
 
-/// What `watch` does with a state at its start, in this process.
+/// Loads a state as `watch` does at its start, in this process.
 fn load(disk: &SharedDisk, state: &Path) -> Result<(), Error> {
     let config = StateConfig::of(&Settings::default());
     let store = open(disk, state, &config, StartOptions::default())?.expect("there are generations");
@@ -104,17 +104,17 @@ fn load(disk: &SharedDisk, state: &Path) -> Result<(), Error> {
     Ok(())
 }
 
-/// Loading refuses a damaged file by name and says how to go on.
+/// Loading refuses a damaged file by name, and the message says what to do.
 fn assert_refused(disk: &SharedDisk, state: &Path, name: &str, what: &str) {
     let _announced = Announced(format!("{name}: {what}"));
     let failure = load(disk, state).expect_err("damage is noticed");
-    let said = failure.to_string();
-    assert_eq!(exit_code(&failure) as i32, DAMAGED, "{said}");
-    assert!(said.contains(name), "{said}");
-    assert!(said.contains("--rollback") || said.contains("--fresh"), "{said}");
+    let output = failure.to_string();
+    assert_eq!(exit_code(&failure) as i32, DAMAGED, "{output}");
+    assert!(output.contains(name), "{output}");
+    assert!(output.contains("--rollback") || output.contains("--fresh"), "{output}");
 }
 
-/// Every truncation of a text, and every byte of it with one bit and with all bits flipped.
+/// Every truncation of a text, and every byte of it with one bit or all bits flipped.
 fn every_damage(text: &[u8]) -> impl Iterator<Item = (String, Vec<u8>)> {
     let cut = (0..text.len()).map(|len| (format!("cut to {len} bytes"), text[..len].to_vec()));
     let flipped = (0..text.len()).flat_map(move |at| {
@@ -130,7 +130,7 @@ fn flip(text: &[u8], at: usize, bits: u8) -> Vec<u8> {
 }
 
 #[test]
-fn every_damaged_byte_of_the_state_is_noticed() {
+fn every_damaged_byte_of_the_state_is_detected() {
     let place = place_with_state();
     let (disk, state) = (RealDisk::without_fsync(), place.path("data/state"));
     load(&disk, &state).unwrap();
@@ -173,7 +173,7 @@ fn every_damaged_byte_of_the_state_is_noticed() {
 }
 
 #[test]
-fn a_watch_refuses_a_damaged_state_and_goes_back_if_it_is_told_to() {
+fn a_watch_refuses_a_damaged_state_and_rolls_back_on_request() {
     let place = place_with_state();
     let (path, generation) = newest_generation(&place);
     let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -186,18 +186,18 @@ fn a_watch_refuses_a_damaged_state_and_goes_back_if_it_is_told_to() {
     }
     fs::write(&path, &sound).unwrap();
 
-    // Of the last part only the newest generation knows.
+    // Only the newest generation has the last segment.
     let part = place.path("data/state").join(&generation.segments.last().unwrap().file);
     let sound = fs::read(&part).unwrap();
     fs::write(&part, flip(&sound, sound.len() / 2, 4)).unwrap();
     let part = part.file_name().unwrap().to_str().unwrap();
     assert_refuses(&place, &[], DAMAGED, &[&name, part, "--rollback"]);
-    let said = once(&place, &["--rollback"]);
-    assert!(said.status.success(), "{}", stderr(&said));
-    assert!(stderr(&said).contains("this generation is ignored"), "{}", stderr(&said));
+    let output = once(&place, &["--rollback"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("this generation is ignored"), "{}", stderr(&output));
     assert_exact(&place, &ONCE[4..], &[]);
 
-    // The first part is in all generations.
+    // All generations have the first segment.
     let (_, generation) = newest_generation(&place);
     let part = place.path("data/state").join(&generation.segments[0].file);
     fs::write(&part, b"").unwrap();
@@ -208,7 +208,7 @@ fn a_watch_refuses_a_damaged_state_and_goes_back_if_it_is_told_to() {
 }
 
 #[test]
-fn waiting_plays_that_are_lost_are_noticed_and_an_older_generation_may_have_all_of_its_own() {
+fn lost_unmatched_plays_are_detected_and_an_older_generation_may_be_complete() {
     let place = place_with_state();
     let (_, generation) = newest_generation(&place);
     let path = place.path("data/state").join(generation.unmatched.name());
@@ -220,7 +220,7 @@ fn waiting_plays_that_are_lost_are_noticed_and_an_older_generation_may_have_all_
 }
 
 #[test]
-fn a_state_that_is_gone_is_missed_and_fresh_reads_everything_again() {
+fn a_missing_state_is_refused_and_fresh_reads_everything_again() {
     let place = Place::new(CATALOG);
     let archiving = ["--set", "input.when_done=archive", "--set", "input.done_after=10ms"];
     drop_file(&place, 0);
@@ -234,7 +234,7 @@ fn a_state_that_is_gone_is_missed_and_fresh_reads_everything_again() {
     place.done(&[&ONCE[..], &["--fresh"]].concat());
     assert_equals_replay_of(&place, &["data/incoming", "data/archive"]);
 
-    // Once more, with the state there; and not if an input is gone.
+    // `--fresh` also works with an intact state, but not if an input is gone.
     place.done(&[&ONCE[..], &["--fresh"]].concat());
     assert_exact(&place, &ONCE[4..], &["data/incoming", "data/archive"]);
     fs::remove_file(place.path("data/archive/0.csv")).unwrap();
@@ -242,7 +242,7 @@ fn a_state_that_is_gone_is_missed_and_fresh_reads_everything_again() {
 }
 
 #[test]
-fn settings_that_shape_the_state_are_not_changed_by_the_way() {
+fn settings_that_shape_the_state_cannot_change() {
     let place = place_with_state();
     for (setting, name) in [
         ("timezone=Europe/Berlin", "timezone is UTC"),
@@ -254,7 +254,7 @@ fn settings_that_shape_the_state_are_not_changed_by_the_way() {
     ] {
         assert_refuses(&place, &["--set", setting], CONFIG, &[name, "data/state", "--fresh"]);
     }
-    // All others take effect, at once where they have to.
+    // All other settings take effect.
     let others = [
         "insights.top_songs_this_week.limit=1",
         "insights.user_favorite_genres.ties=all",
@@ -300,7 +300,7 @@ fn a_state_of_another_format_version_is_refused_with_a_way_out() {
 }
 
 #[test]
-fn logs_are_cut_back_but_never_extended_or_trusted_blindly() {
+fn append_only_tables_are_truncated_but_never_extended() {
     let place = place_with_state();
     let (_, generation) = newest_generation(&place);
     for (folder, parts) in [("enriched_logs", &generation.enriched), ("_rejects", &generation.rejects)] {
@@ -336,13 +336,13 @@ fn a_second_daemon_names_the_first() {
     assert_eq!(second.status.code(), Some(BUSY), "{}", stderr(&second));
     let named = format!("already in use by process {id}");
     assert!(stderr(&second).contains(&named), "{}", stderr(&second));
-    // With a state of its own it would still write to the same output.
+    // A second daemon with its own state would still write to the same output.
     let second = once(&place, &["--state", "data/other"]);
     assert_eq!(second.status.code(), Some(BUSY), "{}", stderr(&second));
     assert!(stderr(&second).contains(&named), "{}", stderr(&second));
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a folder recursively.
 fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap().map(Result::unwrap) {
@@ -355,18 +355,17 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// What each released version has left behind, with the inputs that it had read: this one goes on
-/// from there. `UPDATE_GOLDEN=1` writes the checkpoint of the present version anew, which is right
-/// only before its release.
+/// Continues from the stored state of each released version, with the inputs that it had read.
+/// `UPDATE_GOLDEN=1` writes the state of the current version, which is right only before its release.
 #[test]
-fn checkpoints_of_all_versions_go_on() {
+fn states_of_all_versions_are_continued() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let checkpoints = project.join("tests/checkpoints");
     if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
         let golden = checkpoints.join(env!("CARGO_PKG_VERSION"));
         let _ = fs::remove_dir_all(&golden);
         let place = Place::new(CATALOG);
-        // Plays that wait for their song are among them.
+        // Some of the plays are unmatched.
         drop_file(&place, 1);
         drop_file(&place, 2);
         place.append("data/incoming/1.csv", "u1,s1,2025-03-21 12:0");
@@ -383,7 +382,7 @@ fn checkpoints_of_all_versions_go_on() {
         copy_folder(&golden, place.root());
         let before = place.files("output");
         let daemon = place.watch(&[]);
-        // The files have other inodes here and are known by what is in them: nothing is read again.
+        // The files have new inodes here and are recognised by their content, so nothing is read again.
         let next = place.manifest("output").unwrap()["epoch"].as_u64();
         drop_file(&place, 3);
         place.append("data/incoming/1.csv", "5:00,77\n");
@@ -406,7 +405,7 @@ proptest! {
         numbers in proptest::collection::vec(any::<u64>(), 0..4),
     ) {
         prop_assert!(Generation::parse(&bytes).is_err());
-        // Whoever gets the checksum right is no friend, either.
+        // A correct checksum does not make the content trustworthy.
         for body in [bytes, format!("music-insights state {FORMAT}\n{{\"number\":{numbers:?}}}\n").into_bytes()] {
             let text = [&body[..], format!("xxh3-128:{:032x}\n", xxh3_128(&body)).as_bytes()].concat();
             prop_assert!(Generation::parse(&text).is_err());

@@ -1,4 +1,4 @@
-//! What must hold after any crash: the output equals that of a replay, nothing is left over, and a
+//! The checks after any crash: the output equals that of a replay, no files are left over, and a
 //! start without news changes nothing.
 
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ use music_insights::storage::real::RealDisk;
 use crate::daemon::Place;
 use crate::oracle::assert_equals_replay_of;
 
-/// Lets a `watch` read what is left, and holds the result against a replay of these inputs.
+/// Runs `watch --once`, and compares the result with a replay of these inputs.
 pub(crate) fn assert_exact(place: &Place, settings: &[&str], inputs: &[&str]) {
     let once = [&["watch", "--once", "--http", "off"], settings].concat();
     place.done(&once);
@@ -22,12 +22,12 @@ pub(crate) fn assert_exact(place: &Place, settings: &[&str], inputs: &[&str]) {
     let after = place.files("output");
     let names = before.keys().chain(after.keys());
     for name in names {
-        assert_eq!(before.get(name), after.get(name), "{name} has changed without news");
+        assert_eq!(before.get(name), after.get(name), "{name} has changed without new rows");
     }
     assert_no_leftovers(place);
 }
 
-/// Every file in the output stands in the manifest, every file in the state in a generation.
+/// The manifest lists every file of the output, and a generation every file of the state.
 fn assert_no_leftovers(place: &Place) {
     let manifest = place.manifest("output").expect("a manifest");
     let insights = manifest["insights"].as_object().unwrap().iter();

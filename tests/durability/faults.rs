@@ -1,8 +1,8 @@
-//! `watch` under system calls that fail: what cannot be made durable ends it, what time can mend
-//! makes it wait, and in the end every row counts once.
+//! `watch` under failing system calls. A failed sync ends it, a temporary failure makes it wait, and in
+//! the end every row counts once.
 //!
-//! strace injects the faults; it counts calls per thread and path, which is why each fault names
-//! its path. Without strace these tests say so and pass.
+//! strace injects the faults. It counts calls per thread and path, so each fault names its path.
+//! Without strace these tests print a message and pass.
 
 use std::fs;
 use std::process::Command;
@@ -22,21 +22,21 @@ fn drop_log(place: &Place, name: &str, from: u32) {
     place.write(&format!("data/incoming/{name}"), &format!("{LOG_HEADER}{rows}no,row\n"));
 }
 
-/// A place whose first generation is the one that the faults are for: its log is there at the start.
+/// A place with one log, so that its rows are committed with the first generation.
 fn place_with_log() -> Place {
     let place = Place::new(SONGS);
     drop_log(&place, "a.csv", 0);
     place
 }
 
-/// Runs to the end without faults, after which all is as a replay says.
+/// Runs `watch --once` without faults, and compares the output with a replay.
 fn assert_recovers(place: &Place) {
     place.done(&["watch", "--http", "off", "--once"]);
     assert_equals_replay(place);
 }
 
 #[test]
-fn what_cannot_be_made_durable_ends_the_daemon_and_the_next_goes_on() {
+fn a_failed_sync_ends_the_daemon_and_the_next_one_continues() {
     for path in [
         GENERATION,
         PART,
@@ -52,18 +52,18 @@ fn what_cannot_be_made_durable_ends_the_daemon_and_the_next_goes_on() {
         else {
             return;
         };
-        let said = place.wait_for_end(daemon);
-        assert_eq!(said.status.code(), Some(74), "{path}: {}", stderr(&said));
-        // A draft may be called by the name that it is to have.
+        let output = place.wait_for_end(daemon);
+        assert_eq!(output.status.code(), Some(74), "{path}: {}", stderr(&output));
+        // A message may name a staged file by its final name.
         let name = path.rsplit('/').next().unwrap();
         let name = name.trim_start_matches('.').trim_end_matches(".tmp");
-        assert!(stderr(&said).contains(name), "{path}: {}", stderr(&said));
+        assert!(stderr(&output).contains(name), "{path}: {}", stderr(&output));
         assert_recovers(&place);
     }
 }
 
 #[test]
-fn a_full_disk_makes_it_wait_and_go_on() {
+fn a_full_disk_makes_the_daemon_wait_and_continue() {
     for path in [
         "output/enriched_logs/part-00000.csv",
         "output/_rejects/part-00000.csv",
@@ -73,25 +73,25 @@ fn a_full_disk_makes_it_wait_and_go_on() {
         "output/._manifest.json.tmp",
     ] {
         let place = place_with_log();
-        // The first write of a thread to this path and the three after it.
+        // The first four writes of a thread to this path fail.
         let full = Fault { path, calls: "write", how: "error=ENOSPC:when=1..4" };
         let Some(daemon) = place.watch_with_faults(&[full], &OFTEN) else { return };
         place.wait_for_rows(21);
         drop_log(&place, "b.csv", 50);
         place.wait_for_rows(42);
-        let said = daemon.stop();
-        assert!(said.status.success(), "{path}: {}", stderr(&said));
-        let told = stderr(&said).matches("nothing more is read until this works").count();
-        assert!((1..=2).contains(&told), "{path}: {}", stderr(&said));
+        let output = daemon.stop();
+        assert!(output.status.success(), "{path}: {}", stderr(&output));
+        let told = stderr(&output).matches("nothing more is read until this works").count();
+        assert!((1..=2).contains(&told), "{path}: {}", stderr(&output));
         assert_equals_replay(&place);
     }
 }
 
 #[test]
-fn a_stop_while_the_disk_is_full_ends_it_and_nothing_is_lost() {
+fn a_stop_while_the_disk_is_full_loses_nothing() {
     let place = place_with_log();
     let path = "output/enriched_logs/part-00000.csv";
-    // The first generation is written under another name, and finds room.
+    // The first generation has a different name, and its write succeeds.
     let full = Fault { path, calls: "write", how: "error=ENOSPC" };
     let Some(mut daemon) = place.watch_with_faults(&[full], &OFTEN) else { return };
     place.wait_for_rows(21);
@@ -99,14 +99,14 @@ fn a_stop_while_the_disk_is_full_ends_it_and_nothing_is_lost() {
     drop_log(&place, "c.csv", 90);
     thread::sleep(Duration::from_millis(400));
     assert!(daemon.has_ended().is_none(), "it waits");
-    let said = daemon.stop();
-    assert_eq!(said.status.code(), Some(74), "{}", stderr(&said));
-    assert!(stderr(&said).contains(path), "{}", stderr(&said));
+    let output = daemon.stop();
+    assert_eq!(output.status.code(), Some(74), "{}", stderr(&output));
+    assert!(stderr(&output).contains(path), "{}", stderr(&output));
     assert_recovers(&place);
 }
 
 #[test]
-fn what_cannot_be_read_is_tried_again_while_others_go_on() {
+fn an_unreadable_input_is_tried_again_while_others_continue() {
     let path = "data/incoming/a.csv";
     for (calls, how) in [
         ("openat", "error=EMFILE:when=1..2"),
@@ -118,37 +118,42 @@ fn what_cannot_be_read_is_tried_again_while_others_go_on() {
         let fault = Fault { path, calls, how };
         let Some(daemon) = place.watch_with_faults(&[fault], &OFTEN) else { return };
         place.wait_for_rows(42);
-        let said = daemon.stop();
-        assert!(said.status.success(), "{}", stderr(&said));
-        let warnings = stderr(&said).matches(&format!("cannot read {path}")).count();
-        assert_eq!(warnings, 1, "{calls} {how}: {}", stderr(&said));
+        let output = daemon.stop();
+        assert!(output.status.success(), "{}", stderr(&output));
+        let warnings = stderr(&output).matches(&format!("cannot read {path}")).count();
+        assert_eq!(warnings, 1, "{calls} {how}: {}", stderr(&output));
         assert_equals_replay(&place);
     }
 }
 
 #[test]
-fn a_read_only_output_ends_the_start_and_pauses_a_run() {
+fn a_read_only_output_fails_the_start_and_pauses_a_run() {
     let place = place_with_log();
-    // Of two paths, strace looks at the first.
+    // strace filters by the first path of a call.
     let path = "output/._manifest.json.tmp";
     let rename = "rename,renameat,renameat2";
     let fault = Fault { path, calls: rename, how: "error=EROFS:when=1..3" };
     let Some(daemon) = place.watch_with_faults(&[fault], &OFTEN) else { return };
     place.wait_for_rows(21);
-    let said = daemon.stop();
-    assert!(said.status.success(), "{}", stderr(&said));
-    assert_eq!(stderr(&said).matches("cannot write output/_manifest.json").count(), 1, "{}", stderr(&said));
+    let output = daemon.stop();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert_eq!(
+        stderr(&output).matches("cannot write output/_manifest.json").count(),
+        1,
+        "{}",
+        stderr(&output)
+    );
     assert_equals_replay(&place);
 
     let place = place_with_log();
     let fault = Fault { path: "output", calls: "mkdir,mkdirat", how: "error=EROFS" };
-    let said = place.wait_for_end(place.watch_with_faults(&[fault], &OFTEN).unwrap());
-    assert_eq!(said.status.code(), Some(73), "{}", stderr(&said));
-    assert!(stderr(&said).contains("output"), "{}", stderr(&said));
+    let output = place.wait_for_end(place.watch_with_faults(&[fault], &OFTEN).unwrap());
+    assert_eq!(output.status.code(), Some(73), "{}", stderr(&output));
+    assert!(stderr(&output).contains("output"), "{}", stderr(&output));
 }
 
 #[test]
-fn without_reports_of_changes_it_looks_every_second() {
+fn without_notifications_the_folder_is_scanned_every_second() {
     for (calls, how) in [("inotify_init1", "error=EMFILE"), ("inotify_add_watch", "error=ENOSPC")] {
         let place = place_with_log();
         let Some(daemon) = place.watch_with_faults(&[Fault { path: "", calls, how }], &OFTEN) else { return };
@@ -157,10 +162,10 @@ fn without_reports_of_changes_it_looks_every_second() {
         place.wait_for_rows(42);
         place.append("data/incoming/b.csv", &play(1, 1, 1));
         place.wait_for_rows(43);
-        let said = daemon.stop();
-        assert!(said.status.success());
-        let warnings = stderr(&said).matches("changes are not reported").count();
-        assert!(warnings >= 1, "{calls}: {}", stderr(&said));
+        let output = daemon.stop();
+        assert!(output.status.success());
+        let warnings = stderr(&output).matches("changes are not reported").count();
+        assert!(warnings >= 1, "{calls}: {}", stderr(&output));
         assert_equals_replay(&place);
     }
 }
@@ -176,9 +181,9 @@ fn descriptors(daemon: &Daemon) -> usize {
     fs::read_dir(format!("/proc/{}/fd", daemon.id())).unwrap().count()
 }
 
-/// The queue of reports holds 16,384; every file makes three.
+/// The kernel queues 16,384 notifications, and every file causes three.
 #[test]
-fn more_changes_than_reports_are_kept_of_are_all_read() {
+fn an_overflow_of_notifications_loses_nothing() {
     let count = if is_long() { 20_000 } else { 6_000 };
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
@@ -192,7 +197,7 @@ fn more_changes_than_reports_are_kept_of_are_all_read() {
 }
 
 #[test]
-fn many_files_take_few_descriptors() {
+fn many_files_need_few_descriptors() {
     let count = if is_long() { 100_000 } else { 5_000 };
     let place = Place::new(SONGS);
     drop_many(&place, 0, count / 2);
@@ -209,7 +214,7 @@ fn many_files_take_few_descriptors() {
 }
 
 #[test]
-fn a_folder_that_goes_away_and_comes_back_loses_and_repeats_nothing() {
+fn a_folder_that_disappears_and_returns_loses_and_repeats_nothing() {
     let place = place_with_log();
     let daemon = place.watch(&[]);
     place.wait_for_rows(21);
@@ -219,7 +224,7 @@ fn a_folder_that_goes_away_and_comes_back_loses_and_repeats_nothing() {
     thread::sleep(Duration::from_millis(1200));
     fs::rename(&away, &incoming).unwrap();
     place.wait_for_rows(22);
-    // An empty folder in its place, as after an unmount; then the old one again.
+    // An empty folder takes its place, as after an unmount. Then the old folder returns.
     fs::rename(&incoming, &away).unwrap();
     fs::create_dir(&incoming).unwrap();
     thread::sleep(Duration::from_millis(1200));
@@ -242,7 +247,7 @@ impl Drop for Mounted {
 }
 
 #[test]
-fn a_disk_that_is_really_full_makes_it_wait() {
+fn a_real_full_disk_makes_the_daemon_wait() {
     let place = place_with_log();
     fs::create_dir(place.path("output")).unwrap();
     let mut mount = Command::new("mount");
@@ -267,14 +272,14 @@ fn a_disk_that_is_really_full_makes_it_wait() {
     thread::sleep(Duration::from_millis(700));
     fs::remove_file(&filler).unwrap();
     place.wait_for_rows(3042);
-    let said = daemon.stop();
-    assert!(said.status.success(), "{}", stderr(&said));
-    assert!(stderr(&said).contains("nothing more is read until this works"), "{}", stderr(&said));
+    let output = daemon.stop();
+    assert!(output.status.success(), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nothing more is read until this works"), "{}", stderr(&output));
     assert_equals_replay(&place);
 }
 
 #[test]
-fn nobody_has_to_listen_to_its_messages() {
+fn messages_without_a_reader_do_not_block_the_daemon() {
     let place = place_with_log();
     let mut daemon = place.watch(&[]);
     place.wait_for_rows(21);
@@ -284,7 +289,7 @@ fn nobody_has_to_listen_to_its_messages() {
     drop_log(&place, "c.csv", 50);
     place.wait_for_rows(43);
     daemon.signal("-TERM");
-    let said = place.wait_for_end(daemon);
-    assert!(said.status.success(), "{:?}", said.status);
+    let output = place.wait_for_end(daemon);
+    assert!(output.status.success(), "{:?}", output.status);
     assert_equals_replay(&place);
 }

@@ -1,9 +1,8 @@
-//! `kill -9` at random moments, again and again, while logs drop, grow and move: what is published
-//! in the end is what a replay gives.
+//! `kill -9` at random moments while logs drop, grow and rotate. In the end, the published output
+//! equals that of a replay.
 //!
-//! Each chain of kills has a seed, which a failure prints; `KILL_SEED=<seed>` runs that chain alone
-//! (what is fed is the same then, the moments of the kills nearly). `LONG_TESTS=1` kills three
-//! thousand times.
+//! Each chain of kills has a seed, which a failure prints. `KILL_SEED=<seed>` runs that chain alone,
+//! with the same inputs and nearly the same moments of the kills. `LONG_TESTS=1` kills 3,000 times.
 
 use std::fs;
 use std::io::Write;
@@ -17,29 +16,29 @@ use crate::parallel::{Announced, in_parallel, root};
 use music_insights::generate::rng::Rng as Dice;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// How long the feeder waits for the daemon before it does something else.
+/// How long the feeder waits for the daemon before it chooses another action.
 const BRIEFLY: Duration = Duration::from_millis(80);
 const SONGS: u64 = 30;
 
-/// Feeds a place and remembers what it needs to know of it.
+/// Changes the inputs of a place, and records what the checks need.
 struct Feeder<'a> {
     place: &'a Place,
     dice: Dice,
     growing: Vec<Growing>,
-    /// Names that a replay of the folder would not find.
+    /// Files with names that a replay of the folder does not read.
     moved_away: Vec<String>,
-    /// Files so far, for their names.
+    /// Count of files, for their names.
     files: u64,
-    /// Inputs that a daemon that has seen everything knows.
+    /// Count of inputs that an up-to-date daemon knows.
     inputs: u64,
-    /// Bytes of whole lines, which is what such a daemon has read.
+    /// Bytes of whole lines, which an up-to-date daemon has read.
     bytes: u64,
-    /// Songs in the catalog.
+    /// Count of songs in the catalog.
     songs: u64,
     done: Done,
 }
 
-/// How often what was done, so that one sees that it was.
+/// Counts of actions, for the summary.
 #[derive(Clone, Copy, Debug, Default)]
 struct Done {
     kills: u64,
@@ -49,13 +48,14 @@ struct Done {
     catalogs: u64,
 }
 
-/// A file that grows.
+/// A growing file.
 struct Growing {
     name: String,
-    /// The rest of a line whose beginning is in the file.
+    /// The rest of an unfinished line.
     rest: String,
-    /// Its length, and its length up to the last line feed.
+    /// Its length in bytes.
     len: u64,
+    /// Its length up to the last line feed.
     whole: u64,
 }
 
@@ -65,7 +65,7 @@ impl<'a> Feeder<'a> {
         Self { place, dice, growing, moved_away, files: 0, inputs: 0, bytes: 0, songs: SONGS / 2, done }
     }
 
-    /// Does one of the things that happen to logs.
+    /// Performs a random action on logs.
     fn act(&mut self) {
         match self.dice.below(20) {
             0..3 => self.drop_file(),
@@ -79,7 +79,7 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    /// Does one of the things that happen to files that never change.
+    /// Performs a random action that never changes an existing file.
     fn act_on_files_that_stay(&mut self) {
         match self.dice.below(8) {
             0 => self.drop_compressed(),
@@ -133,7 +133,7 @@ impl<'a> Feeder<'a> {
         self.bytes += text.len() as u64;
     }
 
-    /// Genres and moods change, and songs appear; none goes, since a replay could not know it.
+    /// Changes genres and moods, and adds songs. It removes none, because a replay could not know it.
     fn change_catalog(&mut self) {
         self.songs = (self.songs + self.dice.below(3)).min(SONGS);
         let text = catalog(&mut self.dice, self.songs);
@@ -163,7 +163,7 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    /// Appends lines to a file, the last of them in part perhaps.
+    /// Appends lines to a file. The last one may be unfinished.
     fn append(&mut self, file: usize, most: u64) {
         let mut text = std::mem::take(&mut self.growing[file].rest) + &self.lines(most);
         if self.dice.below(2) == 0 {
@@ -173,7 +173,7 @@ impl<'a> Feeder<'a> {
         self.write(file, &text);
     }
 
-    /// Ends the line that is in a file in part.
+    /// Finishes the last line of a file.
     fn end_line(&mut self, file: usize) {
         let rest = std::mem::take(&mut self.growing[file].rest);
         self.write(file, &rest);
@@ -195,7 +195,7 @@ impl<'a> Feeder<'a> {
         (files > 0).then(|| self.dice.below(files) as usize)
     }
 
-    /// Rotates to a name that is one of a log, too.
+    /// Rotates to another name of a log.
     fn rotate(&mut self) {
         let Some(file) = self.choose() else { return };
         let name = self.next_name("rotated");
@@ -203,11 +203,11 @@ impl<'a> Feeder<'a> {
         self.done.rotated += 1;
     }
 
-    /// Rotates to a name that is none of a log: only who knows the file finds it there.
+    /// Rotates to a name that is not one of a log. Only a daemon that knows the file reads it there.
     fn move_away(&mut self) {
         let Some(file) = self.choose() else { return };
         let known = |feeder: &Self| feeder.published("inputs") == Some(feeder.inputs);
-        if self.growing[file].len == 0 || !self.comes_true(known) {
+        if self.growing[file].len == 0 || !self.becomes_true(known) {
             return;
         }
         let name = format!("{}.{}", self.growing[file].name, self.files);
@@ -217,7 +217,7 @@ impl<'a> Feeder<'a> {
         self.done.moved_away += 1;
     }
 
-    /// Whoever writes to the file goes on for a while; another file takes its name.
+    /// The writer of the file continues for a while. A new file takes its name.
     fn rename(&mut self, file: usize, name: String) {
         if self.dice.below(2) == 0 {
             self.append(file, 5);
@@ -234,17 +234,17 @@ impl<'a> Feeder<'a> {
         self.start(old);
     }
 
-    /// What is cut off before it was read is lost, so everything must be read before.
+    /// Truncation loses unread rows, so everything must be read before.
     fn copy_and_truncate(&mut self) {
         let Some(file) = self.choose() else { return };
         self.end_line(file);
         let is_read = |feeder: &Self| feeder.published("bytes") == Some(feeder.bytes);
         let rest = self.line();
         let text = format!("{LOG_HEADER}{rest}");
-        if self.growing[file].len <= text.len() as u64 || !self.comes_true(is_read) {
+        if self.growing[file].len <= text.len() as u64 || !self.becomes_true(is_read) {
             return;
         }
-        // Shorter than before for ever, so that it is noticed whenever somebody looks.
+        // It stays shorter than before, so that the truncation is detected at any time.
         let Growing { name, .. } = self.growing.swap_remove(file);
         let copy = format!("{name}.{}", self.files);
         self.files += 1;
@@ -255,12 +255,12 @@ impl<'a> Feeder<'a> {
         self.done.truncated += 1;
     }
 
-    /// A sum over everything that was published last.
+    /// One of the totals in the last manifest.
     fn published(&self, sum: &str) -> Option<u64> {
         self.place.manifest("output")?["totals"][sum].as_u64()
     }
 
-    fn comes_true(&self, condition: impl Fn(&Self) -> bool) -> bool {
+    fn becomes_true(&self, condition: impl Fn(&Self) -> bool) -> bool {
         let until = Instant::now() + BRIEFLY;
         while !condition(self) {
             if Instant::now() >= until {
@@ -278,11 +278,11 @@ fn catalog(dice: &mut Dice, songs: u64) -> String {
         let (genre, mood) = (one_of(&["Rock", "Pop", "Jazz"]), one_of(&["Sad", "Happy", ""]));
         format!("s{song},Title {song},Artist,{genre},{mood}\n")
     });
-    // A bad row is reported once, so it stays the same.
+    // A bad row is rejected once, so it stays the same.
     format!("{CATALOG_HEADER}bad,row\n{}", rows.collect::<String>())
 }
 
-/// A manifest is whole at any moment, epochs go forward, and of the logs it says what is there.
+/// The manifest is always complete, epochs increase, and the append-only tables match it.
 fn check_published(place: &Place, last_epoch: &mut u64) {
     let path = place.path("output/_manifest.json");
     let Ok(text) = fs::read(&path) else { return };
@@ -304,7 +304,7 @@ fn check_published(place: &Place, last_epoch: &mut u64) {
     }
 }
 
-/// Kills a `watch` so many times, and looks at what has become of it all.
+/// Kills a `watch` this number of times, and checks the output.
 fn chain(seed: u64, kills: u64) -> Done {
     let _announced = Announced(format!("the chain of KILL_SEED={seed}"));
     let mut dice = Dice::new(seed, 0);
@@ -329,9 +329,9 @@ fn chain(seed: u64, kills: u64) -> Done {
                     .manifest("output")
                     .is_some_and(|manifest| manifest["epoch"].as_u64() > Some(last_epoch))
             };
-            let _ = (0..5).any(|_| feeder.comes_true(begun));
+            let _ = (0..5).any(|_| feeder.becomes_true(begun));
         }
-        // Now and then long enough for a catalog to be noticed while the daemon runs.
+        // Sometimes long enough for the daemon to load a new catalog.
         let most = if kill % 12 == 11 { 800_000 } else { 120_000 };
         let until = Instant::now() + Duration::from_micros(dice.below(most));
         while Instant::now() < until {
@@ -340,7 +340,7 @@ fn chain(seed: u64, kills: u64) -> Done {
             thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
         }
         let killed = daemon.kill();
-        assert_eq!(killed.status.signal(), Some(9), "it has died by itself: {}", stderr(&killed));
+        assert_eq!(killed.status.signal(), Some(9), "the daemon ended by itself: {}", stderr(&killed));
         assert!(!stderr(&killed).contains("bytes before"), "{}", stderr(&killed));
         check_published(&place, &mut last_epoch);
         for _ in 0..dice.below(3) {
@@ -356,7 +356,7 @@ fn chain(seed: u64, kills: u64) -> Done {
 }
 
 #[test]
-fn whatever_moment_it_is_killed_at_nothing_is_lost_and_nothing_comes_twice() {
+fn kills_at_any_moment_lose_nothing_and_repeat_nothing() {
     let (chains, kills) = if is_long() { (120, 25) } else { (16, 20) };
     if let Ok(seed) = std::env::var("KILL_SEED") {
         let seed = seed.parse().expect("KILL_SEED is a number");

@@ -1,4 +1,4 @@
-//! Crashes, power cuts, damage and failing disks: what was committed stays, and what is published is right.
+//! Crashes, power cuts, damage and failing disks: committed data stays, and the published output is correct.
 
 #[expect(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/daemon.rs"]

@@ -1,19 +1,23 @@
-//! Many runs at the same time, in folders on disk and in memory.
+//! Several runs at the same time, in folders on disk and in memory.
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// A folder for places: every other one is in memory, if the system has such a file system, where
-/// nothing waits for a disk, so that things happen at other moments.
+/// A folder for places. Every other one is in memory if possible, where the timing differs because
+/// nothing waits for a disk.
 pub(crate) fn root(number: u64) -> PathBuf {
     let memory = Path::new("/dev/shm");
     if number.is_multiple_of(2) && memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
 }
 
-/// Does jobs by their numbers, some at the same time; a daemon mostly waits for its disk.
+/// Runs numbered jobs, four at a time, because a daemon mostly waits for its disk. The jobs of only
+/// one test run at a time, because they load the machine.
 pub(crate) fn in_parallel<T: Send>(jobs: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    static MACHINE: Mutex<()> = Mutex::new(());
+    let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
     let next = AtomicU64::new(0);
     let worker = || -> Vec<T> {
         let numbers = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
@@ -26,7 +30,7 @@ pub(crate) fn in_parallel<T: Send>(jobs: u64, work: impl Fn(u64) -> T + Sync) ->
     })
 }
 
-/// Says what was being done if it fails.
+/// Prints its text if the test fails.
 pub(crate) struct Announced(pub(crate) String);
 
 impl Drop for Announced {

@@ -1,7 +1,7 @@
-//! Power cuts and broken disks: after any of them a start loses nothing, repeats nothing and refuses nothing.
+//! Power cuts and failing disks. The next start loses nothing, repeats nothing and refuses nothing.
 //!
-//! A plain `cargo test` tries a few thousand images. `LONG_TESTS=1 cargo test --release --test durability power_loss`
-//! tries fifty times as many workloads, `PROPTEST_CASES=n` exactly n in each test. What fails says its
+//! `cargo test` tries a few thousand images. `LONG_TESTS=1 cargo test --release --test durability power_loss`
+//! tries fifty times as many workloads, and `PROPTEST_CASES=n` exactly n per test. A failure prints its
 //! seed, and `POWER_LOSS_SEED=n` runs that workload alone.
 
 use std::collections::BTreeSet;
@@ -24,36 +24,36 @@ fn small(seed: u64) -> Recording {
     passes(Recording::of(seed, &Step::SMALL))
 }
 
-/// The seeds of a test that tries many images with each: one, or in the long form fifty.
+/// The seeds of a test with many images per seed: one, or with `LONG_TESTS=1` fifty.
 fn seeds(first: u64) -> Range<u64> {
     first..first + u64::from(cases(1))
 }
 
 #[track_caller]
-fn passes<T>(judged: Result<T, String>) -> T {
-    judged.unwrap_or_else(|what| panic!("{what}"))
+fn passes<T>(result: Result<T, String>) -> T {
+    result.unwrap_or_else(|what| panic!("{what}"))
 }
 
 #[test]
-fn the_power_may_go_behind_every_operation() {
+fn a_power_cut_after_any_operation_is_harmless() {
     let recording = small(1);
     let images = passes(recording.cut_everywhere(1));
-    println!("{images} images behind {} operations", recording.disk.operations());
+    println!("{images} images after {} operations", recording.disk.operations());
 }
 
 #[test]
-fn the_power_may_go_after_a_kill() {
+fn a_power_cut_after_a_kill_is_harmless() {
     for seed in seeds(100) {
         let images = passes(small(seed).cut_after_every_kill(seed));
         println!("{images} images of recoveries");
     }
 }
 
-/// Images of each random workload.
+/// Images per random workload.
 const IMAGES: u64 = 25;
 
 #[test]
-fn the_power_may_go_in_random_workloads() {
+fn a_power_cut_in_random_workloads_is_harmless() {
     let given = std::env::var("POWER_LOSS_SEED").ok().and_then(|seed| seed.parse().ok());
     let seeds: Vec<u64> = given.map_or_else(|| (1..=u64::from(cases(16))).collect(), |seed| vec![seed]);
     let merged = AtomicUsize::new(0);
@@ -75,17 +75,17 @@ fn the_power_may_go_in_random_workloads() {
         IMAGES * seeds.len() as u64,
         seeds.len()
     );
-    assert!(merged > 0 || given.is_some(), "no workload has merged parts");
+    assert!(merged > 0 || given.is_some(), "no workload has merged segments");
 }
 
-/// Whether this is a part of the state that was made of several.
+/// Whether this is a merged segment.
 fn is_merged(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let numbers = name.strip_prefix("segment-").and_then(|name| name.strip_suffix(".bin")?.split_once('-'));
     numbers.is_some_and(|(first, last)| first != last)
 }
 
-/// Images from which recoveries start that are disturbed.
+/// Images for tests that disturb the recovery.
 fn beginnings(recording: &Recording, seed: u64) -> Vec<(usize, SimDisk)> {
     let operations = recording.disk.operations();
     let mut dice = Dice::new(seed, 2);
@@ -98,7 +98,7 @@ fn beginnings(recording: &Recording, seed: u64) -> Vec<(usize, SimDisk)> {
 }
 
 #[test]
-fn the_power_may_go_again_and_again_in_recovery() {
+fn repeated_power_cuts_during_recovery_are_harmless() {
     for seed in seeds(200) {
         let recording = small(seed);
         for (begun, first) in beginnings(&recording, seed) {
@@ -114,8 +114,9 @@ fn the_power_may_go_again_and_again_in_recovery() {
                 for depth in 1..=3 {
                     shown = later(shown, recording.shown(&run.crash_image(at)));
                     let image = run.image(at, Cut::ALL[dice.below(5) as usize], &mut dice);
-                    let judged = recording.judge(&image.crash_image(image.operations()), shown.as_ref());
-                    judged
+                    let result =
+                        recording.check_recovery(&image.crash_image(image.operations()), shown.as_ref());
+                    result
                         .map_err(|what| format!("seed {seed}, from {begun}, cut {depth} at {at}: {what}"))?;
                     let from = image.operations();
                     recording.recover(&image).map_err(|failure| format!("seed {seed}: {failure}"))?;
@@ -130,7 +131,7 @@ fn the_power_may_go_again_and_again_in_recovery() {
 }
 
 #[test]
-fn a_broken_medium_ends_the_process_and_nothing_is_lost() {
+fn an_io_error_ends_the_process_and_loses_nothing() {
     let (seed, recording) = (4, small(4));
     for (begun, first) in beginnings(&recording, seed) {
         let shown = recording.shown(&recording.disk.crash_image(begun));
@@ -147,7 +148,7 @@ fn a_broken_medium_ends_the_process_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_full_disk_ends_the_process_and_nothing_is_lost() {
+fn a_full_disk_ends_the_process_and_loses_nothing() {
     let (seed, recording) = (5, small(5));
     for (begun, first) in beginnings(&recording, seed) {
         let shown = recording.shown(&recording.disk.crash_image(begun));
@@ -162,7 +163,7 @@ fn a_full_disk_ends_the_process_and_nothing_is_lost() {
 }
 
 #[test]
-fn the_power_may_go_while_everything_is_read_anew() {
+fn a_power_cut_during_a_fresh_start_is_harmless() {
     for seed in seeds(300) {
         let recording = small(seed);
         let run = recording.disk.crash_image(recording.disk.operations());
@@ -174,45 +175,45 @@ fn the_power_may_go_while_everything_is_read_anew() {
             let image = run.image(at, cut, &mut Dice::new(seed, at as u64));
             let mut shown =
                 recording.shown(&run.crash_image(at)).expect("an output is never without a manifest");
-            // The logs begin anew; the epochs do not.
+            // Append-only tables start again, epochs do not.
             shown.insights.clear();
             shown.rejects.parts.clear();
-            let judged = recording.judge(&image, Some(&shown));
-            judged.map_err(|what| format!("seed {seed}, {cut:?} behind operation {at}: {what}"))
+            let result = recording.check_recovery(&image, Some(&shown));
+            result.map_err(|what| format!("seed {seed}, {cut:?} after operation {at}: {what}"))
         }));
         println!("{} images of a fresh start", cuts.len());
     }
 }
 
-/// A recovery that meets a fault ends with the code for it; another one makes everything good,
-/// whether the machine went on or lost its power.
+/// A recovery with a fault ends with its exit code. The next one succeeds, with or without a power
+/// cut in between.
 fn disturbed(recording: &Recording, run: &SimDisk, shown: Option<Manifest>, seed: u64) -> Result<(), String> {
     let outcome = recording.recover(run);
     let end = outcome.as_ref().err().map(exit_code);
     let expected: &[Option<ExitCode>] = match run.failed() {
         None => &[None],
-        // Nobody needs a merged part that came too late.
+        // A merged segment that is late may be missing.
         Some(failed) if is_merged(&failed.path) => &[None, Some(ExitCode::Io), Some(ExitCode::CannotCreate)],
         Some(Failed { what: What::Append | What::Sync, .. }) => &[Some(ExitCode::Io)],
-        // What could not be removed may stay until the next start.
+        // A file that could not be removed may stay until the next start.
         Some(Failed { what: What::Cut | What::Naming, .. }) => {
             &[None, Some(ExitCode::Io), Some(ExitCode::CannotCreate)]
         }
     };
     if !expected.contains(&end) {
-        return Err(format!("{:?} has failed, and the end is {outcome:?}", run.failed()));
+        return Err(format!("{:?} has failed, but the result is {outcome:?}", run.failed()));
     }
     let shown = later(shown, recording.shown(run));
     let mut dice = Dice::new(seed, 5);
     for cut in Cut::ALL {
         let image = run.image(run.operations(), cut, &mut dice);
-        recording.judge(&image, shown.as_ref()).map_err(|what| format!("{cut:?}: {what}"))?;
+        recording.check_recovery(&image, shown.as_ref()).map_err(|what| format!("{cut:?}: {what}"))?;
     }
     Ok(())
 }
 
 #[test]
-fn a_disk_keeps_what_was_synced_and_may_keep_the_rest() {
+fn the_simulated_disk_keeps_synced_data_and_may_keep_the_rest() {
     let (disk, folder, file) = (SimDisk::default(), Path::new("/sim"), Path::new("/sim/file"));
     disk.create_folder(folder).unwrap();
     let mut open = disk.create_new(file).unwrap();
@@ -230,8 +231,11 @@ fn a_disk_keeps_what_was_synced_and_may_keep_the_rest() {
         (0..100).filter_map(|_| image(disk.operations(), Cut::Dice(Names::Any))).collect();
     assert!(images.iter().all(|bytes| bytes.starts_with(&[1; 1500])));
     let torn = |bytes: &&Vec<u8>| bytes[1500..].contains(&0) && bytes[1500..].contains(&2);
-    assert!(images.iter().any(|bytes| torn(&bytes)), "sectors come out of order");
-    assert!(images.iter().any(|bytes| bytes.len() > 1500 && !bytes.contains(&2)), "a length without bytes");
+    assert!(images.iter().any(|bytes| torn(&bytes)), "an image with sectors out of order");
+    assert!(
+        images.iter().any(|bytes| bytes.len() > 1500 && !bytes.contains(&2)),
+        "an image with a length but without its bytes"
+    );
 }
 
 #[test]

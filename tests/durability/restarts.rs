@@ -1,4 +1,4 @@
-//! What must not be forgotten between two runs of `watch`, and what must not be done behind anybody's back.
+//! What `watch` must remember over a restart, and what it must not do without a request.
 
 use std::fs;
 
@@ -20,28 +20,28 @@ fn copy(place: &Place, from: &str, to: &str) {
 }
 
 #[test]
-fn a_cut_that_was_seen_is_remembered_though_it_brought_no_rows() {
+fn a_truncation_without_new_rows_is_remembered() {
     let place = Place::new(SONGS);
     place.append("data/incoming/b.csv", &format!("{LOG_HEADER}{}", rows(0, 9)));
     let daemon = place.watch(&[]);
     place.wait_for_rows(9);
     let epoch = place.manifest("output").unwrap()["epoch"].clone();
     fs::write(place.path("data/incoming/b.csv"), LOG_HEADER).unwrap();
-    place.wait_for("the cut to be committed", || {
+    place.wait_for("the truncation to be committed", || {
         let state = stdout(&place.run(&["state", "--inputs"]));
         (state.matches("b.csv").count() == 2).then_some(())
     });
-    assert_eq!(place.manifest("output").unwrap()["epoch"], epoch, "that is no news");
+    assert_eq!(place.manifest("output").unwrap()["epoch"], epoch, "a truncation alone publishes no epoch");
     daemon.kill();
-    // Longer than it ever was, so that nobody could see the cut any more.
+    // Now the file is longer than ever, so its length no longer shows the truncation.
     place.append("data/incoming/b.csv", &rows(100, 130));
-    let said = place.done(&ONCE);
-    assert_eq!(place.wait_for_rows(39)["totals"]["rows"], 39, "{}", stderr(&said));
+    let output = place.done(&ONCE);
+    assert_eq!(place.wait_for_rows(39)["totals"]["rows"], 39, "{}", stderr(&output));
     assert!(place.run(&["verify"]).status.code() == Some(0));
 }
 
 #[test]
-fn a_state_that_is_older_than_the_output_takes_nothing_back_unasked() {
+fn a_state_older_than_the_output_is_refused() {
     let place = Place::new(SONGS);
     place.append("data/incoming/a.csv", &format!("{LOG_HEADER}{}", rows(0, 9)));
     place.done(&ONCE);
@@ -51,12 +51,12 @@ fn a_state_that_is_older_than_the_output_takes_nothing_back_unasked() {
     let published = place.files("output");
     fs::remove_dir_all(place.path("data/state")).unwrap();
     copy(&place, "backup", "data/state");
-    let said = place.run(&ONCE);
-    assert_eq!(said.status.code(), Some(65), "{}", stderr(&said));
+    let output = place.run(&ONCE);
+    assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
     assert!(
-        stderr(&said).contains("shows epoch") && stderr(&said).contains("--rollback"),
+        stderr(&output).contains("shows epoch") && stderr(&output).contains("--rollback"),
         "{}",
-        stderr(&said)
+        stderr(&output)
     );
     assert_eq!(place.files("output"), published);
     place.done(&[&ONCE[..], &["--rollback"]].concat());
@@ -65,18 +65,18 @@ fn a_state_that_is_older_than_the_output_takes_nothing_back_unasked() {
 }
 
 #[test]
-fn once_does_not_pass_over_a_file_that_was_rewritten() {
+fn once_fails_for_a_rewritten_file() {
     let place = Place::new(SONGS);
     place.append("data/incoming/a.csv", &format!("{LOG_HEADER}{}", rows(0, 9)));
     place.done(&ONCE);
     fs::write(place.path("data/incoming/a.csv"), format!("{LOG_HEADER}{}", rows(50, 90))).unwrap();
-    let said = place.run(&ONCE);
-    assert_eq!(said.status.code(), Some(66), "{}", stderr(&said));
-    assert!(stderr(&said).contains("a.csv: bytes before"), "{}", stderr(&said));
+    let output = place.run(&ONCE);
+    assert_eq!(output.status.code(), Some(66), "{}", stderr(&output));
+    assert!(stderr(&output).contains("a.csv: bytes before"), "{}", stderr(&output));
 }
 
 #[test]
-fn what_is_in_the_archive_stays_there_when_all_is_read_again() {
+fn a_fresh_start_reads_and_keeps_the_archive() {
     let place = Place::new(SONGS);
     let archive = ["--set", "input.when_done=archive", "--set", "input.done_after=10ms"];
     place.append("data/incoming/a.csv", &format!("{LOG_HEADER}{}", rows(0, 9)));
@@ -85,7 +85,9 @@ fn what_is_in_the_archive_stays_there_when_all_is_read_again() {
         let daemon = place.watch(&[&archive[..], fresh].concat());
         place.wait_for("the archive", moved);
         place.append("data/incoming/b.csv", &format!("{LOG_HEADER}{}", rows(20, 25)));
-        place.wait_for("another one", || place.path("data/archive").join(name).exists().then_some(()));
+        place.wait_for("the second archived log", || {
+            place.path("data/archive").join(name).exists().then_some(())
+        });
         assert!(daemon.stop().status.success());
     }
     let mut names: Vec<_> =

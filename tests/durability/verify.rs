@@ -1,4 +1,4 @@
-//! `verify` and `state`: what is right passes, and every kind of wrong is found and named.
+//! `verify` and `state` accept correct data, and find and name every kind of damage.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,24 +7,24 @@ use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, stderr, stdout};
 
 const SONGS: &str = "s1,One,A,Rock,Sad\ns2,Two,B,Pop,Happy\n\"s,3\",\"T\"\"3\"\"\",C,Folk,\n";
 
-/// Reads what is there, as a daemon that is stopped at once.
+/// Runs `watch --once`.
 fn watch_once(place: &Place) {
     place.done(&["watch", "--once", "--http", "off"]);
 }
 
 fn assert_verified(place: &Place, args: &[&str]) -> String {
-    let said = place.run(&[&["verify"], args].concat());
-    assert!(said.status.success(), "{}{}", stdout(&said), stderr(&said));
-    stdout(&said)
+    let output = place.run(&[&["verify"], args].concat());
+    assert!(output.status.success(), "{}{}", stdout(&output), stderr(&output));
+    stdout(&output)
 }
 
 fn assert_differs(place: &Place, what: &str) {
-    let said = place.run(&["verify"]);
-    assert_eq!(said.status.code(), Some(65), "{}{}", stdout(&said), stderr(&said));
-    assert!(stdout(&said).contains(what), "no `{what}` in\n{}", stdout(&said));
+    let output = place.run(&["verify"]);
+    assert_eq!(output.status.code(), Some(65), "{}{}", stdout(&output), stderr(&output));
+    assert!(stdout(&output).contains(what), "no `{what}` in\n{}", stdout(&output));
 }
 
-/// A watch that has seen all kinds of rows, files and catalogs.
+/// A place after a `watch` of all kinds of rows, files and catalogs.
 fn watched() -> Place {
     let place = Place::new(SONGS);
     let rows = "u1,s1,2025-03-21 00:01:00,31\nbad\nu2,\"s,3\",2025-03-21 12:00:00,7.5\nu3,unknown,2025-03-21 12:00:00,7\n\
@@ -32,11 +32,11 @@ fn watched() -> Place {
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{rows}"));
     place.write("data/incoming/refused.csv", "user_id;song_id\n1;2\n");
     watch_once(&place);
-    // A last line that was taken as ended, and what follows it.
+    // A last line that counts without a line feed, and its continuation.
     place.append("data/incoming/a.csv", "u4,s1,2025-03-22 00:01:00,3");
     watch_once(&place);
     place.append("data/incoming/a.csv", "1\nu5,s1,2025-03-22 00:01:00,3\n");
-    // Metadata of its time stays in `enriched_logs`; a late song brings its plays.
+    // `enriched_logs` keeps the metadata of its time. A late song adds its plays.
     let later = "s1,Uno,A,Jazz,Sad\ns2,Two,B,Pop,Happy\nunknown,Late,D,Rock,Happy\nbad\n";
     place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{later}"));
     watch_once(&place);
@@ -44,7 +44,7 @@ fn watched() -> Place {
 }
 
 #[test]
-fn what_a_watch_has_published_is_verified_with_all_that_was_decided_when_rows_were_read() {
+fn verify_uses_the_decisions_made_when_rows_were_read() {
     let place = watched();
     let rejects = place.read("output/_rejects/part-00000.csv");
     for reason in ["timestamp_range", "continued_after_eof", "field_count", "wrong_delimiter"] {
@@ -52,12 +52,12 @@ fn what_a_watch_has_published_is_verified_with_all_that_was_decided_when_rows_we
     }
     let before = place.files("output");
     let said = assert_verified(&place, &[]);
-    assert!(said.contains("enriched_logs: 5 rows") && !said.contains("unverifiable"), "{said}");
+    assert!(said.contains("enriched_logs: 5 rows") && !said.contains("unverifiable"), "{output}");
     assert_eq!(place.files("output"), before, "verifying writes nothing");
 }
 
 #[test]
-fn every_change_of_a_published_file_is_found() {
+fn verify_finds_every_change_of_a_published_file() {
     let place = watched();
     let changes = [
         ("user_favorite_genres", "u1,Jazz,1", "u1,Jazz,2", "expected u1,Jazz,1, found u1,Jazz,2"),
@@ -78,19 +78,19 @@ fn every_change_of_a_published_file_is_found() {
 }
 
 #[test]
-fn inputs_that_are_gone_leave_the_state_to_compare_with() {
+fn without_its_inputs_the_output_is_compared_with_the_state() {
     let place = watched();
     place.write("data/incoming/b.csv", &format!("{LOG_HEADER}u9,s2,2025-03-21 12:00:00,7\n"));
     watch_once(&place);
     fs::remove_file(place.path("data/incoming/a.csv")).unwrap();
     let said = assert_verified(&place, &[]);
     assert!(
-        said.contains(
+        output.contains(
             "1 inputs are missing or have changed since they were read, for example data/incoming/a.csv"
         ),
-        "{said}"
+        "{output}"
     );
-    assert!(said.contains("including all rows of the remaining inputs"), "{said}");
+    assert!(output.contains("including all rows of the remaining inputs"), "{output}");
     let file = "output/enriched_logs/part-00000.csv";
     let text = place.read(file);
     fs::write(place.path(file), text.replace("s2,u9", "s2,u8")).unwrap();
@@ -98,14 +98,14 @@ fn inputs_that_are_gone_leave_the_state_to_compare_with() {
 }
 
 #[test]
-fn a_changed_catalog_is_no_difference_but_says_so() {
+fn a_changed_catalog_is_reported_but_is_no_difference() {
     let place = watched();
     place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{SONGS}"));
     assert!(assert_verified(&place, &[]).contains("is not the catalog of epoch"));
 }
 
 #[test]
-fn plays_of_a_song_that_has_vanished_wait_and_are_verified_too() {
+fn plays_of_a_removed_song_are_unmatched_and_verified() {
     let place = watched();
     place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}s2,Two,B,Pop,Happy\n"));
     watch_once(&place);
@@ -119,7 +119,7 @@ fn plays_of_a_song_that_has_vanished_wait_and_are_verified_too() {
 }
 
 #[test]
-fn what_a_replay_has_published_is_verified_in_its_order() {
+fn the_output_of_a_replay_is_verified_in_order() {
     let place = Place::new(SONGS);
     for (name, rows) in [("a", "u1,s1,2025-03-21 00:01:00,31\nbad\n"), ("b", "u2,s2,2025-03-21 00:01:00,1\n")]
     {
@@ -156,10 +156,10 @@ fn the_state_shows_generations_files_and_inputs_and_finds_damage() {
     for what in
         ["generation 5: epoch 4, 5 plays", "sound", "enriched_logs", "data/incoming/a.csv: read to byte"]
     {
-        assert!(said.contains(what), "no `{what}` in\n{said}");
+        assert!(said.contains(what), "no `{what}` in\n{output}");
     }
     let size = fs::metadata(place.path("data/incoming/a.csv")).unwrap().size();
-    assert!(said.contains(&format!("read to byte {size} of {size}")), "{said}");
+    assert!(said.contains(&format!("read to byte {size} of {size}")), "{output}");
     let part = fs::read_dir(place.path("data/state")).unwrap().map(|entry| entry.unwrap().path());
     let part = part
         .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("segment-"))
@@ -174,13 +174,13 @@ fn the_state_shows_generations_files_and_inputs_and_finds_damage() {
 }
 
 #[test]
-fn what_is_guarded_against_formulas_is_right_and_cannot_be_switched_within_a_log() {
+fn escaped_formulas_are_verified_and_the_setting_cannot_change() {
     let place = Place::new("=s1,+One,@A,-Rock,Sad\n");
     let rows = "=u1,=s1,2025-03-21 00:01:00,31\n\"-u,2\",later,2025-03-21 12:00:00,7.5\n";
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{rows}"));
     let guarded = ["--set", "csv.escape_formulas=true"];
     place.done(&[&["watch", "--once", "--http", "off"], &guarded[..]].concat());
-    // A song that comes later, changes and goes leaves rows of all its metadata, and plays that wait.
+    // A song that appears, changes and disappears leaves rows with each of its metadata, and unmatched plays.
     for songs in ["=s1,+One,@A,-Rock,Sad\nlater,=Two,B,Pop,Happy\n", "=s1,-1,A,Rock,Sad\n", ""] {
         place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{songs}"));
         place.append(
@@ -196,11 +196,11 @@ fn what_is_guarded_against_formulas_is_right_and_cannot_be_switched_within_a_log
         published.contains("\nlater,\"'-u,2\",2025-03-21T12:00:00Z,7.5,'=Two,B,Pop,Happy\n"),
         "{published}"
     );
-    let said = place.run(&["watch", "--once", "--http", "off"]);
-    assert_eq!(said.status.code(), Some(78));
+    let output = place.run(&["watch", "--once", "--http", "off"]);
+    assert_eq!(output.status.code(), Some(78));
     assert!(
-        stderr(&said).contains("csv.escape_formulas is true in the state and false now"),
+        stderr(&output).contains("csv.escape_formulas is true in the state and false now"),
         "{}",
-        stderr(&said)
+        stderr(&output)
     );
 }

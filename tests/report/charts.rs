@@ -1,6 +1,6 @@
-//! Charts: the golden files in `tests/report/pictures`, arbitrary texts and values, and geometry.
+//! Charts: the pictures in `tests/report/pictures`, their geometry, their contrast, and hostile texts.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test report charts` draws the golden files again; look at them afterwards.
+//! `UPDATE_GOLDEN=1 cargo test --test report charts` draws the pictures again. Look at them afterwards.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -23,7 +23,7 @@ fn bar(label: &str, subtitle: &str, value: u64) -> Bar {
 fn sample_bars() -> Bars {
     let bars = vec![
         bar("Kind Valley", "The Quiet Rivers", 1235),
-        bar("A title that is much longer than any telephone is wide, and longer", "Somebody", 617),
+        bar("A title that is much longer than any telephone is wide, and longer", "Composer", 617),
         bar("שיר ארוך", "זמרת", 412),
         bar("song_17", "", 12),
         bar("長い名前の歌はここで終わらない長い名前の歌", "歌手", 0),
@@ -87,11 +87,11 @@ fn all(mode: ChartMode) -> [(&'static str, String); 5] {
 }
 
 #[test]
-fn charts_look_as_they_did() {
+fn charts_match_their_pictures() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/report/pictures");
     for (name, svg) in all(ChartMode::Standalone) {
         let path = folder.join(format!("{name}.svg"));
-        // One mark a line, so that a difference can be read.
+        // One element per line, so that a difference is readable.
         let svg = svg.replace("><", ">\n<") + "\n";
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&path, svg).unwrap();
@@ -106,7 +106,7 @@ fn charts_look_as_they_did() {
 }
 
 #[test]
-fn inside_a_page_nothing_needs_a_permission() {
+fn inline_charts_need_no_inline_styles() {
     for (name, svg) in all(ChartMode::Inline) {
         let document = Document::parse(&svg).unwrap();
         for node in document.descendants().filter(Node::is_element) {
@@ -119,9 +119,9 @@ fn inside_a_page_nothing_needs_a_permission() {
     }
 }
 
-/// Every chart says what it is, and what there is to see in it.
+/// Every chart has a title and a description.
 #[test]
-fn charts_speak() {
+fn charts_have_titles_and_descriptions() {
     for mode in [ChartMode::Inline, ChartMode::Standalone] {
         for (name, svg) in all(mode) {
             let document = Document::parse(&svg).unwrap();
@@ -178,7 +178,7 @@ fn bars_are_as_long_as_their_values() {
 }
 
 #[test]
-fn the_smallest_shares_are_one() {
+fn the_smallest_shares_are_grouped() {
     let chart = sample_shares(17);
     let svg = shares(&chart, ChartMode::Inline);
     let document = Document::parse(&svg).unwrap();
@@ -213,7 +213,7 @@ fn a_week_has_168_cells_and_a_night_above_them() {
         let title = |cell: &Node<'_, '_>| cell.first_element_child().unwrap().text().unwrap().to_owned();
         assert!(title(&cells[0]).starts_with("Monday 00:00–01:00: "), "{}", title(&cells[0]));
         assert!(title(&cells[167]).starts_with("Sunday 23:00–24:00: "));
-        assert_eq!(cells[3].attribute("class"), Some("cell level-0"), "nobody plays at three");
+        assert_eq!(cells[3].attribute("class"), Some("cell level-0"), "no plays at three");
         assert_eq!(
             cells[6 * 24 + 20].attribute("class"),
             Some("cell level-6"),
@@ -227,7 +227,7 @@ fn a_week_has_168_cells_and_a_night_above_them() {
 }
 
 #[test]
-fn what_is_beyond_the_mark_has_its_colour_and_heights_follow_counts() {
+fn buckets_beyond_the_threshold_are_coloured_and_heights_follow_counts() {
     let chart = sample_histogram();
     let svg = histogram(&chart, ChartMode::Inline);
     let document = Document::parse(&svg).unwrap();
@@ -243,7 +243,7 @@ fn what_is_beyond_the_mark_has_its_colour_and_heights_follow_counts() {
 }
 
 #[test]
-fn a_line_has_gaps_where_nothing_was_measured() {
+fn a_line_has_gaps_where_values_are_missing() {
     let svg = line(&sample_line(), ChartMode::Inline);
     let document = Document::parse(&svg).unwrap();
     let path = document.descendants().find(|node| node.tag_name().name() == "path").unwrap();
@@ -251,13 +251,13 @@ fn a_line_has_gaps_where_nothing_was_measured() {
     assert_eq!(path.matches('M').count(), 4, "three gaps, one of them with a point in it");
     assert_eq!(path.matches("h0").count(), 1);
     assert_eq!(path.matches(['M', 'L']).count(), 600 - 60 - 29);
-    // Older values leave the picture at its left.
+    // Older values leave the picture on the left.
     let mut long = sample_line();
     long.values.splice(0..0, [Some(1e9)]);
     assert_eq!(line(&long, ChartMode::Inline), svg);
 }
 
-/// What has a place has it inside the picture. Where texts end depends on the font.
+/// Every element with a position is inside the picture. The end of a text depends on the font.
 fn assert_inside(svg: &str) {
     let document = Document::parse(svg).unwrap();
     let root = document.root_element();
@@ -314,14 +314,18 @@ fn links_lead_to_the_same_server() {
         let document = Document::parse(&svg).unwrap();
         let anchor = document.descendants().find(|node| node.tag_name().name() == "a").unwrap();
         assert_eq!(anchor.attribute("href"), Some(good));
-        assert_eq!(document.root_element().attribute("role"), Some("group"), "a link in an image is lost");
+        assert_eq!(
+            document.root_element().attribute("role"),
+            Some("group"),
+            "the role `img` would hide links"
+        );
     }
     for bad in ["javascript:alert(1)", "//elsewhere", "/\\elsewhere", "https://elsewhere", ""] {
         assert!(!link(bad).contains("<a"), "{bad}");
     }
 }
 
-/// The colours of a theme by name, from the first block of the stylesheet after `start`.
+/// The colours of a theme by name, from the first block of the style sheet after `start`.
 fn colours(start: &str) -> BTreeMap<String, [f64; 3]> {
     let block = STYLE.split_once(start).unwrap().1.split_once('}').unwrap().0;
     let pairs = block.split(';').filter_map(|line| line.trim().strip_prefix("--chart-")?.split_once(": #"));
@@ -340,9 +344,9 @@ fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
 }
 
 #[test]
-fn texts_and_marks_can_be_seen_in_both_themes() {
+fn texts_and_shapes_have_contrast_in_both_themes() {
     let (light, dark) = (colours(":root {"), colours(":root:not([data-theme=\"light\"]) {"));
-    assert_eq!(dark, colours(":root[data-theme=\"dark\"] {"), "dark is dark, whoever asks for it");
+    assert_eq!(dark, colours(":root[data-theme=\"dark\"] {"), "both dark themes are equal");
     for colours in [light, dark] {
         let against_ground = |name: &str| contrast(colours[name], colours["ground"]);
         for text in ["text", "second", "accent"] {
@@ -357,7 +361,7 @@ fn texts_and_marks_can_be_seen_in_both_themes() {
     }
 }
 
-/// Text of any characters, with those that do harm more often than they come by chance.
+/// Text of any characters, with harmful ones more often than by chance.
 fn any_text() -> impl Strategy<Value = String> {
     let harmful = prop::sample::select(vec![
         "<script>alert(1)</script>",

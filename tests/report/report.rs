@@ -1,5 +1,5 @@
-//! `report`: its numbers are those of the tables, computed here once more; whatever stands in these,
-//! the page is sound and asks nobody for anything.
+//! `report`: its numbers equal those of the tables, which the test computes again. For any content of
+//! the tables, the page is well-formed and contacts no host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, SONGS, stderr, stdout};
 use roxmltree::{Document, Node};
 
-/// A page as XML: of all its elements only `meta` has no end.
+/// Converts a page to XML. Only `meta` elements have no end tag.
 fn as_xml(page: &str) -> String {
     let page = page.strip_prefix("<!DOCTYPE html>").expect("a page of today");
     let mut text = String::new();
@@ -27,16 +27,16 @@ fn as_xml(page: &str) -> String {
     text + rest
 }
 
-/// What a page says.
+/// The content of a page.
 #[derive(Debug, PartialEq, Eq)]
-struct Said {
-    /// The numbers at the top, as they are written.
+struct Content {
+    /// The numbers at the top, as text.
     facts: BTreeMap<String, String>,
     /// The numbers of each chart.
     numbers: BTreeMap<String, BTreeMap<String, u64>>,
-    /// What each chart says in words, or why it is missing.
+    /// The description of each chart, or the reason why it is missing.
     words: BTreeMap<String, String>,
-    /// The marks of each chart, in words.
+    /// The labels of the shapes of each chart.
     marks: BTreeMap<String, Vec<String>>,
     text: String,
 }
@@ -45,7 +45,7 @@ fn text_of(node: Node<'_, '_>) -> String {
     node.descendants().filter(Node::is_text).filter_map(|text| text.text()).collect()
 }
 
-fn said(page: &str) -> Said {
+fn parse(page: &str) -> Content {
     let xml = as_xml(page);
     let document = Document::parse(&xml).unwrap_or_else(|cause| panic!("{cause}\n{xml}"));
     let tag = |name: &'static str| move |node: &Node<'_, '_>| node.has_tag_name(name);
@@ -73,7 +73,7 @@ fn said(page: &str) -> Said {
         marks.insert(name, titles.map(text_of).collect());
     }
     let text = text_of(document.descendants().find(tag("body")).unwrap());
-    Said { facts: facts.collect(), numbers, words, marks, text }
+    Content { facts: facts.collect(), numbers, words, marks, text }
 }
 
 /// The rows of a table, all parts together.
@@ -106,12 +106,12 @@ fn with_commas(number: usize) -> String {
     String::from_utf8(groups.join(&b","[..])).unwrap()
 }
 
-/// The names of buckets with a count, as a page has them.
+/// The labels of the buckets with a count.
 fn counted<'a>(names: impl Iterator<Item = (String, usize)> + 'a) -> BTreeMap<String, u64> {
     names.map(|(name, count)| (name, count as u64)).collect()
 }
 
-/// Holds what a page says against the tables that it was made of.
+/// Compares a page with the tables it was made of.
 fn assert_numbers(place: &Place, output: &str, said: &Said) {
     let plays = rows(place, output, "enriched_logs");
     let mut genres = BTreeMap::<&str, usize>::new();
@@ -126,7 +126,7 @@ fn assert_numbers(place: &Place, output: &str, said: &Said) {
         };
         *genres.entry(if genre.is_empty() { "no genre" } else { genre }).or_default() += 1;
         let number = |range: std::ops::Range<usize>| time[range].parse::<i64>().unwrap();
-        // Zeller's congruence, so that not the same library says what day it is; 0 is a Saturday.
+        // Zeller's congruence gives the day of the week without the library of the program; 0 is Saturday.
         let (year, month) = if number(5..7) < 3 {
             (number(0..4) - 1, number(5..7) + 12)
         } else {
@@ -162,7 +162,7 @@ fn assert_numbers(place: &Place, output: &str, said: &Said) {
     assert_facts(place, output, said, &plays, tastes.len());
 }
 
-/// The charts of songs.
+/// Checks the charts of songs.
 fn assert_songs(place: &Place, output: &str, said: &Said, artists: &BTreeMap<&str, &str>) {
     let mut times = [0; 25];
     let means = rows(place, output, "avg_listen_time_per_song");
@@ -200,12 +200,12 @@ fn assert_songs(place: &Place, output: &str, said: &Said, artists: &BTreeMap<&st
     }
 }
 
-/// The numbers at the top, and what is left of the tables.
+/// Checks the numbers at the top, and the remaining tables.
 fn assert_facts(place: &Place, output: &str, said: &Said, plays: &[Vec<String>], listeners: usize) {
     let users = |name| {
         rows(place, output, name).into_iter().map(|mut row| row.swap_remove(0)).collect::<BTreeSet<_>>()
     };
-    // What stands there if nobody is loyal.
+    // The text if no listener is loyal.
     let message =
         users("genre_loyalty_scores").into_iter().filter(|user| user.starts_with("No users found")).collect();
     let manifest = place.manifest(output).unwrap();
@@ -244,19 +244,19 @@ fn sample() -> Place {
 }
 
 #[test]
-fn the_page_of_the_sample_says_what_the_tables_say() {
+fn the_report_of_the_sample_matches_the_tables() {
     let place = sample();
     place.done(&["replay"]);
     assert_eq!(stdout(&place.done(&["report"])), "written   report.html\n");
     let page = place.read("report.html");
     assert_numbers(&place, "output", &said(&page));
     assert_eq!(stdout(&place.done(&["report", "--html", "-"])), page, "the same page");
-    assert!(page.contains("Top songs of 2025-W13"), "the week is found");
+    assert!(page.contains("Top songs of 2025-W13"), "the latest week is shown");
     assert!(!place.path(".report.html.tmp").exists());
 }
 
 #[test]
-fn pictures_are_files_of_their_own() {
+fn pictures_are_separate_files() {
     let place = sample();
     place.done(&["replay", "--output", "march"]);
     let page = stdout(&place.done(&["report", "--output", "march", "--html", "-", "--svg", "a/b"]));
@@ -277,9 +277,9 @@ fn pictures_are_files_of_their_own() {
     assert!(!place.path("report.html").exists());
 }
 
-/// Many parts, a zone with summer time, a night over midnight, and listeners without favourites.
+/// Many parts, a zone with summer time, a night across midnight, and listeners without favourites.
 #[test]
-fn the_pages_of_generated_worlds_say_what_the_tables_say() {
+fn reports_of_generated_data_match_the_tables() {
     for (seed, more) in [
         ("1", &["--set", "insights.enriched_logs.roll_bytes=20KiB", "--timezone", "Europe/Berlin"][..]),
         (
@@ -343,23 +343,23 @@ fn hostile_names_do_no_harm() {
     place.done(&["replay"]);
     place.done(&["report"]);
     let page = place.read("report.html");
-    let said = said(&page);
+    let content = parse(&page);
     for text in
         ["<script>alert(1)</script>", "\" onclick=\"alert(1)", "&amp;&#60;", "שלום עולם", "\u{fffd}elgoog"]
     {
-        assert!(said.text.contains(text), "{text} is shown as it is");
+        assert!(content.text.contains(text), "{text} is shown as it is");
         assert!(
-            said.marks["top_songs"].iter().any(|position| position.contains(text)),
+            content.marks["top_songs"].iter().any(|label| label.contains(text)),
             "{text}: {:?}",
-            said.marks
+            content.marks
         );
     }
     assert!(!page.contains(['\u{202e}', '\u{7}', '\u{1b}']));
-    assert_asks_nobody(&page);
+    assert_contacts_no_host(&page);
 }
 
-/// Nothing in a page is fetched, run or followed.
-fn assert_asks_nobody(page: &str) {
+/// Checks that a page fetches nothing, runs no script and links to no other host.
+fn assert_contacts_no_host(page: &str) {
     let xml = as_xml(page);
     let document = Document::parse(&xml).unwrap();
     for node in document.descendants().filter(Node::is_element) {
@@ -386,16 +386,16 @@ fn assert_asks_nobody(page: &str) {
 }
 
 #[test]
-fn the_sample_asks_nobody() {
+fn the_report_of_the_sample_contacts_no_host() {
     let place = sample();
     place.done(&["replay"]);
     place.done(&["report"]);
-    assert_asks_nobody(&place.read("report.html"));
+    assert_contacts_no_host(&place.read("report.html"));
 }
 
-/// A browser accepts the style by its hash, and complains about nothing.
+/// A browser accepts the style by its hash, and logs no error.
 #[test]
-fn a_browser_shows_the_page_without_complaints() {
+fn a_browser_shows_the_report_without_errors() {
     let place = sample();
     place.done(&["replay"]);
     place.done(&["report"]);
@@ -419,7 +419,7 @@ fn a_browser_shows_the_page_without_complaints() {
     let complaints = |text: &str| text.lines().filter(|line| line.contains("CONSOLE")).count();
     assert!(stdout(&shown).contains("Top songs of 2025-W13"), "{}", stderr(&shown));
     assert_eq!(complaints(&stderr(&shown)), 0, "{}", stderr(&shown));
-    // A page with another style would be noticed.
+    // A different style must cause an error.
     let page = place.read("report.html").replace("</style>", " </style>");
     place.write("changed.html", &page);
     let shown = look("changed.html").unwrap();
@@ -427,12 +427,12 @@ fn a_browser_shows_the_page_without_complaints() {
 }
 
 #[test]
-fn outputs_with_little_in_them_have_pages_too() {
+fn small_outputs_have_reports() {
     let place = Place::new(SONGS);
     place.write("data/incoming/a.csv", LOG_HEADER);
     place.done(&["replay"]);
     place.done(&["report"]);
-    let page = said(&place.read("report.html"));
+    let page = parse(&place.read("report.html"));
     for (chart, words) in &page.words {
         let expected = if chart == "recommended" { "no recommendations yet" } else { "no plays yet" };
         assert_eq!(words, expected, "{chart}");
@@ -442,18 +442,18 @@ fn outputs_with_little_in_them_have_pages_too() {
     assert!(page.text.contains("Time range unavailable"));
     assert_numbers_are_none(&page);
 
-    // Only plays of unknown songs.
+    // Only unmatched plays.
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}u,x,2025-03-21 01:00:00,60\nu,x,bad,60\n"));
     place.done(&["replay"]);
     place.done(&["report"]);
-    let page = said(&place.read("report.html"));
+    let page = parse(&place.read("report.html"));
     assert_eq!(page.marks["top_songs"], ["x: 1 play"]);
     assert_eq!(page.words["genres"], "no plays yet");
     assert_eq!((page.facts["Unmatched plays"].as_str(), page.facts["Rejected rows"].as_str()), ("1", "1"));
     assert!(page.text.contains("bad_timestamp"));
 }
 
-fn assert_numbers_are_none(page: &Said) {
+fn assert_numbers_are_none(page: &Content) {
     assert!(
         page.numbers.values().flat_map(BTreeMap::values).all(|&number| number == 0),
         "{:?}",
@@ -471,7 +471,7 @@ fn charts_of_disabled_insights_say_why_they_are_missing() {
     args.extend(off.iter().flat_map(|set| ["--set", set]));
     place.done(&args);
     place.done(&["report"]);
-    let page = said(&place.read("report.html"));
+    let page = parse(&place.read("report.html"));
     for (chart, insight) in [
         ("top_songs", "top_songs_this_week"),
         ("genres", "enriched_logs"),
@@ -485,22 +485,22 @@ fn charts_of_disabled_insights_say_why_they_are_missing() {
     }
     assert_eq!(page.facts["Listeners"], "–");
 
-    // Without plays, titles come from the catalog; without a catalog, there are ids.
+    // Without `enriched_logs`, titles come from the catalog. Without a catalog, ids are shown.
     place.done(&["replay", "--set", "insights.enriched_logs.enabled=false"]);
-    let marks = || said(&stdout(&place.done(&["report", "--html", "-"]))).marks["top_songs"].clone();
+    let marks = || parse(&stdout(&place.done(&["report", "--html", "-"]))).marks["top_songs"].clone();
     assert_eq!(marks(), ["Two – B: 1 play"]);
     fs::remove_file(place.path("data/songs_metadata.csv")).unwrap();
     assert_eq!(marks(), ["s2: 1 play"]);
 }
 
 #[test]
-fn what_is_missing_or_damaged_is_named_with_its_exit_code() {
+fn missing_and_damaged_files_are_named_with_their_exit_code() {
     let place = sample();
     let fails = |code: i32, message: &str| {
         let output = place.run(&["report"]);
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
         assert!(stderr(&output).contains(message), "{}", stderr(&output));
-        assert!(!place.path("report.html").exists(), "nothing is written");
+        assert!(!place.path("report.html").exists(), "no report is written");
     };
     fails(66, "output: there is no _manifest.json");
     place.done(&["replay"]);
@@ -517,7 +517,7 @@ fn what_is_missing_or_damaged_is_named_with_its_exit_code() {
     let text = place.read(log);
     place.write(log, &text.replace("2025-03-2", "2025-03-1"));
     fails(65, "output/enriched_logs/part-00000.csv: differs from the manifest");
-    // What stands behind the committed length does not count.
+    // Bytes beyond the committed length do not count.
     place.write(log, &(text + "half of a ro"));
     place.done(&["report"]);
     place.write("output/_manifest.json", "{");
@@ -527,7 +527,7 @@ fn what_is_missing_or_damaged_is_named_with_its_exit_code() {
 }
 
 #[test]
-fn a_page_that_cannot_be_written_is_an_error() {
+fn a_report_that_cannot_be_written_is_an_error() {
     let place = sample();
     place.done(&["replay"]);
     let output = place.run(&["report", "--html", "nowhere/report.html"]);
@@ -535,7 +535,7 @@ fn a_page_that_cannot_be_written_is_an_error() {
     assert!(stderr(&output).contains("nowhere"));
 }
 
-/// Ends a feed, also when the test fails, which would wait for it forever otherwise.
+/// Ends a feed when dropped, so that a failing test does not wait for it forever.
 struct Feeding<'a>(&'a AtomicBool);
 
 impl Drop for Feeding<'_> {
@@ -544,7 +544,7 @@ impl Drop for Feeding<'_> {
     }
 }
 
-/// Reports of an output that changes all the time: each is of one epoch.
+/// Each report of a changing output shows one epoch.
 #[test]
 fn a_report_is_one_cut_while_others_are_published() {
     let place = Place::new("s1,One,A,Rock,Sad\ns2,Two,B,Rock,Happy\n");
@@ -570,19 +570,19 @@ fn a_report_is_one_cut_while_others_are_published() {
             reports += 1;
             let output = place.run(&["report", "--html", "-"]);
             if output.status.code() == Some(66) && epochs.is_empty() {
-                continue; // nothing was published yet
+                continue; // not published yet
             }
             assert!(output.status.success(), "{}", stderr(&output));
-            let said = said(&stdout(&output));
-            let plays: u64 = said.facts["Plays"].replace(',', "").parse().unwrap();
+            let content = parse(&stdout(&output));
+            let plays: u64 = content.facts["Plays"].replace(',', "").parse().unwrap();
             epochs.insert(plays);
             if plays > 0 {
-                assert_eq!(said.numbers["genres"], BTreeMap::from([("Rock".to_owned(), plays)]));
+                assert_eq!(content.numbers["genres"], BTreeMap::from([("Rock".to_owned(), plays)]));
                 assert_eq!(
-                    said.marks["top_songs"],
+                    content.marks["top_songs"],
                     [format!("One – A: {} plays", with_commas(plays as usize))]
                 );
-                assert_eq!(said.marks["recommended"].len(), 1);
+                assert_eq!(content.marks["recommended"].len(), 1);
             }
         }
         drop(feeding);

@@ -125,9 +125,9 @@ fn the_summary_counts_everything() {
         "data/incoming/b.csv",
         &format!("{LOG_HEADER}{PLAY}u1,s9,2025-03-21 01:09:00,1\nx\ny\n,s1,,\n"),
     );
-    // A header alone is a finished log, too.
+    // A log may have only a header.
     place.write("data/incoming/c.csv", LOG_HEADER);
-    let said = stdout(&place.done(&["replay"]));
+    let output = stdout(&place.done(&["replay"]));
     for part in [
         "read      6 rows",
         "from 3 files",
@@ -139,7 +139,7 @@ fn the_summary_counts_everything() {
         "to output",
         "enriched_logs              2 rows",
     ] {
-        assert!(said.contains(part), "{part:?} is not in\n{said}");
+        assert!(output.contains(part), "{part:?} is not in\n{output}");
     }
     let manifest = place.manifest("output").unwrap();
     assert_eq!(manifest["totals"]["rows"], 6);
@@ -153,10 +153,13 @@ fn check_shows_what_would_be_rejected_and_writes_nothing() {
     place.write("data/incoming/b.csv", &format!("{LOG_HEADER}u1,\u{1b}[31ms1,yesterday,1\n"));
     place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{SONGS},x,,,\n"));
     let before = place.files(".");
-    let said = stdout(&place.done(&["check"]));
-    assert!(said.contains("logs      2 files, 2 rows"), "{said}");
-    assert!(said.contains("data/incoming/b.csv:2: bad_timestamp: u1,\\u{1b}[31ms1,yesterday,1"), "{said}");
-    assert!(said.contains("data/songs_metadata.csv:3: empty_field: ,x,,,"), "{said}");
+    let output = stdout(&place.done(&["check"]));
+    assert!(output.contains("logs      2 files, 2 rows"), "{output}");
+    assert!(
+        output.contains("data/incoming/b.csv:2: bad_timestamp: u1,\\u{1b}[31ms1,yesterday,1"),
+        "{output}"
+    );
+    assert!(output.contains("data/songs_metadata.csv:3: empty_field: ,x,,,"), "{output}");
     assert_eq!(place.files("."), before);
 }
 
@@ -193,7 +196,7 @@ fn a_disabled_insight_is_removed() {
 }
 
 #[test]
-fn a_file_with_too_many_bad_lines_is_given_up_there() {
+fn a_file_with_too_many_bad_lines_is_rejected_from_there_on() {
     let place = place();
     let text = format!("{LOG_HEADER}{PLAY}x\n{PLAY}y\n{PLAY}z\n");
     place.write("data/incoming/a.csv", &text);
@@ -209,11 +212,11 @@ fn a_file_with_too_many_bad_lines_is_given_up_there() {
 }
 
 #[test]
-fn a_replay_that_fails_leaves_the_last_output_as_it_was() {
+fn a_failed_replay_keeps_the_previous_output() {
     let place = place();
     place.done(&["replay"]);
     let before = place.files("output");
-    // It can be opened but not read, whoever tries.
+    // No user can read this file, although it can be opened.
     let failed = place.run(&["replay", "data/incoming/a.csv", "/proc/self/mem"]);
     assert_eq!(failed.status.code(), Some(74), "{}", stderr(&failed));
     assert!(stderr(&failed).contains("cannot read /proc/self/mem"), "{}", stderr(&failed));
@@ -221,7 +224,7 @@ fn a_replay_that_fails_leaves_the_last_output_as_it_was() {
 }
 
 #[test]
-fn a_broken_manifest_is_an_error_unless_everything_is_made_anew() {
+fn a_broken_manifest_is_an_error_except_with_fresh() {
     let place = place();
     place.done(&["replay"]);
     place.write("output/_manifest.json", "{ \"version\": ");
@@ -233,7 +236,7 @@ fn a_broken_manifest_is_an_error_unless_everything_is_made_anew() {
 }
 
 #[test]
-fn a_summary_that_nobody_reads_is_no_bug() {
+fn a_summary_without_a_reader_is_no_bug() {
     let place = place();
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     for args in [&["replay"][..], &["check"], &["generate", "--out", "made"]] {
@@ -246,7 +249,7 @@ fn a_summary_that_nobody_reads_is_no_bug() {
 }
 
 #[test]
-fn names_with_line_feeds_and_hidden_names_are_no_trouble() {
+fn names_with_line_feeds_are_escaped_and_hidden_names_ignored() {
     let place = place();
     place.write("data/incoming/b\nc.csv", &format!("{LOG_HEADER}x\n"));
     place.write("data/incoming/.hidden.csv", &format!("{LOG_HEADER}x\n"));

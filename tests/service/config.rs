@@ -1,4 +1,4 @@
-//! Settings as files, schemas and messages: what `config` shows is what is in force.
+//! `config`: the settings in force, the example, the schema, and the format of messages.
 
 use std::fs;
 use std::path::Path;
@@ -33,14 +33,14 @@ fn the_example_holds_every_setting_with_its_default() {
     for (name, origin) in read["origins"].as_object().unwrap() {
         assert_eq!(defaults["origins"][name], "default");
         let origin = origin.as_str().unwrap();
-        // What is absent by default stands in it as a comment.
+        // A setting without a default is a comment in the example.
         let is_set = !["threads", "http_token_file"].contains(&name.as_str());
         assert_eq!(origin.starts_with("music-insights.toml:"), is_set, "{name} is from {origin}");
     }
 }
 
 #[test]
-fn config_shows_a_file_that_says_the_same_again_and_where_it_comes_from() {
+fn config_prints_a_valid_file_and_the_origins_of_its_values() {
     let place = Place::new("");
     place.write(
         "music-insights.toml",
@@ -73,7 +73,7 @@ fn config_shows_a_file_that_says_the_same_again_and_where_it_comes_from() {
     assert_eq!(after["settings"]["songs"], "a # \"b\"\n\u{7f}.csv");
 }
 
-/// Whether a schema accepts a value. It knows the keywords that our schema uses, and no others.
+/// Whether a schema accepts a value. Supports only the keywords that our schema uses.
 fn accepts(schema: &Value, value: &Value) -> bool {
     schema.as_object().unwrap().iter().all(|(keyword, rule)| match keyword.as_str() {
         "$schema" | "title" | "description" | "default" | "examples" => true,
@@ -160,42 +160,42 @@ fn the_schema_accepts_what_the_program_accepts() {
 }
 
 #[test]
-fn messages_are_as_the_settings_say_for_every_command() {
+fn every_command_obeys_the_settings_of_messages() {
     let place = Place::new("s1,One,A,Rock,Sad\n");
     place.write("data/incoming/a.csv", "user_id,song_id,timestamp,duration_sec,more\n");
     place.write("broken.toml", "songz = 'a'\n");
     let lines = |args: &[&str]| -> Vec<Value> {
-        let said = stderr(&place.run(args));
-        said.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
+        let output = stderr(&place.run(args));
+        output.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|_| panic!("{line}"))).collect()
     };
-    let said = lines(&["replay", "--log-format", "json"]);
-    assert_eq!(said.len(), 1);
-    assert_eq!(said[0]["level"], "warn");
-    assert!(said[0]["message"].as_str().unwrap().contains("a.csv: unknown columns are ignored: more"));
-    assert!(said[0]["timestamp"].as_str().unwrap().ends_with('Z'));
+    let output = lines(&["replay", "--log-format", "json"]);
+    assert_eq!(output.len(), 1);
+    assert_eq!(output[0]["level"], "warn");
+    assert!(output[0]["message"].as_str().unwrap().contains("a.csv: unknown columns are ignored: more"));
+    assert!(output[0]["timestamp"].as_str().unwrap().ends_with('Z'));
     assert!(lines(&["replay", "--log-format", "json", "--log-level", "error"]).is_empty());
-    // Also what is wrong with the settings themselves.
-    let said = lines(&["check", "--log-format", "json", "--config", "broken.toml"]);
+    // This also holds for errors in the settings themselves.
+    let output = lines(&["check", "--log-format", "json", "--config", "broken.toml"]);
     let message = "broken.toml:1: unknown setting `songz`; did you mean `songs`?";
-    assert_eq!((&said[0]["message"], &said[0]["exit"]), (&message.into(), &78.into()));
-    let said = lines(&["generate", "--out", "data/songs_metadata.csv", "--log-format", "json"]);
-    assert_eq!(said[0]["level"], "error", "{said:?}");
+    assert_eq!((&output[0]["message"], &output[0]["exit"]), (&message.into(), &78.into()));
+    let output = lines(&["generate", "--out", "data/songs_metadata.csv", "--log-format", "json"]);
+    assert_eq!(output[0]["level"], "error", "{output:?}");
     let failed = place.run(&["replay", "--log-level", "loud"]);
     assert_eq!(stderr(&failed), "error: --log-level: `loud`: expected `error`, `warn`, `info` or `debug`\n");
     place.write("music-insights.toml", "log = { format = 'json', level = 'warn' }\n");
     assert_eq!(lines(&["replay"]).len(), 1);
-    let said = stderr(&place.run(&["replay", "--log-format", "text"]));
-    assert!(said.starts_with("warning: data/incoming/a.csv: "), "{said}");
+    let output = stderr(&place.run(&["replay", "--log-format", "text"]));
+    assert!(output.starts_with("warning: data/incoming/a.csv: "), "{output}");
 }
 
 #[test]
-fn names_of_files_do_nothing_to_a_terminal() {
+fn file_names_are_escaped_for_the_terminal() {
     let place = Place::new("s1,One,A,Rock,Sad\n");
     place.write(
         "data/incoming/\u{1b}[2J\u{202e}\n.csv",
         "user_id,song_id,timestamp,duration_sec,more\nu1,s1,2025-03-21 01:09:00,150,x\n",
     );
-    let said = stderr(&place.done(&["replay"]));
-    assert_eq!(said.lines().count(), 1, "{said}");
-    assert!(!said.contains(['\u{1b}', '\u{202e}']) && said.contains(r"\u{202e}"), "{said}");
+    let output = stderr(&place.done(&["replay"]));
+    assert_eq!(output.lines().count(), 1, "{output}");
+    assert!(!output.contains(['\u{1b}', '\u{202e}']) && output.contains(r"\u{202e}"), "{output}");
 }

@@ -1,4 +1,4 @@
-//! The API of the real daemon: what it answers, and what it does not let happen to itself.
+//! The HTTP API of a real daemon: its responses, and its behaviour under hostile requests.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -7,11 +7,11 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::client::{Answer, connect, get, get_with, hear, say};
+use crate::client::{Response, connect, get, get_with, read_response, send};
 use crate::daemon::{LOG_HEADER, Place, SONGS, play, stderr};
 use music_insights::model::delimiter::Delimiter;
 
-/// More rows than a page has, of listeners with one play and with many, some unmatched, some bad.
+/// More rows than fit on a page, of listeners with one play and with many, some unmatched, some bad.
 fn crowd() -> String {
     let plays = (0..400).map(|n| play(n * 7919 % 90, n % 4, n * 37));
     format!("{LOG_HEADER}{}u1,s1,never,3\nu2,s2,2025-03-21 10:00:00,-3\n", plays.collect::<String>())
@@ -23,7 +23,7 @@ fn place_with(log: &str) -> Place {
     place
 }
 
-/// Waits until so many rows are shown, which is a moment after they are published.
+/// Waits until the API shows this number of rows, shortly after they are published.
 fn wait_for_shown(place: &Place, page: &str, rows: u64) {
     place.wait_for(&format!("{rows} rows to be shown"), || {
         let status = get(page, "/api/v1/status").json();
@@ -31,12 +31,12 @@ fn wait_for_shown(place: &Place, page: &str, rows: u64) {
     });
 }
 
-/// The rows of a published file, the header first.
+/// The rows of a published file, with its header.
 fn csv_rows(text: &str) -> Vec<Vec<String>> {
     text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
 }
 
-/// All rows of an insight by its pages, as the text of their cells.
+/// All rows of an insight, fetched page by page, as text.
 fn all_pages(page: &str, address: &str) -> Vec<Vec<String>> {
     let (mut rows, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -94,7 +94,7 @@ fn pages_hold_the_rows_of_the_published_files() {
     }
     let mut rejects = csv_rows(&place.read("output/_rejects/part-00000.csv")).split_off(1);
     rejects.reverse();
-    // The rejected lines have commas, so they are quoted in the file.
+    // The rejected lines contain commas, so they are quoted in the file.
     let shown = all_pages(&page, "/api/v1/rejects?");
     assert_eq!(
         shown.iter().map(|row| &row[..4]).collect::<Vec<_>>(),
@@ -121,7 +121,7 @@ fn parquet_holds_the_rows_of_the_published_files() {
             .unwrap()
             .read_to_string(&mut text)
             .unwrap();
-        // What reads it takes the columns that logs and catalogs have, and leaves the others.
+        // Our reader takes the columns of logs and catalogs, and ignores the others.
         let (read, written) =
             (csv_rows(&text), csv_rows(&place.read(&format!("output/{name}/part-00000.csv"))));
         let place_of = |name: &String| written[0].iter().position(|other| other == name).unwrap();
@@ -133,7 +133,7 @@ fn parquet_holds_the_rows_of_the_published_files() {
 }
 
 #[test]
-fn rows_are_sorted_searched_and_picked() {
+fn rows_can_be_sorted_searched_and_selected() {
     let place = place_with(&crowd());
     let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
     wait_for_shown(&place, &page, 402);
@@ -147,7 +147,7 @@ fn rows_are_sorted_searched_and_picked() {
     let found = |text: &str| -> Vec<Vec<String>> {
         file.iter().filter(|row| row.join(",").to_lowercase().contains(text)).cloned().collect()
     };
-    assert!(found("u1").len() > 7, "more than a page");
+    assert!(found("u1").len() > 7, "more rows than one page");
     assert_eq!(all_pages(&page, "/api/v1/insights/user_favorite_genres?search=U1"), found("u1"));
     assert_eq!(all_pages(&page, "/api/v1/insights/user_favorite_genres?search=rOCk"), found("rock"));
     let sorted = all_pages(&page, "/api/v1/insights/user_favorite_genres?search=u1&sort=-genre");
@@ -161,20 +161,20 @@ fn rows_are_sorted_searched_and_picked() {
     assert!(!of_user.is_empty());
     assert_eq!(all_pages(&page, "/api/v1/insights/enriched_logs?user_id=u7&song_id=s1"), of_user);
     assert_eq!(
-        all_pages(&page, "/api/v1/insights/night_owl_users?user_id=nobody"),
+        all_pages(&page, "/api/v1/insights/night_owl_users?user_id=missing"),
         Vec::<Vec<String>>::new()
     );
 }
 
 #[test]
-fn paging_goes_on_where_it_was_though_rows_come_in() {
+fn a_cursor_continues_at_its_row_although_rows_arrive() {
     let place =
         place_with(&format!("{LOG_HEADER}{}", (10..60).map(|user| play(user, 1, 3)).collect::<String>()));
     let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
     wait_for_shown(&place, &page, 50);
     let first = get(&page, "/api/v1/insights/night_owl_users?limit=20").json();
     let cursor = first["next_cursor"].as_str().unwrap();
-    // In the order of bytes half of these come before the cursor.
+    // Half of these sort before the cursor.
     place.write(
         "data/incoming/b.csv",
         &format!("{LOG_HEADER}{}", (100..200).map(|user| play(user, 1, 3)).collect::<String>()),
@@ -200,9 +200,9 @@ fn paging_goes_on_where_it_was_though_rows_come_in() {
     assert_eq!(answer["from"].as_u64().unwrap() + expected.len() as u64, all.len() as u64);
 }
 
-/// A key in a cursor must not make an address too long.
+/// The cursor contains a key, which must not make the URL too long.
 #[test]
-fn pages_go_on_behind_ids_of_any_length() {
+fn a_cursor_works_for_ids_of_any_length() {
     let id = |n: usize| format!("{}{n:02}", "L".repeat(4000));
     let play = |n: usize| id(n) + ",s1,2025-03-21 01:00:00,60\n";
     let place = place_with(&format!("{LOG_HEADER}{}", (0..30).map(play).collect::<String>()));
@@ -213,7 +213,7 @@ fn pages_go_on_behind_ids_of_any_length() {
 }
 
 #[test]
-fn listeners_and_songs_are_what_their_plays_come_to() {
+fn details_of_listeners_and_songs_match_their_plays() {
     let place = place_with(&crowd());
     let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
     wait_for_shown(&place, &page, 402);
@@ -237,7 +237,7 @@ fn listeners_and_songs_are_what_their_plays_come_to() {
     let song = get(&page, "/api/v1/songs/s1").json();
     let of_song: Vec<u64> =
         plays.iter().filter(|row| row[1] == "s1").filter_map(|row| row[3].parse().ok()).collect();
-    // The row with a bad time is of this song, too.
+    // The row with a bad timestamp also belongs to this song.
     assert_eq!(song["plays"], of_song.len() - 1);
     assert_eq!(song["seconds"], (of_song.iter().sum::<u64>() - 3) as f64);
     assert_eq!((song["title"].as_str(), song["in_catalog"].as_bool()), (Some("One"), Some(true)));
@@ -292,7 +292,7 @@ fn hostile_requests_are_refused() {
         (request("GET /api/v1/insights/..\\_rejects.csv", ours), 404),
         (request("GET /api/v1/insights/_rejects.csv", ours), 404),
         (request("GET /api/v1/users/%ff", ours), 400),
-        (request("GET /api/v1/users/nobody", ours), 404),
+        (request("GET /api/v1/users/missing", ours), 404),
         (request("GET /api/v1/insights/night_owl_users?limit=1000000", ours), 400),
         (request("GET /api/v1/insights/night_owl_users?limit=-1", ours), 400),
         (request("GET /api/v1/insights/night_owl_users?cursor=b1-zz", ours), 400),
@@ -324,7 +324,7 @@ fn hostile_requests_are_refused() {
         ("\u{16}\u{3}\u{1}\u{2}\0\u{1}".to_owned() + &"\0".repeat(600), 400),
     ];
     for (request, status) in cases {
-        let answer = say(&page, request.as_bytes());
+        let answer = send(&page, request.as_bytes());
         let shown: String = request.chars().take(100).collect();
         assert_eq!(answer.status, status, "{shown:?}: {}", answer.head);
         if answer.status == 405 && !shown.starts_with("OPTIONS") {
@@ -339,11 +339,11 @@ fn hostile_requests_are_refused() {
 }
 
 #[test]
-fn slow_and_many_connections_do_not_hold_up_plays() {
+fn many_slow_connections_do_not_delay_plays() {
     let place = place_with(&crowd());
     let (daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
     wait_for_shown(&place, &page, 402);
-    // Each has begun a request and says no more; some of them ask for much and never listen.
+    // Some connections send half a request. Others request much data and never read.
     let mut slow: Vec<_> = (0..300)
         .filter_map(|n| {
             let mut stream = connect(&page);
@@ -362,7 +362,7 @@ fn slow_and_many_connections_do_not_hold_up_plays() {
         place.append("data/incoming/a.csv", &play(round, 1, round));
         place.wait_for_rows(402 + u64::from(round));
     }
-    // In the end they are sent away, and there is room for others.
+    // The server closes them in the end, and accepts new ones.
     place.wait_for("an answer", || {
         let answer = get(&page, "/health/readyz");
         (answer.status == 200).then_some(())
@@ -380,7 +380,7 @@ fn slow_and_many_connections_do_not_hold_up_plays() {
 }
 
 #[test]
-fn a_token_is_asked_for_where_others_can_reach_us() {
+fn a_token_is_required_on_public_addresses() {
     let place = place_with(&crowd());
     let refused = place.run(&["watch", "--http", "0.0.0.0:0"]);
     assert_eq!(refused.status.code(), Some(78));
@@ -408,7 +408,7 @@ fn a_token_is_asked_for_where_others_can_reach_us() {
 }
 
 #[test]
-fn a_port_that_is_taken_is_an_error_only_if_it_was_asked_for() {
+fn a_port_in_use_is_an_error_only_if_it_was_set() {
     let place = place_with(&crowd());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -418,7 +418,7 @@ fn a_port_that_is_taken_is_an_error_only_if_it_was_asked_for() {
 }
 
 #[test]
-fn epochs_are_told_as_they_are_published() {
+fn subscribers_receive_each_published_epoch() {
     let place = place_with(LOG_HEADER);
     let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
     let mut stream = connect(&page);
@@ -440,7 +440,7 @@ fn epochs_are_told_as_they_are_published() {
 }
 
 #[test]
-fn meters_follow_the_conventions_and_the_plays() {
+fn metrics_follow_the_conventions_and_the_plays() {
     let place = place_with(&crowd());
     let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
     wait_for_shown(&place, &page, 402);
@@ -453,7 +453,7 @@ fn meters_follow_the_conventions_and_the_plays() {
         let line = answer.text().lines().find(|line| line.starts_with(&format!("{name} ")))?;
         Some(line.rsplit(' ').next()?.to_owned())
     };
-    // What is counted at a flush follows what is known at its beginning.
+    // Metrics of a flush describe its cut.
     place.wait_for("the catalog", || (metrics("music_insights_catalog_songs")? == "3").then_some(()));
     place.wait_for("its plays", || (metrics("music_insights_unmatched_plays")? == "100").then_some(()));
     let log = format!("{LOG_HEADER}{}", play(1, 1, 7));
@@ -494,10 +494,10 @@ fn meters_follow_the_conventions_and_the_plays() {
     assert!(output.status.success() && output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
 }
 
-/// Every operation of the document is tried with what it allows and what it does not. Set
-/// `SCHEMATHESIS` to the program if it is not on the path.
+/// schemathesis tries every operation with valid and invalid parameters. `SCHEMATHESIS` names the
+/// program if it is not on the path.
 #[test]
-fn answers_are_what_the_document_says() {
+fn responses_match_the_openapi_document() {
     let place = place_with(&crowd());
     let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
     wait_for_shown(&place, &page, 402);
@@ -523,9 +523,9 @@ fn answers_are_what_the_document_says() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// Whoever does not read what was asked for does not keep others from reading.
+/// A client that does not read its response does not block other clients.
 #[test]
-fn a_reader_who_stops_reading_holds_up_nobody() {
+fn a_client_that_stops_reading_delays_no_other() {
     let place = Place::new(SONGS);
     place.done(&["generate", "--rows", "200000", "--users", "2000", "--songs", "500", "--out", "world"]);
     let log = std::fs::read_dir(place.path("world/incoming")).unwrap().next().unwrap().unwrap().path();
@@ -539,10 +539,10 @@ fn a_reader_who_stops_reading_holds_up_nobody() {
         .unwrap();
     place.append("data/incoming/a.csv", &play(1, 1, 1));
     wait_for_shown(&place, &page, 200_001);
-    let found: Answer = get(&page, "/api/v1/insights/enriched_logs?limit=1&user_id=u1");
+    let found: Response = get(&page, "/api/v1/insights/enriched_logs?limit=1&user_id=u1");
     assert_eq!(found.status, 200);
-    // What was begun before is of its epoch to the end.
-    let whole = hear(stream);
+    // A response that has started stays on its epoch.
+    let whole = read_response(stream);
     let epoch = whole.header("x-music-insights-epoch").unwrap().parse::<u64>().unwrap();
     let now = place.manifest("output").unwrap()["epoch"].as_u64().unwrap();
     assert!(epoch <= now);

@@ -1,4 +1,4 @@
-//! The program as its users and operators meet it: command line, settings, HTTP, dashboard, systemd.
+//! The interfaces of the program: command line, settings, documentation, HTTP, dashboard, systemd.
 
 #[path = "../common/browser.rs"]
 mod browser;

@@ -1,14 +1,14 @@
-//! The page of `watch` in a real browser. Pictures of it are kept in `target/screenshots`.
+//! The dashboard in a real browser. Screenshots are saved in `target/screenshots`.
 
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, DOWN, ENTER, ESCAPE, TAB, axe};
 use crate::daemon::{Daemon, LOG_HEADER, Place, SONGS, stderr};
 
-/// Listeners of [`Page::lively`]: more than two pages of them.
+/// Listeners of [`Page::lively`]: more than two pages.
 const LISTENERS: u32 = 120;
 
-/// A daemon and a browser that looks at it.
+/// A daemon, and a browser with its dashboard.
 struct Page {
     place: Place,
     daemon: Option<Daemon>,
@@ -17,7 +17,7 @@ struct Page {
 }
 
 impl Page {
-    /// The page of a daemon that has these songs and, if it is not empty, this log.
+    /// A daemon with these songs, and with this log unless it is empty.
     fn of(songs: &str, log: &str) -> Option<Self> {
         let browser = Browser::start()?;
         let place = Place::new(songs);
@@ -28,8 +28,8 @@ impl Page {
         Some(Self { place, daemon: Some(daemon), browser, address })
     }
 
-    /// One with something in every table: [`LISTENERS`] of whom the `n`th has `n` plays, sad songs,
-    /// happy ones that nobody hears, a night owl, and a row that cannot be read.
+    /// A daemon with rows in every table: [`LISTENERS`], of whom the `n`th has `n` plays, sad songs, Happy
+    /// songs without plays, a night owl, and a bad row.
     fn lively() -> Option<Self> {
         let songs: String = (1..=60).map(song).collect();
         let plays: String = (1..=LISTENERS).map(plays_of).collect();
@@ -38,19 +38,18 @@ impl Page {
         Some(page)
     }
 
-    /// Opens a view and waits for its title.
+    /// Opens a view, and waits for its title.
     fn show(&self, view: &str, title: &str) {
         self.browser.open(&format!("{}/{view}", self.address));
         self.browser.wait_for_text("main h1", title);
     }
 
-    /// Waits until the first cell of the first row says this.
+    /// Waits until the first cell of the first row has this text.
     fn wait_for_first(&self, text: &str) {
         self.browser.wait_for_text("tbody tr:first-child td:first-child", text);
     }
 
-    /// What must hold whatever was done: nobody else was asked for anything, and nothing went wrong
-    /// but what is expected to.
+    /// Checks that no other host was contacted, and that the console has no other errors than expected.
     fn is_clean_but_for(&self, expected: &[&str]) {
         let asked = self.browser.requests();
         let is_ours = |address: &&String| {
@@ -71,13 +70,13 @@ impl Page {
     }
 }
 
-/// A row of the catalog: every third song is sad, the others are happy.
+/// A row of the catalog. Every third song is Sad, the others are Happy.
 fn song(number: u32) -> String {
     let mood = if number.is_multiple_of(3) { "Sad" } else { "Happy" };
     format!("s{number},Song {number},Artist {},Genre {},{mood}\n", number % 7, number % 5)
 }
 
-/// As many plays as the number of the listener, of fewer and fewer songs; some are in the night.
+/// As many plays as the number of the listener, of fewer and fewer songs. Some are at night.
 fn plays_of(listener: u32) -> String {
     let play = |number: u32| {
         let song = 1 + (listener * 7 + number * number) % 40;
@@ -93,7 +92,7 @@ fn plays_of(listener: u32) -> String {
 }
 
 #[test]
-fn a_page_without_plays_says_what_to_do_and_shows_the_first_one_by_itself() {
+fn a_dashboard_without_plays_helps_and_updates_itself() {
     let Some(page) = Page::of(SONGS, "") else { return };
     let browser = &page.browser;
     page.show("", "Overview");
@@ -104,7 +103,7 @@ fn a_page_without_plays_says_what_to_do_and_shows_the_first_one_by_itself() {
     browser.wait_for("document.querySelector('.figures dd')?.innerText.startsWith('1')");
     page.place.append("data/incoming/a.csv", "u2,s2,2025-03-20 02:00:00,100\n");
     browser.wait_for("document.querySelector('.figures dd')?.innerText.startsWith('2')");
-    // A table follows as well, and what somebody does in it stays.
+    // Tables are updated too, and keep the state of the user's controls.
     browser.click("a[href='#/insights/night_owl_users']");
     browser.wait_for_text("main h1", "Night owls");
     browser.click("[data-query=search]");
@@ -159,7 +158,7 @@ fn tables_are_searched_sorted_and_paged() {
         "[...document.querySelectorAll('tbody td')].every((owl) => owl.innerText.startsWith('u11'))",
     );
     assert!(browser.value("location.hash").as_str().unwrap().contains("search=u11"));
-    browser.enter("nobody");
+    browser.enter("missing");
     browser.wait_for_text(".blank", "Nothing found");
 
     page.show("#/insights/enriched_logs", "All plays");
@@ -173,7 +172,7 @@ fn tables_are_searched_sorted_and_paged() {
 }
 
 #[test]
-fn listeners_songs_and_inputs_have_pages_of_their_own() {
+fn listeners_songs_and_inputs_have_their_own_views() {
     let Some(page) = Page::lively() else { return };
     let browser = &page.browser;
     page.show("#/users/u120", "u120");
@@ -204,12 +203,12 @@ fn listeners_songs_and_inputs_have_pages_of_their_own() {
     page.wait_for_first("a.csv");
 
     page.show("#/users/u120", "u120");
-    browser.open(&format!("{}/#/users/nobody", page.address));
+    browser.open(&format!("{}/#/users/missing", page.address));
     browser.wait_for_text("main h2", "Not found");
     browser.open(&format!("{}/#/nowhere/at/all", page.address));
     browser.wait_for_text("main h2", "No such view");
-    // The browser itself tells of every answer that is an error.
-    page.is_clean_but_for(&["/users/nobody"]);
+    // The browser logs every response with an error status.
+    page.is_clean_but_for(&["/users/missing"]);
 }
 
 #[test]
@@ -233,7 +232,7 @@ fn the_keyboard_is_enough() {
     browser.press([DOWN, ENTER]);
     browser.wait_for_text("main h1", "Song 12");
     browser.wait_for("document.activeElement.tagName === 'H1'");
-    // What is typed is waited for.
+    // The search waits for the end of typing.
     browser.enter("/u77");
     browser.press([ENTER]);
     browser.wait_for_text("main h1", "u77");
@@ -250,14 +249,14 @@ fn the_keyboard_is_enough() {
     browser.wait_for_text("th[aria-sort=descending]", "All plays");
     assert_eq!(browser.value("document.activeElement.dataset.column"), "total_plays");
     let outline = browser.value("getComputedStyle(document.activeElement).outlineStyle");
-    assert_eq!(outline, "solid", "the focus can be seen");
-    // What has changed is said, and only that.
+    assert_eq!(outline, "solid", "the focus is visible");
+    // Screen readers announce only changes.
     browser.wait_for_text("#announcement", "rows");
     page.is_clean();
 }
 
 #[test]
-fn colours_follow_the_system_until_somebody_chooses() {
+fn colours_follow_the_system_until_the_user_chooses() {
     let Some(page) = Page::lively() else { return };
     let browser = &page.browser;
     let is_dark = || {
@@ -282,7 +281,7 @@ fn colours_follow_the_system_until_somebody_chooses() {
     page.is_clean();
 }
 
-/// Every view, with its title.
+/// Every view with its title.
 const VIEWS: [(&str, &str); 12] = [
     ("#/", "Overview"),
     ("#/insights/top_songs_this_week", "Top songs of the week"),
@@ -299,7 +298,7 @@ const VIEWS: [(&str, &str); 12] = [
 ];
 
 #[test]
-fn a_telephone_is_wide_enough() {
+fn the_dashboard_fits_on_a_phone() {
     let Some(page) = Page::lively() else { return };
     let browser = &page.browser;
     browser.resize(360, 740);
@@ -314,7 +313,7 @@ fn a_telephone_is_wide_enough() {
     browser.click("#menu");
     browser.wait_for("document.getElementById('nav').checkVisibility()");
     let top = "document.elementFromPoint(180, document.querySelector('#nav a').getBoundingClientRect().top + 5).innerText";
-    assert_eq!(browser.value(top), "Overview", "nothing lies over the menu");
+    assert_eq!(browser.value(top), "Overview", "no element covers the menu");
     browser.shoot("telephone-menu");
     browser.click("#nav a[href='#/inputs']");
     browser.wait_for_text("main h1", "Inputs");
@@ -323,7 +322,7 @@ fn a_telephone_is_wide_enough() {
 }
 
 #[test]
-fn a_lost_connection_is_told_and_comes_back_by_itself() {
+fn a_lost_connection_is_shown_and_restored() {
     let Some(mut page) = Page::lively() else { return };
     page.show("", "Overview");
     page.browser.wait_for_text("#throughput", " ");
@@ -331,7 +330,7 @@ fn a_lost_connection_is_told_and_comes_back_by_itself() {
     let stopped = page.daemon.take().unwrap().stop();
     assert!(stopped.status.success(), "{}", stderr(&stopped));
     page.browser.wait_for_text("#banner", "Connection lost; reconnecting");
-    assert!(page.browser.text("main").contains("Top songs of the week"), "what was known stays");
+    assert!(page.browser.text("main").contains("Top songs of the week"), "known rows stay visible");
     page.browser.shoot("lost");
 
     page.place.append("data/incoming/a.csv", "somebody_new,s1,2025-03-20 01:00:00,100\n");
@@ -344,7 +343,7 @@ fn a_lost_connection_is_told_and_comes_back_by_itself() {
 }
 
 #[test]
-fn markup_in_names_is_text_and_endless_names_have_an_end() {
+fn markup_in_names_is_text_and_long_names_are_shortened() {
     let endless = "<script>alert(1)</script>".to_owned() + &"x".repeat(500);
     let hostile = endless.as_str();
     let image = "<img src=x onerror=alert(2)>";
@@ -359,14 +358,14 @@ fn markup_in_names_is_text_and_endless_names_have_an_end() {
     let user = format!("#/users/{id}");
     let song = format!("#/songs/{id}");
     for (view, title) in VIEWS {
-        // The listener and the song are those of the names.
+        // The listener and the song have hostile names.
         let (view, title) = match view {
             "#/users/u7" => (user.as_str(), hostile),
             "#/songs/s1" => (song.as_str(), hostile),
             _ => (view, title),
         };
         page.show(view, title);
-        // All that is not shown at first is, too.
+        // This includes hidden elements.
         browser
             .run("document.querySelectorAll('details').forEach((all) => { all.open = true; });", &json!([]));
         let made = "document.querySelectorAll('main script, main img, main [onerror], #suggestions script, #suggestions img').length";
@@ -384,7 +383,7 @@ fn markup_in_names_is_text_and_endless_names_have_an_end() {
 }
 
 #[test]
-fn a_token_is_asked_for_once() {
+fn the_token_is_requested_once() {
     let Some(browser) = Browser::start() else { return };
     let place = Place::new(SONGS);
     let token = "0123456789abcdef0123456789abcdef";
@@ -407,7 +406,7 @@ fn a_token_is_asked_for_once() {
     browser.wait_for_text("#throughput", " ");
     browser.run("location.reload();", &json!([]));
     browser.wait_for_text("main h1", "Overview");
-    // A download shows it as well.
+    // A download sends the token too.
     browser.save_to(page.place.root());
     page.show("#/insights/night_owl_users", "Night owls");
     browser.click("[download$=csv]");
@@ -418,7 +417,7 @@ fn a_token_is_asked_for_once() {
 }
 
 #[test]
-fn nothing_keeps_anybody_out() {
+fn no_view_has_accessibility_violations() {
     let Some(axe) = axe() else { return };
     let Some(page) = Page::lively() else { return };
     let browser = &page.browser;

@@ -1,4 +1,4 @@
-//! What a shell and a reader of manuals get: completions and pages that their own programs accept.
+//! Shell completions and manual pages, checked by the programs that read them.
 
 use std::fs;
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::process::{Command, Output};
 
 use crate::daemon::{Place, stderr, stdout};
 
-/// What another program says of a file, if the system has that program.
-fn judge(program: &str, args: &[&str], file: &Path) -> Option<Output> {
-    let judged = Command::new(program).args(args).arg(file).output();
-    if judged.is_err() {
+/// The output of another program for a file, if that program is installed.
+fn check(program: &str, args: &[&str], file: &Path) -> Option<Output> {
+    let output = Command::new(program).args(args).arg(file).output();
+    if output.is_err() {
         println!("skipped: {program} is missing");
     }
-    judged.ok()
+    output.ok()
 }
 
 #[test]
@@ -30,8 +30,8 @@ fn completions_are_scripts_that_their_shells_can_read() {
             assert!(script.contains(word), "{shell} cannot complete {word}");
         }
         place.write(shell, &script);
-        if let Some(judged) = judge(program, args, &place.path(shell)) {
-            assert!(judged.status.success(), "{shell}: {}", stderr(&judged));
+        if let Some(output) = check(program, args, &place.path(shell)) {
+            assert!(output.status.success(), "{shell}: {}", stderr(&output));
         }
     }
     let refused = place.run(&["completions", "tcsh"]);
@@ -48,8 +48,8 @@ fn bash_completes_commands_and_flags() {
             "source ./script; COMP_WORDS=({words}); COMP_CWORD={word}; \
              _music-insights music-insights \"${{COMP_WORDS[{word}]}}\" x; echo \"${{COMPREPLY[@]}}\""
         );
-        let said = Command::new("bash").current_dir(place.root()).args(["-c", &text]).output().unwrap();
-        stdout(&said).trim().to_owned()
+        let output = Command::new("bash").current_dir(place.root()).args(["-c", &text]).output().unwrap();
+        stdout(&output).trim().to_owned()
     };
     assert_eq!(complete("music-insights wat", 1), "watch");
     assert_eq!(complete("music-insights watch --flush", 2), "--flush-interval");
@@ -74,18 +74,18 @@ fn the_manual_has_a_page_for_every_command() {
         for (program, args) in
             [("groff", &["-man", "-ww", "-z"][..]), ("mandoc", &["-T", "lint", "-W", "error"])]
         {
-            if let Some(judged) = judge(program, args, &page) {
+            if let Some(output) = check(program, args, &page) {
                 assert!(
-                    judged.status.success() && judged.stderr.is_empty(),
+                    output.status.success() && output.stderr.is_empty(),
                     "{command}: {}",
-                    stderr(&judged)
+                    stderr(&output)
                 );
             }
         }
         let shown = stdout(
             &place.done(&["man", command.trim_start_matches('-')][..if command.is_empty() { 1 } else { 2 }]),
         );
-        assert_eq!(shown, text, "what is shown is what is written");
+        assert_eq!(shown, text, "the printed page equals the written one");
     }
     let refused = place.run(&["man", "wach"]);
     assert_eq!(refused.status.code(), Some(64));

@@ -1,5 +1,4 @@
-//! `input.when_done`: logs are moved or deleted when no generation that one can go back to needs
-//! them, and not before.
+//! `input.when_done`: an input is archived or deleted only when no rollback needs it.
 
 use std::fs;
 use std::io::Write;
@@ -22,7 +21,7 @@ fn packed(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// One plain log and two that are compressed: three times two rows.
+/// Drops one plain log and two compressed ones, with two rows each.
 fn drop_three(place: &Place) {
     fs::write(place.path("data/incoming/b.csv.gz"), packed(&log(2))).unwrap();
     fs::write(place.path("data/incoming/c.csv.zst"), zstd::encode_all(log(3).as_bytes(), 1).unwrap())
@@ -38,11 +37,11 @@ fn names(place: &Place, folder: &str) -> Vec<String> {
     names
 }
 
-fn wait_until_put_away(place: &Place) {
-    place.wait_for("all to be put away", || names(place, "data/incoming").is_empty().then_some(()));
+fn wait_until_retired(place: &Place) {
+    place.wait_for("all inputs to be retired", || names(place, "data/incoming").is_empty().then_some(()));
 }
 
-/// Puts what was archived back, so that a replay finds it, and compares.
+/// Moves archived logs back, and compares the output with a replay.
 fn assert_equals_replay_of_archive(place: &Place) {
     for name in names(place, "data/archive") {
         fs::rename(place.path("data/archive").join(&name), place.path("data/incoming").join(&name)).unwrap();
@@ -56,24 +55,24 @@ fn finished_logs_are_archived_under_free_names() {
     let daemon = place.watch(&ARCHIVE);
     drop_three(&place);
     place.wait_for_rows(6);
-    wait_until_put_away(&place);
-    // Another log of the same name.
+    wait_until_retired(&place);
+    // A different log of the same name.
     place.write("data/incoming/a.csv", &log(4));
     place.wait_for_rows(8);
-    wait_until_put_away(&place);
+    wait_until_retired(&place);
     assert_eq!(names(&place, "data/archive"), ["1-a.csv", "a.csv", "b.csv.gz", "c.csv.zst"]);
     assert_eq!(place.read("data/archive/1-a.csv"), log(4));
-    let said = daemon.stop();
-    assert!(said.status.success(), "{}", stderr(&said));
+    let output = daemon.stop();
+    assert!(output.status.success(), "{}", stderr(&output));
     assert_equals_replay_of_archive(&place);
 }
 
 #[test]
-fn what_was_put_away_is_in_every_generation_that_is_left() {
+fn every_remaining_generation_has_the_archived_inputs() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&ARCHIVE);
     drop_three(&place);
-    wait_until_put_away(&place);
+    wait_until_retired(&place);
     daemon.kill();
     for generations_back in 1..3 {
         let daemon = place.watch(&["--rollback"]);
@@ -90,16 +89,16 @@ fn deleted_logs_stay_in_the_output() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&DELETE);
     drop_three(&place);
-    wait_until_put_away(&place);
+    wait_until_retired(&place);
     place.write("data/incoming/d.csv", &log(5));
     place.wait_for_rows(8);
-    wait_until_put_away(&place);
+    wait_until_retired(&place);
     daemon.kill();
-    // A new process knows what the files that are gone held.
+    // A new process knows the fingerprints of deleted inputs.
     let daemon = place.watch(&DELETE);
     place.write("data/incoming/e.csv", &log(6));
     place.wait_for_rows(10);
-    wait_until_put_away(&place);
+    wait_until_retired(&place);
     assert!(daemon.stop().status.success());
     assert_eq!(place.manifest("output").unwrap()["inputs_deleted"], true);
     assert!(names(&place, "data/archive").is_empty());
@@ -110,7 +109,7 @@ fn deleted_logs_stay_in_the_output() {
 }
 
 #[test]
-fn a_log_that_grows_stays_until_it_has_stood_still() {
+fn a_growing_log_is_not_archived() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&["--set", "input.when_done=archive", "--set", "input.done_after=500ms"]);
     place.write("data/incoming/a.csv", &log(1));
@@ -120,18 +119,18 @@ fn a_log_that_grows_stays_until_it_has_stood_still() {
         assert!(place.path("data/incoming/a.csv").exists());
     }
     place.wait_for_rows(22);
-    // The end of its last line is still to come, for longer than a log has to stand still.
+    // Its last line stays unfinished for longer than `input.done_after`.
     place.append("data/incoming/a.csv", "u9,s1,2025-03-21 12:00:00,");
     thread::sleep(Duration::from_millis(900));
     place.append("data/incoming/a.csv", "77\n");
     place.wait_for_rows(23);
-    wait_until_put_away(&place);
+    wait_until_retired(&place);
     assert!(daemon.stop().status.success());
     assert_equals_replay_of_archive(&place);
 }
 
 #[test]
-fn a_process_puts_away_what_the_one_before_has_read() {
+fn inputs_of_an_earlier_process_are_archived() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&["--set", "input.when_done=archive", "--set", "input.done_after=1h"]);
     drop_three(&place);
@@ -139,20 +138,20 @@ fn a_process_puts_away_what_the_one_before_has_read() {
     daemon.kill();
     assert_eq!(names(&place, "data/incoming").len(), 3);
     let daemon = place.watch(&ARCHIVE);
-    wait_until_put_away(&place);
+    wait_until_retired(&place);
     assert!(daemon.stop().status.success());
     assert_eq!(names(&place, "data/archive").len(), 3);
     assert_equals_replay_of_archive(&place);
 }
 
 #[test]
-fn a_rejected_log_stays_for_somebody_to_look_at() {
+fn a_rejected_log_is_not_archived() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&ARCHIVE);
     place.write("data/incoming/bad.csv", "no,header\n");
     place.write("data/incoming/good.csv", &log(1));
     place.wait_for_rows(3);
-    place.wait_for("the good one to be put away", || {
+    place.wait_for("the good log to be archived", || {
         (!place.path("data/incoming/good.csv").exists()).then_some(())
     });
     thread::sleep(Duration::from_millis(200));

@@ -1,6 +1,6 @@
-//! `watch` as a real process, under files that drop, grow and move and a catalog that changes.
+//! `watch` as a real process, with files that drop, grow and rotate and a catalog that changes.
 //!
-//! Tests wait for what must come; none measures how soon.
+//! Tests wait for results. None measures time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,8 +15,8 @@ use crate::oracle::{SNAPSHOTS, assert_equals_replay};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// One consistent cut: every file that a manifest lists, up to the length that it says; nothing if
-/// a hash differs, so that the reader has to try again.
+/// Reads a cut as a reader does: every file that the manifest lists, up to its length. `None` if a
+/// hash differs, and the reader has to try again.
 pub(crate) fn read_cut(output: &Path) -> Option<(Value, BTreeMap<String, Vec<u8>>)> {
     let manifest: Value = serde_json::from_slice(&fs::read(output.join("_manifest.json")).ok()?)
         .expect("a manifest is never half written");
@@ -48,7 +48,7 @@ fn rows_and_corrections_arrive_at_the_next_flush() {
     place.wait_for_text("user_favorite_genres", "user_id,genre,play_count\nu1,Rock,1\n");
     place.wait_for_text("happy_recommendations", "user_id,song_id,sad_count,title\nu1,s2,1,Two\n");
 
-    // A corrected genre corrects history.
+    // A corrected genre applies to earlier plays.
     place.write(
         "data/songs_metadata.csv",
         &format!("{CATALOG_HEADER}s1,One,A,Jazz,Chill\ns2,Two,B,Pop,Happy\n"),
@@ -58,13 +58,13 @@ fn rows_and_corrections_arrive_at_the_next_flush() {
 
     // A broken catalog changes nothing.
     place.write("data/songs_metadata.csv", "song_id,title\ns1,One\n");
-    // Long enough for it to stand still and be looked at.
+    // Long enough for the catalog to be loaded.
     thread::sleep(Duration::from_millis(600));
     place.append("data/incoming/a.csv", "u2,s3,2025-03-21 12:00:00,10\n");
     place.wait_for_rows(2);
     place.wait_for_text("user_favorite_genres", "user_id,genre,play_count\nu1,Jazz,1\n");
 
-    // A song that appears late counts at once, and its play is enriched then.
+    // A new song counts at the next flush, and its play is enriched then.
     place.write(
         "data/songs_metadata.csv",
         &format!("{CATALOG_HEADER}s1,One,A,Jazz,Chill\ns3,Three,C,Folk,\n"),
@@ -81,9 +81,9 @@ fn rows_and_corrections_arrive_at_the_next_flush() {
 }
 
 #[test]
-fn readers_always_get_whole_files_and_one_cut() {
+fn readers_always_see_complete_files_of_one_cut() {
     let place = Place::new(SONGS);
-    // Rarely enough that a slow machine can read a cut before the next one replaces it.
+    // A slow machine must be able to read a cut before the next one replaces it.
     let rarely = ["--flush-interval", "80ms", "--set", "insights.enriched_logs.roll_bytes=20000"];
     let daemon = place.watch(&rarely);
     let over = AtomicBool::new(false);
@@ -92,7 +92,7 @@ fn readers_always_get_whole_files_and_one_cut() {
         let reader = scope.spawn(|| {
             let (mut cuts, mut last_epoch) = (0, 0);
             while !over.load(Ordering::Relaxed) {
-                // A snapshot alone is whole at any moment.
+                // A single snapshot is always complete.
                 for name in SNAPSHOTS {
                     let text = place.read(&format!("output/{name}/part-00000.csv"));
                     assert!(text.is_empty() || text.ends_with('\n'), "half a snapshot of {name}");
@@ -105,7 +105,7 @@ fn readers_always_get_whole_files_and_one_cut() {
                 let enriched = number(&manifest["insights"]["enriched_logs"]["rows"]);
                 assert_eq!(plays, enriched + number(&manifest["totals"]["unmatched"]), "plays of one cut");
                 let epoch = number(&manifest["epoch"]);
-                assert!(epoch >= last_epoch, "epochs go forward");
+                assert!(epoch >= last_epoch, "epochs increase");
                 let favourites = &files["user_favorite_genres/part-00000.csv"];
                 assert!(favourites.starts_with(b"user_id,genre,play_count\n"));
                 cuts += u64::from(epoch > last_epoch);
@@ -114,7 +114,7 @@ fn readers_always_get_whole_files_and_one_cut() {
             cuts
         });
 
-        // One file grows in the middle of lines, one in whole lines; others drop in; some are renamed.
+        // One file grows within lines, one in whole lines; further files drop; some are renamed.
         for round in 0..40_u32 {
             let lines: String = (0..50).map(|n| play(n * 7 % 23, n % 5 + 1, round * 50 + n)).collect();
             let (before, behind) = lines.split_at(lines.len() * (round as usize % 7 + 1) / 8);
@@ -150,7 +150,7 @@ fn readers_always_get_whole_files_and_one_cut() {
     assert_equals_replay(&place);
 }
 
-/// What would show that a file was written: its inode and times.
+/// Inode and times of each file, which change when it is written.
 fn stamps(place: &Place) -> BTreeMap<String, (u64, i64, i64)> {
     let files = place.files("output");
     let stamp = |name: &String| {
@@ -167,14 +167,14 @@ fn without_news_nothing_is_written() {
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", play(1, 1, 10)));
     place.wait_for_rows(1);
     let before = stamps(&place);
-    // Many intervals, a blank line, an empty log and a catalog that was only touched: no news.
+    // Many intervals, a blank line, an empty log and a touched catalog are no news.
     place.append("data/incoming/a.csv", "\n");
     place.write("data/incoming/b.csv", LOG_HEADER);
     let catalog = place.read("data/songs_metadata.csv");
     place.write("data/songs_metadata.csv", &catalog);
     thread::sleep(Duration::from_millis(700));
     assert_eq!(stamps(&place), before);
-    // A play that changes the mean but neither night owls nor the top leaves those files alone.
+    // A play that changes only the mean leaves the other files untouched.
     place.append("data/incoming/a.csv", "u1,s1,2025-03-14 00:10:00,99\n");
     place.wait_for_rows(2);
     let after = stamps(&place);
@@ -218,7 +218,7 @@ fn an_endless_line_that_arrives_in_pieces_is_one_reject() {
         thread::sleep(Duration::from_millis(60));
     }
     place.write("data/incoming/b.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
-    let unfinished = place.wait_for("the line to wait", || {
+    let unfinished = place.wait_for("the unfinished line", || {
         place.manifest("output").filter(|manifest| manifest["unfinished"][0]["size"] == 39 + 6 * 700_000)
     });
     assert_eq!(unfinished["unfinished"][0]["bytes"], 39);
@@ -231,7 +231,7 @@ fn an_endless_line_that_arrives_in_pieces_is_one_reject() {
 }
 
 #[test]
-fn thousands_of_files_at_once_and_names_that_are_no_logs() {
+fn thousands_of_files_at_once_are_read_and_other_names_are_ignored() {
     let place = Place::new(SONGS);
     for number in 0..300 {
         place.write(
@@ -267,7 +267,7 @@ fn thousands_of_files_at_once_and_names_that_are_no_logs() {
 }
 
 #[test]
-fn one_process_writes_and_replay_leaves_the_output_of_a_watch_alone() {
+fn only_one_process_writes_and_replay_refuses_the_output_of_a_watch() {
     let place = Place::new(SONGS);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
     place.done(&["replay"]);
@@ -294,7 +294,7 @@ fn one_process_writes_and_replay_leaves_the_output_of_a_watch_alone() {
 }
 
 #[test]
-fn a_killed_run_leaves_no_temporary_file_to_the_next() {
+fn temporary_files_of_a_killed_run_are_removed() {
     let place = Place::new(SONGS);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
     let daemon = place.watch(&[]);
@@ -318,7 +318,7 @@ fn a_killed_run_leaves_no_temporary_file_to_the_next() {
 #[test]
 fn a_second_signal_ends_at_once() {
     let place = Place::new(SONGS);
-    // A pipe as a log keeps replay reading, so that it cannot end by itself.
+    // A pipe as a log keeps `replay` reading, so that it does not end by itself.
     let made = std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap();
     assert!(made.success());
     let mut child = place.command(&["replay", "pipe"]).stderr(std::process::Stdio::null()).spawn().unwrap();
@@ -332,7 +332,7 @@ fn a_second_signal_ends_at_once() {
 }
 
 #[test]
-fn compressed_drops_are_read_when_they_are_whole() {
+fn compressed_logs_are_read_when_they_are_complete() {
     use std::io::Write;
     let gzip = |text: &str| {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -343,7 +343,7 @@ fn compressed_drops_are_read_when_they_are_whole() {
     let daemon = place.watch(&[]);
     let text = format!("{LOG_HEADER}{}", (0..500).map(|n| play(n, 1, n)).collect::<String>());
     let packed = gzip(&text);
-    // It arrives in two pieces: nothing counts before all of it is there, and nothing twice.
+    // It arrives in two pieces. Nothing counts before it is complete, and nothing counts twice.
     fs::write(place.path("data/incoming/a.csv.gz"), &packed[..packed.len() / 2]).unwrap();
     fs::write(place.path("data/incoming/b.csv.zst"), zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap();
     place.wait_for_rows(500);
@@ -354,7 +354,7 @@ fn compressed_drops_are_read_when_they_are_whole() {
 }
 
 #[test]
-fn a_file_that_is_replaced_or_cut_short_is_read_from_its_beginning() {
+fn a_replaced_or_truncated_file_is_read_from_the_beginning() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}{}", play(1, 1, 1), play(2, 1, 2)));
@@ -368,12 +368,12 @@ fn a_file_that_is_replaced_or_cut_short_is_read_from_its_beginning() {
 }
 
 #[test]
-fn a_folder_that_goes_and_comes_back_is_followed_again() {
+fn a_folder_that_disappears_and_returns_is_followed_again() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
     place.wait_for_rows(1);
-    // What was read stays, though its file is gone.
+    // Rows stay when their file is gone.
     fs::remove_dir_all(place.path("data/incoming")).unwrap();
     thread::sleep(Duration::from_millis(1200));
     fs::create_dir(place.path("data/incoming")).unwrap();
@@ -385,7 +385,7 @@ fn a_folder_that_goes_and_comes_back_is_followed_again() {
 }
 
 #[test]
-fn an_output_that_cannot_be_written_ends_the_daemon_though_nothing_comes_in() {
+fn an_unwritable_output_ends_an_idle_daemon() {
     let place = Place::new(SONGS);
     let mut daemon = place.watch(&[]);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
@@ -398,13 +398,13 @@ fn an_output_that_cannot_be_written_ends_the_daemon_though_nothing_comes_in() {
 }
 
 #[test]
-fn a_rotated_log_is_read_on_under_its_new_name() {
+fn a_rotated_log_is_followed_under_its_new_name() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
     place.append("data/incoming/live.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
     place.wait_for_rows(1);
     for round in 2..6 {
-        // What is written last before the rotation is read under the new name.
+        // Rows written just before the rotation are read under the new name.
         place.append("data/incoming/live.csv", &play(round, 1, round));
         fs::rename(
             place.path("data/incoming/live.csv"),
@@ -419,7 +419,7 @@ fn a_rotated_log_is_read_on_under_its_new_name() {
 }
 
 #[test]
-fn a_compressed_log_that_was_rejected_is_read_when_it_has_changed() {
+fn a_rejected_compressed_log_is_read_again_after_a_change() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
     let packed = zstd::encode_all(format!("{LOG_HEADER}{}", play(1, 1, 1)).as_bytes(), 1).unwrap();

@@ -1,8 +1,8 @@
-//! The tailing of `watch` against a model: whatever is done to the files of a folder, each line that
-//! must be read is delivered exactly once, at its line number and offset (reliability.md, 1.3).
+//! The tailing of `watch` against a model: after random operations on the files of a folder, each line
+//! that must be read is delivered exactly once, with its line number and offset.
 //!
-//! The model knows files by their whole content where the tailing has hashes, remembers what was
-//! in files whose names are gone, and after a restart knows no more than what was committed.
+//! The model knows the whole content of files where tailing has hashes, and remembers the content of
+//! files without a name. After a restart it knows only what was committed.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, FileTimes};
@@ -31,53 +31,53 @@ use proptest::prelude::*;
 use tokio::sync::mpsc;
 
 const HEADER: &str = "user_id,song_id,timestamp,duration_sec\n";
-/// Two names of logs and two that rotation gives, which only known files keep their rows under.
+/// Three names of logs, and two that rotation gives. Only known files are read under the latter.
 const NAMES: [&str; 5] = ["a.csv", "b.csv", "c.csv", "a.csv.1", "b.old"];
 const LOGS: usize = 3;
 const PACKED: [&str; 2] = ["y.csv.gz", "z.csv.gz"];
 
-/// What is done to the folder; a name is an index.
+/// An operation on the folder. A name is an index.
 #[derive(Clone, Debug)]
 enum Step {
-    /// Whole lines are appended; a log that is not there, or empty, begins with its header.
+    /// Append whole lines. A missing or empty log gets a header first.
     Append {
         name: usize,
         rows: u8,
     },
-    /// A line without its end is appended.
+    /// Append a line without its end.
     AppendPart {
         name: usize,
     },
-    /// The end of a line is appended.
+    /// Append the end of a line.
     AppendEnd {
         name: usize,
     },
-    /// A line longer than a line may be is appended, with its end or without.
+    /// Append a line above the limit of length, with or without its end.
     AppendLong {
         name: usize,
         whole: bool,
     },
-    /// A log is cut to a share of its length, in sixteenths.
+    /// Truncate a log to a share of its length, in sixteenths.
     Cut {
         name: usize,
         sixteenths: u8,
     },
-    /// A log is copied to another name, then cut to nothing.
+    /// Copy a log to another name, then truncate it to nothing.
     CopyTruncate {
         name: usize,
         to: usize,
     },
-    /// A file gets another name.
+    /// Rename a file.
     Rename {
         from: usize,
         to: usize,
     },
-    /// Another file takes the place of a log at once.
+    /// Replace a log atomically by a different file.
     Replace {
         name: usize,
         with: Successor,
     },
-    /// One byte of a row is changed where it is; the offset of the row is a share of the length.
+    /// Change one byte of a row in place. The offset of the row is a share of the length.
     Rewrite {
         name: usize,
         sixteenths: u8,
@@ -85,52 +85,52 @@ enum Step {
     Delete {
         name: usize,
     },
-    /// Rows are appended and the log is deleted at once.
+    /// Append rows and delete the log at once.
     AppendDelete {
         name: usize,
     },
-    /// The time of the last change goes back.
+    /// Set the modification time back.
     Touch {
         name: usize,
     },
-    /// A second name for the same file.
+    /// Add a hard link.
     Link {
         from: usize,
         to: usize,
     },
-    /// The same content is delivered under another name.
+    /// Copy a file to another name.
     Copy {
         from: usize,
         to: usize,
     },
-    /// Something that is no file takes a name.
+    /// Create something that is not a file under a name.
     Odd {
         name: usize,
         kind: u8,
     },
-    /// A log without its header.
+    /// Create a log without a header.
     Headless {
         name: usize,
     },
-    /// A compressed log is delivered, again, or another in its place.
+    /// Write a compressed log, the same one again or a different one.
     Pack {
         name: usize,
         again: bool,
     },
-    /// A compressed log gets the other name, or goes.
+    /// Rename or delete a compressed log.
     MovePacked {
         name: usize,
         away: bool,
     },
-    /// The folder is looked at.
+    /// Scan the folder.
     Look,
-    /// A new process goes on from what was committed when the last so many events were still to come.
+    /// Restart from a commit that lacks the last events.
     Restart {
         events: u8,
     },
 }
 
-/// What the file that takes another's place holds.
+/// The content of a replacing file.
 #[derive(Clone, Copy, Debug)]
 enum Successor {
     Other,
@@ -171,14 +171,14 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A line or a fault as it reaches the pipeline: log, line number, offset, and the line or a code.
+/// A delivered line or fault: log, line number, offset, and the line or a code.
 type Delivery = (String, u64, u64, String);
 
-/// The folder, and what was in every file that it has ever held.
+/// The folder, and the contents of all files that it ever had.
 struct Folder {
     root: tempfile::TempDir,
     contents: HashMap<FileId, Vec<u8>>,
-    /// Stamps at the last look, with the lengths and contents they stood for.
+    /// File times at the last scan, with the lengths and contents at that time.
     looked: HashMap<PathBuf, (FileStat, Vec<u8>)>,
     rows: u32,
     ticks: u32,
@@ -215,7 +215,7 @@ impl Folder {
         (0..rows).map(|_| self.row()).collect()
     }
 
-    /// Removes whatever has a name.
+    /// Removes a name.
     fn clear(&self, name: &str) {
         let path = self.path(name);
         match path.symlink_metadata() {
@@ -225,12 +225,12 @@ impl Folder {
         }
     }
 
-    /// Puts a new file in the place of whatever has its name.
+    /// Replaces a name by a new file.
     fn put(&mut self, name: &str, content: &[u8]) {
         let (draft, path) = (self.path(".draft"), self.path(name));
         loop {
             fs::write(&draft, content).unwrap();
-            // Not even a file system tells two files of one number and one birth apart.
+            // Files with the same inode and creation time cannot be told apart.
             if self.contents.contains_key(&look_at(&draft).0) {
                 fs::remove_file(&draft).unwrap();
                 std::thread::sleep(Duration::from_millis(1));
@@ -257,7 +257,7 @@ impl Folder {
         self.note();
     }
 
-    /// Remembers what is in the files, and sees to it that a change shows in size or times.
+    /// Records the contents, and makes sure that a change shows in size or times.
     fn note(&mut self) {
         for (_, path) in self.files() {
             let content = fs::read(&path).unwrap();
@@ -276,14 +276,14 @@ impl Folder {
         file.set_times(FileTimes::new().set_modified(past)).unwrap();
     }
 
-    /// All regular files, by name.
+    /// All regular files by name.
     fn files(&self) -> BTreeMap<String, PathBuf> {
         let entries = fs::read_dir(self.root.path()).unwrap().map(Result::unwrap);
         let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
         files.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).collect()
     }
 
-    /// Does one step; those that make no sense now do nothing.
+    /// Performs a step. A step that is not possible now does nothing.
     fn take(&mut self, step: &Step) {
         match *step {
             Step::Append { name, rows } => self.when_there(name, |folder, name| {
@@ -297,7 +297,7 @@ impl Folder {
             Step::AppendEnd { name } => self.when_there(name, |folder, name| folder.append(name, "\n")),
             Step::AppendLong { name, whole } if self.begins_with_header(NAMES[name]) => {
                 let end = if whole { "\n" } else { "" };
-                // No two are alike, so that the hashed beginning and end tell them apart.
+                // All are different, so that the hashes of head and tail differ.
                 let part = self.row();
                 let line = part.trim_end().repeat(LINE_LIMIT / part.trim_end().len() + 2);
                 self.append(NAMES[name], &format!("{line}{end}"));
@@ -305,7 +305,7 @@ impl Folder {
             Step::Cut { name, sixteenths } if self.is_file(NAMES[name]) => {
                 let file = File::options().write(true).open(self.path(NAMES[name])).unwrap();
                 let len = file.metadata().unwrap().len() * u64::from(sixteenths) / 16;
-                // A header that is cut is no header, but may become one again.
+                // A truncated header is not a header, but may become one again.
                 file.set_len(if len < HEADER.len() as u64 { 0 } else { len }).unwrap();
             }
             Step::CopyTruncate { name, to } if self.is_file(NAMES[name]) && name != to => {
@@ -329,7 +329,7 @@ impl Folder {
             }
             Step::Rewrite { name, sixteenths } if self.is_file(NAMES[name]) => {
                 let content = self.content(NAMES[name]);
-                // Where hashes look: near the end, as far as files here are not short anyway.
+                // Within the hashed range near the end.
                 let from = content.len().saturating_sub(2000).max(HEADER.len());
                 let at = from + content.len().saturating_sub(from) * usize::from(sixteenths) / 16;
                 if content.get(at).is_some_and(u8::is_ascii_alphanumeric) {
@@ -385,7 +385,7 @@ impl Folder {
         self.note();
     }
 
-    /// Logs appear when something is appended to them; rotated names only by rotation.
+    /// Appending creates logs. Only rotation creates rotated names.
     fn when_there(&mut self, name: usize, act: impl FnOnce(&mut Self, &str)) {
         if name < LOGS || self.is_file(NAMES[name]) {
             act(self, NAMES[name]);
@@ -415,34 +415,34 @@ fn unpack(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
-/// How a file that is followed stands.
+/// State of a followed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Start,
     Lines,
-    /// Behind a last line that was taken as ended.
+    /// After a last line that counted without a line feed.
     AfterEnd,
     Refused,
     Done,
     Conflict,
 }
 
-/// A file that must be read.
+/// A followed file.
 #[derive(Clone, Debug)]
 struct Followed {
     label: String,
     name: String,
     file: FileId,
-    /// What was read of it (of a compressed file, what is in it).
+    /// The bytes read (of a compressed file, its content).
     read: Vec<u8>,
-    /// All of a compressed file.
+    /// The whole compressed file.
     packed: Vec<u8>,
     line: u64,
     state: State,
-    /// How far it was read, a line included that is rejected before its end is there.
+    /// The offset up to which it was read, including a line that is rejected before its end.
     scanned: usize,
     partial: bool,
-    /// As it was when it was last read to its end.
+    /// Its content when it was last read to the end.
     seen: Option<FileStat>,
     open: bool,
 }
@@ -450,7 +450,7 @@ struct Followed {
 /// The files of the folder.
 type Files<'a> = BTreeMap<&'a str, (FileId, FileStat)>;
 
-/// What has to be read.
+/// The followed files and the expected deliveries.
 struct Model {
     ends_soon: bool,
     all: BTreeMap<u32, Followed>,
@@ -468,7 +468,7 @@ impl Model {
         Self { ends_soon, all, by_name, by_number, next, delivered: Vec::new() }
     }
 
-    /// One look around the folder.
+    /// A scan of the folder.
     fn look(&mut self, folder: &Folder) -> Vec<Delivery> {
         let files = folder.files();
         let files: Files = files.iter().map(|(name, path)| (name.as_str(), look_at(path))).collect();
@@ -489,7 +489,7 @@ impl Model {
         let open = self.all.iter().filter(|(_, followed)| followed.open);
         for input in open.map(|(&input, _)| input).collect::<Vec<_>>() {
             let file = self.all[&input].file;
-            // Under another name it is that name's to read.
+            // The file is read under its other name.
             if !self.all[&input].has_name(&files) && self.by_number.get(&file.inode_key) == Some(&input) {
                 self.read(input, &folder.contents[&file]);
             }
@@ -499,7 +499,7 @@ impl Model {
         delivered
     }
 
-    /// What a file is read as, by its name or because it had another; nothing if nobody can say.
+    /// The log that a file is read as, by its current or former name. `None` if it is unknown.
     fn input_of(
         &mut self,
         name: &str,
@@ -542,7 +542,7 @@ impl Model {
                 }
                 Found::Truncated => {
                     followed.open = false;
-                    // Under a name that is no log's it is not read any more.
+                    // Under a name that is not one of a log, it is no longer read.
                     if !is_log_name(name.as_ref()) {
                         self.by_number.remove(&file.inode_key);
                     }
@@ -575,7 +575,7 @@ impl Model {
         input
     }
 
-    /// It goes on as another file.
+    /// It continues as a different file.
     fn give(&mut self, input: u32, file: FileId) {
         let followed = self.all.get_mut(&input).unwrap();
         if self.by_number.get(&followed.file.inode_key) == Some(&input) {
@@ -603,7 +603,7 @@ impl Model {
         let content = if packed { unpack(content) } else { content.to_vec() };
         followed.open = !packed;
         if content.len() < followed.scanned {
-            // It was cut before it lost its name.
+            // It was truncated before it lost its name.
             return;
         }
         let ends = packed || followed.partial && self.ends_soon;
@@ -615,7 +615,7 @@ impl Model {
     }
 }
 
-/// What a file is to one that is followed.
+/// The relation of a file to a followed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Same,
@@ -640,7 +640,7 @@ impl Found {
             content.starts_with(&followed.read)
         };
         if file != followed.file {
-            // What the old file still had to give must be in the new one, too.
+            // The new file must also have the unread rest of the old one.
             let from = followed.read.len();
             let still = followed.open.then(|| folder.contents[&followed.file].get(from..)).flatten();
             let rest =
@@ -661,7 +661,7 @@ impl Found {
 }
 
 impl Followed {
-    /// Whether its name is still its own.
+    /// Whether the file still has its name.
     fn has_name(&self, files: &Files) -> bool {
         files.get(self.name.as_str()).is_some_and(|(file, _)| *file == self.file)
     }
@@ -670,7 +670,7 @@ impl Followed {
         PACKED.contains(&self.name.as_str())
     }
 
-    /// Reads one line, or whatever comes next; says whether there was anything.
+    /// Reads the next line or fault. Returns whether there was one.
     fn next(&mut self, content: &[u8], ends: bool, delivered: &mut Vec<Delivery>) -> bool {
         let rest = &content[self.read.len()..];
         let feed = rest.iter().position(|&byte| byte == b'\n');
@@ -714,7 +714,7 @@ impl Followed {
     }
 }
 
-/// What the owner of the state keeps of an input to commit it.
+/// What the coordinator knows of an input for a commit.
 #[derive(Clone)]
 struct Kept {
     label: String,
@@ -723,14 +723,14 @@ struct Kept {
 
 type Owner = BTreeMap<u32, Kept>;
 
-/// What an event changes of what is kept.
+/// The change that an event makes to it.
 #[derive(Clone)]
 enum Change {
     Seen(KnownInput),
     Position(InputId, Position),
 }
 
-/// One process: a watch, and an owner that listens.
+/// One process: a `Watch`, and a coordinator that receives its events.
 struct Process {
     watch: Watch,
     sender: EventSender,
@@ -760,7 +760,7 @@ impl Process {
         Self { watch: Watch::new(rules, resume).unwrap(), sender: EventSender::new(sender), events }
     }
 
-    /// One look around: what was delivered, and what is kept of it in which order.
+    /// One scan: the deliveries, and the changes for a commit, in order.
     fn look(&mut self) -> (Vec<Delivery>, Vec<Change>) {
         self.watch.poll(&self.sender, &Shutdown::default()).unwrap();
         let (mut delivered, mut changes) = (Vec::new(), Vec::new());
@@ -774,7 +774,7 @@ impl Process {
                 }
                 Event::Advanced(input, position) => changes.push(Change::Position(input.id, position)),
                 Event::Data(chunk) => {
-                    assert_eq!(chunk.position.offset, chunk.span.to, "a mark stands behind its chunk");
+                    assert_eq!(chunk.position.offset, chunk.span.to, "a position is at the end of its chunk");
                     let mut position = chunk.position.clone();
                     if matches!(chunk.content, Content::Refused(_)) && position.state != ReaderState::Faulted
                     {
@@ -783,7 +783,7 @@ impl Process {
                     changes.push(Change::Position(chunk.input.id, position));
                     deliver(chunk, &mut delivered);
                 }
-                Event::Failed(failure) => panic!("{failure}"),
+                Event::Failed(error) => panic!("{error}"),
             }
         }
         delivered.sort();
@@ -830,7 +830,7 @@ fn apply(owner: &mut Owner, change: &Change) {
     }
 }
 
-/// What is followed by a process that knows what was committed, and no more.
+/// The followed files of a process that knows only what was committed.
 fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Followed> {
     let followed = owner.iter().map(|(&input, kept)| {
         let KnownInput { fingerprint: Fingerprint { path, id, stat, .. }, position, .. } = &kept.known;
@@ -861,7 +861,7 @@ fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Foll
     followed.collect()
 }
 
-/// A commit that a restart may find: what was kept before some events, and what was read after them.
+/// A commit that a restart may find: the inputs before some events, and the lines read after them.
 struct Moment {
     owner: Owner,
     changes: Vec<Change>,
@@ -924,7 +924,7 @@ fn check(ends_soon: bool, steps: &[Step]) -> Result<(), TestCaseError> {
                     }
                     let all = followed(&owner, &last.read);
                     play_times.push(Moment { owner: owner.clone(), changes: Vec::new(), read: last.read });
-                    // The end of one process comes before the start of the next.
+                    // The old process ends before the next one starts.
                     drop(process);
                     process = Process::start(folder.root.path(), ends_soon, &owner);
                     model = Model::new(ends_soon, all);
@@ -945,7 +945,7 @@ proptest! {
     })]
 
     #[test]
-    fn every_line_is_read_once_whatever_becomes_of_its_file(
+    fn every_line_is_read_once_after_any_file_operations(
         ends_soon: bool, steps in vec(step(), 1..30),
     ) {
         check(ends_soon, &steps)?;
