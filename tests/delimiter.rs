@@ -87,9 +87,9 @@ fn the_wrong_delimiter_is_named() {
         (
             "user_id;song_id;timestamp;duration_sec",
             &[][..],
-            "parted by `;`, not by `,`: expected user_id,song_id,",
+            "separated by `;`, not by `,`: expected user_id,song_id,",
         ),
-        ("user_id\tsong_id\ttimestamp\tduration_sec", &[], "parted by `tab`, not by `,`"),
+        ("user_id\tsong_id\ttimestamp\tduration_sec", &[], "separated by `tab`, not by `,`"),
     ] {
         place.write("a.csv", &format!("{line}\n"));
         let said = place.done(&[&["replay", "a.csv"], args].concat());
@@ -100,7 +100,7 @@ fn the_wrong_delimiter_is_named() {
     let said = place.run(&["replay", "a.csv", "--delimiter", ";"]);
     assert_eq!(said.status.code(), Some(66));
     assert!(
-        stderr(&said).contains("parted by `,`, not by `;`: expected song_id;title;"),
+        stderr(&said).contains("separated by `,`, not by `;`: expected song_id;title;"),
         "{}",
         stderr(&said)
     );
