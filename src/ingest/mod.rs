@@ -1,4 +1,4 @@
-//! From files to rows: sources read chunks of whole lines, decoders make batches of plays from them.
+//! From files to rows: sources read chunks of whole lines, and decoders turn them into batches.
 
 pub mod decode;
 pub mod parquet;

@@ -244,7 +244,7 @@ fn open_truncated(disk: &SharedDisk, folder: &Path, part: &PartEntry) -> Result<
         return Err(damaged(&format!("has {len} bytes, but {} were committed", part.bytes)));
     }
     if len > part.bytes && !planted(Bug::KeepLogTail) {
-        file.cut(part.bytes).map_err(|cause| Error::file(FileRole::Open, Op::Truncate, &path, cause))?;
+        file.truncate(part.bytes).map_err(|cause| Error::file(FileRole::Open, Op::Truncate, &path, cause))?;
         sync_file(&mut *file, &path)?;
         fail_point("recover.log_cut");
     }

@@ -150,7 +150,7 @@ impl UnmatchedPlays {
         let failed = |cause: io::Error| Error::file(FileRole::Committed, Op::Open, path, cause);
         committed.check(&**disk, folder).map_err(failed)?;
         if file.len().map_err(failed)? > committed.bytes {
-            file.cut(committed.bytes)
+            file.truncate(committed.bytes)
                 .map_err(|cause| Error::file(FileRole::Open, Op::Truncate, path, cause))?;
             sync_file(&mut **file, path)?;
         }

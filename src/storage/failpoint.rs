@@ -1,8 +1,8 @@
-//! Places where tests let the program die or do wrong: a crash at a named point, and planted bugs
-//! that the tests must find. In a release build all of it is gone.
+//! Fail points, at which tests crash the program, and planted bugs, which the tests must find. A release
+//! build has neither.
 
-/// Dies here, as by `kill -9`, if the environment variable `CRASH_AT` is `<name>:<n>` and this is
-/// the n-th time (from 1) that a point of that name is reached.
+/// Crashes like `kill -9` if the environment variable `CRASH_AT` is `<name>:<n>` and the fail point of
+/// this name is reached for the n-th time, counted from 1.
 #[cfg(debug_assertions)]
 pub fn fail_point(name: &str) {
     use std::sync::LazyLock;
@@ -22,12 +22,12 @@ pub fn fail_point(name: &str) {
     }
 }
 
-/// Dies here in a test build; nothing in a release build.
+/// Crashes in a debug build. A release build does nothing.
 #[cfg(not(debug_assertions))]
 #[inline]
 pub fn fail_point(_name: &str) {}
 
-/// The names of all points, in the order in which a flush reaches them and then a start.
+/// The names of all fail points: first those of a flush, then those of a start, in order.
 pub const POINTS: [&str; 19] = [
     "flush.cut",
     "flush.staged",
@@ -50,44 +50,44 @@ pub const POINTS: [&str; 19] = [
     "recover.done",
 ];
 
-/// A mistake that a test plants to see whether it would be found.
+/// A planted bug: a test plants it to prove that the other tests find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Bug {
-    /// A draft is renamed without having been synced.
+    /// A staged file is renamed without a sync.
     NoSyncBeforeRename = 1,
     /// Folders are never synced.
     NoFolderSync,
-    /// The logs are synced only after the generation that counts on them.
+    /// Append-only tables are synced after the generation that refers to them.
     CommitBeforeLogs,
-    /// The logs are never synced.
+    /// Append-only tables are never synced.
     NoLogSync,
-    /// The parts of the state are never synced.
+    /// Segments of the state are never synced.
     NoPartSync,
-    /// A log that is too short is filled up to its committed length.
+    /// An append-only table that is too short is extended to its committed length.
     ExtendShortLog,
-    /// A log that is too long is not cut to its committed length.
+    /// An append-only table is not truncated to its committed length.
     KeepLogTail,
-    /// Publishing ends at the first snapshot that needs no replacing.
+    /// Publishing ends at the first unchanged snapshot.
     ReturnEarly,
     /// Snapshots become visible before the commit.
     PublishBeforeCommit,
     /// The rejects are not part of the commit.
     RejectsOutside,
-    /// Checksums are not looked at.
+    /// Checksums are not verified.
     SkipChecksum,
-    /// A generation under its temporary name counts.
+    /// A generation with a temporary name is loaded.
     ReadTemporaryGeneration,
-    /// Parts are removed as soon as the newest generation does not need them.
+    /// Segments are removed when only the newest generation does not need them.
     RetireTooEarly,
-    /// The waiting plays are not synced.
+    /// Unmatched plays are not synced.
     NoWaitingSync,
-    /// What a killed process has left is taken for durable.
+    /// Names that a killed process has left are assumed to be durable.
     TrustNames,
 }
 
 impl Bug {
-    /// All of them.
+    /// All planted bugs.
     pub const ALL: [Self; 15] = [
         Self::NoSyncBeforeRename,
         Self::NoFolderSync,
@@ -110,7 +110,7 @@ impl Bug {
 #[cfg(debug_assertions)]
 static PLANTED: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
 
-/// Plants a bug in this process, or none.
+/// Plants a bug in this process, or removes it.
 #[cfg(debug_assertions)]
 pub fn plant(bug: Option<Bug>) {
     PLANTED.store(bug.map_or(0, |bug| bug as u8), std::sync::atomic::Ordering::SeqCst);
@@ -122,7 +122,7 @@ pub fn planted(bug: Bug) -> bool {
     PLANTED.load(std::sync::atomic::Ordering::SeqCst) == bug as u8
 }
 
-/// Whether a bug is planted: never in a release build.
+/// Whether a bug is planted. Always false in a release build.
 #[cfg(not(debug_assertions))]
 #[inline]
 pub fn planted(_bug: Bug) -> bool {

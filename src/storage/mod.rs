@@ -1,8 +1,8 @@
-//! All writing goes through here: a small interface to the file system that says what is durable.
+//! The interface to the file system for everything that the program writes.
 //!
-//! Files only ever grow or are replaced whole, so a file is appended to, synced, renamed, cut short
-//! in recovery, and removed; nothing durable is ever overwritten. [`real::RealDisk`] is the file
-//! system; tests put a disk in its place that forgets whatever was not synced.
+//! Files are appended to, synced, renamed, removed, and truncated in recovery. Durable bytes are never
+//! overwritten. [`real::RealDisk`] is the file system. Tests replace it by a simulated disk that loses
+//! everything that was not synced.
 
 pub mod allocator;
 pub mod failpoint;
@@ -20,180 +20,180 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::model::error::{Error, FileRole, Op};
 
-/// A file system. What is not synced may be lost, torn or come out of order after a power cut:
-/// bytes until [`DiskFile::sync`], names until [`sync_folder`](Disk::sync_folder) of their folder.
+/// A file system. A power cut may lose, tear or reorder everything that is not durable: bytes before
+/// [`DiskFile::sync`], and names before [`sync_folder`](Disk::sync_folder) of their folder.
 pub trait Disk: Debug + Send + Sync {
-    /// Creates a file that is not there yet.
+    /// Creates a file that must not exist.
     ///
     /// # Errors
-    /// Those of the file system, `AlreadyExists` among them.
+    /// An error of the file system, such as `AlreadyExists`.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Opens a file that is there, never through a symbolic link.
+    /// Opens an existing file. Symbolic links are not followed.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// An error of the file system.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Gives a file another name, in place of the file that has it.
+    /// Renames a file, and replaces an existing file of the new name.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// An error of the file system.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
     /// Removes a file.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// An error of the file system.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Creates a folder and those above it, durably; one that is there is fine.
+    /// Creates a folder and its parents durably. An existing folder is no error.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// An error of the file system.
     fn create_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// Removes a folder that is empty.
+    /// Removes an empty folder.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// An error of the file system.
     fn remove_folder(&self, path: &Path) -> io::Result<()>;
 
-    /// The names in a folder.
+    /// Lists the names in a folder, in any order.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// An error of the file system.
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>>;
 
     /// Makes the names in a folder durable.
     ///
     /// # Errors
-    /// Those of the file system. After one, nobody knows what is durable: the process must end.
+    /// An error of the file system. It is then unknown what is durable, so the process must end.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
-    /// Takes the lock of a folder that exists, until the result is dropped.
+    /// Locks an existing folder until the result is dropped.
     ///
     /// # Errors
-    /// If another process has it (75), or the file system refuses (73).
+    /// `Busy` if another process has the lock (exit code 75), or an error of the file system (73).
     fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Error>;
 
-    /// From now on, an operation that fails for want of room (or of permission to write, or of
-    /// descriptors) waits until it can be done.
+    /// From now on, an operation that fails because of a full disk, missing write permission or too many
+    /// open files is repeated until it succeeds.
     fn wait_for_room(&self) {}
 
-    /// Whether an operation waits right now.
+    /// Whether an operation is being repeated now.
     fn is_waiting(&self) -> bool {
         false
     }
 }
 
-/// A disk that everybody shares.
+/// A shared disk.
 pub type SharedDisk = Arc<dyn Disk>;
 
 /// An open file.
 pub trait DiskFile: Debug + Send + Sync {
-    /// Appends bytes at the end, all of them.
+    /// Appends all bytes.
     ///
     /// # Errors
-    /// Those of the file system; a part may have been written.
+    /// An error of the file system. A part of the bytes may have been written.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Reads bytes from an offset on; fewer only at the end.
+    /// Reads from an offset. Returns fewer bytes only at the end of the file.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// An error of the file system.
     fn read_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<usize>;
 
-    /// The length.
+    /// The length in bytes.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// An error of the file system.
     fn len(&self) -> io::Result<u64>;
 
-    /// Whether there is nothing in it.
+    /// Whether the file has no bytes.
     ///
     /// # Errors
-    /// Those of the file system.
+    /// An error of the file system.
     fn is_empty(&self) -> io::Result<bool> {
         Ok(self.len()? == 0)
     }
 
-    /// Cuts the file to a length that it has at least.
+    /// Truncates the file to a length that must not exceed its own.
     ///
     /// # Errors
-    /// Those of the file system.
-    fn cut(&mut self, len: u64) -> io::Result<()>;
+    /// An error of the file system.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
 
     /// Makes the bytes and the length durable.
     ///
     /// # Errors
-    /// Those of the file system. After one, nobody knows what is durable: the process must end.
+    /// An error of the file system. It is then unknown what is durable, so the process must end.
     fn sync(&mut self) -> io::Result<()>;
 }
 
-/// Bytes that are read at once where a whole file is gone through.
+/// Buffer size for reading whole files, in bytes.
 pub const READ: usize = 256 << 10;
 
-/// Creates a folder and those above it.
+/// Creates a folder and its parents.
 ///
 /// # Errors
-/// What the file system says, exit code 73.
+/// An error of the file system (exit code 73).
 pub fn create_folder(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
-    disk.create_folder(path).map_err(|cause| Error::file(FileRole::Output, Op::Create, path, cause))
+    disk.create_folder(path).map_err(|source| Error::file(FileRole::Output, Op::Create, path, source))
 }
 
-/// Creates a file under its real name, in place of one that may be there.
+/// Creates an empty file, and replaces an existing file.
 ///
 /// # Errors
-/// What the file system says, exit code 73.
+/// An error of the file system (exit code 73).
 pub fn create_empty(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskFile>, Error> {
     remove_file(disk, path)?;
     create_new(disk, path)
 }
 
-/// Creates a file under its real name, which must be free.
+/// Creates a file that must not exist.
 ///
 /// # Errors
-/// What the file system says, exit code 73.
+/// An error of the file system (exit code 73).
 pub fn create_new(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskFile>, Error> {
-    disk.create_new(path).map_err(|cause| Error::file(FileRole::Output, Op::Create, path, cause))
+    disk.create_new(path).map_err(|source| Error::file(FileRole::Output, Op::Create, path, source))
 }
 
-/// Removes a file, if it is there.
+/// Removes a file if it exists.
 ///
 /// # Errors
-/// What the file system says, exit code 73.
+/// An error of the file system (exit code 73).
 pub fn remove_file(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
     match disk.remove(path) {
-        Err(cause) if cause.kind() != io::ErrorKind::NotFound => {
-            Err(Error::file(FileRole::Output, Op::Remove, path, cause))
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(Error::file(FileRole::Output, Op::Remove, path, source))
         }
         _ => Ok(()),
     }
 }
 
-/// The names in a folder, sorted; none if there is no such folder.
+/// The sorted names in a folder. A missing folder has none.
 ///
 /// # Errors
-/// What the file system says, exit code 73.
+/// An error of the file system (exit code 73).
 pub fn names_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<OsString>, Error> {
     match disk.list(folder) {
         Ok(mut names) => {
             names.sort_unstable();
             Ok(names)
         }
-        Err(cause) if matches!(cause.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
             Ok(Vec::new())
         }
-        Err(cause) => Err(Error::file(FileRole::Output, Op::Read, folder, cause)),
+        Err(source) => Err(Error::file(FileRole::Output, Op::Read, folder, source)),
     }
 }
 
-/// Removes the files of a folder whose name `unwanted` picks, and the folder if that empties it.
-/// Says whether there were any.
+/// Removes all files of a folder with an `unwanted` name, and the folder if it is empty afterwards.
+/// Returns whether any file was removed.
 ///
 /// # Errors
-/// What the file system says, exit code 73.
+/// An error of the file system (exit code 73).
 pub fn remove_from(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<bool, Error> {
     let names = names_in(disk, folder)?;
     let mut removed = false;
@@ -204,7 +204,7 @@ pub fn remove_from(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bo
         }
     }
     if removed {
-        // Fails if something is left in it, as it should.
+        // Fails if the folder is not empty, as intended.
         let _ = disk.remove_folder(folder);
     }
     Ok(removed)
@@ -213,34 +213,34 @@ pub fn remove_from(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bo
 /// Makes the names in a folder durable.
 ///
 /// # Errors
-/// What the file system says, exit code 74.
+/// An error of the file system (exit code 74).
 pub fn sync_folder(disk: &dyn Disk, folder: &Path) -> Result<(), Error> {
     if crate::storage::failpoint::planted(crate::storage::failpoint::Bug::NoFolderSync) {
         return Ok(());
     }
-    disk.sync_folder(folder).map_err(|cause| Error::file(FileRole::Open, Op::Sync, folder, cause))
+    disk.sync_folder(folder).map_err(|source| Error::file(FileRole::Open, Op::Sync, folder, source))
 }
 
-/// Makes the bytes of a file durable.
+/// Makes the content of a file durable.
 ///
 /// # Errors
-/// What the file system says, exit code 74.
+/// An error of the file system (exit code 74).
 pub fn sync_file(file: &mut dyn DiskFile, path: &Path) -> Result<(), Error> {
-    file.sync().map_err(|cause| Error::file(FileRole::Open, Op::Sync, path, cause))
+    file.sync().map_err(|source| Error::file(FileRole::Open, Op::Sync, path, source))
 }
 
 /// Appends to a file.
 ///
 /// # Errors
-/// What the file system says, exit code 74.
+/// An error of the file system (exit code 74).
 pub fn append(file: &mut dyn DiskFile, path: &Path, bytes: &[u8]) -> Result<(), Error> {
-    file.append(bytes).map_err(|cause| Error::file(FileRole::Open, Op::Write, path, cause))
+    file.append(bytes).map_err(|source| Error::file(FileRole::Open, Op::Write, path, source))
 }
 
-/// Reads a whole file in pieces of bounded size.
+/// Reads the first `len` bytes of a file in pieces of bounded size.
 ///
 /// # Errors
-/// Those of the file system.
+/// An error of the file system.
 pub fn read_through(file: &dyn DiskFile, len: u64, mut each: impl FnMut(&[u8])) -> io::Result<()> {
     let mut bytes = vec![0; READ.min(len as usize)];
     let mut at = 0;
@@ -259,17 +259,17 @@ pub fn read_through(file: &dyn DiskFile, len: u64, mut each: impl FnMut(&[u8])) 
 /// The XXH3-128 of the first bytes of a file.
 ///
 /// # Errors
-/// Those of the file system.
+/// An error of the file system.
 pub fn hash_of(file: &dyn DiskFile, len: u64) -> io::Result<u128> {
     let mut hash = Xxh3::new();
     read_through(file, len, |bytes| hash.update(bytes))?;
     Ok(hash.digest128())
 }
 
-/// Reads a small file whole, but not more than `limit` bytes of it.
+/// Reads a whole file of at most `limit` bytes.
 ///
 /// # Errors
-/// Those of the file system, and `InvalidData` if the file is longer.
+/// An error of the file system, or `InvalidData` if the file is longer.
 pub fn read_small(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let file = disk.open(path)?;
     let len = file.len()?;
@@ -284,12 +284,12 @@ pub fn read_small(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Vec<u8
     Ok(bytes)
 }
 
-/// Whether a name is one that [`staged_file::StagedFile`] makes.
+/// Whether a name is the temporary name of a [`staged_file::StagedFile`].
 pub fn is_temporary(name: &str) -> bool {
     name.starts_with('.') && has_end(name, "tmp")
 }
 
-/// Whether a name ends in a point and this.
+/// Whether a name has a file name extension.
 pub fn has_end(name: &str, end: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == end)
 }

@@ -1,4 +1,4 @@
-//! The file system.
+//! The file system of the operating system.
 
 use std::any::Any;
 use std::ffi::OsString;
@@ -18,73 +18,71 @@ use crate::model::shutdown::Shutdown;
 use crate::storage::{Disk, DiskFile, SharedDisk};
 use crate::telemetry::heartbeat::Heartbeat;
 
-/// How often an operation that waits for room is tried again.
+/// Interval at which a failed operation is repeated.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
-/// A symbolic link in the place of a file is an error, not a way to another folder.
+/// Symbolic links are not followed, because they may lead to another folder.
 const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
-/// The process, or the machine, is out of file descriptors; `io::ErrorKind` has no name for either.
+/// The process or the machine is out of file descriptors. `io::ErrorKind` has no names for these.
 const NO_DESCRIPTORS: [i32; 2] = [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_os_error()];
 
 /// The file system of this machine.
 #[derive(Debug)]
 pub struct RealDisk {
-    patience: RetryPolicy,
-    /// Whether syncing is asked of the hardware, or left to the operating system.
-    durable: bool,
+    retry: RetryPolicy,
+    /// Whether a sync waits for the hardware. Otherwise it does nothing.
+    fsync: bool,
 }
 
+/// Repeats operations whose error may pass, such as that of a full disk. Clones share their state.
 #[derive(Clone, Debug)]
 struct RetryPolicy {
-    patient: Arc<AtomicBool>,
-    /// Whether it was said that somebody waits; others that wait need not say so, too.
-    told: Arc<AtomicBool>,
-    stop: Shutdown,
+    enabled: Arc<AtomicBool>,
+    /// Whether an operation is being repeated. Only the first one logs a warning.
+    waiting: Arc<AtomicBool>,
+    shutdown: Shutdown,
     heartbeat: Heartbeat,
 }
 
 impl RealDisk {
-    /// A disk that syncs; `stop` ends the waiting for room.
-    pub fn with_fsync(stop: Shutdown) -> SharedDisk {
-        Self::with_fsync_and_heartbeat(stop, Heartbeat::default())
+    /// A disk that syncs. A shutdown ends the repetition of failed operations.
+    pub fn with_fsync(shutdown: Shutdown) -> SharedDisk {
+        Self::with_fsync_and_heartbeat(shutdown, Heartbeat::default())
     }
 
-    /// The same; while it waits for room, `heartbeat` says that this is no standstill.
-    pub fn with_fsync_and_heartbeat(stop: Shutdown, heartbeat: Heartbeat) -> SharedDisk {
-        Arc::new(Self { patience: RetryPolicy::new(stop, heartbeat), durable: true })
+    /// A disk that syncs, and touches the heartbeat while it repeats an operation.
+    pub fn with_fsync_and_heartbeat(shutdown: Shutdown, heartbeat: Heartbeat) -> SharedDisk {
+        Arc::new(Self { retry: RetryPolicy::new(shutdown, heartbeat), fsync: true })
     }
 
-    /// A disk that never syncs, for results that can be made again.
+    /// A disk that never syncs, for output that can be computed again.
     pub fn without_fsync() -> SharedDisk {
-        Arc::new(Self {
-            patience: RetryPolicy::new(Shutdown::default(), Heartbeat::default()),
-            durable: false,
-        })
+        Arc::new(Self { retry: RetryPolicy::new(Shutdown::default(), Heartbeat::default()), fsync: false })
     }
 }
 
 impl RetryPolicy {
-    fn new(stop: Shutdown, heartbeat: Heartbeat) -> Self {
-        Self { patient: Arc::default(), told: Arc::default(), stop, heartbeat }
+    fn new(shutdown: Shutdown, heartbeat: Heartbeat) -> Self {
+        Self { enabled: Arc::default(), waiting: Arc::default(), shutdown, heartbeat }
     }
 
-    /// Tries until it works, or fails for another reason than one that time can mend.
-    fn attempt<T>(&self, path: &Path, mut act: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    /// Repeats an operation until it succeeds, or fails with an error that does not pass.
+    fn attempt<T>(&self, path: &Path, mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         let mut waited = false;
         loop {
-            match act() {
+            match operation() {
                 Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
-                Err(cause) if self.waits_for(&cause) => {
-                    if !self.told.swap(true, Ordering::Relaxed) {
+                Err(error) if self.may_pass(&error) => {
+                    if !self.waiting.swap(true, Ordering::Relaxed) {
                         let path = path.display();
-                        tracing::warn!("cannot write {path}: {cause}; nothing more is read until this works");
+                        tracing::warn!("cannot write {path}: {error}; reading stops until this works");
                     }
                     waited = true;
                     self.heartbeat.touch();
                     std::thread::sleep(TRY_AGAIN);
                 }
                 result => {
-                    if waited && result.is_ok() && self.told.swap(false, Ordering::Relaxed) {
-                        tracing::info!("writing {} works again; going on", path.display());
+                    if waited && result.is_ok() && self.waiting.swap(false, Ordering::Relaxed) {
+                        tracing::info!("writing {} works again", path.display());
                     }
                     return result;
                 }
@@ -92,15 +90,15 @@ impl RetryPolicy {
         }
     }
 
-    fn waits_for(&self, cause: &io::Error) -> bool {
-        let mends = matches!(
-            cause.kind(),
+    fn may_pass(&self, error: &io::Error) -> bool {
+        let temporary = matches!(
+            error.kind(),
             ErrorKind::StorageFull
                 | ErrorKind::QuotaExceeded
                 | ErrorKind::ReadOnlyFilesystem
                 | ErrorKind::PermissionDenied
-        ) || cause.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code));
-        mends && self.patient.load(Ordering::Relaxed) && !self.stop.is_requested()
+        ) || error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code));
+        temporary && self.enabled.load(Ordering::Relaxed) && !self.shutdown.is_requested()
     }
 }
 
@@ -108,7 +106,7 @@ impl Disk for RealDisk {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
         let options = options.read(true).append(true).create_new(true);
-        let file = self.patience.attempt(path, || options.open(path))?;
+        let file = self.retry.attempt(path, || options.open(path))?;
         Ok(self.file(file, path))
     }
 
@@ -116,7 +114,7 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         let writable = options.read(true).append(true).custom_flags(NO_FOLLOW).open(path);
         let file = match writable {
-            // Enough for `verify` and `state`, which only read.
+            // Read access is enough for `verify` and `state`.
             Err(cause)
                 if matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
             {
@@ -128,24 +126,24 @@ impl Disk for RealDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.patience.attempt(to, || fs::rename(from, to))
+        self.retry.attempt(to, || fs::rename(from, to))
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.patience.attempt(path, || fs::remove_file(path))
+        self.retry.attempt(path, || fs::remove_file(path))
     }
 
     fn create_folder(&self, path: &Path) -> io::Result<()> {
         if path.as_os_str().is_empty() || path.is_dir() {
             return Ok(());
         }
-        let above = path.parent().unwrap_or(Path::new(""));
-        self.create_folder(above)?;
-        match self.patience.attempt(path, || fs::create_dir(path)) {
+        let parent = path.parent().unwrap_or(Path::new(""));
+        self.create_folder(parent)?;
+        match self.retry.attempt(path, || fs::create_dir(path)) {
             Err(cause) if cause.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
             other => other?,
         }
-        self.sync_folder(above)
+        self.sync_folder(parent)
     }
 
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
@@ -157,7 +155,7 @@ impl Disk for RealDisk {
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        if !self.durable {
+        if !self.fsync {
             return Ok(());
         }
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
@@ -190,18 +188,18 @@ impl Disk for RealDisk {
     }
 
     fn is_waiting(&self) -> bool {
-        self.patience.told.load(Ordering::Relaxed)
+        self.retry.waiting.load(Ordering::Relaxed)
     }
 
     fn wait_for_room(&self) {
-        self.patience.patient.store(true, Ordering::Relaxed);
+        self.retry.enabled.store(true, Ordering::Relaxed);
     }
 }
 
 impl RealDisk {
     fn file(&self, file: File, path: &Path) -> Box<dyn DiskFile> {
-        let (path, patience) = (path.to_owned(), self.patience.clone());
-        Box::new(RealFile { file, path, patience, durable: self.durable })
+        let (path, retry) = (path.to_owned(), self.retry.clone());
+        Box::new(RealFile { file, path, retry, fsync: self.fsync })
     }
 }
 
@@ -209,14 +207,14 @@ impl RealDisk {
 struct RealFile {
     file: File,
     path: PathBuf,
-    patience: RetryPolicy,
-    durable: bool,
+    retry: RetryPolicy,
+    fsync: bool,
 }
 
 impl DiskFile for RealFile {
     fn append(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            let written = self.patience.attempt(&self.path, || (&self.file).write(bytes))?;
+            let written = self.retry.attempt(&self.path, || (&self.file).write(bytes))?;
             if written == 0 {
                 return Err(ErrorKind::WriteZero.into());
             }
@@ -242,11 +240,11 @@ impl DiskFile for RealFile {
         Ok(self.file.metadata()?.len())
     }
 
-    fn cut(&mut self, len: u64) -> io::Result<()> {
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.file.set_len(len)
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        if self.durable { self.file.sync_data() } else { Ok(()) }
+        if self.fsync { self.file.sync_data() } else { Ok(()) }
     }
 }

@@ -416,7 +416,7 @@ impl DiskFile for SimFile {
         Ok(self.disk.inner().now.files[self.number].len() as u64)
     }
 
-    fn cut(&mut self, len: u64) -> io::Result<()> {
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
         assert!(len <= DiskFile::len(self)?, "truncation never extends a file");
         self.disk.act(Op::Cut(self.number, len as usize))
     }

@@ -156,7 +156,7 @@ fn odd_names_are_read_and_other_files_are_ignored() {
     let output = daemon.stop();
     assert!(output.status.success());
     for name in ["loop.csv", "dangling.csv", "socket.csv"] {
-        assert_eq!(stderr(&output).matches(&format!("{name}: left alone")).count(), 1, "{}", stderr(&output));
+        assert_eq!(stderr(&output).matches(&format!("{name}: skipped")).count(), 1, "{}", stderr(&output));
     }
     assert!(!stderr(&output).contains('\x1b'), "escapes in names are not passed on: {}", stderr(&output));
     let found = rejects(&place);
@@ -216,7 +216,11 @@ fn a_deleted_log_counts_and_its_inode_may_be_reused() {
     place.wait_for_rows(12);
     let output = daemon.stop();
     assert!(output.status.success());
-    assert!(stderr(&output).contains("c.csv: holds the same as data/incoming/b.csv"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("c.csv: has the same content as data/incoming/b.csv"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

@@ -85,9 +85,9 @@ fn the_wrong_delimiter_is_named() {
         (
             "user_id;song_id;timestamp;duration_sec",
             &[][..],
-            "parted by `;`, not by `,`: expected user_id,song_id,",
+            "separated by `;`, not by `,`: expected user_id,song_id,",
         ),
-        ("user_id\tsong_id\ttimestamp\tduration_sec", &[], "parted by `tab`, not by `,`"),
+        ("user_id\tsong_id\ttimestamp\tduration_sec", &[], "separated by `tab`, not by `,`"),
     ] {
         place.write("a.csv", &format!("{line}\n"));
         let output = place.done(&[&["replay", "a.csv"], args].concat());
@@ -98,7 +98,7 @@ fn the_wrong_delimiter_is_named() {
     let output = place.run(&["replay", "a.csv", "--delimiter", ";"]);
     assert_eq!(output.status.code(), Some(66));
     assert!(
-        stderr(&output).contains("parted by `,`, not by `;`: expected song_id;title;"),
+        stderr(&output).contains("separated by `,`, not by `;`: expected song_id;title;"),
         "{}",
         stderr(&output)
     );

@@ -261,7 +261,7 @@ fn thousands_of_files_at_once_are_read_and_other_names_are_ignored() {
     place.wait_for_rows(3001);
     let said = daemon.stop();
     for name in ["folder.csv", "link.csv", "pipe.csv"] {
-        assert_eq!(stderr(&said).matches(&format!("{name}: left alone")).count(), 1, "{}", stderr(&said));
+        assert_eq!(stderr(&said).matches(&format!("{name}: skipped")).count(), 1, "{}", stderr(&said));
     }
     assert_equals_replay(&place);
 }

@@ -1,11 +1,11 @@
-//! `duration_sec` cells: whole seconds or seconds with up to three decimals, kept as milliseconds.
+//! Parses `duration_sec`: seconds with up to three decimals, as milliseconds.
 
 use crate::model::Reason;
 
-/// The longest play: a day, in milliseconds.
+/// The maximum duration: a day, in milliseconds.
 const LONGEST: u64 = 86_400_000;
 
-/// Reads a duration as milliseconds.
+/// Parses a duration as milliseconds.
 ///
 /// # Errors
 /// `negative_duration`, `bad_number`, `overflow` or `duration_range`.
@@ -40,7 +40,7 @@ pub fn parse(cell: &[u8]) -> Result<u32, Reason> {
     Ok(millis as u32)
 }
 
-/// Up to five digits, the common form; nothing for every other, which [`parse`] judges.
+/// Parses up to five digits, the common form. `None` for all other cells, which need [`parse`].
 #[inline]
 pub fn parse_plain(cell: &[u8]) -> Option<u32> {
     if cell.is_empty() || cell.len() > 5 {
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn every_other_cell_has_its_reason() {
+    fn invalid_durations_have_a_reason() {
         for (cell, reason) in [
             ("", Reason::BadNumber),
             (".", Reason::BadNumber),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_plain_lane_agrees() {
+    fn the_fast_path_agrees() {
         for cell in ["0", "150", "86400", "86401", "99999", "", "1.5", "123456", "1x"] {
             if let Some(plain) = parse_plain(cell.as_bytes()) {
                 assert_eq!(parse(cell.as_bytes()), Ok(plain), "{cell}");

@@ -1,4 +1,4 @@
-//! The first line of a file: is this a log at all, and where do its columns stand?
+//! Parses the header of a log or catalog, and detects files of another kind.
 
 use crate::ingest::decode::line::{Ending, check};
 use crate::ingest::decode::record::Record;
@@ -10,50 +10,49 @@ pub const LOG_COLUMNS: [&str; 4] = ["user_id", "song_id", "timestamp", "duration
 /// The columns of a catalog.
 pub const CATALOG_COLUMNS: [&str; 5] = ["song_id", "title", "artist", "genre", "mood"];
 
-/// Why a file cannot be read, in words for a warning.
+/// Why a file is rejected as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderFault {
-    /// The code that stands in `_rejects`.
+    /// The reason in `_rejects`.
     pub reason: Reason,
-    /// What is wrong and what was expected.
+    /// An explanation for a warning: the fault, and what was expected.
     pub detail: String,
 }
 
-/// Where the wanted columns of a header stand.
+/// The positions of required columns in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Columns<const N: usize> {
     /// Number of fields in the header.
     pub fields: usize,
-    /// Position of each wanted column.
+    /// Position of each required column.
     pub positions: [usize; N],
-    /// Names of the columns that are not wanted.
+    /// Names of all other columns.
     pub ignored: Vec<String>,
 }
 
-/// UTF-8's byte order mark.
+/// The byte order mark of UTF-8.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// First bytes of things that end up in log folders by mistake.
+/// First bytes of file formats that end up in log folders by mistake.
 const OTHER_KINDS: [(&[u8], Reason, &str); 9] = [
     (b"\xff\xfe", Reason::EncodingUtf16, "the file is UTF-16, expected UTF-8"),
     (b"\xfe\xff", Reason::EncodingUtf16, "the file is UTF-16, expected UTF-8"),
     (b"\x89PNG", Reason::NotCsv, "the file is a PNG image, expected CSV"),
     (b"\x7fELF", Reason::NotCsv, "the file is a program, expected CSV"),
     (b"PK\x03\x04", Reason::NotCsv, "the file is a zip archive or spreadsheet, expected CSV"),
-    (b"\x1f\x8b", Reason::NotCsv, "the file is gzip, whose name must end in .gz"),
-    (b"\x28\xb5\x2f\xfd", Reason::NotCsv, "the file is zstd, whose name must end in .zst"),
+    (b"\x1f\x8b", Reason::NotCsv, "the file is gzip; rename it to end in .gz"),
+    (b"\x28\xb5\x2f\xfd", Reason::NotCsv, "the file is zstd; rename it to end in .zst"),
     (b"%PDF-", Reason::NotCsv, "the file is a PDF document, expected CSV"),
-    (b"PAR1", Reason::NotCsv, "the file is Parquet, whose name must end in .parquet"),
+    (b"PAR1", Reason::NotCsv, "the file is Parquet; rename it to end in .parquet"),
 ];
 
-/// What parts the columns of files that were made with another delimiter in mind; a field that holds
-/// the right one is quoted.
+/// Delimiters that are likely if the header has a single column with the configured one.
 const OTHER_DELIMITERS: [char; 3] = [',', ';', '\t'];
 
-/// Looks at the first bytes of a file for what is surely no CSV.
+/// Checks the first bytes of a file for formats that are not CSV.
 ///
 /// # Errors
-/// `encoding_utf16` or `not_csv`, with the kind of file in words.
+/// `encoding_utf16` or `not_csv`, with the detected format.
 pub fn sniff(start: &[u8]) -> Result<(), HeaderFault> {
     match OTHER_KINDS.iter().find(|(magic, ..)| start.starts_with(magic)) {
         Some(&(_, reason, detail)) => Err(fault(reason, detail)),
@@ -61,27 +60,30 @@ pub fn sniff(start: &[u8]) -> Result<(), HeaderFault> {
     }
 }
 
-/// Finds the wanted columns in a header line (without byte order mark and line end).
+/// Finds the required columns in a header line (without byte order mark and line end).
 ///
 /// # Errors
-/// The first of: a line fault, a column named twice, a wrong delimiter, no header, a missing column.
+/// The first of: an invalid line, a duplicate column, a wrong delimiter, no header, a missing column.
 pub fn find_columns<const N: usize>(
     line: &[u8],
     delimiter: Delimiter,
-    wanted: [&str; N],
+    required: [&str; N],
 ) -> Result<Columns<N>, HeaderFault> {
     check(line, Ending::LineFeed).map_err(|reason| match reason {
-        Reason::NulByte => fault(Reason::NotCsv, "the header holds NUL bytes"),
-        other => fault(other, "the header is not a line of UTF-8 text"),
+        Reason::NulByte => fault(Reason::NotCsv, "the header has NUL bytes"),
+        other => fault(other, "the header is not valid UTF-8 text"),
     })?;
     let mut record = Record::new(delimiter);
     record.read(line).map_err(|reason| fault(reason, "the header is not a CSV record"))?;
     let names: Vec<&str> =
         record.fields().map(|name| std::str::from_utf8(name).unwrap_or_default()).collect();
-    if let Some(twice) = (1..names.len()).find(|&index| names[..index].contains(&names[index])) {
-        return Err(fault(Reason::DuplicateColumn, &format!("the header names `{}` twice", names[twice])));
+    if let Some(duplicate) = (1..names.len()).find(|&index| names[..index].contains(&names[index])) {
+        return Err(fault(
+            Reason::DuplicateColumn,
+            &format!("the header names `{}` twice", names[duplicate]),
+        ));
     }
-    let expected = wanted.join(&char::from(delimiter.byte()).to_string());
+    let expected = required.join(&char::from(delimiter.byte()).to_string());
     if let [only] = names.as_slice()
         && let Some(other) = OTHER_DELIMITERS
             .iter()
@@ -89,23 +91,23 @@ pub fn find_columns<const N: usize>(
     {
         let given = if *other == '\t' { "tab".to_owned() } else { other.to_string() };
         let detail = format!(
-            "the columns are parted by `{given}`, not by `{delimiter}`: expected {expected}, or input.delimiter `{given}`"
+            "the columns are separated by `{given}`, not by `{delimiter}`: expected {expected}; or set input.delimiter to `{given}`"
         );
         return Err(fault(Reason::WrongDelimiter, &detail));
     }
-    let positions = wanted.map(|name| names.iter().position(|&other| other == name));
+    let positions = required.map(|name| names.iter().position(|&other| other == name));
     if positions.iter().all(Option::is_none) {
-        return Err(fault(Reason::MissingHeader, &format!("line 1 is no header: expected {expected}")));
+        return Err(fault(Reason::MissingHeader, &format!("no header found: expected {expected}")));
     }
     if let Some(missing) = positions.iter().position(Option::is_none) {
-        let detail = format!("the header lacks `{}`: expected {expected}", wanted[missing]);
+        let detail = format!("the header lacks `{}`: expected {expected}", required[missing]);
         return Err(fault(Reason::MissingColumn, &detail));
     }
-    let ignored = names.iter().filter(|name| !wanted.contains(name)).map(ToString::to_string).collect();
+    let ignored = names.iter().filter(|name| !required.contains(name)).map(ToString::to_string).collect();
     Ok(Columns { fields: names.len(), positions: positions.map(Option::unwrap_or_default), ignored })
 }
 
-/// Reads the header of a listening log; also returns the names of the columns it ignores.
+/// Parses the header of a log. Also returns the names of ignored columns.
 ///
 /// # Errors
 /// As [`find_columns`].
@@ -132,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn a_header_that_cannot_be_used_has_its_reason() {
+    fn invalid_headers_have_a_reason() {
         for (line, reason) in [
             (&b"user_id;song_id;timestamp;duration_sec"[..], Reason::WrongDelimiter),
             (b"user_id\tsong_id", Reason::WrongDelimiter),

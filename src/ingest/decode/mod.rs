@@ -1,9 +1,9 @@
-//! Lines to columns: a [`Chunk`] of text becomes a [`Batch`] of plays and rejects.
+//! Decodes a [`Chunk`] of text into a [`Batch`] of plays and rejects.
 //!
-//! There are two lanes. The fast one takes lines whose separators stand where the header says and
-//! that hold no odd byte; it never rejects. Whatever it does not take goes through the full lane,
-//! the only one that knows the rules of quoting and the reasons, so the two cannot disagree on
-//! what is rejected, and a property test proves that they agree on what is read.
+//! There are two paths. The fast path accepts lines with the expected number of fields and without
+//! irregular bytes. It never rejects a line. All other lines take the slow path, the only one that knows
+//! the rules of quoting and the reject reasons, so the paths cannot disagree on rejects. A property test
+//! shows that they agree on plays.
 
 pub mod duration;
 pub mod header;
@@ -25,27 +25,27 @@ use crate::model::{
 use crate::text::{needs_quotes, push_cell};
 use crate::time::zone::Zone;
 
-/// What decoding needs to know besides the text.
+/// Decodes chunks. It can be shared by threads.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    /// The dictionaries that number listeners and songs.
+    /// The dictionaries of user and song ids.
     pub dictionaries: Arc<Dictionaries>,
-    /// The zone of timestamps without an offset.
+    /// The time zone of timestamps without an offset.
     pub zone: Zone,
-    /// How far in the future a play may be, in seconds after the moment it was first read.
+    /// How far in the future a play may be, in seconds after the time at which it was first read.
     pub max_future: i64,
 }
 
-/// Which lines take the fast lane.
+/// How lines are decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DecodePath {
-    /// Those that can.
+    /// On the fast path if possible.
     Fast,
-    /// None: for tests, and to compare.
-    Full,
+    /// Always on the slow path, for tests and benchmarks.
+    Slow,
 }
 
-/// Typical length of a row in bytes, to reserve columns.
+/// Typical length of a row in bytes, to estimate the capacity of columns.
 const TYPICAL_ROW: usize = 32;
 
 impl Decoder {
@@ -54,8 +54,8 @@ impl Decoder {
         self.decode_in(DecodePath::Fast, chunk)
     }
 
-    /// Decodes one chunk in a given lane.
-    pub fn decode_in(&self, lane: DecodePath, chunk: Chunk) -> Batch {
+    /// Decodes one chunk on a given path.
+    pub fn decode_in(&self, path: DecodePath, chunk: Chunk) -> Batch {
         let latest = chunk.read_at.saturating_add(self.max_future);
         let (text, header) = match chunk.content {
             Content::Lines(header, text) => (text, header),
@@ -67,9 +67,9 @@ impl Decoder {
             }
         };
         let mut rows = Rows::new(self, &header, latest, chunk.span, &text);
-        match lane {
+        match path {
             DecodePath::Fast => rows.read(&text),
-            DecodePath::Full => rows.read_full(&text),
+            DecodePath::Slow => rows.read_slow(&text),
         }
         rows.into_batch(&self.dictionaries, chunk.input, chunk.position, text)
     }
@@ -104,7 +104,7 @@ struct Rows<'a> {
     header: &'a Header,
     timestamps: TimestampReader<'a>,
     span: Span,
-    /// Whether the whole text is UTF-8, so that no line has to be checked for it.
+    /// Whether the whole text is UTF-8, so that single lines need no check.
     all_utf8: bool,
     users: Vec<Field>,
     songs: Vec<Field>,
@@ -112,13 +112,13 @@ struct Rows<'a> {
     millis: Vec<u32>,
     rejects: Vec<Reject>,
     plays_before: Vec<u32>,
-    /// Unquoted ids of the full lane, to stand behind the chunk's text of `base` bytes.
+    /// Unquoted ids of the slow path. They are appended to the text of the chunk, which has `base` bytes.
     unquoted: Vec<u8>,
     base: usize,
     record: Record,
 }
 
-/// A row of the fast lane.
+/// A play before its ids are interned.
 struct Row {
     user: Field,
     song: Field,
@@ -150,22 +150,22 @@ impl<'a> Rows<'a> {
     fn read(&mut self, text: &Text) {
         let bytes = text.as_bytes();
         let delimiter = self.header.delimiter;
-        let marks = scan::scan(text.padded(), bytes.len(), delimiter);
-        let mut separators = marks.separators.as_slice();
-        let mut odd = marks.odd.iter().copied().peekable();
+        let index = scan::scan(text.padded(), bytes.len(), delimiter);
+        let mut separators = index.separators.as_slice();
+        let mut irregular = index.irregular.iter().copied().peekable();
         let mut start = 0;
         let mut line_number = self.span.first_line;
         while start < bytes.len() {
             let regular =
                 separators.get(..self.header.fields).filter(|ends| is_record(bytes, ends, delimiter));
-            let is_odd = |end: u32, odd: &mut std::iter::Peekable<_>| {
-                let found = odd.peek().is_some_and(|&at| at < end);
-                while odd.next_if(|&at| at < end).is_some() {}
+            let is_irregular = |end: u32, irregular: &mut std::iter::Peekable<_>| {
+                let found = irregular.peek().is_some_and(|&at| at < end);
+                while irregular.next_if(|&at| at < end).is_some() {}
                 found
             };
             if let Some(ends) = regular
                 && let end = ends[ends.len() - 1]
-                && !is_odd(end, &mut odd)
+                && !is_irregular(end, &mut irregular)
                 && let Some(row) = self.read_fast(bytes, start, ends)
             {
                 self.push(&row);
@@ -178,7 +178,7 @@ impl<'a> Rows<'a> {
                     None => (bytes.len(), Ending::EndOfFile),
                 };
                 self.read_line(line::without_return(&bytes[start..end]), ending, start, line_number);
-                is_odd(end as u32, &mut odd);
+                is_irregular(end as u32, &mut irregular);
                 separators = newline.map_or(&[], |index| &separators[index + 1..]);
                 start = end + 1;
             }
@@ -186,13 +186,13 @@ impl<'a> Rows<'a> {
         }
     }
 
-    fn read_full(&mut self, text: &Text) {
+    fn read_slow(&mut self, text: &Text) {
         for ((start, line, ending), line_number) in line::lines(text.as_bytes()).zip(self.span.first_line..) {
             self.read_line(line, ending, start, line_number);
         }
     }
 
-    /// A row whose fields end at `ends`, if it is a play; the full lane finds out why if not.
+    /// Decodes a row whose fields end at `ends`. `None` if it needs the slow path.
     #[inline]
     fn read_fast(&mut self, bytes: &[u8], start: usize, ends: &[u32]) -> Option<Row> {
         let last = ends.len() - 1;
@@ -227,9 +227,9 @@ impl<'a> Rows<'a> {
         self.millis.push(row.millis);
     }
 
-    /// The full lane: a line without its end becomes a play, a reject, or nothing.
+    /// The slow path: decodes a line without its end as a play, a reject, or a blank line.
     fn read_line(&mut self, line: &[u8], ending: Ending, start: usize, line_number: u64) {
-        // A line that is too long is that, even if it is blank: nobody has to look through all of it.
+        // A line that is too long is rejected even if it is blank, without a check of all its bytes.
         if line.len() <= line::LINE_LIMIT && line::is_blank(line, self.header.delimiter) {
             return;
         }
@@ -298,7 +298,7 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Makes the cells that came through the full lane (behind `base`) what CSV output needs.
+/// Quotes the ids of the slow path (from `base` on) that need quotes in CSV output.
 fn quote_cells(text: &mut Text, base: usize, cells: &mut [Field]) {
     for cell in cells.iter_mut().filter(|cell| cell.start as usize >= base) {
         let id = text.field(*cell);
@@ -310,7 +310,7 @@ fn quote_cells(text: &mut Text, base: usize, cells: &mut [Field]) {
     }
 }
 
-/// Whether `ends` are delimiters but for the last, which is a line feed.
+/// Whether the last of `ends` is a line feed, and all others are delimiters.
 #[inline]
 fn is_record(bytes: &[u8], ends: &[u32], delimiter: Delimiter) -> bool {
     let (last, inner) = ends.split_last().expect("a header has a field");
@@ -323,15 +323,15 @@ mod tests {
     use crate::model::InputId;
     use proptest::prelude::*;
 
-    fn decode(lane: DecodePath, header: &str, text: &[u8]) -> Batch {
-        decode_parted(Delimiter::COMMA, lane, header, text)
+    fn decode(path: DecodePath, header: &str, text: &[u8]) -> Batch {
+        decode_with(Delimiter::COMMA, path, header, text)
     }
 
-    fn decode_parted(delimiter: Delimiter, lane: DecodePath, header: &str, text: &[u8]) -> Batch {
+    fn decode_with(delimiter: Delimiter, path: DecodePath, header: &str, text: &[u8]) -> Batch {
         let decoder =
             Decoder { dictionaries: Arc::default(), zone: Zone::named("UTC").unwrap(), max_future: 0 };
         decoder.decode_in(
-            lane,
+            path,
             Chunk {
                 input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }),
                 span: Span { from: 100, to: 100 + text.len() as u64, first_line: 2 },
@@ -358,7 +358,7 @@ mod tests {
     const HEADER: &str = "user_id,song_id,timestamp,duration_sec";
 
     #[test]
-    fn plays_and_rejects_keep_their_place() {
+    fn plays_and_rejects_keep_their_positions() {
         let text = b"u1,s1,2025-03-21 01:09:00,150\r\n\nu2,s2,2025-03-21 01:09:00\n \t\n\
             \"u,3\",\"s\"\"3\",2025-03-21 01:09,1.5\nuser_id,song_id,timestamp,duration_sec\n\
             ,s,2025-03-21 01:09,1\nu4,s4,2025-03-21 01:09:00,7";
@@ -373,14 +373,14 @@ mod tests {
     }
 
     #[test]
-    fn a_blank_line_that_is_too_long_is_too_long_whoever_looks_at_it() {
+    fn an_overlong_blank_line_is_rejected_on_both_paths() {
         let text = format!("{}\n", " ".repeat(line::LINE_LIMIT + 1));
         assert_eq!(decode(DecodePath::Fast, HEADER, text.as_bytes()).rejects[0].reason, Reason::LineTooLong);
         assert!(decode(DecodePath::Fast, HEADER, &text.as_bytes()[1..]).rejects.is_empty());
     }
 
     #[test]
-    fn a_header_of_one_field_more_is_no_row_of_this_file() {
+    fn a_header_with_fewer_fields_is_rejected_like_a_row() {
         let batch = decode(
             DecodePath::Fast,
             "x,user_id,song_id,timestamp,duration_sec",
@@ -390,13 +390,13 @@ mod tests {
     }
 
     #[test]
-    fn fields_may_be_parted_by_other_bytes_and_ids_with_commas_are_quoted_for_the_output() {
+    fn with_another_delimiter_ids_with_commas_are_quoted_in_the_output() {
         let tab = "tab".parse().unwrap();
         let header = HEADER.replace(',', "\t");
         let text =
             b"u,1\ts1\t2025-03-21 01:09:00\t150\n\t\t\t\n \n\"u\t2\"\t\"s\"\t2025-03-21 01:09\t1\nu,s\n";
-        for lane in [DecodePath::Fast, DecodePath::Full] {
-            let batch = decode_parted(tab, lane, &header, text);
+        for path in [DecodePath::Fast, DecodePath::Slow] {
+            let batch = decode_with(tab, path, &header, text);
             let expected = [("\"u,1\"", "s1", 150_000), ("u\t2", "s", 1000)];
             assert_eq!(
                 rows(&batch),
@@ -439,32 +439,32 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_two_lanes_agree(lines in proptest::collection::vec(line(), 0..20), cut in 0_usize..3) {
+        fn the_two_paths_agree(lines in proptest::collection::vec(line(), 0..20), cut in 0_usize..3) {
             let mut text = lines.concat();
             text.truncate(text.len().saturating_sub(cut));
             let fast = decode(DecodePath::Fast, HEADER, &text);
-            let full = decode(DecodePath::Full, HEADER, &text);
-            prop_assert_eq!(rows(&fast), rows(&full));
-            prop_assert_eq!(fast.rejects, full.rejects);
-            prop_assert_eq!(fast.plays_before, full.plays_before);
-            prop_assert_eq!(fast.users, full.users);
-            prop_assert_eq!(fast.songs, full.songs);
+            let slow = decode(DecodePath::Slow, HEADER, &text);
+            prop_assert_eq!(rows(&fast), rows(&slow));
+            prop_assert_eq!(fast.rejects, slow.rejects);
+            prop_assert_eq!(fast.plays_before, slow.plays_before);
+            prop_assert_eq!(fast.users, slow.users);
+            prop_assert_eq!(fast.songs, slow.songs);
         }
 
         #[test]
-        fn the_two_lanes_agree_whatever_parts_the_fields(
+        fn the_two_paths_agree_with_any_delimiter(
             lines in proptest::collection::vec(line(), 0..20), delimiter in "[;|\t]",
         ) {
-            // Commas become the delimiter and the other way round, so that there are some in fields.
+            // Commas and the delimiter change places, so that some fields contain commas.
             let byte = delimiter.as_bytes()[0];
             let swapped = |at: &u8| if *at == b',' { byte } else if *at == byte { b',' } else { *at };
             let text: Vec<u8> = lines.concat().iter().map(swapped).collect();
             let header = HEADER.replace(',', &delimiter);
             let delimiter = delimiter.parse().unwrap_or_else(|_| "tab".parse().unwrap());
-            let fast = decode_parted(delimiter, DecodePath::Fast, &header, &text);
-            let full = decode_parted(delimiter, DecodePath::Full, &header, &text);
-            prop_assert_eq!(rows(&fast), rows(&full));
-            prop_assert_eq!(fast.rejects, full.rejects);
+            let fast = decode_with(delimiter, DecodePath::Fast, &header, &text);
+            let slow = decode_with(delimiter, DecodePath::Slow, &header, &text);
+            prop_assert_eq!(rows(&fast), rows(&slow));
+            prop_assert_eq!(fast.rejects, slow.rejects);
         }
     }
 }

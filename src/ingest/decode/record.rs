@@ -1,9 +1,9 @@
-//! The full lane: one physical line as an RFC 4180 record.
+//! Parses one physical line as an RFC 4180 record. This is the slow path of decoding.
 
 use crate::model::Reason;
 use crate::model::delimiter::Delimiter;
 
-/// The longest id in bytes (spec.md section 2).
+/// Maximum length of an id in bytes.
 pub const ID_LIMIT: usize = 4096;
 
 /// Checks the id of a user or a song.
@@ -18,7 +18,8 @@ pub fn check_id(id: &[u8]) -> Result<(), Reason> {
     }
 }
 
-/// The fields of a line, unquoted. Reused from line to line. The default is for lines that we write.
+/// The unquoted fields of a line. It is reused for all lines. The default has the delimiter of the
+/// program's own output.
 #[derive(Debug, Default)]
 pub struct Record {
     delimiter: Delimiter,
@@ -27,18 +28,18 @@ pub struct Record {
 }
 
 impl Record {
-    /// A record of fields that are parted like this.
+    /// An empty record with a given delimiter.
     pub fn new(delimiter: Delimiter) -> Self {
         Self { delimiter, ..Self::default() }
     }
 
-    /// Reads a line (without its end) into fields.
+    /// Parses a line, without its end, into fields.
     ///
-    /// A quote inside an unquoted field is text; a carriage return inside quotes is text, too.
+    /// A quote inside an unquoted field is text, and so is a carriage return inside quotes.
     ///
     /// # Errors
-    /// The first fault from left to right: a CR outside quotes, text after a closing quote, a
-    /// quote that is never closed.
+    /// The first fault from left to right: a carriage return outside quotes, text after a closing
+    /// quote, or an unclosed quote.
     pub fn read(&mut self, line: &[u8]) -> Result<(), Reason> {
         self.text.clear();
         self.ends.clear();
@@ -56,7 +57,7 @@ impl Record {
         }
     }
 
-    /// Reads up to the next delimiter or the end and returns what follows.
+    /// Parses up to the next delimiter or the end, and returns the rest.
     fn read_plain<'a>(&mut self, line: &'a [u8]) -> Result<&'a [u8], Reason> {
         let end = memchr::memchr(self.delimiter.byte(), line).unwrap_or(line.len());
         if memchr::memchr(b'\r', &line[..end]).is_some() {
@@ -66,7 +67,7 @@ impl Record {
         Ok(&line[end..])
     }
 
-    /// Reads behind an opening quote up to and with the closing one and returns what follows.
+    /// Parses from after an opening quote to the closing one, and returns the rest.
     fn read_quoted<'a>(&mut self, mut line: &'a [u8]) -> Result<&'a [u8], Reason> {
         loop {
             let quote = memchr::memchr(b'"', line).ok_or(Reason::UnclosedQuote)?;
@@ -90,7 +91,7 @@ impl Record {
         self.ends.len()
     }
 
-    /// Whether no line was read yet; a line has at least one field.
+    /// Whether no line was parsed yet. A line has at least one field.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
@@ -129,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_fault_names_the_reason() {
+    fn the_first_fault_is_the_reason() {
         assert_eq!(read("\"a\"b,\"c"), Err(Reason::BadQuote));
         assert_eq!(read("a,\"b"), Err(Reason::UnclosedQuote));
         assert_eq!(read("a\rb,\"c"), Err(Reason::BareCr));

@@ -1,4 +1,4 @@
-//! `timestamp` cells: `YYYY-MM-DD HH:MM[:SS[.fraction]]`, with an offset or as wall-clock time.
+//! Parses `timestamp`: `YYYY-MM-DD HH:MM[:SS[.fraction]]`, with an offset or as local time.
 
 use std::ops::Range;
 
@@ -6,13 +6,13 @@ use crate::model::{PlayTime, Reason};
 use crate::time::civil::{CivilDate, DAY};
 use crate::time::zone::Zone;
 
-/// Days before each month of a common and of a leap year.
+/// Days before each month, in a common year and in a leap year.
 const DAYS_BEFORE: [[u16; 13]; 2] = [
     [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334, 365],
     [0, 31, 60, 91, 121, 152, 182, 213, 244, 274, 305, 335, 366],
 ];
 
-/// A cell in one of the accepted forms, before it meets a time zone.
+/// A parsed cell, before the time zone is applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct WallClock {
     local: i64,
@@ -20,29 +20,29 @@ struct WallClock {
     offset: Option<i32>,
 }
 
-/// Reads timestamps. It remembers the last, because its neighbours share most of it.
+/// Parses timestamps. It caches the last minute and offset, because neighbouring rows often share them.
 #[derive(Debug)]
 pub struct TimestampReader<'a> {
     zone: &'a Zone,
     latest: i64,
-    /// The text of a minute in the common form, and when it begins on the local clock.
+    /// The text of the last minute in the common form, and the local time of its start.
     minute: ([u8; MINUTE], i64),
-    /// Local times of which the offset is known.
+    /// Local times with the cached `offset`.
     known: Range<i64>,
     offset: i32,
 }
 
-/// Bytes of `2025-03-21 01:09`.
+/// Length of `2025-03-21 01:09`.
 const MINUTE: usize = 16;
 
 impl<'a> TimestampReader<'a> {
-    /// A reader of times in a zone that are not later than `latest` (seconds since
-    /// 1970-01-01T00:00:00Z).
+    /// A reader of times in a zone. Times after `latest` (seconds since 1970-01-01T00:00:00Z) are
+    /// rejected.
     pub fn new(zone: &'a Zone, latest: i64) -> Self {
         Self { zone, latest, minute: ([0; MINUTE], 0), known: 0..0, offset: 0 }
     }
 
-    /// Reads a cell.
+    /// Parses a cell.
     ///
     /// # Errors
     /// `bad_timestamp`, `dst_gap` or `timestamp_range`, in this order.
@@ -50,7 +50,7 @@ impl<'a> TimestampReader<'a> {
     pub fn read(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
         let play_time = match self.read_plain(cell) {
             Some(local) => PlayTime { local, offset: self.offset_of_local(local)?, nanos: 0 },
-            None => self.read_full(cell)?,
+            None => self.read_slow(cell)?,
         };
         let instant = play_time.instant();
         if instant < 0 || instant > self.latest || (instant == self.latest && play_time.nanos > 0) {
@@ -59,7 +59,7 @@ impl<'a> TimestampReader<'a> {
         Ok(play_time)
     }
 
-    /// The common form; the first in a minute is parsed, the others differ only in their second.
+    /// Parses the common form. Within the cached minute, only the second is parsed.
     #[inline]
     fn read_plain(&mut self, cell: &[u8]) -> Option<i64> {
         let cell: &[u8; 19] = cell.try_into().ok()?;
@@ -82,9 +82,9 @@ impl<'a> TimestampReader<'a> {
         Ok(self.offset)
     }
 
-    /// Any form.
-    fn read_full(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
-        let WallClock { local, nanos, offset } = parse_full(cell).ok_or(Reason::BadTimestamp)?;
+    /// Parses any accepted form.
+    fn read_slow(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
+        let WallClock { local, nanos, offset } = parse_slow(cell).ok_or(Reason::BadTimestamp)?;
         let Some(given) = offset else {
             return Ok(PlayTime { local, offset: self.offset_of_local(local)?, nanos });
         };
@@ -94,7 +94,7 @@ impl<'a> TimestampReader<'a> {
     }
 }
 
-/// The common form, 19 bytes `2025-03-21 01:09:00` of 1970 to 2199, eight bytes at a time.
+/// Parses the common form `2025-03-21 01:09:00` of the years 1970 to 2199, eight bytes at a time.
 #[inline]
 fn parse_plain(cell: &[u8; 19]) -> Option<i64> {
     let year_and_month = DATE.numbers(u64::from_le_bytes(*cell.first_chunk()?))?;
@@ -116,27 +116,27 @@ fn parse_plain(cell: &[u8; 19]) -> Option<i64> {
     if day == 0 || before + day > u32::from(DAYS_BEFORE[leap][month as usize]) {
         return None;
     }
-    // Leap days from 1970 up to this year: 1972 is the first, 2100 is none.
+    // Leap days from 1970 to before this year. 1972 was the first; 2100 is not a leap year.
     let leap_days = (year - 1969) / 4 - u32::from(year > 2100);
     let days = (year - 1970) * 365 + leap_days + before + day - 1;
     Some(i64::from(days) * DAY + i64::from(hour * 3600 + minute * 60 + second))
 }
 
-/// Eight bytes with digits at some places and certain other bytes at the rest.
-struct Form {
-    /// Zeros as digits, and the other bytes.
+/// A pattern of eight bytes: digits and fixed bytes.
+struct Pattern {
+    /// The fixed bytes, with zeros for digits.
     zeros: u64,
-    /// What makes the highest bit of a byte one if it is above what it may be after [`zeros`](Self::zeros)
-    /// were taken away: 9 for a digit, 0 for the rest.
+    /// Added to a byte without its [`zeros`](Self::zeros), this sets the highest bit if the byte is more
+    /// than 9 (digits) or 0 (fixed bytes).
     over: u64,
 }
 
 /// The beginning of a date.
-const DATE: Form = Form::new(*b"0000-00-");
+const DATE: Pattern = Pattern::new(*b"0000-00-");
 /// A time of day.
-const TIME: Form = Form::new(*b"00:00:00");
+const TIME: Pattern = Pattern::new(*b"00:00:00");
 
-impl Form {
+impl Pattern {
     const fn new(zeros: [u8; 8]) -> Self {
         let mut over = [0x7f; 8];
         let mut at = 0;
@@ -149,7 +149,7 @@ impl Form {
         Self { zeros: u64::from_le_bytes(zeros), over: u64::from_le_bytes(over) }
     }
 
-    /// The number that each digit makes with the one behind it, in its byte.
+    /// The two-digit number that starts at each byte, or `None` if a byte does not match.
     #[inline]
     fn numbers(&self, word: u64) -> Option<u64> {
         let digits = word ^ self.zeros;
@@ -158,8 +158,8 @@ impl Form {
     }
 }
 
-/// Every accepted form, byte by byte.
-fn parse_full(cell: &[u8]) -> Option<WallClock> {
+/// Parses all accepted forms, byte by byte.
+fn parse_slow(cell: &[u8]) -> Option<WallClock> {
     let mut rest = cell;
     let year = number(&mut rest, 4)?;
     literal(&mut rest, b'-')?;
@@ -189,7 +189,7 @@ fn hours_and_minutes(rest: &mut &[u8]) -> Option<(u32, u32)> {
     Some((hour, minute))
 }
 
-/// One to nine digits as nanoseconds.
+/// Parses one to nine digits as nanoseconds.
 fn fraction(rest: &mut &[u8]) -> Option<u32> {
     let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
     if !(1..=9).contains(&digits) {
@@ -198,7 +198,7 @@ fn fraction(rest: &mut &[u8]) -> Option<u32> {
     Some(number(rest, digits)? * 10_u32.pow(9 - digits as u32))
 }
 
-/// What follows the time: `Z` or `±HH:MM`.
+/// Parses an offset: `Z` or `±HH:MM`.
 fn offset(rest: &mut &[u8]) -> Option<i32> {
     if literal(rest, b'Z').is_some() {
         return Some(0);
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn every_accepted_form_names_its_instant() {
+    fn all_accepted_forms_give_the_same_instant() {
         let expected = Ok((1_742_519_340, 0));
         for cell in [
             "2025-03-21 01:09",
@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_else_is_bad() {
+    fn other_forms_are_rejected() {
         for cell in [
             "",
             "2025-03-21",
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn skipped_local_times_are_a_gap_unless_an_offset_says_when() {
+    fn skipped_local_times_need_an_offset() {
         let berlin = Zone::named("Europe/Berlin").unwrap();
         let mut reader = TimestampReader::new(&berlin, LATEST);
         assert_eq!(reader.read(b"2025-03-30 02:30"), Err(Reason::DstGap));
@@ -313,7 +313,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_remembered_changes_nothing(
+        fn the_cache_does_not_change_results(
             seconds in proptest::collection::vec((0_i64..300_000, 0_u8..12), 1..50),
             zone in prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("America/New_York")],
         ) {
@@ -331,16 +331,16 @@ mod tests {
         }
 
         #[test]
-        fn the_plain_lane_agrees_with_the_full_one(
+        fn the_fast_path_agrees_with_the_slow_path(
             year in 1968_u32..2203, month in 0_u32..14, day in 0_u32..33,
             hour in 0_u32..25, minute in 0_u32..61, second in 0_u32..61,
         ) {
             let cell = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
-            let full = parse_full(cell.as_bytes()).map(|clock| clock.local);
+            let slow = parse_slow(cell.as_bytes()).map(|clock| clock.local);
             if let Some(plain) = parse_plain(cell.as_bytes().try_into().unwrap()) {
-                prop_assert_eq!(Some(plain), full);
+                prop_assert_eq!(Some(plain), slow);
             } else {
-                prop_assert!(full.is_none() || !(1970..2200).contains(&year));
+                prop_assert!(slow.is_none() || !(1970..2200).contains(&year));
             }
         }
     }

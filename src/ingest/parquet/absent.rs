@@ -1,4 +1,4 @@
-//! What stands in for reading Parquet in a program that was built without it.
+//! Replaces the Parquet reader in a build without the feature `parquet`.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -6,10 +6,10 @@ use std::io::{self, Read};
 use crate::ingest::parquet::MISSING;
 use crate::model::delimiter::Delimiter;
 
-/// Nothing.
+/// Fails.
 ///
 /// # Errors
-/// Always: that the feature is missing.
+/// Always `Unsupported`, because the feature is missing.
 pub fn csv_of(_file: File, _delimiter: Delimiter) -> io::Result<Box<dyn Read + Send>> {
     Err(io::Error::new(io::ErrorKind::Unsupported, MISSING))
 }

@@ -1,4 +1,4 @@
-//! Values of Parquet as the text of cells.
+//! Formats Parquet values as the text of cells.
 
 use std::io::Write;
 
@@ -7,18 +7,18 @@ use ::parquet::schema::types::ColumnDescriptor;
 
 use crate::time::civil::{CivilDate, DAY};
 
-/// What the stored values of a column mean.
+/// The logical type of a column: what its stored values mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// Themselves.
+    /// The stored values.
     Plain,
-    /// Numbers without a sign.
+    /// Unsigned integers.
     Unsigned,
-    /// So many decimals.
+    /// Integers with this many decimals.
     Decimal(usize),
-    /// So many of them are a second; in UTC, or by the clock on the wall.
+    /// Times in units of `1 / per_second` seconds, in UTC or as local time.
     Time { per_second: i64, utc: bool },
-    /// Days.
+    /// Days since 1970-01-01.
     Date,
     /// The 16 bytes of a UUID.
     Uuid,
@@ -26,11 +26,11 @@ pub(super) enum Meaning {
 
 const MILLIS: i64 = 1_000;
 const MICROS: i64 = 1_000_000;
-/// Nanoseconds of a second.
+/// Nanoseconds per second.
 pub(super) const NANOS: i64 = 1_000_000_000;
 
 impl Meaning {
-    /// Of a column.
+    /// Reads the logical type of a column.
     pub(super) fn of(column: &ColumnDescriptor) -> Self {
         match (column.logical_type_ref(), column.converted_type()) {
             (Some(LogicalType::Timestamp(time)), _) => {
@@ -59,7 +59,7 @@ impl Meaning {
         }
     }
 
-    /// Appends a whole number.
+    /// Appends an integer.
     pub(super) fn push_whole(self, out: &mut Vec<u8>, value: i128) {
         match self {
             Self::Decimal(scale) => push_decimal(out, value, scale),
@@ -88,12 +88,12 @@ impl Meaning {
     }
 }
 
-/// Appends what can be displayed.
+/// Appends formatted text.
 pub(super) fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    out.write_fmt(text).expect("memory takes everything");
+    out.write_fmt(text).expect("writing to memory does not fail");
 }
 
-/// Appends a decimal without trailing zeros, which say nothing about its value.
+/// Appends a decimal without trailing zeros.
 fn push_decimal(out: &mut Vec<u8>, value: i128, scale: usize) {
     let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale + 1);
     let (whole, fraction) = digits.split_at(digits.len() - scale);
@@ -103,7 +103,7 @@ fn push_decimal(out: &mut Vec<u8>, value: i128, scale: usize) {
     push(out, format_args!("{sign}{whole}{point}{fraction}"));
 }
 
-/// A number of two's complement; nothing if it has more than 128 bits.
+/// Decodes a big-endian number in two's complement. `None` if it has more than 128 bits.
 fn big_endian(bytes: &[u8]) -> Option<i128> {
     let sign = if bytes.first()? & 0x80 == 0 { 0 } else { 0xff };
     let extra = bytes.len().saturating_sub(16);
@@ -115,10 +115,11 @@ fn big_endian(bytes: &[u8]) -> Option<i128> {
     whole.then_some(value)
 }
 
-/// Days from 1970-01-01 to the first and behind the last of those with years of four digits.
+/// Days since 1970-01-01 of all dates in the years 0000 to 9999.
 const FOUR_DIGITS: std::ops::Range<i64> = -719_528..2_932_897;
 
-/// Appends a time in the form of the logs; one that has no such form as a number, which is no time.
+/// Appends a time in the form of the logs. A time outside of the years 0000 to 9999 is appended as a
+/// number, which is then rejected.
 fn push_time(out: &mut Vec<u8>, value: i64, per_second: i64, utc: bool) {
     let (seconds, rest) = (value.div_euclid(per_second), value.rem_euclid(per_second));
     let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_those_of_logs() {
+    fn times_have_the_form_of_logs() {
         let time = |value, per_second, utc| text(|out| push_time(out, value, per_second, utc));
         assert_eq!(time(1_742_519_340_000, MILLIS, true), "2025-03-21 01:09:00Z");
         assert_eq!(time(1_742_519_340_250_000, MICROS, false), "2025-03-21 01:09:00.25");
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn decimals_are_exact_and_have_no_zeros_behind_them() {
+    fn decimals_are_exact_without_trailing_zeros() {
         let decimal = |value, scale| text(|out| push_decimal(out, value, scale));
         assert_eq!(decimal(180_500, 3), "180.5");
         assert_eq!(decimal(180_000, 3), "180");

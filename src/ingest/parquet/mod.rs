@@ -1,7 +1,6 @@
-//! Parquet: files of others as CSV text, and rows of insights as files for others.
+//! Reads Parquet files as CSV text.
 //!
-//! CSV is what everything else in this program reads and writes, so every rule of it stands for
-//! Parquet, too: a file is a log of which row 1 is line 2.
+//! All rules for CSV therefore apply to Parquet too. Row 1 of a file is line 2 of the text.
 
 #[cfg(not(feature = "parquet"))]
 mod absent;
@@ -15,7 +14,7 @@ pub use absent::csv_of;
 #[cfg(feature = "parquet")]
 pub use read::csv_of;
 
-/// Whether this program can read and write Parquet.
+/// Whether this build can read and write Parquet.
 pub const AVAILABLE: bool = cfg!(feature = "parquet");
-/// What is said if it cannot.
+/// The message of a build that cannot.
 pub const MISSING: &str = "this program was built without the feature `parquet`";

@@ -1,4 +1,4 @@
-//! A Parquet file as CSV text: a header, and a line for each row.
+//! Reads a Parquet file as CSV text: a header, and one line per row.
 
 use std::any::Any;
 use std::fs::File;
@@ -14,34 +14,34 @@ use crate::ingest::decode::header::{CATALOG_COLUMNS, LOG_COLUMNS};
 use crate::ingest::parquet::cell::{Meaning, NANOS, push};
 use crate::model::delimiter::Delimiter;
 
-/// Rows that are read of each column before they become lines.
+/// Rows per batch.
 const BATCH: usize = 1024;
 
-/// What is in a file, as text. The file is first looked into when the first byte is read.
+/// Reads a file as CSV text. The file is opened with the first read.
 ///
 /// # Errors
-/// None: what is wrong with the file is an error of reading.
+/// None. A damaged file is an error of the first read.
 pub fn csv_of(file: File, delimiter: Delimiter) -> io::Result<Box<dyn Read + Send>> {
-    Ok(Box::new(CsvOf { unopened: Some(file), delimiter, rows: None, text: Vec::new(), at: 0 }))
+    Ok(Box::new(CsvReader { unopened: Some(file), delimiter, rows: None, text: Vec::new(), at: 0 }))
 }
 
-struct CsvOf {
+struct CsvReader {
     unopened: Option<File>,
     delimiter: Delimiter,
     rows: Option<Rows>,
-    /// Lines, of which the first `at` bytes were read.
+    /// Formatted lines. The first `at` bytes were read.
     text: Vec<u8>,
     at: usize,
 }
 
-impl Read for CsvOf {
+impl Read for CsvReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.at == self.text.len() {
             self.text.clear();
             self.at = 0;
-            // Damage that the library does not expect is damage all the same.
+            // The library panics on some damaged files.
             let filled = catch_unwind(AssertUnwindSafe(|| self.fill()));
-            match filled.unwrap_or_else(|panic| Err(damaged(&said(&*panic)))) {
+            match filled.unwrap_or_else(|panic| Err(damaged(&panic_message(&*panic)))) {
                 Ok(true) => {}
                 Ok(false) => return Ok(0),
                 Err(cause) => return Err(io::Error::new(io::ErrorKind::InvalidData, cause)),
@@ -53,8 +53,8 @@ impl Read for CsvOf {
     }
 }
 
-impl CsvOf {
-    /// Makes the next lines; false at the end.
+impl CsvReader {
+    /// Formats the next lines. Returns false at the end.
     fn fill(&mut self) -> Result<bool, ParquetError> {
         if let Some(file) = self.unopened.take() {
             let rows = Rows::open(file)?;
@@ -68,7 +68,7 @@ impl CsvOf {
             self.rows = Some(rows);
             return Ok(true);
         }
-        let rows = self.rows.as_mut().ok_or_else(|| damaged("it could not be opened"))?;
+        let rows = self.rows.as_mut().ok_or_else(|| damaged("the file could not be opened"))?;
         let Some(count) = rows.read()? else { return Ok(false) };
         for row in 0..count {
             for (index, column) in rows.columns.iter().enumerate() {
@@ -85,8 +85,8 @@ impl CsvOf {
     }
 }
 
-/// Appends a field, in quotes if it needs them; says whether the line goes on behind it. A line feed
-/// leaves the quote open, which costs the line, as it does in a CSV file.
+/// Appends a field, with quotes if needed. A line feed leaves the quote open, so that the line is
+/// rejected as it is in a CSV file; then no more fields follow, and the result is false.
 fn push_field(text: &mut Vec<u8>, field: &[u8], delimiter: Delimiter) -> bool {
     let line_feed = memchr::memchr(b'\n', field);
     let quoted = field.iter().any(|&byte| matches!(byte, b'"' | b'\r' | b'\n') || byte == delimiter.byte());
@@ -107,24 +107,24 @@ fn push_field(text: &mut Vec<u8>, field: &[u8], delimiter: Delimiter) -> bool {
     line_feed.is_none()
 }
 
-/// The rows of a file, some at a time.
+/// The rows of a file, in batches.
 struct Rows {
     file: SerializedFileReader<File>,
     columns: Vec<Column>,
-    /// The row group that comes next.
+    /// Number of the next row group.
     next: usize,
-    /// Rows that are left of the one before.
+    /// Unread rows of the current row group.
     left: usize,
 }
 
-/// A column, and its cells of some rows.
+/// A column, and its cells in the current batch.
 struct Column {
     index: usize,
     name: String,
     meaning: Meaning,
-    /// Whether there may be nulls, which become empty cells.
+    /// Whether the column may have nulls, which become empty cells.
     optional: bool,
-    /// In the row group that is read.
+    /// The reader of the current row group.
     reader: Option<ColumnReader>,
     cells: Cells,
 }
@@ -146,7 +146,7 @@ impl Rows {
     fn open(file: File) -> Result<Self, ParquetError> {
         let file = SerializedFileReader::new(file)?;
         let schema = file.metadata().file_metadata().schema_descr();
-        // What is nested is no cell.
+        // Nested and repeated columns have no form as a cell.
         let flat = schema.columns().iter().enumerate().filter(|(_, column)| column.path().parts().len() == 1);
         let mut columns: Vec<Column> = flat
             .filter(|(_, column)| column.max_rep_level() == 0)
@@ -159,19 +159,19 @@ impl Rows {
                 cells: Cells::default(),
             })
             .collect();
-        // Whoever lacks a column is told which ones there are.
-        let wanted =
+        // Without any required column, all columns are kept, so that the error can name them.
+        let required =
             |column: &Column| LOG_COLUMNS.iter().chain(&CATALOG_COLUMNS).any(|name| *name == column.name);
-        if columns.iter().any(wanted) {
-            columns.retain(wanted);
+        if columns.iter().any(required) {
+            columns.retain(required);
         }
         if columns.is_empty() {
-            return Err(damaged("it has no column of plain values"));
+            return Err(damaged("the file has no flat columns"));
         }
         Ok(Self { file, columns, next: 0, left: 0 })
     }
 
-    /// Reads the cells of the next rows and returns their number; nothing at the end.
+    /// Reads the next batch and returns its number of rows. `None` at the end.
     fn read(&mut self) -> Result<Option<usize>, ParquetError> {
         while self.left == 0 {
             if self.next == self.file.metadata().num_row_groups() {
@@ -179,7 +179,8 @@ impl Rows {
             }
             let group = self.file.get_row_group(self.next)?;
             let rows = group.metadata().num_rows();
-            self.left = usize::try_from(rows).map_err(|_| damaged("a row group has less than no rows"))?;
+            self.left =
+                usize::try_from(rows).map_err(|_| damaged("a row group has a negative number of rows"))?;
             for column in &mut self.columns {
                 column.reader = Some(group.get_column_reader(column.index)?);
             }
@@ -210,11 +211,11 @@ impl Column {
             ColumnReader::Int64ColumnReader(reader) => rows.read(reader, |out, &value| {
                 meaning.push_whole(out, if unsigned { i128::from(value as u64) } else { i128::from(value) });
             }),
-            // What writes such times has instants in mind.
+            // Programs that write this type mean UTC.
             ColumnReader::Int96ColumnReader(reader) => rows.read(reader, |out, value| {
                 Meaning::Time { per_second: NANOS, utc: true }.push_whole(out, i128::from(value.to_nanos()));
             }),
-            // The shortest decimal that is this number.
+            // Formatted as the shortest decimal that gives the same number.
             ColumnReader::FloatColumnReader(reader) => {
                 rows.read(reader, |out, value| push(out, format_args!("{value}")))
             }
@@ -231,7 +232,7 @@ impl Column {
     }
 }
 
-/// The cells of some rows, on their way.
+/// A batch of cells that is being read.
 struct Batch<'a> {
     cells: &'a mut Cells,
     optional: bool,
@@ -247,15 +248,15 @@ impl Batch<'_> {
         let (mut levels, mut values) = (Vec::new(), Vec::new());
         let (rows, ..) =
             reader.read_records(self.count, self.optional.then_some(&mut levels), None, &mut values)?;
-        let there = |row: usize| !self.optional || levels.get(row).is_some_and(|&level| level > 0);
-        if rows != self.count || (0..rows).filter(|&row| there(row)).count() != values.len() {
+        let has_value = |row: usize| !self.optional || levels.get(row).is_some_and(|&level| level > 0);
+        if rows != self.count || (0..rows).filter(|&row| has_value(row)).count() != values.len() {
             return Err(damaged("a column has another number of values than its row group has rows"));
         }
         self.cells.text.clear();
         self.cells.ends.clear();
         let mut values = values.iter();
         for row in 0..rows {
-            if let Some(value) = there(row).then(|| values.next()).flatten() {
+            if let Some(value) = has_value(row).then(|| values.next()).flatten() {
                 push(&mut self.cells.text, value);
             }
             self.cells.ends.push(self.cells.text.len());
@@ -268,8 +269,8 @@ fn damaged(what: &str) -> ParquetError {
     ParquetError::General(what.to_owned())
 }
 
-/// What a panic has said.
-fn said(panic: &(dyn Any + Send)) -> String {
+/// The message of a panic.
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "it makes no sense".to_owned())
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "unknown error".to_owned())
 }

@@ -1,4 +1,4 @@
-//! What becomes of inputs that were read to their end, when nothing can take that back any more.
+//! Archives or deletes finished inputs, once no rollback needs them.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -15,15 +15,15 @@ use crate::storage::failpoint::fail_point;
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{READ, SharedDisk, create_folder};
 
-/// `input.when_done`
+/// The setting `input.when_done`: what happens to finished inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenDone {
-    /// It stays where it is.
+    /// They stay in the folder.
     #[default]
     Keep,
-    /// It is moved to `input.archive_dir`.
+    /// They are moved to `input.archive_dir`.
     Archive,
-    /// It is deleted.
+    /// They are deleted.
     Delete,
 }
 
@@ -52,36 +52,36 @@ impl Display for WhenDone {
 
 written_as!(WhenDone, "enum": ["keep", "archive", "delete"]);
 
-/// An input up to an offset, which no rollback can get behind any more.
+/// An input that may be archived or deleted if it was read exactly to an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetirableInput {
     /// The input.
     pub input: InputId,
-    /// The offset.
+    /// The offset that no rollback goes behind.
     pub offset: u64,
 }
 
-/// Puts finished inputs away.
+/// Archives or deletes finished inputs.
 #[derive(Clone, Debug)]
 pub struct Archiver {
-    /// The disk they are on.
+    /// The file system of the inputs.
     pub disk: SharedDisk,
-    /// What is done.
+    /// What happens to finished inputs.
     pub when_done: WhenDone,
-    /// Where they go.
+    /// The folder for archived inputs.
     pub archive_dir: PathBuf,
-    /// For how long a log must not have grown; one that is compressed cannot.
+    /// How long a plain log must not have grown. Compressed logs do not grow.
     pub after: Duration,
 }
 
 impl Archiver {
-    /// Puts a file away that was last seen like this; says where it is now. One that has changed
-    /// meanwhile stays.
+    /// Archives or deletes a file and returns its new path (the old one if deleted). `None` if its size
+    /// or times differ from `expected`: then the file has changed and stays.
     ///
     /// # Errors
-    /// What the file system says.
-    pub fn archive(&self, path: &Path, seen: &FileStat) -> io::Result<Option<PathBuf>> {
-        if FileStat::of(&path.symlink_metadata()?) != *seen {
+    /// An error of the file system.
+    pub fn archive(&self, path: &Path, expected: &FileStat) -> io::Result<Option<PathBuf>> {
+        if FileStat::of(&path.symlink_metadata()?) != *expected {
             return Ok(None);
         }
         if self.when_done == WhenDone::Delete {
@@ -91,26 +91,26 @@ impl Archiver {
         }
         let target = self.free_name(path).map_err(io::Error::other)?;
         match self.disk.rename(path, &target) {
-            Err(cause) if cause.kind() == io::ErrorKind::CrossesDevices => self.copy(path, &target)?,
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => self.copy(path, &target)?,
             other => other?,
         }
         fail_point("inputs.archived");
-        // Somebody may have appended in the last moment, and would go on doing so over there.
-        if target.symlink_metadata()?.len() != seen.size {
+        // A writer that appended just before the rename would continue in the archive.
+        if target.symlink_metadata()?.len() != expected.size {
             self.disk.rename(&target, path)?;
             return Ok(None);
         }
         Ok(Some(target))
     }
 
-    /// A name in the archive that is not taken.
+    /// An unused path in the archive.
     fn free_name(&self, path: &Path) -> Result<PathBuf, Error> {
         create_folder(&*self.disk, &self.archive_dir)?;
         let name = path.file_name().unwrap_or_default();
         let mut target = self.archive_dir.join(name);
         let mut number = 1;
         while target.symlink_metadata().is_ok() {
-            // In front, so that the end still says how the log is stored.
+            // In front, so that the extension of the log stays.
             let mut numbered = std::ffi::OsString::from(format!("{number}-"));
             numbered.push(name);
             target = self.archive_dir.join(numbered);
@@ -119,9 +119,9 @@ impl Archiver {
         Ok(target)
     }
 
-    /// To another file system: written whole and durably before the original goes.
+    /// Copies a file to another file system. The copy is durable before the original is removed.
     fn copy(&self, path: &Path, target: &Path) -> io::Result<()> {
-        let (draft, mut file) = StagedFile::create(&self.disk, target).map_err(io::Error::other)?;
+        let (staged, mut file) = StagedFile::create(&self.disk, target).map_err(io::Error::other)?;
         let mut reader = std::fs::File::open(path)?;
         let mut bytes = vec![0; READ];
         loop {
@@ -130,8 +130,8 @@ impl Archiver {
                 read => file.append(&bytes[..read])?,
             }
         }
-        draft.sync(&mut *file).map_err(io::Error::other)?;
-        draft.commit().map_err(io::Error::other)?;
+        staged.sync(&mut *file).map_err(io::Error::other)?;
+        staged.commit().map_err(io::Error::other)?;
         self.disk.sync_folder(&self.archive_dir)?;
         self.disk.remove(path)
     }

@@ -1,5 +1,4 @@
-//! Logs that are gzip, zstd or Parquet: read as the CSV text that is in them, but only after all of it
-//! has been checked.
+//! Reads gzip, zstd and Parquet logs as CSV text, but only after a check of the whole file.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -12,30 +11,30 @@ use crate::model::Reason;
 use crate::model::delimiter::Delimiter;
 use crate::model::error::{Error, FileRole, Op};
 
-/// How a log is stored, by the end of its name.
+/// The format of a log file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// As it is.
+    /// CSV text.
     Plain,
-    /// gzip, of any number of members.
+    /// gzip, with any number of members.
     Gzip,
-    /// zstd, of any number of frames.
+    /// zstd, with any number of frames.
     Zstd,
-    /// Parquet, of any number of row groups.
+    /// Parquet, with any number of row groups.
     Parquet,
 }
 
-/// Bytes by which content is told.
+/// Bytes that [`Compression::of_content`] needs.
 pub const MAGIC: usize = 4;
-/// Bytes of a gzip file that are read at once.
+/// Buffer size for gzip files, in bytes.
 const BUFFER: usize = 256 << 10;
-/// A compressed file may not come to more than this many times its size …
+/// Maximum ratio of decompressed to compressed size …
 const RATIO: u64 = 200;
-/// … and this many bytes on top, so that small files are not suspected.
+/// … plus this many bytes, so that small files are not rejected.
 const ALLOWANCE: u64 = 16 << 20;
 
 impl Compression {
-    /// Tells by the end of a name.
+    /// The format according to the file name extension.
     pub fn of(path: &Path) -> Self {
         match path.extension().and_then(OsStr::to_str) {
             Some("gz") => Self::Gzip,
@@ -45,7 +44,7 @@ impl Compression {
         }
     }
 
-    /// Tells by the first [`MAGIC`] bytes.
+    /// The format according to the first [`MAGIC`] bytes.
     pub fn of_content(start: &[u8]) -> Self {
         match start {
             [0x1f, 0x8b, ..] => Self::Gzip,
@@ -55,20 +54,19 @@ impl Compression {
         }
     }
 
-    /// Opens a file for reading what is in it; where that is no text, the fields that it has are parted
-    /// by the delimiter.
+    /// Opens a file as CSV text. Fields of Parquet are separated by the delimiter.
     ///
     /// # Errors
-    /// Those of opening.
+    /// The file cannot be opened.
     pub fn open(self, path: &Path, delimiter: Delimiter) -> io::Result<Box<dyn Read + Send>> {
         let file = File::open(path)?;
         if self == Self::Parquet { csv_of(file, delimiter) } else { self.decode(file) }
     }
 
-    /// Reads what is in a stream.
+    /// Decompresses a stream.
     ///
     /// # Errors
-    /// If there is no decoder, or it is of no use for a stream.
+    /// The decoder cannot be created, or the format is Parquet.
     pub fn decode(self, reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
             Self::Plain => Box::new(reader),
@@ -77,43 +75,43 @@ impl Compression {
             }
             Self::Zstd => Box::new(zstd::Decoder::new(reader)?),
             Self::Parquet => {
-                let message = "Parquet is read from its end, so it must be a file";
+                let message = "Parquet cannot be read from a stream; pass a file";
                 return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
             }
         })
     }
 
-    /// Reads a compressed file to its end, so that not one row is counted of a file that is cut
-    /// short, damaged, or a decompression bomb. Returns its size when decompressed.
+    /// Reads a compressed file to its end, so that no row counts of a truncated or damaged file or of a
+    /// decompression bomb. Returns the decompressed size, or the fault for which to reject the file.
     ///
     /// # Errors
-    /// The outer error if the file cannot be opened; the inner if what is in it cannot be used.
+    /// The file cannot be opened.
     pub fn check(self, path: &Path, delimiter: Delimiter) -> io::Result<Result<u64, HeaderFault>> {
-        let stored = path.metadata()?.len();
+        let compressed = path.metadata()?.len();
         if self == Self::Plain {
-            return Ok(Ok(stored));
+            return Ok(Ok(compressed));
         }
-        let limit = stored.saturating_mul(RATIO).saturating_add(ALLOWANCE);
+        let limit = compressed.saturating_mul(RATIO).saturating_add(ALLOWANCE);
         let mut reader = self.open(path, delimiter)?.take(limit + 1);
         Ok(match io::copy(&mut reader, &mut io::sink()) {
             Ok(size) if size > limit => {
-                let detail = format!("more than {RATIO} times its {stored} bytes come out of it");
+                let detail = format!("decompresses to more than {RATIO} times its {compressed} bytes");
                 Err(HeaderFault { reason: Reason::GzRatio, detail })
             }
             Ok(size) => Ok(size),
-            Err(cause) => Err(HeaderFault {
+            Err(error) => Err(HeaderFault {
                 reason: match self {
                     Self::Gzip => Reason::GzCorrupt,
                     Self::Plain | Self::Zstd => Reason::ZstCorrupt,
                     Self::Parquet => Reason::ParquetCorrupt,
                 },
-                detail: format!("the file is cut short or damaged: {cause}"),
+                detail: format!("the file is truncated or damaged: {error}"),
             }),
         })
     }
 }
 
-/// A log or a catalog cannot be read; one that this program was not built for is there all the same.
+/// The error for a log or catalog that cannot be read. A format that this build lacks has its own.
 pub fn unreadable(path: &Path, source: io::Error) -> Error {
     if source.kind() == io::ErrorKind::Unsupported {
         return Error::Unsupported { path: path.to_owned(), source };
@@ -140,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_files_pass_and_everything_else_has_its_reason() {
+    fn complete_files_pass_and_all_others_have_a_reason() {
         let members = [gzip(b"abc"), gzip(b"def")].concat();
         assert_eq!(check("a.csv.gz", &members), Ok(6));
         assert_eq!(check("a.csv.gz", &members[..members.len() - 3]), Err(Reason::GzCorrupt));

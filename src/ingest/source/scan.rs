@@ -1,4 +1,4 @@
-//! Which files of a folder are logs.
+//! Finds the logs of a folder.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -8,41 +8,43 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirEntryExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-/// Ends of names of logs.
-const ENDS: [&[u8]; 4] = [b".csv", b".csv.gz", b".csv.zst", b".parquet"];
+/// File name extensions of logs.
+const EXTENSIONS: [&[u8]; 4] = [b".csv", b".csv.gz", b".csv.zst", b".parquet"];
 
-/// Whether a name is that of a finished or growing log: it starts with no point, so temporary
-/// names are left alone, and has one of the known ends.
+/// Whether a name is the name of a log: it has a known extension, and does not start with a dot like
+/// the name of a temporary file.
 pub fn is_log_name(name: &OsStr) -> bool {
     let name = name.as_bytes();
-    !name.starts_with(b".") && ENDS.iter().any(|end| name.ends_with(end))
+    !name.starts_with(b".") && EXTENSIONS.iter().any(|extension| name.ends_with(extension))
 }
 
-/// Whether a name says that its file is still being written.
+/// Whether a file is still being written, according to its name.
 pub fn is_unfinished(path: &Path) -> bool {
-    path.extension().is_some_and(|end| end == "tmp" || end == "part")
+    path.extension().is_some_and(|extension| extension == "tmp" || extension == "part")
 }
 
-/// A log that was found.
+/// A file that may be a log.
 #[derive(Debug)]
 pub struct Candidate {
-    /// The folder's path and the name.
+    /// The path, beginning with that of the folder.
     pub path: PathBuf,
-    /// What the file system says of it.
+    /// The metadata at the time of the scan.
     pub metadata: Metadata,
 }
 
-/// Things with the name of a log that are none: links, pipes, devices, folders. Each is warned of
-/// once and never opened, for that could block or lead elsewhere.
+/// Finds the logs of a folder.
+///
+/// Links, pipes, devices and folders are never opened, even with the name of a log: opening one could
+/// block or lead to another folder. A warning is logged once for each of their names, which are kept.
 #[derive(Debug, Default)]
 pub struct FolderScanner(BTreeSet<OsString>);
 
 impl FolderScanner {
-    /// Looks at one name in a folder; nothing if it is no log or has vanished. A file that `known`
-    /// recognizes is a log under whatever name it was rotated to.
+    /// Inspects one name in a folder. `None` if it is not a log or does not exist. A file that `known`
+    /// recognizes is a log under any name, because logs are rotated.
     ///
     /// # Errors
-    /// What the file system says, unless it is that the file has vanished.
+    /// An error of the file system, except that the file does not exist.
     pub fn inspect(
         &mut self,
         folder: &Path,
@@ -52,8 +54,8 @@ impl FolderScanner {
         let path = folder.join(name);
         let metadata = match path.symlink_metadata() {
             Ok(metadata) => metadata,
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(cause) => return Err(cause),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
         };
         if !is_log_name(name) {
             return Ok((metadata.is_file() && known(&metadata)).then_some(Candidate { path, metadata }));
@@ -62,22 +64,22 @@ impl FolderScanner {
             return Ok(Some(Candidate { path, metadata }));
         }
         if self.0.insert(name.to_owned()) {
-            tracing::warn!("{}: left alone, because it is not a regular file", path.display());
+            tracing::warn!("{}: skipped, because it is not a regular file", path.display());
         }
         Ok(None)
     }
 
-    /// All logs directly in a folder, in the order of their names, and the files that are known by
-    /// their inode although their name is not that of a log (any more).
+    /// Finds all logs directly in a folder, and files with a `known` inode under any name. They are
+    /// sorted by name.
     ///
     /// # Errors
-    /// What the file system says of the folder.
+    /// An error of the file system.
     pub fn scan(&mut self, folder: &Path, known: impl Fn(u64) -> bool) -> io::Result<Vec<Candidate>> {
         let mut names = Vec::new();
         for entry in folder.read_dir()? {
             let entry = entry?;
             let name = entry.file_name();
-            // Entries tell their inode for free, so other names cost nothing.
+            // A directory entry contains the inode, so other files cost no system call.
             if is_log_name(&name) || known(entry.ino()) {
                 names.push(name);
             }

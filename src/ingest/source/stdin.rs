@@ -1,22 +1,22 @@
-//! A log that comes through stdin: it has no name that tells how it is stored, and is read once.
+//! A log from stdin. It is read once, and its first bytes tell its compression, because it has no name.
 
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use crate::ingest::source::compression::{Compression, MAGIC};
 
-/// What stands for stdin where a log is named.
+/// The argument that names stdin.
 pub const STDIN: &str = "-";
 
-/// Whether a log is stdin; a file of that name is `./-`.
+/// Whether an argument names stdin. A file with the name `-` is given as `./-`.
 pub fn is_stdin(log: &Path) -> bool {
     log.as_os_str() == STDIN
 }
 
-/// Opens stdin for reading what is in it.
+/// Opens stdin and decompresses it.
 ///
 /// # Errors
-/// Those of reading its beginning.
+/// Stdin cannot be read, or contains Parquet.
 pub fn open() -> io::Result<Box<dyn Read + Send>> {
     open_pipe(io::stdin())
 }
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
     use std::io::Write;
 
-    /// Gives one byte at a time, as a slow writer at the other end would.
+    /// Returns one byte at a time, like a pipe with a slow writer.
     struct Slow(Cursor<Vec<u8>>);
 
     impl Read for Slow {
@@ -49,7 +49,7 @@ mod tests {
     }
 
     #[test]
-    fn how_it_is_stored_is_told_by_its_first_bytes() {
+    fn the_first_bytes_tell_the_compression() {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(b"user_id,song_id\n").unwrap();
         let gzip = encoder.finish().unwrap();
