@@ -245,7 +245,7 @@ fn loyalty_histogram(loyalty: &Loyalty, mode: ChartMode) -> Drawing {
     let tick = |percent: usize| Tick { at: percent as f64 / width as f64, name: format!("{percent} %") };
     let threshold = loyalty.threshold.to_f64();
     let note = if loyalty.sampled {
-        format!("based on a sample of {} listeners", count(loyalty.listeners()))
+        format!("Based on a sample of {} listeners", count(loyalty.listeners()))
     } else {
         String::new()
     };

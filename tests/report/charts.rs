@@ -60,7 +60,7 @@ fn sample_histogram() -> Histogram {
             .map(|percent| Tick { at: f64::from(percent) / 5.0, name: format!("{percent} %") })
             .into(),
         rule: Some(Rule { at: 16.0, name: "loyal above 80 %".to_owned() }),
-        note: "based on a sample of 100,231 listeners".to_owned(),
+        note: "Based on a sample of 100,231 listeners".to_owned(),
     }
 }
 
@@ -239,7 +239,7 @@ fn buckets_beyond_the_threshold_are_coloured_and_heights_follow_counts() {
     for (bucket, drawn) in chart.buckets.iter().zip(&buckets) {
         assert!((number(drawn, "height") - bucket.count as f64 * scale).abs() < 0.02, "{}", bucket.name);
     }
-    assert!(svg.contains("based on a sample of 100,231 listeners"));
+    assert!(svg.contains("Based on a sample of 100,231 listeners"));
 }
 
 #[test]

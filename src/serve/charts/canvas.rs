@@ -68,7 +68,7 @@ impl Canvas<'_> {
 /// A chart without data, which shows a message.
 pub(super) fn empty(mode: ChartMode, title: &str, message: &str) -> String {
     let marks = html! {
-        text class="small" x=(WIDTH / 2.0) y=(EMPTY_HEIGHT / 2.0 + 5.0) text-anchor="middle" { (message) }
+        text class="small" x=(WIDTH / 2.0) y=(EMPTY_HEIGHT / 2.0 + 5.0) text-anchor="middle" { (clean(message)) }
     };
     Canvas { mode, height: EMPTY_HEIGHT, title, fact: message, linked: false }.draw(&marks)
 }
