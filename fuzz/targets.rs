@@ -1,5 +1,5 @@
 //! What is fuzzed: each function takes any bytes and must neither panic nor ask for much memory.
-//! `cargo fuzz run decode` looks for new inputs; `tests/corpus.rs` runs those that were found.
+//! `cargo fuzz run decode` looks for new inputs; `tests/durability/corpus.rs` runs those that were found.
 
 #![allow(dead_code, reason = "each fuzz target uses one of them")]
 

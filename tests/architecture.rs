@@ -1,5 +1,5 @@
-//! What holds the program together, checked in its text: which part may know which, where files
-//! are written, and that an insight has one name everywhere.
+//! Rules about the text of the sources: the order of imports, purity, the one file that writes, one
+//! name per insight, forbidden words, and sizes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 
 use music_insights::insights::NAMES;
 
-/// All modules at the top, in an order in which each imports only those before it.
+/// The rooms. Each imports only rooms above it.
 const ORDER: &[&str] = &[
     // Ground: no I/O, no tasks.
     "time",
@@ -26,7 +26,7 @@ const ORDER: &[&str] = &[
     "state",
     "engine",
     "serve",
-    // Built of it.
+    // Built on the flow.
     "verify",
     "cluster",
     "generate",
@@ -34,11 +34,12 @@ const ORDER: &[&str] = &[
     "main",
 ];
 
-/// What decides what is written: text in, rows out, the same whenever and wherever it runs.
+/// Code that decides on rows. The same text gives the same rows, whenever and wherever it runs.
 const PURE: &[&str] = &[
     "time/civil.rs",
     "time/window.rs",
     "time/zone.rs",
+    "model/bit_set.rs",
     "model/delimiter.rs",
     "model/dictionary.rs",
     "model/mod.rs",
@@ -54,7 +55,7 @@ const PURE: &[&str] = &[
     "generate/",
 ];
 
-/// What such code must not mention.
+/// Words that pure code must not contain.
 const IMPURE: [&str; 14] = [
     "crate::time::clock",
     "tokio",
@@ -75,7 +76,7 @@ const IMPURE: [&str; 14] = [
 /// The only files that create, rename or remove files.
 const WRITERS: [&str; 1] = ["storage/real.rs"];
 
-/// How files are created, renamed and removed.
+/// Calls that create, rename or remove files.
 const WRITING: [&str; 13] = [
     "fs::rename",
     "fs::write",
@@ -122,19 +123,19 @@ impl Source {
         Self { path: self.path.clone(), code }
     }
 
-    /// The paths that follow `crate::`, those in braces spelled out: `insights::{Cut, rows::Rows}`
-    /// gives `insights::Cut` and `insights::rows::Rows`.
+    /// The paths that follow `crate::`, one by one: `insights::{Cut, rows::Rows}` gives
+    /// `insights::Cut` and `insights::rows::Rows`.
     fn imports(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for start in self.code.match_indices("crate::").map(|(at, text)| at + text.len()) {
-            // `$crate` and `pub(crate)` have no path; a path of another crate ends in a longer name.
+            // `$crate` and `pub(crate)` are not followed by a path.
             spell_out(&self.code[start..], "", &mut found);
         }
         found
     }
 }
 
-/// Collects the paths at the beginning of `text` and returns how much of it they take.
+/// Collects the paths at the beginning of `text`, and returns their length in bytes.
 fn spell_out(text: &str, prefix: &str, found: &mut BTreeSet<String>) -> usize {
     let end = text.find(|char: char| !char.is_alphanumeric() && !"_:".contains(char)).unwrap_or(text.len());
     let path = format!("{prefix}{}", &text[..end]);
@@ -174,7 +175,7 @@ fn read_folder(folder: &Path, prefix: &str, sources: &mut Vec<Source>) {
     }
 }
 
-/// The text without comment lines, and up to the tests, which stand last in every file.
+/// The text without comments and tests. Tests are the last part of every file.
 fn code_of(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -182,7 +183,7 @@ fn code_of(text: &str) -> String {
 }
 
 #[test]
-fn imports_of_every_form_are_found() {
+fn every_form_of_import_is_found() {
     let source = Source {
         path: "a/mod.rs".to_owned(),
         code: "use crate::b::{C, d::{E, F as G}, self};\nfn f() -> crate::h::I { crate::j() }\npub(crate) fn k() {}"
@@ -196,12 +197,15 @@ fn imports_of_every_form_are_found() {
 }
 
 #[test]
-fn what_decides_the_rows_knows_no_clock_no_files_and_no_tasks() {
+fn pure_code_knows_no_clock_no_files_and_no_tasks() {
     let sources = sources();
     let pure: Vec<&Source> =
         sources.iter().filter(|source| PURE.iter().any(|part| source.path.starts_with(part))).collect();
     for &part in PURE {
-        assert!(pure.iter().any(|source| source.path.starts_with(part)), "there is no src/{part} any more");
+        assert!(
+            pure.iter().any(|source| source.path.starts_with(part)),
+            "src/{part} does not exist; update PURE"
+        );
     }
     for source in pure {
         for word in IMPURE {
@@ -210,18 +214,18 @@ fn what_decides_the_rows_knows_no_clock_no_files_and_no_tasks() {
     }
 }
 
-/// Whether a text holds a word, not as a part of a longer one (`File` is not in `FileId`).
+/// Whether the code has a word that is not part of a longer name (`FileId` does not have `File`).
 fn mentions(code: &str, word: &str) -> bool {
     let is_name = |char: Option<char>| char.is_some_and(|char| char.is_alphanumeric() || char == '_');
     code.match_indices(word).any(|(at, _)| {
-        // A macro such as `println` may have a prefix: `eprintln` is as bad.
+        // `println` also stands for `eprintln`, and `eprint` for `eprintln`.
         let longer_before = is_name(code[..at].chars().next_back()) && word != "println";
         let longer_after = is_name(code[at + word.len()..].chars().next()) && word != "eprint";
         !longer_before && !longer_after
     })
 }
 
-/// Whether a text holds `word`, and not as the end of a longer name (`LogFile::create` is another thing).
+/// Whether the code has `word` at the beginning of a name (`LogFile::create` does not have `File::create`).
 fn begins_name(code: &str, word: &str) -> bool {
     let joins = |char: char| char.is_alphanumeric() || char == '_';
     let stands_alone = |at: usize| word.starts_with('.') || !code[..at].ends_with(joins);
@@ -234,26 +238,25 @@ fn imports_run_one_way() {
     let place = |module: &str| ORDER.iter().position(|&other| other == module);
     for source in sources.iter().filter(|source| source.path != "lib.rs") {
         let importer = source.module();
-        let own = place(importer).unwrap_or_else(|| panic!("src/{} has no place in the order", source.path));
+        let own = place(importer).unwrap_or_else(|| panic!("src/{} is not in ORDER", source.path));
         for import in source.imports() {
             let target = import.split("::").next().unwrap();
-            let other = place(target)
-                .unwrap_or_else(|| panic!("src/{} imports crate::{target}, which is no module", source.path));
-            assert!(
-                other <= own,
-                "src/{} imports crate::{target}, which comes later in the order",
-                source.path
-            );
+            let other = place(target).unwrap_or_else(|| {
+                panic!("src/{} imports crate::{target}, which is not in ORDER", source.path)
+            });
+            assert!(other <= own, "src/{} imports crate::{target}, which is below it in ORDER", source.path);
         }
     }
     for &module in ORDER {
-        assert!(sources.iter().any(|source| source.module() == module), "there is no module {module}");
+        assert!(
+            sources.iter().any(|source| source.module() == module),
+            "src/{module} does not exist; update ORDER"
+        );
     }
 }
 
-/// Imports between files point one way, inside a room too. A folder's `mod.rs` is a file like any
-/// other: its children may import its types only if it does not use the children itself. Declaring
-/// and re-exporting them is no use.
+/// Imports between files point one way, also inside a room. A `mod.rs` counts as a file: its children
+/// may import its types only if it does not use the children. Declaring and re-exporting is not use.
 #[test]
 fn files_do_not_import_each_other_in_circles() {
     let sources = sources();
@@ -261,7 +264,7 @@ fn files_do_not_import_each_other_in_circles() {
     let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources.iter().filter(|source| !["lib.rs", "main.rs"].contains(&source.path.as_str())) {
         let own = source.full_module();
-        // The file is the longest beginning of the path that is one.
+        // The file is the longest prefix of the path that names one.
         let file_of = |import: String| {
             let ends = import.match_indices("::").map(|(at, _)| at).chain([import.len()]);
             ends.map(|end| import[..end].to_owned()).filter(|path| files.contains(path)).last()
@@ -269,7 +272,7 @@ fn files_do_not_import_each_other_in_circles() {
         let found = source.without_reexports().imports().into_iter().filter_map(file_of);
         imports.insert(own.clone(), found.filter(|file| *file != own).collect());
     }
-    // A file that imports no other can go; what never goes is part of a circle.
+    // A file without imports is in no circle. Remove such files until none is left.
     while let Some(free) = imports.iter().find(|(_, found)| found.is_empty()) {
         let free = free.0.clone();
         imports.remove(&free);
@@ -277,7 +280,7 @@ fn files_do_not_import_each_other_in_circles() {
             found.remove(&free);
         }
     }
-    // Files that are only imported by a circle are no part of it.
+    // A file that nothing imports is in no circle either.
     loop {
         let imported: BTreeSet<&String> = imports.values().flatten().collect();
         let Some(root) = imports.keys().find(|file| !imported.contains(file)).cloned() else { break };
@@ -304,7 +307,7 @@ fn an_insight_has_one_name_everywhere() {
 }
 
 #[test]
-fn few_files_write_files() {
+fn one_file_writes_files() {
     let sources = sources();
     for source in &sources {
         let allowed = WRITERS.contains(&source.path.as_str());
@@ -314,14 +317,104 @@ fn few_files_write_files() {
     for writer in WRITERS {
         let source = sources.iter().find(|source| source.path == writer);
         let writes = source.is_some_and(|source| WRITING.iter().any(|word| begins_name(&source.code, word)));
-        assert!(writes, "src/{writer} writes no files any more");
+        assert!(writes, "src/{writer} does not write files; update WRITERS");
     }
 }
 
-/// Whether a file defines or calls the helper of `storage/mod.rs` that has the same name.
+/// Whether a file defines or calls the helper of `storage/mod.rs` with this name.
 fn is_helper(source: &Source, word: &str) -> bool {
     let name = word.trim_end_matches('(');
     let direct = [format!("fs::{name}"), format!("tokio::fs::{name}")];
     let imported = source.imports().contains(&format!("storage::{name}"));
     (imported || source.module() == "storage") && !direct.iter().any(|call| source.code.contains(call))
+}
+
+/// Extensions of files with text that people read.
+const TEXT: [&str; 12] =
+    ["css", "html", "js", "json", "md", "py", "rs", "service", "sql", "timer", "toml", "yml"];
+
+/// Folders and files that follow the glossary.
+const WRITTEN_BY_THE_GLOSSARY: [&str; 5] = ["crates", "docs", "README.md", "src", "tests"];
+
+/// Folders of tests with data. Stored states keep the names of their version.
+const DATA: [&str; 3] = ["tests/cases", "tests/checkpoints", "tests/regressions"];
+
+/// All texts below a path, by their path inside the project.
+fn texts(path: &Path, found: &mut BTreeMap<String, String>) {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let name = path.strip_prefix(project).unwrap().to_str().unwrap().to_owned();
+    if DATA.contains(&name.as_str()) {
+        return;
+    }
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            texts(&entry.unwrap().path(), found);
+        }
+    } else if path.extension().is_some_and(|extension| TEXT.iter().any(|text| extension == *text)) {
+        found.insert(name, fs::read_to_string(path).unwrap());
+    }
+}
+
+/// Whether the line has `word`, and not as a part of a longer word.
+fn has_word(line: &str, word: &str) -> bool {
+    let joins = |char: char| char.is_alphanumeric() || char == '_';
+    line.match_indices(word)
+        .any(|(at, _)| !line[..at].ends_with(joins) && !line[at + word.len()..].starts_with(joins))
+}
+
+/// The list is in `ARCHITECTURE.md`. An entry in lower case matches any case.
+#[test]
+fn forbidden_words_do_not_occur() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let architecture = fs::read_to_string(project.join("ARCHITECTURE.md")).unwrap();
+    let section = architecture.split("\n## Forbidden words\n").nth(1).expect("the section");
+    let list = section.split("```").nth(1).expect("a list");
+    let entries = list.lines().filter_map(|line| line.split_once(" -> "));
+    let entries: Vec<(&str, &str)> = entries.collect();
+    assert!(entries.len() > 10, "{entries:?}");
+    let mut found = BTreeMap::new();
+    for name in WRITTEN_BY_THE_GLOSSARY {
+        texts(&project.join(name), &mut found);
+    }
+    assert!(found.len() > 200, "{} files", found.len());
+    let mut hits = Vec::new();
+    for (path, text) in &found {
+        for (number, line) in (1..).zip(text.lines()) {
+            let lower = line.to_lowercase();
+            for (word, instead) in &entries {
+                let any_case = word.chars().all(|char| !char.is_uppercase());
+                if has_word(if any_case { &lower } else { line }, word) {
+                    hits.push(format!("{path}:{number}: {word} -> {instead}"));
+                }
+            }
+        }
+    }
+    assert!(hits.is_empty(), "{} forbidden words:\n{}", hits.len(), hits.join("\n"));
+}
+
+#[test]
+fn the_readme_is_short() {
+    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
+    let lines = readme.lines().count();
+    assert!(
+        lines <= 200 && readme.len() <= 16 << 10,
+        "README.md has {lines} lines and {} bytes",
+        readme.len()
+    );
+}
+
+#[test]
+fn there_are_few_rooms_and_no_long_files() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let rooms = fs::read_dir(project.join("src")).unwrap().count();
+    assert!(rooms <= 20, "src has {rooms} entries");
+    let mut found = BTreeMap::new();
+    for name in ["crates", "src"] {
+        texts(&project.join(name), &mut found);
+    }
+    let sources = found.iter().filter(|(path, _)| Path::new(path).extension().is_some_and(|end| end == "rs"));
+    let lines = sources
+        .map(|(path, text)| (path, text.split("#[cfg(test)]\nmod tests").next().unwrap().lines().count()));
+    let long: Vec<_> = lines.filter(|(_, lines)| *lines > 500).collect();
+    assert!(long.is_empty(), "files with more than 500 lines: {long:?}");
 }

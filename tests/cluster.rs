@@ -255,10 +255,11 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
 }
 
 #[test]
-fn the_commands_of_the_readme_bring_up_a_cluster_and_the_insights() {
+fn the_commands_of_the_documentation_start_a_cluster_and_compute_the_insights() {
     let Some(scheduler) = nodes::scheduler_program() else { return };
-    let readme = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap();
-    let section = readme.split("## Beyond one machine").nth(1).unwrap();
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/how-to/run-on-a-cluster.md");
+    let page = fs::read_to_string(page).unwrap();
+    let section = page.split("## Beyond one machine").nth(1).unwrap();
     let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut running = Vec::new();

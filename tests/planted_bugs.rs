@@ -2,11 +2,24 @@
 //!
 //! A bug is planted for the whole process, so this file has one test and a process of its own.
 
-mod reference;
-mod support;
+#[path = "common/engine.rs"]
+mod engine;
+#[path = "common/files.rs"]
+mod files;
+#[path = "common/medium.rs"]
+mod medium;
+#[expect(dead_code, reason = "tests/durability uses the rest")]
+#[path = "common/power_cuts.rs"]
+mod power_cuts;
+#[expect(dead_code, reason = "tests/durability uses the rest")]
+#[path = "common/sim_disk.rs"]
+mod sim_disk;
+#[expect(dead_code, reason = "tests/durability uses the rest")]
+#[path = "common/workload.rs"]
+mod workload;
 
-use support::power_loss::Recording;
-use support::workload::Step;
+use power_cuts::Recording;
+use workload::Step;
 
 /// Tries all that should bring a bug to light, and says how many images have not.
 fn hunt() -> Result<usize, String> {

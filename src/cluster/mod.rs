@@ -23,7 +23,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use music_insights_ballista::places;
 use music_insights_ballista::session::Cluster;
 use music_insights_ballista::sql::{self, Query};
@@ -37,23 +36,25 @@ use crate::cluster::index::{Folder, Index};
 use crate::cluster::inputs::{Log, is_object, url_of};
 use crate::cluster::job::JobReport;
 use crate::cluster::queries::{Piece, Tables};
-use crate::engine::coordinator::{REJECTS_HEADER, RunMode, RunSummary, output_folders, reject_lines};
+use crate::engine::coordinator::{RunMode, RunSummary};
 use crate::engine::recovery;
 use crate::insights::enriched_logs;
+use crate::model::Epoch;
 use crate::model::error::{Error, FileRole, Op};
 
 use crate::model::shutdown::Shutdown;
 use crate::publish::REJECTS;
-use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
-use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, Totals, hash_text};
+use crate::publish::cleanup::remove_temporary_files;
+use crate::publish::epoch::{CutSummary, Published, StagedEpoch};
+use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, Totals};
 use crate::publish::parquet::StagedParquet;
+use crate::publish::rejects::{REJECTS_HEADER, reject_lines};
 use crate::publish::rolling_file::RollingFile;
 use crate::publish::snapshot::Snapshot;
 use crate::settings::Settings;
 use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
-use crate::state::input_progress::{ReasonCounts, by_code, count};
-use crate::storage::{SharedDisk, create_folder, is_temporary, remove_from, sync_folder};
+use crate::storage::{SharedDisk, create_folder};
 use crate::telemetry::progress::Stages;
 use crate::text::path_text;
 use crate::time::civil::Week;
@@ -104,9 +105,7 @@ impl ClusterRun {
         create_folder(&*self.disk, &self.settings.output)?;
         let _lock = self.disk.lock(&self.settings.output)?;
         recovery::replay(&self.disk, &self.settings, self.options)?;
-        for folder in output_folders(&self.settings.output) {
-            remove_from(&*self.disk, &folder, is_temporary)?;
-        }
+        remove_temporary_files(&self.disk, &self.settings.output)?;
         let cluster = Cluster::find(&self.address, &format!("music-insights {run}")).await;
         let cluster = cluster.map_err(|trouble| failure_of(&trouble))?;
         let tables = self.tables.clone().unwrap_or_else(|| self.settings.output.join(TABLES));
@@ -385,57 +384,37 @@ impl Work<'_> {
     }
 
     fn publish(&self, staged: Staged, index: &Index, unmatched: u64) -> Result<Manifest, Error> {
-        let (settings, disk) = (&self.args.settings, &self.args.disk);
-        let output = &settings.output;
-        let mut insights = BTreeMap::new();
-        let mut drafts = Vec::new();
-        let mut rejects = staged.rejects;
-        let rejects = InsightEntry::new(rejects.publish()?);
-        if let Some(mut log) = staged.enriched {
-            let parts = log.publish()?;
-            let parquet = if settings.format.parquet { parquet_of(&log, &parts)? } else { Vec::new() };
-            let entries = parquet.iter().map(|draft| draft.entry().clone()).collect();
-            drafts = parquet;
-            insights.insert(
-                enriched_logs::NAME.to_owned(),
-                InsightEntry { parquet: entries, ..InsightEntry::new(parts) },
-            );
+        let settings = &self.args.settings;
+        let mut epoch = StagedEpoch { snapshots: staged.snapshots, ..StagedEpoch::default() };
+        if let Some(mut table) = staged.enriched {
+            let parts = table.publish()?;
+            epoch.parquet = if settings.format.parquet { parquet_of(&table, &parts)? } else { Vec::new() };
+            let parquet = epoch.parquet.iter().map(|part| part.entry().clone()).collect();
+            epoch.enriched = Some(InsightEntry { parquet, ..InsightEntry::new(parts) });
         }
-        for (name, snapshot) in staged.snapshots {
-            insights.insert(name.to_owned(), snapshot.publish()?);
-            sync_folder(&**disk, &output.join(name))?;
-        }
-        drafts.into_iter().try_for_each(StagedParquet::publish)?;
-        let enabled: Vec<&str> = insights.keys().map(String::as_str).collect();
-        remove_disabled(disk, settings, &enabled)?;
-        let mut rejected = ReasonCounts::new();
-        count(&mut rejected, &self.catalog.rejects);
-        let manifest = Manifest {
-            version: Manifest::version(),
-            producer: RunMode::Replay.name().to_owned(),
-            epoch: 1,
-            generated_at: DateTime::<Utc>::from(SystemTime::now())
-                .to_rfc3339_opts(SecondsFormat::Millis, true),
+        let songs = self.catalog.songs().len() as u64;
+        let cut = CutSummary {
+            producer: RunMode::Replay.name(),
             totals: totals_of(index, unmatched),
             unfinished: Vec::new(),
-            catalog: CatalogEntry {
-                path: path_text(&settings.songs),
-                songs: self.catalog.songs().len() as u64,
-                rejected: by_code(&rejected),
-                fingerprint: hash_text(self.catalog.fingerprint()),
-            },
-            insights,
-            rejects,
+            catalog: CatalogEntry::new(
+                &settings.songs,
+                songs,
+                &self.catalog.rejects,
+                self.catalog.fingerprint(),
+            ),
             inputs_deleted: false,
         };
-        remove_unlisted_parquet(disk, settings, &manifest)?;
-        Manifest::publish(disk, output, &manifest.to_text())?;
+        let mut published = Published::new(&self.args.disk, settings, Epoch(0));
+        let mut rejects = staged.rejects;
+        let manifest = published.next_manifest(&epoch, &mut rejects, cut)?;
+        published.publish(epoch, manifest.clone())?;
         Ok(manifest)
     }
 }
 
-fn parquet_of(log: &RollingFile, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Error> {
-    parts.iter().map(|part| log.parquet_of(enriched_logs::NAME, part)).collect()
+fn parquet_of(table: &RollingFile, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Error> {
+    parts.iter().map(|part| table.parquet_of(enriched_logs::NAME, part)).collect()
 }
 
 fn totals_of(index: &Index, unmatched: u64) -> Totals {

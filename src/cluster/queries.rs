@@ -18,7 +18,8 @@ use crate::insights::{
 };
 use crate::model::error::Error;
 
-use crate::model::value::{Fraction, Ties};
+use crate::insights::user_favorite_genres::Ties;
+use crate::model::value::Fraction;
 use crate::publish::OutputFormats;
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::rolling_file::RollingFile;

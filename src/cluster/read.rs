@@ -20,9 +20,10 @@ use crate::ingest::source::replay::Replay;
 use crate::ingest::source::{Event, EventSender};
 use crate::ledger::Ledger;
 use crate::model::dictionary::Dictionaries;
+use crate::model::rejects::by_code;
 use crate::model::shutdown::Shutdown;
 use crate::model::{Batch, PlayTime, SongId};
-use crate::state::input_progress::{InputTracker, by_code};
+use crate::state::input_progress::InputTracker;
 use crate::text::line_buffer::LineBuffer;
 use crate::text::{TimestampWriter, escape_bytes, push_seconds};
 use crate::time::civil::Week;
@@ -198,11 +199,11 @@ impl Tables {
 
     fn take(&mut self, event: Event) -> Result<(), ClusterError> {
         match event {
-            Event::Size(input, size) => self.inputs.grow(&input, size),
-            Event::Passed(input, position) => self.inputs.pass(&input, position),
-            Event::Seen(..) => {}
+            Event::Grown(input, size) => self.inputs.grow(&input, size),
+            Event::Advanced(input, position) => self.inputs.pass(&input, position),
+            Event::Identified(..) => {}
             Event::Failed(failure) => return Err(ClusterError::new(ErrorKind::Io, failure.to_string())),
-            Event::Chunk(chunk) => {
+            Event::Data(chunk) => {
                 let mut batch = self.decoder.decode(chunk);
                 if self.inputs.take(&mut batch, &Catalog::default()) {
                     return self.observe(&batch);

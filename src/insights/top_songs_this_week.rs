@@ -1,12 +1,14 @@
 //! Which songs are played most this week?
 
 use std::cmp::Reverse;
+use std::fmt::{self, Display};
+use std::str::FromStr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::insights::{Cut, Insight};
-use crate::model::value::{WeekChoice, from_text};
+use crate::model::value::{from_text, written_as};
 use crate::text::{push_cell, push_integer};
 use crate::time::civil::Week;
 
@@ -33,6 +35,50 @@ impl Default for Settings {
         Self { enabled: true, limit: 10, week: WeekChoice::Latest }
     }
 }
+
+/// The week to count, as a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WeekChoice {
+    /// The week of the latest play.
+    Latest,
+    /// The week of the current time.
+    Current,
+    /// A fixed ISO-8601 week, `2025-W13`.
+    Named(Week),
+}
+
+impl FromStr for WeekChoice {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected `latest`, `current` or an ISO-8601 week such as 2025-W13";
+        match text {
+            "latest" => Ok(Self::Latest),
+            "current" => Ok(Self::Current),
+            _ => {
+                let (year, week) = text.split_once("-W").ok_or(EXPECTED)?;
+                let digits = year.bytes().chain(week.bytes()).all(|byte| byte.is_ascii_digit());
+                if year.len() != 4 || week.len() != 2 || !digits {
+                    return Err(EXPECTED);
+                }
+                let (year, week) = (year.parse().map_err(|_| EXPECTED)?, week.parse().map_err(|_| EXPECTED)?);
+                Week::from_iso(year, week).map(Self::Named).ok_or("there is no such ISO-8601 week")
+            }
+        }
+    }
+}
+
+impl Display for WeekChoice {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Latest => formatter.write_str("latest"),
+            Self::Current => formatter.write_str("current"),
+            Self::Named(week) => write!(formatter, "{week}"),
+        }
+    }
+}
+
+written_as!(WeekChoice, "pattern": "^(latest|current|[0-9]{4}-W[0-9]{2})$");
 
 /// The insight.
 #[derive(Debug)]
@@ -92,5 +138,19 @@ impl Insight for TopSongsThisWeek {
         emit(b"song_id,plays\n");
         emit(&self.lines);
         self.count
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn week_choices_are_parsed_as_written() {
+        for text in ["latest", "current", "2025-W13", "0001-W01"] {
+            assert_eq!(text.parse::<WeekChoice>().unwrap().to_string(), text);
+        }
+        assert_eq!("2025-W13".parse(), Ok(WeekChoice::Named(Week::from_iso(2025, 13).unwrap())));
+        assert!("2025-W53".parse::<WeekChoice>().is_err() && "2025-13".parse::<WeekChoice>().is_err());
     }
 }

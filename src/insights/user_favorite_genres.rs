@@ -1,5 +1,8 @@
 //! Which genre or genres does each user play most?
 
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +12,7 @@ use crate::insights::tally::Tally;
 use crate::insights::{Cut, Insight};
 use crate::ledger::listens::UserListens;
 use crate::model::UserId;
-use crate::model::value::{Ties, from_text};
+use crate::model::value::{from_text, written_as};
 use crate::text::{push_cell, push_integer};
 
 /// Name of the insight.
@@ -32,6 +35,38 @@ impl Default for Settings {
         Self { enabled: true, ties: Ties::All }
     }
 }
+
+/// Which of several equal favourites are rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ties {
+    /// All of them.
+    All,
+    /// The alphabetically first.
+    First,
+}
+
+impl FromStr for Ties {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "all" => Ok(Self::All),
+            "first" => Ok(Self::First),
+            _ => Err("expected `all` or `first`"),
+        }
+    }
+}
+
+impl Display for Ties {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Self::All => "all",
+            Self::First => "first",
+        })
+    }
+}
+
+written_as!(Ties, "enum": ["all", "first"]);
 
 /// The insight.
 #[derive(Debug)]

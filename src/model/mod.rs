@@ -3,9 +3,11 @@
 //! A source reads [`Chunk`]s, and decoding turns each into a [`Batch`]. Both carry the [`Span`] of the
 //! input that they cover, so the read position travels with the data.
 
+pub mod bit_set;
 pub mod delimiter;
 pub mod dictionary;
 pub mod error;
+pub mod rejects;
 pub mod shutdown;
 pub mod sorted_ids;
 pub mod value;
@@ -140,7 +142,7 @@ pub struct Position {
     /// Number of lines before the offset.
     pub lines: u64,
     /// What the reader expects at the offset.
-    pub stand: ReaderState,
+    pub state: ReaderState,
     /// Hash of the bytes before the offset, which reveals a rewritten file.
     pub tail: u128,
 }

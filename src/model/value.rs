@@ -10,7 +10,6 @@ use serde::de::{Deserializer, Error, Visitor};
 use serde::{Serialize, Serializer};
 
 use crate::model::delimiter::Delimiter;
-use crate::time::civil::Week;
 use crate::time::window::TimeOfDay;
 
 /// Deserializes a setting with the [`FromStr`] of its type. The value may be a TOML value or bare text,
@@ -128,9 +127,7 @@ pub(crate) fn expected_one_of(keywords: &[&str]) -> String {
 }
 
 written_as!(TimeOfDay, "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$");
-written_as!(WeekChoice, "pattern": "^(latest|current|[0-9]{4}-W[0-9]{2})$");
 written_as!(Delimiter, "examples": [",", ";", "|", "tab"]);
-written_as!(Ties, "enum": ["all", "first"]);
 written_as!(TimeSpan, "pattern": "^[0-9]+(ms|s|m|h|d)$");
 
 /// As [`written_as`], for a type that is serialized as a number and may also be written as text.
@@ -241,78 +238,6 @@ impl Display for Fraction {
             return write!(formatter, "{whole}");
         }
         write!(formatter, "{whole}.{}", format!("{decimals:09}").trim_end_matches('0'))
-    }
-}
-
-/// Which week an insight looks at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WeekChoice {
-    /// That of the latest play.
-    Latest,
-    /// That of now.
-    Current,
-    /// A certain one, `2025-W13`.
-    Named(Week),
-}
-
-impl FromStr for WeekChoice {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected `latest`, `current` or an ISO-8601 week such as 2025-W13";
-        match text {
-            "latest" => Ok(Self::Latest),
-            "current" => Ok(Self::Current),
-            _ => {
-                let (year, week) = text.split_once("-W").ok_or(EXPECTED)?;
-                let digits = year.bytes().chain(week.bytes()).all(|byte| byte.is_ascii_digit());
-                if year.len() != 4 || week.len() != 2 || !digits {
-                    return Err(EXPECTED);
-                }
-                let (year, week) = (year.parse().map_err(|_| EXPECTED)?, week.parse().map_err(|_| EXPECTED)?);
-                Week::from_iso(year, week).map(Self::Named).ok_or("there is no such ISO-8601 week")
-            }
-        }
-    }
-}
-
-impl Display for WeekChoice {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Latest => formatter.write_str("latest"),
-            Self::Current => formatter.write_str("current"),
-            Self::Named(week) => write!(formatter, "{week}"),
-        }
-    }
-}
-
-/// Which of several equal favourites are rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ties {
-    /// All of them.
-    All,
-    /// The alphabetically first.
-    First,
-}
-
-impl FromStr for Ties {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "all" => Ok(Self::All),
-            "first" => Ok(Self::First),
-            _ => Err("expected `all` or `first`"),
-        }
-    }
-}
-
-impl Display for Ties {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::All => "all",
-            Self::First => "first",
-        })
     }
 }
 
@@ -431,20 +356,15 @@ mod tests {
     }
 
     #[test]
-    fn spans_sizes_times_and_weeks_read_as_written() {
+    fn spans_sizes_and_times_are_parsed_as_written() {
         for (text, shown) in [("250ms", "250ms"), ("60s", "1m"), ("2d", "48h"), ("0s", "0ms"), ("90s", "90s")]
         {
             assert_eq!(text.parse::<TimeSpan>().unwrap().to_string(), shown);
-        }
-        for text in ["latest", "current", "2025-W13", "0001-W01"] {
-            assert_eq!(text.parse::<WeekChoice>().unwrap().to_string(), text);
         }
         assert_eq!("250ms".parse(), Ok(TimeSpan(Duration::from_millis(250))));
         assert_eq!("5m".parse(), Ok(TimeSpan(Duration::from_mins(5))));
         assert!("5".parse::<TimeSpan>().is_err() && "s".parse::<TimeSpan>().is_err());
         assert_eq!("256MiB".parse(), Ok(ByteSize(256 << 20)));
         assert!("0".parse::<ByteSize>().is_err());
-        assert_eq!("2025-W13".parse(), Ok(WeekChoice::Named(Week::from_iso(2025, 13).unwrap())));
-        assert!("2025-W53".parse::<WeekChoice>().is_err() && "2025-13".parse::<WeekChoice>().is_err());
     }
 }

@@ -231,7 +231,8 @@ fn insert(table: &mut Table, key: &str, value: String) -> Result<(), String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::value::{Fraction, Ties};
+    use crate::insights::user_favorite_genres::Ties;
+    use crate::model::value::Fraction;
     use crate::telemetry::logging::{LoggingFormat, LoggingLevel};
 
     fn set(pairs: &[(&str, &str)]) -> Result<Settings, Error> {

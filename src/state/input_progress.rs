@@ -1,194 +1,156 @@
-//! What was read of each input: offsets that only move forward, and counts.
+//! Progress through the inputs: positions that only move forward, and counts.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
 use crate::catalog::Catalog;
-use crate::ingest::decode::header;
 use crate::ingest::source::archive::RetirableInput;
-use crate::ingest::source::fingerprint::{FileId, FileStat, Fingerprint, Head};
+use crate::ingest::source::fingerprint::Fingerprint;
 use crate::ingest::source::tail::KnownInput;
-use crate::model::delimiter::Delimiter;
-use crate::model::{Batch, Header, Input, InputId, Position, ReaderState, Reason, Reject};
+use crate::model::rejects::{ReasonCounts, by_code, count};
+use crate::model::{Batch, Input, InputId, Position, ReaderState, Reason, Reject};
 use crate::publish::manifest::{InputEntry, Totals};
-use crate::text::{parse_path, path_text};
+use crate::state::input_record::InputRecord;
 
-/// Numbers of rejected rows by reason.
-pub type ReasonCounts = BTreeMap<Reason, u64>;
-
-/// All inputs.
+/// The progress through all inputs.
 #[derive(Debug, Default)]
 pub struct InputTracker {
-    all: BTreeMap<InputId, InputProgress>,
+    inputs: BTreeMap<InputId, InputProgress>,
     unfinished: BTreeSet<InputId>,
     unread: u64,
     bytes: u64,
     rows: u64,
     rejected: ReasonCounts,
     max_bad_lines: u64,
-    /// Inputs of which something has changed since they were last saved.
+    /// Inputs that have changed since the last commit.
     unsaved: BTreeSet<InputId>,
-    /// The inputs that were read last, the latest first.
+    /// The inputs that were read most recently, latest first.
     latest: VecDeque<InputId>,
 }
 
-/// Inputs that are remembered as read last.
+/// Length of the list of recently read inputs.
 const LATEST: usize = 50;
 
 #[derive(Debug)]
 struct InputProgress {
     input: Arc<Input>,
-    /// Offset up to which it was taken in.
+    /// Bytes that were read or skipped. Beyond `position` once the input is given up.
     taken: u64,
+    /// Known bytes after `taken`; 0 once the input is given up.
+    unread: u64,
     size: u64,
     rows: u64,
     unmatched: u64,
     rejected: ReasonCounts,
     given_up: bool,
-    /// Bytes that are known and were not taken in, as far as they are counted.
-    unread: u64,
     position: Position,
     fingerprint: Option<Box<Fingerprint>>,
 }
 
-/// An input as it is saved.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct InputRecord {
-    id: u32,
-    label: String,
-    path: String,
-    file: FileId,
-    head: Head,
-    whole: u128,
-    stamp: FileStat,
-    offset: u64,
-    lines: u64,
-    stand: StandName,
-    header: Option<String>,
-    tail: u128,
-    size: u64,
-    rows: u64,
-    unmatched: u64,
-    rejected: BTreeMap<String, u64>,
-    given_up: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum StandName {
-    Start,
-    Lines,
-    AfterEnd,
-    Finished,
-    Refused,
-    Faulted,
-}
-
 impl InputTracker {
-    /// No inputs yet; one is given up at so many bad lines, if that is not 0.
+    /// A tracker without inputs. An input is given up at its `max_bad_lines`th bad line; 0 means never.
     pub fn new(max_bad_lines: u64) -> Self {
         Self { max_bad_lines, ..Self::default() }
     }
 
-    /// Notes how long an input is.
+    /// Records the size of an input in bytes.
     pub fn record_size(&mut self, input: &Arc<Input>, size: u64) {
-        let before = std::mem::replace(&mut self.of(input).size, size);
-        self.note_if(before != size, input.id);
+        let before = std::mem::replace(&mut self.progress(input).size, size);
+        self.set_unsaved_if(before != size, input.id);
     }
 
-    /// Notes that an input was read to an offset, bytes without rows included.
+    /// Records that an input was read up to a position without a batch, for instance past its header.
     pub fn advance(&mut self, input: &Arc<Input>, position: Position) {
-        let reading = self.of(input);
-        let bytes = position.offset.saturating_sub(reading.taken);
-        reading.taken += bytes;
-        let moved = reading.position != position;
-        if !reading.given_up {
-            reading.position = position;
+        let progress = self.progress(input);
+        let bytes = position.offset.saturating_sub(progress.taken);
+        progress.taken += bytes;
+        let changed = progress.position != position;
+        if !progress.given_up {
+            progress.position = position;
         }
         self.bytes += bytes;
-        self.note_if(moved, input.id);
+        self.set_unsaved_if(changed, input.id);
     }
 
-    /// Notes what an input is, by which it is known again.
+    /// Records the fingerprint by which an input is recognised after a restart.
     pub fn record_fingerprint(&mut self, input: &Arc<Input>, fingerprint: Box<Fingerprint>) {
-        let reading = self.of(input);
-        let changed = reading.fingerprint.as_ref() != Some(&fingerprint);
-        reading.fingerprint = Some(fingerprint);
-        self.note_if(changed, input.id);
+        let progress = self.progress(input);
+        let changed = progress.fingerprint.as_ref() != Some(&fingerprint);
+        progress.fingerprint = Some(fingerprint);
+        self.set_unsaved_if(changed, input.id);
     }
 
-    /// Counts a batch. Returns whether it counts at all: an input that was given up is only passed
-    /// over, and the batch in which that happens is cut short.
+    /// Counts a batch. Returns whether its rows count: those of an input that was given up do not.
+    /// The batch that reaches the limit of bad lines is truncated there.
     ///
     /// # Panics
-    /// If the batch does not begin where the one before ended, or later (after a header): then
-    /// rows would be counted twice.
+    /// If the batch begins before the end of the previous one, because its rows would count twice.
+    /// A gap is allowed, for instance a header.
     pub fn apply(&mut self, batch: &mut Batch, catalog: &Catalog) -> bool {
         let max_bad_lines = self.max_bad_lines as usize;
-        let reading = self.of(&batch.input);
+        let progress = self.progress(&batch.input);
         let Input { label, .. } = &*batch.input;
-        assert!(reading.taken <= batch.span.from, "{label}: bytes before {} come twice", reading.taken);
-        let bytes = batch.span.to - reading.taken;
-        reading.taken = batch.span.to;
-        reading.size = reading.size.max(batch.span.to);
-        let counts = !reading.given_up;
+        assert!(progress.taken <= batch.span.from, "{label}: bytes before {} count twice", progress.taken);
+        let bytes = batch.span.to - progress.taken;
+        progress.taken = batch.span.to;
+        progress.size = progress.size.max(batch.span.to);
+        let counts = !progress.given_up;
         if counts {
-            let bad: u64 = reading.rejected.values().sum();
+            let bad: u64 = progress.rejected.values().sum();
             if max_bad_lines > 0 && !batch.refused && bad as usize + batch.rejects.len() >= max_bad_lines {
                 give_up(batch, max_bad_lines - bad as usize - 1);
-                reading.given_up = true;
+                progress.given_up = true;
             }
-            reading.given_up |= batch.refused;
+            progress.given_up |= batch.refused;
             let rows = (batch.plays() + batch.rejects.len()) as u64;
-            reading.rows += rows;
-            reading.unmatched += catalog.count_unknown(&batch.songs);
-            count(&mut reading.rejected, &batch.rejects);
-            reading.position = batch.position.clone();
-            if reading.given_up && reading.position.stand != ReaderState::Faulted {
-                reading.position.stand = ReaderState::Refused;
+            progress.rows += rows;
+            progress.unmatched += catalog.count_unknown(&batch.songs);
+            count(&mut progress.rejected, &batch.rejects);
+            progress.position = batch.position.clone();
+            if progress.given_up && progress.position.state != ReaderState::Faulted {
+                progress.position.state = ReaderState::Refused;
             }
             self.rows += rows;
             count(&mut self.rejected, &batch.rejects);
         }
         self.bytes += bytes;
-        self.note(batch.input.id);
-        self.note_latest(batch.input.id);
+        self.set_unsaved(batch.input.id);
+        self.set_latest(batch.input.id);
         counts
     }
 
-    fn of(&mut self, input: &Arc<Input>) -> &mut InputProgress {
-        self.all.entry(input.id).or_insert_with(|| InputProgress {
+    /// The progress of an input, which is created if the input is new.
+    fn progress(&mut self, input: &Arc<Input>) -> &mut InputProgress {
+        self.inputs.entry(input.id).or_insert_with(|| InputProgress {
             input: Arc::clone(input),
             taken: 0,
+            unread: 0,
             size: 0,
             rows: 0,
             unmatched: 0,
             rejected: ReasonCounts::new(),
             given_up: false,
-            unread: 0,
             position: Position::default(),
             fingerprint: None,
         })
     }
 
-    /// A file that is looked at again and again is only saved if something has changed.
-    fn note_if(&mut self, changed: bool, id: InputId) {
+    /// Sources report unchanged inputs at every scan; these must not cause a commit.
+    fn set_unsaved_if(&mut self, changed: bool, id: InputId) {
         if changed {
-            self.note(id);
+            self.set_unsaved(id);
         }
     }
 
-    fn note(&mut self, id: InputId) {
+    fn set_unsaved(&mut self, id: InputId) {
         self.unsaved.insert(id);
-        self.keep_unfinished(id);
+        self.update_unread(id);
     }
 
-    fn keep_unfinished(&mut self, id: InputId) {
-        let Some(reading) = self.all.get_mut(&id) else { return };
-        let unread = if reading.given_up { 0 } else { reading.size.saturating_sub(reading.taken) };
-        let before = std::mem::replace(&mut reading.unread, unread);
+    fn update_unread(&mut self, id: InputId) {
+        let Some(progress) = self.inputs.get_mut(&id) else { return };
+        let unread = if progress.given_up { 0 } else { progress.size.saturating_sub(progress.taken) };
+        let before = std::mem::replace(&mut progress.unread, unread);
         self.unread = self.unread - before + unread;
         if unread > 0 {
             self.unfinished.insert(id);
@@ -197,7 +159,7 @@ impl InputTracker {
         }
     }
 
-    fn note_latest(&mut self, id: InputId) {
+    fn set_latest(&mut self, id: InputId) {
         if self.latest.front() != Some(&id) {
             self.latest.retain(|&other| other != id);
             self.latest.push_front(id);
@@ -205,43 +167,40 @@ impl InputTracker {
         }
     }
 
-    /// Whether there is anything to be saved.
+    /// Whether an input has changed since the last commit.
     pub fn has_unsaved(&self) -> bool {
         !self.unsaved.is_empty()
     }
 
-    /// What has changed since the last time, to be saved: numbers, ascending, and records.
+    /// Takes the records of the inputs that have changed since the last call, in ascending order.
+    /// An input without a fingerprint has no record, because a restart could not recognise it.
     pub fn take_unsaved(&mut self) -> Vec<(InputId, InputRecord)> {
         let unsaved = std::mem::take(&mut self.unsaved);
-        unsaved.into_iter().filter_map(|id| Some((id, self.all[&id].record()?))).collect()
+        unsaved.into_iter().filter_map(|id| Some((id, self.inputs[&id].record()?))).collect()
     }
 
-    /// Takes an input back in that was saved.
-    ///
-    /// # Errors
-    /// What is wrong with the record.
-    pub fn restore(&mut self, record: InputRecord, delimiter: Delimiter) -> Result<(), String> {
-        let reading = InputProgress::of_record(record, delimiter)?;
-        self.bytes += reading.taken;
-        self.rows += reading.rows;
-        for (&reason, rows) in &reading.rejected {
+    /// Adds an input from its record.
+    pub fn restore(&mut self, record: InputRecord) {
+        let progress = InputProgress::from_record(record);
+        self.bytes += progress.taken;
+        self.rows += progress.rows;
+        for (&reason, rows) in &progress.rejected {
             *self.rejected.entry(reason).or_default() += rows;
         }
-        let id = reading.input.id;
-        self.all.insert(id, reading);
-        self.keep_unfinished(id);
-        self.note_latest(id);
-        Ok(())
+        let id = progress.input.id;
+        self.inputs.insert(id, progress);
+        self.update_unread(id);
+        self.set_latest(id);
     }
 
-    /// What a source must know to go on, by number.
+    /// The inputs with a fingerprint, from which a source continues, in ascending order.
     pub fn known(&self) -> Vec<KnownInput> {
-        let known = self.all.values().filter_map(|reading| {
-            let fingerprint = reading.fingerprint.as_deref()?.clone();
+        let known = self.inputs.values().filter_map(|progress| {
+            let fingerprint = progress.fingerprint.as_deref()?.clone();
             Some(KnownInput {
-                input: Arc::clone(&reading.input),
+                input: Arc::clone(&progress.input),
                 fingerprint,
-                position: reading.position.clone(),
+                position: progress.position.clone(),
             })
         });
         known.collect()
@@ -249,53 +208,53 @@ impl InputTracker {
 
     /// Number of inputs.
     pub fn len(&self) -> usize {
-        self.all.len()
+        self.inputs.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no inputs.
     pub fn is_empty(&self) -> bool {
-        self.all.is_empty()
+        self.inputs.is_empty()
     }
 
-    /// Number of inputs of which a part was not yet taken in.
+    /// Number of inputs that are not read to their end.
     pub fn unfinished_len(&self) -> usize {
         self.unfinished.len()
     }
 
-    /// Bytes of all inputs that are known and were not yet taken in.
+    /// Known bytes of all inputs that are still to be read.
     pub fn bytes_unread(&self) -> u64 {
         self.unread
     }
 
-    /// How far these inputs were read.
+    /// Some inputs with their current offsets.
     pub fn retirable(&self, ids: &[InputId]) -> Vec<RetirableInput> {
-        ids.iter().map(|id| RetirableInput { input: *id, offset: self.all[id].position.offset }).collect()
+        ids.iter().map(|id| RetirableInput { input: *id, offset: self.inputs[id].position.offset }).collect()
     }
 
-    /// All numbers.
+    /// The ids of all inputs, in ascending order.
     pub fn ids(&self) -> Vec<InputId> {
-        self.all.keys().copied().collect()
+        self.inputs.keys().copied().collect()
     }
 
-    /// Rows taken in: plays and rejects.
+    /// Rows read: plays and rejects.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Bytes taken in.
+    /// Bytes read, of the decompressed text.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Rejected rows by reason.
+    /// Rejected rows of all inputs by reason.
     pub fn rejected(&self) -> &ReasonCounts {
         &self.rejected
     }
 
-    /// The sums, with the plays that are unmatched now.
+    /// The sums over all inputs. `unmatched` is the current number of unmatched plays.
     pub fn totals(&self, unmatched: u64) -> Totals {
         Totals {
-            inputs: self.all.len() as u64,
+            inputs: self.inputs.len() as u64,
             bytes: self.bytes,
             rows: self.rows,
             rejected: by_code(&self.rejected),
@@ -303,18 +262,19 @@ impl InputTracker {
         }
     }
 
-    /// The inputs of which a part was not yet taken in.
+    /// The inputs that are not read to their end.
     pub fn unfinished(&self) -> Vec<InputEntry> {
-        self.unfinished.iter().map(|id| self.all[id].entry()).collect()
+        self.unfinished.iter().map(|id| self.inputs[id].entry()).collect()
     }
 
-    /// The inputs that were read last, the latest first.
+    /// The 50 inputs that were read most recently, latest first.
     pub fn latest(&self) -> Vec<InputEntry> {
-        self.latest.iter().map(|id| self.all[id].entry()).collect()
+        self.latest.iter().map(|id| self.inputs[id].entry()).collect()
     }
 }
 
 impl InputProgress {
+    /// The entry of the manifest.
     fn entry(&self) -> InputEntry {
         InputEntry {
             path: self.input.label.clone(),
@@ -326,79 +286,39 @@ impl InputProgress {
         }
     }
 
-    /// Nothing, if nobody could know the input again.
     fn record(&self) -> Option<InputRecord> {
-        let fingerprint = self.fingerprint.as_deref()?;
-        let (stand, header) = match &self.position.stand {
-            ReaderState::Start => (StandName::Start, None),
-            ReaderState::Lines(header) => (StandName::Lines, Some(header)),
-            ReaderState::AfterEnd(header) => (StandName::AfterEnd, Some(header)),
-            ReaderState::Finished => (StandName::Finished, None),
-            ReaderState::Refused => (StandName::Refused, None),
-            ReaderState::Faulted => (StandName::Faulted, None),
-        };
         Some(InputRecord {
             id: self.input.id.0,
             label: self.input.label.clone(),
-            path: path_text(&fingerprint.path),
-            file: fingerprint.id,
-            head: fingerprint.head,
-            whole: fingerprint.whole,
-            stamp: fingerprint.stamp,
-            offset: self.position.offset,
-            lines: self.position.lines,
-            stand,
-            header: header.map(|header| String::from_utf8_lossy(&header.line).into_owned()),
-            tail: self.position.tail,
+            fingerprint: self.fingerprint.as_deref()?.clone(),
+            position: self.position.clone(),
             size: self.size,
             rows: self.rows,
             unmatched: self.unmatched,
-            rejected: by_code(&self.rejected),
+            rejected: self.rejected.clone(),
             given_up: self.given_up,
         })
     }
 
-    fn of_record(record: InputRecord, delimiter: Delimiter) -> Result<Self, String> {
-        let header = record
-            .header
-            .map(|line| header::parse(line.as_bytes(), delimiter).map(|(header, _)| Arc::new(header)));
-        let header = || -> Result<Arc<Header>, String> {
-            match &header {
-                Some(Ok(header)) => Ok(Arc::clone(header)),
-                Some(Err(fault)) => Err(fault.detail.clone()),
-                None => Err("an input without its header".to_owned()),
-            }
-        };
-        let stand = match record.stand {
-            StandName::Start => ReaderState::Start,
-            StandName::Lines => ReaderState::Lines(header()?),
-            StandName::AfterEnd => ReaderState::AfterEnd(header()?),
-            StandName::Finished => ReaderState::Finished,
-            StandName::Refused => ReaderState::Refused,
-            StandName::Faulted => ReaderState::Faulted,
-        };
-        let mut rejected = ReasonCounts::new();
-        for (code, rows) in record.rejected {
-            let reason = Reason::ALL.iter().find(|reason| reason.code() == code);
-            rejected.insert(*reason.ok_or_else(|| format!("an unknown reason: {code}"))?, rows);
-        }
-        let (path, id, head, whole) = (parse_path(&record.path), record.file, record.head, record.whole);
-        Ok(Self {
-            input: Arc::new(Input { id: InputId(record.id), label: record.label }),
-            taken: record.offset,
-            size: record.size,
-            rows: record.rows,
-            unmatched: record.unmatched,
-            rejected,
-            given_up: record.given_up,
+    fn from_record(record: InputRecord) -> Self {
+        let InputRecord { id, label, fingerprint, position, size, rows, unmatched, rejected, given_up } =
+            record;
+        Self {
+            input: Arc::new(Input { id: InputId(id), label }),
+            taken: position.offset,
             unread: 0,
-            position: Position { offset: record.offset, lines: record.lines, stand, tail: record.tail },
-            fingerprint: Some(Box::new(Fingerprint { path, id, head, whole, stamp: record.stamp })),
-        })
+            size,
+            rows,
+            unmatched,
+            rejected,
+            given_up,
+            position,
+            fingerprint: Some(Box::new(fingerprint)),
+        }
     }
 }
 
-/// Ends a batch at its bad line number `last` and says why nothing more follows.
+/// Truncates a batch after its reject number `last`, and adds a reject that says why.
 fn give_up(batch: &mut Batch, last: usize) {
     batch.truncate_after_reject(last);
     let end = Reject { reason: Reason::TooManyBadLines, ..batch.rejects[last].clone() };
@@ -409,16 +329,4 @@ fn give_up(batch: &mut Batch, last: usize) {
     );
     batch.rejects.push(end);
     batch.plays_before.push(batch.plays() as u32);
-}
-
-/// Adds rejects to counts.
-pub fn count(counts: &mut ReasonCounts, rejects: &[Reject]) {
-    for reject in rejects {
-        *counts.entry(reject.reason).or_default() += 1;
-    }
-}
-
-/// Counts by the code of the reason.
-pub fn by_code(counts: &ReasonCounts) -> BTreeMap<String, u64> {
-    counts.iter().map(|(reason, &rows)| (reason.code().to_owned(), rows)).collect()
 }

@@ -2,4 +2,5 @@
 
 pub mod checkpoint;
 pub mod input_progress;
+pub mod input_record;
 pub mod unmatched;

@@ -1,10 +1,10 @@
-//! Plays of unknown songs, kept on disk until their song appears.
+//! Unmatched plays: plays whose song is not in the catalog, kept on disk until it is.
 //!
-//! With an empty catalog that is every play, so only the place of each song's last block is in
-//! memory. A block holds plays of one song and the place of the song's block before it; plays are
-//! gathered in memory and written as blocks, so a song that plays often has large blocks. The file
-//! only grows, so a commit is its length and the places that have changed; when nothing waits any
-//! more, the next block begins another file.
+//! With an empty catalog every play is unmatched, so memory holds only the offset of each song's last
+//! block. A block holds plays of one song and the offset of the song's previous block. Plays are
+//! buffered and written as blocks, so a song with many plays has large blocks. The file only grows:
+//! a commit consists of its length and the changed offsets. Once no play is unmatched any more, the
+//! next block begins a new file.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -15,35 +15,35 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::insights::enriched_logs::UnmatchedPlay;
 use crate::model::error::{Error, FileRole, Op};
-
 use crate::model::{PlayTime, SongId, UserId};
 use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{
     Disk, DiskFile, SharedDisk, append, create_empty, create_folder, has_end, sync_file, sync_folder,
 };
 
-/// Plays in memory before they are written: about two megabytes.
-const GATHERED: usize = 1 << 16;
-/// Stands for "no block before this one".
-const FIRST: u64 = u64::MAX;
-/// Bytes of a block before its plays: the place of the block before, the number of plays, and a
-/// checksum of all the rest.
-const HEAD: usize = 16;
+/// Plays that are buffered before they are written: about two megabytes.
+const BUFFERED: usize = 1 << 16;
+/// The offset of the previous block in a song's first block.
+const NO_PREVIOUS: u64 = u64::MAX;
+/// Bytes of a block before its plays: the offset of the previous block (8), the number of plays (4)
+/// and a checksum of everything else (4).
+const HEADER: usize = 16;
 /// Bytes of a play.
 const PLAY: usize = 24;
 
-/// The store.
+/// The unmatched plays, in memory and on disk.
 #[derive(Debug)]
 pub struct UnmatchedPlays {
     disk: SharedDisk,
     folder: PathBuf,
-    /// Where blocks are; nothing as long as there are none.
+    /// The current file of blocks; `None` before the first block.
     file: Option<BlockFile>,
-    /// How many files there have been.
-    files: u64,
+    /// The number of the current or last file.
+    file_number: u64,
+    /// The offset of the last block of each song.
     last_blocks: HashMap<SongId, u64>,
-    gathered: HashMap<SongId, Vec<UnmatchedPlay>>,
-    gathered_plays: usize,
+    buffered: HashMap<SongId, Vec<UnmatchedPlay>>,
+    buffered_plays: usize,
     /// Songs whose last block has changed since the last commit.
     changed: HashSet<SongId>,
 }
@@ -53,28 +53,29 @@ struct BlockFile {
     path: PathBuf,
     file: Box<dyn DiskFile>,
     len: u64,
+    /// Whether the name of the file may not be durable yet.
     new: bool,
 }
 
-/// How much of which file counts.
+/// The committed part of a file of unmatched plays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmatchedFile {
-    /// How many files there have been, this one included; its name follows from that.
+    /// The number in the name of the file. Files count up from 1.
     pub number: u64,
-    /// Its length; nothing waits on disk if that is 0.
+    /// The committed length; 0 if there are no unmatched plays and no file.
     pub bytes: u64,
 }
 
 impl UnmatchedFile {
-    /// Its name in the folder of the state.
+    /// The file name in the folder of the state.
     pub fn name(&self) -> String {
-        format!("waiting-{:06}.bin", self.number)
+        format!("unmatched-{:06}.bin", self.number)
     }
 
-    /// Checks that all of it is there; blocks are checked when they are taken out.
+    /// Checks that the file has its committed length. Blocks are checked when they are read.
     ///
     /// # Errors
-    /// What the file system says, or `InvalidData` if it is shorter.
+    /// An error of the file system, or `InvalidData` if the file is shorter.
     pub fn check(&self, disk: &dyn Disk, folder: &Path) -> io::Result<()> {
         if self.bytes == 0 {
             return Ok(());
@@ -88,25 +89,26 @@ impl UnmatchedFile {
     }
 }
 
-/// Whether a name is that of a file of waiting plays.
+/// Whether a file name is that of a file of unmatched plays.
 pub fn is_unmatched_name(name: &str) -> bool {
-    name.starts_with("waiting-") && has_end(name, "bin")
+    name.starts_with("unmatched-") && has_end(name, "bin")
 }
 
-/// What a commit must remember.
+/// The changes of the unmatched plays that belong to a commit.
 #[derive(Debug, Default)]
 pub struct UnmatchedChanges {
-    /// The file.
+    /// The file and its length.
     pub file: UnmatchedFile,
-    /// Songs, ascending, with the place of their last block, or nothing if no play waits any more.
-    pub places: Vec<(SongId, Option<u64>)>,
+    /// Songs in ascending order, with the offset of their last block; `None` for a song without
+    /// unmatched plays.
+    pub last_blocks: Vec<(SongId, Option<u64>)>,
 }
 
 impl UnmatchedPlays {
-    /// What was committed, to be looked through: nothing is changed on the disk.
+    /// Opens the committed plays for reading. Does not change the disk.
     ///
     /// # Errors
-    /// What the file system says, exit code 65.
+    /// An error of the file system, exit code 65.
     pub fn open(
         disk: &SharedDisk,
         folder: &Path,
@@ -124,18 +126,18 @@ impl UnmatchedPlays {
             disk: disk.clone(),
             folder: folder.to_owned(),
             file,
-            files: committed.number,
+            file_number: committed.number,
             last_blocks,
-            gathered: HashMap::new(),
-            gathered_plays: 0,
+            buffered: HashMap::new(),
+            buffered_plays: 0,
             changed: HashSet::new(),
         })
     }
 
-    /// A store in a folder, with what was committed to it.
+    /// Opens the committed plays for reading and writing. Truncates the file to its committed length.
     ///
     /// # Errors
-    /// If the file is shorter than was committed (65), or what the file system says (73, 74).
+    /// If the file is shorter than its committed length (65), or an error of the file system (73, 74).
     pub fn resume(
         disk: &SharedDisk,
         folder: &Path,
@@ -143,8 +145,8 @@ impl UnmatchedPlays {
         last_blocks: HashMap<SongId, u64>,
     ) -> Result<Self, Error> {
         create_folder(&**disk, folder)?;
-        let mut store = Self::open(disk, folder, committed, last_blocks)?;
-        let Self { file: Some(BlockFile { path, file, .. }), .. } = &mut store else { return Ok(store) };
+        let mut plays = Self::open(disk, folder, committed, last_blocks)?;
+        let Self { file: Some(BlockFile { path, file, .. }), .. } = &mut plays else { return Ok(plays) };
         let failed = |cause: io::Error| Error::file(FileRole::Committed, Op::Open, path, cause);
         committed.check(&**disk, folder).map_err(failed)?;
         if file.len().map_err(failed)? > committed.bytes {
@@ -152,71 +154,71 @@ impl UnmatchedPlays {
                 .map_err(|cause| Error::file(FileRole::Open, Op::Truncate, path, cause))?;
             sync_file(&mut **file, path)?;
         }
-        Ok(store)
+        Ok(plays)
     }
 
-    /// Looks through all blocks, checksums included; says whether they are sound.
+    /// Reads all blocks and checks them.
     ///
     /// # Errors
-    /// The first block that is damaged (65), or what the file system says.
+    /// The first damaged block (65), or an error of the file system.
     pub fn check_all(mut self) -> Result<(), Error> {
         self.songs().into_iter().try_for_each(|song| self.take(song, |_| Ok(())))
     }
 
-    /// Keeps a play.
+    /// Adds a play of a song.
     pub fn add(&mut self, song: SongId, play: UnmatchedPlay) {
-        self.gathered.entry(song).or_default().push(play);
-        self.gathered_plays += 1;
+        self.buffered.entry(song).or_default().push(play);
+        self.buffered_plays += 1;
     }
 
-    /// Writes what was gathered, if it is much.
+    /// Writes the buffer if it is full.
     ///
     /// # Errors
-    /// What the file system says, exit code 73 or 74.
+    /// An error of the file system, exit code 73 or 74.
     pub fn spill(&mut self) -> Result<(), Error> {
-        if self.gathered_plays >= GATHERED { self.write_gathered() } else { Ok(()) }
+        if self.buffered_plays >= BUFFERED { self.write_buffered() } else { Ok(()) }
     }
 
-    fn write_gathered(&mut self) -> Result<(), Error> {
-        if self.gathered_plays == 0 {
+    fn write_buffered(&mut self) -> Result<(), Error> {
+        if self.buffered_plays == 0 {
             return Ok(());
         }
         if self.file.is_none() {
-            self.files += 1;
-            let path = self.folder.join(UnmatchedFile { number: self.files, bytes: 0 }.name());
+            self.file_number += 1;
+            let path = self.current_path();
             let file = create_empty(&*self.disk, &path)?;
             self.file = Some(BlockFile { path, file, len: 0, new: true });
         }
-        let file = self.file.as_mut().expect("it was made just now");
-        let mut blocks = Vec::with_capacity(self.gathered_plays * PLAY + self.gathered.len() * HEAD);
-        let mut places = Vec::with_capacity(self.gathered.len());
-        for (song, plays) in self.gathered.drain() {
+        let file = self.file.as_mut().expect("the file was created above");
+        let mut blocks = Vec::with_capacity(self.buffered_plays * PLAY + self.buffered.len() * HEADER);
+        let mut last_blocks = Vec::with_capacity(self.buffered.len());
+        for (song, plays) in self.buffered.drain() {
             let start = blocks.len();
-            places.push((song, file.len + start as u64));
-            let before = self.last_blocks.get(&song).copied().unwrap_or(FIRST);
-            blocks.extend_from_slice(&before.to_le_bytes());
+            last_blocks.push((song, file.len + start as u64));
+            let previous = self.last_blocks.get(&song).copied().unwrap_or(NO_PREVIOUS);
+            blocks.extend_from_slice(&previous.to_le_bytes());
             blocks.extend_from_slice(&(plays.len() as u32).to_le_bytes());
             blocks.extend_from_slice(&[0; 4]);
             for play in &plays {
                 encode(play, &mut blocks);
             }
             let checksum = checksum(&blocks[start..]);
-            blocks[start + 12..start + HEAD].copy_from_slice(&checksum);
+            blocks[start + 12..start + HEADER].copy_from_slice(&checksum);
         }
         append(&mut *file.file, &file.path, &blocks)?;
         file.len += blocks.len() as u64;
-        self.changed.extend(places.iter().map(|&(song, _)| song));
-        self.last_blocks.extend(places);
-        self.gathered_plays = 0;
+        self.changed.extend(last_blocks.iter().map(|&(song, _)| song));
+        self.last_blocks.extend(last_blocks);
+        self.buffered_plays = 0;
         Ok(())
     }
 
-    /// Makes everything durable and says what has changed since the last time.
+    /// Writes and syncs all plays, and returns the changes since the last call.
     ///
     /// # Errors
-    /// What the file system says, exit code 73 or 74.
+    /// An error of the file system, exit code 73 or 74.
     pub fn commit(&mut self) -> Result<UnmatchedChanges, Error> {
-        self.write_gathered()?;
+        self.write_buffered()?;
         let mut bytes = 0;
         if let Some(file) = &mut self.file {
             bytes = file.len;
@@ -228,84 +230,94 @@ impl UnmatchedPlays {
             }
         }
         let changed = self.changed.drain();
-        let mut places: Vec<_> = changed.map(|song| (song, self.last_blocks.get(&song).copied())).collect();
-        places.sort_unstable_by_key(|&(song, _)| song);
-        Ok(UnmatchedChanges { file: UnmatchedFile { number: self.files, bytes }, places })
+        let mut last_blocks: Vec<_> =
+            changed.map(|song| (song, self.last_blocks.get(&song).copied())).collect();
+        last_blocks.sort_unstable_by_key(|&(song, _)| song);
+        let file = UnmatchedFile { number: self.file_number, bytes };
+        Ok(UnmatchedChanges { file, last_blocks })
     }
 
-    /// The songs that plays wait for, in the order of their numbers.
+    /// The songs with unmatched plays, in ascending order.
     pub fn songs(&self) -> Vec<SongId> {
-        let mut songs: Vec<_> = self.last_blocks.keys().chain(self.gathered.keys()).copied().collect();
+        let mut songs: Vec<_> = self.last_blocks.keys().chain(self.buffered.keys()).copied().collect();
         songs.sort_unstable();
         songs.dedup();
         songs
     }
 
-    /// Takes out the plays of a song, in the order in which they came, a block at a time.
+    /// Removes the plays of a song and passes them to `each` in their order, one block at a time.
     ///
     /// # Errors
-    /// If the file is damaged (65), or what the file system or `each` says.
+    /// If a block is damaged (65), an error of the file system, or the error of `each`.
     pub fn take(
         &mut self,
         song: SongId,
         mut each: impl FnMut(&[UnmatchedPlay]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut places = Vec::new();
-        let mut place = self.last_blocks.remove(&song).unwrap_or(FIRST);
-        if place != FIRST {
+        // Blocks link backwards, but the oldest plays come first. So the first pass reads only the
+        // headers and collects the offsets; the second pass reads the blocks in reverse order. Only
+        // one block is in memory at a time.
+        let mut offsets = Vec::new();
+        let mut offset = self.last_blocks.remove(&song).unwrap_or(NO_PREVIOUS);
+        if offset != NO_PREVIOUS {
             self.changed.insert(song);
         }
-        while place != FIRST {
-            places.push(place);
-            let before = u64::from_le_bytes(self.read(place, HEAD)?[..8].try_into().expect("8 bytes"));
-            if before != FIRST && before >= place {
-                return Err(self.damaged(place));
+        while offset != NO_PREVIOUS {
+            offsets.push(offset);
+            let header = self.read(offset, HEADER)?;
+            let previous = u64::from_le_bytes(header[..8].try_into().expect("8 bytes"));
+            // A damaged link must not lead to an endless loop.
+            if previous != NO_PREVIOUS && previous >= offset {
+                return Err(self.damaged(offset));
             }
-            place = before;
+            offset = previous;
         }
-        for place in places.into_iter().rev() {
-            let head = self.read(place, HEAD)?;
-            let plays = u32::from_le_bytes(head[8..12].try_into().expect("4 bytes"));
-            let block = self.read(place, HEAD + plays as usize * PLAY)?;
-            if checksum(&block) != block[12..HEAD] {
-                return Err(self.damaged(place));
+        for offset in offsets.into_iter().rev() {
+            let header = self.read(offset, HEADER)?;
+            let plays = u32::from_le_bytes(header[8..12].try_into().expect("4 bytes"));
+            let block = self.read(offset, HEADER + plays as usize * PLAY)?;
+            if checksum(&block) != block[12..HEADER] {
+                return Err(self.damaged(offset));
             }
-            let plays: Vec<UnmatchedPlay> = block[HEAD..].as_chunks::<PLAY>().0.iter().map(decode).collect();
+            let plays: Vec<UnmatchedPlay> =
+                block[HEADER..].as_chunks::<PLAY>().0.iter().map(decode).collect();
             each(&plays)?;
         }
-        if let Some(plays) = self.gathered.remove(&song) {
-            self.gathered_plays -= plays.len();
+        if let Some(plays) = self.buffered.remove(&song) {
+            self.buffered_plays -= plays.len();
             each(&plays)?;
         }
         if self.last_blocks.is_empty() {
-            // What was committed may still be needed, so the file stays as it is.
+            // A rollback may still need the file, so it is not reused.
             self.file = None;
         }
         Ok(())
     }
 
-    fn read(&self, place: u64, len: usize) -> Result<Vec<u8>, Error> {
-        let file = self.file.as_ref().filter(|file| place.saturating_add(len as u64) <= file.len);
-        let file = file.ok_or_else(|| self.damaged(place))?;
+    fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
+        let file = self.file.as_ref().filter(|file| offset.saturating_add(len as u64) <= file.len);
+        let file = file.ok_or_else(|| self.damaged(offset))?;
         let mut bytes = vec![0; len];
-        let read = file.file.read_at(&mut bytes, place);
+        let read = file.file.read_at(&mut bytes, offset);
         let read = read.map_err(|cause| Error::file(FileRole::Open, Op::Read, &file.path, cause))?;
-        if read < len { Err(self.damaged(place)) } else { Ok(bytes) }
+        if read < len { Err(self.damaged(offset)) } else { Ok(bytes) }
     }
 
-    fn damaged(&self, place: u64) -> Error {
-        let path = self.folder.join(UnmatchedFile { number: self.files, bytes: 0 }.name());
-        let message = format!(
-            "{}: the block at byte {place} is damaged; read everything again with `music-insights watch --fresh`",
-            path.display()
-        );
-        Error::Damaged(message)
+    fn current_path(&self) -> PathBuf {
+        self.folder.join(UnmatchedFile { number: self.file_number, bytes: 0 }.name())
+    }
+
+    fn damaged(&self, offset: u64) -> Error {
+        Error::Damaged(format!(
+            "{}: the block at byte {offset} is damaged; read everything again with `music-insights watch --fresh`",
+            self.current_path().display()
+        ))
     }
 }
 
-/// Of a block, but for the place of the checksum itself.
+/// The checksum of a block, except for the bytes of the checksum itself.
 fn checksum(block: &[u8]) -> [u8; 4] {
-    let hash = xxh3_64(&block[..12]) ^ xxh3_64(&block[HEAD..]).rotate_left(32);
+    let hash = xxh3_64(&block[..12]) ^ xxh3_64(&block[HEADER..]).rotate_left(32);
     ((hash ^ hash >> 32) as u32).to_le_bytes()
 }
 
@@ -319,7 +331,7 @@ fn encode(play: &UnmatchedPlay, out: &mut Vec<u8>) {
 }
 
 fn decode(bytes: &[u8; PLAY]) -> UnmatchedPlay {
-    let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"));
+    let word = |start: usize| u32::from_le_bytes(bytes[start..start + 4].try_into().expect("4 bytes"));
     let local = i64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"));
     let play_time = PlayTime { local, offset: word(12) as i32, nanos: word(16) };
     UnmatchedPlay { user: UserId(word(8)), play_time, millis: word(20) }
@@ -336,25 +348,25 @@ mod tests {
     }
 
     #[test]
-    fn plays_come_back_once_and_in_order() {
+    fn each_play_is_taken_once_and_in_order() {
         let folder = tempfile::tempdir().unwrap();
         let disk = RealDisk::without_fsync();
-        let resume = |committed: &UnmatchedFile, places| {
-            UnmatchedPlays::resume(&disk, folder.path(), committed, places).unwrap()
+        let resume = |committed: &UnmatchedFile, last_blocks| {
+            UnmatchedPlays::resume(&disk, folder.path(), committed, last_blocks).unwrap()
         };
         let mut unmatched = resume(&UnmatchedFile::default(), HashMap::new());
         let songs = 7;
-        for number in 0..(3 * GATHERED as u32 + 100) {
+        for number in 0..(3 * BUFFERED as u32 + 100) {
             unmatched.add(SongId(number % songs), play(number));
             unmatched.spill().unwrap();
         }
-        assert!(unmatched.gathered_plays < GATHERED);
-        // Gone on from a commit, with bytes behind it that do not count.
+        assert!(unmatched.buffered_plays < BUFFERED);
+        // Resume from a commit, with uncommitted bytes after it.
         let committed = unmatched.commit().unwrap();
         unmatched.add(SongId(3), play(7));
-        unmatched.write_gathered().unwrap();
-        let places = committed.places.iter().map(|&(song, place)| (song, place.unwrap())).collect();
-        unmatched = resume(&committed.file, places);
+        unmatched.write_buffered().unwrap();
+        let last_blocks = committed.last_blocks.iter().map(|&(song, offset)| (song, offset.unwrap()));
+        unmatched = resume(&committed.file, last_blocks.collect());
         assert_eq!(unmatched.songs(), (0..songs).map(SongId).collect::<Vec<_>>());
         for song in 0..songs {
             let mut plays = Vec::new();
@@ -363,12 +375,12 @@ mod tests {
                 Ok(())
             };
             unmatched.take(SongId(song), keep).unwrap();
-            let expected = (song..3 * GATHERED as u32 + 100).step_by(songs as usize).map(play);
+            let expected = (song..3 * BUFFERED as u32 + 100).step_by(songs as usize).map(play);
             assert!(plays.into_iter().eq(expected));
             unmatched.take(SongId(song), |_| panic!("taken twice")).unwrap();
         }
         let changes = unmatched.commit().unwrap();
-        assert_eq!((changes.file.bytes, changes.places.len()), (0, songs as usize));
-        assert!(changes.places.iter().all(|(_, place)| place.is_none()));
+        assert_eq!((changes.file.bytes, changes.last_blocks.len()), (0, songs as usize));
+        assert!(changes.last_blocks.iter().all(|(_, offset)| offset.is_none()));
     }
 }

@@ -1,9 +1,9 @@
-//! The committed inputs as a source: exactly the bytes that were taken in, with what was decided
-//! about a row when it was first read.
+//! The committed inputs as a source: exactly the bytes that were read, with the rejects that depend
+//! on the time of reading.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,22 +13,21 @@ use crate::ingest::source::compression::Compression;
 use crate::ingest::source::framing::{Eof, Frame, LineFramer};
 use crate::ingest::source::send::reject_unread;
 use crate::ingest::source::tail::KnownInput;
-use crate::ingest::source::{Closed, Event, EventSender};
+use crate::ingest::source::{Event, EventSender, ReadError};
 use crate::model::delimiter::Delimiter;
 use crate::model::error::{Error, FileRole, Op};
-
 use crate::model::shutdown::Shutdown;
 use crate::model::{Chunk, Content, ReaderState, Reason, Reject, Span, Text};
 use crate::text::escape_bytes;
 use crate::time::clock::Clock;
 
-/// Rows whose reject depends on when they were read: by the label of their input and their offset
-/// the reason, and the row as it stands in `_rejects`.
-pub type Decisions = HashMap<String, BTreeMap<u64, (Reason, Vec<u8>)>>;
+/// Earlier rejects whose reason depends on the time of reading, by the label of the input: for each
+/// offset the reason, and the row as it stands in `_rejects`.
+pub type EarlierRejects = HashMap<String, BTreeMap<u64, (Reason, Vec<u8>)>>;
 
-/// Picks such rows out of lines of `_rejects`.
-pub fn decisions<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Decisions {
-    let mut decisions = Decisions::new();
+/// Collects the rejects whose reason depends on the time of reading, from the lines of `_rejects`.
+pub fn earlier_rejects<'a>(lines: impl Iterator<Item = &'a [u8]>) -> EarlierRejects {
+    let mut rejects = EarlierRejects::new();
     let mut record = Record::default();
     for line in lines {
         if record.read(line).is_err() || record.len() != 5 {
@@ -42,37 +41,43 @@ pub fn decisions<'a>(lines: impl Iterator<Item = &'a [u8]>) -> Decisions {
         let offset = std::str::from_utf8(record.field(2)).ok().and_then(|text| text.parse().ok());
         let Some(offset) = offset else { continue };
         let label = String::from_utf8_lossy(record.field(0)).into_owned();
-        decisions.entry(label).or_default().insert(offset, (reason, record.field(4).to_vec()));
+        rejects.entry(label).or_default().insert(offset, (reason, record.field(4).to_vec()));
     }
-    decisions
+    rejects
 }
 
-/// The inputs of a generation.
+/// The inputs of a generation, read up to their committed positions.
 #[derive(Clone, Debug)]
 pub struct Committed {
-    /// Inputs and where they are now.
+    /// The inputs with their current paths.
     pub inputs: Vec<(KnownInput, PathBuf)>,
-    /// What parts their fields.
+    /// The delimiter of their fields.
     pub delimiter: Delimiter,
-    /// What was decided.
-    pub decisions: Arc<Decisions>,
-    /// What counts as now; without it, decisions stand and all other rows are early enough.
+    /// The rejects that depend on the time of reading.
+    pub earlier_rejects: Arc<EarlierRejects>,
+    /// The time that counts as now, in seconds since 1970-01-01T00:00:00Z. Without it, the earlier
+    /// rejects apply, and no other row is too far in the future.
     pub now: Option<i64>,
 }
 
-/// So late that no play is too far in the future.
-const LATE: i64 = 1 << 40;
+/// A time of reading at which no play is too far in the future.
+const FAR_FUTURE: i64 = 1 << 40;
 
 impl Committed {
-    /// Reads everything.
+    /// Reads all inputs and sends their chunks.
     ///
     /// # Errors
     /// The first input that cannot be read, exit code 66.
-    pub fn run(&self, events: &EventSender, stop: &Shutdown) -> Result<(), Error> {
+    pub fn run(&self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
         for (known, path) in &self.inputs {
-            let read = self.read(known, path, events, stop);
-            let read = read.map_err(|cause| Error::file(FileRole::Input, Op::Read, path, cause))?;
-            if read.is_err() || stop.is_requested() {
+            match self.read(known, path, events, shutdown) {
+                Ok(()) => {}
+                Err(ReadError::Failed(cause)) => {
+                    return Err(Error::file(FileRole::Input, Op::Read, path, cause));
+                }
+                Err(ReadError::Closed) => break,
+            }
+            if shutdown.is_requested() {
                 break;
             }
         }
@@ -84,51 +89,49 @@ impl Committed {
         known: &KnownInput,
         path: &PathBuf,
         events: &EventSender,
-        stop: &Shutdown,
-    ) -> io::Result<Result<(), Closed>> {
-        let storage = Compression::of(path);
-        if known.position.stand == ReaderState::Faulted {
-            return match storage.check(path, self.delimiter)? {
-                Ok(_) => Ok(Ok(())),
-                Err(fault) => Ok(reject_unread(&known.input, &fault, Clock::System, events)),
-            };
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
+        let compression = Compression::of(path);
+        if known.position.state == ReaderState::Faulted {
+            if let Err(fault) = compression.check(path, self.delimiter)? {
+                reject_unread(&known.input, &fault, Clock::System, events)?;
+            }
+            return Ok(());
         }
-        let reader: Box<dyn Read> = match storage {
+        let reader: Box<dyn Read> = match compression {
             Compression::Plain => Box::new(File::open(path)?),
             Compression::Gzip | Compression::Zstd | Compression::Parquet => {
-                storage.open(path, self.delimiter)?
+                compression.open(path, self.delimiter)?
             }
         };
         let mut reader = reader.take(known.position.offset);
-        let end = match known.position.stand {
-            ReaderState::Start | ReaderState::Lines(_) => Eof::Waiting,
+        let end = match known.position.state {
+            ReaderState::Start | ReaderState::Lines(_) => Eof::MayGrow,
             ReaderState::AfterEnd(_)
             | ReaderState::Finished
             | ReaderState::Refused
             | ReaderState::Faulted => Eof::Final,
         };
-        let nothing = BTreeMap::new();
-        let decisions = self.decisions.get(&known.input.label).filter(|_| self.now.is_none());
-        let decisions = decisions.unwrap_or(&nothing);
+        let none = BTreeMap::new();
+        let rejects = self.earlier_rejects.get(&known.input.label).filter(|_| self.now.is_none());
+        let rejects = rejects.unwrap_or(&none);
         let mut framer = LineFramer::new(Arc::clone(&known.input)).with_delimiter(self.delimiter);
-        while !stop.is_requested() {
-            let chunk = match framer.next(&mut reader, end, self.now.unwrap_or(LATE))? {
+        while !shutdown.is_requested() {
+            let chunk = match framer.next(&mut reader, end, self.now.unwrap_or(FAR_FUTURE))? {
                 Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,
                 Frame::Ignored(_) => continue,
                 Frame::End => break,
             };
-            for chunk in decide(chunk, decisions) {
-                if events.send(Event::Chunk(chunk)).is_err() {
-                    return Ok(Err(Closed));
-                }
+            for chunk in apply_rejects(chunk, rejects) {
+                events.send(Event::Data(chunk))?;
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 }
 
-/// Takes the rows out of a chunk about which something was decided.
-fn decide(chunk: Chunk, decisions: &BTreeMap<u64, (Reason, Vec<u8>)>) -> Vec<Chunk> {
+/// Splits a chunk so that each row with an earlier reject becomes a chunk with that reject.
+fn apply_rejects(chunk: Chunk, rejects: &BTreeMap<u64, (Reason, Vec<u8>)>) -> Vec<Chunk> {
     let Chunk { input, span, position, read_at, content } = chunk;
     let Content::Lines(header, text) = &content else {
         return vec![Chunk { input, span, position, read_at, content }];
@@ -143,16 +146,16 @@ fn decide(chunk: Chunk, decisions: &BTreeMap<u64, (Reason, Vec<u8>)>) -> Vec<Chu
     let lines = |from: usize, to: usize| {
         Content::Lines(Arc::clone(header), Text::new(bytes[from..to].to_vec(), to - from))
     };
-    for (offset, (reason, raw)) in decisions.range(span.from..span.to) {
+    for (offset, (reason, raw)) in rejects.range(span.from..span.to) {
         let start = (offset - span.from) as usize;
         let end = memchr::memchr(b'\n', &bytes[start..]).map_or(bytes.len(), |at| start + at + 1);
         let rest = without_return(bytes[start..end].strip_suffix(b"\n").unwrap_or(&bytes[start..end]));
         let reject = Reject::new(*reason, 0, *offset, rest);
-        let whole_line = start == 0 || bytes[start - 1] == b'\n';
-        // Another input may have had the same name.
+        let at_line_start = start == 0 || bytes[start - 1] == b'\n';
+        // The reject may be of another input that had the same name, so the rows are compared.
         let applies = start >= done
             && escape_bytes(&reject.raw).as_bytes() == raw
-            && (whole_line || *reason == Reason::ContinuedAfterEof);
+            && (at_line_start || *reason == Reason::ContinuedAfterEof);
         if !applies {
             continue;
         }

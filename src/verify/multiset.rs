@@ -1,30 +1,30 @@
-//! Comparing rows whatever their order, in constant memory.
+//! Comparison of rows regardless of their order, in constant memory.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Buckets by hash: enough for the one that differs to hold few rows.
+/// Number of buckets. Rows are assigned by hash, so a bucket that differs holds few rows to show.
 const BUCKETS: usize = 1 << 16;
 
-/// Rows, of which only sums of hashes are kept.
+/// A multiset of rows that keeps a sum of hashes per bucket, not the rows.
 #[derive(Clone, Debug)]
 pub struct Multiset {
     sums: Vec<u64>,
     /// Number of rows.
     pub rows: u64,
-    /// The hashes themselves, if one set is to be found inside another.
+    /// All hashes, if needed to tell whether another set includes this one.
     hashes: Option<Vec<u64>>,
-    /// The rows of one bucket, to show what differs.
-    shown: Option<(usize, Vec<Vec<u8>>)>,
+    /// The bucket whose rows are kept, to show a difference.
+    kept: Option<(usize, Vec<Vec<u8>>)>,
 }
 
 impl Multiset {
-    /// No rows. `all` keeps every hash; `bucket` keeps the rows of one bucket.
-    pub fn new(all: bool, bucket: Option<usize>) -> Self {
+    /// An empty set. `keep_hashes` keeps every hash, `kept_bucket` the rows of one bucket.
+    pub fn new(keep_hashes: bool, kept_bucket: Option<usize>) -> Self {
         Self {
             sums: vec![0; BUCKETS],
             rows: 0,
-            hashes: all.then(Vec::new),
-            shown: bucket.map(|bucket| (bucket, Vec::new())),
+            hashes: keep_hashes.then(Vec::new),
+            kept: kept_bucket.map(|bucket| (bucket, Vec::new())),
         }
     }
 
@@ -32,25 +32,26 @@ impl Multiset {
     pub fn add(&mut self, row: &[u8]) {
         let hash = xxh3_64(row);
         let bucket = hash as usize % BUCKETS;
-        // Rows that come twice must not cancel each other out, so sums and no exclusive or.
+        // A sum, not an exclusive or: two equal rows must not cancel each other out.
         self.sums[bucket] = self.sums[bucket].wrapping_add(hash | 1);
         self.rows += 1;
         if let Some(hashes) = &mut self.hashes {
             hashes.push(hash);
         }
-        if let Some((wanted, rows)) = &mut self.shown
-            && *wanted == bucket
+        if let Some((kept, rows)) = &mut self.kept
+            && *kept == bucket
         {
             rows.push(row.to_vec());
         }
     }
 
-    /// The first bucket in which another set differs.
+    /// The first bucket in which the sets differ.
     pub fn differing_bucket(&self, other: &Self) -> Option<usize> {
         self.sums.iter().zip(&other.sums).position(|(a, b)| a != b)
     }
 
-    /// A bucket with a row that another set does not hold as often. Both must keep all hashes.
+    /// A bucket with a row that occurs more often here than in the other set. Both must keep all
+    /// hashes.
     pub fn bucket_missing_in(&self, other: &Self) -> Option<usize> {
         let sorted = |set: &Self| {
             let mut hashes = set.hashes.clone().unwrap_or_default();
@@ -68,15 +69,15 @@ impl Multiset {
         None
     }
 
-    /// The rows of the bucket that is shown, sorted.
-    pub fn into_shown(self) -> Vec<Vec<u8>> {
-        let mut rows = self.shown.map(|(_, rows)| rows).unwrap_or_default();
+    /// The rows of the kept bucket, sorted.
+    pub fn into_kept(self) -> Vec<Vec<u8>> {
+        let mut rows = self.kept.map(|(_, rows)| rows).unwrap_or_default();
         rows.sort_unstable();
         rows
     }
 }
 
-/// The rows of `left` that `right` does not hold as often; both are sorted.
+/// The rows that occur more often in `left` than in `right`. Both must be sorted.
 pub fn missing_in(left: &[Vec<u8>], right: &[Vec<u8>]) -> Vec<Vec<u8>> {
     let mut right = right.iter().peekable();
     let mut missing = Vec::new();
@@ -102,15 +103,15 @@ mod tests {
     }
 
     #[test]
-    fn order_does_not_count_and_repetition_does() {
+    fn order_does_not_matter_and_repetition_does() {
         let rows = set(&["a", "b", "b", "c"], None);
         assert_eq!(rows.differing_bucket(&set(&["c", "b", "a", "b"], None)), None);
         let fewer = set(&["a", "b", "c"], None);
         let bucket = rows.differing_bucket(&fewer);
         assert!(bucket.is_some() && fewer.bucket_missing_in(&rows).is_none());
         assert_eq!(rows.bucket_missing_in(&fewer), bucket);
-        let shown = |rows: &[&str]| set(rows, bucket).into_shown();
-        let (more, less) = (shown(&["a", "b", "b", "c"]), shown(&["a", "b", "c"]));
+        let kept = |rows: &[&str]| set(rows, bucket).into_kept();
+        let (more, less) = (kept(&["a", "b", "b", "c"]), kept(&["a", "b", "c"]));
         assert_eq!(missing_in(&more, &less), [b"b".to_vec()]);
         assert!(missing_in(&less, &more).is_empty());
     }

@@ -1,4 +1,4 @@
-//! What the inputs come to, read once more.
+//! Reads the inputs again and recomputes the ledger and the rows.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -6,95 +6,100 @@ use std::sync::Arc;
 use tokio_stream::StreamExt;
 
 use crate::catalog::{Catalog, Song};
-use crate::engine::coordinator::{EngineEvent, reject_lines};
+use crate::engine::coordinator::Decoded;
 use crate::engine::pipeline::spawn_source;
-use crate::ingest::source::EventSender;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
+use crate::ingest::source::{Event, EventSender};
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::ledger::Ledger;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
-
 use crate::model::shutdown::Shutdown;
 use crate::publish::formula_escape::FormulaEscape;
+use crate::publish::rejects::reject_lines;
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
 use crate::verify::committed::Committed;
-use crate::verify::rows::{Compare, Rows, SongIds, lines_of, play_len};
+use crate::verify::rows::{Comparison, Rows, SongIds, lines_of, play_len};
 
-/// What the inputs come to.
+/// The recomputed state.
 #[derive(Debug)]
 pub struct Recomputed {
-    /// The tables.
+    /// The sums over all plays.
     pub ledger: Ledger,
-    /// The dictionaries.
+    /// The ids of listeners and songs.
     pub dictionaries: Arc<Dictionaries>,
     /// The rows of `enriched_logs`, without metadata, and of `_rejects`.
     pub rows: Rows,
 }
 
-/// Where plays come from.
+/// The inputs to read again.
 #[derive(Clone, Debug)]
-pub enum From {
-    /// The logs of a `replay`, and what counted as now.
+pub enum ReplaySource {
+    /// The logs of a `replay`, and the time that counts as now.
     Logs(Vec<PathBuf>, i64),
-    /// What a `watch` has committed.
+    /// The committed inputs of a `watch`.
     Committed(Committed),
 }
 
-/// Reads the inputs again. `songs` are those that have ever had metadata.
+/// Reads the inputs again. `songs` are the songs that have ever had metadata; their plays are rows of
+/// `enriched_logs`.
 ///
 /// # Errors
-/// The first input that cannot be read, or a stop.
+/// The first input that cannot be read, or a shutdown.
 pub async fn recompute(
     settings: &Settings,
-    stop: &Shutdown,
-    from: &From,
+    shutdown: &Shutdown,
+    source: &ReplaySource,
     songs: &SongIds,
-    compare: Compare,
+    comparison: Comparison,
 ) -> Result<Recomputed, Error> {
     let dictionaries = Arc::new(Dictionaries::default());
     let rows: Vec<Song> = songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
     let catalog = Arc::new(Catalog::new(&rows, &dictionaries, 0));
-    let mut enriching = EnrichedLogs::new(Arc::clone(&catalog));
-    let mut found = Recomputed {
+    let mut insight = EnrichedLogs::new(Arc::clone(&catalog));
+    let mut recomputed = Recomputed {
         ledger: Ledger::new(settings.insights.night_owl_users.window()),
         dictionaries: Arc::clone(&dictionaries),
-        rows: Rows::new(compare),
+        rows: Rows::new(comparison),
     };
-    let (from, reader_stop, delimiter) = (from.clone(), stop.clone(), settings.input.delimiter);
-    let source = move |events: &EventSender| match from {
-        From::Logs(logs, now) => Replay { logs, delimiter, now, chunk: CHUNK }.run(events, &reader_stop),
-        From::Committed(committed) => committed.run(events, &reader_stop),
+    let (source, reader_shutdown, delimiter) = (source.clone(), shutdown.clone(), settings.input.delimiter);
+    let source = move |events: &EventSender| match source {
+        ReplaySource::Logs(logs, now) => {
+            Replay { logs, delimiter, now, chunk: CHUNK }.run(events, &reader_shutdown)
+        }
+        ReplaySource::Committed(committed) => committed.run(events, &reader_shutdown),
     };
     let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), source);
     let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut text = EnrichedRows::default();
-    let (guard, mut room) =
-        (FormulaEscape::of(enriched_logs::NAME, settings.csv.escape_formulas), Vec::new());
+    let escape = FormulaEscape::of(enriched_logs::NAME, settings.csv.escape_formulas);
+    let mut buffer = Vec::new();
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
-            EngineEvent::Batch(batch, _) => batch,
-            EngineEvent::Failed(failure) => return Err(failure),
-            EngineEvent::Size(..) | EngineEvent::Seen(..) | EngineEvent::Passed(..) => continue,
+            Event::Data(Decoded { batch, .. }) => batch,
+            Event::Failed(failure) => return Err(failure),
+            Event::Grown(..) | Event::Identified(..) | Event::Advanced(..) => continue,
         };
         if !inputs.apply(&mut batch, &catalog) {
             continue;
         }
-        found.ledger.observe(&batch);
+        recomputed.ledger.observe(&batch);
         text.text.clear();
-        enriching.append(&batch, 0..batch.plays(), &mut text, |_, _| {});
-        for row in lines_of(guard.apply(text.text.as_bytes(), &mut room)) {
-            found.rows.add_play(&row[..play_len(row)]);
+        insight.append(&batch, 0..batch.plays(), &mut text, |_, _| {});
+        for row in lines_of(escape.apply(text.text.as_bytes(), &mut buffer)) {
+            recomputed.rows.add_play(&row[..play_len(row)]);
         }
         lines_of(&reject_lines(&batch.input.label, &batch.rejects))
-            .for_each(|row| found.rows.rejects.add(row));
+            .for_each(|row| recomputed.rows.rejects.add(row));
     }
-    source.await.map_err(|cause| Error::Bug(format!("the reader has died: {cause}")))?;
-    if stop.is_requested() {
+    source
+        .await
+        .map_err(|cause| Error::Bug(format!("the thread that reads the inputs has panicked: {cause}")))?;
+    if shutdown.is_requested() {
         return Err(Error::MissingInput("stopped before the end: nothing was verified".to_owned()));
     }
-    found.ledger.cut();
-    Ok(found)
+    recomputed.ledger.cut();
+    Ok(recomputed)
 }

@@ -1,4 +1,4 @@
-//! The rows of the two logs, published and computed.
+//! The rows of the append-only tables, published and recomputed.
 
 use std::collections::HashSet;
 use std::io::{BufRead, BufReader, Read};
@@ -12,7 +12,6 @@ use crate::ingest::decode::record::Record;
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::{Error, FileRole, Op};
-
 use crate::publish::REJECTS;
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{InsightEntry, Manifest};
@@ -20,39 +19,42 @@ use crate::state::unmatched::UnmatchedPlays;
 use crate::text::escape_bytes;
 use crate::verify::multiset::Multiset;
 
-/// Bytes that are shown of a row.
+/// Maximum number of bytes of a row in a message.
 const SHOWN_BYTES: usize = 200;
 
 /// The ids of songs that have ever had metadata.
 pub type SongIds = HashSet<Vec<u8>>;
 
-/// How rows are compared.
+/// The data that a comparison of rows needs. See [`Multiset::new`].
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Compare {
-    /// The inputs are only a part of what was read.
-    pub part: bool,
-    /// The bucket of `enriched_logs` that is shown, and that of `_rejects`.
-    pub shown: (Option<usize>, Option<usize>),
+pub struct Comparison {
+    /// Whether the hashes of all rows are kept.
+    pub keep_hashes: bool,
+    /// The bucket of `enriched_logs` whose rows are kept.
+    pub enriched_bucket: Option<usize>,
+    /// The bucket of `_rejects` whose rows are kept.
+    pub rejects_bucket: Option<usize>,
 }
 
-/// Rows of both logs.
+/// The rows of both tables, as multisets.
 #[derive(Debug)]
 pub struct Rows {
     /// The plays of `enriched_logs`: song, listener, time and duration.
     pub enriched: Multiset,
-    /// The same in their order.
+    /// A hash of the plays in their order.
     enriched_order: OrderHash,
     /// The rows of `_rejects`.
     pub rejects: Multiset,
 }
 
 impl Rows {
-    /// No rows.
-    pub fn new(compare: Compare) -> Self {
+    /// Both tables without rows.
+    pub fn new(comparison: Comparison) -> Self {
+        let Comparison { keep_hashes, enriched_bucket, rejects_bucket } = comparison;
         Self {
-            enriched: Multiset::new(compare.part, compare.shown.0),
+            enriched: Multiset::new(keep_hashes, enriched_bucket),
             enriched_order: OrderHash(Xxh3::new()),
-            rejects: Multiset::new(compare.part, compare.shown.1),
+            rejects: Multiset::new(keep_hashes, rejects_bucket),
         }
     }
 
@@ -76,41 +78,42 @@ impl std::fmt::Debug for OrderHash {
     }
 }
 
-/// What is known of published rows besides the inputs.
+/// The facts about published rows that the inputs do not tell.
 #[derive(Debug)]
 pub struct Published {
-    /// Hashes of songs as they are written, with the metadata that they have had; nothing in a `replay`.
+    /// Hashes of the cells of songs, each with metadata that the song has had. `None` for a `replay`.
     pub metadata: Option<HashSet<u128>>,
-    /// Plays of songs that had metadata, but have none now: they wait, and are published if it comes
-    /// back.
+    /// Unmatched plays of songs that had metadata earlier. They are no published rows, but recomputing
+    /// yields them.
     pub unmatched: Vec<Vec<u8>>,
     /// The label of the catalog in `_rejects`.
     pub catalog_label: String,
-    /// The rejected rows of the catalog, in a `replay`.
-    pub rejects: Vec<u8>,
+    /// The lines of the catalog's rejected rows, for a `replay`.
+    pub catalog_rejects: Vec<u8>,
 }
 
 impl Published {
-    /// Of a `replay`, with the rejected rows of its catalog.
-    pub fn plain(rejects: Vec<u8>) -> Self {
-        let label = rejects.split(|&byte| byte == b',').next().unwrap_or_default();
+    /// The output of a `replay`, with the lines of its catalog's rejected rows.
+    pub fn by_replay(catalog_rejects: Vec<u8>) -> Self {
+        let label = catalog_rejects.split(|&byte| byte == b',').next().unwrap_or_default();
         let catalog_label = String::from_utf8_lossy(label).into_owned();
-        Self { metadata: None, unmatched: Vec::new(), catalog_label, rejects }
+        Self { metadata: None, unmatched: Vec::new(), catalog_label, catalog_rejects }
     }
 }
 
-/// The rows that are published.
+/// Reads the published rows, except for rejected rows of the catalog. Calls `wrong_metadata` with each
+/// row of `enriched_logs` whose song never had that metadata.
 ///
 /// # Errors
-/// The part that cannot be read, exit code 66.
+/// The first part that cannot be read, exit code 66.
 pub fn published_rows(
     output: &Path,
     manifest: &Manifest,
     published: &Published,
-    compare: Compare,
-    mut strange: impl FnMut(&[u8]),
+    comparison: Comparison,
+    mut wrong_metadata: impl FnMut(&[u8]),
 ) -> Result<Rows, Error> {
-    let mut rows = Rows::new(compare);
+    let mut rows = Rows::new(comparison);
     let mut record = Record::default();
     if let Some(entry) = manifest.insights.get(enriched_logs::NAME) {
         each_row(output, enriched_logs::NAME, entry, |row| {
@@ -120,14 +123,14 @@ pub fn published_rows(
             let song = &row[..cells_len(row, 1)];
             let key = [song, &row[play.len()..], b"\n"].concat();
             if !metadata.contains(&xxh3_128(&key)) {
-                strange(row);
+                wrong_metadata(row);
             }
         })?;
     }
     for play in &published.unmatched {
         rows.enriched.add(play);
     }
-    let catalog_rows = lines_of(&published.rejects).collect::<HashSet<_>>();
+    let catalog_rows = lines_of(&published.catalog_rejects).collect::<HashSet<_>>();
     each_row(output, REJECTS, &manifest.rejects, |row| {
         let of_catalog = record.read(row).is_ok()
             && record.field(0) == published.catalog_label.as_bytes()
@@ -139,28 +142,28 @@ pub fn published_rows(
     Ok(rows)
 }
 
-/// The waiting plays of some songs, as they would stand in `enriched_logs`.
+/// The unmatched plays of some songs, as they would stand in `enriched_logs`.
 ///
 /// # Errors
-/// If the file of waiting plays is damaged, exit code 65.
-pub fn waiting_plays(
+/// If the file of unmatched plays is damaged, exit code 65.
+pub fn unmatched_rows(
     mut unmatched: UnmatchedPlays,
     dictionaries: &Dictionaries,
     songs: &SongIds,
-    guard: FormulaEscape,
+    escape: FormulaEscape,
 ) -> Result<Vec<Vec<u8>>, Error> {
     let without_metadata: Vec<Song> =
         songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
     let catalog = Arc::new(Catalog::new(&without_metadata, dictionaries, 0));
-    let mut enriching = EnrichedLogs::new(Arc::clone(&catalog));
+    let mut insight = EnrichedLogs::new(Arc::clone(&catalog));
     let mut rows = Vec::new();
-    let (mut text, mut room) = (EnrichedRows::default(), Vec::new());
+    let (mut text, mut buffer) = (EnrichedRows::default(), Vec::new());
     for song in unmatched.songs() {
         unmatched.take(song, |plays| {
             if catalog.contains(song) {
                 text.text.clear();
-                enriching.append_waiting(song, plays, dictionaries, &mut text);
-                let lines = guard.apply(text.text.as_bytes(), &mut room);
+                insight.append_waiting(song, plays, dictionaries, &mut text);
+                let lines = escape.apply(text.text.as_bytes(), &mut buffer);
                 rows.extend(lines_of(lines).map(|row| row[..play_len(row)].to_vec()));
             }
             Ok(())
@@ -169,10 +172,10 @@ pub fn waiting_plays(
     Ok(rows)
 }
 
-/// The committed rows of a log, without headers and line ends.
+/// Calls `each` with every published row of an append-only table, without headers and line ends.
 ///
 /// # Errors
-/// The part that cannot be read, exit code 66.
+/// The first part that cannot be read, exit code 66.
 pub fn each_row(
     output: &Path,
     name: &str,
@@ -185,9 +188,9 @@ pub fn each_row(
         let file = std::fs::File::open(&path).map_err(failed)?;
         let mut reader = BufReader::with_capacity(256 << 10, file.take(part.bytes));
         let mut line = Vec::new();
-        let mut header = true;
+        let mut is_header = true;
         while reader.read_until(b'\n', &mut line).map_err(failed)? > 0 {
-            if !std::mem::take(&mut header) {
+            if !std::mem::take(&mut is_header) {
                 each(line.strip_suffix(b"\n").unwrap_or(&line));
             }
             line.clear();
@@ -196,20 +199,20 @@ pub fn each_row(
     Ok(())
 }
 
-/// The lines of a text, without their ends.
+/// The lines of a text, without line ends.
 pub fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = text.strip_suffix(b"\n").unwrap_or(text);
     let empty = text.is_empty();
     lines.split(|&byte| byte == b'\n').filter(move |_| !empty)
 }
 
-/// The length of song, listener, time and duration of a row of `enriched_logs`, the comma behind
-/// them included.
+/// The length of the cells for song, listener, time and duration in a row of `enriched_logs`,
+/// including the comma after them.
 pub fn play_len(row: &[u8]) -> usize {
     cells_len(row, 4)
 }
 
-/// The length of the first cells of a row, the comma behind them included.
+/// The length of the first cells of a row, including the comma after them.
 fn cells_len(row: &[u8], cells: usize) -> usize {
     let (mut quoted, mut commas) = (false, 0);
     for (at, &byte) in row.iter().enumerate() {
@@ -225,7 +228,7 @@ fn cells_len(row: &[u8], cells: usize) -> usize {
     row.len()
 }
 
-/// A row as a terminal may see it.
+/// A row as text that is safe to print on a terminal, shortened.
 pub fn shown(row: &[u8]) -> String {
     let text = escape_bytes(&row[..row.len().min(SHOWN_BYTES)]);
     text.chars()

@@ -1,4 +1,4 @@
-//! The six snapshots, made again and compared line by line.
+//! Compares published snapshots with recomputed ones, line by line.
 
 use std::sync::Arc;
 
@@ -9,12 +9,10 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::sorted_ids::SortedIds;
 use crate::publish::formula_escape::FormulaEscape;
 use crate::time::civil::Week;
+use crate::verify::report::MAX_SHOWN;
 use crate::verify::rows::{lines_of, shown};
 
-/// Differences that are shown of one table.
-const SHOWN: usize = 3;
-
-/// A cut of everything that was ever played.
+/// A cut of all plays, in which everything counts as changed.
 pub fn cut_of(
     ledger: Ledger,
     catalog: Arc<Catalog>,
@@ -36,29 +34,30 @@ pub fn cut_of(
     }
 }
 
-/// The first lines in which a published snapshot differs from the rows of an insight.
+/// Compares the lines of a published snapshot with the rendered ones. Returns the first differences
+/// as `<line>: expected …, found …`.
 pub fn compare_snapshot(
     insight: &dyn Insight,
     cut: &Cut,
-    guard: FormulaEscape,
+    escape: FormulaEscape,
     published: &[u8],
 ) -> Vec<String> {
-    let mut theirs = lines_of(published);
+    let mut published = lines_of(published);
     let mut differences = Vec::new();
     let mut line = 0_u64;
     let mut differ = |line: u64, expected: Option<&[u8]>, found: Option<&[u8]>| {
-        if expected != found && differences.len() < SHOWN {
+        if expected != found && differences.len() < MAX_SHOWN {
             let text = |row: Option<&[u8]>| row.map_or("nothing".to_owned(), shown);
             differences.push(format!("{line}: expected {}, found {}", text(expected), text(found)));
         }
     };
-    let mut room = Vec::new();
+    let mut buffer = Vec::new();
     insight.render(cut, &mut |rows| {
-        for row in lines_of(guard.apply(rows, &mut room)) {
+        for row in lines_of(escape.apply(rows, &mut buffer)) {
             line += 1;
-            differ(line, Some(row), theirs.next());
+            differ(line, Some(row), published.next());
         }
     });
-    differ(line + 1, None, theirs.next());
+    differ(line + 1, None, published.next());
     differences
 }

@@ -13,16 +13,18 @@ use crate::cli::commands::logs::find_logs_of_arguments;
 use crate::cli::commands::print::print;
 use crate::cli::commands::runtime::run_until_stopped;
 use crate::cli::commands::summary::rejected_text;
-use crate::engine::coordinator::EngineEvent;
+use crate::engine::coordinator::Decoded;
 use crate::engine::pipeline::spawn_source;
+use crate::ingest::source::Event;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
+use crate::model::rejects::{by_code, count};
 use crate::model::shutdown::Shutdown;
 use crate::model::{Reason, Reject};
 use crate::settings::Settings;
-use crate::state::input_progress::{InputTracker, by_code, count};
+use crate::state::input_progress::InputTracker;
 use crate::text::{escape_bytes, harmless};
 use crate::time::clock::Clock;
 
@@ -65,9 +67,9 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     let mut unmatched = 0;
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
-            EngineEvent::Batch(batch, _) => batch,
-            EngineEvent::Failed(error) => return Err(error),
-            EngineEvent::Size(..) | EngineEvent::Seen(..) | EngineEvent::Passed(..) => continue,
+            Event::Data(Decoded { batch, .. }) => batch,
+            Event::Failed(error) => return Err(error),
+            Event::Grown(..) | Event::Identified(..) | Event::Advanced(..) => continue,
         };
         if inputs.apply(&mut batch, &catalog.catalog) {
             unmatched += catalog.catalog.count_unknown(&batch.songs);

@@ -44,11 +44,11 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
-        producer: RunMode::Replay,
+        mode: RunMode::Replay,
         clock: Clock::Stopped(now),
         options: StartOptions { fresh: args.fresh, rollback: false },
         progress: Arc::clone(&progress),
-        live: ControlHandles::alone(&settings),
+        control: ControlHandles::alone(&settings),
     };
     let run = run_until_stopped(&settings, &shutdown, pipeline.run(source))?;
     progress.finish();

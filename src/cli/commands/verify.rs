@@ -1,4 +1,5 @@
-//! `music-insights verify`: is what is published what the inputs come to?
+//! `music-insights verify`: recomputes everything from the inputs and compares it with the published
+//! output.
 
 use crate::cli::args::VerifyArgs;
 use crate::cli::commands::logs::find_logs_of_arguments;
@@ -7,26 +8,28 @@ use crate::cli::commands::runtime::run_until_stopped;
 use crate::engine::coordinator::RunMode;
 use crate::ingest::source::stdin::is_stdin;
 use crate::model::error::Error;
-
 use crate::model::shutdown::Shutdown;
 use crate::publish::manifest::Manifest;
 use crate::storage::real::RealDisk;
 use crate::time::clock::Clock;
-use crate::verify::{Report, Verify};
+use crate::verify::report::Report;
+use crate::verify::verifier::Verifier;
 
 /// Runs the command.
 ///
 /// # Errors
-/// A difference (65), or what makes it impossible to verify.
+/// A difference (65), or a missing file (66), a damaged file (65) or other settings (78).
 pub fn run(args: VerifyArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();
     let manifest = Manifest::read(&disk, &settings.output)?;
-    // Held until the end, so that nothing changes meanwhile.
+    let producer = manifest.as_ref().map(|manifest| manifest.producer.as_str());
+    let is_watch = producer == Some(RunMode::Watch.name());
+    // Held until the end, so that the output and the state do not change.
     let mut locks = Vec::new();
     let mut logs = Vec::new();
-    match manifest.as_ref().map(|manifest| manifest.producer.as_str()) {
-        Some(producer) if producer == RunMode::Watch.name() => {
+    match producer {
+        Some(_) if is_watch => {
             locks.push(disk.lock(&settings.output)?);
             if settings.state.is_dir() {
                 locks.push(disk.lock(&settings.state)?);
@@ -36,31 +39,41 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
             locks.push(disk.lock(&settings.output)?);
             logs = find_logs_of_arguments(args.logs, &settings)?;
             if logs.iter().any(|log| is_stdin(log)) {
-                let message = "verify reads logs more than once, so it cannot read stdin: name a file";
+                let message = "verify reads logs more than once, so it cannot read stdin; name a file";
                 return Err(Error::Usage(message.to_owned()));
             }
         }
         None => {}
     }
-    let stop = Shutdown::default();
-    let clock = Clock::System.now();
-    let verify = Verify { settings: settings.clone(), disk, logs, now: args.now, clock, stop: stop.clone() };
-    let report = run_until_stopped(&settings, &stop, verify.run())?;
+    let shutdown = Shutdown::default();
+    let verifier = Verifier {
+        settings: settings.clone(),
+        disk,
+        logs,
+        now: args.now,
+        clock: Clock::System.now(),
+        shutdown: shutdown.clone(),
+    };
+    let report = run_until_stopped(&settings, &shutdown, verifier.run())?;
     print(&text(&report))?;
     match report.differences.len() {
         0 => Ok(()),
         count => {
-            let output = settings.output.display();
+            let way_out = if is_watch { "`music-insights watch --fresh`" } else { "`music-insights replay`" };
             Err(Error::Differs(format!(
-                "{output}: {count} differences; --fresh makes the output anew from its inputs"
+                "{}: {count} differences; {way_out} recomputes the output from the inputs",
+                settings.output.display()
             )))
         }
     }
 }
 
 fn text(report: &Report) -> String {
-    let kinds =
-        [("right", &report.right), ("unverifiable", &report.unverifiable), ("differs", &report.differences)];
+    let kinds = [
+        ("verified", &report.verified),
+        ("unverifiable", &report.unverifiable),
+        ("differs", &report.differences),
+    ];
     let lines = kinds
         .into_iter()
         .flat_map(|(kind, lines)| lines.iter().map(move |line| format!("{kind:<13} {line}\n")));

@@ -15,7 +15,7 @@ use crate::engine::coordinator::{ControlHandles, RunMode};
 use crate::engine::pipeline::Pipeline;
 use crate::ingest::source::archive::Archiver;
 use crate::ingest::source::tail::LastLines;
-use crate::ingest::source::watch::{Rules, Watch, check_folder};
+use crate::ingest::source::watch::{Watch, WatchOptions, check_folder};
 use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
 use crate::serve::http::{Access, Server, Sources, read_token};
@@ -42,7 +42,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let disk = RealDisk::with_fsync_and_heartbeat(shutdown.clone(), heartbeat.clone());
     let input = &settings.input;
     let metrics: Arc<Metrics> = Arc::default();
-    let rules = Rules {
+    let rules = WatchOptions {
         folder: settings.incoming.clone(),
         delimiter: input.delimiter,
         last_lines: LastLines { wait: input.last_line_wait.0, once: args.once },
@@ -72,11 +72,11 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk,
-        producer: RunMode::Watch,
+        mode: RunMode::Watch,
         clock: Clock::System,
         options: StartOptions { rollback: args.rollback, fresh: args.fresh },
         progress: Arc::new(Progress::silent()),
-        live: ControlHandles {
+        control: ControlHandles {
             heartbeat: heartbeat.clone(),
             settings: settings_updates,
             metrics,

@@ -1,6 +1,5 @@
-//! What makes a file the same file, whatever its name: its number in the file system and what is
-//! in it. Two files are never taken for one because they share a header, nor one for two because
-//! it was renamed.
+//! The fingerprint of a file: inode, creation time, and hashes of its content. It recognizes a file
+//! after it was renamed, and distinguishes files that only have the same header.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -11,7 +10,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-/// What a file is called by the file system.
+/// The key of a file in the file system: device and inode number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct InodeKey {
     device: u64,
@@ -19,59 +18,61 @@ pub struct InodeKey {
 }
 
 impl InodeKey {
-    /// The number within its file system.
+    /// The inode number, which is unique on one device.
     pub fn inode(self) -> u64 {
         self.inode
     }
 }
 
-/// A file as the file system knows it. Numbers are used again after a deletion, so the moment of
-/// birth counts, too, where the file system keeps it.
+/// The identity of a file. File systems reuse inode numbers of deleted files, so the creation time
+/// is compared too, if the file system records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileId {
-    /// Its number.
-    pub number: InodeKey,
+    /// Device and inode.
+    #[serde(rename = "number")]
+    pub inode_key: InodeKey,
     /// Seconds and nanoseconds since 1970-01-01T00:00:00Z.
-    born: Option<(u64, u32)>,
+    #[serde(rename = "born")]
+    created: Option<(u64, u32)>,
 }
 
 impl FileId {
-    /// Of a file.
+    /// Reads the identity from metadata.
     pub fn of(metadata: &Metadata) -> Self {
-        let born = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let created = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         Self {
-            number: InodeKey { device: metadata.dev(), inode: metadata.ino() },
-            born: born.map(|since| (since.as_secs(), since.subsec_nanos())),
+            inode_key: InodeKey { device: metadata.dev(), inode: metadata.ino() },
+            created: created.map(|since| (since.as_secs(), since.subsec_nanos())),
         }
     }
 
-    /// Whether this is surely the same file as another of the same number, not one that got its
-    /// number after it.
+    /// Whether both are the same file for certain: the inode is the same and was not reused.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.number == other.number && self.born.is_some() && self.born == other.born
+        self.inode_key == other.inode_key && self.created.is_some() && self.created == other.created
     }
 
-    /// Whether this may be the same file as another.
+    /// Whether both may be the same file. Without a creation time, only the inode is compared.
     pub fn may_be_same(&self, other: &Self) -> bool {
-        let born_alike = self.born.is_none() || other.born.is_none() || self.born == other.born;
-        self.number == other.number && born_alike
+        let created_match =
+            self.created.is_none() || other.created.is_none() || self.created == other.created;
+        self.inode_key == other.inode_key && created_match
     }
 }
 
-/// Bytes at the beginning, and before an offset, that tell a file from another.
+/// Maximum number of bytes that are hashed at the beginning of a file and before an offset.
 pub const HEAD: usize = 4096;
 
-/// The beginning of a file; grows with it up to [`HEAD`] bytes, so that short files are known, too.
+/// The hash of the beginning of a file. It covers more bytes as the file grows, up to [`HEAD`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Head {
-    /// Number of bytes.
+    /// Number of hashed bytes.
     pub len: u64,
-    /// Their hash.
+    /// XXH3-128 of the bytes.
     pub hash: u128,
 }
 
-/// That of an empty file: every file begins like it, so one that was seen but not read yet is
-/// still known under its next name.
+/// The head of an empty file. It matches every file, so a file that is renamed before its first read
+/// is still recognized.
 impl Default for Head {
     fn default() -> Self {
         Self { len: 0, hash: xxh3_128(b"") }
@@ -79,30 +80,30 @@ impl Default for Head {
 }
 
 impl Head {
-    /// The first `len` bytes, at most [`HEAD`].
+    /// Hashes the first `len` bytes, at most [`HEAD`].
     ///
     /// # Errors
-    /// What the file system says.
+    /// An error of the file system.
     pub fn read(file: &File, len: u64) -> io::Result<Self> {
         let (len, hash) = hash_range(file, 0, len.min(HEAD as u64))?;
         Ok(Self { len, hash })
     }
 }
 
-/// The hash of the bytes just before an offset, at most [`HEAD`].
+/// Hashes the bytes just before an offset, at most [`HEAD`].
 ///
 /// # Errors
-/// What the file system says.
+/// An error of the file system.
 pub fn hash_tail(file: &File, offset: u64) -> io::Result<u128> {
     let from = offset.saturating_sub(HEAD as u64);
     Ok(hash_range(file, from, offset - from)?.1)
 }
 
-/// Whether two files hold the same bytes from one offset up to another.
+/// Whether two files have the same bytes between two offsets.
 ///
 /// # Errors
-/// What the file system says.
-pub fn are_alike(files: [&File; 2], from: u64, to: u64) -> io::Result<bool> {
+/// An error of the file system.
+pub fn ranges_match(files: [&File; 2], from: u64, to: u64) -> io::Result<bool> {
     let mut at = from;
     while at < to {
         let len = (to - at).min(HEAD as u64);
@@ -114,18 +115,18 @@ pub fn are_alike(files: [&File; 2], from: u64, to: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Stands for a tail that nobody could read; it is not compared.
+/// The hash of a tail that could not be read. It is not compared.
 pub const UNKNOWN: u128 = 0;
 
-/// Whether a file begins like this and holds the same bytes before an offset.
+/// Whether a file has the given head, and the given tail before an offset.
 ///
 /// # Errors
-/// What the file system says.
-pub fn holds_what_was_read(file: &File, head: Head, offset: u64, tail: u128) -> io::Result<bool> {
+/// An error of the file system.
+pub fn has_read_content(file: &File, head: Head, offset: u64, tail: u128) -> io::Result<bool> {
     Ok(Head::read(file, head.len)? == head && (tail == UNKNOWN || hash_tail(file, offset)? == tail))
 }
 
-/// The hash of bytes of a file, and how many there were.
+/// Hashes a range of at most [`HEAD`] bytes. Returns how many bytes exist, and their hash.
 fn hash_range(file: &File, from: u64, len: u64) -> io::Result<(u64, u128)> {
     let mut bytes = [0; HEAD];
     let bytes = &mut bytes[..len as usize];
@@ -141,10 +142,10 @@ fn hash_range(file: &File, from: u64, len: u64) -> io::Result<(u64, u128)> {
     Ok((filled as u64, xxh3_128(&bytes[..filled])))
 }
 
-/// The hash of a whole file.
+/// Hashes a whole file.
 ///
 /// # Errors
-/// What the file system says.
+/// An error of the file system.
 pub fn hash_whole(file: &File) -> io::Result<u128> {
     let mut hash = Xxh3::new();
     let mut bytes = vec![0; 256 << 10];
@@ -162,17 +163,17 @@ pub fn hash_whole(file: &File) -> io::Result<u128> {
     }
 }
 
-/// Size and times of the last change: as long as they are the same, so is what is in the file.
+/// Size and change times of a file. While they are the same, its content is the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStat {
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     modified: (i64, i64),
     changed: (i64, i64),
 }
 
 impl FileStat {
-    /// Of a file.
+    /// Reads size and times from metadata.
     pub fn of(metadata: &Metadata) -> Self {
         Self {
             size: metadata.len(),
@@ -182,17 +183,17 @@ impl FileStat {
     }
 }
 
-/// What is known of a file at a look, enough to know it again after a restart.
+/// What identifies an input after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// Where it was.
+    /// The last known path.
     pub path: PathBuf,
-    /// Which file it was.
+    /// The identity of the file.
     pub id: FileId,
-    /// How it began.
+    /// The hash of its beginning.
     pub head: Head,
-    /// The hash of all of it, if it is compressed.
+    /// The hash of the whole file if it is compressed, else 0.
     pub whole: u128,
     /// Its size and times.
-    pub stamp: FileStat,
+    pub stat: FileStat,
 }

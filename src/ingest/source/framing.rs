@@ -1,50 +1,59 @@
-//! Cuts a file into chunks of whole lines, however it grows.
+//! Frames the bytes of a file into chunks of whole lines, however the file grows.
 //!
-//! Knows about bytes, line feeds and the header; what a line means is for the decoder. Memory is a
-//! chunk and the longest line, whatever the length of the file.
+//! The framer knows bytes, line feeds and the header. The meaning of a line is left to the decoder.
+//! Memory is bounded by a chunk and the longest line, not by the length of the file.
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use crate::ingest::decode::header::{self, BYTE_ORDER_MARK, HeaderFault, sniff};
-use crate::ingest::decode::line::{LINE_LIMIT, is_blank, without_return};
+use crate::ingest::decode::header::HeaderFault;
+use crate::ingest::decode::line::{LINE_LIMIT, without_return};
+use crate::ingest::source::header_finder::{HeaderFinder, Search, Skipped};
 use crate::model::delimiter::Delimiter;
 use crate::model::{
     Chunk, Content, Header, Input, PADDING, Position, RAW_LIMIT, ReaderState, Reason, Reject, Span, Text,
 };
 
-/// Bytes per chunk: enough to make the cost of handing it on vanish, little enough for the text
-/// and its columns to stay in the second-level cache of the core that decodes it.
+/// Bytes per chunk. Large enough that the cost of sending it is negligible, and small enough that the
+/// text and its columns stay in the second-level cache of the core that decodes it.
 pub const CHUNK: usize = 256 << 10;
-/// A file that has no line feed within this many bytes is no log (reliability.md, row 7).
-const FIRST_LINE_FEED: usize = 64 << 10;
 
 /// What the end of the readable bytes means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eof {
-    /// The file ends; so does its last line.
+    /// The file is complete, and so is its last line.
     Final,
-    /// More may come; a line without line feed waits.
-    Waiting,
+    /// The file may grow. A line without a line feed is incomplete.
+    MayGrow,
 }
 
-/// One file on its way into chunks.
+/// Frames one file into chunks.
 #[derive(Debug)]
 pub struct LineFramer {
     input: Arc<Input>,
-    /// Offset of the first byte that is in no chunk yet.
-    offset: u64,
-    /// Number of the line at `offset`.
+    /// Offset of the first byte of `carry`.
+    carry_offset: u64,
+    /// Number of the line at `carry_offset`.
     line: u64,
-    /// Bytes from `offset` on that were read but are no whole line yet.
+    /// Bytes that were read and not framed yet.
     carry: Vec<u8>,
     state: State,
-    /// Whether bytes behind `offset` were read and forgotten because their line has no end yet.
-    partial: bool,
+    /// Whether bytes of an incomplete line were read and forgotten.
+    forgot_partial_line: bool,
     /// Bytes per chunk.
     chunk: usize,
-    /// What parts the fields of the header.
+    /// The delimiter of the fields in the header.
     delimiter: Delimiter,
+    read: LastRead,
+}
+
+/// What is known about the last read.
+#[derive(Clone, Copy, Debug, Default)]
+struct LastRead {
+    /// When it was, in seconds since 1970-01-01T00:00:00Z.
+    time: i64,
+    /// Whether the file ends after `carry`.
+    is_final: bool,
 }
 
 #[derive(Debug)]
@@ -53,72 +62,74 @@ enum State {
     Start,
     /// Below the header.
     Lines(Arc<Header>),
-    /// Inside a line that is rejected, of which only the beginning is kept.
+    /// Inside a rejected line, of which only the beginning is kept.
     Skip { header: Arc<Header>, reject: Reject },
-    /// Behind a last line that was taken as ended without a line feed.
+    /// After a last line that counted as complete without a line feed.
     AfterEnd(Arc<Header>),
-    /// The file was rejected whole.
+    /// The file was rejected as a whole.
     Refused,
 }
 
-/// What a file had to give.
+/// The next piece of a file.
 #[derive(Debug)]
 pub enum Frame {
-    /// A chunk; there may be more.
+    /// A chunk. There may be more.
     Chunk(Chunk),
-    /// A header was read that has columns we ignore.
+    /// The header was read, and these of its columns are not used.
     Ignored(Vec<String>),
-    /// The file was rejected whole, for the reason in words.
+    /// The file was rejected as a whole, with an explanation.
     Refused(Chunk, String),
-    /// Nothing more for now.
+    /// No more complete lines for now.
     End,
 }
 
 impl LineFramer {
-    /// A cutter at the beginning of a file.
+    /// A framer at the beginning of a file.
     pub fn new(input: Arc<Input>) -> Self {
         Self::with_chunk(input, CHUNK)
     }
 
-    /// A cutter of chunks of another size, which changes no row: for tests and measurements.
+    /// A framer with a given chunk size, which does not affect the rows. For tests and benchmarks.
     pub fn with_chunk(input: Arc<Input>, chunk: usize) -> Self {
         Self {
             input,
-            offset: 0,
+            carry_offset: 0,
             line: 1,
             carry: Vec::new(),
             state: State::Start,
-            partial: false,
+            forgot_partial_line: false,
             chunk,
             delimiter: Delimiter::COMMA,
+            read: LastRead::default(),
         }
     }
 
-    /// The same for fields that are parted like this.
+    /// Sets the delimiter of the fields.
     #[must_use]
     pub fn with_delimiter(self, delimiter: Delimiter) -> Self {
         Self { delimiter, ..self }
     }
 
-    /// What parts the fields.
+    /// The delimiter of the fields.
     pub fn delimiter(&self) -> Delimiter {
         self.delimiter
     }
 
-    /// A cutter that goes on at a mark.
+    /// A framer that continues at a position.
     pub fn resume(input: Arc<Input>, position: &Position) -> Self {
-        let state = match &position.stand {
+        let state = match &position.state {
             ReaderState::Start => State::Start,
             ReaderState::Lines(header) => State::Lines(Arc::clone(header)),
             ReaderState::AfterEnd(header) => State::AfterEnd(Arc::clone(header)),
             ReaderState::Finished | ReaderState::Refused | ReaderState::Faulted => State::Refused,
         };
-        Self { offset: position.offset, line: position.lines + 1, state, ..Self::new(input) }
+        Self { carry_offset: position.offset, line: position.lines + 1, state, ..Self::new(input) }
     }
 
-    /// Where another cutter would have to go on; the hash of the tail is for those who have the file.
+    /// The position at which another framer can continue. The tail hash is 0: only the caller has the
+    /// file.
     pub fn position(&self) -> Position {
-        let (line, stand) = match &self.state {
+        let (line, state) = match &self.state {
             State::Start => (self.line, ReaderState::Start),
             State::Lines(header) => (self.line, ReaderState::Lines(Arc::clone(header))),
             State::Skip { header, reject } if reject.reason == Reason::ContinuedAfterEof => {
@@ -128,51 +139,53 @@ impl LineFramer {
             State::AfterEnd(header) => (self.line, ReaderState::AfterEnd(Arc::clone(header))),
             State::Refused => (self.line, ReaderState::Refused),
         };
-        Position { offset: self.passed(), lines: line - 1, stand, tail: 0 }
+        Position { offset: self.offset(), lines: line - 1, state, tail: 0 }
     }
 
-    /// The input that it cuts.
+    /// The framed input.
     pub fn input(&self) -> &Arc<Input> {
         &self.input
     }
 
-    /// Offset up to which nothing waits any more.
-    pub fn passed(&self) -> u64 {
+    /// The offset of [`position`](Self::position): everything before it was framed.
+    pub fn offset(&self) -> u64 {
         match &self.state {
             State::Skip { reject, .. } => reject.offset,
-            _ => self.offset,
+            _ => self.carry_offset,
         }
     }
 
-    /// Offset up to which the file was read, waiting bytes included.
-    pub fn read_to(&self) -> u64 {
-        self.offset + self.carry.len() as u64
+    /// The offset at which the reader continues. Bytes of an incomplete line may lie between it and
+    /// [`offset`](Self::offset).
+    pub fn read_offset(&self) -> u64 {
+        self.carry_offset + self.carry.len() as u64
     }
 
-    /// Whether bytes wait for the end of their line.
+    /// Whether the last line is incomplete.
     pub fn has_partial_line(&self) -> bool {
-        self.partial || !self.carry.is_empty() || matches!(self.state, State::Skip { .. })
+        self.forgot_partial_line || !self.carry.is_empty() || matches!(self.state, State::Skip { .. })
     }
 
-    /// Forgets the bytes of a line that has no end yet, so that they are read again when it has
-    /// grown: nobody promised that they stay as they are, and idle files cost no memory.
+    /// Forgets the bytes of an incomplete line, so that they are read again when the file has grown.
+    /// They may change until then, and an idle file needs no memory.
     pub fn forget_partial_line(&mut self) {
         let late_return = matches!(self.state, State::AfterEnd(_)) && self.carry == b"\r";
-        self.partial = !self.carry.is_empty() && !late_return;
+        self.forgot_partial_line = !self.carry.is_empty() && !late_return;
         self.carry = Vec::new();
     }
 
-    /// Reads on, where `reader` goes on at [`read_to`](Self::read_to), until there is something to
-    /// hand on. `now` is the moment of reading.
+    /// Reads on until there is a frame. The reader must continue at [`read_offset`](Self::read_offset).
+    /// `now` is the time of reading.
     ///
     /// # Errors
-    /// Those of the reader; what was read before is kept.
-    pub fn next(&mut self, reader: &mut impl Read, end: Eof, now: i64) -> io::Result<Frame> {
-        self.partial = false;
+    /// An error of the reader. Bytes that were read before are kept.
+    pub fn next(&mut self, reader: &mut impl Read, eof: Eof, now: i64) -> io::Result<Frame> {
+        self.forgot_partial_line = false;
         loop {
             let at_end = self.fill(reader)? == 0;
-            if let Some(found) = self.cut(at_end && end == Eof::Final, now) {
-                return Ok(found);
+            self.read = LastRead { time: now, is_final: at_end && eof == Eof::Final };
+            if let Some(frame) = self.frame() {
+                return Ok(frame);
             }
             if at_end {
                 self.carry.shrink_to_fit();
@@ -181,35 +194,60 @@ impl LineFramer {
         }
     }
 
-    /// Reads up to a chunk into `carry`; returns how much came.
+    /// Fills `carry` up to the size of a chunk. Returns the number of bytes that were read.
     fn fill(&mut self, reader: &mut impl Read) -> io::Result<usize> {
-        // Room for the padding, too, so that a chunk never moves.
+        // With room for the padding, so that a chunk is never moved in memory.
         let wanted = self.chunk.max(self.carry.len() + self.chunk.div_ceil(2));
         self.carry.reserve_exact(wanted - self.carry.len() + PADDING);
         reader.by_ref().take((wanted - self.carry.len()) as u64).read_to_end(&mut self.carry)
     }
 
-    fn cut(&mut self, ends: bool, now: i64) -> Option<Frame> {
-        match std::mem::replace(&mut self.state, State::Refused) {
-            State::Start => self.cut_header(ends, now),
-            State::Lines(header) => self.cut_lines(header, ends, now),
-            State::Skip { header, reject } => self.skip(header, reject, ends, now),
-            State::AfterEnd(header) => self.cut_after_end(header, ends, now),
+    fn frame(&mut self) -> Option<Frame> {
+        match &self.state {
+            State::Start => self.frame_header(),
+            State::Lines(header) => self.frame_lines(Arc::clone(header)),
+            State::Skip { header, reject } => self.skip_line(Arc::clone(header), reject.clone()),
+            State::AfterEnd(header) => self.frame_after_end(Arc::clone(header)),
             State::Refused => {
-                self.pass(self.carry.len());
+                self.drop_front(self.carry.len());
                 None
             }
         }
     }
 
-    fn cut_lines(&mut self, header: Arc<Header>, ends: bool, now: i64) -> Option<Frame> {
+    fn frame_header(&mut self) -> Option<Frame> {
+        let finder = HeaderFinder {
+            bytes: &self.carry,
+            at_start: self.carry_offset == 0,
+            is_final: self.read.is_final,
+            delimiter: self.delimiter,
+        };
+        let search = finder.find();
+        let (Search::Incomplete(skipped) | Search::Found { skipped, .. } | Search::Refused { skipped, .. }) =
+            &search;
+        let Skipped { bytes, lines } = *skipped;
+        self.drop_front(bytes);
+        self.line += lines;
+        match search {
+            Search::Incomplete(_) => None,
+            Search::Found { header, ignored, has_line_feed, .. } => {
+                let header = Arc::new(header);
+                self.state = if has_line_feed { State::Lines(header) } else { State::AfterEnd(header) };
+                if ignored.is_empty() { self.frame() } else { Some(Frame::Ignored(ignored)) }
+            }
+            Search::Refused { fault, line, .. } => Some(self.refuse(fault, &line)),
+        }
+    }
+
+    /// Frames all complete lines.
+    fn frame_lines(&mut self, header: Arc<Header>) -> Option<Frame> {
         let whole = memchr::memrchr(b'\n', &self.carry).map_or(0, |last| last + 1);
         if whole == 0 && self.carry.len() > LINE_LIMIT + 1 {
-            let reject = Reject::new(Reason::LineTooLong, self.line, self.offset, &self.carry);
-            return self.skip(header, reject, ends, now);
+            let reject = Reject::new(Reason::LineTooLong, self.line, self.carry_offset, &self.carry);
+            return self.skip_line(header, reject);
         }
-        let len = if ends { self.carry.len() } else { whole };
-        self.state = if ends && whole < len {
+        let len = if self.read.is_final { self.carry.len() } else { whole };
+        self.state = if self.read.is_final && whole < len {
             State::AfterEnd(Arc::clone(&header))
         } else {
             State::Lines(Arc::clone(&header))
@@ -219,169 +257,79 @@ impl LineFramer {
         }
         let rest = self.carry[len..].to_vec();
         let bytes = std::mem::replace(&mut self.carry, rest);
-        let span = Span { from: self.offset, to: self.offset + len as u64, first_line: self.line };
-        self.offset = span.to;
+        let span =
+            Span { from: self.carry_offset, to: self.carry_offset + len as u64, first_line: self.line };
+        self.carry_offset = span.to;
         self.line += memchr::memchr_iter(b'\n', &bytes[..len]).count() as u64;
-        Some(self.chunk(span, now, Content::Lines(header, Text::new(bytes, len))))
+        Some(Frame::Chunk(self.chunk(span, Content::Lines(header, Text::new(bytes, len)))))
     }
 
-    /// Goes on inside a rejected line: to its end, or through all that is there.
-    fn skip(&mut self, header: Arc<Header>, mut reject: Reject, ends: bool, now: i64) -> Option<Frame> {
+    /// Skips a rejected line up to its end, or up to the end of what was read.
+    fn skip_line(&mut self, header: Arc<Header>, mut reject: Reject) -> Option<Frame> {
         let line_feed = memchr::memchr(b'\n', &self.carry);
         let len = line_feed.map_or(self.carry.len(), |at| at + 1);
         let room = RAW_LIMIT - reject.raw.len();
-        if self.offset > reject.offset || reject.raw.is_empty() {
+        if self.carry_offset > reject.offset || reject.raw.is_empty() {
             let line = &self.carry[..line_feed.unwrap_or(len)];
             reject.raw.extend_from_slice(&line[..line.len().min(room)]);
         }
-        self.pass(len);
-        let line_len = self.offset - reject.offset - u64::from(line_feed.is_some());
-        if (line_feed.is_some() || ends) && reject.raw.len() as u64 == line_len {
+        self.drop_front(len);
+        let line_len = self.carry_offset - reject.offset - u64::from(line_feed.is_some());
+        let is_complete = line_feed.is_some() || self.read.is_final;
+        if is_complete && reject.raw.len() as u64 == line_len {
             reject.raw = without_return(&reject.raw).to_vec();
         }
-        if line_feed.is_none() && !ends {
+        if !is_complete {
             self.state = State::Skip { header, reject };
             return None;
         }
-        let span = Span { from: reject.offset, to: self.offset, first_line: reject.line };
+        let span = Span { from: reject.offset, to: self.carry_offset, first_line: reject.line };
         self.line = reject.line + u64::from(line_feed.is_some());
         self.state = if line_feed.is_some() { State::Lines(header) } else { State::AfterEnd(header) };
-        Some(self.chunk(span, now, Content::Fault(reject)))
+        Some(Frame::Chunk(self.chunk(span, Content::Fault(reject))))
     }
 
-    /// Behind a line that was taken as ended: its line feed may come late; anything else is a
-    /// continuation of what was counted already.
-    fn cut_after_end(&mut self, header: Arc<Header>, ends: bool, now: i64) -> Option<Frame> {
+    /// Continues after a line that counted as complete without a line feed. The line feed may follow
+    /// late. Everything else continues a line that was already counted, and is rejected.
+    fn frame_after_end(&mut self, header: Arc<Header>) -> Option<Frame> {
         let late_end = match self.carry.as_slice() {
             [b'\n', ..] => 1,
             [b'\r', b'\n', ..] => 2,
-            [] | [b'\r'] => {
-                self.state = State::AfterEnd(header);
-                return None;
-            }
+            [] | [b'\r'] => return None,
             _ => {
-                let reject = Reject::new(Reason::ContinuedAfterEof, self.line, self.offset, &[]);
-                return self.skip(header, reject, ends, now);
+                let reject = Reject::new(Reason::ContinuedAfterEof, self.line, self.carry_offset, &[]);
+                return self.skip_line(header, reject);
             }
         };
-        self.pass(late_end);
+        self.drop_front(late_end);
         self.line += 1;
-        self.cut_lines(header, ends, now)
+        self.frame_lines(header)
     }
 
-    fn chunk(&self, span: Span, read_at: i64, content: Content) -> Frame {
-        Frame::Chunk(Chunk {
+    fn chunk(&self, span: Span, content: Content) -> Chunk {
+        Chunk {
             input: Arc::clone(&self.input),
             span,
             position: self.position(),
-            read_at,
+            read_at: self.read.time,
             content,
-        })
-    }
-
-    /// Looks for the header: the first line that is not blank.
-    fn cut_header(&mut self, ends: bool, now: i64) -> Option<Frame> {
-        self.state = State::Start;
-        if self.offset == 0
-            && let Err(fault) = self.check_start(ends)
-        {
-            // What is shown of the file must not depend on how much of it was read at once.
-            let shown = &self.carry[..self.carry.len().min(RAW_LIMIT)];
-            let wait = shown.len() < RAW_LIMIT && !shown.contains(&b'\n') && !ends;
-            return (!wait).then(|| self.refuse_start(fault, now));
-        }
-        let mut start = if self.offset == 0 && self.carry.starts_with(BYTE_ORDER_MARK) {
-            BYTE_ORDER_MARK.len()
-        } else {
-            0
-        };
-        let (line, line_feed) = loop {
-            let rest = &self.carry[start..];
-            let line_feed = memchr::memchr(b'\n', rest);
-            let line = without_return(&rest[..line_feed.unwrap_or(rest.len())]);
-            if line_feed.is_none() && rest.len() > LINE_LIMIT + 1 {
-                let line = line[..RAW_LIMIT].to_vec();
-                self.pass(start);
-                let detail = "the header is longer than a line may be".to_owned();
-                return Some(self.refuse(HeaderFault { reason: Reason::LineTooLong, detail }, &line, now));
-            }
-            if line_feed.is_none() && !ends {
-                // Blank lines are done with, but not a byte order mark that waits for its line.
-                self.pass(if self.line == 1 { 0 } else { start });
-                return None;
-            }
-            let len = line_feed.map_or(rest.len(), |at| at + 1);
-            if !is_blank(line, self.delimiter) {
-                break (line.to_vec(), line_feed.map(|_| start + len));
-            }
-            start += len;
-            self.line += u64::from(line_feed.is_some());
-            if line_feed.is_none() {
-                self.pass(start);
-                return None;
-            }
-        };
-        match header::parse(&line, self.delimiter) {
-            Ok((header, ignored)) => {
-                self.pass(line_feed.unwrap_or(self.carry.len()));
-                self.line += u64::from(line_feed.is_some());
-                let header = Arc::new(header);
-                self.state = match line_feed {
-                    Some(_) => State::Lines(header),
-                    None => State::AfterEnd(header),
-                };
-                if ignored.is_empty() { self.cut(ends, now) } else { Some(Frame::Ignored(ignored)) }
-            }
-            Err(fault) => {
-                self.pass(if self.line == 1 { 0 } else { start });
-                Some(self.refuse(fault, &line, now))
-            }
         }
     }
 
-    /// What the first bytes of a file tell of all of it.
-    fn check_start(&self, ends: bool) -> Result<(), HeaderFault> {
-        sniff(&self.carry)?;
-        let line_feed = memchr::memchr(b'\n', &self.carry);
-        let too_far = line_feed.is_none_or(|at| at >= FIRST_LINE_FEED) && self.carry.len() > FIRST_LINE_FEED;
-        let old_mac = ends && line_feed.is_none() && without_return(&self.carry).contains(&b'\r');
-        if !too_far && !old_mac {
-            return Ok(());
-        }
-        let line = &self.carry[..line_feed.unwrap_or(self.carry.len())];
-        let (reason, detail) = if line.contains(&0) {
-            (Reason::NotCsv, "the file holds NUL bytes")
-        } else {
-            (Reason::NoNewline, "the file has no line feeds where its first line should end")
-        };
-        Err(HeaderFault { reason, detail: detail.to_owned() })
-    }
-
-    /// Leaves the first bytes of `carry` behind.
-    fn pass(&mut self, bytes: usize) {
-        self.offset += bytes as u64;
+    /// Removes the first bytes of `carry`.
+    fn drop_front(&mut self, bytes: usize) {
+        self.carry_offset += bytes as u64;
         self.carry.drain(..bytes);
     }
 
-    /// Rejects the file for its first bytes.
-    fn refuse_start(&mut self, fault: HeaderFault, now: i64) -> Frame {
-        let first_line = self.carry.split(|&byte| byte == b'\n').next().unwrap_or_default().to_vec();
-        (self.line, self.offset) = (1, 0);
-        self.refuse(fault, &first_line, now)
-    }
-
-    fn refuse(&mut self, fault: HeaderFault, line: &[u8], now: i64) -> Frame {
-        let reject = Reject::new(fault.reason, self.line, self.offset, line);
-        let span = Span { from: self.offset, to: self.read_to(), first_line: self.line };
-        self.offset = span.to;
+    /// Rejects the file, with its current line as the example.
+    fn refuse(&mut self, fault: HeaderFault, line: &[u8]) -> Frame {
+        let reject = Reject::new(fault.reason, self.line, self.carry_offset, line);
+        let span = Span { from: self.carry_offset, to: self.read_offset(), first_line: self.line };
+        self.carry_offset = span.to;
         self.carry = Vec::new();
         self.state = State::Refused;
-        let content = Content::Refused(reject);
-        let position = self.position();
-        Frame::Refused(
-            Chunk { input: Arc::clone(&self.input), span, position, read_at: now, content },
-            fault.detail,
-        )
+        Frame::Refused(self.chunk(span, Content::Refused(reject)), fault.detail)
     }
 }
 
@@ -391,17 +339,18 @@ mod tests {
     use crate::model::InputId;
     use proptest::prelude::*;
 
-    /// What a file comes to, piece by piece: (first line, offset, text) or (line, offset, code, raw).
+    /// The pieces of a file. Each has a line, an offset, the code of its reject (empty for lines that
+    /// are no reject), and its bytes.
     type Pieces = Vec<(u64, u64, String, Vec<u8>)>;
 
     fn framer() -> LineFramer {
         LineFramer::new(Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }))
     }
 
-    /// Feeds a cutter and joins neighbouring chunks of lines.
-    fn feed(framer: &mut LineFramer, mut bytes: &[u8], end: Eof, pieces: &mut Pieces) {
+    /// Frames bytes and joins neighbouring chunks of lines.
+    fn feed(framer: &mut LineFramer, mut bytes: &[u8], eof: Eof, pieces: &mut Pieces) {
         loop {
-            let chunk = match framer.next(&mut bytes, end, 7).unwrap() {
+            let chunk = match framer.next(&mut bytes, eof, 7).unwrap() {
                 Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,
                 Frame::Ignored(_) => continue,
                 Frame::End => return,
@@ -455,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_no_logs_are_refused_once() {
+    fn a_file_that_is_not_a_log_is_rejected_once() {
         let code = |line, code: &str| vec![(line, 0, code.to_owned())];
         assert_eq!(codes(b"\xff\xfea\0\n\0"), code(1, "encoding_utf16"));
         assert_eq!(codes(b"\x89PNG\r\n\n\n"), code(1, "not_csv"));
@@ -467,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_line_costs_constant_memory_and_the_rest_is_read() {
+    fn an_overlong_line_is_rejected_and_the_rest_is_read() {
         let long = "x".repeat(5 << 20);
         let file = format!("{HEADER}\na\n{long}\nb\n{long}");
         let pieces = whole(file.as_bytes());
@@ -488,18 +437,18 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_header_behind_blank_lines_costs_constant_memory() {
+    fn an_overlong_header_after_blank_lines_needs_constant_memory() {
         let file = format!("\n{}", "x".repeat(9 << 20));
         assert_eq!(codes(file.as_bytes()), [(2, 1, "line_too_long".to_owned())]);
         let mut framer = framer();
         let mut rest = file.as_bytes();
-        while !matches!(framer.next(&mut rest, Eof::Waiting, 7).unwrap(), Frame::End) {
+        while !matches!(framer.next(&mut rest, Eof::MayGrow, 7).unwrap(), Frame::End) {
             assert!(framer.carry.capacity() < 3 * LINE_LIMIT);
         }
     }
 
     #[test]
-    fn bytes_behind_a_last_line_that_counted_are_a_continuation() {
+    fn bytes_after_a_counted_last_line_are_rejected_as_a_continuation() {
         for (late, expected) in [
             ("\nc\n", vec![(4, 43, "", "c\n")]),
             ("\r\nc\n", vec![(4, 44, "", "c\n")]),
@@ -508,13 +457,13 @@ mod tests {
         ] {
             let mut framer = framer();
             let mut pieces = Pieces::new();
-            feed(&mut framer, format!("{HEADER}\na\nb").as_bytes(), Eof::Waiting, &mut pieces);
+            feed(&mut framer, format!("{HEADER}\na\nb").as_bytes(), Eof::MayGrow, &mut pieces);
             assert_eq!(pieces.pop().unwrap().3, b"a\n");
             assert!(framer.has_partial_line());
             feed(&mut framer, b"", Eof::Final, &mut pieces);
             assert_eq!(pieces.pop().unwrap().3, b"b");
             assert!(!framer.has_partial_line());
-            feed(&mut framer, late.as_bytes(), Eof::Waiting, &mut pieces);
+            feed(&mut framer, late.as_bytes(), Eof::MayGrow, &mut pieces);
             let found: Vec<_> = pieces
                 .iter()
                 .map(|(line, offset, code, raw)| {
@@ -527,23 +476,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_growth_gives_the_same_lines(
-            body in "([ab,\"\r]{0,6}\n){0,8}[ab]{0,3}", blank in "([ \t]{0,2}\r?\n){0,3}", position in any::<bool>(),
-            mut cuts in proptest::collection::vec(0_usize..120, 0..6), chunk in 1_usize..60,
+        fn growth_in_any_steps_gives_the_same_lines(
+            body in "([ab,\"\r]{0,6}\n){0,8}[ab]{0,3}", blank in "([ \t]{0,2}\r?\n){0,3}", has_mark in any::<bool>(),
+            mut ends in proptest::collection::vec(0_usize..120, 0..6), chunk in 1_usize..60,
         ) {
-            let position = if position { "\u{feff}" } else { "" };
-            let file = format!("{position}{blank}{HEADER}\n{body}").into_bytes();
-            for cut in &mut cuts {
-                *cut = (*cut).min(file.len());
+            let mark = if has_mark { "\u{feff}" } else { "" };
+            let file = format!("{mark}{blank}{HEADER}\n{body}").into_bytes();
+            for end in &mut ends {
+                *end = (*end).min(file.len());
             }
-            cuts.sort_unstable();
+            ends.sort_unstable();
             let mut grown = Pieces::new();
             let mut framer = LineFramer::with_chunk(Arc::clone(framer().input()), chunk);
             let mut from = 0;
-            for cut in cuts {
-                feed(&mut framer, &file[from..cut], Eof::Waiting, &mut grown);
-                from = cut;
-                prop_assert_eq!(framer.read_to(), from as u64);
+            for end in ends {
+                feed(&mut framer, &file[from..end], Eof::MayGrow, &mut grown);
+                from = end;
+                prop_assert_eq!(framer.read_offset(), from as u64);
             }
             feed(&mut framer, &file[from..], Eof::Final, &mut grown);
             prop_assert_eq!(grown, whole(&file));

@@ -1,4 +1,4 @@
-//! The source of `replay`: finished logs, in the order of their paths.
+//! The source of `replay`: reads finished logs in the order of their paths.
 
 use std::collections::HashSet;
 use std::io::{self, Read};
@@ -11,7 +11,7 @@ use crate::ingest::source::framing::{Eof, LineFramer};
 use crate::ingest::source::scan::{FolderScanner, is_unfinished};
 use crate::ingest::source::send::{no_tail, reject_unread, send_chunks};
 use crate::ingest::source::stdin::{self, is_stdin};
-use crate::ingest::source::{Closed, Event, EventSender};
+use crate::ingest::source::{Event, EventSender, ReadError};
 use crate::model::delimiter::Delimiter;
 use crate::model::error::{Error, FileRole, Op};
 
@@ -20,35 +20,35 @@ use crate::model::{Input, InputId};
 use crate::text::path_text;
 use crate::time::clock::Clock;
 
-/// The logs that the arguments name: files, folders (the logs directly in them), patterns and stdin,
-/// in the order of the bytes of their paths as given; one that is named twice comes once.
+/// Finds the logs that the arguments name: files, folders (the logs directly in them), patterns and
+/// stdin. They are sorted by the bytes of their paths as given, without duplicates.
 ///
 /// # Errors
-/// The first argument that names nothing, exit code 66.
+/// The first argument that names no log (exit code 66).
 pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     let mut paths = Vec::new();
     for argument in arguments {
         if is_stdin(argument) {
             paths.push(argument.clone());
         } else if argument.is_dir() {
-            let found = FolderScanner::default().scan(argument, |_| false);
-            let found = found.map_err(|cause| Error::file(FileRole::Input, Op::Read, argument, cause))?;
-            paths.extend(found.into_iter().map(|found| found.path));
+            let logs = FolderScanner::default().scan(argument, |_| false);
+            let logs = logs.map_err(|source| Error::file(FileRole::Input, Op::Read, argument, source))?;
+            paths.extend(logs.into_iter().map(|log| log.path));
         } else if argument.exists() {
             paths.push(argument.clone());
         } else {
-            paths.extend(matches_of(argument)?);
+            paths.extend(find_matches(argument)?);
         }
     }
     paths.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
-    let mut seen = HashSet::new();
-    let place = |path: &PathBuf| path.canonicalize().ok().filter(|_| !is_stdin(path));
-    paths.retain(|path| seen.insert(place(path).unwrap_or_else(|| path.clone())));
+    let mut found = HashSet::new();
+    let canonical = |path: &PathBuf| path.canonicalize().ok().filter(|_| !is_stdin(path));
+    paths.retain(|path| found.insert(canonical(path).unwrap_or_else(|| path.clone())));
     Ok(paths)
 }
 
-/// The files that match a pattern such as `logs/2025-*.csv`.
-fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
+/// Finds the files that match a pattern such as `logs/2025-*.csv`.
+fn find_matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let missing = || {
         Error::MissingInput(format!(
             "{} does not exist; name a file, a folder or a pattern",
@@ -56,17 +56,17 @@ fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
         ))
     };
     let text = pattern.to_str().filter(|text| text.contains(['*', '?', '['])).ok_or_else(missing)?;
-    let wrong = |cause: glob::PatternError| Error::Usage(format!("{text}: not a pattern: {cause}"));
-    // Hidden names are temporary ones, unless the pattern asks for them.
+    let invalid = |source: glob::PatternError| Error::Usage(format!("{text}: not a pattern: {source}"));
+    // Hidden files are temporary files, unless the pattern names them explicitly.
     let visible = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
     let files: Vec<PathBuf> = glob::glob_with(text, visible)
-        .map_err(wrong)?
+        .map_err(invalid)?
         .flatten()
         .filter(|path| path.is_file() && !is_unfinished(path))
         .map(|path| if is_stdin(&path) { Path::new(".").join(path) } else { path })
         .collect();
     if files.is_empty() {
-        return Err(Error::MissingInput(format!("{text} matches no file that is finished")));
+        return Err(Error::MissingInput(format!("{text} matches no finished file")));
     }
     Ok(files)
 }
@@ -74,81 +74,88 @@ fn matches_of(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
 /// Reads finished logs one after the other.
 #[derive(Debug)]
 pub struct Replay {
-    /// The logs, in order.
+    /// The paths of the logs, in order.
     pub logs: Vec<PathBuf>,
-    /// What parts their fields.
+    /// The delimiter of their fields.
     pub delimiter: Delimiter,
-    /// The moment that counts as now for all rows, in seconds since 1970-01-01T00:00:00Z.
+    /// The time at which all rows count as read, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
-    /// Bytes per chunk, which change no row.
+    /// Bytes per chunk, which do not affect the rows.
     pub chunk: usize,
 }
 
 impl Replay {
-    /// Reads everything, or until `stop`.
+    /// Reads all logs, or until a shutdown is requested.
     ///
     /// # Errors
-    /// The log that cannot be read, exit code 66 or 74.
-    pub fn run(self, events: &EventSender, stop: &Shutdown) -> Result<(), Error> {
+    /// The first log that cannot be read (exit code 66 or 74).
+    pub fn run(self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
         for (path, number) in self.logs.iter().zip(0..) {
             let input = Arc::new(Input { id: InputId(number), label: path_text(path) });
             let read = if is_stdin(path) {
-                self.read_stdin(&input, events, stop)
+                self.read_stdin(&input, events, shutdown)
             } else {
-                self.read(path, &input, events, stop)
+                self.read_file(path, &input, events, shutdown)
             };
-            if read?.is_err() || stop.is_requested() {
+            match read {
+                Ok(()) => {}
+                Err(ReadError::Failed(error)) => return Err(error),
+                Err(ReadError::Closed) => break,
+            }
+            if shutdown.is_requested() {
                 break;
             }
         }
         Ok(())
     }
 
-    fn read(
+    fn read_file(
         &self,
         path: &Path,
         input: &Arc<Input>,
         events: &EventSender,
-        stop: &Shutdown,
-    ) -> Result<Result<(), Closed>, Error> {
-        let storage = Compression::of(path);
-        let failed = |cause: io::Error| unreadable(path, cause);
-        let size = match storage.check(path, self.delimiter).map_err(failed)? {
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError<Error>> {
+        let compression = Compression::of(path);
+        let cannot_open = |source: io::Error| ReadError::Failed(unreadable(path, source));
+        let size = match compression.check(path, self.delimiter).map_err(cannot_open)? {
             Ok(size) => size,
-            Err(fault) => return Ok(reject_unread(input, &fault, Clock::Stopped(self.now), events)),
+            Err(fault) => {
+                return reject_unread(input, &fault, Clock::Stopped(self.now), events)
+                    .map_err(ReadError::from);
+            }
         };
-        if let Err(closed) = events.send(Event::Size(Arc::clone(input), size)) {
-            return Ok(Err(closed));
-        }
-        let mut reader = storage.open(path, self.delimiter).map_err(failed)?;
-        let delivered = self.deliver(&mut reader, input, events, stop);
-        delivered.map_err(|cause| Error::file(FileRole::Open, Op::Read, path, cause))
+        events.send(Event::Grown(Arc::clone(input), size))?;
+        let mut reader = compression.open(path, self.delimiter).map_err(cannot_open)?;
+        self.send(&mut reader, input, events, shutdown)
+            .map_err(|error| error.map(|source| Error::file(FileRole::Open, Op::Read, path, source)))
     }
 
-    /// What came before damage has been handed on, so damage ends the run, which publishes nothing.
+    /// Reads stdin. Rows before a damaged part were already sent, so damage ends the run, which
+    /// publishes nothing.
     fn read_stdin(
         &self,
         input: &Arc<Input>,
         events: &EventSender,
-        stop: &Shutdown,
-    ) -> Result<Result<(), Closed>, Error> {
-        let read = stdin::open().and_then(|mut reader| self.deliver(&mut reader, input, events, stop));
-        read.map_err(|cause| {
-            let message = format!("stdin cannot be read to its end, so nothing was published: {cause}");
-            Error::Damaged(message)
-        })
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError<Error>> {
+        let damaged = |source: io::Error| {
+            Error::Damaged(format!("stdin cannot be read to its end, so nothing was published: {source}"))
+        };
+        let mut reader = stdin::open().map_err(|source| ReadError::Failed(damaged(source)))?;
+        self.send(&mut reader, input, events, shutdown).map_err(|error| error.map(damaged))
     }
 
-    fn deliver(
+    fn send(
         &self,
         reader: &mut impl Read,
         input: &Arc<Input>,
         events: &EventSender,
-        stop: &Shutdown,
-    ) -> io::Result<Result<(), Closed>> {
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
         let mut framer = LineFramer::with_chunk(Arc::clone(input), self.chunk).with_delimiter(self.delimiter);
         let clock = Clock::Stopped(self.now);
-        let delivered = send_chunks(&mut framer, reader, Eof::Final, &no_tail, clock, events, stop);
-        Ok(delivered?.map(drop))
+        send_chunks(&mut framer, reader, Eof::Final, &no_tail, clock, events, shutdown)?;
+        Ok(())
     }
 }

@@ -1,79 +1,77 @@
-//! Handing on what a file has to give: the same for a finished log and for one that grows.
+//! Sending the chunks of an input, for finished logs and for growing ones.
 
-use std::io::{self, Read};
+use std::io::Read;
 use std::sync::Arc;
 
 use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::source::framing::{Eof, Frame, LineFramer};
-use crate::ingest::source::{Closed, Event, EventSender};
+use crate::ingest::source::{Closed, Event, EventSender, ReadError};
 use crate::model::shutdown::Shutdown;
 use crate::model::{Chunk, Content, Input, Position, ReaderState, Reject, Span};
 use crate::time::clock::Clock;
 
-/// How a reading has ended.
+/// How sending has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendOutcome {
-    /// All that was there was handed on, or a stop was asked for.
-    Read,
-    /// The file was rejected whole; nothing more comes of it.
+    /// All complete lines were sent, or a shutdown was requested.
+    Sent,
+    /// The file was rejected as a whole. Nothing more follows.
     Refused,
 }
 
 /// Hashes the bytes before an offset of the file that is read.
 pub type HashTail<'a> = &'a dyn Fn(u64) -> u128;
 
-/// A finished log is never gone on with, so nobody asks for its tail.
+/// The tail hash of a finished log, which is never resumed.
 pub fn no_tail(_offset: u64) -> u128 {
     0
 }
 
-/// Reads with a cutter until there is nothing more for now, or `stop`.
+/// Frames the bytes of a reader and sends them as chunks, until it has no more bytes or a shutdown
+/// is requested.
 ///
 /// # Errors
-/// Those of the reader; the inner error if nobody listens any more.
+/// An error of the reader, or a closed channel.
 pub fn send_chunks(
     framer: &mut LineFramer,
     reader: &mut impl Read,
-    end: Eof,
+    eof: Eof,
     hash_tail: HashTail<'_>,
     clock: Clock,
     events: &EventSender,
-    stop: &Shutdown,
-) -> io::Result<Result<SendOutcome, Closed>> {
-    while !stop.is_requested() {
-        let sent = match framer.next(reader, end, clock.now())? {
+    shutdown: &Shutdown,
+) -> Result<SendOutcome, ReadError> {
+    while !shutdown.is_requested() {
+        match framer.next(reader, eof, clock.now())? {
             Frame::Chunk(mut chunk) => {
                 chunk.position.tail = hash_tail(chunk.position.offset);
-                events.send(Event::Chunk(chunk))
+                events.send(Event::Data(chunk))?;
             }
             Frame::Refused(mut chunk, detail) => {
-                tracing::warn!("{}: {detail}", framer.input().label);
+                tracing::warn!("{}:{}: {detail}", framer.input().label, chunk.span.first_line);
                 chunk.position.tail = hash_tail(chunk.position.offset);
-                return Ok(events.send(Event::Chunk(chunk)).map(|()| SendOutcome::Refused));
+                events.send(Event::Data(chunk))?;
+                return Ok(SendOutcome::Refused);
             }
             Frame::Ignored(columns) => {
                 let label = &framer.input().label;
                 tracing::warn!("{label}: unknown columns are ignored: {}", columns.join(", "));
-                Ok(())
             }
             Frame::End => {
                 let mut position = framer.position();
                 position.tail = hash_tail(position.offset);
-                let passed = Event::Passed(Arc::clone(framer.input()), position);
-                return Ok(events.send(passed).map(|()| SendOutcome::Read));
+                events.send(Event::Advanced(Arc::clone(framer.input()), position))?;
+                break;
             }
-        };
-        if let Err(closed) = sent {
-            return Ok(Err(closed));
         }
     }
-    Ok(Ok(SendOutcome::Read))
+    Ok(SendOutcome::Sent)
 }
 
-/// Rejects a file of which nothing was read.
+/// Rejects a file whose content could not be decompressed. None of its rows were sent.
 ///
 /// # Errors
-/// If nobody listens any more.
+/// A closed channel.
 pub fn reject_unread(
     input: &Arc<Input>,
     fault: &HeaderFault,
@@ -83,8 +81,8 @@ pub fn reject_unread(
     tracing::warn!("{}: {}", input.label, fault.detail);
     let span = Span { from: 0, to: 0, first_line: 1 };
     let content = Content::Refused(Reject::new(fault.reason, 1, 0, &[]));
-    let position = Position { stand: ReaderState::Faulted, ..Position::default() };
-    events.send(Event::Chunk(Chunk {
+    let position = Position { state: ReaderState::Faulted, ..Position::default() };
+    events.send(Event::Data(Chunk {
         input: Arc::clone(input),
         span,
         position,

@@ -1,4 +1,4 @@
-//! One file of a watched folder: what makes it the same file, and how far it was read.
+//! One followed file: its identity, and how far it was read.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -11,60 +11,59 @@ use rustix::fs::OFlags;
 
 use crate::ingest::source::compression::Compression;
 use crate::ingest::source::fingerprint::{
-    FileId, FileStat, Fingerprint, HEAD, Head, UNKNOWN, are_alike, hash_tail, hash_whole, holds_what_was_read,
+    FileId, FileStat, Fingerprint, HEAD, Head, UNKNOWN, has_read_content, hash_tail, hash_whole, ranges_match,
 };
 use crate::ingest::source::framing::{Eof, LineFramer};
 use crate::ingest::source::send::{SendOutcome, no_tail, reject_unread, send_chunks};
-use crate::ingest::source::{Closed, Event, EventSender};
+use crate::ingest::source::{Closed, Event, EventSender, ReadError};
 use crate::model::delimiter::Delimiter;
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, Position, ReaderState};
 use crate::time::clock::Clock;
 
-/// A compressed file that cannot be read may still be on its way; it is judged when it has stood
-/// still for this long.
-const SETTLED: Duration = Duration::from_secs(2);
-/// A file may have been replaced since the folder was scanned: a symbolic link is not followed, and
-/// opening a pipe does not block.
+/// A damaged compressed file may still be copied. It is rejected when it has not changed for this long.
+const REJECT_DAMAGED_AFTER: Duration = Duration::from_secs(2);
+/// A file may have been replaced since the scan, so symbolic links are not followed, and opening a
+/// pipe does not block.
 const SAFE_OPEN: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
 
-/// What an input was at the last commit.
+/// An input at the last commit.
 #[derive(Clone, Debug)]
 pub struct KnownInput {
     /// The input.
     pub input: Arc<Input>,
-    /// The file.
+    /// The fingerprint of its file.
     pub fingerprint: Fingerprint,
-    /// Where reading goes on.
+    /// The position at which reading resumes.
     pub position: Position,
 }
 
-/// How last lines without a line feed are treated.
+/// When a last line without a line feed counts as complete.
 #[derive(Clone, Copy, Debug)]
 pub struct LastLines {
-    /// How long one stands still until it counts.
+    /// How long the file must not have changed.
     pub wait: Duration,
-    /// Whether it counts at once.
+    /// Whether the line counts at once (`--once`).
     pub once: bool,
 }
 
-/// A file that is followed.
+/// A followed file.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
     id: FileId,
-    storage: Compression,
+    compression: Compression,
     head: Head,
-    /// Hash of the bytes before the offset of the cutter's mark.
-    before: u128,
-    /// Hash of all of a compressed file.
+    /// Hash of the bytes before the framer's offset.
+    tail_hash: u128,
+    /// Hash of a whole compressed file.
     whole: u128,
     framer: LineFramer,
-    /// Kept open as long as the file is active, so that its end can be read when its name is gone.
+    /// Kept open while the file is active, so that it can be read to its end after its name is gone.
     file: Option<File>,
-    /// Size and times at the last look, and since when they are the same.
-    seen: Option<FileStat>,
-    still_since: Instant,
+    /// Size and times at the last complete read.
+    last_stat: Option<FileStat>,
+    unchanged_since: Instant,
     state: State,
 }
 
@@ -73,190 +72,199 @@ enum State {
     Reading,
     /// A compressed file was read to its end.
     Done,
-    /// It was rejected whole, so that a change of it makes it another file.
+    /// The file was rejected as a whole. A change makes it another file.
     Rejected,
-    /// Bytes that were read have been changed; nobody can say what counts.
+    /// Bytes that had been read were overwritten, so it is unclear which rows count.
     Conflict,
 }
 
-/// What a look at a file has shown.
+/// How a file relates to the file of a tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// The same file as before, perhaps longer.
+pub enum Comparison {
+    /// The same file, perhaps longer.
     Same,
-    /// Another file with the same beginning, up to where we have read.
+    /// Another file that starts with everything that was read.
     Copy,
-    /// The same file, cut short.
+    /// The same file, shorter than what was read.
     Truncated,
-    /// The same file, but bytes that were read are others now.
+    /// The same file, but bytes that had been read were overwritten.
     Rewritten,
     /// Another file.
-    Another,
+    Different,
 }
 
 impl Tail {
-    /// A file that was not followed before.
+    /// A tail at the beginning of a file.
     pub fn new(input: Arc<Input>, path: PathBuf, metadata: &Metadata, delimiter: Delimiter) -> Self {
         Self {
             id: FileId::of(metadata),
-            storage: Compression::of(&path),
+            compression: Compression::of(&path),
             path,
             head: Head::default(),
-            before: 0,
+            tail_hash: 0,
             whole: 0,
             framer: LineFramer::new(input).with_delimiter(delimiter),
             file: None,
-            seen: None,
-            still_since: Instant::now(),
+            last_stat: None,
+            unchanged_since: Instant::now(),
             state: State::Reading,
         }
     }
 
-    /// A file that was followed by an earlier process.
+    /// A tail that an earlier process has committed.
     pub fn resume(known: KnownInput, delimiter: Delimiter) -> Self {
-        let KnownInput { input, fingerprint: Fingerprint { path, id, head, whole, stamp }, position } = known;
-        let storage = Compression::of(&path);
-        let state = match &position.stand {
+        let KnownInput { input, fingerprint: Fingerprint { path, id, head, whole, stat }, position } = known;
+        let compression = Compression::of(&path);
+        let state = match &position.state {
             ReaderState::Refused | ReaderState::Faulted => State::Rejected,
             ReaderState::Finished => State::Done,
             _ => State::Reading,
         };
-        // A file that was read to its end and has not changed since needs no further look.
-        let unchanged = storage == Compression::Plain && position.offset == stamp.size;
+        // A file that was read to its end is not opened unless it has changed since.
+        let unchanged = compression == Compression::Plain && position.offset == stat.size;
         Self {
-            storage,
+            compression,
             path,
             id,
             head,
-            before: position.tail,
+            tail_hash: position.tail,
             whole,
             framer: LineFramer::resume(input, &position).with_delimiter(delimiter),
             file: None,
-            seen: (unchanged || state != State::Reading).then_some(stamp),
-            still_since: Instant::now(),
+            last_stat: (unchanged || state != State::Reading).then_some(stat),
+            unchanged_since: Instant::now(),
             state,
         }
     }
 
-    /// Its identity.
+    /// The identity of the file.
     pub fn id(&self) -> &FileId {
         &self.id
     }
 
-    /// Where it is.
+    /// The last known path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The input that it feeds.
+    /// The input that the file belongs to.
     pub fn input(&self) -> &Arc<Input> {
         self.framer.input()
     }
 
-    /// It has another name now.
+    /// Changes the path after the file was renamed.
     pub fn rename(&mut self, path: PathBuf) {
         self.path = path;
     }
 
-    /// Whether it was rejected for what is in it, so that a change of it is expected.
+    /// Whether the file was rejected for its content. A repaired file is then expected in its place.
     pub fn is_rejected(&self) -> bool {
         self.state == State::Rejected
     }
 
-    /// Whether it is kept open.
+    /// Whether the file is open.
     pub fn is_open(&self) -> bool {
         self.file.is_some()
     }
 
-    /// Gives its descriptor back.
+    /// Closes the file. The next read opens it again.
     pub fn close(&mut self) {
         self.file = None;
     }
 
-    /// What the file system says of the open file, whatever has become of its name.
-    pub fn metadata_of_open(&self) -> Option<Metadata> {
+    /// The metadata of the open file, which may have no name any more.
+    pub fn open_metadata(&self) -> Option<Metadata> {
         self.file.as_ref().and_then(|file| file.metadata().ok())
     }
 
-    /// For how long it has not changed.
-    pub fn still(&self) -> Duration {
-        self.still_since.elapsed()
+    /// Whether the file still has its last known path.
+    pub fn has_its_path(&self) -> bool {
+        self.path.symlink_metadata().is_ok_and(|metadata| FileId::of(&metadata).may_be_same(&self.id))
     }
 
-    /// Where reading goes on.
+    /// How long the file has not changed.
+    pub fn unchanged_for(&self) -> Duration {
+        self.unchanged_since.elapsed()
+    }
+
+    /// The offset at which reading resumes.
     pub fn offset(&self) -> u64 {
-        self.framer.passed()
+        self.framer.offset()
     }
 
-    /// What tells its content so far from that of other files; nothing before the first row.
-    pub fn content(&self) -> Option<(u64, u128, u128)> {
+    /// Identifies the content that was read: the offset, and the hashes of head and tail. `None`
+    /// before the first row.
+    pub fn content_key(&self) -> Option<(u64, u128, u128)> {
         let rows = self.has_rows() && self.state == State::Reading;
-        rows.then_some((self.offset(), self.head.hash, self.before))
+        rows.then_some((self.offset(), self.head.hash, self.tail_hash))
     }
 
-    /// Whether all that it held at the last look was read as rows, so that it may be put away.
+    /// Whether all bytes of the file were read as rows, so that it may be archived.
     pub fn is_finished(&self) -> bool {
-        let whole =
-            self.seen.is_some_and(|seen| seen.size == self.offset()) && !self.framer.has_partial_line();
-        match self.storage {
-            Compression::Plain => self.state == State::Reading && whole,
+        let is_complete =
+            self.last_stat.is_some_and(|stat| stat.size == self.offset()) && !self.framer.has_partial_line();
+        match self.compression {
+            Compression::Plain => self.state == State::Reading && is_complete,
             Compression::Gzip | Compression::Zstd | Compression::Parquet => self.state == State::Done,
         }
     }
 
-    /// Its size and times at the last look.
-    pub fn stamp(&self) -> Option<FileStat> {
-        self.seen
+    /// Size and times of the file at the last complete read.
+    pub fn last_stat(&self) -> Option<FileStat> {
+        self.last_stat
     }
 
-    /// Which file the one with this metadata at `path` is.
+    /// Compares the file at `path` with the followed one.
     ///
     /// # Errors
-    /// What the file system says.
-    pub fn look(&self, path: &Path, metadata: &Metadata) -> io::Result<Look> {
+    /// An error of the file system.
+    pub fn compare_with(&self, path: &Path, metadata: &Metadata) -> io::Result<Comparison> {
         let id = FileId::of(metadata);
-        let changed = self.seen != Some(FileStat::of(metadata));
+        let changed = self.last_stat != Some(FileStat::of(metadata));
         let rejected = self.state == State::Rejected;
         let size = metadata.len();
         if !id.may_be_same(&self.id) {
-            let plain = self.storage == Compression::Plain;
-            // Rotated logs share their header, and differ in what is still to be read.
-            let alike = !plain || self.has_rows() && size >= self.framer.read_to();
-            let copy = !rejected && alike && self.is_content_of(path, &id)? && self.rest_is_in(path, &id)?;
-            return Ok(if copy { Look::Copy } else { Look::Another });
+            let plain = self.compression == Compression::Plain;
+            // Rotated logs have the same header. They differ in the part that is not read yet.
+            let comparable = !plain || self.has_rows() && size >= self.framer.read_offset();
+            let copy = !rejected
+                && comparable
+                && self.has_same_content(path, &id)?
+                && self.has_same_rest(path, &id)?;
+            return Ok(if copy { Comparison::Copy } else { Comparison::Different });
         }
         if !changed {
-            return Ok(Look::Same);
+            return Ok(Comparison::Same);
         }
         if rejected {
-            // A log that was refused for its header goes on being refused as it grows.
-            let grown = self.storage == Compression::Plain && self.is_content_of(path, &id)?;
-            return Ok(if grown { Look::Same } else { Look::Another });
+            // A log that was rejected for its header stays rejected while it grows.
+            let grown = self.compression == Compression::Plain && self.has_same_content(path, &id)?;
+            return Ok(if grown { Comparison::Same } else { Comparison::Different });
         }
-        if self.storage == Compression::Plain && size < self.framer.read_to() {
-            return Ok(Look::Truncated);
+        if self.compression == Compression::Plain && size < self.framer.read_offset() {
+            return Ok(Comparison::Truncated);
         }
-        if self.state == State::Conflict || self.is_content_of(path, &id)? {
-            return Ok(Look::Same);
+        if self.state == State::Conflict || self.has_same_content(path, &id)? {
+            return Ok(Comparison::Same);
         }
-        if self.storage != Compression::Plain && self.offset() == 0 {
-            // Still on its way.
-            return Ok(Look::Same);
+        if self.compression != Compression::Plain && self.offset() == 0 {
+            // The file is still being copied.
+            return Ok(Comparison::Same);
         }
-        let another = !id.is_same(&self.id) && !self.has_head_of(path, &id)?;
-        Ok(if another { Look::Another } else { Look::Rewritten })
+        let different = !id.is_same(&self.id) && !self.has_same_head(path, &id)?;
+        Ok(if different { Comparison::Different } else { Comparison::Rewritten })
     }
 
-    /// Whether there is more to tell it by than a header, with which all logs begin: the file that
-    /// takes the place of a rotated one does so, too, and is another.
+    /// Whether more than a header was read. All logs begin with the same header, also the one that
+    /// replaces a rotated log, so a header does not identify a file.
     fn has_rows(&self) -> bool {
-        let Position { lines, stand, .. } = self.framer.position();
-        lines > 1 || matches!(stand, ReaderState::AfterEnd(_))
+        let Position { lines, state, .. } = self.framer.position();
+        lines > 1 || matches!(state, ReaderState::AfterEnd(_))
     }
 
-    /// Whether a file holds what was read of this one.
-    fn is_content_of(&self, path: &Path, id: &FileId) -> io::Result<bool> {
-        if self.storage != Compression::Plain {
+    /// Whether a file starts with everything that was read.
+    fn has_same_content(&self, path: &Path, id: &FileId) -> io::Result<bool> {
+        if self.compression != Compression::Plain {
             if self.whole == 0 {
                 return Ok(true);
             }
@@ -270,21 +278,21 @@ impl Tail {
                 &opened
             }
         };
-        holds_what_was_read(file, self.head, self.offset(), self.before)
+        has_read_content(file, self.head, self.offset(), self.tail_hash)
     }
 
-    /// Whether a file holds what is still to be read of this one, as far as this one is open.
-    fn rest_is_in(&self, path: &Path, id: &FileId) -> io::Result<bool> {
+    /// Whether a file also contains the unread rest, which is only known if this file is open.
+    fn has_same_rest(&self, path: &Path, id: &FileId) -> io::Result<bool> {
         let Some(file) = &self.file else { return Ok(true) };
-        are_alike([file, &open(path, id)?], self.offset(), file.metadata()?.len())
+        ranges_match([file, &open(path, id)?], self.offset(), file.metadata()?.len())
     }
 
-    fn has_head_of(&self, path: &Path, id: &FileId) -> io::Result<bool> {
+    fn has_same_head(&self, path: &Path, id: &FileId) -> io::Result<bool> {
         Ok(Head::read(&open(path, id)?, self.head.len)? == self.head)
     }
 
-    /// It lives on as another file with the same beginning.
-    pub fn move_to(&mut self, metadata: &Metadata) {
+    /// Continues in another file with the same content.
+    pub fn switch_to(&mut self, metadata: &Metadata) {
         self.id = FileId::of(metadata);
         self.file = None;
         if self.state == State::Conflict {
@@ -292,58 +300,57 @@ impl Tail {
         }
     }
 
-    /// Stops reading, because bytes that were read have been changed.
+    /// Stops reading after bytes that had been read were overwritten.
     pub fn give_up(&mut self, metadata: &Metadata) {
         self.state = State::Conflict;
-        self.seen = Some(FileStat::of(metadata));
+        self.last_stat = Some(FileStat::of(metadata));
         self.file = None;
     }
 
-    /// Whether there may be something to read or to end.
+    /// Whether there may be new bytes to read or a last line to complete.
     pub fn is_due(&self, metadata: &Metadata) -> bool {
         match self.state {
             State::Conflict => false,
-            State::Done | State::Rejected => self.seen != Some(FileStat::of(metadata)),
+            State::Done | State::Rejected => self.last_stat != Some(FileStat::of(metadata)),
             State::Reading => {
-                self.seen != Some(FileStat::of(metadata))
-                    || self.storage != Compression::Plain
+                self.last_stat != Some(FileStat::of(metadata))
+                    || self.compression != Compression::Plain
                     || self.framer.has_partial_line()
             }
         }
     }
 
-    /// Reads what is new.
+    /// Reads new bytes and sends them as chunks.
     ///
     /// # Errors
-    /// What the file system says; the inner error if nobody listens any more.
+    /// An error of the file system, or a closed channel.
     pub fn read(
         &mut self,
         metadata: &Metadata,
         last_lines: LastLines,
         events: &EventSender,
-        stop: &Shutdown,
-    ) -> io::Result<Result<(), Closed>> {
-        let now = Some(FileStat::of(metadata));
-        if self.seen != now {
-            self.still_since = Instant::now();
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
+        let stat = Some(FileStat::of(metadata));
+        if self.last_stat != stat {
+            self.unchanged_since = Instant::now();
         }
         if self.state != State::Reading {
-            self.seen = now;
-            return Ok(Ok(()));
+            self.last_stat = stat;
+            return Ok(());
         }
-        // Only what could be read counts as seen, so that everything else is tried again.
-        self.seen = None;
-        let read = match self.storage {
-            Compression::Plain => self.read_plain(metadata, last_lines, events, stop),
+        // Set again only after a complete read, so that a failed one is repeated.
+        self.last_stat = None;
+        match self.compression {
+            Compression::Plain => self.read_plain(metadata, last_lines, events, shutdown)?,
             Compression::Gzip | Compression::Zstd | Compression::Parquet => {
-                self.read_compressed(metadata, last_lines, events, stop)
+                self.read_compressed(metadata, last_lines, events, shutdown)?;
             }
-        };
-        let read = read?;
-        if read.is_ok() && !stop.is_requested() {
-            self.seen = now;
         }
-        Ok(read)
+        if !shutdown.is_requested() {
+            self.last_stat = stat;
+        }
+        Ok(())
     }
 
     fn read_plain(
@@ -351,76 +358,67 @@ impl Tail {
         metadata: &Metadata,
         last_lines: LastLines,
         events: &EventSender,
-        stop: &Shutdown,
-    ) -> io::Result<Result<(), Closed>> {
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
         let size = metadata.len();
         let mut file = match self.file.take() {
             Some(file) => file,
             None => open(&self.path, &self.id)?,
         };
-        if self.see(metadata, events).is_err() {
-            return Ok(Err(Closed));
-        }
-        // What was cut off again, and has lost its name before it could be looked at, has no end.
-        let ends = self.framer.has_partial_line()
-            && size >= self.framer.read_to()
-            && (last_lines.once || self.still_since.elapsed() >= last_lines.wait)
+        self.send_identity(metadata, events)?;
+        // The size is checked again: a file that was truncated and lost its name before this read has
+        // no complete last line.
+        let is_final = self.framer.has_partial_line()
+            && size >= self.framer.read_offset()
+            && (last_lines.once || self.unchanged_since.elapsed() >= last_lines.wait)
             && file.metadata()?.len() == size;
-        if size > self.framer.read_to() {
-            file.seek(SeekFrom::Start(self.framer.read_to()))?;
-            let end = if ends { Eof::Final } else { Eof::Waiting };
-            if self
-                .hand_on(&mut (&file).take(size - self.framer.read_to()), &file, end, events, stop)?
-                .is_err()
-            {
-                return Ok(Err(Closed));
-            }
-        } else if ends && self.hand_on(&mut io::empty(), &file, Eof::Final, events, stop)?.is_err() {
-            return Ok(Err(Closed));
+        if size > self.framer.read_offset() {
+            file.seek(SeekFrom::Start(self.framer.read_offset()))?;
+            let eof = if is_final { Eof::Final } else { Eof::MayGrow };
+            let unread = size - self.framer.read_offset();
+            self.send_lines(&mut (&file).take(unread), &file, eof, events, shutdown)?;
+        } else if is_final {
+            self.send_lines(&mut io::empty(), &file, Eof::Final, events, shutdown)?;
         }
-        // Bytes that wait may still become others, so only what was read counts.
+        // Bytes of an incomplete line may still change, so the head covers only framed bytes.
         let known = self.offset().min(HEAD as u64);
         if self.head.len < known {
             self.head = Head::read(&file, known)?;
-            if self.see(metadata, events).is_err() {
-                return Ok(Err(Closed));
-            }
+            self.send_identity(metadata, events)?;
         }
         self.file = Some(file);
-        if last_lines.once && !ends && self.framer.has_partial_line() {
-            return self.read_plain(metadata, last_lines, events, stop);
-        }
-        Ok(Ok(()))
-    }
-
-    fn see(&self, metadata: &Metadata, events: &EventSender) -> Result<(), Closed> {
-        let (path, id, head, whole) = (self.path.clone(), self.id, self.head, self.whole);
-        let fingerprint = Fingerprint { path, id, head, whole, stamp: FileStat::of(metadata) };
-        events.send(Event::Seen(Arc::clone(self.framer.input()), Box::new(fingerprint)))?;
-        if self.storage == Compression::Plain {
-            events.send(Event::Size(Arc::clone(self.framer.input()), metadata.len()))?;
+        if last_lines.once && !is_final && self.framer.has_partial_line() {
+            return self.read_plain(metadata, last_lines, events, shutdown);
         }
         Ok(())
     }
 
-    fn hand_on(
+    fn send_identity(&self, metadata: &Metadata, events: &EventSender) -> Result<(), Closed> {
+        let (path, id, head, whole) = (self.path.clone(), self.id, self.head, self.whole);
+        let fingerprint = Fingerprint { path, id, head, whole, stat: FileStat::of(metadata) };
+        events.send(Event::Identified(Arc::clone(self.framer.input()), Box::new(fingerprint)))?;
+        if self.compression == Compression::Plain {
+            events.send(Event::Grown(Arc::clone(self.framer.input()), metadata.len()))?;
+        }
+        Ok(())
+    }
+
+    fn send_lines(
         &mut self,
         reader: &mut impl Read,
         file: &File,
-        end: Eof,
+        eof: Eof,
         events: &EventSender,
-        stop: &Shutdown,
-    ) -> io::Result<Result<(), Closed>> {
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
         let tail = |offset| hash_tail(file, offset).unwrap_or(UNKNOWN);
-        let delivered = send_chunks(&mut self.framer, reader, end, &tail, Clock::System, events, stop);
+        let outcome = send_chunks(&mut self.framer, reader, eof, &tail, Clock::System, events, shutdown);
         self.framer.forget_partial_line();
-        self.before = tail(self.offset());
-        let delivered = delivered?;
-        Ok(delivered.map(|delivered| {
-            if delivered == SendOutcome::Refused {
-                self.state = State::Rejected;
-            }
-        }))
+        self.tail_hash = tail(self.offset());
+        if outcome? == SendOutcome::Refused {
+            self.state = State::Rejected;
+        }
+        Ok(())
     }
 
     fn read_compressed(
@@ -428,62 +426,54 @@ impl Tail {
         metadata: &Metadata,
         last_lines: LastLines,
         events: &EventSender,
-        stop: &Shutdown,
-    ) -> io::Result<Result<(), Closed>> {
-        match self.storage.check(&self.path, self.framer.delimiter())? {
-            Ok(_) => {
-                let whole = hash_whole(&open(&self.path, &self.id)?)?;
-                self.whole = whole;
-                if self.head.len == 0 {
-                    self.head = Head::read(&open(&self.path, &self.id)?, metadata.len())?;
-                }
-                if self.see(metadata, events).is_err() {
-                    return Ok(Err(Closed));
-                }
-                let mut reader = self.storage.open(&self.path, self.framer.delimiter())?;
-                // What was read before a restart is passed over.
-                io::copy(&mut (&mut reader).take(self.framer.read_to()), &mut io::sink())?;
-                let read = send_chunks(
-                    &mut self.framer,
-                    &mut reader,
-                    Eof::Final,
-                    &no_tail,
-                    Clock::System,
-                    events,
-                    stop,
-                )?;
-                let Ok(delivered) = read else { return Ok(Err(Closed)) };
-                self.state = match delivered {
-                    SendOutcome::Refused => State::Rejected,
-                    SendOutcome::Read if stop.is_requested() => State::Reading,
-                    SendOutcome::Read => State::Done,
-                };
-                if self.state != State::Done {
-                    return Ok(Ok(()));
-                }
-                let position = Position { stand: ReaderState::Finished, ..self.framer.position() };
-                Ok(events.send(Event::Passed(Arc::clone(self.framer.input()), position)))
-            }
-            Err(fault) if last_lines.once || self.still_since.elapsed() >= SETTLED => {
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
+        if let Err(fault) = self.compression.check(&self.path, self.framer.delimiter())? {
+            if last_lines.once || self.unchanged_since.elapsed() >= REJECT_DAMAGED_AFTER {
                 self.state = State::Rejected;
-                if self.see(metadata, events).is_err() {
-                    return Ok(Err(Closed));
-                }
-                Ok(reject_unread(self.framer.input(), &fault, Clock::System, events))
+                self.send_identity(metadata, events)?;
+                reject_unread(self.framer.input(), &fault, Clock::System, events)?;
             }
-            Err(_) => Ok(Ok(())),
+            return Ok(());
         }
+        self.whole = hash_whole(&open(&self.path, &self.id)?)?;
+        if self.head.len == 0 {
+            self.head = Head::read(&open(&self.path, &self.id)?, metadata.len())?;
+        }
+        self.send_identity(metadata, events)?;
+        let mut reader = self.compression.open(&self.path, self.framer.delimiter())?;
+        // The text that an earlier process has read is skipped.
+        io::copy(&mut (&mut reader).take(self.framer.read_offset()), &mut io::sink())?;
+        let outcome = send_chunks(
+            &mut self.framer,
+            &mut reader,
+            Eof::Final,
+            &no_tail,
+            Clock::System,
+            events,
+            shutdown,
+        )?;
+        self.state = match outcome {
+            SendOutcome::Refused => State::Rejected,
+            SendOutcome::Sent if shutdown.is_requested() => State::Reading,
+            SendOutcome::Sent => State::Done,
+        };
+        if self.state == State::Done {
+            let position = Position { state: ReaderState::Finished, ..self.framer.position() };
+            events.send(Event::Advanced(Arc::clone(self.framer.input()), position))?;
+        }
+        Ok(())
     }
 }
 
-/// Opens a file that must be the one that was looked at.
+/// Opens a file, which must be the one that was scanned.
 fn open(path: &Path, id: &FileId) -> io::Result<File> {
     let file = File::options().read(true).custom_flags(SAFE_OPEN).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_file() && FileId::of(&metadata).may_be_same(id) && metadata.nlink() > 0 {
         Ok(file)
     } else {
-        // Whatever it is now is found at the next look.
+        // The next scan finds the file that is there now.
         Err(io::ErrorKind::NotFound.into())
     }
 }

@@ -1,4 +1,4 @@
-//! What is committed at a cut: all that has changed since the last.
+//! Commits of cuts: each writes the changes since the previous commit.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -9,67 +9,69 @@ use crate::ingest::source::archive::RetirableInput;
 use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::{Dictionaries, Id, SharedDictionary};
 use crate::model::error::Error;
-
 use crate::model::{Epoch, InputId, Reject, SongId};
 use crate::publish::manifest::{Manifest, PartEntry, hash_text};
 use crate::state::checkpoint::generation::Generation;
 use crate::state::checkpoint::segment::SegmentWriter;
 use crate::state::checkpoint::store::Store;
 use crate::state::checkpoint::table::Table;
-use crate::state::input_progress::{InputRecord, InputTracker};
+use crate::state::input_progress::InputTracker;
+use crate::state::input_record::InputRecord;
 use crate::state::unmatched::UnmatchedChanges;
 use crate::storage::failpoint::{Bug, planted};
 
-/// Keeps the state on disk in step with the one in memory.
+/// Commits the state in memory to disk.
 #[derive(Debug)]
 pub struct Committer {
     store: Store,
     saved_users: u32,
     saved_songs: u32,
-    /// Hashes of the metadata that songs have had, and what is not saved of it.
+    /// Hashes of all metadata that songs have had.
     metadata: HashSet<u128>,
-    new_metadata: Vec<Vec<u8>>,
+    unsaved_metadata: Vec<Vec<u8>>,
     saved_metadata: u64,
-    new_catalog_rejects: Vec<Vec<u8>>,
+    unsaved_catalog_rejects: Vec<Vec<u8>>,
     saved_catalog_rejects: u64,
-    /// By generation the inputs that were read further in it, if anybody wants to know when they
-    /// can't be needed again.
-    read_in: Option<VecDeque<(u64, Vec<InputId>)>>,
+    /// For each generation the inputs whose progress it was the first to hold. `None` if finished
+    /// inputs are kept.
+    advanced: Option<VecDeque<(u64, Vec<InputId>)>>,
 }
 
-/// What is to be committed.
+/// The content of one commit.
 #[derive(Debug)]
 pub struct Commit<'a> {
     /// The tables.
     pub ledger: &'a mut Ledger,
-    /// What has changed in them.
+    /// The listeners and songs whose sums have changed since the previous commit.
     pub changes: &'a Changes,
-    /// The dictionaries.
+    /// The ids of listeners and songs.
     pub dictionaries: &'a Dictionaries,
-    /// What was read.
+    /// The progress through the inputs.
     pub inputs: &'a mut InputTracker,
-    /// What waits.
+    /// The changes of the unmatched plays.
     pub unmatched: UnmatchedChanges,
     /// The catalog of the epoch.
     pub catalog: &'a Catalog,
-    /// What of `enriched_logs` counts.
+    /// The parts of `enriched_logs`, up to the cut.
     pub enriched: Vec<PartEntry>,
-    /// What of `_rejects` counts.
+    /// The parts of `_rejects`, up to the cut.
     pub rejects: Vec<PartEntry>,
     /// The epoch.
     pub epoch: Epoch,
-    /// The text of the manifest that is published for it.
+    /// The text of the manifest of the epoch.
     pub manifest: &'a str,
 }
 
 impl Committer {
-    /// A keeper of a store, of which these names and so much else were saved already.
+    /// A committer for a store that already holds the dictionaries, these hashes of metadata and
+    /// this many rejects of catalogs. `retires_inputs` says whether finished inputs are archived or
+    /// deleted.
     pub fn new(
         store: Store,
         dictionaries: &Dictionaries,
         metadata: HashSet<u128>,
         catalog_rejects: u64,
-        wants_settled: bool,
+        retires_inputs: bool,
     ) -> Self {
         Self {
             store,
@@ -77,34 +79,35 @@ impl Committer {
             saved_songs: dictionaries.songs.read().len() as u32,
             saved_metadata: metadata.len() as u64,
             metadata,
-            new_metadata: Vec::new(),
-            new_catalog_rejects: Vec::new(),
+            unsaved_metadata: Vec::new(),
+            unsaved_catalog_rejects: Vec::new(),
             saved_catalog_rejects: catalog_rejects,
-            read_in: wants_settled.then(VecDeque::new),
+            advanced: retires_inputs.then(VecDeque::new),
         }
     }
 
-    /// The last generation.
+    /// The last committed generation.
     pub fn current(&self) -> &Generation {
         self.store.current()
     }
 
-    /// Notes the metadata of a catalog that comes into force: rows of `enriched_logs` may carry it
-    /// for ever.
+    /// Notes the metadata of a new catalog for the next commit. `verify` needs all metadata that
+    /// songs have had, because rows of `enriched_logs` keep theirs.
     pub fn note_catalog(&mut self, catalog: &Catalog, dictionaries: &Dictionaries) {
         for song in (0..dictionaries.songs.read().len() as u32).map(SongId) {
             let Some((row_end, len)) = catalog.row_end(song) else { continue };
             let mut row = song.0.to_le_bytes().to_vec();
             row.extend_from_slice(&row_end[..len]);
             if self.metadata.insert(xxh3_128(&row)) {
-                self.new_metadata.push(row);
+                self.unsaved_metadata.push(row);
             }
         }
     }
 
-    /// Notes rejected rows of a catalog, which are not reported again.
+    /// Notes rejected rows of a catalog for the next commit, so that a restart does not report them
+    /// again.
     pub fn note_catalog_rejects(&mut self, rejects: &[Reject]) {
-        self.new_catalog_rejects.extend(rejects.iter().map(|reject| {
+        self.unsaved_catalog_rejects.extend(rejects.iter().map(|reject| {
             let mut row = reject.reason.code().as_bytes().to_vec();
             row.push(b'\n');
             row.extend_from_slice(&reject.raw);
@@ -115,10 +118,10 @@ impl Committer {
     /// Commits a cut.
     ///
     /// # Errors
-    /// What the file system says (73, 74), or what is damaged (65).
+    /// An error of the file system (73, 74), or a damaged segment (65).
     pub fn commit(&mut self, mut commit: Commit<'_>) -> Result<(), Error> {
         let inputs = commit.inputs.take_unsaved();
-        let read: Vec<InputId> = inputs.iter().map(|(id, _)| *id).collect();
+        let advanced: Vec<InputId> = inputs.iter().map(|(id, _)| *id).collect();
         let next = Generation {
             epoch: commit.epoch.0,
             program: env!("CARGO_PKG_VERSION").to_owned(),
@@ -133,23 +136,23 @@ impl Committer {
             },
             unmatched: std::mem::take(&mut commit.unmatched.file),
             manifest: Some(commit.manifest.to_owned()),
-            parts: Vec::new(),
+            segments: Vec::new(),
             ..self.store.current().clone()
         };
         let users = commit.dictionaries.users.read().len() as u32;
         let songs = commit.dictionaries.songs.read().len() as u32;
         let Self { store, saved_users, saved_songs, .. } = self;
         let (new_users, new_songs) = (*saved_users..users, *saved_songs..songs);
-        let metadata = (self.saved_metadata, std::mem::take(&mut self.new_metadata));
-        let catalog_rejects = (self.saved_catalog_rejects, std::mem::take(&mut self.new_catalog_rejects));
+        let metadata = (self.saved_metadata, std::mem::take(&mut self.unsaved_metadata));
+        let catalog_rejects = (self.saved_catalog_rejects, std::mem::take(&mut self.unsaved_catalog_rejects));
         store.commit(next, |writer| {
-            write_names(writer, Table::Users, &commit.dictionaries.users, new_users)?;
-            write_names(writer, Table::Songs, &commit.dictionaries.songs, new_songs)?;
+            write_dictionary(writer, Table::Users, &commit.dictionaries.users, new_users)?;
+            write_dictionary(writer, Table::Songs, &commit.dictionaries.songs, new_songs)?;
             write_ledger(writer, commit.ledger, commit.changes)?;
             write_inputs(writer, &inputs)?;
-            writer.begin(Table::WaitingPlaces)?;
-            for (song, place) in &commit.unmatched.places {
-                writer.number(u64::from(song.0), place.map_or(0, |place| place + 1))?;
+            writer.begin(Table::UnmatchedPositions)?;
+            for (song, offset) in &commit.unmatched.last_blocks {
+                writer.number(u64::from(song.0), offset.map_or(0, |offset| offset + 1))?;
             }
             write_rows(writer, Table::Metadata, &metadata)?;
             write_rows(writer, Table::CatalogRejects, &catalog_rejects)
@@ -157,22 +160,22 @@ impl Committer {
         (self.saved_users, self.saved_songs) = (users, songs);
         self.saved_metadata += metadata.1.len() as u64;
         self.saved_catalog_rejects += catalog_rejects.1.len() as u64;
-        self.note_read(read);
+        self.note_advanced(advanced);
         Ok(())
     }
 
-    /// Commits what was committed once more, so that older generations go: nothing that they need
-    /// and this one does not is needed any longer.
+    /// Commits the current state once more. Each commit pushes out the oldest generation, so that
+    /// the files that only it references can be removed, and the inputs that only it needs retired.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
-    pub fn commit_again(&mut self) -> Result<(), Error> {
+    pub fn recommit(&mut self) -> Result<(), Error> {
         let next = self.store.current().clone();
         self.store.commit(next, |_| Ok(()))
     }
 
-    /// Commits what is known of inputs that have brought no rows: that one was cut short must not be
-    /// forgotten, though it is no news to readers.
+    /// Commits the progress of inputs without new rows and without a new epoch. A truncated input,
+    /// for example, must be known after a restart, though the output does not change.
     ///
     /// # Errors
     /// As [`commit`](Self::commit).
@@ -180,56 +183,59 @@ impl Committer {
         let next = self.store.current().clone();
         let unsaved = inputs.take_unsaved();
         self.store.commit(next, |writer| write_inputs(writer, &unsaved))?;
-        self.note_read(unsaved.into_iter().map(|(id, _)| id).collect());
+        self.note_advanced(unsaved.into_iter().map(|(id, _)| id).collect());
         Ok(())
     }
 
-    /// Removes what is not needed any more.
+    /// Removes the generations that are no longer kept, and the files that only they need. Begins to
+    /// merge segments if enough are due.
     ///
     /// # Errors
-    /// What the file system says, exit code 73.
-    pub fn retire(&mut self) -> Result<(), Error> {
-        self.store.retire()
+    /// An error of the file system, exit code 73.
+    pub fn remove_obsolete(&mut self) -> Result<(), Error> {
+        self.store.remove_obsolete()
     }
 
-    /// Notes that inputs were read further in the last generation.
-    pub fn note_read(&mut self, inputs: Vec<InputId>) {
+    /// Notes that the progress of these inputs is new in the current generation.
+    pub fn note_advanced(&mut self, inputs: Vec<InputId>) {
         let number = self.store.current().number;
-        if let Some(read_in) = &mut self.read_in {
-            read_in.push_back((number, inputs));
+        if let Some(advanced) = &mut self.advanced {
+            advanced.push_back((number, inputs));
         }
     }
 
-    /// Whether there are inputs that wait for generations to go before they are settled.
-    pub fn has_unsettled(&self) -> bool {
-        self.read_in.as_ref().is_some_and(|read_in| !read_in.is_empty())
+    /// Whether a kept generation still lacks progress of an input, so that the input cannot be
+    /// retired yet.
+    pub fn has_unretirable(&self) -> bool {
+        self.advanced.as_ref().is_some_and(|advanced| !advanced.is_empty())
     }
 
-    /// The inputs that all generations hold that one can go back to.
-    pub fn take_settled(&mut self, inputs: &InputTracker) -> Vec<RetirableInput> {
+    /// Takes the inputs whose progress every kept generation holds. A rollback does not read them
+    /// again, so a finished one may be archived or deleted.
+    pub fn take_retirable(&mut self, inputs: &InputTracker) -> Vec<RetirableInput> {
         let oldest = self.store.oldest();
-        let Some(read_in) = &mut self.read_in else { return Vec::new() };
+        let Some(advanced) = &mut self.advanced else { return Vec::new() };
         let mut retirable = Vec::new();
-        while let Some((_, ids)) = read_in.pop_front_if(|(number, _)| *number <= oldest) {
+        while let Some((_, ids)) = advanced.pop_front_if(|(number, _)| *number <= oldest) {
             retirable.extend(inputs.retirable(&ids));
         }
-        // One that was read further since then is settled later, as a whole.
-        let later: HashSet<InputId> = read_in.iter().flat_map(|(_, ids)| ids).copied().collect();
+        // An input with later progress becomes retirable with that progress.
+        let later: HashSet<InputId> = advanced.iter().flat_map(|(_, ids)| ids).copied().collect();
         retirable.retain(|retirable| !later.contains(&retirable.input));
         retirable
     }
 }
 
-fn write_names<I: Id>(
+fn write_dictionary<I: Id>(
     writer: &mut SegmentWriter,
     table: Table,
-    dictionaries: &SharedDictionary<I>,
+    dictionary: &SharedDictionary<I>,
     new: std::ops::Range<u32>,
 ) -> Result<(), Error> {
     writer.begin(table)?;
-    let dictionaries = dictionaries.read();
+    let dictionary = dictionary.read();
     for number in new {
-        writer.bytes(u64::from(number), dictionaries.resolve(I::from_u32(number)))?;
+        writer.bytes(u64::from(number), dictionary.resolve(I::from_u32(number)))?;
     }
     Ok(())
 }
@@ -279,6 +285,7 @@ fn write_inputs(writer: &mut SegmentWriter, inputs: &[(InputId, InputRecord)]) -
     Ok(())
 }
 
+/// Writes rows whose keys count up from `rows.0`.
 fn write_rows(writer: &mut SegmentWriter, table: Table, rows: &(u64, Vec<Vec<u8>>)) -> Result<(), Error> {
     writer.begin(table)?;
     for (number, row) in (rows.0..).zip(&rows.1) {
@@ -287,7 +294,7 @@ fn write_rows(writer: &mut SegmentWriter, table: Table, rows: &(u64, Vec<Vec<u8>
     Ok(())
 }
 
-/// The manifest that was committed with a generation.
+/// The manifest of a generation; `None` before the first epoch.
 pub fn manifest_of(generation: &Generation) -> Option<Manifest> {
     serde_json::from_str(generation.manifest.as_deref()?).ok()
 }

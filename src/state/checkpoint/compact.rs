@@ -1,4 +1,5 @@
-//! Merging of parts, in the background: each entry is written again a logarithmic number of times.
+//! Compaction: merges segments in the background. Each entry is rewritten a logarithmic number of
+//! times.
 
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -9,71 +10,75 @@ use crate::state::checkpoint::table::{Merge, Table, TableReader};
 use crate::storage::failpoint::fail_point;
 use crate::storage::{Disk, SharedDisk};
 
-/// Parts that must have come together before they are merged.
+/// Minimum number of segments in a merge.
 const FAN: usize = 8;
 
-/// A merge that is under way.
+/// A running merge.
 #[derive(Debug)]
 pub struct Compaction {
     thread: JoinHandle<Result<SegmentEntry, Error>>,
 }
 
-/// Which of the parts, from the oldest to the newest, are to be merged: all from the first one on
-/// that is not larger than what comes behind it, so that a large part waits for its like.
-fn choose(parts: &[SegmentEntry]) -> Option<&[SegmentEntry]> {
-    let mut behind = 0;
-    let mut from = parts.len();
-    for (index, part) in parts.iter().enumerate().rev() {
-        if part.bytes <= behind {
+/// Chooses the segments to merge; `segments` begins with the oldest. A segment is due if the newer
+/// segments together are at least as large, so a large segment is not merged with a few small ones.
+/// The first segment that is due is merged with all newer ones.
+fn choose(segments: &[SegmentEntry]) -> Option<&[SegmentEntry]> {
+    let mut newer_bytes = 0;
+    let mut from = segments.len();
+    for (index, segment) in segments.iter().enumerate().rev() {
+        if segment.bytes <= newer_bytes {
             from = index;
         }
-        behind += part.bytes;
+        newer_bytes += segment.bytes;
     }
-    (parts.len() - from >= FAN).then(|| &parts[from..])
+    (segments.len() - from >= FAN).then(|| &segments[from..])
 }
 
 impl Compaction {
-    /// Begins to merge, if it is worth it.
-    pub fn begin(disk: &SharedDisk, folder: &Path, parts: &[SegmentEntry]) -> Option<Self> {
-        let parts = choose(parts)?.to_vec();
+    /// Begins a merge on its own thread, if enough segments are due.
+    pub fn begin(disk: &SharedDisk, folder: &Path, segments: &[SegmentEntry]) -> Option<Self> {
+        let segments = choose(segments)?.to_vec();
         let (disk, folder) = (disk.clone(), folder.to_owned());
         let thread = std::thread::Builder::new().name("compact".to_owned());
-        // If no thread can be had, there will be another occasion.
-        let thread = thread.spawn(move || merge(&*disk, &folder, &parts)).ok()?;
+        // Without a thread, a later commit tries again.
+        let thread = thread.spawn(move || merge(&*disk, &folder, &segments)).ok()?;
         Some(Self { thread })
     }
 
-    /// Whether it has come to an end.
+    /// Whether the merge has ended.
     pub fn is_done(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Waits for the end and takes the merged part.
+    /// Waits for the end and returns the merged segment.
     ///
     /// # Errors
-    /// What the file system says, or what is damaged (65).
+    /// An error of the file system, or a damaged segment (65).
     pub fn finish(self) -> Result<SegmentEntry, Error> {
-        self.thread.join().map_err(|_| Error::Bug("the merging of parts has died".to_owned()))?
+        self.thread
+            .join()
+            .map_err(|_| Error::Bug("the thread that merges segments has panicked".to_owned()))?
     }
 }
 
-/// Merges neighbouring parts into one.
+/// Merges consecutive segments into one.
 ///
 /// # Errors
-/// What the file system says, or what is damaged (65).
-pub fn merge(disk: &dyn Disk, folder: &Path, parts: &[SegmentEntry]) -> Result<SegmentEntry, Error> {
-    let opened: Vec<SegmentReader<'_>> = parts
+/// An error of the file system, or a damaged segment (65).
+pub fn merge(disk: &dyn Disk, folder: &Path, segments: &[SegmentEntry]) -> Result<SegmentEntry, Error> {
+    let opened: Vec<SegmentReader<'_>> = segments
         .iter()
-        .map(|part| {
-            SegmentReader::open(disk, folder, part)
-                .map_err(|cause| Error::file(FileRole::Committed, Op::Read, &folder.join(&part.file), cause))
+        .map(|segment| {
+            SegmentReader::open(disk, folder, segment).map_err(|cause| {
+                Error::file(FileRole::Committed, Op::Read, &folder.join(&segment.file), cause)
+            })
         })
         .collect::<Result<_, _>>()?;
-    let (first, last) = (parts[0].first, parts[parts.len() - 1].last);
+    let (first, last) = (segments[0].first, segments[segments.len() - 1].last);
     let mut writer = SegmentWriter::create(disk, folder, first, last)?;
     let damaged = |cause: std::io::Error| Error::file(FileRole::Committed, Op::MergeSegments, folder, cause);
     for table in Table::ALL {
-        let readers: Vec<TableReader<'_>> = opened.iter().flat_map(|part| part.read(table)).collect();
+        let readers: Vec<TableReader<'_>> = opened.iter().flat_map(|segment| segment.read(table)).collect();
         if readers.is_empty() {
             continue;
         }
@@ -84,9 +89,9 @@ pub fn merge(disk: &dyn Disk, folder: &Path, parts: &[SegmentEntry]) -> Result<S
             merge_numbers(table.merge(), readers, &mut writer, damaged)?;
         }
     }
-    let part = writer.finish()?;
+    let merged = writer.finish()?;
     fail_point("compact.written");
-    Ok(part)
+    Ok(merged)
 }
 
 fn merge_numbers(
@@ -126,7 +131,8 @@ fn merge_bytes(
         head.key = head.reader.next_bytes(&mut head.bytes).map_err(&damaged)?;
     }
     while let Some(key) = heads.iter().filter_map(|head| head.key).min() {
-        let last = heads.iter().rev().find(|head| head.key == Some(key)).expect("the smallest key is there");
+        let last =
+            heads.iter().rev().find(|head| head.key == Some(key)).expect("a reader has the smallest key");
         writer.bytes(key, &last.bytes)?;
         for head in heads.iter_mut().filter(|head| head.key == Some(key)) {
             head.key = head.reader.next_bytes(&mut head.bytes).map_err(&damaged)?;
@@ -165,11 +171,11 @@ mod tests {
         writer.finish().unwrap()
     }
 
-    fn read(disk: &dyn Disk, folder: &Path, part: &SegmentEntry) -> (Numbers, Numbers, Texts) {
-        let part = SegmentReader::open(disk, folder, part).unwrap();
+    fn read(disk: &dyn Disk, folder: &Path, entry: &SegmentEntry) -> (Numbers, Numbers, Texts) {
+        let segment = SegmentReader::open(disk, folder, entry).unwrap();
         let numbers = |table| {
             let mut entries = Numbers::new();
-            for mut reader in part.read(table) {
+            for mut reader in segment.read(table) {
                 while let Some((key, value)) = reader.next_number().unwrap() {
                     entries.insert(key, value);
                 }
@@ -178,7 +184,7 @@ mod tests {
         };
         let mut texts = Texts::new();
         let mut bytes = Vec::new();
-        for mut reader in part.read(Table::Users) {
+        for mut reader in segment.read(Table::Users) {
             while let Some(key) = reader.next_bytes(&mut bytes).unwrap() {
                 texts.insert(key, bytes.clone());
             }
@@ -200,12 +206,14 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
-        fn merged_parts_hold_what_the_parts_held(parts in proptest::collection::vec(tables(), 1..6)) {
+        fn a_merged_segment_has_the_content_of_its_sources(
+            sources in proptest::collection::vec(tables(), 1..6),
+        ) {
             let folder = tempfile::tempdir().unwrap();
             let disk = RealDisk::without_fsync();
             let mut expected = (Numbers::new(), Numbers::new(), Texts::new());
             let mut files = Vec::new();
-            for (number, tables) in (1..).zip(&parts) {
+            for (number, tables) in (1..).zip(&sources) {
                 let file = write(&*disk, folder.path(), number, tables);
                 prop_assert_eq!(&read(&*disk, folder.path(), &file), tables);
                 for (&key, &value) in &tables.0 {
@@ -216,14 +224,14 @@ mod tests {
                 files.push(file);
             }
             let merged = merge(&*disk, folder.path(), &files).unwrap();
-            prop_assert_eq!((merged.first, merged.last), (1, parts.len() as u64));
+            prop_assert_eq!((merged.first, merged.last), (1, sources.len() as u64));
             prop_assert_eq!(read(&*disk, folder.path(), &merged), expected);
         }
     }
 
     #[test]
-    fn parts_stay_few_and_are_merged_with_their_like() {
-        let part = |first, last, bytes| SegmentEntry {
+    fn segments_stay_few_and_are_rewritten_a_logarithmic_number_of_times() {
+        let segment = |first, last, bytes| SegmentEntry {
             file: String::new(),
             first,
             last,
@@ -231,18 +239,18 @@ mod tests {
             hash: String::new(),
             tables: Vec::new(),
         };
-        let (mut parts, mut written, mut most) = (Vec::new(), 0, 0);
+        let (mut segments, mut written, mut most) = (Vec::new(), 0, 0);
         for number in 1..=10_000 {
-            parts.push(part(number, number, 1));
-            if let Some(chosen) = choose(&parts) {
-                let (first, bytes) = (chosen[0].first, chosen.iter().map(|part| part.bytes).sum());
-                parts.truncate(parts.len() - chosen.len());
-                parts.push(part(first, number, bytes));
+            segments.push(segment(number, number, 1));
+            if let Some(chosen) = choose(&segments) {
+                let (first, bytes) = (chosen[0].first, chosen.iter().map(|segment| segment.bytes).sum());
+                segments.truncate(segments.len() - chosen.len());
+                segments.push(segment(first, number, bytes));
                 written += bytes;
             }
-            most = most.max(parts.len());
+            most = most.max(segments.len());
         }
-        assert!(most <= 24, "{most} parts");
+        assert!(most <= 24, "{most} segments");
         assert!(written <= 14 * 10_000, "{written} entries written");
     }
 }

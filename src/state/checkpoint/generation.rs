@@ -1,8 +1,8 @@
 //! Generations: the small files that are the commits.
 //!
-//! A generation is text: a line with the version of the format, JSON, and a line with the checksum
-//! of all before it. Every version ends in such a checksum, so damage is never taken for news from
-//! the future.
+//! A generation is text: a line with the format version, JSON, and a line with the checksum of
+//! everything before it. The checksum is at the same place in every version, so damage is never
+//! mistaken for a newer version.
 
 use std::io;
 use std::path::Path;
@@ -19,43 +19,43 @@ use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{Disk, read_small};
 use crate::time::window::{NightWindow, TimeOfDay};
 
-/// The version of the format that is written, and the only one that is read.
-pub const FORMAT: u64 = 1;
+/// The format version that this program writes, and the only one that it reads.
+pub const FORMAT: u64 = 2;
 /// The first line, up to the version.
 const TITLE: &str = "music-insights state ";
-/// No generation is longer.
+/// Maximum length of a generation in bytes.
 const LIMIT: u64 = 4 << 30;
 
 /// One commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
-    /// Its number; each is larger than all before it.
+    /// The number, larger than that of every earlier generation.
     pub number: u64,
-    /// The epoch that it holds.
+    /// The committed epoch.
     pub epoch: u64,
-    /// The version of the program that wrote it.
+    /// The version of the program that wrote the generation.
     pub program: String,
-    /// The settings that shape the state.
-    pub shape: StateConfig,
-    /// Plays in the tables.
+    /// The settings that the state depends on.
+    pub config: StateConfig,
+    /// Number of plays in the tables.
     pub plays: u64,
-    /// The latest play: seconds since 1970-01-01T00:00:00Z, and the local time.
+    /// The latest play: seconds since 1970-01-01T00:00:00Z, and the local time in seconds.
     pub latest: Option<(i64, i64)>,
     /// The fingerprint of the catalog.
     pub catalog: String,
-    /// What of `enriched_logs` is committed.
+    /// The committed parts of `enriched_logs`.
     pub enriched: Vec<PartEntry>,
-    /// What of `_rejects` is committed.
+    /// The committed parts of `_rejects`.
     pub rejects: Vec<PartEntry>,
-    /// What waits for its song.
+    /// The committed file of unmatched plays.
     pub unmatched: UnmatchedFile,
-    /// The parts, from the oldest to the newest.
-    pub parts: Vec<SegmentEntry>,
-    /// The manifest that is published for it; nothing before the first epoch.
+    /// The segments, from the oldest to the newest.
+    pub segments: Vec<SegmentEntry>,
+    /// The text of the manifest of the epoch; `None` before the first epoch.
     pub manifest: Option<String>,
 }
 
-/// The settings that shape the state, as text: with others it would be another state.
+/// The settings that the state depends on. A state cannot be continued with different values.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateConfig {
     /// `timezone`
@@ -68,21 +68,22 @@ pub struct StateConfig {
     pub max_future: u64,
     /// `input.max_bad_lines`
     pub max_bad_lines: u64,
-    /// `input.delimiter`; left out where it is the comma, as it was before there were others.
+    /// `input.delimiter`; absent for the comma.
     #[serde(default, skip_serializing_if = "Delimiter::is_comma")]
     pub delimiter: Delimiter,
-    /// `csv.escape_formulas`, for rows of `enriched_logs` stay as they were written.
+    /// `csv.escape_formulas`; absent for `false`. It is part of the state because published rows of
+    /// `enriched_logs` are never rewritten.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub escape_formulas: bool,
-    /// The version of the rules by which lines become plays.
+    /// The version of the rules for decoding rows.
     pub rules: u32,
 }
 
-/// The version of the rules by which lines become plays.
+/// The version of the rules for decoding rows.
 const RULES: u32 = 1;
 
 impl StateConfig {
-    /// Of settings.
+    /// The part of the settings that the state depends on.
     pub fn of(settings: &Settings) -> Self {
         let window = settings.insights.night_owl_users.window();
         Self {
@@ -97,62 +98,64 @@ impl StateConfig {
         }
     }
 
-    /// The window of the nights.
+    /// The night window, in local time.
     pub fn night_window(&self) -> NightWindow {
         NightWindow { from: TimeOfDay(self.night.0), to: TimeOfDay(self.night.1) }
     }
 
-    /// The first setting in which this shape, of the state, differs from another, in words.
-    pub fn difference(&self, wanted: &Self) -> Option<String> {
+    /// Describes the first setting whose value in the state (`self`) differs from the current one.
+    pub fn difference(&self, current: &Self) -> Option<String> {
         let time = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
         let span = |seconds: u64| match seconds {
             hours if hours % 3600 == 0 => format!("{}h", hours / 3600),
             seconds => format!("{seconds}s"),
         };
         let pairs = [
-            ("timezone", self.timezone.clone(), wanted.timezone.clone()),
-            ("insights.night_owl_users.from", time(self.night.0), time(wanted.night.0)),
-            ("insights.night_owl_users.to", time(self.night.1), time(wanted.night.1)),
+            ("timezone", self.timezone.clone(), current.timezone.clone()),
+            ("insights.night_owl_users.from", time(self.night.0), time(current.night.0)),
+            ("insights.night_owl_users.to", time(self.night.1), time(current.night.1)),
             (
                 "insights.enriched_logs.enabled",
                 self.enriched_logs.to_string(),
-                wanted.enriched_logs.to_string(),
+                current.enriched_logs.to_string(),
             ),
-            ("input.max_future", span(self.max_future), span(wanted.max_future)),
-            ("input.max_bad_lines", self.max_bad_lines.to_string(), wanted.max_bad_lines.to_string()),
-            ("input.delimiter", self.delimiter.to_string(), wanted.delimiter.to_string()),
-            ("csv.escape_formulas", self.escape_formulas.to_string(), wanted.escape_formulas.to_string()),
-            ("the rules of reading", self.rules.to_string(), wanted.rules.to_string()),
+            ("input.max_future", span(self.max_future), span(current.max_future)),
+            ("input.max_bad_lines", self.max_bad_lines.to_string(), current.max_bad_lines.to_string()),
+            ("input.delimiter", self.delimiter.to_string(), current.delimiter.to_string()),
+            ("csv.escape_formulas", self.escape_formulas.to_string(), current.escape_formulas.to_string()),
+            ("the version of the decoding rules", self.rules.to_string(), current.rules.to_string()),
         ];
-        let differing = pairs.into_iter().find(|(_, ours, theirs)| ours != theirs);
-        differing.map(|(name, ours, theirs)| format!("{name} is {ours} in the state and {theirs} now"))
+        let differing = pairs.into_iter().find(|(_, saved, current)| saved != current);
+        differing.map(|(name, saved, current)| format!("{name} is {saved} in the state and {current} now"))
     }
 }
 
-/// Why a generation cannot be used.
+/// The reason why a generation cannot be used.
 #[derive(Debug)]
 pub enum Unusable {
-    /// It is damaged, in this way.
+    /// A file is damaged. The text describes the damage.
     Damaged(String),
-    /// It is of another version of the format.
+    /// The generation has this other format version.
     Format(u64),
 }
 
 impl std::fmt::Display for Unusable {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Damaged(what) => formatter.write_str(what),
-            Self::Format(version) => write!(formatter, "is of format {version}, this program reads {FORMAT}"),
+            Self::Damaged(damage) => formatter.write_str(damage),
+            Self::Format(version) => {
+                write!(formatter, "the format version is {version}, but this program reads version {FORMAT}")
+            }
         }
     }
 }
 
-/// The name of a generation.
+/// The file name of a generation.
 pub fn generation_name(number: u64) -> String {
     format!("generation-{number:020}.bin")
 }
 
-/// The number in the name of a generation.
+/// The number in the file name of a generation; `None` for other files.
 pub fn generation_number(name: &str) -> Option<u64> {
     let number = if planted(Bug::ReadTemporaryGeneration) {
         name.trim_start_matches('.').trim_end_matches(".tmp")
@@ -163,7 +166,7 @@ pub fn generation_number(name: &str) -> Option<u64> {
 }
 
 impl Generation {
-    /// Its text.
+    /// The content of the file.
     pub fn to_text(&self) -> String {
         let json = serde_json::to_string_pretty(self).expect("a generation is plain data");
         let mut text = format!("{TITLE}{FORMAT}\n{json}\n");
@@ -173,20 +176,20 @@ impl Generation {
         text
     }
 
-    /// Reads a text back.
+    /// Parses the content of a file.
     ///
     /// # Errors
-    /// If it is damaged or of another version.
+    /// If the file is damaged or has another format version.
     pub fn parse(text: &[u8]) -> Result<Self, Unusable> {
-        let damaged = |what: &str| Unusable::Damaged(what.to_owned());
-        let lines = text.strip_suffix(b"\n").ok_or_else(|| damaged("it is cut short"))?;
-        let end = memchr::memrchr(b'\n', lines).ok_or_else(|| damaged("it is cut short"))? + 1;
+        let damaged = |damage: &str| Unusable::Damaged(damage.to_owned());
+        let lines = text.strip_suffix(b"\n").ok_or_else(|| damaged("the file is truncated"))?;
+        let end = memchr::memrchr(b'\n', lines).ok_or_else(|| damaged("the file is truncated"))? + 1;
         let (body, checksum) = (&text[..end], &lines[end..]);
         if hash_text(xxh3_128(body)).as_bytes() != checksum && !planted(Bug::SkipChecksum) {
             return Err(damaged("the checksum is wrong"));
         }
-        let text = std::str::from_utf8(body).map_err(|_| damaged("it is no text"))?;
-        let (title, json) = text.split_once('\n').ok_or_else(|| damaged("it has no first line"))?;
+        let text = std::str::from_utf8(body).map_err(|_| damaged("the file is not UTF-8"))?;
+        let (title, json) = text.split_once('\n').ok_or_else(|| damaged("the first line is missing"))?;
         let version = title.strip_prefix(TITLE).and_then(|version| version.parse().ok());
         match version.ok_or_else(|| damaged("the first line is wrong"))? {
             FORMAT => serde_json::from_str(json).map_err(|cause| damaged(&cause.to_string())),
@@ -194,25 +197,26 @@ impl Generation {
         }
     }
 
-    /// Reads one from a folder.
+    /// Reads a generation from a folder.
     ///
     /// # Errors
-    /// If it is damaged or of another version; what the file system says counts as damage.
+    /// If the file is damaged or has another format version. An error of the file system counts as
+    /// damage.
     pub fn read(disk: &dyn Disk, folder: &Path, name: &str) -> Result<Self, Unusable> {
         let text = read_small(disk, &folder.join(name), LIMIT);
         let text = text.map_err(|cause: io::Error| Unusable::Damaged(cause.to_string()))?;
         Self::parse(&text)
     }
 
-    /// Bytes of the parts.
+    /// Total size of the segments in bytes.
     pub fn bytes(&self) -> u64 {
-        self.parts.iter().map(|part| part.bytes).sum()
+        self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// The files that it needs, besides itself.
+    /// The names of the files that the generation needs.
     pub fn files(&self) -> Vec<String> {
-        let parts = self.parts.iter().map(|part| part.file.clone());
+        let segments = self.segments.iter().map(|segment| segment.file.clone());
         let unmatched = (self.unmatched.bytes > 0).then(|| self.unmatched.name());
-        parts.chain(unmatched).collect()
+        segments.chain(unmatched).collect()
     }
 }

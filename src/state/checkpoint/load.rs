@@ -1,4 +1,4 @@
-//! From a generation back to the tables.
+//! Loading a generation: from its segments back to the tables in memory.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -11,54 +11,55 @@ use crate::ledger::hours::HOURS;
 use crate::ledger::run::Run;
 use crate::model::dictionary::{Dictionaries, Id, SharedDictionary};
 use crate::model::error::{Error, FileRole, Op};
-
 use crate::model::{Reason, SongId, UserId};
 use crate::state::checkpoint::generation::{Generation, StateConfig};
 use crate::state::checkpoint::segment::SegmentReader;
 use crate::state::checkpoint::table::{Table, TableReader};
 use crate::state::input_progress::InputTracker;
+use crate::state::input_record::InputRecord;
 use crate::storage::Disk;
 use crate::time::civil::Week;
 
-/// What was committed.
+/// The committed state.
 #[derive(Debug)]
 pub struct Loaded {
     /// The tables.
     pub ledger: Ledger,
-    /// What was read.
+    /// The progress through the inputs.
     pub inputs: InputTracker,
-    /// The places of waiting plays.
+    /// For each song with unmatched plays, the offset of its last block.
     pub unmatched: HashMap<SongId, u64>,
-    /// Hashes of the metadata that songs have had.
+    /// Hashes of all metadata that songs have had.
     pub metadata: HashSet<u128>,
-    /// Rejected rows of catalogs that were reported.
+    /// Rejected rows of catalogs that were already reported.
     pub catalog_rejects: HashSet<(Reason, Vec<u8>)>,
 }
 
 impl Loaded {
-    /// What a generation holds, whose parts were checked before; `dictionaries` must be empty.
+    /// Loads a generation whose segments were checked before, and fills `dictionaries`, which must be
+    /// empty.
     ///
     /// # Errors
-    /// If a part is damaged, exit code 65.
+    /// If a segment is damaged, exit code 65.
     pub fn of(
         disk: &dyn Disk,
         folder: &Path,
         generation: &Generation,
         dictionaries: &Dictionaries,
     ) -> Result<Self, Error> {
-        let mut loaded = Self::nothing(&generation.shape);
+        let mut loaded = Self::empty(&generation.config);
         loaded.load(disk, folder, generation, dictionaries)?;
         Ok(loaded)
     }
 
-    /// Nothing, of a state of this shape.
-    pub fn nothing(shape: &StateConfig) -> Self {
-        let (ledger, inputs) = (Ledger::new(shape.night_window()), InputTracker::new(shape.max_bad_lines));
+    /// A state without plays and inputs.
+    pub fn empty(config: &StateConfig) -> Self {
+        let (ledger, inputs) = (Ledger::new(config.night_window()), InputTracker::new(config.max_bad_lines));
         let (unmatched, metadata, catalog_rejects) = (HashMap::new(), HashSet::new(), HashSet::new());
         Self { ledger, inputs, unmatched, metadata, catalog_rejects }
     }
 
-    /// Adds all that the parts of a generation hold.
+    /// Adds the content of all segments of a generation.
     fn load(
         &mut self,
         disk: &dyn Disk,
@@ -66,37 +67,37 @@ impl Loaded {
         generation: &Generation,
         dictionaries: &Dictionaries,
     ) -> Result<(), Error> {
-        // A part may replace what an older one says of an input, so inputs are taken in at the end.
+        // A newer segment may replace the record of an input, so inputs are restored at the end.
         let mut inputs = BTreeMap::new();
-        for file in &generation.parts {
+        for entry in &generation.segments {
             let failed = |cause: io::Error| {
-                Error::file(FileRole::Committed, Op::Load, &folder.join(&file.file), cause)
+                Error::file(FileRole::Committed, Op::Load, &folder.join(&entry.file), cause)
             };
-            let part = SegmentReader::open_checked(disk, folder, file).map_err(failed)?;
-            self.load_part(&part, dictionaries).map_err(failed)?;
-            each_bytes(&part, Table::Inputs, |number, record| {
-                let record = serde_json::from_slice(record).map_err(|cause| wrong(&cause.to_string()))?;
+            let segment = SegmentReader::open_checked(disk, folder, entry).map_err(failed)?;
+            self.load_segment(&segment, dictionaries).map_err(failed)?;
+            each_bytes(&segment, Table::Inputs, |number, record| {
+                let record: InputRecord =
+                    serde_json::from_slice(record).map_err(|cause| invalid(&cause.to_string()))?;
                 inputs.insert(number, record);
                 Ok(())
             })
             .map_err(failed)?;
         }
         for record in inputs.into_values() {
-            let restored = self.inputs.restore(record, generation.shape.delimiter);
-            restored.map_err(|what| Error::Damaged(format!("{}: {what}", folder.display())))?;
+            self.inputs.restore(record);
         }
         self.ledger.restore(generation.plays, generation.latest);
         Ok(())
     }
 
-    fn load_part(&mut self, part: &SegmentReader<'_>, dictionaries: &Dictionaries) -> io::Result<()> {
-        load_names(part, Table::Users, &dictionaries.users)?;
-        load_names(part, Table::Songs, &dictionaries.songs)?;
+    fn load_segment(&mut self, segment: &SegmentReader<'_>, dictionaries: &Dictionaries) -> io::Result<()> {
+        load_dictionary(segment, Table::Users, &dictionaries.users)?;
+        load_dictionary(segment, Table::Songs, &dictionaries.songs)?;
         let users = dictionaries.users.read().len() as u64;
         let songs = dictionaries.songs.read().len() as u64;
         let (user, song) = (number_below(users, "listener"), number_below(songs, "song"));
         let tables = self.ledger.tables_mut();
-        for mut reader in part.read(Table::Listens) {
+        for mut reader in segment.read(Table::Listens) {
             let mut run = Run::default();
             while let Some((key, plays)) = reader.next_number()? {
                 user(key >> 32)?;
@@ -105,81 +106,81 @@ impl Loaded {
             }
             tables.listens.restore(run);
         }
-        each(part, Table::SongPlays, |key, plays| {
+        each(segment, Table::SongPlays, |key, plays| {
             tables.song_plays.restore_plays(SongId(song(key)?), plays);
             Ok(())
         })?;
-        each(part, Table::SongMillis, |key, millis| {
+        each(segment, Table::SongMillis, |key, millis| {
             tables.song_plays.restore_millis(SongId(song(key)?), millis);
             Ok(())
         })?;
-        each(part, Table::SongWeeks, |key, plays| {
+        each(segment, Table::SongWeeks, |key, plays| {
             let week = number_below(WEEKS, "week")(key >> 32)?;
             let song = song(key & u64::from(u32::MAX))?;
             tables.song_plays.restore_week(Week(i64::from(week)), SongId(song), plays);
             Ok(())
         })?;
-        each(part, Table::Nights, |key, plays| {
+        each(segment, Table::Nights, |key, plays| {
             tables.nights.restore(UserId(user(key)?), plays as u32);
             Ok(())
         })?;
-        each(part, Table::Hours, |key, plays| {
+        each(segment, Table::Hours, |key, plays| {
             let hour = number_below(HOURS as u64, "hour")(key)?;
             tables.hours.restore(hour as usize, plays);
             Ok(())
         })?;
-        each(part, Table::WaitingPlaces, |key, place| {
+        each(segment, Table::UnmatchedPositions, |key, position| {
             let song = SongId(song(key)?);
-            match place {
+            match position {
                 0 => self.unmatched.remove(&song),
-                place => self.unmatched.insert(song, place - 1),
+                position => self.unmatched.insert(song, position - 1),
             };
             Ok(())
         })?;
-        each_bytes(part, Table::Metadata, |_, row| {
+        each_bytes(segment, Table::Metadata, |_, row| {
             self.metadata.insert(xxh3_128(row));
             Ok(())
         })?;
-        each_bytes(part, Table::CatalogRejects, |_, row| {
+        each_bytes(segment, Table::CatalogRejects, |_, row| {
             let (code, raw) = row.split_at(row.iter().position(|&byte| byte == b'\n').unwrap_or(row.len()));
             let reason = Reason::ALL.iter().find(|reason| reason.code().as_bytes() == code);
-            let reason = *reason.ok_or_else(|| wrong("an unknown reason"))?;
+            let reason = *reason.ok_or_else(|| invalid("a reject has an unknown reason"))?;
             self.catalog_rejects.insert((reason, raw.get(1..).unwrap_or_default().to_vec()));
             Ok(())
         })
     }
 }
 
-/// Weeks between 1970 and the year 9999, and some more.
+/// Upper bound of the week numbers between 1970 and the year 9999.
 const WEEKS: u64 = 420_000;
 
-fn load_names<I: Id>(
-    part: &SegmentReader<'_>,
+fn load_dictionary<I: Id>(
+    segment: &SegmentReader<'_>,
     table: Table,
-    dictionaries: &SharedDictionary<I>,
+    dictionary: &SharedDictionary<I>,
 ) -> io::Result<()> {
-    each_bytes(part, table, |number, id| {
-        let fits = !id.is_empty() && dictionaries.read().len() as u64 == number;
-        if !fits || u64::from(dictionaries.intern(id).to_u32()) != number {
-            return Err(wrong("ids are not numbered in the order in which they stand"));
+    each_bytes(segment, table, |number, id| {
+        let fits = !id.is_empty() && dictionary.read().len() as u64 == number;
+        if !fits || u64::from(dictionary.intern(id).to_u32()) != number {
+            return Err(invalid("the numbers of ids are not consecutive"));
         }
         Ok(())
     })
 }
 
-/// Checks numbers against the end of what they count.
+/// Returns a check that a number is below `end`.
 fn number_below(end: u64, what: &'static str) -> impl Fn(u64) -> io::Result<u32> {
     move |number| {
-        if number < end { Ok(number as u32) } else { Err(wrong(&format!("there is no {what} {number}"))) }
+        if number < end { Ok(number as u32) } else { Err(invalid(&format!("there is no {what} {number}"))) }
     }
 }
 
 fn each(
-    part: &SegmentReader<'_>,
+    segment: &SegmentReader<'_>,
     table: Table,
     mut take: impl FnMut(u64, u64) -> io::Result<()>,
 ) -> io::Result<()> {
-    for mut reader in part.read(table) {
+    for mut reader in segment.read(table) {
         while let Some((key, value)) = reader.next_number()? {
             take(key, value)?;
         }
@@ -187,17 +188,17 @@ fn each(
     Ok(())
 }
 
-/// Hands on all entries of a table of bytes in a part.
+/// Calls `take` with each entry of a table of bytes.
 ///
 /// # Errors
-/// Those of reading and of `take`.
+/// An error of reading or of `take`.
 pub fn each_bytes(
-    part: &SegmentReader<'_>,
+    segment: &SegmentReader<'_>,
     table: Table,
     mut take: impl FnMut(u64, &[u8]) -> io::Result<()>,
 ) -> io::Result<()> {
     let mut bytes = Vec::new();
-    for mut reader in part.read(table) {
+    for mut reader in segment.read(table) {
         let reader: &mut TableReader<'_> = &mut reader;
         while let Some(key) = reader.next_bytes(&mut bytes)? {
             take(key, &bytes)?;
@@ -206,6 +207,6 @@ pub fn each_bytes(
     Ok(())
 }
 
-fn wrong(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
+fn invalid(message: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }

@@ -1,16 +1,16 @@
-//! The checkpoint: everything that must outlive the process, committed at once.
+//! The checkpoint: everything that must outlive the process, in one atomic commit.
 //!
-//! A *generation* is a small file that names all that belongs to a commit: the parts of the state,
-//! the lengths of the logs, the settings that shape the state, and the manifest that is published
-//! for it. It appears by one rename, which is the commit. *Parts* are immutable: a commit writes
-//! one with what has changed since the last, and parts are merged in the background, so no flush
-//! writes the whole state.
+//! A *generation* is a small file that names everything that belongs to a commit: the segments, the
+//! committed lengths of the append-only tables, the settings that the state depends on, and the
+//! manifest that is published. One rename makes it visible, and that rename is the commit.
+//! *Segments* are immutable: a commit writes one segment with the changes since the previous commit.
+//! Segments are merged in the background, so no flush writes the whole state.
 //!
 //! ```text
-//! data/state/generation-00000000000000000042.bin     the commit point
-//!            part-0000000001-0000000032.bin          what generations 1 to 32 have changed, merged
-//!            part-0000000033-0000000033.bin          … and 33 …
-//!            waiting-000001.bin                      plays that wait for their song
+//! data/state/generation-00000000000000000042.bin     the commit
+//!            segment-0000000001-0000000032.bin       the changes of generations 1 to 32, merged
+//!            segment-0000000033-0000000033.bin       the changes of generation 33
+//!            unmatched-000001.bin                    plays whose song is not in the catalog
 //! ```
 
 pub mod committer;

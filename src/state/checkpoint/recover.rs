@@ -1,11 +1,11 @@
-//! What is found at start: the newest sound generation, and leftovers that go.
+//! Recovery at start: finds the newest sound generation and removes leftovers.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
 
 use crate::model::error::Error;
 use crate::state::checkpoint::generation::{
-    FORMAT, Generation, StateConfig, Unusable, generation_name, generation_number,
+    Generation, StateConfig, Unusable, generation_name, generation_number,
 };
 use crate::state::checkpoint::segment::{SegmentReader, is_segment_name};
 use crate::state::checkpoint::store::{KEPT, Store};
@@ -13,19 +13,19 @@ use crate::state::unmatched::{UnmatchedFile, is_unmatched_name};
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::{Disk, SharedDisk, is_temporary, names_in, remove_file, sync_folder};
 
-/// How a start deals with what is there.
+/// The options of a start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartOptions {
-    /// A damaged newest generation is passed over for an older one.
+    /// If the newest generation is damaged, use an older one.
     pub rollback: bool,
-    /// Everything is read again.
+    /// Discard the state and read everything again.
     pub fresh: bool,
 }
 
 /// The numbers of the generations in a folder, the newest first.
 ///
 /// # Errors
-/// What the file system says, exit code 73.
+/// An error of the file system, exit code 73.
 pub fn generations_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, Error> {
     let names = names_in(disk, folder)?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| generation_number(name.to_str()?)).collect();
@@ -33,33 +33,34 @@ pub fn generations_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, Error>
     Ok(numbers)
 }
 
-/// A generation whose files are all sound.
+/// Reads a generation and checks all its files.
 ///
 /// # Errors
-/// What is wrong: with the generation, or with the first file that is damaged.
+/// If the generation, or one of its files, is damaged or has another format version.
 pub fn read_sound(disk: &dyn Disk, folder: &Path, number: u64) -> Result<Generation, Unusable> {
-    read_sound_but(disk, folder, number, &mut HashSet::new())
+    read_checked(disk, folder, number, &mut HashSet::new())
 }
 
-/// A generation whose parts are all sound; those in `sound` are known to be, and more come in.
-fn read_sound_but(
+/// As [`read_sound`]. Segments in `checked` (name and hash) are not checked again; the segments of
+/// this generation are added.
+fn read_checked(
     disk: &dyn Disk,
     folder: &Path,
     number: u64,
-    sound: &mut HashSet<(String, String)>,
+    checked: &mut HashSet<(String, String)>,
 ) -> Result<Generation, Unusable> {
     let generation = Generation::read(disk, folder, &generation_name(number))?;
     if generation.number != number {
-        return Err(Unusable::Damaged(format!("it is generation {}", generation.number)));
+        return Err(Unusable::Damaged(format!("the file holds generation {}", generation.number)));
     }
-    for part in &generation.parts {
-        if sound.contains(&(part.file.clone(), part.hash.clone())) {
+    for segment in &generation.segments {
+        if checked.contains(&(segment.file.clone(), segment.hash.clone())) {
             continue;
         }
-        if let Err(cause) = SegmentReader::open(disk, folder, part) {
-            return Err(Unusable::Damaged(format!("{}: {cause}", part.file)));
+        if let Err(cause) = SegmentReader::open(disk, folder, segment) {
+            return Err(Unusable::Damaged(format!("{}: {cause}", segment.file)));
         }
-        sound.insert((part.file.clone(), part.hash.clone()));
+        checked.insert((segment.file.clone(), segment.hash.clone()));
     }
     if let Err(cause) = generation.unmatched.check(disk, folder) {
         return Err(Unusable::Damaged(format!("{}: {cause}", generation.unmatched.name())));
@@ -67,62 +68,59 @@ fn read_sound_but(
     Ok(generation)
 }
 
-/// Opens a folder with a state; nothing if there is no generation in it.
+/// Opens the state in a folder; `None` if it has no generation.
 ///
 /// # Errors
-/// If the newest generation is damaged (65), or is of a newer version or other settings (78).
+/// If the newest generation is damaged (65), or has another format version or other settings (78).
 pub fn open(
     disk: &SharedDisk,
     folder: &Path,
-    shape: &StateConfig,
+    config: &StateConfig,
     options: StartOptions,
 ) -> Result<Option<Store>, Error> {
     fail_point("recover.begun");
     let numbers = generations_in(&**disk, folder)?;
     let Some(&newest) = numbers.first() else { return Ok(None) };
-    let (mut sound, mut sound_parts) = (Vec::new(), HashSet::new());
+    let (mut sound, mut checked) = (Vec::new(), HashSet::new());
     for &number in &numbers {
-        match read_sound_but(&**disk, folder, number, &mut sound_parts) {
+        match read_checked(&**disk, folder, number, &mut checked) {
             Ok(generation) => sound.push(generation),
-            Err(Unusable::Damaged(what)) => {
-                let damage = format!("{}: {what}", folder.join(generation_name(number)).display());
-                if !sound.is_empty() || options.rollback {
-                    tracing::warn!("{damage}; it is left out");
-                } else {
-                    return Err(newest_is_damaged(&**disk, folder, &numbers, &damage));
+            Err(unusable) => {
+                let message = format!("{}: {unusable}", folder.join(generation_name(number)).display());
+                if matches!(unusable, Unusable::Format(_)) {
+                    return Err(Error::Config(format!(
+                        "{message}; use the program version that wrote it, or read everything again with \
+                         `music-insights watch --fresh`"
+                    )));
                 }
-            }
-            Err(Unusable::Format(version)) => {
-                let path = folder.join(generation_name(number));
-                let message = format!(
-                    "{}: is of format {version}, this program reads {FORMAT}; use the version that wrote \
-                     it, or read everything again with --fresh",
-                    path.display()
-                );
-                return Err(Error::Config(message));
+                if sound.is_empty() && !options.rollback {
+                    return Err(newest_is_damaged(&**disk, folder, &numbers, &message));
+                }
+                tracing::warn!("{message}; this generation is ignored");
             }
         }
     }
     let Some(current) = sound.first().cloned() else {
-        let message =
-            format!("{}: no generation is sound; read everything again with --fresh", folder.display());
-        return Err(Error::Damaged(message));
+        return Err(Error::Damaged(format!(
+            "{}: no generation is sound; read everything again with `music-insights watch --fresh`",
+            folder.display()
+        )));
     };
-    if let Some(difference) = current.shape.difference(shape) {
-        let message = format!(
+    if let Some(difference) = current.config.difference(config) {
+        return Err(Error::Config(format!(
             "{}: {difference}; change it back, or read everything again with --fresh",
             folder.display()
-        );
-        return Err(Error::Config(message));
+        )));
     }
-    // A process that is killed before it lets go of an old one leaves it here. Behind a generation
-    // without anything is another life, whose logs and waiting plays are about to be overwritten.
+    // If the process was killed before it removed obsolete generations, they are still here. An
+    // empty generation begins a new state: older generations rely on append-only tables and unmatched
+    // plays that will be overwritten, so they are not kept.
     sound.truncate(if current.manifest.is_none() { 1 } else { KEPT });
     let kept: VecDeque<(u64, Vec<String>)> =
         sound.iter().rev().map(|generation| (generation.number, generation.files())).collect();
     remove_leftovers(&**disk, folder, &kept)?;
-    // A killed process may have left the newest generation before its name was durable. Nothing is
-    // published of it until it is.
+    // If the process was killed right after the rename, the name of the newest generation may not be
+    // durable. It must be, before anything of this generation is published.
     if !planted(Bug::TrustNames) {
         sync_folder(&**disk, folder)?;
     }
@@ -136,13 +134,14 @@ fn newest_is_damaged(disk: &dyn Disk, folder: &Path, numbers: &[u64], damage: &s
             "generation {number} is sound: go back to it with `music-insights watch --state {} --rollback`",
             folder.display()
         ),
-        None => "no older one is sound: read everything again with `music-insights watch --fresh`".to_owned(),
+        None => "no older generation is sound: read everything again with `music-insights watch --fresh`"
+            .to_owned(),
     };
     Error::Damaged(format!("{damage}; {way_out}"))
 }
 
-/// Removes what no sound generation needs: temporary files, parts of commits that never were, and
-/// generations that are left out.
+/// Removes the files that no kept generation needs: temporary files, files of commits that did not
+/// complete, and generations that are not kept. Files of other programs stay.
 fn remove_leftovers(
     disk: &dyn Disk,
     folder: &Path,
@@ -152,50 +151,45 @@ fn remove_leftovers(
         .iter()
         .flat_map(|(number, files)| files.iter().cloned().chain([generation_name(*number)]))
         .collect();
-    remove_ours(disk, folder, |name| !needed.contains(name))
-}
-
-/// Begins a state in which nothing was read yet, in place of one that may be there. The generation
-/// without anything is committed before the output is touched, so that whatever a kill leaves
-/// there is explained.
-///
-/// # Errors
-/// What the file system says, exit code 73 or 74.
-pub fn begin(disk: &SharedDisk, folder: &Path, shape: StateConfig, epoch: u64) -> Result<Store, Error> {
-    let newest = generations_in(&**disk, folder)?.first().copied().unwrap_or(0);
-    let nothing = Generation {
-        number: newest,
-        epoch,
-        program: env!("CARGO_PKG_VERSION").to_owned(),
-        shape,
-        plays: 0,
-        latest: None,
-        catalog: String::new(),
-        enriched: Vec::new(),
-        rejects: Vec::new(),
-        unmatched: UnmatchedFile::default(),
-        parts: Vec::new(),
-        manifest: None,
-    };
-    let mut store = Store::new(disk, folder, nothing.clone(), VecDeque::new(), newest);
-    store.commit(nothing, |_| Ok(()))?;
-    let kept = VecDeque::from([(store.current().number, Vec::new())]);
-    remove_leftovers(&**disk, folder, &kept)?;
-    sync_folder(&**disk, folder)?;
-    Ok(store)
-}
-
-fn remove_ours(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<(), Error> {
     for name in names_in(disk, folder)? {
         let Some(name) = name.to_str() else { continue };
         let ours = is_temporary(name)
             || is_segment_name(name)
             || generation_number(name).is_some()
             || is_unmatched_name(name);
-        if ours && unwanted(name) {
+        if ours && !needed.contains(name) {
             remove_file(disk, &folder.join(name))?;
             fail_point("recover.leftovers");
         }
     }
     Ok(())
+}
+
+/// Begins an empty state, in place of a previous one. The empty generation is committed before the
+/// output is touched, so a start after a crash knows that the output has to be replaced.
+///
+/// # Errors
+/// An error of the file system, exit code 73 or 74.
+pub fn begin(disk: &SharedDisk, folder: &Path, config: StateConfig, epoch: u64) -> Result<Store, Error> {
+    let newest = generations_in(&**disk, folder)?.first().copied().unwrap_or(0);
+    let empty = Generation {
+        number: newest,
+        epoch,
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        config,
+        plays: 0,
+        latest: None,
+        catalog: String::new(),
+        enriched: Vec::new(),
+        rejects: Vec::new(),
+        unmatched: UnmatchedFile::default(),
+        segments: Vec::new(),
+        manifest: None,
+    };
+    let mut store = Store::new(disk, folder, empty.clone(), VecDeque::new(), newest);
+    store.commit(empty, |_| Ok(()))?;
+    let kept = VecDeque::from([(store.current().number, Vec::new())]);
+    remove_leftovers(&**disk, folder, &kept)?;
+    sync_folder(&**disk, folder)?;
+    Ok(store)
 }

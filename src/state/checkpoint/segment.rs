@@ -1,4 +1,4 @@
-//! Parts: files of tables, written once and never changed.
+//! Segments: immutable files of tables.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,129 +12,130 @@ use crate::state::checkpoint::table::{Table, TableReader, damaged, push_number};
 use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{Disk, DiskFile, append, create_empty, has_end, hash_of, sync_file};
 
-/// The first bytes of every part.
-const MAGIC: &[u8] = b"MIPART1\n";
-/// Bytes that are gathered before a write.
+/// The first bytes of every segment.
+const MAGIC: &[u8] = b"MISEGM1\n";
+/// Bytes that are buffered before a write.
 const BUFFER: usize = 256 << 10;
 
-/// What a generation says of a part.
+/// The entry of a segment in a generation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentEntry {
-    /// Its name in the folder of the state.
+    /// The file name in the folder of the state.
     pub file: String,
-    /// The first generation whose changes are in it.
+    /// The first generation whose changes the segment holds.
     pub first: u64,
-    /// The last one.
+    /// The last generation whose changes the segment holds.
     pub last: u64,
-    /// Its length.
+    /// The length in bytes.
     pub bytes: u64,
-    /// XXH3-128 of all of it.
+    /// XXH3-128 of the whole file.
     pub hash: String,
-    /// Where the tables are in it. A table may come more than once.
+    /// The positions of the tables. A table may occur more than once.
     pub tables: Vec<TableExtent>,
 }
 
-/// Where a table is in a part.
+/// The position of a table in a segment.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableExtent {
-    /// Its name.
+    /// The name of the table.
     pub table: String,
-    /// Offset of its first byte.
+    /// Offset of the first byte.
     pub offset: u64,
-    /// Its length in bytes.
+    /// Length in bytes.
     pub bytes: u64,
-    /// Number of its entries.
+    /// Number of entries.
     pub entries: u64,
 }
 
-/// The name of the part with the changes of some generations.
+/// The file name of the segment with the changes of the generations `first` to `last`.
 pub fn segment_name(first: u64, last: u64) -> String {
-    format!("part-{first:010}-{last:010}.bin")
+    format!("segment-{first:010}-{last:010}.bin")
 }
 
-/// Whether a name is that of a part.
+/// Whether a file name is that of a segment.
 pub fn is_segment_name(name: &str) -> bool {
-    name.starts_with("part-") && has_end(name, "bin")
+    name.starts_with("segment-") && has_end(name, "bin")
 }
 
-/// Writes a part.
+/// Writes a segment, table by table.
 pub struct SegmentWriter {
     path: PathBuf,
     file: Box<dyn DiskFile>,
     buffer: Vec<u8>,
     hash: Xxh3,
     written: u64,
-    part: SegmentEntry,
+    entry: SegmentEntry,
+    /// The key of the last entry of the current table.
     key: u64,
 }
 
 impl std::fmt::Debug for SegmentWriter {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("PartWriter").field("path", &self.path).finish_non_exhaustive()
+        formatter.debug_struct("SegmentWriter").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
 impl SegmentWriter {
-    /// Begins a part in a folder.
+    /// Creates the file of a segment in a folder.
     ///
     /// # Errors
-    /// What the file system says, exit code 73.
+    /// An error of the file system, exit code 73.
     pub fn create(disk: &dyn Disk, folder: &Path, first: u64, last: u64) -> Result<Self, Error> {
         let name = segment_name(first, last);
         let path = folder.join(&name);
         let file = create_empty(disk, &path)?;
-        let part =
+        let entry =
             SegmentEntry { file: name, first, last, bytes: 0, hash: String::new(), tables: Vec::new() };
         let buffer = MAGIC.to_vec();
-        Ok(Self { path, file, buffer, hash: Xxh3::new(), written: 0, part, key: 0 })
+        Ok(Self { path, file, buffer, hash: Xxh3::new(), written: 0, entry, key: 0 })
     }
 
-    /// Begins a table, whose entries come next.
+    /// Begins a table. The entries that follow belong to it; a table without entries is left out.
     ///
     /// # Errors
-    /// What the file system says, exit code 74.
+    /// An error of the file system, exit code 74.
     pub fn begin(&mut self, table: Table) -> Result<(), Error> {
         self.end_table();
         if self.buffer.len() >= BUFFER {
             self.flush()?;
         }
         let offset = self.written + self.buffer.len() as u64;
-        let place = TableExtent { table: table.name().to_owned(), offset, bytes: 0, entries: 0 };
-        self.part.tables.push(place);
+        let extent = TableExtent { table: table.name().to_owned(), offset, bytes: 0, entries: 0 };
+        self.entry.tables.push(extent);
         self.key = 0;
         Ok(())
     }
 
-    /// An entry of a table of numbers. Keys ascend.
+    /// Writes an entry of a table of numbers. Keys must ascend.
     ///
     /// # Errors
-    /// What the file system says, exit code 74.
+    /// An error of the file system, exit code 74.
     #[inline]
     pub fn number(&mut self, key: u64, value: u64) -> Result<(), Error> {
-        self.entry(key)?;
+        self.key(key)?;
         push_number(&mut self.buffer, value);
         Ok(())
     }
 
-    /// An entry of a table of bytes. Keys ascend.
+    /// Writes an entry of a table of bytes. Keys must ascend.
     ///
     /// # Errors
-    /// What the file system says, exit code 74.
+    /// An error of the file system, exit code 74.
     pub fn bytes(&mut self, key: u64, bytes: &[u8]) -> Result<(), Error> {
-        self.entry(key)?;
+        self.key(key)?;
         push_number(&mut self.buffer, bytes.len() as u64);
         self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 
     #[inline]
-    fn entry(&mut self, key: u64) -> Result<(), Error> {
+    fn key(&mut self, key: u64) -> Result<(), Error> {
         if self.buffer.len() >= BUFFER {
             self.flush()?;
         }
-        let place = self.part.tables.last_mut().expect("a table has begun");
-        debug_assert!(place.entries == 0 || key > self.key, "keys ascend");
-        place.entries += 1;
+        let extent = self.entry.tables.last_mut().expect("a table has begun");
+        debug_assert!(extent.entries == 0 || key > self.key, "keys ascend");
+        extent.entries += 1;
         push_number(&mut self.buffer, key - self.key);
         self.key = key;
         Ok(())
@@ -142,11 +143,11 @@ impl SegmentWriter {
 
     fn end_table(&mut self) {
         let end = self.written + self.buffer.len() as u64;
-        match self.part.tables.last_mut() {
-            Some(place) if place.entries == 0 => {
-                self.part.tables.pop();
+        match self.entry.tables.last_mut() {
+            Some(extent) if extent.entries == 0 => {
+                self.entry.tables.pop();
             }
-            Some(place) => place.bytes = end - place.offset,
+            Some(extent) => extent.bytes = end - extent.offset,
             None => {}
         }
     }
@@ -159,23 +160,23 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Ends the part, durably but for its name.
+    /// Ends the segment and syncs the file. Its name is durable once the folder is synced.
     ///
     /// # Errors
-    /// What the file system says, exit code 74.
+    /// An error of the file system, exit code 74.
     pub fn finish(mut self) -> Result<SegmentEntry, Error> {
         self.end_table();
         self.flush()?;
         if !planted(Bug::NoPartSync) {
             sync_file(&mut *self.file, &self.path)?;
         }
-        self.part.bytes = self.written;
-        self.part.hash = hash_text(self.hash.digest128());
-        Ok(self.part)
+        self.entry.bytes = self.written;
+        self.entry.hash = hash_text(self.hash.digest128());
+        Ok(self.entry)
     }
 }
 
-/// A part that is read.
+/// An open segment.
 #[derive(Debug)]
 pub struct SegmentReader<'a> {
     file: Box<dyn DiskFile>,
@@ -183,22 +184,22 @@ pub struct SegmentReader<'a> {
 }
 
 impl<'a> SegmentReader<'a> {
-    /// Opens a part and checks all of it.
+    /// Opens a segment and checks its hash.
     ///
     /// # Errors
-    /// What the file system says, or `InvalidData` if it is not what the generation says.
+    /// An error of the file system, or `InvalidData` if the file differs from its entry.
     pub fn open(disk: &dyn Disk, folder: &Path, entry: &'a SegmentEntry) -> io::Result<Self> {
-        let part = Self::open_checked(disk, folder, entry)?;
-        if hash_text(hash_of(&*part.file, entry.bytes)?) != entry.hash && !planted(Bug::SkipChecksum) {
+        let segment = Self::open_checked(disk, folder, entry)?;
+        if hash_text(hash_of(&*segment.file, entry.bytes)?) != entry.hash && !planted(Bug::SkipChecksum) {
             return Err(damaged("the checksum is wrong"));
         }
-        Ok(part)
+        Ok(segment)
     }
 
-    /// Opens a part that was checked before.
+    /// Opens a segment whose hash was checked before.
     ///
     /// # Errors
-    /// As [`open`](Self::open), but for the checksum.
+    /// As [`open`](Self::open), except for the hash.
     pub fn open_checked(disk: &dyn Disk, folder: &Path, entry: &'a SegmentEntry) -> io::Result<Self> {
         let file = disk.open(&folder.join(&entry.file))?;
         let len = file.len()?;
@@ -208,18 +209,21 @@ impl<'a> SegmentReader<'a> {
                 format!("has {len} bytes, expected {}", entry.bytes),
             ));
         }
-        for place in &entry.tables {
-            let end = place.offset.checked_add(place.bytes);
-            if Table::named(&place.table).is_none() || end.is_none_or(|end| end > len) {
-                return Err(damaged("a table stands outside of it"));
+        for extent in &entry.tables {
+            if Table::named(&extent.table).is_none() {
+                return Err(damaged("it has an unknown table"));
+            }
+            let end = extent.offset.checked_add(extent.bytes);
+            if end.is_none_or(|end| end > len) {
+                return Err(damaged("a table extends beyond the end of the file"));
             }
         }
         Ok(Self { file, entry })
     }
 
-    /// The readers of a table, which may have come in several pieces.
+    /// The readers of a table, one for each occurrence in the segment.
     pub fn read(&self, table: Table) -> impl Iterator<Item = TableReader<'_>> {
-        let places = self.entry.tables.iter().filter(move |place| place.table == table.name());
-        places.map(|place| TableReader::new(&*self.file, place.offset, place.bytes, place.entries))
+        let extents = self.entry.tables.iter().filter(move |extent| extent.table == table.name());
+        extents.map(|extent| TableReader::new(&*self.file, extent.offset, extent.bytes, extent.entries))
     }
 }

@@ -1,53 +1,53 @@
-//! Tables: sorted maps from numbers to numbers or bytes, which is all that the state consists of.
+//! Tables: sorted maps from numbers to numbers or bytes. A segment consists of tables.
 //!
-//! An entry is the distance of its key to the key before it, then the value or the length of the
-//! bytes and the bytes; numbers are LEB128. Tables are written and read as streams, so merging
-//! takes no memory to speak of.
+//! An entry is the difference of its key to the previous key, then the value; for bytes, their length
+//! and the bytes. Numbers are LEB128. Tables are written and read as streams, so merging needs almost
+//! no memory.
 
 use std::io;
 
 use crate::storage::DiskFile;
 
-/// What a table holds.
+/// The tables of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// Listeners: number to id.
+    /// Number of a listener -> `user_id`.
     Users,
-    /// Songs: number to id.
+    /// Number of a song -> `song_id`.
     Songs,
-    /// (listener, song) to plays, to be added up.
+    /// (listener, song) -> plays since the previous commit.
     Listens,
-    /// Song to plays.
+    /// Song -> plays.
     SongPlays,
-    /// Song to milliseconds.
+    /// Song -> milliseconds.
     SongMillis,
-    /// (week, song) to plays.
+    /// (week, song) -> plays.
     SongWeeks,
-    /// Listener to night plays.
+    /// Listener -> night plays.
     Nights,
-    /// Hour of the week to plays.
+    /// Hour of the week -> plays.
     Hours,
-    /// Input to what was read of it.
+    /// Input -> its [record](crate::state::input_record::InputRecord) as JSON.
     Inputs,
-    /// Song to the place of its last block of waiting plays, plus one; 0 if none waits any more.
-    WaitingPlaces,
-    /// Running number to a song and the metadata that it had at some time.
+    /// Song -> offset of the last block of its unmatched plays, plus one; 0 without unmatched plays.
+    UnmatchedPositions,
+    /// Running number -> a song, and metadata that it has had.
     Metadata,
-    /// Running number to a rejected row of a catalog.
+    /// Running number -> a rejected row of a catalog.
     CatalogRejects,
 }
 
-/// What becomes of two values of one key.
+/// The rule for two values of one key in different segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
-    /// They are added.
+    /// The values are added.
     Add,
-    /// The later one stands.
+    /// The later value replaces the earlier one.
     Last,
 }
 
 impl Table {
-    /// All of them, in the order in which they stand in a part.
+    /// All tables, in the order in which a merged segment holds them.
     pub const ALL: [Self; 12] = [
         Self::Users,
         Self::Songs,
@@ -58,12 +58,12 @@ impl Table {
         Self::Nights,
         Self::Hours,
         Self::Inputs,
-        Self::WaitingPlaces,
+        Self::UnmatchedPositions,
         Self::Metadata,
         Self::CatalogRejects,
     ];
 
-    /// Its name in a generation.
+    /// The name of the table in a generation.
     pub fn name(self) -> &'static str {
         match self {
             Self::Users => "users",
@@ -75,32 +75,32 @@ impl Table {
             Self::Nights => "nights",
             Self::Hours => "hours",
             Self::Inputs => "inputs",
-            Self::WaitingPlaces => "waiting_places",
+            Self::UnmatchedPositions => "unmatched_positions",
             Self::Metadata => "metadata",
             Self::CatalogRejects => "catalog_rejects",
         }
     }
 
-    /// The table of a name.
+    /// The table with a name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)
     }
 
-    /// What becomes of two values of one key.
+    /// How values of one key are merged.
     pub fn merge(self) -> Merge {
         if self == Self::Listens { Merge::Add } else { Merge::Last }
     }
 
-    /// Whether its values are bytes.
+    /// Whether the values are bytes, not numbers.
     pub fn holds_bytes(self) -> bool {
         matches!(self, Self::Users | Self::Songs | Self::Inputs | Self::Metadata | Self::CatalogRejects)
     }
 }
 
-/// Bytes of the longest number.
+/// Maximum length of a LEB128 number in bytes.
 const LONGEST: usize = 10;
 
-/// Appends a number.
+/// Appends a number as LEB128.
 #[inline]
 pub fn push_number(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {
@@ -110,74 +110,77 @@ pub fn push_number(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Reads the entries of one table in a file, in the order of their keys.
+/// Reads the entries of one table of a file, in ascending order of keys.
 #[derive(Debug)]
 pub struct TableReader<'a> {
     file: &'a dyn DiskFile,
-    /// Offset of the first byte that is not in `buffer`, and of the end of the table.
-    at: u64,
+    /// Offset in the file of the byte after the buffer.
+    offset: u64,
+    /// Offset in the file of the end of the table.
     end: u64,
     buffer: Vec<u8>,
+    /// Bytes of the buffer that are used up.
     read: usize,
+    /// Entries that are still to be read.
     left: u64,
     key: u64,
     first: bool,
 }
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const BUFFER: usize = 128 << 10;
 
 impl<'a> TableReader<'a> {
-    /// A reader of a table that stands in a file from an offset on.
+    /// A reader of the table at an offset of a file, with its length in bytes and entries.
     pub fn new(file: &'a dyn DiskFile, offset: u64, bytes: u64, entries: u64) -> Self {
         let end = offset.saturating_add(bytes);
-        Self { file, at: offset, end, buffer: Vec::new(), read: 0, left: entries, key: 0, first: true }
+        Self { file, offset, end, buffer: Vec::new(), read: 0, left: entries, key: 0, first: true }
     }
 
     /// The next entry of a table of numbers.
     ///
     /// # Errors
-    /// What the file system says, or `InvalidData` if this is no table.
+    /// An error of the file system, or `InvalidData` if the table is damaged.
     pub fn next_number(&mut self) -> io::Result<Option<(u64, u64)>> {
         let Some(key) = self.next_key()? else { return Ok(None) };
         Ok(Some((key, self.number()?)))
     }
 
-    /// The next entry of a table of bytes, which are put into `bytes`.
+    /// The key of the next entry of a table of bytes. The bytes replace the content of `bytes`.
     ///
     /// # Errors
     /// As [`next_number`](Self::next_number).
     pub fn next_bytes(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<u64>> {
         let Some(key) = self.next_key()? else { return Ok(None) };
         let len = self.number()?;
-        let there = (self.buffer.len() - self.read) as u64 + (self.end - self.at);
-        if len > there {
-            return Err(damaged("an entry is longer than its table"));
+        let available = (self.buffer.len() - self.read) as u64 + (self.end - self.offset);
+        if len > available {
+            return Err(damaged("an entry extends beyond the end of its table"));
         }
         bytes.clear();
         while (bytes.len() as u64) < len {
             self.fill(1)?;
-            let wanted = (len as usize - bytes.len()).min(self.buffer.len() - self.read);
-            bytes.extend_from_slice(&self.buffer[self.read..self.read + wanted]);
-            self.read += wanted;
+            let taken = (len as usize - bytes.len()).min(self.buffer.len() - self.read);
+            bytes.extend_from_slice(&self.buffer[self.read..self.read + taken]);
+            self.read += taken;
         }
         Ok(Some(key))
     }
 
     fn next_key(&mut self) -> io::Result<Option<u64>> {
         if self.left == 0 {
-            if self.read < self.buffer.len() || self.at < self.end {
-                return Err(damaged("there are bytes behind the last entry of a table"));
+            if self.read < self.buffer.len() || self.offset < self.end {
+                return Err(damaged("a table has bytes after its last entry"));
             }
             return Ok(None);
         }
         self.left -= 1;
-        let distance = self.number()?;
-        if distance == 0 && !self.first {
-            return Err(damaged("a key comes twice"));
+        let difference = self.number()?;
+        if difference == 0 && !self.first {
+            return Err(damaged("a key occurs twice"));
         }
         self.first = false;
-        self.key = self.key.checked_add(distance).ok_or_else(|| damaged("a key is too large"))?;
+        self.key = self.key.checked_add(difference).ok_or_else(|| damaged("a key is too large"))?;
         Ok(Some(self.key))
     }
 
@@ -197,27 +200,27 @@ impl<'a> TableReader<'a> {
                 return Ok(number);
             }
         }
-        Err(damaged("a number has no end"))
+        Err(damaged("a number is longer than 64 bits or truncated"))
     }
 
-    /// Sees to it that so many bytes are in the buffer, if the table has as many.
-    fn fill(&mut self, wanted: usize) -> io::Result<()> {
-        if self.buffer.len() - self.read >= wanted || self.at == self.end {
+    /// Makes at least `needed` unread bytes available in the buffer, or all that the table still has.
+    fn fill(&mut self, needed: usize) -> io::Result<()> {
+        if self.buffer.len() - self.read >= needed || self.offset == self.end {
             return Ok(());
         }
         self.buffer.drain(..self.read);
         self.read = 0;
         let kept = self.buffer.len();
-        let more = (BUFFER as u64).min(self.end - self.at) as usize;
+        let more = (BUFFER as u64).min(self.end - self.offset) as usize;
         self.buffer.resize(kept + more, 0);
-        let got = self.file.read_at(&mut self.buffer[kept..], self.at)?;
+        let got = self.file.read_at(&mut self.buffer[kept..], self.offset)?;
         self.buffer.truncate(kept + got);
-        self.at += got as u64;
-        if got < more { Err(damaged("a table is cut short")) } else { Ok(()) }
+        self.offset += got as u64;
+        if got < more { Err(damaged("a table is truncated")) } else { Ok(()) }
     }
 }
 
-/// What is wrong with bytes that are no table.
-pub fn damaged(what: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, what)
+/// The error for damaged bytes.
+pub fn damaged(message: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, message)
 }

@@ -1,12 +1,14 @@
 //! The source of `watch`: a folder in which logs appear and grow.
 //!
-//! Looking at the folder again and again is what finds everything, on any file system; what the
-//! operating system reports of changes only says where to look at once.
+//! Repeated scans of the folder find every change, on any file system. Change notifications of the
+//! operating system only make it faster.
 
-mod files;
-mod reports;
+mod identify;
+mod notifications;
+mod retirement;
+mod tail_set;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
@@ -18,336 +20,330 @@ use std::time::{Duration, Instant};
 use notify::RecommendedWatcher;
 
 use crate::ingest::source::archive::{Archiver, RetirableInput};
-use crate::ingest::source::compression::{Compression, unreadable};
+use crate::ingest::source::compression::unreadable;
 use crate::ingest::source::fingerprint::{FileId, InodeKey};
-use crate::ingest::source::scan::{Candidate, FolderScanner};
+use crate::ingest::source::scan::{Candidate, FolderScanner, is_log_name};
 use crate::ingest::source::tail::{KnownInput, LastLines, Tail};
-use crate::ingest::source::watch::reports::{Hints, start_watcher};
-use crate::ingest::source::{Closed, EventSender};
-use crate::model::InputId;
+use crate::ingest::source::watch::identify::{Identity, identify};
+use crate::ingest::source::watch::notifications::{Hints, start_watcher};
+use crate::ingest::source::watch::retirement::Retirement;
+use crate::ingest::source::watch::tail_set::{TailId, TailSet};
+use crate::ingest::source::{Closed, EventSender, ReadError};
 use crate::model::delimiter::Delimiter;
 use crate::model::error::{Error, FileRole, Op};
-
 use crate::model::shutdown::Shutdown;
+use crate::model::{Input, InputId};
 use crate::telemetry::metrics::Metrics;
+use crate::text::path_text;
 
-/// How long a look around the folder may be away, if the looks cost next to nothing.
-const LOOK_AROUND: Duration = Duration::from_secs(1);
-/// A look around the folder may take this share of the time, so it is made more rarely in large
-/// folders …
-const SHARE: u32 = 200;
-/// … but this often at least.
-const RAREST: Duration = Duration::from_mins(1);
-/// Changes that come within this time are looked at together.
-const GATHER: Duration = Duration::from_millis(5);
-/// How often a stop and the wait of last lines are looked at.
+/// Interval between scans of a small folder.
+const SCAN_INTERVAL: Duration = Duration::from_secs(1);
+/// Scans take at most one part in this many of the time, so large folders are scanned less often.
+const SCAN_SHARE: u32 = 200;
+/// Maximum interval between scans.
+const MAX_SCAN_INTERVAL: Duration = Duration::from_mins(1);
+/// Changes within this time are read together.
+const DEBOUNCE: Duration = Duration::from_millis(5);
+/// Interval at which a shutdown and incomplete last lines are checked.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Files that are kept open at the most, so that their ends can be read when their names are gone.
-const OPEN: usize = 256;
-/// After so long without growth a file is closed.
+/// Maximum number of open files. A file is kept open so that it can be read to its end after its name
+/// is gone.
+const MAX_OPEN: usize = 256;
+/// A file that has not grown for this long is closed.
 const IDLE: Duration = Duration::from_mins(1);
 
 /// How a folder is watched.
 #[derive(Debug)]
-pub struct Rules {
+pub struct WatchOptions {
     /// The folder.
     pub folder: PathBuf,
-    /// What parts the fields of its logs.
+    /// The delimiter of the fields in its logs.
     pub delimiter: Delimiter,
-    /// What becomes of last lines.
+    /// When last lines without a line feed count as complete.
     pub last_lines: LastLines,
-    /// What becomes of finished inputs.
+    /// What happens to finished inputs.
     pub archiver: Archiver,
-    /// What is counted.
+    /// The metrics that are updated.
     pub metrics: Arc<Metrics>,
 }
 
-/// What an earlier process knew, and how this one hears of commits.
+/// The inputs of an earlier process, and the news of commits.
 #[derive(Debug)]
 pub struct Resume {
-    /// The inputs of the last commit, by number.
+    /// The inputs of the last commit, in the order of their ids.
     pub inputs: Vec<KnownInput>,
-    /// Inputs that may be put away.
+    /// Receives inputs that may be archived or deleted.
     pub retirable: Receiver<Vec<RetirableInput>>,
-    /// Whether everything is read anew, what was put away too.
+    /// Whether everything is read again, archived inputs included.
     pub fresh: bool,
 }
 
-/// A folder that is watched.
+/// A watched folder.
 #[derive(Debug)]
 pub struct Watch {
-    rules: Rules,
-    resume: Resume,
+    folder: PathBuf,
+    delimiter: Delimiter,
+    last_lines: LastLines,
+    metrics: Arc<Metrics>,
+    /// Whether the archive is read first.
+    fresh: bool,
     hints: Arc<Mutex<Hints>>,
     waker: SyncSender<()>,
     wake: Receiver<()>,
     watcher: Option<RecommendedWatcher>,
-    /// Which folder the watcher watches, for another may take its place.
+    /// The folder that the watcher observes. It may be replaced by another folder of the same name.
     watched: Option<InodeKey>,
-    /// Whether the folder could be read at the last look.
+    /// Whether the last scan of the folder succeeded.
     readable: bool,
-    left_alone: FolderScanner,
-    tails: Vec<Tail>,
-    by_number: HashMap<InodeKey, usize>,
-    inodes: HashSet<u64>,
-    by_path: HashMap<PathBuf, usize>,
-    by_input: HashMap<InputId, usize>,
-    /// What finished files hold, to notice one that is delivered twice.
-    contents: HashMap<(u64, u128, u128), usize>,
-    /// Tails whose last line waits for its end.
-    waiting: BTreeSet<usize>,
-    /// Tails that are open, in the order in which they were opened.
-    open: VecDeque<usize>,
-    /// Open tails whose name is gone or another file's now.
-    orphans: BTreeSet<usize>,
-    /// Tails that may be put away up to an offset.
-    retirable: BTreeMap<usize, u64>,
+    scanner: FolderScanner,
+    tails: TailSet,
+    retirement: Retirement,
     next_input: u32,
-    /// Files that could not be read at the last look, each of which was warned of once.
+    /// Files that could not be read. A warning is logged once for each.
     unreadable: BTreeSet<PathBuf>,
-    /// The last thing that could not be read.
-    failure: Option<Error>,
-    look_around_at: Instant,
+    /// The latest error of reading.
+    error: Option<Error>,
+    next_scan: Instant,
 }
 
 impl Watch {
     /// Starts to watch a folder.
     ///
     /// # Errors
-    /// If there is no such folder, exit code 66.
-    pub fn new(rules: Rules, resume: Resume) -> Result<Self, Error> {
-        check_folder(&rules.folder)?;
+    /// A missing folder (exit code 66).
+    pub fn new(options: WatchOptions, resume: Resume) -> Result<Self, Error> {
+        let WatchOptions { folder, delimiter, last_lines, archiver, metrics } = options;
+        check_folder(&folder)?;
         let (waker, wake) = sync_channel(1);
         let mut watch = Self {
-            rules,
-            resume,
+            folder,
+            delimiter,
+            last_lines,
+            metrics,
+            fresh: resume.fresh,
             hints: Arc::default(),
             waker,
             wake,
             watcher: None,
             watched: None,
             readable: true,
-            left_alone: FolderScanner::default(),
-            tails: Vec::new(),
-            by_number: HashMap::new(),
-            inodes: HashSet::new(),
-            by_path: HashMap::new(),
-            by_input: HashMap::new(),
-            contents: HashMap::new(),
-            waiting: BTreeSet::new(),
-            open: VecDeque::new(),
-            orphans: BTreeSet::new(),
-            retirable: BTreeMap::new(),
+            scanner: FolderScanner::default(),
+            tails: TailSet::default(),
+            retirement: Retirement::new(archiver, resume.retirable),
             next_input: 0,
             unreadable: BTreeSet::new(),
-            failure: None,
-            look_around_at: Instant::now(),
+            error: None,
+            next_scan: Instant::now(),
         };
-        for known in std::mem::take(&mut watch.resume.inputs) {
+        for known in resume.inputs {
             watch.next_input = watch.next_input.max(known.input.id.0 + 1);
-            watch.follow(Tail::resume(known, watch.rules.delimiter));
+            watch.tails.insert(Tail::resume(known, delimiter));
         }
         watch.watch_folder();
         Ok(watch)
     }
 
-    /// Has changes reported, of the folder that is there now. Without reports, time alone brings a
-    /// look around.
+    /// Starts change notifications for the folder that has the path now. Without notifications, only
+    /// scans find changes.
     fn watch_folder(&mut self) {
-        let folder = &self.rules.folder;
-        let number = folder.metadata().ok().map(|metadata| FileId::of(&metadata).number);
-        if number == self.watched {
+        let folder = self.folder.metadata().ok().map(|metadata| FileId::of(&metadata).inode_key);
+        if folder == self.watched {
             return;
         }
-        self.watched = number;
-        let watcher = start_watcher(folder, Arc::clone(&self.hints), self.waker.clone());
-        if let (Err(cause), Some(_)) = (&watcher, number) {
-            tracing::warn!("{}: changes are not reported ({cause}); looking every second", folder.display());
+        self.watched = folder;
+        let watcher = start_watcher(&self.folder, Arc::clone(&self.hints), self.waker.clone());
+        if let (Err(error), Some(_)) = (&watcher, folder) {
+            let folder = self.folder.display();
+            tracing::warn!("{folder}: no change notifications ({error}); scanning every second");
         }
         self.watcher = watcher.ok();
     }
 
-    /// Reads until `stop`, or with `once` until everything was read that was there at the start.
+    /// Reads until a shutdown, or with `--once` until everything is read.
     ///
     /// # Errors
-    /// With `once` the first file that cannot be read; otherwise it is warned of and tried again.
-    pub fn run(mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Error> {
-        if self.resume.fresh {
-            self.read_archive(events, stop)?;
+    /// With `--once`, a file that cannot be read. Otherwise a warning is logged, and the file is tried
+    /// again.
+    pub fn run(mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
+        if self.fresh {
+            self.read_archive(events, shutdown)?;
         }
-        let once = self.rules.last_lines.once;
-        while !stop.is_requested() && !events.is_closed() {
-            if self.read_changes(events, stop).is_err() || once {
+        let once = self.last_lines.once;
+        while !shutdown.is_requested() && !events.is_closed() {
+            if self.read_changes(events, shutdown).is_err() || once {
                 break;
             }
-            self.wait(events, stop);
+            self.wait(events, shutdown);
         }
-        // What `--once` could not read would be missing from the output without a trace.
-        self.failure.take_if(|_| once).map_or(Ok(()), Err)
+        // With `--once` there is no second try, and the output would lack the file without a notice.
+        self.error.take_if(|_| once).map_or(Ok(()), Err)
     }
 
-    /// Looks around the whole folder once, whatever was reported of it, and reads what is new.
+    /// Scans the whole folder once, regardless of notifications, and reads new bytes.
     ///
     /// # Errors
-    /// If nobody listens any more.
-    pub fn round(&mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Closed> {
-        self.look_around_at = Instant::now();
-        self.read_changes(events, stop)
+    /// A closed channel.
+    pub fn poll(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Closed> {
+        self.next_scan = Instant::now();
+        self.read_changes(events, shutdown)
     }
 
-    fn read_changes(&mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Closed> {
-        let found = self.look();
-        self.read(found, events, stop)?;
-        self.read_orphans(events, stop);
-        self.put_away_finished();
+    fn read_changes(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Closed> {
+        let changed = self.find_changes();
+        self.read_files(changed, self.last_lines, events, shutdown)?;
+        self.read_orphans(events, shutdown)?;
+        self.retirement.run(&mut self.tails);
         Ok(())
     }
 
-    /// Reads what an earlier run has put away.
-    fn read_archive(&mut self, events: &EventSender, stop: &Shutdown) -> Result<(), Error> {
-        let archive = self.rules.archiver.archive_dir.clone();
-        let found = match self.left_alone.scan(&archive, |_| false) {
-            Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
-            found => found.map_err(|cause| Error::file(FileRole::Input, Op::Read, &archive, cause))?,
+    /// Reads the inputs that earlier processes have archived.
+    fn read_archive(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
+        let archive = self.retirement.archive_dir();
+        let files = match self.scanner.scan(archive, |_| false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            files => files.map_err(|error| Error::file(FileRole::Input, Op::Read, archive, error))?,
         };
-        let last_lines = std::mem::replace(&mut self.rules.last_lines.once, true);
-        let _ = self.read(found, events, stop);
-        self.rules.last_lines.once = last_lines;
-        self.failure.take().map_or(Ok(()), Err)
+        // Archived files are complete.
+        let last_lines = LastLines { once: true, ..self.last_lines };
+        // A closed channel also ends the loop of the caller.
+        let _ = self.read_files(files, last_lines, events, shutdown);
+        self.error.take().map_or(Ok(()), Err)
     }
 
-    /// The files that may have changed.
-    fn look(&mut self) -> Vec<Candidate> {
+    /// The files that may have changed: all of them if a scan is due, else those with notifications.
+    fn find_changes(&mut self) -> Vec<Candidate> {
         let hints = std::mem::take(&mut *self.hints.lock().unwrap_or_else(PoisonError::into_inner));
-        if hints.everywhere {
-            self.rules.metrics.watch_overflows.inc();
+        if hints.overflow {
+            self.metrics.watch_overflows.inc();
         }
-        self.rules.metrics.files_open.set(self.open.len() as i64);
-        if !hints.everywhere && Instant::now() < self.look_around_at {
-            return self.look_at(hints.names);
+        self.metrics.files_open.set(self.tails.open().len() as i64);
+        if hints.overflow || Instant::now() >= self.next_scan {
+            self.scan()
+        } else {
+            self.inspect(hints.names)
         }
-        let began = Instant::now();
-        // Watched first and looked at second, so that nothing comes in between.
+    }
+
+    /// Scans the whole folder.
+    fn scan(&mut self) -> Vec<Candidate> {
+        let start = Instant::now();
+        // Notifications start before the scan, so that no change is missed between them.
         self.watch_folder();
-        let inodes = &self.inodes;
-        let found = self.left_alone.scan(&self.rules.folder, |inode| inodes.contains(&inode));
-        let was_readable = std::mem::replace(&mut self.readable, found.is_ok());
-        let found = found.unwrap_or_else(|cause| {
-            let error = Error::file(FileRole::Input, Op::Read, &self.rules.folder, cause);
+        let tails = &self.tails;
+        let files = self.scanner.scan(&self.folder, |inode| tails.has_inode(inode));
+        let was_readable = std::mem::replace(&mut self.readable, files.is_ok());
+        let files = files.unwrap_or_else(|error| {
+            let error = Error::file(FileRole::Input, Op::Read, &self.folder, error);
             if was_readable {
                 tracing::warn!("{error}; trying again");
             }
-            self.failure = Some(error);
+            self.error = Some(error);
             Vec::new()
         });
-        self.look_after_open();
-        self.look_around_at = Instant::now() + (began.elapsed() * SHARE).clamp(LOOK_AROUND, RAREST);
-        found
+        self.revisit_open();
+        self.next_scan =
+            Instant::now() + (start.elapsed() * SCAN_SHARE).clamp(SCAN_INTERVAL, MAX_SCAN_INTERVAL);
+        files
     }
 
-    fn look_at(&mut self, names: HashSet<OsString>) -> Vec<Candidate> {
-        let folder = &self.rules.folder;
-        let waiting = self.waiting.iter().filter_map(|&tail| self.tails[tail].path().file_name());
-        let mut names: Vec<OsString> = waiting.map(ToOwned::to_owned).chain(names).collect();
+    /// Inspects single files: the given ones, and those with an incomplete last line.
+    fn inspect(&mut self, changed: HashSet<OsString>) -> Vec<Candidate> {
+        let incomplete = self.tails.incomplete().iter().filter_map(|&id| self.tails[id].path().file_name());
+        let mut names: Vec<OsString> = incomplete.map(ToOwned::to_owned).chain(changed).collect();
         names.sort_unstable();
         names.dedup();
-        let mut found = Vec::new();
+        let mut files = Vec::new();
         for name in names {
-            let numbers = &self.by_number;
-            let known = |metadata: &Metadata| numbers.contains_key(&FileId::of(metadata).number);
-            match self.left_alone.inspect(folder, &name, known) {
-                Ok(Some(file)) => found.push(file),
+            let tails = &self.tails;
+            match self.scanner.inspect(&self.folder, &name, |metadata| tails.has_file(metadata)) {
+                Ok(Some(file)) => files.push(file),
                 Ok(None) => {
-                    // A name that is gone: what is unread of its file is read from the open file.
-                    let path = folder.join(&name);
-                    self.orphans.extend(self.by_path.get(&path).filter(|&&tail| self.tails[tail].is_open()));
-                    if let Some(tail) = self.by_path.get(&path) {
-                        self.waiting.remove(tail);
+                    // The name is gone. The rest of the file is read from the open file.
+                    if let Some(id) = self.tails.find_path(&self.folder.join(&name)) {
+                        self.tails.orphan(id);
+                        self.tails.set_incomplete(id, false);
                     }
                 }
-                Err(cause) => tracing::warn!("cannot read {}: {cause}", folder.join(&name).display()),
+                Err(error) => tracing::warn!("cannot read {}: {error}", self.folder.join(&name).display()),
             }
         }
-        found
+        files
     }
 
-    /// Closes what is idle, and notices open files that have lost their name.
-    fn look_after_open(&mut self) {
-        while self.open.len() > OPEN {
-            let oldest = self.open.pop_front().expect("it is not empty");
-            self.tails[oldest].close();
-            self.orphans.remove(&oldest);
+    /// Closes idle files, and finds open files whose path is gone or belongs to another file.
+    fn revisit_open(&mut self) {
+        while self.tails.open().len() > MAX_OPEN {
+            self.tails.close(self.tails.open()[0]);
         }
-        for index in std::mem::take(&mut self.open) {
-            let tail = &mut self.tails[index];
-            if !tail.is_open() {
-                continue;
+        for id in self.tails.open().clone() {
+            let tail = &self.tails[id];
+            let needed = self.tails.orphans().contains(&id) || self.tails.incomplete().contains(&id);
+            if tail.unchanged_for() > IDLE && !needed {
+                self.tails.close(id);
+            } else if !tail.has_its_path() {
+                self.tails.orphan(id);
             }
-            if tail.still() > IDLE && !self.orphans.contains(&index) && !self.waiting.contains(&index) {
-                tail.close();
-                continue;
-            }
-            let there = tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
-            if !there.is_some_and(|there| there.may_be_same(tail.id())) {
-                self.orphans.insert(index);
-            }
-            self.open.push_back(index);
         }
     }
 
-    /// Reads the ends of files whose names are gone.
-    fn read_orphans(&mut self, events: &EventSender, stop: &Shutdown) {
-        for index in std::mem::take(&mut self.orphans) {
-            let tail = &mut self.tails[index];
-            let Some(metadata) = tail.metadata_of_open() else { continue };
-            // Under another name that is followed, too, its rows are that one's.
-            if self.by_number.get(&tail.id().number) != Some(&index) {
-                tail.close();
+    /// Reads open files to their end after their path is gone.
+    fn read_orphans(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Closed> {
+        for id in self.tails.take_orphans() {
+            let tail = &self.tails[id];
+            let Some(metadata) = tail.open_metadata() else { continue };
+            if !self.tails.owns_its_file(id) {
+                self.tails.close(id);
                 continue;
             }
-            // Its name may have been found again.
-            let there = tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
-            if there.is_some_and(|there| there.may_be_same(tail.id())) {
+            if tail.has_its_path() {
                 continue;
             }
             if tail.is_due(&metadata) {
-                match tail.read(&metadata, self.rules.last_lines, events, stop) {
-                    Ok(Ok(())) => {}
-                    Ok(Err(Closed)) => return,
-                    Err(cause) => {
-                        tracing::warn!("cannot read {} to its end: {cause}", tail.path().display());
-                        tail.close();
+                match self.read_tail(id, &metadata, self.last_lines, events, shutdown) {
+                    Ok(()) => {}
+                    Err(ReadError::Closed) => return Err(Closed),
+                    Err(ReadError::Failed(error)) => {
+                        let path = self.tails[id].path().display();
+                        tracing::warn!("cannot read {path} to its end: {error}");
+                        self.tails.close(id);
                         continue;
                     }
                 }
             }
-            if tail.is_due(&metadata) || tail.still() < IDLE {
-                self.orphans.insert(index);
+            let tail = &self.tails[id];
+            if tail.is_due(&metadata) || tail.unchanged_for() < IDLE {
+                self.tails.orphan(id);
             } else {
-                tail.close();
+                self.tails.close(id);
             }
         }
+        Ok(())
     }
 
-    fn read(&mut self, found: Vec<Candidate>, events: &EventSender, stop: &Shutdown) -> Result<(), Closed> {
-        for file in found {
-            if stop.is_requested() {
+    fn read_files(
+        &mut self,
+        files: Vec<Candidate>,
+        last_lines: LastLines,
+        events: &EventSender,
+        shutdown: &Shutdown,
+    ) -> Result<(), Closed> {
+        for file in files {
+            if shutdown.is_requested() {
                 break;
             }
-            let path = file.path.clone();
-            match self.read_file(file, events, stop) {
-                Ok(sent) => {
-                    self.unreadable.remove(&path);
-                    sent?;
+            match self.read_file(&file, last_lines, events, shutdown) {
+                Ok(()) => {
+                    self.unreadable.remove(&file.path);
                 }
-                Err(cause) if cause.kind() == io::ErrorKind::NotFound => {}
-                Err(cause) => {
-                    let failure = unreadable(&path, cause);
-                    if self.unreadable.insert(path) {
-                        tracing::warn!("{failure}; trying again");
+                Err(ReadError::Closed) => return Err(Closed),
+                Err(ReadError::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(ReadError::Failed(error)) => {
+                    let error = unreadable(&file.path, error);
+                    if self.unreadable.insert(file.path) {
+                        tracing::warn!("{error}; trying again");
                     }
-                    self.failure = Some(failure);
+                    self.error = Some(error);
                 }
             }
         }
@@ -356,103 +352,113 @@ impl Watch {
 
     fn read_file(
         &mut self,
-        file: Candidate,
+        file: &Candidate,
+        last_lines: LastLines,
         events: &EventSender,
-        stop: &Shutdown,
-    ) -> io::Result<Result<(), Closed>> {
-        let Candidate { path, metadata } = file;
-        let Some(index) = self.tail_of(path, &metadata)? else { return Ok(Ok(())) };
-        let tail = &mut self.tails[index];
-        if !tail.is_due(&metadata) {
-            return Ok(Ok(()));
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
+        let Some(id) = self.follow(&file.path, &file.metadata)? else { return Ok(()) };
+        if !self.tails[id].is_due(&file.metadata) {
+            return Ok(());
         }
-        let was_open = tail.is_open();
-        let before = tail.content();
-        let read = tail.read(&metadata, self.rules.last_lines, events, stop);
-        if !was_open && tail.is_open() {
-            self.open.push_back(index);
-            if self.open.len() > OPEN {
-                self.look_after_open();
-            }
+        let read = self.read_tail(id, &file.metadata, last_lines, events, shutdown);
+        // After an error, the file is only tried again with the next scan or notification.
+        let incomplete = read.is_ok() && self.tails[id].is_due(&file.metadata);
+        self.tails.set_incomplete(id, incomplete);
+        if self.tails.open().len() > MAX_OPEN {
+            self.revisit_open();
         }
-        if read.is_err() {
-            // Not at once again, but whenever the folder is looked at.
-            self.waiting.remove(&index);
-            return read;
-        }
-        let tail = &self.tails[index];
-        if tail.is_due(&metadata) {
-            self.waiting.insert(index);
-        } else {
-            self.waiting.remove(&index);
-        }
-        self.note_content(index, before);
         read
     }
 
-    /// Moves or deletes what was read to its end and can't be needed again.
-    fn put_away_finished(&mut self) {
-        while let Ok(retirable) = self.resume.retirable.try_recv() {
-            for RetirableInput { input, offset } in retirable {
-                if let Some(&index) = self.by_input.get(&input) {
-                    self.retirable.insert(index, offset);
-                }
-            }
-        }
-        let mut later = BTreeMap::new();
-        for (index, offset) in std::mem::take(&mut self.retirable) {
-            let tail = &mut self.tails[index];
-            let there = tail.path().symlink_metadata().ok().map(|metadata| FileId::of(&metadata));
-            let archiver = tail.path().parent() == Some(&self.rules.archiver.archive_dir);
-            if archiver || !there.is_some_and(|there| there.may_be_same(tail.id())) || tail.offset() != offset
-            {
-                // Gone, or there is more to settle first.
-                continue;
-            }
-            let compressed = Compression::of(tail.path()) != Compression::Plain;
-            let ready = compressed || tail.still() >= self.rules.archiver.after;
-            let (true, true, Some(seen)) = (tail.is_finished(), ready, tail.stamp()) else {
-                later.insert(index, offset);
-                continue;
-            };
-            let path = tail.path().to_owned();
-            match self.rules.archiver.archive(&path, &seen) {
-                Ok(Some(target)) => {
-                    tail.close();
-                    tracing::debug!("{}: put away as {}", path.display(), target.display());
-                    self.by_path.remove(&path);
-                    self.tails[index].rename(target);
-                }
-                Ok(None) => {
-                    later.insert(index, offset);
-                }
-                Err(cause) => {
-                    if self.unreadable.insert(path.clone()) {
-                        tracing::warn!("cannot put {} away: {cause}; trying again", path.display());
-                    }
-                    later.insert(index, offset);
-                }
-            }
-        }
-        self.retirable = later;
+    fn read_tail(
+        &mut self,
+        id: TailId,
+        metadata: &Metadata,
+        last_lines: LastLines,
+        events: &EventSender,
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
+        self.tails.update(id, |tail| tail.read(metadata, last_lines, events, shutdown))
     }
 
-    /// Waits for a reason to look again.
-    fn wait(&self, events: &EventSender, stop: &Shutdown) {
+    /// The tail of a file: the one that has followed it under any name, or a new one. `None` if the
+    /// file must not be read.
+    fn follow(&mut self, path: &Path, metadata: &Metadata) -> io::Result<Option<TailId>> {
+        let is_log = is_log_name(path.file_name().unwrap_or_default());
+        let shown = path.display();
+        match identify(&self.tails, path, metadata)? {
+            Identity::Known(id) => {
+                self.tails.rename(id, path.to_owned());
+                return Ok(Some(id));
+            }
+            Identity::Copy(id) => {
+                self.tails.update(id, |tail| tail.switch_to(metadata));
+                return Ok(Some(id));
+            }
+            Identity::Rewritten(id) => {
+                self.tails.rename(id, path.to_owned());
+                self.stop_rewritten(id, metadata);
+                return Ok(None);
+            }
+            Identity::Truncated(id) if is_log => {
+                self.metrics.files_truncated.inc();
+                tracing::warn!("{shown}: was truncated; reading it from the beginning");
+                self.tails.close(id);
+            }
+            Identity::Truncated(id) => {
+                // It is unclear whether the content is what was read under the log's name.
+                self.metrics.files_truncated.inc();
+                tracing::warn!("{shown}: was truncated, and has no name of a log; it is no longer read");
+                self.tails.forget_file(id);
+            }
+            Identity::Replaced(id) => {
+                if !self.tails[id].is_rejected() {
+                    tracing::warn!("{shown}: was replaced by another file; reading it from the beginning");
+                }
+            }
+            Identity::New => {}
+        }
+        if !is_log {
+            return Ok(None);
+        }
+        let input = Arc::new(Input { id: InputId(self.next_input), label: path_text(path) });
+        self.next_input += 1;
+        Ok(Some(self.tails.insert(Tail::new(input, path.to_owned(), metadata, self.delimiter))))
+    }
+
+    /// Stops reading a file in which bytes that had been read were overwritten.
+    fn stop_rewritten(&mut self, id: TailId, metadata: &Metadata) {
+        self.metrics.files_rewritten.inc();
+        let tail = &self.tails[id];
+        let path = tail.path().display();
+        tracing::error!(
+            "{path}: bytes before {} were overwritten after they had been read; the file is no longer read \
+             until it is replaced or truncated (a copy under another name is read from the beginning)",
+            tail.offset()
+        );
+        let message = format!("{path}: bytes that had been read were overwritten");
+        self.error = Some(Error::MissingInput(message));
+        self.tails.update(id, |tail| tail.give_up(metadata));
+        self.tails.set_incomplete(id, false);
+    }
+
+    /// Waits until there may be something to read.
+    fn wait(&self, events: &EventSender, shutdown: &Shutdown) {
         loop {
             match self.wake.recv_timeout(TICK) {
                 Ok(()) => {
-                    std::thread::sleep(GATHER);
+                    std::thread::sleep(DEBOUNCE);
                     return;
                 }
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => unreachable!("a waker is kept"),
+                Err(RecvTimeoutError::Disconnected) => unreachable!("`self.waker` is a sender"),
             }
-            if stop.is_requested()
+            if shutdown.is_requested()
                 || events.is_closed()
-                || !self.waiting.is_empty()
-                || !self.orphans.is_empty()
-                || Instant::now() >= self.look_around_at
+                || !self.tails.incomplete().is_empty()
+                || !self.tails.orphans().is_empty()
+                || Instant::now() >= self.next_scan
             {
                 return;
             }
@@ -460,10 +466,10 @@ impl Watch {
     }
 }
 
-/// Checks that there is a folder to watch.
+/// Checks that the folder exists.
 ///
 /// # Errors
-/// If there is none, exit code 66.
+/// A missing folder (exit code 66).
 pub fn check_folder(folder: &Path) -> Result<(), Error> {
     if folder.is_dir() {
         return Ok(());

@@ -1,0 +1,102 @@
+//! Events of a source, and the channel on which they reach the decoders.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use crate::ingest::source::fingerprint::Fingerprint;
+use crate::model::error::Error;
+use crate::model::{Chunk, Input, Position};
+
+/// What a source reports about its inputs. The payload `T` is a chunk before decoding and a batch
+/// after it; all other events pass the decoders unchanged.
+#[derive(Debug)]
+pub enum Event<T = Chunk> {
+    /// The size of an input, in bytes after decompression.
+    Grown(Arc<Input>, u64),
+    /// The fingerprint of an input, which identifies it after a restart.
+    Identified(Arc<Input>, Box<Fingerprint>),
+    /// The position of an input after bytes without rows, such as a header or blank lines.
+    Advanced(Arc<Input>, Position),
+    /// More lines of an input, or the rows decoded from them.
+    Data(T),
+    /// The source failed, so its inputs are incomplete.
+    Failed(Error),
+}
+
+impl<T> Event<T> {
+    /// Replaces the payload by the result of an asynchronous function. Other events stay the same.
+    pub async fn then<U, F>(self, convert: impl FnOnce(T) -> F) -> Event<U>
+    where
+        F: Future<Output = U>,
+    {
+        match self {
+            Self::Grown(input, size) => Event::Grown(input, size),
+            Self::Identified(input, fingerprint) => Event::Identified(input, fingerprint),
+            Self::Advanced(input, position) => Event::Advanced(input, position),
+            Self::Data(data) => Event::Data(convert(data).await),
+            Self::Failed(error) => Event::Failed(error),
+        }
+    }
+}
+
+/// The receiver of events is gone, because the pipeline has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the pipeline has ended")]
+pub struct Closed;
+
+/// Why an input was not read to its end.
+#[derive(Debug)]
+pub enum ReadError<E = io::Error> {
+    /// The input cannot be read.
+    Failed(E),
+    /// The pipeline has ended.
+    Closed,
+}
+
+impl<E> ReadError<E> {
+    /// Converts the error of the input.
+    pub fn map<F>(self, convert: impl FnOnce(E) -> F) -> ReadError<F> {
+        match self {
+            Self::Failed(error) => ReadError::Failed(convert(error)),
+            Self::Closed => ReadError::Closed,
+        }
+    }
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl<E> From<Closed> for ReadError<E> {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+/// The sending half of a source. It blocks while the pipeline is behind.
+#[derive(Debug)]
+pub struct EventSender(mpsc::Sender<Event>);
+
+impl EventSender {
+    /// A sender for a bounded channel.
+    pub fn new(sender: mpsc::Sender<Event>) -> Self {
+        Self(sender)
+    }
+
+    /// Whether the pipeline has ended.
+    pub fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
+    /// Sends an event, and waits for room in the channel.
+    ///
+    /// # Errors
+    /// `Closed` if the pipeline has ended.
+    pub fn send(&self, event: Event) -> Result<(), Closed> {
+        self.0.blocking_send(event).map_err(|_| Closed)
+    }
+}

@@ -1,0 +1,165 @@
+//! Finds the header of a log: the first line that is not blank.
+
+use crate::ingest::decode::header::{self, BYTE_ORDER_MARK, HeaderFault, sniff};
+use crate::ingest::decode::line::{LINE_LIMIT, is_blank, without_return};
+use crate::model::delimiter::Delimiter;
+use crate::model::{Header, RAW_LIMIT, Reason};
+
+/// A file without a line feed in this many bytes is not a log.
+const FIRST_LINE_FEED: usize = 64 << 10;
+
+/// Bytes in front of the header that need no further attention.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Skipped {
+    /// Number of bytes.
+    pub(super) bytes: usize,
+    /// Number of line feeds among them.
+    pub(super) lines: u64,
+}
+
+/// The result of a search.
+#[derive(Debug)]
+pub(super) enum Search {
+    /// The header is not complete yet.
+    Incomplete(Skipped),
+    /// The header was found. What was skipped includes it.
+    Found {
+        header: Header,
+        /// Columns that are not used.
+        ignored: Vec<String>,
+        skipped: Skipped,
+        /// Whether the header ends in a line feed, and not at the end of the file.
+        has_line_feed: bool,
+    },
+    /// The file is not a log. What was skipped ends before the rejected line.
+    Refused { fault: HeaderFault, line: Vec<u8>, skipped: Skipped },
+}
+
+/// A search in the first bytes of a log, or in the bytes after blank lines that were skipped before.
+#[derive(Debug)]
+pub(super) struct HeaderFinder<'a> {
+    /// The bytes that were read.
+    pub(super) bytes: &'a [u8],
+    /// Whether `bytes` begins at the start of the file.
+    pub(super) at_start: bool,
+    /// Whether the file ends after `bytes`.
+    pub(super) is_final: bool,
+    /// The delimiter of the columns.
+    pub(super) delimiter: Delimiter,
+}
+
+impl HeaderFinder<'_> {
+    /// Searches the header.
+    pub(super) fn find(&self) -> Search {
+        if self.at_start
+            && let Err(fault) = self.check_start()
+        {
+            return self.refuse_start(fault);
+        }
+        let has_mark = self.at_start && self.bytes.starts_with(BYTE_ORDER_MARK);
+        let mut start = if has_mark { BYTE_ORDER_MARK.len() } else { 0 };
+        let mut lines = 0;
+        // A byte order mark is not skipped without a line feed after it.
+        let skipped =
+            |start, lines| Skipped { bytes: if self.at_start && lines == 0 { 0 } else { start }, lines };
+        loop {
+            let rest = &self.bytes[start..];
+            let line_feed = memchr::memchr(b'\n', rest);
+            let line = without_return(&rest[..line_feed.unwrap_or(rest.len())]);
+            if line_feed.is_none() && rest.len() > LINE_LIMIT + 1 {
+                let detail = "the header is longer than the maximum length of a line".to_owned();
+                let fault = HeaderFault { reason: Reason::LineTooLong, detail };
+                let skipped = Skipped { bytes: start, lines };
+                return Search::Refused { fault, line: line[..RAW_LIMIT].to_vec(), skipped };
+            }
+            if line_feed.is_none() && !self.is_final {
+                return Search::Incomplete(skipped(start, lines));
+            }
+            let end = start + line_feed.map_or(rest.len(), |at| at + 1);
+            let lines_to_end = lines + u64::from(line_feed.is_some());
+            if !is_blank(line, self.delimiter) {
+                return match header::parse(line, self.delimiter) {
+                    Ok((header, ignored)) => Search::Found {
+                        header,
+                        ignored,
+                        skipped: Skipped { bytes: end, lines: lines_to_end },
+                        has_line_feed: line_feed.is_some(),
+                    },
+                    Err(fault) => {
+                        Search::Refused { fault, line: line.to_vec(), skipped: skipped(start, lines) }
+                    }
+                };
+            }
+            (start, lines) = (end, lines_to_end);
+            if line_feed.is_none() {
+                return Search::Incomplete(Skipped { bytes: start, lines });
+            }
+        }
+    }
+
+    /// Checks the first bytes for signs that the file is not a log.
+    fn check_start(&self) -> Result<(), HeaderFault> {
+        sniff(self.bytes)?;
+        let line_feed = memchr::memchr(b'\n', self.bytes);
+        let too_far = line_feed.is_none_or(|at| at >= FIRST_LINE_FEED) && self.bytes.len() > FIRST_LINE_FEED;
+        // Old Macs ended lines with a carriage return.
+        let old_mac = self.is_final && line_feed.is_none() && without_return(self.bytes).contains(&b'\r');
+        if !too_far && !old_mac {
+            return Ok(());
+        }
+        let line = &self.bytes[..line_feed.unwrap_or(self.bytes.len())];
+        let (reason, detail) = if line.contains(&0) {
+            (Reason::NotCsv, "the file has NUL bytes")
+        } else {
+            (Reason::NoNewline, "the first line has no line feed")
+        };
+        Err(HeaderFault { reason, detail: detail.to_owned() })
+    }
+
+    /// Rejects the file for its first bytes, as soon as all bytes that a reject shows are there: it
+    /// must not depend on how many bytes were read at once.
+    fn refuse_start(&self, fault: HeaderFault) -> Search {
+        let shown = &self.bytes[..self.bytes.len().min(RAW_LIMIT)];
+        if shown.len() < RAW_LIMIT && !shown.contains(&b'\n') && !self.is_final {
+            return Search::Incomplete(Skipped::default());
+        }
+        let line = self.bytes.split(|&byte| byte == b'\n').next().unwrap_or_default().to_vec();
+        Search::Refused { fault, line, skipped: Skipped::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &str = "user_id,song_id,timestamp,duration_sec";
+
+    fn find(text: &str, is_final: bool) -> Search {
+        HeaderFinder { bytes: text.as_bytes(), at_start: true, is_final, delimiter: Delimiter::COMMA }.find()
+    }
+
+    #[test]
+    fn blank_lines_and_a_byte_order_mark_come_before_the_header() {
+        let text = format!("\u{feff}\r\n \n{HEADER}\r\nrow");
+        let Search::Found { header, ignored, skipped, has_line_feed } = find(&text, false) else { panic!() };
+        assert_eq!((header.fields, ignored.len(), has_line_feed), (4, 0, true));
+        assert_eq!(skipped, Skipped { bytes: text.len() - 3, lines: 3 });
+    }
+
+    #[test]
+    fn a_partial_header_waits_and_only_blank_lines_are_skipped() {
+        for (text, bytes, lines) in [("user_id,so", 0, 0), ("\n\nuser", 2, 2), ("\u{feff}user", 0, 0)] {
+            let Search::Incomplete(skipped) = find(text, false) else { panic!("{text}") };
+            assert_eq!(skipped, Skipped { bytes, lines }, "{text}");
+        }
+        let Search::Found { has_line_feed, .. } = find(HEADER, true) else { panic!() };
+        assert!(!has_line_feed);
+    }
+
+    #[test]
+    fn a_reject_shows_the_line_and_what_was_skipped_before_it() {
+        let Search::Refused { fault, line, skipped } = find("\n\na,b\n1,2\n", false) else { panic!() };
+        assert_eq!((fault.reason, line.as_slice()), (Reason::MissingHeader, &b"a,b"[..]));
+        assert_eq!(skipped, Skipped { bytes: 2, lines: 2 });
+    }
+}

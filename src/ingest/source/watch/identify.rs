@@ -1,0 +1,53 @@
+//! Decides which tail a file belongs to, whatever its name.
+
+use std::fs::Metadata;
+use std::io;
+use std::path::Path;
+
+use crate::ingest::source::tail::Comparison;
+use crate::ingest::source::watch::tail_set::{TailId, TailSet};
+
+/// What a file is to the tails of a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Identity {
+    /// The file that a tail follows, perhaps renamed.
+    Known(TailId),
+    /// Another file with the content of a tail, which continues there.
+    Copy(TailId),
+    /// The file that a tail follows, but bytes that had been read were overwritten.
+    Rewritten(TailId),
+    /// The file that a tail follows, shorter than what was read.
+    Truncated(TailId),
+    /// A new file in the place of one that a tail has followed.
+    Replaced(TailId),
+    /// A new file.
+    New,
+}
+
+/// Compares a file with the tail of its path and with the tail of its inode.
+///
+/// # Errors
+/// An error of the file system.
+pub(super) fn identify(tails: &TailSet, path: &Path, metadata: &Metadata) -> io::Result<Identity> {
+    let by_file = tails.find_file(path, metadata);
+    let by_path = by_file.filter(|&id| tails[id].path() == path).or_else(|| tails.find_path(path));
+    let mut found = by_path;
+    let mut comparison = match by_path {
+        Some(id) => tails[id].compare_with(path, metadata)?,
+        None => Comparison::Different,
+    };
+    if comparison != Comparison::Same
+        && let Some(id) = by_file
+        && by_path != Some(id)
+    {
+        found = Some(id);
+        comparison = tails[id].compare_with(path, metadata)?;
+    }
+    Ok(match (comparison, found) {
+        (Comparison::Same, Some(id)) => Identity::Known(id),
+        (Comparison::Copy, Some(id)) => Identity::Copy(id),
+        (Comparison::Rewritten, Some(id)) => Identity::Rewritten(id),
+        (Comparison::Truncated, Some(id)) => Identity::Truncated(id),
+        (Comparison::Different, _) | (_, None) => by_path.map_or(Identity::New, Identity::Replaced),
+    })
+}

@@ -1,0 +1,77 @@
+//! Archives or deletes finished inputs that no rollback needs any more.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::mpsc::Receiver;
+
+use crate::ingest::source::archive::{Archiver, RetirableInput};
+use crate::ingest::source::compression::Compression;
+use crate::ingest::source::watch::tail_set::{TailId, TailSet};
+
+/// The inputs that wait to be archived or deleted.
+#[derive(Debug)]
+pub(super) struct Retirement {
+    archiver: Archiver,
+    /// Inputs that may be retired, sent by the coordinator after commits.
+    retirable: Receiver<Vec<RetirableInput>>,
+    /// Tails to retire, each with the offset that no rollback needs.
+    due: BTreeMap<TailId, u64>,
+    /// Files that could not be archived. A warning is logged once for each.
+    failed: BTreeSet<PathBuf>,
+}
+
+impl Retirement {
+    /// A retirement with nothing to do yet.
+    pub(super) fn new(archiver: Archiver, retirable: Receiver<Vec<RetirableInput>>) -> Self {
+        Self { archiver, retirable, due: BTreeMap::new(), failed: BTreeSet::new() }
+    }
+
+    /// The folder of archived inputs.
+    pub(super) fn archive_dir(&self) -> &PathBuf {
+        &self.archiver.archive_dir
+    }
+
+    /// Archives or deletes all inputs that are ready. The others are tried again with the next call.
+    pub(super) fn run(&mut self, tails: &mut TailSet) {
+        for RetirableInput { input, offset } in self.retirable.try_iter().flatten() {
+            if let Some(id) = tails.find_input(input) {
+                self.due.insert(id, offset);
+            }
+        }
+        for (id, offset) in std::mem::take(&mut self.due) {
+            let tail = &tails[id];
+            let archived = tail.path().parent() == Some(self.archive_dir());
+            if archived || !tail.has_its_path() || tail.offset() != offset {
+                // The file is gone, or more of it must be committed first.
+                continue;
+            }
+            if !self.retire(id, tails) {
+                self.due.insert(id, offset);
+            }
+        }
+    }
+
+    /// Archives or deletes one input. Returns false if it must be tried again.
+    fn retire(&mut self, id: TailId, tails: &mut TailSet) -> bool {
+        let tail = &tails[id];
+        let compressed = Compression::of(tail.path()) != Compression::Plain;
+        let ready = tail.is_finished() && (compressed || tail.unchanged_for() >= self.archiver.after);
+        let (true, Some(stat)) = (ready, tail.last_stat()) else { return false };
+        let path = tail.path().to_owned();
+        match self.archiver.archive(&path, &stat) {
+            Ok(Some(target)) => {
+                tracing::debug!("{}: archived as {}", path.display(), target.display());
+                self.failed.remove(&path);
+                tails.retire(id, target);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                if self.failed.insert(path.clone()) {
+                    tracing::warn!("cannot archive {}: {error}; trying again", path.display());
+                }
+                false
+            }
+        }
+    }
+}

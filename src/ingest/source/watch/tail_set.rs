@@ -1,0 +1,416 @@
+//! All tails of a watched folder, with indices by file, path, input and content.
+//!
+//! Only this file changes a tail or an index, so that both always agree.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fs::Metadata;
+use std::ops::Index;
+use std::path::{Path, PathBuf};
+
+use crate::ingest::source::fingerprint::{FileId, InodeKey};
+use crate::ingest::source::tail::Tail;
+use crate::model::InputId;
+
+/// The number of a tail in its set. It stays valid as long as the set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TailId(usize);
+
+/// All tails of a watched folder.
+#[derive(Debug, Default)]
+pub(super) struct TailSet {
+    tails: Vec<Tail>,
+    /// The tail that follows a file.
+    by_file: HashMap<InodeKey, TailId>,
+    /// Number of keys in `by_file` with an inode, whatever their device.
+    inodes: HashMap<u64, usize>,
+    by_path: HashMap<PathBuf, TailId>,
+    by_input: HashMap<InputId, TailId>,
+    /// The first tail with some content, to detect files that are delivered twice.
+    by_content: HashMap<(u64, u128, u128), TailId>,
+    /// Tails with an incomplete last line.
+    incomplete: BTreeSet<TailId>,
+    /// Open tails, the one that was opened first in front.
+    open: VecDeque<TailId>,
+    /// Open tails whose path is gone or belongs to another file.
+    orphans: BTreeSet<TailId>,
+}
+
+impl Index<TailId> for TailSet {
+    type Output = Tail;
+
+    fn index(&self, id: TailId) -> &Tail {
+        &self.tails[id.0]
+    }
+}
+
+impl TailSet {
+    /// Adds a tail. It takes its file and its path over from other tails.
+    pub(super) fn insert(&mut self, tail: Tail) -> TailId {
+        let id = TailId(self.tails.len());
+        self.by_input.insert(tail.input().id, id);
+        let (key, path) = (tail.id().inode_key, tail.path().to_owned());
+        self.tails.push(tail);
+        self.index_file(key, id);
+        self.index_path(path, id);
+        id
+    }
+
+    /// Finds the tail of a path.
+    pub(super) fn find_path(&self, path: &Path) -> Option<TailId> {
+        self.by_path.get(path).copied()
+    }
+
+    /// Finds the tail of an input.
+    pub(super) fn find_input(&self, input: InputId) -> Option<TailId> {
+        self.by_input.get(&input).copied()
+    }
+
+    /// Finds the tail that follows a file. The file must have the tail's path, or the tail's path must
+    /// be gone or belong to another file: a hard link is not a rename.
+    pub(super) fn find_file(&self, path: &Path, metadata: &Metadata) -> Option<TailId> {
+        let file = FileId::of(metadata);
+        let &id = self.by_file.get(&file.inode_key)?;
+        let tail = &self[id];
+        let renamed = tail.path() == path || !tail.has_its_path();
+        (renamed && file.may_be_same(tail.id())).then_some(id)
+    }
+
+    /// Whether a tail follows the file with this metadata.
+    pub(super) fn has_file(&self, metadata: &Metadata) -> bool {
+        self.by_file.contains_key(&FileId::of(metadata).inode_key)
+    }
+
+    /// Whether a tail follows a file with this inode, on any device.
+    pub(super) fn has_inode(&self, inode: u64) -> bool {
+        self.inodes.contains_key(&inode)
+    }
+
+    /// Whether a tail is the one that follows its file. Otherwise its rows belong to another tail.
+    pub(super) fn owns_its_file(&self, id: TailId) -> bool {
+        self.by_file.get(&self[id].id().inode_key) == Some(&id)
+    }
+
+    /// Changes a tail, and then the indices that depend on its state. The change must not touch the
+    /// path.
+    pub(super) fn update<R>(&mut self, id: TailId, change: impl FnOnce(&mut Tail) -> R) -> R {
+        let tail = &mut self.tails[id.0];
+        let (key, content, was_open) = (tail.id().inode_key, tail.content_key(), tail.is_open());
+        let result = change(tail);
+        let (new_key, new_content, is_open) = (tail.id().inode_key, tail.content_key(), tail.is_open());
+        if new_key != key {
+            self.forget_key(key, id);
+            self.index_file(new_key, id);
+        }
+        if new_content != content {
+            self.index_content(content, new_content, id);
+        }
+        if is_open && !was_open {
+            self.open.push_back(id);
+        } else if was_open && !is_open {
+            self.open.retain(|&other| other != id);
+            self.orphans.remove(&id);
+        }
+        result
+    }
+
+    /// Closes a tail.
+    pub(super) fn close(&mut self, id: TailId) {
+        self.update(id, Tail::close);
+    }
+
+    /// Gives a tail the path of its renamed file.
+    pub(super) fn rename(&mut self, id: TailId, path: PathBuf) {
+        if self.by_path.get(&path) == Some(&id) {
+            return;
+        }
+        self.forget_path(id);
+        self.orphans.remove(&id);
+        self.tails[id.0].rename(path.clone());
+        self.index_path(path, id);
+    }
+
+    /// Closes a tail whose file was moved out of the folder to `target`, or deleted.
+    pub(super) fn retire(&mut self, id: TailId, target: PathBuf) {
+        self.close(id);
+        self.forget_path(id);
+        self.tails[id.0].rename(target);
+    }
+
+    /// Closes a tail and no longer recognizes its file.
+    pub(super) fn forget_file(&mut self, id: TailId) {
+        self.close(id);
+        self.forget_key(self[id].id().inode_key, id);
+    }
+
+    /// Notes whether the last line of a tail is incomplete.
+    pub(super) fn set_incomplete(&mut self, id: TailId, incomplete: bool) {
+        if incomplete {
+            self.incomplete.insert(id);
+        } else {
+            self.incomplete.remove(&id);
+        }
+    }
+
+    /// Notes that the path of a tail is gone. The rest of its file can be read while it is open.
+    pub(super) fn orphan(&mut self, id: TailId) {
+        if self[id].is_open() {
+            self.orphans.insert(id);
+        }
+    }
+
+    /// Tails with an incomplete last line.
+    pub(super) fn incomplete(&self) -> &BTreeSet<TailId> {
+        &self.incomplete
+    }
+
+    /// Open tails whose path is gone or belongs to another file.
+    pub(super) fn orphans(&self) -> &BTreeSet<TailId> {
+        &self.orphans
+    }
+
+    /// Removes and returns all orphans. They stay open.
+    pub(super) fn take_orphans(&mut self) -> BTreeSet<TailId> {
+        std::mem::take(&mut self.orphans)
+    }
+
+    /// Open tails, the one that was opened first in front.
+    pub(super) fn open(&self) -> &VecDeque<TailId> {
+        &self.open
+    }
+
+    fn index_file(&mut self, key: InodeKey, id: TailId) {
+        if self.by_file.insert(key, id).is_none() {
+            *self.inodes.entry(key.inode()).or_default() += 1;
+        }
+    }
+
+    fn forget_key(&mut self, key: InodeKey, id: TailId) {
+        if self.by_file.get(&key) != Some(&id) {
+            return;
+        }
+        self.by_file.remove(&key);
+        if let Entry::Occupied(mut keys) = self.inodes.entry(key.inode()) {
+            *keys.get_mut() -= 1;
+            if *keys.get() == 0 {
+                keys.remove();
+            }
+        }
+    }
+
+    /// Gives a path to a tail. Another tail that had it is orphaned.
+    fn index_path(&mut self, path: PathBuf, id: TailId) {
+        if let Some(other) = self.by_path.insert(path, id) {
+            self.incomplete.remove(&other);
+            self.orphan(other);
+        }
+    }
+
+    fn forget_path(&mut self, id: TailId) {
+        let path = self.tails[id.0].path();
+        if self.by_path.get(path) == Some(&id) {
+            self.by_path.remove(path);
+        }
+    }
+
+    /// Replaces the content of a tail in the index, and reports content that another tail has too.
+    fn index_content(
+        &mut self,
+        before: Option<(u64, u128, u128)>,
+        content: Option<(u64, u128, u128)>,
+        id: TailId,
+    ) {
+        if let Some(before) = before
+            && self.by_content.get(&before) == Some(&id)
+        {
+            self.by_content.remove(&before);
+        }
+        let Some(content) = content else { return };
+        let first = *self.by_content.entry(content).or_insert(id);
+        if first != id {
+            let [this, other] = [id, first].map(|id| self[id].path().display());
+            tracing::warn!("{this}: has the same content as {other}; its rows count again");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::ingest::source::EventSender;
+    use crate::ingest::source::tail::LastLines;
+    use crate::model::Input;
+    use crate::model::delimiter::Delimiter;
+    use crate::model::shutdown::Shutdown;
+
+    const HEADER: &str = "user_id,song_id,timestamp,duration_sec\n";
+    const ROW: &str = "u1,s1,2025-03-21 01:09:00,150\n";
+
+    struct Folder {
+        folder: tempfile::TempDir,
+        tails: TailSet,
+    }
+
+    impl Folder {
+        fn new() -> Self {
+            Self { folder: tempfile::tempdir().unwrap(), tails: TailSet::default() }
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        fn metadata(&self, name: &str) -> Metadata {
+            self.path(name).metadata().unwrap()
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            fs::write(self.path(name), text).unwrap();
+        }
+
+        fn follow(&mut self, name: &str) -> TailId {
+            let number = self.tails.tails.len() as u32;
+            let input = Arc::new(Input { id: InputId(number), label: name.to_owned() });
+            let (path, metadata) = (self.path(name), self.metadata(name));
+            let id = self.tails.insert(Tail::new(input, path, &metadata, Delimiter::COMMA));
+            self.check();
+            id
+        }
+
+        fn read(&mut self, id: TailId, name: &str) {
+            let (sender, _events) = mpsc::channel(100);
+            let last_lines = LastLines { wait: Duration::from_secs(5), once: false };
+            let metadata = self.metadata(name);
+            let read = |tail: &mut Tail| {
+                tail.read(&metadata, last_lines, &EventSender::new(sender), &Shutdown::default())
+            };
+            self.tails.update(id, read).unwrap();
+            self.check();
+        }
+
+        /// Every entry of an index belongs to a tail with that property.
+        fn check(&self) {
+            let tails = &self.tails;
+            for (key, &id) in &tails.by_file {
+                assert_eq!(tails[id].id().inode_key, *key);
+            }
+            let mut inodes = HashMap::new();
+            tails.by_file.keys().for_each(|key| *inodes.entry(key.inode()).or_default() += 1);
+            assert_eq!(tails.inodes, inodes);
+            for (path, &id) in &tails.by_path {
+                assert_eq!(tails[id].path(), path);
+            }
+            for (&input, &id) in &tails.by_input {
+                assert_eq!(tails[id].input().id, input);
+            }
+            for (&content, &id) in &tails.by_content {
+                assert_eq!(tails[id].content_key(), Some(content));
+            }
+            let open: Vec<TailId> =
+                (0..tails.tails.len()).map(TailId).filter(|&id| tails[id].is_open()).collect();
+            let mut listed: Vec<TailId> = tails.open.iter().copied().collect();
+            listed.sort_unstable();
+            assert_eq!(listed, open);
+            assert!(tails.orphans.iter().all(|id| open.contains(id)));
+        }
+    }
+
+    #[test]
+    fn a_tail_is_found_by_file_path_and_input() {
+        let mut folder = Folder::new();
+        folder.write("a.csv", HEADER);
+        let id = folder.follow("a.csv");
+        let metadata = folder.metadata("a.csv");
+        assert_eq!(folder.tails.find_path(&folder.path("a.csv")), Some(id));
+        assert_eq!(folder.tails.find_file(&folder.path("a.csv"), &metadata), Some(id));
+        assert_eq!(folder.tails.find_input(InputId(0)), Some(id));
+        assert!(folder.tails.has_file(&metadata) && folder.tails.owns_its_file(id));
+        // A hard link is another file as long as the first name exists.
+        fs::hard_link(folder.path("a.csv"), folder.path("b.csv")).unwrap();
+        assert_eq!(folder.tails.find_file(&folder.path("b.csv"), &metadata), None);
+        fs::remove_file(folder.path("a.csv")).unwrap();
+        assert_eq!(folder.tails.find_file(&folder.path("b.csv"), &metadata), Some(id));
+    }
+
+    #[test]
+    fn a_rename_moves_the_path_and_orphans_the_tail_that_had_it() {
+        let mut folder = Folder::new();
+        folder.write("a.csv", &format!("{HEADER}{ROW}"));
+        folder.write("b.csv", &format!("{HEADER}{ROW}{ROW}"));
+        let (a, b) = (folder.follow("a.csv"), folder.follow("b.csv"));
+        folder.read(a, "a.csv");
+        folder.read(b, "b.csv");
+        folder.tails.set_incomplete(b, true);
+        folder.tails.rename(a, folder.path("b.csv"));
+        folder.check();
+        assert_eq!(folder.tails.find_path(&folder.path("a.csv")), None);
+        assert_eq!(folder.tails.find_path(&folder.path("b.csv")), Some(a));
+        assert!(folder.tails.incomplete().is_empty());
+        assert_eq!(folder.tails.take_orphans(), BTreeSet::from([b]));
+    }
+
+    #[test]
+    fn a_tail_that_switches_files_leaves_no_entry_for_the_old_one() {
+        let mut folder = Folder::new();
+        let text = format!("{HEADER}{ROW}");
+        folder.write("a.csv", &text);
+        let id = folder.follow("a.csv");
+        folder.read(id, "a.csv");
+        let old = folder.metadata("a.csv");
+        // Written before the old file is removed, so that it has another inode.
+        folder.write("copy", &text);
+        fs::rename(folder.path("copy"), folder.path("a.csv")).unwrap();
+        let new = folder.metadata("a.csv");
+        folder.tails.update(id, |tail| tail.switch_to(&new));
+        folder.check();
+        let inode = |metadata| FileId::of(metadata).inode_key.inode();
+        assert!(!folder.tails.has_file(&old) && !folder.tails.has_inode(inode(&old)));
+        assert!(folder.tails.has_file(&new) && folder.tails.has_inode(inode(&new)));
+        assert!(folder.tails.open().is_empty());
+    }
+
+    #[test]
+    fn a_retired_or_forgotten_tail_has_no_open_file_and_no_path_or_inode() {
+        let mut folder = Folder::new();
+        folder.write("a.csv", &format!("{HEADER}{ROW}"));
+        folder.write("b.csv", &format!("{HEADER}{ROW}{ROW}"));
+        let (a, b) = (folder.follow("a.csv"), folder.follow("b.csv"));
+        folder.read(a, "a.csv");
+        folder.read(b, "b.csv");
+        assert_eq!(folder.tails.open(), &[a, b]);
+        folder.tails.orphan(a);
+        folder.tails.retire(a, folder.path("archive/a.csv"));
+        folder.check();
+        assert_eq!(folder.tails.find_path(&folder.path("a.csv")), None);
+        let metadata = folder.metadata("b.csv");
+        folder.tails.forget_file(b);
+        folder.check();
+        assert!(!folder.tails.has_file(&metadata));
+        assert!(folder.tails.open().is_empty() && folder.tails.orphans().is_empty());
+    }
+
+    #[test]
+    fn content_is_indexed_for_the_first_tail_and_follows_its_growth() {
+        let mut folder = Folder::new();
+        let text = format!("{HEADER}{ROW}");
+        folder.write("a.csv", &text);
+        folder.write("b.csv", &text);
+        let (a, b) = (folder.follow("a.csv"), folder.follow("b.csv"));
+        folder.read(a, "a.csv");
+        folder.read(b, "b.csv");
+        assert_eq!(folder.tails.by_content.values().collect::<Vec<_>>(), [&a]);
+        folder.write("a.csv", &format!("{text}{ROW}"));
+        folder.read(a, "a.csv");
+        assert_eq!(folder.tails.by_content.values().collect::<Vec<_>>(), [&a]);
+        let metadata = folder.metadata("a.csv");
+        folder.tails.update(a, |tail| tail.give_up(&metadata));
+        folder.check();
+        assert!(folder.tails.by_content.is_empty());
+    }
+}

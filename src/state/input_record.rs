@@ -1,0 +1,217 @@
+//! The record of an input in the state, and its JSON format.
+//!
+//! The types of the model and of the source do not depend on this format. The `…Format` types repeat
+//! their fields for serde, and the compiler checks that none is missing.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ingest::source::fingerprint::Fingerprint;
+use crate::model::Position;
+use crate::model::rejects::ReasonCounts;
+use crate::state::input_record::format::{FingerprintFormat, PositionFormat};
+
+/// The progress through an input as it is saved.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct InputRecord {
+    /// The id of the input.
+    pub id: u32,
+    /// The name of the input in `_rejects` and the manifest.
+    pub label: String,
+    /// Recognises the file after a restart.
+    #[serde(with = "FingerprintFormat")]
+    pub fingerprint: Fingerprint,
+    /// Where reading continues.
+    #[serde(with = "PositionFormat")]
+    pub position: Position,
+    /// Bytes that the input was known to have, of the decompressed text.
+    pub size: u64,
+    /// Rows read: plays and rejects.
+    pub rows: u64,
+    /// Plays that were unmatched when they were read.
+    pub unmatched: u64,
+    /// Rejected rows by reason; the JSON has their codes.
+    #[serde(with = "format::reasons")]
+    pub rejected: ReasonCounts,
+    /// Whether the rest of the input is ignored.
+    pub given_up: bool,
+}
+
+mod format {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use serde::{Deserialize, Serialize};
+
+    use crate::ingest::source::fingerprint::{FileId, FileStat, Fingerprint, Head};
+    use crate::model::{Header, Position, ReaderState};
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "Fingerprint")]
+    pub(super) struct FingerprintFormat {
+        #[serde(with = "path")]
+        path: PathBuf,
+        id: FileId,
+        head: Head,
+        whole: u128,
+        stat: FileStat,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "Position")]
+    pub(super) struct PositionFormat {
+        offset: u64,
+        lines: u64,
+        #[serde(with = "ReaderStateFormat")]
+        state: ReaderState,
+        tail: u128,
+    }
+
+    #[derive(Serialize, Deserialize)]
+    #[serde(remote = "ReaderState", rename_all = "snake_case")]
+    enum ReaderStateFormat {
+        Start,
+        Lines(#[serde(with = "header")] Arc<Header>),
+        AfterEnd(#[serde(with = "header")] Arc<Header>),
+        Finished,
+        Refused,
+        Faulted,
+    }
+
+    /// A path as text; bytes that are not UTF-8 are escaped.
+    mod path {
+        use std::path::{Path, PathBuf};
+
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use crate::text::{parse_path, path_text};
+
+        pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str(&path_text(path))
+        }
+
+        pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
+            Ok(parse_path(&String::deserialize(deserializer)?))
+        }
+    }
+
+    /// A header as its line, which is parsed again.
+    mod header {
+        use std::sync::Arc;
+
+        use serde::de::Error as _;
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        use crate::ingest::decode::header::parse;
+        use crate::model::Header;
+        use crate::model::delimiter::Delimiter;
+
+        #[derive(Serialize, Deserialize)]
+        struct HeaderFormat {
+            line: String,
+            delimiter: Delimiter,
+        }
+
+        pub(super) fn serialize<S: Serializer>(header: &Header, serializer: S) -> Result<S::Ok, S::Error> {
+            let line = String::from_utf8_lossy(&header.line).into_owned();
+            HeaderFormat { line, delimiter: header.delimiter }.serialize(serializer)
+        }
+
+        pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Arc<Header>, D::Error> {
+            let HeaderFormat { line, delimiter } = HeaderFormat::deserialize(deserializer)?;
+            match parse(line.as_bytes(), delimiter) {
+                Ok((header, _)) => Ok(Arc::new(header)),
+                Err(fault) => Err(D::Error::custom(fault.detail)),
+            }
+        }
+    }
+
+    /// Counts with the code of each reason as the key.
+    pub(super) mod reasons {
+        use std::collections::BTreeMap;
+
+        use serde::de::Error as _;
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        use crate::model::rejects::{ReasonCounts, by_code, from_codes};
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            counts: &ReasonCounts,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            by_code(counts).serialize(serializer)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<ReasonCounts, D::Error> {
+            from_codes(BTreeMap::deserialize(deserializer)?).map_err(D::Error::custom)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ingest::decode::header::parse;
+    use crate::ingest::source::fingerprint::{FileId, FileStat, Head};
+    use crate::model::delimiter::Delimiter;
+    use crate::model::{ReaderState, Reason};
+
+    #[test]
+    fn a_record_survives_json() {
+        let file = tempfile::tempfile().unwrap();
+        let metadata = file.metadata().unwrap();
+        let line = "user_id;song_id;timestamp;duration_sec;\u{e9}";
+        let header = Arc::new(parse(line.as_bytes(), ";".parse::<Delimiter>().unwrap()).unwrap().0);
+        for state in [
+            ReaderState::Start,
+            ReaderState::Lines(Arc::clone(&header)),
+            ReaderState::AfterEnd(header),
+            ReaderState::Finished,
+            ReaderState::Refused,
+            ReaderState::Faulted,
+        ] {
+            let record = InputRecord {
+                id: 7,
+                label: "a.csv".to_owned(),
+                fingerprint: Fingerprint {
+                    path: std::ffi::OsString::from_vec(b"data/\xff.csv".to_vec()).into(),
+                    id: FileId::of(&metadata),
+                    head: Head::default(),
+                    whole: u128::MAX,
+                    stat: FileStat::of(&metadata),
+                },
+                position: Position { offset: u64::MAX, lines: 3, state, tail: u128::MAX - 1 },
+                size: 9,
+                rows: 8,
+                unmatched: 2,
+                rejected: ReasonCounts::from([(Reason::BadNumber, 4)]),
+                given_up: true,
+            };
+            let text = serde_json::to_vec(&record).unwrap();
+            let read: InputRecord = serde_json::from_slice(&text).unwrap();
+            assert_eq!((&read.fingerprint, &read.position), (&record.fingerprint, &record.position));
+            assert_eq!((read.id, &read.label, &read.rejected), (record.id, &record.label, &record.rejected));
+            assert_eq!(serde_json::to_vec(&read).unwrap(), text);
+        }
+    }
+
+    #[test]
+    fn a_record_with_an_unknown_reason_or_a_broken_header_is_refused() {
+        let counts = |text: &str| format::reasons::deserialize(&mut serde_json::Deserializer::from_str(text));
+        assert!(counts("{\"bad_number\":1}").is_ok());
+        assert!(counts("{\"no_such_reason\":1}").is_err());
+        let position = |line: &str| {
+            let header = format!("{{\"line\":\"{line}\",\"delimiter\":\",\"}}");
+            let text = format!("{{\"offset\":1,\"lines\":1,\"state\":{{\"lines\":{header}}},\"tail\":0}}");
+            PositionFormat::deserialize(&mut serde_json::Deserializer::from_str(&text))
+        };
+        assert!(position("user_id,song_id,timestamp,duration_sec").is_ok());
+        assert!(position("user_id").is_err());
+    }
+}

@@ -1,0 +1,246 @@
+//! The steps of a verification, for the output of a `replay` and of a `watch`.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::catalog::Catalog;
+use crate::catalog::reload::{self, CatalogVersion};
+use crate::engine::coordinator::RunMode;
+use crate::engine::pipeline::insights_of;
+use crate::engine::recovery::FileIndex;
+use crate::ledger::Ledger;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::{Error, FileRole, Op};
+use crate::model::shutdown::Shutdown;
+use crate::model::{ReaderState, SongId};
+use crate::publish::formula_escape::FormulaEscape;
+use crate::publish::manifest::{Manifest, hash_text};
+use crate::publish::rejects::reject_lines;
+use crate::publish::{FIRST_PART, REJECTS};
+use crate::settings::Settings;
+use crate::storage::SharedDisk;
+use crate::text::path_text;
+use crate::time::civil::Week;
+use crate::verify::committed::{Committed, EarlierRejects, earlier_rejects};
+use crate::verify::committed_state::CommittedState;
+use crate::verify::files::compare_files;
+use crate::verify::recompute::{Recomputed, ReplaySource, recompute};
+use crate::verify::report::Report;
+use crate::verify::row_comparison::RowComparison;
+use crate::verify::rows::{Comparison, Published, SongIds, each_row};
+use crate::verify::snapshots::{compare_snapshot, cut_of};
+
+/// A verification of one output.
+#[derive(Debug)]
+pub struct Verifier {
+    /// The settings of the output.
+    pub settings: Settings,
+    /// The disk with the output and the state.
+    pub disk: SharedDisk,
+    /// The logs of a `replay`, in order. Not used for the output of a `watch`.
+    pub logs: Vec<PathBuf>,
+    /// The time that counts as now, in seconds since 1970-01-01T00:00:00Z, if the user sets one.
+    pub now: Option<i64>,
+    /// The current time. Used for the current week and for a `replay`, if `now` is not set.
+    pub clock: i64,
+    /// Cancels the verification.
+    pub shutdown: Shutdown,
+}
+
+impl Verifier {
+    /// Verifies the output. A difference is part of the report, not an error.
+    ///
+    /// # Errors
+    /// If a file is missing (66) or damaged (65), or the state belongs to other settings (78).
+    pub async fn run(self) -> Result<Report, Error> {
+        let output = &self.settings.output;
+        let Some(manifest) = Manifest::read(&self.disk, output)? else {
+            let message = format!(
+                "{}: no _manifest.json, so no output is published here; --output names another folder",
+                output.display()
+            );
+            return Err(Error::MissingInput(message));
+        };
+        let mut report = Report::default();
+        compare_files(output, &manifest, &mut report);
+        if manifest.producer == RunMode::Replay.name() {
+            self.verify_replay(&manifest, &mut report).await?;
+        } else {
+            self.verify_watch(&manifest, &mut report).await?;
+        }
+        Ok(report)
+    }
+
+    async fn verify_replay(&self, manifest: &Manifest, report: &mut Report) -> Result<(), Error> {
+        let source = ReplaySource::Logs(self.logs.clone(), self.now.unwrap_or(self.clock));
+        let dictionaries = Arc::new(Dictionaries::default());
+        let version = self.load_catalog(&dictionaries).await?;
+        let songs = songs_of(&version.catalog, &dictionaries);
+        let catalog_rejects = reject_lines(&path_text(&self.settings.songs), &version.rejects);
+        let recomputed = self.recompute(&source, &songs, false).await?;
+        if self.is_published_catalog(manifest, &version.catalog, report) {
+            self.compare_snapshots(manifest, recomputed.ledger.clone(), &recomputed.dictionaries, report)
+                .await?;
+        }
+        let published = Published::by_replay(catalog_rejects);
+        self.row_comparison(manifest, &source, &songs, &published, false).run(recomputed, report).await
+    }
+
+    async fn verify_watch(&self, manifest: &Manifest, report: &mut Report) -> Result<(), Error> {
+        let mut state = CommittedState::read(&self.disk, &self.settings)?;
+        if state.generation.manifest.as_deref() != Some(manifest.to_text().as_str()) {
+            report.differences.push(format!(
+                "the output has epoch {}, but the state has epoch {}: start `watch`, which publishes it",
+                manifest.epoch, state.generation.epoch
+            ));
+            return Ok(());
+        }
+        let (source, inputs_missing) = self.committed_source(&state, manifest, report)?;
+        let recomputed = self.recompute(&source, &state.songs, inputs_missing).await?;
+        let version = self.load_catalog(&Dictionaries::default()).await?;
+        if self.is_published_catalog(manifest, &version.catalog, report) {
+            let (ledger, dictionaries) = if inputs_missing {
+                (&state.loaded.ledger, &state.dictionaries)
+            } else {
+                (&recomputed.ledger, &recomputed.dictionaries)
+            };
+            self.compare_snapshots(manifest, ledger.clone(), dictionaries, report).await?;
+        }
+        let unmatched = state.take_unmatched_rows(&self.disk, &self.settings)?;
+        let CommittedState { songs, metadata, .. } = state;
+        let published = Published {
+            metadata: Some(metadata),
+            unmatched,
+            catalog_label: path_text(&self.settings.songs),
+            catalog_rejects: Vec::new(),
+        };
+        self.row_comparison(manifest, &source, &songs, &published, inputs_missing)
+            .run(recomputed, report)
+            .await
+    }
+
+    /// The committed inputs that are still there, and whether others are missing.
+    fn committed_source(
+        &self,
+        state: &CommittedState,
+        manifest: &Manifest,
+        report: &mut Report,
+    ) -> Result<(ReplaySource, bool), Error> {
+        let files = FileIndex::in_folders(&[&self.settings.incoming, &self.settings.input.archive_dir]);
+        let (mut inputs, mut missing) = (Vec::new(), Vec::new());
+        for input in state.loaded.inputs.known() {
+            match files.find(&input) {
+                Some(path) => inputs.push((input, path)),
+                // An input of which no byte was read has no rows.
+                None if input.position.offset == 0 && input.position.state != ReaderState::Faulted => {}
+                None => missing.push(input.input.label.clone()),
+            }
+        }
+        if let Some(first) = missing.first() {
+            report.unverifiable.push(format!(
+                "{} inputs are missing or have changed since they were read, for example {first}; the \
+                 snapshots are compared with the state instead",
+                missing.len()
+            ));
+        }
+        let committed = Committed {
+            inputs,
+            delimiter: self.settings.input.delimiter,
+            earlier_rejects: Arc::new(self.earlier_rejects(manifest)?),
+            now: self.now,
+        };
+        Ok((ReplaySource::Committed(committed), !missing.is_empty()))
+    }
+
+    async fn recompute(
+        &self,
+        source: &ReplaySource,
+        songs: &SongIds,
+        inputs_missing: bool,
+    ) -> Result<Recomputed, Error> {
+        let comparison = Comparison { keep_hashes: inputs_missing, ..Comparison::default() };
+        recompute(&self.settings, &self.shutdown, source, songs, comparison).await
+    }
+
+    fn row_comparison<'a>(
+        &'a self,
+        manifest: &'a Manifest,
+        source: &'a ReplaySource,
+        songs: &'a SongIds,
+        published: &'a Published,
+        inputs_missing: bool,
+    ) -> RowComparison<'a> {
+        let (settings, shutdown) = (&self.settings, &self.shutdown);
+        RowComparison { settings, shutdown, manifest, source, songs, published, inputs_missing }
+    }
+
+    async fn load_catalog(&self, dictionaries: &Dictionaries) -> Result<CatalogVersion, Error> {
+        reload::load(&self.settings.songs, self.settings.input.delimiter, dictionaries).await
+    }
+
+    fn earlier_rejects(&self, manifest: &Manifest) -> Result<EarlierRejects, Error> {
+        let mut rows = Vec::new();
+        each_row(&self.settings.output, REJECTS, &manifest.rejects, |row| rows.push(row.to_vec()))?;
+        Ok(earlier_rejects(rows.iter().map(Vec::as_slice)))
+    }
+
+    /// Whether the catalog is the one of the published epoch. If not, the report says so.
+    fn is_published_catalog(&self, manifest: &Manifest, catalog: &Catalog, report: &mut Report) -> bool {
+        let same = hash_text(catalog.fingerprint()) == manifest.catalog.fingerprint;
+        if !same {
+            report.unverifiable.push(format!(
+                "{} is not the catalog of epoch {}: snapshots cannot be compared until it is published",
+                self.settings.songs.display(),
+                manifest.epoch
+            ));
+        }
+        same
+    }
+
+    /// Renders the six snapshots and compares them with the published ones.
+    async fn compare_snapshots(
+        &self,
+        manifest: &Manifest,
+        ledger: Ledger,
+        dictionaries: &Arc<Dictionaries>,
+        report: &mut Report,
+    ) -> Result<(), Error> {
+        let catalog = self.load_catalog(dictionaries).await?.catalog;
+        let cut = cut_of(ledger, catalog, dictionaries, self.week());
+        for mut insight in insights_of(&self.settings) {
+            let name = insight.name();
+            let Some(entry) = manifest.insights.get(name) else {
+                report.differences.push(format!("{name}: enabled, but not published"));
+                continue;
+            };
+            insight.refresh(&cut);
+            let path = self.settings.output.join(name).join(FIRST_PART);
+            let published =
+                std::fs::read(&path).map_err(|cause| Error::file(FileRole::Input, Op::Read, &path, cause))?;
+            let escape = FormulaEscape::of(name, self.settings.csv.escape_formulas);
+            let differences = compare_snapshot(insight.as_ref(), &cut, escape, &published);
+            if differences.is_empty() {
+                report.verified.push(format!("{name}: {} rows, equal to the recomputed rows", entry.rows));
+            }
+            let path = path.display();
+            report
+                .differences
+                .extend(differences.into_iter().map(|difference| format!("{path}:{difference}")));
+        }
+        Ok(())
+    }
+
+    /// The week that counts as current, in the configured time zone.
+    fn week(&self) -> Week {
+        let now = self.now.unwrap_or(self.clock);
+        Week::of_local(now + i64::from(self.settings.timezone.0.offset_at(now)))
+    }
+}
+
+/// The ids of the songs in a catalog.
+fn songs_of(catalog: &Catalog, dictionaries: &Dictionaries) -> SongIds {
+    let ids = dictionaries.songs.read();
+    let songs = (0..ids.len() as u32).map(SongId).filter(|&song| catalog.contains(song));
+    songs.map(|song| ids.resolve(song).to_vec()).collect::<HashSet<_>>()
+}

@@ -1,0 +1,76 @@
+//! The reference implementation of `replay`: plain, one row at a time.
+//! It shares no code with the engine. Tests compare the two byte for byte.
+#![allow(dead_code, missing_docs, unreachable_pub, unused_imports, clippy::pedantic)]
+
+mod catalog;
+mod csv_out;
+mod duration;
+mod insights;
+mod line;
+mod lines;
+mod play;
+mod rejects;
+mod settings;
+mod table;
+mod timestamp;
+
+use std::collections::BTreeMap;
+
+pub use catalog::{Catalog, Song, read_catalog};
+pub use csv_out::{decimal_ratio, field, record};
+pub use duration::{format_duration, parse_duration};
+pub use line::parse_line;
+pub use play::{Play, read_log};
+pub use rejects::{Reject, escape_raw};
+pub use settings::{ONE, Settings, Week, format_fraction};
+pub use timestamp::{Instant, format_timestamp, parse_timestamp};
+
+/// The result of a `replay`: the files by their path inside the output folder, and the totals.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Output {
+    /// `"avg_listen_time_per_song/part-00000.csv"` and so on, `_rejects` included.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// Rows of `_rejects` by reason, those of the catalog included.
+    pub rejected: BTreeMap<String, u64>,
+    /// Valid rows of all logs.
+    pub plays: u64,
+    /// Those of them whose song is not in the catalog.
+    pub unmatched: u64,
+}
+
+/// Reads the catalog, then the logs in the given order, and writes the seven insights and the rejects.
+/// Panics with the reason if the catalog is broken.
+pub fn replay(logs: &[(String, Vec<u8>)], catalog: &(String, Vec<u8>), settings: &Settings) -> Output {
+    let (catalog_path, catalog_bytes) = catalog;
+    let (songs, mut rejects) = read_catalog(catalog_path, catalog_bytes);
+
+    let mut plays = Vec::new();
+    for (path, bytes) in logs {
+        let (log_plays, log_rejects) = read_log(path, bytes, settings);
+        plays.extend(log_plays);
+        rejects.extend(log_rejects);
+    }
+
+    let mut files = BTreeMap::new();
+    for (name, text) in [
+        ("user_favorite_genres", insights::user_favorite_genres(&plays, &songs, settings)),
+        ("avg_listen_time_per_song", insights::avg_listen_time_per_song(&plays, settings)),
+        ("top_songs_this_week", insights::top_songs_this_week(&plays, settings)),
+        ("happy_recommendations", insights::happy_recommendations(&plays, &songs, settings)),
+        ("genre_loyalty_scores", insights::genre_loyalty_scores(&plays, &songs, settings)),
+        ("night_owl_users", insights::night_owl_users(&plays, settings)),
+        ("_rejects", rejects::rejects_file(&rejects)),
+    ] {
+        files.insert(format!("{name}/part-00000.csv"), text.into_bytes());
+    }
+    for (number, part) in insights::enriched_logs(&plays, &songs, settings).into_iter().enumerate() {
+        files.insert(format!("enriched_logs/part-{number:05}.csv"), part.into_bytes());
+    }
+
+    let mut rejected = BTreeMap::new();
+    for reject in &rejects {
+        *rejected.entry(reject.reason.to_string()).or_insert(0) += 1;
+    }
+    let unmatched = plays.iter().filter(|play| !songs.contains_key(&play.song_id)).count() as u64;
+    Output { files, rejected, plays: plays.len() as u64, unmatched }
+}

@@ -1,0 +1,76 @@
+//! The settings that change results, with their defaults.
+
+/// One, for settings that are fractions: they are counted in billionths (at most nine digits, never a float).
+pub const ONE: u64 = 1_000_000_000;
+
+/// `insights.top_songs_this_week.week`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Week {
+    /// The week of the play with the latest instant.
+    Latest,
+    /// The week of `now`.
+    Current,
+    /// ISO year and ISO week.
+    Named(i32, u32),
+}
+
+/// Every setting that changes what `replay` writes.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub timezone: chrono_tz::Tz,
+    /// Unix seconds.
+    pub now: i64,
+    pub max_future_seconds: i64,
+    pub max_bad_lines: Option<u64>,
+    /// `user_favorite_genres.ties = "first"`.
+    pub ties_first: bool,
+    pub avg_decimals: u32,
+    pub top_limit: usize,
+    pub week: Week,
+    pub per_user: usize,
+    pub min_sad_plays: u64,
+    /// Billionths.
+    pub min_sad_share: u64,
+    pub dominant: bool,
+    /// Billionths.
+    pub threshold: u64,
+    pub loyalty_decimals: u32,
+    /// `night_owl_users.min_plays`.
+    pub min_plays: u64,
+    /// Minutes of the day.
+    pub night_from: u32,
+    /// Minutes of the day, exclusive.
+    pub night_to: u32,
+    pub roll_bytes: u64,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            timezone: chrono_tz::UTC,
+            now: 1_795_392_000, // 2026-11-23T00:00:00Z
+            max_future_seconds: 48 * 3600,
+            max_bad_lines: None,
+            ties_first: false,
+            avg_decimals: 2,
+            top_limit: 10,
+            week: Week::Latest,
+            per_user: 3,
+            min_sad_plays: 1,
+            min_sad_share: 0,
+            dominant: false,
+            threshold: 800_000_000,
+            loyalty_decimals: 4,
+            min_plays: 1,
+            night_from: 0,
+            night_to: 5 * 60,
+            roll_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
+
+/// Billionths as an exact decimal without trailing zeros: `0.8`, `0.85`, `1`, `0`.
+pub fn format_fraction(billionths: u64) -> String {
+    let text = format!("{}.{:09}", billionths / ONE, billionths % ONE);
+    text.trim_end_matches('0').trim_end_matches('.').to_string()
+}

@@ -1,0 +1,168 @@
+//! Timestamps: their form, the instant they mean, and how the enriched log prints them.
+
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Timelike};
+use chrono_tz::Tz;
+
+/// A moment: unix seconds (rounded down) and the nanoseconds above them. Ordered by time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant {
+    pub seconds: i64,
+    pub nanoseconds: u32,
+}
+
+/// `YYYY-MM-DD HH:MM[:SS[.fraction]]` with ` ` or `T`, then nothing, `Z` or `±HH:MM`.
+pub fn parse_timestamp(text: &str, timezone: Tz) -> Result<Instant, &'static str> {
+    let (local, nanoseconds, offset) = parse_form(text).ok_or("bad_timestamp")?;
+    let seconds = match offset {
+        Some(offset) => local - offset,
+        None => local_to_utc(local, timezone).ok_or("dst_gap")?,
+    };
+    Ok(Instant { seconds, nanoseconds })
+}
+
+/// The written clock as seconds since 1970-01-01 00:00 on that same clock, the nanoseconds, and the written offset.
+fn parse_form(text: &str) -> Option<(i64, u32, Option<i64>)> {
+    let mut reader = Reader { rest: text.as_bytes() };
+    let year = reader.number(4)?;
+    reader.expect(b"-")?;
+    let month = reader.number(2)?;
+    reader.expect(b"-")?;
+    let day = reader.number(2)?;
+    reader.expect(b" T")?;
+    let hour = reader.number(2)?;
+    reader.expect(b":")?;
+    let minute = reader.number(2)?;
+    let mut second = 0;
+    let mut nanoseconds = 0;
+    if reader.expect(b":").is_some() {
+        second = reader.number(2)?;
+        if reader.expect(b".").is_some() {
+            nanoseconds = reader.fraction()?;
+        }
+    }
+    let offset = reader.offset()?;
+    if !reader.rest.is_empty() {
+        return None;
+    }
+    // Refuses dates that do not exist, hours from 24 and seconds from 60.
+    let date = NaiveDate::from_ymd_opt(year as i32, month, day)?;
+    let time = NaiveTime::from_hms_opt(hour, minute, second)?;
+    Some((date.and_time(time).and_utc().timestamp(), nanoseconds, offset))
+}
+
+/// Parses a text from the left.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl Reader<'_> {
+    /// Consumes one of these bytes, if it is next.
+    fn expect(&mut self, allowed: &[u8]) -> Option<u8> {
+        let (&first, rest) = self.rest.split_first()?;
+        if !allowed.contains(&first) {
+            return None;
+        }
+        self.rest = rest;
+        Some(first)
+    }
+
+    /// Exactly this number of ASCII digits.
+    fn number(&mut self, digits: u32) -> Option<u32> {
+        let mut number = 0;
+        for _ in 0..digits {
+            number = number * 10 + u32::from(self.expect(b"0123456789")? - b'0');
+        }
+        Some(number)
+    }
+
+    /// One to nine digits, as nanoseconds.
+    fn fraction(&mut self) -> Option<u32> {
+        let mut text = String::new();
+        while let Some(digit) = self.expect(b"0123456789") {
+            text.push(char::from(digit));
+        }
+        if text.is_empty() || text.len() > 9 {
+            return None;
+        }
+        format!("{text:0<9}").parse().ok()
+    }
+
+    /// Nothing, `Z`, or `±HH:MM` up to 23:59. The outer `None` is a wrong form, the inner one: no offset written.
+    fn offset(&mut self) -> Option<Option<i64>> {
+        if self.rest.is_empty() {
+            return Some(None);
+        }
+        let sign = match self.expect(b"Z+-")? {
+            b'Z' => return Some(Some(0)),
+            b'-' => -1,
+            _ => 1,
+        };
+        let hours = self.number(2)?;
+        self.expect(b":")?;
+        let minutes = self.number(2)?;
+        if hours > 23 || minutes > 59 {
+            return None;
+        }
+        Some(Some(sign * i64::from(hours * 3600 + minutes * 60)))
+    }
+}
+
+/// The earliest instant with this local time in the timezone. `None` if clocks skip it.
+/// Tries every offset that the timezone uses within a little more than a day around it.
+fn local_to_utc(local: i64, timezone: Tz) -> Option<i64> {
+    let mut candidates = Vec::new();
+    for hours in -27..=27 {
+        let offset = offset_at(local + hours * 3600, timezone);
+        let candidate = local - offset;
+        if offset_at(candidate, timezone) == offset {
+            candidates.push(candidate);
+        }
+    }
+    candidates.into_iter().min()
+}
+
+/// The timezone's offset from UTC in seconds at an instant.
+fn offset_at(seconds: i64, timezone: Tz) -> i64 {
+    let utc = naive(seconds);
+    i64::from(timezone.offset_from_utc_datetime(&utc).fix().local_minus_utc())
+}
+
+fn naive(seconds: i64) -> NaiveDateTime {
+    DateTime::from_timestamp(seconds, 0).expect("a timestamp of a four-digit year").naive_utc()
+}
+
+/// The local time at an instant, without the fraction.
+pub fn local_clock(at: Instant, timezone: Tz) -> NaiveDateTime {
+    naive(at.seconds + offset_at(at.seconds, timezone))
+}
+
+/// Seconds since local midnight (without the fraction).
+pub fn second_of_day(at: Instant, timezone: Tz) -> u32 {
+    local_clock(at, timezone).num_seconds_from_midnight()
+}
+
+/// ISO year and ISO week of the local date: weeks run from Monday to Sunday in the timezone.
+pub fn iso_week(at: Instant, timezone: Tz) -> (i32, u32) {
+    let week = local_clock(at, timezone).iso_week();
+    (week.year(), week.week())
+}
+
+/// RFC 3339 in the timezone: offset zero is `Z`, the fraction has no trailing zeros and is absent if zero.
+pub fn format_timestamp(at: Instant, timezone: Tz) -> String {
+    let clock = local_clock(at, timezone).format("%Y-%m-%dT%H:%M:%S");
+    let fraction = match at.nanoseconds {
+        0 => String::new(),
+        nanoseconds => format!(".{nanoseconds:09}").trim_end_matches('0').to_string(),
+    };
+    format!("{clock}{fraction}{}", format_offset(offset_at(at.seconds, timezone)))
+}
+
+/// `Z` or `±HH:MM`. The seconds of historical offsets are dropped.
+fn format_offset(offset: i64) -> String {
+    let minutes = offset.abs() / 60;
+    if minutes == 0 {
+        return "Z".to_string();
+    }
+    let sign = if offset < 0 { '-' } else { '+' };
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}

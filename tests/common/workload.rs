@@ -1,0 +1,306 @@
+//! Changes of the inputs while `watch` runs on a simulated disk.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use music_insights::engine::coordinator::{ControlHandles, RunMode, RunSummary};
+use music_insights::engine::pipeline::Pipeline;
+use music_insights::generate::rng::Rng as Dice;
+use music_insights::ingest::source::EventSender;
+use music_insights::ingest::source::archive::{Archiver, WhenDone};
+use music_insights::ingest::source::tail::LastLines;
+use music_insights::ingest::source::watch::{Watch, WatchOptions};
+use music_insights::model::error::Error;
+
+use music_insights::model::shutdown::Shutdown;
+use music_insights::model::value::{ByteSize, TimeSpan};
+use music_insights::publish::manifest::{FILE, Manifest};
+use music_insights::settings::Settings;
+use music_insights::state::checkpoint::recover::StartOptions;
+use music_insights::storage::SharedDisk;
+use music_insights::telemetry::progress::Progress;
+use music_insights::time::clock::Clock;
+
+use crate::engine::{HEADER, NOW, RUNTIME};
+use crate::sim_disk::SimDisk;
+
+const NEVER: Duration = Duration::from_hours(1);
+const CATALOG_HEADER: &str = "song_id,title,artist,genre,mood\n";
+/// The songs of the first catalog. Later songs follow, and the last song never enters the catalog.
+pub(crate) const FIRST_SONGS: u64 = 3;
+const SONGS: u64 = 7;
+
+/// A change of the inputs or of the process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// Append rows to a log, among them bad rows and rows of unknown songs.
+    Rows { log: usize, rows: u64 },
+    /// Append rows, and the beginning of another row.
+    Partial { log: usize, rows: u64 },
+    /// Drop a compressed log.
+    Drop { rows: u64 },
+    /// Rotate a log: rename it and create a new one under its name.
+    Rotate { log: usize },
+    /// Publish a catalog with one more song.
+    Catalog,
+    /// Stop the process and start it again, in some cases with a new catalog.
+    Restart { catalog: bool },
+    /// Kill the process or cut the power, and start it again.
+    Crash,
+}
+
+impl Step {
+    /// A few epochs with every kind of change: a line in two pieces, a compressed log, a rotation,
+    /// unmatched plays, a changed catalog, a restart.
+    pub(crate) const SMALL: [Self; 7] = [
+        Self::Partial { log: 0, rows: 12 },
+        Self::Drop { rows: 5 },
+        Self::Rows { log: 0, rows: 3 },
+        Self::Catalog,
+        Self::Rotate { log: 0 },
+        Self::Restart { catalog: false },
+        Self::Partial { log: 1, rows: 4 },
+    ];
+
+    /// Enough epochs of one process for segments to be merged.
+    pub(crate) const MANY: [Self; 16] = [Self::Rows { log: 0, rows: 2 }; 16];
+
+    /// Random steps, enough for segments to be merged and generations to be removed.
+    pub(crate) fn random(dice: &mut Dice) -> Vec<Self> {
+        let count = 12 + dice.below(6);
+        let step = |_| {
+            let (log, rows) = (dice.below(3) as usize, 1 + dice.below(7));
+            match dice.below(20) {
+                0..9 => Self::Rows { log, rows },
+                9..12 => Self::Partial { log, rows },
+                12..15 => Self::Drop { rows },
+                15 => Self::Rotate { log },
+                16 => Self::Crash,
+                17 => Self::Restart { catalog: false },
+                18 => Self::Restart { catalog: true },
+                _ => Self::Catalog,
+            }
+        };
+        (0..count).map(step).collect()
+    }
+}
+
+/// A growing log.
+#[derive(Debug, Default)]
+struct Growing {
+    /// Its serial number. `None` before its first row.
+    serial: Option<u64>,
+    /// The rest of its last line, not yet written.
+    rest: String,
+}
+
+/// The folders of a run: inputs are real files, state and output are on the simulated disk.
+#[derive(Debug)]
+pub(crate) struct Place {
+    folder: tempfile::TempDir,
+    pub(crate) settings: Settings,
+}
+
+impl Place {
+    /// Folders without inputs.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = Settings {
+            songs: folder.path().join("songs_metadata.csv"),
+            incoming: folder.path().join("incoming"),
+            output: PathBuf::from("/sim/output"),
+            state: PathBuf::from("/sim/state"),
+            threads: Some(1),
+            ..Settings::default()
+        };
+        settings.insights.enriched_logs.roll_bytes = ByteSize(600);
+        fs::create_dir(&settings.incoming).unwrap();
+        Self { folder, settings }
+    }
+
+    /// Runs `watch` until it is stopped, or with `once` until everything is read.
+    pub(crate) fn watch(
+        &self,
+        disk: &SimDisk,
+        options: StartOptions,
+        once: bool,
+        stop: &Shutdown,
+    ) -> Result<RunSummary, Error> {
+        let mut settings = self.settings.clone();
+        settings.flush_interval = TimeSpan(if once { NEVER } else { Duration::from_millis(1) });
+        let shared: SharedDisk = Arc::new(disk.clone());
+        let archiver = Archiver {
+            disk: shared.clone(),
+            when_done: WhenDone::Keep,
+            archive_dir: PathBuf::new(),
+            after: NEVER,
+        };
+        let last_lines = LastLines { wait: NEVER, once };
+        let rules = WatchOptions {
+            folder: settings.incoming.clone(),
+            delimiter: settings.input.delimiter,
+            last_lines,
+            archiver,
+            metrics: Arc::default(),
+        };
+        let stop = stop.clone();
+        let pipeline = Pipeline {
+            control: ControlHandles::alone(&settings),
+            settings,
+            disk: shared,
+            mode: RunMode::Watch,
+            clock: Clock::Stopped(NOW),
+            options,
+            progress: Arc::new(Progress::silent()),
+        };
+        let source = move |events: &EventSender, resume| Watch::new(rules, resume)?.run(events, &stop);
+        RUNTIME.block_on(pipeline.run(source))
+    }
+
+    /// Starts, reads everything, and stops.
+    pub(crate) fn recover(&self, disk: &SimDisk, options: StartOptions) -> Result<(), Error> {
+        let run = || self.watch(disk, options, true, &Shutdown::default()).map(drop);
+        let died = |_| Err(Error::Bug("it has panicked".to_owned()));
+        catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(died)
+    }
+
+    /// The output of a replay of the inputs, a real folder.
+    pub(crate) fn replayed(&self) -> PathBuf {
+        self.folder.path().join("replayed")
+    }
+
+    /// The published manifest.
+    pub(crate) fn manifest(&self, disk: &SimDisk) -> Option<Manifest> {
+        serde_json::from_slice(&disk.read(&self.settings.output.join(FILE))?).ok()
+    }
+}
+
+/// Applies steps to a place.
+#[derive(Debug)]
+pub(crate) struct Feed<'a> {
+    place: &'a Place,
+    pub(crate) dice: Dice,
+    logs: [Growing; 3],
+    /// Counts of logs, rows and songs.
+    serials: u64,
+    plays: u64,
+    pub(crate) songs: u64,
+    /// Count of whole rows.
+    pub(crate) rows: u64,
+}
+
+impl<'a> Feed<'a> {
+    /// Writes the first catalog.
+    pub(crate) fn new(place: &'a Place, dice: Dice) -> Self {
+        let feed =
+            Self { place, dice, logs: Default::default(), serials: 0, plays: 0, songs: FIRST_SONGS, rows: 0 };
+        feed.write_catalog();
+        feed
+    }
+
+    fn write_catalog(&self) {
+        let mut text = format!("{CATALOG_HEADER},,,,\n");
+        for song in 0..self.songs {
+            let (genre, mood) = (["Rock", "Pop", ""][song as usize % 3], ["Sad", "Happy"][song as usize % 2]);
+            writeln!(text, "s{song},Title {song},Artist,{genre},{mood}").unwrap();
+        }
+        self.write(&self.place.settings.songs, text.as_bytes());
+    }
+
+    /// Writes a whole file atomically.
+    fn write(&self, path: &Path, bytes: &[u8]) {
+        let hidden = self.place.folder.path().join("hidden");
+        fs::write(&hidden, bytes).unwrap();
+        fs::rename(&hidden, path).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.place.settings.incoming.join(name)
+    }
+
+    fn next_serial(&mut self) -> u64 {
+        self.serials += 1;
+        self.serials
+    }
+
+    /// A unique row. Its listener names the log.
+    fn row(&mut self, serial: u64) -> String {
+        self.plays += 1;
+        let (play, user, song) = (self.plays, self.dice.below(3), self.dice.below(SONGS));
+        if self.dice.below(6) == 0 {
+            return format!("bad,{play}\n");
+        }
+        let seconds = play * 997 % 86_400;
+        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+        let day = 1 + play * 997 / 86_400;
+        format!(
+            "f{serial}u{user},s{song},2025-03-{day:02} {hour:02}:{minute:02}:{second:02},{}\n",
+            play % 300
+        )
+    }
+
+    fn rows_of(&mut self, serial: u64, rows: u64) -> String {
+        self.rows += rows;
+        (0..rows).map(|_| self.row(serial)).collect()
+    }
+
+    fn log_path(&self, log: usize) -> PathBuf {
+        self.path(["a.csv", "b.csv", "c.csv"][log])
+    }
+
+    fn grow(&mut self, log: usize, rows: u64, partial: bool) {
+        let mut text = std::mem::take(&mut self.logs[log].rest);
+        self.rows += u64::from(!text.is_empty());
+        let serial = self.logs[log].serial.unwrap_or_else(|| {
+            text = format!("{HEADER}\n");
+            self.next_serial()
+        });
+        self.logs[log].serial = Some(serial);
+        text += &self.rows_of(serial, rows);
+        if partial {
+            let row = self.row(serial);
+            let (now, later) = row.split_at(1 + self.dice.below(row.len() as u64 - 1) as usize);
+            text += now;
+            later.clone_into(&mut self.logs[log].rest);
+        }
+        let mut options = fs::File::options();
+        let mut file = options.create(true).append(true).open(self.log_path(log)).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Applies a step that changes inputs.
+    pub(crate) fn step(&mut self, step: Step) {
+        match step {
+            Step::Rows { log, rows } => self.grow(log, rows, false),
+            Step::Partial { log, rows } => self.grow(log, rows, true),
+            Step::Drop { rows } => {
+                let serial = self.next_serial();
+                let text = format!("{HEADER}\n{}", self.rows_of(serial, rows));
+                let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+                gzip.write_all(text.as_bytes()).unwrap();
+                self.write(&self.path(&format!("drop-{serial}.csv.gz")), &gzip.finish().unwrap());
+            }
+            Step::Rotate { log } => {
+                if let Some(serial) = self.logs[log].serial {
+                    // Finish its last line now, because no later step would.
+                    self.grow(log, 0, false);
+                    fs::rename(self.log_path(log), self.path(&format!("old-{serial}.csv"))).unwrap();
+                    self.logs[log] = Growing::default();
+                }
+                self.grow(log, 1, false);
+            }
+            Step::Catalog | Step::Restart { catalog: true } => {
+                self.songs = (self.songs + 1).min(SONGS - 1);
+                self.write_catalog();
+            }
+            Step::Restart { catalog: false } | Step::Crash => {}
+        }
+    }
+}

@@ -1,0 +1,375 @@
+//! `generate`: the same bytes for the same seed, data worth analysing, and a live feed that loses nothing.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use music_insights::cli::args::generate::GenerateArgs;
+use music_insights::cli::commands::generate::{Generated, run};
+use music_insights::generate::{PlayLog, text};
+use music_insights::telemetry::progress::Progress;
+
+#[derive(Parser)]
+struct Cli {
+    #[command(flatten)]
+    args: GenerateArgs,
+}
+
+fn args(flags: &str) -> GenerateArgs {
+    Cli::parse_from(["generate"].into_iter().chain(flags.split_whitespace())).args
+}
+
+/// The rows of a seed, without the header.
+fn rows(flags: &str) -> String {
+    let args = args(flags);
+    let mut out = Vec::new();
+    PlayLog::new(&args.plan(0)).append(args.total().unwrap(), &mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn catalog(flags: &str) -> String {
+    let mut out = Vec::new();
+    args(flags).plan(0).catalog().append(&mut out);
+    String::from_utf8(out).unwrap()
+}
+
+fn generate(out: &Path, flags: &str) -> Generated {
+    let mut args = args(flags);
+    out.clone_into(&mut args.out);
+    run(&args, &AtomicBool::new(false), &Progress::silent()).unwrap()
+}
+
+/// The files of a folder by name.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries
+        .map(|file| (file.file_name().into_string().unwrap(), fs::read_to_string(file.path()).unwrap()))
+        .collect()
+}
+
+/// The rows of a complete log.
+fn body(log: &str) -> &str {
+    assert!(log.ends_with('\n'), "a line is incomplete");
+    log.strip_prefix(std::str::from_utf8(text::HEADER).unwrap()).expect("the header comes first")
+}
+
+/// FNV-1a, a hash that is simple to reimplement.
+fn checksum(text: &str) -> u64 {
+    text.bytes()
+        .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
+}
+
+/// Splits a record by RFC 4180, and fails if a field is quoted without need.
+fn fields(record: &str) -> Vec<String> {
+    let mut fields = Vec::new();
+    let mut rest = record;
+    loop {
+        let field;
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let mut end = 0;
+            while !quoted[end..].starts_with('"') || quoted[end..].starts_with("\"\"") {
+                let double = quoted[end..].starts_with("\"\"");
+                end += if double {
+                    2
+                } else {
+                    quoted[end..].chars().next().expect("a closing quote").len_utf8()
+                };
+            }
+            field = quoted[..end].replace("\"\"", "\"");
+            assert!(field.contains([',', '"']), "needless quotes in {record}");
+            rest = &quoted[end + 1..];
+        } else {
+            let end = rest.find(',').unwrap_or(rest.len());
+            field = rest[..end].to_owned();
+            assert!(!field.contains('"'), "missing quotes in {record}");
+            rest = &rest[end..];
+        }
+        fields.push(field);
+        match rest.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => break,
+        }
+    }
+    assert!(rest.is_empty(), "text after a closing quote in {record}");
+    fields
+}
+
+#[test]
+fn the_bytes_of_seed_1_are_the_same_on_every_machine() {
+    let checksums =
+        |flags: &str| [checksum(&catalog(flags)), checksum(&rows(flags))].map(|sum| format!("{sum:016x}"));
+    assert_eq!(checksums(""), ["adf4406d646ce7bd", "6745738a39c3ec0e"]);
+    assert_eq!(
+        checksums("--rows 50000 --users 3000 --songs 700 --days 30 --start 2024-02-20"),
+        ["a95a0275573bd61d", "7a8c8802ec2c2ba2"]
+    );
+    assert_eq!(
+        checksums("--rows 5000 --popularity uniform --ids uuid"),
+        ["85e3302dd9504f79", "d12cb44a486c61bd"]
+    );
+    assert_ne!(rows("--seed 1"), rows("--seed 2"));
+}
+
+#[test]
+fn batches_do_not_change_the_rows() {
+    let whole = rows("--rows 3000");
+    for batch in [1, 7, 256, 1000] {
+        let mut log = PlayLog::new(&args("--rows 3000").plan(0));
+        let mut out = Vec::new();
+        while out.len() < whole.len() {
+            log.append(batch, &mut out);
+        }
+        assert_eq!(out[..whole.len()], *whole.as_bytes(), "{batch}");
+    }
+}
+
+#[test]
+fn files_do_not_change_the_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = rows("--rows 20000");
+    for count in [1, 3, 8] {
+        let out = folder.path().join(count.to_string());
+        let made = generate(&out, &format!("--rows 20000 --files {count}"));
+        assert_eq!(fs::read_to_string(&made.catalog).unwrap(), catalog(""));
+        let files = files(&made.incoming);
+        let expected: Vec<String> = (0..count).map(|file| format!("plays-{file:05}.csv")).collect();
+        assert!(files.keys().eq(&expected), "{:?}", files.keys());
+        let sizes: Vec<usize> = files.values().map(|log| body(log).lines().count()).collect();
+        assert!(sizes.iter().max().unwrap() - sizes.iter().min().unwrap() <= 1, "{sizes:?}");
+        assert_eq!(files.values().map(|log| body(log)).collect::<String>(), whole);
+        let bytes: usize = files.values().map(String::len).sum();
+        assert_eq!((made.rows, made.bytes, made.files), (20_000, bytes as u64, count));
+        assert!(!made.stopped);
+    }
+}
+
+#[test]
+fn existing_files_are_replaced_and_errors_name_the_path() {
+    let folder = tempfile::tempdir().unwrap();
+    let made = generate(folder.path(), "--rows 500");
+    generate(folder.path(), "--rows 10");
+    assert_eq!(files(&made.incoming)["plays-00000.csv"].lines().count(), 11);
+
+    let blocked = made.incoming.join("plays-00000.csv");
+    fs::remove_file(&blocked).unwrap();
+    fs::create_dir(&blocked).unwrap();
+    let mut args = args("--rows 10");
+    folder.path().clone_into(&mut args.out);
+    let error = run(&args, &AtomicBool::new(false), &Progress::silent()).unwrap_err();
+    assert!(error.to_string().starts_with(&format!("cannot replace {}: ", blocked.display())), "{error}");
+    assert_eq!(fs::read_dir(&made.incoming).unwrap().count(), 1, "the temporary file is gone");
+}
+
+#[test]
+fn a_stopped_run_leaves_no_half_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut args = args("--rows 1000");
+    folder.path().clone_into(&mut args.out);
+    let made = run(&args, &AtomicBool::new(true), &Progress::silent()).unwrap();
+    assert!(made.stopped);
+    assert_eq!((made.rows, made.files), (0, 0));
+    assert_eq!(fs::read_dir(&made.incoming).unwrap().count(), 0);
+}
+
+#[test]
+fn rows_are_valid_and_at_or_after_the_start() {
+    for ids in ["short", "uuid"] {
+        let log = rows(&format!("--rows 40000 --users 300 --ids {ids}"));
+        let (mut out_of_order, mut late, mut decimals) = (0, 0, 0);
+        let mut latest = String::new();
+        for row in log.lines() {
+            let fields: Vec<&str> = row.split(',').collect();
+            let [user, song, timestamp, duration] = fields[..] else { panic!("{row}") };
+            match ids {
+                "short" => {
+                    let number =
+                        |id: &str, noun: &str| id.strip_prefix(noun).unwrap().parse::<u32>().unwrap();
+                    assert!((1..=300).contains(&number(user, "user_")), "{row}");
+                    assert!((1..=110).contains(&number(song, "song_")), "{row}");
+                }
+                _ => assert!(
+                    [user, song].iter().all(|id| id.len() == 36 && id.split('-').count() == 5),
+                    "{row}"
+                ),
+            }
+            let shape: String = timestamp.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+            assert_eq!(shape, "0000-00-00 00:00:00");
+            assert!(("2025-03-20 00:00:00".."2025-03-27 00:00:00").contains(&timestamp), "{row}");
+            if timestamp < latest.as_str() {
+                out_of_order += 1;
+                late += u32::from(timestamp[..10] < latest[..10] && latest[11..13] > *"01");
+            } else {
+                timestamp.clone_into(&mut latest);
+            }
+            let (whole, fraction) = duration.split_once('.').unwrap_or((duration, ""));
+            assert!((3..=360).contains(&whole.parse::<u32>().unwrap()), "{row}");
+            assert!(fraction.len() <= 3 && fraction.bytes().all(|digit| digit.is_ascii_digit()), "{row}");
+            decimals += u32::from(!fraction.is_empty());
+        }
+        assert!((1000..1600).contains(&out_of_order), "{out_of_order}");
+        assert!((20..200).contains(&late), "{late}");
+        assert!((650..950).contains(&decimals), "{decimals}");
+        assert_eq!(log.lines().count(), 40_000);
+    }
+}
+
+#[test]
+fn the_catalog_is_valid_and_has_irregular_rows() {
+    let text = catalog("--songs 2000");
+    let (mut artists, mut no_genre, mut no_mood) = (HashSet::new(), 0, 0);
+    for (line, number) in text.lines().skip(1).zip(1..) {
+        let fields = fields(line);
+        let [id, title, artist, genre, mood] = &fields[..] else { panic!("{line}") };
+        assert_eq!(*id, format!("song_{number}"));
+        assert!(!title.is_empty() && !artist.is_empty(), "{line}");
+        artists.insert(artist.clone());
+        no_genre += u32::from(genre.is_empty());
+        no_mood += u32::from(mood.is_empty());
+    }
+    assert_eq!(text.lines().count(), 2001);
+    assert!((300..1000).contains(&artists.len()), "{}", artists.len());
+    assert!((10..100).contains(&no_genre) && (10..100).contains(&no_mood), "{no_genre} {no_mood}");
+    assert!(text.contains(",\"") && text.contains("\"\"") && !text.is_ascii());
+    let uuids = catalog("--songs 50 --ids uuid");
+    let ids: HashSet<&str> = uuids.lines().skip(1).map(|line| &line[..36]).collect();
+    assert_eq!(ids.len(), 50);
+}
+
+#[test]
+fn every_insight_finds_rows_in_the_plays() {
+    for popularity in ["zipf", "uniform"] {
+        let flags = format!("--rows 60000 --users 1000 --songs 500 --popularity {popularity}");
+        let catalog = catalog(&flags);
+        let songs: HashMap<String, (String, String)> = catalog
+            .lines()
+            .skip(1)
+            .map(fields)
+            .map(|f| (f[0].clone(), (f[3].clone(), f[4].clone())))
+            .collect();
+        let log = rows(&flags);
+        let mut unknown = 0;
+        let mut by_song: HashMap<&str, u32> = HashMap::new();
+        let mut by_user: HashMap<&str, (u32, HashMap<&str, u32>)> = HashMap::new();
+        let mut sad: HashMap<&str, u32> = HashMap::new();
+        for row in log.lines() {
+            let (user, rest) = row.split_once(',').unwrap();
+            let song = rest.split_once(',').unwrap().0;
+            let Some((genre, mood)) = songs.get(song) else {
+                unknown += 1;
+                continue;
+            };
+            *by_song.entry(song).or_default() += 1;
+            let (plays, genres) = by_user.entry(user).or_default();
+            *plays += 1;
+            *genres.entry(genre).or_default() += 1;
+            *sad.entry(user).or_default() += u32::from(mood == "Sad");
+        }
+        assert!((500..700).contains(&unknown), "{unknown}");
+        let loyal = by_user.values().filter(|(plays, genres)| {
+            *plays >= 20 && genres.iter().any(|(genre, count)| !genre.is_empty() && count * 10 > plays * 8)
+        });
+        let loyal = loyal.count();
+        assert!((25..90).contains(&loyal), "{loyal}");
+        let sad = by_user.iter().filter(|(user, (plays, _))| *plays >= 20 && sad[*user] * 2 > *plays).count();
+        assert!((50..160).contains(&sad), "{sad}");
+        let top = by_song.values().max().unwrap();
+        assert_eq!(*top > 600, popularity == "zipf", "{top}");
+    }
+}
+
+#[test]
+fn a_live_feed_is_complete_when_its_rows_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let flags = "--rate 600 --rows 1300";
+    let made = generate(folder.path(), flags);
+    let files = files(&made.incoming);
+    assert!(files.keys().any(|name| name.starts_with("live-")), "{:?}", files.keys());
+    assert!(files.keys().any(|name| name.starts_with("drop-")), "{:?}", files.keys());
+    let mut lines: Vec<&str> = files.values().flat_map(|log| body(log).lines()).collect();
+    let expected = rows("--rows 1300");
+    let mut expected: Vec<&str> = expected.lines().collect();
+    lines.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(lines, expected);
+    assert_eq!((made.rows, made.files, made.stopped), (1300, files.len() as u64, false));
+    assert!(made.elapsed >= Duration::from_secs(2), "{:?}", made.elapsed);
+}
+
+#[test]
+fn a_stopped_feed_ends_complete_and_the_next_one_continues() {
+    let folder = tempfile::tempdir().unwrap();
+    let incoming = folder.path().join("incoming");
+    fs::create_dir_all(&incoming).unwrap();
+    fs::write(incoming.join("live-00007.csv"), "mine").unwrap();
+    let mut args = args("--rate 2000 --start now --seed 3");
+    folder.path().clone_into(&mut args.out);
+    let stop = AtomicBool::new(false);
+    let mut partial = false;
+    let (made, waited) = thread::scope(|scope| {
+        let feed = scope.spawn(|| run(&args, &stop, &Progress::silent()).unwrap());
+        let began = Instant::now();
+        // A reader may see an unfinished line of a growing file, but dropped files are always whole.
+        while began.elapsed() < Duration::from_millis(900) {
+            for (name, text) in files_if_there(&incoming) {
+                if name.starts_with("drop-") {
+                    body(&text);
+                } else if name == "live-00008.csv" {
+                    partial |= !text.ends_with('\n');
+                }
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        stop.store(true, Ordering::Relaxed);
+        let stopped = Instant::now();
+        (feed.join().unwrap(), stopped.elapsed())
+    });
+    assert!(waited < Duration::from_secs(1), "{waited:?}");
+    assert!(made.stopped && partial);
+    let most = made.elapsed.as_millis() as u64 * 2 + 10;
+    assert!((500..=most).contains(&made.rows), "{} of {most}", made.rows);
+    let mut files = files(&incoming);
+    assert_eq!(files.remove("live-00007.csv").unwrap(), "mine");
+    let rows: usize = files.values().map(|log| body(log).lines().count()).sum();
+    assert_eq!((made.rows, made.files), (rows as u64, files.len() as u64));
+    assert!(files.contains_key("live-00008.csv") && files.keys().all(|name| !name.starts_with('.')));
+
+    args.rows = Some(5);
+    run(&args, &AtomicBool::new(false), &Progress::silent()).unwrap();
+    assert_eq!(fs::read_to_string(incoming.join("live-00009.csv")).unwrap().lines().count(), 6);
+}
+
+/// The files of a folder in which files appear and disappear.
+fn files_if_there(folder: &Path) -> Vec<(String, String)> {
+    let entries = fs::read_dir(folder).unwrap().filter_map(Result::ok);
+    let text = |path: &Path| fs::read_to_string(path).ok();
+    entries.filter_map(|file| Some((file.file_name().into_string().ok()?, text(&file.path())?))).collect()
+}
+
+#[test]
+fn wrong_arguments_are_refused() {
+    for wrong in [
+        "--rows 0",
+        "--users 0",
+        "--songs 0",
+        "--files 0",
+        "--days 0",
+        "--days 36501",
+        "--rate 0",
+        "--start 2025-02-30",
+        "--start yesterday",
+        "--popularity some",
+        "--ids long",
+        "--files 2 --rate 5",
+        "--seed -1",
+    ] {
+        let flags = ["generate"].into_iter().chain(wrong.split(' '));
+        assert!(Cli::try_parse_from(flags).is_err(), "{wrong}");
+    }
+    assert_eq!(args("").total(), Some(1000));
+    assert_eq!(args("--rate 5").total(), None);
+    assert_eq!(args("--rate 5 --rows 7").total(), Some(7));
+}

@@ -1,0 +1,300 @@
+//! Golden cases: small inputs that a person can check, and the expected output, byte for byte.
+//!
+//! A case is a folder in `tests/cases`:
+//!
+//! - `songs_metadata.csv` and `logs/`, with any files;
+//! - optionally `music-insights.toml` with settings, and `args` with further arguments of `replay`, one
+//!   per line (`watch` does not run cases with `--now`, because its now is the time of reading);
+//! - `expected/<insight>/part-*.csv`, and `expected/_rejects/part-00000.csv` if rows are rejected.
+//!
+//! `UPDATE_GOLDEN=1 cargo test --test contract golden` writes `expected` from the output of `replay`.
+//! The reference implementation must agree, so a wrong output cannot be recorded unnoticed.
+
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use music_insights::cli::args::{self, Cli};
+use music_insights::ingest::decode::record::Record;
+use music_insights::ingest::source::compression::Compression;
+use music_insights::ingest::source::scan::is_log_name;
+use music_insights::insights::columns::{ColumnType, columns};
+use music_insights::insights::{MESSAGE, NAMES};
+use music_insights::model::Reason;
+use music_insights::settings::{Layers, load};
+use music_insights::text::push_cell;
+use music_insights::time::clock::Clock;
+
+use crate::files::{Files, files_under};
+use crate::output_files::{difference, output_files};
+use crate::reference;
+use crate::reference_settings::reference_settings;
+use clap::Parser;
+
+const REJECTS: &str = "_rejects/part-00000.csv";
+const NO_REJECTS: &[u8] = b"file,line,byte_offset,reason,raw\n";
+
+/// A case, copied to a temporary folder.
+struct Case {
+    name: String,
+    /// Its folder in the project.
+    origin: PathBuf,
+    /// The copy. It is the working directory, so rejects name `logs/a.csv`.
+    work: tempfile::TempDir,
+    /// Names of the logs.
+    logs: Vec<String>,
+    args: Vec<String>,
+    expected: Files,
+}
+
+/// All cases. One case is shared with other projects and has its own layout.
+fn cases() -> Vec<Case> {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut folders: Vec<PathBuf> =
+        fs::read_dir(project.join("tests/cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    folders.retain(|path| path.is_dir());
+    folders.sort();
+    let shared = std::env::var_os("SHARED_CASES").map(PathBuf::from);
+    let seed = shared.unwrap_or_else(|| project.join("../shared")).join("cases/seed");
+    folders.extend(seed.is_dir().then_some(seed));
+    folders.into_iter().map(Case::open).collect()
+}
+
+impl Case {
+    fn open(origin: PathBuf) -> Self {
+        let work = tempfile::tempdir().unwrap();
+        let mut files = files_under(&origin);
+        if let Some(log) = files.remove("listening_logs.csv") {
+            files.insert("logs/listening_logs.csv".to_owned(), log);
+        }
+        for (name, text) in files.iter().filter(|(name, _)| !name.starts_with("expected/")) {
+            let path = work.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        let within = |folder: &str| -> Files {
+            let inside = files.iter().filter_map(|(name, text)| Some((name.strip_prefix(folder)?, text)));
+            inside.map(|(name, text)| (name.to_owned(), text.clone())).collect()
+        };
+        let mut expected = within("expected/");
+        expected.entry(REJECTS.to_owned()).or_insert_with(|| NO_REJECTS.to_vec());
+        let args = files.get("args").map_or("", |text| std::str::from_utf8(text).unwrap());
+        Self {
+            name: origin.file_name().unwrap().to_str().unwrap().to_owned(),
+            logs: within("logs/").into_keys().collect(),
+            args: args.lines().map(str::to_owned).collect(),
+            expected,
+            work,
+            origin,
+        }
+    }
+
+    /// Runs the program with the arguments of the case and returns the output.
+    fn run(&self, arguments: &[&str]) -> Result<Files, String> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_music-insights"));
+        // The environment of the test may contain settings.
+        let settings = std::env::vars_os().map(|(name, _)| name);
+        for name in settings.filter(|name| name.to_string_lossy().starts_with("MUSIC_INSIGHTS_")) {
+            command.env_remove(name);
+        }
+        command
+            .args(arguments)
+            .args(["--songs", "songs_metadata.csv", "--output", "output"])
+            .args(&self.args);
+        let output = self.work.path().join("output");
+        let _ = fs::remove_dir_all(&output);
+        let done = command.current_dir(self.work.path()).output().unwrap();
+        if !done.status.success() {
+            let (text, status) = (String::from_utf8_lossy(&done.stderr), done.status);
+            return Err(format!("{status}: {text}"));
+        }
+        Ok(output_files(&output))
+    }
+
+    fn replay(&self) -> Result<Files, String> {
+        self.run(&["replay", "logs"])
+    }
+
+    /// The output of the reference, if it can read the files.
+    fn by_reference(&self) -> Option<Files> {
+        let path = |name: &str| self.work.path().join(name);
+        let plain = |name: &String| Compression::of(Path::new(name)) == Compression::Plain;
+        if !self.logs.iter().all(plain) {
+            return None;
+        }
+        let line = ["music-insights", "replay"].into_iter().chain(self.args.iter().map(String::as_str));
+        let args::Command::Replay(args) = Cli::try_parse_from(line).unwrap().command else { unreachable!() };
+        let config = Some(path("music-insights.toml")).filter(|path| path.exists());
+        let settings = load(&Layers { config, ..Layers::default() }).unwrap();
+        let now = args.now.unwrap_or_else(|| Clock::System.now());
+        let read = |name: &str| (name.to_owned(), fs::read(path(name)).unwrap());
+        let is_log = |name: &&String| is_log_name(OsStr::new(name));
+        let logs: Vec<_> =
+            self.logs.iter().filter(is_log).map(|name| read(&format!("logs/{name}"))).collect();
+        let output =
+            reference::replay(&logs, &read("songs_metadata.csv"), &reference_settings(&settings, now));
+        let mut files = output.files;
+        if settings.csv.escape_formulas {
+            for (name, text) in &mut files {
+                guard_cells(name, text);
+            }
+        }
+        Some(files)
+    }
+}
+
+/// Puts an apostrophe before cells that look like a formula.
+fn guard_cells(name: &str, text: &mut Vec<u8>) {
+    let Some(columns) = columns(name.split('/').next().unwrap()) else { return };
+    let mut record = Record::default();
+    let mut guarded = Vec::new();
+    for line in text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty()) {
+        record.read(line).unwrap();
+        for (index, cell) in record.fields().enumerate() {
+            let is_text = columns[index].kind == ColumnType::Text;
+            let formula = is_text && cell.first().is_some_and(|first| b"=+-@\t\r".contains(first));
+            if index > 0 {
+                guarded.push(b',');
+            }
+            push_cell(&mut guarded, &[if formula { &b"'"[..] } else { b"" }, cell].concat());
+        }
+        guarded.push(b'\n');
+    }
+    *text = guarded;
+}
+
+/// Compares the output of each case with the expected one, and collects the differences.
+fn compare_all(cases: &[Case], found: impl Fn(&Case) -> Result<Option<(Files, Files)>, String>) {
+    let mut differences = String::new();
+    for case in cases {
+        let differs = match found(case) {
+            Ok(Some((expected, found))) => difference(&expected, &found),
+            Ok(None) => None,
+            Err(message) => Some(message),
+        };
+        if let Some(differs) = differs {
+            writeln!(differences, "case {}: {differs}", case.name).unwrap();
+        }
+    }
+    assert!(differences.is_empty(), "\n{differences}");
+}
+
+#[test]
+fn replay_writes_the_expected_output() {
+    let cases = cases();
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        cases.iter().filter(|case| case.name != "seed").for_each(update);
+        return;
+    }
+    assert!(!cases.is_empty());
+    compare_all(&cases, |case| Ok(Some((case.expected.clone(), case.replay()?))));
+}
+
+fn update(case: &Case) {
+    let folder = case.origin.join("expected");
+    let _ = fs::remove_dir_all(&folder);
+    for (name, text) in case.replay().unwrap_or_else(|message| panic!("case {}: {message}", case.name)) {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+}
+
+/// Snapshots are equal, and append-only tables have the same rows. Their order is equal only for
+/// rows of one file, because `watch` promises no more.
+#[test]
+fn watch_once_writes_the_expected_output() {
+    let cases = cases();
+    compare_all(&cases, |case| {
+        if case.args.iter().any(|argument| argument.starts_with("--now")) {
+            return Ok(None);
+        }
+        let watch = ["watch", "--once", "--incoming", "logs", "--state", "state", "--http", "off"];
+        let mut pair = (case.expected.clone(), case.run(&watch)?);
+        if case.logs.len() > 1 {
+            sort_appended(&mut pair.0);
+            sort_appended(&mut pair.1);
+        }
+        Ok(Some(pair))
+    });
+}
+
+/// Replaces the parts of each append-only table by one text with sorted lines.
+fn sort_appended(files: &mut Files) {
+    for folder in ["_rejects/", "enriched_logs/"] {
+        let parts = files.extract_if(.., |name, _| name.starts_with(folder));
+        let mut lines: Vec<Vec<u8>> = parts
+            .flat_map(|(_, text)| {
+                text.split(|&byte| byte == b'\n').skip(1).map(<[u8]>::to_vec).collect::<Vec<_>>()
+            })
+            .collect();
+        lines.sort();
+        files.insert(format!("{folder}sorted"), lines.join(&b'\n'));
+    }
+}
+
+#[test]
+fn the_reference_agrees_with_the_expected_output() {
+    let cases = cases();
+    compare_all(&cases, |case| {
+        let Some(mut files) = case.by_reference() else { return Ok(None) };
+        // The reference computes disabled insights too. The case shows which ones are enabled.
+        let folder = |name: &str| name.split('/').next().unwrap().to_owned();
+        let enabled: BTreeSet<String> = case.expected.keys().map(|name| folder(name)).collect();
+        files.retain(|name, _| enabled.contains(&folder(name)));
+        Ok(Some((case.expected.clone(), files)))
+    });
+}
+
+/// Every reason occurs in a case, except the one that needs a growing file.
+#[test]
+fn every_reject_reason_has_a_case() {
+    let mut missing: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+    missing.remove(Reason::ContinuedAfterEof.code());
+    for case in cases() {
+        let rejects = String::from_utf8(case.expected[REJECTS].clone()).unwrap();
+        missing.retain(|reason| !rejects.contains(&format!(",{reason},")));
+    }
+    assert!(missing.is_empty(), "no case has {missing:?}");
+}
+
+/// Checks the types in the table of columns against the expected output of the cases.
+#[test]
+fn every_cell_has_the_type_of_its_column() {
+    let mut seen = BTreeSet::new();
+    for case in cases() {
+        for (name, text) in &case.expected {
+            let Some(columns) = columns(name.split('/').next().unwrap()) else {
+                assert_eq!(name, REJECTS);
+                continue;
+            };
+            let mut lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+            let header: Vec<&str> = columns.iter().map(|column| column.name).collect();
+            if text.starts_with(format!("{MESSAGE}\n").as_bytes()) {
+                continue;
+            }
+            assert_eq!(lines.next(), Some(header.join(",").as_bytes()), "{}: {name}", case.name);
+            let mut record = Record::default();
+            for line in lines {
+                record.read(line).unwrap();
+                assert_eq!(record.len(), columns.len(), "{}: {name}", case.name);
+                for (cell, column) in record.fields().zip(columns) {
+                    let cell = std::str::from_utf8(cell).unwrap();
+                    let fits = match column.kind {
+                        ColumnType::Text => true,
+                        ColumnType::Integer => cell.parse::<i64>().is_ok(),
+                        ColumnType::Number => cell.parse::<f64>().is_ok_and(f64::is_finite),
+                        ColumnType::Time => chrono::DateTime::parse_from_rfc3339(cell).is_ok(),
+                    };
+                    assert!(fits, "{}: {name}: {} is {cell}", case.name, column.name);
+                    seen.insert((name.split('/').next().unwrap().to_owned(), column.name));
+                }
+            }
+        }
+    }
+    let all: usize = NAMES.iter().filter_map(|name| columns(name)).map(<[_]>::len).sum();
+    assert_eq!(seen.len(), all, "some columns are in no case");
+}

@@ -1,0 +1,363 @@
+//! Laws of the output, as properties: the engine against the reference in `tests/common/reference`.
+//!
+//! `cargo test` runs each property a few hundred times, about half a minute in total.
+//! `LONG_TESTS=1 cargo test --release --test contract laws` runs fifty times as many cases, and
+//! `PROPTEST_CASES=n` exactly n. A case that fails is stored in `tests/regressions/` and runs first
+//! from then on.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+
+use music_insights::engine::coordinator::RunSummary;
+use music_insights::ingest::source::framing::CHUNK;
+use music_insights::insights::enriched_logs;
+use music_insights::settings::Settings;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::FileFailurePersistence;
+
+use crate::engine::{HEADER, NOW, replay};
+use crate::files::Files;
+use crate::live_engine::{Enriching, Live, lines_of};
+use crate::output_files::{difference, output_files};
+use crate::reference;
+use crate::reference_settings::reference_settings;
+use crate::size::cases;
+use crate::world::{File, catalog, log, rows, settings};
+
+fn config(usual: u32) -> ProptestConfig {
+    let kept = FileFailurePersistence::Direct("tests/regressions/laws.txt");
+    ProptestConfig {
+        cases: cases(usual),
+        failure_persistence: Some(Box::new(kept)),
+        ..ProptestConfig::default()
+    }
+}
+
+/// Bytes per chunk: so few that lines, fields and marks are split, or as many as in production.
+fn chunk() -> impl Strategy<Value = usize> {
+    prop_oneof![1 => 1_usize..8, 2 => 8_usize..200, 1 => Just(CHUNK)]
+}
+
+proptest! {
+    #![proptest_config(config(800))]
+
+    /// `replay` writes the output of the reference, for all sizes of chunks and numbers of threads.
+    #[test]
+    fn replay_writes_what_the_reference_writes(
+        settings in settings(),
+        catalog in catalog(),
+        logs in vec(log(), 1..5),
+        chunk in chunk(),
+        threads in 1_usize..5,
+    ) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let mut settings = settings;
+        settings.songs = path("songs_metadata.csv");
+        settings.output = path("output");
+        settings.threads = Some(threads);
+        fs::write(&settings.songs, &catalog.0).unwrap();
+        let paths: Vec<PathBuf> = (0..logs.len()).map(|number| path(&format!("{number}.csv"))).collect();
+        for (path, log) in paths.iter().zip(&logs) {
+            fs::write(path, &log.0).unwrap();
+        }
+
+        let outcome = replay(&settings, paths.clone(), NOW, chunk);
+
+        let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
+        let logs: Vec<_> = paths.iter().map(text).zip(logs.into_iter().map(|log| log.0)).collect();
+        let expected = reference::replay(
+            &logs,
+            &(text(&settings.songs), catalog.0),
+            &reference_settings(&settings, NOW),
+        );
+        let found = output_files(&settings.output);
+        if let Some(difference) = difference(&expected.files, &found) {
+            return Err(TestCaseError::fail(difference));
+        }
+        prop_assert_eq!(outcome.plays, expected.plays);
+        prop_assert_eq!(outcome.manifest.totals.unmatched, expected.unmatched);
+        check_manifest(&outcome, &found)?;
+    }
+}
+
+/// The manifest lists every file with its rows and bytes, and counts the rejects.
+fn check_manifest(outcome: &RunSummary, found: &Files) -> Result<(), TestCaseError> {
+    let manifest = &outcome.manifest;
+    let rejects = [("_rejects", &manifest.rejects)];
+    let entries = manifest.insights.iter().map(|(name, entry)| (name.as_str(), entry)).chain(rejects);
+    let mut files = 0;
+    for (folder, entry) in entries {
+        for part in &entry.parts {
+            let text = &found[&format!("{folder}/{}", part.file)];
+            prop_assert_eq!(part.bytes as usize, text.len());
+            prop_assert_eq!(part.rows as usize, lines_of(text) - 1);
+            files += 1;
+        }
+    }
+    prop_assert_eq!(files, found.len());
+    let rejected: u64 = manifest.totals.rejected.values().chain(manifest.catalog.rejected.values()).sum();
+    prop_assert_eq!(rejected, manifest.rejects.rows);
+    Ok(())
+}
+
+/// An event in a `watch`.
+#[derive(Clone, Debug)]
+enum Step {
+    Rows(File),
+    /// A cut, this number of weeks after the start.
+    Cut(i64),
+    /// A new catalog, and a cut.
+    Catalog(File),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => rows(0..12).prop_map(Step::Rows),
+        3 => prop_oneof![4 => Just(0), 1 => 0_i64..3].prop_map(Step::Cut),
+        1 => catalog().prop_map(Step::Catalog),
+    ]
+}
+
+/// The output of the reference for these rows, this number of weeks after the start.
+fn reference_files(settings: &Settings, weeks: i64, catalog: &File, rows: &[u8]) -> Files {
+    let log = [HEADER.as_bytes(), b"\n", rows].concat();
+    let mut settings = reference_settings(settings, NOW);
+    // The coordinator applies the limit of bad lines, and it is not part of these tests.
+    settings.max_bad_lines = None;
+    // The clock moves on, but the time limit of rows is that of their reading.
+    settings.now += weeks * 7 * 86_400;
+    settings.max_future_seconds -= weeks * 7 * 86_400;
+    let logs = [("a.csv".to_owned(), log)];
+    reference::replay(&logs, &("songs".to_owned(), catalog.0.clone()), &settings).files
+}
+
+/// The files without `enriched_logs` and the rejects.
+fn expected(settings: &Settings, weeks: i64, catalog: &File, rows: &[u8]) -> Files {
+    let mut files = reference_files(settings, weeks, catalog, rows);
+    files.retain(|name, _| !name.starts_with("enriched_logs/") && !name.starts_with("_rejects/"));
+    files
+}
+
+/// The rows of all parts of `enriched_logs`, without their headers.
+fn enriched_rows(files: &Files) -> Vec<u8> {
+    let parts = files.iter().filter(|(name, _)| !name.contains('/') || name.starts_with("enriched_logs/"));
+    parts.flat_map(|(_, text)| text[enriched_logs::HEADER.len()..].to_vec()).collect()
+}
+
+fn sorted_lines(text: &[u8]) -> Vec<String> {
+    let mut lines: Vec<String> =
+        text.split(|&byte| byte == b'\n').map(|line| String::from_utf8_lossy(line).into_owned()).collect();
+    lines.sort();
+    lines
+}
+
+/// The output of a fresh engine that reads all these rows at once.
+fn afresh(settings: &Settings, weeks: i64, catalog: &File, rows: &[u8]) -> Files {
+    let mut live = Live::new(settings, NOW, &catalog.0);
+    live.take_rows(rows);
+    live.cut(NOW + weeks * 7 * 86_400).0
+}
+
+fn same(wanted: &str, expected: &Files, found: &Files) -> Result<(), TestCaseError> {
+    match difference(expected, found) {
+        Some(difference) => Err(TestCaseError::fail(format!("{wanted}: {difference}"))),
+        None => Ok(()),
+    }
+}
+
+proptest! {
+    #![proptest_config(config(800))]
+
+    /// Every cut of `watch` equals that of a fresh engine with all rows so far. If `refresh` reports
+    /// no change, there is none.
+    #[test]
+    fn every_cut_equals_a_replay(
+        settings in settings(), first in catalog(), steps in vec(step(), 1..14),
+    ) {
+        let mut live = Live::new(&settings, NOW, &first.0);
+        let (mut catalog, mut weeks, mut taken) = (first, 0, Vec::new());
+        let (mut before, _) = live.cut(NOW);
+        for step in steps {
+            match step {
+                Step::Rows(rows) => {
+                    live.take_rows(&rows.0);
+                    taken.extend_from_slice(&rows.0);
+                    continue;
+                }
+                Step::Cut(later) => weeks = later,
+                Step::Catalog(another) => {
+                    live.take_catalog(&another.0);
+                    catalog = another;
+                }
+            }
+            let (found, changed) = live.cut(NOW + weeks * 7 * 86_400);
+            same("the reference", &expected(&settings, weeks, &catalog, &taken), &found)?;
+            same("a fresh start", &afresh(&settings, weeks, &catalog, &taken), &found)?;
+            for (name, text) in &found {
+                prop_assert!(changed.contains(name) || before[name] == *text, "{name} has changed in silence");
+            }
+            before = found;
+        }
+    }
+
+    /// `enriched_logs` has every play once, from the cut on whose catalog has its song, with the
+    /// metadata of that catalog.
+    #[test]
+    fn every_play_is_enriched_once(
+        settings in settings(), first in catalog(), steps in vec(step(), 1..14), last in catalog(),
+    ) {
+        let mut enriching = Enriching::new(&settings, NOW, &first.0);
+        let (mut catalog, mut waiting, mut expected) = (first, Vec::new(), Vec::new());
+        for step in steps.into_iter().chain([Step::Catalog(last)]) {
+            match step {
+                Step::Rows(rows) => {
+                    enriching.take_rows(&rows.0);
+                    waiting.extend(rows.0.split_inclusive(|&byte| byte == b'\n').map(<[u8]>::to_vec));
+                }
+                // A cut with an unchanged catalog changes nothing.
+                Step::Cut(_) => continue,
+                Step::Catalog(another) => {
+                    enriching.cut(&another.0);
+                    catalog = another;
+                }
+            }
+            waiting.retain(|row| {
+                let enriched = enriched_rows(&reference_files(&settings, 0, &catalog, row));
+                expected.extend_from_slice(&enriched);
+                enriched.is_empty()
+            });
+        }
+        let found = enriched_rows(&enriching.files(&settings));
+        prop_assert_eq!(sorted_lines(&found), sorted_lines(&expected));
+    }
+
+    /// Rows may come in any order, before and after any cut.
+    #[test]
+    fn the_order_of_batches_changes_nothing(
+        settings in settings(),
+        catalog in catalog(),
+        (batches, shuffled) in vec(rows(0..8), 1..8).prop_flat_map(|batches| {
+            (Just(batches.clone()), Just(batches).prop_shuffle())
+        }),
+        cuts in vec(any::<bool>(), 8),
+    ) {
+        let run = |batches: &[File], cuts: &[bool]| {
+            let mut live = Live::new(&settings, NOW, &catalog.0);
+            for (batch, &cut) in batches.iter().zip(cuts) {
+                live.take_rows(&batch.0);
+                if cut {
+                    live.cut(NOW);
+                }
+            }
+            live.cut(NOW).0
+        };
+        same("in order", &run(&batches, &[false; 8]), &run(&shuffled, &cuts))?;
+    }
+}
+
+/// A fast random number generator for large tests: `SplitMix64`, for which every seed is good.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (mixed ^ (mixed >> 31)) % limit
+    }
+}
+
+/// A catalog of most of 400 songs. The seed selects songs, genres and moods.
+fn large_catalog(seed: u64) -> File {
+    let mut dice = Dice(seed);
+    let mut text = "song_id,title,artist,genre,mood\n".to_owned();
+    for song in (0..400).filter(|song| song % 17 != seed % 17) {
+        let genre = ["Pop", "Rock", "Jazz", "Folk", ""][dice.below(5) as usize];
+        let mood = ["Happy", "Sad", "Calm", ""][dice.below(4) as usize];
+        writeln!(text, "song{song},Title {song},Somebody,{genre},{mood}").unwrap();
+    }
+    File(text.into_bytes())
+}
+
+fn large_rows(dice: &mut Dice, rows: u64) -> String {
+    let mut text = String::new();
+    for _ in 0..rows {
+        // Every tenth play is of one of a few pairs, which get more plays than fit into a byte.
+        let (users, songs) = if dice.below(10) == 0 { (2, 2) } else { (300, 400) };
+        let (user, song) = (dice.below(users), dice.below(songs));
+        let (day, hour, seconds) = (1 + dice.below(28), dice.below(24), dice.below(400));
+        writeln!(text, "user{user},song{song},2025-03-{day:02} {hour:02}:10:00,{seconds}").unwrap();
+    }
+    text
+}
+
+/// A large test: hundreds of cuts of very different sizes. The ledger has several sealed runs at a
+/// time and merges them often, rows are rewritten and compacted, and the catalog changes.
+#[test]
+fn many_cuts_of_many_sizes_equal_a_replay() {
+    let mut settings = Settings::default();
+    settings.insights.genre_loyalty_scores.threshold = "0.25".parse().unwrap();
+    let mut dice = Dice(7);
+    let mut catalog = large_catalog(0);
+    let mut live = Live::new(&settings, NOW, &catalog.0);
+    let mut taken = String::new();
+    let mut before = Files::new();
+    for cut in 1..=240 {
+        let rows = large_rows(&mut dice, [1, 3, 10, 40, 200, 1000][cut % 6] / (1 + cut as u64 % 5));
+        live.take_rows(rows.as_bytes());
+        taken += &rows;
+        if cut % 50 == 0 {
+            catalog = large_catalog(cut as u64);
+            live.take_catalog(&catalog.0);
+        }
+        let (found, changed) = live.cut(NOW);
+        if cut % 8 == 0 {
+            let difference = difference(&afresh(&settings, 0, &catalog, taken.as_bytes()), &found);
+            assert!(difference.is_none(), "cut {cut}: {}", difference.unwrap());
+        }
+        for (name, text) in before.iter().filter(|(name, _)| !changed.contains(name)) {
+            assert!(*text == found[name], "cut {cut}: {name} has changed in silence");
+        }
+        before = found;
+    }
+    let expected = expected(&settings, 0, &catalog, taken.as_bytes());
+    let difference = difference(&expected, &before);
+    assert!(difference.is_none(), "{}", difference.unwrap());
+}
+
+/// The ledger seals a full buffer without a cut.
+#[test]
+fn more_plays_than_a_buffer_holds_are_all_counted() {
+    let rows = large_rows(&mut Dice(1), 20_000);
+    let catalog = large_catalog(0);
+    let settings = Settings::default();
+    let rounds = 110;
+    let mut live = Live::new(&settings, NOW, &catalog.0);
+    for _ in 0..rounds {
+        live.take_rows(rows.as_bytes());
+    }
+    let (found, _) = live.cut(NOW);
+    // All rounds have the same rows, so every count is a multiple of that of one round, and tables
+    // without counts stay the same.
+    let once = expected(&settings, 0, &catalog, rows.as_bytes());
+    for name in ["avg_listen_time_per_song", "night_owl_users"] {
+        let name = format!("{name}/part-00000.csv");
+        assert!(found[&name] == once[&name], "{name}");
+    }
+    let times = |name: &str, column: usize| {
+        let sum = |files: &Files| -> u64 {
+            let text = String::from_utf8(files[&format!("{name}/part-00000.csv")].clone()).unwrap();
+            text.lines().skip(1).map(|row| row.split(',').nth(column).unwrap().parse::<u64>().unwrap()).sum()
+        };
+        (sum(&found), sum(&once) * rounds)
+    };
+    for (name, column) in
+        [("user_favorite_genres", 2), ("top_songs_this_week", 1), ("happy_recommendations", 2)]
+    {
+        let (found, expected) = times(name, column);
+        assert_eq!(found, expected, "{name}");
+    }
+}

@@ -1,0 +1,204 @@
+//! The stages of `watch` in the process of the test, without files.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use futures::executor::block_on;
+use music_insights::catalog::{Catalog, load};
+use music_insights::engine::workers::{EnrichedMessage, EnrichedWorker};
+use music_insights::ingest::decode::{Decoder, header};
+use music_insights::insights::avg_listen_time_per_song::AvgListenTimePerSong;
+use music_insights::insights::enriched_logs::{self, EnrichedLogs};
+use music_insights::insights::genre_loyalty_scores::GenreLoyaltyScores;
+use music_insights::insights::happy_recommendations::HappyRecommendations;
+use music_insights::insights::night_owl_users::NightOwlUsers;
+use music_insights::insights::top_songs_this_week::TopSongsThisWeek;
+use music_insights::insights::user_favorite_genres::UserFavoriteGenres;
+use music_insights::insights::{Cut, Insight};
+use music_insights::ledger::Ledger;
+use music_insights::model::delimiter::Delimiter;
+use music_insights::model::dictionary::Dictionaries;
+use music_insights::model::sorted_ids::SortedIds;
+use music_insights::model::{Batch, Chunk, Content, Input, InputId, Position, SongId, Span, Text, UserId};
+use music_insights::publish::OutputFormats;
+use music_insights::publish::rolling_file::RollingFile;
+use music_insights::settings::Settings;
+use music_insights::state::unmatched::{UnmatchedFile, UnmatchedPlays};
+use music_insights::storage::real::RealDisk;
+use music_insights::time::civil::Week;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::engine::HEADER;
+use crate::files::{Files, files_under};
+
+/// The six snapshot insights of a `watch`: it takes batches, and a cut refreshes and renders them.
+pub(crate) struct Live {
+    decoder: Decoder,
+    now: i64,
+    ledger: Arc<Ledger>,
+    catalog: Arc<Catalog>,
+    new_catalog: bool,
+    user_order: Arc<SortedIds<UserId>>,
+    song_order: Arc<SortedIds<SongId>>,
+    insights: Vec<Box<dyn Insight>>,
+}
+
+impl Live {
+    /// An engine without plays.
+    pub(crate) fn new(settings: &Settings, now: i64, catalog: &[u8]) -> Self {
+        let insights = settings.insights.clone();
+        let decoder = decoder(settings);
+        let mut live = Self {
+            decoder,
+            now,
+            ledger: Arc::new(Ledger::new(insights.night_owl_users.window())),
+            catalog: Arc::default(),
+            new_catalog: true,
+            user_order: Arc::default(),
+            song_order: Arc::default(),
+            insights: vec![
+                Box::new(UserFavoriteGenres::new(insights.user_favorite_genres)),
+                Box::new(AvgListenTimePerSong::new(insights.avg_listen_time_per_song)),
+                Box::new(TopSongsThisWeek::new(insights.top_songs_this_week)),
+                Box::new(HappyRecommendations::new(insights.happy_recommendations)),
+                Box::new(GenreLoyaltyScores::new(insights.genre_loyalty_scores)),
+                Box::new(NightOwlUsers::new(insights.night_owl_users)),
+            ],
+        };
+        live.take_catalog(catalog);
+        live
+    }
+
+    /// Sets the catalog of the next cut.
+    pub(crate) fn take_catalog(&mut self, file: &[u8]) {
+        self.catalog = read_catalog(file, &self.decoder);
+        self.new_catalog = true;
+    }
+
+    /// Adds whole lines.
+    pub(crate) fn take_rows(&mut self, lines: &[u8]) {
+        let batch = decode(&self.decoder, self.now, lines);
+        Arc::make_mut(&mut self.ledger).observe(&batch);
+    }
+
+    /// Makes a cut. Returns the files of all insights, and the files that `refresh` reports as changed.
+    pub(crate) fn cut(&mut self, now: i64) -> (Files, Vec<String>) {
+        let changes = Arc::make_mut(&mut self.ledger).cut();
+        let dictionaries = &self.decoder.dictionaries;
+        Arc::make_mut(&mut self.user_order).extend(&dictionaries.users.read());
+        Arc::make_mut(&mut self.song_order).extend(&dictionaries.songs.read());
+        let cut = Cut {
+            ledger: Arc::clone(&self.ledger),
+            changes: Arc::new(changes),
+            catalog: Arc::clone(&self.catalog),
+            new_catalog: std::mem::take(&mut self.new_catalog),
+            dictionaries: Arc::clone(dictionaries),
+            user_order: Arc::clone(&self.user_order),
+            song_order: Arc::clone(&self.song_order),
+            current_week: Week::of_local(now + i64::from(self.decoder.zone.offset_at(now))),
+        };
+        let (mut files, mut claimed) = (Files::new(), Vec::new());
+        for insight in &mut self.insights {
+            let name = format!("{}/part-00000.csv", insight.name());
+            if insight.refresh(&cut) {
+                claimed.push(name.clone());
+            }
+            let mut text = Vec::new();
+            let rows = insight.render(&cut, &mut |lines| text.extend_from_slice(lines));
+            assert_eq!(rows as usize, lines_of(&text) - 1, "{name}: the rows that render says it has");
+            files.insert(name, text);
+        }
+        (files, claimed)
+    }
+}
+
+fn decoder(settings: &Settings) -> Decoder {
+    Decoder {
+        dictionaries: Arc::new(Dictionaries::default()),
+        zone: settings.timezone.0.clone(),
+        max_future: settings.input.max_future.0.as_secs() as i64,
+    }
+}
+
+fn decode(decoder: &Decoder, now: i64, lines: &[u8]) -> Batch {
+    decoder.decode(Chunk {
+        input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }),
+        span: Span { from: 0, to: lines.len() as u64, first_line: 2 },
+        position: Position::default(),
+        read_at: now,
+        content: Content::Lines(
+            Arc::new(header::parse(HEADER.as_bytes(), Delimiter::COMMA).unwrap().0),
+            Text::new(lines.to_vec(), lines.len()),
+        ),
+    })
+}
+
+fn read_catalog(file: &[u8], decoder: &Decoder) -> Arc<Catalog> {
+    let rows = block_on(load::parse(file, Delimiter::COMMA)).expect("a catalog with its columns");
+    Arc::new(rows.catalog(&decoder.dictionaries))
+}
+
+/// The messages to the worker of `enriched_logs` in a `watch`.
+pub(crate) struct Enriching {
+    decoder: Decoder,
+    now: i64,
+    first: Arc<Catalog>,
+    messages: Vec<EnrichedMessage>,
+}
+
+impl Enriching {
+    /// Nothing played yet.
+    pub(crate) fn new(settings: &Settings, now: i64, catalog: &[u8]) -> Self {
+        let decoder = decoder(settings);
+        let first = read_catalog(catalog, &decoder);
+        Self { decoder, now, first, messages: Vec::new() }
+    }
+
+    /// Takes whole lines.
+    pub(crate) fn take_rows(&mut self, lines: &[u8]) {
+        self.messages.push(EnrichedMessage::Batch(Arc::new(decode(&self.decoder, self.now, lines))));
+    }
+
+    /// Makes a cut with a new catalog.
+    pub(crate) fn cut(&mut self, catalog: &[u8]) {
+        let catalog = read_catalog(catalog, &self.decoder);
+        let answer = oneshot::channel().0;
+        self.messages.push(EnrichedMessage::Cut { catalog, answer });
+    }
+
+    /// Runs the worker on all messages, and returns its files.
+    pub(crate) fn files(self, settings: &Settings) -> Files {
+        let folder = tempfile::tempdir().unwrap();
+        let output = folder.path().join("output");
+        let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
+        let log = RollingFile::begin(&RealDisk::without_fsync(), &output, enriched_logs::HEADER, roll_bytes)
+            .unwrap();
+        let waiting = UnmatchedPlays::resume(
+            &RealDisk::without_fsync(),
+            &folder.path().join("state"),
+            &UnmatchedFile::default(),
+            HashMap::new(),
+        )
+        .unwrap();
+        let insight = EnrichedLogs::new(self.first);
+        let task = EnrichedWorker::new(
+            insight,
+            log,
+            Some(waiting),
+            Arc::clone(&self.decoder.dictionaries),
+            OutputFormats::default(),
+        );
+        let (sender, messages) = mpsc::channel(self.messages.len().max(1));
+        for message in self.messages {
+            sender.try_send(message).unwrap();
+        }
+        drop(sender);
+        task.run(messages).unwrap();
+        files_under(&output)
+    }
+}
+
+/// The number of line feeds.
+pub(crate) fn lines_of(text: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', text).count()
+}

@@ -1,0 +1,28 @@
+//! The output of each input: golden cases, laws, formats and faults of inputs, and `generate`.
+
+#[expect(dead_code, reason = "the other test binaries use the rest")]
+#[path = "../common/daemon.rs"]
+mod daemon;
+#[path = "../common/engine.rs"]
+mod engine;
+#[path = "../common/files.rs"]
+mod files;
+#[path = "../common/oracle.rs"]
+mod oracle;
+#[path = "../common/reference/mod.rs"]
+mod reference;
+#[path = "../common/size.rs"]
+mod size;
+
+mod bad_files;
+mod delimiter;
+mod generate;
+mod golden;
+mod laws;
+mod live_engine;
+mod output_files;
+mod parquet;
+mod reference_edges;
+mod reference_settings;
+mod stdin;
+mod world;

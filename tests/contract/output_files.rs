@@ -1,0 +1,24 @@
+//! Output folders, for comparison.
+
+use std::path::Path;
+
+use crate::files::{Files, files_under};
+
+/// The output of a run, without the manifest and the lock.
+pub(crate) fn output_files(folder: &Path) -> Files {
+    let mut files = files_under(folder);
+    files.retain(|name, _| !["_manifest.json", ".lock"].contains(&name.as_str()));
+    files
+}
+
+/// Describes the first difference, if any.
+pub(crate) fn difference(expected: &Files, found: &Files) -> Option<String> {
+    let names = expected.keys().chain(found.keys());
+    names.into_iter().find(|name| expected.get(*name) != found.get(*name)).map(|name| {
+        let text = |files: &Files| match files.get(name) {
+            Some(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+            None => "no such file\n".to_owned(),
+        };
+        format!("{name}\n--- expected\n{}--- found\n{}---", text(expected), text(found))
+    })
+}

@@ -1,0 +1,54 @@
+//! Converts settings of the engine to those of the reference.
+
+use chrono::{DateTime, Datelike};
+use music_insights::insights::top_songs_this_week::WeekChoice;
+use music_insights::insights::user_favorite_genres::Ties;
+use music_insights::model::value::Fraction;
+use music_insights::settings::Settings;
+use music_insights::time::civil::Week;
+
+use crate::reference;
+
+/// The settings of the engine as those of the reference.
+pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Settings {
+    let Settings { timezone, input, insights, .. } = settings;
+    let happy = &insights.happy_recommendations;
+    let night = &insights.night_owl_users;
+    reference::Settings {
+        timezone: timezone.0.name().parse().unwrap(),
+        now,
+        max_future_seconds: input.max_future.0.as_secs() as i64,
+        max_bad_lines: (input.max_bad_lines > 0).then_some(input.max_bad_lines),
+        ties_first: insights.user_favorite_genres.ties == Ties::First,
+        avg_decimals: insights.avg_listen_time_per_song.decimals.0,
+        top_limit: insights.top_songs_this_week.limit,
+        week: match insights.top_songs_this_week.week {
+            WeekChoice::Latest => reference::Week::Latest,
+            WeekChoice::Current => reference::Week::Current,
+            WeekChoice::Named(week) => named_week(week),
+        },
+        per_user: happy.per_user,
+        min_sad_plays: happy.min_sad_plays,
+        min_sad_share: billionths(happy.min_sad_share),
+        dominant: happy.dominant,
+        threshold: billionths(insights.genre_loyalty_scores.threshold),
+        loyalty_decimals: insights.genre_loyalty_scores.decimals.0,
+        min_plays: u64::from(night.min_plays),
+        night_from: u32::from(night.from.0),
+        night_to: u32::from(night.to.0),
+        roll_bytes: insights.enriched_logs.roll_bytes.0,
+    }
+}
+
+/// Week 0 contains 1970-01-01, a Thursday. The Thursday of a week decides its ISO year and number.
+fn named_week(week: Week) -> reference::Week {
+    let thursday = DateTime::from_timestamp(week.0 * 7 * 86_400, 0).unwrap().date_naive().iso_week();
+    reference::Week::Named(thursday.year(), thursday.week())
+}
+
+/// A fraction shows its value only as text.
+fn billionths(fraction: Fraction) -> u64 {
+    let text = fraction.to_string();
+    let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
+    format!("{whole}{decimals:0<9}").parse().unwrap()
+}

@@ -1,0 +1,170 @@
+//! A crash at every named point of the program, then others while it recovers from that: what is
+//! published in the end is what a replay gives.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::daemon::{Daemon, LOG_HEADER, Place, is_long, stderr};
+use crate::exact::assert_exact;
+use crate::parallel::{Announced, in_parallel, root};
+use music_insights::storage::failpoint::POINTS;
+
+const CATALOG: &str = "s0,Zero,A,Rock,Sad\ns1,One,A,Pop,Happy\ns2,Two,B,Jazz,\n";
+const SETTINGS: [&str; 8] = [
+    "--flush-interval",
+    "5ms",
+    "--set",
+    "insights.enriched_logs.roll_bytes=1000",
+    "--set",
+    "input.when_done=archive",
+    "--set",
+    "input.done_after=10ms",
+];
+/// Epochs of a workload: enough for parts to be merged, and for those that they were to go.
+const EPOCHS: u64 = 24;
+/// Leaves behind what a recovery has to remove and to cut off.
+const UNTIDY: (&str, u64) = ("commit.generation_written", 3);
+/// Points that a start reaches that has something to read.
+const IN_RECOVERY: [&str; 14] = [
+    "recover.begun",
+    "recover.leftovers",
+    "recover.log_cut",
+    "recover.done",
+    "flush.cut",
+    "flush.staged",
+    "commit.logs_synced",
+    "commit.part_written",
+    "commit.part_synced",
+    "commit.generation_written",
+    "commit.generation_renamed",
+    "commit.done",
+    "publish.snapshot",
+    "publish.manifest",
+];
+
+/// A crash at the n-th time that a point is reached, then one in each recovery.
+struct Plan {
+    first: (&'static str, u64),
+    then: [&'static str; 2],
+}
+
+/// Hits 1 to `hits` of every point, and in each recovery from it one of the points there, `ways`
+/// times another.
+fn plans(hits: u64, ways: usize) -> Vec<Plan> {
+    let mut plans = Vec::new();
+    for (number, &name) in POINTS.iter().enumerate() {
+        let once = ["recover.begun", "recover.done"].contains(&name);
+        for hit in 1..=if once { 1 } else { hits } {
+            for way in 0..ways {
+                let second = number + way * 5 + hit as usize;
+                let third = number * 3 + way + hit as usize * 7;
+                let then = [second, third].map(|number| IN_RECOVERY[number % IN_RECOVERY.len()]);
+                plans.push(Plan { first: (name, hit), then });
+            }
+        }
+    }
+    plans
+}
+
+fn play(file: u64, play: u64) -> String {
+    let (user, song, day) = (file * 5 % 17 + play, (file + play * play) % 4, play % 9 + 10);
+    format!("u{user},s{song},2025-03-{day:02} {:02}:00:00,{}\n", file % 24, 30 + play)
+}
+
+/// Drops a file with plays, some of them of an unknown song, and a bad row.
+fn drop_file(place: &Place, number: u64) {
+    let plays: String = (0..12).map(|row| play(number, row)).collect();
+    place.write(&format!("data/incoming/{number}.csv"), &format!("{LOG_HEADER}{plays}no,row\n"));
+}
+
+fn crashing(place: &Place, args: &[&str], (name, hit): (&str, u64)) -> Command {
+    let mut command = place.command(&[&["watch", "--http", "off"], args, &SETTINGS].concat());
+    command.env("CRASH_AT", format!("{name}:{hit}"));
+    command
+}
+
+/// Feeds a daemon epoch by epoch until it crashes; says whether it has.
+fn crashes(place: &Place, point: (&str, u64)) -> bool {
+    let mut daemon = Daemon::start(&mut crashing(place, &[], point));
+    let fed = place.manifest("output").map_or(0, |manifest| manifest["totals"]["inputs"].as_u64().unwrap());
+    for number in fed..fed + EPOCHS {
+        drop_file(place, number);
+        let ended = place.wait_for("an epoch or a crash", || {
+            let inputs = place.manifest("output").and_then(|manifest| manifest["totals"]["inputs"].as_u64());
+            daemon.has_ended().map(Some).or((inputs > Some(number)).then_some(None))
+        });
+        if ended.is_some() {
+            break;
+        }
+    }
+    // What is archived waits for generations to go, which takes quiet flushes at the end.
+    if point.0 == "inputs.archived" && point.1 <= EPOCHS {
+        place.wait_for("files to be archived", || daemon.has_ended());
+    }
+    let crashed = daemon.has_ended().is_some();
+    let output = daemon.kill();
+    let signal = output.status.signal();
+    assert_eq!(signal, Some(if crashed { ABORTED } else { KILLED }), "{}", stderr(&output));
+    crashed
+}
+
+const KILLED: i32 = 9;
+const ABORTED: i32 = 6;
+
+/// Whether a start that reads what is there crashes at a point.
+fn crashes_at_start(place: &Place, name: &'static str) -> bool {
+    let output = crashing(place, &["--once"], (name, 1)).output().unwrap();
+    assert!(output.status.success() || output.status.signal() == Some(ABORTED), "{}", stderr(&output));
+    !output.status.success()
+}
+
+/// Carries a plan out and says whether the first crash and which others happened.
+fn carry_out(number: u64, plan: &Plan) -> (bool, Vec<&'static str>) {
+    let Plan { first, then } = plan;
+    let _announced = Announced(format!("CRASH_AT={}:{}, then {then:?}", first.0, first.1));
+    let place = Place::below(&root(number), CATALOG);
+    fs::create_dir(place.path("data/archive")).unwrap();
+    if first.0.starts_with("recover.") {
+        assert!(crashes(&place, UNTIDY));
+    }
+    let crashed = crashes(&place, *first);
+    assert!(crashed || first.1 > 1, "nothing reaches {}", first.0);
+    let mut more = Vec::new();
+    for (depth, name) in (1..).zip(then) {
+        // What was being published is taken up again, with and without something new.
+        if (number + depth).is_multiple_of(2) {
+            drop_file(&place, 1000 + depth);
+        }
+        if crashes_at_start(&place, name) {
+            more.push(*name);
+        }
+    }
+    assert_exact(&place, &SETTINGS, &["data/incoming", "data/archive"]);
+    (crashed, more)
+}
+
+#[test]
+fn a_crash_at_any_point_and_others_in_the_recovery_change_nothing() {
+    if !cfg!(debug_assertions) {
+        println!("skipped: crash points are not part of a release build");
+        return;
+    }
+    let began = Instant::now();
+    let (hits, ways) = if is_long() { (8, 3) } else { (2, 1) };
+    let plans = plans(hits, ways);
+    let done = in_parallel(plans.len() as u64, |number| carry_out(number, &plans[number as usize]));
+    let crashes: usize = done.iter().map(|(crashed, more)| usize::from(*crashed) + more.len()).sum();
+    println!(
+        "{crashes} crashes in {} plans in {:.1} s, 0 differences",
+        plans.len(),
+        began.elapsed().as_secs_f64()
+    );
+
+    let in_recovery: BTreeSet<&str> = done.iter().flat_map(|(_, more)| more).copied().collect();
+    for name in IN_RECOVERY {
+        assert!(in_recovery.contains(name), "no recovery has reached {name}");
+    }
+}

@@ -1,0 +1,55 @@
+//! What must hold after any crash: the output equals that of a replay, nothing is left over, and a
+//! start without news changes nothing.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use music_insights::state::checkpoint::generation::{Generation, generation_number};
+use music_insights::state::checkpoint::store::KEPT;
+use music_insights::storage::real::RealDisk;
+
+use crate::daemon::Place;
+use crate::oracle::assert_equals_replay_of;
+
+/// Lets a `watch` read what is left, and holds the result against a replay of these inputs.
+pub(crate) fn assert_exact(place: &Place, settings: &[&str], inputs: &[&str]) {
+    let once = [&["watch", "--once", "--http", "off"], settings].concat();
+    place.done(&once);
+    assert_equals_replay_of(place, inputs);
+    assert_no_leftovers(place);
+    let before = place.files("output");
+    place.done(&once);
+    let after = place.files("output");
+    let names = before.keys().chain(after.keys());
+    for name in names {
+        assert_eq!(before.get(name), after.get(name), "{name} has changed without news");
+    }
+    assert_no_leftovers(place);
+}
+
+/// Every file in the output stands in the manifest, every file in the state in a generation.
+fn assert_no_leftovers(place: &Place) {
+    let manifest = place.manifest("output").expect("a manifest");
+    let insights = manifest["insights"].as_object().unwrap().iter();
+    let logs =
+        insights.map(|(name, entry)| (name.as_str(), entry)).chain([("_rejects", &manifest["rejects"])]);
+    let declared = logs.flat_map(|(name, entry)| {
+        let parts = entry["parts"].as_array().unwrap().iter();
+        parts.map(move |part| format!("{name}/{}", part["file"].as_str().unwrap()))
+    });
+    let declared: BTreeSet<String> = declared.chain(["_manifest.json".to_owned()]).collect();
+    let found: BTreeSet<String> = place.files("output").into_keys().collect();
+    assert_eq!(found, declared, "files of the output");
+
+    let state = place.path("data/state");
+    let names = fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let found: BTreeSet<String> = names.filter(|name| name != ".lock").collect();
+    let generations: Vec<&String> = found.iter().filter(|name| generation_number(name).is_some()).collect();
+    assert!((1..=KEPT).contains(&generations.len()), "{generations:?}");
+    let disk = RealDisk::without_fsync();
+    let needed = generations.iter().flat_map(|name| {
+        let generation = Generation::read(&*disk, &state, name).expect("a sound generation");
+        generation.files().into_iter().chain([(*name).clone()])
+    });
+    assert_eq!(found, needed.collect(), "files of the state");
+}

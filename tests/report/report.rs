@@ -1,0 +1,596 @@
+//! `report`: its numbers are those of the tables, computed here once more; whatever stands in these,
+//! the page is sound and asks nobody for anything.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, SONGS, stderr, stdout};
+use roxmltree::{Document, Node};
+
+/// A page as XML: of all its elements only `meta` has no end.
+fn as_xml(page: &str) -> String {
+    let page = page.strip_prefix("<!DOCTYPE html>").expect("a page of today");
+    let mut text = String::new();
+    let mut rest = page;
+    while let Some(start) = rest.find("<meta ") {
+        let end = start + rest[start..].find('>').unwrap();
+        text.push_str(&rest[..end]);
+        text.push_str("/>");
+        rest = &rest[end + 1..];
+    }
+    text + rest
+}
+
+/// What a page says.
+#[derive(Debug, PartialEq, Eq)]
+struct Said {
+    /// The numbers at the top, as they are written.
+    facts: BTreeMap<String, String>,
+    /// The numbers of each chart.
+    numbers: BTreeMap<String, BTreeMap<String, u64>>,
+    /// What each chart says in words, or why it is missing.
+    words: BTreeMap<String, String>,
+    /// The marks of each chart, in words.
+    marks: BTreeMap<String, Vec<String>>,
+    text: String,
+}
+
+fn text_of(node: Node<'_, '_>) -> String {
+    node.descendants().filter(Node::is_text).filter_map(|text| text.text()).collect()
+}
+
+fn said(page: &str) -> Said {
+    let xml = as_xml(page);
+    let document = Document::parse(&xml).unwrap_or_else(|cause| panic!("{cause}\n{xml}"));
+    let tag = |name: &'static str| move |node: &Node<'_, '_>| node.has_tag_name(name);
+    let facts = document.descendants().filter(tag("dt")).map(|name| {
+        let value = name.next_sibling_element().unwrap().first_child().unwrap();
+        (text_of(name), value.text().unwrap().trim().to_owned())
+    });
+    let (mut numbers, mut words, mut marks) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+    for section in document.descendants().filter(|node| node.has_tag_name("section")) {
+        let Some(name) = section.attribute("id").map(str::to_owned) else { continue };
+        let rows = section.descendants().filter(tag("details")).flat_map(|node| node.descendants());
+        let numbers_of = rows.filter(tag("tr")).map(|row| {
+            let [name, number] = [0, 1].map(|at| text_of(row.children().nth(at).unwrap()));
+            (name, number.replace(',', "").parse().unwrap())
+        });
+        numbers.insert(name.clone(), numbers_of.collect());
+        let speaks = |node: &Node<'_, '_>| {
+            node.has_tag_name(("http://www.w3.org/2000/svg", "desc"))
+                || node.has_tag_name("desc")
+                || node.attribute("class") == Some("absent")
+        };
+        words.insert(name.clone(), text_of(section.descendants().find(speaks).unwrap()));
+        let titles =
+            section.descendants().filter(tag("g")).filter_map(|position| position.first_element_child());
+        marks.insert(name, titles.map(text_of).collect());
+    }
+    let text = text_of(document.descendants().find(tag("body")).unwrap());
+    Said { facts: facts.collect(), numbers, words, marks, text }
+}
+
+/// The rows of a table, all parts together.
+fn rows(place: &Place, output: &str, name: &str) -> Vec<Vec<String>> {
+    let folder = place.path(output).join(name);
+    let mut parts: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    parts.sort();
+    let cells = |line: &str| {
+        let (mut cells, mut quoted) = (vec![String::new()], false);
+        let mut chars = line.chars().peekable();
+        while let Some(char) = chars.next() {
+            match char {
+                '"' if quoted && chars.peek() == Some(&'"') => {
+                    cells.last_mut().unwrap().push(chars.next().unwrap());
+                }
+                '"' => quoted = !quoted,
+                ',' if !quoted => cells.push(String::new()),
+                char => cells.last_mut().unwrap().push(char),
+            }
+        }
+        cells
+    };
+    let texts: Vec<String> = parts.iter().map(|part| fs::read_to_string(part).unwrap()).collect();
+    texts.iter().flat_map(|text| text.split_terminator('\n').skip(1)).map(cells).collect()
+}
+
+fn with_commas(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<&[u8]> = digits.as_bytes().rchunks(3).rev().collect();
+    String::from_utf8(groups.join(&b","[..])).unwrap()
+}
+
+/// The names of buckets with a count, as a page has them.
+fn counted<'a>(names: impl Iterator<Item = (String, usize)> + 'a) -> BTreeMap<String, u64> {
+    names.map(|(name, count)| (name, count as u64)).collect()
+}
+
+/// Holds what a page says against the tables that it was made of.
+fn assert_numbers(place: &Place, output: &str, said: &Said) {
+    let plays = rows(place, output, "enriched_logs");
+    let mut genres = BTreeMap::<&str, usize>::new();
+    let mut hours = [0; 168];
+    let mut tastes = BTreeMap::<&str, BTreeMap<&str, usize>>::new();
+    let mut artists = BTreeMap::<&str, &str>::new();
+    for play in &plays {
+        let [song, user, time, _, _, artist, genre, _] =
+            play.iter().map(String::as_str).collect::<Vec<_>>()[..]
+        else {
+            panic!("{play:?}")
+        };
+        *genres.entry(if genre.is_empty() { "no genre" } else { genre }).or_default() += 1;
+        let number = |range: std::ops::Range<usize>| time[range].parse::<i64>().unwrap();
+        // Zeller's congruence, so that not the same library says what day it is; 0 is a Saturday.
+        let (year, month) = if number(5..7) < 3 {
+            (number(0..4) - 1, number(5..7) + 12)
+        } else {
+            (number(0..4), number(5..7))
+        };
+        let day = (number(8..10) + 13 * (month + 1) / 5 + year + year / 4 - year / 100 + year / 400) % 7;
+        hours[((day + 5) % 7 * 24 + number(11..13)) as usize] += 1;
+        if !genre.is_empty() {
+            *tastes.entry(user).or_default().entry(genre).or_default() += 1;
+        }
+        artists.insert(song, artist);
+    }
+    assert_eq!(
+        said.numbers["genres"],
+        counted(genres.into_iter().map(|(name, plays)| (name.to_owned(), plays)))
+    );
+
+    let days = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+    let of_day = |day: usize| (days[day].to_owned(), hours[day * 24..][..24].iter().sum());
+    let of_hour =
+        |hour: usize| (format!("{hour:02}:00–{:02}:00", hour + 1), hours.iter().skip(hour).step_by(24).sum());
+    assert_eq!(said.numbers["hours"], counted((0..7).map(of_day).chain((0..24).map(of_hour))));
+
+    let mut loyalty = [0; 20];
+    for taste in tastes.values() {
+        let (most, all) = (taste.values().max().unwrap(), taste.values().sum::<usize>());
+        loyalty[(most * 20 / all).min(19)] += 1;
+    }
+    let bucket = |place: usize| (format!("{}–{} %", place * 5, place * 5 + 5), loyalty[place]);
+    assert_eq!(said.numbers["loyalty"], counted((0..20).map(bucket)));
+
+    assert_songs(place, output, said, &artists);
+    assert_facts(place, output, said, &plays, tastes.len());
+}
+
+/// The charts of songs.
+fn assert_songs(place: &Place, output: &str, said: &Said, artists: &BTreeMap<&str, &str>) {
+    let mut times = [0; 25];
+    let means = rows(place, output, "avg_listen_time_per_song");
+    for row in &means {
+        times[((row[1].parse::<f64>().unwrap() / 15.0) as usize).min(24)] += 1;
+    }
+    let time = |place: usize| format!("{}:{:02}", place / 4, place % 4 * 15);
+    let name = |place: usize| {
+        if place == 24 {
+            "6:00 and more".to_owned()
+        } else {
+            format!("{}–{}", time(place), time(place + 1))
+        }
+    };
+    assert_eq!(said.numbers["listen_times"], counted((0..25).map(|place| (name(place), times[place]))));
+
+    let mut recommended = BTreeMap::<(String, String), usize>::new();
+    for row in rows(place, output, "happy_recommendations") {
+        *recommended.entry((row[1].clone(), row[3].clone())).or_default() += 1;
+    }
+    let mut recommended: Vec<_> = recommended.into_iter().collect();
+    recommended.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+    assert_eq!(said.marks["recommended"].len(), recommended.len().min(10));
+    for (words, ((_, title), count)) in said.marks["recommended"].iter().zip(&recommended) {
+        let number = with_commas(*count);
+        assert!(
+            words.starts_with(title.as_str()) && words.contains(&format!(": {number} listener")),
+            "{words}"
+        );
+    }
+
+    let top = rows(place, output, "top_songs_this_week");
+    assert_eq!(said.marks["top_songs"].len(), top.len().min(10));
+    for (words, row) in said.marks["top_songs"].iter().zip(&top) {
+        assert!(words.ends_with(&format!(": {} plays", with_commas(row[1].parse().unwrap()))), "{words}");
+        if let Some(artist) = artists.get(row[0].as_str()) {
+            assert!(words.contains(artist), "{words} lacks {artist}");
+        }
+    }
+}
+
+/// The numbers at the top, and what is left of the tables.
+fn assert_facts(place: &Place, output: &str, said: &Said, plays: &[Vec<String>], listeners: usize) {
+    let users = |name| {
+        rows(place, output, name).into_iter().map(|mut row| row.swap_remove(0)).collect::<BTreeSet<_>>()
+    };
+    // What stands there if nobody is loyal.
+    let message =
+        users("genre_loyalty_scores").into_iter().filter(|user| user.starts_with("No users found")).collect();
+    let manifest = place.manifest(output).unwrap();
+    let total = |name: &str| manifest["totals"][name].as_u64().unwrap() as usize;
+    let rejected: u64 =
+        manifest["totals"]["rejected"].as_object().unwrap().values().map(|rows| rows.as_u64().unwrap()).sum();
+    for (fact, number) in [
+        ("Listeners", listeners),
+        ("Night owls", users("night_owl_users").len()),
+        ("Loyal listeners", users("genre_loyalty_scores").difference(&message).count()),
+        ("Rows read", total("rows")),
+        ("Plays", total("rows") - rejected as usize),
+        ("Unmatched plays", total("unmatched")),
+        ("Rejected rows", rejected as usize),
+    ] {
+        assert_eq!(said.facts[fact], with_commas(number), "{fact}");
+    }
+    let first_and_last = plays.iter().map(|row| row[2][..16].replace('T', " "));
+    if let (Some(first), Some(last)) = (first_and_last.clone().min(), first_and_last.max()) {
+        assert!(said.text.contains(&format!("from {first} to {last}")), "{first} to {last}");
+    }
+    for name in ["enriched_logs", "user_favorite_genres", "avg_listen_time_per_song"] {
+        let more = rows(place, output, name).len().saturating_sub(8);
+        let says = said.text.contains(&format!("{} more in output/{name}/", with_commas(more)));
+        assert_eq!(says, more > 0, "{name}");
+    }
+}
+
+fn sample() -> Place {
+    let place = Place::new("");
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for file in ["data/songs_metadata.csv", "data/incoming/plays-00000.csv"] {
+        fs::copy(project.join(file), place.path(file)).unwrap();
+    }
+    place
+}
+
+#[test]
+fn the_page_of_the_sample_says_what_the_tables_say() {
+    let place = sample();
+    place.done(&["replay"]);
+    assert_eq!(stdout(&place.done(&["report"])), "written   report.html\n");
+    let page = place.read("report.html");
+    assert_numbers(&place, "output", &said(&page));
+    assert_eq!(stdout(&place.done(&["report", "--html", "-"])), page, "the same page");
+    assert!(page.contains("Top songs of 2025-W13"), "the week is found");
+    assert!(!place.path(".report.html.tmp").exists());
+}
+
+#[test]
+fn pictures_are_files_of_their_own() {
+    let place = sample();
+    place.done(&["replay", "--output", "march"]);
+    let page = stdout(&place.done(&["report", "--output", "march", "--html", "-", "--svg", "a/b"]));
+    assert!(said(&page).text.contains("987 more in march/enriched_logs/"));
+    let mut names: Vec<String> = fs::read_dir(place.path("a/b"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    let expected = ["genres", "hours", "listen_times", "loyalty", "recommended", "top_songs"];
+    assert_eq!(names, expected.map(|name| format!("{name}.svg")));
+    for name in names {
+        let svg = place.read(&format!("a/b/{name}"));
+        let document = Document::parse(&svg).unwrap();
+        assert!(document.root_element().has_tag_name(("http://www.w3.org/2000/svg", "svg")));
+        assert!(svg.contains("prefers-color-scheme: dark"));
+    }
+    assert!(!place.path("report.html").exists());
+}
+
+/// Many parts, a zone with summer time, a night over midnight, and listeners without favourites.
+#[test]
+fn the_pages_of_generated_worlds_say_what_the_tables_say() {
+    for (seed, more) in [
+        ("1", &["--set", "insights.enriched_logs.roll_bytes=20KiB", "--timezone", "Europe/Berlin"][..]),
+        (
+            "2",
+            &["--set", "insights.night_owl_users.from=22:30", "--set", "insights.night_owl_users.to=02:00"],
+        ),
+        (
+            "3",
+            &[
+                "--set",
+                "insights.genre_loyalty_scores.threshold=0.3",
+                "--set",
+                "insights.top_songs_this_week.limit=30",
+                "--threads",
+                "1",
+            ],
+        ),
+    ] {
+        let place = Place::new("");
+        place.done(&[
+            "generate", "--out", "data", "--rows", "20000", "--users", "500", "--songs", "300", "--seed",
+            seed,
+        ]);
+        place.done(&[&["replay"], more].concat());
+        place.done(&[&["report"], more].concat());
+        let said = said(&place.read("report.html"));
+        assert_numbers(&place, "output", &said);
+        assert!(!said.words["loyalty"].contains("sample"));
+        if seed == "2" {
+            assert!(said.words["hours"].contains("Night is from 22:30 to 02:00."), "{}", said.words["hours"]);
+        }
+    }
+}
+
+const HOSTILE: [&str; 8] = [
+    "<script>alert(1)</script>",
+    "\" onclick=\"alert(1)",
+    "&amp;&#60;",
+    "]]></style></title><h1>",
+    "\u{202e}elgoog",
+    "שלום עולם",
+    "bell\u{7}escape\u{1b}[31m",
+    "e\u{301}👩‍👩‍👧 and a very long name, longer than anything that fits: it is cut, but not lost",
+];
+
+#[test]
+fn hostile_names_do_no_harm() {
+    let place = Place::new("");
+    let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+    let (mut catalog, mut log) = (CATALOG_HEADER.to_owned(), LOG_HEADER.to_owned());
+    for (at, name) in HOSTILE.map(quoted).iter().enumerate() {
+        let mood = if at % 2 == 0 { "Happy" } else { "Sad" };
+        writeln!(catalog, "{name},{name},{name},{name},{mood}").unwrap();
+        for play in 0..=at {
+            writeln!(log, "{name},{name},2025-03-2{} 0{play}:00:00,150", at % 3).unwrap();
+        }
+        writeln!(log, "{name},{name},{name},{name}").unwrap();
+    }
+    place.write("data/songs_metadata.csv", &catalog);
+    place.write("data/incoming/a.csv", &log);
+    place.done(&["replay"]);
+    place.done(&["report"]);
+    let page = place.read("report.html");
+    let said = said(&page);
+    for text in
+        ["<script>alert(1)</script>", "\" onclick=\"alert(1)", "&amp;&#60;", "שלום עולם", "\u{fffd}elgoog"]
+    {
+        assert!(said.text.contains(text), "{text} is shown as it is");
+        assert!(
+            said.marks["top_songs"].iter().any(|position| position.contains(text)),
+            "{text}: {:?}",
+            said.marks
+        );
+    }
+    assert!(!page.contains(['\u{202e}', '\u{7}', '\u{1b}']));
+    assert_asks_nobody(&page);
+}
+
+/// Nothing in a page is fetched, run or followed.
+fn assert_asks_nobody(page: &str) {
+    let xml = as_xml(page);
+    let document = Document::parse(&xml).unwrap();
+    for node in document.descendants().filter(Node::is_element) {
+        let name = node.tag_name().name();
+        assert!(
+            !["script", "link", "img", "image", "iframe", "object", "base", "form", "use", "a"]
+                .contains(&name),
+            "{name}"
+        );
+        for attribute in node.attributes() {
+            let (name, value) = (attribute.name(), attribute.value());
+            assert!(
+                !["src", "href", "style", "srcdoc", "action"].contains(&name) && !name.starts_with("on"),
+                "{name}"
+            );
+            assert!(
+                !value.contains("http:") && !value.contains("https:") && !value.contains("url("),
+                "{value}"
+            );
+        }
+    }
+    let style = text_of(document.descendants().find(|node| node.has_tag_name("style")).unwrap());
+    assert!(!style.contains("url(") && !style.contains("@import"));
+}
+
+#[test]
+fn the_sample_asks_nobody() {
+    let place = sample();
+    place.done(&["replay"]);
+    place.done(&["report"]);
+    assert_asks_nobody(&place.read("report.html"));
+}
+
+/// A browser accepts the style by its hash, and complains about nothing.
+#[test]
+fn a_browser_shows_the_page_without_complaints() {
+    let place = sample();
+    place.done(&["replay"]);
+    place.done(&["report"]);
+    let look = |page: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        let mut browser = Command::new("chromium");
+        browser.args(["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]);
+        browser.args([
+            "--disable-component-update",
+            "--disable-sync",
+            "--enable-logging=stderr",
+            "--dump-dom",
+        ]);
+        browser.arg(format!("--user-data-dir={}", folder.path().display()));
+        browser.arg(format!("file://{}", place.path(page).display())).output()
+    };
+    let Ok(shown) = look("report.html") else {
+        println!("skipped: chromium is missing");
+        return;
+    };
+    let complaints = |text: &str| text.lines().filter(|line| line.contains("CONSOLE")).count();
+    assert!(stdout(&shown).contains("Top songs of 2025-W13"), "{}", stderr(&shown));
+    assert_eq!(complaints(&stderr(&shown)), 0, "{}", stderr(&shown));
+    // A page with another style would be noticed.
+    let page = place.read("report.html").replace("</style>", " </style>");
+    place.write("changed.html", &page);
+    let shown = look("changed.html").unwrap();
+    assert_eq!(complaints(&stderr(&shown)), 1, "{}", stderr(&shown));
+}
+
+#[test]
+fn outputs_with_little_in_them_have_pages_too() {
+    let place = Place::new(SONGS);
+    place.write("data/incoming/a.csv", LOG_HEADER);
+    place.done(&["replay"]);
+    place.done(&["report"]);
+    let page = said(&place.read("report.html"));
+    for (chart, words) in &page.words {
+        let expected = if chart == "recommended" { "no listeners yet" } else { "no plays yet" };
+        assert_eq!(words, expected, "{chart}");
+    }
+    assert_eq!(page.facts["Plays"], "0");
+    assert!(page.text.contains("No users found with genre loyalty score above 0.8."));
+    assert!(page.text.contains("Time range unknown"));
+    assert_numbers_are_none(&page);
+
+    // Only plays of unknown songs.
+    place.write("data/incoming/a.csv", &format!("{LOG_HEADER}u,x,2025-03-21 01:00:00,60\nu,x,bad,60\n"));
+    place.done(&["replay"]);
+    place.done(&["report"]);
+    let page = said(&place.read("report.html"));
+    assert_eq!(page.marks["top_songs"], ["x: 1 play"]);
+    assert_eq!(page.words["genres"], "no plays yet");
+    assert_eq!((page.facts["Unmatched plays"].as_str(), page.facts["Rejected rows"].as_str()), ("1", "1"));
+    assert!(page.text.contains("bad_timestamp"));
+}
+
+fn assert_numbers_are_none(page: &Said) {
+    assert!(
+        page.numbers.values().flat_map(BTreeMap::values).all(|&number| number == 0),
+        "{:?}",
+        page.numbers
+    );
+}
+
+#[test]
+fn charts_of_disabled_insights_say_why_they_are_missing() {
+    let place = Place::new(SONGS);
+    place.write("data/incoming/a.csv", &format!("{LOG_HEADER}u,s2,2025-03-21 01:00:00,60\n"));
+    let all = music_insights::insights::NAMES;
+    let off: Vec<String> = all.iter().map(|name| format!("insights.{name}.enabled=false")).collect();
+    let mut args = vec!["replay"];
+    args.extend(off.iter().flat_map(|set| ["--set", set]));
+    place.done(&args);
+    place.done(&["report"]);
+    let page = said(&place.read("report.html"));
+    for (chart, insight) in [
+        ("top_songs", "top_songs_this_week"),
+        ("genres", "enriched_logs"),
+        ("hours", "enriched_logs"),
+        ("loyalty", "enriched_logs"),
+        ("listen_times", "avg_listen_time_per_song"),
+        ("recommended", "happy_recommendations"),
+    ] {
+        let why = format!("{insight} is not published: insights.{insight}.enabled was false");
+        assert_eq!(page.words[chart], why, "{chart}");
+    }
+    assert_eq!(page.facts["Listeners"], "–");
+
+    // Without plays, titles come from the catalog; without a catalog, there are ids.
+    place.done(&["replay", "--set", "insights.enriched_logs.enabled=false"]);
+    let marks = || said(&stdout(&place.done(&["report", "--html", "-"]))).marks["top_songs"].clone();
+    assert_eq!(marks(), ["Two – B: 1 play"]);
+    fs::remove_file(place.path("data/songs_metadata.csv")).unwrap();
+    assert_eq!(marks(), ["s2: 1 play"]);
+}
+
+#[test]
+fn what_is_missing_or_damaged_is_named_with_its_exit_code() {
+    let place = sample();
+    let fails = |code: i32, message: &str| {
+        let output = place.run(&["report"]);
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert!(stderr(&output).contains(message), "{}", stderr(&output));
+        assert!(!place.path("report.html").exists(), "nothing is written");
+    };
+    fails(66, "output: there is no _manifest.json");
+    place.done(&["replay"]);
+    let snapshot = "output/top_songs_this_week/part-00000.csv";
+    let text = place.read(snapshot);
+    place.write(snapshot, &text.replace("song_", "gnos_"));
+    fails(65, "output/top_songs_this_week/part-00000.csv: is not what the manifest says");
+    place.write(snapshot, &text[..text.len() - 1]);
+    fails(65, "output/top_songs_this_week/part-00000.csv: is not what the manifest says");
+    fs::remove_dir_all(place.path("output/top_songs_this_week")).unwrap();
+    fails(66, "cannot read output/top_songs_this_week/part-00000.csv");
+    place.done(&["replay"]);
+    let log = "output/enriched_logs/part-00000.csv";
+    let text = place.read(log);
+    place.write(log, &text.replace("2025-03-2", "2025-03-1"));
+    fails(65, "output/enriched_logs/part-00000.csv: is not what the manifest says");
+    // What stands behind the committed length does not count.
+    place.write(log, &(text + "half of a ro"));
+    place.done(&["report"]);
+    place.write("output/_manifest.json", "{");
+    assert_eq!(place.run(&["report"]).status.code(), Some(65));
+    let output = place.run(&["report", "--html", "nowhere/report.html"]);
+    assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_an_error() {
+    let place = sample();
+    place.done(&["replay"]);
+    let output = place.run(&["report", "--html", "nowhere/report.html"]);
+    assert_eq!(output.status.code(), Some(73), "{}", stderr(&output));
+    assert!(stderr(&output).contains("nowhere"));
+}
+
+/// Ends a feed, also when the test fails, which would wait for it forever otherwise.
+struct Feeding<'a>(&'a AtomicBool);
+
+impl Drop for Feeding<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Reports of an output that changes all the time: each is of one epoch.
+#[test]
+fn a_report_is_one_cut_while_others_are_published() {
+    let place = Place::new("s1,One,A,Rock,Sad\ns2,Two,B,Rock,Happy\n");
+    place.write("data/incoming/a.csv", LOG_HEADER);
+    let daemon = place.watch(&[]);
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut play = 0;
+            while !stop.load(Ordering::Relaxed) {
+                let row = format!("u{play},s1,2025-03-21 0{}:00:00,60\n", play % 10);
+                let rows = row.repeat(7);
+                place.append("data/incoming/a.csv", &rows);
+                play += 1;
+                thread::sleep(Duration::from_millis(3));
+            }
+        });
+        let feeding = Feeding(&stop);
+        let mut epochs = BTreeSet::new();
+        let (mut reports, began) = (0, Instant::now());
+        // A loaded machine publishes less often than it reports.
+        while reports < 25 || (epochs.len() <= 3 && began.elapsed() < Duration::from_mins(1)) {
+            reports += 1;
+            let output = place.run(&["report", "--html", "-"]);
+            if output.status.code() == Some(66) && epochs.is_empty() {
+                continue; // nothing was published yet
+            }
+            assert!(output.status.success(), "{}", stderr(&output));
+            let said = said(&stdout(&output));
+            let plays: u64 = said.facts["Plays"].replace(',', "").parse().unwrap();
+            epochs.insert(plays);
+            if plays > 0 {
+                assert_eq!(said.numbers["genres"], BTreeMap::from([("Rock".to_owned(), plays)]));
+                assert_eq!(
+                    said.marks["top_songs"],
+                    [format!("One – A: {} plays", with_commas(plays as usize))]
+                );
+                assert_eq!(said.marks["recommended"].len(), 1);
+            }
+        }
+        drop(feeding);
+        assert!(epochs.len() > 3, "{epochs:?}");
+    });
+    drop(daemon);
+}

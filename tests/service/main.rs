@@ -1,0 +1,20 @@
+//! The program as its users and operators meet it: command line, settings, HTTP, dashboard, systemd.
+
+#[path = "../common/browser.rs"]
+mod browser;
+#[path = "../common/client.rs"]
+mod client;
+#[expect(dead_code, reason = "the other test binaries use the rest")]
+#[path = "../common/daemon.rs"]
+mod daemon;
+#[path = "../common/oracle.rs"]
+mod oracle;
+
+mod cli;
+mod config;
+mod docs;
+mod generated_docs;
+mod http;
+mod page;
+mod shell;
+mod systemd;

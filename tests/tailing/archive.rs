@@ -1,0 +1,162 @@
+//! `input.when_done`: logs are moved or deleted when no generation that one can go back to needs
+//! them, and not before.
+
+use std::fs;
+use std::io::Write;
+use std::thread;
+use std::time::Duration;
+
+use crate::daemon::{LOG_HEADER, Place, SONGS, play, stderr};
+use crate::oracle::assert_equals_replay;
+
+const ARCHIVE: [&str; 4] = ["--set", "input.when_done=archive", "--set", "input.done_after=10ms"];
+const DELETE: [&str; 4] = ["--set", "input.when_done=delete", "--set", "input.done_after=10ms"];
+
+fn log(user: u32) -> String {
+    format!("{LOG_HEADER}{}{}", play(user, 1, user), play(user, 2, user + 1))
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+/// One plain log and two that are compressed: three times two rows.
+fn drop_three(place: &Place) {
+    fs::write(place.path("data/incoming/b.csv.gz"), packed(&log(2))).unwrap();
+    fs::write(place.path("data/incoming/c.csv.zst"), zstd::encode_all(log(3).as_bytes(), 1).unwrap())
+        .unwrap();
+    place.write("data/incoming/a.csv", &log(1));
+}
+
+fn names(place: &Place, folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(place.path(folder)).into_iter().flatten();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+fn wait_until_put_away(place: &Place) {
+    place.wait_for("all to be put away", || names(place, "data/incoming").is_empty().then_some(()));
+}
+
+/// Puts what was archived back, so that a replay finds it, and compares.
+fn assert_equals_replay_of_archive(place: &Place) {
+    for name in names(place, "data/archive") {
+        fs::rename(place.path("data/archive").join(&name), place.path("data/incoming").join(&name)).unwrap();
+    }
+    assert_equals_replay(place);
+}
+
+#[test]
+fn finished_logs_are_archived_under_free_names() {
+    let place = Place::new(SONGS);
+    let daemon = place.watch(&ARCHIVE);
+    drop_three(&place);
+    place.wait_for_rows(6);
+    wait_until_put_away(&place);
+    // Another log of the same name.
+    place.write("data/incoming/a.csv", &log(4));
+    place.wait_for_rows(8);
+    wait_until_put_away(&place);
+    assert_eq!(names(&place, "data/archive"), ["1-a.csv", "a.csv", "b.csv.gz", "c.csv.zst"]);
+    assert_eq!(place.read("data/archive/1-a.csv"), log(4));
+    let said = daemon.stop();
+    assert!(said.status.success(), "{}", stderr(&said));
+    assert_equals_replay_of_archive(&place);
+}
+
+#[test]
+fn what_was_put_away_is_in_every_generation_that_is_left() {
+    let place = Place::new(SONGS);
+    let daemon = place.watch(&ARCHIVE);
+    drop_three(&place);
+    wait_until_put_away(&place);
+    daemon.kill();
+    for generations_back in 1..3 {
+        let daemon = place.watch(&["--rollback"]);
+        place.wait_for_rows(6);
+        assert_eq!(place.manifest("output").unwrap()["unfinished"].as_array().unwrap().len(), 0);
+        daemon.kill();
+        assert!(generations_back < 3);
+    }
+    assert_equals_replay_of_archive(&place);
+}
+
+#[test]
+fn deleted_logs_stay_in_the_output() {
+    let place = Place::new(SONGS);
+    let daemon = place.watch(&DELETE);
+    drop_three(&place);
+    wait_until_put_away(&place);
+    place.write("data/incoming/d.csv", &log(5));
+    place.wait_for_rows(8);
+    wait_until_put_away(&place);
+    daemon.kill();
+    // A new process knows what the files that are gone held.
+    let daemon = place.watch(&DELETE);
+    place.write("data/incoming/e.csv", &log(6));
+    place.wait_for_rows(10);
+    wait_until_put_away(&place);
+    assert!(daemon.stop().status.success());
+    assert_eq!(place.manifest("output").unwrap()["inputs_deleted"], true);
+    assert!(names(&place, "data/archive").is_empty());
+    drop_three(&place);
+    place.write("data/incoming/d.csv", &log(5));
+    place.write("data/incoming/e.csv", &log(6));
+    assert_equals_replay(&place);
+}
+
+#[test]
+fn a_log_that_grows_stays_until_it_has_stood_still() {
+    let place = Place::new(SONGS);
+    let daemon = place.watch(&["--set", "input.when_done=archive", "--set", "input.done_after=500ms"]);
+    place.write("data/incoming/a.csv", &log(1));
+    for round in 0..20 {
+        place.append("data/incoming/a.csv", &play(round, 1, round));
+        thread::sleep(Duration::from_millis(60));
+        assert!(place.path("data/incoming/a.csv").exists());
+    }
+    place.wait_for_rows(22);
+    // The end of its last line is still to come, for longer than a log has to stand still.
+    place.append("data/incoming/a.csv", "u9,s1,2025-03-21 12:00:00,");
+    thread::sleep(Duration::from_millis(900));
+    place.append("data/incoming/a.csv", "77\n");
+    place.wait_for_rows(23);
+    wait_until_put_away(&place);
+    assert!(daemon.stop().status.success());
+    assert_equals_replay_of_archive(&place);
+}
+
+#[test]
+fn a_process_puts_away_what_the_one_before_has_read() {
+    let place = Place::new(SONGS);
+    let daemon = place.watch(&["--set", "input.when_done=archive", "--set", "input.done_after=1h"]);
+    drop_three(&place);
+    place.wait_for_rows(6);
+    daemon.kill();
+    assert_eq!(names(&place, "data/incoming").len(), 3);
+    let daemon = place.watch(&ARCHIVE);
+    wait_until_put_away(&place);
+    assert!(daemon.stop().status.success());
+    assert_eq!(names(&place, "data/archive").len(), 3);
+    assert_equals_replay_of_archive(&place);
+}
+
+#[test]
+fn a_rejected_log_stays_for_somebody_to_look_at() {
+    let place = Place::new(SONGS);
+    let daemon = place.watch(&ARCHIVE);
+    place.write("data/incoming/bad.csv", "no,header\n");
+    place.write("data/incoming/good.csv", &log(1));
+    place.wait_for_rows(3);
+    place.wait_for("the good one to be put away", || {
+        (!place.path("data/incoming/good.csv").exists()).then_some(())
+    });
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(names(&place, "data/incoming"), ["bad.csv"]);
+    assert!(daemon.stop().status.success());
+    assert_equals_replay_of_archive(&place);
+}

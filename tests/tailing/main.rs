@@ -1,0 +1,13 @@
+//! Files that appear, grow, rotate and go: `watch` reads each line once.
+
+#[expect(dead_code, reason = "the other test binaries use the rest")]
+#[path = "../common/daemon.rs"]
+mod daemon;
+#[path = "../common/oracle.rs"]
+mod oracle;
+#[path = "../common/size.rs"]
+mod size;
+
+mod archive;
+mod live;
+mod tail_model;

@@ -1,0 +1,953 @@
+//! The tailing of `watch` against a model: whatever is done to the files of a folder, each line that
+//! must be read is delivered exactly once, at its line number and offset (reliability.md, 1.3).
+//!
+//! The model knows files by their whole content where the tailing has hashes, remembers what was
+//! in files whose names are gone, and after a restart knows no more than what was committed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs::{self, File, FileTimes};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::{Duration, SystemTime};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use music_insights::ingest::decode::line::LINE_LIMIT;
+use music_insights::ingest::source::archive::{Archiver, WhenDone};
+use music_insights::ingest::source::fingerprint::{FileId, FileStat, Fingerprint, InodeKey};
+use music_insights::ingest::source::scan::is_log_name;
+use music_insights::ingest::source::tail::{KnownInput, LastLines};
+use music_insights::ingest::source::watch::{Resume, Watch, WatchOptions};
+use music_insights::ingest::source::{Event, EventSender};
+use music_insights::model::delimiter::Delimiter;
+use music_insights::model::shutdown::Shutdown;
+use music_insights::model::{Chunk, Content, InputId, Position, ReaderState};
+use music_insights::storage::real::RealDisk;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use tokio::sync::mpsc;
+
+const HEADER: &str = "user_id,song_id,timestamp,duration_sec\n";
+/// Two names of logs and two that rotation gives, which only known files keep their rows under.
+const NAMES: [&str; 5] = ["a.csv", "b.csv", "c.csv", "a.csv.1", "b.old"];
+const LOGS: usize = 3;
+const PACKED: [&str; 2] = ["y.csv.gz", "z.csv.gz"];
+
+/// What is done to the folder; a name is an index.
+#[derive(Clone, Debug)]
+enum Step {
+    /// Whole lines are appended; a log that is not there, or empty, begins with its header.
+    Append {
+        name: usize,
+        rows: u8,
+    },
+    /// A line without its end is appended.
+    AppendPart {
+        name: usize,
+    },
+    /// The end of a line is appended.
+    AppendEnd {
+        name: usize,
+    },
+    /// A line longer than a line may be is appended, with its end or without.
+    AppendLong {
+        name: usize,
+        whole: bool,
+    },
+    /// A log is cut to a share of its length, in sixteenths.
+    Cut {
+        name: usize,
+        sixteenths: u8,
+    },
+    /// A log is copied to another name, then cut to nothing.
+    CopyTruncate {
+        name: usize,
+        to: usize,
+    },
+    /// A file gets another name.
+    Rename {
+        from: usize,
+        to: usize,
+    },
+    /// Another file takes the place of a log at once.
+    Replace {
+        name: usize,
+        with: Successor,
+    },
+    /// One byte of a row is changed where it is; the offset of the row is a share of the length.
+    Rewrite {
+        name: usize,
+        sixteenths: u8,
+    },
+    Delete {
+        name: usize,
+    },
+    /// Rows are appended and the log is deleted at once.
+    AppendDelete {
+        name: usize,
+    },
+    /// The time of the last change goes back.
+    Touch {
+        name: usize,
+    },
+    /// A second name for the same file.
+    Link {
+        from: usize,
+        to: usize,
+    },
+    /// The same content is delivered under another name.
+    Copy {
+        from: usize,
+        to: usize,
+    },
+    /// Something that is no file takes a name.
+    Odd {
+        name: usize,
+        kind: u8,
+    },
+    /// A log without its header.
+    Headless {
+        name: usize,
+    },
+    /// A compressed log is delivered, again, or another in its place.
+    Pack {
+        name: usize,
+        again: bool,
+    },
+    /// A compressed log gets the other name, or goes.
+    MovePacked {
+        name: usize,
+        away: bool,
+    },
+    /// The folder is looked at.
+    Look,
+    /// A new process goes on from what was committed when the last so many events were still to come.
+    Restart {
+        events: u8,
+    },
+}
+
+/// What the file that takes another's place holds.
+#[derive(Clone, Copy, Debug)]
+enum Successor {
+    Other,
+    Same,
+    SameAndMore,
+    Beginning,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (log, name) = (0..LOGS, 0..NAMES.len());
+    let with = prop_oneof![
+        Just(Successor::Other),
+        Just(Successor::Same),
+        Just(Successor::SameAndMore),
+        Just(Successor::Beginning)
+    ];
+    prop_oneof![
+        12 => Just(Step::Look),
+        8 => (name.clone(), 1_u8..4).prop_map(|(name, rows)| Step::Append { name, rows }),
+        3 => name.clone().prop_map(|name| Step::AppendPart { name }),
+        3 => name.clone().prop_map(|name| Step::AppendEnd { name }),
+        1 => (log.clone(), any::<bool>()).prop_map(|(name, whole)| Step::AppendLong { name, whole }),
+        2 => (log.clone(), 0_u8..16).prop_map(|(name, sixteenths)| Step::Cut { name, sixteenths }),
+        2 => (log.clone(), name.clone()).prop_map(|(name, to)| Step::CopyTruncate { name, to }),
+        5 => (name.clone(), name.clone()).prop_map(|(from, to)| Step::Rename { from, to }),
+        4 => (log.clone(), with).prop_map(|(name, with)| Step::Replace { name, with }),
+        2 => (name.clone(), 0_u8..16).prop_map(|(name, sixteenths)| Step::Rewrite { name, sixteenths }),
+        2 => name.clone().prop_map(|name| Step::Delete { name }),
+        2 => name.clone().prop_map(|name| Step::AppendDelete { name }),
+        1 => name.clone().prop_map(|name| Step::Touch { name }),
+        1 => (name.clone(), name.clone()).prop_map(|(from, to)| Step::Link { from, to }),
+        2 => (name.clone(), log.clone()).prop_map(|(from, to)| Step::Copy { from, to }),
+        1 => (log.clone(), 0_u8..3).prop_map(|(name, kind)| Step::Odd { name, kind }),
+        1 => log.prop_map(|name| Step::Headless { name }),
+        1 => (0..PACKED.len(), any::<bool>()).prop_map(|(name, again)| Step::Pack { name, again }),
+        1 => (0..PACKED.len(), any::<bool>()).prop_map(|(name, away)| Step::MovePacked { name, away }),
+        3 => prop_oneof![2 => Just(0_u8), 1 => 0_u8..12].prop_map(|events| Step::Restart { events }),
+    ]
+}
+
+/// A line or a fault as it reaches the pipeline: log, line number, offset, and the line or a code.
+type Delivery = (String, u64, u64, String);
+
+/// The folder, and what was in every file that it has ever held.
+struct Folder {
+    root: tempfile::TempDir,
+    contents: HashMap<FileId, Vec<u8>>,
+    /// Stamps at the last look, with the lengths and contents they stood for.
+    looked: HashMap<PathBuf, (FileStat, Vec<u8>)>,
+    rows: u32,
+    ticks: u32,
+}
+
+fn look_at(path: &Path) -> (FileId, FileStat) {
+    let metadata = path.symlink_metadata().unwrap();
+    (FileId::of(&metadata), FileStat::of(&metadata))
+}
+
+impl Folder {
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn is_file(&self, name: &str) -> bool {
+        self.path(name).symlink_metadata().is_ok_and(|metadata| metadata.is_file())
+    }
+
+    fn begins_with_header(&self, name: &str) -> bool {
+        self.is_file(name) && self.content(name).starts_with(HEADER.as_bytes())
+    }
+
+    fn content(&self, name: &str) -> Vec<u8> {
+        fs::read(self.path(name)).unwrap()
+    }
+
+    fn row(&mut self) -> String {
+        self.rows += 1;
+        format!("u{0},s1,2025-03-21 12:00:00,{0}\n", self.rows)
+    }
+
+    fn lines(&mut self, rows: u8) -> String {
+        (0..rows).map(|_| self.row()).collect()
+    }
+
+    /// Removes whatever has a name.
+    fn clear(&self, name: &str) {
+        let path = self.path(name);
+        match path.symlink_metadata() {
+            Ok(metadata) if metadata.is_dir() => fs::remove_dir(path).unwrap(),
+            Ok(_) => fs::remove_file(path).unwrap(),
+            Err(_) => {}
+        }
+    }
+
+    /// Puts a new file in the place of whatever has its name.
+    fn put(&mut self, name: &str, content: &[u8]) {
+        let (draft, path) = (self.path(".draft"), self.path(name));
+        loop {
+            fs::write(&draft, content).unwrap();
+            // Not even a file system tells two files of one number and one birth apart.
+            if self.contents.contains_key(&look_at(&draft).0) {
+                fs::remove_file(&draft).unwrap();
+                std::thread::sleep(Duration::from_millis(1));
+                continue;
+            }
+            break;
+        }
+        if path.is_dir() {
+            self.clear(name);
+        }
+        fs::rename(draft, path).unwrap();
+    }
+
+    fn append(&mut self, name: &str, text: &str) {
+        if !self.is_file(name) {
+            self.put(name, b"");
+        }
+        let mut file = File::options().append(true).open(self.path(name)).unwrap();
+        if file.metadata().unwrap().len() == 0 {
+            file.write_all(HEADER.as_bytes()).unwrap();
+        }
+        file.write_all(text.as_bytes()).unwrap();
+        drop(file);
+        self.note();
+    }
+
+    /// Remembers what is in the files, and sees to it that a change shows in size or times.
+    fn note(&mut self) {
+        for (_, path) in self.files() {
+            let content = fs::read(&path).unwrap();
+            let (id, stamp) = look_at(&path);
+            if self.looked.get(&path).is_some_and(|(seen, before)| *seen == stamp && *before != content) {
+                self.touch(&path);
+            }
+            self.contents.insert(id, content);
+        }
+    }
+
+    fn touch(&mut self, path: &Path) {
+        self.ticks += 1;
+        let past = SystemTime::now() - Duration::from_hours(1) + Duration::from_millis(self.ticks.into());
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_times(FileTimes::new().set_modified(past)).unwrap();
+    }
+
+    /// All regular files, by name.
+    fn files(&self) -> BTreeMap<String, PathBuf> {
+        let entries = fs::read_dir(self.root.path()).unwrap().map(Result::unwrap);
+        let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+        files.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).collect()
+    }
+
+    /// Does one step; those that make no sense now do nothing.
+    fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Append { name, rows } => self.when_there(name, |folder, name| {
+                let lines = folder.lines(rows);
+                folder.append(name, &lines);
+            }),
+            Step::AppendPart { name } => self.when_there(name, |folder, name| {
+                let row = folder.row();
+                folder.append(name, row.trim_end());
+            }),
+            Step::AppendEnd { name } => self.when_there(name, |folder, name| folder.append(name, "\n")),
+            Step::AppendLong { name, whole } if self.begins_with_header(NAMES[name]) => {
+                let end = if whole { "\n" } else { "" };
+                // No two are alike, so that the hashed beginning and end tell them apart.
+                let part = self.row();
+                let line = part.trim_end().repeat(LINE_LIMIT / part.trim_end().len() + 2);
+                self.append(NAMES[name], &format!("{line}{end}"));
+            }
+            Step::Cut { name, sixteenths } if self.is_file(NAMES[name]) => {
+                let file = File::options().write(true).open(self.path(NAMES[name])).unwrap();
+                let len = file.metadata().unwrap().len() * u64::from(sixteenths) / 16;
+                // A header that is cut is no header, but may become one again.
+                file.set_len(if len < HEADER.len() as u64 { 0 } else { len }).unwrap();
+            }
+            Step::CopyTruncate { name, to } if self.is_file(NAMES[name]) && name != to => {
+                self.put(NAMES[to], &self.content(NAMES[name]));
+                File::options().write(true).open(self.path(NAMES[name])).unwrap().set_len(0).unwrap();
+            }
+            Step::Rename { from, to } if self.is_file(NAMES[from]) && from != to => {
+                self.clear(NAMES[to]);
+                fs::rename(self.path(NAMES[from]), self.path(NAMES[to])).unwrap();
+            }
+            Step::Replace { name, with } if self.is_file(NAMES[name]) => {
+                let old = self.content(NAMES[name]);
+                let new = self.lines(2);
+                let content = match with {
+                    Successor::Other => [HEADER.as_bytes(), new.as_bytes()].concat(),
+                    Successor::Same => old,
+                    Successor::SameAndMore => [&old, new.as_bytes()].concat(),
+                    Successor::Beginning => old[..old.len() / 2].to_vec(),
+                };
+                self.put(NAMES[name], &content);
+            }
+            Step::Rewrite { name, sixteenths } if self.is_file(NAMES[name]) => {
+                let content = self.content(NAMES[name]);
+                // Where hashes look: near the end, as far as files here are not short anyway.
+                let from = content.len().saturating_sub(2000).max(HEADER.len());
+                let at = from + content.len().saturating_sub(from) * usize::from(sixteenths) / 16;
+                if content.get(at).is_some_and(u8::is_ascii_alphanumeric) {
+                    let mut file = File::options().write(true).open(self.path(NAMES[name])).unwrap();
+                    file.seek(SeekFrom::Start(at as u64)).unwrap();
+                    file.write_all(if content[at] == b'7' { b"8" } else { b"7" }).unwrap();
+                }
+            }
+            Step::Delete { name } => self.clear(NAMES[name]),
+            Step::AppendDelete { name } if self.is_file(NAMES[name]) => {
+                let lines = self.lines(2);
+                self.append(NAMES[name], &lines);
+                self.clear(NAMES[name]);
+            }
+            Step::Touch { name } if self.is_file(NAMES[name]) => self.touch(&self.path(NAMES[name])),
+            Step::Link { from, to } if self.is_file(NAMES[from]) && from != to => {
+                self.clear(NAMES[to]);
+                fs::hard_link(self.path(NAMES[from]), self.path(NAMES[to])).unwrap();
+            }
+            Step::Copy { from, to } if self.is_file(NAMES[from]) && from != to => {
+                self.put(NAMES[to], &self.content(NAMES[from]));
+            }
+            Step::Odd { name, kind } => {
+                self.clear(NAMES[name]);
+                let path = self.path(NAMES[name]);
+                match kind {
+                    0 => fs::create_dir(path).unwrap(),
+                    1 => std::os::unix::fs::symlink(self.path(NAMES[(name + 1) % LOGS]), path).unwrap(),
+                    _ => assert!(Command::new("mkfifo").arg(path).status().unwrap().success()),
+                }
+            }
+            Step::Headless { name } => {
+                let line = self.row();
+                self.put(NAMES[name], line.as_bytes());
+            }
+            Step::Pack { name, again } => {
+                let content = if again && self.is_file(PACKED[name]) {
+                    self.content(PACKED[name])
+                } else {
+                    pack(&format!("{HEADER}{}", self.lines(3)))
+                };
+                self.put(PACKED[name], &content);
+            }
+            Step::MovePacked { name, away } if self.is_file(PACKED[name]) => {
+                if away {
+                    self.clear(PACKED[name]);
+                } else {
+                    fs::rename(self.path(PACKED[name]), self.path(PACKED[1 - name])).unwrap();
+                }
+            }
+            _ => {}
+        }
+        self.note();
+    }
+
+    /// Logs appear when something is appended to them; rotated names only by rotation.
+    fn when_there(&mut self, name: usize, act: impl FnOnce(&mut Self, &str)) {
+        if name < LOGS || self.is_file(NAMES[name]) {
+            act(self, NAMES[name]);
+        }
+    }
+
+    fn has_looked(&mut self) {
+        let files = self.files().into_values();
+        let seen = files.map(|path| {
+            let (_, stamp) = look_at(&path);
+            let content = fs::read(&path).unwrap();
+            (path, (stamp, content))
+        });
+        self.looked = seen.collect();
+    }
+}
+
+fn pack(text: &str) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
+fn unpack(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    std::io::copy(&mut flate2::read::GzDecoder::new(bytes), &mut text).unwrap();
+    text
+}
+
+/// How a file that is followed stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Start,
+    Lines,
+    /// Behind a last line that was taken as ended.
+    AfterEnd,
+    Refused,
+    Done,
+    Conflict,
+}
+
+/// A file that must be read.
+#[derive(Clone, Debug)]
+struct Followed {
+    label: String,
+    name: String,
+    file: FileId,
+    /// What was read of it (of a compressed file, what is in it).
+    read: Vec<u8>,
+    /// All of a compressed file.
+    packed: Vec<u8>,
+    line: u64,
+    state: State,
+    /// How far it was read, a line included that is rejected before its end is there.
+    scanned: usize,
+    partial: bool,
+    /// As it was when it was last read to its end.
+    seen: Option<FileStat>,
+    open: bool,
+}
+
+/// The files of the folder.
+type Files<'a> = BTreeMap<&'a str, (FileId, FileStat)>;
+
+/// What has to be read.
+struct Model {
+    ends_soon: bool,
+    all: BTreeMap<u32, Followed>,
+    by_name: HashMap<String, u32>,
+    by_number: HashMap<InodeKey, u32>,
+    next: u32,
+    delivered: Vec<Delivery>,
+}
+
+impl Model {
+    fn new(ends_soon: bool, all: BTreeMap<u32, Followed>) -> Self {
+        let next = all.keys().last().map_or(0, |last| last + 1);
+        let by_name = all.iter().map(|(&input, followed)| (followed.name.clone(), input)).collect();
+        let by_number = all.iter().map(|(&input, followed)| (followed.file.inode_key, input)).collect();
+        Self { ends_soon, all, by_name, by_number, next, delivered: Vec::new() }
+    }
+
+    /// One look around the folder.
+    fn look(&mut self, folder: &Folder) -> Vec<Delivery> {
+        let files = folder.files();
+        let files: Files = files.iter().map(|(name, path)| (name.as_str(), look_at(path))).collect();
+        let known: HashSet<u64> = self.all.values().map(|followed| followed.file.inode_key.inode()).collect();
+        for (&name, &(file, stamp)) in &files {
+            if !is_log_name(name.as_ref()) && !known.contains(&file.inode_key.inode()) {
+                continue;
+            }
+            let content = &folder.contents[&file];
+            if let Some(input) = self.input_of(name, file, content, &files, folder) {
+                let followed = &self.all[&input];
+                if followed.is_packed() || followed.partial || followed.seen != Some(stamp) {
+                    self.read(input, content);
+                    self.all.get_mut(&input).unwrap().seen = Some(stamp);
+                }
+            }
+        }
+        let open = self.all.iter().filter(|(_, followed)| followed.open);
+        for input in open.map(|(&input, _)| input).collect::<Vec<_>>() {
+            let file = self.all[&input].file;
+            // Under another name it is that name's to read.
+            if !self.all[&input].has_name(&files) && self.by_number.get(&file.inode_key) == Some(&input) {
+                self.read(input, &folder.contents[&file]);
+            }
+        }
+        let mut delivered = std::mem::take(&mut self.delivered);
+        delivered.sort();
+        delivered
+    }
+
+    /// What a file is read as, by its name or because it had another; nothing if nobody can say.
+    fn input_of(
+        &mut self,
+        name: &str,
+        file: FileId,
+        content: &[u8],
+        files: &Files,
+        folder: &Folder,
+    ) -> Option<u32> {
+        let by_number = self.by_number.get(&file.inode_key).copied();
+        let by_number = by_number.filter(|input| self.all[input].file == file);
+        let by_number =
+            by_number.filter(|input| self.all[input].name == name || !self.all[input].has_name(files));
+        let by_name = by_number.filter(|input| self.all[input].name == name);
+        let by_name = by_name.or(self.by_name.get(name).copied());
+        let found = |input: u32| Found::of(&self.all[&input], file, content, folder);
+        let candidate = match (by_name, by_number) {
+            (Some(input), _) if found(input) == Found::Same => Some(input),
+            (by_name, by_number) => by_number.or(by_name),
+        };
+        if let Some(input) = candidate {
+            let found = found(input);
+            match found {
+                Found::Same | Found::Rewritten => self.name(input, name),
+                Found::Copy => self.give(input, file),
+                Found::Truncated | Found::Another => {}
+            }
+            let followed = self.all.get_mut(&input).unwrap();
+            match found {
+                Found::Same => return Some(input),
+                Found::Rewritten => {
+                    (followed.state, followed.open) = (State::Conflict, false);
+                    return None;
+                }
+                Found::Copy => {
+                    if followed.state == State::Conflict {
+                        followed.state = State::Lines;
+                    }
+                    followed.open = false;
+                    return Some(input);
+                }
+                Found::Truncated => {
+                    followed.open = false;
+                    // Under a name that is no log's it is not read any more.
+                    if !is_log_name(name.as_ref()) {
+                        self.by_number.remove(&file.inode_key);
+                    }
+                }
+                Found::Another => {}
+            }
+        }
+        is_log_name(name.as_ref()).then(|| self.follow(name, file))
+    }
+
+    fn follow(&mut self, name: &str, file: FileId) -> u32 {
+        let input = self.next;
+        self.next += 1;
+        self.by_name.insert(name.to_owned(), input);
+        self.by_number.insert(file.inode_key, input);
+        let followed = Followed {
+            label: name.to_owned(),
+            name: name.to_owned(),
+            file,
+            read: Vec::new(),
+            packed: Vec::new(),
+            line: 1,
+            state: State::Start,
+            scanned: 0,
+            partial: false,
+            seen: None,
+            open: false,
+        };
+        self.all.insert(input, followed);
+        input
+    }
+
+    /// It goes on as another file.
+    fn give(&mut self, input: u32, file: FileId) {
+        let followed = self.all.get_mut(&input).unwrap();
+        if self.by_number.get(&followed.file.inode_key) == Some(&input) {
+            self.by_number.remove(&followed.file.inode_key);
+        }
+        followed.file = file;
+        self.by_number.insert(file.inode_key, input);
+    }
+
+    fn name(&mut self, input: u32, name: &str) {
+        let followed = self.all.get_mut(&input).unwrap();
+        if self.by_name.get(&followed.name) == Some(&input) {
+            self.by_name.remove(&followed.name);
+        }
+        name.clone_into(&mut followed.name);
+        self.by_name.insert(name.to_owned(), input);
+    }
+
+    fn read(&mut self, input: u32, content: &[u8]) {
+        let followed = self.all.get_mut(&input).unwrap();
+        if !matches!(followed.state, State::Start | State::Lines | State::AfterEnd) {
+            return;
+        }
+        let packed = followed.is_packed();
+        let content = if packed { unpack(content) } else { content.to_vec() };
+        followed.open = !packed;
+        if content.len() < followed.scanned {
+            // It was cut before it lost its name.
+            return;
+        }
+        let ends = packed || followed.partial && self.ends_soon;
+        while followed.next(&content, ends, &mut self.delivered) {}
+        if packed {
+            followed.state = State::Done;
+            followed.packed.clone_from(&content);
+        }
+    }
+}
+
+/// What a file is to one that is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    Same,
+    Copy,
+    Truncated,
+    Rewritten,
+    Another,
+}
+
+impl Found {
+    fn of(followed: &Followed, file: FileId, content: &[u8], folder: &Folder) -> Self {
+        let unpacked;
+        let content = if followed.is_packed() {
+            unpacked = unpack(content);
+            &unpacked
+        } else {
+            content
+        };
+        let continues = if followed.is_packed() {
+            followed.packed == *content
+        } else {
+            content.starts_with(&followed.read)
+        };
+        if file != followed.file {
+            // What the old file still had to give must be in the new one, too.
+            let from = followed.read.len();
+            let still = followed.open.then(|| folder.contents[&followed.file].get(from..)).flatten();
+            let rest =
+                still.is_none_or(|still| content.get(from..).is_some_and(|new| new.starts_with(still)));
+            let rows = followed.is_packed() || followed.line > 2 || followed.state == State::AfterEnd;
+            let whole = followed.is_packed() || content.len() >= followed.scanned;
+            let copy = continues && whole && rest && rows && followed.state != State::Refused;
+            return if copy { Self::Copy } else { Self::Another };
+        }
+        if followed.state == State::Refused {
+            return if continues { Self::Same } else { Self::Another };
+        }
+        if content.len() < followed.scanned.max(followed.read.len()) {
+            return Self::Truncated;
+        }
+        if continues || followed.state == State::Conflict { Self::Same } else { Self::Rewritten }
+    }
+}
+
+impl Followed {
+    /// Whether its name is still its own.
+    fn has_name(&self, files: &Files) -> bool {
+        files.get(self.name.as_str()).is_some_and(|(file, _)| *file == self.file)
+    }
+
+    fn is_packed(&self) -> bool {
+        PACKED.contains(&self.name.as_str())
+    }
+
+    /// Reads one line, or whatever comes next; says whether there was anything.
+    fn next(&mut self, content: &[u8], ends: bool, delivered: &mut Vec<Delivery>) -> bool {
+        let rest = &content[self.read.len()..];
+        let feed = rest.iter().position(|&byte| byte == b'\n');
+        self.scanned = self.read.len();
+        self.partial = false;
+        let line = match feed {
+            _ if self.state == State::Refused || rest.is_empty() => return false,
+            Some(feed) => &rest[..=feed],
+            None if ends => rest,
+            None => {
+                self.partial = true;
+                if rest.len() > LINE_LIMIT + 1 || self.state == State::AfterEnd {
+                    self.scanned = content.len();
+                }
+                return false;
+            }
+        };
+        let text = String::from_utf8(line.strip_suffix(b"\n").unwrap_or(line).to_vec()).unwrap();
+        let at = (self.label.clone(), self.line, self.read.len() as u64);
+        let mut deliver = |text: &str| delivered.push((at.0.clone(), at.1, at.2, text.to_owned()));
+        let line = line.to_vec();
+        let (before, after) = (self.state, if feed.is_some() { State::Lines } else { State::AfterEnd });
+        self.state = after;
+        self.read.extend_from_slice(&line);
+        self.line += u64::from(feed.is_some());
+        self.scanned = self.read.len();
+        match before {
+            State::Start if text == HEADER.trim_end() => {}
+            State::Start => {
+                self.state = State::Refused;
+                self.read = content.to_vec();
+                self.scanned = self.read.len();
+                deliver("refused");
+            }
+            State::AfterEnd if text.is_empty() => {}
+            State::AfterEnd => deliver("continued_after_eof"),
+            _ if text.len() > LINE_LIMIT => deliver("line_too_long"),
+            _ => deliver(&text),
+        }
+        true
+    }
+}
+
+/// What the owner of the state keeps of an input to commit it.
+#[derive(Clone)]
+struct Kept {
+    label: String,
+    known: KnownInput,
+}
+
+type Owner = BTreeMap<u32, Kept>;
+
+/// What an event changes of what is kept.
+#[derive(Clone)]
+enum Change {
+    Seen(KnownInput),
+    Position(InputId, Position),
+}
+
+/// One process: a watch, and an owner that listens.
+struct Process {
+    watch: Watch,
+    sender: EventSender,
+    events: mpsc::Receiver<Event>,
+}
+
+impl Process {
+    fn start(folder: &Path, ends_soon: bool, owner: &Owner) -> Self {
+        let wait = if ends_soon { Duration::ZERO } else { Duration::from_hours(1) };
+        let archiver = Archiver {
+            disk: RealDisk::without_fsync(),
+            when_done: WhenDone::Keep,
+            archive_dir: PathBuf::new(),
+            after: Duration::ZERO,
+        };
+        let last_lines = LastLines { wait, once: false };
+        let rules = WatchOptions {
+            folder: folder.to_owned(),
+            delimiter: Delimiter::COMMA,
+            last_lines,
+            archiver,
+            metrics: Arc::default(),
+        };
+        let inputs = owner.values().map(|kept| kept.known.clone()).collect();
+        let resume = Resume { inputs, retirable: channel().1, fresh: false };
+        let (sender, events) = mpsc::channel(10_000);
+        Self { watch: Watch::new(rules, resume).unwrap(), sender: EventSender::new(sender), events }
+    }
+
+    /// One look around: what was delivered, and what is kept of it in which order.
+    fn look(&mut self) -> (Vec<Delivery>, Vec<Change>) {
+        self.watch.poll(&self.sender, &Shutdown::default()).unwrap();
+        let (mut delivered, mut changes) = (Vec::new(), Vec::new());
+        while let Ok(event) = self.events.try_recv() {
+            match event {
+                Event::Grown(..) => {}
+                Event::Identified(input, fingerprint) => {
+                    let known =
+                        KnownInput { input, fingerprint: *fingerprint, position: Position::default() };
+                    changes.push(Change::Seen(known));
+                }
+                Event::Advanced(input, position) => changes.push(Change::Position(input.id, position)),
+                Event::Data(chunk) => {
+                    assert_eq!(chunk.position.offset, chunk.span.to, "a mark stands behind its chunk");
+                    let mut position = chunk.position.clone();
+                    if matches!(chunk.content, Content::Refused(_)) && position.state != ReaderState::Faulted
+                    {
+                        position.state = ReaderState::Refused;
+                    }
+                    changes.push(Change::Position(chunk.input.id, position));
+                    deliver(chunk, &mut delivered);
+                }
+                Event::Failed(failure) => panic!("{failure}"),
+            }
+        }
+        delivered.sort();
+        (delivered, changes)
+    }
+}
+
+fn deliver(chunk: Chunk, delivered: &mut Vec<Delivery>) {
+    let label = chunk.input.label.rsplit('/').next().unwrap().to_owned();
+    match chunk.content {
+        Content::Lines(_, text) => {
+            let (mut line, mut offset) = (chunk.span.first_line, chunk.span.from);
+            for bytes in text.as_bytes().split_inclusive(|&byte| byte == b'\n') {
+                let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+                let text = if text.len() > LINE_LIMIT {
+                    "line_too_long".to_owned()
+                } else {
+                    String::from_utf8(text.to_vec()).unwrap()
+                };
+                delivered.push((label.clone(), line, offset, text));
+                line += 1;
+                offset += bytes.len() as u64;
+            }
+            assert_eq!(offset, chunk.span.to);
+        }
+        Content::Fault(reject) => {
+            delivered.push((label, reject.line, reject.offset, reject.reason.code().to_owned()));
+        }
+        Content::Refused(reject) => delivered.push((label, reject.line, reject.offset, "refused".to_owned())),
+    }
+}
+
+fn apply(owner: &mut Owner, change: &Change) {
+    match change {
+        Change::Seen(known) => {
+            let label = known.input.label.rsplit('/').next().unwrap().to_owned();
+            let kept = owner.entry(known.input.id.0).or_insert_with(|| Kept { label, known: known.clone() });
+            kept.known.fingerprint = known.fingerprint.clone();
+        }
+        Change::Position(input, position) => {
+            owner.get_mut(&input.0).expect("an input is seen before it is read").known.position =
+                position.clone();
+        }
+    }
+}
+
+/// What is followed by a process that knows what was committed, and no more.
+fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Followed> {
+    let followed = owner.iter().map(|(&input, kept)| {
+        let KnownInput { fingerprint: Fingerprint { path, id, stat, .. }, position, .. } = &kept.known;
+        let known = &read[&input];
+        let state = match position.state {
+            ReaderState::Start => State::Start,
+            ReaderState::Lines(_) => State::Lines,
+            ReaderState::AfterEnd(_) => State::AfterEnd,
+            ReaderState::Finished => State::Done,
+            ReaderState::Refused | ReaderState::Faulted => State::Refused,
+        };
+        let offset = position.offset as usize;
+        let followed = Followed {
+            label: kept.label.clone(),
+            name: path.file_name().unwrap().to_str().unwrap().to_owned(),
+            file: *id,
+            read: known.read[..offset].to_vec(),
+            line: position.lines + 1,
+            state,
+            scanned: offset,
+            partial: false,
+            seen: (position.offset == stat.size).then_some(*stat),
+            open: false,
+            ..known.clone()
+        };
+        (input, followed)
+    });
+    followed.collect()
+}
+
+/// A commit that a restart may find: what was kept before some events, and what was read after them.
+struct Moment {
+    owner: Owner,
+    changes: Vec<Change>,
+    read: BTreeMap<u32, Followed>,
+}
+
+fn check(ends_soon: bool, steps: &[Step]) -> Result<(), TestCaseError> {
+    let mut folder = Folder {
+        root: tempfile::tempdir().unwrap(),
+        contents: HashMap::new(),
+        looked: HashMap::new(),
+        rows: 0,
+        ticks: 0,
+    };
+    let mut owner = Owner::new();
+    let mut process = Process::start(folder.root.path(), ends_soon, &owner);
+    let mut model = Model::new(ends_soon, BTreeMap::new());
+    let mut play_times: Vec<Moment> = Vec::new();
+    for (number, step) in steps.iter().chain([Step::Look, Step::Look].iter()).enumerate() {
+        match *step {
+            Step::Look => {
+                let must = model.look(&folder);
+                let (delivered, changes) = process.look();
+                prop_assert_eq!(&delivered, &must, "step {}", number);
+                let before = owner.clone();
+                for change in &changes {
+                    apply(&mut owner, change);
+                }
+                for (input, kept) in &owner {
+                    let (known, position) = (&model.all[input], &kept.known.position);
+                    prop_assert_eq!(&kept.label, &known.label, "step {}", number);
+                    prop_assert_eq!(
+                        position.offset,
+                        known.read.len() as u64,
+                        "step {}: {}",
+                        number,
+                        kept.label
+                    );
+                    if !matches!(known.state, State::Refused | State::Done) {
+                        prop_assert_eq!(position.lines + 1, known.line, "step {}: {}", number, kept.label);
+                    }
+                }
+                play_times.push(Moment { owner: before, changes, read: model.all.clone() });
+                folder.has_looked();
+            }
+            Step::Restart { events } => {
+                let mut back = usize::from(events);
+                while let Some(last) = play_times.last()
+                    && back > last.changes.len()
+                    && play_times.len() > 1
+                {
+                    back -= last.changes.len();
+                    play_times.pop();
+                }
+                if let Some(last) = play_times.pop() {
+                    owner = last.owner;
+                    let kept = last.changes.len().saturating_sub(back);
+                    for change in &last.changes[..kept] {
+                        apply(&mut owner, change);
+                    }
+                    let all = followed(&owner, &last.read);
+                    play_times.push(Moment { owner: owner.clone(), changes: Vec::new(), read: last.read });
+                    // The end of one process comes before the start of the next.
+                    drop(process);
+                    process = Process::start(folder.root.path(), ends_soon, &owner);
+                    model = Model::new(ends_soon, all);
+                }
+            }
+            _ => folder.take(step),
+        }
+    }
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: crate::size::cases(1500),
+        max_shrink_iters: 4000,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn every_line_is_read_once_whatever_becomes_of_its_file(
+        ends_soon: bool, steps in vec(step(), 1..30),
+    ) {
+        check(ends_soon, &steps)?;
+    }
+}
