@@ -1,15 +1,15 @@
-//! One query per insight, and the two that the manifest and `_rejects` need.
+//! One query per insight, one for `_rejects`, and one for a total of the manifest.
 //!
-//! The settings of an insight are parameters, written `$name`.
+//! The settings of an insight are parameters of its query, written `$name`.
 
 use datafusion::common::ScalarValue;
 
 /// A query and the values of its parameters.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// What the query is for: the insight's name.
+    /// The table that the query computes, such as the name of an insight.
     pub name: &'static str,
-    /// The text.
+    /// The SQL text.
     pub sql: &'static str,
     /// Values by name.
     pub parameters: Vec<(&'static str, Value)>,
@@ -24,7 +24,7 @@ pub enum Value {
     Number(i64),
     /// Days from 1970-01-01 to the Monday of a week.
     Week(i32),
-    /// Whether or not.
+    /// A switch.
     Flag(bool),
 }
 
@@ -58,9 +58,9 @@ of_file! {
     ENRICHED_LOGS = "enriched_logs";
 }
 
-/// The rejected rows of some inputs, in order.
+/// The rejects of some inputs, in order.
 pub const REJECTS: &str = "SELECT input, line, byte_offset, reason, raw FROM rejects ORDER BY input, place";
 
-/// How many plays are of songs that the catalog does not know.
+/// The number of unmatched plays.
 pub const UNMATCHED: &str = "SELECT coalesce(sum(plays), 0) AS plays FROM song_weeks \
      WHERE NOT EXISTS (SELECT 1 FROM songs WHERE songs.song_id = song_weeks.song_id)";

@@ -1,13 +1,13 @@
-//! What the engine says of itself, handed to those who show messages.
+//! Passes log records of Ballista and DataFusion to the program.
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-/// Shows a message; whether it is an error, and its text.
-pub type Show = fn(bool, &str);
+/// Receives a message: whether it is an error, and its text.
+pub type Sink = fn(bool, &str);
 
-struct Forward(Show);
+struct Forwarder(Sink);
 
-impl Log for Forward {
+impl Log for Forwarder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.level() <= Level::Warn
     }
@@ -21,9 +21,9 @@ impl Log for Forward {
     fn flush(&self) {}
 }
 
-/// From here on, warnings and errors of the engine are shown. Only the first call has an effect.
-pub fn forward(show: Show) {
-    if log::set_logger(Box::leak(Box::new(Forward(show)))).is_ok() {
+/// Forwards warnings and errors of the engine to `sink`. Only the first call has an effect.
+pub fn forward(sink: Sink) {
+    if log::set_logger(Box::leak(Box::new(Forwarder(sink)))).is_ok() {
         log::set_max_level(LevelFilter::Warn);
     }
 }
