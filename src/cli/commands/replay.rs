@@ -69,7 +69,7 @@ fn run_on_cluster(
         tables: args.tables,
         logs,
         settings: settings.clone(),
-        disk: RealDisk::quick(),
+        disk: RealDisk::without_fsync(),
         options: StartOptions { fresh: args.fresh, rollback: false },
         now: args.now.unwrap_or_else(|| Clock::System.now()),
     };
