@@ -75,12 +75,12 @@ fn assert_refuses(place: &Place, more: &[&str], code: i32, says: &[&str]) {
         .current_dir(place.root())
         .output()
         .unwrap();
-    let output = stderr(&output);
-    assert_eq!(output.status.code(), Some(code), "{output}");
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(code), "{message}");
     for word in says {
-        assert!(output.contains(word), "{word:?} is missing: {output}");
+        assert!(message.contains(word), "{word:?} is missing: {message}");
     }
-    assert!(!output.contains("panicked"), "{output}");
+    assert!(!message.contains("panicked"), "{message}");
     assert!(before == place.files("output"), "the output has changed");
 }
 

@@ -51,8 +51,8 @@ fn verify_uses_the_decisions_made_when_rows_were_read() {
         assert!(rejects.contains(reason), "{reason} in {rejects}");
     }
     let before = place.files("output");
-    let said = assert_verified(&place, &[]);
-    assert!(said.contains("enriched_logs: 5 rows") && !said.contains("unverifiable"), "{output}");
+    let output = assert_verified(&place, &[]);
+    assert!(output.contains("enriched_logs: 5 rows") && !output.contains("unverifiable"), "{output}");
     assert_eq!(place.files("output"), before, "verifying writes nothing");
 }
 
@@ -83,9 +83,9 @@ fn without_its_inputs_the_output_is_compared_with_the_state() {
     place.write("data/incoming/b.csv", &format!("{LOG_HEADER}u9,s2,2025-03-21 12:00:00,7\n"));
     watch_once(&place);
     fs::remove_file(place.path("data/incoming/a.csv")).unwrap();
-    let said = assert_verified(&place, &[]);
-    assert!(said.contains("1 inputs that were read are gone or changed (data/incoming/a.csv"), "{output}");
-    assert!(said.contains("hold all rows of the inputs that are left"), "{output}");
+    let output = assert_verified(&place, &[]);
+    assert!(output.contains("1 inputs that were read are gone or changed (data/incoming/a.csv"), "{output}");
+    assert!(output.contains("hold all rows of the inputs that are left"), "{output}");
     let file = "output/enriched_logs/part-00000.csv";
     let text = place.read(file);
     fs::write(place.path(file), text.replace("s2,u9", "s2,u8")).unwrap();
@@ -138,8 +138,8 @@ fn a_running_watch_is_not_disturbed() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
     place.wait_for_rows(0);
-    let said = place.run(&["verify"]);
-    assert_eq!(said.status.code(), Some(75), "{}", stderr(&said));
+    let output = place.run(&["verify"]);
+    assert_eq!(output.status.code(), Some(75), "{}", stderr(&output));
     assert!(daemon.stop().status.success());
     assert_eq!(place.run(&["verify", "--output", "nowhere"]).status.code(), Some(66));
 }
@@ -147,23 +147,23 @@ fn a_running_watch_is_not_disturbed() {
 #[test]
 fn the_state_shows_generations_files_and_inputs_and_finds_damage() {
     let place = watched();
-    let said = stdout(&place.done(&["state", "--inputs"]));
+    let output = stdout(&place.done(&["state", "--inputs"]));
     for what in
         ["generation 5: epoch 4, 5 plays", "sound", "enriched_logs", "data/incoming/a.csv: read to byte"]
     {
-        assert!(said.contains(what), "no `{what}` in\n{output}");
+        assert!(output.contains(what), "no `{what}` in\n{output}");
     }
     let size = fs::metadata(place.path("data/incoming/a.csv")).unwrap().size();
-    assert!(said.contains(&format!("read to byte {size} of {size}")), "{output}");
+    assert!(output.contains(&format!("read to byte {size} of {size}")), "{output}");
     let part = fs::read_dir(place.path("data/state")).unwrap().map(|entry| entry.unwrap().path());
     let part =
         part.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("part-")).max().unwrap();
     let mut bytes = fs::read(&part).unwrap();
     bytes[20] ^= 1;
     fs::write(&part, bytes).unwrap();
-    let said = place.run(&["state"]);
-    assert_eq!(said.status.code(), Some(65));
-    assert!(stdout(&said).contains("the checksum is wrong"), "{}", stdout(&said));
+    let output = place.run(&["state"]);
+    assert_eq!(output.status.code(), Some(65));
+    assert!(stdout(&output).contains("the checksum is wrong"), "{}", stdout(&output));
 }
 
 #[test]

@@ -206,11 +206,11 @@ fn a_reload_names_settings_that_need_a_restart() {
     manager.hear("READY=1");
     let status = manager.hear("STATUS=settings not read again: music-insights.toml:2: unknown setting");
     assert!(status.contains("did you mean"), "{status}");
-    let said = stderr(&daemon.stop());
+    let output = stderr(&daemon.stop());
     let warning = "timezone, input.max_bad_lines, insights.night_owl_users.from, insights.night_owl_users.to, \
                    insights.enriched_logs.enabled: changed, but it takes a restart until that counts";
-    assert!(said.contains(warning), "{output}");
-    let failed = said.lines().find(|line| line.contains("the settings stay as they are")).unwrap();
+    assert!(output.contains(warning), "{output}");
+    let failed = output.lines().find(|line| line.contains("the settings stay as they are")).unwrap();
     let failed: serde_json::Value =
         serde_json::from_str(failed).expect("the format of messages was taken over");
     assert_eq!((&failed["level"], &failed["failed"]), (&"error".into(), &1.into()));
@@ -225,8 +225,8 @@ fn the_unit_is_valid_and_confined() {
     // The check requires that the programs exist.
     let here = unit.replace("/usr/bin/music-insights", env!("CARGO_BIN_EXE_music-insights"));
     // Versions before 253 do not know these settings.
-    let version = Command::new("systemd-analyze").arg("--version").output().map(|said| stdout(&said));
-    let version = version.ok().and_then(|said| said.split_whitespace().nth(1)?.parse::<u32>().ok());
+    let version = Command::new("systemd-analyze").arg("--version").output().map(|output| stdout(&output));
+    let version = version.ok().and_then(|output| output.split_whitespace().nth(1)?.parse::<u32>().ok());
     let here = if version.is_some_and(|version| version < 253) {
         here.replace("Type=notify-reload", "Type=notify")
     } else {
