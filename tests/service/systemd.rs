@@ -198,13 +198,13 @@ fn a_reload_names_settings_that_need_a_restart() {
     manager.forget();
     let before = place.files("output");
     daemon.signal("-HUP");
-    manager.hear("READY=1");
+    manager.wait_for("READY=1");
     assert_eq!(place.files("output"), before, "the published output is unchanged");
     let broken = "[insights.top_songs_this_week]\nlimt = 3\n";
     place.write("music-insights.toml", broken);
     daemon.signal("-HUP");
-    manager.hear("READY=1");
-    let status = manager.hear("STATUS=settings not read again: music-insights.toml:2: unknown setting");
+    manager.wait_for("READY=1");
+    let status = manager.wait_for("STATUS=settings not read again: music-insights.toml:2: unknown setting");
     assert!(status.contains("did you mean"), "{status}");
     let output = stderr(&daemon.stop());
     let warning = "timezone, input.max_bad_lines, insights.night_owl_users.from, insights.night_owl_users.to, \
