@@ -15,7 +15,7 @@ mod engine;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use engine::{Feed, Insight, Look, Reader, SNAPSHOTS, State, insight, refresh, render};
+use engine::{Feed, Insight, Look, Reader, State, insight, refresh, render, snapshots};
 
 const SIZES: [u32; 2] = [200_000, 2_000_000];
 const SONGS: u32 = 50_000;
@@ -59,7 +59,7 @@ fn measure(users: u32) -> Times {
     for portion in 0..rows.div_ceil(PORTION) {
         take(&mut state, &feed.rows(PORTION.min(rows - portion * PORTION)));
     }
-    let mut insights: Vec<Box<dyn Insight>> = SNAPSHOTS.iter().map(|name| insight(name)).collect();
+    let mut insights: Vec<Box<dyn Insight>> = snapshots().iter().map(|name| insight(name)).collect();
     flush(&mut state, &mut insights);
 
     let flushes = (0..FLUSHES).map(|number| {

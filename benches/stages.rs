@@ -32,8 +32,8 @@ use std::time::{Duration, Instant};
 use committing::{Committing, NEW_PLAYS};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use engine::{
-    Batch, Column, Cut, Enriching, Feed, Insight, Listeners, Look, Reader, SNAPSHOTS, State, insight, pieces,
-    quoted, render, tables, write_snapshot,
+    Batch, Column, Cut, Enriching, Feed, Insight, Listeners, Look, Reader, State, insight, pieces, quoted,
+    render, snapshots, tables, write_snapshot,
 };
 use program::{WATCH, folder_in_memory, run};
 
@@ -141,7 +141,7 @@ fn insights(criterion: &mut Criterion) {
 fn first(criterion: &mut Criterion, users: u32, cut: &Cut) {
     let mut group = criterion.benchmark_group("first");
     group.throughput(Throughput::Elements(u64::from(users) * ROWS_PER_LISTENER));
-    for name in SNAPSHOTS {
+    for name in snapshots() {
         group.bench_function(BenchmarkId::new(name, users), |bencher| {
             let make = |mut insight: Box<dyn Insight>| {
                 engine::refresh(&mut *insight, cut);
@@ -166,7 +166,7 @@ fn snapshot_file(criterion: &mut Criterion, cut: &Cut) {
 fn refresh(criterion: &mut Criterion, users: u32, cuts: &[Cut]) {
     let mut group = criterion.benchmark_group("refresh");
     group.throughput(Throughput::Elements(NEW_ROWS));
-    for name in SNAPSHOTS {
+    for name in snapshots() {
         group.bench_function(BenchmarkId::new(name, users), |bencher| {
             // A ledger cannot go back, so after the last cut a new insight starts with the first one.
             let mut insight = insight(name);

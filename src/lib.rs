@@ -1,64 +1,168 @@
-//! Turns a live stream of music listening logs into always-correct insight tables.
+//! Insights from music listening logs.
+//!
+//! The binary `music-insights` tails logs of plays, joins them with a catalog of songs, and publishes
+//! seven tables, exactly once per play. It is a thin layer over this library.
+//!
+//! **This is not a stable API.** Modules and items may change in every release. Settings, output,
+//! HTTP API and exit codes of the binary follow semantic versioning.
+//!
+//! ```text
+//! logs ──▶ ingest ──▶ engine (coordinator) ◀── catalog
+//!                        │
+//!                        ├──▶ ledger ──▶ insights ──▶ publish ──▶ output/ ──▶ serve
+//!                        └──▶ state
+//! ```
+//!
+//! - [`ingest`] reads logs as chunks of whole lines, and decodes chunks to batches of plays.
+//! - [`catalog`] has the songs, and watches their file for changes.
+//! - [`ledger`] has the sums over all plays that insights are computed from.
+//! - [`insights`] has one file per question.
+//! - [`publish`] writes snapshots, append-only tables and the manifest.
+//! - [`state`] has everything that survives a restart.
+//! - [`engine`] connects these stages and runs them.
+//!
+//! # Example
+//!
+//! From bytes to the rows of an insight, without files and threads:
+//!
+//! ```
+//! use std::sync::Arc;
+//!
+//! use music_insights::insights::night_owl_users::{NightOwlUsers, Settings};
+//! use music_insights::model::dictionary::Dictionaries;
+//! use music_insights::model::sorted_ids::SortedIds;
+//! use music_insights::model::{Chunk, Content, Header, Input, InputId, Position, Span, Text};
+//! use music_insights::time::civil::Week;
+//! use music_insights::time::zone::Zone;
+//! use music_insights::{Cut, Decoder, Insight, Ledger};
+//!
+//! let log = b"u1,s1,2025-03-21 02:30:00,180\nu2,s1,2025-03-21 12:00:00,95.5\n";
+//! let header = Header {
+//!     fields: 4,
+//!     user: 0,
+//!     song: 1,
+//!     timestamp: 2,
+//!     duration: 3,
+//!     delimiter: Default::default(),
+//!     line: b"user_id,song_id,timestamp,duration_sec".to_vec(),
+//! };
+//! let chunk = Chunk {
+//!     input: Arc::new(Input { id: InputId(0), label: "example.csv".to_owned() }),
+//!     span: Span { from: 39, to: 39 + log.len() as u64, first_line: 2 },
+//!     position: Position::default(),
+//!     read_at: 1_742_600_000,
+//!     content: Content::Lines(Arc::new(header), Text::new(log.to_vec(), log.len())),
+//! };
+//!
+//! let dictionaries = Arc::new(Dictionaries::default());
+//! let zone = Zone::named("UTC").unwrap();
+//! let decoder = Decoder { dictionaries: Arc::clone(&dictionaries), zone, max_future: 3600 };
+//! let batch = decoder.decode(chunk);
+//! assert_eq!((batch.plays(), batch.rejects.len()), (2, 0));
+//!
+//! let settings = Settings::default();
+//! let mut ledger = Ledger::new(settings.window());
+//! ledger.observe(&batch);
+//! let changes = Arc::new(ledger.cut());
+//! let mut user_order = SortedIds::default();
+//! user_order.extend(&dictionaries.users.read());
+//! let cut = Cut {
+//!     ledger: Arc::new(ledger),
+//!     changes,
+//!     catalog: Arc::default(),
+//!     new_catalog: true,
+//!     dictionaries,
+//!     user_order: Arc::new(user_order),
+//!     song_order: Arc::default(),
+//!     current_week: Week(0),
+//! };
+//!
+//! let mut insight = NightOwlUsers::new(settings);
+//! assert!(insight.refresh(&cut), "there are new rows");
+//! let mut csv = Vec::new();
+//! insight.render(&cut, &mut |lines| csv.extend_from_slice(lines));
+//! assert_eq!(csv, b"user_id\nu1\n");
+//! ```
 
-// Ground: no I/O, no tasks.
+pub use crate::engine::coordinator::RunSummary;
+pub use crate::engine::pipeline::Pipeline;
+pub use crate::ingest::decode::Decoder;
+pub use crate::ingest::source::replay::Replay;
+pub use crate::ingest::source::watch::Watch;
+pub use crate::insights::{Cut, Insight};
+pub use crate::ledger::Ledger;
+pub use crate::model::error::Error;
+pub use crate::publish::manifest::Manifest;
+pub use crate::settings::Settings;
 
-/// Calendar, time zones, the clock, the night window.
+// The rooms stand in the order of imports: each imports only those above it. Rooms that only the
+// binary, tests and benches need are hidden from the documentation.
+
+// ── Ground: no I/O, no tasks ────────────────────────────────────────────────────────────────────
+
+/// Calendar dates, time zones, the clock, and daily windows such as the night.
 pub mod time;
 
-/// The nouns: ids and their dictionaries, plays, inputs, rejects, errors.
+/// The nouns between the stages: ids, chunks, batches, rejects; dictionaries; errors.
 pub mod model;
 
-/// Cells, numbers and escapes as text.
+/// Cells, numbers, timestamps and escapes as text.
+#[doc(hidden)]
 pub mod text;
 
-// Services that every room may use.
+// ── Services: for all rooms below ───────────────────────────────────────────────────────────────
 
-/// What the program tells about itself: metrics, heartbeat, messages.
+/// Metrics, heartbeat, systemd notification, messages and progress.
 pub mod telemetry;
 
-/// The file system: the only code that writes.
+/// The interface to the file system, and the only code that writes.
 pub mod storage;
 
-// The flow, upstream to downstream.
+// ── Flow: upstream to downstream ────────────────────────────────────────────────────────────────
 
-/// Files to chunks of whole lines, chunks to batches of plays.
+/// Logs to chunks of whole lines, and chunks to batches of plays.
 pub mod ingest;
 
-/// The songs, and the file that may change.
+/// The songs, and the file that they come from.
 pub mod catalog;
 
-/// Sums of all plays, which know nothing of the catalog.
+/// Sums over all plays, which do not depend on the catalog.
 pub mod ledger;
 
 /// The seven questions, one file each.
 pub mod insights;
 
-/// Settings from defaults, file, environment and command line.
+/// Settings from flags, environment, file and defaults.
 pub mod settings;
 
-/// The output folder: snapshots, append-only tables, the manifest.
+/// The output folder: snapshots, append-only tables and the manifest.
 pub mod publish;
 
-/// What outlives the process: input progress, unmatched plays, checkpoints.
+/// Everything that survives a restart: input progress, unmatched plays, checkpoints.
 pub mod state;
 
-/// The run: pipeline, coordinator, workers, recovery.
+/// The pipeline, the coordinator, the workers, and recovery at start.
 pub mod engine;
 
-/// For readers: views, charts, the report, HTTP.
+/// One epoch for readers: views, charts, the report and the HTTP server.
+#[doc(hidden)]
 pub mod serve;
 
-// Built of it.
+// ── Built of it ─────────────────────────────────────────────────────────────────────────────────
 
 /// Recomputes everything from the inputs and compares it with the published output.
+#[doc(hidden)]
 pub mod verify;
 
-/// The same insights on a cluster.
+/// The same insights on a Ballista cluster.
 #[cfg(feature = "cluster")]
+#[doc(hidden)]
 pub mod cluster;
 
 /// Synthetic catalogs and logs.
+#[doc(hidden)]
 pub mod generate;
 
-/// Arguments and commands.
+/// Arguments, commands and exit codes.
+#[doc(hidden)]
 pub mod cli;

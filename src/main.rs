@@ -1,4 +1,4 @@
-//! Parse, run, exit code.
+//! The binary: parses arguments, runs the command, and sets the exit code.
 
 use std::process;
 
@@ -16,10 +16,10 @@ fn main() -> process::ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version go to stdout and are no error; everything else is wrong usage.
+            // clap prints help and the version to stdout, and errors to stderr.
             let _ = error.print();
-            let asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
-            return process::ExitCode::from(if asked { 0 } else { ExitCode::Usage as u8 });
+            let is_requested = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+            return process::ExitCode::from(if is_requested { 0 } else { ExitCode::Usage as u8 });
         }
     };
     let code = match commands::run(cli.command) {

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use music_insights::insights::NAMES;
 
@@ -39,9 +40,11 @@ const PURE: &[&str] = &[
     "time/civil.rs",
     "time/window.rs",
     "time/zone.rs",
+    "model/bit_set.rs",
     "model/delimiter.rs",
     "model/dictionary.rs",
     "model/mod.rs",
+    "model/sorted_ids.rs",
     "model/value.rs",
     "text/",
     "ingest/decode/",
@@ -50,6 +53,7 @@ const PURE: &[&str] = &[
     "insights/",
     "serve/charts/",
     "serve/overview.rs",
+    "generate/",
 ];
 
 /// Words that pure code must not contain.
@@ -289,18 +293,38 @@ fn files_do_not_import_each_other_in_circles() {
 #[test]
 fn an_insight_has_one_name_everywhere() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let settings = fs::read_to_string(project.join("src/settings/mod.rs")).unwrap();
-    let readme = fs::read_to_string(project.join("README.md")).ok();
+    let settings = serde_json::to_value(music_insights::insights::Settings::default()).unwrap();
+    let reference = fs::read_to_string(project.join("docs/reference/insights.md")).unwrap();
     let cases: Vec<_> =
         fs::read_dir(project.join("tests/cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
     for name in NAMES {
-        assert!(project.join(format!("src/insights/{name}.rs")).exists(), "src/insights/{name}.rs");
-        let key = format!("pub {name}: {name}::Settings");
-        assert!(settings.contains(&key), "there are no settings [insights.{name}]");
-        assert!(readme.as_ref().is_none_or(|text| text.contains(name)), "README.md does not mention {name}");
+        for file in [format!("src/insights/{name}.rs"), format!("src/insights/{name}.sql")] {
+            assert!(project.join(&file).exists(), "there is no {file}");
+        }
+        assert!(settings[name]["enabled"].is_boolean(), "there are no settings [insights.{name}]");
+        let has_section = reference.lines().any(|line| line == format!("## {name}"));
+        assert!(has_section, "docs/reference/insights.md has no section for {name}");
         let has_case = cases.iter().any(|case| case.join("expected").join(name).is_dir());
         assert!(has_case, "no case in tests/cases expects {name}");
     }
+}
+
+/// `cargo fmt` does not find modules that a macro declares.
+#[test]
+fn files_of_insights_are_formatted() {
+    let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = NAMES.map(|name| project.join(format!("src/insights/{name}.rs")));
+    let run = Command::new("rustfmt")
+        .args(["--check", "--edition", "2024"])
+        .args(files)
+        .current_dir(project)
+        .output();
+    let Ok(output) = run else {
+        println!("skipped: rustfmt is missing");
+        return;
+    };
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "run `rustfmt --edition 2024 src/insights/*.rs`\n{text}");
 }
 
 #[test]

@@ -14,19 +14,21 @@ use std::sync::Arc;
 
 use music_insights::catalog::load::parse;
 use music_insights::cluster::inputs::url_of;
-use music_insights::cluster::job::{JobReport, Order, ReadLog, Task};
+use music_insights::cluster::job::{Job, JobKind, JobReport, ReadLog};
 use music_insights::cluster::queries;
-use music_insights::cluster::read::Reader;
+use music_insights::cluster::reader::LogReader;
+use music_insights::insights::enriched_logs;
+use music_insights::insights::query::Weeks;
 use music_insights::model::delimiter::Delimiter;
 use music_insights::settings::{Effective, Layers};
 use music_insights::state::checkpoint::generation::StateConfig;
 use music_insights::text::push_cell;
 use music_insights::time::civil::Week;
-use music_insights_ballista::orders::Worker;
-use music_insights_ballista::places::below;
-use music_insights_ballista::session::ask_here;
-use music_insights_ballista::sql::{self, Query};
-use music_insights_ballista::tables::{OF_INPUTS, Table};
+use music_insights_ballista::jobs::JobHandler;
+use music_insights_ballista::query::run_locally;
+use music_insights_ballista::shared_storage::child;
+use music_insights_ballista::sql::Query;
+use music_insights_ballista::tables::{INPUT_TABLES, Table};
 use nodes::{Node, Nodes, command, free_port, run, said, wait_until};
 
 const NOW: &str = "2026-01-01T00:00:00Z";
@@ -203,30 +205,29 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
         |(key, value): &(&str, &str)| ("--set".to_owned(), format!("insights.{key}"), (*value).to_owned());
     let layers = Layers { config: None, environment: Vec::new(), flags: chosen.iter().map(flag).collect() };
     let settings = Effective::of(&layers).unwrap().settings;
-    let reader = Arc::new(Reader::new(tokio::runtime::Handle::current()));
+    let reader = Arc::new(LogReader::new(tokio::runtime::Handle::current()));
     let mut tables: Vec<(Table, Vec<url::Url>)> =
-        OF_INPUTS.iter().map(|&table| (table, Vec::new())).collect();
+        INPUT_TABLES.iter().map(|&table| (table, Vec::new())).collect();
     let mut latest = None;
     let mut logs: Vec<_> =
         fs::read_dir(folder.join("logs")).unwrap().map(|entry| entry.unwrap().path()).collect();
     logs.sort();
     for (number, log) in (0..).zip(&logs) {
         let target = url_of(&folder.join(format!("tables-{number}"))).unwrap();
-        let task = Task::Read(ReadLog {
+        let kind = JobKind::Read(ReadLog {
             number,
             url: url_of(log).unwrap().into(),
-            shape: StateConfig::of(&settings),
+            config: StateConfig::of(&settings),
             now: 1_767_225_600,
         });
-        let order = Order { program: env!("CARGO_PKG_VERSION").to_owned(), folder: target.to_string(), task };
-        let order = serde_json::to_string(&order).unwrap();
+        let job = Job { program: env!("CARGO_PKG_VERSION").to_owned(), folder: target.to_string(), kind };
+        let job = serde_json::to_string(&job).unwrap();
         let (reader, work) = (Arc::clone(&reader), folder.to_owned());
-        let report =
-            tokio::task::spawn_blocking(move || reader.carry_out(&order, &work)).await.unwrap().unwrap();
+        let report = tokio::task::spawn_blocking(move || reader.execute(&job, &work)).await.unwrap().unwrap();
         let report: JobReport = serde_json::from_str(&report).unwrap();
         latest = latest.max(report.log.unwrap().latest);
         for (table, files) in &mut tables {
-            files.push(below(&target, &table.file()));
+            files.push(child(&target, &table.file()));
         }
     }
     let text = fs::read(folder.join("songs.csv")).unwrap();
@@ -234,13 +235,13 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
     let songs = folder.join("songs.parquet");
     queries::write_songs(&rows.songs(), &songs).unwrap();
     tables.push((Table::Songs, vec![url_of(&songs).unwrap()]));
-    let week = latest.map(|(_, local): (i64, i64)| Week::of_local(local).seconds().start / 86_400);
-    let mut queries = queries::queries(&settings, week.map_or(0, |monday| monday as i32));
-    queries.push(Query { name: "enriched_logs", sql: sql::ENRICHED_LOGS, parameters: Vec::new() });
+    let weeks = Weeks::new(latest.map(|(_, local): (i64, i64)| local), Week(0));
+    let mut queries = queries::queries(&settings, weeks);
+    queries.push(Query { name: "enriched_logs", sql: enriched_logs::ABOUT.sql, parameters: Vec::new() });
     let mut found = Vec::new();
     for query in queries {
         let mut lines = Vec::new();
-        for rows in ask_here(&query, &tables).await.unwrap() {
+        for rows in run_locally(&query, &tables).await.unwrap() {
             for row in 0..rows.len() {
                 for (index, cell) in rows.cells(row).enumerate() {
                     lines.extend_from_slice(if index > 0 { b"," } else { b"" });
@@ -255,12 +256,11 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
 }
 
 #[test]
-fn the_commands_of_the_documentation_start_a_cluster_and_compute_the_insights() {
+fn the_commands_of_the_guide_start_a_cluster_and_compute_the_insights() {
     let Some(scheduler) = nodes::scheduler_program() else { return };
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/how-to/run-on-a-cluster.md");
-    let page = fs::read_to_string(page).unwrap();
-    let section = page.split("## Beyond one machine").nth(1).unwrap();
-    let block = section.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
+    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/how-to/run-on-a-cluster.md");
+    let guide = fs::read_to_string(guide).unwrap();
+    let block = guide.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut running = Vec::new();
     let mut tried = 0;
@@ -578,7 +578,7 @@ fn errors_of_a_cluster_say_what_to_do() {
         said(&run(folder.path(), &arguments), 66)
     };
     assert!(
-        error.contains("/proc/self/cwd/logs/") && error.contains("all nodes of a cluster must see"),
+        error.contains("/proc/self/cwd/logs/") && error.contains("all machines of a cluster must see"),
         "{error}"
     );
     assert!(!folder.path().join("found/_manifest.json").exists());
@@ -605,7 +605,6 @@ fn logs_tables_and_catalog_may_be_objects_in_a_bucket() {
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_REGION", "us-east-1"),
         ("AWS_ENDPOINT_URL", &endpoint),
-        ("AWS_ENDPOINT", &endpoint),
         ("AWS_ALLOW_HTTP", "true"),
     ]
     .map(|(name, value)| (name, value.to_owned()))

@@ -34,7 +34,7 @@ pub(crate) struct Committing {
     committer: Committer,
     dictionaries: Dictionaries,
     catalog: Arc<Catalog>,
-    logs: CommittedTables,
+    tables: CommittedTables,
     unmatched: UnmatchedFile,
     manifest: String,
     epoch: Epoch,
@@ -50,7 +50,7 @@ impl Committing {
             Settings { state: root.join("data/state"), output: root.join("output"), ..Settings::default() };
         let disk: SharedDisk = RealDisk::with_fsync(Shutdown::default());
         let dictionaries = Dictionaries::default();
-        let Recovered { loaded, committer, epoch, logs, .. } =
+        let Recovered { loaded, committer, published, tables, .. } =
             recovery::watch(&disk, &settings, StartOptions::default(), &dictionaries).expect("a sound state");
         let committer = committer.expect("a watch commits");
         let songs = root.join("data/songs_metadata.csv");
@@ -59,7 +59,8 @@ impl Committing {
         let manifest = committer.current().manifest.clone().expect("something was published");
         let unmatched = committer.current().unmatched.clone();
         let plays = (0..DIFFERENT).map(|number| plays(number, &dictionaries)).collect();
-        Self { loaded, committer, dictionaries, catalog, logs, unmatched, manifest, epoch, plays, taken: 0 }
+        let epoch = published.epoch();
+        Self { loaded, committer, dictionaries, catalog, tables, unmatched, manifest, epoch, plays, taken: 0 }
     }
 
     /// Adds the next new plays to the ledger.
@@ -79,8 +80,8 @@ impl Committing {
             inputs: &mut self.loaded.inputs,
             unmatched: UnmatchedChanges { file: self.unmatched.clone(), last_blocks: Vec::new() },
             catalog: &self.catalog,
-            enriched: self.logs.enriched.clone(),
-            rejects: self.logs.rejects.clone(),
+            enriched: self.tables.enriched.clone(),
+            rejects: self.tables.rejects.clone(),
             epoch: self.epoch,
             manifest: &self.manifest,
         };

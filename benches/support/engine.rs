@@ -12,22 +12,19 @@ use std::sync::{Arc, LazyLock};
 use futures::executor::block_on;
 use music_insights::catalog::{Catalog, load};
 use music_insights::generate::ids::{Ids, Noun};
+use music_insights::generate::line::Line;
 use music_insights::generate::popularity::Popularity;
 use music_insights::generate::rhythm::Pace;
-use music_insights::generate::text::{self, Line};
+use music_insights::generate::text;
 use music_insights::generate::{Plan, PlayLog};
 use music_insights::ingest::decode::{Decoder, header};
 use music_insights::ingest::source::framing::CHUNK;
-use music_insights::insights::avg_listen_time_per_song::{self, AvgListenTimePerSong};
+use music_insights::insights::SNAPSHOTS;
 use music_insights::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
-use music_insights::insights::genre_loyalty_scores::{self, GenreLoyaltyScores};
-use music_insights::insights::happy_recommendations::{self, HappyRecommendations};
-use music_insights::insights::night_owl_users::{self, NightOwlUsers};
-use music_insights::insights::top_songs_this_week::{self, TopSongsThisWeek};
-use music_insights::insights::user_favorite_genres::{self, UserFavoriteGenres};
 use music_insights::ledger::Ledger;
 use music_insights::model::delimiter::Delimiter;
-use music_insights::model::dictionary::{Dictionaries, SortedIds};
+use music_insights::model::dictionary::Dictionaries;
+use music_insights::model::sorted_ids::SortedIds;
 use music_insights::model::{
     Chunk, Content, Field, Header, Input, InputId, Position, SongId, Span, Text, UserId,
 };
@@ -40,15 +37,10 @@ use music_insights::time::civil::Week;
 pub(crate) use music_insights::insights::{Cut, Insight};
 pub(crate) use music_insights::model::Batch;
 
-/// The names of the six snapshots.
-pub(crate) const SNAPSHOTS: [&str; 6] = [
-    user_favorite_genres::NAME,
-    avg_listen_time_per_song::NAME,
-    top_songs_this_week::NAME,
-    happy_recommendations::NAME,
-    genre_loyalty_scores::NAME,
-    night_owl_users::NAME,
-];
+/// The names of the snapshots.
+pub(crate) fn snapshots() -> [&'static str; SNAPSHOTS.len()] {
+    SNAPSHOTS.map(|about| about.name)
+}
 
 /// The default settings, made once, because looking up a zone costs more than many rows.
 static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
@@ -269,7 +261,7 @@ impl State {
         let rows = block_on(load::parse(feed.catalog.as_slice(), Delimiter::COMMA))
             .expect("a catalog with its columns");
         Self {
-            ledger: Arc::new(Ledger::new(SETTINGS.insights.night_owl_users.window())),
+            ledger: Arc::new(Ledger::new(SETTINGS.night_window())),
             catalog: Arc::new(rows.catalog(&dictionaries)),
             new_catalog: true,
             dictionaries,
@@ -320,7 +312,7 @@ impl State {
 
 /// Only the tables: adds batches, and makes them readable.
 pub(crate) fn tables(batches: &[Batch]) -> u64 {
-    let mut ledger = Ledger::new(SETTINGS.insights.night_owl_users.window());
+    let mut ledger = Ledger::new(SETTINGS.night_window());
     for batch in batches {
         ledger.observe(batch);
     }
@@ -350,18 +342,8 @@ impl Enriching {
 
 /// A new insight.
 pub(crate) fn insight(name: &str) -> Box<dyn Insight> {
-    let settings = SETTINGS.insights.clone();
-    match name {
-        user_favorite_genres::NAME => Box::new(UserFavoriteGenres::new(settings.user_favorite_genres)),
-        avg_listen_time_per_song::NAME => {
-            Box::new(AvgListenTimePerSong::new(settings.avg_listen_time_per_song))
-        }
-        top_songs_this_week::NAME => Box::new(TopSongsThisWeek::new(settings.top_songs_this_week)),
-        happy_recommendations::NAME => Box::new(HappyRecommendations::new(settings.happy_recommendations)),
-        genre_loyalty_scores::NAME => Box::new(GenreLoyaltyScores::new(settings.genre_loyalty_scores)),
-        night_owl_users::NAME => Box::new(NightOwlUsers::new(settings.night_owl_users)),
-        _ => panic!("{name} is no snapshot"),
-    }
+    let mut snapshots = SETTINGS.insights.enabled_snapshots().into_iter();
+    snapshots.find(|insight| insight.name() == name).unwrap_or_else(|| panic!("{name} is not a snapshot"))
 }
 
 /// Refreshes an insight for a cut, and returns whether a row has changed.

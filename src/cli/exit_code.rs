@@ -1,8 +1,8 @@
-//! Exit codes: the one place that assigns them.
+//! The exit codes of errors.
 
 use crate::model::error::{Error, FileRole};
 
-/// Exit codes, after BSD's `sysexits.h`.
+/// Exit codes of BSD's `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
@@ -12,7 +12,7 @@ pub enum ExitCode {
     Data = 65,
     /// An input is missing or cannot be read.
     NoInput = 66,
-    /// A bug of this program.
+    /// A bug in this program.
     Software = 70,
     /// The output cannot be created.
     CannotCreate = 73,

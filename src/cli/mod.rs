@@ -1,4 +1,4 @@
-//! The command line: arguments and commands.
+//! The command line: arguments, commands and exit codes.
 
 pub mod args;
 pub mod commands;

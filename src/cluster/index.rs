@@ -1,43 +1,41 @@
 //! The index of the tables: which folder of Parquet files holds which logs.
 //!
-//! Tables are a cache of what logs come to. The index is written whole after the folders that it names, so a run
-//! that is interrupted leaves folders that nobody names, and the next run removes them.
+//! Tables are a cache: they can always be made again from the logs. The index is written after the folders that it
+//! lists. An interrupted run leaves folders that are not listed, and the next run removes them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use music_insights_ballista::places;
-use music_insights_ballista::tables::OF_INPUTS;
+use music_insights_ballista::shared_storage::{self, child};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::cluster::failure_of;
 use crate::cluster::inputs::Log;
-use crate::cluster::job::{Job, JobReport, LogCounts, RECEIPT, ReadLog, Task};
+use crate::cluster::job::{Job, JobKind, JobReport, LogCounts, ReadLog};
 use crate::model::Reason;
 use crate::model::error::Error;
-
 use crate::state::checkpoint::generation::StateConfig;
 
 /// The name of the index in the folder of the tables.
 const FILE: &str = "index.json";
-/// The version of its format.
+/// The version of the format.
 const FORMAT: u32 = 1;
-/// Folders of about the same size that are made one.
-const FAN: usize = 8;
-/// Folders of up to so many plays are small, and all of about the same size.
+/// The number of folders of similar size that are merged into one.
+const FAN_IN: usize = 8;
+/// The number of plays up to which folders are in the smallest size class.
 const SMALL: u64 = 1 << 20;
 
-/// The index.
+/// The index of the tables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
     format: u32,
-    /// The version of the program; another may read logs in another way.
+    /// The version of the program. Another version may read logs differently.
     program: String,
-    /// The settings that shape the tables.
-    shape: StateConfig,
+    /// The settings on which the tables depend.
+    #[serde(alias = "shape")]
+    config: StateConfig,
     /// The number of the next log.
     next: u32,
-    /// What there is.
+    /// The folders.
     pub folders: Vec<Folder>,
 }
 
@@ -46,78 +44,77 @@ pub struct Index {
 pub struct Folder {
     /// Its name.
     pub name: String,
-    /// Rows by table.
+    /// Number of rows by table.
     pub rows: BTreeMap<String, u64>,
-    /// The logs in it, by number.
+    /// Its logs by number.
     pub logs: BTreeMap<u32, KnownLog>,
 }
 
 /// A log that was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownLog {
-    /// Where it is.
+    /// Its URL.
     pub url: String,
-    /// Its length in bytes, as it was stored.
+    /// Its length in bytes, as stored.
     pub size: u64,
-    /// What changes when it does.
-    pub stamp: String,
-    /// What it came to.
+    /// Its modification time or entity tag.
+    #[serde(alias = "stamp")]
+    pub version: String,
+    /// Its counts.
     pub counts: LogCounts,
 }
 
 impl Index {
-    /// The index of a folder of tables; an empty one if there is none for these settings.
+    /// Reads the index of a folder of tables. The index is empty if there is none for these settings.
     ///
     /// # Errors
-    /// If it cannot be read.
-    pub async fn read(tables: &Url, shape: &StateConfig) -> Result<Self, Error> {
+    /// If the store cannot be read.
+    pub async fn read(tables: &Url, config: &StateConfig) -> Result<Self, Error> {
         let empty = Self {
             format: FORMAT,
             program: env!("CARGO_PKG_VERSION").to_owned(),
-            shape: shape.clone(),
+            config: config.clone(),
             next: 0,
             folders: Vec::new(),
         };
-        let text =
-            places::read(&places::below(tables, FILE)).await.map_err(|trouble| failure_of(&trouble))?;
-        let Some(text) = text else { return Ok(empty) };
+        let file = child(tables, FILE);
+        let Some(text) = shared_storage::read(&file).await? else { return Ok(empty) };
         let Ok(known) = serde_json::from_slice::<Self>(&text) else {
-            tracing::warn!("{tables}: the index of the tables cannot be read; all logs are read again");
+            tracing::warn!("{file}: not a valid index of tables; all logs are read again");
             return Ok(empty);
         };
-        if let Some(difference) = known.shape.difference(shape) {
-            tracing::info!(
-                "all logs are read again, because the tables were made with other settings: {difference}"
-            );
+        if let Some(difference) = known.config.difference(config) {
+            tracing::info!("all logs are read again: the tables were made with other settings: {difference}");
             return Ok(empty);
         }
         if (known.format, &known.program) != (FORMAT, &empty.program) {
-            tracing::info!("all logs are read again, because another version has made the tables");
+            tracing::info!("all logs are read again: the tables were made by another version");
             return Ok(empty);
         }
         Ok(known)
     }
 
-    /// Writes it, at once or not at all.
+    /// Writes the index atomically.
     ///
     /// # Errors
-    /// What the store says.
+    /// If the store cannot be written.
     pub async fn write(&self, tables: &Url) -> Result<(), Error> {
-        let text = serde_json::to_vec_pretty(self).expect("an index is plain data");
-        places::write(&places::below(tables, FILE), text).await.map_err(|trouble| failure_of(&trouble))
+        let text = serde_json::to_vec_pretty(self).expect("an index is valid JSON");
+        Ok(shared_storage::write(&child(tables, FILE), text).await?)
     }
 
-    /// Forgets folders with a log that is not among these, has changed, or would come to something else by now.
-    /// Returns the logs that must be read.
+    /// Drops each folder with a log that is not among `logs`, has changed, or would now have other rejects. Returns the
+    /// logs to read.
     pub fn keep_only(&mut self, logs: &[Log], now: i64) -> Vec<Log> {
-        let wanted: HashMap<&str, &Log> = logs.iter().map(|log| (log.url.as_str(), log)).collect();
-        let max_future = self.shape.max_future as i64;
-        let holds = |known: &KnownLog| {
-            wanted.get(known.url.as_str()).is_some_and(|log| {
-                (log.size, &log.stamp) == (known.size, &known.stamp) && known.counts.holds_at(now, max_future)
+        let by_url: HashMap<&str, &Log> = logs.iter().map(|log| (log.url.as_str(), log)).collect();
+        let max_future = self.config.max_future as i64;
+        let is_valid = |known: &KnownLog| {
+            by_url.get(known.url.as_str()).is_some_and(|log| {
+                (log.size, &log.version) == (known.size, &known.version)
+                    && known.counts.is_valid_at(now, max_future)
             })
         };
-        self.folders.retain(|folder| folder.logs.values().all(holds));
+        self.folders.retain(|folder| folder.logs.values().all(is_valid));
         let known: HashSet<&str> = self.logs().map(|(_, log)| log.url.as_str()).collect();
         logs.iter().filter(|log| !known.contains(log.url.as_str())).cloned().collect()
     }
@@ -126,103 +123,104 @@ impl Index {
         self.folders.iter().flat_map(|folder| &folder.logs).map(|(&number, log)| (number, log))
     }
 
-    /// What all logs came to.
+    /// The counts of all logs.
     pub fn counts(&self) -> impl Iterator<Item = &LogCounts> {
         self.logs().map(|(_, log)| &log.counts)
     }
 
-    /// An order for each of these logs, which get numbers.
-    pub fn orders_to_read(&mut self, logs: &[Log], now: i64, tables: &Url, run: &str) -> Vec<(Job, Log)> {
-        let orders = logs.iter().map(|log| {
+    /// A job for each of these logs. Each log gets a number.
+    pub fn read_jobs(&mut self, logs: &[Log], now: i64, tables: &Url, run: &str) -> Vec<(Job, Log)> {
+        let jobs = logs.iter().map(|log| {
             let number = self.next;
             self.next += 1;
-            let task = Task::Read(ReadLog { number, url: log.url.clone(), shape: self.shape.clone(), now });
-            (order(tables, &format!("{number:06}-{run}"), task), log.clone())
+            let kind =
+                JobKind::Read(ReadLog { number, url: log.url.clone(), config: self.config.clone(), now });
+            (job(tables, &format!("{number:06}-{run}"), kind), log.clone())
         });
-        orders.collect()
+        jobs.collect()
     }
 
-    /// Takes in what came of an order to read a log.
-    pub fn add(&mut self, receipt: JobReport, order: &Job, log: &Log) {
-        let (Task::Read(ReadLog { number, .. }), Some(counts)) = (&order.task, receipt.log) else { return };
-        let known = KnownLog { url: log.url.clone(), size: log.size, stamp: log.stamp.clone(), counts };
+    /// Adds the folder of a job that read a log.
+    pub fn add(&mut self, report: JobReport, job: &Job, log: &Log) {
+        let (JobKind::Read(ReadLog { number, .. }), Some(counts)) = (&job.kind, report.log) else { return };
+        let known = KnownLog { url: log.url.clone(), size: log.size, version: log.version.clone(), counts };
         let logs = BTreeMap::from([(*number, known)]);
-        self.folders.push(Folder { name: name_of(&receipt.folder), rows: receipt.tables, logs });
+        self.folders.push(Folder { name: name_of(&report.folder), rows: report.tables, logs });
     }
 
-    /// An order for each group of folders of about the same size that are to be one, with their names.
-    pub fn orders_to_merge(&self, tables: &Url, run: &str) -> Vec<(Job, Vec<String>)> {
+    /// A job for each group of folders of similar size, with the names of these folders.
+    pub fn merge_jobs(&self, tables: &Url, run: &str) -> Vec<(Job, Vec<String>)> {
         let mut by_size: BTreeMap<u32, Vec<&Folder>> = BTreeMap::new();
         for folder in &self.folders {
             by_size.entry(size_class(folder)).or_default().push(folder);
         }
         let groups = by_size.values_mut().flat_map(|folders| {
             folders.sort_by_key(|folder| folder.logs.keys().next().copied());
-            folders.chunks_exact(FAN)
+            folders.chunks_exact(FAN_IN)
         });
-        let orders = groups.zip(0..).map(|(group, count)| {
-            let urls = group.iter().map(|folder| places::below(tables, &folder.name).into()).collect();
+        let jobs = groups.zip(0..).map(|(group, count)| {
+            let urls = group.iter().map(|folder| child(tables, &folder.name).into()).collect();
             let first = group[0].logs.keys().next().copied().unwrap_or_default();
-            let order = order(tables, &format!("{first:06}-{run}-m{count}"), Task::Merge(urls));
-            (order, group.iter().map(|folder| folder.name.clone()).collect())
+            let job = job(tables, &format!("{first:06}-{run}-m{count}"), JobKind::Merge(urls));
+            (job, group.iter().map(|folder| folder.name.clone()).collect())
         });
-        orders.collect()
+        jobs.collect()
     }
 
-    /// Takes in what came of an order to merge folders.
-    pub fn replace(&mut self, receipt: JobReport, merged: &[String]) {
-        let (gone, kept): (Vec<Folder>, Vec<Folder>) =
+    /// Replaces merged folders by the folder of the job that merged them.
+    pub fn replace(&mut self, report: JobReport, merged: &[String]) {
+        let (replaced, kept): (Vec<Folder>, Vec<Folder>) =
             std::mem::take(&mut self.folders).into_iter().partition(|folder| merged.contains(&folder.name));
         self.folders = kept;
-        let logs = gone.into_iter().flat_map(|folder| folder.logs).collect();
-        self.folders.push(Folder { name: name_of(&receipt.folder), rows: receipt.tables, logs });
+        let logs = replaced.into_iter().flat_map(|folder| folder.logs).collect();
+        self.folders.push(Folder { name: name_of(&report.folder), rows: report.tables, logs });
     }
 
-    /// Removes the folders that the index does not name.
+    /// Removes folders of tables that are not in the index.
     ///
     /// # Errors
-    /// What the store says.
-    pub async fn remove_others(&self, tables: &Url) -> Result<(), Error> {
+    /// If the store cannot be read or written.
+    pub async fn remove_unlisted(&self, tables: &Url) -> Result<(), Error> {
         let names: HashSet<&str> = self.folders.iter().map(|folder| folder.name.as_str()).collect();
-        let failed = |trouble| failure_of(&trouble);
-        for name in places::folders(tables).await.map_err(failed)? {
-            // Whatever else is there is not ours.
+        for name in shared_storage::list_folders(tables).await? {
+            // Other folders belong to the user.
             let is_ours = name.split_once('-').is_some_and(|(number, _)| number.parse::<u32>().is_ok());
             if !is_ours || names.contains(name.as_str()) {
                 continue;
             }
-            let folder = places::below(tables, &name);
-            let files = OF_INPUTS.iter().map(|table| table.file()).chain([RECEIPT.to_owned()]);
-            for file in files {
-                places::remove(&places::below(&folder, &file)).await.map_err(failed)?;
+            let folder = child(tables, &name);
+            // The slash makes it a folder.
+            for file in shared_storage::list(&child(&folder, "")).await? {
+                shared_storage::remove(&file.url).await?;
             }
-            places::remove_folder(&folder);
+            shared_storage::remove_folder(&folder);
         }
         Ok(())
     }
 }
 
 impl LogCounts {
-    /// Whether the log would come to the same at another moment: what was too far in the future may not be any
-    /// more, and what was not, may be for an earlier moment.
-    fn holds_at(&self, now: i64, max_future: i64) -> bool {
+    /// Whether the log has the same plays and rejects at another time: a timestamp that was too far in the future may
+    /// be accepted later, and one that was accepted may be too far in the future earlier.
+    fn is_valid_at(&self, now: i64, max_future: i64) -> bool {
         let rejected = self.rejected.get(Reason::TimestampRange.code()).copied().unwrap_or_default();
-        let fits = self.latest.is_none_or(|(instant, _)| instant <= now.saturating_add(max_future));
-        (rejected == 0 || now == self.now) && fits
+        let is_latest_accepted =
+            self.latest.is_none_or(|(instant, _)| instant <= now.saturating_add(max_future));
+        (rejected == 0 || now == self.now) && is_latest_accepted
     }
 }
 
-fn order(tables: &Url, folder: &str, task: Task) -> Job {
+fn job(tables: &Url, folder: &str, kind: JobKind) -> Job {
     let program = env!("CARGO_PKG_VERSION").to_owned();
-    Job { program, folder: places::below(tables, folder).into(), task }
+    Job { program, folder: child(tables, folder).into(), kind }
 }
 
 fn name_of(folder: &str) -> String {
     folder.rsplit('/').next().unwrap_or_default().to_owned()
 }
 
-/// Each class is [`FAN`] times as large as the one before.
+/// The size class of a folder. Each class is [`FAN_IN`] times as large as the previous one.
 fn size_class(folder: &Folder) -> u32 {
     let plays: u64 = folder.logs.values().map(|log| log.counts.plays).sum();
-    (plays / SMALL).checked_ilog(FAN as u64).map_or(0, |class| class + 1)
+    (plays / SMALL).checked_ilog(FAN_IN as u64).map_or(0, |class| class + 1)
 }

@@ -1,4 +1,4 @@
-//! What executors are asked to do, and what they say they have done: JSON, one text each.
+//! Jobs and job reports: what the client and the executors exchange as JSON.
 
 use std::collections::BTreeMap;
 
@@ -6,67 +6,67 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::checkpoint::generation::StateConfig;
 
-/// The name of the receipt in the folder of an order, written last.
-pub const RECEIPT: &str = "receipt.json";
+/// The name of the report in the folder of a job. It is written last.
+pub const REPORT: &str = "report.json";
 
-/// An order.
+/// A job for one executor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// The version of the program that gives it; others may read logs in another way.
+    /// The version of the client. Another version may read logs differently.
     pub program: String,
-    /// The folder where the tables go, as a URL. It is new: nothing else is ever written there.
+    /// The URL of a new folder for the tables. Nothing else is ever written there.
     pub folder: String,
-    /// What is to be done.
-    pub task: Task,
+    /// The work.
+    pub kind: JobKind,
 }
 
-/// What is to be done.
+/// The work of a job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Task {
-    /// Read one log.
+pub enum JobKind {
+    /// Make tables of one log.
     Read(ReadLog),
-    /// Make the tables of several folders one.
+    /// Merge the tables of several folders, given as URLs.
     Merge(Vec<String>),
 }
 
-/// Read one log.
+/// One log to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadLog {
-    /// Its number.
+    /// The number of the log, unique among all tables.
     pub number: u32,
-    /// Where it is, as a URL.
+    /// The URL of the log.
     pub url: String,
-    /// The settings that shape the tables.
-    pub shape: StateConfig,
-    /// The moment that counts as now, in seconds since 1970-01-01T00:00:00Z.
+    /// The settings on which the tables depend.
+    pub config: StateConfig,
+    /// The current time, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
 }
 
-/// What came of an order.
+/// The result of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobReport {
-    /// The folder of the order.
+    /// The folder of the job, which identifies it.
     pub folder: String,
-    /// Rows of the tables by name.
+    /// Number of rows by name of table.
     pub tables: BTreeMap<String, u64>,
-    /// What the log came to, if one was read.
+    /// The counts of the log, if one was read.
     pub log: Option<LogCounts>,
 }
 
-/// What a log came to.
+/// The counts of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogCounts {
-    /// Its bytes, decompressed.
+    /// Bytes, decompressed.
     pub bytes: u64,
-    /// Its rows: plays and rejects.
+    /// Rows: plays and rejects.
     pub rows: u64,
-    /// Its plays.
+    /// Plays.
     pub plays: u64,
-    /// Its rejects by reason.
+    /// Rejects by reason.
     pub rejected: BTreeMap<String, u64>,
-    /// Its latest play: seconds since 1970-01-01T00:00:00Z, and the local time.
+    /// The latest play: seconds since 1970-01-01T00:00:00Z, and the same in local time.
     pub latest: Option<(i64, i64)>,
-    /// The moment that counted as now.
+    /// The current time when the log was read.
     pub now: i64,
 }

@@ -1,171 +1,156 @@
-//! `replay` over a cluster: executors make tables of logs, queries over the tables make the insights.
+//! `replay` on a cluster: executors make tables of logs, and queries over the tables compute the insights.
 //!
 //! Feature `cluster`. From top to bottom:
 //!
 //! ```text
-//! mod      the run: find logs, hand out orders, ask queries, publish
-//! answers  what is answered, as the files of the output
-//! index    which tables there are, so that the next run only reads what is new
-//! node     the process of an executor
-//! read     on an executor: a log becomes tables
-//! logs     files and objects that all nodes see
-//! order    what executors are asked to do, and what they say they have done
+//! mod         the run: find logs, submit jobs, run queries, publish
+//! progress    the progress of a run
+//! staging     stages the output of a run
+//! queries     the queries, and their rows as files of the output
+//! index       which tables exist, so that the next run reads only new logs
+//! executor    the executor process
+//! reader      on an executor: executes jobs
+//! log_tables  on an executor: the tables of one log
+//! inputs      the logs of a run
+//! job         jobs and job reports
+//! error       what an error of the cluster means for the command
 //! ```
 
+pub mod error;
+pub mod executor;
 pub mod index;
 pub mod inputs;
 pub mod job;
-pub mod node;
+mod log_tables;
+mod progress;
 pub mod queries;
-pub mod read;
+pub mod reader;
+mod staging;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use music_insights_ballista::places;
-use music_insights_ballista::session::Cluster;
-use music_insights_ballista::sql::{self, Query};
-use music_insights_ballista::tables::{OF_INPUTS, Table, TableWriter};
-use music_insights_ballista::trouble::{ClusterError, ErrorKind};
+use music_insights_ballista::liveness::LiveExecutors;
+use music_insights_ballista::query::TableFiles;
+use music_insights_ballista::session::Session;
+use music_insights_ballista::shared_storage::{self, child};
+use music_insights_ballista::tables::{INPUT_TABLES, Table, TableWriter};
+use tempfile::TempPath;
 use url::Url;
 
 use crate::catalog::load::Rows as CatalogRows;
 use crate::catalog::reload;
-use crate::cluster::index::{Folder, Index};
+use crate::cluster::error::AttemptError;
+use crate::cluster::index::Index;
 use crate::cluster::inputs::{Log, is_object, url_of};
-use crate::cluster::job::JobReport;
-use crate::cluster::queries::{Piece, Tables};
-use crate::engine::coordinator::{REJECTS_HEADER, RunMode, RunSummary, output_folders, reject_lines};
+use crate::cluster::job::{Job, JobReport};
+use crate::cluster::progress::show_until_shutdown;
+use crate::cluster::staging::{Staged, Staging, file_of};
+use crate::engine::coordinator::{RunMode, RunSummary, output_folders};
 use crate::engine::recovery;
 use crate::insights::enriched_logs;
+use crate::insights::query::Weeks;
 use crate::model::error::{Error, FileRole, Op};
-
-use crate::model::rejects::{ReasonCounts, by_code, count};
 use crate::model::shutdown::Shutdown;
-use crate::publish::REJECTS;
 use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
 use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, Totals, hash_text};
 use crate::publish::parquet::StagedParquet;
 use crate::publish::rolling_file::RollingFile;
-use crate::publish::snapshot::Snapshot;
 use crate::settings::Settings;
 use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
+use crate::state::input_progress::{ReasonCounts, by_code, count};
 use crate::storage::{SharedDisk, create_folder, is_temporary, remove_from, sync_folder};
 use crate::telemetry::progress::Stages;
 use crate::text::path_text;
-use crate::time::civil::Week;
 
-/// The folder of the tables in the output, unless they go elsewhere. It is not data to others.
+/// The default folder of the tables, inside the output.
 const TABLES: &str = "_tables";
-/// The folder of the tables of no logs.
-const NONE: &str = "none";
-/// Orders that are handed out at a time; what came of them is safe before the next.
-const ORDERS: usize = 256;
-/// How often all is asked if executors are lost.
-const TRIES: usize = 4;
-/// How long to wait before all is asked again.
+/// The folder of empty tables, for a run without logs.
+const EMPTY_TABLES: &str = "none";
+/// The number of jobs that are submitted together. The index is written after each round.
+const JOBS_PER_ROUND: usize = 256;
+/// How often the queries run if executors are lost.
+const ATTEMPTS: usize = 4;
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How often is looked how far the cluster is, and whether to stop.
-const LOOK: Duration = Duration::from_millis(500);
-/// When people are told that nothing seems to happen.
-const STALL: Duration = Duration::from_mins(2);
 
 /// A run on a cluster.
 #[derive(Debug)]
 pub struct ClusterRun {
-    /// The scheduler, such as `df://scheduler:50050`.
+    /// The address of the scheduler, such as `df://scheduler:50050`.
     pub address: String,
-    /// Where the tables are kept, if not in the output.
+    /// The folder of the tables; one inside the output if absent.
     pub tables: Option<PathBuf>,
-    /// What names the logs.
+    /// The logs: files, folders, patterns or objects.
     pub logs: Vec<PathBuf>,
     /// The settings.
     pub settings: Settings,
-    /// Where the output is written.
+    /// The disk for the output.
     pub disk: SharedDisk,
-    /// How a start deals with what is there.
+    /// What to do with an existing output.
     pub options: StartOptions,
-    /// The moment that counts as now, in seconds since 1970-01-01T00:00:00Z.
+    /// The current time, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
 }
 
 impl ClusterRun {
-    /// Runs until the insights are published; a stop leaves everything as it was.
+    /// Runs until the insights are published. After a shutdown, nothing is published.
     ///
     /// # Errors
-    /// What a cluster cannot do, and what `replay` cannot.
+    /// As for `replay` on one machine, or if the cluster fails.
     pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Error> {
-        let run = run_name();
+        let run = unique_name();
         let logs = inputs::find(&self.logs).await?;
         let catalog = read_catalog(&self.settings).await?;
         create_folder(&*self.disk, &self.settings.output)?;
         let _lock = self.disk.lock(&self.settings.output)?;
-        recovery::replay(&self.disk, &self.settings, self.options)?;
-        for folder in output_folders(&self.settings.output) {
-            remove_from(&*self.disk, &folder, is_temporary)?;
-        }
-        let cluster = Cluster::find(&self.address, &format!("music-insights {run}")).await;
-        let cluster = cluster.map_err(|trouble| failure_of(&trouble))?;
-        let tables = self.tables.clone().unwrap_or_else(|| self.settings.output.join(TABLES));
-        let tables = url_of(&tables)?;
-        let work = Work { cluster: &cluster, tables, run, logs, catalog, args: &self };
+        self.prepare_output()?;
+        let session = Session::connect(&self.address, &format!("music-insights {run}")).await?;
+        let tables = url_of(&self.tables.clone().unwrap_or_else(|| self.settings.output.join(TABLES)))?;
+        let work = Work { session: &session, tables, run, logs, catalog, args: &self };
         let stages = Stages::new();
-        let watched = async {
-            let (mut last, mut since) = (None, Instant::now());
-            while !stop.is_set() {
-                tokio::time::sleep(LOOK).await;
-                let stand = cluster.stand().await;
-                if let Some(stand) = stand {
-                    stages.show(stand.stages_done, stand.stages, stand.tasks_done, stand.tasks);
-                }
-                if stand != last {
-                    (last, since) = (stand, Instant::now());
-                } else if stand.is_some() && since.elapsed() > STALL {
-                    tracing::warn!(
-                        "no task has ended for {} s: is an executor lost, or the scheduler at a loss? One that was \
-                         started with `--scheduler-policy pull-staged` gets over more",
-                        STALL.as_secs()
-                    );
-                    since = Instant::now();
-                }
-            }
-        };
         let outcome = tokio::select! {
             outcome = work.run() => outcome,
-            () = watched => {
-                cluster.cancel().await;
-                Err(Error::Io("stopped before the end: nothing was published; what was read is kept for the next run".to_owned()))
+            () = show_until_shutdown(&session, &stages, stop) => {
+                session.cancel().await;
+                Err(Error::Io(
+                    "stopped early: nothing was published; tables of finished rounds are kept for the next run".to_owned(),
+                ))
             }
         };
         stages.finish();
         outcome
     }
+
+    /// Refuses an output of another kind, and removes leftovers of an interrupted run. The output is locked.
+    fn prepare_output(&self) -> Result<(), Error> {
+        recovery::replay(&self.disk, &self.settings, self.options)?;
+        for folder in output_folders(&self.settings.output) {
+            remove_from(&*self.disk, &folder, is_temporary)?;
+        }
+        Ok(())
+    }
 }
 
 /// A name that no other run has.
-fn run_name() -> String {
+fn unique_name() -> String {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     format!("{:x}{:x}", since.as_micros(), std::process::id())
 }
 
-/// What a run works with.
+/// A run whose logs and catalog are known and whose session is open.
 struct Work<'a> {
-    cluster: &'a Cluster,
+    session: &'a Session,
+    /// The folder of the tables.
     tables: Url,
+    /// A name that no other run has.
     run: String,
     logs: Vec<Log>,
     catalog: CatalogRows,
     args: &'a ClusterRun,
-}
-
-/// What is written and waits to be published.
-struct Staged {
-    snapshots: Vec<(&'static str, Snapshot)>,
-    enriched: Option<RollingFile>,
-    rejects: RollingFile,
 }
 
 impl Work<'_> {
@@ -174,98 +159,97 @@ impl Work<'_> {
         let mut index = Index::read(&self.tables, &StateConfig::of(settings)).await?;
         let new = index.keep_only(&self.logs, self.args.now);
         let (rows, bytes) = self.read(&mut index, &new).await?;
-        let songs = self.send_songs().await?;
-        let tables = self.tables_of(&index, &songs).await?;
-        let (staged, unmatched) = self.ask(&index, &tables, &songs).await?;
+        let songs = self.upload_songs().await?;
+        let tables = self.table_files(&index, &songs).await?;
+        let (staged, unmatched) = self.query(&index, &tables, &songs).await?;
         let plays = index.counts().map(|counts| counts.plays).sum();
         let manifest = tokio::task::block_in_place(|| self.publish(staged, &index, unmatched))?;
-        places::remove(&songs).await.map_err(|trouble| failure_of(&trouble))?;
+        shared_storage::remove(&songs).await?;
         self.merge(&mut index).await?;
-        index.remove_others(&self.tables).await?;
+        index.remove_unlisted(&self.tables).await?;
         Ok(RunSummary { manifest, plays, rows, bytes })
     }
 
-    /// Lets executors read logs; returns their rows and bytes.
+    /// Makes tables of logs on the executors. Returns the rows and bytes of these logs.
     async fn read(&self, index: &mut Index, logs: &[Log]) -> Result<(u64, u64), Error> {
         if !logs.is_empty() {
             tracing::info!(
-                "{} of {} logs are new to the tables at {}",
+                "{} of {} logs are new; their tables go to {}",
                 logs.len(),
                 self.logs.len(),
                 self.tables
             );
         }
         let (mut rows, mut bytes) = (0, 0);
-        let orders = index.orders_to_read(logs, self.args.now, &self.tables, &self.run);
-        for orders in orders.chunks(ORDERS) {
-            let receipts = self.hand_out(orders.iter().map(|(order, _)| order)).await?;
-            for (order, log) in orders {
-                let receipt = receipts.get(&order.folder).cloned().ok_or_else(|| unanswered(&log.label))?;
-                let counts = receipt.log.clone().unwrap_or_default();
+        let jobs = index.read_jobs(logs, self.args.now, &self.tables, &self.run);
+        for round in jobs.chunks(JOBS_PER_ROUND) {
+            let reports = self.submit(round.iter().map(|(job, _)| job)).await?;
+            for (job, log) in round {
+                let report = reports.get(&job.folder).cloned().ok_or_else(|| no_report(&log.label))?;
+                let counts = report.log.clone().unwrap_or_default();
                 rows += counts.rows;
                 bytes += counts.bytes;
-                index.add(receipt, order, log);
+                index.add(report, job, log);
             }
             index.write(&self.tables).await?;
         }
         Ok((rows, bytes))
     }
 
-    /// Makes many small folders of tables a few larger ones.
+    /// Merges small folders of tables into larger ones.
     async fn merge(&self, index: &mut Index) -> Result<(), Error> {
-        // Each round makes folders of the next size.
+        // Each round makes folders of the next size class.
         for round in 0.. {
-            let orders = index.orders_to_merge(&self.tables, &format!("{}-{round}", self.run));
-            if orders.is_empty() {
+            let jobs = index.merge_jobs(&self.tables, &format!("{}-{round}", self.run));
+            if jobs.is_empty() {
                 break;
             }
-            let receipts = self.hand_out(orders.iter().map(|(order, _)| order)).await?;
-            for (order, merged) in &orders {
-                let receipt =
-                    receipts.get(&order.folder).cloned().ok_or_else(|| unanswered(&order.folder))?;
-                index.replace(receipt, merged);
+            let reports = self.submit(jobs.iter().map(|(job, _)| job)).await?;
+            for (job, merged) in &jobs {
+                let report = reports.get(&job.folder).cloned().ok_or_else(|| no_report(&job.folder))?;
+                index.replace(report, merged);
             }
         }
         index.write(&self.tables).await
     }
 
-    async fn hand_out(
-        &self,
-        orders: impl Iterator<Item = &job::Job>,
-    ) -> Result<BTreeMap<String, JobReport>, Error> {
-        let orders: Vec<String> =
-            orders.map(|order| serde_json::to_string(order).expect("an order is plain data")).collect();
-        let receipts = self.cluster.hand_out(&orders).await.map_err(|trouble| failure_of(&trouble))?;
-        let receipts = receipts.iter().map(|receipt| {
-            let receipt: JobReport = serde_json::from_str(receipt).map_err(|cause| {
-                Error::Config(format!("an executor of this cluster is of another version: {cause}"))
+    /// Submits jobs and returns their reports by folder.
+    async fn submit(&self, jobs: impl Iterator<Item = &Job>) -> Result<BTreeMap<String, JobReport>, Error> {
+        let jobs: Vec<String> =
+            jobs.map(|job| serde_json::to_string(job).expect("a job is valid JSON")).collect();
+        let reports = self.session.submit(&jobs).await?;
+        let reports = reports.iter().map(|report| {
+            let report: JobReport = serde_json::from_str(report).map_err(|cause| {
+                Error::Config(format!(
+                    "cannot read a job report: {cause}; all programs of a cluster must have one version"
+                ))
             })?;
-            Ok((receipt.folder.clone(), receipt))
+            Ok((report.folder.clone(), report))
         });
-        receipts.collect()
+        reports.collect()
     }
 
-    /// Puts the catalog where all nodes see it.
-    async fn send_songs(&self) -> Result<Url, Error> {
-        let file = draft()?;
+    /// Uploads the catalog as a table.
+    async fn upload_songs(&self) -> Result<Url, Error> {
+        let file = temporary_file()?;
         queries::write_songs(&self.catalog.songs(), &file)?;
-        let url = places::below(&self.tables, &format!("songs-{}.parquet", self.run));
-        places::send(&file, &url).await.map_err(|trouble| failure_of(&trouble))?;
+        let url = child(&self.tables, &format!("songs-{}.parquet", self.run));
+        shared_storage::upload(&file, &url).await?;
         Ok(url)
     }
 
-    /// All tables, each of at least one file.
-    async fn tables_of(&self, index: &Index, songs: &Url) -> Result<Tables, Error> {
-        let none = places::below(&self.tables, NONE);
+    /// The files of all tables. Without logs, each table is one empty file.
+    async fn table_files(&self, index: &Index, songs: &Url) -> Result<TableFiles, Error> {
+        let empty = child(&self.tables, EMPTY_TABLES);
         let mut tables = vec![(Table::Songs, vec![songs.clone()])];
-        for table in OF_INPUTS {
-            let mut files = self.files_of(index, table);
+        for table in INPUT_TABLES {
+            let mut files: Vec<Url> =
+                index.folders.iter().map(|folder| file_of(&self.tables, folder, table)).collect();
             if files.is_empty() {
-                let file = draft()?;
-                let written = TableWriter::create(table, &file).and_then(TableWriter::finish);
-                written.map_err(|trouble| failure_of(&trouble))?;
-                let url = places::below(&none, &table.file());
-                places::send(&file, &url).await.map_err(|trouble| failure_of(&trouble))?;
+                let file = temporary_file()?;
+                TableWriter::create(table, &file)?.finish()?;
+                let url = child(&empty, &table.file());
+                shared_storage::upload(&file, &url).await?;
                 files.push(url);
             }
             tables.push((table, files));
@@ -273,115 +257,34 @@ impl Work<'_> {
         Ok(tables)
     }
 
-    fn files_of(&self, index: &Index, table: Table) -> Vec<Url> {
-        index.folders.iter().map(|folder| self.file_of(folder, table)).collect()
-    }
-
-    fn file_of(&self, folder: &Folder, table: Table) -> Url {
-        places::below(&places::below(&self.tables, &folder.name), &table.file())
-    }
-
-    /// Stages what the cluster answers while no executor is lost.
-    async fn ask(&self, index: &Index, tables: &Tables, songs: &Url) -> Result<(Staged, u64), Error> {
-        for tries in (0..TRIES).rev() {
-            let executors = self.cluster.executors().await;
-            let asked = async {
-                let staged = self.stage(index, tables, songs).await?;
-                Ok::<_, Ended>((staged, self.unmatched(tables).await?))
+    /// Runs the queries and stages their rows. If an executor is lost in the meantime, everything is queried again.
+    async fn query(&self, index: &Index, tables: &TableFiles, songs: &Url) -> Result<(Staged, u64), Error> {
+        let staging = Staging {
+            session: self.session,
+            settings: &self.args.settings,
+            disk: &self.args.disk,
+            now: self.args.now,
+            folder: &self.tables,
+            logs: &self.logs,
+            catalog_rejects: &self.catalog.rejects,
+        };
+        for attempts_left in (0..ATTEMPTS).rev() {
+            let executors = LiveExecutors::of(self.session).await;
+            let attempt = async {
+                let staged = staging.stage(index, tables, songs).await?;
+                Ok::<_, AttemptError>((staged, queries::count_unmatched(self.session, tables).await?))
             };
-            match asked.await {
-                Ok(answers) if self.cluster.keeps(executors.as_ref()).await => return Ok(answers),
-                Err(Ended::Failed(failure)) => return Err(failure),
-                Err(Ended::Lost(trouble)) if tries == 0 => return Err(failure_of(&trouble)),
-                Ok(_) => tracing::warn!(
-                    "an executor was lost; all is asked again, because what it answered may be wrong"
-                ),
-                Err(Ended::Lost(trouble)) => tracing::warn!("{trouble}; all is asked again"),
+            match attempt.await {
+                Ok(staged) if executors.still_live(self.session).await => return Ok(staged),
+                Err(AttemptError::Failed(error)) => return Err(error),
+                Err(AttemptError::Lost(error)) if attempts_left == 0 => return Err(error.into()),
+                Ok(_) => tracing::warn!("an executor was lost, so rows may be wrong; all queries run again"),
+                Err(AttemptError::Lost(error)) => tracing::warn!("{error}; all queries run again"),
             }
-            self.cluster.cancel().await;
+            self.session.cancel().await;
             tokio::time::sleep(PAUSE).await;
         }
-        Err(Error::Io(format!("executors were lost {TRIES} times; nothing was published")))
-    }
-
-    async fn stage(&self, index: &Index, tables: &Tables, songs: &Url) -> Result<Staged, Ended> {
-        let (settings, disk) = (&self.args.settings, &self.args.disk);
-        let latest = index.counts().filter_map(|counts| counts.latest).max();
-        let offset = i64::from(settings.timezone.0.offset_at(self.args.now));
-        let current = Week::of_local(self.args.now + offset);
-        let week = settings.insights.top_songs_this_week.week_of(latest.map(|(_, local)| local), current);
-        // No play is of a week that is not.
-        let monday = week.map_or(i32::MIN, |week| (week.seconds().start / 86_400) as i32);
-        let queries = queries::queries(settings, monday);
-        let snapshots = queries::stage(self.cluster, tables, queries, disk, settings).await?;
-
-        let mut rejects = RollingFile::begin(disk, &settings.output.join(REJECTS), REJECTS_HEADER, u64::MAX)?;
-        rejects.append(&reject_lines(&path_text(&settings.songs), &self.catalog.rejects))?;
-        let labels: BTreeMap<&str, &str> =
-            self.logs.iter().map(|log| (log.url.as_str(), log.label.as_str())).collect();
-        let by_number: BTreeMap<u32, &str> = index
-            .folders
-            .iter()
-            .flat_map(|folder| &folder.logs)
-            .map(|(&number, log)| (number, labels.get(log.url.as_str()).copied().unwrap_or_default()))
-            .collect();
-        let has_rejects = |counts: &job::LogCounts| !counts.rejected.is_empty();
-        let pieces = self.pieces(index, Table::Rejects, None, has_rejects);
-        let label = |number| by_number.get(&number).copied().unwrap_or_default().to_owned();
-        queries::write_rejects(self.cluster, pieces, label, &mut rejects).await?;
-
-        let enriched = if settings.insights.enriched_logs.enabled {
-            let pieces = self.pieces(index, Table::Plays, Some(songs), |counts| counts.plays > 0);
-            Some(queries::write_enriched(self.cluster, pieces, disk, settings).await?)
-        } else {
-            None
-        };
-        Ok(Staged { snapshots, enriched, rejects })
-    }
-
-    /// The rows of a table in the order of the logs: in as few pieces as the folders allow.
-    fn pieces(
-        &self,
-        index: &Index,
-        table: Table,
-        songs: Option<&Url>,
-        counts: impl Fn(&job::LogCounts) -> bool,
-    ) -> Vec<Piece> {
-        let mut places = BTreeMap::new();
-        for (at, folder) in index.folders.iter().enumerate() {
-            for (&number, log) in &folder.logs {
-                places.insert(log.url.as_str(), (at, number, counts(&log.counts)));
-            }
-        }
-        let mut runs: Vec<(usize, u32, u32)> = Vec::new();
-        for log in &self.logs {
-            let Some(&(at, number, true)) = places.get(log.url.as_str()) else { continue };
-            match runs.last_mut() {
-                // Between them are only logs that have no such rows.
-                Some((last, _, to)) if *last == at && *to < number => *to = number,
-                _ => runs.push((at, number, number)),
-            }
-        }
-        let runs = runs.into_iter().map(|(at, from, to)| {
-            let folder = &index.folders[at];
-            let songs = songs.map(|songs| (Table::Songs, vec![songs.clone()]));
-            let tables = songs.into_iter().chain([(table, vec![self.file_of(folder, table)])]).collect();
-            let is_all = folder.logs.keys().all(|number| (from..=to).contains(number));
-            Piece { tables, logs: (!is_all).then_some((from, to)) }
-        });
-        runs.collect()
-    }
-
-    /// Plays of songs that are not in the catalog.
-    async fn unmatched(&self, tables: &Tables) -> Result<u64, Ended> {
-        let query = Query { name: "unmatched", sql: sql::UNMATCHED, parameters: Vec::new() };
-        let mut answer = self.cluster.ask_query(&query, tables);
-        while let Some(rows) = answer.next().await? {
-            if let Some(plays) = (!rows.is_empty()).then(|| rows.cells(0).next()?.parse().ok()).flatten() {
-                return Ok(plays);
-            }
-        }
-        Err(Error::Bug("the cluster has not said how many plays are unmatched".to_owned()).into())
+        Err(Error::Io(format!("executors were lost {ATTEMPTS} times in a row; nothing was published")))
     }
 
     fn publish(&self, staged: Staged, index: &Index, unmatched: u64) -> Result<Manifest, Error> {
@@ -457,58 +360,19 @@ async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Error> {
     if !is_object(path) {
         return reload::read(path, delimiter).await;
     }
-    let text = places::read(&url_of(path)?).await.map_err(|trouble| failure_of(&trouble))?;
+    let text = shared_storage::read(&url_of(path)?).await?;
     let missing = || Error::MissingInput(format!("{} does not exist", path.display()));
     reload::rows_of(path, &text.ok_or_else(missing)?, delimiter).await
 }
 
-/// A file on its way to where all nodes see it.
-fn draft() -> Result<tempfile::TempPath, Error> {
-    let made = tempfile::NamedTempFile::new();
-    let file = made.map_err(|cause| Error::file(FileRole::Output, Op::Write, Path::new("TMPDIR"), cause))?;
+/// A temporary file, which is removed when the path is dropped.
+fn temporary_file() -> Result<TempPath, Error> {
+    let created = tempfile::NamedTempFile::new();
+    let file =
+        created.map_err(|cause| Error::file(FileRole::Output, Op::Write, Path::new("TMPDIR"), cause))?;
     Ok(file.into_temp_path())
 }
 
-fn unanswered(what: &str) -> Error {
-    Error::Bug(format!("no executor has answered the order for {what}"))
-}
-
-/// Why an attempt to ask the cluster has ended.
-#[derive(Debug)]
-pub enum Ended {
-    /// A node was lost; another attempt may do better.
-    Lost(ClusterError),
-    /// It would fail again.
-    Failed(Error),
-}
-
-impl From<ClusterError> for Ended {
-    fn from(trouble: ClusterError) -> Self {
-        if trouble.fault == ErrorKind::Lost {
-            Self::Lost(trouble)
-        } else {
-            Self::Failed(failure_of(&trouble))
-        }
-    }
-}
-
-impl From<Error> for Ended {
-    fn from(failure: Error) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-/// What trouble in a cluster means for the command, with what to do about it.
-fn failure_of(trouble: &ClusterError) -> Error {
-    let (exit, hint) = match trouble.fault {
-        ErrorKind::Address => (Exit::Usage, ""),
-        ErrorKind::Missing => (
-            Exit::NoInput,
-            "; all nodes of a cluster must see the logs and the tables at the same paths: use a shared folder or s3://",
-        ),
-        ErrorKind::Io | ErrorKind::Lost => (Exit::Io, ""),
-        ErrorKind::Setup => (Exit::Config, ""),
-        ErrorKind::Job => (Exit::Software, ""),
-    };
-    Error::new(exit, format!("{trouble}{hint}"))
+fn no_report(subject: &str) -> Error {
+    Error::Bug(format!("no executor has reported on {subject}"))
 }

@@ -1,4 +1,4 @@
-//! The published epoch, handed to readers: what is in memory of it, and its open snapshot files.
+//! The published epoch as readers get it: its tables in memory, and its open snapshot files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -7,19 +7,21 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::catalog::reload::CatalogVersion;
+use crate::insights;
 use crate::ledger::LedgerReader;
-use crate::model::dictionary::{Dictionaries, SortedIds};
+use crate::model::dictionary::Dictionaries;
+use crate::model::sorted_ids::SortedIds;
 use crate::model::value::Fraction;
 use crate::model::{SongId, UserId};
 use crate::publish::manifest::{InputEntry, Manifest, PartEntry};
 use crate::time::civil::Week;
 use crate::time::window::NightWindow;
 
-/// The latest epoch; `None` before the first is published.
+/// The latest epoch; `None` before the first one is published.
 pub type Epochs = watch::Receiver<Option<Arc<EpochSnapshot>>>;
 
-/// The file of a published snapshot table. It stays open, so it belongs to its epoch even after a
-/// later one has replaced it.
+/// The open file of a published snapshot. It belongs to its epoch even after a later snapshot has
+/// replaced it in the folder.
 #[derive(Clone, Debug)]
 pub struct SnapshotFile {
     /// The open file.
@@ -31,30 +33,32 @@ pub struct SnapshotFile {
 /// One published epoch. It never changes.
 #[derive(Debug)]
 pub struct EpochSnapshot {
-    /// What was published.
+    /// The published manifest.
     pub manifest: Manifest,
-    /// The files of the snapshot tables, by insight.
+    /// The files of the snapshots, by insight.
     pub files: BTreeMap<&'static str, SnapshotFile>,
-    /// The plays.
+    /// The sums over all plays of the epoch.
     pub ledger: LedgerReader,
-    /// The catalog.
+    /// The catalog of the epoch.
     pub catalog: Arc<CatalogVersion>,
-    /// The text of ids.
+    /// The texts of all ids. They include ids that are newer than the epoch.
     pub dictionaries: Arc<Dictionaries>,
-    /// All listeners in the order of their ids' bytes.
+    /// All listeners, sorted by the bytes of their ids.
     pub user_order: Arc<SortedIds<UserId>>,
-    /// All songs in the order of their ids' bytes.
+    /// All songs, sorted by the bytes of their ids.
     pub song_order: Arc<SortedIds<SongId>>,
-    /// The week of the top songs.
+    /// The week of the top songs; `None` without plays.
     pub week: Option<Week>,
-    /// What counts as night.
+    /// The hours that count as night.
     pub night: NightWindow,
-    /// Above which share of a genre a listener is loyal.
+    /// The settings of the insights.
+    pub insights: insights::Settings,
+    /// The loyalty score that a listener must exceed.
     pub threshold: Fraction,
-    /// Everybody who has a play.
+    /// Number of listeners with at least one play.
     pub listeners: u64,
-    /// What was read of the inputs that were read last.
+    /// The progress of the inputs that were read last, the latest first.
     pub inputs: Vec<InputEntry>,
-    /// Whether text that looks like a formula stands behind an apostrophe in the files.
+    /// Whether formulas are escaped in the CSV files.
     pub escaped: bool,
 }

@@ -1,7 +1,9 @@
-//! The run: tasks and channels, the coordinator, the workers of the insights, recovery.
+//! The run of a `replay` or `watch`: pipeline, coordinator, workers, and recovery at start.
 
 pub mod coordinator;
+pub mod decoding;
 pub mod epoch;
 pub mod pipeline;
 pub mod recovery;
+pub mod run_mode;
 pub mod workers;

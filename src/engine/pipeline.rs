@@ -1,181 +1,144 @@
-//! The wiring: the only file that makes channels and spawns tasks.
+//! The wiring of a run: connects source, decoders, coordinator and workers.
 //!
-//! Every channel is bounded, so whoever is behind slows down those before it, up to the reading of
-//! files. The end of the source closes the channels one after the other.
+//! All channels between the stages are bounded, so a slow stage slows down the stages before it, up to
+//! the reading of files. At shutdown the source ends, and the channels close one after the other.
 
 use std::any::Any;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::{JoinHandle, spawn_blocking};
-use tokio_stream::StreamExt;
-use tokio_stream::wrappers::ReceiverStream;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::catalog::reload;
-use crate::engine::coordinator::{
-    ControlHandles, Coordinator, CoordinatorDeps, Decoded, REJECTS_HEADER, RunMode, RunSummary,
-    SnapshotTasks, Tasks, output_folders,
-};
-use crate::engine::recovery::{self, Recovered};
-use crate::engine::workers::{EnrichedMessage, EnrichedTask, take_snapshots};
-use crate::ingest::decode::Decoder;
+use crate::catalog::Catalog;
+use crate::catalog::load::Rows;
+use crate::catalog::reload::{self, CatalogVersion};
+use crate::engine::coordinator::{ControlHandles, Coordinator, CoordinatorDeps, RunContext, RunSummary};
+use crate::engine::recovery::{self, CommittedTables, Recovered};
+use crate::engine::run_mode::RunMode;
+use crate::engine::workers::{EnrichedWorker, InsightWorkers};
+use crate::ingest::source::EventSender;
 use crate::ingest::source::watch::Resume;
-use crate::ingest::source::{Event, EventSender};
-use crate::insights::Insight;
-use crate::insights::avg_listen_time_per_song::AvgListenTimePerSong;
 use crate::insights::enriched_logs::{self, EnrichedLogs};
-use crate::insights::genre_loyalty_scores::GenreLoyaltyScores;
-use crate::insights::happy_recommendations::HappyRecommendations;
-use crate::insights::night_owl_users::NightOwlUsers;
-use crate::insights::top_songs_this_week::TopSongsThisWeek;
-use crate::insights::user_favorite_genres::UserFavoriteGenres;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
-use crate::model::{Batch, Chunk};
-
+use crate::publish::cleanup::remove_temporary_files;
+use crate::publish::epoch::Published;
+use crate::publish::rejects::REJECTS_HEADER;
 use crate::publish::rolling_file::RollingFile;
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
 use crate::state::checkpoint::recover::StartOptions;
+use crate::state::unmatched::UnmatchedPlays;
 use crate::storage::failpoint::fail_point;
-use crate::storage::{SharedDisk, create_folder, is_temporary, remove_from};
+use crate::storage::{SharedDisk, create_folder};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 use crate::time::clock::Clock;
 
-/// Events between the source and the decoders: one that is read while another waits.
-const SOURCE_QUEUE: usize = 2;
-/// Batches that are decoded or on the way to it: the owner looks after other things from time to
-/// time, and there should be work for it and for the decoders whenever it comes back.
-const DECODED_QUEUE: usize = 4;
-/// Batches that wait to be enriched: enough to bridge the sealing of a run of the ledger.
-const ENRICHED_QUEUE: usize = 4;
-/// Requests for a snapshot: a cut is answered before the next is made.
-const SNAPSHOT_QUEUE: usize = 1;
+pub use crate::engine::decoding::spawn_source;
 
 /// A run from a source to an output folder.
 #[derive(Debug)]
 pub struct Pipeline {
     /// The settings.
     pub settings: Settings,
-    /// Where files are written.
+    /// The file system of the output and the state.
     pub disk: SharedDisk,
-    /// Who runs it.
-    pub producer: RunMode,
-    /// What time it is.
+    /// The command that runs the engine.
+    pub mode: RunMode,
+    /// The current time. In a `replay` it stands still.
     pub clock: Clock,
-    /// How a start deals with what is there.
+    /// Whether to start with an empty or an older state.
     pub options: StartOptions,
-    /// Where progress is shown.
+    /// The progress bar.
     pub progress: Arc<Progress>,
-    /// What reaches the run while it goes on.
-    pub live: ControlHandles,
+    /// The connections to the rest of the program.
+    pub control: ControlHandles,
 }
 
 impl Pipeline {
-    /// Runs a source through everything until it ends.
+    /// Runs until the source ends.
     ///
     /// # Errors
-    /// The first thing that cannot be read or written.
+    /// The first input that cannot be read, or file that cannot be written.
     pub async fn run<S>(self, source: S) -> Result<RunSummary, Error>
     where
         S: FnOnce(&EventSender, Resume) -> Result<(), Error> + Send + 'static,
     {
-        let Self { settings, disk, producer, clock, options, progress, live } = self;
-        // A catalog that is missing leaves no trace in the output.
+        let Self { settings, disk, mode, clock, options, progress, control } = self;
+        // Read before anything is written, so that a missing catalog leaves the output as it is.
         let rows = reload::read(&settings.songs, settings.input.delimiter).await?;
-        let _locks = take_locks(&disk, &settings, producer)?;
+        let _locks = take_locks(&disk, &settings, mode)?;
         let dictionaries = Arc::new(Dictionaries::default());
-        let start = tokio::task::block_in_place(|| match producer {
+        let recovered = tokio::task::block_in_place(|| match mode {
             RunMode::Replay => recovery::replay(&disk, &settings, options),
             RunMode::Watch => recovery::watch(&disk, &settings, options, &dictionaries),
         })?;
-        for folder in output_folders(&settings.output) {
-            remove_from(&*disk, &folder, is_temporary)?;
-        }
-        let version = Arc::new(reload::version(rows, &dictionaries));
-        let catalog = Arc::clone(&version.catalog);
-        let (sender, versions) = watch::channel(version);
-        if producer == RunMode::Watch {
-            tokio::spawn(reload::follow(
-                settings.songs.clone(),
-                settings.input.delimiter,
-                Arc::clone(&dictionaries),
-                sender,
-                Arc::clone(&live.metrics),
-            ));
-        }
+        remove_temporary_files(&disk, &settings.output)?;
+        let versions = start_catalog(rows, &settings, mode, &dictionaries, &control.metrics);
 
-        let Recovered { loaded, committer, unmatched, resumed, epoch, logs } = start;
-        let folder = settings.output.join(REJECTS);
-        let rejects = RollingFile::resume(&disk, &folder, REJECTS_HEADER, u64::MAX, &logs.rejects)?;
-        let (enriched, enriched_task) = if settings.insights.enriched_logs.enabled {
-            let folder = settings.output.join(enriched_logs::NAME);
-            let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
-            let log = RollingFile::resume(&disk, &folder, enriched_logs::HEADER, roll_bytes, &logs.enriched)?;
-            // After a restart, plays may wait for songs of a catalog that has come meanwhile: the first
-            // cut brings it, and with it those plays.
-            let insight = EnrichedLogs::new(if resumed.is_some() { Arc::default() } else { catalog });
-            let published = resumed.as_ref().and_then(|resumed| resumed.insights.get(enriched_logs::NAME));
-            let parquet = published.map_or(&[][..], |entry| &entry.parquet);
-            let (sender, task) = spawn_enriched(
-                EnrichedTask::new(
-                    insight,
-                    log,
-                    unmatched,
-                    Arc::clone(&dictionaries),
-                    OutputFormats::of(&settings),
-                )
-                .with_parquet(parquet),
-            );
-            (Some(sender), Some(task))
-        } else {
-            (None, None)
+        let Recovered { loaded, committer, unmatched, published, tables } = recovered;
+        let rejects = RollingFile::resume(
+            &disk,
+            &settings.output.join(REJECTS),
+            REJECTS_HEADER,
+            u64::MAX,
+            &tables.rejects,
+        )?;
+        let catalog = Arc::clone(&versions.borrow().catalog);
+        let (enriched, enriched_thread) = match enriched_worker(
+            &disk,
+            &settings,
+            &tables,
+            &published,
+            unmatched,
+            catalog,
+            &dictionaries,
+        )? {
+            Some(worker) => {
+                let (sender, thread) = worker.start();
+                (Some(sender), Some(thread))
+            }
+            None => (None, None),
         };
         fail_point("recover.done");
         disk.wait_for_room();
-        let snapshots = spawn_insights(&disk, &settings);
-        let (retirable, settled_receiver) = std::sync::mpsc::channel();
+        let workers = InsightWorkers::start(&disk, &settings, enriched);
+
+        let (retirable, retirable_inputs) = std::sync::mpsc::channel();
         let resume =
-            Resume { inputs: loaded.inputs.known(), retirable: settled_receiver, fresh: options.fresh };
+            Resume { inputs: loaded.inputs.known(), retirable: retirable_inputs, fresh: options.fresh };
         let source = move |events: &EventSender| source(events, resume);
-        let (decoded, source) = spawn_source(&settings, &dictionaries, &live.metrics, source);
-        let tasks = Tasks { snapshots, enriched };
-        let parts = CoordinatorDeps {
-            settings,
-            disk,
-            producer,
-            clock,
+        let (events, source_thread) = spawn_source(&settings, &dictionaries, &control.metrics, source);
+
+        let context = RunContext { settings, mode, clock, progress, control };
+        let deps = CoordinatorDeps {
+            context,
             dictionaries,
-            tasks,
+            workers,
             versions,
             rejects,
-            epoch,
-            progress,
+            published,
             committer,
-            resumed,
             retirable,
-            live,
-            spawn_insights,
         };
-        let outcome = Coordinator::new(parts, loaded).run(decoded).await;
+        let outcome = Coordinator::new(deps, loaded).run(events).await;
 
-        // A task that failed is the cause of what its neighbours say.
-        source.await.map_err(|cause| died(&cause))?;
-        if let Some(task) = enriched_task {
-            task.await.map_err(|cause| died(&cause))??;
+        // If a thread has failed, its error is the cause of the coordinator's.
+        join(source_thread).await?;
+        if let Some(thread) = enriched_thread {
+            join(thread).await??;
         }
         outcome
     }
 }
 
-/// Held until the run is over.
+/// Held until the run ends.
 type Locks = Vec<Box<dyn Any + Send>>;
 
-/// Takes the locks of all folders that are written.
-fn take_locks(disk: &SharedDisk, settings: &Settings, producer: RunMode) -> Result<Locks, Error> {
-    let state = (producer == RunMode::Watch).then_some(&settings.state);
+/// Locks the folders that the run writes to.
+fn take_locks(disk: &SharedDisk, settings: &Settings, mode: RunMode) -> Result<Locks, Error> {
+    let state = (mode == RunMode::Watch).then_some(&settings.state);
     let folders = [&settings.output].into_iter().chain(state);
     folders
         .map(|folder| {
@@ -185,133 +148,59 @@ fn take_locks(disk: &SharedDisk, settings: &Settings, producer: RunMode) -> Resu
         .collect()
 }
 
-/// Starts a source and the decoders behind it.
-pub fn spawn_source<S>(
+/// Builds the catalog. In a `watch`, a task sends newer versions when the file changes.
+fn start_catalog(
+    rows: Rows,
     settings: &Settings,
+    mode: RunMode,
     dictionaries: &Arc<Dictionaries>,
     metrics: &Arc<Metrics>,
-    source: S,
-) -> (impl tokio_stream::Stream<Item = Event<Decoded>> + Unpin + use<S>, JoinHandle<()>)
-where
-    S: FnOnce(&EventSender) -> Result<(), Error> + Send + 'static,
-{
-    let (sender, events) = mpsc::channel(SOURCE_QUEUE);
-    let source = spawn_blocking(move || {
-        let events = EventSender::new(sender);
-        if let Err(failure) = source(&events) {
-            // If nobody listens any more, there was a failure before this one.
-            let _ = events.send(Event::Failed(failure));
-        }
-    });
-    let decoder = Arc::new(Decoder {
-        dictionaries: Arc::clone(dictionaries),
-        zone: settings.timezone.0.clone(),
-        max_future: settings.input.max_future.0.as_secs() as i64,
-    });
-    let (sender, decoding) = mpsc::channel(DECODED_QUEUE);
-    tokio::spawn(decode_all(events, decoder, settings.decoders(), sender, Arc::clone(metrics)));
-    let decoded = ReceiverStream::new(decoding).then(|event: Event<Decoding>| event.then(Decoding::join));
-    (Box::pin(decoded), source)
-}
-
-/// A chunk that is being decoded.
-struct Decoding {
-    batch: JoinHandle<Batch>,
-    read_at: SystemTime,
-}
-
-impl Decoding {
-    /// Starts to decode a chunk as soon as there is a permit.
-    async fn start(chunk: Chunk, decoder: &Arc<Decoder>, permits: &Arc<Semaphore>) -> Self {
-        let read_at = SystemTime::now();
-        let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
-        let decoder = Arc::clone(decoder);
-        let batch = spawn_blocking(move || {
-            let batch = decoder.decode(chunk);
-            drop(permit);
-            batch
-        });
-        Self { batch, read_at }
+) -> watch::Receiver<Arc<CatalogVersion>> {
+    let (sender, versions) = watch::channel(Arc::new(reload::version(rows, dictionaries)));
+    if mode == RunMode::Watch {
+        tokio::spawn(reload::follow(
+            settings.songs.clone(),
+            settings.input.delimiter,
+            Arc::clone(dictionaries),
+            sender,
+            Arc::clone(metrics),
+        ));
     }
+    versions
+}
 
-    /// Waits for the batch.
-    async fn join(self) -> Decoded {
-        Decoded { batch: Box::new(self.batch.await.expect("decoding does not panic")), read_at: self.read_at }
+/// The worker of `enriched_logs`, which continues the committed table; `None` if it is disabled.
+fn enriched_worker(
+    disk: &SharedDisk,
+    settings: &Settings,
+    tables: &CommittedTables,
+    published: &Published,
+    unmatched: Option<UnmatchedPlays>,
+    catalog: Arc<Catalog>,
+    dictionaries: &Arc<Dictionaries>,
+) -> Result<Option<EnrichedWorker>, Error> {
+    let config = &settings.insights.enriched_logs;
+    if !config.enabled {
+        return Ok(None);
     }
+    let table = RollingFile::resume(
+        disk,
+        &settings.output.join(enriched_logs::NAME),
+        enriched_logs::HEADER,
+        config.roll_bytes.0,
+        &tables.enriched,
+    )?;
+    // After a restart, songs of unmatched plays may have been added to the catalog meanwhile. The worker
+    // starts with an empty catalog, so that the first cut brings a new one and appends those plays.
+    let first_catalog = if published.manifest().is_some() { Arc::default() } else { catalog };
+    let insight = EnrichedLogs::new(first_catalog);
+    let parquet = published.files(enriched_logs::NAME).map_or(&[][..], |entry| &entry.parquet);
+    let formats = OutputFormats::of(settings);
+    let worker = EnrichedWorker::new(insight, table, unmatched, Arc::clone(dictionaries), formats);
+    Ok(Some(worker.with_parquet(parquet)))
 }
 
-/// Decodes several chunks of a source in parallel, ahead of the coordinator, and sends them on in order.
-async fn decode_all(
-    mut events: mpsc::Receiver<Event>,
-    decoder: Arc<Decoder>,
-    at_a_time: usize,
-    decoding: mpsc::Sender<Event<Decoding>>,
-    metrics: Arc<Metrics>,
-) {
-    let permits = Arc::new(Semaphore::new(at_a_time));
-    loop {
-        let event = tokio::select! {
-            event = events.recv() => event,
-            // Nobody listens any more; letting go of the events tells the source.
-            () = decoding.closed() => None,
-        };
-        let Some(event) = event else { return };
-        let next = event.then(|chunk| Decoding::start(chunk, &decoder, &permits)).await;
-        if metrics.send("apply", &decoding, next).await.is_err() {
-            return;
-        }
-    }
-}
-
-/// The enabled insights that take snapshots.
-pub fn insights_of(settings: &Settings) -> Vec<Box<dyn Insight>> {
-    let insights = &settings.insights;
-    let all: [(bool, Box<dyn Insight>); 6] = [
-        (
-            insights.user_favorite_genres.enabled,
-            Box::new(UserFavoriteGenres::new(insights.user_favorite_genres.clone())),
-        ),
-        (
-            insights.avg_listen_time_per_song.enabled,
-            Box::new(AvgListenTimePerSong::new(insights.avg_listen_time_per_song.clone())),
-        ),
-        (
-            insights.top_songs_this_week.enabled,
-            Box::new(TopSongsThisWeek::new(insights.top_songs_this_week.clone())),
-        ),
-        (
-            insights.happy_recommendations.enabled,
-            Box::new(HappyRecommendations::new(insights.happy_recommendations.clone())),
-        ),
-        (
-            insights.genre_loyalty_scores.enabled,
-            Box::new(GenreLoyaltyScores::new(insights.genre_loyalty_scores.clone())),
-        ),
-        (insights.night_owl_users.enabled, Box::new(NightOwlUsers::new(insights.night_owl_users.clone()))),
-    ];
-    all.into_iter().filter(|(enabled, _)| *enabled).map(|(_, insight)| insight).collect()
-}
-
-/// Starts the task of each enabled insight that takes snapshots.
-fn spawn_insights(disk: &SharedDisk, settings: &Settings) -> SnapshotTasks {
-    let spawn = |insight: Box<dyn Insight>| {
-        let (sender, requests) = mpsc::channel(SNAPSHOT_QUEUE);
-        let (name, disk, output) = (insight.name(), disk.clone(), settings.output.clone());
-        let formats = OutputFormats::of(settings);
-        spawn_blocking(move || take_snapshots(insight, &disk, &output, formats, requests));
-        (name, sender)
-    };
-    insights_of(settings).into_iter().map(spawn).collect()
-}
-
-/// The way to the task of `enriched_logs`, and its end.
-type EnrichedHandle = (mpsc::Sender<EnrichedMessage>, JoinHandle<Result<(), Error>>);
-
-fn spawn_enriched(task: EnrichedTask) -> EnrichedHandle {
-    let (sender, messages) = mpsc::channel(ENRICHED_QUEUE);
-    (sender, spawn_blocking(move || task.run(messages)))
-}
-
-fn died(cause: &tokio::task::JoinError) -> Error {
-    Error::Bug(format!("a task has died: {cause}"))
+/// Waits for a thread.
+async fn join<T>(thread: JoinHandle<T>) -> Result<T, Error> {
+    thread.await.map_err(|cause| Error::Bug(format!("a thread has panicked: {cause}")))
 }

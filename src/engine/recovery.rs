@@ -1,10 +1,10 @@
-//! What a run starts from: nothing, or what an earlier process has committed.
+//! The start of a run: an empty state, or the state that an earlier process committed.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use crate::engine::coordinator::{Resumed, RunMode};
+use crate::engine::run_mode::RunMode;
 use crate::ingest::source::archive::WhenDone;
 use crate::ingest::source::compression::Compression;
 use crate::ingest::source::fingerprint::{FileId, InodeKey, UNKNOWN, has_read_content};
@@ -12,7 +12,7 @@ use crate::ingest::source::tail::KnownInput;
 use crate::model::Epoch;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
-
+use crate::publish::epoch::Published;
 use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
 use crate::settings::Settings;
 use crate::state::checkpoint::committer::{Committer, manifest_of};
@@ -22,43 +22,41 @@ use crate::state::checkpoint::recover::{StartOptions, begin, generations_in, ope
 use crate::state::unmatched::UnmatchedPlays;
 use crate::storage::{Disk, SharedDisk, hash_of};
 
-/// What a run starts from.
+/// The state that a run starts from.
 #[derive(Debug)]
 pub struct Recovered {
-    /// What was taken in.
+    /// The ledger and the input progress.
     pub loaded: Loaded,
-    /// Commits what comes next.
+    /// Commits later states; `None` in a `replay`.
     pub committer: Option<Committer>,
-    /// Plays that wait for their song; nothing in a `replay`, whose catalog never changes.
+    /// The unmatched plays; `None` in a `replay`, whose catalog never changes.
     pub unmatched: Option<UnmatchedPlays>,
-    /// What was committed and may not be published.
-    pub resumed: Option<Resumed>,
-    /// The last epoch that a reader has seen.
-    pub epoch: Epoch,
-    /// What of the logs counts.
-    pub logs: CommittedTables,
+    /// The committed epoch, which may not be published completely.
+    pub published: Published,
+    /// The committed lengths of the append-only tables.
+    pub tables: CommittedTables,
 }
 
-/// The committed parts of the logs.
+/// The committed parts of the append-only tables.
 #[derive(Debug, Default)]
 pub struct CommittedTables {
-    /// Of `enriched_logs`.
+    /// Parts of `enriched_logs`.
     pub enriched: Vec<PartEntry>,
-    /// Of `_rejects`.
+    /// Parts of `_rejects`.
     pub rejects: Vec<PartEntry>,
 }
 
-/// The start of a `replay`.
+/// Starts a `replay`, always from an empty state.
 ///
 /// # Errors
-/// If the output is that of a `watch` and may not be replaced, exit code 78.
+/// The output belongs to a `watch`, and `--fresh` is not set: exit code 78.
 pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> Result<Recovered, Error> {
     if !options.fresh
         && Manifest::read(disk, &settings.output)?
             .is_some_and(|manifest| manifest.producer == RunMode::Watch.name())
     {
         let message = format!(
-            "{} is the output of a watch; name another with --output, or replace it with --fresh",
+            "{} is the output of a watch; set another folder with --output, or replace this one with --fresh",
             settings.output.display()
         );
         return Err(Error::Config(message));
@@ -67,89 +65,97 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> 
         loaded: Loaded::empty(&StateConfig::of(settings)),
         committer: None,
         unmatched: None,
-        resumed: None,
-        epoch: Epoch(0),
-        logs: CommittedTables::default(),
+        published: Published::new(disk, settings, Epoch(0)),
+        tables: CommittedTables::default(),
     })
 }
 
-/// The start of a `watch`: where the last one was stopped or killed. `dictionaries` must be empty.
+/// Starts a `watch` where the last one was stopped or killed. `dictionaries` must be empty.
 ///
 /// # Errors
-/// If what is there is damaged (65), belongs to other settings or has lost its state (78), or what
-/// the file system says (73, 74).
+/// The state or the output is damaged (65), the state belongs to other settings or is missing (78), or an
+/// error of the file system (73, 74).
 pub fn watch(
     disk: &SharedDisk,
     settings: &Settings,
     options: StartOptions,
     dictionaries: &Dictionaries,
 ) -> Result<Recovered, Error> {
-    let shape = StateConfig::of(settings);
+    let config = StateConfig::of(settings);
     let manifest = match Manifest::read(disk, &settings.output) {
-        // Whoever wants everything anew does not care for what was there.
+        // A damaged manifest is replaced, too.
         Err(_) if options.fresh => None,
         manifest => manifest?.filter(|manifest| manifest.producer == RunMode::Watch.name()),
     };
-    let published = manifest.as_ref().map_or(0, |manifest| manifest.epoch);
+    let last_epoch = manifest.as_ref().map_or(0, |manifest| manifest.epoch);
     let store = if options.fresh {
         refuse_if_deleted(disk, settings, manifest.as_ref())?;
-        begin(disk, &settings.state, shape, published)?
-    } else if let Some(store) = open(disk, &settings.state, &shape, options)? {
-        if store.current().epoch < published && !options.rollback {
-            return Err(older_than_output(settings, store.current().epoch, published));
+        begin(disk, &settings.state, config, last_epoch)?
+    } else if let Some(store) = open(disk, &settings.state, &config, options)? {
+        if store.current().epoch < last_epoch && !options.rollback {
+            return Err(older_than_output(settings, store.current().epoch, last_epoch));
         }
         store
     } else if manifest.is_some() {
         let (output, state) = (settings.output.display(), settings.state.display());
         let message = format!(
-            "{output} is the output of a watch, but {state} holds no state of it; bring the state back, or \
-             read everything again with --fresh"
+            "{output} is the output of a watch, but {state} has no state for it; bring the state back, or read \
+             everything again with --fresh"
         );
         return Err(Error::Config(message));
     } else {
-        begin(disk, &settings.state, shape, published)?
+        begin(disk, &settings.state, config, last_epoch)?
     };
     let mut loaded = Loaded::of(&**disk, &settings.state, store.current(), dictionaries)?;
     loaded.ledger.tables_mut().listens.keep_unsaved();
     let places = std::mem::take(&mut loaded.unmatched);
     let unmatched = UnmatchedPlays::resume(disk, &settings.state, &store.current().unmatched, places)?;
     let generation = store.current();
-    let logs = CommittedTables { enriched: generation.enriched.clone(), rejects: generation.rejects.clone() };
-    let epoch = Epoch(generation.epoch.max(published));
-    let resumed = manifest_of(generation).map(|committed| resumed(disk, &settings.output, committed));
+    let tables =
+        CommittedTables { enriched: generation.enriched.clone(), rejects: generation.rejects.clone() };
+    let mut published = Published::new(disk, settings, Epoch(generation.epoch.max(last_epoch)));
+    if let Some(committed) = manifest_of(generation) {
+        published = compare_with_output(disk, &settings.output, published, committed);
+    }
     let metadata = std::mem::take(&mut loaded.metadata);
     let retires_inputs = settings.input.when_done != WhenDone::Keep;
     let rejects = loaded.catalog_rejects.len() as u64;
     let mut committer = Committer::new(store, dictionaries, metadata, rejects, retires_inputs);
     committer.note_advanced(loaded.inputs.ids());
-    Ok(Recovered { loaded, committer: Some(committer), unmatched: Some(unmatched), resumed, epoch, logs })
+    Ok(Recovered { loaded, committer: Some(committer), unmatched: Some(unmatched), published, tables })
 }
 
-/// The state is a backup, or a part of it was removed: to go on from it takes back what was published.
+/// The state is a backup, or its newest generation was removed. Continuing from it would withdraw
+/// published rows.
 fn older_than_output(settings: &Settings, committed: u64, published: u64) -> Error {
     let (output, state) = (settings.output.display(), settings.state.display());
     let message = format!(
-        "{output} shows epoch {published}, but {state} ends at epoch {committed}: bring the newer state back, go \
-         on from this one with --rollback (inputs that are gone by now are then lost), or read everything again \
-         with --fresh"
+        "{output} shows epoch {published}, but {state} ends at epoch {committed}: bring the newer state back, \
+         continue from this one with --rollback (inputs that are gone by now are then lost), or read everything \
+         again with --fresh"
     );
     Error::Damaged(message)
 }
 
-/// Compares the output with what was committed for it.
-fn resumed(disk: &SharedDisk, output: &Path, manifest: Manifest) -> Resumed {
+/// Finds out how far the committed epoch was published.
+fn compare_with_output(
+    disk: &SharedDisk,
+    output: &Path,
+    published: Published,
+    committed: Manifest,
+) -> Published {
     let text = Manifest::text_in(disk, output).ok().flatten();
-    let published = text.as_deref() == Some(manifest.to_text().as_bytes());
-    let is_there = |name: &String, entry: &InsightEntry| {
-        entry.files(output, name).iter().all(|(path, part)| holds(&**disk, path, part))
+    let manifest_written = text.as_deref() == Some(committed.to_text().as_bytes());
+    let is_in_place = |name: &String, entry: &InsightEntry| {
+        entry.files(output, name).iter().all(|(path, part)| matches_entry(&**disk, path, part))
     };
-    let insights: BTreeMap<_, _> =
-        manifest.insights.clone().into_iter().filter(|(name, entry)| is_there(name, entry)).collect();
-    Resumed { manifest, published, insights }
+    let files: BTreeMap<_, _> =
+        committed.insights.clone().into_iter().filter(|(name, entry)| is_in_place(name, entry)).collect();
+    published.with_committed(committed, files, manifest_written)
 }
 
-/// Whether a file holds what an entry says, no more and no less.
-fn holds(disk: &dyn Disk, path: &Path, part: &PartEntry) -> bool {
+/// Whether a file has exactly the length and hash of its entry.
+fn matches_entry(disk: &dyn Disk, path: &Path, part: &PartEntry) -> bool {
     let read = || -> std::io::Result<bool> {
         let file = disk.open(path)?;
         Ok(file.len()? == part.bytes && hash_text(hash_of(&*file, part.bytes)?) == part.hash)
@@ -157,7 +163,10 @@ fn holds(disk: &dyn Disk, path: &Path, part: &PartEntry) -> bool {
     read().unwrap_or(false)
 }
 
-/// Refuses to read everything again if not everything is there any more.
+/// Refuses to read everything again if inputs that were read are gone or changed.
+///
+/// # Errors
+/// Rows would be lost, exit code 78.
 fn refuse_if_deleted(
     disk: &SharedDisk,
     settings: &Settings,
@@ -166,14 +175,14 @@ fn refuse_if_deleted(
     let refuse = |what: &str| {
         let (output, state) = (settings.output.display(), settings.state.display());
         let message = format!(
-            "{what}, so reading everything again would lose rows; to do it all the same, remove {output} and \
-             {state} yourself"
+            "{what}, so reading everything again would lose rows; to do it anyway, remove {output} and {state} \
+             yourself"
         );
         Err(Error::Config(message))
     };
     let Some(known) = known_inputs(&**disk, &settings.state) else {
         let deleted = manifest.is_some_and(|manifest| manifest.inputs_deleted);
-        return if deleted { refuse("inputs were deleted after they had been read") } else { Ok(()) };
+        return if deleted { refuse("inputs were deleted after they were read") } else { Ok(()) };
     };
     let files = FileIndex::in_folders(&[&settings.incoming, &settings.input.archive_dir]);
     let gone: Vec<&KnownInput> =
@@ -181,59 +190,60 @@ fn refuse_if_deleted(
     match gone.first() {
         None => Ok(()),
         Some(first) => refuse(&format!(
-            "{} inputs that were read are gone or changed, {} among them",
+            "{} inputs that were read are gone or changed, including {}",
             gone.len(),
             first.input.label
         )),
     }
 }
 
-/// The inputs of the newest generation that can be read.
+/// The inputs of the newest readable generation; `None` if there is none.
 fn known_inputs(disk: &dyn Disk, state: &Path) -> Option<Vec<KnownInput>> {
     let numbers = generations_in(disk, state).ok()?;
     let generation = numbers.iter().find_map(|&number| read_sound(disk, state, number).ok())?;
     Some(Loaded::of(disk, state, &generation, &Dictionaries::default()).ok()?.inputs.known())
 }
 
-/// The files of folders, by their number and by how they begin.
+/// The files of some folders, by inode and by size.
 #[derive(Debug, Default)]
 pub struct FileIndex {
-    by_number: HashMap<InodeKey, (FileId, PathBuf)>,
+    by_inode: HashMap<InodeKey, (FileId, PathBuf)>,
     by_size: HashMap<u64, Vec<PathBuf>>,
 }
 
 impl FileIndex {
-    /// All files directly in some folders; one that is missing has none.
+    /// Indexes the files directly in `folders`. Folders that do not exist are skipped.
     pub fn in_folders(folders: &[&Path]) -> Self {
         let mut files = Self::default();
         for entry in folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_file() {
                 let id = FileId::of(&metadata);
-                files.by_number.insert(id.inode_key, (id, entry.path()));
+                files.by_inode.insert(id.inode_key, (id, entry.path()));
                 files.by_size.entry(metadata.len()).or_default().push(entry.path());
             }
         }
         files
     }
 
-    /// Where an input is, if all that was read of it is still there.
+    /// The path of an input, if a file still has everything that was read of it.
     pub fn find(&self, known: &KnownInput) -> Option<PathBuf> {
-        let seen = &known.fingerprint;
-        let by_number = self.by_number.get(&seen.id.inode_key).filter(|(id, _)| id.may_be_same(&seen.id));
-        let by_number = by_number.map(|(_, path)| path);
-        let same_size = self.by_size.get(&seen.stat.size).into_iter().flatten();
-        by_number.into_iter().chain(same_size).find(|path| begins_alike(path, known)).cloned()
+        let fingerprint = &known.fingerprint;
+        let by_inode = self.by_inode.get(&fingerprint.id.inode_key);
+        let by_inode = by_inode.filter(|(id, _)| id.may_be_same(&fingerprint.id)).map(|(_, path)| path);
+        let by_size = self.by_size.get(&fingerprint.stat.size).into_iter().flatten();
+        by_inode.into_iter().chain(by_size).find(|path| has_what_was_read(path, known)).cloned()
     }
 }
 
-fn begins_alike(path: &Path, known: &KnownInput) -> bool {
+/// Whether a file has the bytes that were read of an input.
+fn has_what_was_read(path: &Path, known: &KnownInput) -> bool {
     let Ok(file) = File::open(path) else { return false };
     let long_enough = match Compression::of(path) {
         Compression::Plain => file.metadata().is_ok_and(|metadata| metadata.len() >= known.position.offset),
         Compression::Gzip | Compression::Zstd | Compression::Parquet => true,
     };
-    // Offsets of compressed inputs are not those of the file.
+    // The position in a compressed input is an offset in its decompressed text, so its tail cannot be compared.
     let tail = if Compression::of(path) == Compression::Plain { known.position.tail } else { UNKNOWN };
     long_enough
         && has_read_content(&file, known.fingerprint.head, known.position.offset, tail).unwrap_or(false)

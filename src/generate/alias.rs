@@ -1,11 +1,11 @@
-//! Weighted choice in constant time, in integers.
+//! Weighted random choice in constant time (the alias method), with integers only.
 
-use crate::generate::rng::Dice;
+use crate::generate::rng::Rng;
 
-/// A table from which items are drawn with chances in proportion to their weights.
+/// A table from which items are drawn with probabilities proportional to their weights.
 ///
-/// All items share their weight out over cells of equal size, each cell holding at most two of them; so a draw
-/// touches one cell (one cache line), however many items there are.
+/// The weights are distributed over cells of equal size, with at most two items per cell. So a draw touches one
+/// cell (one cache line), however many items there are.
 #[derive(Debug, Clone)]
 pub struct AliasTable {
     cells: Vec<Cell>,
@@ -13,31 +13,31 @@ pub struct AliasTable {
 
 #[derive(Debug, Clone, Copy)]
 struct Cell {
-    /// The share of `item` in this cell, in units of 2^-32; the rest belongs to `other`.
-    bar: u32,
+    /// The share of `item` in this cell, in units of 2^-32. The rest belongs to `other`.
+    threshold: u32,
     item: u32,
     other: u32,
 }
 
 impl AliasTable {
-    /// A table over items with weights, or nothing if there are no items.
+    /// A table over `(item, weight)` pairs, or `None` if all weights are zero.
     ///
-    /// The number of items times the largest weight must stay below 2^64, and one weight must be positive.
+    /// The number of items times the largest weight must stay below 2^64.
     pub fn new(weighted: &[(u32, u64)]) -> Option<Self> {
         let count = weighted.len() as u64;
         let total: u64 = weighted.iter().map(|&(_, weight)| weight).sum();
         if total == 0 {
             return None;
         }
-        // A cell holds `total`, so that what an item has to put into cells is its weight times their number.
+        // A cell holds `total`, so an item has its weight times the number of cells to distribute.
         let mut left: Vec<u64> = weighted.iter().map(|&(_, weight)| weight * count).collect();
         let mut cells: Vec<Cell> =
-            weighted.iter().map(|&(item, _)| Cell { bar: u32::MAX, item, other: item }).collect();
+            weighted.iter().map(|&(item, _)| Cell { threshold: u32::MAX, item, other: item }).collect();
         let (mut poor, mut rich): (Vec<u32>, Vec<u32>) =
             (0..count as u32).partition(|&cell| left[cell as usize] < total);
         while let (Some(&giver), Some(taker)) = (rich.last(), poor.pop()) {
             let (giver, taker) = (giver as usize, taker as usize);
-            cells[taker].bar = ((u128::from(left[taker]) << 32) / u128::from(total)) as u32;
+            cells[taker].threshold = ((u128::from(left[taker]) << 32) / u128::from(total)) as u32;
             cells[taker].other = weighted[giver].0;
             left[giver] -= total - left[taker];
             if left[giver] < total {
@@ -48,30 +48,30 @@ impl AliasTable {
         Some(Self { cells })
     }
 
-    /// Throws the dice for a draw without looking at the cell.
+    /// Makes the random choice without reading the table.
     ///
-    /// Aiming many times before the first look lets the processor fetch many cells at once; in a large table that is
-    /// several times faster than waiting for one after the other.
+    /// Making many draws before resolving the first lets the processor fetch many cells at once. In a large table
+    /// that is several times faster than waiting for one cell after the other.
     #[inline]
-    pub fn aim(&self, dice: &mut Dice) -> Aim {
-        // One multiplication gives both: its upper half is the cell, its lower half the place within the cell.
-        let product = u128::from(dice.roll()) * self.cells.len() as u128;
-        Aim { cell: (product >> 64) as u32, place: (product >> 32) as u32 }
+    pub fn draw(&self, rng: &mut Rng) -> Draw {
+        // One multiplication gives both: its upper half is the cell, its lower half the position in the cell.
+        let product = u128::from(rng.bits()) * self.cells.len() as u128;
+        Draw { cell: (product >> 64) as u32, position: (product >> 32) as u32 }
     }
 
-    /// The item that was drawn.
+    /// Looks up the item of a draw.
     #[inline]
-    pub fn hit(&self, aim: Aim) -> u32 {
-        let cell = self.cells[aim.cell as usize];
-        if aim.place < cell.bar { cell.item } else { cell.other }
+    pub fn resolve(&self, draw: Draw) -> u32 {
+        let cell = self.cells[draw.cell as usize];
+        if draw.position < cell.threshold { cell.item } else { cell.other }
     }
 }
 
-/// A draw that has been decided, but not looked up.
+/// A random choice whose item has not been looked up.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Aim {
+pub struct Draw {
     cell: u32,
-    place: u32,
+    position: u32,
 }
 
 #[cfg(test)]
@@ -82,11 +82,11 @@ mod tests {
     fn draws_follow_the_weights() {
         let weighted = [(10, 1), (20, 2), (30, 0), (40, 7)];
         let table = AliasTable::new(&weighted).unwrap();
-        let mut dice = Dice::new(3, 0);
+        let mut rng = Rng::new(3, 0);
         let mut counts = [0_u32; 5];
         for _ in 0..100_000 {
-            let aim = table.aim(&mut dice);
-            counts[table.hit(aim) as usize / 10] += 1;
+            let draw = table.draw(&mut rng);
+            counts[table.resolve(draw) as usize / 10] += 1;
         }
         assert_eq!(counts[3], 0);
         for (item, weight) in weighted {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_to_draw_from_is_no_table() {
+    fn without_weights_there_is_no_table() {
         assert!(AliasTable::new(&[]).is_none());
         assert!(AliasTable::new(&[(1, 0)]).is_none());
     }

@@ -1,9 +1,10 @@
-//! The songs: what they are called, by whom, and what they sound like.
+//! The catalog: titles, artists, genres and moods of songs.
 
 use crate::generate::ids::{Ids, Noun};
+use crate::generate::line::Line;
 use crate::generate::rng::{Key, scale};
-use crate::generate::text::Line;
 use crate::generate::words;
+use crate::text::push_cell;
 
 /// The first line of the catalog.
 pub const HEADER: &[u8] = b"song_id,title,artist,genre,mood\n";
@@ -12,7 +13,7 @@ pub const HEADER: &[u8] = b"song_id,title,artist,genre,mood\n";
 pub const GENRES: [&str; 10] =
     ["Pop", "Rock", "Hip-Hop", "Electronic", "R&B", "Country", "Jazz", "Classical", "Folk", "Metal"];
 
-/// How many of 65,536 songs have each genre; the rest has none.
+/// Songs of each genre per 65,536 songs. The rest has no genre.
 pub const GENRE_SHARES: [u32; 10] = [12_600, 11_500, 10_300, 7_800, 5_500, 4_500, 4_200, 3_400, 2_600, 1_800];
 
 /// The moods, by number.
@@ -21,13 +22,13 @@ pub const MOODS: [&str; 4] = ["Happy", "Sad", "Energetic", "Chill"];
 /// The number of the mood `Sad`.
 pub const SAD: usize = 1;
 
-/// How many of 65,536 songs have each mood; the rest has none.
+/// Songs of each mood per 65,536 songs. The rest has no mood.
 pub const MOOD_SHARES: [u32; 4] = [18_800, 13_400, 17_400, 14_600];
 
-/// The number of the share in which one of 65,536 points lies; the number of shares if it lies behind them all.
+/// The index of the share that contains `point` (below 65,536), or `shares.len()` if none does.
 #[inline]
 pub fn share_at(shares: &[u32], point: u32) -> usize {
-    // Counting without a branch: the point is random, so that every branch would be guessed wrong.
+    // Counts without branches: the point is random, so branches would be mispredicted.
     let (mut end, mut passed) = (0, 0);
     for share in shares {
         end += share;
@@ -36,7 +37,7 @@ pub fn share_at(shares: &[u32], point: u32) -> usize {
     passed
 }
 
-/// The catalog of a seed. A song is a function of its number, whatever the size of the catalog (but for the artist).
+/// The catalog of a seed. Apart from its artist, a song depends on its number alone and not on the catalog's size.
 #[derive(Debug, Clone, Copy)]
 pub struct Catalog {
     songs: u32,
@@ -66,16 +67,16 @@ impl Catalog {
         share_at(&MOOD_SHARES, (self.sound.of(u64::from(song)) >> 16) as u32 & 0xFFFF)
     }
 
-    /// The length of a song in seconds, 120 to 360 and mostly around 240; songs that are not in the catalog have one too.
+    /// The length of a song in seconds: 120 to 360, mostly around 240. Songs that are not in the catalog have one too.
     #[inline]
     pub fn length(&self, song: u32) -> u32 {
         let hash = self.sound.of(u64::from(song)) >> 32;
-        // The sum of two dice is more often in the middle than at its ends.
+        // The sum of two random numbers is more often near the middle of its range than at its ends.
         let part = |bits: u64| (((bits & 0xFFFF) * 121) >> 16) as u32;
         120 + part(hash) + part(hash >> 16)
     }
 
-    /// Appends the whole catalog, with its header.
+    /// Appends the whole catalog as CSV, with its header.
     pub fn append(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(HEADER);
         let mut field = String::new();
@@ -96,26 +97,20 @@ impl Catalog {
         }
     }
 
-    /// The hash from which the name of a song's artist is made: two songs and a half per artist, some with many more.
+    /// The hash that determines the name of a song's artist. Artists have 2.5 songs on average, some many more.
     fn artist(&self, song: u32) -> u64 {
         let artists = (u64::from(self.songs) * 2 / 5).max(1);
         let hash = self.names.of(2 * u64::from(song) + 1);
-        // A quarter of the songs goes to the first tenth of the artists.
+        // A quarter of the songs belongs to the first tenth of the artists.
         let among = if hash.is_multiple_of(4) { artists.div_ceil(10) } else { artists };
         self.names.of(1 << 40 | scale(hash, among))
     }
 }
 
-/// Moves a field to the line, behind a comma, quoted where RFC 4180 needs it.
+/// Appends a comma and `field`, and clears `field` for reuse.
 fn append_field(field: &mut String, out: &mut Vec<u8>) {
     out.push(b',');
-    if field.contains([',', '"', '\r', '\n']) {
-        out.push(b'"');
-        out.extend_from_slice(field.replace('"', "\"\"").as_bytes());
-        out.push(b'"');
-    } else {
-        out.extend_from_slice(field.as_bytes());
-    }
+    push_cell(out, field.as_bytes());
     field.clear();
 }
 
@@ -124,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_leave_a_few_songs_without() {
+    fn a_few_songs_have_no_genre_or_mood() {
         for shares in [&GENRE_SHARES[..], &MOOD_SHARES[..]] {
             let sum: u32 = shares.iter().sum();
             assert!((63_500..65_000).contains(&sum), "{sum}");
@@ -143,14 +138,5 @@ mod tests {
             assert_eq!(small.mood(song), large.mood(song));
             assert!((120..=360).contains(&small.length(song)));
         }
-    }
-
-    #[test]
-    fn fields_are_quoted_only_where_needed() {
-        let mut out = Vec::new();
-        for text in ["plain", "a, b", "say \"x\"", ""] {
-            append_field(&mut text.to_owned(), &mut out);
-        }
-        assert_eq!(out, b",plain,\"a, b\",\"say \"\"x\"\"\",");
     }
 }

@@ -1,18 +1,18 @@
-//! How a live feed hands its rows out: in turns, a file that grows and finished files that drop in.
+//! The schedule of a live feed, which alternates between a growing file and finished files.
 //!
-//! The turns decide which file a row goes to, never what the rows are.
+//! The schedule decides which file gets a row, but not the content of rows.
 
 use std::time::Duration;
 
-use crate::generate::rng::Dice;
+use crate::generate::rng::Rng;
 
-/// The most rows that are handed out at once: some milliseconds of work, some hundred kilobytes of text.
+/// The largest number of rows made at once: a few milliseconds of work, a few hundred kilobytes of text.
 pub const SLICE: u64 = 8192;
 
-/// Rows are handed out this often, unless there is a backlog.
+/// The interval at which rows are made, unless there is a backlog.
 pub const TICK: Duration = Duration::from_millis(25);
 
-/// Says how many rows are due.
+/// Computes how many rows are due.
 #[derive(Debug)]
 pub struct Pacer {
     rate: u64,
@@ -22,19 +22,19 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// The pace of a feed of `rate` rows per second that ends after `total` rows, or never.
+    /// A pacer for `rate` rows per second that ends after `total` rows, or never.
     pub fn new(rate: u64, total: Option<u64>) -> Self {
         Self { rate, left: total.unwrap_or(u64::MAX), made: 0, next: Duration::ZERO }
     }
 
-    /// All rows have been handed out.
+    /// Whether all rows were handed out.
     pub fn is_over(&self) -> bool {
         self.left == 0
     }
 
-    /// How many rows, `most` at most, are to be made now, `elapsed` after the begin; none if it is not yet time.
+    /// The number of rows (at most `most`) to make now, `elapsed` after the start. 0 means: wait.
     ///
-    /// The first row is due at once, the others follow evenly; what a pause has missed is caught up with.
+    /// The first row is due at once and the others follow evenly. After a pause, missed rows are caught up.
     pub fn due(&mut self, elapsed: Duration, most: u64) -> u64 {
         let due = elapsed.as_nanos() * u128::from(self.rate) / 1_000_000_000 + 1;
         let ready = due.saturating_sub(u128::from(self.made)).min(u128::from(SLICE)) as u64;
@@ -51,34 +51,34 @@ impl Pacer {
     }
 }
 
-/// A turn: the next so many rows of the feed go to one file.
+/// The next rows of the feed, which all go to one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// The growing file gets them, bit by bit.
+    /// Append this number of rows to the growing file, as they become due.
     Grow(u64),
-    /// The growing file ends, complete; then a new one gets them.
+    /// Complete the growing file, and append this number of rows to a new one.
     Rotate(u64),
-    /// A finished file has them all.
+    /// Write this number of rows to a file that appears when it is finished.
     Drop(u64),
 }
 
 /// The endless sequence of turns of a seed.
 #[derive(Debug)]
 pub struct Turns {
-    dice: Dice,
+    rng: Rng,
     rate: u64,
     growing: bool,
     room: u64,
 }
 
 impl Turns {
-    /// The turns of a feed of so many rows per second.
+    /// The turns of a feed of `rate` rows per second.
     pub fn new(seed: u64, rate: u64) -> Self {
-        Self { dice: Dice::new(seed, 0x7047), rate, growing: false, room: 0 }
+        Self { rng: Rng::new(seed, 0x7047), rate, growing: false, room: 0 }
     }
 
     fn between(&mut self, least: u64, most: u64) -> u64 {
-        least + self.dice.below(most - least + 1)
+        least + self.rng.below(most - least + 1)
     }
 }
 
@@ -101,18 +101,18 @@ impl Iterator for Turns {
     }
 }
 
-/// Where the appends to a growing file end: often in the middle of a line, as a logger's buffer has it.
+/// The sizes of appends to a growing file. They often end in the middle of a line, like flushes of a logger's buffer.
 #[derive(Debug)]
-pub struct Cuts(Dice);
+pub struct AppendSizes(Rng);
 
-impl Cuts {
-    /// The cuts of a seed.
+impl AppendSizes {
+    /// The sizes of a seed.
     pub fn new(seed: u64) -> Self {
-        Self(Dice::new(seed, 0xC075))
+        Self(Rng::new(seed, 0xC075))
     }
 
-    /// How many of the bytes at hand, which end at a line's end, are written now; the others wait for the next append.
-    pub fn cut(&mut self, bytes: usize) -> usize {
+    /// The number of bytes to append now, of `bytes` bytes that end with a line. The rest waits for the next append.
+    pub fn next(&mut self, bytes: usize) -> usize {
         if self.0.below(3) == 0 {
             return bytes;
         }
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_due_evenly_and_caught_up_with() {
+    fn rows_are_due_evenly_and_a_backlog_is_caught_up() {
         let at = Duration::from_millis;
         let mut pacer = Pacer::new(100, Some(1_000));
         assert_eq!(pacer.due(at(0), 10), 1);
@@ -163,10 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn cuts_often_leave_something() {
-        let mut cuts = Cuts::new(1);
-        let kept = (0..100).filter(|_| cuts.cut(45) < 45).count();
-        assert!((50..85).contains(&kept), "{kept}");
-        assert!((0..100).all(|_| cuts.cut(3) <= 3));
+    fn appends_often_end_within_a_line() {
+        let mut sizes = AppendSizes::new(1);
+        let partial = (0..100).filter(|_| sizes.next(45) < 45).count();
+        assert!((50..85).contains(&partial), "{partial}");
+        assert!((0..100).all(|_| sizes.next(3) <= 3));
     }
 }

@@ -1,30 +1,28 @@
-//! The names of users and songs.
+//! Ids of users and songs.
 
-use clap::ValueEnum;
-
+use crate::generate::line::Line;
 use crate::generate::rng::Key;
-use crate::generate::text::Line;
 
-/// The look of user and song ids.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+/// The format of user and song ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ids {
-    /// `user_17`, `song_42`
+    /// `user_17`, `song_42`.
     Short,
-    /// 36 characters in the shape of a UUID, derived from the same numbers
+    /// A UUID of 36 characters, derived from the same numbers.
     Uuid,
 }
 
-/// What an id names.
+/// The kind of thing that an id identifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noun {
     /// A listener.
     User,
-    /// A song, whether the catalog has it or not.
+    /// A song, in the catalog or not.
     Song,
 }
 
 impl Ids {
-    /// Writes the id of a number.
+    /// Appends the id of a number to a line.
     #[inline]
     pub fn write(self, noun: Noun, number: u32, line: &mut Line) {
         match self {
@@ -77,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_look_as_promised() {
+    fn ids_have_the_documented_format() {
         assert_eq!(id(Ids::Short, Noun::User, 1), "user_1");
         assert_eq!(id(Ids::Short, Noun::Song, 10_000_500), "song_10000500");
         assert_eq!(

@@ -3,29 +3,29 @@
 use crate::generate::alias::AliasTable;
 use crate::generate::catalog::{GENRE_SHARES, MOOD_SHARES, SAD, share_at};
 use crate::generate::popularity::Popularity;
-use crate::generate::rng::{Dice, Key};
+use crate::generate::rng::{Key, Rng};
 
-/// What a listener likes to hear; the numbers are those of [`crate::generate::catalog`].
+/// What a listener likes. The numbers are those of [`crate::generate::catalog`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taste {
-    /// Nearly only one genre.
+    /// Almost only one genre.
     Loyal(usize),
     /// Mostly one mood.
     Moody(usize),
-    /// A bit of everything, with a soft spot for one genre.
+    /// Everything, with one favourite genre.
     Mixed(usize),
 }
 
-/// What a listener wants to hear next.
+/// The kind of song that the next play should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wish {
+pub enum Preference {
     /// Any song.
     Any,
     /// A song of this genre.
     Genre(usize),
     /// A song of this mood.
     Mood(usize),
-    /// A song that the catalog does not know (which nobody wishes, but it happens).
+    /// A song that is not in the catalog.
     Unknown,
 }
 
@@ -37,26 +37,27 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// The listeners of a seed.
+    /// The listeners `1..=count` of a seed.
     pub fn new(seed: u64, count: u32, popularity: Popularity) -> Self {
-        // The shift grows with their number, as even the greatest listener has but 24 hours a day.
+        // The shift grows with the number of listeners, because even the most active one has only 24 hours a day.
         let shift = 20 + u64::from(count) / 1000;
-        let weighted = popularity.weigh(count, shift, &mut Dice::new(seed, 0x0157));
+        let weighted = popularity.weigh(count, shift, &mut Rng::new(seed, 0x0157));
         let table = AliasTable::new(&weighted).expect("there is at least one user");
         Self { table, tastes: Key::new(seed, 0x7A57) }
     }
 
     /// Draws the listener of the next play.
     #[inline]
-    pub fn draw(&self, dice: &mut Dice) -> u32 {
-        self.table.hit(self.table.aim(dice))
+    pub fn draw(&self, rng: &mut Rng) -> u32 {
+        self.table.resolve(self.table.draw(rng))
     }
 
-    /// The taste of a listener: 6 in 100 are loyal to a genre, 8 sad, 10 of another or the same mood, the rest mixed.
+    /// The taste of a listener: 6 % are loyal to a genre, 8 % prefer sad songs, 10 % prefer a random mood, and the
+    /// rest is mixed.
     #[inline]
     pub fn taste(&self, user: u32) -> Taste {
         let hash = self.tastes.of(u64::from(user));
-        // Favourites have the shares of the catalog, so that a rare genre has few fans and its songs are not worn out.
+        // Favourites follow the shares of the catalog. So a rare genre has few fans, and its few songs are not overplayed.
         let (kind, favourite) = ((hash >> 32) % 100, (hash & 0xFFFF) as u32);
         match kind {
             0..6 => Taste::Loyal(share_at(&GENRE_SHARES, favourite)),
@@ -66,15 +67,15 @@ impl Listeners {
         }
     }
 
-    /// What a listener wants to hear next.
+    /// Draws the kind of song that a listener plays next.
     #[inline]
-    pub fn wish(&self, user: u32, dice: &mut Dice) -> Wish {
-        let percent = dice.below(100);
+    pub fn preference(&self, user: u32, rng: &mut Rng) -> Preference {
+        let percent = rng.below(100);
         match self.taste(user) {
-            Taste::Loyal(genre) if percent < 96 => Wish::Genre(genre),
-            Taste::Moody(mood) if percent < 70 => Wish::Mood(mood),
-            Taste::Mixed(genre) if percent < 30 => Wish::Genre(genre),
-            _ => Wish::Any,
+            Taste::Loyal(genre) if percent < 96 => Preference::Genre(genre),
+            Taste::Moody(mood) if percent < 70 => Preference::Mood(mood),
+            Taste::Mixed(genre) if percent < 30 => Preference::Genre(genre),
+            _ => Preference::Any,
         }
     }
 }
@@ -84,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_taste_occurs_in_its_share() {
+    fn tastes_have_the_documented_shares() {
         let listeners = Listeners::new(1, 10_000, Popularity::Zipf);
         let (mut loyal, mut sad, mut mixed) = (0, 0, 0);
         for user in 1..=10_000 {

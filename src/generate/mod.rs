@@ -1,19 +1,19 @@
-//! A synthetic world of music listening: a catalog of songs, listeners with tastes, and their plays.
+//! Synthetic data: a catalog of songs, listeners with tastes, and their plays.
 //!
-//! Everything here is pure: a [`Plan`] goes in, text comes out, and no file or clock is touched. The same plan gives
-//! the same bytes on every machine, because only integers decide ([`dice`] says how), and because rows are made one
-//! after the other, however many of them a caller asks for at a time.
+//! Everything here is pure: a [`Plan`] goes in and text comes out, without files or clocks. The same plan gives the
+//! same bytes on every machine, because only integers are used (see [`rng`]) and because rows are made one after the
+//! other, whatever the number of rows per call.
 //!
 //! ```text
-//! args -> Plan -> catalog                                      -> songs_metadata.csv
-//!                 listeners + popularity (alias) + rhythm -> plays -> text -> listening logs
+//! Plan -> catalog                                      -> songs_metadata.csv
+//!         listeners + popularity (alias) + rhythm -> plays -> text -> logs
 //! ```
 
 pub mod alias;
-pub mod args;
 pub mod catalog;
 pub mod feed;
 pub mod ids;
+pub mod line;
 pub mod listeners;
 pub mod plays;
 pub mod popularity;
@@ -23,12 +23,6 @@ pub mod song_pools;
 pub mod text;
 mod words;
 
-use crate::time::civil;
-
-/// Seconds of a day; times here are never negative.
-const DAY: u64 = civil::DAY as u64;
-
-pub use args::GenerateArgs;
 pub use catalog::Catalog;
 pub use plays::{Plan, Plays};
 pub use text::PlayLog;

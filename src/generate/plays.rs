@@ -1,28 +1,27 @@
-//! Plays: who hears what, when and for how long.
+//! Plays: listener, song, time and duration.
 
-use crate::generate::DAY;
 use crate::generate::catalog::Catalog;
 use crate::generate::ids::Ids;
-use crate::generate::listeners::{Listeners, Wish};
+use crate::generate::listeners::{Listeners, Preference};
 use crate::generate::popularity::Popularity;
-use crate::generate::rhythm::{Clock, Pace};
-use crate::generate::rng::Dice;
-use crate::generate::song_pools::{Aim, Shelves};
+use crate::generate::rhythm::{Clock, DAY, Pace};
+use crate::generate::rng::Rng;
+use crate::generate::song_pools::{SongDraw, SongPools};
 
-/// Everything on which the bytes of a catalog and its logs depend.
+/// Everything that determines the bytes of a catalog and its logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
-    /// Another seed is another world.
+    /// The seed of all random choices.
     pub seed: u64,
     /// The number of listeners, at least 1.
     pub users: u32,
     /// The number of songs in the catalog, at least 1.
     pub songs: u32,
-    /// How plays spread over both.
+    /// How plays are distributed over both.
     pub popularity: Popularity,
-    /// The look of their ids.
+    /// The format of their ids.
     pub ids: Ids,
-    /// When plays happen.
+    /// The times of the plays.
     pub pace: Pace,
 }
 
@@ -38,65 +37,65 @@ impl Plan {
 pub struct Play {
     /// The listener, from 1.
     pub user: u32,
-    /// The song, from 1; numbers beyond the catalog are songs that it does not know.
+    /// The song, from 1. Numbers beyond the size of the catalog are unknown songs.
     pub song: u32,
     /// Seconds since 1970-01-01.
     pub time: u64,
-    /// Whole seconds heard.
+    /// Whole seconds of the duration.
     pub seconds: u32,
-    /// The decimals of the duration as a number, and how many there are (none to three).
+    /// The decimals of the duration as a number.
     pub fraction: u16,
-    /// The number of decimals.
+    /// The number of decimals, 0 to 3.
     pub decimals: u8,
 }
 
-/// Of 1000 plays, so many are of a song that the catalog does not know,
+/// Plays per 1000 whose song is not in the catalog.
 const UNKNOWN: u64 = 10;
-/// so many arrive up to an hour late,
+/// Plays per 1000 that arrive up to an hour late.
 const OUT_OF_ORDER: u64 = 30;
-/// so many up to three days,
+/// Plays per 1000 that arrive up to three days late.
 const LATE: u64 = 3;
-/// so many last a fraction of a second,
+/// Plays per 1000 whose duration has decimals.
 const FRACTIONAL: u64 = 20;
-/// so many are skipped before half a minute is over,
+/// Plays per 1000 that are skipped within 30 seconds.
 const SKIPPED: u64 = 150;
-/// and so many end somewhere before the end of the song.
+/// Plays per 1000 that stop before the end of the song.
 const CUT_SHORT: u64 = 250;
 
-/// Plays whose users and songs are drawn together, so that the memory works on many at once.
+/// Plays whose users and songs are drawn together, so that their cache misses overlap.
 ///
-/// A block is always drawn whole, whoever asks for how many rows; therefore the rows do not depend on that.
+/// A block is always drawn whole. So the rows do not depend on the number of rows per call.
 const BLOCK: usize = 256;
 
-/// Draws one play after the other, without end.
+/// An endless stream of plays.
 #[derive(Debug)]
 pub struct Plays {
     listeners: Listeners,
-    shelves: Shelves,
+    songs: SongPools,
     catalog: Catalog,
     clock: Clock,
     start: u64,
-    /// Who hears what.
-    choices: Dice,
-    /// When and for how long.
-    details: Dice,
-    /// Users and songs of the current block, and how many of them are used up.
+    /// Decides listeners and songs.
+    choices: Rng,
+    /// Decides times and durations.
+    details: Rng,
+    /// Users and songs of the current block, of which `used` are consumed.
     block: Vec<(u32, u32)>,
     used: usize,
 }
 
 impl Plays {
-    /// The plays of a plan, at the first.
+    /// The plays of a plan, from the first.
     pub fn new(plan: &Plan) -> Self {
         let catalog = plan.catalog();
         Self {
             listeners: Listeners::new(plan.seed, plan.users, plan.popularity),
-            shelves: Shelves::new(&catalog, plan.popularity, &mut Dice::new(plan.seed, 0x507)),
+            songs: SongPools::new(&catalog, plan.popularity, &mut Rng::new(plan.seed, 0x507)),
             catalog,
             clock: Clock::new(plan.pace),
             start: plan.pace.start(),
-            choices: Dice::new(plan.seed, 0xC401),
-            details: Dice::new(plan.seed, 0xDE7A),
+            choices: Rng::new(plan.seed, 0xC401),
+            details: Rng::new(plan.seed, 0xDE7A),
             block: vec![(0, 0); BLOCK],
             used: BLOCK,
         }
@@ -119,17 +118,17 @@ impl Plays {
         for (user, _) in &mut self.block {
             *user = self.listeners.draw(&mut self.choices);
         }
-        let mut aims = [Aim::default(); BLOCK];
-        for (aim, &(user, _)) in aims.iter_mut().zip(&self.block) {
-            let wish = if self.choices.below(1000) < UNKNOWN {
-                Wish::Unknown
+        let mut draws = [SongDraw::default(); BLOCK];
+        for (draw, &(user, _)) in draws.iter_mut().zip(&self.block) {
+            let preference = if self.choices.below(1000) < UNKNOWN {
+                Preference::Unknown
             } else {
-                self.listeners.wish(user, &mut self.choices)
+                self.listeners.preference(user, &mut self.choices)
             };
-            *aim = self.shelves.aim(wish, &mut self.choices);
+            *draw = self.songs.draw(preference, &mut self.choices);
         }
-        for ((_, song), aim) in self.block.iter_mut().zip(aims) {
-            *song = self.shelves.hit(aim);
+        for ((_, song), draw) in self.block.iter_mut().zip(draws) {
+            *song = self.songs.resolve(draw);
         }
         self.used = 0;
     }
@@ -142,7 +141,7 @@ impl Plays {
             return now;
         }
         let longest = if chance < LATE { 3 * DAY } else { 3600 };
-        // Nothing is earlier than the start, and the first second is no heap of all that would be.
+        // The delay is limited by the time since the start. Clamping would pile up late plays in the first second.
         now - self.details.below(longest.min(now - self.start) + 1)
     }
 

@@ -1,27 +1,31 @@
-//! When plays happen: by day more than by night, and on weekends later.
+//! The times of plays: more by day than by night, and later on weekends.
 //!
-//! Every hour of the week has a weight. Rows are spread evenly over the sum of the weights of the whole period, so
-//! that a busy hour gets more of them; their times go forward by construction.
+//! Every hour of the week has a weight. Rows are spread evenly over the sum of the weights of the whole period, so a
+//! busy hour gets more of them. Times never go back.
 
-use crate::generate::DAY;
+use crate::time::civil;
+
+/// Seconds of a day. Times in this room are never negative.
+pub const DAY: u64 = civil::DAY as u64;
 
 const HOUR: u64 = 3600;
 
-/// Units per second and weight: small steps, so that even very many rows lie evenly, yet a century fits into 64 bits.
+/// Units per second and weight. They are small enough to spread very many rows evenly, and large enough for a century
+/// in 64 bits.
 const GRAIN: u64 = 1 << 16;
 
-/// Weights of the hours from Monday to Friday; the peaks are the ways to work and home, and the evening.
+/// Weights of the hours from Monday to Friday, with peaks at the commutes and in the evening.
 const WORKDAY: [u64; 24] =
     [18, 10, 6, 4, 5, 12, 34, 62, 74, 56, 50, 52, 58, 54, 50, 54, 66, 82, 88, 84, 86, 80, 58, 34];
 
-/// Weights of the hours of Saturday and Sunday: up late, and at it until late.
+/// Weights of the hours of Saturday and Sunday, which start and end later.
 const WEEKEND: [u64; 24] =
     [44, 34, 22, 12, 8, 8, 14, 24, 40, 56, 66, 70, 72, 70, 68, 70, 74, 80, 86, 88, 90, 88, 78, 62];
 
-/// How the time moves from row to row; times are seconds since 1970-01-01.
+/// How time advances from row to row, in seconds since 1970-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// `rows` rows fill `days` days with the rhythm of the week; further rows go on at the same pace.
+    /// `rows` rows fill `days` days with the rhythm of the week. Further rows continue at the same pace.
     Rhythm {
         /// The first second.
         start: u64,
@@ -30,7 +34,7 @@ pub enum Pace {
         /// The rows that fill it.
         rows: u64,
     },
-    /// So many rows every second, as a live feed has them.
+    /// `rate` rows every second, as in a live feed.
     Steady {
         /// The first second.
         start: u64,
@@ -40,7 +44,7 @@ pub enum Pace {
 }
 
 impl Pace {
-    /// The first second: no play is earlier.
+    /// The first second. No play is earlier.
     pub fn start(self) -> u64 {
         match self {
             Self::Rhythm { start, .. } | Self::Steady { start, .. } => start,
@@ -48,15 +52,16 @@ impl Pace {
     }
 }
 
-/// The times of one row after the other, never going back.
+/// The times of consecutive rows.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    /// The second at which the current stretch (an hour, or a steady second) begins.
+    /// The first second of the current interval (an hour, or one second at a steady rate).
     begin: u64,
-    /// What has passed of the stretch, and the divisor that makes seconds of it.
+    /// Units since the beginning of the interval.
     passed: u64,
+    /// Units per second.
     per_second: u64,
-    /// What passes per row: `step + part / parts` units, `debt` collecting the parts.
+    /// Units per row are `step + part / parts`; `debt` accumulates the fractions.
     step: u64,
     part: u64,
     parts: u64,
@@ -65,7 +70,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock that shows the time of the first row.
+    /// A clock at the time of the first row.
     pub fn new(pace: Pace) -> Self {
         match pace {
             Pace::Rhythm { start, days, rows } => {
@@ -89,7 +94,7 @@ impl Clock {
         }
     }
 
-    /// The time of this row; the clock then shows that of the next.
+    /// Returns the time of the current row and advances to the next.
     #[inline]
     pub fn tick(&mut self) -> u64 {
         let now = self.begin + self.passed / self.per_second;
@@ -110,7 +115,7 @@ impl Clock {
     }
 }
 
-/// The weight of the hour in which a second lies.
+/// The weight of the hour that contains a second.
 fn weight(second: u64) -> u64 {
     // 1970-01-01 was a Thursday.
     let weekday = (second / DAY + 3) % 7;
@@ -118,7 +123,7 @@ fn weight(second: u64) -> u64 {
     hours[(second % DAY / HOUR) as usize]
 }
 
-/// The units that pass from one second to another.
+/// The units between two seconds.
 fn units(from: u64, to: u64) -> u64 {
     let mut sum = 0;
     let mut at = from;

@@ -1,40 +1,39 @@
-//! Chance, the same on every machine: a portable generator for sequences and a keyed hash for properties.
+//! Randomness that is the same on every machine: a generator for sequences and a keyed hash for properties.
 //!
-//! Ranges come from a multiplication and a shift of our own, not from a library's distributions, whose results may
-//! change with a version. Nothing here knows a float.
+//! Ranges are computed here with a multiplication and a shift, because the results of a library's distributions may
+//! change between versions. There are no floats.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::{Rng, SeedableRng};
+use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
 
-/// The odd number nearest to 2^64 divided by the golden ratio: its multiples are spread evenly.
-const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
+use crate::model::dictionary::GOLDEN;
 
 /// A stream of random numbers.
 #[derive(Debug, Clone)]
-pub struct Dice(Xoshiro256PlusPlus);
+pub struct Rng(Xoshiro256PlusPlus);
 
-impl Dice {
-    /// The stream of a seed for one purpose; streams of different purposes have nothing to do with each other.
+impl Rng {
+    /// The stream of a seed for one purpose. Streams of different purposes are independent.
     pub fn new(seed: u64, purpose: u64) -> Self {
         Self(Xoshiro256PlusPlus::seed_from_u64(Key::new(seed, purpose).of(0)))
     }
 
     /// The next 64 random bits.
     #[inline]
-    pub fn roll(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// A number in `0..n`.
     #[inline]
     pub fn below(&mut self, n: u64) -> u64 {
-        scale(self.roll(), n)
+        scale(self.bits(), n)
     }
 }
 
-/// A keyed hash, for what a thing *is* rather than what happens next: the length of a song, the taste of a listener.
+/// A keyed hash for properties of a thing, such as the length of a song or the taste of a listener.
 ///
-/// Such a property needs no memory and does not depend on how many other things there are.
+/// Such a property needs no memory and does not depend on the number of things.
 #[derive(Debug, Clone, Copy)]
 pub struct Key(u64);
 
@@ -44,13 +43,13 @@ impl Key {
         Self(finalize(finalize(seed).wrapping_add(purpose.wrapping_mul(GOLDEN))))
     }
 
-    /// 64 bits that belong to `number`.
+    /// The 64-bit hash of `number`.
     #[inline]
     pub fn of(self, number: u64) -> u64 {
         finalize(self.0.wrapping_add(number.wrapping_mul(GOLDEN)))
     }
 
-    /// A number in `0..n` that belongs to `number`.
+    /// The hash of `number`, scaled to `0..n`.
     #[inline]
     pub fn below(self, number: u64, n: u64) -> u64 {
         scale(self.of(number), n)
@@ -77,10 +76,10 @@ mod tests {
 
     #[test]
     fn below_stays_in_range_and_reaches_both_ends() {
-        let mut dice = Dice::new(7, 0);
+        let mut rng = Rng::new(7, 0);
         let mut seen = [false; 6];
         for _ in 0..1000 {
-            seen[dice.below(6) as usize] = true;
+            seen[rng.below(6) as usize] = true;
         }
         assert_eq!(seen, [true; 6]);
         assert_eq!(scale(u64::MAX, 10), 9);
@@ -89,7 +88,7 @@ mod tests {
 
     #[test]
     fn purposes_give_different_streams() {
-        assert_ne!(Dice::new(1, 1).roll(), Dice::new(1, 2).roll());
+        assert_ne!(Rng::new(1, 1).bits(), Rng::new(1, 2).bits());
         assert_ne!(Key::new(1, 1).of(5), Key::new(2, 1).of(5));
     }
 }

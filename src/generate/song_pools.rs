@@ -1,68 +1,67 @@
-//! Songs at hand for every wish.
+//! The songs that each preference chooses from.
 
 use crate::generate::alias::{self, AliasTable};
 use crate::generate::catalog::{Catalog, GENRES, MOODS};
-use crate::generate::listeners::Wish;
+use crate::generate::listeners::Preference;
 use crate::generate::popularity::Popularity;
-use crate::generate::rng::Dice;
+use crate::generate::rng::Rng;
 
-/// The flattening of song popularity: in a catalog of a hundred, the first has some 4 % of the plays.
+/// Flattens the popularity of songs: in a catalog of 100 songs, the first has about 4 % of the plays.
 const SHIFT: u64 = 10;
 
-/// The tables from which songs are drawn: all songs, those of each genre, of each mood, and those that the catalog
-/// does not know.
+/// The tables from which songs are drawn: all songs, the songs of each genre and each mood, and unknown songs.
 #[derive(Debug)]
-pub struct Shelves(Vec<AliasTable>);
+pub struct SongPools(Vec<AliasTable>);
 
-/// A song that has been decided, but not looked up.
+/// A random choice of a song that has not been looked up.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Aim {
-    shelf: usize,
-    aim: alias::Aim,
+pub struct SongDraw {
+    pool: usize,
+    draw: alias::Draw,
 }
 
-impl Shelves {
-    /// The songs of a catalog, and a twentieth as many beyond it.
-    pub fn new(catalog: &Catalog, popularity: Popularity, dice: &mut Dice) -> Self {
-        let weighted = popularity.weigh(catalog.songs(), SHIFT, dice);
+impl SongPools {
+    /// The songs of a catalog, plus about 5 % of unknown songs.
+    pub fn new(catalog: &Catalog, popularity: Popularity, rng: &mut Rng) -> Self {
+        let weighted = popularity.weigh(catalog.songs(), SHIFT, rng);
         let any = AliasTable::new(&weighted).expect("there is at least one song");
         let mut genres = vec![Vec::new(); GENRES.len()];
         let mut moods = vec![Vec::new(); MOODS.len()];
         for &(song, weight) in &weighted {
-            // A song without a genre or mood stands on no shelf but the first.
-            if let Some(shelf) = genres.get_mut(catalog.genre(song)) {
-                shelf.push((song, weight));
+            // A song without a genre or mood is only in the pool of all songs.
+            if let Some(pool) = genres.get_mut(catalog.genre(song)) {
+                pool.push((song, weight));
             }
-            if let Some(shelf) = moods.get_mut(catalog.mood(song)) {
-                shelf.push((song, weight));
+            if let Some(pool) = moods.get_mut(catalog.mood(song)) {
+                pool.push((song, weight));
             }
         }
         let unknown = (1..=catalog.songs() / 20 + 5).map(|nth| (catalog.songs() + nth, 1)).collect();
-        let mut shelves = vec![any];
-        for shelf in genres.into_iter().chain(moods).chain([unknown]) {
-            // A small catalog may have no song of a genre or mood; then any song will do.
-            shelves.push(AliasTable::new(&shelf).unwrap_or_else(|| shelves[0].clone()));
+        let mut pools = vec![any];
+        for pool in genres.into_iter().chain(moods).chain([unknown]) {
+            // A small catalog may have no song of a genre or mood. Its pool then has all songs.
+            pools.push(AliasTable::new(&pool).unwrap_or_else(|| pools[0].clone()));
         }
-        Self(shelves)
+        Self(pools)
     }
 
-    /// Decides on a song without looking it up; see [`AliasTable::aim`].
+    /// Chooses a song without looking it up; see [`AliasTable::draw`].
     #[inline]
-    pub fn aim(&self, wish: Wish, dice: &mut Dice) -> Aim {
-        let number = match wish {
-            Wish::Genre(genre) if genre < GENRES.len() => 1 + genre,
-            Wish::Mood(mood) if mood < MOODS.len() => 1 + GENRES.len() + mood,
-            Wish::Unknown => 1 + GENRES.len() + MOODS.len(),
-            // Who likes songs without a genre or mood hears any song.
-            Wish::Any | Wish::Genre(_) | Wish::Mood(_) => 0,
+    pub fn draw(&self, preference: Preference, rng: &mut Rng) -> SongDraw {
+        let pool = match preference {
+            Preference::Genre(genre) if genre < GENRES.len() => 1 + genre,
+            Preference::Mood(mood) if mood < MOODS.len() => 1 + GENRES.len() + mood,
+            Preference::Unknown => 1 + GENRES.len() + MOODS.len(),
+            // A preference for songs without a genre or mood gets any song.
+            Preference::Any | Preference::Genre(_) | Preference::Mood(_) => 0,
         };
-        Aim { shelf: number, aim: self.0[number].aim(dice) }
+        SongDraw { pool, draw: self.0[pool].draw(rng) }
     }
 
-    /// The song that was decided on.
+    /// Looks up the song of a draw.
     #[inline]
-    pub fn hit(&self, aim: Aim) -> u32 {
-        self.0[aim.shelf].hit(aim.aim)
+    pub fn resolve(&self, draw: SongDraw) -> u32 {
+        self.0[draw.pool].resolve(draw.draw)
     }
 }
 
@@ -72,20 +71,21 @@ mod tests {
     use crate::generate::ids::Ids;
 
     #[test]
-    fn wishes_come_true_if_they_can() {
+    fn preferences_are_met_if_the_catalog_has_such_songs() {
         let catalog = Catalog::new(1, 300, Ids::Short);
-        let mut dice = Dice::new(1, 1);
-        let shelves = Shelves::new(&catalog, Popularity::Zipf, &mut dice);
-        let mut draw = |wish| shelves.hit(shelves.aim(wish, &mut dice));
+        let mut rng = Rng::new(1, 1);
+        let pools = SongPools::new(&catalog, Popularity::Zipf, &mut rng);
+        let mut draw = |preference| pools.resolve(pools.draw(preference, &mut rng));
         for _ in 0..100 {
-            assert_eq!(catalog.genre(draw(Wish::Genre(3))), 3);
-            assert_eq!(catalog.mood(draw(Wish::Mood(1))), 1);
-            assert!((1..=300).contains(&draw(Wish::Any)));
-            assert!((1..=300).contains(&draw(Wish::Genre(GENRES.len()))));
-            assert!((301..=320).contains(&draw(Wish::Unknown)));
+            assert_eq!(catalog.genre(draw(Preference::Genre(3))), 3);
+            assert_eq!(catalog.mood(draw(Preference::Mood(1))), 1);
+            assert!((1..=300).contains(&draw(Preference::Any)));
+            assert!((1..=300).contains(&draw(Preference::Genre(GENRES.len()))));
+            assert!((301..=320).contains(&draw(Preference::Unknown)));
         }
         let tiny = Catalog::new(1, 1, Ids::Short);
-        let shelves = Shelves::new(&tiny, Popularity::Zipf, &mut dice);
-        assert!((0..GENRES.len()).all(|genre| shelves.hit(shelves.aim(Wish::Genre(genre), &mut dice)) == 1));
+        let pools = SongPools::new(&tiny, Popularity::Zipf, &mut rng);
+        let mut draw = |genre| pools.resolve(pools.draw(Preference::Genre(genre), &mut rng));
+        assert!((0..GENRES.len()).all(|genre| draw(genre) == 1));
     }
 }

@@ -1,13 +1,13 @@
-//! Names for songs and artists, put together from a few words.
+//! Titles of songs and names of artists, combined from a few words.
 
-const HOW: [&str; 32] = [
+const ADJECTIVES: [&str; 32] = [
     "Amber", "Broken", "Crimson", "Distant", "Electric", "Fading", "Gentle", "Hollow", "Idle", "Jaded",
     "Kind", "Lonely", "Midnight", "Neon", "Open", "Paper", "Quiet", "Restless", "Silver", "Tender", "Upside",
     "Velvet", "Wild", "Young", "Burning", "Frozen", "Golden", "Hidden", "Little", "Northern", "Secret",
     "Slow",
 ];
 
-const WHAT: [&str; 32] = [
+const NOUNS: [&str; 32] = [
     "Anchor",
     "Bridge",
     "City",
@@ -42,8 +42,8 @@ const WHAT: [&str; 32] = [
     "Winter",
 ];
 
-/// Names that are more than ASCII: two, three and four bytes a character, right to left, and a combining mark.
-const FAR: [&str; 16] = [
+/// Titles with characters of two, three and four bytes, right-to-left text and a combining mark.
+const NON_ASCII: [&str; 16] = [
     "Água e Sal",
     "Mañana Quizás",
     "Für später",
@@ -66,30 +66,32 @@ fn pick<'a, const N: usize>(list: &[&'a str; N], bits: u64) -> &'a str {
     list[(bits % N as u64) as usize]
 }
 
-/// Writes the title that belongs to a hash; commas, quotes and letters beyond ASCII occur.
+/// Appends the title for a hash. Some titles have commas, quotes or characters beyond ASCII.
 pub(super) fn title(hash: u64, out: &mut String) {
-    let (how, what, other) = (pick(&HOW, hash), pick(&WHAT, hash >> 8), pick(&WHAT, hash >> 16));
+    let (adjective, noun, other) =
+        (pick(&ADJECTIVES, hash), pick(&NOUNS, hash >> 8), pick(&NOUNS, hash >> 16));
     let parts = match (hash >> 32) % 32 {
-        0..2 => [what, ", My ", other],
-        2..4 => ["The \"", how, "\" Song"],
-        4..7 => [pick(&FAR, hash >> 24), "", ""],
-        7..12 => [what, " of ", other],
-        12..15 => [how, " ", "Love (Live)"],
-        _ => [how, " ", what],
+        0..2 => [noun, ", My ", other],
+        2..4 => ["The \"", adjective, "\" Song"],
+        4..7 => [pick(&NON_ASCII, hash >> 24), "", ""],
+        7..12 => [noun, " of ", other],
+        12..15 => [adjective, " ", "Love (Live)"],
+        _ => [adjective, " ", noun],
     };
     out.extend(parts);
 }
 
-/// Writes the name of the artist that belongs to a hash.
+/// Appends the artist's name for a hash.
 pub(super) fn artist(hash: u64, out: &mut String) {
-    let (how, what, other) = (pick(&HOW, hash), pick(&WHAT, hash >> 8), pick(&WHAT, hash >> 16));
+    let (adjective, noun, other) =
+        (pick(&ADJECTIVES, hash), pick(&NOUNS, hash >> 8), pick(&NOUNS, hash >> 16));
     let parts = match (hash >> 32) % 32 {
-        0 => [what, ", ", "Sons & Co."],
-        1 => ["\"", how, "\" Joe"],
-        2 => ["Señor ", what, ""],
-        3..12 => ["The ", how, " Ones"],
-        12..20 => [what, " & ", other],
-        _ => [how, " ", what],
+        0 => [noun, ", ", "Sons & Co."],
+        1 => ["\"", adjective, "\" Joe"],
+        2 => ["Señor ", noun, ""],
+        3..12 => ["The ", adjective, " Ones"],
+        12..20 => [noun, " & ", other],
+        _ => [adjective, " ", noun],
     };
     out.extend(parts);
 }

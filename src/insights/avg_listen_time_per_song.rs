@@ -1,10 +1,13 @@
-//! How long is each song listened to, on average?
+//! How long is each song played on average?
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::insights::about::{About, InsightSettings};
+use crate::insights::column::Column;
+use crate::insights::insight::{Cut, Insight};
+use crate::insights::query::{Parameter, Weeks};
 use crate::insights::rows::Rows;
-use crate::insights::{Cut, Insight};
 use crate::model::SongId;
 use crate::model::value::{Decimals, from_text};
 use crate::text::{push_cell, push_ratio};
@@ -12,14 +15,25 @@ use crate::text::{push_cell, push_ratio};
 /// Name of the insight.
 pub const NAME: &str = "avg_listen_time_per_song";
 
+/// The insight in words, columns and SQL.
+pub const ABOUT: About = About {
+    name: NAME,
+    title: "Average listening time",
+    question: "How long is each song played on average?",
+    meaning: "The mean duration of all plays of a song, in seconds.",
+    columns: &[Column::SONG, Column::number("avg_duration", "Seconds per play")],
+    empty: "No plays yet",
+    sql: include_str!("avg_listen_time_per_song.sql"),
+};
+
 /// `[insights.avg_listen_time_per_song]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether it is published.
+    /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// Decimals of the mean.
+    /// Digits after the point to which the mean is rounded, 0 to 18.
     #[serde(deserialize_with = "from_text")]
     pub decimals: Decimals,
 }
@@ -30,7 +44,13 @@ impl Default for Settings {
     }
 }
 
-/// The insight.
+impl InsightSettings for Settings {
+    fn parameters(&self, _: Weeks) -> Vec<(&'static str, Parameter)> {
+        vec![("decimals", self.decimals.into())]
+    }
+}
+
+/// The mean duration of each song.
 #[derive(Debug)]
 pub struct AvgListenTimePerSong {
     settings: Settings,
@@ -45,8 +65,8 @@ impl AvgListenTimePerSong {
 }
 
 impl Insight for AvgListenTimePerSong {
-    fn name(&self) -> &'static str {
-        NAME
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
@@ -62,7 +82,7 @@ impl Insight for AvgListenTimePerSong {
     }
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
-        emit(b"song_id,avg_duration\n");
+        emit(ABOUT.header().as_bytes());
         self.rows.emit(cut.song_order.ids(), emit)
     }
 }

@@ -1,7 +1,7 @@
-//! Every play of a known song, with the song's metadata: the one insight that only appends.
+//! What was played, with the metadata of the song? The one insight that is append-only.
 //!
-//! A play is appended the first time that it is matched, and stays as it was written. A play of an
-//! unknown song waits, and is appended when its song appears.
+//! A play is appended when it is matched for the first time, and its row never changes. An unmatched
+//! play is kept, and is appended when its song appears in the catalog.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,6 +10,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
+use crate::insights::about::{About, InsightSettings};
+use crate::insights::column::Column;
+use crate::insights::query::{Parameter, Weeks};
 use crate::model::dictionary::Dictionaries;
 use crate::model::value::{ByteSize, from_text};
 use crate::model::{Batch, PlayTime, SongId, UserId};
@@ -19,6 +22,26 @@ use crate::text::{TimestampWriter, push_cell, push_seconds};
 /// Name of the insight.
 pub const NAME: &str = "enriched_logs";
 
+/// The insight in words, columns and SQL.
+pub const ABOUT: About = About {
+    name: NAME,
+    title: "All plays",
+    question: "What was played, with the metadata of the song?",
+    meaning: "Every play of a song in the catalog, with the title, artist, genre and mood of the song.",
+    columns: &[
+        Column::SONG,
+        Column::USER,
+        Column::time("timestamp", "Time"),
+        Column::number("duration_sec", "Seconds"),
+        Column::TITLE,
+        Column::text("artist", "Artist"),
+        Column::GENRE,
+        Column::text("mood", "Mood"),
+    ],
+    empty: "No play of a song in the catalog yet",
+    sql: include_str!("enriched_logs.sql"),
+};
+
 /// The first line of every part.
 pub const HEADER: &[u8] = b"song_id,user_id,timestamp,duration_sec,title,artist,genre,mood\n";
 
@@ -26,10 +49,10 @@ pub const HEADER: &[u8] = b"song_id,user_id,timestamp,duration_sec,title,artist,
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether it is published.
+    /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// The longest part, in bytes.
+    /// The size of a part, in bytes, at which the next one is begun.
     #[serde(deserialize_with = "from_text")]
     pub roll_bytes: ByteSize,
 }
@@ -37,6 +60,12 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self { enabled: true, roll_bytes: ByteSize(256 << 20) }
+    }
+}
+
+impl InsightSettings for Settings {
+    fn parameters(&self, _: Weeks) -> Vec<(&'static str, Parameter)> {
+        Vec::new()
     }
 }
 

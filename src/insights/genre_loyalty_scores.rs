@@ -1,13 +1,16 @@
-//! Which users play one genre far more than all others?
+//! Which listeners play one genre almost exclusively?
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::GenreId;
+use crate::insights::about::{About, InsightSettings};
+use crate::insights::column::Column;
+use crate::insights::insight::{Cut, Insight, MESSAGE};
+use crate::insights::query::{Parameter, Weeks};
 use crate::insights::rows::Rows;
 use crate::insights::tally::Tally;
 use crate::insights::user_favorite_genres::count_genres;
-use crate::insights::{Cut, Insight, MESSAGE};
 use crate::model::UserId;
 use crate::model::value::{Decimals, Fraction, from_text};
 use crate::text::{push_cell, push_integer, push_ratio};
@@ -15,17 +18,34 @@ use crate::text::{push_cell, push_integer, push_ratio};
 /// Name of the insight.
 pub const NAME: &str = "genre_loyalty_scores";
 
+/// The insight in words, columns and SQL.
+pub const ABOUT: About = About {
+    name: NAME,
+    title: "Loyal listeners",
+    question: "Which listeners play one genre almost exclusively?",
+    meaning: "Listeners with a share of more than {threshold} of their plays in one genre.",
+    columns: &[
+        Column::USER,
+        Column::GENRE,
+        Column::integer("genre_plays", "Plays in the genre"),
+        Column::integer("total_plays", "All plays"),
+        Column::number("loyalty_score", "Share"),
+    ],
+    empty: "No listener is that loyal",
+    sql: include_str!("genre_loyalty_scores.sql"),
+};
+
 /// `[insights.genre_loyalty_scores]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether it is published.
+    /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// The share that a genre must exceed.
+    /// The share of the plays that a genre must exceed, from 0 to 1.
     #[serde(deserialize_with = "from_text")]
     pub threshold: Fraction,
-    /// Decimals of the score.
+    /// Digits after the point to which the score is rounded, 0 to 18.
     #[serde(deserialize_with = "from_text")]
     pub decimals: Decimals,
 }
@@ -36,12 +56,17 @@ impl Default for Settings {
     }
 }
 
-/// The file of an insight without rows: a header and a row that says so.
-pub fn message(threshold: Fraction) -> String {
-    format!("{MESSAGE}\nNo users found with genre loyalty score above {threshold}.\n")
+impl InsightSettings for Settings {
+    fn parameters(&self, _: Weeks) -> Vec<(&'static str, Parameter)> {
+        vec![("threshold", self.threshold.into()), ("decimals", self.decimals.into())]
+    }
+
+    fn message(&self) -> Option<String> {
+        Some(format!("{MESSAGE}\nNo users found with genre loyalty score above {}.\n", self.threshold))
+    }
 }
 
-/// The insight.
+/// The genres above the threshold, by listener.
 #[derive(Debug)]
 pub struct GenreLoyaltyScores {
     settings: Settings,
@@ -56,8 +81,8 @@ impl GenreLoyaltyScores {
 }
 
 impl Insight for GenreLoyaltyScores {
-    fn name(&self) -> &'static str {
-        NAME
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
@@ -83,11 +108,13 @@ impl Insight for GenreLoyaltyScores {
     }
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
-        if self.rows.is_empty() {
-            emit(message(self.settings.threshold).as_bytes());
+        if self.rows.is_empty()
+            && let Some(message) = self.settings.message()
+        {
+            emit(message.as_bytes());
             return 1;
         }
-        emit(b"user_id,genre,genre_plays,total_plays,loyalty_score\n");
+        emit(ABOUT.header().as_bytes());
         self.rows.emit(cut.user_order.ids(), emit)
     }
 }

@@ -1,4 +1,4 @@
-//! Which happy songs would cheer up the listeners of sad ones?
+//! Which happy songs are new to the listeners of sad ones?
 
 use std::cmp::Reverse;
 
@@ -6,10 +6,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::MoodId;
+use crate::insights::about::{About, InsightSettings};
+use crate::insights::column::Column;
+use crate::insights::insight::{Cut, Insight};
+use crate::insights::query::{Parameter, Weeks};
 use crate::insights::rows::Rows;
 use crate::insights::shortlist::Shortlist;
 use crate::insights::tally::Tally;
-use crate::insights::{Cut, Insight};
 use crate::ledger::listens::UserListens;
 use crate::model::value::{Fraction, from_text};
 use crate::model::{SongId, UserId};
@@ -18,24 +21,35 @@ use crate::text::{push_cell, push_integer};
 /// Name of the insight.
 pub const NAME: &str = "happy_recommendations";
 
+/// The insight in words, columns and SQL.
+pub const ABOUT: About = About {
+    name: NAME,
+    title: "Happy songs for sad listeners",
+    question: "Which happy songs are new to the listeners of sad ones?",
+    meaning: "For listeners of sad songs: the most played happy songs that they have never played.",
+    columns: &[Column::USER, Column::SONG, Column::integer("sad_count", "Sad plays"), Column::TITLE],
+    empty: "No listener of sad songs, or no happy song that is new to them",
+    sql: include_str!("happy_recommendations.sql"),
+};
+
 /// `[insights.happy_recommendations]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether it is published.
+    /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// Songs per listener.
+    /// The number of songs per listener.
     #[serde(deserialize_with = "from_text")]
     pub per_user: usize,
-    /// The fewest sad plays of a sad listener; at least 1.
+    /// The fewest plays of sad songs that make a sad listener, at least 1.
     #[serde(deserialize_with = "from_text")]
     #[schemars(range(min = 1))]
     pub min_sad_plays: u64,
-    /// The smallest share of sad plays in a sad listener's matched plays.
+    /// The smallest share of sad songs in the matched plays of a sad listener, from 0 to 1.
     #[serde(deserialize_with = "from_text")]
     pub min_sad_share: Fraction,
-    /// Whether no other mood may have more plays.
+    /// Whether no other mood may have more plays of a sad listener than the sad one.
     #[serde(deserialize_with = "from_text")]
     pub dominant: bool,
 }
@@ -47,7 +61,22 @@ impl Default for Settings {
     }
 }
 
-/// The insight.
+impl InsightSettings for Settings {
+    fn parameters(&self, _: Weeks) -> Vec<(&'static str, Parameter)> {
+        vec![
+            ("per_user", self.per_user.into()),
+            ("min_sad_plays", self.min_sad_plays.into()),
+            ("min_sad_share", self.min_sad_share.into()),
+            ("dominant", self.dominant.into()),
+        ]
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.min_sad_plays == 0 { Err("`min_sad_plays` must be at least 1") } else { Ok(()) }
+    }
+}
+
+/// The recommended songs of each sad listener.
 ///
 /// All happy songs are ranked once per cut; a listener needs only the first *played + 3* of them.
 /// How far down a listener's songs were sought is remembered, so that a change of rank concerns
@@ -155,8 +184,8 @@ impl HappyRecommendations {
 }
 
 impl Insight for HappyRecommendations {
-    fn name(&self) -> &'static str {
-        NAME
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
@@ -194,7 +223,7 @@ impl Insight for HappyRecommendations {
     }
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
-        emit(b"user_id,song_id,sad_count,title\n");
+        emit(ABOUT.header().as_bytes());
         self.rows.emit(cut.user_order.ids(), emit)
     }
 }

@@ -1,90 +1,197 @@
-//! The insights: questions that are answered from the ledger and the catalog, one per file.
+//! The insights: questions about all plays, one file each, and their registry.
 //!
-//! Six are [`Insight`]s, snapshots of the present; the seventh, [`enriched_logs`], only appends.
-//! `night_owl_users` is the smallest example.
+//! A snapshot implements [`Insight`] and is computed from the ledger and the catalog.
+//! [`enriched_logs`] is append-only and has a worker of its own. `night_owl_users` is the smallest
+//! example.
+//!
+//! # Add an insight
+//!
+//! 1. Write `<name>.rs` with `ABOUT`, `Settings` and the computation, and `<name>.sql` beside it.
+//! 2. Add one line to the registry below. Settings, engine, `verify`, report, API, dashboard and
+//!    cluster read it.
+//! 3. Add a golden case in `tests/cases` and a section in `docs/reference/insights.md`.
 
-pub mod avg_listen_time_per_song;
-pub mod columns;
-pub mod enriched_logs;
-pub mod genre_loyalty_scores;
-pub mod happy_recommendations;
-pub mod night_owl_users;
+pub mod about;
+pub mod column;
+pub mod insight;
+pub mod query;
 pub mod rows;
 pub mod shortlist;
 pub mod tally;
-pub mod top_songs_this_week;
-pub mod user_favorite_genres;
 
-use std::sync::Arc;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::catalog::Catalog;
-use crate::ledger::{Changes, Ledger};
-use crate::model::dictionary::{Dictionaries, SortedIds};
-use crate::model::{SongId, UserId};
-use crate::time::civil::Week;
+pub use crate::insights::about::{About, InsightSettings};
+pub use crate::insights::column::{Column, ColumnType};
+pub use crate::insights::insight::{Cut, Insight, MESSAGE};
 
-/// A question about all plays up to a cut.
-///
-/// Laws, for any insight, ledger and catalog:
-/// - **Batching.** Rows depend on the cut alone, not on how plays came in batches, nor on which
-///   cuts were refreshed before it.
-/// - **Honesty.** If [`refresh`](Insight::refresh) says that nothing changed, the rows are byte for byte those of
-///   the cut before.
-/// - **Whole.** [`render`](Insight::render) gives the header first, then every row, in the contract's order.
-pub trait Insight: Send {
-    /// The name of its output folder, its settings and its metrics.
-    fn name(&self) -> &'static str;
+use crate::insights::query::{Query, Weeks};
 
-    /// Brings the rows up to a cut by looking at what changed, and says whether any row did.
-    fn refresh(&mut self, cut: &Cut) -> bool;
+/// Makes the modules of the insights and everything that lists them.
+macro_rules! insights {
+    (
+        snapshots { $($snapshot:ident: $insight:ident,)* }
+        append_only { $($append_only:ident,)* }
+    ) => {
+        $(pub mod $snapshot;)*
+        $(pub mod $append_only;)*
 
-    /// Hands all rows of the cut that was last refreshed to `emit`, in pieces of whole lines, the
-    /// header first, and returns their number without the header.
-    fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64;
-}
+        /// The insights that are snapshots, in the order of the documentation.
+        pub const SNAPSHOTS: [&About; [$(stringify!($snapshot)),*].len()] = [$(&$snapshot::ABOUT),*];
 
-/// A consistent view of everything: the same plays and the same catalog for all insights.
-#[derive(Clone, Debug)]
-pub struct Cut {
-    /// All plays.
-    pub ledger: Arc<Ledger>,
-    /// What has new plays since the cut before.
-    pub changes: Arc<Changes>,
-    /// The catalog.
-    pub catalog: Arc<Catalog>,
-    /// Whether the catalog is another than at the cut before (so at the first).
-    pub new_catalog: bool,
-    /// The text of ids; may know more than the ledger.
-    pub dictionaries: Arc<Dictionaries>,
-    /// All users in the order of their ids' bytes.
-    pub user_order: Arc<SortedIds<UserId>>,
-    /// All songs in the order of their ids' bytes.
-    pub song_order: Arc<SortedIds<SongId>>,
-    /// The week of now.
-    pub current_week: Week,
-}
+        /// The insights that are append-only tables.
+        pub const APPEND_ONLY: [&About; [$(stringify!($append_only)),*].len()] =
+            [$(&$append_only::ABOUT),*];
 
-impl Cut {
-    /// The users whose rows may have changed: after a change of the catalog all of them.
-    pub fn users_to_refresh(&self) -> Vec<UserId> {
-        if self.new_catalog {
-            (0..self.user_order.ids().len() as u32).map(UserId).collect()
-        } else {
-            self.changes.users.clone()
+        /// The names of all insights: snapshots, then append-only tables.
+        pub const NAMES: [&str; SNAPSHOTS.len() + APPEND_ONLY.len()] =
+            [$($snapshot::ABOUT.name,)* $($append_only::ABOUT.name,)*];
+
+        /// `[insights.<name>]`
+        #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
+        #[serde(default, deny_unknown_fields)]
+        #[allow(missing_docs, reason = "each table is described by the question of its insight")]
+        pub struct Settings {
+            $(
+                #[schemars(description = $snapshot::ABOUT.question)]
+                pub $snapshot: $snapshot::Settings,
+            )*
+            $(
+                #[schemars(description = $append_only::ABOUT.question)]
+                pub $append_only: $append_only::Settings,
+            )*
         }
+
+        impl Settings {
+            /// The enabled snapshots, without rows.
+            pub fn enabled_snapshots(&self) -> Vec<Box<dyn Insight>> {
+                let mut enabled: Vec<Box<dyn Insight>> = Vec::new();
+                $(
+                    if self.$snapshot.enabled {
+                        enabled.push(Box::new($snapshot::$insight::new(self.$snapshot.clone())));
+                    }
+                )*
+                enabled
+            }
+
+            /// The queries of the enabled snapshots.
+            pub fn queries(&self, weeks: Weeks) -> Vec<Query> {
+                let mut queries = Vec::new();
+                $(
+                    if self.$snapshot.enabled {
+                        let About { name, sql, .. } = $snapshot::ABOUT;
+                        queries.push(Query { name, sql, parameters: self.$snapshot.parameters(weeks) });
+                    }
+                )*
+                queries
+            }
+
+            /// The settings of one insight, if there is one of this name.
+            fn of(&self, name: &str) -> Option<&dyn InsightSettings> {
+                $(if name == $snapshot::ABOUT.name { return Some(&self.$snapshot); })*
+                $(if name == $append_only::ABOUT.name { return Some(&self.$append_only); })*
+                None
+            }
+        }
+    };
+}
+
+// `cargo fmt` does not find these modules: run `rustfmt --edition 2024 src/insights/*.rs`.
+insights! {
+    snapshots {
+        user_favorite_genres: UserFavoriteGenres,
+        avg_listen_time_per_song: AvgListenTimePerSong,
+        top_songs_this_week: TopSongsThisWeek,
+        happy_recommendations: HappyRecommendations,
+        genre_loyalty_scores: GenreLoyaltyScores,
+        night_owl_users: NightOwlUsers,
+    }
+    append_only {
+        enriched_logs,
     }
 }
 
-/// The only column of a CSV file that says in words why it has no rows; other forms have no rows then.
-pub const MESSAGE: &str = "message";
+impl Settings {
+    /// The CSV file of an insight in place of a table without rows, if it has such a file.
+    pub fn message(&self, name: &str) -> Option<String> {
+        self.of(name).and_then(InsightSettings::message)
+    }
 
-/// The names of all insights, in the order of the contract.
-pub const NAMES: [&str; 7] = [
-    user_favorite_genres::NAME,
-    avg_listen_time_per_song::NAME,
-    top_songs_this_week::NAME,
-    happy_recommendations::NAME,
-    genre_loyalty_scores::NAME,
-    night_owl_users::NAME,
-    enriched_logs::NAME,
-];
+    /// Checks values that depend on each other.
+    ///
+    /// # Errors
+    /// The first table of settings that is wrong, and what it must be.
+    pub fn check(&self) -> Result<(), String> {
+        NAMES.iter().try_for_each(|name| {
+            let checked = self.of(name).map_or(Ok(()), InsightSettings::check);
+            checked.map_err(|message| format!("insights.{name}: {message}"))
+        })
+    }
+}
+
+/// All insights: snapshots, then append-only tables.
+pub fn all() -> impl Iterator<Item = &'static About> {
+    SNAPSHOTS.into_iter().chain(APPEND_ONLY)
+}
+
+/// The description of an insight, if there is one of this name.
+pub fn about(name: &str) -> Option<&'static About> {
+    all().find(|about| about.name == name)
+}
+
+/// The columns of an insight in the order of its header, if there is an insight of this name.
+///
+/// ```
+/// use music_insights::insights::{ColumnType, columns};
+/// let [song, plays] = columns("top_songs_this_week").unwrap() else { panic!() };
+/// assert_eq!((song.kind, plays.kind), (ColumnType::Text, ColumnType::Integer));
+/// ```
+pub fn columns(name: &str) -> Option<&'static [Column]> {
+    about(name).map(|about| about.columns)
+}
+
+/// The first line of a file of an insight; empty if there is no insight of this name.
+pub fn header(name: &str) -> String {
+    about(name).map(About::header).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::time::civil::Week;
+
+    /// The names behind each `$` in the text of a query, without its comments.
+    fn parameters_of(sql: &str) -> BTreeSet<&str> {
+        let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
+        let words = lines.flat_map(|line| line.split('$').skip(1));
+        words
+            .map(|word| word.split(|char: char| !char.is_alphanumeric() && char != '_').next().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn every_query_gets_the_parameters_that_it_names() {
+        let weeks = Weeks { latest: None, current: Week(0) };
+        let queries = Settings::default().queries(weeks);
+        assert_eq!(queries.len(), SNAPSHOTS.len());
+        for Query { name, sql, parameters } in queries {
+            let given: BTreeSet<&str> = parameters.iter().map(|(name, _)| *name).collect();
+            assert_eq!(given, parameters_of(sql), "{name}");
+        }
+    }
+
+    #[test]
+    fn placeholders_of_meanings_are_settings() {
+        let settings = serde_json::to_value(Settings::default()).unwrap();
+        for about in all() {
+            let value = |key: &str| match key {
+                "timezone" | "published_week" => Some(String::new()),
+                _ => settings[about.name].get(key).map(ToString::to_string),
+            };
+            assert!(!about.meaning(value).contains('{'), "{}: {}", about.name, about.meaning);
+        }
+    }
+}

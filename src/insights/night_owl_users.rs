@@ -3,8 +3,11 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::insights::about::{About, InsightSettings};
+use crate::insights::column::Column;
+use crate::insights::insight::{Cut, Insight};
+use crate::insights::query::{Parameter, Weeks};
 use crate::insights::rows::Rows;
-use crate::insights::{Cut, Insight};
 use crate::model::UserId;
 use crate::model::value::from_text;
 use crate::text::push_cell;
@@ -13,20 +16,31 @@ use crate::time::window::{NightWindow, TimeOfDay};
 /// Name of the insight.
 pub const NAME: &str = "night_owl_users";
 
+/// The insight in words, columns and SQL.
+pub const ABOUT: About = About {
+    name: NAME,
+    title: "Night owls",
+    question: "Who listens at night?",
+    meaning: "Listeners with plays at night, from {from} to {to} in {timezone}.",
+    columns: &[Column::USER],
+    empty: "No listener has plays at night",
+    sql: include_str!("night_owl_users.sql"),
+};
+
 /// `[insights.night_owl_users]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether it is published.
+    /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// The fewest night plays of a night owl.
+    /// The fewest plays at night that make a night owl; with 0, every listener is one.
     #[serde(deserialize_with = "from_text")]
     pub min_plays: u32,
-    /// The first minute of the night.
+    /// The start of the night.
     #[serde(deserialize_with = "from_text")]
     pub from: TimeOfDay,
-    /// The minute after the last of the night.
+    /// The end of the night, exclusive; must differ from `from`.
     #[serde(deserialize_with = "from_text")]
     pub to: TimeOfDay,
 }
@@ -38,13 +52,23 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The window in which the ledger counts night plays.
+    /// The hours that count as night. The ledger counts plays in this window.
     pub fn window(&self) -> NightWindow {
         NightWindow { from: self.from, to: self.to }
     }
 }
 
-/// The insight.
+impl InsightSettings for Settings {
+    fn parameters(&self, _: Weeks) -> Vec<(&'static str, Parameter)> {
+        vec![("min_plays", self.min_plays.into())]
+    }
+
+    fn check(&self) -> Result<(), &'static str> {
+        if self.from == self.to { Err("`from` and `to` must differ") } else { Ok(()) }
+    }
+}
+
+/// The listeners with enough plays at night.
 #[derive(Debug)]
 pub struct NightOwlUsers {
     settings: Settings,
@@ -59,8 +83,8 @@ impl NightOwlUsers {
 }
 
 impl Insight for NightOwlUsers {
-    fn name(&self) -> &'static str {
-        NAME
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
@@ -75,7 +99,7 @@ impl Insight for NightOwlUsers {
     }
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
-        emit(b"user_id\n");
+        emit(ABOUT.header().as_bytes());
         self.rows.emit(cut.user_order.ids(), emit)
     }
 }

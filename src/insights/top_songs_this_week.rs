@@ -1,4 +1,4 @@
-//! Which songs are played most this week?
+//! Which songs are played most in one week?
 
 use std::cmp::Reverse;
 use std::fmt::{self, Display};
@@ -7,7 +7,10 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::insights::{Cut, Insight};
+use crate::insights::about::{About, InsightSettings};
+use crate::insights::column::Column;
+use crate::insights::insight::{Cut, Insight};
+use crate::insights::query::{Parameter, Weeks};
 use crate::model::value::{from_text, written_as};
 use crate::text::{push_cell, push_integer};
 use crate::time::civil::Week;
@@ -15,17 +18,28 @@ use crate::time::civil::Week;
 /// Name of the insight.
 pub const NAME: &str = "top_songs_this_week";
 
+/// The insight in words, columns and SQL.
+pub const ABOUT: About = About {
+    name: NAME,
+    title: "Top songs of the week",
+    question: "Which songs are played most in one week?",
+    meaning: "The {limit} most played songs of one week, Monday to Sunday: {published_week}.",
+    columns: &[Column::SONG, Column::integer("plays", "Plays")],
+    empty: "No plays in this week",
+    sql: include_str!("top_songs_this_week.sql"),
+};
+
 /// `[insights.top_songs_this_week]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether it is published.
+    /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// Number of songs.
+    /// The number of songs.
     #[serde(deserialize_with = "from_text")]
     pub limit: usize,
-    /// Which week: `latest` (that of the latest play), `current` (that of now), or one such as `2025-W13`.
+    /// The week: `latest` (of the latest play), `current` (of the current time), or an ISO week such as `2025-W13`.
     #[serde(deserialize_with = "from_text")]
     pub week: WeekChoice,
 }
@@ -80,7 +94,7 @@ impl Display for WeekChoice {
 
 written_as!(WeekChoice, "pattern": "^(latest|current|[0-9]{4}-W[0-9]{2})$");
 
-/// The insight.
+/// The ranking of one week.
 #[derive(Debug)]
 pub struct TopSongsThisWeek {
     settings: Settings,
@@ -95,25 +109,31 @@ impl TopSongsThisWeek {
     }
 }
 
-impl Settings {
-    /// The week that is looked at, if the latest play is of this local time and now is in that week.
-    pub fn week_of(&self, latest_local: Option<i64>, current: Week) -> Option<Week> {
-        match self.week {
-            WeekChoice::Latest => latest_local.map(Week::of_local),
-            WeekChoice::Current => Some(current),
-            WeekChoice::Named(week) => Some(week),
+impl WeekChoice {
+    /// The chosen week; none if it is the latest and there are no plays.
+    pub fn resolve(self, weeks: Weeks) -> Option<Week> {
+        match self {
+            Self::Latest => weeks.latest,
+            Self::Current => Some(weeks.current),
+            Self::Named(week) => Some(week),
         }
     }
 }
 
+impl InsightSettings for Settings {
+    fn parameters(&self, weeks: Weeks) -> Vec<(&'static str, Parameter)> {
+        vec![("limit", self.limit.into()), ("week", self.week.resolve(weeks).into())]
+    }
+}
+
 impl Insight for TopSongsThisWeek {
-    fn name(&self) -> &'static str {
-        NAME
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
         let songs = cut.dictionaries.songs.read();
-        let week = self.settings.week_of(cut.ledger.latest_local(), cut.current_week);
+        let week = self.settings.week.resolve(cut.weeks());
         let played = week.into_iter().flat_map(|week| cut.ledger.song_plays().of_week(week));
         let mut top: Vec<_> = played.map(|(song, plays)| (Reverse(plays), songs.resolve(song))).collect();
         if top.len() > self.settings.limit {
@@ -135,7 +155,7 @@ impl Insight for TopSongsThisWeek {
     }
 
     fn render(&self, _: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
-        emit(b"song_id,plays\n");
+        emit(ABOUT.header().as_bytes());
         emit(&self.lines);
         self.count
     }

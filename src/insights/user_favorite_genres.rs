@@ -1,4 +1,4 @@
-//! Which genre or genres does each user play most?
+//! Which genre does each listener play most?
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
@@ -7,9 +7,12 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::{Catalog, GenreId};
+use crate::insights::about::{About, InsightSettings};
+use crate::insights::column::Column;
+use crate::insights::insight::{Cut, Insight};
+use crate::insights::query::{Parameter, Weeks};
 use crate::insights::rows::Rows;
 use crate::insights::tally::Tally;
-use crate::insights::{Cut, Insight};
 use crate::ledger::listens::UserListens;
 use crate::model::UserId;
 use crate::model::value::{from_text, written_as};
@@ -18,14 +21,25 @@ use crate::text::{push_cell, push_integer};
 /// Name of the insight.
 pub const NAME: &str = "user_favorite_genres";
 
+/// The insight in words, columns and SQL.
+pub const ABOUT: About = About {
+    name: NAME,
+    title: "Favourite genres",
+    question: "Which genre does each listener play most?",
+    meaning: "The genre that each listener plays most, or several if they tie.",
+    columns: &[Column::USER, Column::GENRE, Column::integer("play_count", "Plays")],
+    empty: "No plays of songs with a genre yet",
+    sql: include_str!("user_favorite_genres.sql"),
+};
+
 /// `[insights.user_favorite_genres]`
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether it is published.
+    /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// Which of several favourites are rows: `all`, or the alphabetically `first`.
+    /// Which genres are rows if several have the most plays: `all`, or only the `first` by its bytes.
     #[serde(deserialize_with = "from_text")]
     pub ties: Ties,
 }
@@ -36,12 +50,12 @@ impl Default for Settings {
     }
 }
 
-/// Which of several equal favourites are rows.
+/// The rows of a listener with several favourite genres, as a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ties {
-    /// All of them.
+    /// A row for each of them.
     All,
-    /// The alphabetically first.
+    /// A row for the first by its bytes.
     First,
 }
 
@@ -68,7 +82,13 @@ impl Display for Ties {
 
 written_as!(Ties, "enum": ["all", "first"]);
 
-/// The insight.
+impl InsightSettings for Settings {
+    fn parameters(&self, _: Weeks) -> Vec<(&'static str, Parameter)> {
+        vec![("ties", Parameter::Text(self.ties.to_string()))]
+    }
+}
+
+/// The genres with the most plays, by listener.
 #[derive(Debug)]
 pub struct UserFavoriteGenres {
     settings: Settings,
@@ -94,8 +114,8 @@ pub fn count_genres(tally: &mut Tally, listens: UserListens<'_>, catalog: &Catal
 }
 
 impl Insight for UserFavoriteGenres {
-    fn name(&self) -> &'static str {
-        NAME
+    fn about(&self) -> &'static About {
+        &ABOUT
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
@@ -118,7 +138,7 @@ impl Insight for UserFavoriteGenres {
     }
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
-        emit(b"user_id,genre,play_count\n");
+        emit(ABOUT.header().as_bytes());
         self.rows.emit(cut.user_order.ids(), emit)
     }
 }

@@ -1,26 +1,26 @@
-//! What parts the fields of a line.
+//! The character that separates fields.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// `input.delimiter`
+/// The field separator, setting `input.delimiter`: one ASCII character.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Delimiter(u8);
 
 impl Delimiter {
-    /// That of CSV.
+    /// The default, as in CSV.
     pub const COMMA: Self = Self(b',');
 
-    /// The byte.
+    /// The character as a byte.
     #[inline]
     pub fn byte(self) -> u8 {
         self.0
     }
 
-    /// Whether it is that of CSV.
+    /// Whether it is a comma.
     pub fn is_comma(&self) -> bool {
         *self == Self::COMMA
     }
@@ -41,17 +41,13 @@ impl FromStr for Delimiter {
             &[byte] => byte,
             _ => return Err("expected one ASCII character, or `tab`"),
         };
-        // What ends lines, quotes fields, or stands in names of columns, times and numbers parts nothing.
-        let taken = byte.is_ascii_alphanumeric() || b"\"\r\n\0 _-+:.".contains(&byte);
-        if taken {
-            Err("this character has another meaning; `,`, `;`, `|` or `tab` have none")
-        } else {
-            Ok(Self(byte))
-        }
+        // These characters end lines, quote fields, or occur in column names, timestamps and numbers.
+        let reserved = byte.is_ascii_alphanumeric() || b"\"\r\n\0 _-+:.".contains(&byte);
+        if reserved { Err("not allowed as a delimiter; use `,`, `;`, `|` or `tab`") } else { Ok(Self(byte)) }
     }
 }
 
-/// As [`from_str`](FromStr::from_str) reads it.
+/// Prints the form that [`FromStr`] parses.
 impl fmt::Display for Delimiter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
@@ -74,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_no_other_meaning_may_part_fields() {
+    fn only_characters_without_another_meaning_are_delimiters() {
         for (text, byte) in
             [(",", b','), (";", b';'), ("|", b'|'), ("tab", b'\t'), ("\\t", b'\t'), ("\x1f", 0x1f)]
         {

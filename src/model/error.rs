@@ -1,10 +1,10 @@
-//! Errors that end a command: typed by cause, each with the underlying error as its source.
+//! Errors that end a command, typed by cause. Errors of files keep the underlying error as their source.
 
 use std::fmt::{self, Display};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// The reason why a command could not do its work. The message is in lower case.
+/// The reason why a command failed. Messages are in lower case.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The command line is wrong.
@@ -34,7 +34,7 @@ pub enum Error {
     /// A file operation failed.
     #[error("cannot {op} {}: {source}", path.display())]
     File {
-        /// The part that the file plays.
+        /// The role of the file.
         role: FileRole,
         /// The operation.
         op: Op,
@@ -43,16 +43,16 @@ pub enum Error {
         /// The error of the file system.
         source: io::Error,
     },
-    /// The file needs a part of the program that this build lacks.
+    /// The file needs a feature that this build lacks.
     #[error("cannot read {}: {source}", path.display())]
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// The missing part.
+        /// The missing feature.
         source: io::Error,
     },
     /// The address of the server cannot be used.
-    #[error("cannot listen on {address}: {source}; name another address with --http, or use --http off")]
+    #[error("cannot listen on {address}: {source}; choose another address with --http, or use --http off")]
     Listen {
         /// The address, as in the setting `http`.
         address: String,
@@ -61,7 +61,7 @@ pub enum Error {
     },
 }
 
-/// The part that a file plays, on which the exit code depends.
+/// The role of a file, which determines the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileRole {
     /// A log, a catalog or another file that the user names.
@@ -70,7 +70,7 @@ pub enum FileRole {
     Committed,
     /// A file or folder to be created, replaced or removed.
     Output,
-    /// An open file, of which bytes are read, written or synced.
+    /// An open file that is read, written or synced.
     Open,
 }
 

@@ -1,81 +1,83 @@
-//! The nouns on every edge of the flow: ids, spans, chunks, batches and rejects.
+//! The nouns that stages pass to each other: ids, spans, chunks, batches and rejects.
 //!
-//! A [`Chunk`] is what a source reads, a [`Batch`] is what decoding makes of it. Both carry the
-//! [`Span`] of the input that they cover, so that how far we have read travels with the data.
+//! A source reads [`Chunk`]s, and decoding turns each into a [`Batch`]. Both carry the [`Span`] of the
+//! input that they cover, so the read position travels with the data.
 
+pub mod bit_set;
 pub mod delimiter;
 pub mod dictionary;
 pub mod error;
 pub mod rejects;
 pub mod shutdown;
+pub mod sorted_ids;
 pub mod value;
 
 use std::sync::Arc;
 
 use crate::model::delimiter::Delimiter;
 
-/// A listener, numbered densely in the order of first sight by [`crate::model::dictionary::Dictionaries`].
+/// The dense number of a listener, assigned by [`crate::model::dictionary::Dictionaries`] in order of first occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub u32);
 
-/// A song, played or in the catalog, numbered densely in the order of first sight.
+/// The dense number of a song, in the catalog or not, assigned in order of first occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SongId(pub u32);
 
 impl UserId {
-    /// The id as an index into a column.
+    /// The id as an index into a vector.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
 impl SongId {
-    /// The id as an index into a column.
+    /// The id as an index into a vector.
     pub fn index(self) -> usize {
         self.0 as usize
     }
 }
 
-/// One input file, numbered in the order in which its source met it.
+/// The number of an input, assigned by its source in order of discovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InputId(pub u32);
 
-/// The number of a published cut; the first is 1.
+/// The number of a published cut. The first is 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
-/// A stretch of an input in bytes (of the decompressed text), and the number of its first line.
+/// A byte range of an input (after decompression), and the number of its first line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span {
     /// Offset of the first byte.
     pub from: u64,
     /// Offset after the last byte.
     pub to: u64,
-    /// Physical line number of the first line; the first line of a file is 1.
+    /// Physical number of the first line; files start at line 1.
     pub first_line: u64,
 }
 
-/// Where the columns of a listening log stand, read from its header.
+/// The columns of a log, as found in its header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Header {
-    /// Number of fields that every row must have.
+    /// Number of fields in every row.
     pub fields: usize,
-    /// Position of `user_id`.
+    /// Index of `user_id`.
     pub user: usize,
-    /// Position of `song_id`.
+    /// Index of `song_id`.
     pub song: usize,
-    /// Position of `timestamp`.
+    /// Index of `timestamp`.
     pub timestamp: usize,
-    /// Position of `duration_sec`.
+    /// Index of `duration_sec`.
     pub duration: usize,
-    /// What parts the fields.
+    /// The field separator.
     pub delimiter: Delimiter,
-    /// The header line itself (no byte order mark, no line end): a repetition of it is no row.
+    /// The header line without byte order mark and line end. Repetitions of it are skipped.
     pub line: Vec<u8>,
 }
 
-/// Zero bytes after the text of a chunk (and after the cells of a catalog), so that pieces of fixed
-/// lengths up to this can be loaded at any field.
+/// Zero bytes after the text of a chunk or the cells of a catalog, so that this many bytes can be loaded
+/// at the start of any field.
 pub const PADDING: usize = 64;
 
 /// The bytes of a chunk: text, then [`PADDING`] zeros.
@@ -86,7 +88,7 @@ pub struct Text {
 }
 
 impl Text {
-    /// Takes the first `len` of `bytes` as the text and sees to the padding.
+    /// Takes the first `len` bytes as the text, and adds the padding.
     ///
     /// # Panics
     /// If `len` is beyond the end of `bytes`.
@@ -107,7 +109,7 @@ impl Text {
         &self.bytes
     }
 
-    /// Appends `more` behind the text and returns where it stands.
+    /// Appends `more` to the text and returns its place.
     pub fn append(&mut self, more: &[u8]) -> Field {
         let start = self.len;
         self.bytes.truncate(start);
@@ -123,7 +125,7 @@ impl Text {
     }
 }
 
-/// A field inside a [`Text`].
+/// The place of a field in a [`Text`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Field {
     /// Index of the first byte.
@@ -132,78 +134,78 @@ pub struct Field {
     pub len: u32,
 }
 
-/// Where reading of an input goes on.
+/// How far an input was read.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// Offset of the first byte that is still to be read.
+    /// Offset of the first unread byte.
     pub offset: u64,
-    /// Number of the line at the offset, counted from 0.
+    /// Number of lines before the offset.
     pub lines: u64,
-    /// What stands at the offset.
+    /// What the reader expects at the offset.
     pub state: ReaderState,
-    /// Hash of the bytes just before the offset, by which a rewritten file is known.
+    /// Hash of the bytes before the offset, which reveals a rewritten file.
     pub tail: u128,
 }
 
-/// What stands where reading goes on.
+/// What a reader expects at its position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum ReaderState {
-    /// The header is still to come.
+    /// The header.
     #[default]
     Start,
-    /// A line below the header.
+    /// Lines after the header.
     Lines(Arc<Header>),
-    /// The rest of a last line that was taken as ended without a line feed.
+    /// The continuation of a last line without line feed that was already read as complete.
     AfterEnd(Arc<Header>),
-    /// Nothing more: a compressed file was read to its end.
+    /// Nothing: a compressed file was read to its end.
     Finished,
-    /// Nothing more: the file was rejected whole.
+    /// Nothing: the file was rejected as a whole.
     Refused,
-    /// Nothing more, unless the file changes: what is stored in it could not be read.
+    /// Nothing, unless the file changes: its content could not be read.
     Faulted,
 }
 
-/// What a source hands on: whole lines of one input, or what it could not read as lines.
+/// A piece of one input: whole lines, or bytes that cannot be read as lines.
 #[derive(Debug)]
 pub struct Chunk {
-    /// The input it belongs to.
+    /// The input.
     pub input: Arc<Input>,
-    /// What it covers.
+    /// The bytes that it covers.
     pub span: Span,
-    /// Where reading goes on behind it.
+    /// The position after it.
     pub position: Position,
-    /// When it was first read, in seconds since 1970-01-01T00:00:00Z: the *now* of its rows.
+    /// When it was first read, in seconds since 1970-01-01T00:00:00Z. This is *now* for its rows.
     pub read_at: i64,
-    /// What is in it.
+    /// The lines or the error.
     pub content: Content,
 }
 
 /// The content of a [`Chunk`].
 #[derive(Debug)]
 pub enum Content {
-    /// Whole lines below a header; the last one may lack its line end at the end of a file.
+    /// Whole lines after the header. At the end of a file, the last one may lack its line end.
     Lines(Arc<Header>, Text),
-    /// Bytes that are no line to be read: an endless one, what follows an ended one.
+    /// Bytes that are not a readable line, such as a line above the size limit.
     Fault(Reject),
-    /// A file that is no log; nothing more comes of it.
+    /// A file that is not a log. It has no further chunks.
     Refused(Reject),
 }
 
-/// An input as everything downstream knows it.
+/// The identity of an input for all later stages.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Input {
-    /// Its number.
+    /// The number of the input.
     pub id: InputId,
-    /// Its path as given, with bytes that are not UTF-8 as `\xNN`: what rejects and reports show.
+    /// The path as given, with non-UTF-8 bytes as `\xNN`. Rejects and messages show it.
     pub label: String,
 }
 
-/// The time of a play: what the wall clock in the configured zone shows, and how to get back.
+/// The time of a play: local wall-clock time in the configured zone, and its offset from UTC.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlayTime {
     /// Seconds of the local wall clock since 1970-01-01 00:00:00 local.
     pub local: i64,
-    /// Seconds by which the local clock is ahead of UTC.
+    /// Seconds that the local clock is ahead of UTC.
     pub offset: i32,
     /// Nanoseconds within the second.
     pub nanos: u32,
@@ -219,31 +221,31 @@ impl PlayTime {
 /// Plays as columns: row `i` is entry `i` of every column.
 #[derive(Debug)]
 pub struct Batch {
-    /// The input it comes from.
+    /// The input.
     pub input: Arc<Input>,
-    /// What it covers of that input.
+    /// The bytes of the input that it covers.
     pub span: Span,
-    /// Where reading goes on behind it.
+    /// The position after it.
     pub position: Position,
-    /// The chunk's text, kept for rows that are copied.
+    /// The text of the chunk, which cells point into.
     pub text: Text,
-    /// Who listened.
+    /// The listeners.
     pub users: Vec<UserId>,
-    /// To what.
+    /// The songs.
     pub songs: Vec<SongId>,
-    /// When.
+    /// The times.
     pub play_times: Vec<PlayTime>,
-    /// For how many milliseconds.
+    /// The durations in milliseconds.
     pub millis: Vec<u32>,
-    /// The user's id as it is written to CSV (quoted where needed), inside `text`.
+    /// The user ids as CSV cells (quoted if needed), inside `text`.
     pub user_cells: Vec<Field>,
-    /// The song's id as it is written to CSV, inside `text`.
+    /// The song ids as CSV cells, inside `text`.
     pub song_cells: Vec<Field>,
-    /// Rows that are no plays.
+    /// The rejected rows.
     pub rejects: Vec<Reject>,
-    /// For each reject the number of plays that stand before it.
+    /// For each reject, the number of plays before it.
     pub plays_before: Vec<u32>,
-    /// Whether the one reject is of the whole input.
+    /// Whether the input was rejected as a whole. The batch then has one reject.
     pub refused: bool,
 }
 
@@ -253,7 +255,7 @@ impl Batch {
         self.users.len()
     }
 
-    /// Drops everything behind the reject number `last`, counted from 0.
+    /// Removes everything after the reject with index `last`.
     pub fn truncate_after_reject(&mut self, last: usize) {
         let plays = self.plays_before[last] as usize;
         self.users.truncate(plays);
@@ -267,24 +269,24 @@ impl Batch {
     }
 }
 
-/// A row that is no play, with all that its producer needs to find and mend it.
+/// A rejected row, with everything that the writer of the log needs to find and fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// Physical line number; the first line of a file is 1.
     pub line: u64,
     /// Offset of the line's first byte in the (decompressed) file.
     pub offset: u64,
-    /// Why.
+    /// The reason.
     pub reason: Reason,
     /// The line without its end, at most [`RAW_LIMIT`] bytes.
     pub raw: Vec<u8>,
 }
 
-/// How much of a rejected line is kept, in bytes (spec.md section 2).
+/// The number of bytes that are kept of a rejected line.
 pub const RAW_LIMIT: usize = 4096;
 
 impl Reject {
-    /// A reject of `line`, of which at most [`RAW_LIMIT`] bytes are kept.
+    /// A reject that keeps at most [`RAW_LIMIT`] bytes of `raw`.
     pub fn new(reason: Reason, line: u64, offset: u64, raw: &[u8]) -> Self {
         Self { line, offset, reason, raw: raw[..raw.len().min(RAW_LIMIT)].to_vec() }
     }
@@ -292,15 +294,15 @@ impl Reject {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
-        /// Why a row or a file was rejected. The set is fixed; codes never change their meaning.
+        /// The reason why a row or a file was rejected. The set is fixed, and codes never change their meaning.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason { $($(#[$doc])* $name,)* }
 
         impl Reason {
-            /// All of them, in the order of the code.
+            /// All reasons, in the order of their codes.
             pub const ALL: &[Reason] = &[$(Reason::$name,)*];
 
-            /// The code that stands in `_rejects`.
+            /// The code in `_rejects`.
             pub fn code(self) -> &'static str {
                 match self { $(Reason::$name => $code,)* }
             }
@@ -315,27 +317,27 @@ reasons! {
     BadNumber = "bad_number",
     /// Text after a closing quote.
     BadQuote = "bad_quote",
-    /// A timestamp that is none, or names a date or time that does not exist.
+    /// A malformed timestamp, or a date or time that does not exist.
     BadTimestamp = "bad_timestamp",
-    /// Bytes that follow a last line which had been taken as ended.
+    /// Bytes that continue a last line after it was read as complete.
     ContinuedAfterEof = "continued_after_eof",
-    /// A local time that the clocks skip.
+    /// A local time that is skipped when clocks are set forward.
     DstGap = "dst_gap",
-    /// A file whose header names a column twice.
+    /// A file whose header has a column twice.
     DuplicateColumn = "duplicate_column",
     /// A duration above a day.
     DurationRange = "duration_range",
     /// An empty id.
     EmptyField = "empty_field",
-    /// A file in UTF-16.
+    /// A file encoded in UTF-16.
     EncodingUtf16 = "encoding_utf16",
-    /// Another number of fields than the header has.
+    /// A different number of fields than the header.
     FieldCount = "field_count",
     /// An id of more than 4 KiB.
     FieldTooLong = "field_too_long",
-    /// A gzip file that is cut short or damaged.
+    /// A truncated or damaged gzip file.
     GzCorrupt = "gz_corrupt",
-    /// A compressed file that grows beyond all measure.
+    /// A compressed file with an implausible compression ratio.
     GzRatio = "gz_ratio",
     /// Bytes that are not UTF-8.
     InvalidUtf8 = "invalid_utf8",
@@ -349,24 +351,24 @@ reasons! {
     NegativeDuration = "negative_duration",
     /// A file without line feeds.
     NoNewline = "no_newline",
-    /// A file of another kind: an image, a program, an archive.
+    /// A file of another type, such as an image, a program or an archive.
     NotCsv = "not_csv",
     /// A NUL byte.
     NulByte = "nul_byte",
-    /// A last line of nothing but NUL bytes: space that was reserved but never written.
+    /// A last line of NUL bytes only: space that was reserved but never written.
     NulTail = "nul_tail",
     /// A number beyond 64 bits.
     Overflow = "overflow",
-    /// A Parquet file that is cut short or damaged.
+    /// A truncated or damaged Parquet file.
     ParquetCorrupt = "parquet_corrupt",
     /// A time before 1970 or too far in the future.
     TimestampRange = "timestamp_range",
     /// A file that reached `input.max_bad_lines`.
     TooManyBadLines = "too_many_bad_lines",
-    /// A quote that is opened and never closed.
+    /// A quote that is never closed.
     UnclosedQuote = "unclosed_quote",
-    /// A file whose columns are parted by something else than a comma.
+    /// A file with another delimiter than the configured one.
     WrongDelimiter = "wrong_delimiter",
-    /// A zstd file that is cut short or damaged.
+    /// A truncated or damaged zstd file.
     ZstCorrupt = "zst_corrupt",
 }

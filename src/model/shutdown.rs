@@ -1,19 +1,19 @@
-//! Asking for an end.
+//! The request to stop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A flag that is set once, by a signal: whoever reads or waits looks at it.
+/// A flag that a signal sets once. Everything that reads or waits polls it.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown(Arc<AtomicBool>);
 
 impl Shutdown {
-    /// Asks for the stop.
+    /// Requests the shutdown.
     pub fn request(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it was asked for.
+    /// Whether the shutdown was requested.
     pub fn is_requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Values of settings: how they are written, and what they must be.
+//! Types of settings: how they are written, parsed and validated.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -12,11 +12,11 @@ use serde::{Serialize, Serializer};
 use crate::model::delimiter::Delimiter;
 use crate::time::window::TimeOfDay;
 
-/// Reads a setting from TOML or bare text by the type that it has: `10`, `"10"` and `ties=first`
-/// all find their way through [`FromStr`].
+/// Deserializes a setting with the [`FromStr`] of its type. The value may be a TOML value or bare text,
+/// such as `10`, `"10"` or `first`.
 ///
 /// # Errors
-/// What the type says of the text, or that the value is a list or a table.
+/// The error of [`FromStr`], or a list or table instead of a single value.
 pub fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -44,7 +44,7 @@ impl Visitor<'_> for ScalarText {
     type Value = String;
 
     fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a text, a number or a truth value")
+        formatter.write_str("a string, a number or a boolean")
     }
     fn visit_str<E: Error>(self, text: &str) -> Result<String, E> {
         Ok(text.to_owned())
@@ -59,12 +59,12 @@ impl Visitor<'_> for ScalarText {
         Ok(value.to_string())
     }
     fn visit_f64<E: Error>(self, value: f64) -> Result<String, E> {
-        // The shortest text that reads back as the same float is what was written, up to 15 digits.
+        // The shortest text that parses to the same float is the text in the file, up to 15 digits.
         Ok(value.to_string())
     }
 }
 
-/// Lets a value be shown as it is written, and the schema of the settings say how that is.
+/// Serializes a type as its text ([`Display`]), and describes that text in the schema of the settings.
 macro_rules! written_as {
     ($type:ty, $($keyword:literal: $value:expr),+) => {
         impl serde::Serialize for $type {
@@ -88,13 +88,49 @@ macro_rules! written_as {
 }
 pub(crate) use written_as;
 
+/// Defines an enum of keywords, with parsing, [`Display`], serialization and schema.
+macro_rules! keywords {
+    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $keyword:literal,)+ }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $vis enum $name { $($(#[$variant_meta])* $variant,)+ }
+
+        impl std::str::FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $($keyword => Ok(Self::$variant),)+
+                    _ => Err($crate::model::value::expected_one_of(&[$($keyword),+])),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str(match self { $(Self::$variant => $keyword,)+ })
+            }
+        }
+
+        $crate::model::value::written_as!($name, "enum": [$($keyword),+]);
+    };
+}
+pub(crate) use keywords;
+
+/// An error message such as "expected `a`, `b` or `c`".
+pub(crate) fn expected_one_of(keywords: &[&str]) -> String {
+    let quoted: Vec<String> = keywords.iter().map(|keyword| format!("`{keyword}`")).collect();
+    match quoted.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("expected {} or {last}", rest.join(", ")),
+        _ => format!("expected {}", quoted.concat()),
+    }
+}
+
 written_as!(TimeOfDay, "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$");
 written_as!(Delimiter, "examples": [",", ";", "|", "tab"]);
 written_as!(TimeSpan, "pattern": "^[0-9]+(ms|s|m|h|d)$");
-written_as!(LogFormat, "enum": ["text", "json"]);
-written_as!(LogLevel, "enum": ["error", "warn", "info", "debug"]);
 
-/// The same for a value that is a number, and may be written as text.
+/// As [`written_as`], for a type that is serialized as a number and may also be written as text.
 macro_rules! written_as_number {
     ($type:ty, $number:expr, $($keyword:literal: $value:expr),+) => {
         impl Serialize for $type {
@@ -119,7 +155,7 @@ macro_rules! written_as_number {
 
 written_as_number!(
     Fraction,
-    // At most ten digits: the shortest text of this float is the decimal again.
+    // With at most ten digits, the float prints as the same decimal.
     |fraction: &Fraction| fraction.to_string().parse::<f64>().expect("a decimal is a float"),
     "type": ["number", "string"],
     "minimum": 0,
@@ -142,30 +178,30 @@ written_as_number!(
     "pattern": r"^\+?[0-9]+$"
 );
 
-/// A share from 0 to 1 as an exact decimal of at most nine digits; never a float.
+/// A share from 0 to 1, as an exact decimal of at most nine digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fraction {
     billionths: u64,
 }
 
 impl Fraction {
-    /// A fraction of so many billionths.
+    /// The fraction `billionths / 10^9`.
     pub const fn from_billionths(billionths: u64) -> Self {
         Self { billionths }
     }
 
-    /// How many billionths it is.
+    /// The fraction in units of 10^-9.
     pub const fn billionths(self) -> u64 {
         self.billionths
     }
 
-    /// How `part / whole` compares with this fraction, exactly.
+    /// Compares `part / whole` with this fraction, exactly.
     pub fn compare(self, part: u64, whole: u64) -> std::cmp::Ordering {
         let left = u128::from(part) * u128::from(BILLION);
         left.cmp(&(u128::from(whole) * u128::from(self.billionths)))
     }
 
-    /// About how large it is, to be drawn.
+    /// The nearest float, for charts.
     pub fn to_f64(self) -> f64 {
         self.billionths as f64 / BILLION as f64
     }
@@ -205,95 +241,7 @@ impl Display for Fraction {
     }
 }
 
-impl FromStr for TimeOfDay {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "expected a time of day such as 05:00";
-        let (hour, minute) = text.split_once(':').ok_or(EXPECTED)?;
-        let number = |text: &str, end: u16| {
-            let digits = text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
-            text.parse().ok().filter(|&number: &u16| digits && number < end).ok_or(EXPECTED)
-        };
-        Ok(Self(number(hour, 24)? * 60 + number(minute, 60)?))
-    }
-}
-
-impl Display for TimeOfDay {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(formatter, "{:02}:{:02}", self.0 / 60, self.0 % 60)
-    }
-}
-
-/// How messages look on stderr.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LogFormat {
-    /// `warning: …`, for people.
-    Text,
-    /// One JSON object a line, for machines.
-    Json,
-}
-
-impl FromStr for LogFormat {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "text" => Ok(Self::Text),
-            "json" => Ok(Self::Json),
-            _ => Err("expected `text` or `json`"),
-        }
-    }
-}
-
-impl Display for LogFormat {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Text => "text",
-            Self::Json => "json",
-        })
-    }
-}
-
-/// The least important messages that are said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum LogLevel {
-    /// What ends a command, or loses something.
-    Error,
-    /// What somebody should look at.
-    Warn,
-    /// What happens from time to time.
-    Info,
-    /// What helps to find a mistake of ours.
-    Debug,
-}
-
-impl FromStr for LogLevel {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "error" => Ok(Self::Error),
-            "warn" => Ok(Self::Warn),
-            "info" => Ok(Self::Info),
-            "debug" => Ok(Self::Debug),
-            _ => Err("expected `error`, `warn`, `info` or `debug`"),
-        }
-    }
-}
-
-impl Display for LogLevel {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-        })
-    }
-}
-
-/// A span of time as it is written in settings: `250ms`, `1s`, `5m`, `48h`.
+/// A duration, written as `250ms`, `1s`, `5m`, `48h` or `2d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimeSpan(pub Duration);
 
@@ -312,14 +260,14 @@ impl FromStr for TimeSpan {
             "d" => 86_400_000,
             _ => return Err(EXPECTED),
         };
-        // A century is more than any of these settings means, and keeps arithmetic far from overflow.
+        // A century is longer than any useful value, and arithmetic cannot overflow.
         let millis = number.checked_mul(unit).filter(|&millis| millis <= 36_525 * 86_400_000);
-        millis.map(|millis| Self(Duration::from_millis(millis))).ok_or("more than a century")
+        millis.map(|millis| Self(Duration::from_millis(millis))).ok_or("longer than a century")
     }
 }
 
 impl Display for TimeSpan {
-    /// In the largest unit up to hours that gives a whole number.
+    /// Prints a whole number of the largest possible unit, at most hours.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
         let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000)];
@@ -331,7 +279,7 @@ impl Display for TimeSpan {
     }
 }
 
-/// A size in bytes: a plain number, or with a unit of KiB, MiB or GiB.
+/// A size in bytes, written as a plain number or with the unit KiB, MiB or GiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ByteSize(pub u64);
 
@@ -353,7 +301,7 @@ impl FromStr for ByteSize {
     }
 }
 
-/// Decimals of a printed number; eighteen keep the exact arithmetic within 128 bits.
+/// The number of decimals of a printed number, at most 18 so that exact arithmetic fits into 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimals(pub u32);
 
@@ -389,8 +337,26 @@ mod tests {
         assert!("0.333333333".parse::<Fraction>().unwrap().compare(1, 3).is_gt());
     }
 
+    keywords! {
+        /// Sides.
+        enum Side {
+            /// Left.
+            Left = "left",
+            /// Right.
+            Right = "right",
+        }
+    }
+
     #[test]
-    fn spans_sizes_and_times_are_parsed_as_written() {
+    fn keywords_are_parsed_printed_and_listed_in_errors() {
+        assert_eq!("left".parse(), Ok(Side::Left));
+        assert_eq!(Side::Right.to_string(), "right");
+        assert_eq!("up".parse::<Side>(), Err("expected `left` or `right`".to_owned()));
+        assert_eq!(expected_one_of(&["a", "b", "c"]), "expected `a`, `b` or `c`");
+    }
+
+    #[test]
+    fn spans_sizes_times_and_weeks_read_as_written() {
         for (text, shown) in [("250ms", "250ms"), ("60s", "1m"), ("2d", "48h"), ("0s", "0ms"), ("90s", "90s")]
         {
             assert_eq!(text.parse::<TimeSpan>().unwrap().to_string(), shown);
@@ -400,7 +366,5 @@ mod tests {
         assert!("5".parse::<TimeSpan>().is_err() && "s".parse::<TimeSpan>().is_err());
         assert_eq!("256MiB".parse(), Ok(ByteSize(256 << 20)));
         assert!("0".parse::<ByteSize>().is_err());
-        assert_eq!("05:30".parse(), Ok(TimeOfDay(330)));
-        assert!("24:00".parse::<TimeOfDay>().is_err() && "5:00".parse::<TimeOfDay>().is_err());
     }
 }

@@ -1,42 +1,56 @@
-//! Files of an output that are no part of it any more.
+//! Removal of files that do not belong to the output: temporary files of a killed run, tables of
+//! disabled insights, and Parquet parts that the manifest does not list.
+
+use std::path::Path;
 
 use crate::insights::{NAMES, enriched_logs};
 use crate::model::error::Error;
-
-use crate::publish::is_part;
 use crate::publish::manifest::Manifest;
 use crate::publish::parquet::{folder_of, is_parquet_part};
-use crate::settings::Settings;
+use crate::publish::{OutputFormats, REJECTS, is_part};
 use crate::storage::{SharedDisk, is_temporary, remove_from};
 
-/// Removes what an earlier run has published of insights that are disabled now.
+/// Removes the temporary files that a killed run left in an output folder.
 ///
 /// # Errors
-/// What the file system says, exit code 74.
-pub fn remove_disabled(disk: &SharedDisk, settings: &Settings, enabled: &[&str]) -> Result<(), Error> {
-    for name in NAMES.iter().filter(|name| !enabled.contains(name)) {
-        let folder = settings.output.join(name);
-        remove_from(&**disk, &folder, |file| is_part(file) || is_temporary(file))?;
+/// An error of the file system, exit code 73.
+pub fn remove_temporary_files(disk: &SharedDisk, output: &Path) -> Result<(), Error> {
+    let csv = NAMES.into_iter().chain([REJECTS]).map(|name| output.join(name));
+    let parquet = NAMES.map(|name| folder_of(output, name));
+    for folder in csv.chain(parquet).chain([output.to_owned()]) {
+        remove_from(&**disk, &folder, is_temporary)?;
     }
-    let parquet = settings.format.parquet;
-    for name in NAMES.iter().filter(|name| !parquet || !enabled.contains(name)) {
-        let folder = folder_of(&settings.output, name);
+    Ok(())
+}
+
+/// Removes the files that an earlier run published for insights or formats that are disabled now.
+///
+/// # Errors
+/// An error of the file system, exit code 73.
+pub fn remove_disabled(
+    disk: &SharedDisk,
+    output: &Path,
+    formats: OutputFormats,
+    enabled: &[&str],
+) -> Result<(), Error> {
+    for name in NAMES.iter().filter(|name| !enabled.contains(name)) {
+        remove_from(&**disk, &output.join(name), |file| is_part(file) || is_temporary(file))?;
+    }
+    for name in NAMES.iter().filter(|name| !formats.parquet || !enabled.contains(name)) {
+        let folder = folder_of(output, name);
         remove_from(&**disk, &folder, |file| is_parquet_part(file) || is_temporary(file))?;
     }
     Ok(())
 }
 
-/// Removes Parquet parts of rows that were taken back or read anew.
+/// Removes Parquet parts of `enriched_logs` that the manifest does not list, such as those of rows
+/// that a rollback removed.
 ///
 /// # Errors
-/// What the file system says, exit code 74.
-pub fn remove_unlisted_parquet(
-    disk: &SharedDisk,
-    settings: &Settings,
-    manifest: &Manifest,
-) -> Result<(), Error> {
+/// An error of the file system, exit code 73.
+pub fn remove_unlisted_parquet(disk: &SharedDisk, output: &Path, manifest: &Manifest) -> Result<(), Error> {
     let Some(entry) = manifest.insights.get(enriched_logs::NAME) else { return Ok(()) };
-    let listed = |file: &str| entry.parquet.iter().any(|part| part.file == file);
-    let folder = folder_of(&settings.output, enriched_logs::NAME);
-    remove_from(&**disk, &folder, |file| is_parquet_part(file) && !listed(file)).map(drop)
+    let is_listed = |file: &str| entry.parquet.iter().any(|part| part.file == file);
+    let folder = folder_of(output, enriched_logs::NAME);
+    remove_from(&**disk, &folder, |file| is_parquet_part(file) && !is_listed(file)).map(drop)
 }

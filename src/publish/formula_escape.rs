@@ -1,15 +1,16 @@
-//! Cells that a spreadsheet would take for formulas, made text (OWASP, CSV injection).
+//! Escapes CSV cells that a spreadsheet would run as formulas (OWASP: CSV injection).
 
-use crate::insights::columns::{Column, ColumnType, columns};
+use crate::insights::{Column, ColumnType, columns};
 
-/// Appends CSV lines of these columns with an apostrophe in front of each text that begins with `=`,
-/// `+`, `-`, `@`, a tab or a carriage return. Numbers and times stay as they are.
+/// Appends CSV lines with an apostrophe before each text cell that begins with `=`, `+`, `-`, `@`, a
+/// tab or a carriage return. Cells of numbers and times stay as they are.
 ///
 /// ```
-/// use music_insights::insights::columns::columns;
+/// use music_insights::insights::columns;
 /// let mut out = Vec::new();
 /// let lines = b"user_id,genre,play_count\n=1+1,\"-a,b\",7\n";
-/// music_insights::publish::formula_escape::guard(columns("user_favorite_genres").unwrap(), lines, &mut out);
+/// # use music_insights::publish::formula_escape::escape_formulas;
+/// escape_formulas(columns("user_favorite_genres").unwrap(), lines, &mut out);
 /// assert_eq!(out, b"user_id,genre,play_count\n'=1+1,\"'-a,b\",7\n");
 /// ```
 pub fn escape_formulas(columns: &[Column], lines: &[u8], out: &mut Vec<u8>) {
@@ -30,12 +31,13 @@ pub fn escape_formulas(columns: &[Column], lines: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// Whether a spreadsheet would take a text for a formula, or for the way to one.
+/// Whether a spreadsheet could read a text as a formula. A leading tab or carriage return counts,
+/// because some programs skip it.
 pub fn is_formula(text: &[u8]) -> bool {
     matches!(text, [b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r', ..])
 }
 
-/// The length of the first cell of a line, with its quotes and with what ends it.
+/// The length of the first cell of a line, including its quotes and the comma or line feed behind it.
 fn cell_len(line: &[u8]) -> usize {
     let mut quoted = false;
     let end = line.iter().position(|&byte| {
@@ -45,28 +47,28 @@ fn cell_len(line: &[u8]) -> usize {
     end.map_or(line.len(), |comma| comma + 1)
 }
 
-/// `csv.escape_formulas`, for lines of certain columns.
+/// The setting `csv.escape_formulas`, applied to the lines of one table.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct FormulaEscape(Option<&'static [Column]>);
 
 impl FormulaEscape {
-    /// For the lines of an insight; it does nothing unless it is `wanted`.
-    pub fn of(insight: &str, wanted: bool) -> Self {
-        Self::of_columns(columns(insight).unwrap_or_default(), wanted)
+    /// An escape for the columns of an insight. Lines stay as they are unless it is `enabled`.
+    pub fn of(insight: &str, enabled: bool) -> Self {
+        Self::of_columns(columns(insight).unwrap_or_default(), enabled)
     }
 
-    /// For lines of other columns.
-    pub fn of_columns(columns: &'static [Column], wanted: bool) -> Self {
-        Self(wanted.then_some(columns))
+    /// An escape for any columns.
+    pub fn of_columns(columns: &'static [Column], enabled: bool) -> Self {
+        Self(enabled.then_some(columns))
     }
 
-    /// The lines as they are written, in `room` if they are guarded.
+    /// The lines to write. Escaped lines are written to `buffer` first, others are returned as they are.
     #[inline]
-    pub fn apply<'a>(self, lines: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
+    pub fn apply<'a>(self, lines: &'a [u8], buffer: &'a mut Vec<u8>) -> &'a [u8] {
         let Some(columns) = self.0 else { return lines };
-        room.clear();
-        escape_formulas(columns, lines, room);
-        room
+        buffer.clear();
+        escape_formulas(columns, lines, buffer);
+        buffer
     }
 }
 
@@ -77,11 +79,7 @@ mod tests {
     use crate::text::push_cell;
     use proptest::prelude::*;
 
-    const COLUMNS: [Column; 3] = [
-        Column { name: "user_id", kind: ColumnType::Text },
-        Column { name: "plays", kind: ColumnType::Number },
-        Column { name: "title", kind: ColumnType::Text },
-    ];
+    const COLUMNS: [Column; 3] = [Column::USER, Column::number("plays", "Plays"), Column::TITLE];
 
     fn line(cells: &[String; 3]) -> Vec<u8> {
         let mut line = Vec::new();
@@ -93,30 +91,30 @@ mod tests {
     }
 
     #[test]
-    fn every_beginning_of_a_formula_is_guarded_and_numbers_are_not() {
+    fn text_cells_that_start_a_formula_are_escaped_and_numbers_are_not() {
         for first in ["=", "+", "-", "@", "\t", "\r"] {
             let cell = format!("{first}1");
             let mut out = Vec::new();
             escape_formulas(&COLUMNS, &line(&[cell.clone(), "-1".to_owned(), cell.clone()]), &mut out);
-            let guarded = format!("'{cell}");
-            assert_eq!(out, line(&[guarded.clone(), "-1".to_owned(), guarded]));
+            let escaped = format!("'{cell}");
+            assert_eq!(out, line(&[escaped.clone(), "-1".to_owned(), escaped]));
         }
-        let mut room = Vec::new();
+        let mut buffer = Vec::new();
         assert_eq!(
-            FormulaEscape::of("night_owl_users", false).apply(b"user_id\n=1\n", &mut room),
+            FormulaEscape::of("night_owl_users", false).apply(b"user_id\n=1\n", &mut buffer),
             b"user_id\n=1\n"
         );
         assert_eq!(
-            FormulaEscape::of("night_owl_users", true).apply(b"user_id\n=1\n", &mut room),
+            FormulaEscape::of("night_owl_users", true).apply(b"user_id\n=1\n", &mut buffer),
             b"user_id\n'=1\n"
         );
         let message = b"message\nNo users found with genre loyalty score above 0.8.\n";
-        assert_eq!(FormulaEscape::of("genre_loyalty_scores", true).apply(message, &mut room), message);
+        assert_eq!(FormulaEscape::of("genre_loyalty_scores", true).apply(message, &mut buffer), message);
     }
 
     proptest! {
         #[test]
-        fn cells_begin_with_no_formula_and_are_else_as_they_were(
+        fn no_text_cell_starts_a_formula_and_other_cells_are_unchanged(
             rows in proptest::collection::vec(proptest::array::uniform3("[=+@\t\r\",;'é a-]{0,4}"), 0..8),
         ) {
             let text: Vec<u8> = rows.iter().flat_map(line).collect();

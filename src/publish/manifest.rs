@@ -1,57 +1,61 @@
-//! `_manifest.json`: what belongs together. It is written last.
+//! `_manifest.json`: the files of an epoch, with their hashes. It is written after all of them, so a
+//! reader that checks the hashes sees exactly one epoch.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Reject;
 use crate::model::error::{Error, FileRole, Op};
+use crate::model::rejects::{ReasonCounts, by_code, count};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{SharedDisk, append, read_small, sync_folder};
+use crate::text::path_text;
 
-/// Name of the file.
+/// Name of the manifest file.
 pub const FILE: &str = "_manifest.json";
-/// Folder of the Parquet files, below the output, with a folder for each insight.
+/// Folder of the Parquet files in the output folder. It has one folder for each insight.
 pub const PARQUET: &str = "parquet";
-/// Version of its format.
+/// Version of the format.
 const VERSION: u32 = 1;
-/// No manifest is longer: a million unfinished inputs would be a tenth of it.
+/// The longest manifest that is read, in bytes. A million unfinished inputs take a tenth of it.
 const LIMIT: u64 = 4 << 30;
 
-/// Everything that is published in one epoch.
+/// The description of one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
     /// Version of this format.
     pub version: u32,
     /// `replay` or `watch`.
     pub producer: String,
-    /// Number of the cut.
+    /// Number of the epoch, from 1.
     pub epoch: u64,
-    /// When it was published, RFC 3339 in UTC.
+    /// Time of publication, RFC 3339 in UTC.
     pub generated_at: String,
     /// Sums over all inputs.
     pub totals: Totals,
-    /// The inputs of which a part was not yet read.
+    /// The inputs that were read in part.
     pub unfinished: Vec<InputEntry>,
-    /// The catalog in force.
+    /// The catalog of the epoch.
     pub catalog: CatalogEntry,
-    /// The insights that are published, by name.
+    /// The published insights, by name.
     pub insights: BTreeMap<String, InsightEntry>,
-    /// The rejected rows.
+    /// The table of rejected rows.
     pub rejects: InsightEntry,
-    /// Whether inputs are deleted when they were read, so that not everything can be read again.
+    /// Whether finished inputs are deleted. The output cannot be recomputed then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inputs_deleted: bool,
 }
 
-/// What was read.
+/// Sums over all inputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Number of inputs.
     pub inputs: u64,
-    /// Bytes (of the decompressed text).
+    /// Bytes after decompression.
     pub bytes: u64,
-    /// Rows: plays and rejected ones.
+    /// Rows, including rejected rows.
     pub rows: u64,
     /// Rejected rows by reason.
     pub rejected: BTreeMap<String, u64>,
@@ -59,68 +63,83 @@ pub struct Totals {
     pub unmatched: u64,
 }
 
-/// What was read of an input.
+/// The progress of one input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InputEntry {
-    /// Its path.
+    /// Path of the input.
     pub path: String,
-    /// Bytes that are in this epoch.
+    /// Bytes that this epoch covers.
     pub bytes: u64,
-    /// Bytes that it was known to have.
+    /// Known size in bytes.
     pub size: u64,
-    /// Rows: plays and rejected ones.
+    /// Rows, including rejected rows.
     pub rows: u64,
     /// Rejected rows by reason.
     pub rejected: BTreeMap<String, u64>,
-    /// Plays whose song was unknown when they were read.
+    /// Plays whose song was not in the catalog when they were read.
     pub unmatched: u64,
 }
 
-/// The catalog in force.
+/// The catalog of an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CatalogEntry {
-    /// Its path.
+    /// Path of the catalog.
     pub path: String,
     /// Number of songs.
     pub songs: u64,
     /// Rejected rows by reason.
     pub rejected: BTreeMap<String, u64>,
-    /// Hash of its file.
+    /// Hash of the file.
     pub fingerprint: String,
 }
 
-/// The files of an insight.
+/// The files of a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InsightEntry {
-    /// Rows in all parts, without headers.
+    /// Rows of all parts, without headers.
     pub rows: u64,
     /// The parts in order.
     pub parts: Vec<PartEntry>,
-    /// The same rows as Parquet, as far as they are; nothing unless that is wanted.
+    /// Parquet files of the same rows. Empty unless `format.parquet` is set; the open part of a growing
+    /// table has none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parquet: Vec<PartEntry>,
 }
 
-/// One file.
+/// One file of a table.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartEntry {
-    /// Its name in the folder of the insight.
+    /// Name in the folder of the table.
     pub file: String,
     /// Rows without the header.
     pub rows: u64,
-    /// Length; a log may be longer by rows of epochs to come.
+    /// Length of this epoch's content. The file of an append-only table may be longer.
     pub bytes: u64,
-    /// XXH3-128 of so many bytes.
+    /// XXH3-128 of the first `bytes` bytes.
     pub hash: String,
 }
 
+impl CatalogEntry {
+    /// The entry of a catalog with its rejected rows and the hash of its file.
+    pub fn new(path: &Path, songs: u64, rejects: &[Reject], fingerprint: u128) -> Self {
+        let mut rejected = ReasonCounts::new();
+        count(&mut rejected, rejects);
+        Self {
+            path: path_text(path),
+            songs,
+            rejected: by_code(&rejected),
+            fingerprint: hash_text(fingerprint),
+        }
+    }
+}
+
 impl InsightEntry {
-    /// The entry of an insight with these parts.
+    /// The entry of a table without Parquet files.
     pub fn new(parts: Vec<PartEntry>) -> Self {
         Self { rows: parts.iter().map(|part| part.rows).sum(), parts, parquet: Vec::new() }
     }
 
-    /// All files of an insight of this name, with their paths.
+    /// All files of the table `name`, with their paths in the output folder.
     pub fn files(&self, output: &Path, name: &str) -> Vec<(PathBuf, &PartEntry)> {
         let csv = self.parts.iter().map(|part| (output.join(name).join(&part.file), part));
         let folder = output.join(PARQUET).join(name);
@@ -128,21 +147,21 @@ impl InsightEntry {
     }
 }
 
-/// How a hash is written.
+/// The text form of an XXH3-128 hash.
 pub fn hash_text(hash: u128) -> String {
     format!("xxh3-128:{hash:032x}")
 }
 
 impl Manifest {
-    /// The version that is written.
+    /// The version of the format that this program writes.
     pub const fn version() -> u32 {
         VERSION
     }
 
-    /// The text of the manifest of an output folder; nothing if there is none.
+    /// The bytes of the manifest file of an output folder; `None` if there is no such file.
     ///
     /// # Errors
-    /// If it cannot be read, exit code 66.
+    /// The file cannot be read, exit code 66.
     pub fn text_in(disk: &SharedDisk, output: &Path) -> Result<Option<Vec<u8>>, Error> {
         let path = output.join(FILE);
         match read_small(&**disk, &path, LIMIT) {
@@ -152,24 +171,24 @@ impl Manifest {
         }
     }
 
-    /// The manifest of an output folder; nothing if there is none.
+    /// The manifest of an output folder; `None` if there is no such file.
     ///
     /// # Errors
-    /// If it cannot be read (66) or is none (65).
+    /// The file cannot be read (66) or is not a manifest (65).
     pub fn read(disk: &SharedDisk, output: &Path) -> Result<Option<Self>, Error> {
-        let broken = |cause| {
+        let damaged = |cause| {
             let path = output.join(FILE);
             Error::Damaged(format!(
-                "{}: not a manifest: {cause}; --fresh makes the output anew",
+                "{}: not a manifest: {cause}; use --fresh to write the output again",
                 path.display()
             ))
         };
         let text = Self::text_in(disk, output)?;
-        text.map(|text| serde_json::from_slice(&text).map_err(broken)).transpose()
+        text.map(|text| serde_json::from_slice(&text).map_err(damaged)).transpose()
     }
 
-    /// Whether it says the same of the rows as another, whatever epoch and time they are of, and
-    /// whatever files without rows have come meanwhile.
+    /// Whether it describes the same rows as `other`. Number and time of the epoch may differ, and so may
+    /// inputs that have no complete row yet.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let mut with_other = Self {
             epoch: other.epoch,
@@ -182,23 +201,23 @@ impl Manifest {
         with_other == *other
     }
 
-    /// Its text.
+    /// The content of the manifest file.
     pub fn to_text(&self) -> String {
         let mut text = serde_json::to_string_pretty(self).expect("a manifest is plain data");
         text.push('\n');
         text
     }
 
-    /// Publishes its text, durably.
+    /// Replaces the manifest file by `text`, durably.
     ///
     /// # Errors
-    /// What the file system says, exit code 73 or 74.
+    /// An error of the file system, exit code 73 or 74.
     pub fn publish(disk: &SharedDisk, output: &Path, text: &str) -> Result<(), Error> {
         let path = output.join(FILE);
-        let (draft, mut file) = StagedFile::create(disk, &path)?;
+        let (staged, mut file) = StagedFile::create(disk, &path)?;
         append(&mut *file, &path, text.as_bytes())?;
-        draft.sync(&mut *file)?;
-        draft.commit()?;
+        staged.sync(&mut *file)?;
+        staged.commit()?;
         sync_folder(&**disk, output)
     }
 }

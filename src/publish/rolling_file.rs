@@ -1,8 +1,9 @@
-//! Logs that only grow: `enriched_logs` and `_rejects`, in parts of bounded length.
+//! Append-only tables, `enriched_logs` and `_rejects`: CSV files that grow and roll over to a new part
+//! at a size limit.
 //!
-//! A log starts under temporary names, so that what an earlier run has published stays whole until
-//! the new log is published for the first time. From then on it grows in place, and the manifest
-//! says how much of it counts. After a crash it is cut back to what was committed, and goes on.
+//! A new table starts under temporary names, so the output of an earlier run stays complete until the
+//! new table is published for the first time. From then on its files grow in place, and the manifest
+//! states their published length. After a crash they are truncated to their committed length.
 
 use std::path::{Path, PathBuf};
 
@@ -19,22 +20,23 @@ use crate::storage::{
     sync_folder,
 };
 
-/// A log in parts.
+/// An append-only table in parts.
 #[derive(Debug)]
 pub struct RollingFile {
     disk: SharedDisk,
     folder: PathBuf,
     header: &'static [u8],
     roll_bytes: u64,
-    /// Parts that will not grow any more.
+    /// Complete parts.
     full: Vec<PartEntry>,
     open: OpenPart,
-    /// Parts that wait for their real names; nothing once the log was published.
-    drafts: Option<Vec<StagedFile>>,
-    /// Whether there are names in the folder that are not durable.
+    /// Parts under temporary names; `None` once the table was published.
+    staged: Option<Vec<StagedFile>>,
+    /// Whether the folder has new names that are not synced.
     new_names: bool,
 }
 
+/// The last part, which still grows.
 struct OpenPart {
     path: PathBuf,
     file: Box<dyn DiskFile>,
@@ -55,11 +57,11 @@ impl std::fmt::Debug for OpenPart {
 }
 
 impl RollingFile {
-    /// Begins a log in a folder, with a header in each part; a row that would make a part longer
-    /// than `roll_bytes` opens the next.
+    /// Starts an empty table. Each part starts with `header`. A row that would make a part longer than
+    /// `roll_bytes` starts a new one.
     ///
     /// # Errors
-    /// If the folder or the file cannot be made, exit code 73 or 74.
+    /// An error of the file system, exit code 73 or 74.
     pub fn begin(
         disk: &SharedDisk,
         folder: &Path,
@@ -68,7 +70,7 @@ impl RollingFile {
     ) -> Result<Self, Error> {
         create_folder(&**disk, folder)?;
         let path = folder.join(part_name(0));
-        let (draft, file) = StagedFile::create(disk, &path)?;
+        let (staged, file) = StagedFile::create(disk, &path)?;
         let open = OpenPart::start(path, file, header)?;
         Ok(Self {
             disk: disk.clone(),
@@ -77,17 +79,17 @@ impl RollingFile {
             roll_bytes,
             full: Vec::new(),
             open,
-            drafts: Some(vec![draft]),
+            staged: Some(vec![staged]),
             new_names: true,
         })
     }
 
-    /// Goes on with a log of which `parts` were committed: whatever was written after that is cut
-    /// off. Without parts it begins anew.
+    /// Continues a table from its committed `parts`. Everything written after that commit is removed.
+    /// Without parts the table starts empty.
     ///
     /// # Errors
-    /// If a part is shorter than was committed or the last one holds something else (65), or what
-    /// the file system says (73, 74).
+    /// A part is shorter than its committed length, or the content of the last part differs (65), or an
+    /// error of the file system (73, 74).
     pub fn resume(
         disk: &SharedDisk,
         folder: &Path,
@@ -100,24 +102,24 @@ impl RollingFile {
         };
         create_folder(&**disk, folder)?;
         for part in full {
-            cut_to_committed(disk, folder, part)?;
+            open_truncated(disk, folder, part)?;
         }
-        let mut file = cut_to_committed(disk, folder, last)?;
+        let mut file = open_truncated(disk, folder, last)?;
         let path = folder.join(&last.file);
         let mut hash = Xxh3::new();
         read_through(&*file, last.bytes, |bytes| hash.update(bytes))
             .map_err(|cause| Error::file(FileRole::Open, Op::Read, &path, cause))?;
         if hash_text(hash.digest128()) != last.hash {
             let message = format!(
-                "{}: the first {} bytes are not those that were committed; {BRING_BACK}",
+                "{}: the first {} bytes are not those that were committed; {RESTORE}",
                 path.display(),
                 last.bytes
             );
             return Err(Error::Damaged(message));
         }
         sync_file(&mut *file, &path)?;
-        let ours: Vec<&str> = parts.iter().map(|part| part.file.as_str()).collect();
-        remove_from(&**disk, folder, |name| is_part(name) && !ours.contains(&name))?;
+        let committed: Vec<&str> = parts.iter().map(|part| part.file.as_str()).collect();
+        remove_from(&**disk, folder, |name| is_part(name) && !committed.contains(&name))?;
         sync_folder(&**disk, folder)?;
         let open = OpenPart { path, file, bytes: last.bytes, rows: last.rows, hash, synced: true };
         Ok(Self {
@@ -127,7 +129,7 @@ impl RollingFile {
             roll_bytes,
             full: full.to_vec(),
             open,
-            drafts: None,
+            staged: None,
             new_names: false,
         })
     }
@@ -135,7 +137,7 @@ impl RollingFile {
     /// Appends whole lines.
     ///
     /// # Errors
-    /// What the file system says, exit code 73 or 74.
+    /// An error of the file system, exit code 73 or 74.
     pub fn append(&mut self, mut lines: &[u8]) -> Result<(), Error> {
         if planted(Bug::CommitBeforeLogs) {
             self.open.sync()?;
@@ -147,39 +149,40 @@ impl RollingFile {
             } else {
                 memchr::memrchr(b'\n', &lines[..room]).map_or(0, |last| last + 1)
             };
-            // A part holds a row at least, however long the row is.
+            // A part holds at least one row, even if that row is longer than the limit.
             let len = match fitting {
                 0 if self.open.rows == 0 => memchr::memchr(b'\n', lines).map_or(lines.len(), |end| end + 1),
                 fitting => fitting,
             };
-            let (now, later) = lines.split_at(len);
-            if !now.is_empty() {
-                self.open.write(now)?;
-                self.open.rows += memchr::memchr_iter(b'\n', now).count() as u64;
+            let (head, tail) = lines.split_at(len);
+            if !head.is_empty() {
+                self.open.write(head)?;
+                self.open.rows += memchr::memchr_iter(b'\n', head).count() as u64;
             }
-            if !later.is_empty() {
+            if !tail.is_empty() {
                 self.roll()?;
             }
-            lines = later;
+            lines = tail;
         }
         Ok(())
     }
 
-    /// Writes one of the parts as Parquet, too, where nobody sees it yet.
+    /// Stages a complete part as Parquet.
     ///
     /// # Errors
-    /// What the file system says, exit code 73 or 74.
+    /// An error of the file system, exit code 73 or 74.
     pub fn parquet_of(&self, insight: &str, part: &PartEntry) -> Result<StagedParquet, Error> {
         let output = self.folder.parent().unwrap_or(&self.folder);
         StagedParquet::of_part(&self.disk, output, insight, part)
     }
 
+    /// Starts the next part.
     fn roll(&mut self) -> Result<(), Error> {
         let path = self.folder.join(part_name(self.full.len() + 1));
-        let file = match &mut self.drafts {
-            Some(drafts) => {
-                let (draft, file) = StagedFile::create(&self.disk, &path)?;
-                drafts.push(draft);
+        let file = match &mut self.staged {
+            Some(staged) => {
+                let (part, file) = StagedFile::create(&self.disk, &path)?;
+                staged.push(part);
                 file
             }
             None => create_empty(&*self.disk, &path)?,
@@ -192,21 +195,22 @@ impl RollingFile {
         Ok(())
     }
 
-    /// Makes all that was appended durable and visible under its real names, and says what there is.
+    /// Makes all appended rows durable, gives new parts their final names, and returns the entries of all
+    /// parts for the manifest.
     ///
     /// # Errors
-    /// What the file system says, exit code 73 or 74.
+    /// An error of the file system, exit code 73 or 74.
     pub fn publish(&mut self) -> Result<Vec<PartEntry>, Error> {
         if !planted(Bug::CommitBeforeLogs) {
             self.open.sync()?;
         }
-        if let Some(drafts) = self.drafts.take() {
-            for draft in drafts {
-                draft.commit()?;
+        if let Some(staged) = self.staged.take() {
+            for part in staged {
+                part.commit()?;
             }
-            let ours: Vec<String> = (0..=self.full.len()).map(part_name).collect();
+            let current: Vec<String> = (0..=self.full.len()).map(part_name).collect();
             remove_from(&*self.disk, &self.folder, |name| {
-                is_part(name) && !ours.iter().any(|part| part == name)
+                is_part(name) && !current.iter().any(|part| part == name)
             })?;
         }
         if std::mem::take(&mut self.new_names) {
@@ -216,20 +220,22 @@ impl RollingFile {
     }
 }
 
-const BRING_BACK: &str = "bring back the file as it was, or read everything again with --fresh";
+/// What to do about a damaged part.
+const RESTORE: &str = "restore the file, or read everything again with --fresh";
 
-/// Opens a part and cuts off what is behind its committed length; it is never extended.
-fn cut_to_committed(disk: &SharedDisk, folder: &Path, part: &PartEntry) -> Result<Box<dyn DiskFile>, Error> {
+/// Opens a part and truncates it to its committed length. A shorter part is never extended, because
+/// the missing rows are lost.
+fn open_truncated(disk: &SharedDisk, folder: &Path, part: &PartEntry) -> Result<Box<dyn DiskFile>, Error> {
     let path = folder.join(&part.file);
-    let damaged = |detail: &str| Error::Damaged(format!("{}: {detail}; {BRING_BACK}", path.display()));
-    let failed = |cause: std::io::Error| Error::file(FileRole::Open, Op::Open, &path, cause);
+    let damaged = |detail: &str| Error::Damaged(format!("{}: {detail}; {RESTORE}", path.display()));
+    let unusable = |cause: std::io::Error| Error::file(FileRole::Open, Op::Open, &path, cause);
     let mut file = match disk.open(&path) {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-            return Err(damaged(&format!("the file is gone, of which {} bytes were committed", part.bytes)));
+            return Err(damaged(&format!("file not found, but {} bytes were committed", part.bytes)));
         }
-        other => other.map_err(failed)?,
+        other => other.map_err(unusable)?,
     };
-    let len = file.len().map_err(failed)?;
+    let len = file.len().map_err(unusable)?;
     if len < part.bytes {
         if planted(Bug::ExtendShortLog) {
             append(&mut *file, &path, &vec![0; (part.bytes - len) as usize])?;
@@ -290,26 +296,26 @@ mod tests {
     }
 
     #[test]
-    fn parts_roll_before_a_row_that_would_not_fit_however_rows_come() {
+    fn a_row_that_does_not_fit_starts_a_part_however_rows_are_appended() {
         let rows = ["aaa\n", "bb\n", "c\n", "a-row-longer-than-a-part\n", "dd\n", "ee\n"];
         let expected = ["h\naaa\nbb\n", "h\nc\n", "h\na-row-longer-than-a-part\n", "h\ndd\nee\n"];
         for per_call in 1..=rows.len() {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("part-00009.csv"), "old").unwrap();
-            let mut log = RollingFile::begin(&RealDisk::without_fsync(), folder.path(), b"h\n", 9).unwrap();
+            let mut table = RollingFile::begin(&RealDisk::without_fsync(), folder.path(), b"h\n", 9).unwrap();
             for rows in rows[..3].chunks(per_call) {
-                log.append(rows.concat().as_bytes()).unwrap();
+                table.append(rows.concat().as_bytes()).unwrap();
             }
             assert!(
                 folder.path().join("part-00009.csv").exists()
                     && !folder.path().join("part-00000.csv").exists()
             );
-            log.publish().unwrap();
+            table.publish().unwrap();
             for rows in rows[3..].chunks(per_call) {
-                log.append(rows.concat().as_bytes()).unwrap();
+                table.append(rows.concat().as_bytes()).unwrap();
             }
             assert_eq!(parts(folder.path()), expected, "{per_call} rows a call");
-            let entries = log.publish().unwrap();
+            let entries = table.publish().unwrap();
             let counts: Vec<_> = entries.iter().map(|entry| (entry.rows, entry.bytes)).collect();
             assert_eq!(counts, [(2, 9), (1, 4), (1, 27), (2, 8)]);
             for (entry, text) in entries.iter().zip(expected) {
@@ -319,11 +325,11 @@ mod tests {
     }
 
     #[test]
-    fn a_log_that_was_never_published_leaves_nothing() {
+    fn a_table_that_was_never_published_leaves_no_files() {
         let folder = tempfile::tempdir().unwrap();
-        let mut log = RollingFile::begin(&RealDisk::without_fsync(), folder.path(), b"h\n", 3).unwrap();
-        log.append(b"a\nb\n").unwrap();
-        drop(log);
+        let mut table = RollingFile::begin(&RealDisk::without_fsync(), folder.path(), b"h\n", 3).unwrap();
+        table.append(b"a\nb\n").unwrap();
+        drop(table);
         assert_eq!(parts(folder.path()), [""; 0]);
     }
 }

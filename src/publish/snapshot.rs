@@ -1,4 +1,4 @@
-//! Snapshots: the rows of an insight become one file, which replaces the last one whole.
+//! Snapshots: a complete insight table in one file, which replaces its predecessor atomically.
 
 use std::path::Path;
 
@@ -12,26 +12,26 @@ use crate::publish::{FIRST_PART, OutputFormats};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{DiskFile, SharedDisk, create_folder};
 
-/// Bytes that are gathered before a write.
+/// Bytes that are buffered before a write.
 const BUFFER: usize = 256 << 10;
 
-/// Hands all rows to the function it is given, in pieces of whole lines, the header first, and returns their
-/// number without the header.
+/// Renders a table: passes the header and all rows to the given function in pieces of whole lines, and
+/// returns the number of lines without the header.
 pub type Render<'a> = dyn FnMut(&mut dyn FnMut(&[u8])) -> u64 + 'a;
 
-/// A written snapshot that nobody sees yet.
+/// A staged snapshot, durable under a temporary name. Dropping it removes its files.
 #[derive(Debug)]
 pub struct Snapshot {
-    draft: StagedFile,
+    staged: StagedFile,
     parquet: Option<StagedParquet>,
     entry: InsightEntry,
 }
 
 impl Snapshot {
-    /// Writes the rows of an insight under a temporary name, durably.
+    /// Renders an insight to a temporary file and syncs it.
     ///
     /// # Errors
-    /// What the file system says, exit code 73 or 74.
+    /// An error of the file system, exit code 73 or 74.
     pub fn write(
         disk: &SharedDisk,
         output: &Path,
@@ -42,50 +42,52 @@ impl Snapshot {
         let folder = output.join(insight);
         create_folder(&**disk, &folder)?;
         let path = folder.join(FIRST_PART);
-        let (draft, file) = StagedFile::create(disk, &path)?;
+        let (staged, file) = StagedFile::create(disk, &path)?;
         let parquet = formats.parquet.then(|| ParquetPart::begin(disk, output, insight, FIRST_PART));
         let parquet = parquet.transpose()?;
         let buffer = Vec::with_capacity(BUFFER);
-        let mut writer = Writer { file, buffer, bytes: 0, hash: Xxh3::new(), parquet, failed: None };
-        let (guard, mut room) = (FormulaEscape::of(insight, formats.escape_formulas), Vec::new());
-        let rows = render(&mut |lines| writer.push(guard.apply(lines, &mut room)));
+        let mut writer = Writer { file, buffer, bytes: 0, hash: Xxh3::new(), parquet, error: None };
+        let escape = FormulaEscape::of(insight, formats.escape_formulas);
+        let mut escaped = Vec::new();
+        let rows = render(&mut |lines| writer.push(escape.apply(lines, &mut escaped)));
         writer.flush();
-        if let Some(cause) = writer.failed {
+        if let Some(cause) = writer.error {
             return Err(Error::file(FileRole::Open, Op::Write, &path, cause));
         }
-        draft.sync(&mut *writer.file)?;
+        staged.sync(&mut *writer.file)?;
         let hash = hash_text(writer.hash.digest128());
         let entry = PartEntry { file: FIRST_PART.to_owned(), rows, bytes: writer.bytes, hash };
-        let parquet = writer.parquet.map(|parquet| parquet.finish(disk, rows)).transpose()?;
+        let parquet = writer.parquet.map(|parquet| parquet.finish(disk)).transpose()?;
         let mut entry = InsightEntry::new(vec![entry]);
         entry.parquet.extend(parquet.as_ref().map(|parquet| parquet.entry().clone()));
-        Ok(Self { draft, parquet, entry })
+        Ok(Self { staged, parquet, entry })
     }
 
-    /// What the manifest says of it.
+    /// The entry for the manifest.
     pub fn entry(&self) -> &InsightEntry {
         &self.entry
     }
 
-    /// Replaces the last snapshot.
+    /// Replaces the published snapshot by this one.
     ///
     /// # Errors
-    /// What the file system says, exit code 73.
+    /// An error of the file system, exit code 73 or 74.
     pub fn publish(self) -> Result<InsightEntry, Error> {
-        self.draft.commit()?;
+        self.staged.commit()?;
         self.parquet.map_or(Ok(()), StagedParquet::publish)?;
         Ok(self.entry)
     }
 }
 
+/// Buffers and hashes the lines of the CSV file, and passes them on to the Parquet file.
 struct Writer {
     file: Box<dyn DiskFile>,
     buffer: Vec<u8>,
     bytes: u64,
     hash: Xxh3,
     parquet: Option<ParquetPart>,
-    /// The first error; rendering knows nothing of errors and goes on.
-    failed: Option<std::io::Error>,
+    /// The first error. Rendering cannot fail, so the error is kept until it ends.
+    error: Option<std::io::Error>,
 }
 
 impl Writer {
@@ -99,9 +101,9 @@ impl Writer {
     fn flush(&mut self) {
         self.hash.update(&self.buffer);
         self.bytes += self.buffer.len() as u64;
-        if self.failed.is_none() {
+        if self.error.is_none() {
             let parquet = self.parquet.as_mut().map_or(Ok(()), |parquet| parquet.push(&self.buffer));
-            self.failed = self.file.append(&self.buffer).and(parquet).err();
+            self.error = self.file.append(&self.buffer).and(parquet).err();
         }
         self.buffer.clear();
     }

@@ -1,166 +1,180 @@
-//! What there is to see at one epoch, as plain data, and the charts that show it. A report fills it
-//! from the output folder, a running program from its tables.
+//! The numbers of one epoch as plain data, and the charts drawn from them. The report fills an
+//! [`Overview`] from the output folder, the dashboard from the tables in memory.
 
 use crate::ledger::hours::HOURS;
 use crate::model::value::Fraction;
 use crate::serve::charts::{
-    Bar, Bars, Bucket, FULL_DAYS, Form, Histogram, HourPlays, LISTENERS, Mark, Noun, PLAYS, SONGS, Share,
-    Shares, Tick, bars, count, histogram, hours, shares,
+    Bar, Bars, Bucket, ChartMode, FULL_DAYS, Histogram, HourPlays, LISTENERS, Noun, PLAYS, Rule, SONGS,
+    Share, Shares, Tick, bars, count, histogram, hours, shares,
 };
 use crate::time::window::NightWindow;
 
-/// Buckets of loyalty, each of five percent.
-pub const LOYALTIES: usize = 20;
-/// Buckets of listening times, each of [`LISTEN_TIME`] but the last.
-pub const LISTEN_TIMES: usize = 25;
-/// Seconds of a bucket of listening times.
-pub const LISTEN_TIME: u32 = 15;
+/// Buckets of the loyalty histogram, each five percentage points wide.
+pub const LOYALTY_BUCKETS: usize = 20;
+/// Buckets of the histogram of listening times. All but the last are [`LISTEN_TIME_STEP`] wide.
+pub const LISTEN_TIME_BUCKETS: usize = 25;
+/// Width of a bucket of listening times, in seconds.
+pub const LISTEN_TIME_STEP: u32 = 15;
 
-/// Everything that is shown of one epoch.
+/// The numbers of one epoch that the dashboard and the report show.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overview {
-    /// The number of the epoch.
+    /// Number of the epoch.
     pub epoch: u64,
     /// The most played songs of the week.
-    pub top_songs: Shown<TopSongs>,
-    /// Plays by genre, in any order; songs without genre have an empty one.
-    pub genres: Shown<Vec<GenrePlays>>,
+    pub top_songs: Result<TopSongs, Unavailable>,
+    /// Plays by genre, in any order. The genre of songs without one is empty.
+    pub genres: Result<Vec<GenrePlays>, Unavailable>,
     /// Plays by hour of the week, from Monday 00:00 on.
-    pub hours: Shown<[u64; HOURS]>,
-    /// What counts as night.
+    pub hours: Result<[u64; HOURS], Unavailable>,
+    /// Hours that count as night.
     pub night: NightWindow,
-    /// How loyal listeners are to a genre.
-    pub loyalty: Shown<Loyalty>,
-    /// How long songs are listened to.
-    pub listen_times: Shown<ListenTimes>,
-    /// Songs by the listeners to whom they are recommended, the most first.
-    pub recommended: Shown<Vec<SongCount>>,
-    /// Everybody who has listened.
-    pub listeners: Shown<u64>,
+    /// Listeners by their loyalty to one genre.
+    pub loyalty: Result<Loyalty, Unavailable>,
+    /// Songs by their mean listening time.
+    pub listen_times: Result<ListenTimes, Unavailable>,
+    /// Songs recommended to the most listeners, largest number first.
+    pub recommended: Result<Vec<SongCount>, Unavailable>,
+    /// Listeners with at least one play.
+    pub listeners: Result<u64, Unavailable>,
     /// Listeners with enough plays at night.
-    pub night_owls: Shown<u64>,
+    pub night_owls: Result<u64, Unavailable>,
     /// Listeners who are loyal to a genre.
-    pub loyal: Shown<u64>,
+    pub loyal: Result<u64, Unavailable>,
 }
 
-/// What is shown, or why it is not.
-pub type Shown<T> = Result<T, Absent>;
-
-/// Why something is not shown, in words for a page.
+/// Why a number or chart is missing, as text for readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Absent(pub String);
+pub struct Unavailable(pub String);
 
 /// The most played songs of a week.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopSongs {
-    /// The week, such as `2025-W13`, if it is known.
+    /// The ISO week, such as `2025-W13`; `None` if unknown.
     pub week: Option<String>,
-    /// The songs, the most played first.
+    /// The songs, most played first.
     pub songs: Vec<SongCount>,
 }
 
-/// A song, and how often.
+/// A song with a count.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SongCount {
-    /// Its id.
+    /// Id of the song.
     pub song_id: String,
-    /// Its title; empty if it is not known.
+    /// Title; empty if unknown.
     pub title: String,
-    /// Who plays it; empty if it is not known.
+    /// Artist; empty if unknown.
     pub artist: String,
-    /// Its plays, or whatever else is counted.
+    /// Plays or listeners, depending on the chart.
     pub count: u64,
 }
 
-/// Plays of the songs of a genre.
+/// Plays of all songs of one genre.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GenrePlays {
-    /// The genre; empty for songs without.
+    /// Genre; empty for songs without one.
     pub genre: String,
-    /// The plays.
+    /// Number of plays.
     pub plays: u64,
 }
 
-/// How many listeners give their most played genre which share of their plays.
+/// Listeners by the share of their plays that is in their most played genre.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loyalty {
-    /// Listeners by share, in steps of five percent; the last has those with all plays in one genre.
-    pub buckets: [u64; LOYALTIES],
-    /// Whether not all listeners were looked at.
+    /// Listeners by share, in steps of five percentage points. A share of 100 % is in the last bucket.
+    pub buckets: [u64; LOYALTY_BUCKETS],
+    /// Whether the buckets count a sample of the listeners.
     pub sampled: bool,
-    /// Above which share a listener is loyal.
+    /// A listener is loyal above this share.
     pub threshold: Fraction,
 }
 
 impl Loyalty {
-    /// Nobody yet.
+    /// Empty buckets.
     pub fn new(threshold: Fraction) -> Self {
-        Self { buckets: [0; LOYALTIES], sampled: false, threshold }
+        Self { buckets: [0; LOYALTY_BUCKETS], sampled: false, threshold }
     }
 
-    /// Counts a listener by the plays of the most played genre and of all genres, which are some.
+    /// Adds a listener with `most` plays of the favourite genre and `all` plays of songs with a genre.
     pub fn add(&mut self, most: u64, all: u64) {
-        let bucket = u128::from(most) * LOYALTIES as u128 / u128::from(all.max(1));
-        self.buckets[(bucket as usize).min(LOYALTIES - 1)] += 1;
+        let bucket = u128::from(most) * LOYALTY_BUCKETS as u128 / u128::from(all.max(1));
+        self.buckets[(bucket as usize).min(LOYALTY_BUCKETS - 1)] += 1;
     }
 
-    /// The listeners that were looked at.
+    /// Number of listeners in the buckets.
     pub fn listeners(&self) -> u64 {
         self.buckets.iter().sum()
     }
 }
 
-/// How many songs are listened to for how long, as a mean of their plays.
+/// Songs by the mean duration of their plays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListenTimes {
-    /// Songs by time; the last bucket has all that are longer.
-    pub buckets: [u64; LISTEN_TIMES],
+    /// Songs by mean duration. The last bucket has no upper limit.
+    pub buckets: [u64; LISTEN_TIME_BUCKETS],
 }
 
 impl ListenTimes {
-    /// Counts a song by the mean of its plays.
+    /// Adds a song with this mean duration.
     pub fn add(&mut self, seconds: f64) {
-        let bucket = (seconds / f64::from(LISTEN_TIME)).max(0.0) as usize;
-        self.buckets[bucket.min(LISTEN_TIMES - 1)] += 1;
+        let bucket = (seconds / f64::from(LISTEN_TIME_STEP)).max(0.0) as usize;
+        self.buckets[bucket.min(LISTEN_TIME_BUCKETS - 1)] += 1;
     }
 }
 
-/// A chart by its name, or why it is not shown.
+/// A named chart, or the reason why it is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chart {
-    /// Its name in a path or an address.
+    /// Name in file names and in the API.
     pub name: &'static str,
-    /// Its heading.
+    /// Heading.
     pub title: String,
-    /// SVG.
-    pub svg: Shown<String>,
-    /// What the picture shows, for those who cannot see it; none where a table says the same.
+    /// The chart as SVG.
+    pub svg: Result<String, Unavailable>,
+    /// The values of the chart as text, for readers who cannot see it. Empty if another table has them.
     pub numbers: Vec<(String, u64)>,
 }
 
+/// An overview with its charts drawn for the dashboard.
+#[derive(Debug)]
+pub struct DashboardCharts {
+    /// The numbers.
+    pub overview: Overview,
+    /// The charts, drawn as [`ChartMode::Inline`].
+    pub charts: Vec<Chart>,
+}
+
+impl From<Overview> for DashboardCharts {
+    fn from(overview: Overview) -> Self {
+        let charts = overview.charts(ChartMode::Inline);
+        Self { overview, charts }
+    }
+}
+
 impl Overview {
-    /// All charts, in the order in which they are shown.
-    pub fn charts(&self, form: Form) -> Vec<Chart> {
+    /// All charts, in display order.
+    pub fn charts(&self, mode: ChartMode) -> Vec<Chart> {
         let title = match &self.top_songs {
             Ok(TopSongs { week: Some(week), .. }) => format!("Top songs of {week}"),
             _ => "Top songs of the week".to_owned(),
         };
         vec![
             chart("top_songs", &title, &self.top_songs, |top| {
-                (song_bars(&title, PLAYS, &top.songs, form), Vec::new())
+                (song_bars(&title, PLAYS, &top.songs, "no plays yet", mode), Vec::new())
             }),
-            chart("genres", GENRES, &self.genres, |genres| genre_shares(genres, form)),
-            chart("hours", HOUR_PLAYS, &self.hours, |plays| self.hour_plays(plays, form)),
-            chart("loyalty", LOYALTY, &self.loyalty, |loyalty| loyalty_histogram(loyalty, form)),
-            chart("listen_times", TIMES, &self.listen_times, |times| listen_time_histogram(times, form)),
+            chart("genres", GENRES, &self.genres, |genres| genre_shares(genres, mode)),
+            chart("hours", HOUR_PLAYS, &self.hours, |plays| self.hour_plays(plays, mode)),
+            chart("loyalty", LOYALTY, &self.loyalty, |loyalty| loyalty_histogram(loyalty, mode)),
+            chart("listen_times", TIMES, &self.listen_times, |times| listen_time_histogram(times, mode)),
             chart("recommended", RECOMMENDED, &self.recommended, |songs| {
-                (song_bars(RECOMMENDED, LISTENERS, songs, form), Vec::new())
+                (song_bars(RECOMMENDED, LISTENERS, songs, "no recommendations yet", mode), Vec::new())
             }),
         ]
     }
 
-    /// The numbers are those of days and of hours, which a person can read.
-    fn hour_plays(&self, plays: &[u64; HOURS], form: Form) -> Picture {
+    /// The chart of 168 hours. Its numbers are totals per weekday and per hour of the day, because a
+    /// list of 168 values is unreadable.
+    fn hour_plays(&self, plays: &[u64; HOURS], mode: ChartMode) -> Drawing {
         let days = FULL_DAYS.iter().zip(plays.chunks(24));
         let days = days.map(|(name, hours)| ((*name).to_owned(), hours.iter().sum()));
         let hour = |hour: usize| {
@@ -169,55 +183,61 @@ impl Overview {
         };
         let numbers = days.chain((0..24).map(hour)).collect();
         let chart = HourPlays { title: HOUR_PLAYS.to_owned(), plays: *plays, night: self.night };
-        (hours(&chart, form), numbers)
+        (hours(&chart, mode), numbers)
     }
 }
 
-/// SVG and its numbers.
-type Picture = (String, Vec<(String, u64)>);
+/// An SVG and its values as text.
+type Drawing = (String, Vec<(String, u64)>);
 
-fn chart<T>(name: &'static str, title: &str, data: &Shown<T>, draw: impl FnOnce(&T) -> Picture) -> Chart {
+fn chart<T>(
+    name: &'static str,
+    title: &str,
+    data: &Result<T, Unavailable>,
+    draw: impl FnOnce(&T) -> Drawing,
+) -> Chart {
     let (svg, numbers) = match data {
         Ok(data) => {
             let (svg, numbers) = draw(data);
             (Ok(svg), numbers)
         }
-        Err(absent) => (Err(absent.clone()), Vec::new()),
+        Err(reason) => (Err(reason.clone()), Vec::new()),
     };
     Chart { name, title: title.to_owned(), svg, numbers }
 }
 
 const GENRES: &str = "Plays by genre";
-const HOUR_PLAYS: &str = "Plays by day and hour";
-const LOYALTY: &str = "Loyalty to a genre";
-const TIMES: &str = "Listening time of songs";
+const HOUR_PLAYS: &str = "Plays by weekday and hour";
+const LOYALTY: &str = "Loyalty to one genre";
+const TIMES: &str = "Mean listening time of songs";
 const RECOMMENDED: &str = "Most recommended songs";
 
-fn song_bars(title: &str, noun: Noun, songs: &[SongCount], form: Form) -> String {
+fn song_bars(title: &str, noun: Noun, songs: &[SongCount], empty: &str, mode: ChartMode) -> String {
     let bar = |song: &SongCount| {
-        let known = !song.title.is_empty();
+        let has_title = !song.title.is_empty();
         Bar {
-            label: if known { song.title.clone() } else { song.song_id.clone() },
-            second: song.artist.clone(),
+            label: if has_title { song.title.clone() } else { song.song_id.clone() },
+            subtitle: song.artist.clone(),
             value: song.count,
             link: None,
         }
     };
-    bars(&Bars { title: title.to_owned(), noun, bars: songs.iter().map(bar).collect() }, form)
+    let bars_of_songs = songs.iter().map(bar).collect();
+    bars(&Bars { title: title.to_owned(), noun, empty: empty.to_owned(), bars: bars_of_songs }, mode)
 }
 
-fn genre_shares(genres: &[GenrePlays], form: Form) -> Picture {
+fn genre_shares(genres: &[GenrePlays], mode: ChartMode) -> Drawing {
     let share = |genre: &GenrePlays| {
         let label = if genre.genre.is_empty() { "no genre" } else { &genre.genre };
         Share { label: label.to_owned(), value: genre.plays }
     };
-    let shown: Vec<Share> = genres.iter().map(share).collect();
-    let numbers = shown.iter().map(|share| (share.label.clone(), share.value)).collect();
-    (shares(&Shares { title: GENRES.to_owned(), noun: PLAYS, shares: shown }, form), numbers)
+    let all: Vec<Share> = genres.iter().map(share).collect();
+    let numbers = all.iter().map(|share| (share.label.clone(), share.value)).collect();
+    (shares(&Shares { title: GENRES.to_owned(), noun: PLAYS, shares: all }, mode), numbers)
 }
 
-fn loyalty_histogram(loyalty: &Loyalty, form: Form) -> Picture {
-    let width = 100 / LOYALTIES;
+fn loyalty_histogram(loyalty: &Loyalty, mode: ChartMode) -> Drawing {
+    let width = 100 / LOYALTY_BUCKETS;
     let buckets = loyalty.buckets.iter().enumerate().map(|(place, &count)| Bucket {
         name: format!("{}–{} %", place * width, (place + 1) * width),
         count,
@@ -225,7 +245,7 @@ fn loyalty_histogram(loyalty: &Loyalty, form: Form) -> Picture {
     let tick = |percent: usize| Tick { at: percent as f64 / width as f64, name: format!("{percent} %") };
     let threshold = loyalty.threshold.to_f64();
     let note = if loyalty.sampled {
-        format!("from a sample of {} listeners", count(loyalty.listeners()))
+        format!("based on a sample of {} listeners", count(loyalty.listeners()))
     } else {
         String::new()
     };
@@ -234,30 +254,30 @@ fn loyalty_histogram(loyalty: &Loyalty, form: Form) -> Picture {
         noun: LISTENERS,
         buckets: buckets.collect(),
         ticks: [0, 20, 40, 60, 80, 100].map(tick).into(),
-        mark: Some(Mark {
-            at: threshold * LOYALTIES as f64,
+        rule: Some(Rule {
+            at: threshold * LOYALTY_BUCKETS as f64,
             name: format!("loyal above {} %", (threshold * 1e9).round() / 1e7),
         }),
         note,
     };
-    (histogram(&chart, form), numbers_of(&chart))
+    (histogram(&chart, mode), numbers_of(&chart))
 }
 
-fn listen_time_histogram(times: &ListenTimes, form: Form) -> Picture {
+fn listen_time_histogram(times: &ListenTimes, mode: ChartMode) -> Drawing {
     let time = |place: usize| {
-        let seconds = place * LISTEN_TIME as usize;
+        let seconds = place * LISTEN_TIME_STEP as usize;
         format!("{}:{:02}", seconds / 60, seconds % 60)
     };
-    let last = LISTEN_TIMES - 1;
+    let last = LISTEN_TIME_BUCKETS - 1;
     let buckets = times.buckets.iter().enumerate().map(|(place, &count)| Bucket {
         name: if place == last {
-            format!("{} and more", time(place))
+            format!("{} or more", time(place))
         } else {
             format!("{}–{}", time(place), time(place + 1))
         },
         count,
     });
-    let minute = 60 / LISTEN_TIME as usize;
+    let minute = 60 / LISTEN_TIME_STEP as usize;
     let chart = Histogram {
         title: TIMES.to_owned(),
         noun: SONGS,
@@ -266,10 +286,10 @@ fn listen_time_histogram(times: &ListenTimes, form: Form) -> Picture {
             .step_by(minute)
             .map(|place| Tick { at: place as f64, name: format!("{} min", place / minute) })
             .collect(),
-        mark: None,
+        rule: None,
         note: String::new(),
     };
-    (histogram(&chart, form), numbers_of(&chart))
+    (histogram(&chart, mode), numbers_of(&chart))
 }
 
 fn numbers_of(chart: &Histogram) -> Vec<(String, u64)> {

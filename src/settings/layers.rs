@@ -232,7 +232,8 @@ fn insert(table: &mut Table, key: &str, value: String) -> Result<(), String> {
 mod tests {
     use super::*;
     use crate::insights::user_favorite_genres::Ties;
-    use crate::model::value::{Fraction, LogFormat, LogLevel};
+    use crate::model::value::Fraction;
+    use crate::telemetry::logging::{LoggingFormat, LoggingLevel};
 
     fn set(pairs: &[(&str, &str)]) -> Result<Settings, Error> {
         let flags =
@@ -323,7 +324,7 @@ mod tests {
         };
         assert_eq!(
             layers.logging_without_file(),
-            Logging { format: LogFormat::Json, level: LogLevel::Debug }
+            Logging { format: LoggingFormat::Json, level: LoggingLevel::Debug }
         );
     }
 

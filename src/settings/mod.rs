@@ -20,14 +20,16 @@ pub use crate::settings::schema::schema;
 
 use crate::ingest::parquet;
 use crate::ingest::source::archive::WhenDone;
-use crate::insights::{
-    avg_listen_time_per_song, enriched_logs, genre_loyalty_scores, happy_recommendations, night_owl_users,
-    top_songs_this_week, user_favorite_genres,
-};
+use crate::insights;
+use crate::insights::query::Weeks;
+use crate::insights::top_songs_this_week::WeekChoice;
 use crate::model::delimiter::Delimiter;
 use crate::model::error::Error;
 
-use crate::model::value::{LogFormat, LogLevel, TimeSpan, from_text, from_text_or_none, written_as};
+use crate::model::value::{Fraction, TimeSpan, from_text, from_text_or_none, written_as};
+use crate::telemetry::logging::{LoggingFormat, LoggingLevel};
+use crate::time::civil::Week;
+use crate::time::window::NightWindow;
 use crate::time::zone::Zone;
 
 /// Everything that can be set; `music-insights.toml` has these names.
@@ -75,7 +77,7 @@ pub struct Settings {
     /// Messages on stderr.
     pub logging: Logging,
     /// What is published.
-    pub insights: Insights,
+    pub insights: insights::Settings,
 }
 
 impl Default for Settings {
@@ -95,7 +97,7 @@ impl Default for Settings {
             input: Input::default(),
             csv: Csv::default(),
             logging: Logging::default(),
-            insights: Insights::default(),
+            insights: insights::Settings::default(),
         }
     }
 }
@@ -156,36 +158,16 @@ pub struct Csv {
 pub struct Logging {
     /// How messages look: `text` for people, or `json`, one object a line.
     #[serde(deserialize_with = "from_text")]
-    pub format: LogFormat,
+    pub format: LoggingFormat,
     /// The least important messages that are said: `error`, `warn`, `info` or `debug`.
     #[serde(deserialize_with = "from_text")]
-    pub level: LogLevel,
+    pub level: LoggingLevel,
 }
 
 impl Default for Logging {
     fn default() -> Self {
-        Self { format: LogFormat::Text, level: LogLevel::Info }
+        Self { format: LoggingFormat::Text, level: LoggingLevel::Info }
     }
-}
-
-/// `[insights.<name>]`
-#[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct Insights {
-    /// The genre or genres that a user plays most.
-    pub user_favorite_genres: user_favorite_genres::Settings,
-    /// The mean seconds of a song's plays.
-    pub avg_listen_time_per_song: avg_listen_time_per_song::Settings,
-    /// The most played songs of an ISO week.
-    pub top_songs_this_week: top_songs_this_week::Settings,
-    /// Happy songs never heard, for listeners of sad ones.
-    pub happy_recommendations: happy_recommendations::Settings,
-    /// Users with most of their plays in one genre.
-    pub genre_loyalty_scores: genre_loyalty_scores::Settings,
-    /// Users who listen at night.
-    pub night_owl_users: night_owl_users::Settings,
-    /// Every play of a known song with its metadata.
-    pub enriched_logs: enriched_logs::Settings,
 }
 
 /// In which formats the insights are written; CSV always is.
@@ -279,6 +261,26 @@ impl Settings {
         self.threads.unwrap_or_else(processors)
     }
 
+    /// The hours of the night, for which the ledger counts plays.
+    pub fn night_window(&self) -> NightWindow {
+        self.insights.night_owl_users.window()
+    }
+
+    /// The share of a genre above which a listener is loyal to it.
+    pub fn loyalty_threshold(&self) -> Fraction {
+        self.insights.genre_loyalty_scores.threshold
+    }
+
+    /// The week of the top songs; none if it is the latest and there are no plays.
+    pub fn top_songs_week(&self, weeks: Weeks) -> Option<Week> {
+        self.insights.top_songs_this_week.week.resolve(weeks)
+    }
+
+    /// Whether a new calendar week changes an insight without new plays.
+    pub fn follows_current_week(&self) -> bool {
+        self.insights.top_songs_this_week.week == WeekChoice::Current
+    }
+
     /// These settings with what a running `watch` can take over from others: all that neither
     /// shapes the state nor was asked for only once, at the start.
     #[must_use]
@@ -322,13 +324,7 @@ impl Settings {
     /// The setting that is wrong, exit code 78.
     fn check(&self) -> Result<(), Error> {
         let wrong = |message: &str| Err(Error::Config(message.to_owned()));
-        let night = &self.insights.night_owl_users;
-        if night.from == night.to {
-            return wrong("insights.night_owl_users: `from` and `to` must differ");
-        }
-        if self.insights.happy_recommendations.min_sad_plays == 0 {
-            return wrong("insights.happy_recommendations.min_sad_plays must be at least 1");
-        }
+        self.insights.check().map_err(Error::Config)?;
         if self.threads.is_some_and(|threads| !(1..=MAX_THREADS).contains(&threads)) {
             return wrong("threads must be at least 1 and at most 1024");
         }

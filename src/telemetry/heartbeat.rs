@@ -1,24 +1,24 @@
-//! Signs of life of the owner of the state, and how far it is.
+//! The coordinator's sign of life, with the engine status.
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
-/// How far the owner is.
+/// The progress of the engine.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EngineStatus {
-    /// Rows that were taken in.
+    /// Rows applied since the start of the process.
     pub rows: u64,
-    /// Bytes that are known to be there and were not taken in.
+    /// Known bytes that were not read yet.
     pub unread: u64,
-    /// The epoch that was published last.
+    /// The last published epoch.
     pub epoch: Option<u64>,
-    /// How often new settings have been taken over.
+    /// Number of times that changed settings were applied.
     pub settings_taken: u64,
 }
 
-/// Where the owner shows that it goes on. Only work beats, never a clock of its own: whoever is
-/// stuck falls silent.
+/// Publishes the engine status. Only work sends a beat, never a timer, so a stuck coordinator goes
+/// silent.
 #[derive(Clone, Debug)]
 pub struct Heartbeat(Arc<watch::Sender<EngineStatus>>);
 
@@ -29,17 +29,17 @@ impl Default for Heartbeat {
 }
 
 impl Heartbeat {
-    /// Says that the owner is alive, and how far it is.
+    /// Reports liveness and a new status.
     pub fn beat(&self, status: EngineStatus) {
         self.0.send_replace(status);
     }
 
-    /// Says that who is not any further waits with good reason.
+    /// Reports liveness while the status cannot change, for example on a full disk.
     pub fn touch(&self) {
         self.0.send_modify(|_| {});
     }
 
-    /// Feels the pulse from now on.
+    /// A receiver for all beats from now on.
     pub fn subscribe(&self) -> watch::Receiver<EngineStatus> {
         self.0.subscribe()
     }

@@ -1,5 +1,5 @@
-//! What a running program counts of itself, for `/metrics`: names and units after the conventions
-//! of Prometheus, and no label that could have more values than this file shows.
+//! Metrics for Prometheus, with its conventions for names and units. Every label has a small, fixed
+//! set of values.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,149 +11,167 @@ use prometheus::{
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 
-/// All meters. Each may be moved from any thread at any time.
+/// All metrics. Each may be updated from any thread at any time.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
-    /// Rows taken in: plays and rejected ones.
+    /// Rows applied: plays and rejects.
     pub events: IntCounter,
     /// Rejected rows by reason.
     pub events_rejected: IntCounterVec,
-    /// Bytes taken in (of the decompressed text).
+    /// Bytes applied, after decompression.
     pub bytes_read: IntCounter,
-    /// Inputs that were met for the first time.
+    /// Inputs found for the first time.
     pub files_discovered: IntCounter,
-    /// Inputs that will not grow any more and were read to their end.
+    /// Inputs that cannot grow and were read to their end.
     pub files_completed: IntCounter,
-    /// Inputs that were cut short while they were followed.
+    /// Inputs that were truncated while they were tailed.
     pub files_truncated: IntCounter,
-    /// Inputs whose bytes were rewritten after they had been read, of which nothing more is read.
+    /// Inputs that are no longer read because bytes that had been read were overwritten.
     pub files_rewritten: IntCounter,
-    /// Inputs that are open.
+    /// Open inputs.
     pub files_open: IntGauge,
-    /// Inputs of which a part was not read.
+    /// Inputs with unread bytes.
     pub files_outstanding: IntGauge,
-    /// Bytes that are known and were not read.
+    /// Known bytes that were not read yet.
     pub bytes_unread: IntGauge,
-    /// When the oldest row was read that is in no epoch yet; 0 if there is none.
+    /// When the oldest row was read that is in no epoch yet, Unix time; 0 if there is none.
     pub oldest_unread_timestamp: Gauge,
-    /// The latest time of any play.
+    /// The latest timestamp of all plays, Unix time.
     pub event_time_max_timestamp: Gauge,
-    /// Plays of songs that are not in the catalog.
+    /// Plays whose song is not in the catalog.
     pub unmatched_plays: IntGauge,
     /// Songs in the catalog.
     pub catalog_songs: IntGauge,
-    /// Whether the file of the catalog is broken, so that an earlier one is in force.
+    /// 1 if the catalog file cannot be used and an earlier catalog is in force.
     pub catalog_broken: IntGauge,
-    /// Changes of the catalog that were seen, by what came of them.
+    /// Times that the catalog was read again, by result.
     pub catalog_reloads: IntCounterVec,
-    /// How long it takes to publish.
+    /// Duration of flushes.
     pub flush_duration: Histogram,
-    /// How long the oldest row of an epoch waited for it.
+    /// Per epoch, the time between reading its oldest row and publishing it.
     pub freshness: Histogram,
-    /// When an epoch was published last.
+    /// When the last epoch was published, Unix time.
     pub last_flush_success_timestamp: Gauge,
-    /// The epoch that was published last.
+    /// The last published epoch.
     pub epoch: IntGauge,
-    /// Bytes that the last commits take on the disk.
+    /// Bytes of the segments of the last generation.
     pub checkpoint_bytes: IntGauge,
-    /// Rows of each insight.
+    /// Published rows of each insight.
     pub insight_rows: IntGaugeVec,
-    /// What waits in the queue before a stage.
+    /// Items in the queue before a stage.
     pub queue_depth: IntGaugeVec,
-    /// How long a stage held up the one before it.
+    /// Time that the stage before waited for room in the queue.
     pub backpressure: CounterVec,
-    /// Reports of changes that the operating system has lost.
+    /// Lost change notifications of the operating system.
     pub watch_overflows: IntCounter,
-    /// Requests by the class of their answer.
+    /// HTTP requests by the class of their status code.
     pub http_requests: IntCounterVec,
-    /// Open connections.
+    /// Open HTTP connections.
     pub http_connections: IntGauge,
 }
 
-/// Upper bounds, in seconds, of what flushes take and rows wait.
-const SECONDS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
+/// Upper bounds of the buckets of durations, in seconds.
+const BUCKETS: [f64; 12] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0];
 
 impl Default for Metrics {
     fn default() -> Self {
         let registry = Registry::new_custom(Some("music_insights".to_owned()), None);
         let registry = registry.expect("a valid prefix");
-        let make = Maker(&registry);
-        make.gauges("build_info", "The version that runs.", "version")
+        let register = Register(&registry);
+        register
+            .gauges("build_info", "Version of the running program.", "version")
             .with_label_values(&[env!("CARGO_PKG_VERSION")])
             .set(1);
         Self {
-            events: make.counter("events_total", "Rows taken in, rejected ones included."),
-            events_rejected: make.counters("events_rejected_total", "Rejected rows by reason.", "reason"),
-            bytes_read: make.counter("bytes_read_total", "Bytes taken in, after decompression."),
-            files_discovered: make.counter("files_discovered_total", "Inputs met for the first time."),
-            files_completed: make
-                .counter("files_completed_total", "Finished inputs that were read to their end."),
-            files_truncated: make
-                .counter("files_truncated_total", "Inputs cut short while they were followed."),
-            files_rewritten: make.counter(
+            events: register.counter("events_total", "Rows read: plays and rejects."),
+            events_rejected: register.counters(
+                "events_rejected_total",
+                "Rejected rows, by reason.",
+                "reason",
+            ),
+            bytes_read: register.counter("bytes_read_total", "Bytes read, after decompression."),
+            files_discovered: register
+                .counter("files_discovered_total", "Known inputs, those of earlier runs included."),
+            files_completed: register.counter(
+                "files_completed_total",
+                "Compressed and Parquet inputs that were read to their end.",
+            ),
+            files_truncated: register
+                .counter("files_truncated_total", "Inputs that were truncated while they were tailed."),
+            files_rewritten: register.counter(
                 "files_rewritten_total",
-                "Inputs given up because bytes that were read have been rewritten.",
+                "Inputs that are no longer read, because bytes that had been read were overwritten.",
             ),
-            files_open: make.gauge("files_open", "Inputs that are open."),
-            files_outstanding: make.gauge("files_outstanding", "Inputs of which a part was not read."),
-            bytes_unread: make.gauge("bytes_unread", "Bytes that are known and were not read."),
-            oldest_unread_timestamp: make.time(
+            files_open: register.gauge("files_open", "Open inputs."),
+            files_outstanding: register.gauge("files_outstanding", "Inputs with unread bytes."),
+            bytes_unread: register.gauge("bytes_unread", "Known bytes that were not read yet."),
+            oldest_unread_timestamp: register.time(
                 "oldest_unread_timestamp_seconds",
-                "When the oldest row was read that is in no epoch yet; 0 if there is none.",
+                "When the oldest row was read that is in no epoch yet, Unix time; 0 if there is none.",
             ),
-            event_time_max_timestamp: make
-                .time("event_time_max_timestamp_seconds", "The latest time of any play."),
-            unmatched_plays: make.gauge("unmatched_plays", "Plays of songs that are not in the catalog."),
-            catalog_songs: make.gauge("catalog_songs", "Songs in the catalog."),
-            catalog_broken: make.gauge(
+            event_time_max_timestamp: register
+                .time("event_time_max_timestamp_seconds", "Latest timestamp of all plays, Unix time."),
+            unmatched_plays: register.gauge("unmatched_plays", "Plays whose song is not in the catalog."),
+            catalog_songs: register.gauge("catalog_songs", "Songs in the catalog."),
+            catalog_broken: register.gauge(
                 "catalog_broken",
-                "Whether the catalog's file is broken, so that an earlier one counts.",
+                "1 if the catalog file cannot be used and an earlier catalog is in force, otherwise 0.",
             ),
-            catalog_reloads: make.counters(
+            catalog_reloads: register.counters(
                 "catalog_reloads_total",
-                "Changed catalogs by what came of them.",
+                "Times that the catalog was read again, by result.",
                 "result",
             ),
-            flush_duration: make
-                .histogram("flush_duration_seconds", "How long it takes to publish an epoch."),
-            freshness: make
-                .histogram("freshness_seconds", "How long the oldest row of an epoch waited for it."),
-            last_flush_success_timestamp: make
-                .time("last_flush_success_timestamp_seconds", "When an epoch was published last."),
-            epoch: make.gauge("epoch", "The epoch that was published last."),
-            checkpoint_bytes: make
-                .gauge("checkpoint_bytes", "Bytes of the state on disk, but for plays that wait."),
-            insight_rows: make.gauges("insight_rows", "Published rows of each insight.", "insight"),
-            queue_depth: make.gauges("queue_depth", "What waits before a stage.", "stage"),
-            backpressure: make.times(
-                "backpressure_seconds_total",
-                "How long a stage held up those before it.",
+            flush_duration: register
+                .histogram("flush_duration_seconds", "Duration of a flush, from its cut to its publication."),
+            freshness: register.histogram(
+                "freshness_seconds",
+                "Per epoch, the time between reading its oldest row and publishing it.",
+            ),
+            last_flush_success_timestamp: register.time(
+                "last_flush_success_timestamp_seconds",
+                "When the last epoch was published, Unix time.",
+            ),
+            epoch: register.gauge("epoch", "Last published epoch."),
+            checkpoint_bytes: register.gauge(
+                "checkpoint_bytes",
+                "Bytes of the segments of the last generation, without unmatched plays.",
+            ),
+            insight_rows: register.gauges("insight_rows", "Published rows of each insight.", "insight"),
+            queue_depth: register.gauges(
+                "queue_depth",
+                "Items in the queue before a stage when the last one was added.",
                 "stage",
             ),
-            watch_overflows: make
-                .counter("watch_overflows_total", "Times that reports of changes were lost."),
-            http_requests: make.counters(
+            backpressure: register.times(
+                "backpressure_seconds_total",
+                "Time that the stage before waited for room in the queue.",
+                "stage",
+            ),
+            watch_overflows: register
+                .counter("watch_overflows_total", "Lost change notifications of the operating system."),
+            http_requests: register.counters(
                 "http_requests_total",
-                "Requests by the class of their answer.",
+                "HTTP requests, by the class of their status code.",
                 "status",
             ),
-            http_connections: make.gauge("http_connections", "Open connections."),
+            http_connections: register.gauge("http_connections", "Open HTTP connections."),
             registry,
         }
     }
 }
 
 impl Metrics {
-    /// All meters in the text format of Prometheus.
+    /// All metrics in the text format of Prometheus.
     pub fn to_text(&self) -> String {
-        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("meters have valid names")
+        TextEncoder::new().encode_to_string(&self.registry.gather()).expect("metrics have valid names")
     }
 
-    /// Sends to the queue before a stage, and notes how long that took and how full it is.
+    /// Sends a value to the queue before a stage, and records the waiting time and the length of the queue.
     ///
     /// # Errors
-    /// If nobody receives any more.
+    /// If the receiver is gone.
     pub async fn send<T>(&self, stage: &str, queue: &Sender<T>, value: T) -> Result<(), SendError<T>> {
         match queue.try_send(value) {
             Ok(()) => {}
@@ -170,46 +188,46 @@ impl Metrics {
     }
 }
 
-/// Seconds since 1970-01-01T00:00:00Z, as meters show them.
+/// Unix time in seconds, as metrics show it.
 pub fn unix_seconds(time: SystemTime) -> f64 {
     time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// Makes meters that are shown from then on.
-struct Maker<'a>(&'a Registry);
+/// Creates metrics and registers them.
+struct Register<'a>(&'a Registry);
 
-impl Maker<'_> {
-    fn show<M: Collector + Clone + 'static>(&self, meter: prometheus::Result<M>) -> M {
-        let meter = meter.expect("a valid name");
-        self.0.register(Box::new(meter.clone())).expect("every name is used once");
-        meter
+impl Register<'_> {
+    fn add<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
+        let metric = metric.expect("a valid name");
+        self.0.register(Box::new(metric.clone())).expect("every name is used once");
+        metric
     }
 
     fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.show(IntCounter::new(name, help))
+        self.add(IntCounter::new(name, help))
     }
 
     fn counters(&self, name: &str, help: &str, label: &str) -> IntCounterVec {
-        self.show(IntCounterVec::new(Opts::new(name, help), &[label]))
+        self.add(IntCounterVec::new(Opts::new(name, help), &[label]))
     }
 
     fn times(&self, name: &str, help: &str, label: &str) -> CounterVec {
-        self.show(CounterVec::new(Opts::new(name, help), &[label]))
+        self.add(CounterVec::new(Opts::new(name, help), &[label]))
     }
 
     fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.show(IntGauge::new(name, help))
+        self.add(IntGauge::new(name, help))
     }
 
     fn gauges(&self, name: &str, help: &str, label: &str) -> IntGaugeVec {
-        self.show(IntGaugeVec::new(Opts::new(name, help), &[label]))
+        self.add(IntGaugeVec::new(Opts::new(name, help), &[label]))
     }
 
     fn time(&self, name: &str, help: &str) -> Gauge {
-        self.show(Gauge::new(name, help))
+        self.add(Gauge::new(name, help))
     }
 
     fn histogram(&self, name: &str, help: &str) -> Histogram {
-        self.show(Histogram::with_opts(HistogramOpts::new(name, help).buckets(SECONDS.to_vec())))
+        self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(BUCKETS.to_vec())))
     }
 }

@@ -1,4 +1,5 @@
-//! What the program tells about itself: metrics, heartbeat, service manager, messages and progress.
+//! What the program reports about itself: metrics, heartbeat, systemd notification, messages and
+//! progress.
 
 pub mod heartbeat;
 pub mod logging;

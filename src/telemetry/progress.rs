@@ -1,4 +1,4 @@
-//! A progress line on stderr, for people only: where stderr is no terminal, nothing is ever drawn.
+//! A progress line on stderr. Nothing is drawn if stderr is not a terminal.
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -6,19 +6,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-/// What the total of a [`Progress`] counts.
+/// The unit of a [`Progress`] total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
-    /// The rows themselves.
+    /// Rows.
     Rows,
-    /// Bytes; rows are counted apart, for nobody knows how many there will be.
+    /// Bytes. Rows are counted too, but their total is unknown.
     Bytes,
 }
 
-/// Rows, rows per second, the share done and the time left.
+/// Rows, rows per second, percentage and time left.
 ///
-/// All methods take `&self` and may be called from any thread; one call costs some nanoseconds if nothing is drawn,
-/// and drawing happens at most ten times per second.
+/// All methods may be called from any thread. A call takes a few nanoseconds, and the line is drawn at most ten times
+/// per second.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -26,7 +26,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A progress towards `total` (`None` if there is no end in sight), silent unless stderr is a terminal.
+    /// A progress towards `total` (`None` if it is unknown), silent unless stderr is a terminal.
     pub fn new(total: Option<u64>, unit: Unit) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self::silent();
@@ -42,9 +42,9 @@ impl Progress {
         Self { bar: None, rows: Arc::default() }
     }
 
-    /// Counts further rows, and what they add to the total (for [`Unit::Rows`] the same number again).
+    /// Adds rows, and `done` in the unit of the total (for [`Unit::Rows`] the same number).
     pub fn advance(&self, rows: u64, done: u64) {
-        // The number stands alone, and nobody concludes anything else from it.
+        // Relaxed: no other memory depends on the count.
         self.rows.fetch_add(rows, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
             bar.inc(done);
@@ -56,7 +56,7 @@ impl Progress {
         self.rows.load(Ordering::Relaxed)
     }
 
-    /// Removes the line, so that a summary or an error stands alone.
+    /// Removes the line before a summary or an error is printed.
     pub fn finish(&self) {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
@@ -65,7 +65,7 @@ impl Progress {
 }
 
 impl Drop for Progress {
-    /// An error must not leave half a line behind.
+    /// Removes the line, also after an error.
     fn drop(&mut self) {
         self.finish();
     }
@@ -81,7 +81,7 @@ fn style(bounded: bool, unit: Unit, rows: &Arc<AtomicU64>) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .expect("the templates above are valid")
         .with_key("rows", move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
-            // A line that cannot be formatted is no reason to stop the work.
+            // An error of formatting must not stop the work.
             let _ = write!(out, "{}", HumanCount(count.load(Ordering::Relaxed)));
         })
         .with_key("speed", move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
@@ -91,7 +91,7 @@ fn style(bounded: bool, unit: Unit, rows: &Arc<AtomicU64>) -> ProgressStyle {
         })
 }
 
-/// Stages and tasks of a cluster.
+/// The progress line of a run on a cluster: stages and tasks.
 #[derive(Debug)]
 pub struct Stages(Option<ProgressBar>);
 
@@ -102,17 +102,17 @@ impl Default for Stages {
 }
 
 impl Stages {
-    /// Silent unless stderr is a terminal.
+    /// A line that is silent unless stderr is a terminal.
     pub fn new() -> Self {
-        let is_seen = std::io::stderr().is_terminal();
-        Self(is_seen.then(|| {
+        let is_terminal = std::io::stderr().is_terminal();
+        Self(is_terminal.then(|| {
             let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
             bar.set_style(ProgressStyle::with_template("{msg}  {elapsed}").expect("a valid template"));
             bar
         }))
     }
 
-    /// Shows how many stages are done, of how many, and the same of tasks.
+    /// Shows the numbers of stages and tasks, done and in total.
     pub fn show(&self, stages_done: usize, stages: usize, tasks_done: usize, tasks: usize) {
         if let Some(bar) = &self.0 {
             bar.set_message(format!("stages {stages_done} of {stages}  tasks {tasks_done} of {tasks}"));
@@ -132,7 +132,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_style_is_valid_and_silence_counts() {
+    fn every_style_is_valid_and_a_silent_progress_counts_rows() {
         for (bounded, unit) in
             [(true, Unit::Rows), (true, Unit::Bytes), (false, Unit::Rows), (false, Unit::Bytes)]
         {

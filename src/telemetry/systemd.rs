@@ -1,5 +1,5 @@
-//! What a service manager is told (systemd, by the protocol of `sd_notify`): that we are ready,
-//! alive, reading our settings again or stopping, and how far we are. Without one, nothing.
+//! Notification of systemd (protocol of `sd_notify`): ready, alive, reloading, stopping, and a status
+//! line. Without a service manager nothing is sent.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,89 +11,90 @@ use tokio::sync::watch;
 use crate::model::shutdown::Shutdown;
 use crate::telemetry::heartbeat::EngineStatus;
 
-/// How often it is told how far we are.
-const STATUS: Duration = Duration::from_secs(2);
+/// Interval between status lines.
+const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The way to the service manager.
+/// Sends notifications to the service manager.
 #[derive(Debug, Default)]
 pub struct ServiceNotifier {
-    /// What is wrong until further notice.
-    trouble: Mutex<Option<String>>,
+    /// The error of the last reload, shown in every status line until a reload succeeds.
+    problem: Mutex<Option<String>>,
 }
 
 impl ServiceNotifier {
-    /// Tells of every sign of life as it comes, until nothing more is said.
-    pub async fn follow(&self, mut statuses: watch::Receiver<EngineStatus>, stop: Shutdown) {
-        let is_watched = watchdog_enabled().is_some();
-        let mut told = Told::default();
+    /// Forwards every heartbeat, until the engine ends or a shutdown is requested.
+    pub async fn forward(&self, mut statuses: watch::Receiver<EngineStatus>, shutdown: Shutdown) {
+        let has_watchdog = watchdog_enabled().is_some();
+        let mut status_line = StatusLine::default();
         let mut is_ready = false;
         while statuses.changed().await.is_ok() {
             let status = *statuses.borrow_and_update();
-            let mut news = Vec::new();
+            let mut notifications = Vec::new();
             if status.epoch.is_some() && !is_ready {
                 is_ready = true;
-                news.push(NotifyState::Ready);
+                notifications.push(NotifyState::Ready);
             }
-            if is_watched {
-                news.push(NotifyState::Watchdog);
+            if has_watchdog {
+                notifications.push(NotifyState::Watchdog);
             }
-            let status = told.status(&status, Instant::now()).map(|status| self.with_trouble(status));
-            news.extend(status.as_deref().map(NotifyState::Status));
-            tell(&news);
-            if stop.is_requested() {
+            let status = status_line.update(&status, Instant::now()).map(|line| self.with_problem(line));
+            notifications.extend(status.as_deref().map(NotifyState::Status));
+            send(&notifications);
+            if shutdown.is_requested() {
                 return self.stopping();
             }
         }
     }
 
-    /// Tells that settings are read again.
+    /// Reports that a reload has begun.
     pub fn reloading(&self) {
-        // Without a time, systemd would not take the rest either.
+        // systemd ignores the notification without a time.
         if let Ok(now) = NotifyState::monotonic_usec_now() {
-            tell(&[NotifyState::Reloading, now]);
+            send(&[NotifyState::Reloading, now]);
         }
     }
 
-    /// Tells that this is over, and what went wrong with it.
-    pub fn reloaded(&self, trouble: Option<String>) {
-        let status = trouble.clone().unwrap_or_else(|| "settings read again".to_owned());
-        *self.trouble.lock().unwrap_or_else(PoisonError::into_inner) = trouble;
-        tell(&[NotifyState::Ready, NotifyState::Status(&one_line(&status))]);
+    /// Reports that the reload has ended, and its error.
+    pub fn reloaded(&self, problem: Option<String>) {
+        let status = problem.clone().unwrap_or_else(|| "settings reloaded".to_owned());
+        *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
+        send(&[NotifyState::Ready, NotifyState::Status(&one_line(&status))]);
     }
 
-    /// Tells that the end has begun.
+    /// Reports that the shutdown has begun.
     pub fn stopping(&self) {
-        tell(&[NotifyState::Stopping, NotifyState::Status("stopping: what was read is published first")]);
+        send(&[NotifyState::Stopping, NotifyState::Status("stopping: publishing the rows read so far")]);
     }
 
-    fn with_trouble(&self, status: String) -> String {
-        match &*self.trouble.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(trouble) => one_line(&format!("{trouble}; {status}")),
+    fn with_problem(&self, status: String) -> String {
+        match &*self.problem.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(problem) => one_line(&format!("{problem}; {status}")),
             None => status,
         }
     }
 }
 
-/// What was told last.
+/// Composes status lines with rates.
 #[derive(Debug, Default)]
-struct Told {
-    at: Option<(Instant, u64)>,
-    /// Since when there has always been something unread.
+struct StatusLine {
+    /// When the last line was composed, and the rows at that time.
+    last: Option<(Instant, u64)>,
+    /// Since when there have always been unread bytes.
     behind_since: Option<Instant>,
 }
 
-impl Told {
-    /// How far we are, if it is time to say so.
-    fn status(&mut self, status: &EngineStatus, now: Instant) -> Option<String> {
+impl StatusLine {
+    /// A new line, if one is due.
+    fn update(&mut self, status: &EngineStatus, now: Instant) -> Option<String> {
         let behind_since = (status.unread > 0).then(|| self.behind_since.unwrap_or(now));
         self.behind_since = behind_since;
-        let (at, rows) = *self.at.get_or_insert((now, status.rows));
-        let elapsed = now.saturating_duration_since(at);
+        let (last, rows) = *self.last.get_or_insert((now, status.rows));
+        let elapsed = now.saturating_duration_since(last);
         let epoch = status.epoch?;
-        if elapsed < STATUS {
+        if elapsed < STATUS_INTERVAL {
             return None;
         }
-        self.at = Some((now, status.rows));
+        self.last = Some((now, status.rows));
         let rate = HumanCount(((status.rows - rows) as f64 / elapsed.as_secs_f64()) as u64);
         let lag = behind_since.map_or_else(
             || "nothing unread".to_owned(),
@@ -106,15 +107,18 @@ impl Told {
     }
 }
 
-/// A line feed would begin another message.
+/// Replaces line feeds, which would begin another variable of the protocol.
 fn one_line(text: &str) -> String {
     text.replace('\n', "; ")
 }
 
-/// That nobody hears us is no reason to end.
-fn tell(news: &[NotifyState<'_>]) {
-    if let Err(cause) = if news.is_empty() { Ok(()) } else { notify(news) } {
-        tracing::debug!("the service manager cannot be told: {cause}");
+/// Sends notifications. A failure does not matter to the program itself.
+fn send(states: &[NotifyState<'_>]) {
+    if states.is_empty() {
+        return;
+    }
+    if let Err(cause) = notify(states) {
+        tracing::debug!("cannot notify the service manager: {cause}");
     }
 }
 
@@ -123,16 +127,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_status_says_how_fast_and_how_far_behind() {
-        let (mut told, began) = (Told::default(), Instant::now());
+    fn a_status_line_has_the_rate_and_the_lag() {
+        let (mut line, began) = (StatusLine::default(), Instant::now());
         let status = |rows, unread| EngineStatus { rows, unread, epoch: Some(7), settings_taken: 0 };
         let after = |seconds| began + Duration::from_secs(seconds);
-        assert_eq!(told.status(&EngineStatus::default(), began), None);
-        assert_eq!(told.status(&status(100, 5), after(1)), None, "not so often");
-        let line = told.status(&status(4000, 2048), after(4));
-        assert_eq!(line.unwrap(), "epoch 7, 1,000 rows/s, 2.00 KiB unread, behind for 3 seconds");
-        assert_eq!(told.status(&status(4000, 0), after(5)), None);
-        let line = told.status(&status(4200, 0), after(6));
-        assert_eq!(line.unwrap(), "epoch 7, 100 rows/s, nothing unread");
+        assert_eq!(line.update(&EngineStatus::default(), began), None);
+        assert_eq!(line.update(&status(100, 5), after(1)), None, "the interval has not passed");
+        let text = line.update(&status(4000, 2048), after(4));
+        assert_eq!(text.unwrap(), "epoch 7, 1,000 rows/s, 2.00 KiB unread, behind for 3 seconds");
+        assert_eq!(line.update(&status(4000, 0), after(5)), None);
+        let text = line.update(&status(4200, 0), after(6));
+        assert_eq!(text.unwrap(), "epoch 7, 100 rows/s, nothing unread");
     }
 }

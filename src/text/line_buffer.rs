@@ -1,27 +1,27 @@
-//! A text that grows by lines of many short pieces.
+//! A buffer for lines that consist of many short pieces.
 //!
-//! Copying a piece of unknown short length costs a call and some branches that are hard to
-//! predict. Copying 16 bytes costs two instructions, and where a piece is shorter, the next one
-//! overwrites what was too much. So pieces of up to 64 bytes are copied in one or four steps, from
-//! sources that are padded: they have [`PADDING`] bytes to spare behind their last piece.
+//! Copying a short piece of variable length costs a call and branches that are hard to predict.
+//! Copying 16 bytes costs two instructions, and the next piece overwrites the excess bytes. So pieces
+//! of up to 64 bytes are copied in one or four steps. Sources need [`PADDING`] more bytes after their
+//! last piece.
 
 use crate::model::PADDING;
 
-/// What most pieces are no longer than.
+/// The length that most pieces do not exceed.
 const SHORT: usize = 16;
 
-/// The text.
+/// A growing text.
 #[derive(Debug, Default)]
 pub struct LineBuffer {
-    /// Longer than the text; what is behind it is of no meaning.
+    /// The text, followed by bytes without meaning.
     bytes: Vec<u8>,
     len: usize,
 }
 
-/// A line at the end of a [`LineBuffer`], which counts when it is [ended](Line::end).
+/// A line at the end of a [`LineBuffer`]. It becomes part of the text when it is [ended](Line::end).
 ///
-/// How long it is stands here and not in the buffer: for all that a compiler knows, a byte that is
-/// stored could be part of what it has a reference to, and it would look again after every piece.
+/// Its length is stored here and not in the buffer. Otherwise the compiler would have to assume that
+/// stored bytes alias the length, and would load it again after every piece.
 #[derive(Debug)]
 pub struct Line<'a> {
     room: &'a mut [u8],
@@ -35,12 +35,12 @@ impl LineBuffer {
         &self.bytes[..self.len]
     }
 
-    /// Forgets the text and keeps its room.
+    /// Removes the text and keeps the allocation.
     pub fn clear(&mut self) {
         self.len = 0;
     }
 
-    /// Begins a line that has room for pieces of `longest` bytes altogether.
+    /// Begins a line with room for pieces of `longest` bytes in total.
     #[inline]
     pub fn line(&mut self, longest: usize) -> Line<'_> {
         let needed = self.len + longest + PADDING;
@@ -52,10 +52,10 @@ impl LineBuffer {
 }
 
 impl Line<'_> {
-    /// Appends the first `len` bytes of a source that has [`PADDING`] more.
+    /// Appends the first `len` bytes of a source that has [`PADDING`] more bytes.
     ///
     /// # Panics
-    /// If the source has not, or there is no room.
+    /// If the source lacks the padding, or there is no room.
     #[inline]
     pub fn push_padded(&mut self, source: &[u8], len: usize) {
         if len <= SHORT {
@@ -77,7 +77,7 @@ impl Line<'_> {
         self.at += len;
     }
 
-    /// Appends a piece of any length from anywhere.
+    /// Appends a piece of any length, without padding.
     ///
     /// # Panics
     /// If there is no room.
@@ -86,7 +86,7 @@ impl Line<'_> {
         self.at += piece.len();
     }
 
-    /// From now on the line is part of the text.
+    /// Makes the line part of the text.
     #[inline]
     pub fn end(self) {
         *self.len += self.at;
@@ -100,7 +100,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_stand_one_behind_the_other(
+        fn pieces_are_appended_in_order(
             lines in proptest::collection::vec(proptest::collection::vec("[a-z]{0,90}", 0..8), 0..10),
         ) {
             let mut buffer = LineBuffer::default();
@@ -114,7 +114,7 @@ mod tests {
                 }
                 line.end();
             }
-            // A line that is not ended is none.
+            // A line that is not ended has no effect.
             buffer.line(3).push_slice(b"xyz");
             let expected = lines.concat().concat();
             prop_assert_eq!(buffer.as_bytes(), expected.as_bytes());

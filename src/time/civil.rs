@@ -1,19 +1,19 @@
-//! Dates of the proleptic Gregorian calendar as day numbers, and ISO-8601 weeks.
+//! Dates of the proleptic Gregorian calendar as day numbers, and ISO 8601 weeks.
 
 use std::fmt::{self, Display};
 
 use chrono::{Datelike, NaiveDate};
 
-/// Seconds of a day.
+/// Seconds per day.
 pub const DAY: i64 = 86_400;
 
-/// Day number of 1970-01-01 in chrono's count from 0001-01-01.
+/// 1970-01-01 in chrono's day count, which starts at 0001-01-01.
 const EPOCH_FROM_CE: i64 = 719_163;
 
-/// A date of the calendar.
+/// A calendar date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CivilDate {
-    /// Year, 0 to 9999 where it comes from a log.
+    /// Year; 0 to 9999 in logs.
     pub year: i32,
     /// Month, 1 to 12.
     pub month: u32,
@@ -22,31 +22,31 @@ pub struct CivilDate {
 }
 
 impl CivilDate {
-    /// The date that is `days` after 1970-01-01.
+    /// The date `days` after 1970-01-01.
     ///
     /// # Panics
-    /// If the date is beyond what chrono can name (a quarter of a million years).
+    /// If the date is outside of chrono's calendar (about 260,000 years around year 0).
     pub fn from_days(days: i64) -> Self {
         let date = NaiveDate::from_num_days_from_ce_opt((days + EPOCH_FROM_CE) as i32)
             .expect("a day within the calendar");
         Self { year: date.year(), month: date.month(), day: date.day() }
     }
 
-    /// Reads `2025-03-20`, or nothing if it is no date.
+    /// Parses `2025-03-20`; `None` if it is not a date.
     pub fn parse(text: &str) -> Option<Self> {
-        // chrono takes years of other lengths and signs, too.
+        // chrono also accepts signs, and years with fewer or more digits.
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10)?;
         Some(Self { year: date.year(), month: date.month(), day: date.day() })
     }
 
-    /// Days since 1970-01-01, or nothing if there is no such date.
+    /// Days since 1970-01-01; `None` if the date does not exist.
     pub fn to_days(self) -> Option<i64> {
         let date = NaiveDate::from_ymd_opt(self.year, self.month, self.day)?;
         Some(i64::from(date.num_days_from_ce()) - EPOCH_FROM_CE)
     }
 }
 
-/// A week from Monday to Sunday, numbered from the one that holds 1970-01-01.
+/// A week from Monday to Sunday. Week 0 contains 1970-01-01.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Week(pub i64);
 
@@ -61,13 +61,13 @@ impl Week {
         Self::of_day(local.div_euclid(DAY))
     }
 
-    /// The local times (seconds since 1970-01-01 00:00:00 local) of this week.
+    /// The local times of this week, in seconds since 1970-01-01 00:00:00 local.
     pub fn seconds(self) -> std::ops::Range<i64> {
         let monday = (self.0 * 7 - 3) * DAY;
         monday..monday + 7 * DAY
     }
 
-    /// The ISO-8601 week `2025-W13`, or nothing if the year has no such week.
+    /// The ISO 8601 week `2025-W13`; `None` if the year has no such week.
     pub fn from_iso(year: i32, week: u32) -> Option<Self> {
         let monday = NaiveDate::from_isoywd_opt(year, week, chrono::Weekday::Mon)?;
         Some(Self::of_day(i64::from(monday.num_days_from_ce()) - EPOCH_FROM_CE))
@@ -75,7 +75,7 @@ impl Week {
 }
 
 impl Display for Week {
-    /// As [`Week::from_iso`] reads it: `2025-W13`.
+    /// Prints the ISO 8601 week: `2025-W13`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let monday = NaiveDate::from_num_days_from_ce_opt((self.0 * 7 - 3 + EPOCH_FROM_CE) as i32);
         let week = monday.expect("a week within the calendar").iso_week();

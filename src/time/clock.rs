@@ -1,18 +1,18 @@
-//! What time it is.
+//! The current time.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A clock.
+/// A source of the current time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clock {
-    /// That of the system.
+    /// The clock of the system.
     System,
-    /// One that stands at an instant, in seconds since 1970-01-01T00:00:00Z: `replay --now`.
+    /// A fixed instant in seconds since 1970-01-01T00:00:00Z, for `replay --now`.
     Stopped(i64),
 }
 
 impl Clock {
-    /// Seconds since 1970-01-01T00:00:00Z, now.
+    /// The current time in seconds since 1970-01-01T00:00:00Z.
     pub fn now(self) -> i64 {
         match self {
             Self::System => {

@@ -1,4 +1,4 @@
-//! Time: calendar days and weeks, time zones, the clock, and the night window.
+//! Calendar dates and weeks, time zones, the clock, and daily windows.
 
 pub mod civil;
 pub mod clock;

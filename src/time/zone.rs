@@ -1,4 +1,4 @@
-//! The configured time zone as a table of its changes, so that a row costs a search, not a rule.
+//! A time zone as a table of its offset changes. A lookup per row is faster than evaluating the zone's rules.
 
 use std::ops::Range;
 
@@ -7,27 +7,27 @@ use chrono_tz::Tz;
 
 use crate::time::civil::DAY;
 
-/// First instant of the table: two days before 1970-01-01T00:00:00Z, for local times around it.
+/// First instant of the table. It is two days before 1970-01-01T00:00:00Z, for local times around that date.
 const FIRST: i64 = -2 * 86_400;
-/// End of the table, 2200-01-01T00:00:00Z; later times keep the last offset.
+/// End of the table, 2200-01-01T00:00:00Z. Later times keep the last offset.
 const LAST: i64 = 7_258_118_400;
-/// How far apart the zone is sampled for changes. Since 1970 no zone has changed its clocks
-/// twice within six hours.
+/// Interval at which the zone is sampled for changes. Since 1970 no zone has changed its offset twice
+/// within six hours.
 const STEP: i64 = 6 * 3600;
 
-/// A stretch of time in which the offset from UTC does not change.
+/// An interval with a constant offset from UTC.
 #[derive(Clone, Copy, Debug)]
-struct Stretch {
+struct Interval {
     /// First instant, in seconds since 1970-01-01T00:00:00Z.
     from: i64,
-    /// Instant after the last.
+    /// End, not included.
     to: i64,
-    /// Seconds by which local clocks are ahead of UTC.
+    /// Seconds that local clocks are ahead of UTC.
     offset: i32,
 }
 
-impl Stretch {
-    fn holds_local(&self, local: i64) -> bool {
+impl Interval {
+    fn contains_local(&self, local: i64) -> bool {
         (self.from..self.to).contains(&(local - i64::from(self.offset)))
     }
 }
@@ -42,17 +42,17 @@ impl Stretch {
 #[derive(Clone, Debug)]
 pub struct Zone {
     name: Tz,
-    stretches: Vec<Stretch>,
+    intervals: Vec<Interval>,
 }
 
 impl Zone {
-    /// The zone with an IANA name such as `Europe/Berlin`, or nothing if there is none.
+    /// The zone with an IANA name such as `Europe/Berlin`; `None` if it does not exist.
     pub fn named(name: &str) -> Option<Self> {
         name.parse().ok().map(Self::new)
     }
 
     fn new(name: Tz) -> Self {
-        let mut stretches = Vec::new();
+        let mut intervals = Vec::new();
         let mut from = i64::MIN / 4;
         let mut at = FIRST;
         let mut offset = offset_of(name, at);
@@ -63,39 +63,39 @@ impl Zone {
                 continue;
             }
             let change = first_change(name, at, next);
-            stretches.push(Stretch { from, to: change, offset });
+            intervals.push(Interval { from, to: change, offset });
             (from, at, offset) = (change, change, offset_of(name, change));
         }
-        stretches.push(Stretch { from, to: i64::MAX / 4, offset });
-        Self { name, stretches }
+        intervals.push(Interval { from, to: i64::MAX / 4, offset });
+        Self { name, intervals }
     }
 
-    /// Its IANA name.
+    /// The IANA name.
     pub fn name(&self) -> &'static str {
         self.name.name()
     }
 
-    /// Seconds by which local clocks are ahead of UTC at an instant (seconds since 1970).
+    /// Seconds that local clocks are ahead of UTC at an instant (Unix time).
     pub fn offset_at(&self, instant: i64) -> i32 {
-        let next = self.stretches.partition_point(|stretch| stretch.from <= instant);
-        self.stretches[next - 1].offset
+        let next = self.intervals.partition_point(|interval| interval.from <= instant);
+        self.intervals[next - 1].offset
     }
 
-    /// The offset that a local wall-clock time has: the earlier instant where the clocks show it
-    /// twice, nothing where they skip it.
+    /// The offset of a local wall-clock time. An ambiguous time (clocks set back) resolves to the earlier
+    /// instant; a skipped time has no offset.
     pub fn offset_of_local(&self, local: i64) -> Option<i32> {
         self.offsets_around_local(local).map(|(offset, _)| offset)
     }
 
-    /// The offset that a local wall-clock time has, and local times around it that have the same.
+    /// The offset of a local wall-clock time, and a range of local times around it with the same offset.
     pub fn offsets_around_local(&self, local: i64) -> Option<(i32, Range<i64>)> {
-        // A local time is at most a day from UTC, so no earlier stretch can hold it.
-        let first = self.stretches.partition_point(|stretch| stretch.to <= local - DAY);
-        let mut near = self.stretches[first..].iter().take_while(|stretch| stretch.from <= local + DAY);
-        let stretch = near.find(|stretch| stretch.holds_local(local))?;
-        // Farther than a day from both of its ends, no other stretch is near.
-        let far = stretch.from + DAY..stretch.to - DAY;
-        Some((stretch.offset, if far.contains(&local) { far } else { local..local + 1 }))
+        // Offsets are less than a day, so no earlier interval can contain the local time.
+        let first = self.intervals.partition_point(|interval| interval.to <= local - DAY);
+        let mut near = self.intervals[first..].iter().take_while(|interval| interval.from <= local + DAY);
+        let interval = near.find(|interval| interval.contains_local(local))?;
+        // More than a day from both ends, no other interval can contain a local time.
+        let unambiguous = interval.from + DAY..interval.to - DAY;
+        Some((interval.offset, if unambiguous.contains(&local) { unambiguous } else { local..local + 1 }))
     }
 }
 
@@ -104,7 +104,7 @@ fn offset_of(zone: Tz, instant: i64) -> i32 {
     zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()
 }
 
-/// The first instant after `before` (at most `after`) at which the offset differs.
+/// The first instant after `before`, at most `after`, with another offset than at `before`.
 fn first_change(zone: Tz, mut before: i64, mut after: i64) -> i64 {
     let offset = offset_of(zone, before);
     while after - before > 1 {
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_skipped_hour_does_not_exist_and_a_double_hour_is_the_earlier() {
+    fn a_skipped_hour_has_no_offset_and_an_ambiguous_hour_is_the_earlier() {
         let berlin = Zone::named("Europe/Berlin").unwrap();
         assert_eq!(berlin.offset_of_local(local(2025, 3, 30, 1, 59)), Some(3600));
         assert_eq!(berlin.offset_of_local(local(2025, 3, 30, 2, 0)), None);
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn half_hour_changes_and_skipped_days_are_known() {
+    fn half_hour_changes_and_skipped_days_are_in_the_table() {
         let lord_howe = Zone::named("Australia/Lord_Howe").unwrap();
         assert_eq!(lord_howe.offset_of_local(local(2025, 10, 5, 2, 15)), None);
         let apia = Zone::named("Pacific/Apia").unwrap();
@@ -156,9 +156,9 @@ mod tests {
     }
 
     #[test]
-    fn utc_is_one_stretch() {
+    fn utc_has_one_interval() {
         let utc = Zone::named("UTC").unwrap();
-        assert_eq!(utc.stretches.len(), 1);
+        assert_eq!(utc.intervals.len(), 1);
         assert_eq!(utc.offset_of_local(0), Some(0));
     }
 }

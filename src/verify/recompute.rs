@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio_stream::StreamExt;
 
 use crate::catalog::{Catalog, Song};
-use crate::engine::coordinator::{Decoded, reject_lines};
+use crate::engine::coordinator::Decoded;
 use crate::engine::pipeline::spawn_source;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
@@ -17,6 +17,7 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
 use crate::publish::formula_escape::FormulaEscape;
+use crate::publish::rejects::reject_lines;
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
 use crate::verify::committed::Committed;
@@ -59,7 +60,7 @@ pub async fn recompute(
     let catalog = Arc::new(Catalog::new(&rows, &dictionaries, 0));
     let mut insight = EnrichedLogs::new(Arc::clone(&catalog));
     let mut recomputed = Recomputed {
-        ledger: Ledger::new(settings.insights.night_owl_users.window()),
+        ledger: Ledger::new(settings.night_window()),
         dictionaries: Arc::clone(&dictionaries),
         rows: Rows::new(comparison),
     };

@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use crate::catalog::Catalog;
 use crate::catalog::reload::{self, CatalogVersion};
-use crate::engine::coordinator::{RunMode, reject_lines};
-use crate::engine::pipeline::insights_of;
+use crate::engine::coordinator::RunMode;
 use crate::engine::recovery::FileIndex;
 use crate::ledger::Ledger;
 use crate::model::dictionary::Dictionaries;
@@ -16,6 +15,7 @@ use crate::model::shutdown::Shutdown;
 use crate::model::{ReaderState, SongId};
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{Manifest, hash_text};
+use crate::publish::rejects::reject_lines;
 use crate::publish::{FIRST_PART, REJECTS};
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
@@ -207,7 +207,7 @@ impl Verifier {
     ) -> Result<(), Error> {
         let catalog = self.load_catalog(dictionaries).await?.catalog;
         let cut = cut_of(ledger, catalog, dictionaries, self.week());
-        for mut insight in insights_of(&self.settings) {
+        for mut insight in self.settings.insights.enabled_snapshots() {
             let name = insight.name();
             let Some(entry) = manifest.insights.get(name) else {
                 report.differences.push(format!("{name}: enabled, but not published"));

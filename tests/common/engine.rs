@@ -29,11 +29,11 @@ pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: u
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
-        producer: RunMode::Replay,
+        mode: RunMode::Replay,
         clock: Clock::Stopped(now),
         options: StartOptions::default(),
         progress: Arc::new(Progress::silent()),
-        live: ControlHandles::alone(settings),
+        control: ControlHandles::alone(settings),
     };
     RUNTIME.block_on(pipeline.run(source)).unwrap()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use music_insights::generate::rng::Dice;
+use music_insights::generate::rng::Rng as Dice;
 
 use crate::sim_disk::{Cut, Names, Number, Op, View};
 

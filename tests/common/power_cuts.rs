@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use music_insights::cli::exit_code::{ExitCode, exit_code};
-use music_insights::generate::rng::Dice;
+use music_insights::generate::rng::Rng as Dice;
 use music_insights::ingest::source::framing::CHUNK;
 use music_insights::insights::enriched_logs;
 use music_insights::model::error::Error;

@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use music_insights::engine::coordinator::{ControlHandles, RunMode, RunSummary};
 use music_insights::engine::pipeline::Pipeline;
-use music_insights::generate::rng::Dice;
+use music_insights::generate::rng::Rng as Dice;
 use music_insights::ingest::source::EventSender;
 use music_insights::ingest::source::archive::{Archiver, WhenDone};
 use music_insights::ingest::source::tail::LastLines;
@@ -152,10 +152,10 @@ impl Place {
         };
         let stop = stop.clone();
         let pipeline = Pipeline {
-            live: ControlHandles::alone(&settings),
+            control: ControlHandles::alone(&settings),
             settings,
             disk: shared,
-            producer: RunMode::Watch,
+            mode: RunMode::Watch,
             clock: Clock::Stopped(NOW),
             options,
             progress: Arc::new(Progress::silent()),

@@ -8,8 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
+use music_insights::cli::args::generate::GenerateArgs;
 use music_insights::cli::commands::generate::{Generated, run};
-use music_insights::generate::{GenerateArgs, PlayLog, text};
+use music_insights::generate::{PlayLog, text};
 use music_insights::telemetry::progress::Progress;
 
 #[derive(Parser)]

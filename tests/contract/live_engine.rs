@@ -5,19 +5,14 @@ use std::sync::Arc;
 
 use futures::executor::block_on;
 use music_insights::catalog::{Catalog, load};
-use music_insights::engine::workers::{EnrichedMessage, EnrichedTask};
+use music_insights::engine::workers::{EnrichedMessage, EnrichedWorker};
 use music_insights::ingest::decode::{Decoder, header};
-use music_insights::insights::avg_listen_time_per_song::AvgListenTimePerSong;
 use music_insights::insights::enriched_logs::{self, EnrichedLogs};
-use music_insights::insights::genre_loyalty_scores::GenreLoyaltyScores;
-use music_insights::insights::happy_recommendations::HappyRecommendations;
-use music_insights::insights::night_owl_users::NightOwlUsers;
-use music_insights::insights::top_songs_this_week::TopSongsThisWeek;
-use music_insights::insights::user_favorite_genres::UserFavoriteGenres;
 use music_insights::insights::{Cut, Insight};
 use music_insights::ledger::Ledger;
 use music_insights::model::delimiter::Delimiter;
-use music_insights::model::dictionary::{Dictionaries, SortedIds};
+use music_insights::model::dictionary::Dictionaries;
+use music_insights::model::sorted_ids::SortedIds;
 use music_insights::model::{Batch, Chunk, Content, Input, InputId, Position, SongId, Span, Text, UserId};
 use music_insights::publish::OutputFormats;
 use music_insights::publish::rolling_file::RollingFile;
@@ -45,24 +40,16 @@ pub(crate) struct Live {
 impl Live {
     /// An engine without plays.
     pub(crate) fn new(settings: &Settings, now: i64, catalog: &[u8]) -> Self {
-        let insights = settings.insights.clone();
         let decoder = decoder(settings);
         let mut live = Self {
             decoder,
             now,
-            ledger: Arc::new(Ledger::new(insights.night_owl_users.window())),
+            ledger: Arc::new(Ledger::new(settings.night_window())),
             catalog: Arc::default(),
             new_catalog: true,
             user_order: Arc::default(),
             song_order: Arc::default(),
-            insights: vec![
-                Box::new(UserFavoriteGenres::new(insights.user_favorite_genres)),
-                Box::new(AvgListenTimePerSong::new(insights.avg_listen_time_per_song)),
-                Box::new(TopSongsThisWeek::new(insights.top_songs_this_week)),
-                Box::new(HappyRecommendations::new(insights.happy_recommendations)),
-                Box::new(GenreLoyaltyScores::new(insights.genre_loyalty_scores)),
-                Box::new(NightOwlUsers::new(insights.night_owl_users)),
-            ],
+            insights: settings.insights.enabled_snapshots(),
         };
         live.take_catalog(catalog);
         live
@@ -184,7 +171,7 @@ impl Enriching {
         )
         .unwrap();
         let insight = EnrichedLogs::new(self.first);
-        let task = EnrichedTask::new(
+        let task = EnrichedWorker::new(
             insight,
             log,
             Some(unmatched),

@@ -4,7 +4,7 @@ use chrono::{DateTime, Datelike};
 use music_insights::insights::top_songs_this_week::WeekChoice;
 use music_insights::insights::user_favorite_genres::Ties;
 use music_insights::model::value::Fraction;
-use music_insights::settings::Settings;
+use music_insights::settings::{Settings, values_of};
 use music_insights::time::civil::Week;
 
 use crate::reference;
@@ -37,6 +37,10 @@ pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Se
         night_from: u32::from(night.from.0),
         night_to: u32::from(night.to.0),
         roll_bytes: insights.enriched_logs.roll_bytes.0,
+        insights: values_of(settings)
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.strip_prefix("insights.")?.to_owned(), value.to_string())))
+            .collect(),
     }
 }
 

@@ -7,12 +7,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, is_long, stderr};
+use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, is_long, stderr, stdout};
 use crate::exact::assert_exact;
 use crate::oracle::{assert_equals_replay, assert_equals_replay_of};
 use crate::parallel::{Announced, root};
 use music_insights::cli::exit_code::exit_code;
-use music_insights::generate::rng::Dice;
+use music_insights::generate::rng::Rng as Dice;
 use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::error::Error;
 
@@ -97,8 +97,8 @@ fn newest_generation(place: &Place) -> (PathBuf, Generation) {
 
 /// Loads a state as `watch` does at its start, in this process.
 fn load(disk: &SharedDisk, state: &Path) -> Result<(), Error> {
-    let shape = StateConfig::of(&Settings::default());
-    let store = open(disk, state, &shape, StartOptions::default())?.expect("there are generations");
+    let config = StateConfig::of(&Settings::default());
+    let store = open(disk, state, &config, StartOptions::default())?.expect("there are generations");
     Loaded::of(&**disk, state, store.current(), &Dictionaries::default())?;
     UnmatchedPlays::resume(disk, state, &store.current().unmatched, HashMap::new())?;
     Ok(())
@@ -230,7 +230,7 @@ fn a_missing_state_is_refused_and_fresh_reads_everything_again() {
     drop_file(&place, 1);
     place.done(&ONCE);
     fs::remove_dir_all(place.path("data/state")).unwrap();
-    assert_refuses(&place, &[], CONFIG, &["data/state holds no state of it", "--fresh"]);
+    assert_refuses(&place, &[], CONFIG, &["data/state has no state for it", "--fresh"]);
     place.done(&[&ONCE[..], &["--fresh"]].concat());
     assert_equals_replay_of(&place, &["data/incoming", "data/archive"]);
 
@@ -274,16 +274,29 @@ fn settings_that_shape_the_state_cannot_change() {
 }
 
 #[test]
-fn a_state_of_a_newer_format_stays_untouched() {
+fn a_state_of_another_format_version_is_refused_with_a_way_out() {
     let place = place_with_state();
     let (path, generation) = newest_generation(&place);
     let text = generation.to_text();
     let (body, _) = text.rsplit_once("xxh3-128:").unwrap();
-    let newer = body.replacen(&format!("state {FORMAT}"), &format!("state {}", FORMAT + 1), 1);
-    fs::write(&path, format!("{newer}xxh3-128:{:032x}\n", xxh3_128(newer.as_bytes()))).unwrap();
-    for more in [&[][..], &["--rollback"]] {
-        assert_refuses(&place, more, CONFIG, &["is of format 2, this program reads 1", "--fresh"]);
+    for version in [FORMAT - 1, FORMAT + 1] {
+        let other = body.replacen(&format!("state {FORMAT}"), &format!("state {version}"), 1);
+        fs::write(&path, format!("{other}xxh3-128:{:032x}\n", xxh3_128(other.as_bytes()))).unwrap();
+        let message = format!(
+            "the format version is {version}, but this program reads version {FORMAT}; use the program"
+        );
+        for more in [&[][..], &["--rollback"]] {
+            assert_refuses(&place, more, CONFIG, &[&message, "--fresh"]);
+        }
+        for command in ["state", "verify"] {
+            let refused = place.run(&[command]);
+            let text = format!("{}{}", stdout(&refused), stderr(&refused));
+            assert_eq!(refused.status.code(), Some(CONFIG), "{text}");
+            assert!(text.contains(&format!("the format version is {version}")), "{text}");
+        }
     }
+    place.done(&[&ONCE[..], &["--fresh"]].concat());
+    assert_exact(&place, &ONCE[4..], &[]);
 }
 
 #[test]

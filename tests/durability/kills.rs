@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, is_long, stderr};
 use crate::exact::assert_exact;
 use crate::parallel::{Announced, in_parallel, root};
-use music_insights::generate::rng::Dice;
+use music_insights::generate::rng::Rng as Dice;
 use xxhash_rust::xxh3::xxh3_128;
 
 /// How long the feeder waits for the daemon before it chooses another action.

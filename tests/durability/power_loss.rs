@@ -10,7 +10,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use music_insights::cli::exit_code::{ExitCode, exit_code};
-use music_insights::generate::rng::Dice;
+use music_insights::generate::rng::Rng as Dice;
 
 use music_insights::publish::manifest::Manifest;
 use music_insights::storage::Disk;
@@ -81,7 +81,7 @@ fn a_power_cut_in_random_workloads_is_harmless() {
 /// Whether this is a merged segment.
 fn is_merged(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let numbers = name.strip_prefix("part-").and_then(|name| name.strip_suffix(".bin")?.split_once('-'));
+    let numbers = name.strip_prefix("segment-").and_then(|name| name.strip_suffix(".bin")?.split_once('-'));
     numbers.is_some_and(|(first, last)| first != last)
 }
 

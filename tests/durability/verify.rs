@@ -84,8 +84,13 @@ fn without_its_inputs_the_output_is_compared_with_the_state() {
     watch_once(&place);
     fs::remove_file(place.path("data/incoming/a.csv")).unwrap();
     let output = assert_verified(&place, &[]);
-    assert!(output.contains("1 inputs that were read are gone or changed (data/incoming/a.csv"), "{output}");
-    assert!(output.contains("hold all rows of the inputs that are left"), "{output}");
+    assert!(
+        output.contains(
+            "1 inputs are missing or have changed since they were read, for example data/incoming/a.csv"
+        ),
+        "{output}"
+    );
+    assert!(output.contains("including all rows of the remaining inputs"), "{output}");
     let file = "output/enriched_logs/part-00000.csv";
     let text = place.read(file);
     fs::write(place.path(file), text.replace("s2,u9", "s2,u8")).unwrap();
@@ -127,7 +132,7 @@ fn the_output_of_a_replay_is_verified_in_order() {
     let mut lines: Vec<&str> = text.lines().collect();
     lines.swap(1, 2);
     fs::write(place.path(file), lines.join("\n") + "\n").unwrap();
-    assert_differs(&place, "the rows are in another order");
+    assert_differs(&place, "the rows are in a different order");
     fs::write(place.path(file), text).unwrap();
     place.write("data/incoming/c.csv", &format!("{LOG_HEADER}u7,s2,2025-03-21 00:01:00,1\n"));
     assert_differs(&place, "missing: s2,u7");
@@ -156,8 +161,10 @@ fn the_state_shows_generations_files_and_inputs_and_finds_damage() {
     let size = fs::metadata(place.path("data/incoming/a.csv")).unwrap().size();
     assert!(output.contains(&format!("read to byte {size} of {size}")), "{output}");
     let part = fs::read_dir(place.path("data/state")).unwrap().map(|entry| entry.unwrap().path());
-    let part =
-        part.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("part-")).max().unwrap();
+    let part = part
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("segment-"))
+        .max()
+        .unwrap();
     let mut bytes = fs::read(&part).unwrap();
     bytes[20] ^= 1;
     fs::write(&part, bytes).unwrap();

@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use music_insights::serve::charts::{
-    Bar, Bars, Bucket, Form, Histogram, HourPlays, LISTENERS, Line, Mark, PLAYS, STYLE, Share, Shares, Tick,
-    bars, histogram, hours, line, shares,
+    Bar, Bars, Bucket, ChartMode, Histogram, HourPlays, LISTENERS, Line, PLAYS, Rule, STYLE, Share, Shares,
+    Tick, bars, histogram, hours, line, shares,
 };
 use music_insights::time::window::{NightWindow, TimeOfDay};
 use proptest::prelude::*;
@@ -16,8 +16,8 @@ use roxmltree::{Document, Node};
 
 const NIGHT: NightWindow = NightWindow { from: TimeOfDay(0), to: TimeOfDay(300) };
 
-fn bar(label: &str, second: &str, value: u64) -> Bar {
-    Bar { label: label.to_owned(), second: second.to_owned(), value, link: None }
+fn bar(label: &str, subtitle: &str, value: u64) -> Bar {
+    Bar { label: label.to_owned(), subtitle: subtitle.to_owned(), value, link: None }
 }
 
 fn sample_bars() -> Bars {
@@ -28,7 +28,8 @@ fn sample_bars() -> Bars {
         bar("song_17", "", 12),
         bar("長い名前の歌はここで終わらない長い名前の歌", "歌手", 0),
     ];
-    Bars { title: "Top songs of 2025-W13".to_owned(), noun: PLAYS, bars }
+    let empty = "no plays yet".to_owned();
+    Bars { title: "Top songs of 2025-W13".to_owned(), noun: PLAYS, empty, bars }
 }
 
 fn sample_shares(count: u64) -> Shares {
@@ -43,7 +44,7 @@ fn sample_hours() -> HourPlays {
         let (day, hour) = (hour as u64 / 24, hour as u64 % 24);
         if hour == 3 { 0 } else { (24 - hour.abs_diff(20)).pow(2) * (4 + day) / 4 - 10 }
     });
-    HourPlays { title: "Plays by day and hour".to_owned(), plays, night: NIGHT }
+    HourPlays { title: "Plays by weekday and hour".to_owned(), plays, night: NIGHT }
 }
 
 fn sample_histogram() -> Histogram {
@@ -52,14 +53,14 @@ fn sample_histogram() -> Histogram {
         count: 900_u64.saturating_sub(place.abs_diff(6) * 70) + place * place / 4,
     };
     Histogram {
-        title: "Loyalty to a genre".to_owned(),
+        title: "Loyalty to one genre".to_owned(),
         noun: LISTENERS,
         buckets: (0..20).map(bucket).collect(),
         ticks: [0, 50, 100]
             .map(|percent| Tick { at: f64::from(percent) / 5.0, name: format!("{percent} %") })
             .into(),
-        mark: Some(Mark { at: 16.0, name: "loyal above 80 %".to_owned() }),
-        note: "from a sample of 100,231 listeners".to_owned(),
+        rule: Some(Rule { at: 16.0, name: "loyal above 80 %".to_owned() }),
+        note: "based on a sample of 100,231 listeners".to_owned(),
     }
 }
 
@@ -69,26 +70,26 @@ fn sample_line() -> Line {
         (!gap).then(|| 800.0 + 300.0 * (f64::from(second) / 40.0).sin() + f64::from(second * 7919 % 97))
     };
     Line {
-        title: "Rows taken in".to_owned(),
+        title: "Rows per second".to_owned(),
         unit: "rows/s".to_owned(),
         values: (0..600).map(value).collect(),
     }
 }
 
-fn all(form: Form) -> [(&'static str, String); 5] {
+fn all(mode: ChartMode) -> [(&'static str, String); 5] {
     [
-        ("bars", bars(&sample_bars(), form)),
-        ("shares", shares(&sample_shares(17), form)),
-        ("hours", hours(&sample_hours(), form)),
-        ("histogram", histogram(&sample_histogram(), form)),
-        ("line", line(&sample_line(), form)),
+        ("bars", bars(&sample_bars(), mode)),
+        ("shares", shares(&sample_shares(17), mode)),
+        ("hours", hours(&sample_hours(), mode)),
+        ("histogram", histogram(&sample_histogram(), mode)),
+        ("line", line(&sample_line(), mode)),
     ]
 }
 
 #[test]
 fn charts_match_their_pictures() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/report/pictures");
-    for (name, svg) in all(Form::Standalone) {
+    for (name, svg) in all(ChartMode::Standalone) {
         let path = folder.join(format!("{name}.svg"));
         // One element per line, so that a difference is readable.
         let svg = svg.replace("><", ">\n<") + "\n";
@@ -106,7 +107,7 @@ fn charts_match_their_pictures() {
 
 #[test]
 fn inline_charts_need_no_inline_styles() {
-    for (name, svg) in all(Form::Inline) {
+    for (name, svg) in all(ChartMode::Inline) {
         let document = Document::parse(&svg).unwrap();
         for node in document.descendants().filter(Node::is_element) {
             assert!(!["style", "script", "image", "use"].contains(&node.tag_name().name()), "{name}");
@@ -121,8 +122,8 @@ fn inline_charts_need_no_inline_styles() {
 /// Every chart has a title and a description.
 #[test]
 fn charts_have_titles_and_descriptions() {
-    for form in [Form::Inline, Form::Standalone] {
-        for (name, svg) in all(form) {
+    for mode in [ChartMode::Inline, ChartMode::Standalone] {
+        for (name, svg) in all(mode) {
             let document = Document::parse(&svg).unwrap();
             let root = document.root_element();
             assert_eq!(root.attribute("role"), Some("img"), "{name}");
@@ -136,17 +137,20 @@ fn charts_have_titles_and_descriptions() {
         Document::parse(svg).unwrap().root_element().children().nth(1).unwrap().text().unwrap().to_owned()
     };
     assert_eq!(
-        fact(&bars(&sample_bars(), Form::Inline)),
-        "Most: Kind Valley – The Quiet Rivers with 1,235 plays."
+        fact(&bars(&sample_bars(), ChartMode::Inline)),
+        "Highest: Kind Valley – The Quiet Rivers with 1,235 plays."
     );
     let none = Bars { bars: vec![], ..sample_bars() };
-    assert_eq!(fact(&bars(&none, Form::Inline)), "no plays yet");
-    assert_eq!(fact(&hours(&HourPlays { plays: [0; 168], ..sample_hours() }, Form::Inline)), "no plays yet");
-    assert_eq!(fact(&shares(&sample_shares(0), Form::Inline)), "no plays yet");
+    assert_eq!(fact(&bars(&none, ChartMode::Inline)), "no plays yet");
+    assert_eq!(
+        fact(&hours(&HourPlays { plays: [0; 168], ..sample_hours() }, ChartMode::Inline)),
+        "no plays yet"
+    );
+    assert_eq!(fact(&shares(&sample_shares(0), ChartMode::Inline)), "no plays yet");
     let silent = Line { values: vec![None, Some(f64::NAN)], ..sample_line() };
-    assert_eq!(fact(&line(&silent, Form::Inline)), "nothing measured yet");
+    assert_eq!(fact(&line(&silent, ChartMode::Inline)), "no data yet");
     let empty = Histogram { buckets: vec![], ..sample_histogram() };
-    assert_eq!(fact(&histogram(&empty, Form::Inline)), "no plays yet");
+    assert_eq!(fact(&histogram(&empty, ChartMode::Inline)), "no plays yet");
 }
 
 fn number(node: &Node<'_, '_>, name: &str) -> f64 {
@@ -163,7 +167,7 @@ fn classed<'a>(document: &'a Document<'_>, class: &'a str) -> impl Iterator<Item
 #[test]
 fn bars_are_as_long_as_their_values() {
     let chart = sample_bars();
-    let svg = bars(&chart, Form::Inline);
+    let svg = bars(&chart, ChartMode::Inline);
     let document = Document::parse(&svg).unwrap();
     let widths: Vec<f64> = classed(&document, "mark").map(|mark| number(&mark, "width")).collect();
     let expected: Vec<f64> = chart.bars.iter().map(|bar| bar.value as f64 / 1235.0 * 400.0).collect();
@@ -176,7 +180,7 @@ fn bars_are_as_long_as_their_values() {
 #[test]
 fn the_smallest_shares_are_grouped() {
     let chart = sample_shares(17);
-    let svg = shares(&chart, Form::Inline);
+    let svg = shares(&chart, ChartMode::Inline);
     let document = Document::parse(&svg).unwrap();
     assert_eq!(classed(&document, "mark").count(), 11);
     assert_eq!(classed(&document, "rest").count(), 1);
@@ -192,7 +196,7 @@ fn the_smallest_shares_are_grouped() {
         others as f64 * 100.0 / total as f64
     );
     assert_eq!(words, expected);
-    let svg = shares(&sample_shares(12), Form::Inline);
+    let svg = shares(&sample_shares(12), ChartMode::Inline);
     assert!(!svg.contains("others") && svg.matches("class=\"mark\"").count() == 12);
 }
 
@@ -202,7 +206,7 @@ fn a_week_has_168_cells_and_a_night_above_them() {
         [(0, 300, vec![300.0]), (1320, 120, vec![120.0, 120.0]), (1410, 0, vec![30.0])]
     {
         let night = NightWindow { from: TimeOfDay(from), to: TimeOfDay(to) };
-        let svg = hours(&HourPlays { night, ..sample_hours() }, Form::Inline);
+        let svg = hours(&HourPlays { night, ..sample_hours() }, ChartMode::Inline);
         let document = Document::parse(&svg).unwrap();
         let cells: Vec<_> = classed(&document, "cell").collect();
         assert_eq!(cells.len(), 168);
@@ -225,7 +229,7 @@ fn a_week_has_168_cells_and_a_night_above_them() {
 #[test]
 fn buckets_beyond_the_threshold_are_coloured_and_heights_follow_counts() {
     let chart = sample_histogram();
-    let svg = histogram(&chart, Form::Inline);
+    let svg = histogram(&chart, ChartMode::Inline);
     let document = Document::parse(&svg).unwrap();
     let buckets: Vec<_> = classed(&document, "bucket").collect();
     assert_eq!(buckets.len(), 20);
@@ -235,12 +239,12 @@ fn buckets_beyond_the_threshold_are_coloured_and_heights_follow_counts() {
     for (bucket, drawn) in chart.buckets.iter().zip(&buckets) {
         assert!((number(drawn, "height") - bucket.count as f64 * scale).abs() < 0.02, "{}", bucket.name);
     }
-    assert!(svg.contains("from a sample of 100,231 listeners"));
+    assert!(svg.contains("based on a sample of 100,231 listeners"));
 }
 
 #[test]
 fn a_line_has_gaps_where_values_are_missing() {
-    let svg = line(&sample_line(), Form::Inline);
+    let svg = line(&sample_line(), ChartMode::Inline);
     let document = Document::parse(&svg).unwrap();
     let path = document.descendants().find(|node| node.tag_name().name() == "path").unwrap();
     let path = path.attribute("d").unwrap();
@@ -250,7 +254,7 @@ fn a_line_has_gaps_where_values_are_missing() {
     // Older values leave the picture on the left.
     let mut long = sample_line();
     long.values.splice(0..0, [Some(1e9)]);
-    assert_eq!(line(&long, Form::Inline), svg);
+    assert_eq!(line(&long, ChartMode::Inline), svg);
 }
 
 /// Every element with a position is inside the picture. The end of a text depends on the font.
@@ -291,8 +295,8 @@ fn assert_inside(svg: &str) {
 
 #[test]
 fn everything_is_inside_the_picture() {
-    for form in [Form::Inline, Form::Standalone] {
-        for (_, svg) in all(form) {
+    for mode in [ChartMode::Inline, ChartMode::Standalone] {
+        for (_, svg) in all(mode) {
             assert_inside(&svg);
         }
     }
@@ -303,7 +307,7 @@ fn links_lead_to_the_same_server() {
     let link = |link: &str| {
         let chart =
             Bars { bars: vec![Bar { link: Some(link.to_owned()), ..bar("a", "", 1) }], ..sample_bars() };
-        bars(&chart, Form::Inline)
+        bars(&chart, ChartMode::Inline)
     };
     for good in ["/songs/a?b=c&d=e", "#a", "?song=\"a\""] {
         let svg = link(good);
@@ -391,31 +395,31 @@ proptest! {
         values in prop::collection::vec(prop::option::of(any::<f64>()), 0..700),
         night in (0..1440_u16, 0..1440_u16),
     ) {
-        let bar = |(label, second, value): &(String, String, u64)|
-            Bar { label: label.clone(), second: second.clone(), value: *value, link: Some(format!("/{label}")) };
+        let bar = |(label, subtitle, value): &(String, String, u64)|
+            Bar { label: label.clone(), subtitle: subtitle.clone(), value: *value, link: Some(format!("/{label}")) };
         let share = |(label, _, value): &(String, String, u64)| Share { label: label.clone(), value: *value };
         let bucket = |(name, _, count): &(String, String, u64)| Bucket { name: name.clone(), count: *count };
         let plays = std::array::from_fn(|hour| texts.get(hour % 19).map_or(0, |text| text.2 / 256));
         let ticks = texts.iter().zip(0_u8..).map(|(text, at)| Tick { at: f64::from(at), name: text.1.chars().take(8).collect() });
-        let charts = |form| [
-            bars(&Bars { title: title.clone(), noun: PLAYS, bars: texts.iter().map(bar).collect() }, form),
-            shares(&Shares { title: title.clone(), noun: PLAYS, shares: texts.iter().map(share).collect() }, form),
+        let charts = |mode| [
+            bars(&Bars { title: title.clone(), noun: PLAYS, empty: title.clone(), bars: texts.iter().map(bar).collect() }, mode),
+            shares(&Shares { title: title.clone(), noun: PLAYS, shares: texts.iter().map(share).collect() }, mode),
             histogram(&Histogram {
                 title: title.clone(),
                 noun: LISTENERS,
                 buckets: texts.iter().map(bucket).collect(),
                 ticks: ticks.clone().collect(),
-                mark: Some(Mark { at, name: title.chars().take(8).collect() }),
+                rule: Some(Rule { at, name: title.chars().take(8).collect() }),
                 note: title.clone(),
-            }, form),
+            }, mode),
             hours(&HourPlays {
                 title: title.clone(),
                 plays,
                 night: NightWindow { from: TimeOfDay(night.0), to: TimeOfDay(night.1) },
-            }, form),
-            line(&Line { title: title.clone(), unit: title.chars().take(8).collect(), values: values.clone() }, form),
+            }, mode),
+            line(&Line { title: title.clone(), unit: title.chars().take(8).collect(), values: values.clone() }, mode),
         ];
-        for svg in charts(Form::Inline).iter().chain(&charts(Form::Standalone)) {
+        for svg in charts(ChartMode::Inline).iter().chain(&charts(ChartMode::Standalone)) {
             assert_inside(svg);
             let document = Document::parse(svg).unwrap();
             prop_assert!(!document.descendants().any(|node| node.has_tag_name("script")));

@@ -171,11 +171,7 @@ fn assert_songs(place: &Place, output: &str, content: &Content, artists: &BTreeM
     }
     let time = |place: usize| format!("{}:{:02}", place / 4, place % 4 * 15);
     let name = |place: usize| {
-        if place == 24 {
-            "6:00 and more".to_owned()
-        } else {
-            format!("{}–{}", time(place), time(place + 1))
-        }
+        if place == 24 { "6:00 or more".to_owned() } else { format!("{}–{}", time(place), time(place + 1)) }
     };
     assert_eq!(content.numbers["listen_times"], counted((0..25).map(|place| (name(place), times[place]))));
 
@@ -442,12 +438,12 @@ fn small_outputs_have_reports() {
     place.done(&["report"]);
     let page = parse(&place.read("report.html"));
     for (chart, words) in &page.words {
-        let expected = if chart == "recommended" { "no listeners yet" } else { "no plays yet" };
+        let expected = if chart == "recommended" { "no recommendations yet" } else { "no plays yet" };
         assert_eq!(words, expected, "{chart}");
     }
     assert_eq!(page.facts["Plays"], "0");
     assert!(page.text.contains("No users found with genre loyalty score above 0.8."));
-    assert!(page.text.contains("Time range unknown"));
+    assert!(page.text.contains("Time range unavailable"));
     assert_numbers_are_none(&page);
 
     // Only unmatched plays.
@@ -488,7 +484,7 @@ fn charts_of_disabled_insights_say_why_they_are_missing() {
         ("listen_times", "avg_listen_time_per_song"),
         ("recommended", "happy_recommendations"),
     ] {
-        let why = format!("{insight} is not published: insights.{insight}.enabled was false");
+        let why = format!("{insight} is not published because insights.{insight}.enabled was false");
         assert_eq!(page.words[chart], why, "{chart}");
     }
     assert_eq!(page.facts["Listeners"], "–");
@@ -515,16 +511,16 @@ fn missing_and_damaged_files_are_named_with_their_exit_code() {
     let snapshot = "output/top_songs_this_week/part-00000.csv";
     let text = place.read(snapshot);
     place.write(snapshot, &text.replace("song_", "gnos_"));
-    fails(65, "output/top_songs_this_week/part-00000.csv: is not what the manifest says");
+    fails(65, "output/top_songs_this_week/part-00000.csv: differs from the manifest");
     place.write(snapshot, &text[..text.len() - 1]);
-    fails(65, "output/top_songs_this_week/part-00000.csv: is not what the manifest says");
+    fails(65, "output/top_songs_this_week/part-00000.csv: differs from the manifest");
     fs::remove_dir_all(place.path("output/top_songs_this_week")).unwrap();
     fails(66, "cannot read output/top_songs_this_week/part-00000.csv");
     place.done(&["replay"]);
     let log = "output/enriched_logs/part-00000.csv";
     let text = place.read(log);
     place.write(log, &text.replace("2025-03-2", "2025-03-1"));
-    fails(65, "output/enriched_logs/part-00000.csv: is not what the manifest says");
+    fails(65, "output/enriched_logs/part-00000.csv: differs from the manifest");
     // Bytes beyond the committed length do not count.
     place.write(log, &(text + "half of a ro"));
     place.done(&["report"]);

@@ -141,16 +141,16 @@ fn tables_are_searched_sorted_and_paged() {
         browser.click(&format!(".turn:nth-child({place})"));
     };
     turn("Next");
-    browser.wait_for_text("[data-said]", "51–100 of");
+    browser.wait_for_text("[data-announce]", "51–100 of");
     let second = browser.texts("tbody td");
     assert!(second.iter().all(|owl| !owls.contains(owl)), "{second:?}");
     turn("Next");
-    browser.wait_for_text("[data-said]", "101–");
+    browser.wait_for_text("[data-announce]", "101–");
     turn("Previous");
-    browser.wait_for_text("[data-said]", "51–100 of");
+    browser.wait_for_text("[data-announce]", "51–100 of");
     assert_eq!(browser.texts("tbody td"), second);
     turn("First");
-    browser.wait_for_text("[data-said]", "1–50 of");
+    browser.wait_for_text("[data-announce]", "1–50 of");
 
     browser.click("[data-query=search]");
     browser.enter("u11");
@@ -177,7 +177,7 @@ fn listeners_songs_and_inputs_have_their_own_views() {
     let browser = &page.browser;
     page.show("#/users/u120", "u120");
     let all = browser.text("main");
-    for word in ["120 plays", "Night owl", "Genre 1", "Happy songs to try", "Most played songs"] {
+    for word in ["120 plays", "Night owl", "Genre 1", "Recommended happy songs", "Most played songs"] {
         assert!(all.contains(word), "{word} is missing in {all}");
     }
     assert_eq!(browser.texts(".songs li").len(), 3);
@@ -206,7 +206,7 @@ fn listeners_songs_and_inputs_have_their_own_views() {
     browser.open(&format!("{}/#/users/missing", page.address));
     browser.wait_for_text("main h2", "Not found");
     browser.open(&format!("{}/#/nowhere/at/all", page.address));
-    browser.wait_for_text("main h2", "There is no such page");
+    browser.wait_for_text("main h2", "No such view");
     // The browser logs every response with an error status.
     page.is_clean_but_for(&["/users/missing"]);
 }
@@ -251,7 +251,7 @@ fn the_keyboard_is_enough() {
     let outline = browser.value("getComputedStyle(document.activeElement).outlineStyle");
     assert_eq!(outline, "solid", "the focus is visible");
     // Screen readers announce only changes.
-    browser.wait_for_text("#said", "rows");
+    browser.wait_for_text("#announcement", "rows");
     page.is_clean();
 }
 
@@ -325,11 +325,11 @@ fn the_dashboard_fits_on_a_phone() {
 fn a_lost_connection_is_shown_and_restored() {
     let Some(mut page) = Page::lively() else { return };
     page.show("", "Overview");
-    page.browser.wait_for_text("#pulse", " ");
+    page.browser.wait_for_text("#throughput", " ");
     assert_eq!(page.browser.text("#banner"), "");
     let stopped = page.daemon.take().unwrap().stop();
     assert!(stopped.status.success(), "{}", stderr(&stopped));
-    page.browser.wait_for_text("#banner", "Connection lost, trying again");
+    page.browser.wait_for_text("#banner", "Connection lost; reconnecting");
     assert!(page.browser.text("main").contains("Top songs of the week"), "known rows stay visible");
     page.browser.shoot("lost");
 
@@ -394,16 +394,16 @@ fn the_token_is_requested_once() {
     let browser = &page.browser;
     page.place.wait_for_rows(1);
     browser.open(&page.address);
-    browser.wait_for_text("main h2", "A token is needed");
+    browser.wait_for_text("main h2", "Token required");
     browser.shoot("token");
     browser.wait_for("document.activeElement.id === 'token'");
     browser.enter("wrong");
     browser.press([ENTER]);
-    browser.wait_for_text("[role=alert]", "not the right one");
+    browser.wait_for_text("[role=alert]", "Wrong token");
     browser.enter(token);
     browser.press([ENTER]);
     browser.wait_for_text("main h1", "Overview");
-    browser.wait_for_text("#pulse", " ");
+    browser.wait_for_text("#throughput", " ");
     browser.run("location.reload();", &json!([]));
     browser.wait_for_text("main h1", "Overview");
     // A download sends the token too.

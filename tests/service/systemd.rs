@@ -92,11 +92,11 @@ fn the_service_manager_is_notified_of_every_state() {
     }
     let output = stderr(&daemon.stop());
     manager.wait_for("STOPPING=1");
-    let again = "settings read again: nothing that can be taken over has changed";
+    let again = "settings reloaded: no reloadable setting changed";
     let output: Vec<&str> = output.lines().filter(|line| line.contains(again)).collect();
     assert_eq!(output.len(), 6, "{output:?}");
     assert!(output[..5].iter().all(|line| line.ends_with(again)), "{output:?}");
-    assert!(output[5].ends_with("(said 4 times more)"), "{output:?}");
+    assert!(output[5].ends_with("(repeated 4 times)"), "{output:?}");
 }
 
 /// The longest time without a notification until `watch` is ready, with a fault that strace injects.
@@ -174,7 +174,7 @@ fn a_reload_applies_reloadable_settings() {
     assert_equals_replay(&place);
     let output = stderr(&daemon.stop());
     assert!(
-        output.contains("settings read again: insights.top_songs_this_week.limit, insights.top_songs"),
+        output.contains("settings reloaded: insights.top_songs_this_week.limit, insights.top_songs"),
         "{output}"
     );
     let before = place.files("output");
@@ -204,13 +204,13 @@ fn a_reload_names_settings_that_need_a_restart() {
     place.write("music-insights.toml", broken);
     daemon.signal("-HUP");
     manager.wait_for("READY=1");
-    let status = manager.wait_for("STATUS=settings not read again: music-insights.toml:2: unknown setting");
+    let status = manager.wait_for("STATUS=settings not reloaded: music-insights.toml:2: unknown setting");
     assert!(status.contains("did you mean"), "{status}");
     let output = stderr(&daemon.stop());
-    let warning = "timezone, input.max_bad_lines, insights.night_owl_users.from, insights.night_owl_users.to, \
-                   insights.enriched_logs.enabled: changed, but it takes a restart until that counts";
+    let warning = "settings changed, restart required: timezone, input.max_bad_lines, \
+                   insights.night_owl_users.from, insights.night_owl_users.to, insights.enriched_logs.enabled";
     assert!(output.contains(warning), "{output}");
-    let failed = output.lines().find(|line| line.contains("the settings stay as they are")).unwrap();
+    let failed = output.lines().find(|line| line.contains("the previous ones stay in force")).unwrap();
     let failed: serde_json::Value =
         serde_json::from_str(failed).expect("the format of messages was taken over");
     assert_eq!((&failed["level"], &failed["failed"]), (&"error".into(), &1.into()));

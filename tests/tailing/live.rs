@@ -75,7 +75,11 @@ fn rows_and_corrections_arrive_at_the_next_flush() {
     place.wait_for_text("enriched_logs", enriched);
     let output = daemon.stop();
     assert!(output.status.success());
-    assert!(stderr(&output).contains("songs_metadata.csv:1: the header lacks `artist`"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("songs_metadata.csv:1: the header lacks `artist`"),
+        "{}",
+        stderr(&output)
+    );
     assert!(stdout(&output).contains("2 rows"));
     assert_equals_replay(&place);
 }

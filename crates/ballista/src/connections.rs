@@ -1,5 +1,6 @@
-//! Connections between executors, kept for as long as they are of use: without them every fetch of a shuffled
-//! partition would open one of its own, until a machine runs out of ports.
+//! A pool of connections between executors.
+//!
+//! Without it, each fetch of a shuffle partition opens a connection of its own, and a machine runs out of ports.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,26 +12,27 @@ use ballista_core::error::Result;
 use ballista_core::extension::BallistaConfigGrpcEndpoint;
 use ballista_core::utils::GrpcClientConfig;
 
-/// For how long a connection is kept that nobody uses.
-const IDLE: Duration = Duration::from_secs(30);
+/// How long an idle connection stays open.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Key = (String, u16, GrpcClientConfig);
-/// A connection, and since when nobody uses it.
+
+/// An idle connection, and the time since when it is idle.
 type Idle = (BallistaClient, Instant);
 
-/// Connections that nobody uses at the moment, the latest last.
+/// Idle connections by address, the most recently used last.
 #[derive(Clone, Default)]
-pub(crate) struct Connections(Arc<Mutex<HashMap<Key, Vec<Idle>>>>);
+pub(crate) struct ConnectionPool(Arc<Mutex<HashMap<Key, Vec<Idle>>>>);
 
-impl std::fmt::Debug for Connections {
+impl std::fmt::Debug for ConnectionPool {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Connections").finish_non_exhaustive()
+        formatter.debug_struct("ConnectionPool").finish_non_exhaustive()
     }
 }
 
-impl Connections {
+impl ConnectionPool {
     fn take(&self, key: &Key) -> Option<BallistaClient> {
-        self.forget_idle();
+        self.close_expired();
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         idle.get_mut(key)?.pop().map(|(client, _)| client)
     }
@@ -40,17 +42,17 @@ impl Connections {
         idle.entry(key).or_default().push((client, Instant::now()));
     }
 
-    fn forget_idle(&self) {
+    fn close_expired(&self) {
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|_, clients| {
-            clients.retain(|(_, since)| since.elapsed() < IDLE);
+            clients.retain(|(_, since)| since.elapsed() < IDLE_TIMEOUT);
             !clients.is_empty()
         });
     }
 }
 
 #[async_trait::async_trait]
-impl BallistaClientPool for Connections {
+impl BallistaClientPool for ConnectionPool {
     async fn acquire(
         &self,
         host: &str,
@@ -81,6 +83,6 @@ impl BallistaClientPool for Connections {
     }
 
     async fn evict_idle(&self) {
-        self.forget_idle();
+        self.close_expired();
     }
 }

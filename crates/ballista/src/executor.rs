@@ -1,4 +1,4 @@
-//! The process that takes orders and runs queries: a Ballista executor whose engine knows a [`Worker`].
+//! The executor process: a Ballista executor that also executes jobs, with a [`JobHandler`].
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
@@ -23,106 +23,112 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 
-use crate::connections::Connections;
-use crate::orders::{Worker, with_worker};
-use crate::session::http_client;
-use crate::trouble::{ClusterError, ErrorKind};
+use crate::connections::ConnectionPool;
+use crate::error::{ClusterError, ErrorKind};
+use crate::jobs::{JobHandler, with_handler};
+use crate::scheduler::SchedulerClient;
 
-/// How often an executor says that it is alive, so that what it was doing is soon given to another when it is not.
+/// The interval of heartbeats. The default of 60 s would delay the detection of a lost executor.
 const HEARTBEAT_SECONDS: u64 = 1;
 
-/// How an executor is set up.
+/// Settings of an executor process.
 #[derive(Clone, Debug)]
-pub struct Setup {
-    /// The scheduler: host and port.
+pub struct ProcessConfig {
+    /// Host and port of the scheduler.
     pub scheduler: (String, u16),
-    /// The address on which others reach this executor; the others get it from the scheduler.
+    /// The address to listen on.
     pub bind_host: String,
-    /// What the others call this machine, if not by its address.
+    /// The host name under which other machines reach this one; `bind_host` if absent.
     pub external_host: Option<String>,
     /// The port for data.
     pub port: u16,
     /// The port for tasks.
     pub grpc_port: u16,
-    /// How many tasks run at a time.
+    /// The number of tasks that run at a time.
     pub cores: usize,
-    /// Bytes of memory for queries, in all; what goes beyond is spilled to disk.
+    /// Bytes of memory for all queries together. Beyond that, they spill to disk.
     pub memory: Option<u64>,
-    /// The folder for what only matters while a job runs.
+    /// The folder for temporary files.
     pub work_dir: PathBuf,
 }
 
-/// Runs an executor until it is told to stop.
+/// Runs an executor until it is stopped.
 ///
 /// # Errors
-/// If the scheduler is out of reach or wants another version.
-pub async fn run(setup: Setup, worker: Arc<dyn Worker>) -> std::result::Result<(), ClusterError> {
-    let (scheduler_host, scheduler_port) = setup.scheduler.clone();
-    std::fs::create_dir_all(&setup.work_dir).map_err(|cause| {
-        ClusterError::new(ErrorKind::Io, format!("cannot create {}: {cause}", setup.work_dir.display()))
+/// If the scheduler cannot be reached or has another version, or the work folder cannot be created.
+pub async fn run(
+    config: ProcessConfig,
+    handler: Arc<dyn JobHandler>,
+) -> std::result::Result<(), ClusterError> {
+    let (scheduler_host, scheduler_port) = config.scheduler.clone();
+    std::fs::create_dir_all(&config.work_dir).map_err(|source| {
+        ClusterError::with_source(
+            ErrorKind::Io,
+            format!("cannot create {}", config.work_dir.display()),
+            source,
+        )
     })?;
     let engine = Engine {
-        inner: DefaultExecutionEngine::with_client_pool(Arc::new(Connections::default())),
-        worker,
-        folder: setup.work_dir.clone(),
+        inner: DefaultExecutionEngine::with_client_pool(Arc::new(ConnectionPool::default())),
+        handler,
+        work_dir: config.work_dir.clone(),
     };
-    let config: ConfigProducer = Arc::new(session_config_with_s3_support);
-    let spill = setup.work_dir.clone();
-    let runtime: RuntimeProducer = Arc::new(move |config: &SessionConfig| runtime(config, &spill));
-    let policy = policy_of(&scheduler_host, scheduler_port).await;
+    let session_config: ConfigProducer = Arc::new(session_config_with_s3_support);
+    let spill_dir = config.work_dir.clone();
+    let runtime: RuntimeProducer = Arc::new(move |config: &SessionConfig| runtime(config, &spill_dir));
+    let policy = scheduling_policy(&scheduler_host, scheduler_port).await;
     let process = ExecutorProcessConfig {
-        bind_host: setup.bind_host,
-        external_host: setup.external_host,
-        port: setup.port,
-        grpc_port: setup.grpc_port,
+        bind_host: config.bind_host,
+        external_host: config.external_host,
+        port: config.port,
+        grpc_port: config.grpc_port,
         scheduler_host,
         scheduler_port,
-        vcores: setup.cores,
+        vcores: config.cores,
         task_scheduling_policy: policy,
-        work_dir: Some(setup.work_dir.display().to_string()),
+        work_dir: Some(config.work_dir.display().to_string()),
         executor_heartbeat_interval_seconds: HEARTBEAT_SECONDS,
-        memory_pool_size: setup.memory,
+        memory_pool_size: config.memory,
         override_execution_engine: Some(Arc::new(engine)),
-        override_config_producer: Some(config),
+        override_config_producer: Some(session_config),
         override_runtime_producer: Some(runtime),
         override_function_registry: Some(Arc::new(functions())),
         ..ExecutorProcessConfig::default()
     };
     let ended = start_executor_process(Arc::new(process)).await;
-    ended.map_err(|cause| {
-        let (host, port) = &setup.scheduler;
-        let message = format!(
-            "the executor cannot go on with the scheduler at {host}:{port}, which must run and be of Ballista {}: {cause}",
+    ended.map_err(|source| {
+        let (host, port) = &config.scheduler;
+        let context = format!(
+            "the executor has lost the scheduler at {host}:{port}; check that it runs and is Ballista {}",
             crate::BALLISTA_VERSION
         );
-        ClusterError::new(ErrorKind::Io, message)
+        ClusterError::with_source(ErrorKind::Io, context, source)
     })
 }
 
-/// Whether tasks are pushed or pulled is the scheduler's choice, and an executor must do likewise. One that does not
-/// say pushes, which is its default.
-async fn policy_of(host: &str, port: u16) -> TaskSchedulingPolicy {
-    let asked = async {
-        let http = http_client().ok()?;
-        let answer = http.get(format!("http://{host}:{port}/api/state")).send().await.ok()?;
-        let state: serde_json::Value = serde_json::from_slice(&answer.bytes().await.ok()?).ok()?;
-        Some(state["scheduling_policy"].as_str()?.to_lowercase().contains("pull"))
+/// The scheduling policy of the scheduler, which its executors must follow. A scheduler that does not tell pushes
+/// tasks, the default.
+async fn scheduling_policy(host: &str, port: u16) -> TaskSchedulingPolicy {
+    let pulls = match SchedulerClient::new(host, port) {
+        Ok(scheduler) => scheduler.pulls_tasks().await.ok().flatten(),
+        Err(_) => None,
     };
-    if asked.await.unwrap_or_default() {
+    if pulls.unwrap_or_default() {
         TaskSchedulingPolicy::PullStaged
     } else {
         TaskSchedulingPolicy::PushStaged
     }
 }
 
-/// What queries run in: stores of all kinds, and room to spill in the work folder.
-fn runtime(config: &SessionConfig, spill: &Path) -> Result<Arc<RuntimeEnv>> {
+/// The environment of queries: all kinds of stores, and a folder to spill to.
+fn runtime(config: &SessionConfig, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
     let stores = runtime_env_with_s3_support(config)?;
-    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill.to_owned()]));
+    let disk =
+        DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]));
     RuntimeEnvBuilder::from_runtime_env(&stores).with_disk_manager_builder(disk).build_arc()
 }
 
-/// All built-in functions: those of arrays, too, which the scheduler plans with and a stock executor does not know.
+/// All built-in functions. The scheduler plans with array functions, which a stock executor does not have.
 fn functions() -> BallistaFunctionRegistry {
     let mut functions = BallistaFunctionRegistry::default();
     let scalar =
@@ -131,11 +137,11 @@ fn functions() -> BallistaFunctionRegistry {
     functions
 }
 
-/// Ballista's own engine, with a worker for the orders.
+/// Ballista's engine, extended by jobs.
 struct Engine {
     inner: DefaultExecutionEngine,
-    worker: Arc<dyn Worker>,
-    folder: PathBuf,
+    handler: Arc<dyn JobHandler>,
+    work_dir: PathBuf,
 }
 
 impl ExecutionEngine for Engine {
@@ -149,7 +155,7 @@ impl ExecutionEngine for Engine {
         work_dir: &str,
         config: &SessionConfig,
     ) -> Result<Arc<dyn QueryStageExecutor>> {
-        let plan = with_worker(plan, &self.worker, &self.folder)?;
+        let plan = with_handler(plan, &self.handler, &self.work_dir)?;
         let stage = self.inner.create_query_stage_exec(
             job_id,
             stage_id,
@@ -159,32 +165,32 @@ impl ExecutionEngine for Engine {
             work_dir,
             config,
         )?;
-        Ok(Arc::new(Strict(stage)))
+        Ok(Arc::new(FailFast(stage)))
     }
 }
 
-/// A stage that fails for good.
+/// A stage whose errors fail the job.
 ///
-/// Where a partition cannot be fetched, the scheduler of 55.0 lets the stage before be done again, and then some rows
-/// count twice. The client rather asks once more.
+/// If a partition cannot be fetched, the scheduler of 55.0 runs the previous stage again, and then some rows count
+/// twice. As plain text, the error makes the scheduler give up the job, and the client runs the query again.
 #[derive(Debug)]
-struct Strict(Arc<dyn QueryStageExecutor>);
+struct FailFast(Arc<dyn QueryStageExecutor>);
 
-impl Display for Strict {
+impl Display for FailFast {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         Display::fmt(&self.0, formatter)
     }
 }
 
 #[async_trait]
-impl QueryStageExecutor for Strict {
+impl QueryStageExecutor for FailFast {
     async fn execute_query_stage(
         &self,
         task_id: usize,
         context: Arc<TaskContext>,
     ) -> Result<Vec<ShuffleWritePartition>> {
-        let done = self.0.execute_query_stage(task_id, context).await;
-        done.map_err(|cause| DataFusionError::Execution(ClusterError::of_job(&cause).on_its_way()))
+        let executed = self.0.execute_query_stage(task_id, context).await;
+        executed.map_err(|error| DataFusionError::Execution(ClusterError::from(error).to_wire()))
     }
 
     fn collect_plan_metrics(&self) -> Vec<MetricsSet> {

@@ -1,15 +1,15 @@
-//! One query per insight, and the two that the manifest and `_rejects` need.
+//! Queries as data, and the two that the manifest and `_rejects` need.
 //!
-//! The settings of an insight are parameters, written `$name`.
+//! The query of an insight stands beside the insight. Its settings are parameters, written `$name`.
 
 use datafusion::common::ScalarValue;
 
 /// A query and the values of its parameters.
 #[derive(Clone, Debug)]
 pub struct Query {
-    /// What the query is for: the insight's name.
+    /// The table that the query computes, such as the name of an insight.
     pub name: &'static str,
-    /// The text.
+    /// The SQL text.
     pub sql: &'static str,
     /// Values by name.
     pub parameters: Vec<(&'static str, Value)>,
@@ -24,7 +24,7 @@ pub enum Value {
     Number(i64),
     /// Days from 1970-01-01 to the Monday of a week.
     Week(i32),
-    /// Whether or not.
+    /// A switch.
     Flag(bool),
 }
 
@@ -39,28 +39,9 @@ impl Value {
     }
 }
 
-macro_rules! of_file {
-    ($($constant:ident = $name:literal;)*) => {
-        $(
-            #[doc = concat!("The query of `", $name, "`.")]
-            pub const $constant: &str = include_str!(concat!("../sql/", $name, ".sql"));
-        )*
-    };
-}
-
-of_file! {
-    USER_FAVORITE_GENRES = "user_favorite_genres";
-    AVG_LISTEN_TIME_PER_SONG = "avg_listen_time_per_song";
-    TOP_SONGS_THIS_WEEK = "top_songs_this_week";
-    HAPPY_RECOMMENDATIONS = "happy_recommendations";
-    GENRE_LOYALTY_SCORES = "genre_loyalty_scores";
-    NIGHT_OWL_USERS = "night_owl_users";
-    ENRICHED_LOGS = "enriched_logs";
-}
-
 /// The rejected rows of some inputs, in order.
 pub const REJECTS: &str = "SELECT input, line, byte_offset, reason, raw FROM rejects ORDER BY input, place";
 
-/// How many plays are of songs that the catalog does not know.
+/// The number of unmatched plays.
 pub const UNMATCHED: &str = "SELECT coalesce(sum(plays), 0) AS plays FROM song_weeks \
      WHERE NOT EXISTS (SELECT 1 FROM songs WHERE songs.song_id = song_weeks.song_id)";

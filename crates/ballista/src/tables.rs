@@ -1,10 +1,11 @@
-//! The tables: their columns, and how they are written and merged.
+//! Tables: their columns, writing them, and merging them.
 //!
-//! Three are sums and know nothing of the catalog, so that those of many inputs add up; the other two keep what
-//! `enriched_logs` and `_rejects` need row by row.
+//! `listens`, `song_weeks` and `nights` are sums without the catalog, so the tables of many inputs add up. `plays` and
+//! `rejects` hold the rows of `enriched_logs` and `_rejects`.
 
+use std::error::Error;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, Int32Builder, Int64Builder, RecordBatch, StringBuilder};
@@ -19,32 +20,32 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::StreamExt;
 use url::Url;
 
-use crate::places;
-use crate::trouble::{ClusterError, ErrorKind};
+use crate::error::{ClusterError, ErrorKind};
+use crate::shared_storage::store_for;
 
-/// A table that executors make.
+/// A table. Executors write all but `songs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// How often users have played songs.
+    /// Plays by user and song.
     Listens,
-    /// Plays and milliseconds of songs by week.
+    /// Plays and milliseconds by song and week.
     SongWeeks,
-    /// Plays of users in the night window.
+    /// Plays in the night window, by user.
     Nights,
     /// Every play, for `enriched_logs`.
     Plays,
     /// Every reject, for `_rejects`.
     Rejects,
-    /// The catalog; the client makes it.
+    /// The catalog, which the client writes.
     Songs,
 }
 
-/// All tables that come of inputs.
-pub const OF_INPUTS: [Table; 5] =
+/// The tables of an input.
+pub const INPUT_TABLES: [Table; 5] =
     [Table::Listens, Table::SongWeeks, Table::Nights, Table::Plays, Table::Rejects];
 
 impl Table {
-    /// What queries call it.
+    /// The name in queries.
     pub fn name(self) -> &'static str {
         match self {
             Self::Listens => "listens",
@@ -56,7 +57,7 @@ impl Table {
         }
     }
 
-    /// The name of its file.
+    /// The name of a file of this table.
     pub fn file(self) -> String {
         format!("{}.parquet", self.name())
     }
@@ -85,8 +86,8 @@ impl Table {
         Arc::new(Schema::new(fields))
     }
 
-    /// The query that makes one table of several: sums by key, and rows in their order.
-    fn merged(self) -> &'static str {
+    /// The query that merges tables: sums by key, rows in their order.
+    fn merge_query(self) -> &'static str {
         match self {
             Self::Listens => {
                 "SELECT user_id, song_id, sum(plays) AS plays FROM listens GROUP BY user_id, song_id ORDER BY user_id, song_id"
@@ -105,42 +106,41 @@ impl Table {
     }
 }
 
-/// Files of a table as the engine reads them.
+/// The files of a table as a data source of the engine.
 ///
 /// # Errors
-/// If a URL is none.
+/// If a URL is invalid.
 pub fn listing(table: Table, files: &[Url]) -> Result<Arc<ListingTable>, ClusterError> {
-    let broken = |cause| ClusterError::of_job(&cause);
-    let urls: Vec<ListingTableUrl> = files
-        .iter()
-        .map(|file| ListingTableUrl::parse(file.as_str()).map_err(broken))
-        .collect::<Result<_, _>>()?;
+    let urls: Vec<ListingTableUrl> =
+        files.iter().map(|file| ListingTableUrl::parse(file.as_str())).collect::<Result<_, _>>()?;
     let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension(".parquet");
     let config = ListingTableConfig::new_with_multi_paths(urls)
         .with_listing_options(options)
         .with_schema(table.schema());
-    Ok(Arc::new(ListingTable::try_new(config).map_err(broken)?))
+    Ok(Arc::new(ListingTable::try_new(config)?))
 }
 
-/// A value of a row.
+/// A cell of a row.
 #[derive(Clone, Copy, Debug)]
 pub enum Cell<'a> {
-    /// UTF-8.
+    /// Text in UTF-8.
     Text(&'a [u8]),
-    /// A number.
+    /// A count, a position, or a day since 1970-01-01.
     Number(i64),
 }
 
 /// Rows of a batch.
-const BATCH: usize = 32 << 10;
+const BATCH_ROWS: usize = 32 << 10;
 
 /// Writes a table row by row.
 #[derive(Debug)]
 pub struct TableWriter {
     schema: SchemaRef,
     columns: Vec<Builder>,
+    /// Rows in `columns`.
     pending: usize,
     rows: u64,
+    path: PathBuf,
     writer: ArrowWriter<File>,
 }
 
@@ -152,13 +152,13 @@ enum Builder {
 }
 
 impl TableWriter {
-    /// Begins a file.
+    /// Creates a file.
     ///
     /// # Errors
-    /// What the file system says.
+    /// If the file cannot be created.
     pub fn create(table: Table, path: &Path) -> Result<Self, ClusterError> {
         let schema = table.schema();
-        let file = File::create(path).map_err(|cause| unwritable(&path.display(), &cause))?;
+        let file = File::create(path).map_err(|error| write_error(path, error))?;
         let columns = schema.fields().iter().map(|field| match field.data_type() {
             DataType::Int64 => Builder::Count(Int64Builder::new()),
             DataType::Int32 => Builder::Week(Int32Builder::new()),
@@ -166,17 +166,17 @@ impl TableWriter {
         });
         let columns = columns.collect();
         let writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties()))
-            .map_err(|cause| unwritable(&path.display(), &cause))?;
-        Ok(Self { schema, columns, pending: 0, rows: 0, writer })
+            .map_err(|error| write_error(path, error))?;
+        Ok(Self { schema, columns, pending: 0, rows: 0, path: path.to_owned(), writer })
     }
 
     /// Adds a row.
     ///
     /// # Errors
-    /// What the file system says.
+    /// If a batch is full and cannot be written.
     ///
     /// # Panics
-    /// If the cells are not those of the table, or a text is not UTF-8.
+    /// If the cells do not match the columns, or a text is not UTF-8.
     pub fn push(&mut self, cells: &[Cell<'_>]) -> Result<(), ClusterError> {
         assert_eq!(cells.len(), self.columns.len(), "a row of {}", self.schema);
         for (column, cell) in self.columns.iter_mut().zip(cells) {
@@ -186,14 +186,14 @@ impl TableWriter {
                 }
                 (Builder::Count(column), Cell::Number(number)) => column.append_value(*number),
                 (Builder::Week(column), Cell::Number(number)) => {
-                    column.append_value(i32::try_from(*number).expect("a day of this era"));
+                    column.append_value(i32::try_from(*number).expect("a Monday fits in 32 bits"));
                 }
                 _ => panic!("a row of {}", self.schema),
             }
         }
         self.pending += 1;
         self.rows += 1;
-        if self.pending == BATCH { self.write() } else { Ok(()) }
+        if self.pending == BATCH_ROWS { self.write() } else { Ok(()) }
     }
 
     fn write(&mut self) -> Result<(), ClusterError> {
@@ -204,20 +204,19 @@ impl TableWriter {
         });
         let columns = columns.collect();
         self.pending = 0;
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns);
-        let batch = batch.map_err(|cause| ClusterError::of_job(&cause))?;
-        self.writer.write(&batch).map_err(|cause| unwritable(&"a table", &cause))
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns)?;
+        self.writer.write(&batch).map_err(|error| write_error(&self.path, error))
     }
 
-    /// Ends the file; returns its number of rows.
+    /// Completes the file and returns its number of rows.
     ///
     /// # Errors
-    /// What the file system says.
+    /// If the file cannot be written.
     pub fn finish(mut self) -> Result<u64, ClusterError> {
         if self.pending > 0 {
             self.write()?;
         }
-        self.writer.close().map_err(|cause| unwritable(&"a table", &cause))?;
+        self.writer.close().map_err(|error| write_error(&self.path, error))?;
         Ok(self.rows)
     }
 }
@@ -226,38 +225,35 @@ fn properties() -> WriterProperties {
     WriterProperties::builder().set_compression(Compression::LZ4_RAW).build()
 }
 
-fn unwritable(what: &impl std::fmt::Display, cause: &impl std::fmt::Display) -> ClusterError {
-    ClusterError::new(ErrorKind::Io, format!("cannot write {what}: {cause}"))
+fn write_error(path: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> ClusterError {
+    ClusterError::with_source(ErrorKind::Io, format!("cannot write {}", path.display()), source)
 }
 
-/// Makes one file of several of a table, on this machine alone. Returns its number of rows.
+/// Merges files of a table into one, in this process. Returns the number of rows.
 ///
 /// # Errors
-/// If a file cannot be read, or the other not written.
-pub async fn merge(table: Table, files: &[Url], into: &Path) -> Result<u64, ClusterError> {
-    let broken = |cause| ClusterError::of_job(&cause);
+/// If a file cannot be read, or the target cannot be written.
+pub async fn merge(table: Table, files: &[Url], target: &Path) -> Result<u64, ClusterError> {
     let config = SessionConfig::new().with_target_partitions(1);
-    let context =
-        SessionContext::new_with_config_rt(config, RuntimeEnvBuilder::new().build_arc().map_err(broken)?);
+    let context = SessionContext::new_with_config_rt(config, RuntimeEnvBuilder::new().build_arc()?);
     if let Some(url) = files.first().filter(|url| url.scheme() != "file") {
-        context.register_object_store(url, places::store_of(url)?);
+        context.register_object_store(url, store_for(url)?);
     }
-    context.register_table(table.name(), listing(table, files)?).map_err(broken)?;
-    let frame = context.sql(table.merged()).await.map_err(broken)?;
-    let mut batches = frame.execute_stream().await.map_err(broken)?;
-    let file = File::create(into).map_err(|cause| unwritable(&into.display(), &cause))?;
+    context.register_table(table.name(), listing(table, files)?)?;
+    let frame = context.sql(table.merge_query()).await?;
+    let mut batches = frame.execute_stream().await?;
+    let file = File::create(target).map_err(|error| write_error(target, error))?;
     let schema = table.schema();
     let mut writer = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties()))
-        .map_err(|cause| unwritable(&into.display(), &cause))?;
+        .map_err(|error| write_error(target, error))?;
     let mut rows = 0;
     while let Some(batch) = batches.next().await {
-        let batch = batch.map_err(broken)?;
-        // Sums may be null to the engine, which they never are.
-        let batch = RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec());
-        let batch = batch.map_err(|cause| ClusterError::of_job(&cause))?;
+        let batch = batch?;
+        // The engine takes sums for nullable. Ours are never null.
+        let batch = RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec())?;
         rows += batch.num_rows() as u64;
-        writer.write(&batch).map_err(|cause| unwritable(&into.display(), &cause))?;
+        writer.write(&batch).map_err(|error| write_error(target, error))?;
     }
-    writer.close().map_err(|cause| unwritable(&into.display(), &cause))?;
+    writer.close().map_err(|error| write_error(target, error))?;
     Ok(rows)
 }

@@ -1,4 +1,4 @@
-//! `music-insights check`: would this work? Reads everything and writes nothing.
+//! `music-insights check`: reads settings, catalog and logs, and writes nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,8 +9,10 @@ use tokio_stream::StreamExt;
 
 use crate::catalog::reload;
 use crate::cli::args::CheckArgs;
-use crate::cli::commands::replay::find_arguments;
-use crate::cli::commands::{rejected_text, run_until_stopped, say};
+use crate::cli::commands::logs::find_logs_of_arguments;
+use crate::cli::commands::print::print;
+use crate::cli::commands::runtime::run_until_stopped;
+use crate::cli::commands::summary::rejected_text;
 use crate::engine::coordinator::Decoded;
 use crate::engine::pipeline::spawn_source;
 use crate::ingest::source::Event;
@@ -18,7 +20,6 @@ use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
-
 use crate::model::rejects::{by_code, count};
 use crate::model::shutdown::Shutdown;
 use crate::model::{Reason, Reject};
@@ -27,65 +28,66 @@ use crate::state::input_progress::InputTracker;
 use crate::text::{escape_bytes, harmless};
 use crate::time::clock::Clock;
 
-/// Rows that are shown per reason.
+/// Rejected rows shown per reason.
 const EXAMPLES: usize = 3;
-/// Bytes of a rejected line that are shown.
+/// Bytes shown of a rejected row.
 const SHOWN: usize = 80;
 
-/// Runs the command.
+/// Prints counts, and examples of rejected rows.
 ///
 /// # Errors
-/// What makes the settings, the catalog or a log unusable. Rejected rows are no error.
+/// Settings, a catalog or a log that cannot be used. Rejected rows are not an error.
 pub fn run(args: CheckArgs) -> Result<(), Error> {
-    let settings = args.common.settings(&[])?;
-    let logs = find_arguments(args.logs, &settings)?;
+    let settings = args.common.settings()?;
+    let logs = find_logs_of_arguments(args.logs, &settings)?;
     let replay = Replay {
         logs,
         delimiter: settings.input.delimiter,
         now: args.now.unwrap_or_else(|| Clock::System.now()),
         chunk: CHUNK,
     };
-    let stop = Shutdown::default();
-    say(&run_until_stopped(&settings, &stop, check(&settings, replay, stop.clone()))?)
+    let shutdown = Shutdown::default();
+    print(&run_until_stopped(&settings, &shutdown, check(&settings, replay, shutdown.clone()))?)
 }
 
-async fn check(settings: &Settings, replay: Replay, stop: Shutdown) -> Result<String, Error> {
+async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Result<String, Error> {
     let dictionaries = Arc::new(Dictionaries::default());
-    let version = reload::load(&settings.songs, settings.input.delimiter, &dictionaries).await?;
+    let catalog = reload::load(&settings.songs, settings.input.delimiter, &dictionaries).await?;
     let mut catalog_rejects = BTreeMap::new();
-    count(&mut catalog_rejects, &version.rejects);
+    count(&mut catalog_rejects, &catalog.rejects);
     let mut examples = Examples::default();
     let songs = settings.songs.display().to_string();
-    version.rejects.iter().for_each(|reject| examples.add(&songs, reject));
+    catalog.rejects.iter().for_each(|reject| examples.add(&songs, reject));
 
     let logs = replay.logs.len();
-    let (mut decoded, source) =
-        spawn_source(settings, &dictionaries, &Arc::default(), move |events: &_| replay.run(events, &stop));
+    let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), move |events: &_| {
+        replay.run(events, &shutdown)
+    });
     let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut unmatched = 0;
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
             Event::Data(Decoded { batch, .. }) => batch,
-            Event::Failed(failure) => return Err(failure),
+            Event::Failed(error) => return Err(error),
             Event::Grown(..) | Event::Identified(..) | Event::Advanced(..) => continue,
         };
-        if inputs.apply(&mut batch, &version.catalog) {
-            unmatched += version.catalog.count_unknown(&batch.songs);
+        if inputs.apply(&mut batch, &catalog.catalog) {
+            unmatched += catalog.catalog.count_unknown(&batch.songs);
             batch.rejects.iter().for_each(|reject| examples.add(&batch.input.label, reject));
         }
     }
-    source.await.map_err(|cause| Error::Bug(format!("the reader has died: {cause}")))?;
+    source.await.map_err(|cause| Error::Bug(format!("the reader panicked: {cause}")))?;
 
-    let mut text = String::from("settings  sound\n");
+    let mut text = String::from("settings  valid\n");
     let _ = writeln!(
         text,
         "catalog   {songs}: {} songs, rejected {}",
-        HumanCount(version.catalog.len()),
+        HumanCount(catalog.catalog.len()),
         rejected_text(&by_code(&catalog_rejects))
     );
     let _ = writeln!(
         text,
-        "logs      {logs} files, {} rows, {} of them of unknown songs",
+        "logs      {logs} files, {} rows, {} plays unmatched",
         HumanCount(inputs.rows()),
         HumanCount(unmatched)
     );

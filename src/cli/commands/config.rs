@@ -1,22 +1,21 @@
-//! `music-insights config`: the settings in force, and where they come from.
+//! `music-insights config`: the settings in force and their origins, the schema, and an example file.
 
 use crate::cli::args::ConfigArgs;
-use crate::cli::commands::say;
+use crate::cli::commands::print::print;
 use crate::model::error::Error;
+use crate::settings;
 
-use crate::settings::{example, print, print_json, schema};
-
-/// Runs the command.
+/// Prints the settings, the schema or the example.
 ///
 /// # Errors
-/// The first setting that cannot be used.
+/// The first invalid setting.
 pub fn run(args: &ConfigArgs) -> Result<(), Error> {
     if args.schema {
-        return say(&format!("{:#}\n", schema()));
+        return print(&format!("{:#}\n", settings::schema()));
     }
     if args.example {
-        return say(&example());
+        return print(&settings::example());
     }
-    let effective = args.common.effective(&[])?;
-    say(&if args.json { print_json(&effective) } else { print(&effective) })
+    let effective = args.common.effective()?;
+    print(&if args.json { settings::print_json(&effective) } else { settings::print(&effective) })
 }

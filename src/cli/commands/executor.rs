@@ -1,8 +1,9 @@
 //! `music-insights executor`: a node of a cluster.
 
 use crate::cli::args::ExecutorArgs;
+#[cfg(feature = "cluster")]
+use crate::cluster::executor::ExecutorConfig;
 use crate::model::error::Error;
-#[cfg(not(feature = "cluster"))]
 
 /// Runs the command until it is told to stop.
 ///
@@ -10,8 +11,17 @@ use crate::model::error::Error;
 /// If the scheduler is out of reach or of another version, or the work folder cannot be used.
 #[cfg(feature = "cluster")]
 pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
-    args.settings()?;
-    crate::cluster::node::run(args)
+    args.logging.settings()?;
+    crate::cluster::executor::run(ExecutorConfig {
+        scheduler: args.scheduler.clone(),
+        listen: args.listen.clone(),
+        advertise: args.advertise.clone(),
+        port: args.port,
+        task_port: args.task_port,
+        cores: args.cores,
+        memory: args.memory.map(|memory| memory.0),
+        work_dir: args.work_dir.clone(),
+    })
 }
 
 /// Says that this program cannot.
@@ -20,7 +30,7 @@ pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
 /// Always.
 #[cfg(not(feature = "cluster"))]
 pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
-    args.settings()?;
+    args.logging.settings()?;
     Err(without_cluster())
 }
 

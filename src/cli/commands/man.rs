@@ -1,4 +1,4 @@
-//! `music-insights man`: the manual, a page for the program and one for each command.
+//! `music-insights man`: the manual pages of the program and of each command.
 
 use std::path::Path;
 
@@ -6,17 +6,16 @@ use clap::CommandFactory as _;
 use clap_mangen::Man;
 
 use crate::cli::args::{Cli, ManArgs};
-use crate::cli::commands::say_bytes;
+use crate::cli::commands::print::print_bytes;
 use crate::model::error::Error;
-
 use crate::storage::real::RealDisk;
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{append, create_folder};
 
-/// Runs the command.
+/// Prints a page, or writes all pages into a folder.
 ///
 /// # Errors
-/// A command that does not exist (64), or what cannot be written.
+/// An unknown command, or a page that cannot be written.
 pub fn run(args: &ManArgs) -> Result<(), Error> {
     let pages = pages()?;
     if let Some(folder) = &args.out {
@@ -26,14 +25,15 @@ pub fn run(args: &ManArgs) -> Result<(), Error> {
     let wanted = args.page.as_ref().map_or(format!("{program}.1"), |page| format!("{program}-{page}.1"));
     let page = pages.iter().find(|page| page.file == wanted).ok_or_else(|| {
         let page = args.page.as_deref().unwrap_or_default();
-        Error::Usage(format!("there is no command `{page}`; `{program} help` lists all of them"))
+        Error::Usage(format!("there is no command `{page}`; `{program} help` lists all commands"))
     })?;
-    say_bytes(&page.text)
+    print_bytes(&page.text)
 }
 
-/// A page of the manual.
+/// A manual page.
 struct Page {
     file: String,
+    /// The roff source.
     text: Vec<u8>,
 }
 
@@ -44,10 +44,10 @@ fn pages() -> Result<Vec<Page>, Error> {
     let commands: Vec<clap::Command> = [program.clone()].into_iter().chain(commands).collect();
     let page = |command: clap::Command| {
         let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        // Examples are lines, which a page would fill up to paragraphs.
+        // The library would fill the lines of the examples into paragraphs.
         let man = Man::new(command.after_help(None::<&str>));
         let mut text = Vec::new();
-        let failed = |cause| Error::Bug(format!("cannot make a page of the manual: {cause}"));
+        let failed = |cause| Error::Bug(format!("cannot render a manual page: {cause}"));
         man.render(&mut text).map_err(failed)?;
         text.extend(examples(&more).into_bytes());
         Ok(Page { file: man.get_filename(), text })
@@ -55,10 +55,10 @@ fn pages() -> Result<Vec<Page>, Error> {
     commands.into_iter().map(page).collect()
 }
 
-/// What stands at the end of the help of a command, line by line.
+/// The section with the examples, which keeps the lines of the help.
 fn examples(text: &str) -> String {
     let text = text.trim_start_matches("Examples:\n").replace('\\', "\\e").replace('-', "\\-");
-    // A line that begins with a dot or a quote would be taken for a request.
+    // The prefix keeps a line that begins with a dot or a quote from being read as a request.
     let lines = text.lines().map(|line| "\\&".to_owned() + line + "\n");
     format!(".SH EXAMPLES\n.nf\n{}.fi\n", lines.collect::<String>())
 }
@@ -68,9 +68,9 @@ fn write(folder: &Path, pages: &[Page]) -> Result<(), Error> {
     create_folder(&*disk, folder)?;
     for page in pages {
         let path = folder.join(&page.file);
-        let (draft, mut file) = StagedFile::create(&disk, &path)?;
+        let (staged, mut file) = StagedFile::create(&disk, &path)?;
         append(&mut *file, &path, &page.text)?;
-        draft.commit()?;
+        staged.commit()?;
     }
     Ok(())
 }

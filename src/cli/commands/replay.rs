@@ -1,19 +1,21 @@
-//! `music-insights replay`: finished logs to insights.
+//! `music-insights replay`: computes all insights from finished logs.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::cli::args::ReplayArgs;
-use crate::cli::commands::{run_until_stopped, say, summary};
+use crate::cli::commands::logs::find_logs_of_arguments;
+use crate::cli::commands::print::print;
+use crate::cli::commands::runtime::run_until_stopped;
+use crate::cli::commands::summary::summary;
 use crate::engine::coordinator::{ControlHandles, RunMode};
 use crate::engine::pipeline::Pipeline;
 use crate::ingest::source::compression::Compression;
 use crate::ingest::source::framing::CHUNK;
-use crate::ingest::source::replay::{Replay, find_logs};
+use crate::ingest::source::replay::Replay;
 use crate::ingest::source::stdin::is_stdin;
 use crate::model::error::Error;
-
 use crate::model::shutdown::Shutdown;
 use crate::settings::Settings;
 use crate::state::checkpoint::recover::StartOptions;
@@ -21,39 +23,39 @@ use crate::storage::real::RealDisk;
 use crate::telemetry::progress::{Progress, Unit};
 use crate::time::clock::Clock;
 
-/// Runs the command.
+/// Runs the pipeline over the logs, here or on a cluster, and prints a summary.
 ///
 /// # Errors
-/// The first thing that is missing, or cannot be read or written.
+/// Invalid settings, a missing input, or a failed read or write.
 pub fn run(args: ReplayArgs) -> Result<(), Error> {
     let began = Instant::now();
-    let settings = args.settings()?;
+    let settings = args.common.settings()?;
     if let Some(address) = args.cluster.clone() {
         return run_on_cluster(address, args, &settings, began);
     }
-    let logs = find_arguments(args.logs, &settings)?;
+    let logs = find_logs_of_arguments(args.logs, &settings)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
     let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));
-    let (delimiter, stop) = (settings.input.delimiter, Shutdown::default());
+    let (delimiter, shutdown) = (settings.input.delimiter, Shutdown::default());
     let source = {
-        let stop = stop.clone();
-        move |events: &_, _| Replay { logs, delimiter, now, chunk: CHUNK }.run(events, &stop)
+        let shutdown = shutdown.clone();
+        move |events: &_, _| Replay { logs, delimiter, now, chunk: CHUNK }.run(events, &shutdown)
     };
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
-        producer: RunMode::Replay,
+        mode: RunMode::Replay,
         clock: Clock::Stopped(now),
         options: StartOptions { fresh: args.fresh, rollback: false },
         progress: Arc::clone(&progress),
-        live: ControlHandles::alone(&settings),
+        control: ControlHandles::alone(&settings),
     };
-    let outcome = run_until_stopped(&settings, &stop, pipeline.run(source))?;
+    let run = run_until_stopped(&settings, &shutdown, pipeline.run(source))?;
     progress.finish();
-    if stop.is_requested() {
-        tracing::warn!("stopped before the end: the output holds only what was read until then");
+    if shutdown.is_requested() {
+        tracing::warn!("stopped before the end of the logs: the output covers only the rows read so far");
     }
-    say(&summary(&outcome, &settings, began.elapsed()))
+    print(&summary(&run, &settings, began.elapsed()))
 }
 
 #[cfg(feature = "cluster")]
@@ -64,18 +66,18 @@ fn run_on_cluster(
     began: Instant,
 ) -> Result<(), Error> {
     let logs = if args.logs.is_empty() { vec![settings.incoming.clone()] } else { args.logs };
-    let run = crate::cluster::ClusterRun {
+    let cluster_run = crate::cluster::ClusterRun {
         address,
         tables: args.tables,
         logs,
         settings: settings.clone(),
-        disk: RealDisk::quick(),
+        disk: RealDisk::without_fsync(),
         options: StartOptions { fresh: args.fresh, rollback: false },
         now: args.now.unwrap_or_else(|| Clock::System.now()),
     };
-    let stop = Shutdown::default();
-    let outcome = run_until_stopped(settings, &stop, run.run(&stop))?;
-    say(&summary(&outcome, settings, began.elapsed()))
+    let shutdown = Shutdown::default();
+    let run = run_until_stopped(settings, &shutdown, cluster_run.run(&shutdown))?;
+    print(&summary(&run, settings, began.elapsed()))
 }
 
 #[cfg(not(feature = "cluster"))]
@@ -83,22 +85,7 @@ fn run_on_cluster(_: String, _: ReplayArgs, _: &Settings, _: Instant) -> Result<
     Err(crate::cli::commands::executor::without_cluster())
 }
 
-/// The logs that the arguments name, or those of the incoming folder.
-///
-/// # Errors
-/// The first argument that names nothing.
-pub fn find_arguments(mut arguments: Vec<PathBuf>, settings: &Settings) -> Result<Vec<PathBuf>, Error> {
-    if arguments.is_empty() {
-        arguments.push(settings.incoming.clone());
-    }
-    let logs = find_logs(&arguments)?;
-    if logs.is_empty() {
-        tracing::warn!("{}: there are no logs", arguments[0].display());
-    }
-    Ok(logs)
-}
-
-/// The bytes to read, if no log is compressed or stdin, for then nobody knows.
+/// The total size of the logs. It is unknown if one is compressed or stdin.
 fn bytes_of(logs: &[PathBuf]) -> Option<u64> {
     let sizes = logs.iter().map(|path| match Compression::of(path) {
         _ if is_stdin(path) => None,

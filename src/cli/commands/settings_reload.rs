@@ -1,83 +1,84 @@
-//! SIGHUP: a running `watch` reads its settings again, and goes on with those that can be taken
-//! over while it runs.
+//! SIGHUP: a running `watch` reads its settings again and applies those that need no restart.
 
 use std::sync::Arc;
 
 use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 
-use crate::cli::args::WatchArgs;
+use crate::cli::args::settings::SettingArgs;
 use crate::model::error::Error;
-
 use crate::settings::{Settings, differences};
 use crate::telemetry::heartbeat::EngineStatus;
 use crate::telemetry::logging;
 use crate::telemetry::systemd::ServiceNotifier;
 
-/// Who reads settings again.
+/// Reloads settings on a signal.
 #[derive(Debug)]
-pub struct SettingsReloader {
-    /// What the command line says, which stays.
-    pub args: WatchArgs,
+pub(super) struct SettingsReloader {
+    /// The settings on the command line, which stay.
+    pub(super) args: SettingArgs,
     /// The settings in force.
-    pub settings: Settings,
-    /// Where new ones go.
-    pub sender: watch::Sender<Arc<Settings>>,
-    /// Tells when they have been taken over.
-    pub standings: watch::Receiver<EngineStatus>,
-    /// Who is told of it.
-    pub supervisor: Arc<ServiceNotifier>,
+    pub(super) settings: Settings,
+    /// Sends changed settings to the engine.
+    pub(super) sender: watch::Sender<Arc<Settings>>,
+    /// The engine status, which shows when the engine has applied them.
+    pub(super) engine_status: watch::Receiver<EngineStatus>,
+    /// Reports the reload to the service manager.
+    pub(super) notifier: Arc<ServiceNotifier>,
 }
 
 impl SettingsReloader {
-    /// Reads settings again at every signal.
-    pub async fn follow(mut self, mut signals: Signal) {
+    /// Reloads the settings on every signal, until there are no more.
+    pub(super) async fn run(mut self, mut signals: Signal) {
         let mut sent = 0;
         let mut failed: u64 = 0;
         while signals.recv().await.is_some() {
-            self.supervisor.reloading();
-            let trouble = match self.read() {
+            self.notifier.reloading();
+            let problem = match self.read() {
                 Ok(Some(settings)) => {
                     sent += 1;
-                    self.hand_over(settings, sent).await;
+                    self.apply(settings, sent).await;
                     None
                 }
                 Ok(None) => None,
-                Err(failure) => {
+                Err(error) => {
                     failed += 1;
-                    // Reading has begun to change how messages look.
+                    // Reading has already changed the format and level of messages.
                     logging::configure(self.settings.logging.format, self.settings.logging.level);
-                    tracing::error!(failed, "{failure}; the settings stay as they are");
-                    Some(format!("settings not read again: {failure}"))
+                    tracing::error!(
+                        failed,
+                        "{error}; settings not reloaded, the previous ones stay in force"
+                    );
+                    Some(format!("settings not reloaded: {error}"))
                 }
             };
-            self.supervisor.reloaded(trouble);
+            self.notifier.reloaded(problem);
         }
     }
 
-    /// The settings to go on with, if they are others.
+    /// Reads all settings; returns those to apply, or `None` if no reloadable setting changed.
     fn read(&self) -> Result<Option<Settings>, Error> {
         let wanted = self.args.settings()?;
         wanted.check_folders()?;
         let next = self.settings.taking_over(&wanted);
-        let later = differences(&next, &wanted);
-        if !later.is_empty() {
-            tracing::warn!("{}: changed, but it takes a restart until that counts", later.join(", "));
+        let needs_restart = differences(&next, &wanted);
+        if !needs_restart.is_empty() {
+            tracing::warn!("settings changed, restart required: {}", needs_restart.join(", "));
         }
         let changed = differences(&self.settings, &next);
         if changed.is_empty() {
-            tracing::info!("settings read again: nothing that can be taken over has changed");
+            tracing::info!("settings reloaded: no reloadable setting changed");
             return Ok(None);
         }
-        tracing::info!("settings read again: {} changed", changed.join(", "));
+        tracing::info!("settings reloaded: {} changed", changed.join(", "));
         Ok(Some(next))
     }
 
-    /// Hands settings to the owner, and waits until what they change is published.
-    async fn hand_over(&mut self, settings: Settings, sent: u64) {
+    /// Sends settings to the engine, and waits until an epoch with them is published.
+    async fn apply(&mut self, settings: Settings, sent: u64) {
         self.settings = settings.clone();
         self.sender.send_replace(Arc::new(settings));
-        // If the owner has ended, so has the program.
-        let _ = self.standings.wait_for(|standing| standing.settings_taken >= sent).await;
+        // An error means that the engine has ended, and the program with it.
+        let _ = self.engine_status.wait_for(|status| status.settings_taken >= sent).await;
     }
 }

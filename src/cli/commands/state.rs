@@ -6,7 +6,7 @@ use std::path::Path;
 use indicatif::{HumanBytes, HumanCount};
 
 use crate::cli::args::StateArgs;
-use crate::cli::commands::say;
+use crate::cli::commands::print::print;
 use crate::ingest::source::tail::KnownInput;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
@@ -23,7 +23,7 @@ use crate::storage::real::RealDisk;
 /// # Errors
 /// If there is no state (66), a file of it is damaged (65), or it has another format version (78).
 pub fn run(args: &StateArgs) -> Result<(), Error> {
-    let settings = args.settings()?;
+    let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();
     let folder = &settings.state;
     let numbers = generations_in(&*disk, folder)?;
@@ -60,7 +60,7 @@ pub fn run(args: &StateArgs) -> Result<(), Error> {
         }
         describe_inputs(&loaded.inputs.known(), args.inputs, &mut text);
     }
-    say(&text)?;
+    print(&text)?;
     if damaged > 0 {
         return Err(Error::Damaged(format!(
             "{}: {damaged} files are damaged; `music-insights watch --rollback` uses the newest sound generation",

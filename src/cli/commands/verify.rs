@@ -2,8 +2,9 @@
 //! output.
 
 use crate::cli::args::VerifyArgs;
-use crate::cli::commands::replay::find_arguments;
-use crate::cli::commands::{run_until_stopped, say};
+use crate::cli::commands::logs::find_logs_of_arguments;
+use crate::cli::commands::print::print;
+use crate::cli::commands::runtime::run_until_stopped;
 use crate::engine::coordinator::RunMode;
 use crate::ingest::source::stdin::is_stdin;
 use crate::model::error::Error;
@@ -19,7 +20,7 @@ use crate::verify::verifier::Verifier;
 /// # Errors
 /// A difference (65), or a missing file (66), a damaged file (65) or other settings (78).
 pub fn run(args: VerifyArgs) -> Result<(), Error> {
-    let settings = args.settings()?;
+    let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();
     let manifest = Manifest::read(&disk, &settings.output)?;
     let producer = manifest.as_ref().map(|manifest| manifest.producer.as_str());
@@ -36,7 +37,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
         }
         Some(_) => {
             locks.push(disk.lock(&settings.output)?);
-            logs = find_arguments(args.logs, &settings)?;
+            logs = find_logs_of_arguments(args.logs, &settings)?;
             if logs.iter().any(|log| is_stdin(log)) {
                 let message = "verify reads logs more than once, so it cannot read stdin; name a file";
                 return Err(Error::Usage(message.to_owned()));
@@ -54,7 +55,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
         shutdown: shutdown.clone(),
     };
     let report = run_until_stopped(&settings, &shutdown, verifier.run())?;
-    say(&text(&report))?;
+    print(&text(&report))?;
     match report.differences.len() {
         0 => Ok(()),
         count => {

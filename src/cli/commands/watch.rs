@@ -1,4 +1,4 @@
-//! `music-insights watch`: insights as rows arrive.
+//! `music-insights watch`: tails a folder and publishes insights as rows arrive.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,15 +7,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::args::WatchArgs;
+use crate::cli::commands::print::print;
+use crate::cli::commands::runtime::run_until_stopped;
 use crate::cli::commands::settings_reload::SettingsReloader;
-use crate::cli::commands::{run_until_stopped, say, summary};
+use crate::cli::commands::summary::summary;
 use crate::engine::coordinator::{ControlHandles, RunMode};
 use crate::engine::pipeline::Pipeline;
 use crate::ingest::source::archive::Archiver;
 use crate::ingest::source::tail::LastLines;
 use crate::ingest::source::watch::{Watch, WatchOptions, check_folder};
 use crate::model::error::Error;
-
 use crate::model::shutdown::Shutdown;
 use crate::serve::http::{Access, Server, Sources, read_token};
 use crate::settings::{Http, Settings};
@@ -27,18 +28,18 @@ use crate::telemetry::progress::Progress;
 use crate::telemetry::systemd::ServiceNotifier;
 use crate::time::clock::Clock;
 
-/// Runs the command.
+/// Runs the pipeline, the server and the reloading of settings, and prints a summary at the end.
 ///
 /// # Errors
-/// The first thing that is missing, or cannot be read or written.
+/// Invalid settings, a missing input, or a failed read or write.
 pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let began = Instant::now();
-    let settings = args.settings()?;
+    let settings = args.common.settings()?;
     settings.check_folders()?;
     check_folder(&settings.incoming)?;
-    let stop = Shutdown::default();
+    let shutdown = Shutdown::default();
     let heartbeat = Heartbeat::default();
-    let disk = RealDisk::with_fsync_and_heartbeat(stop.clone(), heartbeat.clone());
+    let disk = RealDisk::with_fsync_and_heartbeat(shutdown.clone(), heartbeat.clone());
     let input = &settings.input;
     let metrics: Arc<Metrics> = Arc::default();
     let rules = WatchOptions {
@@ -54,58 +55,59 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         metrics: Arc::clone(&metrics),
     };
     let source = {
-        let stop = stop.clone();
-        move |events: &_, resume| Watch::new(rules, resume)?.run(events, &stop)
+        let shutdown = shutdown.clone();
+        move |events: &_, resume| Watch::new(rules, resume)?.run(events, &shutdown)
     };
     let (epoch_sender, epochs) = watch::channel(None);
     let sources = Sources {
         epochs,
         metrics: Arc::clone(&metrics),
         disk: disk.clone(),
-        standings: heartbeat.subscribe(),
+        engine_status: heartbeat.subscribe(),
         settings: settings.clone(),
     };
-    // Whoever waits for the end has nothing to look at.
+    // `--once` exits when it has published, so a dashboard would be of no use.
     let server = if args.once { None } else { serve(&settings, sources)? };
-    let (sender, settings_to_come) = watch::channel(Arc::new(settings.clone()));
+    let (settings_sender, settings_updates) = watch::channel(Arc::new(settings.clone()));
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk,
-        producer: RunMode::Watch,
+        mode: RunMode::Watch,
         clock: Clock::System,
         options: StartOptions { rollback: args.rollback, fresh: args.fresh },
         progress: Arc::new(Progress::silent()),
-        live: ControlHandles {
+        control: ControlHandles {
             heartbeat: heartbeat.clone(),
-            settings: settings_to_come,
+            settings: settings_updates,
             metrics,
             epochs: server.is_some().then_some(epoch_sender),
         },
     };
-    let supervisor = Arc::new(ServiceNotifier::default());
-    let hangup = SettingsReloader {
-        args: args.clone(),
+    let notifier = Arc::new(ServiceNotifier::default());
+    let reloader = SettingsReloader {
+        args: args.common.clone(),
         settings: settings.clone(),
-        sender,
-        standings: heartbeat.subscribe(),
-        supervisor: Arc::clone(&supervisor),
+        sender: settings_sender,
+        engine_status: heartbeat.subscribe(),
+        notifier: Arc::clone(&notifier),
     };
     tracing::info!("watching {}, publishing to {}", settings.incoming.display(), settings.output.display());
     let run = async {
         let failed = |cause| Error::Bug(format!("cannot listen for signals: {cause}"));
         let hangups = signal(SignalKind::hangup()).map_err(failed)?;
-        tokio::spawn(hangup.follow(hangups));
-        let (told, standings, stop) = (Arc::clone(&supervisor), heartbeat.subscribe(), stop.clone());
-        tokio::spawn(async move { told.follow(standings, stop).await });
-        let outcome = pipeline.run(source).await;
-        supervisor.stopping();
-        outcome
+        tokio::spawn(reloader.run(hangups));
+        let (status_notifier, status, shutdown) =
+            (Arc::clone(&notifier), heartbeat.subscribe(), shutdown.clone());
+        tokio::spawn(async move { status_notifier.forward(status, shutdown).await });
+        let run = pipeline.run(source).await;
+        notifier.stopping();
+        run
     };
-    let outcome = run_until_stopped(&settings, &stop, run)?;
-    say(&summary(&outcome, &settings, began.elapsed()))
+    let run = run_until_stopped(&settings, &shutdown, run)?;
+    print(&summary(&run, &settings, began.elapsed()))
 }
 
-/// Starts to serve the page, unless it is switched off.
+/// Starts the HTTP server, unless it is switched off.
 fn serve(settings: &Settings, sources: Sources) -> Result<Option<Server>, Error> {
     let Http::On(address) = &settings.http else { return Ok(None) };
     let token = settings.http_token_file.as_deref().map(read_token).transpose()?;
@@ -116,11 +118,11 @@ fn serve(settings: &Settings, sources: Sources) -> Result<Option<Server>, Error>
             tracing::info!("dashboard at http://{}", server.address());
             Ok(Some(server))
         }
-        // A default address that is taken must not stop ingestion; an address from the settings must.
-        Err(failure @ Error::Listen { .. }) if settings.http == Settings::default().http => {
-            tracing::warn!("{failure}; going on without a dashboard");
+        // If the default address is in use, ingestion continues. An address that the user chose must work.
+        Err(error @ Error::Listen { .. }) if settings.http == Settings::default().http => {
+            tracing::warn!("{error}; continuing without the dashboard");
             Ok(None)
         }
-        Err(failure) => Err(failure),
+        Err(error) => Err(error),
     }
 }

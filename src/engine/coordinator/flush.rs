@@ -1,230 +1,101 @@
-//! A flush, step by step: cut, stage, commit, publish.
+//! A flush: cut, stage, commit, publish.
 
-use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use tokio::task::block_in_place;
 
-use chrono::{DateTime, SecondsFormat, Utc};
-use tokio::sync::oneshot;
-
-use crate::engine::coordinator::{Coordinator, QUIET, RefreshScope, Tasks, ended};
-use crate::engine::workers::{EnrichedCut, EnrichedMessage, SnapshotRequest};
+use crate::engine::coordinator::engine_core::Core;
+use crate::engine::coordinator::observe;
+use crate::engine::coordinator::plays::RefreshScope;
+use crate::engine::workers::StagedCut;
 use crate::ingest::source::archive::WhenDone;
-use crate::insights::{Cut, enriched_logs};
+use crate::insights::enriched_logs;
+use crate::model::Epoch;
 use crate::model::error::Error;
-
-use crate::model::rejects::{ReasonCounts, by_code, count};
-use crate::model::{Epoch, SongId};
-use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
-use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, hash_text};
-use crate::publish::parquet::StagedParquet;
-use crate::publish::snapshot::Snapshot;
+use crate::publish::epoch::{CutSummary, StagedEpoch};
+use crate::publish::manifest::Manifest;
 use crate::state::checkpoint::committer::Commit;
 use crate::storage::failpoint::{Bug, fail_point, planted};
-use crate::storage::sync_folder;
-use crate::text::path_text;
 
-/// What is written for an epoch and waits for its commit.
+/// One flush.
 #[derive(Debug)]
-pub(super) struct Staged {
-    snapshots: Vec<(&'static str, Snapshot)>,
-    enriched: Option<EnrichedCut>,
-    /// Parts of `enriched_logs` as Parquet.
-    parquet: Vec<StagedParquet>,
+pub(super) struct Flush {
+    scope: RefreshScope,
 }
 
-impl Coordinator {
-    /// Cuts, and lets every insight write what has changed where nobody sees it yet.
-    pub(super) async fn stage(&mut self, new: RefreshScope) -> Result<Staged, Error> {
-        self.finish_sealing().await;
-        let cut = Arc::new(tokio::task::block_in_place(|| self.cut(new)));
-        fail_point("flush.cut");
-        let mut answers = Vec::new();
-        for (name, requests) in &self.parts.tasks.snapshots {
-            let (answer, answered) = oneshot::channel();
-            let cut = Arc::clone(&cut);
-            requests.send(SnapshotRequest { cut, answer }).await.map_err(|_| ended())?;
-            answers.push((*name, answered));
-        }
-        drop(cut);
-        let mut enriched_answer = None;
-        if let Some(enriched) = &self.parts.tasks.enriched {
-            let (answer, answered) = oneshot::channel();
-            let catalog = Arc::clone(&self.catalog.catalog);
-            enriched.send(EnrichedMessage::Cut { catalog, answer }).await.map_err(|_| ended())?;
-            enriched_answer = Some(answered);
-        }
-        let mut snapshots = Vec::new();
-        for (name, answered) in answers {
-            snapshots.extend(answered.await.map_err(|_| ended())??.map(|snapshot| (name, snapshot)));
-        }
-        let mut enriched = match enriched_answer {
-            Some(answered) => Some(answered.await.map_err(|_| ended())?),
-            None => None,
-        };
-        fail_point("flush.staged");
-        let parquet = enriched.as_mut().map(|enriched| std::mem::take(&mut enriched.drafts));
-        Ok(Staged { snapshots, enriched, parquet: parquet.unwrap_or_default() })
+impl Flush {
+    /// A flush of everything that has changed within `scope`.
+    pub(super) fn new(scope: RefreshScope) -> Self {
+        Self { scope }
     }
 
-    fn cut(&mut self, new: RefreshScope) -> Cut {
-        self.changes = Arc::new(Arc::make_mut(&mut self.ledger).cut());
-        Arc::make_mut(&mut self.user_order).extend(&self.parts.dictionaries.users.read());
-        Arc::make_mut(&mut self.song_order).extend(&self.parts.dictionaries.songs.read());
-        // To insights that have seen nothing yet, what an earlier process has taken in is new, too.
-        let changes = match new {
-            RefreshScope::Everything => Arc::new(self.ledger.everything()),
-            RefreshScope::Plays | RefreshScope::Catalog => Arc::clone(&self.changes),
-        };
-        self.listeners.note(&changes.users);
-        Cut {
-            ledger: Arc::clone(&self.ledger),
-            changes,
-            catalog: Arc::clone(&self.catalog.catalog),
-            new_catalog: new != RefreshScope::Plays,
-            dictionaries: Arc::clone(&self.parts.dictionaries),
-            user_order: Arc::clone(&self.user_order),
-            song_order: Arc::clone(&self.song_order),
-            current_week: self.week,
-        }
-    }
-
-    /// Commits what is staged, then publishes it.
-    pub(super) fn commit(&mut self, mut staged: Staged, manifest: Manifest) -> Result<(), Error> {
-        self.parts.epoch = Epoch(self.parts.epoch.0 + 1);
-        let manifest = Manifest { epoch: self.parts.epoch.0, ..manifest };
-        let text = manifest.to_text();
-        if planted(Bug::PublishBeforeCommit) {
-            let snapshots = std::mem::take(&mut staged.snapshots);
-            self.publish(Staged { snapshots, enriched: None, parquet: Vec::new() })?;
-            Manifest::publish(&self.parts.disk, &self.parts.settings.output, &text)?;
-        }
-        if let Some(committer) = &mut self.parts.committer {
-            let enriched = staged.enriched.take();
-            let enriched = enriched.unwrap_or_default();
-            committer.commit(Commit {
-                ledger: Arc::make_mut(&mut self.ledger),
-                changes: &self.changes,
-                dictionaries: &self.parts.dictionaries,
-                inputs: &mut self.inputs,
-                unmatched: enriched.unmatched,
-                catalog: &self.catalog.catalog,
-                enriched: enriched.parts,
-                rejects: manifest.rejects.parts.clone(),
-                epoch: self.parts.epoch,
-                manifest: &text,
-            })?;
-        }
-        self.publish(staged)?;
-        remove_unlisted_parquet(&self.parts.disk, &self.parts.settings, &manifest)?;
-        Manifest::publish(&self.parts.disk, &self.parts.settings.output, &text)?;
-        fail_point("publish.done");
-        self.published.clone_from(&manifest.insights);
-        self.manifest = Some(manifest);
-        self.publish_epoch();
-        self.retire()
-    }
-
-    /// Makes what is staged visible, where it differs from what is.
-    pub(super) fn publish(&mut self, staged: Staged) -> Result<(), Error> {
-        for (name, snapshot) in staged.snapshots {
-            if self.published.get(name) == Some(snapshot.entry()) {
-                if planted(Bug::ReturnEarly) {
-                    return Ok(());
-                }
-                continue;
+    /// Makes a cut, stages and commits it, and publishes it as the next epoch. New workers stage every
+    /// table; if the rows are those of the last epoch, there is no new epoch, and only missing files are
+    /// published.
+    ///
+    /// # Errors
+    /// The first file that cannot be written.
+    pub(super) async fn run(self, core: &mut Core) -> Result<(), Error> {
+        core.pending.week = core.context.current_week();
+        core.published.retain(&core.workers.enabled());
+        let staged = self.stage(core).await?;
+        block_in_place(|| {
+            let cut = cut_summary(core);
+            let manifest = core.published.next_manifest(&staged.epoch, &mut core.rejects, cut)?;
+            let may_be_unchanged = self.scope == RefreshScope::Everything && !core.pending.has_news;
+            if may_be_unchanged && core.published.shows(&manifest) {
+                core.published.republish(staged.epoch)?;
+            } else {
+                commit_and_publish(core, staged, manifest)?;
             }
-            let entry = snapshot.publish()?;
-            sync_folder(&*self.parts.disk, &self.parts.settings.output.join(name))?;
-            fail_point("publish.snapshot");
-            self.published.insert(name.to_owned(), entry);
-        }
-        for draft in staged.parquet {
-            draft.publish()?;
-            fail_point("publish.snapshot");
-        }
-        remove_disabled(&self.parts.disk, &self.parts.settings, &self.enabled())?;
-        fail_point("publish.manifest");
+            observe::record_epoch(core);
+            observe::publish_view(core);
+            core.persistence.retire(&core.inputs.tracker)
+        })?;
+        core.pending.reset();
         Ok(())
     }
 
-    /// Lets go of what only old generations need, and of the inputs that nobody can need again.
-    pub(super) fn retire(&mut self) -> Result<(), Error> {
-        let Some(committer) = &mut self.parts.committer else { return Ok(()) };
-        committer.remove_obsolete()?;
-        let retirable = committer.take_retirable(&self.inputs);
-        if !retirable.is_empty() {
-            // Nobody listens only if the source has ended.
-            let _ = self.parts.retirable.send(retirable);
-        }
-        Ok(())
+    /// Makes a cut, and lets every worker stage what has changed.
+    async fn stage(&self, core: &mut Core) -> Result<StagedCut, Error> {
+        let cut = core.plays.cut(self.scope, core.catalog.catalog(), core.pending.week).await;
+        fail_point("flush.cut");
+        let staged = core.workers.stage(cut).await?;
+        fail_point("flush.staged");
+        Ok(staged)
     }
+}
 
-    /// With nothing to publish, what is known of inputs without rows is committed; and after some
-    /// time, what was read last is settled by committing it again.
-    pub(super) fn save_in_quiet(&mut self) -> Result<(), Error> {
-        let wait = self.parts.settings.input.done_after.0;
-        let Some(committer) = &mut self.parts.committer else { return Ok(()) };
-        if self.inputs.has_unsaved() && self.quiet_since.elapsed() >= QUIET {
-            let saved = tokio::task::block_in_place(|| committer.commit_inputs(&mut self.inputs));
-            self.quiet_since = Instant::now();
-            saved?;
-            return tokio::task::block_in_place(|| self.retire());
-        }
-        if !committer.has_unretirable() || self.quiet_since.elapsed() < wait {
-            return Ok(());
-        }
-        tokio::task::block_in_place(|| committer.recommit())?;
-        tokio::task::block_in_place(|| self.retire())
+fn cut_summary(core: &Core) -> CutSummary {
+    let settings = &core.context.settings;
+    let inputs = &core.inputs.tracker;
+    CutSummary {
+        producer: core.context.mode.name(),
+        totals: inputs.totals(core.plays.unmatched(core.catalog.catalog())),
+        unfinished: inputs.unfinished(),
+        catalog: core.catalog.entry(&settings.songs),
+        inputs_deleted: core.persistence.is_enabled() && settings.input.when_done == WhenDone::Delete,
     }
+}
 
-    /// The names of the insights that are published.
-    pub(super) fn enabled(&self) -> Vec<&'static str> {
-        let Tasks { snapshots, enriched } = &self.parts.tasks;
-        let enriched = enriched.as_ref().map(|_| enriched_logs::NAME);
-        snapshots.iter().map(|(name, _)| *name).chain(enriched).collect()
+fn commit_and_publish(core: &mut Core, mut staged: StagedCut, manifest: Manifest) -> Result<(), Error> {
+    if planted(Bug::PublishBeforeCommit) {
+        let snapshots = std::mem::take(&mut staged.epoch.snapshots);
+        core.published.publish(StagedEpoch { snapshots, ..StagedEpoch::default() }, manifest.clone())?;
     }
-
-    /// What the manifest will say of what is staged, at the last epoch.
-    pub(super) fn manifest_of(&mut self, staged: &Staged) -> Result<Manifest, Error> {
-        let mut insights = self.published.clone();
-        for (name, snapshot) in &staged.snapshots {
-            insights.insert((*name).to_owned(), snapshot.entry().clone());
-        }
-        if let Some(enriched) = &staged.enriched {
-            let parquet = enriched.parquet.clone();
-            let entry = InsightEntry { parquet, ..InsightEntry::new(enriched.parts.clone()) };
-            insights.insert(enriched_logs::NAME.to_owned(), entry);
-        }
-        let rejects = InsightEntry::new(self.parts.rejects.publish()?);
-        fail_point("commit.logs_synced");
-        let catalog = &self.catalog.catalog;
-        let mut rejected = ReasonCounts::new();
-        count(&mut rejected, &self.catalog.rejects);
-        Ok(Manifest {
-            version: Manifest::version(),
-            producer: self.parts.producer.name().to_owned(),
-            epoch: self.parts.epoch.0,
-            generated_at: DateTime::<Utc>::from(SystemTime::now())
-                .to_rfc3339_opts(SecondsFormat::Millis, true),
-            totals: self.inputs.totals(self.unmatched()),
-            unfinished: self.inputs.unfinished(),
-            catalog: CatalogEntry {
-                path: path_text(&self.parts.settings.songs),
-                songs: catalog.len(),
-                rejected: by_code(&rejected),
-                fingerprint: hash_text(catalog.fingerprint()),
-            },
-            insights,
-            rejects,
-            inputs_deleted: self.parts.committer.is_some()
-                && self.parts.settings.input.when_done == WhenDone::Delete,
-        })
-    }
-
-    /// Plays of songs that are not in the catalog.
-    fn unmatched(&self) -> u64 {
-        let songs = (0..self.song_order.ids().len() as u32).map(SongId);
-        let unknown = songs.filter(|&song| !self.catalog.catalog.contains(song));
-        unknown.map(|song| self.ledger.song_plays().total(song).plays).sum()
-    }
+    let enriched = manifest.insights.get(enriched_logs::NAME);
+    let (ledger, changes, dictionaries) = core.plays.for_commit();
+    core.persistence.commit(Commit {
+        ledger,
+        changes,
+        dictionaries,
+        inputs: &mut core.inputs.tracker,
+        unmatched: staged.unmatched,
+        catalog: core.catalog.catalog(),
+        enriched: enriched.map(|entry| entry.parts.clone()).unwrap_or_default(),
+        rejects: manifest.rejects.parts.clone(),
+        epoch: Epoch(manifest.epoch),
+        manifest: &manifest.to_text(),
+    })?;
+    core.published.publish(staged.epoch, manifest)?;
+    fail_point("publish.done");
+    Ok(())
 }

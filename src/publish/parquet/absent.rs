@@ -1,35 +1,40 @@
-//! What stands in for writing Parquet in a program that was built without it.
+//! The Parquet writer of a build without the feature `parquet`.
 
 use std::io::{self, Write};
 
 use crate::ingest::parquet::MISSING;
-use crate::insights::columns::Column;
+use crate::insights::Column;
 
-/// Writes nothing.
+/// A writer that cannot be created.
 #[derive(Debug)]
 pub struct ParquetWriter<W>(std::convert::Infallible, std::marker::PhantomData<W>);
 
 impl<W: Write + Send> ParquetWriter<W> {
-    /// Begins nothing.
+    /// Always fails.
     ///
     /// # Errors
-    /// Always: that the feature is missing.
+    /// The feature is missing.
     pub fn new(_columns: &'static [Column], _out: W) -> io::Result<Self> {
         Err(io::Error::new(io::ErrorKind::Unsupported, MISSING))
     }
 
-    /// Takes nothing.
+    /// Cannot be called.
     ///
     /// # Errors
-    /// None, for there is no writer.
+    /// None.
     pub fn push(&mut self, _text: &[u8]) -> io::Result<()> {
         match self.0 {}
     }
 
-    /// Ends nothing.
+    /// Cannot be called.
+    pub fn rows(&self) -> u64 {
+        match self.0 {}
+    }
+
+    /// Cannot be called.
     ///
     /// # Errors
-    /// None, for there is no writer.
+    /// None.
     pub fn finish(self) -> io::Result<W> {
         match self.0 {}
     }

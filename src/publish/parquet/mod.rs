@@ -1,4 +1,4 @@
-//! Insights as Parquet, beside their CSV: one part for each, which holds the same rows.
+//! Parquet files of the insights: each CSV part has one with the same rows.
 
 #[cfg(not(feature = "parquet"))]
 mod absent;
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::insights::columns::columns;
+use crate::insights::columns;
 use crate::model::error::{Error, FileRole, Op};
 
 use crate::publish::manifest::{PARQUET, PartEntry, hash_text};
@@ -27,106 +27,107 @@ pub fn folder_of(output: &Path, insight: &str) -> PathBuf {
     output.join(PARQUET).join(insight)
 }
 
-/// Whether a name is that of a Parquet part.
+/// Whether a file name is that of a Parquet part.
 pub fn is_parquet_part(name: &str) -> bool {
     name.starts_with("part-") && has_end(name, "parquet")
 }
 
-/// A part on its way.
+/// A Parquet part that is being written under a temporary name.
 #[derive(Debug)]
 pub struct ParquetPart {
-    draft: StagedFile,
+    staged: StagedFile,
     path: PathBuf,
     name: String,
     writer: ParquetWriter<Sink>,
 }
 
-/// A written part that nobody sees yet.
+/// A staged Parquet part, durable under a temporary name. Dropping it removes the file.
 #[derive(Debug)]
 pub struct StagedParquet {
     disk: SharedDisk,
     folder: PathBuf,
-    draft: StagedFile,
+    staged: StagedFile,
     entry: PartEntry,
 }
 
 impl ParquetPart {
-    /// Begins the Parquet file of a part of an insight.
+    /// Creates the Parquet file for the CSV part `part` of an insight.
     ///
     /// # Errors
-    /// What the file system says, exit code 73 or 74.
+    /// An error of the file system, exit code 73 or 74.
     pub fn begin(disk: &SharedDisk, output: &Path, insight: &str, part: &str) -> Result<Self, Error> {
         let folder = folder_of(output, insight);
         create_folder(&**disk, &folder)?;
         let name = format!("{}.parquet", part.trim_end_matches(".csv"));
         let path = folder.join(&name);
-        let (draft, file) = StagedFile::create(disk, &path)?;
+        let (staged, file) = StagedFile::create(disk, &path)?;
         let sink = Sink { file, bytes: 0, hash: Xxh3::new() };
         let writer = ParquetWriter::new(columns(insight).unwrap_or_default(), sink);
         let writer = writer.map_err(|cause| Error::file(FileRole::Open, Op::Write, &path, cause))?;
-        Ok(Self { draft, path, name, writer })
+        Ok(Self { staged, path, name, writer })
     }
 
-    /// Takes CSV text, the header first.
+    /// Adds CSV text, the header first.
     ///
     /// # Errors
-    /// Those of writing.
+    /// As [`ParquetWriter::push`].
     pub fn push(&mut self, text: &[u8]) -> io::Result<()> {
         self.writer.push(text)
     }
 
-    /// Ends the file of so many rows, durably.
+    /// Completes the file and syncs it.
     ///
     /// # Errors
-    /// What the file system says, exit code 74.
-    pub fn finish(self, disk: &SharedDisk, rows: u64) -> Result<StagedParquet, Error> {
-        let Self { draft, path, name, writer } = self;
+    /// An error of the file system, exit code 74.
+    pub fn finish(self, disk: &SharedDisk) -> Result<StagedParquet, Error> {
+        let Self { staged, path, name, writer } = self;
+        let rows = writer.rows();
         let sink = writer.finish().map_err(|cause| Error::file(FileRole::Open, Op::Write, &path, cause))?;
         let Sink { mut file, bytes, hash } = sink;
-        draft.sync(&mut *file)?;
+        staged.sync(&mut *file)?;
         let entry = PartEntry { file: name, rows, bytes, hash: hash_text(hash.digest128()) };
         let folder = path.parent().unwrap_or(&path).to_owned();
-        Ok(StagedParquet { disk: disk.clone(), folder, draft, entry })
+        Ok(StagedParquet { disk: disk.clone(), folder, staged, entry })
     }
 }
 
 impl StagedParquet {
-    /// The Parquet file of a part that is there as CSV and will not change.
+    /// Converts a complete CSV part to Parquet.
     ///
     /// # Errors
-    /// What the file system says, exit code 73 or 74.
+    /// An error of the file system, exit code 73 or 74.
     pub fn of_part(disk: &SharedDisk, output: &Path, insight: &str, part: &PartEntry) -> Result<Self, Error> {
         let csv = output.join(insight).join(&part.file);
-        let failed = |cause: io::Error| Error::file(FileRole::Open, Op::Read, &csv, cause);
-        let file = disk.open(&csv).map_err(failed)?;
+        let unreadable = |cause: io::Error| Error::file(FileRole::Open, Op::Read, &csv, cause);
+        let file = disk.open(&csv).map_err(unreadable)?;
         let mut parquet = ParquetPart::begin(disk, output, insight, &part.file)?;
         let mut pushed = Ok(());
-        let each = |text: &[u8]| {
+        let push = |text: &[u8]| {
             if pushed.is_ok() {
                 pushed = parquet.push(text);
             }
         };
-        read_through(&*file, part.bytes, each).map_err(failed)?;
+        read_through(&*file, part.bytes, push).map_err(unreadable)?;
         pushed.map_err(|cause| Error::file(FileRole::Open, Op::Write, &parquet.path, cause))?;
-        parquet.finish(disk, part.rows)
+        parquet.finish(disk)
     }
 
-    /// What the manifest says of it.
+    /// The entry for the manifest.
     pub fn entry(&self) -> &PartEntry {
         &self.entry
     }
 
-    /// Makes it visible, durably.
+    /// Gives the file its final name, durably.
     ///
     /// # Errors
-    /// What the file system says, exit code 73 or 74.
+    /// An error of the file system, exit code 73 or 74.
     pub fn publish(self) -> Result<(), Error> {
-        self.draft.commit()?;
+        self.staged.commit()?;
         sync_folder(&*self.disk, &self.folder)
     }
 }
 
-/// A file that knows its length and hash.
+/// A file that counts and hashes the bytes written to it.
 struct Sink {
     file: Box<dyn DiskFile>,
     bytes: u64,

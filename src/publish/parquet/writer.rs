@@ -1,4 +1,4 @@
-//! Rows of an insight, given as CSV lines, as a Parquet file.
+//! Converts the CSV lines of an insight to a Parquet file.
 
 use std::io::{self, Write};
 use std::sync::Arc;
@@ -12,41 +12,42 @@ use ::parquet::schema::types::Type;
 
 use crate::ingest::decode::record::Record;
 use crate::ingest::decode::timestamp::TimestampReader;
-use crate::insights::MESSAGE;
-use crate::insights::columns::{Column, ColumnType};
+use crate::insights::{Column, ColumnType, MESSAGE};
 use crate::time::zone::Zone;
 
-/// Rows of a row group: what is kept in memory until it is written.
+/// Rows of a row group, which stays in memory until it is complete.
 const GROUP: usize = 128 << 10;
-/// The latest time, in seconds since 1970-01-01T00:00:00Z: the end of the years of four digits.
+/// The latest time of a play, in seconds since 1970-01-01T00:00:00Z: the end of year 9999.
 const LATEST: i64 = 253_402_300_799;
 
-/// A Parquet file that is written. Text is UTF-8, counts are 64-bit integers, other numbers doubles,
-/// and times microseconds in UTC; the same rows are the same bytes, however they came.
+/// A Parquet file under construction. Text is UTF-8, counts are 64-bit integers, other numbers are
+/// doubles, and times are microseconds in UTC. The bytes depend only on the rows, not on how the text was
+/// split into pieces.
 pub struct ParquetWriter<W: Write + Send> {
     columns: &'static [Column],
     file: SerializedFileWriter<W>,
     cells: Vec<Cells>,
     zone: Zone,
     record: Record,
-    /// The beginning of a line of which the rest is still to come.
+    /// An incomplete last line.
     partial: Vec<u8>,
-    stand: Stand,
-    /// Rows that are in no row group yet.
-    waiting: usize,
+    expected: Expected,
+    /// Rows of the row group in memory.
+    buffered: usize,
+    /// Rows of complete row groups.
+    written: u64,
 }
 
+/// What the next line is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stand {
-    /// Before the header.
-    Start,
-    /// Below it.
-    Rows,
-    /// Where there are no rows, but a message why.
+enum Expected {
+    Header,
+    Row,
+    /// A text that explains why the table has no rows.
     Message,
 }
 
-/// The cells of a column that are in no row group yet.
+/// The cells of one column in the row group in memory.
 enum Cells {
     Text(Vec<ByteArray>),
     Whole(Vec<i64>),
@@ -54,16 +55,16 @@ enum Cells {
 }
 
 impl<W: Write + Send> ParquetWriter<W> {
-    /// Begins a file.
+    /// Starts a file.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Writing fails.
     pub fn new(columns: &'static [Column], out: W) -> io::Result<Self> {
         let properties = WriterProperties::builder()
             .set_compression(Compression::ZSTD(ZstdLevel::default()))
             .set_created_by("music-insights".to_owned())
             .build();
-        let begin = || {
+        let start = || {
             let fields: Result<Vec<_>, _> =
                 columns.iter().map(|column| field(column).map(Arc::new)).collect();
             let schema = Type::group_type_builder("row").with_fields(fields?).build()?;
@@ -71,56 +72,57 @@ impl<W: Write + Send> ParquetWriter<W> {
         };
         Ok(Self {
             columns,
-            file: begin().map_err(io_error)?,
+            file: start().map_err(io_error)?,
             cells: columns.iter().map(Cells::of).collect(),
             zone: Zone::named("UTC").expect("UTC is a zone"),
             record: Record::default(),
             partial: Vec::new(),
-            stand: Stand::Start,
-            waiting: 0,
+            expected: Expected::Header,
+            buffered: 0,
+            written: 0,
         })
     }
 
-    /// Takes CSV text, the header first, in pieces of any length.
+    /// Adds CSV text, the header first, in pieces of any length.
     ///
     /// # Errors
-    /// Those of writing, or a line that has not the columns.
+    /// Writing fails, or a line does not fit the columns.
     pub fn push(&mut self, text: &[u8]) -> io::Result<()> {
         let whole = memchr::memrchr(b'\n', text).map_or(0, |last| last + 1);
         let (mut lines, rest) = text.split_at(whole);
         if whole > 0 && !self.partial.is_empty() {
-            let end = memchr::memchr(b'\n', lines).expect("a line ends there");
+            let end = memchr::memchr(b'\n', lines).expect("the text ends with a line feed");
             let mut line = std::mem::take(&mut self.partial);
             line.extend_from_slice(&lines[..end]);
-            self.take_line(&line)?;
+            self.add_line(&line)?;
             lines = &lines[end + 1..];
         }
         for line in lines.split_inclusive(|&byte| byte == b'\n') {
-            self.take_line(&line[..line.len() - 1])?;
+            self.add_line(&line[..line.len() - 1])?;
         }
         self.partial.extend_from_slice(rest);
         Ok(())
     }
 
-    fn take_line(&mut self, line: &[u8]) -> io::Result<()> {
-        match self.stand {
-            Stand::Start => {
-                self.stand = if line == MESSAGE.as_bytes() { Stand::Message } else { Stand::Rows };
+    fn add_line(&mut self, line: &[u8]) -> io::Result<()> {
+        match self.expected {
+            Expected::Header => {
+                self.expected = if line == MESSAGE.as_bytes() { Expected::Message } else { Expected::Row };
                 Ok(())
             }
-            Stand::Message => Ok(()),
-            Stand::Rows => {
-                let read = self.record.read(line).is_ok() && self.record.len() == self.columns.len();
+            Expected::Message => Ok(()),
+            Expected::Row => {
+                let is_record = self.record.read(line).is_ok() && self.record.len() == self.columns.len();
                 let zone = &self.zone;
                 let fields = self.cells.iter_mut().zip(self.columns).zip(self.record.fields());
-                let mut taken = fields.map(|((cells, column), cell)| cells.take(column.kind, zone, cell));
-                if !read || !taken.all(|taken| taken.is_some()) {
+                let mut parsed = fields.map(|((cells, column), cell)| cells.push(column.kind, zone, cell));
+                if !is_record || !parsed.all(|parsed| parsed.is_some()) {
                     let line = String::from_utf8_lossy(line).into_owned();
                     return Err(io::Error::new(io::ErrorKind::InvalidData, format!("not a row: {line}")));
                 }
-                drop(taken);
-                self.waiting += 1;
-                if self.waiting == GROUP { self.write_group() } else { Ok(()) }
+                drop(parsed);
+                self.buffered += 1;
+                if self.buffered == GROUP { self.write_group() } else { Ok(()) }
             }
         }
     }
@@ -138,16 +140,22 @@ impl<W: Write + Send> ParquetWriter<W> {
             group.close().map(drop)
         };
         write().map_err(io_error)?;
-        self.waiting = 0;
+        self.written += self.buffered as u64;
+        self.buffered = 0;
         Ok(())
     }
 
-    /// Writes what is left and the end, and gives back where it was written.
+    /// Rows so far. A message is not a row.
+    pub fn rows(&self) -> u64 {
+        self.written + self.buffered as u64
+    }
+
+    /// Writes the last row group and the footer, and returns the underlying writer.
     ///
     /// # Errors
-    /// Those of writing.
+    /// Writing fails.
     pub fn finish(mut self) -> io::Result<W> {
-        if self.waiting > 0 {
+        if self.buffered > 0 {
             self.write_group()?;
         }
         self.file.into_inner().map_err(io_error)
@@ -169,8 +177,8 @@ impl Cells {
         }
     }
 
-    /// Takes a cell; nothing if it is not what the column holds.
-    fn take(&mut self, kind: ColumnType, zone: &Zone, cell: &[u8]) -> Option<()> {
+    /// Adds a cell; `None` if it is not a value of the column's type.
+    fn push(&mut self, kind: ColumnType, zone: &Zone, cell: &[u8]) -> Option<()> {
         match self {
             Self::Text(cells) => cells.push(ByteArray::from(cell.to_vec())),
             Self::Whole(cells) if kind == ColumnType::Time => {
@@ -201,7 +209,7 @@ fn write_column<T: DataType, W: Write + Send>(
     group: &mut SerializedRowGroupWriter<'_, W>,
     cells: &mut Vec<T::T>,
 ) -> Result<(), ParquetError> {
-    let mut column = group.next_column()?.expect("a column for each of ours");
+    let mut column = group.next_column()?.expect("the schema has a column for each of `self.cells`");
     column.typed::<T>().write_batch(cells, None, None)?;
     cells.clear();
     column.close()
@@ -221,7 +229,7 @@ fn io_error(cause: ParquetError) -> io::Error {
 mod tests {
     use super::*;
     use crate::ingest::parquet::csv_of;
-    use crate::insights::columns::columns;
+    use crate::insights::columns;
     use crate::model::delimiter::Delimiter;
     use crate::text::push_cell;
     use proptest::prelude::*;
@@ -245,10 +253,13 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_no_row_and_what_is_no_row_is_an_error() {
+    fn a_message_is_not_a_row_and_a_malformed_row_is_an_error() {
         let text = b"message\nNo users found with genre loyalty score above 0.8.\n";
-        // Without columns that a log or a catalog has, all are read; `user_id` and `genre` are such.
+        // The reader skips columns that neither logs nor catalogs have, so only two remain.
         assert_eq!(read(&write("genre_loyalty_scores", &[text])), "user_id,genre\n");
+        let mut writer = ParquetWriter::new(columns("genre_loyalty_scores").unwrap(), Vec::new()).unwrap();
+        writer.push(text).unwrap();
+        assert_eq!(writer.rows(), 0);
         for line in ["u1,s1\n", "u1,s1,x,t\n", "u1,s1,-,t,more\n", "u1,s1,\"1,t\n"] {
             let columns = columns("happy_recommendations").unwrap();
             let mut writer = ParquetWriter::new(columns, Vec::new()).unwrap();
@@ -261,22 +272,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_is_read_again_however_it_comes(
+        fn rows_survive_a_round_trip_however_the_text_is_split(
             rows in proptest::collection::vec(
                 ("[a-c,\"é=]{1,4}", "[a-c,\"é=]{0,4}", 0_i64..4_000_000_000, 0_u32..1_000_000, 0_u32..86_400_000),
                 0..3000,
             ),
-            cuts in proptest::collection::vec(any::<proptest::sample::Index>(), 0..5),
+            splits in proptest::collection::vec(any::<proptest::sample::Index>(), 0..5),
         ) {
             let header = "song_id,user_id,timestamp,duration_sec,title,artist,genre,mood\n";
             let (mut text, mut expected) = (header.as_bytes().to_vec(), header.as_bytes().to_vec());
             for (id, title, second, micros, millis) in rows {
                 let time = chrono::DateTime::from_timestamp(second, micros * 1000).unwrap();
-                // Offsets are another way to say the same.
+                // The same instant, written with another offset.
                 let elsewhere = time.with_timezone(&chrono::FixedOffset::east_opt(5400).unwrap());
-                let form = |time: &str| time.trim_end_matches('0').trim_end_matches('.').to_owned();
-                let local = form(&elsewhere.format("%Y-%m-%dT%H:%M:%S.%6f").to_string()) + "+01:30";
-                let utc = form(&time.format("%Y-%m-%d %H:%M:%S.%6f").to_string()) + "Z";
+                let trimmed = |time: &str| time.trim_end_matches('0').trim_end_matches('.').to_owned();
+                let local = trimmed(&elsewhere.format("%Y-%m-%dT%H:%M:%S.%6f").to_string()) + "+01:30";
+                let utc = trimmed(&time.format("%Y-%m-%d %H:%M:%S.%6f").to_string()) + "Z";
                 let seconds = f64::from(millis) / 1000.0;
                 for (out, time) in [(&mut text, local), (&mut expected, utc)] {
                     for (cell, end) in
@@ -288,7 +299,7 @@ mod tests {
                     out.extend_from_slice(b"a,,\n");
                 }
             }
-            let mut at: Vec<usize> = cuts.iter().map(|cut| cut.index(text.len())).collect();
+            let mut at: Vec<usize> = splits.iter().map(|split| split.index(text.len())).collect();
             at.extend([0, text.len()]);
             at.sort_unstable();
             let pieces: Vec<&[u8]> = at.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect();

@@ -1,20 +1,21 @@
-//! Axes from zero with round numbers.
+//! Axes that start at zero and have round ticks.
 
-/// The multiples of a round step from zero up to or above a maximum.
+/// Multiples of a round step, from zero to the first one that reaches a maximum.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Axis {
-    /// The ticks, zero first.
+    /// Ascending; the first is zero.
     pub(super) ticks: Vec<f64>,
 }
 
 impl Axis {
-    /// An axis with two to five steps of 1, 2 or 5 times a power of ten, none smaller than `least`.
-    pub(super) fn up_to(max: f64, least: f64) -> Self {
-        let max = if max.is_finite() { max.max(least) } else { least };
+    /// An axis up to `max` with one to five steps. A step is 1, 2 or 5 times a power of ten, or
+    /// `min_step` if that is larger.
+    pub(super) fn up_to(max: f64, min_step: f64) -> Self {
+        let max = if max.is_finite() { max.max(min_step) } else { min_step };
         let power = 10_f64.powf((max / 5.0).log10().floor());
         let steps = [1.0, 2.0, 5.0, 10.0].map(|factor| factor * power);
         let step = steps.into_iter().find(|step| step * 5.0 >= max * (1.0 - 1e-9)).unwrap_or(10.0 * power);
-        let step = step.max(least);
+        let step = step.max(min_step);
         let count = (max / step - 1e-9).ceil().max(1.0) as usize;
         Self { ticks: (0..=count).map(|tick| tick as f64 * step).collect() }
     }
@@ -25,7 +26,7 @@ impl Axis {
     }
 }
 
-/// A number of few characters: `0.5`, `250`, `1.5k`, `20M`.
+/// A number in a few characters: `0.5`, `250`, `1.5k`, `20M`.
 pub(super) fn short(number: f64) -> String {
     let (factor, unit) = match number.abs() {
         size if size >= 1e12 => (1e12, "T"),

@@ -1,98 +1,100 @@
-//! Horizontal bars with their names above them: the most played songs, say.
+//! Horizontal bars with labels above them, for example the most played songs.
 
 use maud::{Markup, html};
 
-use crate::serve::charts::canvas::{Canvas, Form, SMALL, TEXT, WIDTH, empty, px};
-use crate::serve::charts::words::{Noun, clean, count, cut, width_of};
+use crate::serve::charts::canvas::{Canvas, ChartMode, SMALL, TEXT, WIDTH, empty, px};
+use crate::serve::charts::text::{Noun, clean, count, ellipsize, width_of};
 
-/// Height of a name, its bar and the space below.
+/// Height of a label, its bar and the space below.
 const ROW: f64 = 42.0;
-/// Where the name stands in its row.
+/// Baseline of the label, from the top of its row.
 const BASELINE: f64 = 15.0;
-/// Where the bar begins.
+/// Top of the bar, from the top of its row.
 const BAR_TOP: f64 = 22.0;
-/// Its height.
+/// Height of the bar.
 const BAR: f64 = 10.0;
-/// Space between name, second name and value.
+/// Space between label, subtitle and value.
 const GAP: f64 = 8.0;
 
 /// A chart of bars.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bars {
-    /// What it shows.
+    /// Title of the chart.
     pub title: String,
     /// What the values count.
     pub noun: Noun,
-    /// The bars from top to bottom.
+    /// Message if there are no bars.
+    pub empty: String,
+    /// The bars, top to bottom.
     pub bars: Vec<Bar>,
 }
 
 /// One bar.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bar {
-    /// Its name.
+    /// Label.
     pub label: String,
-    /// What else there is to say, in smaller text; may be empty.
-    pub second: String,
-    /// Its value.
+    /// Secondary text after the label; may be empty.
+    pub subtitle: String,
+    /// Value, which determines the length.
     pub value: u64,
-    /// Where it leads, a path of the same server or a place of the same page; other links are left out.
+    /// A path on the same server or a fragment of the same document. Other links are left out.
     pub link: Option<String>,
 }
 
-/// Draws bars.
-pub fn bars(chart: &Bars, form: Form) -> String {
+/// Draws horizontal bars, as long as their values.
+pub fn bars(chart: &Bars, mode: ChartMode) -> String {
     let Some(first) = chart.bars.iter().max_by_key(|bar| bar.value) else {
-        return empty(form, &chart.title, &format!("no {} yet", chart.noun.many));
+        return empty(mode, &chart.title, &chart.empty);
     };
-    let fact = format!("Most: {} with {}.", full_name(first), chart.noun.counted(first.value));
+    let fact = format!("Highest: {} with {}.", full_label(first), chart.noun.counted(first.value));
     let rows = chart.bars.iter().map(|bar| Row {
         label: &bar.label,
-        second: &bar.second,
+        subtitle: &bar.subtitle,
         value: count(bar.value),
-        words: format!("{}: {}", full_name(bar), chart.noun.counted(bar.value)),
+        description: format!("{}: {}", full_label(bar), chart.noun.counted(bar.value)),
         length: bar.value as f64 / first.value.max(1) as f64,
         link: bar.link.as_deref(),
-        rest: false,
+        is_rest: false,
     });
-    draw_rows(&chart.title, &fact, &rows.collect::<Vec<_>>(), form)
+    draw_rows(&chart.title, &fact, &rows.collect::<Vec<_>>(), mode)
 }
 
-fn full_name(bar: &Bar) -> String {
-    if bar.second.is_empty() { bar.label.clone() } else { format!("{} – {}", bar.label, bar.second) }
+fn full_label(bar: &Bar) -> String {
+    if bar.subtitle.is_empty() { bar.label.clone() } else { format!("{} – {}", bar.label, bar.subtitle) }
 }
 
-/// A bar as it is drawn.
+/// A row as it is drawn: label, value and bar.
 #[derive(Debug)]
 pub(super) struct Row<'a> {
     pub(super) label: &'a str,
-    pub(super) second: &'a str,
-    /// The text at its right end.
+    pub(super) subtitle: &'a str,
+    /// Text at the right end.
     pub(super) value: String,
-    /// All of it in words.
-    pub(super) words: String,
-    /// Of the width, from 0 to 1.
+    /// The row as one phrase, shown as a tooltip.
+    pub(super) description: String,
+    /// Length of the bar as a share of the width, from 0 to 1.
     pub(super) length: f64,
     pub(super) link: Option<&'a str>,
-    /// Whether it is not one thing but the rest of them.
-    pub(super) rest: bool,
+    /// Whether the row sums up the remaining items.
+    pub(super) is_rest: bool,
 }
 
-/// Draws rows, each as long as it says.
-pub(super) fn draw_rows(title: &str, fact: &str, rows: &[Row<'_>], form: Form) -> String {
-    let link = |row: &Row<'_>| row.link.filter(|link| leads_nowhere_else(link)).map(clean);
+/// Draws rows, top to bottom.
+pub(super) fn draw_rows(title: &str, fact: &str, rows: &[Row<'_>], mode: ChartMode) -> String {
+    let link = |row: &Row<'_>| row.link.filter(|link| is_local(link)).map(clean);
     let marks = html! {
-        @for (place, row) in rows.iter().enumerate() {
-            @let mark = draw_row(row, place as f64 * ROW);
+        @for (index, row) in rows.iter().enumerate() {
+            @let mark = draw_row(row, index as f64 * ROW);
             @if let Some(link) = link(row) { a href=(link) { (mark) } } @else { (mark) }
         }
     };
     let linked = rows.iter().any(|row| link(row).is_some());
-    Canvas { form, height: rows.len() as f64 * ROW, title, fact, linked }.draw(&marks)
+    Canvas { mode, height: rows.len() as f64 * ROW, title, fact, linked }.draw(&marks)
 }
 
-/// `//host` and `/\host` would lead to another server.
-fn leads_nowhere_else(link: &str) -> bool {
+/// Whether a link stays on the same server. Browsers read `//host` and `/\host` as another host.
+fn is_local(link: &str) -> bool {
     let mut chars = link.chars();
     match chars.next() {
         Some('#' | '?') => true,
@@ -102,22 +104,22 @@ fn leads_nowhere_else(link: &str) -> bool {
 }
 
 fn draw_row(row: &Row<'_>, top: f64) -> Markup {
-    let room = WIDTH - width_of(&row.value) * TEXT - GAP;
-    let label = cut(&clean(row.label), room / TEXT);
-    let left = room - width_of(&label) * TEXT - GAP;
-    let second =
-        Some(cut(&clean(row.second), left / SMALL)).filter(|text| text.chars().any(|char| char != '…'));
+    let space = WIDTH - width_of(&row.value) * TEXT - GAP;
+    let label = ellipsize(&clean(row.label), space / TEXT);
+    let left = space - width_of(&label) * TEXT - GAP;
+    let subtitle = Some(ellipsize(&clean(row.subtitle), left / SMALL))
+        .filter(|text| text.chars().any(|char| char != '…'));
     html! {
         g class="row" {
-            title { (clean(&row.words)) }
-            rect class="reach" x="0" y=(top) width=(WIDTH) height=(ROW) {}
+            title { (clean(&row.description)) }
+            rect class="hit-area" x="0" y=(top) width=(WIDTH) height=(ROW) {}
             text class="label" x="0" y=(top + BASELINE) {
                 tspan { (label) }
-                @if let Some(second) = second { tspan class="second" dx=(GAP) { (second) } }
+                @if let Some(subtitle) = subtitle { tspan class="second" dx=(GAP) { (subtitle) } }
             }
             text class="value" x=(WIDTH) y=(top + BASELINE) text-anchor="end" { (row.value) }
             rect class="track" x="0" y=(top + BAR_TOP) width=(WIDTH) height=(BAR) rx="2" {}
-            rect class=(if row.rest { "rest" } else { "mark" }) x="0" y=(top + BAR_TOP) width=(px(row.length * WIDTH)) height=(BAR) rx="2" {}
+            rect class=(if row.is_rest { "rest" } else { "mark" }) x="0" y=(top + BAR_TOP) width=(px(row.length * WIDTH)) height=(BAR) rx="2" {}
         }
     }
 }

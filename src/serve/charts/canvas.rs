@@ -1,63 +1,62 @@
-//! The frame of every chart: its size, what it says in words, and the form in which it is written.
+//! The frame of every chart: size, title, text alternative and mode.
 
 use maud::{Markup, PreEscaped, html};
 
 use crate::serve::charts::STYLE;
-use crate::serve::charts::words::{clean, cut};
+use crate::serve::charts::text::{clean, ellipsize};
 
-/// Width of a chart in its own units. It is narrow so that text of [`SMALL`] units has eleven pixels
-/// where a telephone leaves 328 for it.
+/// Width of a chart in SVG units. It is narrow, so that text of [`SMALL`] units is still 11 pixels high
+/// on a phone, where a chart is 328 pixels wide.
 pub(super) const WIDTH: f64 = 400.0;
-/// Size of the text of names and values (`charts.css` says the same).
+/// Font size of labels and values; the same as in `charts.css`.
 pub(super) const TEXT: f64 = 14.0;
-/// Size of the other text.
+/// Font size of secondary text.
 pub(super) const SMALL: f64 = 13.5;
 /// Height of a chart without data.
 const EMPTY_HEIGHT: f64 = 64.0;
-/// Room around a chart that stands alone.
+/// Space around a standalone chart.
 const MARGIN: f64 = 20.0;
-/// Room for its title.
+/// Space above a standalone chart for its title.
 const HEADER: f64 = 34.0;
 
-/// Where a chart is going to be.
+/// Where a chart is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// In an HTML page that has [`STYLE`] and a heading above the chart.
+pub enum ChartMode {
+    /// Inside an HTML document that includes [`STYLE`] and has its own heading.
     Inline,
-    /// In a file of its own.
+    /// In its own SVG file.
     Standalone,
 }
 
-/// What is around the marks of a chart.
+/// A chart without its marks.
 #[derive(Debug)]
 pub(super) struct Canvas<'a> {
-    pub(super) form: Form,
+    pub(super) mode: ChartMode,
     pub(super) height: f64,
-    /// What the chart shows.
     pub(super) title: &'a str,
-    /// What there is to see in it, in words.
+    /// The main fact that the chart shows, as a sentence for screen readers.
     pub(super) fact: &'a str,
-    /// Whether there are links in it, which would be out of reach in a mere image.
+    /// Whether the marks contain links. The role `img` would hide them.
     pub(super) linked: bool,
 }
 
 impl Canvas<'_> {
-    /// The chart with these marks.
+    /// The SVG with these marks.
     pub(super) fn draw(&self, marks: &Markup) -> String {
-        let alone = self.form == Form::Standalone;
-        let (left, top) = if alone { (-MARGIN, -MARGIN - HEADER) } else { (0.0, 0.0) };
+        let standalone = self.mode == ChartMode::Standalone;
+        let (left, top) = if standalone { (-MARGIN, -MARGIN - HEADER) } else { (0.0, 0.0) };
         let (width, height) = (WIDTH - 2.0 * left, self.height - top - left);
         let (title, fact) = (clean(self.title), clean(self.fact));
         let svg = html! {
             svg class="chart" viewBox=(format!("{left} {top} {width} {}", px(height)))
                 role=(if self.linked { "group" } else { "img" })
-                xmlns=[alone.then_some("http://www.w3.org/2000/svg")] {
+                xmlns=[standalone.then_some("http://www.w3.org/2000/svg")] {
                 title { (title) }
                 desc { (fact) }
-                @if alone {
+                @if standalone {
                     style { (PreEscaped(STYLE)) }
                     rect class="ground" x=(left) y=(top) width=(width) height=(px(height)) {}
-                    text class="heading" x="0" y="-16" { (cut(&title, WIDTH / 17.0)) }
+                    text class="heading" x="0" y="-16" { (ellipsize(&title, WIDTH / 17.0)) }
                 }
                 (marks)
             }
@@ -66,16 +65,16 @@ impl Canvas<'_> {
     }
 }
 
-/// A chart that has nothing to show yet.
-pub(super) fn empty(form: Form, title: &str, why: &str) -> String {
+/// A chart without data, which shows a message.
+pub(super) fn empty(mode: ChartMode, title: &str, message: &str) -> String {
     let marks = html! {
-        text class="small" x=(WIDTH / 2.0) y=(EMPTY_HEIGHT / 2.0 + 5.0) text-anchor="middle" { (why) }
+        text class="small" x=(WIDTH / 2.0) y=(EMPTY_HEIGHT / 2.0 + 5.0) text-anchor="middle" { (message) }
     };
-    Canvas { form, height: EMPTY_HEIGHT, title, fact: why, linked: false }.draw(&marks)
+    Canvas { mode, height: EMPTY_HEIGHT, title, fact: message, linked: false }.draw(&marks)
 }
 
-/// A length with as many digits as anybody can see.
+/// A length rounded to hundredths.
 pub(super) fn px(length: f64) -> f64 {
-    // Adding zero makes a negative zero a plain one.
+    // Adding zero turns negative zero into zero.
     (length * 100.0).round() / 100.0 + 0.0
 }

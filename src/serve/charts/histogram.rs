@@ -1,82 +1,82 @@
-//! How many there are of each size: listeners by their loyalty, songs by their listening time.
+//! Histograms, for example listeners by loyalty or songs by listening time.
 
 use maud::html;
 
 use crate::serve::charts::axis::{Axis, short};
-use crate::serve::charts::canvas::{Canvas, Form, SMALL, WIDTH, empty, px};
-use crate::serve::charts::words::{Noun, clean, percent, width_of};
+use crate::serve::charts::canvas::{Canvas, ChartMode, SMALL, WIDTH, empty, px};
+use crate::serve::charts::text::{Noun, clean, percent, width_of};
 
-/// Where the bars begin, right of the numbers.
+/// Left end of the bars, to the right of the numbers.
 const LEFT: f64 = 46.0;
-/// Where the highest bar ends, below the name of the mark.
+/// Top of the highest bar, below the name of the rule.
 const TOP: f64 = 30.0;
-/// Where the bars stand.
+/// Bottom of the bars.
 const BOTTOM: f64 = 174.0;
-/// Room for what is counted, above the numbers.
+/// Width of the noun above the numbers.
 const NOUN: f64 = 72.0;
-/// The space between bars.
+/// Space between bars.
 const SPACE: f64 = 2.0;
 
-/// A chart of sizes.
+/// A histogram.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Histogram {
-    /// What it shows.
+    /// Title of the chart.
     pub title: String,
-    /// What is counted.
+    /// What the counts count.
     pub noun: Noun,
-    /// The sizes from the smallest to the largest.
+    /// The buckets, left to right.
     pub buckets: Vec<Bucket>,
-    /// Names of places on the axis.
+    /// Labels of the horizontal axis.
     pub ticks: Vec<Tick>,
-    /// A place that matters.
-    pub mark: Option<Mark>,
-    /// What must be known to read it, such as that it shows a sample; may be empty.
+    /// A threshold.
+    pub rule: Option<Rule>,
+    /// A remark below the chart, for example about sampling; may be empty.
     pub note: String,
 }
 
-/// Those of about the same size.
+/// One bucket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
-    /// Which size that is.
+    /// The range of the bucket, as text.
     pub name: String,
-    /// How many there are.
+    /// Number of items in the range.
     pub count: u64,
 }
 
-/// The name of a place on the axis.
+/// A label of the horizontal axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
-    /// The place, in buckets from the left.
+    /// Position in buckets from the left.
     pub at: f64,
-    /// Its name.
+    /// Text of the label.
     pub name: String,
 }
 
-/// A place that matters: what is right of it is drawn in another colour.
+/// A vertical rule at a threshold. Buckets to the right of it have another colour.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Mark {
-    /// The place, in buckets from the left.
+pub struct Rule {
+    /// Position in buckets from the left.
     pub at: f64,
-    /// What it means.
+    /// Text beside the rule.
     pub name: String,
 }
 
-/// Draws sizes.
-pub fn histogram(chart: &Histogram, form: Form) -> String {
+/// Draws a histogram.
+pub fn histogram(chart: &Histogram, mode: ChartMode) -> String {
     let total: u64 = chart.buckets.iter().map(|bucket| bucket.count).sum();
     let Some(most) = chart.buckets.iter().max_by_key(|bucket| bucket.count).filter(|_| total > 0) else {
-        return empty(form, &chart.title, "no plays yet");
+        return empty(mode, &chart.title, "no plays yet");
     };
     let axis = Axis::up_to(most.count as f64, 1.0);
     let bucket_width = (WIDTH - LEFT) / chart.buckets.len() as f64;
     let x = |at: f64| LEFT + at.clamp(0.0, chart.buckets.len() as f64) * bucket_width;
     let y = |count: f64| BOTTOM - count / axis.end() * (BOTTOM - TOP);
-    let beyond = |place: usize| chart.mark.as_ref().is_some_and(|mark| place as f64 + 1e-9 >= mark.at);
+    let is_beyond = |index: usize| chart.rule.as_ref().is_some_and(|rule| index as f64 + 1e-9 >= rule.at);
     let mut fact = format!(
-        "{} in all; most, {}, at {}.",
+        "{} in total. Largest bucket: {} with {}.",
         chart.noun.counted(total),
-        percent(most.count, total),
-        most.name
+        most.name,
+        percent(most.count, total)
     );
     if !chart.note.is_empty() {
         fact = format!("{fact} {}.", chart.note);
@@ -86,28 +86,28 @@ pub fn histogram(chart: &Histogram, form: Form) -> String {
             line class="grid" x1=(LEFT) y1=(px(y(tick))) x2=(WIDTH) y2=(px(y(tick))) {}
             text class="small" x=(LEFT - 8.0) y=(px(y(tick) + 4.5)) text-anchor="end" { (short(tick)) }
         }
-        @for (place, bucket) in chart.buckets.iter().enumerate() {
+        @for (index, bucket) in chart.buckets.iter().enumerate() {
             @let top = y(bucket.count as f64);
             g {
                 title { (clean(&bucket.name)) ": " (chart.noun.counted(bucket.count)) ", " (percent(bucket.count, total)) }
-                rect class="reach" x=(px(x(place as f64))) y=(TOP) width=(px(bucket_width)) height=(BOTTOM - TOP) {}
-                rect class=(if beyond(place) { "bucket accent" } else { "bucket mark" })
-                    x=(px(x(place as f64) + SPACE / 2.0)) y=(px(top))
+                rect class="hit-area" x=(px(x(index as f64))) y=(TOP) width=(px(bucket_width)) height=(BOTTOM - TOP) {}
+                rect class=(if is_beyond(index) { "bucket accent" } else { "bucket mark" })
+                    x=(px(x(index as f64) + SPACE / 2.0)) y=(px(top))
                     width=(px(bucket_width - SPACE)) height=(px(BOTTOM - top)) {}
             }
         }
         @for tick in &chart.ticks {
             @let name = clean(&tick.name);
-            // Names at the ends of the axis must not leave the picture.
+            // Labels at the ends of the axis must stay inside the chart.
             @let half = width_of(&name) * SMALL / 2.0;
             text class="small" x=(px(x(tick.at).clamp(half, WIDTH - half))) y=(BOTTOM + 18.0) text-anchor="middle" { (name) }
         }
         text class="small" x="0" y="14" { (chart.noun.many) }
-        @if let Some(mark) = &chart.mark {
-            @let name = clean(&mark.name);
+        @if let Some(rule) = &chart.rule {
+            @let name = clean(&rule.name);
             @let width = width_of(&name) * SMALL;
-            @let at = x(mark.at);
-            // Its name stands left of it, unless what is counted stands there.
+            @let at = x(rule.at);
+            // The text is left of the rule, unless it would cover the noun.
             @let end = if at - width < NOUN { (at + width).min(WIDTH) } else { at };
             line class="threshold" x1=(px(at)) y1=(TOP - 10.0) x2=(px(at)) y2=(BOTTOM) {}
             text class="small accent-text" x=(px(end)) y="14" text-anchor="end" { (name) }
@@ -117,5 +117,5 @@ pub fn histogram(chart: &Histogram, form: Form) -> String {
         }
     };
     let height = BOTTOM + if chart.note.is_empty() { 24.0 } else { 46.0 };
-    Canvas { form, height, title: &chart.title, fact: &fact, linked: false }.draw(&marks)
+    Canvas { mode, height, title: &chart.title, fact: &fact, linked: false }.draw(&marks)
 }

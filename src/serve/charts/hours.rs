@@ -1,55 +1,55 @@
-//! Plays by day of the week and hour of the day, as a heat map.
+//! Plays by weekday and hour, as a heat map.
 
 use maud::{Markup, html};
 
 use crate::ledger::hours::HOURS;
-use crate::serve::charts::canvas::{Canvas, Form, SMALL, WIDTH, empty, px};
-use crate::serve::charts::words::{PLAYS, count, percent, width_of};
+use crate::serve::charts::canvas::{Canvas, ChartMode, SMALL, WIDTH, empty, px};
+use crate::serve::charts::text::{PLAYS, count, percent, width_of};
 use crate::time::window::{NightWindow, TimeOfDay};
 
-/// Short names of the days.
+/// Labels of the rows.
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
-/// The days of a week.
+/// Names of the weekdays, Monday first.
 pub const FULL_DAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-/// Room for the names of the days.
+/// Width of the labels of the rows.
 const LEFT: f64 = 40.0;
-/// An hour, its space included.
+/// Width of an hour, including space.
 const CELL: f64 = (WIDTH - LEFT) / 24.0;
-/// A day, its space included.
+/// Height of a day, including space.
 const ROW: f64 = 20.0;
-/// The space between cells.
+/// Space between cells.
 const SPACE: f64 = 1.5;
-/// Where the first day begins, below the night.
+/// Top of the first row, below the line of the night.
 const TOP: f64 = 30.0;
-/// Where the last day ends.
+/// Bottom of the last row.
 const BOTTOM: f64 = TOP + 7.0 * ROW;
-/// Colours between no plays and the most.
+/// Number of colours for cells with plays.
 const LEVELS: u64 = 6;
-/// A square of the legend.
+/// Side of a square in the legend.
 const KEY: f64 = 14.0;
 
-/// A chart of the hours of a week.
+/// A heat map of the hours of a week.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HourPlays {
-    /// What it shows.
+    /// Title of the chart.
     pub title: String,
     /// Plays by hour of the week, from Monday 00:00 on.
     pub plays: [u64; HOURS],
-    /// What counts as night.
+    /// Hours that count as night.
     pub night: NightWindow,
 }
 
-/// Draws the hours of a week.
-pub fn hours(chart: &HourPlays, form: Form) -> String {
+/// Draws a heat map with a row per weekday and a line above the hours of the night.
+pub fn hours(chart: &HourPlays, mode: ChartMode) -> String {
     let total: u64 = chart.plays.iter().sum();
     let most = chart.plays.iter().copied().max().unwrap_or_default();
     if total == 0 {
-        return empty(form, &chart.title, "no plays yet");
+        return empty(mode, &chart.title, "no plays yet");
     }
     let busiest = chart.plays.iter().position(|&plays| plays == most).unwrap_or_default();
     let fact = format!(
-        "Most plays: {} with {} of {}. Night is from {} to {}.",
+        "Busiest hour: {} with {} of {}. Night is from {} to {}.",
         hour_name(busiest),
         count(most),
         PLAYS.counted(total),
@@ -74,10 +74,10 @@ pub fn hours(chart: &HourPlays, form: Form) -> String {
         text class="small" x=(WIDTH) y=(BOTTOM + 16.0) text-anchor="end" { "24:00" }
         (legend(most))
     };
-    Canvas { form, height: BOTTOM + 52.0, title: &chart.title, fact: &fact, linked: false }.draw(&marks)
+    Canvas { mode, height: BOTTOM + 52.0, title: &chart.title, fact: &fact, linked: false }.draw(&marks)
 }
 
-/// Which colour so many plays have; only none has the first.
+/// The colour of a cell, from 0 to [`LEVELS`]. Only a cell without plays has 0.
 fn level(plays: u64, most: u64) -> u64 {
     (u128::from(plays) * u128::from(LEVELS)).div_ceil(u128::from(most.max(1))) as u64
 }
@@ -86,7 +86,7 @@ fn hour_name(hour: usize) -> String {
     format!("{} {:02}:00–{:02}:00", FULL_DAYS[hour / 24], hour % 24, hour % 24 + 1)
 }
 
-/// A line above the hours of the night, in two pieces if it goes over midnight.
+/// A line above the hours of the night. A night that includes midnight has two pieces.
 fn night(window: NightWindow) -> Markup {
     let (from, to) = (window.from, window.to);
     let end = TimeOfDay(24 * 60);
@@ -103,7 +103,7 @@ fn night(window: NightWindow) -> Markup {
     }
 }
 
-/// The colours from few to many.
+/// The legend: colours from few to many plays.
 fn legend(most: u64) -> Markup {
     let (y, text_y) = (BOTTOM + 32.0, BOTTOM + 44.0);
     let most_text = count(most);

@@ -1,50 +1,50 @@
-//! The last minutes of something that is measured every second.
+//! A line of the last minutes, with one value per second.
 
 use std::fmt::Write as _;
 
 use maud::html;
 
 use crate::serve::charts::axis::{Axis, short};
-use crate::serve::charts::canvas::{Canvas, Form, WIDTH, empty, px};
-use crate::serve::charts::words::clean;
+use crate::serve::charts::canvas::{Canvas, ChartMode, WIDTH, empty, px};
+use crate::serve::charts::text::clean;
 
-/// How far back a line goes.
+/// Length of the time axis, in minutes.
 pub const MINUTES: usize = 10;
-/// Values that are shown at most.
+/// Maximum number of values.
 const VALUES: usize = MINUTES * 60;
-/// Where the line begins, right of the numbers.
+/// Left end of the line, to the right of the numbers.
 const LEFT: f64 = 46.0;
-/// Room for the dot at the end.
+/// Right end of the line. The dot at the end needs the rest of the width.
 const RIGHT: f64 = WIDTH - 5.0;
-/// The top of the axis, below the unit.
+/// Top of the axis, below the unit.
 const TOP: f64 = 28.0;
-/// Zero.
+/// Zero of the axis.
 const BOTTOM: f64 = 132.0;
-/// Values from here on are no measurements.
-const ABSURD: f64 = 1e15;
-/// The smallest step of the axis.
-const LEAST: f64 = 0.001;
+/// Values from here on are ignored as invalid.
+const INVALID: f64 = 1e15;
+/// Smallest step of the axis.
+const MIN_STEP: f64 = 0.001;
 
-/// A chart of the last minutes.
+/// A line chart of the last minutes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Line {
-    /// What it shows.
+    /// Title of the chart.
     pub title: String,
-    /// The unit of its values.
+    /// Unit of the values.
     pub unit: String,
-    /// One value a second, the latest last; nothing where nothing was measured.
+    /// One value per second, the latest last; `None` is a gap.
     pub values: Vec<Option<f64>>,
 }
 
-/// Draws the last minutes.
-pub fn line(chart: &Line, form: Form) -> String {
+/// Draws a line. Only the last [`MINUTES`] are shown.
+pub fn line(chart: &Line, mode: ChartMode) -> String {
     let values = &chart.values[chart.values.len().saturating_sub(VALUES)..];
-    let measured = |value: &Option<f64>| value.filter(|value| (0.0..ABSURD).contains(value));
+    let measured = |value: &Option<f64>| value.filter(|value| (0.0..INVALID).contains(value));
     let Some(latest) = values.iter().rev().find_map(measured) else {
-        return empty(form, &chart.title, "nothing measured yet");
+        return empty(mode, &chart.title, "no data yet");
     };
     let most = values.iter().filter_map(measured).fold(0.0, f64::max);
-    let axis = Axis::up_to(most, LEAST);
+    let axis = Axis::up_to(most, MIN_STEP);
     let first = VALUES - values.len();
     let x = |second: usize| LEFT + (first + second) as f64 / (VALUES - 1) as f64 * (RIGHT - LEFT);
     let y = |value: f64| BOTTOM - value / axis.end() * (BOTTOM - TOP);
@@ -55,7 +55,7 @@ pub fn line(chart: &Line, form: Form) -> String {
         .collect();
     let unit = clean(&chart.unit);
     let fact = format!(
-        "Latest: {} {unit}; at most {} {unit} in the last {MINUTES} minutes.",
+        "Latest: {} {unit}. Maximum of the last {MINUTES} minutes: {} {unit}.",
         short(latest),
         short(most)
     );
@@ -73,19 +73,23 @@ pub fn line(chart: &Line, form: Form) -> String {
             circle class="mark" cx=(x) cy=(y) r="4" { title { (short(latest)) " " (unit) } }
         }
     };
-    Canvas { form, height: BOTTOM + 28.0, title: &chart.title, fact: &fact, linked: false }.draw(&marks)
+    Canvas { mode, height: BOTTOM + 28.0, title: &chart.title, fact: &fact, linked: false }.draw(&marks)
 }
 
-/// A line through what was measured one second after the other; what stands alone becomes a point.
+/// The path through all values. A gap interrupts it, and a value between two gaps is a point.
 fn path(points: &[Option<(f64, f64)>]) -> String {
     let mut path = String::new();
     let mut drawing = false;
-    for (place, point) in points.iter().enumerate() {
+    for (index, point) in points.iter().enumerate() {
         if let Some((x, y)) = point {
-            let alone = !drawing && !matches!(points.get(place + 1), Some(Some(_)));
-            // A line to where it is shows as a round end.
-            let _ =
-                write!(path, "{}{x} {y}{}", if drawing { "L" } else { "M" }, if alone { "h0" } else { "" });
+            let is_single = !drawing && !matches!(points.get(index + 1), Some(Some(_)));
+            // A line of no length shows as a dot, because line caps are round.
+            let _ = write!(
+                path,
+                "{}{x} {y}{}",
+                if drawing { "L" } else { "M" },
+                if is_single { "h0" } else { "" }
+            );
         }
         drawing = point.is_some();
     }

@@ -1,11 +1,11 @@
-//! Charts as SVG: data in, text out, the same for a page, a report and a file of its own.
+//! Charts as SVG: data in, text out. The dashboard, the report and SVG files share them.
 //!
-//! The layout is ours: `plotters` 0.3 writes colours and fonts onto every mark and knows no classes,
-//! no titles and no links, and `charming` draws with a JavaScript engine. Markup and its escaping are
-//! those of `maud`, which serves HTML as well.
+//! The layout is computed here because no crate fits: `plotters` 0.3 writes colours and fonts into
+//! every mark and has no classes, titles or links, and `charming` needs a JavaScript engine. `maud`
+//! writes and escapes the markup.
 //!
-//! A chart has no colours of its own. Inside a page its classes meet [`STYLE`], so that a content
-//! security policy can forbid styles in attributes; a chart that stands alone brings it along.
+//! A chart has classes instead of colours. An HTML document includes [`STYLE`] once, so that its content
+//! security policy can forbid inline styles. A standalone chart contains [`STYLE`].
 
 mod axis;
 mod bars;
@@ -14,15 +14,15 @@ mod histogram;
 mod hours;
 mod line;
 mod shares;
-mod words;
+mod text;
 
 pub use crate::serve::charts::bars::{Bar, Bars, bars};
-pub use crate::serve::charts::canvas::Form;
-pub use crate::serve::charts::histogram::{Bucket, Histogram, Mark, Tick, histogram};
+pub use crate::serve::charts::canvas::ChartMode;
+pub use crate::serve::charts::histogram::{Bucket, Histogram, Rule, Tick, histogram};
 pub use crate::serve::charts::hours::{FULL_DAYS, HourPlays, hours};
 pub use crate::serve::charts::line::{Line, MINUTES, line};
 pub use crate::serve::charts::shares::{Share, Shares, shares};
-pub use crate::serve::charts::words::{LISTENERS, Noun, PLAYS, SONGS, clean, count, percent};
+pub use crate::serve::charts::text::{LISTENERS, Noun, PLAYS, SONGS, clean, count, percent};
 
 /// The stylesheet of all charts, light and dark.
 pub const STYLE: &str = include_str!("charts.css");

@@ -1,37 +1,37 @@
-//! What a whole is made of: plays by genre, say.
+//! Shares of a whole, for example plays by genre.
 
 use crate::serve::charts::bars::{Row, draw_rows};
-use crate::serve::charts::canvas::{Form, empty};
-use crate::serve::charts::words::{Noun, count, percent};
+use crate::serve::charts::canvas::{ChartMode, empty};
+use crate::serve::charts::text::{Noun, count, percent};
 
-/// More bars than these are not read.
+/// Maximum number of bars. The smallest shares are summed up in the last one.
 const BARS: usize = 12;
 
 /// A chart of shares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shares {
-    /// What it shows.
+    /// Title of the chart.
     pub title: String,
     /// What the values count.
     pub noun: Noun,
-    /// The shares in any order.
+    /// The shares, in any order.
     pub shares: Vec<Share>,
 }
 
 /// One share.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Share {
-    /// Its name.
+    /// Label.
     pub label: String,
-    /// How much of the whole it is.
+    /// Absolute value; the whole is the sum of all values.
     pub value: u64,
 }
 
-/// Draws shares, the largest first and the smallest as one.
-pub fn shares(chart: &Shares, form: Form) -> String {
+/// Draws shares, largest first. If there are more than 12, the smallest are summed up in one row.
+pub fn shares(chart: &Shares, mode: ChartMode) -> String {
     let whole: u64 = chart.shares.iter().map(|share| share.value).sum();
     if whole == 0 {
-        return empty(form, &chart.title, &format!("no {} yet", chart.noun.many));
+        return empty(mode, &chart.title, &format!("no {} yet", chart.noun.many));
     }
     let mut shares = chart.shares.clone();
     shares.sort_by(|a, b| b.value.cmp(&a.value).then_with(|| a.label.cmp(&b.label)));
@@ -44,16 +44,16 @@ pub fn shares(chart: &Shares, form: Form) -> String {
     }
     let longest = shares.iter().map(|share| share.value).max().unwrap_or(largest);
     let counts: Vec<String> = shares.iter().map(|share| chart.noun.counted(share.value)).collect();
-    let rows = shares.iter().zip(&counts).enumerate().map(|(place, (share, counted))| Row {
+    let rows = shares.iter().zip(&counts).enumerate().map(|(index, (share, counted))| Row {
         label: &share.label,
-        second: counted,
+        subtitle: counted,
         value: percent(share.value, whole),
-        words: format!("{}: {counted}, {}", share.label, percent(share.value, whole)),
+        description: format!("{}: {counted}, {}", share.label, percent(share.value, whole)),
         length: share.value as f64 / longest as f64,
         link: None,
-        rest: has_rest && place == BARS - 1,
+        is_rest: has_rest && index == BARS - 1,
     });
     let fact =
-        format!("Of {}, most are {first} with {}.", chart.noun.counted(whole), percent(largest, whole));
-    draw_rows(&chart.title, &fact, &rows.collect::<Vec<_>>(), form)
+        format!("Largest share: {first} with {} of {}.", percent(largest, whole), chart.noun.counted(whole));
+    draw_rows(&chart.title, &fact, &rows.collect::<Vec<_>>(), mode)
 }

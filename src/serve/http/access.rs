@@ -1,5 +1,5 @@
-//! Who may read: a page of another site that has lured a browser here may not, and where others can
-//! reach us, only those with the token may.
+//! Access rules. The `Host` header protects against web pages of other sites, and a token is required
+//! where other machines can connect.
 
 use std::net::IpAddr;
 
@@ -7,31 +7,31 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
 use hyper::{StatusCode, Uri};
 use subtle::ConstantTimeEq;
 
-/// The rules.
+/// The token and the host names that requests are checked against.
 #[derive(Debug, Default)]
 pub struct Access {
-    /// What readers must show, if anything.
+    /// Token that requests must carry; `None` if none is needed.
     token: Option<String>,
-    /// Names under which we may be addressed, besides `localhost` and addresses.
+    /// Allowed host names besides `localhost` and IP addresses.
     hosts: Vec<String>,
 }
 
 impl Access {
-    /// Rules with a token, if there is one, and further host names.
+    /// Rules with an optional token and additional host names.
     pub fn new(token: Option<String>, hosts: Vec<String>) -> Self {
         Self { token, hosts }
     }
 
-    /// Whether readers must show a token.
+    /// Whether requests must carry a token.
     pub fn needs_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// Whether the request means us. A page whose name was made to point to this machine (DNS
-    /// rebinding) sends that name.
+    /// Checks that the request names an allowed host. A web page that points its own name to this machine
+    /// (DNS rebinding) sends that name.
     ///
     /// # Errors
-    /// The status of the refusal.
+    /// The status code of the refusal: 400 if the host is missing or ambiguous, 421 if it is not allowed.
     pub fn check_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), StatusCode> {
         let mut hosts = headers.get_all(HOST).iter();
         let host = match (uri.host(), hosts.next(), hosts.next()) {
@@ -39,32 +39,32 @@ impl Access {
             (None, Some(host), None) => host.to_str().map_err(|_| StatusCode::BAD_REQUEST)?,
             _ => return Err(StatusCode::BAD_REQUEST),
         };
-        if self.is_ours(name_of(host)) { Ok(()) } else { Err(StatusCode::MISDIRECTED_REQUEST) }
+        if self.is_allowed(without_port(host)) { Ok(()) } else { Err(StatusCode::MISDIRECTED_REQUEST) }
     }
 
-    fn is_ours(&self, name: &str) -> bool {
+    fn is_allowed(&self, name: &str) -> bool {
         let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        // An address cannot be made to point elsewhere; but as long as only this machine is served,
-        // no other one is meant.
+        // DNS rebinding needs a name, so addresses are safe. Without a token, only this machine is served,
+        // so only loopback addresses are meant.
         let is_address = address.is_ok_and(|address| address.is_loopback() || self.needs_token());
-        let is_name = |ours: &str| ours.eq_ignore_ascii_case(name);
+        let is_name = |allowed: &str| allowed.eq_ignore_ascii_case(name);
         is_address || is_name("localhost") || self.hosts.iter().any(|host| is_name(host))
     }
 
-    /// Whether a request shows the token, if there is one; how long this takes tells nothing of it.
+    /// Whether a request carries the token, or none is needed. The comparison takes constant time.
     pub fn is_granted(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else { return true };
-        let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let shown = shown.and_then(|value| value.split_once(' '));
-        shown.is_some_and(|(scheme, shown)| {
+        let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let sent = sent.and_then(|value| value.split_once(' '));
+        sent.is_some_and(|(scheme, sent)| {
             scheme.eq_ignore_ascii_case("bearer")
-                && bool::from(shown.trim().as_bytes().ct_eq(token.as_bytes()))
+                && bool::from(sent.trim().as_bytes().ct_eq(token.as_bytes()))
         })
     }
 }
 
 /// A host without its port.
-fn name_of(host: &str) -> &str {
+fn without_port(host: &str) -> &str {
     match host.rsplit_once(':') {
         Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) && !name.ends_with(':') => name,
         _ => host,
@@ -75,27 +75,27 @@ fn name_of(host: &str) -> &str {
 mod tests {
     use super::*;
 
-    fn asked(access: &Access, host: &str) -> Result<(), StatusCode> {
+    fn check(access: &Access, host: &str) -> Result<(), StatusCode> {
         let headers = [(HOST, host.parse().unwrap())].into_iter().collect();
         access.check_host(&headers, &Uri::from_static("/"))
     }
 
     #[test]
-    fn only_our_own_names_are_answered() {
+    fn only_allowed_hosts_pass() {
         let local = Access::new(None, vec!["insights.example".to_owned()]);
         for host in
             ["localhost", "LOCALHOST:8080", "127.0.0.1:8080", "[::1]:8080", "[::1]", "insights.example:80"]
         {
-            assert_eq!(asked(&local, host), Ok(()), "{host}");
+            assert_eq!(check(&local, host), Ok(()), "{host}");
         }
         for host in
             ["evil.example", "localhost.evil.example:8080", "10.0.0.1:8080", "", "127.0.0.1.evil.example"]
         {
-            assert_eq!(asked(&local, host), Err(StatusCode::MISDIRECTED_REQUEST), "{host}");
+            assert_eq!(check(&local, host), Err(StatusCode::MISDIRECTED_REQUEST), "{host}");
         }
         let open = Access::new(Some("0123456789abcdef".to_owned()), Vec::new());
-        assert_eq!(asked(&open, "10.0.0.1:8080"), Ok(()));
-        assert_eq!(asked(&open, "evil.example"), Err(StatusCode::MISDIRECTED_REQUEST));
+        assert_eq!(check(&open, "10.0.0.1:8080"), Ok(()));
+        assert_eq!(check(&open, "evil.example"), Err(StatusCode::MISDIRECTED_REQUEST));
         assert_eq!(local.check_host(&HeaderMap::new(), &Uri::from_static("/")), Err(StatusCode::BAD_REQUEST));
         let twice = [(HOST, "localhost".parse().unwrap())];
         let mut twice: HeaderMap = twice.into_iter().collect();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_token_opens() {
+    fn only_the_token_grants_access() {
         let access = Access::new(Some("0123456789abcdef".to_owned()), Vec::new());
         let granted =
             |value: &str| access.is_granted(&[(AUTHORIZATION, value.parse().unwrap())].into_iter().collect());

@@ -1,25 +1,25 @@
-//! The files of the page, which are part of the program.
+//! The files of the dashboard, embedded in the program.
 
 use axum::extract::Path;
 use axum::response::Response;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 
 use crate::serve::charts;
-use crate::serve::http::response::{Problem, text};
+use crate::serve::http::response::{Problem, uncached};
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// A file by its name.
+/// The entry of a file in `page/`.
 macro_rules! file {
     ($name:literal, $kind:expr) => {
         ($name, $kind, include_str!(concat!("page/", $name)))
     };
 }
 
-/// All of them: name, media type, text.
+/// Name, media type and text of every file.
 const FILES: &[(&str, &str, &str)] = &[
     ("charts.css", CSS, charts::STYLE),
     file!("actions.js", SCRIPT),
@@ -54,13 +54,13 @@ pub(super) async fn index() -> Response {
 
 pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, Problem> {
     let found = FILES.iter().find(|(file, ..)| *file == name);
-    let (_, kind, content) = found.ok_or_else(|| Problem::not_found("the page has no such file"))?;
+    let (_, kind, content) = found.ok_or_else(|| Problem::not_found("no such file of the dashboard"))?;
     Ok(file(kind, content))
 }
 
 fn file(kind: &'static str, content: &'static str) -> Response {
-    let mut answer = text(kind, content);
-    // Another version of the program has other files under the same names.
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    answer
+    let mut response = uncached(kind, content);
+    // Another version of the program has different files with the same names.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
 }

@@ -1,4 +1,4 @@
-//! Connections, each of which has a limited time and size for everything.
+//! Accepts connections and limits their number, time and size.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -16,29 +16,29 @@ use tower_service::Service;
 use crate::serve::http::context::Context;
 use crate::serve::http::routes;
 
-/// Connections at the same time.
-const CONNECTIONS: usize = 256;
-/// For the head of a request, from its first byte or from the end of the last one on.
-const HEAD_TIME: Duration = Duration::from_secs(5);
-/// For a reader to take more of an answer.
-const WRITE_TIME: Duration = Duration::from_secs(30);
-/// Bytes of a head.
-const HEAD_SIZE: usize = 16 << 10;
-/// Lines of a head.
-const HEADERS: usize = 64;
-/// How long nothing is accepted after a failure, such as no more descriptors.
-const PAUSE: Duration = Duration::from_millis(100);
-/// What those get who are too many.
+/// Maximum number of open connections.
+const MAX_CONNECTIONS: usize = 256;
+/// Time to receive the head of a request. It starts with the connection or the end of the last request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+/// Time in which a client must take more of a response.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Maximum size of the head of a request, in bytes.
+const MAX_HEAD_SIZE: usize = 16 << 10;
+/// Maximum number of header lines.
+const MAX_HEADERS: usize = 64;
+/// Pause after `accept` fails, for example because no file descriptors are left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// The response to connections above the limit.
 const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
 
-/// Serves all connections, for as long as it is polled.
+/// Accepts and serves connections. Does not return unless the listener is unusable.
 pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(cause) => return tracing::error!("cannot serve HTTP: {cause}"),
     };
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let metrics = Arc::clone(&context.metrics);
     let router = routes::router(context);
     loop {
@@ -46,40 +46,40 @@ pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
             Ok((stream, _)) => stream,
             Err(cause) => {
                 tracing::debug!("cannot accept a connection: {cause}");
-                tokio::time::sleep(PAUSE).await;
+                tokio::time::sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
-            // There is room for so little; if not, closing says enough.
+        let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
+            // The text fits into the socket buffer. If it does not, closing the connection is enough.
             let _ = stream.try_write(TOO_MANY);
             continue;
         };
-        // Answers are written whole; waiting for more of them gains nothing.
+        // Responses are written in large pieces, so Nagle's algorithm would only delay them.
         let _ = stream.set_nodelay(true);
         let mut stream = TimeoutStream::new(stream);
-        stream.set_write_timeout(Some(WRITE_TIME));
+        stream.set_write_timeout(Some(WRITE_TIMEOUT));
         let (router, metrics) = (router.clone(), Arc::clone(&metrics));
         tokio::spawn(async move {
             metrics.http_connections.inc();
-            let service = service_fn(move |request| answer(router.clone(), request));
+            let service = service_fn(move |request| respond(router.clone(), request));
             let served = http1::Builder::new()
                 .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_TIME)
-                .max_buf_size(HEAD_SIZE)
-                .max_headers(HEADERS)
-                // Whoever has said all may stop talking and still wants the answer.
+                .header_read_timeout(HEAD_TIMEOUT)
+                .max_buf_size(MAX_HEAD_SIZE)
+                .max_headers(MAX_HEADERS)
+                // A client may close its side after the request and still wait for the response.
                 .half_close(true)
                 .serve_connection(TokioIo::new(Box::pin(stream)), service)
                 .await;
-            // Whoever hangs up, is too slow or speaks no HTTP is no concern of ours.
-            drop((served, place));
+            // Errors of a single connection (closed, too slow, no HTTP) are expected and not reported.
+            drop((served, permit));
             metrics.http_connections.dec();
         });
     }
 }
 
-async fn answer(
+async fn respond(
     mut router: Router,
     request: hyper::Request<hyper::body::Incoming>,
 ) -> Result<axum::response::Response, Infallible> {

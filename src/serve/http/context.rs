@@ -1,4 +1,4 @@
-//! What every answer is made from.
+//! The state that all requests share.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -7,7 +7,7 @@ use tokio::sync::{Mutex, Semaphore, watch};
 
 use crate::engine::epoch::Epochs;
 use crate::serve::http::access::Access;
-use crate::serve::http::health::{Live, State};
+use crate::serve::http::health::{LiveStatus, ServiceState};
 use crate::serve::http::response::Problem;
 use crate::serve::view::{self, View, Views};
 use crate::settings::Settings;
@@ -15,22 +15,22 @@ use crate::storage::SharedDisk;
 use crate::telemetry::heartbeat::EngineStatus;
 use crate::telemetry::metrics::Metrics;
 
-/// What the server looks at.
+/// What the engine gives the server to read.
 #[derive(Debug)]
 pub struct Sources {
-    /// The latest epoch.
+    /// Published epochs.
     pub epochs: Epochs,
-    /// What is counted.
+    /// Metrics of the process.
     pub metrics: Arc<Metrics>,
-    /// The disk, which may be waiting.
+    /// Says whether writing waits for disk space.
     pub disk: SharedDisk,
-    /// Signs of life of the owner of the state.
-    pub standings: watch::Receiver<EngineStatus>,
-    /// The settings.
+    /// Heartbeats of the coordinator.
+    pub engine_status: watch::Receiver<EngineStatus>,
+    /// Settings of the process.
     pub settings: Settings,
 }
 
-/// The same, with what the server itself needs.
+/// The sources, together with the server's own state.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) access: Access,
@@ -39,40 +39,40 @@ pub(super) struct Context {
     pub(super) disk: SharedDisk,
     pub(super) settings: Settings,
     pub(super) started_at: SystemTime,
-    standings: Mutex<watch::Receiver<EngineStatus>>,
-    /// When the owner of the state was heard of last.
-    heard: Mutex<Instant>,
-    /// What is told once a second.
-    pub(super) live: watch::Sender<Arc<Live>>,
-    /// Places for those who are told of everything; fewer than there are connections, so that others
-    /// find one.
+    engine_status: Mutex<watch::Receiver<EngineStatus>>,
+    /// When the last heartbeat was seen.
+    last_heartbeat: Mutex<Instant>,
+    /// The `status` event, updated once a second.
+    pub(super) live: watch::Sender<Arc<LiveStatus>>,
+    /// Permits for subscribers of events.
     pub(super) subscribers: Arc<Semaphore>,
-    /// Places for those who want Parquet, which takes a thread each.
+    /// Permits for Parquet downloads, which take a thread each.
     pub(super) conversions: Arc<Semaphore>,
-    /// The text of the metrics, for a moment.
+    /// The text of `/metrics` and when it was made, reused for [`METRICS_MAX_AGE`].
     metrics_text: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
-/// Readers who are told of everything at the same time.
+/// Maximum number of subscribers. It is lower than the limit of connections, so that other requests get
+/// through.
 const MAX_SUBSCRIBERS: usize = 192;
-/// Readers who are sent Parquet at the same time.
-const CONVERSIONS: usize = 2;
-/// How long the text of the metrics is given out before it is made anew.
-const METRICS_AGE: Duration = Duration::from_millis(250);
+/// Maximum number of simultaneous Parquet downloads.
+const MAX_CONVERSIONS: usize = 2;
+/// How long the text of `/metrics` is reused.
+const METRICS_MAX_AGE: Duration = Duration::from_millis(250);
 
-/// After so long without a sign of life, the owner of the state is taken for dead. Even the largest
-/// table is written in less.
-const SILENCE: Duration = Duration::from_mins(5);
+/// Without a heartbeat for this long, the engine counts as stalled. Even the largest table is written in
+/// less time.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(5);
 
 impl Context {
     pub(super) fn new(access: Access, sources: Sources) -> Self {
-        let Sources { epochs, metrics, disk, standings, settings } = sources;
+        let Sources { epochs, metrics, disk, engine_status, settings } = sources;
         let (sender, views) = watch::channel(None);
-        tokio::spawn(view::follow(epochs, settings.output.clone(), sender));
-        let (standings, heard) = (Mutex::new(standings), Mutex::new(Instant::now()));
+        tokio::spawn(view::build_views(epochs, settings.output.clone(), sender));
+        let (engine_status, last_heartbeat) = (Mutex::new(engine_status), Mutex::new(Instant::now()));
         let live = watch::Sender::new(Arc::default());
         let subscribers = Arc::new(Semaphore::new(MAX_SUBSCRIBERS));
-        let (conversions, metrics_text) = (Arc::new(Semaphore::new(CONVERSIONS)), Mutex::default());
+        let (conversions, metrics_text) = (Arc::new(Semaphore::new(MAX_CONVERSIONS)), Mutex::default());
         let started_at = SystemTime::now();
         Self {
             access,
@@ -81,8 +81,8 @@ impl Context {
             disk,
             settings,
             started_at,
-            standings,
-            heard,
+            engine_status,
+            last_heartbeat,
             live,
             subscribers,
             conversions,
@@ -90,43 +90,43 @@ impl Context {
         }
     }
 
-    /// The latest epoch.
+    /// The view of the latest epoch.
     pub(super) fn view(&self) -> Result<Arc<View>, Problem> {
         let view = self.views.borrow().clone();
-        view.ok_or_else(|| Problem::unavailable("nothing is published yet: the first epoch is on its way"))
+        view.ok_or_else(|| Problem::unavailable("no epoch is published yet; try again"))
     }
 
-    pub(super) fn state(&self) -> State {
+    pub(super) fn state(&self) -> ServiceState {
         if self.views.borrow().is_none() {
-            State::Starting
+            ServiceState::Starting
         } else if self.disk.is_waiting() {
-            State::WaitingForRoom
+            ServiceState::WaitingForRoom
         } else {
-            State::Ready
+            ServiceState::Ready
         }
     }
 
-    /// Listens for signs of life since the last time.
-    pub(super) async fn listen(&self) {
-        let mut standings = self.standings.lock().await;
-        if standings.has_changed().unwrap_or_default() {
-            standings.mark_unchanged();
-            *self.heard.lock().await = Instant::now();
+    /// Notes the time if the coordinator gave a heartbeat since the last call.
+    pub(super) async fn check_heartbeat(&self) {
+        let mut engine_status = self.engine_status.lock().await;
+        if engine_status.has_changed().unwrap_or_default() {
+            engine_status.mark_unchanged();
+            *self.last_heartbeat.lock().await = Instant::now();
         }
     }
 
-    /// Whether the owner of the state was heard of lately.
-    pub(super) async fn is_alive(&self) -> bool {
-        self.heard.lock().await.elapsed() < SILENCE
+    /// Whether the last heartbeat is recent enough.
+    pub(super) async fn has_heartbeat(&self) -> bool {
+        self.last_heartbeat.lock().await.elapsed() < HEARTBEAT_TIMEOUT
     }
 
     pub(super) async fn metrics(&self) -> Arc<str> {
-        let mut kept = self.metrics_text.lock().await;
-        match &*kept {
-            Some((made, text)) if made.elapsed() < METRICS_AGE => Arc::clone(text),
+        let mut cached = self.metrics_text.lock().await;
+        match &*cached {
+            Some((made, text)) if made.elapsed() < METRICS_MAX_AGE => Arc::clone(text),
             _ => {
                 let text: Arc<str> = self.metrics.to_text().into();
-                *kept = Some((Instant::now(), Arc::clone(&text)));
+                *cached = Some((Instant::now(), Arc::clone(&text)));
                 text
             }
         }

@@ -1,4 +1,4 @@
-//! Insights as files: the bytes that were published.
+//! Downloads of insights as CSV or Parquet.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -12,45 +12,45 @@ use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HeaderValue};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::insights::columns::columns;
+use crate::insights::columns;
 use crate::insights::enriched_logs;
 use crate::publish::formula_escape::escape_formulas;
 use crate::publish::parquet::ParquetWriter;
 use crate::serve::http::context::Context;
-use crate::serve::http::give_way;
-use crate::serve::http::response::{Problem, text, with_epoch};
+use crate::serve::http::priority::lower_priority;
+use crate::serve::http::response::{Problem, uncached, with_epoch};
 use crate::serve::view::View;
 
-/// Bytes that are read at once.
-const PIECE: usize = 256 << 10;
-/// Pieces of Parquet that wait to be sent.
-const WAITING: usize = 4;
+/// Bytes per read.
+const READ_SIZE: usize = 256 << 10;
+/// Pieces of Parquet that are buffered for sending.
+const BUFFERED: usize = 4;
 
 const CSV: &str = "text/csv; charset=utf-8";
 
-/// A piece of a file that is sent.
-struct Piece {
+/// A range of a published file that is to be sent.
+struct FileRange {
     file: File,
     from: u64,
     to: u64,
 }
 
-/// All rows of an insight as CSV.
+/// All rows of an insight as CSV. Without `escape_formulas`, these are the published bytes.
 pub(super) fn csv(view: &View, insight: &'static str, escape_formulas: bool) -> Result<Response, Problem> {
-    let pieces = pieces(view, insight)?;
-    let bytes: u64 = pieces.iter().map(|piece| piece.to - piece.from).sum();
-    let published = stream::unfold(pieces, read);
-    let answer = if escape_formulas {
-        text(CSV, Body::from_stream(escaped(insight, published)))
+    let ranges = file_ranges(view, insight)?;
+    let bytes: u64 = ranges.iter().map(|range| range.to - range.from).sum();
+    let published = stream::unfold(ranges, read_next);
+    let response = if escape_formulas {
+        uncached(CSV, Body::from_stream(escaped(insight, published)))
     } else {
-        let mut answer = text(CSV, Body::from_stream(published));
-        answer.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
-        answer
+        let mut response = uncached(CSV, Body::from_stream(published));
+        response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
+        response
     };
-    Ok(with_epoch(view, named(answer, &format!("{insight}.csv"))))
+    Ok(with_epoch(view, named(response, &format!("{insight}.csv"))))
 }
 
-/// Lines with an apostrophe where a spreadsheet would see a formula.
+/// Lines with a `'` in front of cells that a spreadsheet would take for a formula.
 fn escaped(
     insight: &str,
     pieces: impl Stream<Item = io::Result<Bytes>>,
@@ -60,54 +60,58 @@ fn escaped(
     let mut rest = Vec::new();
     pieces.map(move |piece| {
         let end = match piece.transpose()? {
-            // The last line may go on in the next piece.
+            // The last line may continue in the next piece.
             Some(piece) => {
                 rest.extend_from_slice(&piece);
                 memchr::memrchr(b'\n', &rest).map_or(0, |end| end + 1)
             }
             None => rest.len(),
         };
-        let cut_off = rest.split_off(end);
+        let incomplete = rest.split_off(end);
         let mut lines = Vec::new();
-        escape_formulas(columns, &std::mem::replace(&mut rest, cut_off), &mut lines);
+        escape_formulas(columns, &std::mem::replace(&mut rest, incomplete), &mut lines);
         Ok(lines.into())
     })
 }
 
-/// All rows of an insight as Parquet, made while it is sent.
+/// All rows of an insight as Parquet, converted while it is sent.
 pub(super) fn parquet(context: &Context, view: &View, insight: &'static str) -> Result<Response, Problem> {
     if !crate::ingest::parquet::AVAILABLE {
         return Err(Problem::not_found(crate::ingest::parquet::MISSING));
     }
-    let place = Arc::clone(&context.conversions).try_acquire_owned();
-    let place = place.map_err(|_| Problem::unavailable("others are being sent Parquet; try again"))?;
-    let (mut pieces, columns) = (pieces(view, insight)?, columns(insight).unwrap_or_default());
-    let (sender, receiver) = mpsc::channel(WAITING);
+    let permit = Arc::clone(&context.conversions).try_acquire_owned();
+    let permit =
+        permit.map_err(|_| Problem::unavailable("too many Parquet downloads at the same time; try again"))?;
+    let (mut ranges, columns) = (file_ranges(view, insight)?, columns(insight).unwrap_or_default());
+    let (sender, receiver) = mpsc::channel(BUFFERED);
     let convert = move || {
-        give_way();
+        lower_priority();
         let mut convert = || -> io::Result<()> {
-            let mut out = ParquetWriter::new(columns, Sent(sender.clone()))?;
-            while let Some(bytes) = read_on(&mut pieces) {
+            let mut out = ParquetWriter::new(columns, BodyWriter(sender.clone()))?;
+            while let Some(bytes) = read(&mut ranges) {
                 out.push(&bytes?)?;
             }
             out.finish().map(drop)
         };
         if let Err(cause) = convert() {
-            // Whoever has hung up does not hear it.
+            // Fails if the client has closed the connection.
             let _ = sender.blocking_send(Err(cause));
         }
-        drop(place);
+        drop(permit);
     };
     let spawned = std::thread::Builder::new().name("http-parquet".to_owned()).spawn(convert);
-    spawned.map_err(|cause| Problem::unavailable(format!("cannot convert: {cause}")))?;
-    let answer = text("application/vnd.apache.parquet", Body::from_stream(ReceiverStream::new(receiver)));
-    Ok(with_epoch(view, named(answer, &format!("{insight}.parquet"))))
+    spawned.map_err(|cause| {
+        Problem::unavailable(format!("cannot start a thread for the conversion: {cause}"))
+    })?;
+    let response =
+        uncached("application/vnd.apache.parquet", Body::from_stream(ReceiverStream::new(receiver)));
+    Ok(with_epoch(view, named(response, &format!("{insight}.parquet"))))
 }
 
-/// Where bytes are written that are sent.
-struct Sent(mpsc::Sender<io::Result<Bytes>>);
+/// Sends written bytes as the body of a response.
+struct BodyWriter(mpsc::Sender<io::Result<Bytes>>);
 
-impl Write for Sent {
+impl Write for BodyWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let sent = self.0.blocking_send(Ok(Bytes::copy_from_slice(bytes)));
         sent.map(|()| bytes.len()).map_err(|_| io::ErrorKind::BrokenPipe.into())
@@ -118,46 +122,47 @@ impl Write for Sent {
     }
 }
 
-/// The parts of an insight, the first with its header.
-fn pieces(view: &View, insight: &'static str) -> Result<Vec<Piece>, Problem> {
+/// The rows of an insight as ranges of files, the last range first. Only the first part has its header.
+fn file_ranges(view: &View, insight: &'static str) -> Result<Vec<FileRange>, Problem> {
     let unreadable = |cause: io::Error| Problem::unreadable(&cause);
     let disabled = || Problem::not_found(format!("{insight} is disabled by the settings"));
     if insight != enriched_logs::NAME {
         let table = view.table(insight).ok_or_else(disabled)?;
         let file = table.file().try_clone().map_err(unreadable)?;
-        return Ok(vec![Piece { file, from: 0, to: table.entry().bytes }]);
+        return Ok(vec![FileRange { file, from: 0, to: table.entry().bytes }]);
     }
-    let log = view.enriched().ok_or_else(disabled)?;
-    let files = log.files().map_err(unreadable)?;
-    let header = log.header_len();
-    let piece = |(index, (file, bytes))| Piece { file, from: if index == 0 { 0 } else { header }, to: bytes };
-    let mut pieces: Vec<Piece> = files.into_iter().enumerate().map(piece).collect();
-    pieces.reverse();
-    Ok(pieces)
+    let table = view.enriched().ok_or_else(disabled)?;
+    let files = table.files().map_err(unreadable)?;
+    let header = table.header_len();
+    let range =
+        |(index, (file, bytes))| FileRange { file, from: if index == 0 { 0 } else { header }, to: bytes };
+    let mut ranges: Vec<FileRange> = files.into_iter().enumerate().map(range).collect();
+    ranges.reverse();
+    Ok(ranges)
 }
 
-/// Reads on in the last of the files.
-async fn read(mut pieces: Vec<Piece>) -> Option<(io::Result<Bytes>, Vec<Piece>)> {
-    // Most likely it is in memory; and nobody waits for this thread but those who ask.
-    let bytes = read_on(&mut pieces)?;
-    Some((bytes, pieces))
+async fn read_next(mut ranges: Vec<FileRange>) -> Option<(io::Result<Bytes>, Vec<FileRange>)> {
+    // Blocking is fine: the file is most likely in memory, and only other requests wait for this thread.
+    let bytes = read(&mut ranges)?;
+    Some((bytes, ranges))
 }
 
-fn read_on(pieces: &mut Vec<Piece>) -> Option<io::Result<Bytes>> {
-    while pieces.last().is_some_and(|piece| piece.from == piece.to) {
-        pieces.pop();
+/// Reads the next bytes of the last range; `None` at the end of all ranges.
+fn read(ranges: &mut Vec<FileRange>) -> Option<io::Result<Bytes>> {
+    while ranges.last().is_some_and(|range| range.from == range.to) {
+        ranges.pop();
     }
-    let piece = pieces.last_mut()?;
-    let mut bytes = vec![0; PIECE.min((piece.to - piece.from) as usize)];
-    let read = piece.file.read_exact_at(&mut bytes, piece.from);
-    piece.from += bytes.len() as u64;
+    let range = ranges.last_mut()?;
+    let mut bytes = vec![0; READ_SIZE.min((range.to - range.from) as usize)];
+    let read = range.file.read_exact_at(&mut bytes, range.from);
+    range.from += bytes.len() as u64;
     Some(read.map(|()| Bytes::from(bytes)))
 }
 
-/// Tells a browser what to call a file.
-fn named(mut answer: Response, name: &str) -> Response {
+/// Sets the file name under which a browser saves the response.
+fn named(mut response: Response, name: &str) -> Response {
     let value = format!("attachment; filename=\"{name}\"");
-    let value = HeaderValue::try_from(value).expect("names of insights are plain");
-    answer.headers_mut().insert(CONTENT_DISPOSITION, value);
-    answer
+    let value = HeaderValue::try_from(value).expect("names of insights are ASCII");
+    response.headers_mut().insert(CONTENT_DISPOSITION, value);
+    response
 }

@@ -9,33 +9,33 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::serve::http::context::Context;
-use crate::serve::http::insights::check_sought;
-use crate::serve::http::response::{Problem, look, of_epoch};
+use crate::serve::http::insights::check_search_text;
+use crate::serve::http::response::{Problem, json_of_epoch, respond_from};
 use crate::serve::overview::SongCount;
 use crate::serve::view::View;
 
-/// Listeners and songs that are suggested.
-const SUGGESTED: usize = 10;
+/// Maximum number of suggested listeners, and of suggested songs.
+const MAX_SUGGESTIONS: usize = 10;
 
-/// What is sought.
+/// Parameters of a search.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Sought {
+pub(super) struct SearchParams {
     text: String,
 }
 
 type Id = Result<Path<String>, PathRejection>;
 
 pub(super) async fn overview(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
-    look(context.view()?, |view| Ok(of_epoch(view, &pictures(view)))).await
+    respond_from(context.view()?, |view| Ok(json_of_epoch(view, &overview_json(view)))).await
 }
 
-fn pictures(view: &View) -> Value {
-    let pictures = view.pictures();
-    let overview = &pictures.overview;
+fn overview_json(view: &View) -> Value {
+    let dashboard = view.charts();
+    let overview = &dashboard.overview;
     let mut charts = Map::new();
     let mut absent = Map::new();
-    for chart in &pictures.charts {
+    for chart in &dashboard.charts {
         match &chart.svg {
             Ok(svg) => charts.insert(chart.name.to_owned(), svg.as_str().into()),
             Err(reason) => absent.insert(chart.name.to_owned(), reason.0.as_str().into()),
@@ -71,37 +71,37 @@ fn pictures(view: &View) -> Value {
 
 pub(super) async fn user(State(context): State<Arc<Context>>, id: Id) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|cause| Problem::bad_request(cause.body_text()))?;
-    look(context.view()?, move |view| {
-        let page = view.listener_page(id.as_bytes()).map_err(|cause| Problem::unreadable(&cause))?;
-        let page = page.ok_or_else(|| Problem::not_found("no listener of this id has a play yet"))?;
-        Ok(of_epoch(view, &page))
+    respond_from(context.view()?, move |view| {
+        let details = view.listener_details(id.as_bytes()).map_err(|cause| Problem::unreadable(&cause))?;
+        let details = details.ok_or_else(|| Problem::not_found("no play of a listener with this id"))?;
+        Ok(json_of_epoch(view, &details))
     })
     .await
 }
 
 pub(super) async fn song(State(context): State<Arc<Context>>, id: Id) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|cause| Problem::bad_request(cause.body_text()))?;
-    look(context.view()?, move |view| {
-        let page = view.song_page(id.as_bytes()).map_err(|cause| Problem::unreadable(&cause))?;
-        let page =
-            page.ok_or_else(|| Problem::not_found("no song of this id was played or is in the catalog"))?;
-        Ok(of_epoch(view, &page))
+    respond_from(context.view()?, move |view| {
+        let details = view.song_details(id.as_bytes()).map_err(|cause| Problem::unreadable(&cause))?;
+        let details = details
+            .ok_or_else(|| Problem::not_found("no song with this id in the catalog or among the plays"))?;
+        Ok(json_of_epoch(view, &details))
     })
     .await
 }
 
 pub(super) async fn search(
     State(context): State<Arc<Context>>,
-    sought: Result<Parameters<Sought>, QueryRejection>,
+    params: Result<Parameters<SearchParams>, QueryRejection>,
 ) -> Result<Response, Problem> {
-    let Parameters(sought) = sought.map_err(|cause| Problem::bad_request(cause.body_text()))?;
-    check_sought("text", &sought.text)?;
-    look(context.view()?, move |view| {
-        let found = json!({
-            "users": view.users_from(&sought.text, SUGGESTED),
-            "songs": view.songs_with(&sought.text, SUGGESTED),
+    let Parameters(params) = params.map_err(|cause| Problem::bad_request(cause.body_text()))?;
+    check_search_text("text", &params.text)?;
+    respond_from(context.view()?, move |view| {
+        let matches = json!({
+            "users": view.users_with_prefix(&params.text, MAX_SUGGESTIONS),
+            "songs": view.search_songs(&params.text, MAX_SUGGESTIONS),
         });
-        Ok(of_epoch(view, &found))
+        Ok(json_of_epoch(view, &matches))
     })
     .await
 }

@@ -1,38 +1,44 @@
-//! Server-sent events: how it is going, once a second, and each epoch as it is published.
+//! Server-sent events: the live status once a second, and each epoch when it is published.
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
-use axum::body::Body;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::sse::{Event, Sse};
+use axum::response::{IntoResponse, Response};
 use futures::stream::{self, StreamExt};
+use hyper::header::{CACHE_CONTROL, HeaderValue};
 use tokio_stream::wrappers::WatchStream;
 
 use crate::serve::http::context::Context;
-use crate::serve::http::response::{Problem, text};
+use crate::serve::http::response::Problem;
 
-/// Tells of everything that happens, until the reader hangs up.
-///
-/// A reader who is slow misses what is outdated anyway: only the latest of each kind waits.
+/// Time after which a browser reconnects.
+const RECONNECT: Duration = Duration::from_secs(2);
+
+/// Sends events until the subscriber closes the connection. A slow subscriber gets only the latest
+/// event of each kind.
 pub(super) async fn events(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
-    let place = Arc::clone(&context.subscribers).try_acquire_owned();
-    let place = place.map_err(|_| Problem::unavailable("there are too many listeners; try again"))?;
+    let permit = Arc::clone(&context.subscribers).try_acquire_owned();
+    let permit = permit.map_err(|_| Problem::unavailable("too many subscribers of events; try again"))?;
     let status = WatchStream::from_changes(context.live.subscribe()).map(|live| {
         let data = serde_json::to_string(&*live).expect("plain data");
-        format!("event: status\ndata: {data}\n\n")
+        Event::default().event("status").data(data)
     });
     let epochs = WatchStream::new(context.views.clone()).filter_map(async |view| {
         let epoch = view?.snapshot.manifest.epoch;
-        Some(format!("event: epoch\nid: {epoch}\ndata: {{\"epoch\":{epoch}}}\n\n"))
+        let data = format!("{{\"epoch\":{epoch}}}");
+        Some(Event::default().event("epoch").id(epoch.to_string()).data(data))
     });
-    // How long a browser waits until it connects again.
-    let beginning = stream::once(async { "retry: 2000\n\n".to_owned() });
-    let events = beginning.chain(stream::select(Box::pin(epochs), status));
+    let first = stream::once(async { Event::default().retry(RECONNECT) });
+    let events = first.chain(stream::select(Box::pin(epochs), status));
     let events = events.map(move |event| {
-        // It is theirs for as long as they listen.
-        let _ = &place;
+        // The stream holds the permit until the connection is closed.
+        let _ = &permit;
         Ok::<_, Infallible>(event)
     });
-    Ok(text("text/event-stream", Body::from_stream(events)))
+    let mut response = Sse::new(events).into_response();
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }

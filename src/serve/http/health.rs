@@ -1,27 +1,27 @@
-//! How the program is, in words and numbers.
+//! The state of the service and the numbers of the `status` event.
 
 use serde::Serialize;
 
-/// How the program is.
+/// The state of the service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum State {
-    /// No epoch was published yet.
+pub(super) enum ServiceState {
+    /// No epoch is published yet.
     Starting,
-    /// All is well.
+    /// Normal operation.
     Ready,
-    /// Something cannot be written until there is room again.
+    /// Writing waits, for example for disk space.
     WaitingForRoom,
 }
 
-/// What is told once a second.
+/// The data of the `status` event, sent once a second.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Live {
-    /// The latest epoch.
+pub(super) struct LiveStatus {
+    /// Number of the latest epoch.
     pub(super) epoch: u64,
-    pub(super) state: Option<State>,
+    pub(super) state: Option<ServiceState>,
     pub(super) uptime_seconds: u64,
-    /// Rows taken in by this process and those before it.
+    /// Rows of the latest epoch, including those read before the last restart.
     pub(super) rows: u64,
     pub(super) plays: u64,
     pub(super) rejected: u64,
@@ -32,7 +32,7 @@ pub(super) struct Live {
     pub(super) charts: LiveCharts,
 }
 
-/// The last minutes as SVG.
+/// Charts of the last minutes as SVG. Empty if there are no subscribers.
 #[derive(Debug, Default, Serialize)]
 pub(super) struct LiveCharts {
     pub(super) throughput: String,

@@ -1,8 +1,8 @@
-//! The page, the API and the metrics, over HTTP.
+//! The HTTP server: dashboard, API and metrics.
 //!
-//! It is a reader like any other: it looks at the [`View`](crate::serve::view::View) of the latest epoch and at the meters, and
-//! nothing that is asked of it can change anything. It has a thread of its own, of low priority, so
-//! that those who take in plays go first, however much is asked.
+//! The server is read-only. It reads the [`View`](crate::serve::view::View) of the latest epoch and the
+//! metrics, and no request can change anything. It has its own threads of low priority, so that
+//! requests do not delay ingestion.
 
 mod access;
 mod assets;
@@ -16,6 +16,7 @@ mod insights;
 mod live;
 mod middleware;
 mod openapi;
+mod priority;
 mod response;
 mod routes;
 mod status;
@@ -31,33 +32,31 @@ pub use crate::serve::http::context::Sources;
 
 use crate::model::error::{Error, FileRole, Op};
 use crate::serve::http::context::Context;
+use crate::serve::http::priority::lower_priority;
 
-/// How much less its threads matter to the operating system than those that take in plays: with both
-/// busy on one processor, one of these gets a seventieth.
-const NICENESS: i32 = 19;
-/// Threads for what takes longer, such as a search among a million rows.
-const SEARCHERS: usize = 1;
+/// Number of threads for slow requests, such as a search in a million rows.
+const SEARCH_THREADS: usize = 1;
 
-/// A server that listens until this is dropped.
+/// A running server. Dropping it stops the server.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    /// Dropping it tells the server.
+    /// Dropping it stops the server's loop.
     _stop: oneshot::Sender<()>,
 }
 
 impl Server {
-    /// Starts to listen.
+    /// Binds the address and starts the server's thread.
     ///
     /// # Errors
-    /// If the address cannot be listened on (74), or is open to others without a token (78).
+    /// If the address cannot be bound (74), or if other machines can reach it and there is no token (78).
     pub fn start(address: &str, access: Access, sources: Sources) -> Result<Self, Error> {
         let failed = |source| Error::Listen { address: address.to_owned(), source };
         let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(failed)?.collect();
         if !access.needs_token() && addresses.iter().any(|address| !address.ip().is_loopback()) {
             let message = format!(
-                "http: {address} can be reached from other machines, so it needs a token: name a file that holds \
-                 one with --http-token-file, or listen on 127.0.0.1"
+                "http: other machines can reach {address}; set a token with --http-token-file, or use an address of \
+                 this machine such as 127.0.0.1:8080"
             );
             return Err(Error::Config(message));
         }
@@ -66,10 +65,10 @@ impl Server {
         let address = listener.local_addr().map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
         let run = move || {
-            give_way();
+            lower_priority();
             let runtime = tokio::runtime::Builder::new_current_thread()
-                .max_blocking_threads(SEARCHERS)
-                .on_thread_start(give_way)
+                .max_blocking_threads(SEARCH_THREADS)
+                .on_thread_start(lower_priority)
                 .thread_name("http-search")
                 .enable_all()
                 .build();
@@ -90,31 +89,25 @@ impl Server {
         Ok(Self { address, _stop: stop })
     }
 
-    /// Where it listens.
+    /// The bound address, with the actual port.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 }
 
-/// Lowers the priority of this thread.
-fn give_way() {
-    // Where that is not possible, all are equal.
-    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICENESS);
-}
-
-/// Reads the token that is asked of readers.
+/// Reads the token from a file.
 ///
 /// # Errors
-/// If it cannot be read (66), or is too short (78).
+/// If the file cannot be read (66), or if the token is too short or not printable ASCII (78).
 pub fn read_token(path: &Path) -> Result<String, Error> {
-    const SHORTEST: usize = 16;
+    const MIN_LENGTH: usize = 16;
     let text =
         std::fs::read_to_string(path).map_err(|cause| Error::file(FileRole::Input, Op::Read, path, cause))?;
     let token = text.trim();
-    if token.len() < SHORTEST || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+    if token.len() < MIN_LENGTH || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
         let message = format!(
-            "{}: expected a token of at least {SHORTEST} printable ASCII characters, such as `openssl rand -hex 32` \
-             makes",
+            "{}: expected a token of at least {MIN_LENGTH} printable ASCII characters; create one with \
+             `openssl rand -hex 32`",
             path.display()
         );
         return Err(Error::Config(message));

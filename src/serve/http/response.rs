@@ -1,4 +1,4 @@
-//! Answers, and what goes wrong with them.
+//! Responses and errors.
 
 use std::sync::Arc;
 
@@ -10,15 +10,15 @@ use serde::Serialize;
 
 use crate::serve::view::View;
 
-/// The header with the number of the epoch that an answer is of.
-pub(super) const EPOCH: HeaderName = HeaderName::from_static("x-music-insights-epoch");
+/// The header with the number of the epoch that a response belongs to.
+pub(super) const EPOCH_HEADER: HeaderName = HeaderName::from_static("x-music-insights-epoch");
 
-/// A refusal, in words.
+/// An error response: a status code and a message for the client.
 #[derive(Debug)]
 pub(super) struct Problem {
     status: StatusCode,
     message: String,
-    /// What would do instead.
+    /// A header that tells the client what is allowed, such as `Allow`.
     header: Option<(HeaderName, HeaderValue)>,
 }
 
@@ -44,52 +44,53 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
-    /// What was published cannot be read any more, or is not what was asked for.
+    /// A published file cannot be read, or the cursor of the request is invalid.
     pub(super) fn unreadable(cause: &std::io::Error) -> Self {
         if cause.kind() == std::io::ErrorKind::InvalidInput {
             return Self::bad_request(cause.to_string());
         }
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("what was published cannot be read: {cause}"))
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot read a published file: {cause}"))
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let mut answer = text("application/json", json_text(&serde_json::json!({ "error": self.message })));
-        *answer.status_mut() = self.status;
-        answer.headers_mut().extend(self.header);
-        answer
+        let body = serde_json::json!({ "error": self.message });
+        let mut response = uncached("application/json", json_text(&body));
+        *response.status_mut() = self.status;
+        response.headers_mut().extend(self.header);
+        response
     }
 }
 
-/// An answer in JSON of an epoch.
-pub(super) fn of_epoch(view: &View, value: &impl Serialize) -> Response {
-    with_epoch(view, text("application/json", json_text(value)))
+/// A JSON response of an epoch.
+pub(super) fn json_of_epoch(view: &View, value: &impl Serialize) -> Response {
+    with_epoch(view, uncached("application/json", json_text(value)))
 }
 
-/// Names the epoch in an answer.
-pub(super) fn with_epoch(view: &View, mut answer: Response) -> Response {
-    answer.headers_mut().insert(EPOCH, HeaderValue::from(view.snapshot.manifest.epoch));
-    answer
+/// Adds the header with the epoch.
+pub(super) fn with_epoch(view: &View, mut response: Response) -> Response {
+    response.headers_mut().insert(EPOCH_HEADER, HeaderValue::from(view.snapshot.manifest.epoch));
+    response
 }
 
-/// An answer that must not be kept, for the next epoch may be a moment away.
-pub(super) fn text(media_type: &'static str, body: impl Into<Body>) -> Response {
-    let mut answer = Response::new(body.into());
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
-    answer.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer
+/// A response that must not be cached, because the next epoch may follow at once.
+pub(super) fn uncached(media_type: &'static str, body: impl Into<Body>) -> Response {
+    let mut response = Response::new(body.into());
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 fn json_text(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("answers are plain data")
+    serde_json::to_string(value).expect("responses are plain data")
 }
 
-/// Looks something up on a thread that may take its time.
-pub(super) async fn look(
+/// Computes a response on the search thread, so that slow requests do not delay fast ones.
+pub(super) async fn respond_from(
     view: Arc<View>,
-    find: impl FnOnce(&View) -> Result<Response, Problem> + Send + 'static,
+    make: impl FnOnce(&View) -> Result<Response, Problem> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let found = tokio::task::spawn_blocking(move || find(&view)).await;
-    found.map_err(|_| Problem::unavailable("the search was given up"))?
+    let response = tokio::task::spawn_blocking(move || make(&view)).await;
+    response.map_err(|_| Problem::unavailable("the request was cancelled; try again"))?
 }

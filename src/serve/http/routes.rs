@@ -1,5 +1,5 @@
-//! Which address is answered by whom. No address ever becomes a path: names are looked up in fixed
-//! tables, ids in dictionaries.
+//! The routes. No part of a URL becomes a file path: names are looked up in fixed tables, ids in
+//! dictionaries.
 
 use std::sync::Arc;
 
@@ -11,9 +11,9 @@ use axum::routing::get;
 use hyper::StatusCode;
 
 use crate::serve::http::context::Context;
-use crate::serve::http::health::State as Condition;
-use crate::serve::http::middleware::admit;
-use crate::serve::http::response::{Problem, text};
+use crate::serve::http::health::ServiceState;
+use crate::serve::http::middleware::guard;
+use crate::serve::http::response::{Problem, uncached};
 use crate::serve::http::{assets, entities, events, insights, openapi, status};
 
 pub(super) fn router(context: Arc<Context>) -> Router {
@@ -30,33 +30,33 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/api/v1/events", get(events::events))
         .route("/api/v1/openapi.json", get(openapi::document))
         .route("/metrics", get(metrics))
-        .route("/health/livez", get(alive))
-        .route("/health/readyz", get(ready))
-        .fallback(async || Problem::not_found("there is nothing here; see /api/v1/openapi.json"))
-        .layer(from_fn_with_state(Arc::clone(&context), admit))
+        .route("/health/livez", get(livez))
+        .route("/health/readyz", get(readyz))
+        .fallback(async || Problem::not_found("no such path; see /api/v1/openapi.json"))
+        .layer(from_fn_with_state(Arc::clone(&context), guard))
         .with_state(context)
 }
 
 async fn metrics(State(context): State<Arc<Context>>) -> Response {
-    text("text/plain; version=0.0.4; charset=utf-8", context.metrics().await.to_string())
+    uncached("text/plain; version=0.0.4; charset=utf-8", context.metrics().await.to_string())
 }
 
-async fn alive(State(context): State<Arc<Context>>) -> Response {
-    let (status, words) = if context.is_alive().await {
+async fn livez(State(context): State<Arc<Context>>) -> Response {
+    let (status, message) = if context.has_heartbeat().await {
         (StatusCode::OK, "alive\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "silent: the owner of the state shows no sign of life\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "stalled: no heartbeat from the engine\n")
     };
-    (status, text("text/plain; charset=utf-8", words)).into_response()
+    (status, uncached("text/plain; charset=utf-8", message)).into_response()
 }
 
-async fn ready(State(context): State<Arc<Context>>) -> Response {
-    let (status, words) = match context.state() {
-        Condition::Ready => (StatusCode::OK, "ready\n"),
-        Condition::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting: nothing is published yet\n"),
-        Condition::WaitingForRoom => {
-            (StatusCode::SERVICE_UNAVAILABLE, "waiting: the output cannot be written\n")
+async fn readyz(State(context): State<Arc<Context>>) -> Response {
+    let (status, message) = match context.state() {
+        ServiceState::Ready => (StatusCode::OK, "ready\n"),
+        ServiceState::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting: no epoch is published yet\n"),
+        ServiceState::WaitingForRoom => {
+            (StatusCode::SERVICE_UNAVAILABLE, "waiting: the disk is full or cannot be written\n")
         }
     };
-    (status, text("text/plain; charset=utf-8", words)).into_response()
+    (status, uncached("text/plain; charset=utf-8", message)).into_response()
 }

@@ -1,4 +1,4 @@
-//! How it is going, in numbers.
+//! The status: state, totals, inputs, rejects, catalog and insights.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,22 +9,22 @@ use axum::response::Response;
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
 
-use crate::insights::columns::columns;
+use crate::insights::{APPEND_ONLY, About, SNAPSHOTS};
 use crate::publish::manifest::InputEntry;
 use crate::serve::http::context::Context;
-use crate::serve::http::insights::described;
-use crate::serve::http::response::{Problem, of_epoch, text};
+use crate::serve::http::insights::columns_json;
+use crate::serve::http::response::{Problem, json_of_epoch, uncached};
 use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
 
-/// Rejected rows among which examples are sought: the newest.
-const LOOKED_THROUGH: usize = 1000;
-/// Examples of a reason.
-const EXAMPLES: usize = 3;
-/// Characters that are shown of a rejected row.
-const SHOWN: usize = 200;
-/// Inputs that are shown.
-const INPUTS: usize = 50;
+/// Number of newest rejects among which examples are searched.
+const SEARCHED_REJECTS: usize = 1000;
+/// Maximum number of examples per reason.
+const MAX_EXAMPLES: usize = 3;
+/// Maximum number of characters shown of a rejected row.
+const MAX_RAW_CHARS: usize = 200;
+/// Maximum number of inputs listed.
+const MAX_INPUTS: usize = 50;
 
 pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
     let live = Arc::clone(&context.live.borrow());
@@ -41,28 +41,20 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
         "epoch": Value::Null,
     });
     let Ok(view) = context.view() else {
-        // What is known before the first epoch is worth telling, too.
-        return Ok(text("application/json", status.to_string()));
+        // Some fields are known before the first epoch.
+        return Ok(uncached("application/json", status.to_string()));
     };
-    let of_view = of_view(&view).map_err(|cause| Problem::unreadable(&cause))?;
-    status.as_object_mut().expect("an object").extend(of_view);
+    let epoch_fields = epoch_fields(&view, context.settings.timezone.0.name())
+        .map_err(|cause| Problem::unreadable(&cause))?;
+    status.as_object_mut().expect("json! made an object").extend(epoch_fields);
     status["catalog"]["broken"] = (context.metrics.catalog_broken.get() > 0).into();
-    Ok(of_epoch(&view, &status))
+    Ok(json_of_epoch(&view, &status))
 }
 
-fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
+fn epoch_fields(view: &View, timezone: &str) -> std::io::Result<serde_json::Map<String, Value>> {
     let manifest = &view.snapshot.manifest;
     let totals = &manifest.totals;
     let catalog = &manifest.catalog;
-    let insights = manifest.insights.iter().map(|(name, entry)| {
-        let bytes: u64 = entry.parts.iter().map(|part| part.bytes).sum();
-        json!({
-            "name": name,
-            "rows": entry.rows,
-            "bytes": bytes,
-            "columns": described(columns(name).unwrap_or_default()),
-        })
-    });
     let played = view.snapshot.ledger.song_totals().iter().filter(|total| total.plays > 0).count();
     let value = json!({
         "epoch": manifest.epoch,
@@ -87,21 +79,58 @@ fn of_view(view: &View) -> std::io::Result<serde_json::Map<String, Value>> {
             "loaded_at": rfc3339(view.snapshot.catalog.read_at),
             "age_seconds": view.snapshot.catalog.read_at.elapsed().unwrap_or_default().as_secs(),
         },
-        "insights": insights.collect::<Vec<_>>(),
+        "insights": insights(view, timezone),
         "night": { "from": view.snapshot.night.from.to_string(), "to": view.snapshot.night.to.to_string() },
         "week": view.snapshot.week.map(|week| week.to_string()),
     });
-    let Value::Object(fields) = value else { unreachable!("an object was made") };
+    let Value::Object(fields) = value else { unreachable!("json! made an object") };
     Ok(fields)
 }
 
-/// The inputs that are not read to their end, and those that were read last.
+/// The published insights in the order of the registry, with their texts for readers.
+fn insights(view: &View, timezone: &str) -> Vec<Value> {
+    let snapshots = SNAPSHOTS.into_iter().zip(std::iter::repeat("snapshot"));
+    let append_only = APPEND_ONLY.into_iter().zip(std::iter::repeat("append_only"));
+    let described = snapshots.chain(append_only).filter_map(|(about, kind)| {
+        let entry = view.snapshot.manifest.insights.get(about.name)?;
+        Some(json!({
+            "name": about.name,
+            "kind": kind,
+            "title": about.title,
+            "question": about.question,
+            "meaning": meaning(about, view, timezone),
+            "empty": about.empty,
+            "rows": entry.rows,
+            "bytes": entry.parts.iter().map(|part| part.bytes).sum::<u64>(),
+            "columns": columns_json(about.columns),
+        }))
+    });
+    described.collect()
+}
+
+/// The meaning of an insight with the settings that the epoch was computed with.
+fn meaning(about: &About, view: &View, timezone: &str) -> String {
+    let settings = serde_json::to_value(&view.snapshot.insights).unwrap_or_default();
+    about.meaning(|key| match key {
+        "timezone" => Some(timezone.to_owned()),
+        "published_week" => {
+            Some(view.snapshot.week.map_or_else(|| "no plays yet".to_owned(), |week| week.to_string()))
+        }
+        _ => match settings.get(about.name)?.get(key)? {
+            Value::String(text) => Some(text.clone()),
+            value => Some(value.to_string()),
+        },
+    })
+}
+
+/// Unfinished inputs, then those read last.
 fn inputs(view: &View) -> Vec<Value> {
     let unfinished = &view.snapshot.manifest.unfinished;
-    let known = |input: &&InputEntry| !unfinished.iter().take(INPUTS).any(|other| other.path == input.path);
-    let others = view.snapshot.inputs.iter().filter(known);
-    let shown = unfinished.iter().take(INPUTS).chain(others).take(INPUTS);
-    shown
+    let is_other =
+        |input: &&InputEntry| !unfinished.iter().take(MAX_INPUTS).any(|other| other.path == input.path);
+    let others = view.snapshot.inputs.iter().filter(is_other);
+    let listed = unfinished.iter().take(MAX_INPUTS).chain(others).take(MAX_INPUTS);
+    listed
         .map(|input| {
             json!({
                 "path": input.path,
@@ -116,23 +145,23 @@ fn inputs(view: &View) -> Vec<Value> {
         .collect()
 }
 
-/// Rejected rows by reason, with examples of the newest.
+/// Rejects by reason, with the newest examples.
 fn rejects(view: &View) -> std::io::Result<Vec<Value>> {
-    let newest = view.rejects().page(&Query { limit: LOOKED_THROUGH, ..Query::default() })?;
+    let newest = view.rejects().page(&Query { limit: SEARCHED_REJECTS, ..Query::default() })?;
     let mut examples: BTreeMap<String, Vec<Value>> = BTreeMap::new();
     let number = |row: &Row| row.text(1).parse::<u64>().unwrap_or_default();
     for row in &newest.rows {
         let examples = examples.entry(row.text(3)).or_default();
-        if examples.len() < EXAMPLES {
-            let raw: String = row.text(4).chars().take(SHOWN).collect();
+        if examples.len() < MAX_EXAMPLES {
+            let raw: String = row.text(4).chars().take(MAX_RAW_CHARS).collect();
             examples.push(json!({ "file": row.text(0), "line": number(row), "raw": raw }));
         }
     }
     let counts = view.snapshot.manifest.totals.rejected.iter();
-    let shown = counts.map(|(reason, rows)| {
+    let reasons = counts.map(|(reason, rows)| {
         json!({ "reason": reason, "rows": rows, "examples": examples.remove(reason).unwrap_or_default() })
     });
-    Ok(shown.collect())
+    Ok(reasons.collect())
 }
 
 fn rfc3339(time: SystemTime) -> String {

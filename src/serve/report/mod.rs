@@ -1,9 +1,9 @@
-//! A report: what one cut of the output folder says, as a page that needs nothing else.
+//! The report: one epoch of the output folder as a self-contained HTML file.
 
-mod cut;
-mod page;
+mod html;
+mod loyalty_sample;
 mod plays;
-mod sample;
+mod published_output;
 mod tables;
 
 use std::collections::HashMap;
@@ -18,76 +18,83 @@ use crate::model::error::Error;
 
 use crate::publish::REJECTS;
 use crate::publish::manifest::Manifest;
-use crate::serve::overview::{Absent, Overview, Shown, SongCount, TopSongs};
-use crate::serve::report::cut::{Cut, consistently};
-use crate::serve::report::plays::{Plays, read_plays};
+use crate::serve::overview::{Overview, SongCount, TopSongs, Unavailable};
+use crate::serve::report::plays::{PlaySummary, read_plays};
+use crate::serve::report::published_output::{PublishedOutput, read_consistently};
 use crate::serve::report::tables::{Snapshots, Table, read_snapshots};
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
 
-pub use crate::serve::report::page::page;
+pub use crate::serve::report::html::to_html;
 
-/// What a page says.
+/// The contents of a report, read from one epoch.
 #[derive(Debug)]
 pub struct Report {
     manifest: Manifest,
-    /// The output folder.
+    /// Path of the output folder, as in the settings.
     output: String,
     overview: Overview,
-    /// The local times of the first and the last play of a known song, `2025-03-20 00:00`.
-    range: Shown<(String, String)>,
-    /// The first rows of every table, the insights in the order of their names and the rejected rows last.
-    tables: Vec<(&'static str, Shown<Table>)>,
+    /// Local times of the first and the last matched play, `2025-03-20 00:00`.
+    range: Result<(String, String), Unavailable>,
+    /// The first rows of every table: the insights ordered by name, then `_rejects`.
+    tables: Vec<(&'static str, Result<Table, Unavailable>)>,
 }
 
 impl Report {
-    /// What it shows.
+    /// The numbers and charts.
     pub fn overview(&self) -> &Overview {
         &self.overview
     }
 
-    /// Reads the output folder of the settings.
+    /// Reads the output folder named by the settings.
     ///
     /// # Errors
-    /// If it holds no manifest, or a file is missing that the manifest lists (66), or a file is not
-    /// what the manifest says (65).
+    /// If the folder has no manifest or lacks a file that the manifest lists (66), or if a file differs
+    /// from the manifest (65).
     pub fn read(disk: &SharedDisk, settings: &Settings) -> Result<Self, Error> {
-        let (manifest, snapshots, plays) = consistently(disk, &settings.output, |cut| {
-            let snapshots = read_snapshots(cut)?;
-            let plays = plays_of(cut, &snapshots, settings)?;
-            Ok((cut.manifest.clone(), snapshots, plays))
+        let (manifest, snapshots, plays) = read_consistently(disk, &settings.output, |output| {
+            let snapshots = read_snapshots(output)?;
+            let plays = plays_of(output, &snapshots, settings)?;
+            Ok((output.manifest.clone(), snapshots, plays))
         })?;
         Ok(Self::new(manifest, snapshots, plays, settings))
     }
 
-    fn new(manifest: Manifest, snapshots: Snapshots, plays: Shown<Plays>, settings: &Settings) -> Self {
+    fn new(
+        manifest: Manifest,
+        snapshots: Snapshots,
+        plays: Result<PlaySummary, Unavailable>,
+        settings: &Settings,
+    ) -> Self {
         let mut songs = Songs::default();
         if let Ok(plays) = &plays {
             songs.add(&plays.songs);
         }
-        let shown = snapshots.top_songs.iter().chain(&snapshots.recommended).flatten();
-        if shown.clone().any(|song| song.title.is_empty() && !songs.0.contains_key(&song.song_id)) {
-            songs.add_from_catalog(settings, shown);
+        let charted = snapshots.top_songs.iter().chain(&snapshots.recommended).flatten();
+        if charted.clone().any(|song| song.title.is_empty() && !songs.0.contains_key(&song.song_id)) {
+            songs.add_from_catalog(settings, charted);
         }
         let week = |top: &[SongCount]| plays.as_ref().ok().and_then(|plays| plays.week_of(top));
-        let top_songs = snapshots.top_songs.map(|top| TopSongs { week: week(&top), songs: songs.named(top) });
-        let threshold = settings.insights.genre_loyalty_scores.threshold;
+        let top_songs =
+            snapshots.top_songs.map(|top| TopSongs { week: week(&top), songs: songs.with_titles(top) });
+        let threshold = settings.loyalty_threshold();
         let overview = Overview {
             epoch: manifest.epoch,
             top_songs,
-            genres: of(&plays, Plays::genre_plays),
-            hours: of(&plays, |plays| plays.hours),
-            night: settings.insights.night_owl_users.window(),
-            loyalty: of(&plays, |plays| plays.listeners.loyalty(threshold)),
+            genres: from_plays(&plays, PlaySummary::genre_plays),
+            hours: from_plays(&plays, |plays| plays.hours),
+            night: settings.night_window(),
+            loyalty: from_plays(&plays, |plays| plays.listeners.loyalty(threshold)),
             listen_times: snapshots.listen_times,
-            recommended: snapshots.recommended.map(|recommended| songs.named(recommended)),
+            recommended: snapshots.recommended.map(|recommended| songs.with_titles(recommended)),
             listeners: snapshots.listeners,
             night_owls: snapshots.night_owls,
             loyal: snapshots.loyal,
         };
-        let range = plays.as_ref().map_err(Absent::clone).and_then(|plays| {
-            plays.range().ok_or_else(|| Absent("there are no plays of known songs yet".to_owned()))
-        });
+        let range = plays
+            .as_ref()
+            .map_err(Unavailable::clone)
+            .and_then(|plays| plays.range().ok_or_else(|| Unavailable("no matched plays yet".to_owned())));
         let mut tables = snapshots.tables;
         tables.push((enriched_logs::NAME, plays.map(|plays| plays.table)));
         tables.sort_by_key(|(name, _)| (*name == REJECTS, *name));
@@ -96,22 +103,29 @@ impl Report {
     }
 }
 
-/// A part of what is known of the plays.
-fn of<T>(plays: &Shown<Plays>, part: impl FnOnce(&Plays) -> T) -> Shown<T> {
-    plays.as_ref().map(part).map_err(Absent::clone)
+/// A value derived from the plays, if they are available.
+fn from_plays<T>(
+    plays: &Result<PlaySummary, Unavailable>,
+    value: impl FnOnce(&PlaySummary) -> T,
+) -> Result<T, Unavailable> {
+    plays.as_ref().map(value).map_err(Unavailable::clone)
 }
 
-/// Goes through `enriched_logs`; of the songs that will be shown, it remembers more.
-fn plays_of(cut: &Cut, snapshots: &Snapshots, settings: &Settings) -> Result<Shown<Plays>, Error> {
-    let Some(entry) = cut.manifest.insights.get(enriched_logs::NAME) else {
+/// Reads `enriched_logs`, with titles and plays per week for the songs in charts.
+fn plays_of(
+    output: &PublishedOutput,
+    snapshots: &Snapshots,
+    settings: &Settings,
+) -> Result<Result<PlaySummary, Unavailable>, Error> {
+    let Some(entry) = output.manifest.insights.get(enriched_logs::NAME) else {
         return Ok(Err(tables::not_published(enriched_logs::NAME)));
     };
-    let shown = snapshots.top_songs.iter().chain(&snapshots.recommended).flatten();
-    let songs: Vec<String> = shown.map(|song| song.song_id.clone()).collect();
-    read_plays(cut, entry, &songs, settings.decoders()).map(Ok)
+    let charted = snapshots.top_songs.iter().chain(&snapshots.recommended).flatten();
+    let songs: Vec<String> = charted.map(|song| song.song_id.clone()).collect();
+    read_plays(output, entry, &songs, settings.decoders()).map(Ok)
 }
 
-/// Titles and artists by the ids of songs.
+/// Titles and artists by song id.
 #[derive(Debug, Default)]
 struct Songs(HashMap<String, (String, String)>);
 
@@ -120,7 +134,8 @@ impl Songs {
         self.0.extend(songs.iter().map(|(id, song)| (id.clone(), song.clone())));
     }
 
-    /// Adds what the catalog says of songs that are not known yet; without a catalog, nothing.
+    /// Adds titles and artists from the catalog for songs without them. Does nothing if the catalog
+    /// cannot be read.
     fn add_from_catalog<'a>(&mut self, settings: &Settings, songs: impl Iterator<Item = &'a SongCount>) {
         let dictionaries = Dictionaries::default();
         let Ok(version) = block_on(reload::load(&settings.songs, settings.input.delimiter, &dictionaries))
@@ -140,11 +155,11 @@ impl Songs {
         }
     }
 
-    /// The same songs with titles and artists, where these are known.
-    fn named(&self, mut songs: Vec<SongCount>) -> Vec<SongCount> {
+    /// Fills in titles and artists where they are known.
+    fn with_titles(&self, mut songs: Vec<SongCount>) -> Vec<SongCount> {
         for song in &mut songs {
             if let Some((title, artist)) = self.0.get(&song.song_id) {
-                // A title that a table gives is that of this epoch.
+                // A title from a table belongs to this epoch; the catalog may be newer.
                 if song.title.is_empty() {
                     song.title.clone_from(title);
                 }

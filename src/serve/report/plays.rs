@@ -1,4 +1,4 @@
-//! What the rows of `enriched_logs` come to, part by part and all parts at the same time.
+//! Sums over the rows of `enriched_logs`. Parts are read in parallel.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -11,36 +11,36 @@ use crate::model::error::Error;
 
 use crate::publish::manifest::{InsightEntry, PartEntry};
 use crate::serve::overview::{GenrePlays, SongCount};
-use crate::serve::report::cut::Cut;
-use crate::serve::report::sample::Sample;
+use crate::serve::report::loyalty_sample::LoyaltySample;
+use crate::serve::report::published_output::PublishedOutput;
 use crate::serve::report::tables::Table;
 use crate::time::civil::{CivilDate, Week};
 
-/// Cells of a row: `song_id,user_id,timestamp,duration_sec,title,artist,genre,mood`.
+/// Number of cells of a row: `song_id,user_id,timestamp,duration_sec,title,artist,genre,mood`.
 const CELLS: usize = 8;
 /// Minutes of a day.
 const DAY: i64 = 24 * 60;
 
-/// What all plays of known songs come to.
+/// Sums over all matched plays.
 #[derive(Debug)]
-pub(super) struct Plays {
+pub(super) struct PlaySummary {
     /// Plays by hour of the week, from Monday 00:00 on.
     pub(super) hours: [u64; HOURS],
-    /// The genres of listeners.
-    pub(super) listeners: Sample,
-    /// The latest titles and artists of the songs that were asked for.
+    /// Plays per genre for a sample of listeners.
+    pub(super) listeners: LoyaltySample,
+    /// The latest titles and artists of the requested songs.
     pub(super) songs: HashMap<String, (String, String)>,
-    /// The first rows.
+    /// The first rows of the table.
     pub(super) table: Table,
     genres: Genres,
-    /// The first and the last minute, local.
+    /// Local minutes of the first and the last play, since 1970.
     range: Option<(i64, i64)>,
-    /// Plays of the songs that were asked for, by week.
+    /// Plays of the requested songs by week.
     weeks: HashMap<(String, Week), u64>,
 }
 
-impl Plays {
-    /// Plays by genre.
+impl PlaySummary {
+    /// Plays by genre, largest first.
     pub(super) fn genre_plays(&self) -> Vec<GenrePlays> {
         let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
         let genre = |(name, &number): (&Vec<u8>, &u32)| GenrePlays {
@@ -62,59 +62,59 @@ impl Plays {
         self.range.map(|(first, last)| (text(first), text(last)))
     }
 
-    /// The latest week in which all known songs of a table were played as often as it says. The table
-    /// does not name its week, and the latest play may be one of an unknown song.
+    /// The latest week in which the plays of all known songs equal their counts in `top`. The table of
+    /// top songs does not name its week, and unmatched plays, which are not here, can be later.
     pub(super) fn week_of(&self, top: &[SongCount]) -> Option<String> {
         let known: Vec<&SongCount> =
             top.iter().filter(|song| self.songs.contains_key(&song.song_id)).collect();
         let first = known.first()?;
         let weeks = self.weeks.keys().filter(|(song, _)| *song == first.song_id).map(|(_, week)| *week);
-        let as_often =
+        let has_count =
             |song: &SongCount, week| self.weeks.get(&(song.song_id.clone(), week)) == Some(&song.count);
-        let week = weeks.filter(|&week| known.iter().all(|song| as_often(song, week))).max()?;
+        let week = weeks.filter(|&week| known.iter().all(|song| has_count(song, week))).max()?;
         Some(week.to_string())
     }
 }
 
-/// Goes through all parts, as many as `workers` at the same time.
+/// Reads all parts, up to `threads` of them at the same time.
 ///
 /// # Errors
-/// If a part cannot be read (66), or is not what the manifest says or no log of plays (65).
+/// If a part cannot be read (66), or differs from the manifest or has an invalid row (65).
 pub(super) fn read_plays(
-    cut: &Cut,
+    output: &PublishedOutput,
     entry: &InsightEntry,
     songs: &[String],
-    workers: usize,
-) -> Result<Plays, Error> {
+    threads: usize,
+) -> Result<PlaySummary, Error> {
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
-    let all = Mutex::new(Ok(Fold::new(songs)));
+    let all = Mutex::new(Ok(Accumulator::new(songs)));
     let work = || {
-        let mut fold = Fold::new(songs);
+        let mut sums = Accumulator::new(songs);
         while !stop.load(Ordering::Relaxed) {
-            let place = next.fetch_add(1, Ordering::Relaxed);
-            let Some(part) = entry.parts.get(place) else { break };
-            if let Err(failure) = fold.read(cut, place, part) {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(part) = entry.parts.get(index) else { break };
+            if let Err(error) = sums.read(output, index, part) {
                 stop.store(true, Ordering::Relaxed);
-                *all.lock().expect("nobody has died with it") = Err(failure);
+                *all.lock().expect("no thread panics with the lock") = Err(error);
                 return;
             }
         }
-        if let Ok(all) = &mut *all.lock().expect("nobody has died with it") {
-            all.merge(fold);
+        if let Ok(all) = &mut *all.lock().expect("no thread panics with the lock") {
+            all.merge(sums);
         }
     };
     std::thread::scope(|scope| {
-        for _ in 1..workers.min(entry.parts.len()) {
+        for _ in 1..threads.min(entry.parts.len()) {
             scope.spawn(work);
         }
         work();
     });
-    let fold = all.into_inner().expect("nobody has died with it")?;
-    Ok(fold.plays(entry))
+    let sums = all.into_inner().expect("no thread panics with the lock")?;
+    Ok(sums.into_summary(entry))
 }
 
-/// Genres, numbered as they come.
+/// Genres, numbered in order of appearance, with their plays.
 #[derive(Debug, Default)]
 struct Genres {
     numbers: HashMap<Vec<u8>, u32>,
@@ -133,63 +133,66 @@ impl Genres {
     }
 }
 
-/// A song that was asked for.
+/// A song whose title, artist and plays per week are needed.
 #[derive(Debug, Default)]
-struct Wanted {
-    /// The last part that has it, and its title and artist there.
+struct RequestedSong {
+    /// The last part with a play of the song, and its title and artist there.
     latest: Option<(usize, Vec<u8>, Vec<u8>)>,
     weeks: HashMap<i64, u64>,
 }
 
-/// What the parts come to that somebody has gone through.
+/// Sums over the parts that one thread has read.
 #[derive(Debug)]
-struct Fold {
+struct Accumulator {
     hours: [u64; HOURS],
-    listeners: Sample,
+    listeners: LoyaltySample,
     genres: Genres,
     range: Option<(i64, i64)>,
-    wanted: HashMap<Vec<u8>, Wanted>,
+    requested: HashMap<Vec<u8>, RequestedSong>,
     table: Table,
-    /// The last date, which is mostly that of the next play.
+    /// The date of the last play and its day number. Most plays have the date of the one before.
     date: ([u8; 10], i64),
 }
 
-impl Fold {
+impl Accumulator {
     fn new(songs: &[String]) -> Self {
         Self {
             hours: [0; HOURS],
-            listeners: Sample::default(),
+            listeners: LoyaltySample::default(),
             genres: Genres::default(),
             range: None,
-            wanted: songs.iter().map(|song| (song.clone().into_bytes(), Wanted::default())).collect(),
+            requested: songs
+                .iter()
+                .map(|song| (song.clone().into_bytes(), RequestedSong::default()))
+                .collect(),
             table: Table::default(),
             date: ([0; 10], 0),
         }
     }
 
-    fn read(&mut self, cut: &Cut, place: usize, part: &PartEntry) -> Result<(), Error> {
+    fn read(&mut self, output: &PublishedOutput, index: usize, part: &PartEntry) -> Result<(), Error> {
         let mut record = Record::default();
-        cut.each_line(NAME, part, |number, line| {
-            if place == 0 && self.table.wants_more() {
-                record.read(line).map_err(|_| cut.no_row(NAME, part, number))?;
-                self.table.take(&record);
+        output.each_line(NAME, part, |number, line| {
+            if index == 0 && self.table.has_room() {
+                record.read(line).map_err(|_| output.bad_row(NAME, part, number))?;
+                self.table.push(&record);
             }
             if number == 0 {
                 return Ok(());
             }
-            let taken = match plain_cells(line) {
-                Some(cells) => self.take(place, cells),
+            let added = match plain_cells(line) {
+                Some(cells) => self.add(index, cells),
                 None if record.read(line).is_ok() && record.len() == CELLS => {
-                    self.take(place, std::array::from_fn(|cell| record.field(cell)))
+                    self.add(index, std::array::from_fn(|cell| record.field(cell)))
                 }
                 None => None,
             };
-            taken.ok_or_else(|| cut.no_row(NAME, part, number))
+            added.ok_or_else(|| output.bad_row(NAME, part, number))
         })
     }
 
-    /// Counts a play, if it is one.
-    fn take(&mut self, place: usize, cells: [&[u8]; CELLS]) -> Option<()> {
+    /// Adds a play of the part `index`; `None` if the timestamp is invalid.
+    fn add(&mut self, index: usize, cells: [&[u8]; CELLS]) -> Option<()> {
         let [song, listener, timestamp, _, title, artist, genre, _] = cells;
         let minute = self.minute(timestamp)?;
         let (day, hour) = (minute.div_euclid(DAY), minute.rem_euclid(DAY) / 60);
@@ -202,17 +205,17 @@ impl Fold {
         if !genre.is_empty() {
             self.listeners.add(listener, number);
         }
-        if let Some(wanted) = self.wanted.get_mut(song) {
-            *wanted.weeks.entry(Week::of_day(day).0).or_default() += 1;
-            let known = |latest: &&(usize, Vec<u8>, Vec<u8>)| latest.1 == title && latest.2 == artist;
-            if wanted.latest.as_ref().filter(known).is_none_or(|(part, ..)| *part != place) {
-                wanted.latest = Some((place, title.to_vec(), artist.to_vec()));
+        if let Some(song) = self.requested.get_mut(song) {
+            *song.weeks.entry(Week::of_day(day).0).or_default() += 1;
+            let unchanged = |latest: &&(usize, Vec<u8>, Vec<u8>)| latest.1 == title && latest.2 == artist;
+            if song.latest.as_ref().filter(unchanged).is_none_or(|(part, ..)| *part != index) {
+                song.latest = Some((index, title.to_vec(), artist.to_vec()));
             }
         }
         Some(())
     }
 
-    /// The local minute of `2025-03-20T01:09…`.
+    /// The local minute since 1970 of `2025-03-20T01:09…`.
     fn minute(&mut self, timestamp: &[u8]) -> Option<i64> {
         let date = timestamp.first_chunk::<10>()?;
         if *date != self.date.0 {
@@ -228,13 +231,13 @@ impl Fold {
 
     fn merge(&mut self, other: Self) {
         let numbers = other.genres.numbers;
-        let mut here = vec![0; numbers.len()];
+        let mut own_numbers = vec![0; numbers.len()];
         for (name, number) in numbers {
             let number = number as usize;
-            here[number] = self.genres.number(&name);
-            self.genres.plays[here[number] as usize] += other.genres.plays[number];
+            own_numbers[number] = self.genres.number(&name);
+            self.genres.plays[own_numbers[number] as usize] += other.genres.plays[number];
         }
-        self.listeners.merge(other.listeners, &here);
+        self.listeners.merge(other.listeners, &own_numbers);
         for (hour, plays) in self.hours.iter_mut().zip(other.hours) {
             *hour += plays;
         }
@@ -242,11 +245,11 @@ impl Fold {
             (Some(a), Some(b)) => Some((a.0.min(b.0), a.1.max(b.1))),
             (range, None) | (None, range) => range,
         };
-        for (song, other) in other.wanted {
-            let wanted = self.wanted.entry(song).or_default();
-            wanted.latest = wanted.latest.take().max(other.latest);
+        for (song, other) in other.requested {
+            let own = self.requested.entry(song).or_default();
+            own.latest = own.latest.take().max(other.latest);
             for (week, plays) in other.weeks {
-                *wanted.weeks.entry(week).or_default() += plays;
+                *own.weeks.entry(week).or_default() += plays;
             }
         }
         if !other.table.columns.is_empty() {
@@ -254,17 +257,18 @@ impl Fold {
         }
     }
 
-    fn plays(self, entry: &InsightEntry) -> Plays {
+    fn into_summary(self, entry: &InsightEntry) -> PlaySummary {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let (mut songs, mut weeks) = (HashMap::new(), HashMap::new());
-        for (song, wanted) in self.wanted {
+        for (song, requested) in self.requested {
             let song = text(&song);
-            if let Some((_, title, artist)) = wanted.latest {
+            if let Some((_, title, artist)) = requested.latest {
                 songs.insert(song.clone(), (text(&title), text(&artist)));
             }
-            weeks.extend(wanted.weeks.into_iter().map(|(week, plays)| ((song.clone(), Week(week)), plays)));
+            weeks
+                .extend(requested.weeks.into_iter().map(|(week, plays)| ((song.clone(), Week(week)), plays)));
         }
-        Plays {
+        PlaySummary {
             hours: self.hours,
             listeners: self.listeners,
             songs,
@@ -276,7 +280,7 @@ impl Fold {
     }
 }
 
-/// The cells of a line without quotes.
+/// The cells of a line; `None` if it has quotes or another number of cells.
 fn plain_cells(line: &[u8]) -> Option<[&[u8]; CELLS]> {
     let mut cells = [&line[..0]; CELLS];
     let (mut start, mut count) = (0, 0);

@@ -1,148 +1,161 @@
-//! The snapshots: their first rows, and what all of their rows come to.
+//! Reads the snapshots and `_rejects`: the first rows of each, and totals over all rows.
 
 use std::collections::HashMap;
 
 use crate::ingest::decode::record::Record;
 use crate::insights::{
-    avg_listen_time_per_song, genre_loyalty_scores, happy_recommendations, night_owl_users,
+    About, SNAPSHOTS, avg_listen_time_per_song, genre_loyalty_scores, happy_recommendations, night_owl_users,
     top_songs_this_week, user_favorite_genres,
 };
 use crate::model::error::Error;
 
 use crate::publish::REJECTS;
-use crate::serve::overview::{Absent, ListenTimes, Shown, SongCount};
-use crate::serve::report::cut::Cut;
+use crate::serve::overview::{ListenTimes, SongCount, Unavailable};
+use crate::serve::report::published_output::PublishedOutput;
 
-/// Rows of a table that a page shows.
+/// Rows that the report shows per table.
 const ROWS: usize = 8;
-/// Songs that a chart shows.
+/// Songs per chart.
 const SONGS: usize = 10;
 
-/// The beginning of a table.
+/// The first rows of a table.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Table {
     pub(super) columns: Vec<String>,
     pub(super) rows: Vec<Vec<String>>,
-    /// Rows of the whole table.
+    /// Number of rows of the whole table.
     pub(super) total: u64,
 }
 
 impl Table {
-    pub(super) fn wants_more(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.rows.len() < ROWS
     }
 
-    /// Takes the header first and then rows.
-    pub(super) fn take(&mut self, record: &Record) {
+    /// Adds a record: the header first, then rows.
+    pub(super) fn push(&mut self, record: &Record) {
         let cells = record.fields().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
         if self.columns.is_empty() {
             self.columns = cells;
-        } else if self.wants_more() {
+        } else if self.has_room() {
             self.rows.push(cells);
         }
     }
 }
 
-/// What the snapshots say.
+/// Tables and totals of the snapshots.
 #[derive(Debug)]
 pub(super) struct Snapshots {
-    pub(super) tables: Vec<(&'static str, Shown<Table>)>,
-    /// The first of the most played songs, without title.
-    pub(super) top_songs: Shown<Vec<SongCount>>,
-    /// The songs that are recommended to the most listeners.
-    pub(super) recommended: Shown<Vec<SongCount>>,
-    pub(super) listen_times: Shown<ListenTimes>,
-    pub(super) listeners: Shown<u64>,
-    pub(super) night_owls: Shown<u64>,
-    pub(super) loyal: Shown<u64>,
+    pub(super) tables: Vec<(&'static str, Result<Table, Unavailable>)>,
+    /// The most played songs, without titles.
+    pub(super) top_songs: Result<Vec<SongCount>, Unavailable>,
+    /// The songs recommended to the most listeners.
+    pub(super) recommended: Result<Vec<SongCount>, Unavailable>,
+    pub(super) listen_times: Result<ListenTimes, Unavailable>,
+    pub(super) listeners: Result<u64, Unavailable>,
+    pub(super) night_owls: Result<u64, Unavailable>,
+    pub(super) loyal: Result<u64, Unavailable>,
 }
 
-/// Says that an insight is not published.
-pub(super) fn not_published(name: &str) -> Absent {
-    Absent(format!("{name} is not published: insights.{name}.enabled was false"))
+/// The reason for a table that is not in the manifest.
+pub(super) fn not_published(name: &str) -> Unavailable {
+    Unavailable(format!("{name} is not published because insights.{name}.enabled was false"))
 }
 
-/// Goes through the snapshots and the rejected rows.
+/// Reads all snapshots and `_rejects`.
 ///
 /// # Errors
-/// If a file cannot be read (66), or is not what the manifest says or no such table (65).
-pub(super) fn read_snapshots(cut: &Cut) -> Result<Snapshots, Error> {
-    let mut tables = Vec::new();
-    let mut read = |name: &'static str, each: &mut dyn FnMut(&Record) -> Option<()>| {
-        let table = read_table(cut, name, each)?;
-        let shown = table.as_ref().map(|_| ()).map_err(Absent::clone);
-        tables.push((name, table));
-        Ok::<_, Error>(shown)
-    };
-    let _ = read(REJECTS, &mut |_| Some(()))?;
-
-    let mut top = Vec::new();
-    let has_top = read(top_songs_this_week::NAME, &mut |row| {
-        if top.len() < SONGS {
-            top.push(SongCount { song_id: text(row, 0)?, count: number(row, 1)?, ..SongCount::default() });
-        }
-        Some(())
-    })?;
-
-    let mut recommended = HashMap::<Vec<u8>, SongCount>::new();
-    let has_recommended = read(happy_recommendations::NAME, &mut |row| {
-        let id = cell(row, 1)?;
-        if let Some(song) = recommended.get_mut(id) {
-            song.count += 1;
-        } else {
-            let (song_id, title) = (text(row, 1)?, text(row, 3)?);
-            let song = SongCount { song_id, title, count: 1, ..SongCount::default() };
-            recommended.insert(id.to_vec(), song);
-        }
-        Some(())
-    })?;
-    let mut recommended: Vec<SongCount> = recommended.into_values().collect();
-    recommended.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.song_id.cmp(&b.song_id)));
-    recommended.truncate(SONGS);
-
-    let mut times = ListenTimes::default();
-    let has_times = read(avg_listen_time_per_song::NAME, &mut |row| {
-        times.add(std::str::from_utf8(cell(row, 1)?).ok()?.parse().ok()?);
-        Some(())
-    })?;
-
-    let mut listeners = Users::default();
-    let has_listeners = read(user_favorite_genres::NAME, &mut |row| listeners.see(row))?;
-    let mut loyal = Users::default();
-    let has_loyal = read(genre_loyalty_scores::NAME, &mut |row| {
-        // If nobody is loyal, the table is a message.
-        if row.len() == 1 { Some(()) } else { loyal.see(row) }
-    })?;
-    let mut owls = Users::default();
-    let has_owls = read(night_owl_users::NAME, &mut |row| owls.see(row))?;
-    Ok(Snapshots {
-        top_songs: has_top.map(|()| top),
-        recommended: has_recommended.map(|()| recommended),
-        listen_times: has_times.map(|()| times),
-        listeners: has_listeners.map(|()| listeners.count),
-        night_owls: has_owls.map(|()| owls.count),
-        loyal: has_loyal.map(|()| loyal.count),
-        tables,
-    })
+/// If a file cannot be read (66), or differs from the manifest or has an invalid row (65).
+pub(super) fn read_snapshots(output: &PublishedOutput) -> Result<Snapshots, Error> {
+    let mut tables = vec![(REJECTS, read_table(output, REJECTS, &mut |_| Some(()))?)];
+    let mut totals = ChartTotals::default();
+    for About { name, .. } in SNAPSHOTS {
+        tables.push((name, read_table(output, name, &mut |row| totals.add(name, row))?));
+    }
+    Ok(totals.snapshots(tables))
 }
 
-/// Gives each row of a table to `each`, which says whether it is one.
+/// What the charts and figures need of the rows of some insights.
+#[derive(Debug, Default)]
+struct ChartTotals {
+    top: Vec<SongCount>,
+    recommended: HashMap<Vec<u8>, SongCount>,
+    times: ListenTimes,
+    listeners: UserCount,
+    loyal: UserCount,
+    owls: UserCount,
+}
+
+impl ChartTotals {
+    /// Adds a row of an insight; `None` if the row is invalid.
+    fn add(&mut self, insight: &str, row: &Record) -> Option<()> {
+        match insight {
+            top_songs_this_week::NAME if self.top.len() < SONGS => {
+                let (song_id, count) = (text(row, 0)?, number(row, 1)?);
+                self.top.push(SongCount { song_id, count, ..SongCount::default() });
+                Some(())
+            }
+            happy_recommendations::NAME => {
+                let id = cell(row, 1)?;
+                if let Some(song) = self.recommended.get_mut(id) {
+                    song.count += 1;
+                } else {
+                    let (song_id, title) = (text(row, 1)?, text(row, 3)?);
+                    let song = SongCount { song_id, title, count: 1, ..SongCount::default() };
+                    self.recommended.insert(id.to_vec(), song);
+                }
+                Some(())
+            }
+            avg_listen_time_per_song::NAME => {
+                self.times.add(std::str::from_utf8(cell(row, 1)?).ok()?.parse().ok()?);
+                Some(())
+            }
+            user_favorite_genres::NAME => self.listeners.add(row),
+            // Without loyal listeners, the table has one row, a message.
+            genre_loyalty_scores::NAME if row.len() > 1 => self.loyal.add(row),
+            night_owl_users::NAME => self.owls.add(row),
+            _ => Some(()),
+        }
+    }
+
+    fn snapshots(self, tables: Vec<(&'static str, Result<Table, Unavailable>)>) -> Snapshots {
+        let mut recommended: Vec<SongCount> = self.recommended.into_values().collect();
+        recommended.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.song_id.cmp(&b.song_id)));
+        recommended.truncate(SONGS);
+        let available = |insight: &str| match tables.iter().find(|(name, _)| *name == insight) {
+            Some((_, Ok(_))) => Ok(()),
+            Some((_, Err(unavailable))) => Err(unavailable.clone()),
+            None => Err(not_published(insight)),
+        };
+        Snapshots {
+            top_songs: available(top_songs_this_week::NAME).map(|()| self.top),
+            recommended: available(happy_recommendations::NAME).map(|()| recommended),
+            listen_times: available(avg_listen_time_per_song::NAME).map(|()| self.times),
+            listeners: available(user_favorite_genres::NAME).map(|()| self.listeners.count),
+            night_owls: available(night_owl_users::NAME).map(|()| self.owls.count),
+            loyal: available(genre_loyalty_scores::NAME).map(|()| self.loyal.count),
+            tables,
+        }
+    }
+}
+
+/// Reads a table and calls `each` with every row. `each` returns `None` if the row is invalid.
 fn read_table(
-    cut: &Cut,
+    output: &PublishedOutput,
     name: &str,
     each: &mut dyn FnMut(&Record) -> Option<()>,
-) -> Result<Shown<Table>, Error> {
-    let Some(entry) = cut.entry(name) else { return Ok(Err(not_published(name))) };
+) -> Result<Result<Table, Unavailable>, Error> {
+    let Some(entry) = output.entry(name) else { return Ok(Err(not_published(name))) };
     let mut table = Table { total: entry.rows, ..Table::default() };
     let mut record = Record::default();
-    for (place, part) in entry.parts.iter().enumerate() {
-        cut.each_line(name, part, |number, line| {
-            let no_row = || cut.no_row(name, part, number);
-            record.read(line).map_err(|_| no_row())?;
-            if number > 0 || place == 0 {
-                table.take(&record);
+    for (index, part) in entry.parts.iter().enumerate() {
+        output.each_line(name, part, |number, line| {
+            let invalid = || output.bad_row(name, part, number);
+            record.read(line).map_err(|_| invalid())?;
+            if number > 0 || index == 0 {
+                table.push(&record);
             }
-            if number == 0 { Ok(()) } else { each(&record).ok_or_else(no_row) }
+            if number == 0 { Ok(()) } else { each(&record).ok_or_else(invalid) }
         })?;
     }
     Ok(Ok(table))
@@ -160,15 +173,15 @@ fn number(row: &Record, index: usize) -> Option<u64> {
     std::str::from_utf8(cell(row, index)?).ok()?.parse().ok()
 }
 
-/// Counts the users of a table that is sorted by them.
+/// Counts the distinct users of a table that is sorted by user.
 #[derive(Debug, Default)]
-struct Users {
+struct UserCount {
     last: Vec<u8>,
     count: u64,
 }
 
-impl Users {
-    fn see(&mut self, row: &Record) -> Option<()> {
+impl UserCount {
+    fn add(&mut self, row: &Record) -> Option<()> {
         let user = cell(row, 0)?;
         if user != self.last {
             self.last.clear();

@@ -1,55 +1,55 @@
-//! A published log (`enriched_logs`, `_rejects`) page by page, the newest rows first.
+//! A published append-only table (`enriched_logs`, `_rejects`) page by page, newest rows first.
 //!
-//! Logs may be longer than memory, so a page is read backwards from where the one before ended, and
-//! a page of rows that are picked looks through a bounded piece only.
+//! The table may be larger than memory. A page is therefore read backwards from the end of the
+//! previous one, and a filtered page scans a bounded number of bytes.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use crate::insights::columns::Column;
+use crate::insights::Column;
 use crate::publish::manifest::{InsightEntry, PartEntry};
 use crate::serve::view::page::{Cursor, Page, Query, Row};
 use crate::serve::view::search::Needle;
 
-/// Bytes that are read at once.
+/// Bytes per read.
 const BLOCK: u64 = 256 << 10;
-/// Bytes that are looked through for one page at the most: some hundredths of a second.
-const REACH: u64 = 32 << 20;
+/// Maximum number of bytes that one page scans, which takes some hundredths of a second.
+const MAX_SCAN: u64 = 32 << 20;
 
-/// What counts of a log at an epoch.
+/// The rows of an append-only table that belong to an epoch.
 #[derive(Clone, Debug)]
-pub struct Log {
+pub struct AppendOnlyTable {
     folder: PathBuf,
     entry: InsightEntry,
     columns: &'static [Column],
     escaped: bool,
 }
 
-/// A part of a log, and where its rows begin among those of all parts, in bytes.
+/// A part, and the range of its rows in bytes. Offsets count over all parts of the table.
 #[derive(Clone, Copy, Debug)]
-struct Place<'a> {
+struct PartRange<'a> {
     part: &'a PartEntry,
     from: u64,
     to: u64,
 }
 
-impl Log {
-    /// The log in a folder, as far as the entry says.
+impl AppendOnlyTable {
+    /// The table in `folder` with the parts and lengths of `entry`.
     pub fn new(folder: &Path, entry: &InsightEntry, columns: &'static [Column], escaped: bool) -> Self {
         Self { folder: folder.to_owned(), entry: entry.clone(), columns, escaped }
     }
 
-    /// The columns.
+    /// Columns of the table, in file order.
     pub fn columns(&self) -> &'static [Column] {
         self.columns
     }
 
-    /// The files with the bytes of each that count.
+    /// The part files, each with the number of bytes that belong to the epoch.
     ///
     /// # Errors
-    /// If one cannot be opened.
+    /// If a file cannot be opened.
     pub fn files(&self) -> io::Result<Vec<(File, u64)>> {
         self.entry
             .parts
@@ -58,27 +58,27 @@ impl Log {
             .collect()
     }
 
-    /// A page of the rows that a query picks; the page may be short though there is a next one.
+    /// The next page of matching rows. A filtered page can be short although a next one exists.
     ///
     /// # Errors
-    /// If a file cannot be read.
+    /// If a file cannot be read, or if the cursor belongs to another table.
     pub fn page(&self, query: &Query<'_>) -> io::Result<Page> {
-        let places = self.places();
-        let len = places.last().map_or(0, |place| place.to);
+        let ranges = self.ranges();
+        let len = ranges.last().map_or(0, |range| range.to);
         let start = match query.cursor {
-            Some(Cursor::At(at)) => at.min(len),
+            Some(Cursor::Offset(at)) => at.min(len),
             _ => len,
         };
-        let wanted = query.wanted(self.columns);
+        let filters = query.column_filters(self.columns);
         let mut needle = query.search.map(Needle::new);
         let mut rows = Vec::new();
         let mut at = start;
-        for place in places.iter().rev().filter(|place| place.from < start) {
-            at = at.min(place.to);
-            let file = File::open(self.folder.join(&place.part.file))?;
-            check_end(&file, place, at)?;
-            while at > place.from && rows.len() < query.limit && start - at < REACH {
-                let block = Block::before(&file, place, at)?;
+        for range in ranges.iter().rev().filter(|range| range.from < start) {
+            at = at.min(range.to);
+            let file = File::open(self.folder.join(&range.part.file))?;
+            check_end(&file, range, at)?;
+            while at > range.from && rows.len() < query.limit && start - at < MAX_SCAN {
+                let block = Block::before(&file, range, at)?;
                 let mut lines = block.lines();
                 while let Some(line) = lines.next_back() {
                     if rows.len() == query.limit {
@@ -87,68 +87,68 @@ impl Log {
                     at -= line.len() as u64 + 1;
                     if needle.as_mut().is_none_or(|needle| needle.is_in(line)) {
                         let row = Row::read(line, self.escaped);
-                        if wanted.iter().all(|(column, value)| row.bytes(*column) == *value) {
+                        if filters.iter().all(|(column, value)| row.bytes(*column) == *value) {
                             rows.push(row);
                         }
                     }
                 }
             }
         }
-        let is_end = at <= places.first().map_or(0, |place| place.from);
-        let picks = needle.is_some() || !wanted.is_empty();
+        let is_end = at <= ranges.first().map_or(0, |range| range.from);
+        let is_filtered = needle.is_some() || !filters.is_empty();
         Ok(Page {
             rows,
-            total: (!picks).then_some(self.entry.rows),
+            total: (!is_filtered).then_some(self.entry.rows),
             from: 0,
-            next: (!is_end).then_some(Cursor::At(at)),
+            next: (!is_end).then_some(Cursor::Offset(at)),
         })
     }
 
-    /// The length of the header of each part.
+    /// Length in bytes of the header, which every part has.
     pub fn header_len(&self) -> u64 {
         self.columns.iter().map(|column| column.name.len() as u64 + 1).sum()
     }
 
-    /// Where the rows of each part are; headers are passed over.
-    fn places(&self) -> Vec<Place<'_>> {
+    /// The range of the rows of each part, without headers.
+    fn ranges(&self) -> Vec<PartRange<'_>> {
         let header = self.header_len();
         let mut to = 0;
-        let mut places = Vec::new();
+        let mut ranges = Vec::new();
         for part in &self.entry.parts {
             let from = to + header;
             to += part.bytes;
-            places.push(Place { part, from, to });
+            ranges.push(PartRange { part, from, to });
         }
-        places
+        ranges
     }
 }
 
-/// Makes sure that a line ends where the page before is said to have ended.
-fn check_end(file: &File, place: &Place<'_>, at: u64) -> io::Result<()> {
+/// Checks that a line ends at the offset of the cursor.
+fn check_end(file: &File, range: &PartRange<'_>, at: u64) -> io::Result<()> {
     let mut last = [0];
-    file.read_exact_at(&mut last, at - 1 - (place.to - place.part.bytes))?;
+    file.read_exact_at(&mut last, at - 1 - (range.to - range.part.bytes))?;
     if last == *b"\n" {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "this cursor is of another table"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "the cursor belongs to another table"))
 }
 
-/// Whole lines of a part.
+/// Complete lines of a part.
 struct Block(Vec<u8>);
 
 impl Block {
-    /// The lines that end at `end`: as many as fit, or one that does not.
-    fn before(file: &File, place: &Place<'_>, end: u64) -> io::Result<Self> {
-        let in_file = |at: u64| at - (place.to - place.part.bytes);
+    /// Reads the lines before `end`: as many as fit into [`BLOCK`], or one that is longer.
+    fn before(file: &File, range: &PartRange<'_>, end: u64) -> io::Result<Self> {
+        let in_file = |at: u64| at - (range.to - range.part.bytes);
         let mut len = BLOCK;
         loop {
-            let from = end.saturating_sub(len).max(place.from);
+            let from = end.saturating_sub(len).max(range.from);
             let mut bytes = vec![0; (end - from) as usize];
             file.read_exact_at(&mut bytes, in_file(from))?;
-            if from == place.from {
+            if from == range.from {
                 return Ok(Self(bytes));
             }
-            // The first line is most likely cut off.
+            // The block probably begins in the middle of a line.
             let first_end = memchr::memchr(b'\n', &bytes).map_or(bytes.len(), |end| end + 1);
             if first_end < bytes.len() {
                 return Ok(Self(bytes.split_off(first_end)));

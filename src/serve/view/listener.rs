@@ -1,4 +1,4 @@
-//! What is known of one listener.
+//! Details of one listener.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -15,72 +15,72 @@ use crate::serve::view::View;
 use crate::serve::view::page::Row;
 use crate::serve::view::song::Metadata;
 
-/// Songs that are shown of a listener.
-const TOP: usize = 10;
+/// Number of most played songs.
+const TOP_SONGS: usize = 10;
 
-/// A listener.
+/// One listener: counts from the ledger, and rows of the published tables.
 #[derive(Debug, Serialize)]
-pub struct ListenerPage {
-    /// The id.
+pub struct ListenerDetails {
+    /// Id of the listener.
     pub user_id: String,
     /// Number of plays.
     pub plays: u64,
-    /// Plays of songs that are in the catalog.
+    /// Plays whose song is in the catalog.
     pub matched: u64,
-    /// Different songs.
+    /// Distinct songs.
     pub songs: u64,
-    /// Plays at night.
+    /// Plays that started in the night window.
     pub night_plays: u64,
-    /// Whether that makes a night owl; nothing if the insight is disabled, as with those below.
+    /// Whether `night_owl_users` lists the listener. `None`, here and below, if the insight is disabled.
     pub night_owl: Option<bool>,
-    /// Plays by genre, most first.
+    /// Plays by genre, largest first.
     pub genres: Vec<GenreShare>,
-    /// The favourite genres.
+    /// Favourite genres; several if they tie.
     pub favorites: Option<Vec<String>>,
-    /// Genres that this listener is loyal to.
+    /// Genres the listener is loyal to.
     pub loyal: Option<Vec<Loyalty>>,
-    /// Happy songs for a sad listener.
+    /// Recommended happy songs.
     pub recommendations: Option<Vec<Metadata>>,
-    /// The songs that were played most.
+    /// The most played songs.
     pub top_songs: Vec<SongPlays>,
 }
 
-/// A part of somebody's plays.
+/// The share of one genre in a listener's plays.
 #[derive(Debug, Serialize)]
 pub struct GenreShare {
-    /// The genre.
+    /// Name of the genre.
     pub genre: String,
-    /// Plays.
+    /// Number of plays.
     pub plays: u64,
-    /// Their share in all plays of songs with a genre, from 0 to 1.
+    /// Share in all plays of songs with a genre, from 0 to 1.
     pub share: f64,
 }
 
-/// Loyalty to a genre.
+/// Loyalty to one genre.
 #[derive(Debug, Serialize)]
 pub struct Loyalty {
-    /// The genre.
+    /// Name of the genre.
     pub genre: String,
-    /// The score as it is published.
+    /// The published score.
     pub loyalty_score: f64,
 }
 
-/// A song and somebody's plays of it.
+/// A song with the listener's plays of it.
 #[derive(Debug, Serialize)]
 pub struct SongPlays {
-    /// The song.
+    /// Metadata of the song.
     #[serde(flatten)]
     pub song: Metadata,
-    /// The plays.
+    /// Number of plays.
     pub plays: u64,
 }
 
 impl View {
-    /// All that is known of a listener; nothing if there is none of that id.
+    /// Details of the listener with this id; `None` if no play of the epoch has it.
     ///
     /// # Errors
-    /// If what was published cannot be read.
-    pub fn listener_page(&self, id: &[u8]) -> io::Result<Option<ListenerPage>> {
+    /// If a published table cannot be read.
+    pub fn listener_details(&self, id: &[u8]) -> io::Result<Option<ListenerDetails>> {
         let Some(user) = self.snapshot.dictionaries.users.read().get(id) else { return Ok(None) };
         let catalog = &self.snapshot.catalog.catalog;
         let mut songs: HashMap<SongId, u64> = HashMap::new();
@@ -89,7 +89,7 @@ impl View {
             .listens_of(user)
             .for_each(|song, plays| *songs.entry(song).or_default() += plays);
         if songs.is_empty() {
-            // Known to the dictionary only: the first play is in no epoch yet.
+            // The dictionary already has the id, but the first play belongs to a later epoch.
             return Ok(None);
         }
         let plays = songs.values().sum();
@@ -105,14 +105,14 @@ impl View {
             })
             .collect();
         shares.sort_by_key(|share| Reverse(share.plays));
-        let top_songs = self.most_played(&songs);
+        let top_songs = self.most_played_songs(&songs);
         let rows = |insight: &str| self.table(insight).map(|table| table.rows_of(id)).transpose();
         let loyalty = |row: &Row| Loyalty {
             genre: row.text(1),
             loyalty_score: row.text(4).parse().unwrap_or_default(),
         };
         let song = |row: &Row| self.song(row.bytes(1)).map(|song| self.metadata(song));
-        Ok(Some(ListenerPage {
+        Ok(Some(ListenerDetails {
             user_id: String::from_utf8_lossy(id).into_owned(),
             plays,
             matched,
@@ -129,7 +129,7 @@ impl View {
         }))
     }
 
-    fn most_played(&self, songs: &HashMap<SongId, u64>) -> Vec<SongPlays> {
+    fn most_played_songs(&self, songs: &HashMap<SongId, u64>) -> Vec<SongPlays> {
         let mut most: Vec<(u64, SongId)> = songs.iter().map(|(&song, &plays)| (plays, song)).collect();
         {
             let dictionaries = self.snapshot.dictionaries.songs.read();
@@ -137,7 +137,7 @@ impl View {
                 b.0.cmp(&a.0).then_with(|| dictionaries.resolve(a.1).cmp(dictionaries.resolve(b.1)))
             });
         }
-        most.truncate(TOP);
+        most.truncate(TOP_SONGS);
         most.into_iter().map(|(plays, song)| SongPlays { song: self.metadata(song), plays }).collect()
     }
 }

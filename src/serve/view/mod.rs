@@ -1,7 +1,7 @@
-//! What readers see while the program runs: one epoch as a whole, for as long as they look at it.
+//! One epoch in memory, for the dashboard and the API.
 //!
-//! The engine publishes an epoch, and the server makes a [`View`] of it. A view never changes, so
-//! readers need no lock and never see two epochs at once.
+//! The engine publishes an epoch, and the server builds a [`View`] of it. A view never changes, so
+//! readers need no lock, and every response shows a single epoch.
 
 pub mod append_only;
 pub mod listener;
@@ -18,81 +18,87 @@ use std::sync::{Arc, OnceLock};
 use tokio::sync::watch;
 
 use crate::engine::epoch::{EpochSnapshot, Epochs, SnapshotFile};
-use crate::insights::columns::{Column, ColumnType, columns};
-use crate::insights::enriched_logs;
+use crate::insights::{Column, columns, enriched_logs};
 use crate::publish::REJECTS;
-use crate::serve::view::append_only::Log;
-use crate::serve::view::overview::DashboardCharts;
-use crate::serve::view::table::Table;
+use crate::serve::overview::DashboardCharts;
+use crate::serve::view::append_only::AppendOnlyTable;
+use crate::serve::view::table::SnapshotTable;
 
-/// One epoch.
+/// The published tables of one epoch.
 #[derive(Debug)]
 pub struct View {
-    /// The epoch.
+    /// The epoch as the engine published it: catalog, ledger, dictionaries and manifest.
     pub snapshot: Arc<EpochSnapshot>,
-    tables: BTreeMap<&'static str, Arc<Table>>,
-    enriched: Option<Log>,
-    rejects: Log,
-    pictures: OnceLock<Arc<DashboardCharts>>,
+    tables: BTreeMap<&'static str, Arc<SnapshotTable>>,
+    enriched: Option<AppendOnlyTable>,
+    rejects: AppendOnlyTable,
+    charts: OnceLock<Arc<DashboardCharts>>,
 }
 
-/// Where the view of the latest epoch is to be found; nothing before the first was published.
+/// Receives the view of the latest epoch; `None` before the first.
 pub type Views = watch::Receiver<Option<Arc<View>>>;
 
-/// Columns of the rejected rows.
-const REJECTS_COLUMNS: &[Column] = &[
-    Column { name: "file", kind: ColumnType::Text },
-    Column { name: "line", kind: ColumnType::Integer },
-    Column { name: "byte_offset", kind: ColumnType::Integer },
-    Column { name: "reason", kind: ColumnType::Text },
-    Column { name: "raw", kind: ColumnType::Text },
+/// Columns of `_rejects`.
+pub const REJECTS_COLUMNS: &[Column] = &[
+    Column::text("file", "File"),
+    Column::integer("line", "Line"),
+    Column::integer("byte_offset", "Byte offset"),
+    Column::text("reason", "Reason"),
+    Column::text("raw", "Original line"),
 ];
 
 impl View {
-    /// The view of an epoch whose output is in the folder `output`. A table that has not changed since
-    /// the view before is taken over, with all that was found out about it.
-    pub fn new(snapshot: Arc<EpochSnapshot>, output: &Path, before: Option<&Self>) -> Self {
+    /// The view of an epoch whose output is in the folder `output`. Tables that have not changed since
+    /// the previous view are shared with it, together with the rows and orders they have loaded.
+    pub fn new(snapshot: Arc<EpochSnapshot>, output: &Path, previous: Option<&Self>) -> Self {
         let EpochSnapshot { manifest, escaped, .. } = &*snapshot;
         let escaped = *escaped;
         let tables = snapshot.files.iter().map(|(&name, SnapshotFile { file, entry })| {
-            let known = before.and_then(|before| before.tables.get(name));
+            let known = previous.and_then(|previous| previous.tables.get(name));
             let table = match known.filter(|table| table.entry() == entry) {
                 Some(table) => Arc::clone(table),
-                None => Arc::new(Table::new(name, Arc::clone(file), entry, columns_of(name), escaped)),
+                None => {
+                    Arc::new(SnapshotTable::new(name, Arc::clone(file), entry, columns_of(name), escaped))
+                }
             };
             (name, table)
         });
         let tables = tables.collect();
         let enriched = manifest.insights.get(enriched_logs::NAME);
         let enriched = enriched.map(|entry| {
-            Log::new(&output.join(enriched_logs::NAME), entry, columns_of(enriched_logs::NAME), escaped)
+            AppendOnlyTable::new(
+                &output.join(enriched_logs::NAME),
+                entry,
+                columns_of(enriched_logs::NAME),
+                escaped,
+            )
         });
-        let rejects = Log::new(&output.join(REJECTS), &manifest.rejects, REJECTS_COLUMNS, false);
-        Self { snapshot, tables, enriched, rejects, pictures: OnceLock::new() }
+        let rejects = AppendOnlyTable::new(&output.join(REJECTS), &manifest.rejects, REJECTS_COLUMNS, false);
+        Self { snapshot, tables, enriched, rejects, charts: OnceLock::new() }
     }
 
-    /// The snapshot of an insight, if it is enabled and none that only appends.
-    pub fn table(&self, insight: &str) -> Option<&Arc<Table>> {
+    /// The snapshot of an insight; `None` if it is disabled or append-only.
+    pub fn table(&self, insight: &str) -> Option<&Arc<SnapshotTable>> {
         self.tables.get(insight)
     }
 
-    /// The log of `enriched_logs`, if it is enabled.
-    pub fn enriched(&self) -> Option<&Log> {
+    /// The table `enriched_logs`; `None` if it is disabled.
+    pub fn enriched(&self) -> Option<&AppendOnlyTable> {
         self.enriched.as_ref()
     }
 
-    /// The log of rejected rows.
-    pub fn rejects(&self) -> &Log {
+    /// The table `_rejects`.
+    pub fn rejects(&self) -> &AppendOnlyTable {
         &self.rejects
     }
 
-    /// Listeners whose ids begin with a text, in the order of their bytes.
-    pub fn users_from(&self, start: &str, limit: usize) -> Vec<String> {
+    /// Ids of listeners that begin with `prefix`, in byte order.
+    pub fn users_with_prefix(&self, prefix: &str, limit: usize) -> Vec<String> {
         let users = self.snapshot.dictionaries.users.read();
         let order = self.snapshot.user_order.ids();
-        let from = order.partition_point(|&user| users.resolve(user) < start.as_bytes());
+        let from = order.partition_point(|&user| users.resolve(user) < prefix.as_bytes());
         let found = order[from..].iter().map(|&user| users.resolve(user));
-        let found = found.take_while(|id| id.starts_with(start.as_bytes())).take(limit);
+        let found = found.take_while(|id| id.starts_with(prefix.as_bytes())).take(limit);
         found.map(|id| String::from_utf8_lossy(id).into_owned()).collect()
     }
 }
@@ -101,11 +107,11 @@ fn columns_of(insight: &str) -> &'static [Column] {
     columns(insight).expect("every insight has columns")
 }
 
-/// Makes a view of each epoch, until the engine ends.
-pub async fn follow(mut epochs: Epochs, output: PathBuf, views: watch::Sender<Option<Arc<View>>>) {
+/// Builds a view of each epoch, until the engine ends.
+pub async fn build_views(mut epochs: Epochs, output: PathBuf, views: watch::Sender<Option<Arc<View>>>) {
     while epochs.changed().await.is_ok() {
         let Some(snapshot) = epochs.borrow_and_update().clone() else { continue };
-        let before = views.borrow().clone();
-        views.send_replace(Some(Arc::new(View::new(snapshot, &output, before.as_deref()))));
+        let previous = views.borrow().clone();
+        views.send_replace(Some(Arc::new(View::new(snapshot, &output, previous.as_deref()))));
     }
 }

@@ -1,4 +1,4 @@
-//! What there is to see at an epoch, taken from the tables in memory.
+//! The overview of an epoch, computed from the tables in memory.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -10,46 +10,31 @@ use crate::insights::{
     user_favorite_genres::count_genres,
 };
 use crate::model::{SongId, UserId};
-use crate::serve::charts::Form;
 use crate::serve::overview::{
-    Absent, Chart, GenrePlays, ListenTimes, Loyalty, Overview, Shown, SongCount, TopSongs,
+    DashboardCharts, GenrePlays, ListenTimes, Loyalty, Overview, SongCount, TopSongs, Unavailable,
 };
 use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
 
-/// Listeners whose loyalty is looked at: with more, every so many of them, so that a picture takes
-/// some hundredths of a second whatever their number.
-const SAMPLE: usize = 20_000;
-/// Songs that are shown of a ranking.
-const SHOWN: usize = 10;
-/// Recommendations that are counted at the most, for that is done anew for every epoch.
-const COUNTED: u64 = 100_000;
-
-/// An overview and its charts.
-#[derive(Debug)]
-pub struct DashboardCharts {
-    /// What they show.
-    pub overview: Overview,
-    /// For a page.
-    pub charts: Vec<Chart>,
-}
+/// Maximum number of listeners in the loyalty chart. Above it, every n-th listener is taken, so that
+/// the chart takes some hundredths of a second however many listeners there are.
+const MAX_SAMPLE: usize = 20_000;
+/// Songs in the chart of a ranking.
+const CHART_SONGS: usize = 10;
+/// Maximum number of recommendations that are counted, because they are counted for every epoch.
+const MAX_RECOMMENDATIONS: u64 = 100_000;
 
 impl View {
-    /// The overview, made when it is asked for first.
-    pub fn pictures(&self) -> Arc<DashboardCharts> {
-        let make = || {
-            let overview = self.overview();
-            let charts = overview.charts(Form::Inline);
-            Arc::new(DashboardCharts { overview, charts })
-        };
-        Arc::clone(self.pictures.get_or_init(make))
+    /// The overview and its charts. The first call of an epoch computes them.
+    pub fn charts(&self) -> Arc<DashboardCharts> {
+        Arc::clone(self.charts.get_or_init(|| Arc::new(self.overview().into())))
     }
 
     fn overview(&self) -> Overview {
         let count = |insight: &str| {
             let entry = self.snapshot.manifest.insights.get(insight);
             let rows = entry.map(|entry| entry.rows).ok_or_else(|| disabled(insight))?;
-            // Where nobody is loyal, the one row says so.
+            // `genre_loyalty_scores` without loyal listeners has one row, a message.
             let is_message =
                 rows == 1 && self.table(insight).is_some_and(|table| matches!(table.message(), Ok(Some(_))));
             Ok(if is_message { 0 } else { rows })
@@ -69,33 +54,33 @@ impl View {
         }
     }
 
-    fn top_songs(&self) -> Shown<TopSongs> {
+    fn top_songs(&self) -> Result<TopSongs, Unavailable> {
         let table =
             self.table(top_songs_this_week::NAME).ok_or_else(|| disabled(top_songs_this_week::NAME))?;
-        let page = table.page(&Query { limit: SHOWN, ..Query::default() });
-        let page = page.map_err(|cause| Absent(format!("cannot be read: {cause}")))?;
+        let page = table.page(&Query { limit: CHART_SONGS, ..Query::default() });
+        let page = page.map_err(|cause| Unavailable(format!("the table cannot be read: {cause}")))?;
         let song = |row: &Row| self.song_count(row.bytes(0), row.text(1).parse().unwrap_or_default());
         let week = self.snapshot.week.map(|week| week.to_string());
         Ok(TopSongs { week, songs: page.rows.iter().map(song).collect() })
     }
 
-    fn recommended(&self) -> Shown<Vec<SongCount>> {
+    fn recommended(&self) -> Result<Vec<SongCount>, Unavailable> {
         const NAME: &str = happy_recommendations::NAME;
         let table = self.table(NAME).ok_or_else(|| disabled(NAME))?;
-        if table.entry().rows > COUNTED {
-            return Err(Absent(
-                "too many to be counted all the time; `music-insights report` counts them".to_owned(),
+        if table.entry().rows > MAX_RECOMMENDATIONS {
+            return Err(Unavailable(
+                "too many recommendations to count for every epoch; run `music-insights report`".to_owned(),
             ));
         }
         let page = table.page(&Query { limit: usize::MAX, ..Query::default() });
-        let page = page.map_err(|cause| Absent(format!("cannot be read: {cause}")))?;
+        let page = page.map_err(|cause| Unavailable(format!("the table cannot be read: {cause}")))?;
         let mut listeners: BTreeMap<&[u8], u64> = BTreeMap::new();
         for row in &page.rows {
             *listeners.entry(row.bytes(1)).or_default() += 1;
         }
         let mut songs: Vec<(&[u8], u64)> = listeners.into_iter().collect();
         songs.sort_by_key(|&(_, count)| Reverse(count));
-        Ok(songs.into_iter().take(SHOWN).map(|(id, count)| self.song_count(id, count)).collect())
+        Ok(songs.into_iter().take(CHART_SONGS).map(|(id, count)| self.song_count(id, count)).collect())
     }
 
     fn song_count(&self, id: &[u8], count: u64) -> SongCount {
@@ -126,7 +111,7 @@ impl View {
     fn loyalty(&self) -> Loyalty {
         let mut loyalty = Loyalty::new(self.snapshot.threshold);
         let users = self.snapshot.user_order.ids().len();
-        let step = users.div_ceil(SAMPLE).max(1);
+        let step = users.div_ceil(MAX_SAMPLE).max(1);
         let mut tally = Tally::default();
         for user in (0..users as u32).step_by(step).map(UserId) {
             let all = count_genres(
@@ -151,6 +136,6 @@ impl View {
     }
 }
 
-fn disabled(insight: &str) -> Absent {
-    Absent(format!("{insight} is disabled by the settings"))
+fn disabled(insight: &str) -> Unavailable {
+    Unavailable(format!("{insight} is disabled by the settings"))
 }

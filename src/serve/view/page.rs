@@ -1,54 +1,54 @@
-//! Pages of rows: what is asked for, and what comes back.
+//! Pages of rows: the query and the result.
 
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
 use crate::ingest::decode::record::Record;
-use crate::insights::columns::Column;
+use crate::insights::Column;
 use crate::publish::formula_escape::is_formula;
 
-/// Which rows are wanted.
+/// Selects, orders and limits rows.
 #[derive(Clone, Debug, Default)]
 pub struct Query<'a> {
-    /// Columns that must have these values.
-    pub cells: Vec<(&'static str, &'a [u8])>,
-    /// A text that must be in the row, whatever its case.
+    /// Columns and the values that they must have.
+    pub filters: Vec<(&'static str, &'a [u8])>,
+    /// Text that a row must contain, regardless of case.
     pub search: Option<&'a str>,
-    /// What they are sorted by; by the contract's order if nothing.
+    /// Order of the rows; the order of the file if `None`.
     pub sort: Option<Sort>,
-    /// How many at the most.
+    /// Maximum number of rows.
     pub limit: usize,
-    /// Where the page before ended.
+    /// End of the previous page.
     pub cursor: Option<Cursor>,
 }
 
 impl<'a> Query<'a> {
-    /// The indices of the columns that must have certain values, and these values.
-    pub fn wanted(&self, columns: &[Column]) -> Vec<(usize, &'a [u8])> {
-        let place = |name| columns.iter().position(|column| column.name == name);
-        self.cells.iter().filter_map(|&(name, value)| Some((place(name)?, value))).collect()
+    /// The filters with column indices instead of names. Filters on other columns are left out.
+    pub fn column_filters(&self, columns: &[Column]) -> Vec<(usize, &'a [u8])> {
+        let index = |name| columns.iter().position(|column| column.name == name);
+        self.filters.iter().filter_map(|&(name, value)| Some((index(name)?, value))).collect()
     }
 }
 
-/// An order of rows.
+/// Order of rows by one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sort {
-    /// The index of the column.
+    /// Index of the column.
     pub column: usize,
-    /// Whether the greatest comes first.
+    /// Whether the greatest value comes first.
     pub descending: bool,
 }
 
-/// Where a page begins. Its text means nothing to those who hand it back.
+/// Start of a page. Clients treat its text as opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// At a place: of a row in a snapshot, of a byte in a log.
-    At(u64),
-    /// Behind so many rows of a key, wherever these are by now.
-    Behind {
-        /// The first cell of the rows.
+    /// The index of a row in a snapshot, or an offset in bytes in an append-only table.
+    Offset(u64),
+    /// After a number of rows with the same key. Still correct if a later epoch has more rows before it.
+    AfterKey {
+        /// First cell of the rows.
         key: Vec<u8>,
-        /// How many of its rows were given out.
+        /// Rows of the key that earlier pages returned.
         rows: u64,
     },
 }
@@ -56,8 +56,8 @@ pub enum Cursor {
 impl Display for Cursor {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::At(at) => write!(out, "a{at}"),
-            Self::Behind { key, rows } => {
+            Self::Offset(at) => write!(out, "a{at}"),
+            Self::AfterKey { key, rows } => {
                 write!(out, "b{rows}-")?;
                 key.iter().try_for_each(|byte| write!(out, "{byte:02x}"))
             }
@@ -69,12 +69,12 @@ impl FromStr for Cursor {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "not a cursor: give back `next_cursor` of the page before";
-        // Signs are none of ours, though numbers may have them.
+        const EXPECTED: &str = "not a cursor; use `next_cursor` of the previous page";
+        // `parse` would accept a sign.
         let number =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
         if let Some(at) = text.strip_prefix('a') {
-            return number(at).map(Self::At).ok_or(EXPECTED);
+            return number(at).map(Self::Offset).ok_or(EXPECTED);
         }
         let (rows, key) = text.strip_prefix('b').and_then(|rest| rest.split_once('-')).ok_or(EXPECTED)?;
         let byte = |pair: &[u8]| {
@@ -82,24 +82,24 @@ impl FromStr for Cursor {
             u8::from_str_radix(pair, 16).ok()
         };
         let key: Option<Vec<u8>> = key.as_bytes().chunks(2).map(byte).collect();
-        Ok(Self::Behind { key: key.ok_or(EXPECTED)?, rows: number(rows).ok_or(EXPECTED)? })
+        Ok(Self::AfterKey { key: key.ok_or(EXPECTED)?, rows: number(rows).ok_or(EXPECTED)? })
     }
 }
 
-/// Some rows.
+/// One page of rows.
 #[derive(Debug, Default)]
 pub struct Page {
-    /// The rows.
+    /// Rows in the order of the query.
     pub rows: Vec<Row>,
-    /// How many there are in all, if anybody knows.
+    /// Number of matching rows; `None` if not all rows were scanned.
     pub total: Option<u64>,
-    /// How many come before the first one.
+    /// Number of matching rows before this page.
     pub from: u64,
-    /// Where the next page begins, if there is more.
+    /// Start of the next page; `None` at the end.
     pub next: Option<Cursor>,
 }
 
-/// The cells of a row.
+/// The cells of one row.
 #[derive(Debug, Default)]
 pub struct Row {
     record: Record,
@@ -107,15 +107,15 @@ pub struct Row {
 }
 
 impl Row {
-    /// The row of a line that we have written, with a guard against formulas or without.
+    /// Reads a line of a published file. `escaped` says whether formulas have a `'` in front.
     pub fn read(line: &[u8], escaped: bool) -> Self {
         let mut record = Record::default();
-        // What we have written can be read; should somebody have edited it, what could be read counts.
+        // The program wrote the line. If the file was edited since, the readable cells count.
         let _ = record.read(line);
         Self { record, escaped }
     }
 
-    /// A cell as it was before it was escaped; empty if there is none.
+    /// A cell without the escape of formulas; empty if the row has no such cell.
     pub fn bytes(&self, column: usize) -> &[u8] {
         let cell = if column < self.record.len() { self.record.field(column) } else { b"" };
         match cell {
@@ -124,7 +124,7 @@ impl Row {
         }
     }
 
-    /// A cell as text.
+    /// A cell as text, with invalid UTF-8 replaced.
     pub fn text(&self, column: usize) -> String {
         String::from_utf8_lossy(self.bytes(column)).into_owned()
     }

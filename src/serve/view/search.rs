@@ -1,28 +1,28 @@
-//! Finding a text in lines, whatever its case.
+//! Case-insensitive search in lines.
 
 use memchr::memmem::Finder;
 
-/// What is sought.
+/// A text to search for, regardless of case.
 #[derive(Debug)]
 pub struct Needle {
     finder: Finder<'static>,
     is_ascii: bool,
-    /// A line in lower case; kept, so that a million lines need one allocation.
+    /// The current line in lower case. Reused, so that a million lines need one allocation.
     lower: Vec<u8>,
 }
 
 impl Needle {
-    /// A text to be found.
+    /// Prepares the search for a text.
     pub fn new(text: &str) -> Self {
         let finder = Finder::new(text.to_lowercase().as_bytes()).into_owned();
         Self { finder, is_ascii: text.is_ascii(), lower: Vec::new() }
     }
 
-    /// Whether it is in a line.
+    /// Whether the line contains the text.
     pub fn is_in(&mut self, line: &[u8]) -> bool {
         self.lower.clear();
         match std::str::from_utf8(line) {
-            // Only where the needle may have other letters than ASCII's do those of the line matter.
+            // Letters beyond ASCII are lowered only if the needle has any.
             Ok(text) if !self.is_ascii => self.lower.extend_from_slice(text.to_lowercase().as_bytes()),
             _ => self.lower.extend(line.iter().map(u8::to_ascii_lowercase)),
         }
@@ -35,7 +35,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn case_does_not_matter() {
+    fn search_ignores_case() {
         assert!(Needle::new("rock").is_in(b"u1,Hard Rock,3"));
         assert!(Needle::new("ÉTÉ").is_in("u1,Un été".as_bytes()));
         assert!(!Needle::new("rocks").is_in(b"u1,Hard Rock,3"));

@@ -1,4 +1,4 @@
-//! What is known of one song.
+//! Details of one song, and the search for songs.
 
 use std::io;
 
@@ -10,46 +10,46 @@ use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
 use crate::serve::view::search::Needle;
 
-/// Songs that are looked through before the dictionary is let go for a moment.
-const SEARCHED: usize = 1024;
+/// Songs that are searched per lock of the dictionary, so that decoders do not wait long.
+const SONGS_PER_LOCK: usize = 1024;
 
-/// A song by its id, with what the catalog says of it.
+/// Id and catalog metadata of a song. The texts are empty if the song is not in the catalog.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Metadata {
-    /// Its id.
+    /// Id of the song.
     pub song_id: String,
-    /// Its title; empty if it is not in the catalog.
+    /// Title.
     pub title: String,
-    /// Who plays it.
+    /// Artist.
     pub artist: String,
-    /// Its genre.
+    /// Genre.
     pub genre: String,
-    /// Its mood.
+    /// Mood.
     pub mood: String,
 }
 
-/// A song and its plays.
+/// One song with its plays.
 #[derive(Debug, Serialize)]
-pub struct SongPage {
-    /// What the catalog says.
+pub struct SongDetails {
+    /// Catalog metadata.
     #[serde(flatten)]
     pub metadata: Metadata,
-    /// Whether it is in the catalog.
+    /// Whether the catalog has the song.
     pub in_catalog: bool,
     /// Number of plays.
     pub plays: u64,
-    /// How long it was played in all, in seconds.
+    /// Total listening time in seconds.
     pub seconds: f64,
-    /// Mean seconds of a play, as it is published.
+    /// Mean seconds per play: the published value, or computed if the insight is disabled.
     pub avg_duration: Option<f64>,
-    /// Plays in the week of the top songs, if it is one of them.
+    /// Plays in the week of the top songs; `None` if it is not among them.
     pub plays_this_week: Option<u64>,
-    /// Its place among them, from 1.
+    /// Rank among the top songs, from 1.
     pub rank_this_week: Option<u64>,
 }
 
 impl View {
-    /// What the catalog says of a song.
+    /// Id and metadata of a song.
     pub fn metadata(&self, song: SongId) -> Metadata {
         let song_id =
             String::from_utf8_lossy(self.snapshot.dictionaries.songs.read().resolve(song)).into_owned();
@@ -62,7 +62,7 @@ impl View {
         Metadata { song_id, title, artist, genre, mood }
     }
 
-    /// The number of a song that was played or is in the catalog.
+    /// The number of the song with this id, if it was played or is in the catalog.
     pub fn song(&self, id: &[u8]) -> Option<SongId> {
         let song = self.snapshot.dictionaries.songs.read().get(id)?;
         self.is_known(song).then_some(song)
@@ -74,26 +74,26 @@ impl View {
         played || self.snapshot.catalog.catalog.contains(song)
     }
 
-    /// All that is known of a song; nothing if nothing is.
+    /// Details of the song with this id; `None` if it was never played and is not in the catalog.
     ///
     /// # Errors
-    /// If what was published cannot be read.
-    pub fn song_page(&self, id: &[u8]) -> io::Result<Option<SongPage>> {
+    /// If a published table cannot be read.
+    pub fn song_details(&self, id: &[u8]) -> io::Result<Option<SongDetails>> {
         let Some(song) = self.song(id) else { return Ok(None) };
         let total = self.snapshot.ledger.song_totals().get(song.index()).copied().unwrap_or_default();
         let mut this_week = None;
         if let Some(table) = self.table(top_songs_this_week::NAME) {
             let ranking = table.page(&Query { limit: usize::MAX, ..Query::default() })?;
-            let place = ranking.rows.iter().position(|row| row.bytes(0) == id);
-            this_week = place
-                .map(|place| (ranking.rows[place].text(1).parse().unwrap_or_default(), place as u64 + 1));
+            let index = ranking.rows.iter().position(|row| row.bytes(0) == id);
+            this_week = index
+                .map(|index| (ranking.rows[index].text(1).parse().unwrap_or_default(), index as u64 + 1));
         }
         let seconds = total.millis as f64 / 1000.0;
         let mean = (total.plays > 0).then(|| seconds / total.plays as f64);
         let published =
             self.table(avg_listen_time_per_song::NAME).map(|table| table.rows_of(id)).transpose()?;
         let published = published.as_deref().and_then(<[_]>::first).and_then(|row| row.text(1).parse().ok());
-        Ok(Some(SongPage {
+        Ok(Some(SongDetails {
             metadata: self.metadata(song),
             in_catalog: self.snapshot.catalog.catalog.contains(song),
             plays: total.plays,
@@ -104,13 +104,12 @@ impl View {
         }))
     }
 
-    /// Songs whose id, title or artist holds a text, in the order of their ids.
-    pub fn songs_with(&self, text: &str, limit: usize) -> Vec<Metadata> {
+    /// Songs whose id, title or artist contains a text, in order of their ids.
+    pub fn search_songs(&self, text: &str, limit: usize) -> Vec<Metadata> {
         let (mut needle, mut line) = (Needle::new(text), Vec::new());
         let mut found = Vec::new();
-        for songs in self.snapshot.song_order.ids().chunks(SEARCHED) {
+        for songs in self.snapshot.song_order.ids().chunks(SONGS_PER_LOCK) {
             let mut candidates = Vec::new();
-            // Decoders may want to write; they do not wait for more than a few songs.
             let dictionaries = self.snapshot.dictionaries.songs.read();
             for &song in songs {
                 line.clear();
@@ -123,11 +122,11 @@ impl View {
                 }
             }
             drop(dictionaries);
-            // The line has genre and mood, too, and some ids were played in no epoch yet.
+            // The line also has genre and mood, and some ids were not played in this epoch yet.
             for song in candidates.into_iter().filter(|&song| self.is_known(song)) {
                 let metadata = self.metadata(song);
-                let sought = [&metadata.song_id, &metadata.title, &metadata.artist];
-                if sought.iter().any(|text| needle.is_in(text.as_bytes())) {
+                let searched = [&metadata.song_id, &metadata.title, &metadata.artist];
+                if searched.iter().any(|text| needle.is_in(text.as_bytes())) {
                     found.push(metadata);
                 }
             }

@@ -1,7 +1,7 @@
-//! A published snapshot as a table: found, searched, sorted and read page by page.
+//! A published snapshot: filtered, searched, sorted and read page by page.
 //!
-//! It is the file that was published, held open, so a page is of its epoch however many follow. The
-//! rows are read into memory when somebody asks for the first page, and forgotten with the epoch.
+//! The published file is held open, so its rows stay those of its epoch while later epochs replace it.
+//! The first request reads them into memory; they are dropped together with the epoch.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -10,27 +10,26 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::ingest::decode::record::Record;
-use crate::insights::columns::{Column, ColumnType};
-use crate::insights::{MESSAGE, top_songs_this_week};
+use crate::insights::{Column, ColumnType, MESSAGE, top_songs_this_week};
 use crate::publish::manifest::PartEntry;
 use crate::serve::view::page::{Cursor, Page, Query, Row, Sort};
 use crate::serve::view::search::Needle;
 
-/// Bytes of a key that still fits an address, where each takes two; behind a longer one, the place
-/// counts.
-const KEY: usize = 1024;
+/// Maximum length in bytes of a key in a cursor. Each byte takes two characters of the address, whose
+/// length is limited. After a longer key, the cursor is a row index.
+const MAX_KEY_LEN: usize = 1024;
 
-/// The table of one snapshot.
+/// The table of one insight at an epoch.
 #[derive(Debug)]
-pub struct Table {
+pub struct SnapshotTable {
     insight: &'static str,
-    /// Whether text that looks like a formula stands behind an apostrophe.
+    /// Whether text that looks like a formula has a `'` in front.
     escaped: bool,
     file: Arc<File>,
     entry: PartEntry,
     columns: &'static [Column],
     lines: OnceLock<Lines>,
-    /// By column the order of the lines if they are sorted by it.
+    /// Line numbers sorted by a column, for each column that was asked for.
     orders: Mutex<BTreeMap<usize, Arc<[u32]>>>,
 }
 
@@ -38,14 +37,14 @@ pub struct Table {
 #[derive(Debug)]
 struct Lines {
     text: Vec<u8>,
-    /// Where each line ends, its line feed not included; the header is none.
+    /// End of each line without its line feed; the header is not included.
     ends: Vec<u64>,
     header_len: u64,
     escaped: bool,
 }
 
-impl Table {
-    /// The table in a published snapshot file.
+impl SnapshotTable {
+    /// The table in an open snapshot file.
     pub fn new(
         insight: &'static str,
         file: Arc<File>,
@@ -64,31 +63,31 @@ impl Table {
         }
     }
 
-    /// What the manifest says of the file.
+    /// The manifest's entry of the file.
     pub fn entry(&self) -> &PartEntry {
         &self.entry
     }
 
-    /// The file itself, which nobody writes any more.
+    /// The published file, which never changes.
     pub fn file(&self) -> &File {
         &self.file
     }
 
-    /// The columns.
+    /// Columns of the table, in file order.
     pub fn columns(&self) -> &'static [Column] {
         self.columns
     }
 
-    /// What the file says instead of rows, if there are none.
+    /// The message that the file has instead of rows, if any.
     ///
     /// # Errors
-    /// If it cannot be read.
+    /// If the file cannot be read.
     pub fn message(&self) -> io::Result<Option<String>> {
         let lines = self.lines()?;
-        Ok((lines.is_message() && !lines.ends.is_empty()).then(|| lines.cells(0).text(0)))
+        Ok((lines.is_message() && !lines.ends.is_empty()).then(|| lines.row(0).text(0)))
     }
 
-    /// A page of the rows that a query picks.
+    /// A page of the rows that match a query.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -97,35 +96,35 @@ impl Table {
         if lines.is_message() {
             return Ok(Page { total: Some(0), ..Page::default() });
         }
-        let chosen = self.choose(lines, query);
+        let selection = self.select(lines, query);
         let from = match &query.cursor {
             None => 0,
-            Some(Cursor::At(at)) => *at as usize,
-            // Rows may have come before it meanwhile, so its key says where it is now.
-            Some(Cursor::Behind { key, rows }) => {
-                chosen.first_from(lines.first_of(key).saturating_add(*rows as usize))
+            Some(Cursor::Offset(at)) => *at as usize,
+            // A later epoch may have more rows before the key, so its index is looked up again.
+            Some(Cursor::AfterKey { key, rows }) => {
+                selection.first_index_of(lines.lower_bound(key).saturating_add(*rows as usize))
             }
         };
-        let from = from.min(chosen.len());
-        let to = from.saturating_add(query.limit).min(chosen.len());
-        let rows: Vec<Row> = (from..to).map(|at| lines.cells(chosen.line(at))).collect();
+        let from = from.min(selection.len());
+        let to = from.saturating_add(query.limit).min(selection.len());
+        let rows: Vec<Row> = (from..to).map(|at| lines.row(selection.line(at))).collect();
         let next = match rows.last() {
             Some(last)
-                if to < chosen.len()
+                if to < selection.len()
                     && query.sort.is_none()
                     && self.is_sorted_by_key()
-                    && last.bytes(0).len() <= KEY =>
+                    && last.bytes(0).len() <= MAX_KEY_LEN =>
             {
                 let key = last.bytes(0).to_vec();
-                let rows = chosen.line(to - 1) + 1 - lines.first_of(&key);
-                Some(Cursor::Behind { key, rows: rows as u64 })
+                let rows = selection.line(to - 1) + 1 - lines.lower_bound(&key);
+                Some(Cursor::AfterKey { key, rows: rows as u64 })
             }
-            _ => (to < chosen.len()).then_some(Cursor::At(to as u64)),
+            _ => (to < selection.len()).then_some(Cursor::Offset(to as u64)),
         };
-        Ok(Page { rows, total: Some(chosen.len() as u64), from: from as u64, next })
+        Ok(Page { rows, total: Some(selection.len() as u64), from: from as u64, next })
     }
 
-    /// All rows whose first column is this.
+    /// All rows with this value in the first column.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -134,9 +133,9 @@ impl Table {
         if lines.is_message() {
             return Ok(Vec::new());
         }
-        let from = if self.is_sorted_by_key() { lines.first_of(key) } else { 0 };
+        let from = if self.is_sorted_by_key() { lines.lower_bound(key) } else { 0 };
         let is_key = |row: &Row| row.bytes(0) == key;
-        let rows = (from..lines.ends.len()).map(|number| lines.cells(number));
+        let rows = (from..lines.ends.len()).map(|number| lines.row(number));
         Ok(if self.is_sorted_by_key() {
             rows.take_while(is_key).collect()
         } else {
@@ -144,7 +143,7 @@ impl Table {
         })
     }
 
-    /// All insights are, but the one that is a ranking, and those whose keys may stand behind an apostrophe.
+    /// Whether rows are sorted by the first column. A ranking is not, nor are keys that may be escaped.
     fn is_sorted_by_key(&self) -> bool {
         self.insight != top_songs_this_week::NAME && !self.escaped
     }
@@ -161,48 +160,48 @@ impl Table {
         Ok(self.lines.get_or_init(|| Lines { text, ends, header_len, escaped: self.escaped }))
     }
 
-    /// The lines that a query asks for.
-    fn choose(&self, lines: &Lines, query: &Query<'_>) -> Chosen {
-        let picked = self.pick(lines, query);
+    /// The lines that match a query, in its order.
+    fn select(&self, lines: &Lines, query: &Query<'_>) -> Selection {
+        let matches = self.filter(lines, query);
         let Some(Sort { column, descending }) = query.sort else {
-            return picked.map_or(Chosen::All(lines.ends.len()), Chosen::These);
+            return matches.map_or(Selection::All(lines.ends.len()), Selection::Lines);
         };
         let order = self.order(lines, column);
-        let Some(picked) = picked else { return Chosen::Sorted { order, descending } };
-        let is_picked = |line: &u32| picked.binary_search(line).is_ok();
-        let mut sorted: Vec<u32> = order.iter().copied().filter(is_picked).collect();
+        let Some(matches) = matches else { return Selection::Sorted { order, descending } };
+        let is_match = |line: &u32| matches.binary_search(line).is_ok();
+        let mut sorted: Vec<u32> = order.iter().copied().filter(is_match).collect();
         if descending {
             sorted.reverse();
         }
-        Chosen::These(sorted)
+        Selection::Lines(sorted)
     }
 
-    /// The lines that a query picks, ascending; nothing if that is all of them.
-    fn pick(&self, lines: &Lines, query: &Query<'_>) -> Option<Vec<u32>> {
-        let wanted = query.wanted(self.columns);
-        if wanted.is_empty() && query.search.is_none() {
+    /// The numbers of the lines that match a query, ascending; `None` if the query has no filter.
+    fn filter(&self, lines: &Lines, query: &Query<'_>) -> Option<Vec<u32>> {
+        let filters = query.column_filters(self.columns);
+        if filters.is_empty() && query.search.is_none() {
             return None;
         }
         let mut range = 0..lines.ends.len();
         if let (true, Some((_, key))) =
-            (self.is_sorted_by_key(), wanted.iter().find(|(column, _)| *column == 0))
+            (self.is_sorted_by_key(), filters.iter().find(|(column, _)| *column == 0))
         {
-            range.start = lines.first_of(key);
-            range.end = lines.first_behind(key);
+            range.start = lines.lower_bound(key);
+            range.end = lines.upper_bound(key);
         }
         let mut needle = query.search.map(Needle::new);
-        let picks = |number: &usize| {
+        let matches = |number: &usize| {
             let found = needle.as_mut().is_none_or(|needle| needle.is_in(lines.line(*number)));
             found
-                && (wanted.is_empty() || {
-                    let row = lines.cells(*number);
-                    wanted.iter().all(|(column, value)| row.bytes(*column) == *value)
+                && (filters.is_empty() || {
+                    let row = lines.row(*number);
+                    filters.iter().all(|(column, value)| row.bytes(*column) == *value)
                 })
         };
-        Some(range.filter(picks).map(|number| number as u32).collect())
+        Some(range.filter(matches).map(|number| number as u32).collect())
     }
 
-    /// The order of the lines by a column; equal ones stay as they are.
+    /// Line numbers sorted by a column. The sort is stable.
     fn order(&self, lines: &Lines, column: usize) -> Arc<[u32]> {
         let known = self.orders.lock().unwrap_or_else(PoisonError::into_inner).get(&column).cloned();
         if let Some(order) = known {
@@ -211,12 +210,12 @@ impl Table {
         let mut order: Vec<u32> = (0..lines.ends.len() as u32).collect();
         match self.columns[column].kind {
             ColumnType::Integer | ColumnType::Number => {
-                let number = |line: u32| lines.cells(line as usize).text(column).parse().unwrap_or(f64::NAN);
+                let number = |line: u32| lines.row(line as usize).text(column).parse().unwrap_or(f64::NAN);
                 let keys: Vec<f64> = order.iter().map(|&line| number(line)).collect();
                 order.sort_by(|&a, &b| keys[a as usize].total_cmp(&keys[b as usize]));
             }
             ColumnType::Text | ColumnType::Time => {
-                order.sort_by_cached_key(|&line| lines.cells(line as usize).bytes(column).to_vec());
+                order.sort_by_cached_key(|&line| lines.row(line as usize).bytes(column).to_vec());
             }
         }
         let order: Arc<[u32]> = order.into();
@@ -225,51 +224,51 @@ impl Table {
     }
 }
 
-/// Lines by the place in which they are given out.
-enum Chosen {
-    /// So many, as they come.
+/// Line numbers in the order of a query.
+enum Selection {
+    /// All lines in the order of the file; the value is their number.
     All(usize),
-    /// All of them in an order.
+    /// All lines, sorted by a column.
     Sorted {
-        /// The order.
+        /// Ascending order.
         order: Arc<[u32]>,
-        /// Whether it is meant from its end.
+        /// Whether to read `order` backwards.
         descending: bool,
     },
-    /// Some.
-    These(Vec<u32>),
+    /// The matching lines.
+    Lines(Vec<u32>),
 }
 
-impl Chosen {
+impl Selection {
     fn len(&self) -> usize {
         match self {
             Self::All(len) => *len,
             Self::Sorted { order, .. } => order.len(),
-            Self::These(lines) => lines.len(),
+            Self::Lines(lines) => lines.len(),
         }
     }
 
-    /// The line at a place.
-    fn line(&self, place: usize) -> usize {
+    /// The number of the line at an index.
+    fn line(&self, index: usize) -> usize {
         match self {
-            Self::All(_) => place,
-            Self::Sorted { order, descending: false } => order[place] as usize,
-            Self::Sorted { order, descending: true } => order[order.len() - 1 - place] as usize,
-            Self::These(lines) => lines[place] as usize,
+            Self::All(_) => index,
+            Self::Sorted { order, descending: false } => order[index] as usize,
+            Self::Sorted { order, descending: true } => order[order.len() - 1 - index] as usize,
+            Self::Lines(lines) => lines[index] as usize,
         }
     }
 
-    /// The first place with this line or a later one, if they are not sorted.
-    fn first_from(&self, line: usize) -> usize {
+    /// The first index with this line or a later one. Only for unsorted selections.
+    fn first_index_of(&self, line: usize) -> usize {
         match self {
-            Self::These(lines) => lines.partition_point(|&other| (other as usize) < line),
+            Self::Lines(lines) => lines.partition_point(|&other| (other as usize) < line),
             _ => line,
         }
     }
 }
 
 impl Lines {
-    /// Whether there is a message instead of rows.
+    /// Whether the file has a message instead of rows.
     fn is_message(&self) -> bool {
         &self.text[..self.header_len as usize] == MESSAGE.as_bytes()
     }
@@ -279,17 +278,17 @@ impl Lines {
         &self.text[before as usize + 1..self.ends[number] as usize]
     }
 
-    fn cells(&self, number: usize) -> Row {
+    fn row(&self, number: usize) -> Row {
         Row::read(self.line(number), self.escaped)
     }
 
-    /// The first line whose first cell is not less than `key`, if lines are sorted by it.
-    fn first_of(&self, key: &[u8]) -> usize {
+    /// The first line whose first cell is not less than `key`. Lines must be sorted by that cell.
+    fn lower_bound(&self, key: &[u8]) -> usize {
         self.partition_point(|cell| cell < key)
     }
 
-    /// The first line whose first cell is greater than `key`, if lines are sorted by it.
-    fn first_behind(&self, key: &[u8]) -> usize {
+    /// The first line whose first cell is greater than `key`. Lines must be sorted by that cell.
+    fn upper_bound(&self, key: &[u8]) -> usize {
         self.partition_point(|cell| cell <= key)
     }
 

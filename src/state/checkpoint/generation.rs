@@ -85,7 +85,7 @@ const RULES: u32 = 1;
 impl StateConfig {
     /// The part of the settings that the state depends on.
     pub fn of(settings: &Settings) -> Self {
-        let window = settings.insights.night_owl_users.window();
+        let window = settings.night_window();
         Self {
             timezone: settings.timezone.0.name().to_owned(),
             night: (window.from.0, window.to.0),

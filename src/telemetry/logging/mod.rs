@@ -1,7 +1,8 @@
-//! Messages for people and machines, all of them on stderr: one a line, and none too often.
+//! Messages on stderr: one line each, as text or JSON, with a limit on repetitions.
 
-mod line;
-mod repeats;
+mod level;
+mod message;
+mod rate_limit;
 
 use std::io::{IsTerminal, Write};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -14,124 +15,125 @@ use tracing_subscriber::registry::Registry;
 use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use crate::model::value::{LogFormat, LogLevel};
-use crate::telemetry::logging::line::Message;
-use crate::telemetry::logging::repeats::Repeats;
+pub use crate::telemetry::logging::level::{LoggingFormat, LoggingLevel};
+use crate::telemetry::logging::message::Message;
+use crate::telemetry::logging::rate_limit::RateLimiter;
 
-/// What the whole process says, and how.
+/// The process-wide logger.
 #[derive(Debug)]
-struct Speaker {
+struct Logger {
     filter: reload::Handle<Targets, Registry>,
-    saying: Arc<Mutex<Saying>>,
+    output: Arc<Mutex<Output>>,
 }
 
-static SPEAKER: OnceLock<Speaker> = OnceLock::new();
+static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Sends messages to stderr from now on: as text, until settings say otherwise.
+/// Sends messages to stderr from now on, as text until [`configure`] changes that.
 pub fn start() {
-    let (filter, handle) = reload::Layer::new(targets(LogLevel::Info));
-    let saying = Arc::new(Mutex::new(Saying::new()));
-    let lines = Lines(Arc::clone(&saying));
-    tracing_subscriber::registry().with(filter).with(lines).init();
-    // Whoever started first has the word.
-    let _ = SPEAKER.set(Speaker { filter: handle, saying });
+    let (filter, handle) = reload::Layer::new(targets(LoggingLevel::Info));
+    let output = Arc::new(Mutex::new(Output::new()));
+    let layer = OutputLayer(Arc::clone(&output));
+    tracing_subscriber::registry().with(filter).with(layer).init();
+    // The first initialisation wins.
+    let _ = LOGGER.set(Logger { filter: handle, output });
 }
 
-/// Says everything in another form or down to another level from now on.
-pub fn configure(format: LogFormat, level: LogLevel) {
-    if let Some(speaker) = SPEAKER.get() {
-        lock(&speaker.saying).format = format;
-        // The subscriber lives as long as the process.
-        let _ = speaker.filter.reload(targets(level));
+/// Changes format and level from now on.
+pub fn configure(format: LoggingFormat, level: LoggingLevel) {
+    if let Some(logger) = LOGGER.get() {
+        lock(&logger.output).format = format;
+        // Cannot fail: the subscriber lives as long as the process.
+        let _ = logger.filter.reload(targets(level));
     }
 }
 
-/// Says how often what was not said again has come, before the process ends.
+/// Writes the counts of all suppressed messages. Call it before the process ends.
 pub fn finish() {
-    if let Some(speaker) = SPEAKER.get() {
-        let mut saying = lock(&speaker.saying);
-        let rest = saying.repeats.take_all();
-        saying.say_all(&rest);
+    if let Some(logger) = LOGGER.get() {
+        let mut output = lock(&logger.output);
+        let suppressed = output.limiter.take_all();
+        output.write_all(&suppressed);
     }
 }
 
-/// Ours from a level on; of others only what somebody should look at.
-fn targets(level: LogLevel) -> Targets {
+/// This program's messages from a level on; of other crates at most warnings.
+fn targets(level: LoggingLevel) -> Targets {
     let level = match level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
+        LoggingLevel::Error => LevelFilter::ERROR,
+        LoggingLevel::Warn => LevelFilter::WARN,
+        LoggingLevel::Info => LevelFilter::INFO,
+        LoggingLevel::Debug => LevelFilter::DEBUG,
     };
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("music_insights", level)
 }
 
-/// A panic while something was said must not silence the rest.
-fn lock(saying: &Mutex<Saying>) -> MutexGuard<'_, Saying> {
-    saying.lock().unwrap_or_else(PoisonError::into_inner)
+/// A panic during one message must not suppress all others.
+fn lock(output: &Mutex<Output>) -> MutexGuard<'_, Output> {
+    output.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// How messages are said, and which were lately.
+/// Formats and writes messages.
 #[derive(Debug)]
-struct Saying {
-    format: LogFormat,
+struct Output {
+    format: LoggingFormat,
     colours: bool,
-    repeats: Repeats,
-    /// Whether somebody waits to say how often repeats have come.
-    is_awaited: bool,
+    limiter: RateLimiter,
+    /// Whether a thread is waiting to write the counts of suppressed messages.
+    has_reporter: bool,
 }
 
-impl Saying {
+impl Output {
     fn new() -> Self {
-        let wanted = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let colours = wanted && std::io::stderr().is_terminal();
-        Self { format: LogFormat::Text, colours, repeats: Repeats::default(), is_awaited: false }
+        // The convention of no-color.org.
+        let allowed = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colours = allowed && std::io::stderr().is_terminal();
+        Self { format: LoggingFormat::Text, colours, limiter: RateLimiter::default(), has_reporter: false }
     }
 
-    fn say(&self, message: &Message) {
+    fn write(&self, message: &Message) {
         let line = match self.format {
-            LogFormat::Text => message.to_text(self.colours),
-            LogFormat::Json => message.to_json(),
+            LoggingFormat::Text => message.to_text(self.colours),
+            LoggingFormat::Json => message.to_json(),
         };
-        // That nobody listens any more is no reason to end, and nothing that could be said.
+        // A closed stderr must not stop the program, and cannot be reported.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 
-    fn say_all(&self, messages: &[Message]) {
+    fn write_all(&self, messages: &[Message]) {
         for message in messages {
-            self.say(message);
+            self.write(message);
         }
     }
 }
 
-/// What makes lines of events.
-struct Lines(Arc<Mutex<Saying>>);
+/// The layer that turns tracing events into messages.
+struct OutputLayer(Arc<Mutex<Output>>);
 
-impl<S: Subscriber> Layer<S> for Lines {
+impl<S: Subscriber> Layer<S> for OutputLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let message = Message::of(event);
-        let mut saying = lock(&self.0);
+        let mut output = lock(&self.0);
         let now = Instant::now();
-        let due = saying.repeats.take_due(now);
-        saying.say_all(&due);
-        if saying.repeats.admit(&message, now) {
-            saying.say(&message);
-        } else if !std::mem::replace(&mut saying.is_awaited, true) {
-            let saying = Arc::clone(&self.0);
-            std::thread::spawn(move || say_repeats(&saying));
+        let due = output.limiter.take_due(now);
+        output.write_all(&due);
+        if output.limiter.admit(&message, now) {
+            output.write(&message);
+        } else if !std::mem::replace(&mut output.has_reporter, true) {
+            let output = Arc::clone(&self.0);
+            std::thread::spawn(move || report_suppressed(&output));
         }
     }
 }
 
-/// Says how often messages have come again when their minutes are over, until there are none.
-fn say_repeats(saying: &Mutex<Saying>) {
+/// Writes the counts of suppressed messages when their windows end, until none are left.
+fn report_suppressed(output: &Mutex<Output>) {
     loop {
         let now = Instant::now();
-        let mut guard = lock(saying);
-        let due = guard.repeats.take_due(now);
-        guard.say_all(&due);
-        let Some(next) = guard.repeats.next_due() else {
-            guard.is_awaited = false;
+        let mut guard = lock(output);
+        let due = guard.limiter.take_due(now);
+        guard.write_all(&due);
+        let Some(next) = guard.limiter.next_due() else {
+            guard.has_reporter = false;
             return;
         };
         drop(guard);

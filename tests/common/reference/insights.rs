@@ -1,4 +1,4 @@
-//! The seven insights, one function each. All text is compared and sorted by its bytes, as `String` does.
+//! The insights, one function each. All text is compared and sorted by its bytes, as `String` does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,6 +8,18 @@ use super::duration::format_duration;
 use super::play::Play;
 use super::settings::{ONE, Settings, Week, format_fraction};
 use super::timestamp::{Instant, format_timestamp, iso_week, second_of_day};
+
+/// The text of every snapshot, by name.
+pub fn snapshots(plays: &[Play], songs: &Catalog, settings: &Settings) -> Vec<(&'static str, String)> {
+    vec![
+        ("user_favorite_genres", user_favorite_genres(plays, songs, settings)),
+        ("avg_listen_time_per_song", avg_listen_time_per_song(plays, settings)),
+        ("top_songs_this_week", top_songs_this_week(plays, settings)),
+        ("happy_recommendations", happy_recommendations(plays, songs, settings)),
+        ("genre_loyalty_scores", genre_loyalty_scores(plays, songs, settings)),
+        ("night_owl_users", night_owl_users(plays, settings)),
+    ]
+}
 
 /// `user -> genre -> plays`, of matched plays of songs that have a genre.
 fn genre_plays(plays: &[Play], songs: &Catalog) -> BTreeMap<String, BTreeMap<String, u64>> {

@@ -52,15 +52,8 @@ pub fn replay(logs: &[(String, Vec<u8>)], catalog: &(String, Vec<u8>), settings:
     }
 
     let mut files = BTreeMap::new();
-    for (name, text) in [
-        ("user_favorite_genres", insights::user_favorite_genres(&plays, &songs, settings)),
-        ("avg_listen_time_per_song", insights::avg_listen_time_per_song(&plays, settings)),
-        ("top_songs_this_week", insights::top_songs_this_week(&plays, settings)),
-        ("happy_recommendations", insights::happy_recommendations(&plays, &songs, settings)),
-        ("genre_loyalty_scores", insights::genre_loyalty_scores(&plays, &songs, settings)),
-        ("night_owl_users", insights::night_owl_users(&plays, settings)),
-        ("_rejects", rejects::rejects_file(&rejects)),
-    ] {
+    let rejected_rows = ("_rejects", rejects::rejects_file(&rejects));
+    for (name, text) in insights::snapshots(&plays, &songs, settings).into_iter().chain([rejected_rows]) {
         files.insert(format!("{name}/part-00000.csv"), text.into_bytes());
     }
     for (number, part) in insights::enriched_logs(&plays, &songs, settings).into_iter().enumerate() {

@@ -1,5 +1,7 @@
 //! The settings that change results, with their defaults.
 
+use std::collections::BTreeMap;
+
 /// One, for settings that are fractions: they are counted in billionths (at most nine digits, never a float).
 pub const ONE: u64 = 1_000_000_000;
 
@@ -42,6 +44,15 @@ pub struct Settings {
     /// Minutes of the day, exclusive.
     pub night_to: u32,
     pub roll_bytes: u64,
+    /// All settings of insights as text, such as `night_owl_users.min_plays`: for those without a field.
+    pub insights: BTreeMap<String, String>,
+}
+
+impl Settings {
+    /// A number among the settings of insights, or its default.
+    pub fn number(&self, name: &str, default: u64) -> u64 {
+        self.insights.get(name).map_or(default, |text| text.parse().unwrap())
+    }
 }
 
 impl Default for Settings {
@@ -65,6 +76,7 @@ impl Default for Settings {
             night_from: 0,
             night_to: 5 * 60,
             roll_bytes: 256 * 1024 * 1024,
+            insights: BTreeMap::new(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The live feed: files that grow and files that drop in, at a pace.
+//! The live feed: files that grow and finished files, at a given rate.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,32 +6,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::cli::commands::generate::{LogFile, Tally};
-use crate::generate::feed::{Cuts, Pacer, TICK, Turn, Turns};
-use crate::generate::{GenerateArgs, Plan, PlayLog, text};
+use crate::cli::args::generate::GenerateArgs;
+use crate::cli::commands::generate::log_file::{LogFile, Tally};
+use crate::generate::feed::{AppendSizes, Pacer, TICK, Turn, Turns};
+use crate::generate::{Plan, PlayLog, text};
 use crate::model::error::{Error, FileRole, Op};
-
 use crate::storage::real::RealDisk;
 use crate::storage::{DiskFile, append, create_new};
 use crate::telemetry::progress::Progress;
 
-/// A live feed on its way into files.
+/// A running feed.
 struct Feed<'a> {
     log: PlayLog,
     turns: Turns,
     pacer: Pacer,
-    /// The time since the begin, by a clock that never jumps.
+    /// Monotonic time since the start.
     clock: &'a mut dyn FnMut() -> Duration,
     stop: &'a AtomicBool,
     progress: &'a Progress,
     incoming: &'a Path,
-    growing: Growing,
+    growing: GrowingFile,
+    /// Number of the next finished file.
     next_drop: u64,
     text: Vec<u8>,
     tally: Tally,
 }
 
-/// Feeds until all rows are there or `stop` is set; what was made is written to its end.
+/// Runs the feed until all rows are written or `stop` is set. Rows that were made are always written.
 pub(super) fn feed(
     args: &GenerateArgs,
     rate: u64,
@@ -41,8 +42,9 @@ pub(super) fn feed(
     progress: &Progress,
     clock: &mut dyn FnMut() -> Duration,
 ) -> Result<Tally, Error> {
-    let cuts = Cuts::new(plan.seed);
-    let growing = Growing { next: next_number(incoming, "live-")?, file: None, waiting: Vec::new(), cuts };
+    let next = next_number(incoming, "live-")?;
+    let sizes = AppendSizes::new(plan.seed);
+    let growing = GrowingFile { next, file: None, pending: Vec::new(), sizes };
     let feed = Feed {
         log: PlayLog::new(plan),
         turns: Turns::new(plan.seed, rate),
@@ -65,14 +67,14 @@ impl Feed<'_> {
             match self.turns.next() {
                 Some(Turn::Grow(rows)) => self.grow(rows)?,
                 Some(Turn::Rotate(rows)) => {
-                    self.growing.end()?;
+                    self.growing.finish()?;
                     self.grow(rows)?;
                 }
                 Some(Turn::Drop(rows)) => self.drop_file(rows)?,
                 None => break,
             }
         }
-        self.growing.end()?;
+        self.growing.finish()?;
         Ok(self.tally)
     }
 
@@ -93,25 +95,25 @@ impl Feed<'_> {
 
     fn drop_file(&mut self, rows: u64) -> Result<(), Error> {
         let mut left = rows;
-        let mut draft: Option<LogFile> = None;
+        let mut file: Option<LogFile> = None;
         while let Some(rows) = self.due(left) {
             left -= rows;
-            let draft = if let Some(draft) = &mut draft {
-                draft
+            let file = if let Some(file) = &mut file {
+                file
             } else {
                 let path = self.incoming.join(format!("drop-{:05}.csv", self.next_drop));
                 self.next_drop += 1;
-                let new = draft.insert(LogFile::create(&path)?);
+                let new = file.insert(LogFile::create(&path)?);
                 new.write(text::HEADER)?;
                 new
             };
-            draft.write(&self.text)?;
-            draft.rows += rows;
+            file.write(&self.text)?;
+            file.rows += rows;
         }
-        // Also when stopped: rows that have been made are not lost.
-        if let Some(draft) = draft {
-            self.tally.add(&draft);
-            draft.publish()?;
+        // Also after a stop, so that rows that were made are not lost.
+        if let Some(file) = file {
+            self.tally.add(&file);
+            file.publish()?;
         }
         Ok(())
     }
@@ -120,7 +122,8 @@ impl Feed<'_> {
         self.pacer.is_over() || self.stop.load(Ordering::Relaxed)
     }
 
-    /// Makes the rows that are due now, at most `most`, waiting if there are none; nothing when the feed is over.
+    /// Makes the rows that are due now, at most `most`, and returns their number. Waits until there are some; returns
+    /// `None` when the feed is over.
     fn due(&mut self, most: u64) -> Option<u64> {
         while most > 0 && !self.is_over() {
             let rows = self.pacer.due((self.clock)(), most);
@@ -136,17 +139,18 @@ impl Feed<'_> {
     }
 }
 
-/// The file that grows.
-struct Growing {
+/// A file that grows by appends.
+struct GrowingFile {
+    /// Number of the next file.
     next: u64,
     file: Option<(PathBuf, Box<dyn DiskFile>)>,
-    /// Text that has been made but not written, so that appends end in the middle of a line.
-    waiting: Vec<u8>,
-    cuts: Cuts,
+    /// Text that is not written yet, so that appends can end within a line.
+    pending: Vec<u8>,
+    sizes: AppendSizes,
 }
 
-impl Growing {
-    /// Makes sure that there is a file; says whether it is a new one.
+impl GrowingFile {
+    /// Creates a file if none is open; returns whether it did.
     fn open(&mut self, incoming: &Path) -> Result<bool, Error> {
         if self.file.is_some() {
             return Ok(false);
@@ -155,33 +159,33 @@ impl Growing {
         let file = create_new(&*RealDisk::without_fsync(), &path)?;
         self.next += 1;
         self.file = Some((path, file));
-        self.waiting.extend_from_slice(text::HEADER);
+        self.pending.extend_from_slice(text::HEADER);
         Ok(true)
     }
 
     fn append(&mut self, text: &[u8]) -> Result<(), Error> {
-        self.waiting.extend_from_slice(text);
-        let now = self.cuts.cut(self.waiting.len());
-        self.write(now)
+        self.pending.extend_from_slice(text);
+        let length = self.sizes.next(self.pending.len());
+        self.write(length)
     }
 
-    /// Ends the file, complete to the last line.
-    fn end(&mut self) -> Result<(), Error> {
-        self.write(self.waiting.len())?;
+    /// Writes the rest and closes the file.
+    fn finish(&mut self) -> Result<(), Error> {
+        self.write(self.pending.len())?;
         self.file = None;
         Ok(())
     }
 
     fn write(&mut self, length: usize) -> Result<(), Error> {
         if let Some((path, file)) = &mut self.file {
-            append(&mut **file, path, &self.waiting[..length])?;
-            self.waiting.drain(..length);
+            append(&mut **file, path, &self.pending[..length])?;
+            self.pending.drain(..length);
         }
         Ok(())
     }
 }
 
-/// The number after the highest of the files named so, compressed ones included, whatever has become of the others.
+/// The next free number for files with this prefix: one above the highest, compressed files included.
 fn next_number(folder: &Path, prefix: &str) -> Result<u64, Error> {
     let failed = |cause: std::io::Error| Error::file(FileRole::Open, Op::Read, folder, cause);
     let mut next = 0;
@@ -207,13 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn a_feed_rotates_and_its_rows_are_those_of_the_seed() {
+    fn a_feed_rotates_and_has_the_rows_of_its_seed() {
         let folder = std::env::temp_dir().join(format!("music-insights-feed-{}", std::process::id()));
         fs::create_dir_all(&folder).unwrap();
         let args = Cli::parse_from(["generate", "--rate", "1000", "--rows", "50000"]).args;
         let plan = args.plan(0);
         let mut elapsed = Duration::ZERO;
-        // A clock that is always ahead: half a minute goes by without a pause.
+        // A clock that advances with every use: half a minute passes without a pause.
         let mut clock = || {
             elapsed += TICK;
             elapsed

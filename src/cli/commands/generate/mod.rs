@@ -1,46 +1,47 @@
-//! `music-insights generate`: a synthetic catalog and listening logs, at once or as a live feed.
+//! `music-insights generate`: writes a synthetic catalog and logs, at once or as a live feed.
 //!
-//! What the rows are is decided in [`crate::generate`]; here they become files, in the time and the folder asked for.
+//! [`crate::generate`] makes the rows; this module writes them to files at the right time.
 
 mod feed;
+mod log_file;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::cli::args::GenerateCommand;
+use crate::cli::args::generate::{GenerateArgs, GenerateCommand};
 use crate::cli::commands::generate::feed::feed;
-use crate::cli::commands::{run_until_stopped, say};
+use crate::cli::commands::generate::log_file::{LogFile, Tally};
+use crate::cli::commands::print::print;
+use crate::cli::commands::runtime::run_until_stopped;
 use crate::generate::feed::SLICE;
-use crate::generate::{GenerateArgs, Plan, PlayLog, text};
+use crate::generate::{Plan, PlayLog, text};
 use crate::model::error::Error;
-
 use crate::model::shutdown::Shutdown;
+use crate::storage::create_folder;
 use crate::storage::real::RealDisk;
-use crate::storage::staged_file::StagedFile;
-use crate::storage::{DiskFile, append, create_folder};
 use crate::telemetry::progress::{Progress, Unit};
 use crate::time::clock::Clock;
 
-/// What was made.
+/// Counts and places of the generated files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
-    /// The catalog.
+    /// The path of the catalog.
     pub catalog: PathBuf,
-    /// The songs in it.
+    /// Songs in the catalog.
     pub songs: u32,
-    /// The folder of the listening logs.
+    /// The folder of the logs.
     pub incoming: PathBuf,
-    /// The listening logs written.
+    /// Number of logs.
     pub files: u64,
-    /// The rows in them.
+    /// Rows in the logs.
     pub rows: u64,
-    /// The bytes in them, headers included.
+    /// Bytes in the logs, headers included.
     pub bytes: u64,
-    /// How long it took.
+    /// Duration of the run.
     pub elapsed: Duration,
-    /// The stop flag ended it before all rows were there. (An endless feed always ends so.)
+    /// Whether the run was stopped before its last row. Always true for an endless feed.
     pub stopped: bool,
 }
 
@@ -55,27 +56,26 @@ impl fmt::Display for Generated {
     }
 }
 
-/// Runs the command: until all rows are there, or a signal stops it.
+/// Runs the command, until all rows are written or a signal stops it.
 ///
 /// # Errors
-/// The first file or folder that cannot be made, exit code 73.
+/// The first file or folder that cannot be created.
 pub fn run_command(command: &GenerateCommand) -> Result<(), Error> {
-    let settings = command.settings()?;
+    let settings = command.logging.settings()?;
     let args = &command.generate;
-    let stop = Shutdown::default();
+    let shutdown = Shutdown::default();
     let progress = Progress::new(args.total(), Unit::Rows);
-    let made = run_until_stopped(&settings, &stop, async {
-        tokio::task::block_in_place(|| run(args, stop.flag(), &progress))
+    let generated = run_until_stopped(&settings, &shutdown, async {
+        tokio::task::block_in_place(|| run(args, shutdown.flag(), &progress))
     })?;
     progress.finish();
-    say(&format!("{made}\n"))
+    print(&format!("{generated}\n"))
 }
 
-/// Writes the catalog, then the listening logs, until all rows are there or `stop` is set.
+/// Writes the catalog, then the logs, until all rows are written or `stop` is set.
 ///
 /// # Errors
-///
-/// The first file or folder that cannot be made; no temporary file is left behind.
+/// The first file or folder that cannot be created. Temporary files are removed.
 pub fn run(args: &GenerateArgs, stop: &AtomicBool, progress: &Progress) -> Result<Generated, Error> {
     let began = Instant::now();
     let plan = args.plan(Clock::System.now().unsigned_abs());
@@ -86,7 +86,7 @@ pub fn run(args: &GenerateArgs, stop: &AtomicBool, progress: &Progress) -> Resul
     let tally = match args.rate {
         None => write_logs(args, &plan, &incoming, stop, progress)?,
         Some(rate) => {
-            // The clock starts when it is first asked, lest the time to set up be caught up with.
+            // The clock starts with its first use, so the feed does not catch up on the setup time.
             let mut first = None;
             let mut clock = || first.get_or_insert_with(Instant::now).elapsed();
             feed(args, rate, &plan, &incoming, stop, progress, &mut clock)?
@@ -106,20 +106,12 @@ pub fn run(args: &GenerateArgs, stop: &AtomicBool, progress: &Progress) -> Resul
     })
 }
 
-/// What has been written, complete and under its final name.
-#[derive(Debug, Default)]
-struct Tally {
-    files: u64,
-    rows: u64,
-    bytes: u64,
-}
-
 fn write_catalog(plan: &Plan, path: &Path) -> Result<(), Error> {
     let mut text = Vec::new();
     plan.catalog().append(&mut text);
-    let mut log = LogFile::create(path)?;
-    log.write(&text)?;
-    log.publish()
+    let mut file = LogFile::create(path)?;
+    file.write(&text)?;
+    file.publish()
 }
 
 fn write_logs(
@@ -136,58 +128,24 @@ fn write_logs(
     let mut tally = Tally::default();
     let mut text = Vec::new();
     for file in 0..files {
-        let mut draft = LogFile::create(&incoming.join(format!("plays-{file:05}.csv")))?;
-        draft.write(text::HEADER)?;
+        let mut log_file = LogFile::create(&incoming.join(format!("plays-{file:05}.csv")))?;
+        log_file.write(text::HEADER)?;
         let mut left = until(file + 1) - until(file);
         while left > 0 {
             if stop.load(Ordering::Relaxed) {
-                // Half a file under the name of a whole one would not be what the seed promises.
+                // The incomplete file is discarded: the seed promises the content of each name.
                 return Ok(tally);
             }
             let rows = left.min(SLICE);
             text.clear();
             log.append(rows, &mut text);
-            draft.write(&text)?;
-            draft.rows += rows;
+            log_file.write(&text)?;
+            log_file.rows += rows;
             progress.advance(rows, rows);
             left -= rows;
         }
-        tally.add(&draft);
-        draft.publish()?;
+        tally.add(&log_file);
+        log_file.publish()?;
     }
     Ok(tally)
-}
-
-impl Tally {
-    fn add(&mut self, draft: &LogFile) {
-        self.files += 1;
-        self.rows += draft.rows;
-        self.bytes += draft.bytes;
-    }
-}
-
-/// A log under a temporary name, which becomes visible whole or not at all.
-#[derive(Debug)]
-struct LogFile {
-    path: PathBuf,
-    draft: StagedFile,
-    file: Box<dyn DiskFile>,
-    rows: u64,
-    bytes: u64,
-}
-
-impl LogFile {
-    fn create(path: &Path) -> Result<Self, Error> {
-        let (draft, file) = StagedFile::create(&RealDisk::without_fsync(), path)?;
-        Ok(Self { path: path.to_owned(), draft, file, rows: 0, bytes: 0 })
-    }
-
-    fn write(&mut self, text: &[u8]) -> Result<(), Error> {
-        self.bytes += text.len() as u64;
-        append(&mut *self.file, &self.path, text)
-    }
-
-    fn publish(self) -> Result<(), Error> {
-        self.draft.commit()
-    }
 }

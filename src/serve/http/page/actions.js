@@ -1,12 +1,12 @@
-// What happens when something in a view is used. It is heard of at the document, because what is in
-// a view is made anew all the time.
+// Reactions to clicks and input. The listeners are on the document, because the nodes of a view are
+// replaced all the time.
 
 import { open } from "./api.js";
 import { element } from "./dom.js";
 import { go, read, write } from "./route.js";
 import * as token from "./token.js";
 
-/** So long after a key nothing more is typed, mostly. */
+/** Pause after the last key before a search starts, in milliseconds. */
 const TYPING = 250;
 
 let typing;
@@ -14,7 +14,7 @@ let typing;
 document.addEventListener("click", (event) => {
     const skip = event.target.closest("[data-skip]");
     if (skip) {
-        // Its address would be taken for that of a view.
+        // Following the link would change the fragment, which is the address of the view.
         event.preventDefault();
         document.getElementById("main").focus();
     }
@@ -31,16 +31,16 @@ document.addEventListener("input", ({ target }) => {
     const { query: name } = target.dataset;
     if (!name) return;
     clearTimeout(typing);
-    const asked = location.hash;
+    const origin = location.hash;
     typing = setTimeout(() => {
-        // Whoever went elsewhere meanwhile is not brought back.
-        if (location.hash !== asked) return;
-        const { path, query } = read(asked);
+        // Do not return if the reader has gone to another view meanwhile.
+        if (location.hash !== origin) return;
+        const { path, query } = read(origin);
         go(write(path, { ...Object.fromEntries(query), [name]: target.value, cursor: null }), { replace: true });
     }, TYPING);
 });
 
-/** A link cannot show a token, so what it leads to is fetched and saved from memory. */
+/** Downloads with the token. A link cannot send it, so the file is fetched and saved from memory. */
 async function save(link) {
     const response = await open(link.href);
     const address = URL.createObjectURL(await response.blob());

@@ -4,7 +4,7 @@ import * as token from "./token.js";
 
 const ROOT = "/api/v1/";
 
-/** An answer that is not what was asked for, with its status. */
+/** An error response of the server, with its status code. */
 export class Refused extends Error {
     constructor(status, message) {
         super(message);
@@ -12,22 +12,22 @@ export class Refused extends Error {
     }
 }
 
-/** The path of something below the API, of segments that may hold anything. */
+/** The path of an API resource. Segments are encoded, so they may contain any characters. */
 export function path(segments, query = {}) {
     const entries = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
     const text = new URLSearchParams(entries).toString();
     return `${ROOT}${segments.map(encodeURIComponent).join("/")}${text && `?${text}`}`;
 }
 
-/** A response with a body; everything else is an error: `Refused`, or one of the network. */
+/** The successful response to a request. Throws `Refused` for an error response, or a network error. */
 export async function open(url, signal) {
     const response = await fetch(url, { headers: token.headers(), cache: "no-store", signal });
     if (response.ok) return response;
     const { error } = await response.json().catch(() => ({}));
-    throw new Refused(response.status, error ?? `the server says ${response.status}`);
+    throw new Refused(response.status, error ?? `status ${response.status}`);
 }
 
-/** The data at a path. */
+/** The JSON data of an API resource. */
 export async function get(segments, query, signal) {
     const response = await open(path(segments, query), signal);
     return response.json();

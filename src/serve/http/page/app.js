@@ -1,4 +1,4 @@
-// Where everything starts: the address chooses the view, and the server's events bring it up to date.
+// Entry point: the address selects the view, and server-sent events keep it up to date.
 
 import "./actions.js";
 import * as events from "./events.js";
@@ -6,26 +6,26 @@ import * as frame from "./frame.js";
 import * as search from "./search.js";
 import * as stage from "./stage.js";
 
-/** Tables that change all the time are fetched this often at most. */
+/** Minimum time between two refreshes of the data, in milliseconds. */
 const REFRESH = 3_000;
-/** Or up to so much later, so that those who look do not all ask and draw at the same moment. */
-const SPREAD = 1_000;
-/** Figures and lines of the last minutes are drawn anew this often at most. */
+/** Maximum random delay on top, so that browsers do not send their requests at the same moment. */
+const JITTER = 1_000;
+/** Minimum time between two updates of live figures and charts, in milliseconds. */
 const REDRAW = 1_900;
 
 let isDue = false;
-let isResting = false;
+let isRefreshing = false;
 
-/** Brings the view up to date: soon, not too often, and only if somebody sees it. */
+/** Refreshes the view, at most once per interval and only while the tab is visible. */
 async function refresh() {
     isDue = true;
-    if (isResting || document.hidden) return;
-    isResting = true;
+    if (isRefreshing || document.hidden) return;
+    isRefreshing = true;
     isDue = false;
-    const rested = new Promise((resolve) => setTimeout(resolve, REFRESH + Math.random() * SPREAD));
+    const pause = new Promise((resolve) => setTimeout(resolve, REFRESH + Math.random() * JITTER));
     await stage.refresh();
-    await rested;
-    isResting = false;
+    await pause;
+    isRefreshing = false;
     if (isDue) refresh();
 }
 
@@ -36,9 +36,9 @@ let drawnAt = -Infinity;
 function listen() {
     events.listen({
         status(live) {
-            // Until it was measured for the first time there is nothing to tell.
+            // The first events of a server come before its first measurement.
             if (live.state === null) return;
-            frame.pulse(live);
+            frame.throughput(live);
             if (state !== live.state) refresh();
             else if (performance.now() - drawnAt < REDRAW) return;
             drawnAt = performance.now();
@@ -62,13 +62,13 @@ function listen() {
 }
 
 addEventListener("hashchange", () => {
-    frame.arrived();
+    frame.updateNavigation();
     stage.open();
 });
 document.addEventListener("visibilitychange", () => {
     if (isDue) refresh();
 });
-frame.arrived();
+frame.updateNavigation();
 search.start();
 stage.open();
 listen();

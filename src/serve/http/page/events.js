@@ -1,16 +1,16 @@
-// What the server says by itself, read from a stream that is opened again whenever it breaks. By
-// `fetch`, because an `EventSource` cannot show a token.
+// Server-sent events, with automatic reconnection. Uses `fetch`, because an `EventSource` cannot send a
+// token.
 
 import { Refused, open, path } from "./api.js";
 
-/** The server speaks every second: after so long a silence the connection is dead, whatever TCP thinks. */
-const SILENCE = 10_000;
+/** The server sends an event every second. Without one for this long, the connection is dead. */
+const TIMEOUT = 10_000;
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 8_000;
 
 /**
- * Listens for ever. `on.status` and `on.epoch` get what was said, `on.connected` whether there is a
- * connection, and `on.refused` why the server does not talk to us; then it is over.
+ * Subscribes and reconnects forever. `on.status` and `on.epoch` get the data of events, `on.connected`
+ * whether there is a connection. Ends with `on.refused` if the server requires another token.
  */
 export async function listen(on) {
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
@@ -24,34 +24,34 @@ export async function listen(on) {
             if (error instanceof Refused && error.status === 401) return on.refused(error);
         }
         on.connected(false);
-        await rest(pause);
+        await wait(pause);
     }
 }
 
-async function readStream(say) {
-    const silence = new AbortController();
+async function readStream(handle) {
+    const abort = new AbortController();
     let timer;
-    const heard = () => {
+    const restartTimer = () => {
         clearTimeout(timer);
-        timer = setTimeout(() => silence.abort(), SILENCE);
+        timer = setTimeout(() => abort.abort(), TIMEOUT);
     };
     try {
-        heard();
-        const response = await open(path(["events"]), silence.signal);
+        restartTimer();
+        const response = await open(path(["events"]), abort.signal);
         const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
         let text = "";
         for (let piece = await reader.read(); !piece.done; piece = await reader.read()) {
-            heard();
+            restartTimer();
             const events = (text + piece.value).split("\n\n");
             text = events.pop();
-            events.map(parse).filter(Boolean).forEach(({ name, data }) => say(name, data));
+            events.map(parse).filter(Boolean).forEach(({ name, data }) => handle(name, data));
         }
     } finally {
         clearTimeout(timer);
     }
 }
 
-/** One event; nothing if it is only a comment that keeps the connection alive. */
+/** One event; an empty string if it has no data. */
 function parse(text) {
     const fields = text.split("\n").map((line) => line.match(/^(\w+): ?(.*)$/)).filter(Boolean);
     const values = (name) => fields.filter((field) => field[1] === name).map((field) => field[2]);
@@ -59,8 +59,8 @@ function parse(text) {
     return data && { name: values("event")[0] ?? "message", data: JSON.parse(data) };
 }
 
-/** Waits; less if the network comes back, or somebody looks at the page again. */
-function rest(milliseconds) {
+/** Waits, but not longer than until the network is back or the tab becomes visible. */
+function wait(milliseconds) {
     return new Promise((resolve) => {
         const done = () => {
             clearTimeout(timer);

@@ -1,4 +1,4 @@
-// Numbers, sizes and times as people read them, in the browser's language.
+// Formats numbers, sizes and times in the language of the browser.
 
 const whole = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const exact = new Intl.NumberFormat(undefined, { maximumFractionDigits: 9 });
@@ -7,15 +7,15 @@ const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFrac
 const finePercent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 9 });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
 
-/** What stands where there is no value. */
+/** Shown where there is no value. */
 export const NOTHING = "–";
 
-/** `12,345`; a number with a fraction keeps all of it. */
+/** `12,345`, with all decimals. */
 export function number(value) {
     return Number.isFinite(value) ? exact.format(value) : NOTHING;
 }
 
-/** `12,345`, without a fraction from ten on. */
+/** `12,345`, with one decimal below ten and none above. */
 export function roughly(value) {
     if (!Number.isFinite(value)) return NOTHING;
     return (Math.abs(value) < 10 ? short : whole).format(value);
@@ -26,12 +26,12 @@ export function share(value) {
     return Number.isFinite(value) ? percent.format(value) : NOTHING;
 }
 
-/** `95.35 %`: all digits that there are. */
+/** `95.35 %`, with all decimals. */
 export function exactShare(value) {
     return Number.isFinite(value) ? finePercent.format(value) : NOTHING;
 }
 
-/** `1.2 GiB`, in the units that the program itself uses. */
+/** `1.2 GiB`, in binary units like all sizes of the program. */
 export function bytes(value) {
     if (!Number.isFinite(value)) return NOTHING;
     const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -45,7 +45,7 @@ export function count(value, one, many = `${one}s`) {
     return `${number(value)} ${value === 1 ? one : many}`;
 }
 
-/** A short time: `310 ms`, `4.2 s`, `3 min`. */
+/** A duration: `310 ms`, `4.2 s`, `3 min`. */
 export function duration(seconds) {
     if (!Number.isFinite(seconds)) return NOTHING;
     if (seconds < 1) return `${whole.format(seconds * 1000)} ms`;
@@ -55,7 +55,7 @@ export function duration(seconds) {
     return `${whole.format(seconds / 86_400)} days`;
 }
 
-/** How long ago: `3 sec. ago`, in the browser's language. */
+/** Relative time: `3 sec. ago`. */
 export function ago(seconds) {
     if (!Number.isFinite(seconds)) return NOTHING;
     const past = Math.max(0, seconds);
@@ -64,12 +64,12 @@ export function ago(seconds) {
     return relative.format(-Math.floor(past / length), unit);
 }
 
-/** How long ago a moment was that the server names. */
+/** Relative time of a timestamp from the server. */
 export function since(moment) {
     return ago((Date.now() - Date.parse(moment)) / 1000);
 }
 
-/** A moment as wall-clock time of a zone; the text itself if the browser cannot tell. */
+/** A timestamp as local time of a zone; unchanged if the browser cannot format it. */
 export function moment(text, zone) {
     try {
         const options = { dateStyle: "medium", timeStyle: "medium", timeZone: zone };
@@ -83,7 +83,7 @@ export function moment(text, zone) {
 export function week(text) {
     const [year, number] = text?.split("-W").map(Number) ?? [];
     if (!year || !number) return text ?? NOTHING;
-    // The fourth of January is in the first ISO week.
+    // 4 January is always in ISO week 1.
     const fourth = new Date(Date.UTC(year, 0, 4));
     const monday = new Date(fourth);
     monday.setUTCDate(4 - ((fourth.getUTCDay() + 6) % 7) + (number - 1) * 7);

@@ -1,41 +1,51 @@
-// What is around every view: where one can go, and whether the server talks to us.
+// The frame around every view: navigation, throughput, and the state of the connection.
 
 import { element, morph } from "./dom.js";
 import { bytes, roughly } from "./format.js";
 import { read, write } from "./route.js";
-import { INSIGHTS } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const menu = byId("menu");
 
-/** Marks the page that the address names. */
-export function arrived() {
-    const path = read(location.hash)?.path ?? [];
-    const here = write(path);
-    const link = (to, title) => element("li", {}, element("a", { href: to, "aria-current": to === here ? "page" : null }, title));
-    const insights = Object.entries(INSIGHTS).map(([name, { title }]) => link(write(["insights", name]), title));
-    const list = element("div", {},
-        element("ul", {}, link(write([]), "Overview")),
-        element("h2", {}, "Insights"),
-        element("ul", {}, insights),
-        element("h2", {}, "Sources"),
-        element("ul", {}, link(write(["inputs"]), "Inputs"), link(write(["rejects"]), "Rejected rows")));
-    morph(byId("nav"), list);
+let insights = [];
+
+/** Updates the navigation after the address has changed. */
+export function updateNavigation() {
+    showNavigation();
     openMenu(false);
 }
 
-/** Says in the head of the page how fast rows come in. */
-export function pulse({ state, rows_per_second: speed, bytes_unread: unread }) {
-    const text = state === "waiting_for_room" ? "waiting for room"
-        : state === "starting" ? "starting"
-        : unread > 0 || speed > 0 ? `${roughly(speed)} rows/s` : "up to date";
-    const title = unread > 0 ? `${bytes(unread)} still to be read` : "everything has been read";
-    morph(byId("pulse"), element("div", {}, element("span", { class: "dot", "data-state": state }), element("span", { title }, text)));
+/** Lists the published insights, as the status gives them, in the navigation. */
+export function listInsights(published) {
+    insights = published;
+    showNavigation();
 }
 
-/** Says so if the connection is lost. */
+function showNavigation() {
+    const path = read(location.hash)?.path ?? [];
+    const current = write(path);
+    const link = (to, title) => element("li", {}, element("a", { href: to, "aria-current": to === current ? "page" : null }, title));
+    const list = element("div", {},
+        element("ul", {}, link(write([]), "Overview")),
+        element("h2", {}, "Insights"),
+        element("ul", {}, insights.map(({ name, title }) => link(write(["insights", name]), title))),
+        element("h2", {}, "Sources"),
+        element("ul", {}, link(write(["inputs"]), "Inputs"), link(write(["rejects"]), "Rejected rows")));
+    morph(byId("nav"), list);
+}
+
+/** Shows the throughput in the header. */
+export function throughput({ state, rows_per_second: speed, bytes_unread: unread }) {
+    const text = state === "waiting_for_room" ? "waiting for disk space"
+        : state === "starting" ? "starting"
+        : unread > 0 || speed > 0 ? `${roughly(speed)} rows/s` : "up to date";
+    const title = unread > 0 ? `${bytes(unread)} left to read` : "all input is read";
+    morph(byId("throughput"), element("div", {}, element("span", { class: "dot", "data-state": state }), element("span", { title }, text)));
+}
+
+/** Shows or hides the message about a lost connection. */
 export function connected(isConnected) {
-    byId("banner").textContent = isConnected ? "" : "Connection lost, trying again. What is shown is as it was before.";
+    byId("banner").textContent = isConnected ? "" : "Connection lost; reconnecting. The data shown may be out of date.";
     document.documentElement.classList.toggle("offline", !isConnected);
 }
 

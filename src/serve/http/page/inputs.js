@@ -1,8 +1,8 @@
-// What is read, and what could not be.
+// Inputs: the logs and the catalog, with progress and rejects.
 
 import { element } from "./dom.js";
 import { ago, bytes, count, number } from "./format.js";
-import { bar, blank, card, figures, heading, more, troubles } from "./parts.js";
+import { bar, blank, card, figures, heading, more, warnings } from "./parts.js";
 import { write } from "./route.js";
 import { table } from "./table.js";
 import { reason } from "./words.js";
@@ -10,7 +10,7 @@ import { reason } from "./words.js";
 export const title = () => "Inputs";
 export const isLive = true;
 
-/** All of it is in the status, which every view has. */
+/** Needs no request of its own, because every view has the status. */
 export async function load() {
     return null;
 }
@@ -19,18 +19,18 @@ export function render(data, { status, live }) {
     const { totals, catalog } = status;
     const { rejected, unmatched, bytes_unread: unread } = { bytes_unread: status.bytes_unread, ...totals, ...live };
     return [
-        heading("Inputs", "The logs and the catalog: how far they have been read, and what could not be used."),
-        troubles(status),
+        heading("Inputs", "The logs and the catalog: reading progress, rejected rows and unmatched plays."),
+        warnings(status),
         figures(
             ["Logs", number(totals.inputs), `${number(status.inputs_unfinished)} not read to the end`],
             ["Read", bytes(totals.bytes), count(totals.rows, "row")],
-            ["Still to read", bytes(unread), unread > 0 ? "read as fast as possible" : "nothing"],
-            ["Rejected rows", number(rejected), "kept, each with its reason", write(["rejects"])],
-            ["Unmatched plays", number(unmatched), "they wait for their song to be in the catalog"]),
+            ["Left to read", bytes(unread), unread > 0 ? "being read now" : "all input is read"],
+            ["Rejected rows", number(rejected), "each stored with its reason", write(["rejects"])],
+            ["Unmatched plays", number(unmatched), "counted once the catalog has their songs"]),
         element("div", { class: "cards pair" },
-            card("Rejected rows", "A bad row never stops the others; it is kept with its place and its reason.", {}, rejects(status)),
-            card("Catalog", "The songs that are known. It may change at any time; everything is counted again with it.", {}, catalogFigures(catalog)),
-            card("Logs", "Those that are not read to their end, and those that were read last.", { wide: true }, logs(status))),
+            card("Rejected rows", "A bad row does not affect other rows. It is stored with its position and reason.", {}, rejects(status)),
+            card("Catalog", "The known songs. When the file changes, all tables are updated, past plays included.", {}, catalogFigures(catalog)),
+            card("Logs", "Unfinished logs, then those read last.", { wide: true }, logs(status))),
     ];
 }
 
@@ -39,7 +39,7 @@ function logs({ inputs }) {
     const columns = [
         { name: "path", type: "text", title: "Log" },
         { name: "progress", type: "text", title: "Read" },
-        { name: "unread", type: "number", title: "Still to read" },
+        { name: "unread", type: "number", title: "Left to read" },
         ...["rows", "rejected", "unmatched"].map((name) => ({ name, type: "integer" })),
     ];
     const cells = {
@@ -51,10 +51,10 @@ function logs({ inputs }) {
 }
 
 function rejects({ rejects }) {
-    if (rejects.length === 0) return element("p", {}, "None: every row so far could be read.");
+    if (rejects.length === 0) return element("p", {}, "None. All rows so far were valid.");
     const row = ({ reason: code, rows, examples }) => element("li", {},
         element("p", {}, element("strong", {}, count(rows, "row")), `: ${reason(code)} `, element("code", {}, code)),
-        examples.length > 0 && more(examples.length === 1 ? "An example" : `${examples.length} examples`, examples.map(({ file, line, raw }) =>
+        examples.length > 0 && more(examples.length === 1 ? "1 example" : `${examples.length} examples`, examples.map(({ file, line, raw }) =>
             element("figure", {}, element("pre", {}, raw), element("figcaption", {}, `${file}, line ${number(line)}`)))));
     return [
         element("ul", { class: "reasons" }, rejects.map(row)),
@@ -66,7 +66,7 @@ function catalogFigures({ path, songs, rejected, fingerprint, age_seconds: age }
     return [
         figures(
             ["Songs", number(songs)],
-            ["Loaded", ago(age), "it is loaded again when it changes"],
+            ["Loaded", ago(age), "reloaded when the file changes"],
             ["Rejected rows", number(rejected)]),
         element("p", {}, element("code", {}, path)),
         more("Fingerprint", element("p", {}, element("code", {}, fingerprint))),

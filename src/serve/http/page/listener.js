@@ -18,19 +18,19 @@ export function render(listener, { status, zone }) {
     return [
         heading(id, summary(listener), badges(listener)),
         figures(
-            ["Plays", number(plays), "see all of them", write(["insights", "enriched_logs"], { user_id: id })],
-            ["Of known songs", number(matched), plays > matched ? `${count(plays - matched, "play")} of songs that are not in the catalog` : "all of them"],
-            ["Songs", number(songs), "different ones"],
+            ["Plays", number(plays), "show all plays", write(["insights", "enriched_logs"], { user_id: id })],
+            ["Matched plays", number(matched), plays > matched ? `${count(plays - matched, "play")} of songs that are not in the catalog` : "all plays"],
+            ["Songs", number(songs), "distinct songs"],
             ["Plays at night", number(night), window]),
         element("div", { class: "cards pair" },
-            card("Genres", "Plays by genre, the most played first.", {}, genres(listener)),
-            card("Happy songs to try", "The most played happy songs that this listener has never heard.", {}, recommendations(listener)),
-            card("Most played songs", "Up to ten of them.", { wide: true }, topSongs(listener))),
+            card("Genres", "Plays by genre, most played first.", {}, genres(listener)),
+            card("Recommended happy songs", "The most played happy songs that this listener has never heard.", {}, recommendations(listener)),
+            card("Most played songs", "Up to ten songs.", { wide: true }, topSongs(listener))),
     ];
 }
 
 function summary({ plays, favorites, night_owl: owl }) {
-    const likes = favorites?.length > 0 ? `, most often of ${new Intl.ListFormat("en").format(favorites)}` : "";
+    const likes = favorites?.length > 0 ? `, mostly ${new Intl.ListFormat("en").format(favorites)}` : "";
     return `A listener with ${count(plays, "play")}${likes}${owl === null ? "" : owl ? "; a night owl" : "; not a night owl"}.`;
 }
 
@@ -47,9 +47,9 @@ function genres({ genres }) {
 }
 
 function recommendations({ recommendations }) {
-    if (recommendations === null) return element("p", {}, "The settings leave this insight out.");
+    if (recommendations === null) return element("p", {}, "Not available: the settings disable happy_recommendations.");
     if (recommendations.length === 0) {
-        return element("p", {}, "None: they are for those who play sad songs, and of happy songs that they have not heard yet.");
+        return element("p", {}, "None. Only listeners of sad songs get recommendations, and only of happy songs that they have not heard.");
     }
     const row = (song) => element("li", {}, songLink(song), song.artist && element("small", {}, song.artist));
     return element("ol", { class: "songs" }, recommendations.map(row));

@@ -1,15 +1,15 @@
-// What is going on, at a glance.
+// The overview: state, figures, charts and insights.
 
 import { element } from "./dom.js";
 import { ago, bytes, count, duration, number, roughly, share, since, week } from "./format.js";
-import { blank, card, chart, figures, heading, more, songLink, troubles } from "./parts.js";
+import { blank, card, chart, figures, heading, more, songLink, warnings } from "./parts.js";
 import { write } from "./route.js";
 import { table } from "./table.js";
-import { INSIGHTS, reason } from "./words.js";
+import { reason } from "./words.js";
 
-/** Less than this is read in a moment, or the beginning of a line that is still being written. */
-const MUCH = 1 << 20;
-/** As many reasons of rejects are shown. */
+/** Up to this many unread bytes count as up to date. They are read in a moment, or are an unfinished line. */
+const MAX_UNREAD = 1 << 20;
+/** Maximum number of reject reasons shown. */
 const REASONS = 4;
 
 export const title = () => "Overview";
@@ -22,30 +22,30 @@ export function load(route, get) {
 export function render(data, context) {
     const { status, live } = context;
     if (!status.totals.rows) return [head(context), empty(status)];
-    return [head(context), troubles(status), totals(context, data), pictures(data, context), insights(context)];
+    return [head(context), warnings(status), totals(context, data), charts(data, context), insights(context)];
 }
 
 function head({ status, live }) {
-    return heading("Overview", "What the listening logs say, counted exactly and brought up to date as they grow.",
+    return heading("Overview", "Seven exact insights from the listening logs, updated as the logs grow.",
         element("p", { class: "state", "data-state": live?.state ?? status.state }, state(status, live), " ",
             element("span", { class: "meaning" }, `Epoch ${number(status.epoch)}, published ${since(status.published_at)}.`)));
 }
 
-/** How far we are, in a sentence. */
+/** The state as a sentence. */
 function state(status, live) {
     const { bytes_unread: unread, rows_per_second: speed } = live ?? status;
     if ((live?.state ?? status.state) === "waiting_for_room") {
-        return "Waiting for room: the disk is full or cannot be written. Nothing is lost, and it goes on by itself.";
+        return "Waiting for disk space: the disk is full or cannot be written. No data is lost, and work resumes by itself.";
     }
-    if (unread > MUCH) return `Catching up: ${bytes(unread)} of the logs are still to be read.`;
-    return speed > 0 ? "Up to date: new rows are counted as they arrive." : "Up to date: all that the logs hold is counted.";
+    if (unread > MAX_UNREAD) return `Catching up: ${bytes(unread)} left to read.`;
+    return speed > 0 ? "Up to date: new rows are counted as they arrive." : "Up to date: all rows of the logs are counted.";
 }
 
 function empty(status) {
     return blank("No plays yet: drop a CSV log into data/incoming",
-        "Or append to one: this page shows its plays as soon as they are counted. (The folder is another one if the setting “incoming” says so.) A log looks like this:",
+        "The dashboard shows new plays as soon as they are counted. The setting “incoming” names the folder. A log looks like this:",
         element("pre", {}, "user_id,song_id,timestamp,duration_sec\nuser_22,song_92,2025-03-20 00:00:00,159\n"),
-        "To try it without a log of your own, make a live feed in a second terminal:",
+        "To try it without a log, generate a live feed in a second terminal:",
         element("pre", {}, "music-insights generate --rate 1000 --start now\n"),
         `The catalog has ${count(status.catalog.songs, "song")}.`);
 }
@@ -53,53 +53,53 @@ function empty(status) {
 function totals({ status, live }, { night_owls: owls, loyal, listeners }) {
     const { totals, catalog, songs_played: songs } = status;
     const { plays, rejected, unmatched } = { ...totals, ...live };
-    const part = (number) => number === null ? "not counted, by the settings" : `${share(number / listeners)} of the listeners`;
+    const ofListeners = (number) => number === null ? "disabled by the settings" : `${share(number / listeners)} of listeners`;
     return figures(
         ["Plays", number(plays), `in ${count(totals.inputs, "log")}, ${bytes(totals.bytes)}`, write(["insights", "enriched_logs"])],
         ["Listeners", number(listeners), "with at least one play"],
-        ["Songs played", number(songs), `the catalog has ${number(catalog.songs)}`],
-        ["Night owls", number(owls ?? NaN), part(owls), write(["insights", "night_owl_users"])],
-        ["Loyal listeners", number(loyal ?? NaN), part(loyal), write(["insights", "genre_loyalty_scores"])],
-        ["Unmatched plays", number(unmatched), "their songs are not in the catalog", write(["inputs"])],
-        ["Rejected rows", number(rejected), "kept, each with its reason", write(["inputs"])]);
+        ["Songs played", number(songs), `${number(catalog.songs)} in the catalog`],
+        ["Night owls", number(owls ?? NaN), ofListeners(owls), write(["insights", "night_owl_users"])],
+        ["Loyal listeners", number(loyal ?? NaN), ofListeners(loyal), write(["insights", "genre_loyalty_scores"])],
+        ["Unmatched plays", number(unmatched), "songs not in the catalog", write(["inputs"])],
+        ["Rejected rows", number(rejected), "each stored with its reason", write(["inputs"])]);
 }
 
-function pictures(data, context) {
+function charts(data, context) {
     const { status, live, zone } = context;
     const { rows_per_second: speed, freshness_seconds: freshness } = live ?? status;
     const to = (name) => ({ link: write(["insights", name]) });
     const drawn = (name) => chart(data.charts[name], data.absent[name]);
     const numbers = (made) => more("As a table", made);
     return element("div", { class: "cards" },
-        card("Rows per second", "How many rows of the logs are read.", {},
+        card("Rows per second", "Rows read from the logs.", {},
             element("p", { class: "now" }, roughly(speed)), chart(live?.charts.throughput)),
-        card("Freshness", "From a row’s arrival until all tables show it.", {},
+        card("Freshness", "Time from the arrival of a row until all tables include it.", {},
             element("p", { class: "now" }, duration(freshness ?? NaN)), chart(live?.charts.freshness)),
-        card("When people listen", `Plays by the hour of the week, in ${zone}.`, to("night_owl_users"),
+        card("When people listen", `Plays by hour of the week, in ${zone}.`, to("night_owl_users"),
             drawn("hours"), numbers(hours(data.hours))),
-        card("Top songs of the week", `The most played songs of the week ${week(data.week)}.`, to("top_songs_this_week"),
+        card("Top songs of the week", `The most played songs of ${week(data.week)}.`, to("top_songs_this_week"),
             drawn("top_songs"), numbers(songs("Top songs of the week", "plays", data.top_songs))),
-        card("Happy songs for sad listeners", "The songs that most listeners of sad songs are told to try.", to("happy_recommendations"),
+        card("Happy songs for sad listeners", "The songs recommended to the most listeners of sad songs.", to("happy_recommendations"),
             drawn("recommended"), numbers(songs("Most recommended songs", "listeners", data.recommended))),
-        card("Favourite genres", "Plays by the genre of their song.", to("user_favorite_genres"),
+        card("Favourite genres", "Plays by genre.", to("user_favorite_genres"),
             drawn("genres"), numbers(genres(data.genres))),
-        card("Loyalty", `Listeners by the share of their plays that is in their first genre${data.loyalty?.sampled ? ", of a sample of them" : ""}.`, to("genre_loyalty_scores"),
+        card("Loyalty", `Listeners by the share of plays in their favourite genre${data.loyalty?.sampled ? " (sample)" : ""}.`, to("genre_loyalty_scores"),
             drawn("loyalty"), numbers(buckets(data.loyalty?.buckets ?? []))),
-        card("Listening time", "Songs by the mean time for which they are listened to.", to("avg_listen_time_per_song"),
+        card("Listening time", "Songs by mean listening time.", to("avg_listen_time_per_song"),
             drawn("listen_times")),
-        reading(context));
+        inputs(context));
 }
 
-/** What is behind the numbers: how far the logs are read, and what could not be. */
-function reading({ status, live }) {
+/** A summary of the inputs. */
+function inputs({ status, live }) {
     const unread = live?.bytes_unread ?? status.bytes_unread;
     const reasons = [...status.rejects].sort((a, b) => b.rows - a.rows).slice(0, REASONS);
     const row = (name, value) => element("li", {}, element("span", {}, name), element("span", { class: "number" }, value));
-    return card("Inputs", "How far the logs are read, and what could not be used.", { link: write(["inputs"]) },
+    return card("Inputs", "Reading progress and rejected rows.", { link: write(["inputs"]) },
         element("ul", { class: "lines" },
             row("Logs", number(status.totals.inputs)),
             row("Not read to the end", number(status.inputs_unfinished)),
-            row("Still to read", bytes(unread)),
+            row("Left to read", bytes(unread)),
             row("Songs in the catalog", number(status.catalog.songs)),
             row("Catalog loaded", ago(status.catalog.age_seconds)),
             reasons.map(({ reason: code, rows }) => row(`Rejected: ${reason(code)}`, number(rows)))));
@@ -119,27 +119,24 @@ function genres(rows) {
 }
 
 function hours(plays) {
-    // The first of January 2024 was a Monday.
+    // 1 January 2024 was a Monday.
     const day = new Intl.DateTimeFormat(undefined, { weekday: "short", timeZone: "UTC" });
     const names = Array.from({ length: 7 }, (_, at) => day.format(Date.UTC(2024, 0, 1 + at)));
     const rows = names.map((name, at) => ({ day: name, ...plays.slice(at * 24, at * 24 + 24) }));
     const columns = [text("day"), ...Array.from({ length: 24 }, (_, hour) => integer(hour, String(hour).padStart(2, "0")))];
-    return table({ label: "Plays by the hour of the week", columns, rows });
+    return table({ label: "Plays by hour of the week", columns, rows });
 }
 
 function buckets(listeners) {
     const width = 1 / listeners.length;
     const rows = listeners.map((number, at) => ({ part: `${share(at * width)} – ${share((at + 1) * width)}`, listeners: number }));
-    return table({ label: "Listeners by their share of one genre", columns: [{ ...text("part"), title: "Share" }, integer("listeners")], rows });
+    return table({ label: "Listeners by share of plays in one genre", columns: [{ ...text("part"), title: "Share" }, integer("listeners")], rows });
 }
 
-function insights(context) {
-    const meanings = { ...context, week: context.week && week(context.week) };
-    const known = context.status.insights.filter(({ name }) => INSIGHTS[name]);
-    const entries = Object.keys(INSIGHTS).map((name) => known.find((insight) => insight.name === name)).filter(Boolean);
-    const entry = ({ name, rows, bytes: size }) => element("li", {},
-        element("a", { href: write(["insights", name]) }, INSIGHTS[name].title),
-        element("p", { class: "meaning" }, INSIGHTS[name].meaning(meanings)),
+function insights({ status }) {
+    const entry = ({ name, title, meaning, rows, bytes: size }) => element("li", {},
+        element("a", { href: write(["insights", name]) }, title),
+        element("p", { class: "meaning" }, meaning),
         element("p", { class: "amount" }, `${count(rows, "row")}, ${bytes(size)}`));
-    return card("The seven insights", "Each is a table that can be searched, sorted and downloaded.", { wide: true }, element("ul", { class: "insights" }, entries.map(entry)));
+    return card("The insights", "Tables to search, sort and download.", { wide: true }, element("ul", { class: "insights" }, status.insights.map(entry)));
 }

@@ -11,7 +11,7 @@ export function load({ query }, get) {
 
 export function render(page, { route }) {
     return [
-        heading("Rejected rows", "Rows of the logs and the catalog that could not be used, each with its place and its reason, latest first."),
-        listing.render(page, route, { label: "Rejected rows", sortable: false, empty: "No row was rejected" }),
+        heading("Rejected rows", "Rejected rows of the logs and the catalog, with position and reason. Newest first."),
+        listing.render(page, route, { label: "Rejected rows", sortable: false, empty: "No rejected rows" }),
     ];
 }

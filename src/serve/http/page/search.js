@@ -1,21 +1,21 @@
-// The search box in the head of the page: listeners and songs as one types.
+// The search box in the header: suggests listeners and songs during typing.
 
 import { get } from "./api.js";
 import { element } from "./dom.js";
 import { go, write } from "./route.js";
 
-/** So long after a key nothing more is typed, mostly. */
+/** Pause after the last key before a search starts, in milliseconds. */
 const TYPING = 120;
 
 const box = document.getElementById("search");
 const list = document.getElementById("suggestions");
-let asked = new AbortController();
+let pending = new AbortController();
 let typing;
-/** What was found may be older than what is typed: then Enter waits for it. */
+/** Whether the suggestions are older than the text. Enter then waits for new ones. */
 let isStale = false;
 let isEntered = false;
 
-/** Listens to the keyboard. */
+/** Registers the event listeners. */
 export function start() {
     box.addEventListener("input", () => {
         isStale = true;
@@ -26,7 +26,7 @@ export function start() {
     box.addEventListener("keydown", onKey);
     box.addEventListener("focus", () => options().length > 0 && open(true));
     box.addEventListener("blur", () => open(false));
-    // The box must not lose the focus before the click has arrived.
+    // Keeps the focus in the box, so that `blur` does not hide the list before the click.
     list.addEventListener("mousedown", (event) => event.preventDefault());
     list.addEventListener("click", (event) => choose(event.target.closest("[role=option]")));
     document.addEventListener("keydown", (event) => {
@@ -39,9 +39,9 @@ export function start() {
 }
 
 async function find() {
-    asked.abort();
-    asked = new AbortController();
-    const { signal } = asked;
+    pending.abort();
+    pending = new AbortController();
+    const { signal } = pending;
     const text = box.value.trim();
     try {
         const found = text ? await get(["search"], { text }, signal) : { users: [], songs: [] };
@@ -50,7 +50,7 @@ async function find() {
         suggest(text, found);
         if (isEntered) choose(options()[0]);
     } catch {
-        // Aborted, or no connection, which the banner tells.
+        // Aborted, or offline, which the banner says.
         if (!signal.aborted) open(false);
     }
 }
@@ -59,8 +59,8 @@ function suggest(text, { users, songs }) {
     const listeners = users.map((id) => option(write(["users", id]), id, ""));
     const titles = songs.map((song) => option(write(["songs", song.song_id]), song.title || song.song_id, [song.artist, song.song_id].filter(Boolean).join(" · ")));
     list.replaceChildren(...group("Listeners", listeners), ...group("Songs", titles));
-    if (text && options().length === 0) list.append(element("div", { class: "none", role: "option", "aria-disabled": "true", "aria-selected": "false" }, "No listener or song begins like this"));
-    // An option is named by its number, so that the box can say which one is meant.
+    if (text && options().length === 0) list.append(element("div", { class: "none", role: "option", "aria-disabled": "true", "aria-selected": "false" }, "No listener or song found"));
+    // `aria-activedescendant` refers to options by id.
     options().forEach((each, at) => { each.id = `suggestion-${at}`; });
     box.removeAttribute("aria-activedescendant");
     open(list.childElementCount > 0 && document.activeElement === box);
@@ -84,9 +84,9 @@ function onKey(event) {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
         event.preventDefault();
         open(all.length > 0);
-        // Beyond either end is the box itself.
-        const places = all.length + 1;
-        select(all, (at + 1 + (event.key === "ArrowDown" ? 1 : places - 1)) % places - 1);
+        // Beyond either end, the box itself is selected.
+        const positions = all.length + 1;
+        select(all, (at + 1 + (event.key === "ArrowDown" ? 1 : positions - 1)) % positions - 1);
     } else if (event.key === "Enter") {
         event.preventDefault();
         if (isStale) isEntered = true;
@@ -100,7 +100,7 @@ function onKey(event) {
 }
 
 function select(all, at) {
-    all.forEach((each, place) => each.setAttribute("aria-selected", place === at));
+    all.forEach((each, index) => each.setAttribute("aria-selected", index === at));
     if (at < 0) return box.removeAttribute("aria-activedescendant");
     box.setAttribute("aria-activedescendant", all[at].id);
     all[at].scrollIntoView({ block: "nearest" });

@@ -16,14 +16,14 @@ export function render(song, { route, week }) {
     const inWeek = week ? weekText(week) : "this week";
     return [
         heading(title(route, song), song.artist ? `A song by ${song.artist}.` : "A song.", element("p", { class: "downloads" }, element("code", {}, id))),
-        !known && element("p", { class: "notice" }, "This song is not in the catalog. Its plays are kept, and count everywhere as soon as the catalog has it."),
+        !known && element("p", { class: "notice" }, "This song is not in the catalog. Its plays are stored and will be included in all tables once the catalog has the song."),
         figures(
-            ["Plays", number(plays), known ? "see all of them" : null, known && write(["insights", "enriched_logs"], { song_id: id })],
-            ["Seconds per play", number(mean ?? NaN), "on average"],
-            ["Listened to", duration(seconds), "all plays together"],
-            ["Plays in the week", number(song.plays_this_week ?? NaN), song.plays_this_week === null ? "shown of the most played songs" : inWeek],
-            ["Place in the week", song.rank_this_week ? `№ ${number(song.rank_this_week)}` : NOTHING, song.rank_this_week ? "among the most played songs" : "not among the most played songs", write(["insights", "top_songs_this_week"])],
-            known && ["Genre", song.genre || NOTHING, song.genre ? null : "the catalog has none"],
-            known && ["Mood", song.mood || NOTHING, song.mood ? null : "the catalog has none"]),
+            ["Plays", number(plays), known ? "show all plays" : null, known && write(["insights", "enriched_logs"], { song_id: id })],
+            ["Seconds per play", number(mean ?? NaN), "mean of all plays"],
+            ["Listening time", duration(seconds), "total of all plays"],
+            ["Plays in the week", number(song.plays_this_week ?? NaN), song.plays_this_week === null ? "only known for the top songs" : inWeek],
+            ["Rank in the week", song.rank_this_week ? `№ ${number(song.rank_this_week)}` : NOTHING, song.rank_this_week ? "among the top songs" : "not among the top songs", write(["insights", "top_songs_this_week"])],
+            known && ["Genre", song.genre || NOTHING, song.genre ? null : "not in the catalog"],
+            known && ["Mood", song.mood || NOTHING, song.mood ? null : "not in the catalog"]),
     ];
 }

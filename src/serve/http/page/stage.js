@@ -1,7 +1,8 @@
-// The view that is shown: it is loaded, painted, and painted again when something has changed.
+// Loads and paints the current view, and repaints it when data changes.
 
 import { Refused, get as request } from "./api.js";
 import { element, morph } from "./dom.js";
+import { listInsights } from "./frame.js";
 import * as inputs from "./inputs.js";
 import * as insight from "./insight.js";
 import * as listener from "./listener.js";
@@ -12,7 +13,7 @@ import { read } from "./route.js";
 import * as song from "./song.js";
 import * as token from "./token.js";
 
-/** The views by the beginning of their address, with the number of its segments. */
+/** The views by the first segment of their address, with the number of segments. */
 const VIEWS = {
     "": [overview, 0],
     insights: [insight, 2],
@@ -22,23 +23,24 @@ const VIEWS = {
     rejects: [rejects, 1],
 };
 
-/** Whoever waits for less than this need not be told. */
-const PATIENCE = 200;
+/** Time until “Loading …” is shown, in milliseconds. */
+const LOADING_DELAY = 200;
 
-/** No address has this key. */
+/** The key of the token form. No address has it. */
 const TOKEN = "?token";
 
 const main = document.getElementById("main");
-const said = document.getElementById("said");
+const announcement = document.getElementById("announcement");
 
-/** What is shown: `key` is its path; `data` is missing until it was loaded. */
+/** The current view. `key` is its path; `data` is undefined until it is loaded. */
 let shown = null;
-let events = null;
+/** Data of the last `status` event. */
+let latest = null;
 let loading = new AbortController();
 
-/** Shows what the address says. */
+/** Shows the view of the current address. */
 export async function open() {
-    // Whoever is asked for the token is shown the page when it is there.
+    // The token form stays until it is submitted.
     if (shown?.key === TOKEN) return;
     const route = read(location.hash);
     const [name = ""] = route?.path ?? [];
@@ -49,51 +51,51 @@ export async function open() {
     loading = new AbortController();
     if (!view || route.path.length !== length) {
         shown = { key };
-        paint([blank("There is no such page", element("p", {}, element("a", { href: "#/" }, "To the overview")))], "Not found");
+        paint([blank("No such view", element("p", {}, element("a", { href: "#/" }, "Back to the overview")))], "Not found");
         return;
     }
     const isOther = key !== before?.key;
     shown = { key, view, route, isNew: isOther, hasFocus: isOther && before !== null };
-    // The same page with another search, order or part keeps what it shows until it has the new one.
+    // With another search, order or page, a view keeps its rows until the new ones are loaded.
     if (!isOther) shown = { ...before, route };
-    const slow = setTimeout(() => isOther && paint([blank("Loading …")], "Loading"), PATIENCE);
+    const slow = setTimeout(() => isOther && paint([blank("Loading …")], "Loading"), LOADING_DELAY);
     main.setAttribute("aria-busy", "true");
     await load(slow);
     if (shown.route !== route) return;
     main.removeAttribute("aria-busy");
     if (!isOther) {
-        said.textContent = main.querySelector("[data-said]")?.textContent ?? "";
+        announcement.textContent = main.querySelector("[data-announce]")?.textContent ?? "";
         if (route.query.get("cursor") !== before.route.query.get("cursor")) main.querySelector(".listing")?.scrollIntoView();
     }
 }
 
-/** Loads the same again. */
+/** Reloads the current view. */
 export async function refresh() {
     if (shown?.view && !main.hasAttribute("aria-busy")) await load();
 }
 
-/** Takes what the server says every second. */
+/** Takes the data of a `status` event. */
 export function live(now) {
-    events = now;
+    latest = now;
     if (shown?.data !== undefined && shown.view.isLive && !document.hidden) render();
 }
 
-/** Asks for the token that the server wants, and goes on when it is there. */
+/** Shows the token form, and calls `goOn` after it is submitted. */
 export function askForToken(goOn) {
     const field = element("input", { type: "password", id: "token", autocomplete: "current-password", required: "" });
-    // Password managers want to know whose it is.
+    // Password managers need a user name.
     const user = element("input", { type: "text", autocomplete: "username", value: "music-insights", hidden: "" });
-    const form = element("form", { class: "token" }, user, element("label", { for: "token" }, "Token"), field, element("button", { type: "submit", class: "button" }, "Show the insights"));
+    const form = element("form", { class: "token" }, user, element("label", { for: "token" }, "Token"), field, element("button", { type: "submit", class: "button" }, "Open the dashboard"));
     form.addEventListener("submit", (event) => {
         event.preventDefault();
         token.keep(field.value);
         shown = null;
         goOn();
     });
-    const wrong = token.isGiven() && element("p", { role: "alert" }, "This token is not the right one.");
+    const wrong = token.isGiven() && element("p", { role: "alert" }, "Wrong token. Try again.");
     shown = { key: TOKEN };
     main.removeAttribute("aria-busy");
-    main.replaceChildren(blank("A token is needed", "This server is not for everybody. Its operator has set a token; it is kept until this tab is closed.", wrong || "", form));
+    main.replaceChildren(blank("Token required", "Enter the token of this server. The operator has it. This tab keeps it until it is closed.", wrong || "", form));
     field.focus();
 }
 
@@ -103,13 +105,14 @@ async function load(slow) {
     const get = (segments, query) => request(segments, query, signal);
     try {
         const status = await get(["status"]);
+        listInsights(status.insights ?? []);
         const data = status.state === "starting" ? undefined : await view.load(route, get);
         if (signal.aborted || shown.route !== route) return;
         Object.assign(shown, { status, data });
         if (data === undefined) starting();
         else render();
     } catch (error) {
-        if (!signal.aborted) refused(error);
+        if (!signal.aborted) showError(error);
     } finally {
         clearTimeout(slow);
     }
@@ -118,25 +121,25 @@ async function load(slow) {
 function render() {
     const { view, route, data, status } = shown;
     const { timezone: zone, night, week } = status;
-    paint([view.render(data, { route, status, live: events, zone, night, week })].flat(), view.title(route, data));
+    paint([view.render(data, { route, status, live: latest, zone, night, week })].flat(), view.title(route, data, status));
 }
 
 function starting() {
-    paint([blank("Starting", "What was counted before is put together, and the first tables are on their way. This page shows them as soon as they are there.")], "Starting");
+    paint([blank("Starting", "The stored state is being loaded. The dashboard appears when the first tables are published.")], "Starting");
 }
 
-function refused(error) {
+function showError(error) {
     if (!(error instanceof Refused)) {
-        // What was loaded before stays; the banner says that it is not new.
-        if (shown.data === undefined) paint([blank("The server does not answer", "It is tried again until it does.")], "No connection");
+        // Data that is already loaded stays; the banner says that it may be out of date.
+        if (shown.data === undefined) paint([blank("No connection", "The server does not respond. Reconnecting automatically.")], "No connection");
         if (!(error instanceof TypeError)) console.error(error);
         return;
     }
-    // Whoever listens to the events is told as well, and asks for the token.
+    // The subscription to events is refused as well, and shows the token form.
     if (error.status === 401) return;
     shown.data = undefined;
-    const title = error.status === 404 ? "Not found" : "That did not work";
-    paint([blank(title, `The server says: ${error.message}.`, element("p", {}, element("a", { href: "#/" }, "To the overview")))], title);
+    const title = error.status === 404 ? "Not found" : "Error";
+    paint([blank(title, `Response of the server: ${error.message}.`, element("p", {}, element("a", { href: "#/" }, "Back to the overview")))], title);
 }
 
 function paint(nodes, title) {

@@ -7,17 +7,17 @@ import { column as nameOf, reason } from "./words.js";
 
 /**
  * A table. A column is `{ name, type, title, sort: { to, direction } }`, where `to` is the address of
- * the view that is sorted by it. `titles` are those of songs by their id. `cell` says what stands for a
- * value if it is not as usual.
+ * the view sorted by this column. `titles` has song titles by id. `cell` returns the content of a cell,
+ * or undefined for the default.
  */
 export function table({ label, columns, rows, zone, titles = {}, cell = () => undefined }) {
     const body = rows.map((row) => element("tr", {}, columns.map((column) => {
-        const content = cell(column.name, row) ?? usual(column, row, zone, titles);
+        const content = cell(column.name, row) ?? defaultCell(column, row, zone, titles);
         return element("td", { class: alignment(column) }, content);
     })));
     const head = element("tr", {}, columns.map((column) => header(column, zone)));
     const inner = element("table", {}, element("thead", {}, head), element("tbody", {}, body));
-    // Only what can be focused can be scrolled with the keyboard.
+    // Keyboard scrolling needs a focusable element.
     return element("div", { class: "scroll", role: "region", "aria-label": label, tabindex: 0 }, inner);
 }
 
@@ -33,7 +33,7 @@ function alignment({ type }) {
     return type === "integer" || type === "number" ? "number" : null;
 }
 
-function usual({ name, type }, row, zone, titles) {
+function defaultCell({ name, type }, row, zone, titles) {
     const value = row[name];
     if (value === null || value === undefined) return "";
     if (name === "user_id") return listenerLink(value);
@@ -45,7 +45,7 @@ function usual({ name, type }, row, zone, titles) {
     return alignment({ type }) ? number(Number(value)) : String(value);
 }
 
-/** A song by its title, if it is known, and by its id, which the table is searched for. */
+/** Title and id of a song. The search in a table matches the id only, so it must be visible. */
 function song(id, title) {
     const link = songLink({ song_id: id, title });
     return title ? [link, " ", element("small", {}, id)] : link;

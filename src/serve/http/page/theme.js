@@ -1,4 +1,4 @@
-// Light or dark. A plain script in the head, so that the page is never painted in the wrong colours first.
+// Light or dark theme. A classic script in the head, so that the wrong theme is never painted first.
 "use strict";
 (() => {
     const KEY = "music-insights-theme";
@@ -7,8 +7,8 @@
 
     const isDark = () => (root.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
 
-    // Storage may be forbidden; then the choice lasts as long as the page.
-    const remember = (theme) => { try { localStorage.setItem(KEY, theme); } catch { /* lasts as long as the page */ } };
+    // Storage may be blocked; then the choice lasts until the tab is reloaded.
+    const remember = (theme) => { try { localStorage.setItem(KEY, theme); } catch { /* not stored */ } };
     const remembered = () => { try { return localStorage.getItem(KEY); } catch { return null; } };
 
     if (["light", "dark"].includes(remembered())) root.dataset.theme = remembered();

@@ -1,25 +1,25 @@
-// The token of a server that is not for everybody. It lasts as long as the tab.
+// The access token. It is kept as long as the tab.
 
 const KEY = "music-insights-token";
 let token = stored();
 
 function stored() {
-    // Storage may be forbidden; then the token lasts as long as the page.
+    // Storage may be blocked; then the token lasts until the tab is reloaded.
     try { return sessionStorage.getItem(KEY); } catch { return null; }
 }
 
-/** Takes a token. */
+/** Stores a token. */
 export function keep(text) {
     token = text.trim();
-    try { sessionStorage.setItem(KEY, token); } catch { /* lasts as long as the page */ }
+    try { sessionStorage.setItem(KEY, token); } catch { /* not stored */ }
 }
 
-/** Whether a token was given. */
+/** Whether there is a token. */
 export function isGiven() {
     return Boolean(token);
 }
 
-/** The header that shows it. */
+/** The request headers that carry the token. */
 export function headers() {
     return token ? { authorization: `Bearer ${token}` } : {};
 }

@@ -1,0 +1,249 @@
+//! Files and objects that all machines of a cluster see: `file:///srv/…` and `s3://bucket/…`.
+//!
+//! The access to a bucket is configured by the environment of each process: `AWS_ACCESS_KEY_ID`,
+//! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` (also `AWS_ENDPOINT`) and `AWS_ALLOW_HTTP`.
+
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures::TryStreamExt;
+use object_store::aws::AmazonS3Builder;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as Key;
+use object_store::{GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
+use tokio::io::AsyncReadExt as _;
+use url::Url;
+
+use crate::error::{ClusterError, ErrorKind};
+
+/// Bytes of a part of an upload.
+const PART_BYTES: usize = 8 << 20;
+/// Parts of an upload in flight.
+const PARTS_IN_FLIGHT: usize = 2;
+
+/// An object in a listing.
+#[derive(Clone, Debug)]
+pub struct ObjectInfo {
+    /// Its URL.
+    pub url: Url,
+    /// Its length in bytes.
+    pub size: u64,
+    /// Its entity tag, or its modification time. Replacing the object changes it.
+    pub version: String,
+}
+
+/// The URL of a file or folder in the file system.
+///
+/// # Errors
+/// If the path is relative.
+pub fn file_url(path: &Path) -> Result<Url, ClusterError> {
+    Url::from_file_path(path).map_err(|()| {
+        ClusterError::new(ErrorKind::Address, format!("{}: not an absolute path", path.display()))
+    })
+}
+
+/// The URL of a file or folder inside a folder.
+///
+/// # Panics
+/// If the URL of the folder has no path, as in `mailto:`.
+#[must_use]
+pub fn child(folder: &Url, name: &str) -> Url {
+    let mut url = folder.clone();
+    url.path_segments_mut().expect("file: and s3: have paths").pop_if_empty().push(name);
+    url
+}
+
+/// The store of a URL.
+///
+/// # Errors
+/// If the scheme is neither `file` nor `s3`, or the environment does not configure the access to the bucket.
+pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>, ClusterError> {
+    match url.scheme() {
+        "file" => Ok(Arc::new(LocalFileSystem::new())),
+        "s3" => {
+            let bucket = url.host_str().unwrap_or_default();
+            let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build();
+            Ok(Arc::new(store.map_err(|source| ClusterError::with_source(ErrorKind::Setup, url, source))?))
+        }
+        other => {
+            let message = format!("{url}: the scheme must be file or s3, not {other}");
+            Err(ClusterError::new(ErrorKind::Address, message))
+        }
+    }
+}
+
+fn key_of(url: &Url) -> Result<Key, ClusterError> {
+    Key::from_url_path(url.path())
+        .map_err(|source| ClusterError::with_source(ErrorKind::Address, url, source))
+}
+
+/// An error of a store. `operation` is a verb for the message.
+fn store_error(operation: &str, url: &Url, source: object_store::Error) -> ClusterError {
+    let kind = match source {
+        object_store::Error::NotFound { .. } => ErrorKind::Missing,
+        _ => ErrorKind::Io,
+    };
+    ClusterError::with_source(kind, format!("cannot {operation} {url}"), source)
+}
+
+/// An error of the file system. `operation` is a verb for the message.
+fn file_error(operation: &str, path: &Path, source: io::Error) -> ClusterError {
+    let kind = match source.kind() {
+        io::ErrorKind::NotFound => ErrorKind::Missing,
+        _ => ErrorKind::Io,
+    };
+    ClusterError::with_source(kind, format!("cannot {operation} {}", path.display()), source)
+}
+
+/// The objects directly in a folder, or the object with this URL.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn list(url: &Url) -> Result<Vec<ObjectInfo>, ClusterError> {
+    let (store, key) = (store_for(url)?, key_of(url)?);
+    let info = |meta: &ObjectMeta, url: Url| ObjectInfo {
+        url,
+        size: meta.size,
+        version: meta.e_tag.clone().unwrap_or_else(|| meta.last_modified.to_rfc3339()),
+    };
+    let is_folder = url.path().ends_with('/') || url.path().is_empty();
+    if !is_folder && let Ok(meta) = store.head(&key).await {
+        return Ok(vec![info(&meta, url.clone())]);
+    }
+    let found =
+        store.list_with_delimiter(Some(&key)).await.map_err(|error| store_error("list", url, error))?;
+    let name = |meta: &ObjectMeta| meta.location.filename().map(str::to_owned);
+    Ok(found.objects.iter().filter_map(|meta| Some(info(meta, child(url, &name(meta)?)))).collect())
+}
+
+/// The names of the folders directly in a folder.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn list_folders(url: &Url) -> Result<Vec<String>, ClusterError> {
+    let (store, key) = (store_for(url)?, key_of(url)?);
+    let found =
+        store.list_with_delimiter(Some(&key)).await.map_err(|error| store_error("list", url, error))?;
+    Ok(found.common_prefixes.iter().filter_map(|prefix| prefix.filename().map(str::to_owned)).collect())
+}
+
+/// The content of an object; `None` if it does not exist.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn read(url: &Url) -> Result<Option<Vec<u8>>, ClusterError> {
+    let (store, key) = (store_for(url)?, key_of(url)?);
+    match store.get(&key).await {
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(store_error("read", url, error)),
+        Ok(object) => {
+            let bytes = object.bytes().await.map_err(|error| store_error("read", url, error))?;
+            Ok(Some(bytes.to_vec()))
+        }
+    }
+}
+
+/// Writes an object atomically.
+///
+/// # Errors
+/// If the store cannot be written.
+pub async fn write(url: &Url, bytes: Vec<u8>) -> Result<(), ClusterError> {
+    let (store, key) = (store_for(url)?, key_of(url)?);
+    let written = store.put(&key, PutPayload::from(bytes)).await;
+    written.map(drop).map_err(|error| store_error("write", url, error))
+}
+
+/// Copies a file to an object atomically. Returns its length in bytes.
+///
+/// # Errors
+/// If the file cannot be read, or the store cannot be written.
+pub async fn upload(file: &Path, url: &Url) -> Result<u64, ClusterError> {
+    let (store, key) = (store_for(url)?, key_of(url)?);
+    let unreadable =
+        |error| ClusterError::with_source(ErrorKind::Io, format!("cannot read {}", file.display()), error);
+    let unwritable = |error| store_error("write", url, error);
+    let mut reader = tokio::fs::File::open(file).await.map_err(unreadable)?;
+    let size = reader.metadata().await.map_err(unreadable)?.len();
+    let upload = store.put_multipart(&key).await.map_err(unwritable)?;
+    let mut upload = WriteMultipart::new_with_chunk_size(upload, PART_BYTES);
+    let mut buffer = vec![0; PART_BYTES];
+    loop {
+        match reader.read(&mut buffer).await.map_err(unreadable)? {
+            0 => break,
+            read => upload.write(&buffer[..read]),
+        }
+        upload.wait_for_capacity(PARTS_IN_FLIGHT).await.map_err(unwritable)?;
+    }
+    upload.finish().await.map_err(unwritable)?;
+    Ok(size)
+}
+
+/// Removes an object. It is not an error if it does not exist.
+///
+/// # Errors
+/// If the store cannot be written.
+pub async fn remove(url: &Url) -> Result<(), ClusterError> {
+    let (store, key) = (store_for(url)?, key_of(url)?);
+    match store.delete(&key).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(store_error("remove", url, error)),
+    }
+}
+
+/// Removes a folder of the file system with all files, such as those of an interrupted upload. A bucket has no
+/// folders, so nothing happens there.
+pub fn remove_folder(url: &Url) {
+    if let Ok(path) = url.to_file_path() {
+        // A folder that stays does no harm.
+        let _ = std::fs::remove_dir_all(path);
+    }
+}
+
+/// A file with the content of an object: the file itself if it is in the file system, otherwise a temporary copy.
+#[derive(Debug)]
+pub struct LocalFile {
+    path: PathBuf,
+    copy: Option<tempfile::TempPath>,
+}
+
+impl LocalFile {
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        self.copy.as_deref().unwrap_or(&self.path)
+    }
+}
+
+/// Fetches an object. A temporary copy goes to `work_dir` and ends in the name of the object.
+///
+/// # Errors
+/// If the object cannot be read, or the copy cannot be written.
+pub async fn fetch(url: &Url, work_dir: &Path) -> Result<LocalFile, ClusterError> {
+    if let Ok(path) = url.to_file_path() {
+        return match path.symlink_metadata() {
+            Ok(_) => Ok(LocalFile { path, copy: None }),
+            Err(error) => Err(file_error("read", &path, error)),
+        };
+    }
+    let (store, key) = (store_for(url)?, key_of(url)?);
+    let unreadable = |error| store_error("read", url, error);
+    let unwritable = |error: io::Error| {
+        ClusterError::with_source(ErrorKind::Io, format!("cannot write to {}", work_dir.display()), error)
+    };
+    let suffix = format!("-{}", key.filename().unwrap_or_default());
+    let mut copy =
+        tempfile::Builder::new().prefix(".log-").suffix(&suffix).tempfile_in(work_dir).map_err(unwritable)?;
+    let object = store.get(&key).await.map_err(unreadable)?;
+    match object.payload {
+        GetResultPayload::Stream(mut stream) => {
+            while let Some(bytes) = stream.try_next().await.map_err(unreadable)? {
+                copy.write_all(&bytes).map_err(unwritable)?;
+            }
+        }
+        GetResultPayload::File(mut file, _) => {
+            io::copy(&mut file, &mut copy).map_err(unwritable)?;
+        }
+    }
+    copy.flush().map_err(unwritable)?;
+    Ok(LocalFile { path: PathBuf::new(), copy: Some(copy.into_temp_path()) })
+}

@@ -1,0 +1,358 @@
+//! Arguments of the command line.
+
+pub mod generate;
+pub mod settings;
+
+use std::path::PathBuf;
+
+use clap::{Arg, Args, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::cli::args::generate::GenerateCommand;
+use crate::cli::args::settings::{LoggingArgs, SettingArgs, setting};
+use crate::ingest::decode::timestamp::TimestampReader;
+use crate::model::PlayTime;
+use crate::model::value::ByteSize;
+use crate::time::zone::Zone;
+
+const AFTER_HELP: &str = "\
+Examples:
+  music-insights replay                              compute the sample data, into output/
+  music-insights replay logs/ 'more/2025-*.csv.gz'   read folders, files and patterns
+  music-insights watch                               tail data/incoming until stopped
+  music-insights watch --flush-interval 250ms --set insights.top_songs_this_week.limit=50
+  music-insights generate --rate 1000 --start now    write a live feed into data/incoming
+  music-insights check logs/                         show rows that would be rejected, and why
+  music-insights verify                              recompute the output and compare
+  music-insights state                               check the committed state of a watch
+  music-insights report                              write a page with charts
+
+Settings: flags, then environment (MUSIC_INSIGHTS_*), then file (music-insights.toml), then defaults.
+Exit codes: 0 success, 64 usage, 65 damaged data, 66 missing input, 70 bug, 73 cannot create output,
+74 I/O error, 75 already running, 78 configuration.";
+
+const REPLAY: &str = "\
+Examples:
+  music-insights replay
+  music-insights replay logs/ --timezone Europe/Berlin
+  zcat logs/*.csv.gz | music-insights replay -
+  music-insights replay 'logs/2025-*.csv.zst' --output march --set insights.top_songs_this_week.week=2025-W13";
+
+const WATCH: &str = "\
+Examples:
+  music-insights watch
+  music-insights watch --once
+  music-insights watch --incoming /srv/logs --output /srv/insights --flush-interval 5s --http off";
+
+const GENERATE: &str = "\
+Examples:
+  music-insights generate --out demo --rows 1000000 --users 20000 --songs 5000 --files 8
+  music-insights generate --rate 1000 --start now";
+
+const CHECK: &str = "\
+Examples:
+  music-insights check
+  music-insights check logs/ --songs new_catalog.csv";
+
+const VERIFY: &str = "\
+Examples:
+  music-insights verify
+  music-insights verify logs/ --output march
+
+If anything differs, the exit code is 65.";
+
+const REPORT: &str = "\
+Examples:
+  music-insights report
+  music-insights report --output march --html march.html --svg march_charts
+  music-insights report --html - | gzip > report.html.gz";
+
+const STATE: &str = "\
+Examples:
+  music-insights state
+  music-insights state --inputs";
+
+const EXECUTOR: &str = "\
+Example:
+  ballista-scheduler &
+  music-insights executor --scheduler df://127.0.0.1:50050 &
+  music-insights replay --cluster df://127.0.0.1:50050 /srv/logs --output /srv/insights";
+
+const CONFIG: &str = "\
+Examples:
+  music-insights config
+  music-insights config --json --set logging.level=debug
+  music-insights config --example > music-insights.toml
+  music-insights config --schema > music-insights.schema.json";
+
+const COMPLETIONS: &str = "\
+Examples:
+  music-insights completions bash > ~/.local/share/bash-completion/completions/music-insights
+  music-insights completions zsh > ~/.zfunc/_music-insights
+  music-insights completions fish > ~/.config/fish/completions/music-insights.fish";
+
+const MAN: &str = "\
+Examples:
+  music-insights man | man -l -
+  music-insights man watch | man -l -
+  music-insights man --out ~/.local/share/man/man1";
+
+/// Compute insights from music listening logs: once from finished logs, or continuously as rows arrive
+#[derive(Debug, Parser)]
+#[command(name = "music-insights", version, after_help = AFTER_HELP)]
+pub struct Cli {
+    /// The command to run.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// A command and its arguments.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compute all insights from finished logs, then print a summary
+    #[command(after_help = REPLAY)]
+    Replay(ReplayArgs),
+    /// Tail a folder of logs and publish insights as rows arrive
+    #[command(after_help = WATCH)]
+    Watch(WatchArgs),
+    /// Generate a synthetic catalog and logs, the same bytes for the same seed
+    #[command(after_help = GENERATE)]
+    Generate(GenerateCommand),
+    /// Check settings, catalog and logs, and show rejected rows, without writing anything
+    #[command(after_help = CHECK)]
+    Check(CheckArgs),
+    /// Recompute everything from the inputs and compare it with the published output
+    #[command(after_help = VERIFY)]
+    Verify(VerifyArgs),
+    /// Write the published output as a page with charts that needs no server
+    #[command(after_help = REPORT)]
+    Report(ReportArgs),
+    /// Show the committed state of a watch, and check it for damage
+    #[command(after_help = STATE)]
+    State(StateArgs),
+    /// Run an executor of a cluster, which does the work of `replay --cluster`
+    #[command(after_help = EXECUTOR)]
+    Executor(ExecutorArgs),
+    /// Show the settings in force, and the origin of each
+    #[command(after_help = CONFIG)]
+    Config(ConfigArgs),
+    /// Print a completion script for a shell
+    #[command(after_help = COMPLETIONS)]
+    Completions(CompletionsArgs),
+    /// Print a manual page, or write all of them into a folder
+    #[command(after_help = MAN)]
+    Man(ManArgs),
+}
+
+/// Arguments of `replay`.
+#[derive(Debug, Args)]
+#[command(arg = format())]
+pub struct ReplayArgs {
+    /// Files, folders, patterns, or `-` for stdin. Of a folder, the files *.csv, *.csv.gz, *.csv.zst and *.parquet directly in it are read [default: data/incoming]
+    pub logs: Vec<PathBuf>,
+    /// Instant that counts as now, such as 2025-03-31T00:00:00Z [default: the current time]
+    #[arg(long, value_name = "TIME", value_parser = parse_now)]
+    pub now: Option<i64>,
+    /// Replace the output even if it belongs to a watch
+    #[arg(long)]
+    pub fresh: bool,
+    /// Scheduler of the Ballista cluster that does the work, such as `df://scheduler:50050`; logs may then be in `s3://bucket/folder/`
+    #[arg(long, value_name = "ADDRESS")]
+    pub cluster: Option<String>,
+    /// With --cluster: shared folder that keeps tables for the next run [default: _tables in the output]
+    #[arg(long, value_name = "PLACE", requires = "cluster")]
+    pub tables: Option<PathBuf>,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: SettingArgs,
+}
+
+/// Arguments of `executor`.
+#[derive(Debug, Args)]
+pub struct ExecutorArgs {
+    /// Address of the scheduler
+    #[arg(long, value_name = "ADDRESS", default_value = "df://127.0.0.1:50050")]
+    pub scheduler: String,
+    /// Address to listen on, for the scheduler, the client and other executors
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+    pub listen: String,
+    /// Name or address by which the others reach this executor [default: that of --listen]
+    #[arg(long, value_name = "NAME")]
+    pub advertise: Option<String>,
+    /// Port for data
+    #[arg(long, default_value_t = 50051)]
+    pub port: u16,
+    /// Port for tasks
+    #[arg(long, default_value_t = 50052)]
+    pub task_port: u16,
+    /// Number of tasks that run in parallel [default: one per processor]
+    #[arg(long, value_name = "COUNT")]
+    pub cores: Option<usize>,
+    /// Memory for queries, such as 8GiB; larger intermediate results go to disk [default: 70 % of the machine's memory]
+    #[arg(long, value_name = "BYTES")]
+    pub memory: Option<ByteSize>,
+    /// Folder for the temporary files of jobs [default: a temporary folder of the system]
+    #[arg(long, value_name = "DIR")]
+    pub work_dir: Option<PathBuf>,
+    /// Settings of messages.
+    #[command(flatten)]
+    pub logging: LoggingArgs,
+}
+
+/// Arguments of `watch`.
+#[derive(Clone, Debug, Args)]
+#[command(args = [
+    incoming(),
+    state(),
+    setting(
+        "flush_interval",
+        "flush-interval",
+        "TIME",
+        "Interval at which new results are published, from start to start [default: 1s]",
+    ),
+    setting("http", "http", "ADDRESS", "Address of the dashboard, or `off` [default: 127.0.0.1:8080]"),
+    setting(
+        "http_token_file",
+        "http-token-file",
+        "FILE",
+        "File with the access token of the dashboard; required if other machines can reach the address",
+    ),
+    format(),
+])]
+pub struct WatchArgs {
+    /// Read everything that is there now, publish it, then exit
+    #[arg(long)]
+    pub once: bool,
+    /// Discard the state and read all inputs again, archived ones included
+    #[arg(long, conflicts_with = "rollback")]
+    pub fresh: bool,
+    /// If the newest generation of the state is damaged, continue from an older one
+    #[arg(long)]
+    pub rollback: bool,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: SettingArgs,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[command(args = [incoming(), state()])]
+pub struct VerifyArgs {
+    /// Logs of a replay: files, folders or patterns [default: data/incoming]
+    pub logs: Vec<PathBuf>,
+    /// Instant that counts as now [default: the time at which each row was first read]
+    #[arg(long, value_name = "TIME", value_parser = parse_now)]
+    pub now: Option<i64>,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: SettingArgs,
+}
+
+/// Arguments of `state`.
+#[derive(Debug, Args)]
+#[command(arg = state())]
+pub struct StateArgs {
+    /// List all inputs, not only those with unread bytes
+    #[arg(long)]
+    pub inputs: bool,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: SettingArgs,
+}
+
+/// Arguments of `config`.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// Print settings and origins as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Print the JSON schema (draft 2020-12) of the settings file instead
+    #[arg(long, conflicts_with_all = ["json", "example"])]
+    pub schema: bool,
+    /// Print a commented settings file with all defaults instead
+    #[arg(long, conflicts_with = "json")]
+    pub example: bool,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: SettingArgs,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// Shell that runs the script
+    #[arg(value_enum)]
+    pub shell: Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Command whose page is printed [default: the page of the program]
+    #[arg(value_name = "COMMAND", conflicts_with = "out")]
+    pub page: Option<String>,
+    /// Write the pages of the program and of all commands into this folder
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub struct ReportArgs {
+    /// File for the page, or `-` for stdout
+    #[arg(long, value_name = "FILE", default_value = "report.html")]
+    pub html: PathBuf,
+    /// Also write each chart as an SVG file into this folder
+    #[arg(long, value_name = "DIR")]
+    pub svg: Option<PathBuf>,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: SettingArgs,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Files, folders, patterns, or `-` for stdin [default: data/incoming]
+    pub logs: Vec<PathBuf>,
+    /// Instant that counts as now [default: the current time]
+    #[arg(long, value_name = "TIME", value_parser = parse_now)]
+    pub now: Option<i64>,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: SettingArgs,
+}
+
+fn incoming() -> Arg {
+    setting("incoming", "incoming", "DIR", "Folder of logs that a watch tails [default: data/incoming]")
+}
+
+fn state() -> Arg {
+    setting("state", "state", "DIR", "Folder of the state [default: data/state]")
+}
+
+fn format() -> Arg {
+    setting("format", "format", "FORMATS", "Formats of the insights: `csv` or `csv,parquet` [default: csv]")
+}
+
+/// 2199-12-31T23:59:59Z, the end of the time zone tables.
+const LATEST_NOW: i64 = 7_258_118_399;
+
+/// Parses an instant in the forms that logs have. It is UTC without an offset; fractions are dropped.
+fn parse_now(text: &str) -> Result<i64, String> {
+    let utc = Zone::named("UTC").expect("UTC is a zone");
+    let time = TimestampReader::new(&utc, LATEST_NOW).read(text.as_bytes());
+    time.map(PlayTime::instant).map_err(|_| "expected a time such as 2025-03-31T00:00:00Z".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn all_arguments_are_consistent() {
+        Cli::command().debug_assert();
+    }
+}

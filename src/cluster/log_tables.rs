@@ -1,0 +1,236 @@
+//! The tables of one log, made on an executor.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use music_insights_ballista::error::{ClusterError, ErrorKind};
+use music_insights_ballista::tables::{Cell, INPUT_TABLES, Table, TableWriter};
+use tempfile::TempPath;
+
+use crate::catalog::Catalog;
+use crate::cluster::job::{LogCounts, ReadLog};
+use crate::ingest::decode::Decoder;
+use crate::ingest::source::Event;
+use crate::ledger::Ledger;
+use crate::model::dictionary::Dictionaries;
+use crate::model::{Batch, PlayTime, SongId};
+use crate::state::input_progress::{InputTracker, by_code};
+use crate::text::line_buffer::LineBuffer;
+use crate::text::{TimestampWriter, escape_bytes, push_seconds};
+use crate::time::civil::Week;
+use crate::time::zone::Zone;
+
+/// The maximum length of a timestamp, a comma and a duration.
+const TIME_AND_DURATION: usize = 96;
+/// Seconds per day.
+const DAY: i64 = 86_400;
+
+/// The tables of a log while it is read.
+pub(super) struct LogTables {
+    number: i64,
+    keeps_plays: bool,
+    decoder: Decoder,
+    dictionaries: Arc<Dictionaries>,
+    inputs: InputTracker,
+    ledger: Ledger,
+    /// Plays and milliseconds by song and week.
+    song_weeks: HashMap<(SongId, Week), (i64, i64)>,
+    plays: TableWriter,
+    rejects: TableWriter,
+    /// Rows of `rejects`.
+    rejected: i64,
+    /// The files of the tables, in the order of [`INPUT_TABLES`].
+    files: Vec<TempPath>,
+    timestamps: TimestampWriter,
+    times: LineBuffer,
+}
+
+/// The finished tables of a log.
+pub(super) struct FinishedTables {
+    /// In the order of [`INPUT_TABLES`].
+    pub(super) files: Vec<TempPath>,
+    /// Number of rows by name of table.
+    pub(super) rows: BTreeMap<String, u64>,
+    pub(super) counts: LogCounts,
+}
+
+impl LogTables {
+    /// Creates the files of the tables in `work_dir`.
+    pub(super) fn create(log: &ReadLog, work_dir: &Path) -> Result<Self, ClusterError> {
+        let config = &log.config;
+        let zone = Zone::named(&config.timezone).ok_or_else(|| {
+            let message = format!("this executor has no time zone {}", config.timezone);
+            ClusterError::new(ErrorKind::Setup, message)
+        })?;
+        let dictionaries = Arc::new(Dictionaries::default());
+        let files: Vec<_> =
+            INPUT_TABLES.iter().map(|_| temporary_file(work_dir)).collect::<Result<_, _>>()?;
+        let create = |table| TableWriter::create(table, file_of(&files, table));
+        Ok(Self {
+            number: i64::from(log.number),
+            keeps_plays: config.enriched_logs,
+            decoder: Decoder {
+                dictionaries: Arc::clone(&dictionaries),
+                zone,
+                max_future: config.max_future as i64,
+            },
+            inputs: InputTracker::new(config.max_bad_lines),
+            ledger: Ledger::new(config.night_window()),
+            song_weeks: HashMap::new(),
+            plays: create(Table::Plays)?,
+            rejects: create(Table::Rejects)?,
+            rejected: 0,
+            dictionaries,
+            files,
+            timestamps: TimestampWriter::default(),
+            times: LineBuffer::default(),
+        })
+    }
+
+    /// Adds an event of the source to the tables.
+    pub(super) fn apply(&mut self, event: Event) -> Result<(), ClusterError> {
+        match event {
+            Event::Size(input, size) => self.inputs.record_size(&input, size),
+            Event::Passed(input, position) => self.inputs.advance(&input, position),
+            Event::Seen(..) => {}
+            Event::Failed(error) => return Err(ClusterError::new(ErrorKind::Io, error.to_string())),
+            Event::Chunk(chunk) => {
+                let mut batch = self.decoder.decode(chunk);
+                if self.inputs.apply(&mut batch, &Catalog::default()) {
+                    return self.observe(&batch);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn observe(&mut self, batch: &Batch) -> Result<(), ClusterError> {
+        if self.keeps_plays {
+            self.keep_plays(batch)?;
+        }
+        self.ledger.observe(batch);
+        for ((&song, play_time), &millis) in batch.songs.iter().zip(&batch.play_times).zip(&batch.millis) {
+            let (plays, sum) = self.song_weeks.entry((song, Week::of_local(play_time.local))).or_default();
+            *plays += 1;
+            *sum += i64::from(millis);
+        }
+        for reject in &batch.rejects {
+            self.rejects.push(&[
+                Cell::Number(self.number),
+                Cell::Number(self.rejected),
+                Cell::Number(reject.line as i64),
+                Cell::Number(reject.offset as i64),
+                Cell::Text(reject.reason.code().as_bytes()),
+                Cell::Text(escape_bytes(&reject.raw).as_bytes()),
+            ])?;
+            self.rejected += 1;
+        }
+        Ok(())
+    }
+
+    fn keep_plays(&mut self, batch: &Batch) -> Result<(), ClusterError> {
+        let (users, songs) = (self.dictionaries.users.read(), self.dictionaries.songs.read());
+        let first = self.ledger.plays() as i64;
+        for (row, place) in (0..batch.plays()).zip(first..) {
+            let (timestamp, duration) = time_and_duration(
+                &mut self.times,
+                &mut self.timestamps,
+                batch.play_times[row],
+                batch.millis[row],
+            );
+            self.plays.push(&[
+                Cell::Number(self.number),
+                Cell::Number(place),
+                Cell::Text(users.resolve(batch.users[row])),
+                Cell::Text(songs.resolve(batch.songs[row])),
+                Cell::Text(timestamp),
+                Cell::Text(duration),
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// Completes the files. `now` is the current time that the decoder used.
+    pub(super) fn finish(mut self, now: i64) -> Result<FinishedTables, ClusterError> {
+        let counts = LogCounts {
+            bytes: self.inputs.bytes(),
+            rows: self.inputs.rows(),
+            plays: self.ledger.plays(),
+            rejected: by_code(self.inputs.rejected()),
+            latest: self.ledger.latest(),
+            now,
+        };
+        let changes = self.ledger.cut();
+        let (users, songs) = (self.dictionaries.users.read(), self.dictionaries.songs.read());
+        let mut listens = TableWriter::create(Table::Listens, file_of(&self.files, Table::Listens))?;
+        let mut nights = TableWriter::create(Table::Nights, file_of(&self.files, Table::Nights))?;
+        for &user in &changes.users {
+            let text = Cell::Text(users.resolve(user));
+            let mut pushed = Ok(());
+            self.ledger.listens().of(user).for_each(|song, plays| {
+                if pushed.is_ok() {
+                    pushed =
+                        listens.push(&[text, Cell::Text(songs.resolve(song)), Cell::Number(plays as i64)]);
+                }
+            });
+            pushed?;
+            let night_plays = self.ledger.nights().of(user);
+            if night_plays > 0 {
+                nights.push(&[text, Cell::Number(i64::from(night_plays))])?;
+            }
+        }
+        let mut song_weeks = TableWriter::create(Table::SongWeeks, file_of(&self.files, Table::SongWeeks))?;
+        let mut weeks: Vec<_> = self.song_weeks.drain().collect();
+        weeks.sort_unstable_by_key(|&(key, _)| key);
+        for ((song, week), (plays, millis)) in weeks {
+            let monday = week.seconds().start / DAY;
+            let text = Cell::Text(songs.resolve(song));
+            song_weeks.push(&[text, Cell::Number(monday), Cell::Number(plays), Cell::Number(millis)])?;
+        }
+        let writers = [
+            (Table::Listens, listens),
+            (Table::SongWeeks, song_weeks),
+            (Table::Nights, nights),
+            (Table::Plays, self.plays),
+            (Table::Rejects, self.rejects),
+        ];
+        let mut rows = BTreeMap::new();
+        for (table, writer) in writers {
+            rows.insert(table.name().to_owned(), writer.finish()?);
+        }
+        Ok(FinishedTables { files: self.files, rows, counts })
+    }
+}
+
+fn file_of(files: &[TempPath], table: Table) -> &Path {
+    let index = INPUT_TABLES.iter().position(|&other| other == table).expect("a table of inputs");
+    &files[index]
+}
+
+/// Timestamp and duration as in `enriched_logs`.
+fn time_and_duration<'a>(
+    text: &'a mut LineBuffer,
+    timestamps: &mut TimestampWriter,
+    play_time: PlayTime,
+    millis: u32,
+) -> (&'a [u8], &'a [u8]) {
+    text.clear();
+    let mut line = text.line(TIME_AND_DURATION);
+    timestamps.push(&mut line, play_time);
+    line.store(b",", 1);
+    push_seconds(&mut line, millis);
+    line.end();
+    let bytes = text.as_bytes();
+    let comma = memchr::memchr(b',', bytes).expect("a comma was stored above");
+    (&bytes[..comma], &bytes[comma + 1..])
+}
+
+/// A file for a table, which is removed when the path is dropped.
+pub(super) fn temporary_file(work_dir: &Path) -> Result<TempPath, ClusterError> {
+    let created = tempfile::Builder::new().prefix(".table-").tempfile_in(work_dir);
+    let file = created.map_err(|source| {
+        ClusterError::with_source(ErrorKind::Io, format!("cannot write to {}", work_dir.display()), source)
+    })?;
+    Ok(file.into_temp_path())
+}

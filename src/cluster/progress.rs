@@ -1,0 +1,67 @@
+//! The progress of a run, shown on a terminal.
+
+use std::time::{Duration, Instant};
+
+use music_insights_ballista::session::{JobProgress, Session};
+
+use crate::model::shutdown::Shutdown;
+use crate::telemetry::progress::Stages;
+
+/// How often the progress is updated, and a shutdown is noticed.
+const INTERVAL: Duration = Duration::from_millis(500);
+/// Time without progress after which a warning is due.
+const STALL: Duration = Duration::from_mins(2);
+
+/// Shows the progress of a session, and warns if there is none, until a shutdown is requested.
+pub(super) async fn show_until_shutdown(session: &Session, stages: &Stages, stop: &Shutdown) {
+    let mut stall = StallDetector { last: None, since: Instant::now() };
+    while !stop.is_requested() {
+        tokio::time::sleep(INTERVAL).await;
+        let progress = session.progress().await;
+        if let Some(progress) = progress {
+            stages.show(progress.finished_stages, progress.stages, progress.finished_tasks, progress.tasks);
+        }
+        if stall.is_stalled(progress, Instant::now()) {
+            tracing::warn!(
+                "no task finished for {} s; check the executors. A scheduler started with `--scheduler-policy \
+                 pull-staged` recovers from lost executors",
+                STALL.as_secs()
+            );
+        }
+    }
+}
+
+struct StallDetector {
+    last: Option<JobProgress>,
+    since: Instant,
+}
+
+impl StallDetector {
+    /// Whether running jobs have made no progress for [`STALL`] since the last change or warning.
+    fn is_stalled(&mut self, progress: Option<JobProgress>, now: Instant) -> bool {
+        let is_stalled = progress == self.last && progress.is_some() && now - self.since > STALL;
+        if progress != self.last || is_stalled {
+            (self.last, self.since) = (progress, now);
+        }
+        is_stalled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_is_reported_once_per_two_minutes() {
+        let start = Instant::now();
+        let mut stall = StallDetector { last: None, since: start };
+        let mut at = |seconds, tasks: Option<usize>| {
+            let progress = tasks.map(|tasks| JobProgress { finished_tasks: tasks, ..JobProgress::default() });
+            stall.is_stalled(progress, start + Duration::from_secs(seconds))
+        };
+        assert!(!at(200, None), "no jobs run");
+        assert!(!at(201, Some(1)) && !at(320, Some(1)));
+        assert!(at(322, Some(1)) && !at(323, Some(1)));
+        assert!(!at(440, Some(2)) && !at(559, Some(2)) && at(561, Some(2)));
+    }
+}

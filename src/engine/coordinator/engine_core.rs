@@ -1,0 +1,121 @@
+//! What the coordinator owns, in one struct that a flush can borrow.
+
+use std::sync::Arc;
+
+use crate::engine::coordinator::catalog::CatalogInForce;
+use crate::engine::coordinator::control::ControlHandles;
+use crate::engine::coordinator::pending::Pending;
+use crate::engine::coordinator::persistence::Persistence;
+use crate::engine::coordinator::plays::Plays;
+use crate::engine::run_mode::RunMode;
+use crate::engine::workers::InsightWorkers;
+use crate::model::error::Error;
+use crate::model::{Batch, Reject};
+use crate::publish::epoch::Published;
+use crate::publish::rejects::reject_lines;
+use crate::publish::rolling_file::RollingFile;
+use crate::settings::Settings;
+use crate::state::input_progress::InputTracker;
+use crate::telemetry::progress::Progress;
+use crate::text::path_text;
+use crate::time::civil::Week;
+use crate::time::clock::Clock;
+
+/// The state of a run. Only the coordinator changes it, so it needs no locks.
+#[derive(Debug)]
+pub(super) struct Core {
+    pub(super) context: RunContext,
+    pub(super) plays: Plays,
+    pub(super) inputs: RunInputs,
+    pub(super) catalog: CatalogInForce,
+    pub(super) workers: InsightWorkers,
+    pub(super) rejects: RollingFile,
+    pub(super) persistence: Persistence,
+    pub(super) published: Published,
+    pub(super) pending: Pending,
+}
+
+/// How the engine was started, and its connections to the rest of the program.
+#[derive(Debug)]
+pub struct RunContext {
+    /// The settings in force.
+    pub settings: Settings,
+    /// The command that runs the engine.
+    pub mode: RunMode,
+    /// Tells the current week.
+    pub clock: Clock,
+    /// The progress bar.
+    pub progress: Arc<Progress>,
+    /// Heartbeat, new settings, metrics, and published epochs.
+    pub control: ControlHandles,
+}
+
+/// The inputs, and what earlier processes had read of them.
+#[derive(Debug)]
+pub(super) struct RunInputs {
+    pub(super) tracker: InputTracker,
+    rows_before: u64,
+    bytes_before: u64,
+    inputs_before: usize,
+}
+
+impl RunContext {
+    /// The current week in the time zone of the settings.
+    pub(super) fn current_week(&self) -> Week {
+        let now = self.clock.now();
+        Week::of_local(now + i64::from(self.settings.timezone.0.offset_at(now)))
+    }
+}
+
+impl RunInputs {
+    /// The inputs as earlier processes left them.
+    pub(super) fn new(tracker: InputTracker) -> Self {
+        let (rows_before, bytes_before, inputs_before) = (tracker.rows(), tracker.bytes(), tracker.len());
+        Self { tracker, rows_before, bytes_before, inputs_before }
+    }
+
+    /// Rows that this process has read, including rejected rows.
+    pub(super) fn rows(&self) -> u64 {
+        self.tracker.rows() - self.rows_before
+    }
+
+    /// Inputs that this process has found.
+    pub(super) fn discovered(&self) -> u64 {
+        (self.tracker.len() - self.inputs_before) as u64
+    }
+
+    /// Bytes that this process has read, after decompression.
+    pub(super) fn bytes(&self) -> u64 {
+        self.tracker.bytes() - self.bytes_before
+    }
+}
+
+impl Core {
+    /// Adds the rows of a batch whose input progress is recorded already.
+    pub(super) async fn add(&mut self, batch: Batch) -> Result<(), Error> {
+        self.append_rejects(&batch.input.label, &batch.rejects)?;
+        let batch = Arc::new(batch);
+        self.workers.append(&batch, &self.context.control.metrics).await?;
+        self.plays.add(&batch).await;
+        Ok(())
+    }
+
+    /// Saves the metadata and the new rejects of the catalog that comes into force.
+    pub(super) fn adopt_catalog(&mut self) -> Result<(), Error> {
+        let rejects = self.catalog.take_new_rejects();
+        if self.workers.has_enriched() {
+            self.persistence.add_catalog(self.catalog.catalog(), &self.plays.dictionaries);
+        }
+        self.persistence.add_catalog_rejects(&rejects);
+        let path = path_text(&self.context.settings.songs);
+        self.append_rejects(&path, &rejects)
+    }
+
+    fn append_rejects(&mut self, file: &str, rejects: &[Reject]) -> Result<(), Error> {
+        if rejects.is_empty() {
+            return Ok(());
+        }
+        let lines = reject_lines(file, rejects);
+        tokio::task::block_in_place(|| self.rejects.append(&lines))
+    }
+}

@@ -1,0 +1,47 @@
+//! What has happened since the last flush.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::time::civil::Week;
+
+/// News since the last flush.
+#[derive(Debug)]
+pub(super) struct Pending {
+    /// Whether there are rows that readers have not seen. Also set at the start, so that the first flush
+    /// is never skipped.
+    pub(super) has_news: bool,
+    /// The week of the last cut.
+    pub(super) week: Week,
+    /// When the oldest unpublished row was read.
+    pub(super) oldest_read: Option<SystemTime>,
+    idle_since: Instant,
+}
+
+impl Pending {
+    /// The state before the first flush.
+    pub(super) fn new(has_news: bool) -> Self {
+        Self { has_news, week: Week(i64::MIN), oldest_read: None, idle_since: Instant::now() }
+    }
+
+    /// Rows arrived that were read at `read_at`.
+    pub(super) fn add_rows(&mut self, read_at: SystemTime) {
+        self.has_news = true;
+        self.oldest_read.get_or_insert(read_at);
+    }
+
+    /// A flush has ended.
+    pub(super) fn reset(&mut self) {
+        self.has_news = false;
+        self.restart_idle();
+    }
+
+    /// Time since the last flush or idle save.
+    pub(super) fn idle(&self) -> Duration {
+        self.idle_since.elapsed()
+    }
+
+    /// Starts to measure the idle time again.
+    pub(super) fn restart_idle(&mut self) {
+        self.idle_since = Instant::now();
+    }
+}

@@ -1,0 +1,104 @@
+//! The state on disk: commits, idle saves, and the inputs that may be retired.
+
+use std::sync::mpsc;
+use std::time::Duration;
+
+use crate::catalog::Catalog;
+use crate::engine::coordinator::pending::Pending;
+use crate::ingest::source::archive::RetirableInput;
+use crate::model::Reject;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::Error;
+use crate::state::checkpoint::committer::{Commit, Committer};
+use crate::state::input_progress::InputTracker;
+
+/// Idle time after which input progress without new rows is committed. A flush that follows soon commits
+/// it anyway.
+const QUIET: Duration = Duration::from_millis(500);
+
+/// Commits the state of a `watch`. In a `replay` it does nothing.
+#[derive(Debug)]
+pub(super) struct Persistence {
+    committer: Option<Committer>,
+    /// Tells the source which inputs it may archive or delete.
+    retirable: mpsc::Sender<Vec<RetirableInput>>,
+}
+
+impl Persistence {
+    /// `committer` is `None` in a `replay`.
+    pub(super) fn new(committer: Option<Committer>, retirable: mpsc::Sender<Vec<RetirableInput>>) -> Self {
+        Self { committer, retirable }
+    }
+
+    /// Whether the state is committed at all.
+    pub(super) fn is_enabled(&self) -> bool {
+        self.committer.is_some()
+    }
+
+    /// Bytes of the current generation on disk; `None` in a `replay`.
+    pub(super) fn bytes(&self) -> Option<u64> {
+        self.committer.as_ref().map(|committer| committer.current().bytes())
+    }
+
+    /// Includes a catalog that comes into force in the next commit.
+    pub(super) fn add_catalog(&mut self, catalog: &Catalog, dictionaries: &Dictionaries) {
+        if let Some(committer) = &mut self.committer {
+            committer.note_catalog(catalog, dictionaries);
+        }
+    }
+
+    /// Includes reported rejects of a catalog in the next commit.
+    pub(super) fn add_catalog_rejects(&mut self, rejects: &[Reject]) {
+        if let Some(committer) = &mut self.committer {
+            committer.note_catalog_rejects(rejects);
+        }
+    }
+
+    /// Commits a cut.
+    ///
+    /// # Errors
+    /// An error of the file system (73, 74), or a damaged segment (65).
+    pub(super) fn commit(&mut self, commit: Commit<'_>) -> Result<(), Error> {
+        self.committer.as_mut().map_or(Ok(()), |committer| committer.commit(commit))
+    }
+
+    /// Removes old generations with the files that only they need, and releases the inputs that no
+    /// rollback can need any more.
+    ///
+    /// # Errors
+    /// An error of the file system, exit code 73.
+    pub(super) fn retire(&mut self, inputs: &InputTracker) -> Result<(), Error> {
+        let Some(committer) = &mut self.committer else { return Ok(()) };
+        committer.remove_obsolete()?;
+        let retirable = committer.take_retirable(inputs);
+        if !retirable.is_empty() {
+            // The receiver is gone only if the source has ended.
+            let _ = self.retirable.send(retirable);
+        }
+        Ok(())
+    }
+
+    /// Commits what a flush does not, while there is nothing to publish: input progress without rows and,
+    /// after `done_after`, the current state again. The second commit replaces the older generations, so
+    /// that the inputs read last can be retired.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub(super) fn save_when_idle(
+        &mut self,
+        inputs: &mut InputTracker,
+        pending: &mut Pending,
+        done_after: Duration,
+    ) -> Result<(), Error> {
+        let Some(committer) = &mut self.committer else { return Ok(()) };
+        if inputs.has_unsaved() && pending.idle() >= QUIET {
+            pending.restart_idle();
+            tokio::task::block_in_place(|| committer.commit_inputs(inputs))?;
+        } else if committer.has_unretirable() && pending.idle() >= done_after {
+            tokio::task::block_in_place(|| committer.recommit())?;
+        } else {
+            return Ok(());
+        }
+        tokio::task::block_in_place(|| self.retire(inputs))
+    }
+}

@@ -1,0 +1,134 @@
+//! All plays in memory: the ledger, the order of the ids, and the cuts made of them.
+
+use std::sync::Arc;
+
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::catalog::Catalog;
+use crate::insights::Cut;
+use crate::ledger::listens::Sealed;
+use crate::ledger::{Changes, Ledger};
+use crate::model::bit_set::BitSet;
+use crate::model::dictionary::{Dictionaries, SortedIds};
+use crate::model::{Batch, SongId, UserId};
+use crate::time::civil::Week;
+
+/// What has changed for the workers since they last saw a cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RefreshScope {
+    /// Plays.
+    Plays,
+    /// Plays and the catalog.
+    Catalog,
+    /// Everything, because the workers are new: all plays and the catalog.
+    Everything,
+}
+
+/// The plays of this process and of earlier ones.
+#[derive(Debug)]
+pub(super) struct Plays {
+    ledger: Arc<Ledger>,
+    /// A full buffer of listens, which is sorted and merged in another thread.
+    sealing: Option<JoinHandle<Sealed>>,
+    pub(super) dictionaries: Arc<Dictionaries>,
+    pub(super) user_order: Arc<SortedIds<UserId>>,
+    pub(super) song_order: Arc<SortedIds<SongId>>,
+    /// The changes of the last cut.
+    changes: Arc<Changes>,
+    pub(super) listeners: ListenerSet,
+}
+
+impl Plays {
+    /// The plays of earlier processes.
+    pub(super) fn new(ledger: Ledger, dictionaries: Arc<Dictionaries>) -> Self {
+        Self {
+            ledger: Arc::new(ledger),
+            sealing: None,
+            dictionaries,
+            user_order: Arc::default(),
+            song_order: Arc::default(),
+            changes: Arc::default(),
+            listeners: ListenerSet::default(),
+        }
+    }
+
+    /// The ledger of the last cut. Between cuts, some listens may be missing while they are sealed.
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The ledger, its changes since the cut before the last, and the dictionaries, for a commit.
+    pub(super) fn for_commit(&mut self) -> (&mut Ledger, &Changes, &Dictionaries) {
+        (Arc::make_mut(&mut self.ledger), &self.changes, &self.dictionaries)
+    }
+
+    /// Adds the plays of a batch.
+    pub(super) async fn add(&mut self, batch: &Batch) {
+        Arc::make_mut(&mut self.ledger).append(batch);
+        if self.ledger.listens().is_full() {
+            self.finish_sealing().await;
+            let full = Arc::make_mut(&mut self.ledger).tables_mut().listens.take_unsealed();
+            self.sealing = Some(spawn_blocking(move || full.seal()));
+        }
+    }
+
+    /// Waits for the listens that are being sealed, and puts them back into the ledger.
+    async fn finish_sealing(&mut self) {
+        if let Some(sealing) = self.sealing.take() {
+            let sealed = sealing.await.expect("sealing does not panic");
+            Arc::make_mut(&mut self.ledger).tables_mut().listens.put_back(sealed);
+        }
+    }
+
+    /// Makes a cut of all plays.
+    pub(super) async fn cut(&mut self, scope: RefreshScope, catalog: &Arc<Catalog>, week: Week) -> Cut {
+        self.finish_sealing().await;
+        tokio::task::block_in_place(|| {
+            self.changes = Arc::new(Arc::make_mut(&mut self.ledger).cut());
+            Arc::make_mut(&mut self.user_order).extend(&self.dictionaries.users.read());
+            Arc::make_mut(&mut self.song_order).extend(&self.dictionaries.songs.read());
+            let changes = match scope {
+                RefreshScope::Everything => Arc::new(self.ledger.everything()),
+                RefreshScope::Plays | RefreshScope::Catalog => Arc::clone(&self.changes),
+            };
+            self.listeners.add(&changes.users);
+            Cut {
+                ledger: Arc::clone(&self.ledger),
+                changes,
+                catalog: Arc::clone(catalog),
+                new_catalog: scope != RefreshScope::Plays,
+                dictionaries: Arc::clone(&self.dictionaries),
+                user_order: Arc::clone(&self.user_order),
+                song_order: Arc::clone(&self.song_order),
+                current_week: week,
+            }
+        })
+    }
+
+    /// The number of plays whose song is not in a catalog.
+    pub(super) fn unmatched(&self, catalog: &Catalog) -> u64 {
+        let songs = (0..self.song_order.ids().len() as u32).map(SongId);
+        let unmatched = songs.filter(|&song| !catalog.contains(song));
+        unmatched.map(|song| self.ledger.song_plays().total(song).plays).sum()
+    }
+}
+
+/// The listeners with at least one play.
+#[derive(Debug, Default)]
+pub(super) struct ListenerSet {
+    known: BitSet,
+    count: u64,
+}
+
+impl ListenerSet {
+    fn add(&mut self, users: &[UserId]) {
+        for user in users {
+            self.count += u64::from(self.known.insert(user.index()));
+        }
+    }
+
+    /// The number of listeners.
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+}

@@ -1,0 +1,111 @@
+//! The stages before the coordinator: a source in a thread of its own, and the decoders behind it.
+
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::{JoinHandle, spawn_blocking};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt};
+
+use crate::ingest::decode::Decoder;
+use crate::ingest::source::{Event, EventSender};
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::Error;
+use crate::model::{Batch, Chunk};
+use crate::settings::Settings;
+use crate::telemetry::metrics::Metrics;
+
+/// Events between the source and the decoders. The source reads one while another waits.
+const SOURCE_QUEUE: usize = 2;
+/// Batches that are decoded or being decoded. The coordinator pauses at times, for example at a flush;
+/// the queue keeps the decoders busy meanwhile, and the coordinator when it returns.
+const DECODED_QUEUE: usize = 4;
+
+/// The payload of an [`Event`] behind the decoders.
+#[derive(Debug)]
+pub struct Decoded {
+    /// The plays and rejects of a chunk.
+    pub batch: Box<Batch>,
+    /// When the chunk was read, for the measurement of freshness.
+    pub read_at: SystemTime,
+}
+
+/// Starts a source and the decoders behind it. Returns the decoded events in the order of the source,
+/// and the handle of the source's thread.
+pub fn spawn_source<S>(
+    settings: &Settings,
+    dictionaries: &Arc<Dictionaries>,
+    metrics: &Arc<Metrics>,
+    source: S,
+) -> (impl Stream<Item = Event<Decoded>> + Unpin + use<S>, JoinHandle<()>)
+where
+    S: FnOnce(&EventSender) -> Result<(), Error> + Send + 'static,
+{
+    let (sender, events) = mpsc::channel(SOURCE_QUEUE);
+    let source = spawn_blocking(move || {
+        let events = EventSender::new(sender);
+        if let Err(error) = source(&events) {
+            // The channel is closed only if the engine has failed before. That error is reported.
+            let _ = events.send(Event::Failed(error));
+        }
+    });
+    let decoder = Arc::new(Decoder {
+        dictionaries: Arc::clone(dictionaries),
+        zone: settings.timezone.0.clone(),
+        max_future: settings.input.max_future.0.as_secs() as i64,
+    });
+    let (sender, decoding) = mpsc::channel(DECODED_QUEUE);
+    tokio::spawn(decode_all(events, decoder, settings.decoders(), sender, Arc::clone(metrics)));
+    let batches = ReceiverStream::new(decoding).then(|event: Event<Decoding>| event.then(Decoding::join));
+    (Box::pin(batches), source)
+}
+
+/// A chunk that is being decoded.
+struct Decoding {
+    batch: JoinHandle<Batch>,
+    read_at: SystemTime,
+}
+
+impl Decoding {
+    /// Starts to decode a chunk as soon as there is a permit.
+    async fn start(chunk: Chunk, decoder: &Arc<Decoder>, permits: &Arc<Semaphore>) -> Self {
+        let read_at = SystemTime::now();
+        let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
+        let decoder = Arc::clone(decoder);
+        let batch = spawn_blocking(move || {
+            let batch = decoder.decode(chunk);
+            drop(permit);
+            batch
+        });
+        Self { batch, read_at }
+    }
+
+    /// Waits for the batch.
+    async fn join(self) -> Decoded {
+        Decoded { batch: Box::new(self.batch.await.expect("decoding does not panic")), read_at: self.read_at }
+    }
+}
+
+/// Decodes up to `parallel` chunks at the same time, ahead of the coordinator, and sends them on in order.
+async fn decode_all(
+    mut events: mpsc::Receiver<Event>,
+    decoder: Arc<Decoder>,
+    parallel: usize,
+    decoding: mpsc::Sender<Event<Decoding>>,
+    metrics: Arc<Metrics>,
+) {
+    let permits = Arc::new(Semaphore::new(parallel));
+    loop {
+        let event = tokio::select! {
+            event = events.recv() => event,
+            // The coordinator has ended. Dropping `events` stops the source.
+            () = decoding.closed() => None,
+        };
+        let Some(event) = event else { return };
+        let next = event.then(|chunk| Decoding::start(chunk, &decoder, &permits)).await;
+        if metrics.send("apply", &decoding, next).await.is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! The worker of `enriched_logs`: appends a row for each play whose song is in the catalog.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use crate::catalog::Catalog;
+use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
+use crate::model::Batch;
+use crate::model::dictionary::Dictionaries;
+use crate::model::error::Error;
+use crate::publish::OutputFormats;
+use crate::publish::formula_escape::FormulaEscape;
+use crate::publish::manifest::{InsightEntry, PartEntry};
+use crate::publish::parquet::StagedParquet;
+use crate::publish::rolling_file::RollingFile;
+use crate::state::unmatched::{UnmatchedChanges, UnmatchedPlays};
+
+/// Batches that wait to be enriched. They keep the worker busy while the coordinator seals a run.
+const ENRICHED_QUEUE: usize = 4;
+/// Plays that are rendered before they are written, so that their rows are hashed and copied while they
+/// are in the second-level cache.
+const PIECE: usize = 1024;
+
+/// A message to the worker of `enriched_logs`.
+#[derive(Debug)]
+pub enum EnrichedMessage {
+    /// More plays.
+    Batch(Arc<Batch>),
+    /// A cut, which covers all batches before it.
+    Cut {
+        /// The catalog of the cut.
+        catalog: Arc<Catalog>,
+        /// Receives the durable state of the table.
+        answer: oneshot::Sender<EnrichedCut>,
+    },
+}
+
+/// The state of `enriched_logs` at a cut.
+#[derive(Debug, Default)]
+pub struct EnrichedCut {
+    /// All parts. The CSV parts are durable under their final names.
+    pub entry: InsightEntry,
+    /// The Parquet parts of `entry` that are staged and not published.
+    pub parquet: Vec<StagedParquet>,
+    /// The unmatched plays, for the commit.
+    pub unmatched: UnmatchedChanges,
+}
+
+/// The worker of `enriched_logs`.
+#[derive(Debug)]
+pub struct EnrichedWorker {
+    insight: EnrichedLogs,
+    table: RollingFile,
+    escape: FormulaEscape,
+    /// Buffer of the escaped lines.
+    escaped: Vec<u8>,
+    /// The parts that exist as Parquet; `None` unless `format.parquet` is set.
+    parquet: Option<Vec<PartEntry>>,
+    /// `None` in a `replay`, whose catalog never changes.
+    unmatched: Option<UnmatchedPlays>,
+    dictionaries: Arc<Dictionaries>,
+}
+
+impl EnrichedWorker {
+    /// A worker that appends to `table`.
+    pub fn new(
+        insight: EnrichedLogs,
+        table: RollingFile,
+        unmatched: Option<UnmatchedPlays>,
+        dictionaries: Arc<Dictionaries>,
+        formats: OutputFormats,
+    ) -> Self {
+        let escape = FormulaEscape::of(enriched_logs::NAME, formats.escape_formulas);
+        let parquet = formats.parquet.then(Vec::new);
+        Self { insight, table, escape, escaped: Vec::new(), parquet, unmatched, dictionaries }
+    }
+
+    /// Continues after the Parquet parts that an earlier process published.
+    #[must_use]
+    pub fn with_parquet(mut self, parts: &[PartEntry]) -> Self {
+        self.parquet = self.parquet.map(|_| parts.to_vec());
+        self
+    }
+
+    /// Starts a thread for the worker. Returns the channel to it, and the handle with its result.
+    pub fn start(self) -> (mpsc::Sender<EnrichedMessage>, JoinHandle<Result<(), Error>>) {
+        let (sender, messages) = mpsc::channel(ENRICHED_QUEUE);
+        (sender, spawn_blocking(move || self.run(messages)))
+    }
+
+    /// Handles messages until the channel closes.
+    ///
+    /// # Errors
+    /// The first file that cannot be written.
+    pub fn run(mut self, mut messages: mpsc::Receiver<EnrichedMessage>) -> Result<(), Error> {
+        let mut rows = EnrichedRows::default();
+        while let Some(message) = messages.blocking_recv() {
+            match message {
+                EnrichedMessage::Batch(batch) => self.append(&batch, &mut rows)?,
+                EnrichedMessage::Cut { catalog, answer } => {
+                    if !Arc::ptr_eq(&catalog, self.insight.catalog()) {
+                        self.insight.set_catalog(catalog);
+                        self.append_newly_matched(&mut rows)?;
+                    }
+                    // The receiver is gone only if the coordinator has failed.
+                    let _ = answer.send(self.cut()?);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the table and the unmatched plays durable.
+    fn cut(&mut self) -> Result<EnrichedCut, Error> {
+        let parts = self.table.publish()?;
+        let staged = self.stage_parquet(&parts)?;
+        let parquet = self.parquet.iter().flatten().cloned().collect();
+        let unmatched = self.unmatched.as_mut().map(UnmatchedPlays::commit).transpose()?;
+        Ok(EnrichedCut {
+            entry: InsightEntry { parquet, ..InsightEntry::new(parts) },
+            parquet: staged,
+            unmatched: unmatched.unwrap_or_default(),
+        })
+    }
+
+    /// Stages complete parts as Parquet. The last part of a `watch` still grows; a `replay` has only one
+    /// cut, at the end, so all its parts are complete.
+    fn stage_parquet(&mut self, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Error> {
+        let Some(known) = &mut self.parquet else { return Ok(Vec::new()) };
+        let complete = parts.len() - usize::from(self.unmatched.is_some());
+        let mut staged = Vec::new();
+        for part in &parts[known.len().min(complete)..complete] {
+            let parquet = self.table.parquet_of(enriched_logs::NAME, part)?;
+            known.push(parquet.entry().clone());
+            staged.push(parquet);
+        }
+        Ok(staged)
+    }
+
+    fn append(&mut self, batch: &Batch, rows: &mut EnrichedRows) -> Result<(), Error> {
+        for start in (0..batch.plays()).step_by(PIECE) {
+            rows.text.clear();
+            let plays = start..batch.plays().min(start + PIECE);
+            self.insight.append(batch, plays, rows, |song, play| {
+                if let Some(unmatched) = &mut self.unmatched {
+                    unmatched.add(song, play);
+                }
+            });
+            self.table.append(self.escape.apply(rows.text.as_bytes(), &mut self.escaped))?;
+        }
+        self.unmatched.as_mut().map_or(Ok(()), UnmatchedPlays::spill)
+    }
+
+    /// Appends the unmatched plays whose song is in the catalog now.
+    fn append_newly_matched(&mut self, rows: &mut EnrichedRows) -> Result<(), Error> {
+        let Some(unmatched) = &mut self.unmatched else { return Ok(()) };
+        let catalog = Arc::clone(self.insight.catalog());
+        for song in unmatched.songs().into_iter().filter(|&song| catalog.contains(song)) {
+            unmatched.take(song, |plays| {
+                rows.text.clear();
+                self.insight.append_waiting(song, plays, &self.dictionaries, rows);
+                self.table.append(self.escape.apply(rows.text.as_bytes(), &mut self.escaped))
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,42 @@
+//! A snapshot worker: keeps the rows of one insight up to date, and stages them at cuts.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::insights::{Cut, Insight};
+use crate::model::error::Error;
+use crate::publish::OutputFormats;
+use crate::publish::snapshot::Snapshot;
+use crate::storage::SharedDisk;
+
+/// Requests the snapshot of a cut. The answer is `None` if no row has changed.
+#[derive(Debug)]
+pub struct SnapshotRequest {
+    /// The cut.
+    pub cut: Arc<Cut>,
+    /// Receives the staged snapshot.
+    pub answer: oneshot::Sender<Result<Option<Snapshot>, Error>>,
+}
+
+/// Answers the requests for one insight until the channel closes. The first answer always has a snapshot.
+pub fn serve_snapshots(
+    mut insight: Box<dyn Insight>,
+    disk: &SharedDisk,
+    output: &Path,
+    formats: OutputFormats,
+    mut requests: mpsc::Receiver<SnapshotRequest>,
+) {
+    let mut is_first = true;
+    while let Some(SnapshotRequest { cut, answer }) = requests.blocking_recv() {
+        let changed = insight.refresh(&cut);
+        let write =
+            || Snapshot::write(disk, output, insight.name(), formats, &mut |emit| insight.render(&cut, emit));
+        let snapshot = (changed || std::mem::take(&mut is_first)).then(write);
+        // The answer allows the coordinator to change the ledger, which would be copied while `cut` refers to it.
+        drop(cut);
+        // The receiver is gone only if the coordinator has failed.
+        let _ = answer.send(snapshot.transpose());
+    }
+}

@@ -1,0 +1,197 @@
+//! Reads one consistent epoch of an output folder while `watch` may be publishing.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use xxhash_rust::xxh3::Xxh3;
+
+use crate::insights::enriched_logs;
+use crate::model::error::{Error, FileRole, Op};
+
+use crate::publish::REJECTS;
+use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
+use crate::storage::{READ, SharedDisk};
+
+/// How long files may differ from an unchanged manifest. Publishing replaces the manifest last, so
+/// files can be newer for a moment.
+const MISMATCH_TIMEOUT: Duration = Duration::from_secs(3);
+/// Time between two attempts.
+const RETRY_INTERVAL: Duration = Duration::from_millis(50);
+/// Number of different manifests that are tried before giving up.
+const MAX_MANIFESTS: usize = 200;
+
+/// The files that a manifest lists.
+#[derive(Debug)]
+pub(super) struct PublishedOutput {
+    pub(super) manifest: Manifest,
+    output: PathBuf,
+    /// Open snapshot files. Publishing can replace them in the folder at any time.
+    opened: HashMap<PathBuf, File>,
+}
+
+/// Calls `read` with the published output until all files it reads match one manifest.
+///
+/// # Errors
+/// If there is no manifest (66), or if `read` fails for files that do not change.
+pub(super) fn read_consistently<T>(
+    disk: &SharedDisk,
+    output: &Path,
+    read: impl Fn(&PublishedOutput) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut tried: Option<(Manifest, Instant)> = None;
+    let mut manifests = 0;
+    loop {
+        let manifest = Manifest::read(disk, output)?.ok_or_else(|| {
+            let message = "there is no _manifest.json; run `replay` or `watch` first";
+            Error::MissingInput(format!("{}: {message}", output.display()))
+        })?;
+        let result = PublishedOutput::open(output, manifest.clone()).and_then(|output| read(&output));
+        let Err(error) = result else { return result };
+        match &tried {
+            Some((same, since)) if *same == manifest && since.elapsed() > MISMATCH_TIMEOUT => {
+                return Err(error);
+            }
+            Some((same, _)) if *same == manifest => {}
+            _ if manifests == MAX_MANIFESTS => return Err(error),
+            _ => {
+                manifests += 1;
+                tried = Some((manifest, Instant::now()));
+            }
+        }
+        sleep(RETRY_INTERVAL);
+    }
+}
+
+impl PublishedOutput {
+    fn open(output: &Path, manifest: Manifest) -> Result<Self, Error> {
+        let mut published = Self { manifest, output: output.to_owned(), opened: HashMap::new() };
+        // Append-only tables only grow, so their parts can be opened later.
+        let snapshots = published.manifest.insights.iter().filter(|(name, _)| *name != enriched_logs::NAME);
+        for (name, entry) in snapshots {
+            for part in &entry.parts {
+                let path = published.path(name, part);
+                published.opened.insert(path.clone(), open(&path)?);
+            }
+        }
+        Ok(published)
+    }
+
+    /// The manifest's entry of an insight or of `_rejects`; `None` if it is not published.
+    pub(super) fn entry(&self, name: &str) -> Option<&InsightEntry> {
+        if name == REJECTS { Some(&self.manifest.rejects) } else { self.manifest.insights.get(name) }
+    }
+
+    /// Path of a part.
+    pub(super) fn path(&self, name: &str, part: &PartEntry) -> PathBuf {
+        self.output.join(name).join(&part.file)
+    }
+
+    /// Calls `each` with the number and text of each line of a part. Line 0 is the header.
+    ///
+    /// # Errors
+    /// If the part cannot be read (66) or differs from the manifest (65), or the first error of `each`.
+    /// Results of `each` are valid only if this returns `Ok`.
+    pub(super) fn each_line(
+        &self,
+        name: &str,
+        part: &PartEntry,
+        mut each: impl FnMut(u64, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let path = self.path(name, part);
+        let (mut number, mut failed) = (0, None);
+        let mut take_line = |line: &[u8]| {
+            if failed.is_none() {
+                failed = each(number, line).err();
+            }
+            number += 1;
+        };
+        let hash = match self.opened.get(&path) {
+            Some(file) => read_lines(file.take(part.bytes), &mut take_line),
+            None => read_lines(open(&path)?.take(part.bytes), &mut take_line),
+        };
+        let hash = hash.map_err(|cause| Error::file(FileRole::Input, Op::Read, &path, cause))?;
+        let is_append_only = [enriched_logs::NAME, REJECTS].contains(&name);
+        let longer = !is_append_only && path.metadata().is_ok_and(|metadata| metadata.len() > part.bytes);
+        if longer || hash_text(hash) != part.hash {
+            let (path, bytes) = (path.display(), part.bytes);
+            let message = format!("{path}: differs from the manifest ({bytes} bytes); run `verify`");
+            return Err(Error::Damaged(message));
+        }
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The error for a line that is not a row of its table.
+    pub(super) fn bad_row(&self, name: &str, part: &PartEntry, number: u64) -> Error {
+        let path = self.path(name, part);
+        Error::Damaged(format!("{}:{}: not a valid row of {name}", path.display(), number + 1))
+    }
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    File::open(path).map_err(|cause| Error::file(FileRole::Input, Op::Read, path, cause))
+}
+
+/// Calls `take` with each line and returns the hash of all bytes.
+fn read_lines(mut file: impl Read, mut take: impl FnMut(&[u8])) -> io::Result<u128> {
+    let mut hash = Xxh3::new();
+    let mut buffer = vec![0; READ];
+    let mut kept = 0;
+    loop {
+        if kept == buffer.len() {
+            buffer.resize(2 * kept, 0);
+        }
+        let read = match file.read(&mut buffer[kept..]) {
+            Err(cause) if cause.kind() == io::ErrorKind::Interrupted => continue,
+            result => result?,
+        };
+        if read == 0 {
+            break;
+        }
+        hash.update(&buffer[kept..kept + read]);
+        let end = kept + read;
+        let mut start = 0;
+        for line_end in memchr::memchr_iter(b'\n', &buffer[kept..end]).map(|at| kept + at) {
+            take(&buffer[start..line_end]);
+            start = line_end + 1;
+        }
+        buffer.copy_within(start..end, 0);
+        kept = end - start;
+    }
+    if kept > 0 {
+        take(&buffer[..kept]);
+    }
+    Ok(hash.digest128())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns its bytes in pieces of a size.
+    struct Pieces<'a>(&'a [u8], usize);
+
+    impl Read for Pieces<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+            let len = self.1.min(self.0.len()).min(buffer.len());
+            buffer[..len].copy_from_slice(&self.0[..len]);
+            self.0 = &self.0[len..];
+            Ok(len)
+        }
+    }
+
+    #[test]
+    fn lines_are_complete_for_any_read_size() {
+        let long = "x".repeat(3 * READ);
+        let text = format!("a\n\n{long}\nlast");
+        for size in [1, 2, 7, READ, 10 * READ] {
+            let mut lines = Vec::new();
+            let hash = read_lines(Pieces(text.as_bytes(), size), |line| lines.push(line.to_vec())).unwrap();
+            assert_eq!(lines, [&b"a"[..], b"", long.as_bytes(), b"last"]);
+            assert_eq!(hash, xxhash_rust::xxh3::xxh3_128(text.as_bytes()));
+        }
+    }
+}
