@@ -6,7 +6,8 @@ use crate::catalog::Catalog;
 use crate::insights::about::About;
 use crate::insights::query::Weeks;
 use crate::ledger::{Changes, Ledger};
-use crate::model::dictionary::{Dictionaries, SortedIds};
+use crate::model::dictionary::Dictionaries;
+use crate::model::sorted_ids::SortedIds;
 use crate::model::{SongId, UserId};
 use crate::time::civil::Week;
 

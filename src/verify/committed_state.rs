@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::insights::columns::{Column, ColumnType};
+use crate::insights::Column;
 use crate::insights::enriched_logs;
 use crate::model::SongId;
 use crate::model::dictionary::Dictionaries;
@@ -23,7 +23,7 @@ use crate::text::push_cell;
 use crate::verify::rows::{SongIds, unmatched_rows};
 
 /// The columns of a song with its metadata, all text.
-const SONG_COLUMNS: [Column; 5] = [Column { name: "", kind: ColumnType::Text }; 5];
+const SONG_COLUMNS: [Column; 5] = [Column::text("", ""); 5];
 
 /// The newest generation and its content.
 #[derive(Debug)]

@@ -9,7 +9,8 @@ use crate::insights::Cut;
 use crate::ledger::listens::Sealed;
 use crate::ledger::{Changes, Ledger};
 use crate::model::bit_set::BitSet;
-use crate::model::dictionary::{Dictionaries, SortedIds};
+use crate::model::dictionary::Dictionaries;
+use crate::model::sorted_ids::SortedIds;
 use crate::model::{Batch, SongId, UserId};
 use crate::time::civil::Week;
 
