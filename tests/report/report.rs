@@ -112,7 +112,7 @@ fn counted<'a>(names: impl Iterator<Item = (String, usize)> + 'a) -> BTreeMap<St
 }
 
 /// Compares a page with the tables it was made of.
-fn assert_numbers(place: &Place, output: &str, said: &Said) {
+fn assert_numbers(place: &Place, output: &str, content: &Content) {
     let plays = rows(place, output, "enriched_logs");
     let mut genres = BTreeMap::<&str, usize>::new();
     let mut hours = [0; 168];
@@ -140,7 +140,7 @@ fn assert_numbers(place: &Place, output: &str, said: &Said) {
         artists.insert(song, artist);
     }
     assert_eq!(
-        said.numbers["genres"],
+        content.numbers["genres"],
         counted(genres.into_iter().map(|(name, plays)| (name.to_owned(), plays)))
     );
 
@@ -148,7 +148,7 @@ fn assert_numbers(place: &Place, output: &str, said: &Said) {
     let of_day = |day: usize| (days[day].to_owned(), hours[day * 24..][..24].iter().sum());
     let of_hour =
         |hour: usize| (format!("{hour:02}:00–{:02}:00", hour + 1), hours.iter().skip(hour).step_by(24).sum());
-    assert_eq!(said.numbers["hours"], counted((0..7).map(of_day).chain((0..24).map(of_hour))));
+    assert_eq!(content.numbers["hours"], counted((0..7).map(of_day).chain((0..24).map(of_hour))));
 
     let mut loyalty = [0; 20];
     for taste in tastes.values() {
@@ -156,14 +156,14 @@ fn assert_numbers(place: &Place, output: &str, said: &Said) {
         loyalty[(most * 20 / all).min(19)] += 1;
     }
     let bucket = |place: usize| (format!("{}–{} %", place * 5, place * 5 + 5), loyalty[place]);
-    assert_eq!(said.numbers["loyalty"], counted((0..20).map(bucket)));
+    assert_eq!(content.numbers["loyalty"], counted((0..20).map(bucket)));
 
-    assert_songs(place, output, said, &artists);
-    assert_facts(place, output, said, &plays, tastes.len());
+    assert_songs(place, output, content, &artists);
+    assert_facts(place, output, content, &plays, tastes.len());
 }
 
 /// Checks the charts of songs.
-fn assert_songs(place: &Place, output: &str, said: &Said, artists: &BTreeMap<&str, &str>) {
+fn assert_songs(place: &Place, output: &str, content: &Content, artists: &BTreeMap<&str, &str>) {
     let mut times = [0; 25];
     let means = rows(place, output, "avg_listen_time_per_song");
     for row in &means {
@@ -173,7 +173,7 @@ fn assert_songs(place: &Place, output: &str, said: &Said, artists: &BTreeMap<&st
     let name = |place: usize| {
         if place == 24 { "6:00 or more".to_owned() } else { format!("{}–{}", time(place), time(place + 1)) }
     };
-    assert_eq!(said.numbers["listen_times"], counted((0..25).map(|place| (name(place), times[place]))));
+    assert_eq!(content.numbers["listen_times"], counted((0..25).map(|place| (name(place), times[place]))));
 
     let mut recommended = BTreeMap::<(String, String), usize>::new();
     for row in rows(place, output, "happy_recommendations") {
@@ -181,8 +181,8 @@ fn assert_songs(place: &Place, output: &str, said: &Said, artists: &BTreeMap<&st
     }
     let mut recommended: Vec<_> = recommended.into_iter().collect();
     recommended.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
-    assert_eq!(said.marks["recommended"].len(), recommended.len().min(10));
-    for (words, ((_, title), count)) in said.marks["recommended"].iter().zip(&recommended) {
+    assert_eq!(content.marks["recommended"].len(), recommended.len().min(10));
+    for (words, ((_, title), count)) in content.marks["recommended"].iter().zip(&recommended) {
         let number = with_commas(*count);
         assert!(
             words.starts_with(title.as_str()) && words.contains(&format!(": {number} listener")),
@@ -191,8 +191,8 @@ fn assert_songs(place: &Place, output: &str, said: &Said, artists: &BTreeMap<&st
     }
 
     let top = rows(place, output, "top_songs_this_week");
-    assert_eq!(said.marks["top_songs"].len(), top.len().min(10));
-    for (words, row) in said.marks["top_songs"].iter().zip(&top) {
+    assert_eq!(content.marks["top_songs"].len(), top.len().min(10));
+    for (words, row) in content.marks["top_songs"].iter().zip(&top) {
         assert!(words.ends_with(&format!(": {} plays", with_commas(row[1].parse().unwrap()))), "{words}");
         if let Some(artist) = artists.get(row[0].as_str()) {
             assert!(words.contains(artist), "{words} lacks {artist}");
@@ -201,7 +201,7 @@ fn assert_songs(place: &Place, output: &str, said: &Said, artists: &BTreeMap<&st
 }
 
 /// Checks the numbers at the top, and the remaining tables.
-fn assert_facts(place: &Place, output: &str, said: &Said, plays: &[Vec<String>], listeners: usize) {
+fn assert_facts(place: &Place, output: &str, content: &Content, plays: &[Vec<String>], listeners: usize) {
     let users = |name| {
         rows(place, output, name).into_iter().map(|mut row| row.swap_remove(0)).collect::<BTreeSet<_>>()
     };
@@ -221,15 +221,15 @@ fn assert_facts(place: &Place, output: &str, said: &Said, plays: &[Vec<String>],
         ("Unmatched plays", total("unmatched")),
         ("Rejected rows", rejected as usize),
     ] {
-        assert_eq!(said.facts[fact], with_commas(number), "{fact}");
+        assert_eq!(content.facts[fact], with_commas(number), "{fact}");
     }
     let first_and_last = plays.iter().map(|row| row[2][..16].replace('T', " "));
     if let (Some(first), Some(last)) = (first_and_last.clone().min(), first_and_last.max()) {
-        assert!(said.text.contains(&format!("from {first} to {last}")), "{first} to {last}");
+        assert!(content.text.contains(&format!("from {first} to {last}")), "{first} to {last}");
     }
     for name in ["enriched_logs", "user_favorite_genres", "avg_listen_time_per_song"] {
         let more = rows(place, output, name).len().saturating_sub(8);
-        let says = said.text.contains(&format!("{} more in output/{name}/", with_commas(more)));
+        let says = content.text.contains(&format!("{} more in output/{name}/", with_commas(more)));
         assert_eq!(says, more > 0, "{name}");
     }
 }
@@ -249,7 +249,7 @@ fn the_report_of_the_sample_matches_the_tables() {
     place.done(&["replay"]);
     assert_eq!(stdout(&place.done(&["report"])), "written   report.html\n");
     let page = place.read("report.html");
-    assert_numbers(&place, "output", &said(&page));
+    assert_numbers(&place, "output", &parse(&page));
     assert_eq!(stdout(&place.done(&["report", "--html", "-"])), page, "the same page");
     assert!(page.contains("Top songs of 2025-W13"), "the latest week is shown");
     assert!(!place.path(".report.html.tmp").exists());
@@ -260,7 +260,7 @@ fn pictures_are_separate_files() {
     let place = sample();
     place.done(&["replay", "--output", "march"]);
     let page = stdout(&place.done(&["report", "--output", "march", "--html", "-", "--svg", "a/b"]));
-    assert!(said(&page).text.contains("987 more in march/enriched_logs/"));
+    assert!(parse(&page).text.contains("987 more in march/enriched_logs/"));
     let mut names: Vec<String> = fs::read_dir(place.path("a/b"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -305,11 +305,15 @@ fn reports_of_generated_data_match_the_tables() {
         ]);
         place.done(&[&["replay"], more].concat());
         place.done(&[&["report"], more].concat());
-        let said = said(&place.read("report.html"));
-        assert_numbers(&place, "output", &said);
-        assert!(!said.words["loyalty"].contains("sample"));
+        let content = parse(&place.read("report.html"));
+        assert_numbers(&place, "output", &content);
+        assert!(!content.words["loyalty"].contains("sample"));
         if seed == "2" {
-            assert!(said.words["hours"].contains("Night is from 22:30 to 02:00."), "{}", said.words["hours"]);
+            assert!(
+                content.words["hours"].contains("Night is from 22:30 to 02:00."),
+                "{}",
+                content.words["hours"]
+            );
         }
     }
 }

@@ -198,15 +198,15 @@ fn a_reload_names_settings_that_need_a_restart() {
     manager.forget();
     let before = place.files("output");
     daemon.signal("-HUP");
-    manager.hear("READY=1");
+    manager.wait_for("READY=1");
     assert_eq!(place.files("output"), before, "the published output is unchanged");
     let broken = "[insights.top_songs_this_week]\nlimt = 3\n";
     place.write("music-insights.toml", broken);
     daemon.signal("-HUP");
-    manager.hear("READY=1");
-    let status = manager.hear("STATUS=settings not reloaded: music-insights.toml:2: unknown setting");
+    manager.wait_for("READY=1");
+    let status = manager.wait_for("STATUS=settings not reloaded: music-insights.toml:2: unknown setting");
     assert!(status.contains("did you mean"), "{status}");
-    let said = stderr(&daemon.stop());
+    let output = stderr(&daemon.stop());
     let warning = "settings changed, restart required: timezone, input.max_bad_lines, \
                    insights.night_owl_users.from, insights.night_owl_users.to, insights.enriched_logs.enabled";
     assert!(output.contains(warning), "{output}");
@@ -225,8 +225,8 @@ fn the_unit_is_valid_and_confined() {
     // The check requires that the programs exist.
     let here = unit.replace("/usr/bin/music-insights", env!("CARGO_BIN_EXE_music-insights"));
     // Versions before 253 do not know these settings.
-    let version = Command::new("systemd-analyze").arg("--version").output().map(|said| stdout(&said));
-    let version = version.ok().and_then(|said| said.split_whitespace().nth(1)?.parse::<u32>().ok());
+    let version = Command::new("systemd-analyze").arg("--version").output().map(|output| stdout(&output));
+    let version = version.ok().and_then(|output| output.split_whitespace().nth(1)?.parse::<u32>().ok());
     let here = if version.is_some_and(|version| version < 253) {
         here.replace("Type=notify-reload", "Type=notify")
     } else {

@@ -73,10 +73,14 @@ fn rows_and_corrections_arrive_at_the_next_flush() {
     let enriched = "song_id,user_id,timestamp,duration_sec,title,artist,genre,mood\n\
         s1,u1,2025-03-21T01:09:00Z,150,One,A,Rock,Sad\ns3,u2,2025-03-21T12:00:00Z,10,Three,C,Folk,\n";
     place.wait_for_text("enriched_logs", enriched);
-    let said = daemon.stop();
-    assert!(said.status.success());
-    assert!(stderr(&said).contains("songs_metadata.csv:1: the header lacks `artist`"), "{}", stderr(&said));
-    assert!(stdout(&said).contains("2 rows"));
+    let output = daemon.stop();
+    assert!(output.status.success());
+    assert!(
+        stderr(&output).contains("songs_metadata.csv:1: the header lacks `artist`"),
+        "{}",
+        stderr(&output)
+    );
+    assert!(stdout(&output).contains("2 rows"));
     assert_equals_replay(&place);
 }
 
@@ -259,9 +263,9 @@ fn thousands_of_files_at_once_are_read_and_other_names_are_ignored() {
     place.wait_for_rows(3000);
     fs::rename(place.path("data/incoming/a.csv.part"), place.path("data/incoming/a.csv")).unwrap();
     place.wait_for_rows(3001);
-    let said = daemon.stop();
+    let output = daemon.stop();
     for name in ["folder.csv", "link.csv", "pipe.csv"] {
-        assert_eq!(stderr(&said).matches(&format!("{name}: skipped")).count(), 1, "{}", stderr(&said));
+        assert_eq!(stderr(&output).matches(&format!("{name}: skipped")).count(), 1, "{}", stderr(&output));
     }
     assert_equals_replay(&place);
 }
@@ -363,8 +367,8 @@ fn a_replaced_or_truncated_file_is_read_from_the_beginning() {
     place.wait_for_rows(4);
     fs::write(place.path("data/incoming/a.csv"), format!("{LOG_HEADER}{}", play(5, 1, 5))).unwrap();
     place.wait_for_rows(5);
-    let said = daemon.stop();
-    assert_eq!(stderr(&said).matches("reading it from its beginning").count(), 2, "{}", stderr(&said));
+    let output = daemon.stop();
+    assert_eq!(stderr(&output).matches("reading it from its beginning").count(), 2, "{}", stderr(&output));
 }
 
 #[test]
@@ -379,9 +383,9 @@ fn a_folder_that_disappears_and_returns_is_followed_again() {
     fs::create_dir(place.path("data/incoming")).unwrap();
     place.write("data/incoming/b.csv", &format!("{LOG_HEADER}{}", play(2, 1, 2)));
     place.wait_for_rows(2);
-    let said = daemon.stop();
-    assert!(said.status.success());
-    assert_eq!(stderr(&said).matches("cannot read data/incoming").count(), 1, "{}", stderr(&said));
+    let output = daemon.stop();
+    assert!(output.status.success());
+    assert_eq!(stderr(&output).matches("cannot read data/incoming").count(), 1, "{}", stderr(&output));
 }
 
 #[test]
