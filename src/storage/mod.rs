@@ -166,7 +166,7 @@ pub fn create_new(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskFile>, Err
 pub fn remove_file(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
     match disk.remove(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(Error::file(FileRole::Output, Op::Remove, path, source))
+            Err(Error::file(FileRole::Output, Op::Remove, path, error))
         }
         _ => Ok(()),
     }
