@@ -231,7 +231,7 @@ fn open_truncated(disk: &SharedDisk, folder: &Path, part: &PartEntry) -> Result<
     let unusable = |cause: std::io::Error| Error::file(FileRole::Open, Op::Open, &path, cause);
     let mut file = match disk.open(&path) {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-            return Err(damaged(&format!("file not found, but {} bytes were committed", part.bytes)));
+            return Err(damaged(&format!("the file is gone, but {} bytes were committed", part.bytes)));
         }
         other => other.map_err(unusable)?,
     };
