@@ -88,11 +88,11 @@ impl Pipeline {
         for folder in output_folders(&settings.output) {
             remove_from(&*disk, &folder, is_temporary)?;
         }
-        let version = Arc::new(reload::version(rows, &dictionaries));
+        let version = Arc::new(reload::build(rows, &dictionaries));
         let catalog = Arc::clone(&version.catalog);
         let (sender, versions) = watch::channel(version);
         if producer == RunMode::Watch {
-            tokio::spawn(reload::follow(
+            tokio::spawn(reload::watch_catalog(
                 settings.songs.clone(),
                 settings.input.delimiter,
                 Arc::clone(&dictionaries),

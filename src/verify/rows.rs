@@ -159,7 +159,7 @@ pub fn waiting_plays(
         unmatched.take(song, |plays| {
             if catalog.contains(song) {
                 text.text.clear();
-                enriching.append_waiting(song, plays, dictionaries, &mut text);
+                enriching.append_matched(song, plays, dictionaries, &mut text);
                 let lines = guard.apply(text.text.as_bytes(), &mut room);
                 rows.extend(lines_of(lines).map(|row| row[..play_len(row)].to_vec()));
             }
