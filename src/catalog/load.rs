@@ -1,7 +1,7 @@
 //! Reads `songs_metadata.csv`.
 //!
-//! The rules of lines and quotes are those of the logs, so every line is first checked by the
-//! decoder's full lane; csv-async then reads the records that are whole.
+//! Lines and quotes follow the rules of logs, so the slow path of the decoder checks every line
+//! first. csv-async then reads the valid records.
 
 use csv_async::{AsyncReaderBuilder, ByteRecord};
 use futures::StreamExt;
@@ -16,31 +16,31 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::{Reason, Reject};
 use std::collections::HashMap;
 
-/// The rows of a catalog, and what was wrong with its file.
+/// The rows of a catalog file, and its rejects.
 #[derive(Debug)]
 pub struct Rows {
     songs: Vec<Song>,
     fingerprint: u128,
-    /// Rows that are no songs.
+    /// Rows that are not songs.
     pub rejects: Vec<Reject>,
-    /// Rows that a later one of the same `song_id` replaced: (line replaced, line that counts).
+    /// Rows replaced by a later one with the same `song_id`: (line replaced, line that counts).
     pub replaced: Vec<(u64, u64)>,
 }
 
 impl Rows {
-    /// The catalog of these rows, whose songs get numbers.
+    /// Builds the catalog of these rows and interns their songs.
     pub fn catalog(&self, dictionaries: &Dictionaries) -> Catalog {
         Catalog::new(&self.songs, dictionaries, self.fingerprint)
     }
 
-    /// The songs, each once: of two rows with the same `song_id` the later counts.
+    /// The songs, each once. Of rows with the same `song_id`, the last one counts.
     pub fn songs(&self) -> Vec<&Song> {
         let latest: HashMap<&[u8], &Song> =
             self.songs.iter().map(|song| (song.song_id.as_slice(), song)).collect();
         latest.into_values().collect()
     }
 
-    /// What changes when the file does.
+    /// A hash of the file.
     pub fn fingerprint(&self) -> u128 {
         self.fingerprint
     }
@@ -49,8 +49,8 @@ impl Rows {
 /// Parses a whole file.
 ///
 /// # Errors
-/// The fault of its header: such a catalog is broken and must not be used. A file without any line
-/// has no header, too.
+/// The fault of the header. A catalog without a valid header is broken and must not be used; a file
+/// without lines has no header.
 pub async fn parse(file: &[u8], delimiter: Delimiter) -> Result<Rows, HeaderFault> {
     let Checked { columns, clean, numbers, rejects } = check_lines(file, delimiter)?;
     let mut records = AsyncReaderBuilder::new().delimiter(delimiter.byte()).create_reader(clean.as_slice());

@@ -1,6 +1,7 @@
-//! The catalog: the metadata of songs, as columns by song.
+//! The catalog: metadata of songs, in columns indexed by song.
 //!
-//! A catalog never changes; a new file makes a new one, which is swapped in whole between two cuts.
+//! A catalog is immutable. A changed file is loaded as a new catalog, which replaces the old one
+//! between two cuts.
 
 pub mod load;
 pub mod reload;
@@ -11,11 +12,11 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::{PADDING, SongId};
 use crate::text::push_cell;
 
-/// A genre, numbered in the order of its bytes, so that sorting the numbers sorts the names.
+/// The number of a genre. Numbers are in the byte order of the names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GenreId(u32);
 
-/// A mood; moods that differ only in ASCII case are one.
+/// The number of a mood. Moods that differ only in ASCII case have the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MoodId(u32);
 
@@ -23,7 +24,7 @@ impl GenreId {
     /// No genre: the song is not in the catalog, or its genre is empty.
     pub const NONE: Self = Self(0);
 
-    /// The genre of an index.
+    /// The genre with this index.
     pub fn from_index(index: usize) -> Self {
         Self(index as u32)
     }
@@ -37,9 +38,9 @@ impl GenreId {
 impl MoodId {
     /// No mood: the song is not in the catalog, or its mood is empty.
     pub const NONE: Self = Self(0);
-    /// Happy.
+    /// The mood Happy.
     pub const HAPPY: Self = Self(1);
-    /// Sad.
+    /// The mood Sad.
     pub const SAD: Self = Self(2);
 
     /// The id as an index.
@@ -51,15 +52,15 @@ impl MoodId {
 /// One row of the catalog, as text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Song {
-    /// Its id; never empty.
+    /// The id; never empty.
     pub song_id: Vec<u8>,
-    /// Its title.
+    /// The title.
     pub title: Vec<u8>,
-    /// Who plays it.
+    /// The artist.
     pub artist: Vec<u8>,
-    /// Its genre; may be empty.
+    /// The genre; may be empty.
     pub genre: Vec<u8>,
-    /// Its mood; may be empty.
+    /// The mood; may be empty.
     pub mood: Vec<u8>,
 }
 
@@ -68,10 +69,10 @@ pub struct Song {
 pub struct Catalog {
     genres: Vec<GenreId>,
     moods: Vec<MoodId>,
-    /// Whether a song is here, as bits: with 500,000 songs still in the second-level cache.
+    /// A bit per song: whether it is in the catalog. Bits of 500,000 songs fit the second-level cache.
     known: Vec<u64>,
-    /// Where the CSV cells `,title,artist,genre,mood` and a line feed of a song stand in `cells`,
-    /// and how long the title is; empty for songs that are not in the catalog.
+    /// The range of the CSV cells `,title,artist,genre,mood\n` of each song in `cells`, and the length
+    /// of the title; empty for songs that are not in the catalog.
     places: Vec<Place>,
     cells: Vec<u8>,
     genre_names: Vec<Vec<u8>>,
@@ -89,7 +90,7 @@ struct Place {
 }
 
 impl Catalog {
-    /// Builds a catalog of rows; of two with the same `song_id` the later wins.
+    /// Builds a catalog from rows. Of rows with the same `song_id`, the last one counts.
     pub fn new(rows: &[Song], dictionaries: &Dictionaries, fingerprint: u128) -> Self {
         let ids: Vec<SongId> = rows.iter().map(|row| dictionaries.songs.intern(&row.song_id)).collect();
         let size = dictionaries.songs.read().len();

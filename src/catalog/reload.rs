@@ -1,4 +1,4 @@
-//! The catalog file: read at start, and again whenever it has changed and stands still.
+//! Reads the catalog file, and watches it for changes.
 
 use std::io::Read;
 use std::os::unix::fs::MetadataExt;
@@ -19,23 +19,23 @@ use crate::model::error::Error;
 
 use crate::telemetry::metrics::Metrics;
 
-/// A catalog and the rows of its file that are no songs.
+/// A catalog, with the rejects of its file.
 #[derive(Debug)]
 pub struct CatalogVersion {
     /// The catalog.
     pub catalog: Arc<Catalog>,
-    /// Bad rows.
+    /// Rows that are not songs.
     pub rejects: Vec<Reject>,
     /// When the file was read.
     pub read_at: SystemTime,
 }
 
-/// How often the file is looked at: one system call, so that a change is seen on any file system.
-const LOOK: Duration = Duration::from_millis(50);
-/// How long the file must stand still before it is read (spec.md section 2).
-const STILL: Duration = Duration::from_millis(200);
+/// The interval at which the file is checked, with one system call. Polling works on every file system.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+/// How long the file must be unchanged before it is read.
+const SETTLE_TIME: Duration = Duration::from_millis(200);
 
-/// Reads the catalog once.
+/// Reads the catalog file and builds the catalog.
 ///
 /// # Errors
 /// If it is missing, unreadable or lacks a column: exit code 66.
@@ -44,10 +44,10 @@ pub async fn load(
     delimiter: Delimiter,
     dictionaries: &Dictionaries,
 ) -> Result<CatalogVersion, Error> {
-    Ok(version(read(path, delimiter).await?, dictionaries))
+    Ok(build(read(path, delimiter).await?, dictionaries))
 }
 
-/// Reads the rows of the catalog, which have no numbers yet.
+/// Reads the rows of the catalog file without interning their songs.
 ///
 /// # Errors
 /// As [`load`].
@@ -68,10 +68,10 @@ pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Error> {
     rows_of(path, &file.map_err(unreadable)?, delimiter).await
 }
 
-/// The rows of the text of a catalog, which came from `path`, with warnings of what is odd about them.
+/// Parses the text of the catalog file at `path`, and warns about rejects and repeated songs.
 ///
 /// # Errors
-/// If it lacks a column: exit code 66.
+/// If a column is missing: exit code 66.
 pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<Rows, Error> {
     let broken = |detail: &str| Error::MissingInput(format!("{}:1: {detail}", path.display()));
     let rows = parse(file, delimiter).await.map_err(|fault| broken(&fault.detail))?;
@@ -82,14 +82,14 @@ pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<R
     if let Some((earlier, later)) = rows.replaced.first() {
         let count = rows.replaced.len();
         tracing::warn!(
-            "{path}:{later}: the song of line {earlier} comes again and replaces it ({count} such rows)"
+            "{path}:{later}: this song is also in line {earlier}; the later line counts ({count} repeated rows)"
         );
     }
     Ok(rows)
 }
 
-/// Makes rows a catalog, by giving numbers to their songs.
-pub fn version(rows: Rows, dictionaries: &Dictionaries) -> CatalogVersion {
+/// Builds the catalog of rows, and interns their songs.
+pub fn build(rows: Rows, dictionaries: &Dictionaries) -> CatalogVersion {
     CatalogVersion {
         catalog: Arc::new(rows.catalog(dictionaries)),
         rejects: rows.rejects,
@@ -97,7 +97,7 @@ pub fn version(rows: Rows, dictionaries: &Dictionaries) -> CatalogVersion {
     }
 }
 
-/// What tells one state of a file from another.
+/// The metadata that changes when a file does.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -118,9 +118,9 @@ fn stamp(path: &Path) -> Option<Stamp> {
     })
 }
 
-/// Follows the file for as long as somebody listens. A file that is broken or gone leaves the
-/// catalog as it is, with a warning.
-pub async fn follow(
+/// Watches the file and sends each changed catalog, until the receiver is dropped. If the file is
+/// broken or missing, it warns and the last catalog stays in force.
+pub async fn watch_catalog(
     path: PathBuf,
     delimiter: Delimiter,
     dictionaries: Arc<Dictionaries>,
@@ -131,20 +131,23 @@ pub async fn follow(
         metrics.catalog_reloads.with_label_values(&[result]).inc();
         metrics.catalog_broken.set(i64::from(result == "broken"));
     };
-    // What is sent first was read before this began, so the file may have changed already.
+    // The first catalog was read earlier, so the file may have changed since.
     let mut read = None;
     let mut seen = stamp(&path);
     let mut since = Instant::now();
     while !versions.is_closed() {
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
         let now = stamp(&path);
         if now != seen {
             if now.is_none() {
-                tracing::warn!("{}: the catalog is gone; the last one stays in force", path.display());
+                tracing::warn!(
+                    "{}: the catalog file is missing; the last catalog stays in force",
+                    path.display()
+                );
             }
             (seen, since) = (now, Instant::now());
         }
-        if now.is_none() || now == read || since.elapsed() < STILL {
+        if now.is_none() || now == read || since.elapsed() < SETTLE_TIME {
             continue;
         }
         let version = load(&path, delimiter, &dictionaries).await;
@@ -157,12 +160,12 @@ pub async fn follow(
                 count("same");
             }
             Ok(version) => {
-                tracing::info!("{}: read again, {} songs", path.display(), version.catalog.len());
+                tracing::info!("{}: catalog reloaded, {} songs", path.display(), version.catalog.len());
                 versions.send_replace(Arc::new(version));
                 count("new");
             }
-            Err(failure) => {
-                tracing::warn!("{failure}; the last catalog stays in force");
+            Err(error) => {
+                tracing::warn!("{error}; the last catalog stays in force");
                 count("broken");
             }
         }

@@ -156,9 +156,9 @@ fn start_catalog(
     dictionaries: &Arc<Dictionaries>,
     metrics: &Arc<Metrics>,
 ) -> watch::Receiver<Arc<CatalogVersion>> {
-    let (sender, versions) = watch::channel(Arc::new(reload::version(rows, dictionaries)));
+    let (sender, versions) = watch::channel(Arc::new(reload::build(rows, dictionaries)));
     if mode == RunMode::Watch {
-        tokio::spawn(reload::follow(
+        tokio::spawn(reload::watch_catalog(
             settings.songs.clone(),
             settings.input.delimiter,
             Arc::clone(dictionaries),

@@ -72,61 +72,61 @@ impl InsightSettings for Settings {
 /// A play whose song is not in the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UnmatchedPlay {
-    /// Who listened.
+    /// The listener.
     pub user: UserId,
-    /// When.
+    /// The time of the play.
     pub play_time: PlayTime,
-    /// For how long.
+    /// The duration in milliseconds.
     pub millis: u32,
 }
 
-/// Lines that are ready to be appended.
+/// Rendered rows, ready to be appended.
 #[derive(Debug, Default)]
 pub struct EnrichedRows {
-    /// The lines.
+    /// The rows as CSV lines.
     pub text: LineBuffer,
-    /// How many there are.
+    /// The number of rows.
     pub rows: u64,
 }
 
-/// The insight.
+/// Renders rows with the current catalog.
 #[derive(Debug)]
 pub struct EnrichedLogs {
     catalog: Arc<Catalog>,
     timestamps: TimestampWriter,
 }
 
-/// The longest part of a row that is neither an id nor metadata: commas, timestamp and duration.
+/// The maximum length of a row without ids and metadata: commas, timestamp and duration.
 const REST: usize = 96;
-/// Rows whose metadata is touched before the first is copied, so that cache misses overlap.
+/// Rows whose metadata is prefetched before the first is copied, so that cache misses overlap.
 const GROUP: usize = 64;
 
 impl EnrichedLogs {
-    /// The insight, with the catalog of the first epoch.
+    /// Starts with the catalog of the first epoch.
     pub fn new(catalog: Arc<Catalog>) -> Self {
         Self { catalog, timestamps: TimestampWriter::default() }
     }
 
-    /// The catalog in force.
+    /// The current catalog.
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
     }
 
-    /// Takes another catalog; the caller hands in the plays that waited for its new songs.
+    /// Replaces the catalog. The caller then appends the unmatched plays of its new songs.
     pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
         self.catalog = catalog;
     }
 
-    /// Renders those of some plays of a batch whose songs are known and gives the others to `wait`.
+    /// Renders the matched plays of a range of a batch, and passes the unmatched ones to `unmatched`.
     ///
     /// # Panics
-    /// If the batch has no such plays.
+    /// If the range is not within the batch.
     pub fn append(
         &mut self,
         batch: &Batch,
         plays: Range<usize>,
         rows: &mut EnrichedRows,
-        mut wait: impl FnMut(SongId, UnmatchedPlay),
+        mut unmatched: impl FnMut(SongId, UnmatchedPlay),
     ) {
         let text = batch.text.padded();
         for start in plays.clone().step_by(GROUP) {
@@ -135,7 +135,7 @@ impl EnrichedLogs {
             for (row, &song) in (start..).zip(songs) {
                 let (play_time, millis) = (batch.play_times[row], batch.millis[row]);
                 let Some((row_end, row_end_len)) = self.catalog.row_end(song) else {
-                    wait(song, UnmatchedPlay { user: batch.users[row], play_time, millis });
+                    unmatched(song, UnmatchedPlay { user: batch.users[row], play_time, millis });
                     continue;
                 };
                 let (song, user) = (batch.song_cells[row], batch.user_cells[row]);
@@ -152,8 +152,11 @@ impl EnrichedLogs {
         }
     }
 
-    /// Renders plays that have waited for a song, which must now be known.
-    pub fn append_waiting(
+    /// Renders the plays of a song that was unmatched until now.
+    ///
+    /// # Panics
+    /// If the song is not in the catalog.
+    pub fn append_matched(
         &mut self,
         song: SongId,
         plays: &[UnmatchedPlay],
@@ -161,7 +164,7 @@ impl EnrichedLogs {
         rows: &mut EnrichedRows,
     ) {
         let (users, songs) = (dictionaries.users.read(), dictionaries.songs.read());
-        let (row_end, row_end_len) = self.catalog.row_end(song).expect("a song that has appeared");
+        let (row_end, row_end_len) = self.catalog.row_end(song).expect("the song is in the catalog");
         let mut cells = Vec::new();
         for play in plays {
             cells.clear();

@@ -78,28 +78,28 @@ impl InsightSettings for Settings {
 
 /// The recommended songs of each sad listener.
 ///
-/// All happy songs are ranked once per cut; a listener needs only the first *played + 3* of them.
-/// How far down a listener's songs were sought is remembered, so that a change of rank concerns
-/// only listeners who were sought that far.
+/// All happy songs are ranked once per cut. A listener needs only the first *played + `per_user`* of
+/// them. The depth of each listener's search is kept, so that a change in the ranking concerns only
+/// listeners whose search reached it.
 #[derive(Debug)]
 pub struct HappyRecommendations {
     settings: Settings,
     rows: Rows<UserId>,
     rank: Vec<SongId>,
-    /// What is remembered of listeners, by number.
+    /// The state of each listener, by number.
     listeners: Vec<Listener>,
     shortlist: Shortlist,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Listener {
-    /// Sad plays of a sad listener; 0 of any other.
+    /// Sad plays of a sad listener; 0 for all other listeners.
     sad_plays: u64,
-    /// Songs of the rank that were looked at; [`ALL`] if there were too few.
+    /// Songs of the ranking that were searched; [`ALL`] if the ranking was too short.
     depth: u32,
 }
 
-/// A depth beyond every rank.
+/// A depth beyond the end of every ranking.
 const ALL: u32 = u32::MAX;
 
 impl HappyRecommendations {
@@ -114,7 +114,7 @@ impl HappyRecommendations {
         }
     }
 
-    /// Ranks the happy songs anew and returns the first place that has changed.
+    /// Ranks the happy songs, and returns the first place that changed.
     fn rank_songs(&mut self, cut: &Cut) -> usize {
         let songs = cut.dictionaries.songs.read();
         let plays = |song| cut.ledger.song_plays().total(song).plays;
@@ -126,8 +126,8 @@ impl HappyRecommendations {
         same
     }
 
-    /// Goes through the plays of users: how many are sad, and which songs of the shortlist are there.
-    fn look_through(&mut self, users: &[UserId], cut: &Cut) {
+    /// Counts the sad plays of users, and updates their bits in the shortlist.
+    fn scan_listens(&mut self, users: &[UserId], cut: &Cut) {
         let mut tally = Tally::default();
         for &user in users {
             tally.reset(cut.catalog.mood_count());
@@ -141,11 +141,12 @@ impl HappyRecommendations {
                 played |= self.shortlist.bit(song);
             });
             self.listeners[user.index()].sad_plays = self.sad_plays(&tally, matched);
-            self.shortlist.note(user, played);
+            self.shortlist.set_played(user, played);
         }
     }
 
-    /// The number of sad plays of so many in all, if it makes a sad listener; otherwise 0.
+    /// The number of sad plays if the user is a sad listener, otherwise 0. `matched` is the number of all
+    /// matched plays.
     fn sad_plays(&self, tally: &Tally, matched: u64) -> u64 {
         let sad = tally.of(MoodId::SAD.index());
         let enough =
@@ -156,7 +157,7 @@ impl HappyRecommendations {
         if enough && dominates { sad } else { 0 }
     }
 
-    /// The first songs of the rank that a user has never played, and how many were looked at.
+    /// The first songs of the ranking that a user has never played, and the depth of the search.
     fn recommend(&self, user: UserId, listens: UserListens<'_>) -> (Vec<SongId>, u32) {
         let mut songs = Vec::with_capacity(self.settings.per_user.min(16));
         for (place, &song) in self.rank.iter().enumerate() {
@@ -170,7 +171,7 @@ impl HappyRecommendations {
         (songs, ALL)
     }
 
-    /// Users with new plays, and those whose recommendations reach a place that has changed.
+    /// Users with new plays, and users whose search reached a changed place.
     fn users_to_refresh(&self, cut: &Cut, first_changed: usize) -> Vec<UserId> {
         let mut users = cut.users_to_refresh();
         if !cut.new_catalog && first_changed < self.rank.len() {
@@ -192,11 +193,11 @@ impl Insight for HappyRecommendations {
         let first_changed = self.rank_songs(cut);
         let known = cut.user_order.ids().len().max(self.listeners.len());
         self.listeners.resize(known, Listener::default());
-        if self.shortlist.serves(&self.rank) {
-            self.look_through(&cut.users_to_refresh(), cut);
+        if self.shortlist.covers(&self.rank) {
+            self.scan_listens(&cut.users_to_refresh(), cut);
         } else {
-            self.shortlist.draw_up(&self.rank);
-            self.look_through(&(0..known as u32).map(UserId).collect::<Vec<_>>(), cut);
+            self.shortlist.rebuild(&self.rank);
+            self.scan_listens(&(0..known as u32).map(UserId).collect::<Vec<_>>(), cut);
         }
         let (users, songs) = (cut.dictionaries.users.read(), cut.dictionaries.songs.read());
         let mut rows = std::mem::take(&mut self.rows);
@@ -204,8 +205,8 @@ impl Insight for HappyRecommendations {
             let sad = self.listeners[user.index()].sad_plays;
             let mut depth = 0;
             if sad > 0 {
-                let (recommended, looked_at) = self.recommend(user, cut.ledger.listens().of(user));
-                depth = looked_at;
+                let (recommended, depth_of_search) = self.recommend(user, cut.ledger.listens().of(user));
+                depth = depth_of_search;
                 for song in recommended {
                     push_cell(lines, users.resolve(user));
                     lines.push(b',');

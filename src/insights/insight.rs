@@ -14,11 +14,11 @@ use crate::time::civil::Week;
 /// A question about all plays up to a cut.
 ///
 /// Laws, for any insight, ledger and catalog:
-/// - **Batching.** Rows depend on the cut alone, not on how plays came in batches, nor on which
-///   cuts were refreshed before it.
+/// - **Batching.** Rows depend on the cut alone, not on the batches in which plays arrived, nor on
+///   the cuts that were refreshed before.
 /// - **Honesty.** If [`refresh`](Insight::refresh) says that nothing changed, the rows are byte for byte those of
 ///   the cut before.
-/// - **Whole.** [`render`](Insight::render) gives the header first, then every row, in the contract's order.
+/// - **Completeness.** [`render`](Insight::render) gives the header first, then every row, in the documented order.
 pub trait Insight: Send {
     /// Its name, texts, columns and SQL.
     fn about(&self) -> &'static About;
@@ -28,37 +28,37 @@ pub trait Insight: Send {
         self.about().name
     }
 
-    /// Brings the rows up to a cut by looking at what changed, and says whether any row did.
+    /// Updates the rows for what changed since the last cut, and returns whether any row changed.
     fn refresh(&mut self, cut: &Cut) -> bool;
 
-    /// Hands all rows of the cut that was last refreshed to `emit`, in pieces of whole lines, the
-    /// header first, and returns their number without the header.
+    /// Passes the header and all rows of the last refreshed cut to `emit`, in pieces of whole lines.
+    /// Returns the number of rows without the header.
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64;
 }
 
-/// A consistent view of everything: the same plays and the same catalog for all insights.
+/// A consistent view of all plays and one catalog, the same for all insights.
 #[derive(Clone, Debug)]
 pub struct Cut {
     /// All plays.
     pub ledger: Arc<Ledger>,
-    /// What has new plays since the cut before.
+    /// Users and songs with new plays since the last cut.
     pub changes: Arc<Changes>,
     /// The catalog.
     pub catalog: Arc<Catalog>,
-    /// Whether the catalog is another than at the cut before (so at the first).
+    /// Whether the catalog differs from that of the last cut; true at the first cut.
     pub new_catalog: bool,
-    /// The text of ids; may know more than the ledger.
+    /// The text of ids. May hold ids that the ledger does not have yet.
     pub dictionaries: Arc<Dictionaries>,
     /// All users in the order of their ids' bytes.
     pub user_order: Arc<SortedIds<UserId>>,
     /// All songs in the order of their ids' bytes.
     pub song_order: Arc<SortedIds<SongId>>,
-    /// The week of now.
+    /// The week of the current time.
     pub current_week: Week,
 }
 
 impl Cut {
-    /// The users whose rows may have changed: after a change of the catalog all of them.
+    /// The users whose rows may have changed: all users if the catalog changed.
     pub fn users_to_refresh(&self) -> Vec<UserId> {
         if self.new_catalog {
             (0..self.user_order.ids().len() as u32).map(UserId).collect()

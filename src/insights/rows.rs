@@ -1,4 +1,4 @@
-//! The rendered rows of an insight by user or song, so that a cut only renders what changed.
+//! Caches the rendered rows of an insight by user or song, so that a cut renders only changed ones.
 
 use std::marker::PhantomData;
 
@@ -9,7 +9,7 @@ use crate::model::dictionary::Id;
 pub struct Rows<I> {
     places: Vec<(u64, u32)>,
     text: Vec<u8>,
-    /// Bytes in `text` that no place names any more.
+    /// Bytes in `text` that no id refers to any more.
     dead: usize,
     lines: u64,
     kind: PhantomData<I>,
@@ -22,7 +22,7 @@ impl<I> Default for Rows<I> {
 }
 
 impl<I: Id> Rows<I> {
-    /// Sets the lines of an id (none if empty) and says whether they differ from before.
+    /// Sets the lines of an id, and returns whether they changed. Empty lines remove the rows.
     pub fn set(&mut self, id: I, lines: &[u8]) -> bool {
         let index = id.to_u32() as usize;
         if index >= self.places.len() {
@@ -52,7 +52,7 @@ impl<I: Id> Rows<I> {
         true
     }
 
-    /// Renders the lines of some ids anew and says whether any differ from before.
+    /// Renders the lines of some ids again, and returns whether any changed.
     pub fn refresh(
         &mut self,
         ids: impl IntoIterator<Item = I>,
@@ -68,7 +68,7 @@ impl<I: Id> Rows<I> {
         changed
     }
 
-    /// Hands the lines to `emit` in the order of `ids`, and returns their number.
+    /// Passes the lines to `emit` in the order of `ids`, and returns the number of all lines.
     pub fn emit(&self, ids: &[I], emit: &mut dyn FnMut(&[u8])) -> u64 {
         for id in ids {
             let index = id.to_u32() as usize;
@@ -79,7 +79,7 @@ impl<I: Id> Rows<I> {
         self.lines
     }
 
-    /// Whether there are no lines at all.
+    /// Whether no id has lines.
     pub fn is_empty(&self) -> bool {
         self.lines == 0
     }
@@ -101,7 +101,7 @@ impl<I: Id> Rows<I> {
     }
 }
 
-/// Number of lines; no cell holds a line feed, because a record of the input is one line.
+/// The number of lines. No cell holds a line feed, because a record of a log is one line.
 fn count(lines: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', lines).count() as u64
 }
@@ -115,7 +115,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_are_what_was_set_last(sets in proptest::collection::vec((0_u32..20, 0_usize..4), 0..200)) {
+        fn the_last_lines_of_an_id_are_emitted(sets in proptest::collection::vec((0_u32..20, 0_usize..4), 0..200)) {
             let mut rows = Rows::default();
             let mut model = BTreeMap::new();
             for (step, (id, lines)) in sets.into_iter().enumerate() {

@@ -1,35 +1,35 @@
-//! Which of a few songs each user has played, as bits.
+//! A bit per user and song for the songs at the top of a ranking: whether the user has played the song.
 //!
-//! Everybody is recommended songs from the same head of a ranking. Whether a user has played one of
-//! them is a search in that user's listens; for 200,000 users, after every change of the ranking,
-//! those searches would take longer than all other work of a flush together.
+//! All recommendations come from the top of one ranking. Without the bits, every change of the
+//! ranking would search the listens of every user for its songs. For 200,000 users, that would take
+//! longer than the rest of a flush.
 
 use crate::ledger::listens::UserListens;
 use crate::model::{SongId, UserId};
 
-/// Songs on the list: the bits of a word.
+/// The number of songs on the list: the bits of a word.
 const SONGS: usize = u64::BITS as usize;
-/// As long as so many songs from the top of the ranking are on the list, it stays: songs may change
-/// places for a long time before everybody's listens have to be looked through again.
+/// The list is kept while this many songs from the top of the ranking are on it. A rebuild reads the
+/// listens of all users, and most changes of the ranking need none.
 const TOP: usize = 16;
 
-/// The list.
+/// The songs on the list, and the bits of each user.
 #[derive(Debug, Default)]
 pub struct Shortlist {
-    /// By song: its bit, or nothing.
+    /// The bit of each song; 0 if it is not on the list.
     bits: Vec<u64>,
-    /// By user: the bits of the songs that were played.
+    /// The bits of the songs that each user has played.
     played: Vec<u64>,
 }
 
 impl Shortlist {
-    /// Whether the list has the songs at the top of a ranking.
-    pub fn serves(&self, rank: &[SongId]) -> bool {
+    /// Whether the list holds the first songs of a ranking.
+    pub fn covers(&self, rank: &[SongId]) -> bool {
         rank.iter().take(TOP).all(|&song| self.bit(song) != 0)
     }
 
-    /// Makes a new list from the top of a ranking; what users have played must be noted again.
-    pub fn draw_up(&mut self, rank: &[SongId]) {
+    /// Replaces the list by the top of a ranking. [`set_played`](Self::set_played) must follow for all users.
+    pub fn rebuild(&mut self, rank: &[SongId]) {
         self.bits.clear();
         for (place, song) in rank.iter().take(SONGS).enumerate() {
             if song.index() >= self.bits.len() {
@@ -39,21 +39,21 @@ impl Shortlist {
         }
     }
 
-    /// The bit of a song; none if it is not on the list.
+    /// The bit of a song; 0 if it is not on the list.
     #[inline]
     pub fn bit(&self, song: SongId) -> u64 {
         self.bits.get(song.index()).copied().unwrap_or_default()
     }
 
-    /// Notes the songs that a user has played.
-    pub fn note(&mut self, user: UserId, played: u64) {
+    /// Sets the bits of the songs that a user has played.
+    pub fn set_played(&mut self, user: UserId, played: u64) {
         if user.index() >= self.played.len() {
             self.played.resize(user.index() + 1, 0);
         }
         self.played[user.index()] = played;
     }
 
-    /// Whether a user, whose listens are these, has played a song.
+    /// Whether the user with these listens has played a song.
     pub fn has_played(&self, user: UserId, listens: UserListens<'_>, song: SongId) -> bool {
         match self.bit(song) {
             0 => listens.contains(song),

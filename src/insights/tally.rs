@@ -1,4 +1,4 @@
-//! Counting one user's plays by kind (genre or mood), and forgetting them again quickly.
+//! Counts one user's plays by kind (genre or mood), with a cheap reset.
 
 /// Bits of a word.
 const BITS: usize = u64::BITS as usize;
@@ -7,13 +7,13 @@ const BITS: usize = u64::BITS as usize;
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     plays: Vec<u64>,
-    /// The kinds that were counted, as bits: setting a bit asks no question, where a list would ask
-    /// for every play whether its kind is new, which no processor can guess.
+    /// A bit per counted kind. Setting a bit needs no branch. A list would need one per play, on
+    /// whether its kind is new, and the processor could not predict it.
     seen: Vec<u64>,
 }
 
 impl Tally {
-    /// Forgets everything and makes room for `kinds`.
+    /// Clears all counts, and sets the number of kinds.
     pub fn reset(&mut self, kinds: usize) {
         for (index, word) in self.seen.iter_mut().enumerate() {
             bits(std::mem::take(word)).for_each(|bit| self.plays[index * BITS + bit] = 0);
@@ -29,7 +29,7 @@ impl Tally {
         self.seen[kind / BITS] |= 1 << (kind % BITS);
     }
 
-    /// Plays of a kind, which then is as if it had not been counted.
+    /// Removes a kind, and returns its plays.
     pub fn take(&mut self, kind: usize) -> u64 {
         self.seen[kind / BITS] &= !(1 << (kind % BITS));
         std::mem::take(&mut self.plays[kind])
@@ -40,7 +40,7 @@ impl Tally {
         self.plays[kind]
     }
 
-    /// The kinds that were counted, ascending, with their plays.
+    /// The counted kinds with their plays, ascending.
     pub fn sorted(&self) -> impl Iterator<Item = (usize, u64)> {
         let kinds = self
             .seen
@@ -51,7 +51,7 @@ impl Tally {
     }
 }
 
-/// The bits that are set, ascending.
+/// The indices of the bits that are set, ascending.
 fn bits(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let bit = (word != 0).then(|| word.trailing_zeros() as usize);
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_left_of_the_user_before() {
+    fn a_reset_clears_the_counts_of_the_last_user() {
         let mut tally = Tally::default();
         tally.reset(200);
         for (kind, plays) in [(199, 2), (0, 1), (64, 3), (199, 1)] {

@@ -1,13 +1,13 @@
-//! Hours: how many plays fell into each hour of the week.
+//! Hours: the number of plays in each hour of the week.
 
 use crate::model::PlayTime;
 
-/// Hours of a week.
+/// The number of hours of a week.
 pub const HOURS: usize = 7 * 24;
 /// Local hours between 1970-01-01T00:00, a Thursday, and the Monday before it.
 const SINCE_MONDAY: i64 = 3 * 24;
 
-/// The table.
+/// Plays by hour of the week.
 #[derive(Clone, Debug)]
 pub struct Hours([u64; HOURS]);
 
@@ -21,7 +21,7 @@ impl Hours {
     /// Counts one play per row.
     pub fn add(&mut self, play_times: &[PlayTime]) {
         for play_time in play_times {
-            // Local time may begin some hours before 1970.
+            // Local time can be some hours before 1970.
             let hour = (play_time.local + (SINCE_MONDAY + HOURS as i64) * 3600) as u64 / 3600;
             self.0[hour as usize % HOURS] += 1;
         }
@@ -32,10 +32,10 @@ impl Hours {
         &self.0
     }
 
-    /// Sets the plays of an hour, as they were saved.
+    /// Restores the saved plays of an hour.
     ///
     /// # Panics
-    /// If a week has no such hour.
+    /// If `hour` is not an hour of a week.
     pub fn restore(&mut self, hour: usize, plays: u64) {
         self.0[hour] = plays;
     }

@@ -1,8 +1,8 @@
-//! The ledger: all that is remembered of plays, as sums that know nothing of the catalog.
+//! The ledger: sums over all plays, independent of the catalog.
 //!
-//! Every table is a commutative monoid: the order of plays and how they are split into batches
-//! change nothing. Genre and mood are joined when rows are made, so that a corrected genre
-//! corrects history at once.
+//! Every table is a commutative monoid, so the order of plays and their split into batches change
+//! nothing. Genre and mood are joined when rows are made. A corrected genre therefore corrects
+//! history at once.
 
 pub mod hours;
 pub mod listens;
@@ -22,7 +22,7 @@ use crate::model::dictionary::Id;
 use crate::model::{Batch, SongId, UserId};
 use crate::time::window::NightWindow;
 
-/// The tables, and what changed in them since the last cut.
+/// The tables, and the users and songs that changed since the last cut.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     listens: Listens,
@@ -36,23 +36,23 @@ pub struct Ledger {
     touched_songs: Touched,
 }
 
-/// What has new plays since the last cut.
+/// The users and songs with new plays since the last cut.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes {
-    /// Users, ascending.
+    /// The users, ascending.
     pub users: Vec<UserId>,
-    /// Songs, ascending.
+    /// The songs, ascending.
     pub songs: Vec<SongId>,
 }
 
 /// The tables of a ledger.
 #[derive(Debug)]
 pub struct TablesMut<'a> {
-    /// How often users have played songs.
+    /// Plays by user and song.
     pub listens: &'a mut Listens,
-    /// Plays and durations of songs.
+    /// Plays and duration of each song, and its plays by week.
     pub song_plays: &'a mut SongPlays,
-    /// Plays in the night window.
+    /// Plays in the night window, by user.
     pub nights: &'a mut Nights,
     /// Plays by hour of the week.
     pub hours: &'a mut Hours,
@@ -73,7 +73,7 @@ impl Ledger {
         }
     }
 
-    /// Takes in a batch, and seals the listens when it is time to.
+    /// Adds a batch, and seals the listens if the buffer is full.
     pub fn observe(&mut self, batch: &Batch) {
         self.append(batch);
         if self.listens.is_full() {
@@ -81,7 +81,7 @@ impl Ledger {
         }
     }
 
-    /// Takes in a batch. The caller seals the listens when they are full.
+    /// Adds a batch. The caller seals the listens when the buffer is full.
     pub fn append(&mut self, batch: &Batch) {
         self.listens.add(&batch.users, &batch.songs);
         self.song_plays.add(&batch.songs, &batch.play_times, &batch.millis);
@@ -98,20 +98,20 @@ impl Ledger {
         self.touched_songs.add(&batch.songs);
     }
 
-    /// Makes all that was observed readable and says what changed since the last time.
+    /// Makes all added plays readable, and returns the changes since the last cut.
     pub fn cut(&mut self) -> Changes {
         self.listens.seal();
         Changes { users: self.touched_users.take(), songs: self.touched_songs.take() }
     }
 
-    /// As if everything that was ever observed had changed: for those who have seen nothing yet.
+    /// Changes that name every user and song, for insights that start without rows.
     pub fn everything(&self) -> Changes {
         let mut users = Touched::default();
         self.listens.users().for_each(|user| users.add(&[user]));
         Changes { users: users.take(), songs: self.song_plays.songs().collect() }
     }
 
-    /// What was observed up to the last cut, to be read by those who take their time.
+    /// A copy of the tables as of the last cut, for readers on other threads.
     pub fn reading(&self) -> LedgerReader {
         LedgerReader {
             runs: self.listens.runs().to_vec(),
@@ -122,17 +122,17 @@ impl Ledger {
         }
     }
 
-    /// How often users have played songs.
+    /// Plays by user and song.
     pub fn listens(&self) -> &Listens {
         &self.listens
     }
 
-    /// Plays and durations of songs.
+    /// Plays and duration of each song, and its plays by week.
     pub fn song_plays(&self) -> &SongPlays {
         &self.song_plays
     }
 
-    /// Plays in the night window.
+    /// Plays in the night window, by user.
     pub fn nights(&self) -> &Nights {
         &self.nights
     }
@@ -142,13 +142,13 @@ impl Ledger {
         &self.hours
     }
 
-    /// The tables, to take from them what is to be saved, or to put back what was saved.
+    /// The tables, for saving and restoring them.
     pub fn tables_mut(&mut self) -> TablesMut<'_> {
         let Self { listens, song_plays, nights, hours, .. } = self;
         TablesMut { listens, song_plays, nights, hours }
     }
 
-    /// Sets what is not in a table, as it was saved.
+    /// Restores the saved values outside of the tables.
     pub fn restore(&mut self, plays: u64, latest: Option<(i64, i64)>) {
         (self.plays, self.latest) = (plays, latest);
     }
@@ -169,8 +169,8 @@ impl Ledger {
     }
 }
 
-/// The tables as they were at a cut, but for the plays by week, to be read while the ledger goes on:
-/// for a million listeners a copy of a few megabytes.
+/// A copy of the tables as of a cut, without the plays by week. For a million listeners, it takes a
+/// few megabytes, because runs are shared.
 #[derive(Clone, Debug)]
 pub struct LedgerReader {
     runs: Vec<Arc<Run>>,
@@ -186,12 +186,12 @@ impl LedgerReader {
         UserListens::new(&self.runs, user)
     }
 
-    /// All plays of each song, by number; songs of later numbers were never played.
+    /// Plays and duration of each song, by number. Songs beyond the end have no plays.
     pub fn song_totals(&self) -> &[Total] {
         &self.totals
     }
 
-    /// Plays in the night window.
+    /// Plays in the night window, by user.
     pub fn nights(&self) -> &Nights {
         &self.nights
     }
@@ -207,7 +207,7 @@ impl LedgerReader {
     }
 }
 
-/// A set of ids as bits: one bit set per row, and a scan per cut.
+/// A set of ids as bits. A row sets one bit, and a cut scans all.
 #[derive(Clone, Debug, Default)]
 struct Touched {
     words: Vec<u64>,

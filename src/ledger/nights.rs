@@ -1,13 +1,13 @@
-//! Nights: how many plays of each user fell into the night window.
+//! Nights: the number of plays of each user in the night window.
 
 use crate::model::{PlayTime, UserId};
 use crate::time::window::NightWindow;
 
-/// The table.
+/// Night plays by user.
 #[derive(Clone, Debug)]
 pub struct Nights {
     window: NightWindow,
-    /// By user; a count that can't grow any more stays, which no threshold can tell.
+    /// Plays by user. Counts saturate; thresholds are not larger than the maximum.
     plays: Vec<u32>,
 }
 
@@ -17,7 +17,7 @@ impl Nights {
         Self { window, plays: Vec::new() }
     }
 
-    /// Counts the rows in the window.
+    /// Counts the rows of a batch that are in the window.
     pub fn add(&mut self, users: &[UserId], play_times: &[PlayTime]) {
         for (user, play_time) in users.iter().zip(play_times) {
             if self.window.contains(play_time.local) {
@@ -30,7 +30,7 @@ impl Nights {
         }
     }
 
-    /// Sets the night plays of a user, as they were saved.
+    /// Restores the saved night plays of a user.
     pub fn restore(&mut self, user: UserId, plays: u32) {
         if user.index() >= self.plays.len() {
             self.plays.resize(user.index() + 1, 0);

@@ -1,11 +1,11 @@
-//! Sorting packed keys: a radix sort over the digits in which the keys differ.
+//! A radix sort for packed keys, over the digits in which they differ.
 
-/// Most bits of a digit: 2,048 counters stay in the first-level cache.
+/// The maximum number of bits of a digit: 2,048 counters stay in the first-level cache.
 const DIGIT: u32 = 11;
-/// Below this length a comparison sort is faster than counting.
+/// Below this length, a comparison sort is faster.
 const SHORT: usize = 1 << 10;
 
-/// Sorts `keys`; `scratch` is working space that may be used again.
+/// Sorts `keys`. `scratch` is working space, kept for reuse.
 ///
 /// Linear in the number of keys: least significant digit first, skipping bits that all keys share.
 pub fn sort(keys: &mut Vec<u64>, scratch: &mut Vec<u64>) {
@@ -14,8 +14,8 @@ pub fn sort(keys: &mut Vec<u64>, scratch: &mut Vec<u64>) {
         return;
     }
     let differing = keys.iter().fold(0, |bits, key| bits | (key ^ keys[0]));
-    // Fewer values of a digit are fewer places that are written to in turns, so a digit is as narrow
-    // as it can be without another pass.
+    // A narrower digit has fewer values, so writes go to fewer places in turns. A digit is as narrow
+    // as possible without a further pass.
     let passes = digits(differing, DIGIT).count();
     let width = (1..DIGIT).find(|&width| digits(differing, width).count() == passes).unwrap_or(DIGIT);
     scratch.resize(keys.len(), 0);
@@ -25,7 +25,7 @@ pub fn sort(keys: &mut Vec<u64>, scratch: &mut Vec<u64>) {
     }
 }
 
-/// Where digits of so many bits begin that together cover all of `bits`.
+/// The shifts of digits of `width` bits that together cover all of `bits`.
 fn digits(mut bits: u64, width: u32) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
         let shift = bits.trailing_zeros();

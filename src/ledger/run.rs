@@ -1,13 +1,13 @@
-//! A run: an immutable, sorted piece of the listens table in five bytes per pair.
+//! A run: an immutable, sorted piece of the listens table, with five bytes per pair.
 
 use std::ops::Range;
 
 use crate::model::{SongId, UserId};
 
-/// Pairs of (user, song) with their plays, sorted; each pair occurs once.
+/// Pairs of user and song with their plays, sorted. Each pair occurs once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
-    /// The users that occur, ascending, and where the songs of each end.
+    /// The users, ascending, and the end of the songs of each.
     users: Vec<(u32, u32)>,
     songs: Vec<u32>,
     /// Plays of each pair, or [`MANY`].
@@ -16,8 +16,8 @@ pub struct Run {
     many: Vec<(u32, u64)>,
 }
 
-/// Stands in `plays` for a number that does not fit and is found in `many`. Nearly all pairs have
-/// few plays, so a byte each, not four or eight, is what a large table costs.
+/// Marks in `plays` a number that does not fit into a byte; it is in `many`. Nearly all pairs have few
+/// plays, so a large table needs one byte per pair for them, not four or eight.
 const MANY: u8 = u8::MAX;
 
 /// The songs of one user in one run.
@@ -29,7 +29,7 @@ pub struct Songs<'a> {
 }
 
 impl Songs<'_> {
-    /// Hands each song with its plays to `each`, ascending.
+    /// Passes each song with its plays to `each`, ascending.
     #[inline]
     pub fn for_each(self, mut each: impl FnMut(SongId, u64)) {
         let pairs = self.from..self.to;
@@ -40,14 +40,14 @@ impl Songs<'_> {
         }
     }
 
-    /// Whether the song is among them.
+    /// Whether the user has played the song.
     pub fn contains(self, song: SongId) -> bool {
         self.run.songs[self.from..self.to].binary_search(&song.0).is_ok()
     }
 }
 
 impl Run {
-    /// A run of the sorted keys `user << 32 | song`, one per play.
+    /// Builds a run from the sorted keys `user << 32 | song`, one per play.
     pub fn from_sorted(keys: &[u64]) -> Self {
         let mut run = Self::default();
         run.songs.reserve_exact(keys.len());
@@ -58,7 +58,7 @@ impl Run {
         run
     }
 
-    /// Appends a pair, which must come behind all that are there.
+    /// Appends a pair, which must sort after all pairs of the run.
     ///
     /// # Panics
     /// At 2^32 pairs.
@@ -81,12 +81,12 @@ impl Run {
         self.songs.len()
     }
 
-    /// The users that occur, ascending.
+    /// The users of the run, ascending.
     pub fn users(&self) -> impl Iterator<Item = UserId> {
         self.users.iter().map(|&(user, _)| UserId(user))
     }
 
-    /// The songs of a user; none if the user does not occur.
+    /// The songs of a user; none if the user is not in the run.
     pub fn songs_of(&self, user: UserId) -> Songs<'_> {
         let (from, to) = self.place_of(user.0).map_or((0, 0), |index| self.pairs_of(index));
         Songs { run: self, from, to }
@@ -94,8 +94,8 @@ impl Run {
 
     /// The index of a user.
     ///
-    /// Users come in the order in which they were first met, so those of a run are spread evenly: it
-    /// is near its share of the numbers, and is sought in steps that double from there.
+    /// Users are numbered in the order of their first play, so those of a run are spread evenly. The
+    /// search starts at the expected index and doubles its steps from there.
     fn place_of(&self, user: u32) -> Option<usize> {
         let (last, _) = *self.users.last()?;
         if user > last {
@@ -145,12 +145,12 @@ impl Run {
         sum
     }
 
-    /// Appends the sum of what two runs have of one user.
+    /// Appends the sum of the pairs of one user in two runs.
     fn push_merged(&mut self, user: u32, left: (&Self, (usize, usize)), right: (&Self, (usize, usize))) {
         let (left, (mut l, left_end)) = left;
         let (right, (mut r, right_end)) = right;
         while l < left_end && r < right_end {
-            // Which song comes first is a coin toss, so nothing branches on it.
+            // The order of two songs cannot be predicted, so nothing branches on it.
             let (left_song, right_song) = (left.songs[l], right.songs[r]);
             let (from_left, from_right) = (left_song <= right_song, right_song <= left_song);
             let few = |plays: u8, taken: bool| u32::from(plays) * u32::from(taken);
@@ -169,7 +169,7 @@ impl Run {
         self.users.push((user, self.last_pair() + 1));
     }
 
-    /// Appends pairs of another run as they are.
+    /// Copies pairs of another run.
     fn extend(&mut self, run: &Self, pairs: Range<usize>) {
         self.songs.extend_from_slice(&run.songs[pairs.clone()]);
         for pair in pairs {
@@ -181,7 +181,7 @@ impl Run {
         }
     }
 
-    /// The number of the pair that was appended last.
+    /// The index of the last pair.
     ///
     /// # Panics
     /// At 2^32 pairs.
@@ -204,7 +204,7 @@ impl Run {
         }
     }
 
-    /// First and end of the pairs of the user at an index.
+    /// The range of the pairs of the user at an index.
     fn pairs_of(&self, index: usize) -> (usize, usize) {
         let from = if index == 0 { 0 } else { self.users[index - 1].1 };
         (from as usize, self.users[index].1 as usize)

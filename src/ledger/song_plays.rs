@@ -1,4 +1,4 @@
-//! Song plays: plays and milliseconds of each song, and its plays of each week.
+//! Song plays: plays and milliseconds of each song, and its plays by week.
 
 use std::hint::black_box;
 
@@ -10,22 +10,22 @@ use crate::time::civil::Week;
 pub struct Total {
     /// Number of plays.
     pub plays: u64,
-    /// Their duration in milliseconds; a day each at most, so the sum fits 2^37 plays.
+    /// The sum of their durations in milliseconds. A play lasts at most a day, so 2^37 plays fit.
     pub millis: u64,
 }
 
-/// Songs per page of a week. Few songs are played in a week of long ago, so a week holds pages
-/// only where something was played; small enough that a lonely play costs half a kilobyte.
+/// Songs per page of a week. Weeks of long ago have few plays, so a week has pages only for played
+/// songs. A page is small enough that a single play costs half a kilobyte.
 const PAGE: usize = 64;
-/// Rows whose songs are touched before the first is counted, so that cache misses overlap.
+/// Rows whose songs are prefetched before the first is counted, so that cache misses overlap.
 const GROUP: usize = 64;
 
 /// The plays of one week, by song.
 #[derive(Clone, Debug, Default)]
 struct WeekPlays {
     pages: Vec<Option<Box<[u64; PAGE]>>>,
-    /// Whether a page has changed since it was last saved: a byte each, so that noting it costs
-    /// no cache miss.
+    /// Whether each page changed since the last save. A byte per page, so that setting it costs no cache
+    /// miss.
     unsaved: Vec<bool>,
 }
 
@@ -44,7 +44,7 @@ impl WeekPlays {
         }
     }
 
-    /// Makes sure that there is a place for the page of each song with an index below `end`.
+    /// Grows the list of pages to cover all songs with an index below `end`.
     fn grow(&mut self, end: usize) {
         let pages = end.div_ceil(PAGE);
         if pages > self.pages.len() {
@@ -60,16 +60,16 @@ impl WeekPlays {
     }
 }
 
-/// The end of the indices of some songs.
+/// The largest index of some songs, plus one.
 fn end_of(songs: &[SongId]) -> usize {
     songs.iter().map(|song| song.0).max().map_or(0, |last| last as usize + 1)
 }
 
-/// The table.
+/// Plays by song, and by week and song.
 #[derive(Clone, Debug, Default)]
 pub struct SongPlays {
     totals: Vec<Total>,
-    /// By week number; logs start in week 0 (1970) and end soon after now.
+    /// Plays of each week, by its number. Week 0 is in 1970, and the last week is soon after the current one.
     weeks: Vec<WeekPlays>,
 }
 
@@ -88,7 +88,7 @@ impl SongPlays {
                 total.millis += u64::from(millis);
             }
         }
-        // Neighbours are of the same week, if they stand in the order of time.
+        // Logs are mostly in the order of time, so neighbours are of the same week.
         let (mut songs, mut play_times) = (songs, play_times);
         while let Some(first) = play_times.first() {
             let week = Week::of_local(first.local);
@@ -109,8 +109,8 @@ impl SongPlays {
         &mut self.weeks[week]
     }
 
-    /// Weeks and songs with their plays, ascending: all that have changed since the last time, of
-    /// the songs (ascending) that have changed.
+    /// Passes weeks and songs with their plays to `each`, ascending, if they changed since the last call.
+    /// `songs` are the changed songs, ascending.
     ///
     /// # Errors
     /// Those of `each`.
@@ -135,17 +135,17 @@ impl SongPlays {
         Ok(())
     }
 
-    /// Sets the plays of a song, as they were saved.
+    /// Restores the saved plays of a song.
     pub fn restore_plays(&mut self, song: SongId, plays: u64) {
         self.total_of(song).plays = plays;
     }
 
-    /// Sets the milliseconds of a song, as they were saved.
+    /// Restores the saved milliseconds of a song.
     pub fn restore_millis(&mut self, song: SongId, millis: u64) {
         self.total_of(song).millis = millis;
     }
 
-    /// Sets the plays of a song in a week, as they were saved.
+    /// Restores the saved plays of a song in a week.
     pub fn restore_week(&mut self, week: Week, song: SongId, plays: u64) {
         let week = self.week(week);
         week.grow(song.index() + 1);
@@ -159,7 +159,7 @@ impl SongPlays {
         &mut self.totals[song.index()]
     }
 
-    /// The songs that were ever played, ascending.
+    /// The songs with plays, ascending.
     pub fn songs(&self) -> impl Iterator<Item = SongId> {
         let played = (0..).zip(&self.totals).filter(|(_, total)| total.plays > 0);
         played.map(|(song, _)| SongId(song))
@@ -170,12 +170,12 @@ impl SongPlays {
         &self.totals
     }
 
-    /// The plays of a song; none if it was never played.
+    /// The plays of a song; zero if it has none.
     pub fn total(&self, song: SongId) -> Total {
         self.totals.get(song.index()).copied().unwrap_or_default()
     }
 
-    /// The songs that were played in a week, with their plays.
+    /// The songs with plays in a week, and these plays.
     pub fn of_week(&self, week: Week) -> impl Iterator<Item = (SongId, u64)> {
         let plays = usize::try_from(week.0).ok().and_then(|week| self.weeks.get(week));
         plays.into_iter().flat_map(|plays| plays.pages.iter().enumerate()).flat_map(|(index, page)| {

@@ -1,19 +1,19 @@
-//! The names of all settings, as serde has them, and which of them somebody may have meant.
+//! The names of all settings, as serde has them, and suggestions for unknown names.
 
 use serde_json::Value;
 use strsim::jaro_winkler;
 
 use crate::settings::Settings;
 
-/// From here on two names are so alike that one may be a slip of the other.
-const ALIKE: f64 = 0.82;
-/// What is left of the likeness if a setting stands in another table.
-const ELSEWHERE: f64 = 0.95;
+/// The smallest similarity at which a name is suggested.
+const MIN_SIMILARITY: f64 = 0.82;
+/// The factor on the similarity of a setting in a different table.
+const OTHER_TABLE: f64 = 0.95;
 
-/// All settings by their full names, in the order in which they are declared. What is not set is
-/// null.
+/// All settings by their full names, in the order of their declaration. A setting without a value
+/// is null.
 pub fn values_of(settings: &Settings) -> Vec<(String, Value)> {
-    let settings = serde_json::to_value(settings).expect("settings are text, numbers and truth values");
+    let settings = serde_json::to_value(settings).expect("settings are text, numbers and booleans");
     let mut values = Vec::new();
     flatten(None, settings, &mut values);
     values
@@ -30,18 +30,18 @@ fn flatten(name: Option<String>, value: Value, into: &mut Vec<(String, Value)>) 
     }
 }
 
-/// The full name of what stands in a table.
+/// The full name of a key in a table.
 pub(super) fn below(table: Option<&str>, key: &str) -> String {
     table.map_or_else(|| key.to_owned(), |table| format!("{table}.{key}"))
 }
 
-/// The names of the settings that differ.
+/// The full names of the settings with different values.
 pub fn differences(one: &Settings, other: &Settings) -> Vec<String> {
     let pairs = values_of(one).into_iter().zip(values_of(other));
     pairs.filter(|(one, other)| one != other).map(|((name, _), _)| name).collect()
 }
 
-/// What there is by a name.
+/// The kind of a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Setting,
@@ -64,32 +64,32 @@ impl Keys {
         Self(keys)
     }
 
-    /// What has this name, if anything.
+    /// Whether a setting or a table has this name.
     pub(super) fn kind(&self, name: &str) -> Option<Kind> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, kind)| *kind)
     }
 
-    /// The part of an unknown name up to where it becomes unknown.
+    /// The shortest unknown prefix of a name, up to a dot or the end.
     pub(super) fn unknown_part<'a>(&self, name: &'a str) -> Option<&'a str> {
         let ends = name.match_indices('.').map(|(dot, _)| dot).chain([name.len()]);
         ends.map(|end| &name[..end]).find(|part| self.kind(part).is_none())
     }
 
-    /// What somebody may have meant by a name that is unknown.
+    /// The known name that is most similar to an unknown one, if one is similar enough.
     pub(super) fn nearest(&self, unknown: &str) -> Option<&str> {
         let split = |name: &str| {
             let (table, last) = name.rsplit_once('.').unwrap_or(("", name));
             (table.to_owned(), last.replace('-', "_").to_lowercase())
         };
         let (table, last) = split(unknown);
-        let likeness = |known: &str| {
+        let similarity = |known: &str| {
             let (known_table, known_last) = split(known);
-            let share = if known_table == table { 1.0 } else { ELSEWHERE };
+            let share = if known_table == table { 1.0 } else { OTHER_TABLE };
             jaro_winkler(&last, &known_last) * share
         };
-        let known = self.0.iter().map(|(known, _)| (likeness(known), known.as_str()));
+        let known = self.0.iter().map(|(known, _)| (similarity(known), known.as_str()));
         known
-            .filter(|(likeness, _)| *likeness >= ALIKE)
+            .filter(|(similarity, _)| *similarity >= MIN_SIMILARITY)
             .max_by(|(one, _), (other, _)| one.total_cmp(other))
             .map(|(_, known)| known)
     }
@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn the_nearest_name_is_found_where_there_is_one() {
         let keys = Keys::all();
-        for (unknown, meant) in [
+        for (unknown, suggested) in [
             ("insights.top_songs_this_week.limt", Some("insights.top_songs_this_week.limit")),
             ("insights.top_songs", Some("insights.top_songs_this_week")),
             ("flush-interval", Some("flush_interval")),
@@ -112,7 +112,7 @@ mod tests {
             ("logging.colour", None),
             ("insights.nonsense", None),
         ] {
-            assert_eq!(keys.nearest(unknown), meant, "{unknown}");
+            assert_eq!(keys.nearest(unknown), suggested, "{unknown}");
             assert!(keys.unknown_part(unknown).is_some());
         }
         assert_eq!(keys.unknown_part("insights.top_songs.limit"), Some("insights.top_songs"));

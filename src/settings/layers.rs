@@ -1,4 +1,4 @@
-//! The order of precedence: flags over environment over file over defaults.
+//! Merges the layers of settings: flags, environment, file, defaults; the first one wins.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -12,19 +12,19 @@ use crate::model::error::{Error, FileRole, Op};
 use crate::settings::keys::{Keys, Kind, below};
 use crate::settings::{Logging, Settings};
 
-/// What stands above the defaults, lowest first.
+/// The sources of settings above the defaults, lowest precedence first.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    /// The file named by `--config`; without one `music-insights.toml` is read if it is there.
+    /// The file named by `--config`; without it, `music-insights.toml` is read if it exists.
     pub config: Option<PathBuf>,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
-    /// Settings of the command line as (flag, key, value).
+    /// Settings on the command line as (flag, key, value).
     pub flags: Vec<(String, String, String)>,
 }
 
 impl Layers {
-    /// How messages look as long as the rest is not known: what cannot be used is left out.
+    /// The format and level of messages before the file is read. Invalid values are ignored.
     pub fn logging_without_file(&self) -> Logging {
         let variables = self.environment.iter();
         let variables = variables.filter_map(|(name, value)| Some((setting_of(name)?, value)));
@@ -41,16 +41,16 @@ impl Layers {
     }
 }
 
-/// Where a setting comes from.
+/// The source of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody has set it.
+    /// The default value.
     Default,
-    /// A line of a file.
+    /// A file, and the line in it.
     File(PathBuf, usize),
     /// An environment variable.
     Variable(String),
-    /// The command line.
+    /// A flag on the command line.
     Flag(String),
 }
 
@@ -65,14 +65,14 @@ impl Display for Origin {
 }
 
 impl Origin {
-    /// A failure that says where its cause stands.
-    fn wrong(&self, cause: &str) -> Error {
-        // What the parser says may go over several lines.
+    /// A configuration error that starts with this source.
+    fn error(&self, cause: &str) -> Error {
+        // Messages of the parser can have several lines.
         let cause: Vec<&str> = cause.lines().map(str::trim).collect();
         Error::Config(format!("{self}: {}", cause.join("; ")))
     }
 
-    /// How a setting is called here.
+    /// The name of a setting as it is written in this source.
     fn spelling(&self, name: &str) -> String {
         match self {
             Self::Variable(_) => format!("{PREFIX}{}", name.replace('.', "__").to_uppercase()),
@@ -81,16 +81,16 @@ impl Origin {
     }
 }
 
-/// The settings in force, and where they come from.
+/// The merged settings, and the source of each.
 #[derive(Clone, Debug)]
 pub struct Effective {
-    /// The settings.
+    /// The merged settings.
     pub settings: Settings,
     origins: BTreeMap<String, Origin>,
 }
 
 impl Effective {
-    /// Puts the layers on top of each other.
+    /// Merges the layers and validates the result.
     ///
     /// # Errors
     /// As [`load`].
@@ -104,46 +104,45 @@ impl Effective {
         let keys = Keys::all();
         let (mut table, mut origins) = read_file(layers.config.clone().or(named).as_deref(), &keys)?;
         let mut settings =
-            Settings::deserialize(table.clone()).map_err(|cause| Origin::Default.wrong(cause.message()))?;
+            Settings::deserialize(table.clone()).map_err(|cause| Origin::Default.error(cause.message()))?;
         let flags = layers.flags.iter();
         let flags = flags.map(|(flag, key, value)| (Origin::Flag(flag.clone()), key.clone(), value.clone()));
         for (origin, key, value) in environment.into_iter().chain(flags) {
             check_name(&keys, &key, &origin)?;
-            insert(&mut table, &key, bare(&value)).map_err(|cause| origin.wrong(&cause))?;
-            settings = Settings::deserialize(table.clone()).map_err(|cause| origin.wrong(cause.message()))?;
+            insert(&mut table, &key, bare(&value)).map_err(|cause| origin.error(&cause))?;
+            settings = Settings::deserialize(table.clone()).map_err(|cause| origin.error(cause.message()))?;
             origins.insert(key, origin);
         }
         settings.check()?;
         Ok(Self { settings, origins })
     }
 
-    /// Where a setting comes from.
+    /// The source of a setting, by its full name.
     pub fn origin(&self, name: &str) -> &Origin {
         self.origins.get(name).unwrap_or(&Origin::Default)
     }
 }
 
-/// The file that is read when none is named.
+/// The file that is read without `--config`.
 const DEFAULT_FILE: &str = "music-insights.toml";
-/// Environment variables that start like this are settings: `MUSIC_INSIGHTS_FLUSH_INTERVAL`, and
-/// with two underscores for a dot `MUSIC_INSIGHTS_INPUT__MAX_FUTURE`.
+/// The prefix of environment variables that are settings, such as `MUSIC_INSIGHTS_FLUSH_INTERVAL`.
+/// Two underscores stand for a dot: `MUSIC_INSIGHTS_INPUT__MAX_FUTURE`.
 const PREFIX: &str = "MUSIC_INSIGHTS_";
 
-/// The setting that an environment variable is for.
+/// The full name of the setting that an environment variable sets.
 fn setting_of(variable: &str) -> Option<String> {
     variable.strip_prefix(PREFIX).map(|name| name.to_lowercase().replace("__", "."))
 }
 
-/// Puts the layers on top of each other.
+/// Merges the layers and validates the result.
 ///
 /// # Errors
-/// The file that cannot be read (66), or the first value that cannot be used (78), with where it
-/// stands.
+/// The file that cannot be read (66), or the first invalid name or value with its source (78).
 pub fn load(layers: &Layers) -> Result<Settings, Error> {
     Effective::of(layers).map(|effective| effective.settings)
 }
 
-/// Reads the file; says where in it each setting stands.
+/// Reads the file, and returns the source line of each setting.
 fn read_file(named: Option<&Path>, keys: &Keys) -> Result<(Table, BTreeMap<String, Origin>), Error> {
     let path = named.unwrap_or(Path::new(DEFAULT_FILE));
     let text = match std::fs::read_to_string(path) {
@@ -156,7 +155,7 @@ fn read_file(named: Option<&Path>, keys: &Keys) -> Result<(Table, BTreeMap<Strin
     let line_at = |at: usize| text[..at.min(text.len())].matches('\n').count() + 1;
     let line_of = |cause: &toml::de::Error| line_at(cause.span().map_or(0, |span| span.start));
     let at = |line: usize| Origin::File(path.to_owned(), line);
-    let table = DeTable::parse(&text).map_err(|cause| at(line_of(&cause)).wrong(cause.message()))?;
+    let table = DeTable::parse(&text).map_err(|cause| at(line_of(&cause)).error(cause.message()))?;
     let mut places = Vec::new();
     list_settings(None, table.get_ref(), keys, &mut places);
     places.sort_by_key(|(_, place)| *place);
@@ -166,18 +165,18 @@ fn read_file(named: Option<&Path>, keys: &Keys) -> Result<(Table, BTreeMap<Strin
         check_name(keys, &name, &origin)?;
         origins.insert(name, origin);
     }
-    // Read as settings at once, because only here an error knows its line.
+    // Errors of types have a line only if settings are parsed directly from the text.
     toml::from_str::<Settings>(&text).map_err(|cause| {
         let origin = at(line_of(&cause));
         let name = origins.iter().find(|(_, other)| **other == origin).map(|(name, _)| format!("{name}: "));
-        origin.wrong(&(name.unwrap_or_default() + cause.message()))
+        origin.error(&(name.unwrap_or_default() + cause.message()))
     })?;
-    let table = toml::from_str(&text).map_err(|cause| at(line_of(&cause)).wrong(cause.message()))?;
+    let table = toml::from_str(&text).map_err(|cause| at(line_of(&cause)).error(cause.message()))?;
     Ok((table, origins))
 }
 
-/// The full names of all settings in a table, with the bytes at which they stand. A table that
-/// nobody knows counts as one.
+/// Collects the full names of all settings in a table, with their byte offsets. An unknown table
+/// counts as a setting.
 fn list_settings(table: Option<&str>, values: &DeTable<'_>, keys: &Keys, into: &mut Vec<(String, usize)>) {
     for (key, value) in values {
         let name = below(table, key.get_ref());
@@ -190,24 +189,24 @@ fn list_settings(table: Option<&str>, values: &DeTable<'_>, keys: &Keys, into: &
     }
 }
 
-/// Refuses a name that no setting has.
+/// Returns an error for a name that is not a setting.
 fn check_name(keys: &Keys, name: &str, origin: &Origin) -> Result<(), Error> {
     let Some(unknown) = keys.unknown_part(name) else {
         return match keys.kind(name) {
             Some(Kind::Table) => {
-                Err(origin.wrong(&format!("`{name}` is a table of settings, not a setting")))
+                Err(origin.error(&format!("`{name}` is a table of settings, not a setting")))
             }
             _ => Ok(()),
         };
     };
     let hint = match keys.nearest(unknown) {
         Some(nearest) => format!("did you mean `{}`?", origin.spelling(nearest)),
-        None => "`music-insights config` shows all that there are".to_owned(),
+        None => "run `music-insights config` for a list".to_owned(),
     };
-    Err(origin.wrong(&format!("unknown setting `{unknown}`; {hint}")))
+    Err(origin.error(&format!("unknown setting `{unknown}`; {hint}")))
 }
 
-/// The text of a value: what is quoted as TOML loses its quotes.
+/// The text of a value, without quotes if it is a quoted TOML string.
 fn bare(value: &str) -> String {
     let quoted = value.starts_with(['"', '\'']).then(|| format!("value = {value}").parse::<Table>());
     match quoted {
@@ -286,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn each_setting_knows_where_it_comes_from() {
+    fn each_setting_has_its_source() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("settings.toml");
         std::fs::write(
@@ -313,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_known_before_the_file_is() {
+    fn logging_settings_are_known_before_the_file_is_read() {
         let layers = Layers {
             environment: vec![("MUSIC_INSIGHTS_LOGGING__FORMAT".into(), "json".into())],
             flags: vec![

@@ -1,4 +1,4 @@
-//! All settings, from defaults, file, environment and command line, checked once.
+//! All settings: read from flags, environment, file and defaults, and validated once.
 
 mod keys;
 mod layers;
@@ -32,51 +32,51 @@ use crate::time::civil::Week;
 use crate::time::window::NightWindow;
 use crate::time::zone::Zone;
 
-/// Everything that can be set; `music-insights.toml` has these names.
+/// All settings, by their names in `music-insights.toml`.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The catalog.
+    /// The catalog, a file of songs.
     #[serde(deserialize_with = "from_text")]
     pub songs: PathBuf,
-    /// Where the insights go.
+    /// The folder of the published output.
     #[serde(deserialize_with = "from_text")]
     pub output: PathBuf,
-    /// The zone of timestamps without an offset, of weeks and of nights.
+    /// The IANA time zone of timestamps without an offset, and of weeks, days and nights.
     #[serde(deserialize_with = "from_text")]
     pub timezone: Timezone,
-    /// The folder that `watch` tails.
+    /// The folder whose logs `watch` tails.
     #[serde(deserialize_with = "from_text")]
     pub incoming: PathBuf,
-    /// Where `watch` keeps what must outlive the memory.
+    /// The folder in which `watch` keeps its state between restarts.
     #[serde(deserialize_with = "from_text")]
     pub state: PathBuf,
-    /// How often `watch` publishes, if there is news; at least `1ms`.
+    /// The interval at which `watch` publishes if there are changes; at least `1ms`.
     #[serde(deserialize_with = "from_text")]
     pub flush_interval: TimeSpan,
-    /// Where the dashboard listens, or `off`.
+    /// The address and port of the dashboard, or `off`.
     #[serde(deserialize_with = "from_text")]
     pub http: Http,
-    /// A file with the token that readers of the dashboard must show; none if absent.
+    /// A file with the token that the dashboard asks for; without it, no token is needed.
     #[serde(deserialize_with = "from_text_or_none")]
     pub http_token_file: Option<PathBuf>,
-    /// Names under which the dashboard may be addressed, besides `localhost`, separated by commas.
+    /// Host names that the dashboard accepts besides `localhost`, separated by commas.
     #[serde(deserialize_with = "from_text")]
     pub http_hosts: String,
-    /// Chunks that are decoded at the same time, such as 2; as many as there are processors if absent.
+    /// The number of chunks decoded in parallel, such as 2; by default the number of processors.
     #[serde(deserialize_with = "from_text_or_none")]
     #[schemars(range(min = 1, max = MAX_THREADS))]
     pub threads: Option<usize>,
-    /// In which formats the insights are written: `csv`, or `csv,parquet`.
+    /// The formats of the published tables: `csv`, or `csv,parquet`.
     #[serde(deserialize_with = "from_text")]
     pub format: Format,
-    /// What is read, and what becomes of it.
+    /// Reading of logs and of the catalog.
     pub input: Input,
-    /// How the insights are written.
+    /// Writing of CSV files.
     pub csv: Csv,
     /// Messages on stderr.
     pub logging: Logging,
-    /// What is published.
+    /// Settings of each insight.
     pub insights: insights::Settings,
 }
 
@@ -106,25 +106,25 @@ impl Default for Settings {
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Input {
-    /// What parts the fields of logs and of the catalog.
+    /// The character that separates the fields of logs and of the catalog.
     #[serde(deserialize_with = "from_text")]
     pub delimiter: Delimiter,
-    /// How far after the moment of reading a play may be.
+    /// How far in the future a play may be when it is read.
     #[serde(deserialize_with = "from_text")]
     pub max_future: TimeSpan,
-    /// Bad lines at which a file is given up; 0 for never.
+    /// The number of bad lines after which the rest of a file is skipped; 0 for no limit.
     #[serde(deserialize_with = "from_text")]
     pub max_bad_lines: u64,
-    /// How long a last line without line feed waits in `watch` until it counts.
+    /// How long `watch` waits until a last line without a line feed counts as complete.
     #[serde(deserialize_with = "from_text")]
     pub last_line_wait: TimeSpan,
-    /// What becomes of an input that was read to its end: `keep`, `archive` or `delete`.
+    /// What to do with a finished input: `keep`, `archive` or `delete`.
     #[serde(deserialize_with = "from_text")]
     pub when_done: WhenDone,
-    /// Where it is moved if it is archived.
+    /// The folder to which finished inputs are archived.
     #[serde(deserialize_with = "from_text")]
     pub archive_dir: PathBuf,
-    /// For how long it must not have grown.
+    /// How long an input must not have grown until it is finished.
     #[serde(deserialize_with = "from_text")]
     pub done_after: TimeSpan,
 }
@@ -147,7 +147,7 @@ impl Default for Input {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Csv {
-    /// Whether text that a spreadsheet would take for a formula is written behind an apostrophe.
+    /// Whether text that a spreadsheet would run as a formula gets an apostrophe in front.
     #[serde(deserialize_with = "from_text")]
     pub escape_formulas: bool,
 }
@@ -156,10 +156,10 @@ pub struct Csv {
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logging {
-    /// How messages look: `text` for people, or `json`, one object a line.
+    /// The format of messages: `text` for people, or `json` with one object per line.
     #[serde(deserialize_with = "from_text")]
     pub format: LoggingFormat,
-    /// The least important messages that are said: `error`, `warn`, `info` or `debug`.
+    /// The lowest level of messages: `error`, `warn`, `info` or `debug`.
     #[serde(deserialize_with = "from_text")]
     pub level: LoggingLevel,
 }
@@ -170,10 +170,10 @@ impl Default for Logging {
     }
 }
 
-/// In which formats the insights are written; CSV always is.
+/// The formats of the published tables; CSV is always one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Format {
-    /// Whether Parquet is, too.
+    /// Whether the tables are written as Parquet too.
     pub parquet: bool,
 }
 
@@ -198,10 +198,10 @@ impl Display for Format {
 
 written_as!(Format, "enum": ["csv", "csv,parquet", "parquet,csv"]);
 
-/// More chunks at a time than any machine has processors for.
+/// The largest value of `threads`: more than any machine has processors.
 const MAX_THREADS: usize = 1024;
 
-/// A time zone by its IANA name.
+/// A time zone, set by its IANA name.
 #[derive(Clone, Debug)]
 pub struct Timezone(pub Zone);
 
@@ -221,12 +221,12 @@ impl Display for Timezone {
 
 written_as!(Timezone, "examples": ["UTC", "Europe/Berlin"]);
 
-/// Where the dashboard listens.
+/// The address of the dashboard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Http {
-    /// Nowhere.
+    /// No dashboard.
     Off,
-    /// On an address with a port.
+    /// An address with a port, such as `127.0.0.1:8080`.
     On(String),
 }
 
@@ -255,7 +255,7 @@ impl Display for Http {
 written_as!(Http, "pattern": r"^(off|.*:\+?[0-9]{1,5})$");
 
 impl Settings {
-    /// How many chunks are decoded at the same time.
+    /// The number of chunks decoded in parallel.
     pub fn decoders(&self) -> usize {
         let processors = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.unwrap_or_else(processors)
@@ -281,8 +281,8 @@ impl Settings {
         self.insights.top_songs_this_week.week == WeekChoice::Current
     }
 
-    /// These settings with what a running `watch` can take over from others: all that neither
-    /// shapes the state nor was asked for only once, at the start.
+    /// These settings, with the reloadable ones replaced by those of `other`. A running `watch` cannot
+    /// change settings that shape its state or that are read only at start.
     #[must_use]
     pub fn taking_over(&self, other: &Self) -> Self {
         let mut insights = other.insights.clone();
@@ -292,10 +292,10 @@ impl Settings {
         Self { flush_interval: other.flush_interval, logging: other.logging, insights, ..self.clone() }
     }
 
-    /// Checks that the folders of a `watch` do not lie in each other's way.
+    /// Checks that no folder of a `watch` contains another one.
     ///
     /// # Errors
-    /// The two that overlap, exit code 78.
+    /// The two folders that overlap, exit code 78.
     pub fn check_folders(&self) -> Result<(), Error> {
         let place = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
         let [incoming, output, state] = [&self.incoming, &self.output, &self.state].map(place);
@@ -318,10 +318,10 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks what no single value can tell.
+    /// Checks values that no type can check.
     ///
     /// # Errors
-    /// The setting that is wrong, exit code 78.
+    /// The first invalid setting, exit code 78.
     fn check(&self) -> Result<(), Error> {
         let wrong = |message: &str| Err(Error::Config(message.to_owned()));
         self.insights.check().map_err(Error::Config)?;

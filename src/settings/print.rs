@@ -1,4 +1,4 @@
-//! Settings as a file: those in force with where each comes from, or all defaults with what they mean.
+//! Prints settings as a TOML file: the merged ones with their sources, or the defaults with descriptions.
 
 use std::fmt::Write as _;
 
@@ -8,12 +8,12 @@ use crate::settings::layers::Effective;
 use crate::settings::{Settings, schema, values_of};
 use crate::text::harmless;
 
-/// Settings as a file that says so again, each with where it comes from.
+/// The merged settings as a TOML file, each with its source as a comment.
 pub fn print(effective: &Effective) -> String {
     file(&effective.settings, |_| String::new(), |name| format!("  # {}", effective.origin(name)))
 }
 
-/// The same for machines.
+/// The merged settings and their sources as JSON.
 pub fn print_json(effective: &Effective) -> String {
     let values = values_of(&effective.settings);
     let origins = values.iter().map(|(name, _)| (name.clone(), effective.origin(name).to_string().into()));
@@ -21,7 +21,7 @@ pub fn print_json(effective: &Effective) -> String {
     format!("{:#}\n", json!({ "settings": effective.settings, "origins": origins }))
 }
 
-/// A file with all settings, their meaning and their defaults.
+/// A TOML file with the description and the default of every setting.
 pub fn example() -> String {
     let schema = schema();
     let describe = |name: &str| {
@@ -30,18 +30,17 @@ pub fn example() -> String {
         let lines = description.and_then(Value::as_str).unwrap_or_default().lines();
         lines.fold(String::new(), |text, line| text + "# " + line + "\n")
     };
-    let head =
-        "# All settings of music-insights with their defaults. What is left out keeps its default.\n\n";
+    let head = "# All settings of music-insights with their defaults. A setting that is left out keeps its default.\n\n";
     head.to_owned() + &file(&Settings::default(), describe, |_| String::new())
 }
 
-/// A settings file, with something before and something behind each setting.
+/// A TOML file, with text before each table and setting, and text after each setting.
 fn file(settings: &Settings, before: impl Fn(&str) -> String, behind: impl Fn(&str) -> String) -> String {
     let mut text = String::new();
     let mut open = None;
     let split = |name: &str| name.rsplit_once('.').map(|(table, _)| table.to_owned());
     let mut values = values_of(settings);
-    // In TOML, what stands in no table comes before all tables.
+    // In TOML, settings outside of tables come before all tables.
     values.sort_by_key(|(name, _)| split(name).is_some());
     for (name, value) in values {
         let table = split(&name);
@@ -62,11 +61,11 @@ fn file(settings: &Settings, before: impl Fn(&str) -> String, behind: impl Fn(&s
     text
 }
 
-/// A value as TOML writes it.
+/// A value in TOML; none if it is null.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
-        // JSON's escapes are TOML's, but for DEL, which TOML does not want to see.
+        // TOML has the escapes of JSON, and DEL must be escaped too.
         Value::String(_) => Some(value.to_string().replace('\u{7f}', "\\u007f")),
         value => Some(value.to_string()),
     }

@@ -1,4 +1,4 @@
-//! What a settings file may say, as a JSON schema: for editors, and for checks elsewhere.
+//! The JSON schema of the settings file, for editors and other validators.
 
 use schemars::Schema;
 use schemars::generate::SchemaSettings;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::settings::Settings;
 
-/// The language that the schema is written in.
+/// The dialect of the schema.
 const META_SCHEMA: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The JSON schema (draft 2020-12) of the settings file.
@@ -25,9 +25,9 @@ pub fn schema() -> Value {
     whole
 }
 
-/// Every scalar may be written as text, too, and what is absent is absent: TOML knows no null.
+/// Allows text for every scalar, and removes null, which TOML does not have.
 fn scalars(schema: &mut Schema) {
-    // What a table contains by default is said there.
+    // The defaults of a table are those of its settings.
     if schema.get("default").is_some_and(|default| default.is_null() || default.is_object()) {
         schema.remove("default");
     }

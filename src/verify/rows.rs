@@ -162,7 +162,7 @@ pub fn unmatched_rows(
         unmatched.take(song, |plays| {
             if catalog.contains(song) {
                 text.text.clear();
-                insight.append_waiting(song, plays, dictionaries, &mut text);
+                insight.append_matched(song, plays, dictionaries, &mut text);
                 let lines = escape.apply(text.text.as_bytes(), &mut buffer);
                 rows.extend(lines_of(lines).map(|row| row[..play_len(row)].to_vec()));
             }

@@ -160,7 +160,7 @@ impl EnrichedWorker {
         for song in unmatched.songs().into_iter().filter(|&song| catalog.contains(song)) {
             unmatched.take(song, |plays| {
                 rows.text.clear();
-                self.insight.append_waiting(song, plays, &self.dictionaries, rows);
+                self.insight.append_matched(song, plays, &self.dictionaries, rows);
                 self.table.append(self.escape.apply(rows.text.as_bytes(), &mut self.escaped))
             })?;
         }
