@@ -104,7 +104,7 @@ impl DiskFile for Memory {
         Ok(self.0.len() as u64)
     }
 
-    fn cut(&mut self, len: u64) -> io::Result<()> {
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
         self.0.truncate(len as usize);
         Ok(())
     }
