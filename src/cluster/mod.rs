@@ -54,10 +54,10 @@ use crate::insights::enriched_logs;
 use crate::insights::query::Weeks;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
+use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
 use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, Totals, hash_text};
 use crate::publish::parquet::StagedParquet;
-use crate::publish::rolling_file::RollingFile;
 use crate::settings::Settings;
 use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
@@ -337,7 +337,7 @@ impl Work<'_> {
     }
 }
 
-fn parquet_of(log: &RollingFile, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Error> {
+fn parquet_of(log: &AppendOnlyWriter, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Error> {
     parts.iter().map(|part| log.parquet_of(enriched_logs::NAME, part)).collect()
 }
 

@@ -16,7 +16,7 @@ use crate::cluster::queries::{self, Section};
 use crate::engine::coordinator::{REJECTS_HEADER, reject_lines};
 use crate::model::Reject;
 use crate::publish::REJECTS;
-use crate::publish::rolling_file::RollingFile;
+use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::snapshot::Snapshot;
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
@@ -32,8 +32,8 @@ const DAY: i64 = 86_400;
 pub(super) struct Staged {
     pub(super) snapshots: Vec<(&'static str, Snapshot)>,
     /// Absent if `enriched_logs` is disabled.
-    pub(super) enriched: Option<RollingFile>,
-    pub(super) rejects: RollingFile,
+    pub(super) enriched: Option<AppendOnlyWriter>,
+    pub(super) rejects: AppendOnlyWriter,
 }
 
 /// Everything that staging depends on, apart from the tables.
@@ -81,9 +81,9 @@ impl Staging<'_> {
     }
 
     /// Stages the rejects of the catalog, followed by those of the logs.
-    async fn stage_rejects(&self, index: &Index) -> Result<RollingFile, AttemptError> {
+    async fn stage_rejects(&self, index: &Index) -> Result<AppendOnlyWriter, AttemptError> {
         let folder = self.settings.output.join(REJECTS);
-        let mut rejects = RollingFile::begin(self.disk, &folder, REJECTS_HEADER, u64::MAX)?;
+        let mut rejects = AppendOnlyWriter::begin(self.disk, &folder, REJECTS_HEADER, u64::MAX)?;
         rejects.append(&reject_lines(&path_text(&self.settings.songs), self.catalog_rejects))?;
         let labels: BTreeMap<&str, &str> =
             self.logs.iter().map(|log| (log.url.as_str(), log.label.as_str())).collect();
