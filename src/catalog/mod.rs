@@ -186,8 +186,8 @@ impl Catalog {
         Some((&self.cells[place.start as usize..], place.len as usize))
     }
 
-    /// Loads the data that [`row_end`](Self::row_end) needs for the first 64 songs into the cache, all
-    /// at once.
+    /// Loads data into the cache, all at once: the data that [`row_end`](Self::row_end) needs for the
+    /// first 64 of these songs.
     #[inline]
     pub fn touch(&self, songs: &[SongId]) {
         let mut ends = [(0, 0); 64];

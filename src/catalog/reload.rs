@@ -83,7 +83,7 @@ pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<R
     if let Some((earlier, later)) = rows.replaced.first() {
         let count = rows.replaced.len();
         tracing::warn!(
-            "{path}:{later}: same song as line {earlier}; the later line counts (repeated rows: {count})"
+            "{path}:{later}: same song as in line {earlier}; the later line counts (repeated rows: {count})"
         );
     }
     Ok(rows)

@@ -4,7 +4,7 @@ use crate::model::PlayTime;
 
 /// The number of hours in a week.
 pub const HOURS: usize = 7 * 24;
-/// Hours from Monday 00:00 to 1970-01-01T00:00, which was a Thursday.
+/// 1970-01-01 was a Thursday. This is the number of hours since the Monday before it.
 const SINCE_MONDAY: i64 = 3 * 24;
 
 /// Plays by hour of the week.

@@ -40,7 +40,7 @@ impl Songs<'_> {
         }
     }
 
-    /// Whether the user has played the song, according to this run.
+    /// Whether the run contains the song for this user.
     pub fn contains(self, song: SongId) -> bool {
         self.run.songs[self.from..self.to].binary_search(&song.0).is_ok()
     }

@@ -112,8 +112,8 @@ impl SongPlays {
         &mut self.weeks[week]
     }
 
-    /// Passes each week and song with its plays to `each`, in ascending order, if it changed since the
-    /// last call. `songs` must contain the changed songs, ascending.
+    /// For each week and song with new plays since the last call, passes both with all plays to `each`,
+    /// ascending. `songs` must contain the changed songs, ascending.
     ///
     /// # Errors
     /// The errors of `each`.

@@ -69,7 +69,7 @@ pub trait Disk: Debug + Send + Sync {
     /// Makes the names in a folder durable.
     ///
     /// # Errors
-    /// An error of the file system. After it, the durable state is unknown, so the process must end.
+    /// An error of the file system. After this error, the durable state is unknown, so the process must end.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
     /// Locks an existing folder until the returned value is dropped.
@@ -128,7 +128,7 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Makes the bytes and the length durable.
     ///
     /// # Errors
-    /// An error of the file system. After it, the durable state is unknown, so the process must end.
+    /// An error of the file system. After this error, the durable state is unknown, so the process must end.
     fn sync(&mut self) -> io::Result<()>;
 }
 

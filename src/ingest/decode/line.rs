@@ -41,7 +41,7 @@ pub fn check(line: &[u8], ending: Ending) -> Result<(), Reason> {
     std::str::from_utf8(line).map(drop).map_err(|_| Reason::InvalidUtf8)
 }
 
-/// Splits a text into lines. For each line, gives its offset in the text, its bytes without the line
+/// Splits a text into lines. For each line, yields its offset in the text, its bytes without the line
 /// end, and how it ends.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8], Ending)> {
     let mut start = 0;

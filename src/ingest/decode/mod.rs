@@ -27,7 +27,7 @@ pub struct Decoder {
     pub dictionaries: Arc<Dictionaries>,
     /// The time zone of timestamps without an offset.
     pub zone: Zone,
-    /// How many seconds a play may lie after the time at which its row was first read.
+    /// The latest accepted time of a play, in seconds after its row was first read.
     pub max_future: i64,
 }
 

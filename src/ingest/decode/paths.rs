@@ -218,8 +218,8 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Quotes the ids that need quotes in CSV output. Only ids of the slow path can need them; they start at
-/// `base`.
+/// Quotes the ids that need quotes in CSV output. Only ids of the slow path can need quotes. Their text
+/// starts at `base`.
 fn quote_cells(text: &mut Text, base: usize, cells: &mut [Field]) {
     for cell in cells.iter_mut().filter(|cell| cell.start as usize >= base) {
         let id = text.field(*cell);

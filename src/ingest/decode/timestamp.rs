@@ -118,8 +118,8 @@ fn parse_plain(cell: &[u8; 19]) -> Option<i64> {
     if day == 0 || before + day > u32::from(DAYS_BEFORE[leap][month as usize]) {
         return None;
     }
-    // The leap days from 1970 to the end of last year. 1972 was the first leap year, and 2100 is not a
-    // leap year.
+    // The number of leap days from 1970 until this year begins. 1972 was the first leap year, and 2100
+    // is not a leap year.
     let leap_days = (year - 1969) / 4 - u32::from(year > 2100);
     let days = (year - 1970) * 365 + leap_days + before + day - 1;
     Some(i64::from(days) * DAY + i64::from(hour * 3600 + minute * 60 + second))

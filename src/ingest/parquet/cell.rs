@@ -14,7 +14,7 @@ pub(super) enum Meaning {
     Plain,
     /// Unsigned integers.
     Unsigned,
-    /// Decimal numbers, stored as integers. The number is the count of decimals.
+    /// Decimal numbers, stored as integers. The field is the number of decimals.
     Decimal(usize),
     /// Times in units of `1 / per_second` seconds, in UTC or as local time.
     Time { per_second: i64, utc: bool },

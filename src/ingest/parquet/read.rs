@@ -20,7 +20,7 @@ const BATCH: usize = 1024;
 /// Reads a Parquet file as CSV text. Nothing is read from the file before the first read of the text.
 ///
 /// # Errors
-/// Never. A damaged file is an error of a later read.
+/// Never fails. A damaged file causes an error in a later read.
 pub fn csv_of(file: File, delimiter: Delimiter) -> io::Result<Box<dyn Read + Send>> {
     Ok(Box::new(CsvReader { unopened: Some(file), delimiter, rows: None, text: Vec::new(), at: 0 }))
 }
@@ -88,7 +88,7 @@ impl CsvReader {
 /// Appends a field, with quotes if needed.
 ///
 /// If the field has a line feed, only the part before it is appended, and the quote stays open. The
-/// decoder then rejects the line, as it does in a CSV file. In this case, the result is false, and no
+/// decoder then rejects the line, as it does for a CSV file. In this case, the result is false, and no
 /// more fields may follow.
 fn push_field(text: &mut Vec<u8>, field: &[u8], delimiter: Delimiter) -> bool {
     let line_feed = memchr::memchr(b'\n', field);

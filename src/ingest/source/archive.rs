@@ -97,8 +97,8 @@ impl Archiver {
             other => other?,
         }
         fail_point("inputs.archived");
-        // If a writer appended just before the rename, it would continue in the archive. So the file is
-        // moved back.
+        // A writer may have appended just before the rename, and would then continue in the archive. In
+        // this case, the file is moved back.
         if target.symlink_metadata()?.len() != expected.size {
             self.disk.rename(&target, path)?;
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Reads gzip, zstd and Parquet logs as CSV text. Before that, it checks the whole file.
+//! Reads gzip, zstd and Parquet logs as CSV text, after a check of the whole file.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -28,10 +28,9 @@ pub enum Compression {
 pub const MAGIC: usize = 4;
 /// Buffer size for gzip files, in bytes.
 const BUFFER: usize = 256 << 10;
-/// Maximum ratio of the decompressed size to the compressed size, in addition to [`ALLOWANCE`].
+/// The maximum decompressed size is this multiple of the compressed size, plus [`ALLOWANCE`].
 const RATIO: u64 = 200;
-/// Number of bytes that a file may always have after decompression, so that small files are not
-/// rejected.
+/// Additional bytes that the decompressed size may have, so that small files are not rejected.
 const ALLOWANCE: u64 = 16 << 20;
 
 impl Compression {

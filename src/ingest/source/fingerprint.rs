@@ -26,7 +26,7 @@ impl InodeKey {
 }
 
 /// The identity of a file. File systems reuse the inode numbers of deleted files. Therefore, the
-/// creation time is compared, too, if the file system records it.
+/// creation time is also compared if the file system records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileId {
     /// Device and inode.

@@ -8,7 +8,7 @@ use crate::model::{Header, RAW_LIMIT, Reason};
 /// The first line feed of a log must lie within this number of bytes.
 const FIRST_LINE_FEED: usize = 64 << 10;
 
-/// Bytes that the search has finished with.
+/// The bytes that a search has consumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Skipped {
     /// Number of bytes.
@@ -117,8 +117,8 @@ impl HeaderFinder<'_> {
         Err(HeaderFault { reason, detail: detail.to_owned() })
     }
 
-    /// Rejects the file because of its first bytes. This happens only when all bytes that a reject shows
-    /// are there, so that the reject does not depend on how many bytes were read at once.
+    /// Rejects the file because of its first bytes. Before that, waits for all bytes that the reject
+    /// shows. Therefore, the reject does not depend on how many bytes were read at once.
     fn refuse_start(&self, fault: HeaderFault) -> Search {
         let shown = &self.bytes[..self.bytes.len().min(RAW_LIMIT)];
         if shown.len() < RAW_LIMIT && !shown.contains(&b'\n') && !self.is_final {

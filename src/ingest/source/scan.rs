@@ -70,8 +70,8 @@ impl FolderScanner {
         Ok(None)
     }
 
-    /// Finds all logs directly in a folder, and all files with a `known` inode under any name. The
-    /// result is sorted by name.
+    /// Finds all logs directly in a folder, and all files with a `known` inode, whatever their names.
+    /// The result is sorted by name.
     ///
     /// # Errors
     /// An error of the file system.

@@ -22,7 +22,7 @@ pub enum SendOutcome {
 /// Hashes the bytes before an offset in the file that is being read.
 pub type HashTail<'a> = &'a dyn Fn(u64) -> u128;
 
-/// The tail hash of a log that is not resumed by its tail.
+/// The tail hash of a log whose tail is never compared.
 pub fn no_tail(_offset: u64) -> u128 {
     0
 }

@@ -1,4 +1,4 @@
-//! Reads a log from stdin. It is read only once. It has no name, so its first bytes tell its
+//! Reads a log from stdin. Stdin is read only once. It has no file name, so its first bytes show its
 //! compression.
 
 use std::io::{self, Cursor, Read};

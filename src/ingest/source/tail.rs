@@ -343,7 +343,7 @@ impl Tail {
             self.last_stat = stat;
             return Ok(());
         }
-        // It is set again only after a complete read, so that a failed read is repeated.
+        // `last_stat` is set again only after a complete read, so that a failed read is repeated.
         self.last_stat = None;
         match self.compression {
             Compression::Plain => self.read_plain(metadata, last_lines, events, shutdown)?,

@@ -68,7 +68,7 @@ pub struct WatchOptions {
     pub metrics: Arc<Metrics>,
 }
 
-/// The inputs of an earlier process, and messages about commits of this process.
+/// The inputs of an earlier process, and the notices about later commits.
 #[derive(Debug)]
 pub struct Resume {
     /// The inputs of the last commit, in the order of their ids.
@@ -176,8 +176,8 @@ impl Watch {
             }
             self.wait(events, shutdown);
         }
-        // With `--once`, the file is not tried again. Without an error, its rows would be missing
-        // without a notice.
+        // With `--once`, the file is not tried again. Its rows would be missing, so the run must end
+        // with an error.
         self.error.take_if(|_| once).map_or(Ok(()), Err)
     }
 
@@ -212,8 +212,8 @@ impl Watch {
         self.error.take().map_or(Ok(()), Err)
     }
 
-    /// Finds the files that may have changed. If a scan is due, these are all files. Otherwise, only
-    /// files with a notification or an incomplete last line are inspected.
+    /// Finds the files that may have changed. If a scan is due, it inspects all files. Otherwise, it
+    /// inspects only files with a notification or an incomplete last line.
     fn find_changes(&mut self) -> Vec<Candidate> {
         let hints = std::mem::take(&mut *self.hints.lock().unwrap_or_else(PoisonError::into_inner));
         if hints.overflow {
@@ -273,7 +273,7 @@ impl Watch {
         files
     }
 
-    /// Closes idle files, and finds open files that have lost their path to another file or altogether.
+    /// Closes idle files. Also finds open files whose path is gone or belongs to a different file.
     fn revisit_open(&mut self) {
         while self.tails.open().len() > MAX_OPEN {
             self.tails.close(self.tails.open()[0]);
@@ -289,7 +289,7 @@ impl Watch {
         }
     }
 
-    /// Reads open files that have lost their path to their end.
+    /// Reads each open file to its end if its path is gone or belongs to a different file.
     fn read_orphans(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Closed> {
         for id in self.tails.take_orphans() {
             let tail = &self.tails[id];
@@ -405,7 +405,7 @@ impl Watch {
             }
             Identity::Truncated(id) if is_log => {
                 self.metrics.files_truncated.inc();
-                tracing::warn!("{shown}: the file was truncated; it is read from the beginning");
+                tracing::warn!("{shown}: the file was truncated; it is read again from the beginning");
                 self.tails.close(id);
             }
             Identity::Truncated(id) => {
