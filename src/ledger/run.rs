@@ -170,7 +170,7 @@ impl Run {
         self.users.push((user, self.last_pair() + 1));
     }
 
-    /// Appends pairs of another run.
+    /// Appends pairs from a different run.
     fn extend(&mut self, run: &Self, pairs: Range<usize>) {
         self.songs.extend_from_slice(&run.songs[pairs.clone()]);
         for pair in pairs {

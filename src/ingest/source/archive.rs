@@ -122,7 +122,7 @@ impl Archiver {
         Ok(target)
     }
 
-    /// Copies a file to another file system. The copy is durable before the original is removed.
+    /// Copies a file to a different file system. The copy is durable before the original is removed.
     fn copy(&self, path: &Path, target: &Path) -> io::Result<()> {
         let (staged, mut file) = StagedFile::create(&self.disk, target).map_err(io::Error::other)?;
         let mut reader = std::fs::File::open(path)?;

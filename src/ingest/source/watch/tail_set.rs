@@ -31,7 +31,7 @@ pub(super) struct TailSet {
     by_content: HashMap<(u64, u128, u128), TailId>,
     /// Tails with an incomplete last line.
     incomplete: BTreeSet<TailId>,
-    /// Open tails, in the order in which they were opened.
+    /// Open tails, sorted by the time of opening.
     open: VecDeque<TailId>,
     /// Open tails that have lost their path: it is gone, or belongs to a different file.
     orphans: BTreeSet<TailId>,
@@ -177,7 +177,7 @@ impl TailSet {
         std::mem::take(&mut self.orphans)
     }
 
-    /// Open tails, in the order in which they were opened.
+    /// Open tails, sorted by the time of opening.
     pub(super) fn open(&self) -> &VecDeque<TailId> {
         &self.open
     }
