@@ -1,7 +1,7 @@
-//! Reads `songs_metadata.csv`.
+//! Reads the catalog file `songs_metadata.csv`.
 //!
-//! Lines and quotes follow the rules of logs, so the slow path of the decoder checks every line
-//! first. csv-async then reads the valid records.
+//! The catalog follows the same rules for lines and quotes as logs. Therefore, the slow path of the log
+//! decoder checks every line first. Then csv-async reads the valid lines.
 
 use csv_async::{AsyncReaderBuilder, ByteRecord};
 use futures::StreamExt;
@@ -21,35 +21,35 @@ use std::collections::HashMap;
 pub struct Rows {
     songs: Vec<Song>,
     fingerprint: u128,
-    /// Rows that are not songs.
+    /// Rejects for rows that are not valid songs.
     pub rejects: Vec<Reject>,
-    /// Rows replaced by a later one with the same `song_id`: (line replaced, line that counts).
+    /// Rows that a later row with the same `song_id` replaces, as (replaced line, later line).
     pub replaced: Vec<(u64, u64)>,
 }
 
 impl Rows {
-    /// Builds the catalog of these rows and interns their songs.
+    /// Builds the catalog of these rows, and interns their songs.
     pub fn catalog(&self, dictionaries: &Dictionaries) -> Catalog {
         Catalog::new(&self.songs, dictionaries, self.fingerprint)
     }
 
-    /// The songs, each once. Of rows with the same `song_id`, the last one counts.
+    /// The songs without duplicates. If several rows have the same `song_id`, the last row counts.
     pub fn songs(&self) -> Vec<&Song> {
         let latest: HashMap<&[u8], &Song> =
             self.songs.iter().map(|song| (song.song_id.as_slice(), song)).collect();
         latest.into_values().collect()
     }
 
-    /// A hash of the file.
+    /// The XXH3-128 hash of the file.
     pub fn fingerprint(&self) -> u128 {
         self.fingerprint
     }
 }
 
-/// Parses a whole file.
+/// Parses a whole catalog file.
 ///
 /// # Errors
-/// The fault of the header. A catalog without a valid header is broken and must not be used; a file
+/// A fault of the header. A catalog without a valid header is broken and must not be used. A file
 /// without lines has no header.
 pub async fn parse(file: &[u8], delimiter: Delimiter) -> Result<Rows, HeaderFault> {
     let Checked { columns, clean, numbers, rejects } = check_lines(file, delimiter)?;
@@ -68,11 +68,11 @@ pub async fn parse(file: &[u8], delimiter: Delimiter) -> Result<Rows, HeaderFaul
     Ok(Rows { songs, fingerprint, rejects, replaced })
 }
 
-/// The lines of a catalog that are records.
+/// The valid lines of a catalog file, and the rejects for all other lines.
 struct Checked {
     columns: Columns<5>,
     clean: Vec<u8>,
-    /// The line number of each clean line.
+    /// The line number of each line in `clean`.
     numbers: Vec<u64>,
     rejects: Vec<Reject>,
 }
@@ -86,7 +86,8 @@ fn check_lines(file: &[u8], delimiter: Delimiter) -> Result<Checked, HeaderFault
     let columns = find_columns(header, delimiter, CATALOG_COLUMNS)?;
     let mut checked =
         Checked { columns, clean: Vec::with_capacity(text.len()), numbers: Vec::new(), rejects: Vec::new() };
-    // The header comes along: csv-async takes a byte order mark off whatever comes first.
+    // The header stays in front, because csv-async removes a byte order mark from the first line that it
+    // reads.
     checked.clean.extend_from_slice(header);
     checked.clean.push(b'\n');
     let mut record = Record::new(delimiter);

@@ -1,7 +1,8 @@
-//! The catalog: metadata of songs, in columns indexed by song.
+//! The catalog: the metadata of songs, stored in columns. The index of a column is the number of the
+//! song.
 //!
-//! A catalog is immutable. A changed file is loaded as a new catalog, which replaces the old one
-//! between two cuts.
+//! A catalog is immutable. When the file changes, the program loads a new catalog. The new catalog
+//! replaces the old catalog between two cuts.
 
 pub mod load;
 pub mod reload;
@@ -12,7 +13,7 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::{PADDING, SongId};
 use crate::text::push_cell;
 
-/// The number of a genre. Numbers are in the byte order of the names.
+/// The number of a genre. Genres are numbered in the byte order of their names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GenreId(u32);
 
@@ -64,15 +65,16 @@ pub struct Song {
     pub mood: Vec<u8>,
 }
 
-/// All songs with metadata.
+/// All songs that have metadata.
 #[derive(Clone, Debug, Default)]
 pub struct Catalog {
     genres: Vec<GenreId>,
     moods: Vec<MoodId>,
-    /// A bit per song: whether it is in the catalog. Bits of 500,000 songs fit the second-level cache.
+    /// One bit per song: whether the song is in the catalog. The bits of 500,000 songs fit into the
+    /// second-level cache.
     known: Vec<u64>,
-    /// The range of the CSV cells `,title,artist,genre,mood\n` of each song in `cells`, and the length
-    /// of the title; empty for songs that are not in the catalog.
+    /// For each song, the range of its CSV cells `,title,artist,genre,mood\n` in `cells`, and the length
+    /// of its title cell. Empty if the song is not in the catalog.
     places: Vec<Place>,
     cells: Vec<u8>,
     genre_names: Vec<Vec<u8>>,
@@ -90,7 +92,7 @@ struct Place {
 }
 
 impl Catalog {
-    /// Builds a catalog from rows. Of rows with the same `song_id`, the last one counts.
+    /// Builds a catalog from rows. If several rows have the same `song_id`, the last row counts.
     pub fn new(rows: &[Song], dictionaries: &Dictionaries, fingerprint: u128) -> Self {
         let ids: Vec<SongId> = rows.iter().map(|row| dictionaries.songs.intern(&row.song_id)).collect();
         let size = dictionaries.songs.read().len();
@@ -137,7 +139,7 @@ impl Catalog {
         self.known.get(song.index() / 64).is_some_and(|word| word >> (song.index() % 64) & 1 == 1)
     }
 
-    /// How many of these songs are not in the catalog.
+    /// Counts the songs in `songs` that are not in the catalog.
     pub fn count_unknown(&self, songs: &[SongId]) -> u64 {
         songs.iter().map(|&song| u64::from(!self.contains(song))).sum()
     }
@@ -159,30 +161,33 @@ impl Catalog {
         &self.genre_names[genre.index()]
     }
 
-    /// Number of genres, "none" among them.
+    /// Number of genres. "No genre" counts as a genre.
     pub fn genre_count(&self) -> usize {
         self.genre_names.len()
     }
 
-    /// Number of moods, "none" among them.
+    /// Number of moods. "No mood" counts as a mood.
     pub fn mood_count(&self) -> usize {
         self.mood_count
     }
 
-    /// The songs of mood Happy, in the order of their numbers.
+    /// The songs with the mood Happy, in the order of their numbers.
     pub fn happy_songs(&self) -> &[SongId] {
         &self.happy
     }
 
-    /// The rest of an enriched row, `,title,artist,genre,mood` and a line feed, padded for
-    /// [`LineBuffer`](crate::text::line_buffer::LineBuffer), and its length; nothing if the song is not in the catalog.
+    /// The end of an enriched row, and the length of this end. `None` if the song is not in the catalog.
+    ///
+    /// The end is `,title,artist,genre,mood` and a line feed. The returned text is padded for
+    /// [`LineBuffer`](crate::text::line_buffer::LineBuffer).
     #[inline]
     pub fn row_end(&self, song: SongId) -> Option<(&[u8], usize)> {
         let place = self.places.get(song.index()).filter(|place| place.len > 0)?;
         Some((&self.cells[place.start as usize..], place.len as usize))
     }
 
-    /// Loads what [`row_end`](Self::row_end) of the first 64 of these songs will need, all at once.
+    /// Loads data into the cache, all at once: the data that [`row_end`](Self::row_end) needs for the
+    /// first 64 of these songs.
     #[inline]
     pub fn touch(&self, songs: &[SongId]) {
         let mut ends = [(0, 0); 64];
@@ -190,13 +195,13 @@ impl Catalog {
             let place = self.places.get(song.index()).copied().unwrap_or_default();
             *ends = (place.start as usize, place.start as usize + place.len as usize);
         }
-        // `cells` are padded, so there is a byte behind every row.
+        // `cells` ends with padding, so there is at least one byte after every row.
         let touched =
             ends.iter().fold(0, |touched, &(first, last)| touched | self.cells[first] | self.cells[last]);
         std::hint::black_box(touched);
     }
 
-    /// The title of a song as a CSV cell with the comma before it; empty if the song is not in the
+    /// The title of a song as a CSV cell, with a comma in front. Empty if the song is not in the
     /// catalog.
     pub fn title_cell(&self, song: SongId) -> &[u8] {
         let place = self.places.get(song.index()).copied().unwrap_or_default();
@@ -208,12 +213,12 @@ impl Catalog {
         self.songs
     }
 
-    /// Whether it has no songs.
+    /// Whether the catalog has no songs.
     pub fn is_empty(&self) -> bool {
         self.songs == 0
     }
 
-    /// XXH3-128 of the file it was read from.
+    /// The XXH3-128 hash of the file of this catalog.
     pub fn fingerprint(&self) -> u128 {
         self.fingerprint
     }

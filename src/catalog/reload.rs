@@ -19,18 +19,19 @@ use crate::model::error::Error;
 
 use crate::telemetry::metrics::Metrics;
 
-/// A catalog, with the rejects of its file.
+/// A catalog, and the rejects of its file.
 #[derive(Debug)]
 pub struct CatalogVersion {
     /// The catalog.
     pub catalog: Arc<Catalog>,
-    /// Rows that are not songs.
+    /// Rejects for rows that are not valid songs.
     pub rejects: Vec<Reject>,
-    /// When the file was read.
+    /// The time at which the file was read.
     pub read_at: SystemTime,
 }
 
-/// The interval at which the file is checked, with one system call. Polling works on every file system.
+/// The time between two checks of the file. A check needs one system call. Polling works on every file
+/// system.
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// How long the file must be unchanged before it is read.
 const SETTLE_TIME: Duration = Duration::from_millis(200);
@@ -38,7 +39,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// Reads the catalog file and builds the catalog.
 ///
 /// # Errors
-/// If it is missing, unreadable or lacks a column: exit code 66.
+/// If the file is missing, unreadable or lacks a column (exit code 66).
 pub async fn load(
     path: &Path,
     delimiter: Delimiter,
@@ -50,10 +51,10 @@ pub async fn load(
 /// Reads the rows of the catalog file without interning their songs.
 ///
 /// # Errors
-/// As [`load`].
+/// The same as for [`load`].
 pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Error> {
     let unreadable = |cause: std::io::Error| compression::unreadable(path, cause);
-    // A pipe or a device might never end.
+    // Reading from a pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(Error::MissingInput(format!("{} is not a regular file", path.display())));
     }
@@ -71,7 +72,7 @@ pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Error> {
 /// Parses the text of the catalog file at `path`, and warns about rejects and repeated songs.
 ///
 /// # Errors
-/// If a column is missing: exit code 66.
+/// If a column is missing (exit code 66).
 pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<Rows, Error> {
     let broken = |detail: &str| Error::MissingInput(format!("{}:1: {detail}", path.display()));
     let rows = parse(file, delimiter).await.map_err(|fault| broken(&fault.detail))?;
@@ -82,13 +83,13 @@ pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<R
     if let Some((earlier, later)) = rows.replaced.first() {
         let count = rows.replaced.len();
         tracing::warn!(
-            "{path}:{later}: this song is also in line {earlier}; the later line counts ({count} repeated rows)"
+            "{path}:{later}: same song as in line {earlier}; the later line counts (repeated rows: {count})"
         );
     }
     Ok(rows)
 }
 
-/// Builds the catalog of rows, and interns their songs.
+/// Builds the catalog from rows, and interns their songs.
 pub fn build(rows: Rows, dictionaries: &Dictionaries) -> CatalogVersion {
     CatalogVersion {
         catalog: Arc::new(rows.catalog(dictionaries)),
@@ -97,7 +98,7 @@ pub fn build(rows: Rows, dictionaries: &Dictionaries) -> CatalogVersion {
     }
 }
 
-/// The metadata that changes when a file does.
+/// The attributes of a file that change when the file changes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -118,8 +119,8 @@ fn stamp(path: &Path) -> Option<Stamp> {
     })
 }
 
-/// Watches the file and sends each changed catalog, until the receiver is dropped. If the file is
-/// broken or missing, it warns and the last catalog stays in force.
+/// Watches the catalog file, and sends a new catalog after each change until the receiver is dropped. If
+/// the file is broken or missing, the last catalog stays in use, and this function logs a warning.
 pub async fn watch_catalog(
     path: PathBuf,
     delimiter: Delimiter,
@@ -131,7 +132,7 @@ pub async fn watch_catalog(
         metrics.catalog_reloads.with_label_values(&[result]).inc();
         metrics.catalog_broken.set(i64::from(result == "broken"));
     };
-    // The first catalog was read earlier, so the file may have changed since.
+    // The first catalog was read before this function started, and the file may have changed in between.
     let mut read = None;
     let mut seen = stamp(&path);
     let mut since = Instant::now();
@@ -141,7 +142,7 @@ pub async fn watch_catalog(
         if now != seen {
             if now.is_none() {
                 tracing::warn!(
-                    "{}: the catalog file is missing; the last catalog stays in force",
+                    "{}: the catalog file is missing; the last catalog stays in use",
                     path.display()
                 );
             }
@@ -165,7 +166,7 @@ pub async fn watch_catalog(
                 count("new");
             }
             Err(error) => {
-                tracing::warn!("{error}; the last catalog stays in force");
+                tracing::warn!("{error}; the last catalog stays in use");
                 count("broken");
             }
         }

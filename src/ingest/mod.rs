@@ -1,4 +1,5 @@
-//! From files to rows: sources read chunks of whole lines, and decoders turn them into batches.
+//! Turns files into rows: a source reads chunks of whole lines, and decoders turn the chunks into
+//! batches.
 
 pub mod decode;
 pub mod parquet;

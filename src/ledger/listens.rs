@@ -1,10 +1,11 @@
 //! Listens: the number of plays of each pair of user and song.
 //!
-//! A log-structured table. Plays are appended to a buffer. When the buffer is full, and at every cut,
-//! it is sorted and sealed into an immutable [`Run`]. Appending and sorting access memory in order; a
-//! hash table of pairs would miss the cache once per play. Two runs are merged when the newer one is
-//! at least half as large as the older, so there are few runs, and each pair is merged a logarithmic
-//! number of times.
+//! The table is log-structured. New plays are appended to a buffer. When the buffer is full, and at
+//! every cut, the buffer is sorted and sealed into an immutable [`Run`]. Appending and sorting access
+//! memory in order. A hash table of pairs would instead miss the cache once per play.
+//!
+//! Two runs are merged when the newer run is at least half as large as the older run. Therefore there
+//! are few runs, and each pair is merged only a logarithmic number of times.
 
 use std::sync::Arc;
 
@@ -12,21 +13,21 @@ use crate::ledger::radix;
 use crate::ledger::run::{Run, Songs};
 use crate::model::{SongId, UserId};
 
-/// Plays in a full buffer: 16 MiB of keys, and as much scratch space, so that sorting stays in the
-/// last-level cache of a small server.
+/// Number of plays in a full buffer. The keys of a full buffer take 16 MiB, and sorting takes another 16
+/// MiB of scratch space. Together they fit into the last-level cache of a small server.
 const BUFFER: usize = 2 << 20;
 
 /// Plays by user and song.
 #[derive(Clone, Debug, Default)]
 pub struct Listens {
     buffer: Vec<u64>,
-    /// The empty buffer that is filled while the other one is being sealed.
+    /// An empty buffer. It receives new plays while the other buffer is being sealed.
     spare: Vec<u64>,
     scratch: Vec<u64>,
     is_out: bool,
-    /// Oldest and largest first.
+    /// The runs, oldest and largest first.
     runs: Vec<Arc<Run>>,
-    /// Runs sealed since the last save, if the table is saved at all.
+    /// The runs sealed since the last save. `None` if the table is never saved.
     unsaved: Option<Vec<Arc<Run>>>,
 }
 
@@ -42,14 +43,14 @@ impl Listens {
         self.buffer.len() >= BUFFER
     }
 
-    /// Sorts the buffer into a run, so that its plays can be read.
+    /// Sorts the buffer into a run. Then the plays of the buffer can be read.
     pub fn seal(&mut self) {
         let sealed = self.take_unsealed().seal();
         self.put_back(sealed);
     }
 
-    /// Takes the buffer, to be sealed on another thread. New plays go to the second buffer. The result
-    /// must be [put back](Self::put_back) before the next buffer is sealed.
+    /// Takes the buffer, so that another thread can seal it. New plays go to the spare buffer. The
+    /// caller must [put back](Self::put_back) the result before it takes the next buffer.
     ///
     /// # Panics
     /// If the last buffer was not put back.
@@ -68,12 +69,12 @@ impl Listens {
         }
     }
 
-    /// From now on, keeps sealed runs until [`take_unsaved`](Self::take_unsaved) takes them.
+    /// From now on, keeps each sealed run until [`take_unsaved`](Self::take_unsaved) takes it.
     pub fn keep_unsaved(&mut self) {
         self.unsaved.get_or_insert_default();
     }
 
-    /// Takes the runs sealed since the last call. Their sum is the change since then.
+    /// Takes the runs sealed since the last call. Their sum is the change of the table since that call.
     pub fn take_unsaved(&mut self) -> Vec<Arc<Run>> {
         self.unsaved.as_mut().map(std::mem::take).unwrap_or_default()
     }
@@ -85,8 +86,8 @@ impl Listens {
         }
     }
 
-    /// The songs that a user has played, with plays. A song can occur more than once; its plays add up.
-    /// Plays in the buffer are not included.
+    /// The songs that a user has played, with their plays. The same song can occur several times; add up
+    /// its plays. Plays in the buffer are not included.
     pub fn of(&self, user: UserId) -> UserListens<'_> {
         UserListens::new(&self.runs, user)
     }
@@ -96,18 +97,18 @@ impl Listens {
         &self.runs
     }
 
-    /// The users with sealed plays; a user occurs once per run.
+    /// The users with sealed plays. A user occurs once for each run that contains the user.
     pub fn users(&self) -> impl Iterator<Item = UserId> {
         self.runs.iter().flat_map(|run| run.users())
     }
 
-    /// The number of sealed pairs; a pair counts once per run.
+    /// The number of sealed pairs. A pair counts once for each run that contains the pair.
     pub fn pairs(&self) -> usize {
         self.runs.iter().map(|run| run.pairs()).sum()
     }
 }
 
-/// A buffer to be sealed, and the runs that it is merged into.
+/// A buffer that is not sealed yet, and the runs to merge it with.
 #[derive(Debug)]
 pub struct Unsealed {
     keys: Vec<u64>,
@@ -115,19 +116,19 @@ pub struct Unsealed {
     runs: Vec<Arc<Run>>,
 }
 
-/// The runs after sealing a buffer, and the buffers for reuse.
+/// The runs after a buffer was sealed, and the empty buffers for reuse.
 #[derive(Debug)]
 pub struct Sealed {
     runs: Vec<Arc<Run>>,
-    /// The run of the buffer alone; none if it was empty.
+    /// The run of the sealed buffer alone, before it was merged. `None` if the buffer was empty.
     newest: Option<Arc<Run>>,
     keys: Vec<u64>,
     scratch: Vec<u64>,
 }
 
 impl Unsealed {
-    /// Sorts the buffer into a run and merges it with the runs that it is large enough for. Takes up to
-    /// a fraction of a second.
+    /// Sorts the buffer into a run, and merges this run with older runs that are not much larger. This
+    /// can take a fraction of a second.
     pub fn seal(self) -> Sealed {
         let Self { mut keys, mut scratch, mut runs } = self;
         if keys.is_empty() {
@@ -145,7 +146,7 @@ impl Unsealed {
     }
 }
 
-/// The songs of one user, with plays.
+/// The songs of one user, with their plays.
 #[derive(Clone, Copy, Debug)]
 pub struct UserListens<'a> {
     runs: &'a [Arc<Run>],

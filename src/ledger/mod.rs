@@ -1,8 +1,8 @@
 //! The ledger: sums over all plays, independent of the catalog.
 //!
-//! Every table is a commutative monoid, so the order of plays and their split into batches change
-//! nothing. Genre and mood are joined when rows are made. A corrected genre therefore corrects
-//! history at once.
+//! Every table is a commutative monoid: neither the order of the plays nor their division into batches
+//! changes a sum. Genre and mood are looked up only when the rows of an insight are computed. A
+//! corrected genre therefore applies to all earlier plays at once.
 
 pub mod hours;
 pub mod listens;
@@ -22,14 +22,14 @@ use crate::model::dictionary::Id;
 use crate::model::{Batch, SongId, UserId};
 use crate::time::window::NightWindow;
 
-/// The tables, and the users and songs that changed since the last cut.
+/// The tables, and the users and songs with new plays since the last cut.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     listens: Listens,
     song_plays: SongPlays,
     nights: Nights,
     hours: Hours,
-    /// The latest instant of any play, in seconds since 1970-01-01T00:00:00Z, with its local time.
+    /// The latest play: its instant in seconds since 1970-01-01T00:00:00Z, and its local time.
     latest: Option<(i64, i64)>,
     plays: u64,
     touched_users: Touched,
@@ -73,7 +73,7 @@ impl Ledger {
         }
     }
 
-    /// Adds a batch, and seals the listens if the buffer is full.
+    /// Adds a batch. Seals the listens if their buffer is full.
     pub fn observe(&mut self, batch: &Batch) {
         self.append(batch);
         if self.listens.is_full() {
@@ -81,7 +81,7 @@ impl Ledger {
         }
     }
 
-    /// Adds a batch. The caller seals the listens when the buffer is full.
+    /// Adds a batch. The caller must seal the listens when their buffer is full.
     pub fn append(&mut self, batch: &Batch) {
         self.listens.add(&batch.users, &batch.songs);
         self.song_plays.add(&batch.songs, &batch.play_times, &batch.millis);
@@ -104,7 +104,7 @@ impl Ledger {
         Changes { users: self.touched_users.take(), songs: self.touched_songs.take() }
     }
 
-    /// Changes that name every user and song, for insights that start without rows.
+    /// Changes that contain every user and song. They are for insights that start without rows.
     pub fn everything(&self) -> Changes {
         let mut users = Touched::default();
         self.listens.users().for_each(|user| users.add(&[user]));
@@ -148,17 +148,18 @@ impl Ledger {
         TablesMut { listens, song_plays, nights, hours }
     }
 
-    /// Restores the saved values outside of the tables.
+    /// Restores the saved values that are not in a table.
     pub fn restore(&mut self, plays: u64, latest: Option<(i64, i64)>) {
         (self.plays, self.latest) = (plays, latest);
     }
 
-    /// The latest play: seconds since 1970-01-01T00:00:00Z, and the local time.
+    /// The latest play: its instant in seconds since 1970-01-01T00:00:00Z, and its local time.
     pub fn latest(&self) -> Option<(i64, i64)> {
         self.latest
     }
 
-    /// The local time (seconds) of the latest play by instant.
+    /// The local time of the latest play, in seconds. The latest play is the one with the latest
+    /// instant.
     pub fn latest_local(&self) -> Option<i64> {
         self.latest.map(|(_, local)| local)
     }
@@ -169,8 +170,8 @@ impl Ledger {
     }
 }
 
-/// A copy of the tables as of a cut, without the plays by week. For a million listeners, it takes a
-/// few megabytes, because runs are shared.
+/// A copy of the tables as of a cut, without the plays by week. For a million listeners, a copy takes
+/// only a few megabytes, because it shares the runs with the ledger.
 #[derive(Clone, Debug)]
 pub struct LedgerReader {
     runs: Vec<Arc<Run>>,
@@ -181,12 +182,13 @@ pub struct LedgerReader {
 }
 
 impl LedgerReader {
-    /// The songs that a user has played, as [`Listens::of`].
+    /// The songs that a user has played. See [`Listens::of`].
     pub fn listens_of(&self, user: UserId) -> UserListens<'_> {
         UserListens::new(&self.runs, user)
     }
 
-    /// Plays and duration of each song, by number. Songs beyond the end have no plays.
+    /// Plays and duration of each song. The index is the number of the song. Songs beyond the end have
+    /// no plays.
     pub fn song_totals(&self) -> &[Total] {
         &self.totals
     }
@@ -207,7 +209,7 @@ impl LedgerReader {
     }
 }
 
-/// A set of ids as bits. A row sets one bit, and a cut scans all.
+/// A set of ids with one bit per id. A row sets one bit, and a cut scans all bits.
 #[derive(Clone, Debug, Default)]
 struct Touched {
     words: Vec<u64>,

@@ -1,4 +1,4 @@
-//! Nights: the number of plays of each user in the night window.
+//! Nights: the number of plays of each user that lie in the night window.
 
 use crate::model::{PlayTime, UserId};
 use crate::time::window::NightWindow;
@@ -7,7 +7,8 @@ use crate::time::window::NightWindow;
 #[derive(Clone, Debug)]
 pub struct Nights {
     window: NightWindow,
-    /// Plays by user. Counts saturate; thresholds are not larger than the maximum.
+    /// Plays by user. A count stops at the maximum of `u32`, and no threshold is larger than this
+    /// maximum.
     plays: Vec<u32>,
 }
 
@@ -17,7 +18,7 @@ impl Nights {
         Self { window, plays: Vec::new() }
     }
 
-    /// Counts the rows of a batch that are in the window.
+    /// Counts the rows of a batch that lie in the window.
     pub fn add(&mut self, users: &[UserId], play_times: &[PlayTime]) {
         for (user, play_time) in users.iter().zip(play_times) {
             if self.window.contains(play_time.local) {

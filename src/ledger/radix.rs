@@ -1,21 +1,22 @@
-//! A radix sort for packed keys, over the digits in which they differ.
+//! A radix sort for packed keys. It skips the bits that all keys share.
 
-/// The maximum number of bits of a digit: 2,048 counters stay in the first-level cache.
+/// The maximum number of bits of a digit. The 2,048 counters of 11 bits stay in the first-level cache.
 const DIGIT: u32 = 11;
 /// Below this length, a comparison sort is faster.
 const SHORT: usize = 1 << 10;
 
-/// Sorts `keys`. `scratch` is working space, kept for reuse.
+/// Sorts `keys`. `scratch` is working space that the caller can reuse.
 ///
-/// Linear in the number of keys: least significant digit first, skipping bits that all keys share.
+/// The sort starts with the least significant digit and skips bits that all keys share. It takes linear
+/// time.
 pub fn sort(keys: &mut Vec<u64>, scratch: &mut Vec<u64>) {
     if keys.len() < SHORT {
         keys.sort_unstable();
         return;
     }
     let differing = keys.iter().fold(0, |bits, key| bits | (key ^ keys[0]));
-    // A narrower digit has fewer values, so writes go to fewer places in turns. A digit is as narrow
-    // as possible without a further pass.
+    // A narrower digit has fewer values, so a pass writes to fewer places at once. The digits are as
+    // narrow as possible without an additional pass.
     let passes = digits(differing, DIGIT).count();
     let width = (1..DIGIT).find(|&width| digits(differing, width).count() == passes).unwrap_or(DIGIT);
     scratch.resize(keys.len(), 0);
@@ -25,7 +26,7 @@ pub fn sort(keys: &mut Vec<u64>, scratch: &mut Vec<u64>) {
     }
 }
 
-/// The shifts of digits of `width` bits that together cover all of `bits`.
+/// The shifts of digits that have `width` bits each. Together, the digits cover all of `bits`.
 fn digits(mut bits: u64, width: u32) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
         let shift = bits.trailing_zeros();
@@ -36,7 +37,7 @@ fn digits(mut bits: u64, width: u32) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Copies `from` to `to`, stably ordered by the digit at `shift`.
+/// Copies `from` to `to`, sorted stably by the digit at `shift`.
 fn scatter(from: &[u64], to: &mut [u64], shift: u32, width: u32) {
     let digit = |key: u64| (key >> shift) as usize & ((1 << width) - 1);
     let mut places = [0_usize; 1 << DIGIT];

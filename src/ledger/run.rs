@@ -1,23 +1,23 @@
-//! A run: an immutable, sorted piece of the listens table, with five bytes per pair.
+//! A run: an immutable, sorted piece of the listens table. It takes five bytes per pair.
 
 use std::ops::Range;
 
 use crate::model::{SongId, UserId};
 
-/// Pairs of user and song with their plays, sorted. Each pair occurs once.
+/// Pairs of user and song, with their plays. The pairs are sorted, and each pair occurs once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Run {
-    /// The users, ascending, and the end of the songs of each.
+    /// (user, index after the last pair of this user), ascending.
     users: Vec<(u32, u32)>,
     songs: Vec<u32>,
-    /// Plays of each pair, or [`MANY`].
+    /// The plays of each pair, or [`MANY`].
     plays: Vec<u8>,
     /// Pairs with [`MANY`] or more plays: (index of the pair, plays), ascending.
     many: Vec<(u32, u64)>,
 }
 
-/// Marks in `plays` a number that does not fit into a byte; it is in `many`. Nearly all pairs have few
-/// plays, so a large table needs one byte per pair for them, not four or eight.
+/// Stands in `plays` for a number of plays that does not fit into a byte. `many` has the number itself.
+/// Nearly all pairs have few plays, so one byte per pair is usually enough, instead of four or eight.
 const MANY: u8 = u8::MAX;
 
 /// The songs of one user in one run.
@@ -29,7 +29,7 @@ pub struct Songs<'a> {
 }
 
 impl Songs<'_> {
-    /// Passes each song with its plays to `each`, ascending.
+    /// Passes each song with its plays to `each`, in ascending order.
     #[inline]
     pub fn for_each(self, mut each: impl FnMut(SongId, u64)) {
         let pairs = self.from..self.to;
@@ -40,7 +40,7 @@ impl Songs<'_> {
         }
     }
 
-    /// Whether the user has played the song.
+    /// Whether the run contains the song for this user.
     pub fn contains(self, song: SongId) -> bool {
         self.run.songs[self.from..self.to].binary_search(&song.0).is_ok()
     }
@@ -58,10 +58,10 @@ impl Run {
         run
     }
 
-    /// Appends a pair, which must sort after all pairs of the run.
+    /// Appends a pair. Its key must be larger than the keys of all pairs in the run.
     ///
     /// # Panics
-    /// At 2^32 pairs.
+    /// If the run already has 2^32 - 1 pairs.
     #[inline]
     pub fn append(&mut self, key: u64, plays: u64) {
         self.push((key >> 32) as u32, key as u32, plays);
@@ -86,16 +86,16 @@ impl Run {
         self.users.iter().map(|&(user, _)| UserId(user))
     }
 
-    /// The songs of a user; none if the user is not in the run.
+    /// The songs of a user. Empty if the user is not in the run.
     pub fn songs_of(&self, user: UserId) -> Songs<'_> {
         let (from, to) = self.place_of(user.0).map_or((0, 0), |index| self.pairs_of(index));
         Songs { run: self, from, to }
     }
 
-    /// The index of a user.
+    /// The index of a user in `users`. `None` if the user is not in the run.
     ///
-    /// Users are numbered in the order of their first play, so those of a run are spread evenly. The
-    /// search starts at the expected index and doubles its steps from there.
+    /// Users are numbered in the order of their first play, so the numbers of the users in a run are
+    /// spread evenly. The search starts at the expected index and doubles its step each time.
     fn place_of(&self, user: u32) -> Option<usize> {
         let (last, _) = *self.users.last()?;
         if user > last {
@@ -150,7 +150,8 @@ impl Run {
         let (left, (mut l, left_end)) = left;
         let (right, (mut r, right_end)) = right;
         while l < left_end && r < right_end {
-            // The order of two songs cannot be predicted, so nothing branches on it.
+            // The processor cannot predict which of two songs is smaller, so the code does not branch on
+            // it.
             let (left_song, right_song) = (left.songs[l], right.songs[r]);
             let (from_left, from_right) = (left_song <= right_song, right_song <= left_song);
             let few = |plays: u8, taken: bool| u32::from(plays) * u32::from(taken);
@@ -169,7 +170,7 @@ impl Run {
         self.users.push((user, self.last_pair() + 1));
     }
 
-    /// Copies pairs of another run.
+    /// Appends pairs from a different run.
     fn extend(&mut self, run: &Self, pairs: Range<usize>) {
         self.songs.extend_from_slice(&run.songs[pairs.clone()]);
         for pair in pairs {
@@ -184,7 +185,7 @@ impl Run {
     /// The index of the last pair.
     ///
     /// # Panics
-    /// At 2^32 pairs.
+    /// If the run has 2^32 pairs or more.
     fn last_pair(&self) -> u32 {
         u32::try_from(self.songs.len()).expect("fewer than 2^32 pairs in a run") - 1
     }
@@ -204,7 +205,7 @@ impl Run {
         }
     }
 
-    /// The range of the pairs of the user at an index.
+    /// The range of the pairs that belong to the user at `index`.
     fn pairs_of(&self, index: usize) -> (usize, usize) {
         let from = if index == 0 { 0 } else { self.users[index - 1].1 };
         (from as usize, self.users[index].1 as usize)

@@ -1,4 +1,4 @@
-//! Song plays: plays and milliseconds of each song, and its plays by week.
+//! Song plays: the number and total duration of each song's plays, and the plays of each song by week.
 
 use std::hint::black_box;
 
@@ -10,27 +10,29 @@ use crate::time::civil::Week;
 pub struct Total {
     /// Number of plays.
     pub plays: u64,
-    /// The sum of their durations in milliseconds. A play lasts at most a day, so 2^37 plays fit.
+    /// The sum of the durations in milliseconds. A play lasts at most a day, so the sum of 2^37 plays
+    /// fits.
     pub millis: u64,
 }
 
-/// Songs per page of a week. Weeks of long ago have few plays, so a week has pages only for played
-/// songs. A page is small enough that a single play costs half a kilobyte.
+/// Number of songs on a page of a week. A week long ago has few plays, so a week has pages only for
+/// songs with plays. A page takes only half a kilobyte, even if it holds a single play.
 const PAGE: usize = 64;
-/// Rows whose songs are prefetched before the first is counted, so that cache misses overlap.
+/// Number of rows in a group. The counts of a group are loaded into the cache before the first row is
+/// counted, so that the cache misses overlap.
 const GROUP: usize = 64;
 
 /// The plays of one week, by song.
 #[derive(Clone, Debug, Default)]
 struct WeekPlays {
     pages: Vec<Option<Box<[u64; PAGE]>>>,
-    /// Whether each page changed since the last save. A byte per page, so that setting it costs no cache
-    /// miss.
+    /// Whether each page changed since the last save. One byte per page is small enough to stay in the
+    /// cache.
     unsaved: Vec<bool>,
 }
 
 impl WeekPlays {
-    /// Counts one play of each of these songs.
+    /// Counts one play per element of `songs`.
     fn add(&mut self, songs: &[SongId]) {
         self.grow(end_of(songs));
         for songs in songs.chunks(GROUP) {
@@ -60,7 +62,7 @@ impl WeekPlays {
     }
 }
 
-/// The largest index of some songs, plus one.
+/// The largest index in `songs`, plus one. Zero if `songs` is empty.
 fn end_of(songs: &[SongId]) -> usize {
     songs.iter().map(|song| song.0).max().map_or(0, |last| last as usize + 1)
 }
@@ -69,7 +71,8 @@ fn end_of(songs: &[SongId]) -> usize {
 #[derive(Clone, Debug, Default)]
 pub struct SongPlays {
     totals: Vec<Total>,
-    /// Plays of each week, by its number. Week 0 is in 1970, and the last week is soon after the current one.
+    /// Plays of each week. The index is the number of the week. Week 0 lies in 1970, and the last week
+    /// is shortly after the current week.
     weeks: Vec<WeekPlays>,
 }
 
@@ -88,7 +91,7 @@ impl SongPlays {
                 total.millis += u64::from(millis);
             }
         }
-        // Logs are mostly in the order of time, so neighbours are of the same week.
+        // Most logs are sorted by time, so neighbouring rows usually lie in the same week.
         let (mut songs, mut play_times) = (songs, play_times);
         while let Some(first) = play_times.first() {
             let week = Week::of_local(first.local);
@@ -109,11 +112,11 @@ impl SongPlays {
         &mut self.weeks[week]
     }
 
-    /// Passes weeks and songs with their plays to `each`, ascending, if they changed since the last call.
-    /// `songs` are the changed songs, ascending.
+    /// For each week and song with new plays since the last call, passes both with all plays to `each`,
+    /// ascending. `songs` must contain the changed songs, ascending.
     ///
     /// # Errors
-    /// Those of `each`.
+    /// The errors of `each`.
     pub fn take_unsaved_weeks<E>(
         &mut self,
         songs: &[SongId],
@@ -165,17 +168,17 @@ impl SongPlays {
         played.map(|(song, _)| SongId(song))
     }
 
-    /// The plays of each song, by number.
+    /// The plays and duration of each song. The index is the number of the song.
     pub fn totals(&self) -> &[Total] {
         &self.totals
     }
 
-    /// The plays of a song; zero if it has none.
+    /// The plays and duration of a song. Zero if the song has no plays.
     pub fn total(&self, song: SongId) -> Total {
         self.totals.get(song.index()).copied().unwrap_or_default()
     }
 
-    /// The songs with plays in a week, and these plays.
+    /// The songs with plays in a week, and the number of their plays in this week.
     pub fn of_week(&self, week: Week) -> impl Iterator<Item = (SongId, u64)> {
         let plays = usize::try_from(week.0).ok().and_then(|week| self.weeks.get(week));
         plays.into_iter().flat_map(|plays| plays.pages.iter().enumerate()).flat_map(|(index, page)| {

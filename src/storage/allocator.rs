@@ -1,16 +1,16 @@
-//! One setting of the memory allocator, which needs unsafe code.
+//! Configures the memory allocator. This needs unsafe code.
 
 /// Limits glibc's allocator to two arenas for all threads.
 ///
-/// One thread allocates batches and runs, and another frees them. By default, glibc has an arena per
-/// thread, and each keeps its largest allocations: a replay of 20 million rows needs 310 MB of memory
-/// with two arenas, and 400 MB and 13 % more kernel time without the limit. Other allocators are not
-/// affected.
+/// One thread allocates batches and runs, and another thread frees them. By default, glibc has one arena
+/// per thread, and each arena keeps its largest allocations. With two arenas, a replay of 20 million
+/// rows needs 310 MB of memory. Without the limit, it needs 400 MB and 13 % more kernel time. The limit
+/// has no effect on allocators other than glibc's.
 #[allow(unsafe_code)]
 pub fn limit_arenas() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]
     {
-        // SAFETY: mallopt may be called at any time with any value, and takes no pointers.
+        // SAFETY: a program may call mallopt at any time with any value, and mallopt takes no pointers.
         let accepted = unsafe { libc::mallopt(libc::M_ARENA_MAX, 2) };
         debug_assert_eq!(accepted, 1, "glibc knows this setting");
     }

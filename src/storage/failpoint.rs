@@ -1,8 +1,9 @@
-//! Fail points, at which tests crash the program, and planted bugs, which the tests must find. A release
-//! build has neither.
+//! Fail points and planted bugs, both for tests. A test crashes the program at a fail point. A test also
+//! plants a bug, and the other tests must find it. A release build has no fail points and no planted
+//! bugs.
 
-/// Crashes like `kill -9` if the environment variable `CRASH_AT` is `<name>:<n>` and the fail point of
-/// this name is reached for the n-th time, counted from 1.
+/// Crashes the process like `kill -9` if the environment variable `CRASH_AT` is `<name>:<n>` and this is
+/// the n-th call with this name. The first call has n = 1.
 #[cfg(debug_assertions)]
 pub fn fail_point(name: &str) {
     use std::sync::LazyLock;
@@ -22,12 +23,13 @@ pub fn fail_point(name: &str) {
     }
 }
 
-/// Crashes in a debug build. A release build does nothing.
+/// Does nothing, because this is a release build. A debug build may crash here.
 #[cfg(not(debug_assertions))]
 #[inline]
 pub fn fail_point(_name: &str) {}
 
-/// The names of all fail points: first those of a flush, then those of a start, in order.
+/// The names of all fail points, in the order of execution: first the points of a flush, then the points
+/// of a start.
 pub const POINTS: [&str; 19] = [
     "flush.cut",
     "flush.staged",
@@ -50,7 +52,7 @@ pub const POINTS: [&str; 19] = [
     "recover.done",
 ];
 
-/// A planted bug: a test plants it to prove that the other tests find it.
+/// A known bug. A test plants it to prove that the other tests find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Bug {
@@ -78,11 +80,12 @@ pub enum Bug {
     SkipChecksum,
     /// A generation with a temporary name is loaded.
     ReadTemporaryGeneration,
-    /// Segments are removed when only the newest generation does not need them.
+    /// A segment is removed as soon as the newest generation does not need it, even if an older one
+    /// does.
     RetireTooEarly,
     /// Unmatched plays are not synced.
     NoWaitingSync,
-    /// Names that a killed process has left are assumed to be durable.
+    /// The names of files that a killed process has left are assumed to be durable.
     TrustNames,
 }
 
@@ -110,19 +113,19 @@ impl Bug {
 #[cfg(debug_assertions)]
 static PLANTED: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
 
-/// Plants a bug in this process, or removes it.
+/// Plants a bug in this process. `None` removes the planted bug.
 #[cfg(debug_assertions)]
 pub fn plant(bug: Option<Bug>) {
     PLANTED.store(bug.map_or(0, |bug| bug as u8), std::sync::atomic::Ordering::SeqCst);
 }
 
-/// Whether a bug is planted.
+/// Whether this bug is planted.
 #[cfg(debug_assertions)]
 pub fn planted(bug: Bug) -> bool {
     PLANTED.load(std::sync::atomic::Ordering::SeqCst) == bug as u8
 }
 
-/// Whether a bug is planted. Always false in a release build.
+/// Whether this bug is planted. Always false in a release build.
 #[cfg(not(debug_assertions))]
 #[inline]
 pub fn planted(_bug: Bug) -> bool {

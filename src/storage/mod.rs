@@ -1,8 +1,8 @@
-//! The interface to the file system for everything that the program writes.
+//! The interface through which the program writes its files.
 //!
-//! Files are appended to, synced, renamed, removed, and truncated in recovery. Durable bytes are never
-//! overwritten. [`real::RealDisk`] is the file system. Tests replace it by a simulated disk that loses
-//! everything that was not synced.
+//! The program creates files, appends to them, and syncs, renames and removes them. Only recovery
+//! truncates files. Durable bytes are never overwritten. [`real::RealDisk`] is the file system of the
+//! operating system. Tests use a simulated disk instead, which loses all changes that were not synced.
 
 pub mod allocator;
 pub mod failpoint;
@@ -20,22 +20,23 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::model::error::{Error, FileRole, Op};
 
-/// A file system. A power cut may lose, tear or reorder everything that is not durable: bytes before
-/// [`DiskFile::sync`], and names before [`sync_folder`](Disk::sync_folder) of their folder.
+/// A file system. A power cut may lose, tear or reorder all changes that are not durable.
+/// [`DiskFile::sync`] makes the bytes of a file durable, and [`sync_folder`](Disk::sync_folder) makes
+/// the names in a folder durable.
 pub trait Disk: Debug + Send + Sync {
-    /// Creates a file that must not exist.
+    /// Creates a file. The path must not exist yet.
     ///
     /// # Errors
     /// An error of the file system, such as `AlreadyExists`.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Opens an existing file. Symbolic links are not followed.
+    /// Opens an existing file. Does not follow symbolic links.
     ///
     /// # Errors
     /// An error of the file system.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Renames a file, and replaces an existing file of the new name.
+    /// Renames a file. Replaces an existing file with the new name.
     ///
     /// # Errors
     /// An error of the file system.
@@ -47,7 +48,7 @@ pub trait Disk: Debug + Send + Sync {
     /// An error of the file system.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
-    /// Creates a folder and its parents durably. An existing folder is no error.
+    /// Creates a folder and its parents durably. It is not an error if the folder exists.
     ///
     /// # Errors
     /// An error of the file system.
@@ -68,20 +69,20 @@ pub trait Disk: Debug + Send + Sync {
     /// Makes the names in a folder durable.
     ///
     /// # Errors
-    /// An error of the file system. It is then unknown what is durable, so the process must end.
+    /// An error of the file system. After this error, the durable state is unknown, so the process must end.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
-    /// Locks an existing folder until the result is dropped.
+    /// Locks an existing folder until the returned value is dropped.
     ///
     /// # Errors
-    /// `Busy` if another process has the lock (exit code 75), or an error of the file system (73).
+    /// `Busy` if another process holds the lock (exit code 75), or an error of the file system (73).
     fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Error>;
 
-    /// From now on, an operation that fails because of a full disk, missing write permission or too many
-    /// open files is repeated until it succeeds.
+    /// Enables retries. From now on, an operation that fails because the disk is full, write permission
+    /// is missing or too many files are open is repeated until it succeeds.
     fn wait_for_room(&self) {}
 
-    /// Whether an operation is being repeated now.
+    /// Whether the disk is repeating a failed operation now.
     fn is_waiting(&self) -> bool {
         false
     }
@@ -95,10 +96,10 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Appends all bytes.
     ///
     /// # Errors
-    /// An error of the file system. A part of the bytes may have been written.
+    /// An error of the file system. The file may then contain some of the bytes.
     fn append(&mut self, bytes: &[u8]) -> io::Result<()>;
 
-    /// Reads from an offset. Returns fewer bytes only at the end of the file.
+    /// Reads bytes from an offset and returns their number. Fills `bytes` unless the file ends first.
     ///
     /// # Errors
     /// An error of the file system.
@@ -118,7 +119,7 @@ pub trait DiskFile: Debug + Send + Sync {
         Ok(self.len()? == 0)
     }
 
-    /// Truncates the file to a length that must not exceed its own.
+    /// Truncates the file. The new length must not exceed the current length.
     ///
     /// # Errors
     /// An error of the file system.
@@ -127,7 +128,7 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Makes the bytes and the length durable.
     ///
     /// # Errors
-    /// An error of the file system. It is then unknown what is durable, so the process must end.
+    /// An error of the file system. After this error, the durable state is unknown, so the process must end.
     fn sync(&mut self) -> io::Result<()>;
 }
 
@@ -142,7 +143,7 @@ pub fn create_folder(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
     disk.create_folder(path).map_err(|source| Error::file(FileRole::Output, Op::Create, path, source))
 }
 
-/// Creates an empty file, and replaces an existing file.
+/// Creates an empty file. Replaces an existing file.
 ///
 /// # Errors
 /// An error of the file system (exit code 73).
@@ -151,7 +152,7 @@ pub fn create_empty(disk: &dyn Disk, path: &Path) -> Result<Box<dyn DiskFile>, E
     create_new(disk, path)
 }
 
-/// Creates a file that must not exist.
+/// Creates a file. The path must not exist yet.
 ///
 /// # Errors
 /// An error of the file system (exit code 73).
@@ -172,7 +173,7 @@ pub fn remove_file(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
     }
 }
 
-/// The sorted names in a folder. A missing folder has none.
+/// The sorted names in a folder. Empty if the folder does not exist.
 ///
 /// # Errors
 /// An error of the file system (exit code 73).
@@ -189,8 +190,8 @@ pub fn names_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<OsString>, Error> 
     }
 }
 
-/// Removes all files of a folder with an `unwanted` name, and the folder if it is empty afterwards.
-/// Returns whether any file was removed.
+/// Removes all files with an `unwanted` name from a folder. If the folder is empty afterwards, removes
+/// the folder too. Returns whether a file was removed.
 ///
 /// # Errors
 /// An error of the file system (exit code 73).
@@ -204,7 +205,7 @@ pub fn remove_from(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bo
         }
     }
     if removed {
-        // Fails if the folder is not empty, as intended.
+        // This fails if the folder is not empty, and then the folder must stay.
         let _ = disk.remove_folder(folder);
     }
     Ok(removed)
@@ -237,7 +238,7 @@ pub fn append(file: &mut dyn DiskFile, path: &Path, bytes: &[u8]) -> Result<(), 
     file.append(bytes).map_err(|source| Error::file(FileRole::Open, Op::Write, path, source))
 }
 
-/// Reads the first `len` bytes of a file in pieces of bounded size.
+/// Reads the first `len` bytes of a file, and passes them to `each` in pieces of limited size.
 ///
 /// # Errors
 /// An error of the file system.
@@ -256,7 +257,7 @@ pub fn read_through(file: &dyn DiskFile, len: u64, mut each: impl FnMut(&[u8])) 
     Ok(())
 }
 
-/// The XXH3-128 of the first bytes of a file.
+/// The XXH3-128 hash of the first `len` bytes of a file.
 ///
 /// # Errors
 /// An error of the file system.
@@ -266,7 +267,7 @@ pub fn hash_of(file: &dyn DiskFile, len: u64) -> io::Result<u128> {
     Ok(hash.digest128())
 }
 
-/// Reads a whole file of at most `limit` bytes.
+/// Reads a whole file. The file must not have more than `limit` bytes.
 ///
 /// # Errors
 /// An error of the file system, or `InvalidData` if the file is longer.
@@ -289,7 +290,7 @@ pub fn is_temporary(name: &str) -> bool {
     name.starts_with('.') && has_end(name, "tmp")
 }
 
-/// Whether a name has a file name extension.
+/// Whether a name has the file name extension `end`.
 pub fn has_end(name: &str, end: &str) -> bool {
     Path::new(name).extension().is_some_and(|extension| extension == end)
 }

@@ -18,33 +18,35 @@ use crate::model::shutdown::Shutdown;
 use crate::storage::{Disk, DiskFile, SharedDisk};
 use crate::telemetry::heartbeat::Heartbeat;
 
-/// Interval at which a failed operation is repeated.
+/// The time between two attempts of a failed operation.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
-/// Symbolic links are not followed, because they may lead to another folder.
+/// Rejects symbolic links, because a link may lead to a different folder.
 const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
-/// The process or the machine is out of file descriptors. `io::ErrorKind` has no names for these.
+/// Errors of a process or a machine that has no free file descriptors. `io::ErrorKind` has no names for
+/// them.
 const NO_DESCRIPTORS: [i32; 2] = [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_os_error()];
 
 /// The file system of this machine.
 #[derive(Debug)]
 pub struct RealDisk {
     retry: RetryPolicy,
-    /// Whether a sync waits for the hardware. Otherwise it does nothing.
+    /// Whether a sync waits for the hardware. If false, a sync does nothing.
     fsync: bool,
 }
 
-/// Repeats operations whose error may pass, such as that of a full disk. Clones share their state.
+/// Repeats a failed operation if its error may be temporary, for example a full disk. Clones share their
+/// state.
 #[derive(Clone, Debug)]
 struct RetryPolicy {
     enabled: Arc<AtomicBool>,
-    /// Whether an operation is being repeated. Only the first one logs a warning.
+    /// Whether an operation is being repeated now. Only the first failure logs a warning.
     waiting: Arc<AtomicBool>,
     shutdown: Shutdown,
     heartbeat: Heartbeat,
 }
 
 impl RealDisk {
-    /// A disk that syncs. A shutdown ends the repetition of failed operations.
+    /// A disk that syncs. A shutdown stops the repetition of failed operations.
     pub fn with_fsync(shutdown: Shutdown) -> SharedDisk {
         Self::with_fsync_and_heartbeat(shutdown, Heartbeat::default())
     }
@@ -54,7 +56,7 @@ impl RealDisk {
         Arc::new(Self { retry: RetryPolicy::new(shutdown, heartbeat), fsync: true })
     }
 
-    /// A disk that never syncs, for output that can be computed again.
+    /// A disk that never syncs. It is for output that the program can compute again.
     pub fn without_fsync() -> SharedDisk {
         Arc::new(Self { retry: RetryPolicy::new(Shutdown::default(), Heartbeat::default()), fsync: false })
     }
@@ -65,7 +67,7 @@ impl RetryPolicy {
         Self { enabled: Arc::default(), waiting: Arc::default(), shutdown, heartbeat }
     }
 
-    /// Repeats an operation until it succeeds, or fails with an error that does not pass.
+    /// Repeats an operation until it succeeds or its error is not temporary.
     fn attempt<T>(&self, path: &Path, mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
         let mut waited = false;
         loop {
@@ -74,7 +76,7 @@ impl RetryPolicy {
                 Err(error) if self.may_pass(&error) => {
                     if !self.waiting.swap(true, Ordering::Relaxed) {
                         let path = path.display();
-                        tracing::warn!("cannot write {path}: {error}; reading stops until this works");
+                        tracing::warn!("cannot write {path}: {error}; reading stops until writing works");
                     }
                     waited = true;
                     self.heartbeat.touch();
@@ -114,7 +116,7 @@ impl Disk for RealDisk {
         let mut options = OpenOptions::new();
         let writable = options.read(true).append(true).custom_flags(NO_FOLLOW).open(path);
         let file = match writable {
-            // Read access is enough for `verify` and `state`.
+            // The commands `verify` and `state` need only read access.
             Err(cause)
                 if matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
             {
@@ -176,7 +178,7 @@ impl Disk for RealDisk {
                 let _ = file.read_to_string(&mut owner);
                 let folder = folder.display();
                 let message = format!(
-                    "{folder}: already in use by process {}; stop that first, or use another folder",
+                    "{folder}: already in use by process {}; stop that process, or use a different folder",
                     owner.trim()
                 );
                 return Err(Error::Busy(message));

@@ -1,4 +1,4 @@
-//! Files that become visible only when they are complete.
+//! Staged files. A staged file becomes visible only when it is complete.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,8 +7,8 @@ use crate::model::error::{Error, FileRole, Op};
 use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{DiskFile, SharedDisk, remove_file, sync_file};
 
-/// A file with a temporary name, `.<name>.tmp`, in its final folder. Dropping it without a commit removes
-/// the file. The next start removes files that a killed process has left.
+/// A file with the temporary name `.<name>.tmp` in its final folder. Dropping it without a commit
+/// removes the file. If a process is killed, the next start of the program removes its staged files.
 #[derive(Debug)]
 pub struct StagedFile {
     disk: SharedDisk,
@@ -18,14 +18,14 @@ pub struct StagedFile {
 }
 
 impl StagedFile {
-    /// Creates an empty staged file for `target`, whose folder must exist.
+    /// Creates an empty staged file for `target`. The folder of `target` must exist.
     ///
     /// # Errors
     /// An error of the file system (exit code 73).
     pub fn create(disk: &SharedDisk, target: &Path) -> Result<(Self, Box<dyn DiskFile>), Error> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
         let temporary = target.with_file_name(format!(".{name}.tmp"));
-        // An existing file is replaced, never opened: it may be a link.
+        // An existing temporary file is replaced and never opened, because it may be a link.
         let file = match disk.create_new(&temporary) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 remove_file(&**disk, &temporary)?;
@@ -38,8 +38,8 @@ impl StagedFile {
         Ok((staged, file))
     }
 
-    /// Makes the content durable. This must come before the commit, or a power cut may leave the final
-    /// name with less content.
+    /// Makes the content durable. The caller must sync before the commit. Otherwise, a power cut may
+    /// leave an incomplete file with the final name.
     ///
     /// # Errors
     /// An error of the file system (exit code 74).
@@ -50,7 +50,7 @@ impl StagedFile {
         sync_file(file, &self.temporary)
     }
 
-    /// Renames the file to its final name, and replaces an existing file.
+    /// Gives the file its final name. Replaces an existing file with that name.
     ///
     /// # Errors
     /// An error of the file system (exit code 73).
@@ -65,7 +65,7 @@ impl StagedFile {
 impl Drop for StagedFile {
     fn drop(&mut self) {
         if !self.committed {
-            // An error is ignored: the next start removes the file.
+            // An error is ignored, because the next start of the program removes the file.
             let _ = self.disk.remove(&self.temporary);
         }
     }

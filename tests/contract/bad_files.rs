@@ -188,7 +188,8 @@ fn a_file_with_rewritten_bytes_is_abandoned_and_others_continue() {
     let output = daemon.stop();
     assert!(output.status.success());
     for name in ["edited", "refilled"] {
-        let conflict = format!("{name}.csv: bytes before {} were overwritten", LOG_HEADER.len() + rows.len());
+        let conflict =
+            format!("{name}.csv: bytes before offset {} were overwritten", LOG_HEADER.len() + rows.len());
         assert_eq!(stderr(&output).matches(&conflict).count(), 1, "{}", stderr(&output));
     }
 }
@@ -230,7 +231,7 @@ fn unusable_folders_fail_the_start() {
     place.write("in_the_way", "");
     fs::create_dir_all(place.path("taken/night_owl_users/part-00000.csv")).unwrap();
     for (more, code, words) in [
-        (&["--incoming", "data/nowhere"], 66, "data/nowhere does not exist; create it or pass --incoming"),
+        (&["--incoming", "data/nowhere"], 66, "data/nowhere does not exist; create it, or pass --incoming"),
         (&["--incoming", "in_the_way"], 66, "in_the_way"),
         (&["--output", "in_the_way"], 73, "in_the_way"),
         (&["--output", "data/incoming/output"], 78, "incoming"),

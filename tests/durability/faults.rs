@@ -81,7 +81,7 @@ fn a_full_disk_makes_the_daemon_wait_and_continue() {
         place.wait_for_rows(42);
         let output = daemon.stop();
         assert!(output.status.success(), "{path}: {}", stderr(&output));
-        let told = stderr(&output).matches("reading stops until this works").count();
+        let told = stderr(&output).matches("reading stops until writing works").count();
         assert!((1..=2).contains(&told), "{path}: {}", stderr(&output));
         assert_equals_replay(&place);
     }
@@ -274,7 +274,7 @@ fn a_real_full_disk_makes_the_daemon_wait() {
     place.wait_for_rows(3042);
     let output = daemon.stop();
     assert!(output.status.success(), "{}", stderr(&output));
-    assert!(stderr(&output).contains("reading stops until this works"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("reading stops until writing works"), "{}", stderr(&output));
     assert_equals_replay(&place);
 }
 

@@ -29,7 +29,7 @@ pub fn run(args: &StateArgs) -> Result<(), Error> {
     let numbers = generations_in(&*disk, folder)?;
     if numbers.is_empty() {
         return Err(Error::MissingInput(format!(
-            "{}: no state here; --state names another folder, and `music-insights watch` creates a state",
+            "{}: no state here; pass --state to use a different folder, or run `music-insights watch` to create one",
             folder.display()
         )));
     }

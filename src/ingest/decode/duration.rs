@@ -1,11 +1,11 @@
-//! Parses `duration_sec`: seconds with up to three decimals, as milliseconds.
+//! Parses `duration_sec`, a number of seconds with up to three decimals, into milliseconds.
 
 use crate::model::Reason;
 
-/// The maximum duration: a day, in milliseconds.
+/// The maximum duration in milliseconds: one day.
 const LONGEST: u64 = 86_400_000;
 
-/// Parses a duration as milliseconds.
+/// Parses a duration into milliseconds.
 ///
 /// # Errors
 /// `negative_duration`, `bad_number`, `overflow` or `duration_range`.
@@ -40,7 +40,8 @@ pub fn parse(cell: &[u8]) -> Result<u32, Reason> {
     Ok(millis as u32)
 }
 
-/// Parses up to five digits, the common form. `None` for all other cells, which need [`parse`].
+/// Parses a duration of one to five digits, the common form. `None` for all other cells; parse them with
+/// [`parse`].
 #[inline]
 pub fn parse_plain(cell: &[u8]) -> Option<u32> {
     if cell.is_empty() || cell.len() > 5 {

@@ -1,4 +1,4 @@
-//! Parses the header of a log or catalog, and detects files of another kind.
+//! Parses the header of a log or catalog, and detects files that are not CSV.
 
 use crate::ingest::decode::line::{Ending, check};
 use crate::ingest::decode::record::Record;
@@ -10,12 +10,12 @@ pub const LOG_COLUMNS: [&str; 4] = ["user_id", "song_id", "timestamp", "duration
 /// The columns of a catalog.
 pub const CATALOG_COLUMNS: [&str; 5] = ["song_id", "title", "artist", "genre", "mood"];
 
-/// Why a file is rejected as a whole.
+/// Why a whole file is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeaderFault {
     /// The reason in `_rejects`.
     pub reason: Reason,
-    /// An explanation for a warning: the fault, and what was expected.
+    /// The text for a warning. It states the fault and the expected content.
     pub detail: String,
 }
 
@@ -33,7 +33,7 @@ pub struct Columns<const N: usize> {
 /// The byte order mark of UTF-8.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// First bytes of file formats that end up in log folders by mistake.
+/// The first bytes of file formats that users put into log folders by mistake.
 const OTHER_KINDS: [(&[u8], Reason, &str); 9] = [
     (b"\xff\xfe", Reason::EncodingUtf16, "the file is UTF-16, expected UTF-8"),
     (b"\xfe\xff", Reason::EncodingUtf16, "the file is UTF-16, expected UTF-8"),
@@ -46,7 +46,7 @@ const OTHER_KINDS: [(&[u8], Reason, &str); 9] = [
     (b"PAR1", Reason::NotCsv, "the file is Parquet; rename it to end in .parquet"),
 ];
 
-/// Delimiters that are likely if the header has a single column with the configured one.
+/// Likely delimiters. They are tried if the header has only one column with the configured delimiter.
 const OTHER_DELIMITERS: [char; 3] = [',', ';', '\t'];
 
 /// Checks the first bytes of a file for formats that are not CSV.
@@ -60,10 +60,12 @@ pub fn sniff(start: &[u8]) -> Result<(), HeaderFault> {
     }
 }
 
-/// Finds the required columns in a header line (without byte order mark and line end).
+/// Finds the required columns in a header line. The line must not include a byte order mark or a line
+/// end.
 ///
 /// # Errors
-/// The first of: an invalid line, a duplicate column, a wrong delimiter, no header, a missing column.
+/// The first of these faults: an invalid line, a duplicate column, a wrong delimiter, no header, a
+/// missing column.
 pub fn find_columns<const N: usize>(
     line: &[u8],
     delimiter: Delimiter,
@@ -91,7 +93,8 @@ pub fn find_columns<const N: usize>(
     {
         let given = if *other == '\t' { "tab".to_owned() } else { other.to_string() };
         let detail = format!(
-            "the columns are separated by `{given}`, not by `{delimiter}`: expected {expected}; or set input.delimiter to `{given}`"
+            "the columns are separated by `{given}` instead of `{delimiter}`; use `{delimiter}` \
+             as in {expected}, or set input.delimiter to `{given}`"
         );
         return Err(fault(Reason::WrongDelimiter, &detail));
     }
@@ -110,7 +113,7 @@ pub fn find_columns<const N: usize>(
 /// Parses the header of a log. Also returns the names of ignored columns.
 ///
 /// # Errors
-/// As [`find_columns`].
+/// The same as for [`find_columns`].
 pub fn parse(line: &[u8], delimiter: Delimiter) -> Result<(Header, Vec<String>), HeaderFault> {
     let Columns { fields, positions: [user, song, timestamp, duration], ignored } =
         find_columns(line, delimiter, LOG_COLUMNS)?;

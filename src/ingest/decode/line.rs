@@ -1,4 +1,4 @@
-//! Physical lines: their ends, blank lines, and the faults that are checked before parsing.
+//! Physical lines: line ends, blank lines, and the faults that are found before a line is parsed.
 
 use crate::model::Reason;
 use crate::model::delimiter::Delimiter;
@@ -15,20 +15,21 @@ pub enum Ending {
     EndOfFile,
 }
 
-/// The line without the carriage return directly before its end, if there is one.
+/// The line without its last byte if that byte is a carriage return.
 pub fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Whether a line has only spaces and tabs (except the delimiter). Blank lines are skipped.
+/// Whether a line contains only spaces and tabs. A tab that is the delimiter does not count. Blank lines
+/// are skipped.
 pub fn is_blank(line: &[u8], delimiter: Delimiter) -> bool {
     line.iter().all(|&byte| matches!(byte, b' ' | b'\t') && byte != delimiter.byte())
 }
 
-/// Checks the bytes of a line, without its end.
+/// Checks the bytes of a line. The line does not include its line end.
 ///
 /// # Errors
-/// The first of: too long, NUL bytes, invalid UTF-8.
+/// The first of these faults: the line is too long, has NUL bytes, or is not valid UTF-8.
 pub fn check(line: &[u8], ending: Ending) -> Result<(), Reason> {
     if line.len() > LINE_LIMIT {
         return Err(Reason::LineTooLong);
@@ -40,7 +41,8 @@ pub fn check(line: &[u8], ending: Ending) -> Result<(), Reason> {
     std::str::from_utf8(line).map(drop).map_err(|_| Reason::InvalidUtf8)
 }
 
-/// The lines of a text without their ends, each with its offset in the text and its kind of end.
+/// Splits a text into lines. For each line, yields its offset in the text, its bytes without the line
+/// end, and how it ends.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8], Ending)> {
     let mut start = 0;
     std::iter::from_fn(move || {

@@ -1,9 +1,9 @@
 //! Decodes a [`Chunk`] of text into a [`Batch`] of plays and rejects.
 //!
-//! There are two paths. The fast path accepts lines with the expected number of fields and without
-//! irregular bytes. It never rejects a line. All other lines take the slow path, the only one that knows
-//! the rules of quoting and the reject reasons, so the paths cannot disagree on rejects. A property test
-//! shows that they agree on plays.
+//! There are two paths. The fast path decodes only lines that have the expected number of fields and no
+//! irregular bytes. It never rejects a line. All other lines take the slow path. Only the slow path
+//! knows the rules of quoting and the reject reasons, so the two paths cannot disagree on rejects. A
+//! property test shows that they agree on plays.
 
 pub mod duration;
 pub mod header;
@@ -20,14 +20,14 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::{Batch, Chunk, Content, Input, Position, Reject, Span, Text};
 use crate::time::zone::Zone;
 
-/// Decodes chunks. It can be shared by threads.
+/// Decodes chunks. Threads can share a decoder.
 #[derive(Clone, Debug)]
 pub struct Decoder {
     /// The dictionaries of user and song ids.
     pub dictionaries: Arc<Dictionaries>,
     /// The time zone of timestamps without an offset.
     pub zone: Zone,
-    /// How far in the future a play may be, in seconds after the time at which it was first read.
+    /// The latest accepted time of a play, in seconds after its row was first read.
     pub max_future: i64,
 }
 
@@ -230,7 +230,7 @@ mod tests {
         fn the_two_paths_agree_with_any_delimiter(
             lines in proptest::collection::vec(line(), 0..20), delimiter in "[;|\t]",
         ) {
-            // Commas and the delimiter change places, so that some fields contain commas.
+            // Swaps commas and the delimiter, so that some fields contain commas.
             let byte = delimiter.as_bytes()[0];
             let swapped = |at: &u8| if *at == b',' { byte } else if *at == byte { b',' } else { *at };
             let text: Vec<u8> = lines.concat().iter().map(swapped).collect();

@@ -1,4 +1,4 @@
-//! The fast and the slow path: which of them a line takes, and what each does with it.
+//! The fast path and the slow path of the decoder. This module also chooses the path of each line.
 
 use std::sync::Arc;
 
@@ -12,10 +12,10 @@ use crate::model::{Batch, Field, Header, Input, PlayTime, Position, Reason, Reje
 use crate::text::{needs_quotes, push_cell};
 use crate::time::zone::Zone;
 
-/// Typical length of a row in bytes, to estimate the capacity of columns.
+/// Typical length of a row in bytes. It serves to estimate the capacity of columns.
 const TYPICAL_ROW: usize = 32;
 
-/// The columns of a batch while its lines are read.
+/// The columns of a batch that is being decoded.
 pub(super) struct Rows<'a> {
     header: &'a Header,
     timestamps: TimestampReader<'a>,
@@ -28,7 +28,8 @@ pub(super) struct Rows<'a> {
     millis: Vec<u32>,
     rejects: Vec<Reject>,
     plays_before: Vec<u32>,
-    /// Unquoted ids of the slow path. They are appended to the text of the chunk, which has `base` bytes.
+    /// Unquoted ids of the slow path. They are appended to the text of the chunk; `base` is the length
+    /// of that text.
     unquoted: Vec<u8>,
     base: usize,
     record: Record,
@@ -108,7 +109,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Decodes a row whose fields end at `ends`. `None` if it needs the slow path.
+    /// Decodes a row on the fast path. `ends` are the ends of its fields. `None` if the row needs the
+    /// slow path.
     #[inline]
     fn read_fast(&mut self, bytes: &[u8], start: usize, ends: &[u32]) -> Option<Row> {
         let last = ends.len() - 1;
@@ -143,15 +145,17 @@ impl<'a> Rows<'a> {
         self.millis.push(row.millis);
     }
 
-    /// The slow path: decodes a line without its end as a play, a reject, or a blank line.
+    /// The slow path: decodes a line into a play or a reject, and skips a blank line. `line` has no line
+    /// end.
     fn read_line(&mut self, line: &[u8], ending: Ending, start: usize, line_number: u64) {
-        // A line that is too long is rejected even if it is blank, without a check of all its bytes.
+        // A line that is too long is rejected even if it is blank, so that not all of its bytes need a
+        // check.
         if line.len() <= line::LINE_LIMIT && line::is_blank(line, self.header.delimiter) {
             return;
         }
         match self.read_record(line, ending) {
             Ok(row) => self.push(&row),
-            // Concatenated files repeat their header.
+            // Some logs are several files in one, so the header is repeated.
             Err(_) if line == self.header.line => {}
             Err(reason) => {
                 self.plays_before.push(self.users.len() as u32);
@@ -214,7 +218,8 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Quotes the ids of the slow path (from `base` on) that need quotes in CSV output.
+/// Quotes the ids that need quotes in CSV output. Only ids of the slow path can need quotes. Their text
+/// starts at `base`.
 fn quote_cells(text: &mut Text, base: usize, cells: &mut [Field]) {
     for cell in cells.iter_mut().filter(|cell| cell.start as usize >= base) {
         let id = text.field(*cell);

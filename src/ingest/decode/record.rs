@@ -18,8 +18,8 @@ pub fn check_id(id: &[u8]) -> Result<(), Reason> {
     }
 }
 
-/// The unquoted fields of a line. It is reused for all lines. The default has the delimiter of the
-/// program's own output.
+/// The unquoted fields of a line. One record is reused for all lines. The default record has the
+/// delimiter of the program's own output.
 #[derive(Debug, Default)]
 pub struct Record {
     delimiter: Delimiter,
@@ -33,9 +33,10 @@ impl Record {
         Self { delimiter, ..Self::default() }
     }
 
-    /// Parses a line, without its end, into fields.
+    /// Parses a line into fields. The line must not include its line end.
     ///
-    /// A quote inside an unquoted field is text, and so is a carriage return inside quotes.
+    /// A quote inside an unquoted field is plain text. A carriage return inside quotes is plain text,
+    /// too.
     ///
     /// # Errors
     /// The first fault from left to right: a carriage return outside quotes, text after a closing
@@ -57,7 +58,7 @@ impl Record {
         }
     }
 
-    /// Parses up to the next delimiter or the end, and returns the rest.
+    /// Parses an unquoted field, and returns the rest of the line from the next delimiter on.
     fn read_plain<'a>(&mut self, line: &'a [u8]) -> Result<&'a [u8], Reason> {
         let end = memchr::memchr(self.delimiter.byte(), line).unwrap_or(line.len());
         if memchr::memchr(b'\r', &line[..end]).is_some() {
@@ -67,7 +68,8 @@ impl Record {
         Ok(&line[end..])
     }
 
-    /// Parses from after an opening quote to the closing one, and returns the rest.
+    /// Parses a quoted field, and returns the rest of the line after the closing quote. `line` starts
+    /// after the opening quote.
     fn read_quoted<'a>(&mut self, mut line: &'a [u8]) -> Result<&'a [u8], Reason> {
         loop {
             let quote = memchr::memchr(b'"', line).ok_or(Reason::UnclosedQuote)?;

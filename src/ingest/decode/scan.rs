@@ -1,4 +1,4 @@
-//! Finds all delimiters, line feeds and irregular bytes of a text, 64 bytes at a time.
+//! Finds all delimiters, line feeds and irregular bytes of a text, in blocks of 64 bytes.
 
 use wide::u8x16;
 
@@ -9,8 +9,9 @@ use crate::model::delimiter::Delimiter;
 pub struct StructuralIndex {
     /// Positions of delimiters and line feeds, ascending.
     pub separators: Vec<u32>,
-    /// Positions of bytes that need the slow path, ascending: quotes, NULs, carriage returns that may
-    /// not belong to a line end, and commas inside fields, which need quotes in the output.
+    /// Positions of irregular bytes, ascending. A line with an irregular byte needs the slow path.
+    /// Irregular bytes are quotes, NULs, carriage returns that may not belong to a line end, and commas
+    /// inside fields. A field with a comma needs quotes in the output.
     pub irregular: Vec<u32>,
 }
 
@@ -27,9 +28,9 @@ struct Bits {
 /// Scans the first `len` bytes of `padded`.
 ///
 /// # Panics
-/// `padded` is not at least 64 bytes longer than `len`.
+/// If `padded` is not at least 64 bytes longer than `len`.
 pub fn scan(padded: &[u8], len: usize, delimiter: Delimiter) -> StructuralIndex {
-    // Compiled twice, so that the usual delimiter, a comma, is a constant.
+    // Two versions are compiled, so that the comma, the usual delimiter, is a constant in one of them.
     match delimiter {
         Delimiter::COMMA => scan_for::<true>(padded, len, b','),
         other => scan_for::<false>(padded, len, other.byte()),
@@ -46,7 +47,7 @@ fn scan_for<const COMMA: bool>(padded: &[u8], len: usize, delimiter: u8) -> Stru
         if found + BLOCK > index.separators.len() {
             index.separators.resize(index.separators.len() * 2, 0);
         }
-        // Room for a whole block, so that the loop needs no bounds checks.
+        // The slice has room for a whole block, so that the loop needs no bounds checks.
         let room: &mut [u32; BLOCK] = index.separators[found..].first_chunk_mut().expect("room for a block");
         for (position, place) in positions(start, bits.separators & inside).zip(room) {
             *place = position;
@@ -58,7 +59,7 @@ fn scan_for<const COMMA: bool>(padded: &[u8], len: usize, delimiter: u8) -> Stru
     index
 }
 
-/// The positions of the bits of the block at `start`.
+/// The positions of the set bits in `bits`. The block begins at position `start`.
 fn positions(start: usize, mut bits: u64) -> impl Iterator<Item = u32> {
     std::iter::from_fn(move || {
         let position = (bits != 0).then(|| start as u32 + bits.trailing_zeros());
@@ -67,7 +68,8 @@ fn positions(start: usize, mut bits: u64) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Classifies the bytes of a block. `wide` uses SSE2, NEON or plain words, as the machine permits.
+/// Classifies the bytes of a block. The crate `wide` uses SSE2, NEON or plain words, depending on the
+/// machine.
 #[inline]
 fn classify<const COMMA: bool>(block: &[u8; BLOCK], delimiter: u8) -> Bits {
     let quarters = block.as_chunks::<16>().0;
@@ -83,12 +85,13 @@ fn classify<const COMMA: bool>(block: &[u8; BLOCK], delimiter: u8) -> Bits {
             irregular |= equal_to(b',');
         }
     }
-    // Most blocks have no irregular byte, so their positions are computed only when needed.
+    // Most blocks have no irregular byte, so the positions of irregular bytes are computed only if there
+    // are any.
     let irregular = if irregular.to_bitmask() == 0 { 0 } else { irregular_bytes::<COMMA>(quarters) };
     Bits { separators, irregular }
 }
 
-/// The irregular bytes of a block.
+/// One bit per irregular byte of a block.
 fn irregular_bytes<const COMMA: bool>(quarters: &[[u8; 16]]) -> u64 {
     let equal_to = |byte: u8| {
         let wanted = u8x16::splat(byte);
@@ -96,13 +99,14 @@ fn irregular_bytes<const COMMA: bool>(quarters: &[[u8; 16]]) -> u64 {
             bits | u64::from(u8x16::new(*quarter).simd_eq(wanted).to_bitmask()) << (index * 16)
         })
     };
-    // A carriage return as the last byte of a block may belong to a line end. The slow path decides.
+    // A carriage return in the last byte of a block is irregular, because its line feed may be in the
+    // next block. The slow path decides.
     let stray_returns = equal_to(b'\r') & !(equal_to(b'\n') >> 1);
     let commas = if COMMA { 0 } else { equal_to(b',') };
     equal_to(b'"') | equal_to(0) | stray_returns | commas
 }
 
-/// The same, one byte at a time, as a reference for tests.
+/// Does the same as [`classify`], one byte at a time. It is the reference for tests.
 #[cfg(test)]
 fn classify_bytes(block: &[u8; BLOCK], delimiter: u8) -> Bits {
     let mut bits = Bits { separators: 0, irregular: 0 };

@@ -1,4 +1,5 @@
-//! Parses `timestamp`: `YYYY-MM-DD HH:MM[:SS[.fraction]]`, with an offset or as local time.
+//! Parses `timestamp`: `YYYY-MM-DD HH:MM[:SS[.fraction]]`, with or without an offset. A timestamp
+//! without an offset is local time.
 
 use std::ops::Range;
 
@@ -25,9 +26,9 @@ struct WallClock {
 pub struct TimestampReader<'a> {
     zone: &'a Zone,
     latest: i64,
-    /// The text of the last minute in the common form, and the local time of its start.
+    /// The last minute in the common form: its text, and the local time at which it starts.
     minute: ([u8; MINUTE], i64),
-    /// Local times with the cached `offset`.
+    /// The range of local times that have the cached `offset`.
     known: Range<i64>,
     offset: i32,
 }
@@ -36,8 +37,8 @@ pub struct TimestampReader<'a> {
 const MINUTE: usize = 16;
 
 impl<'a> TimestampReader<'a> {
-    /// A reader of times in a zone. Times after `latest` (seconds since 1970-01-01T00:00:00Z) are
-    /// rejected.
+    /// A reader for times in a zone. It rejects times after `latest` (seconds since
+    /// 1970-01-01T00:00:00Z).
     pub fn new(zone: &'a Zone, latest: i64) -> Self {
         Self { zone, latest, minute: ([0; MINUTE], 0), known: 0..0, offset: 0 }
     }
@@ -45,7 +46,7 @@ impl<'a> TimestampReader<'a> {
     /// Parses a cell.
     ///
     /// # Errors
-    /// `bad_timestamp`, `dst_gap` or `timestamp_range`, in this order.
+    /// The first that applies of `bad_timestamp`, `dst_gap` and `timestamp_range`.
     #[inline]
     pub fn read(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
         let play_time = match self.read_plain(cell) {
@@ -94,7 +95,8 @@ impl<'a> TimestampReader<'a> {
     }
 }
 
-/// Parses the common form `2025-03-21 01:09:00` of the years 1970 to 2199, eight bytes at a time.
+/// Parses the common form `2025-03-21 01:09:00`, eight bytes at a time. Only accepts the years 1970 to
+/// 2199.
 #[inline]
 fn parse_plain(cell: &[u8; 19]) -> Option<i64> {
     let year_and_month = DATE.numbers(u64::from_le_bytes(*cell.first_chunk()?))?;
@@ -116,7 +118,8 @@ fn parse_plain(cell: &[u8; 19]) -> Option<i64> {
     if day == 0 || before + day > u32::from(DAYS_BEFORE[leap][month as usize]) {
         return None;
     }
-    // Leap days from 1970 to before this year. 1972 was the first; 2100 is not a leap year.
+    // The number of leap days from 1970 until this year begins. 1972 was the first leap year, and 2100
+    // is not a leap year.
     let leap_days = (year - 1969) / 4 - u32::from(year > 2100);
     let days = (year - 1970) * 365 + leap_days + before + day - 1;
     Some(i64::from(days) * DAY + i64::from(hour * 3600 + minute * 60 + second))
@@ -124,14 +127,14 @@ fn parse_plain(cell: &[u8; 19]) -> Option<i64> {
 
 /// A pattern of eight bytes: digits and fixed bytes.
 struct Pattern {
-    /// The fixed bytes, with zeros for digits.
+    /// The fixed bytes of the pattern, with `0` for each digit.
     zeros: u64,
-    /// Added to a byte without its [`zeros`](Self::zeros), this sets the highest bit if the byte is more
-    /// than 9 (digits) or 0 (fixed bytes).
+    /// Detects wrong bytes. It is added to the XOR of the input and [`zeros`](Self::zeros). The addition
+    /// sets the highest bit of a byte if a digit is larger than 9 or a fixed byte differs.
     over: u64,
 }
 
-/// The beginning of a date.
+/// The first eight bytes of a date.
 const DATE: Pattern = Pattern::new(*b"0000-00-");
 /// A time of day.
 const TIME: Pattern = Pattern::new(*b"00:00:00");
@@ -149,7 +152,7 @@ impl Pattern {
         Self { zeros: u64::from_le_bytes(zeros), over: u64::from_le_bytes(over) }
     }
 
-    /// The two-digit number that starts at each byte, or `None` if a byte does not match.
+    /// The two-digit number that starts at each byte. `None` if a byte does not match the pattern.
     #[inline]
     fn numbers(&self, word: u64) -> Option<u64> {
         let digits = word ^ self.zeros;
@@ -320,7 +323,8 @@ mod tests {
             let zone = Zone::named(zone).unwrap();
             let mut reader = TimestampReader::new(&zone, LATEST);
             for (second, form) in seconds {
-                // Around the last Sunday of October 2025 and, for some, of March.
+                // The times lie around the last Sunday of October 2025, or of March 2025 if `form` is
+                // odd.
                 let local = 1_761_350_400 + second - if form % 2 == 0 { 0 } else { 18_403_200 };
                 let time = chrono::DateTime::from_timestamp(local, 0).unwrap();
                 let form = ["%F %T", "%FT%T", "%F %H:%M", "%F %T.5", "%F %H:%M:7%S", "%F %T+01:00"][form as usize / 2];

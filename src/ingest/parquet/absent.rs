@@ -6,10 +6,10 @@ use std::io::{self, Read};
 use crate::ingest::parquet::MISSING;
 use crate::model::delimiter::Delimiter;
 
-/// Fails.
+/// Always fails.
 ///
 /// # Errors
-/// Always `Unsupported`, because the feature is missing.
+/// `Unsupported`, because this build lacks the feature.
 pub fn csv_of(_file: File, _delimiter: Delimiter) -> io::Result<Box<dyn Read + Send>> {
     Err(io::Error::new(io::ErrorKind::Unsupported, MISSING))
 }

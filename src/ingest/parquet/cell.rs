@@ -1,4 +1,4 @@
-//! Formats Parquet values as the text of cells.
+//! Formats Parquet values as the text of CSV cells.
 
 use std::io::Write;
 
@@ -7,14 +7,14 @@ use ::parquet::schema::types::ColumnDescriptor;
 
 use crate::time::civil::{CivilDate, DAY};
 
-/// The logical type of a column: what its stored values mean.
+/// The logical type of a column. It tells the meaning of the stored values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
-    /// The stored values.
+    /// The stored values have no special meaning.
     Plain,
     /// Unsigned integers.
     Unsigned,
-    /// Integers with this many decimals.
+    /// Decimal numbers, stored as integers. The field is the number of decimals.
     Decimal(usize),
     /// Times in units of `1 / per_second` seconds, in UTC or as local time.
     Time { per_second: i64, utc: bool },
@@ -59,7 +59,7 @@ impl Meaning {
         }
     }
 
-    /// Appends an integer.
+    /// Appends a value that is stored as an integer.
     pub(super) fn push_whole(self, out: &mut Vec<u8>, value: i128) {
         match self {
             Self::Decimal(scale) => push_decimal(out, value, scale),
@@ -69,7 +69,7 @@ impl Meaning {
         }
     }
 
-    /// Appends bytes.
+    /// Appends a value that is stored as bytes.
     pub(super) fn push_bytes(self, out: &mut Vec<u8>, bytes: &[u8]) {
         match self {
             Self::Decimal(scale) => {
@@ -93,7 +93,7 @@ pub(super) fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     out.write_fmt(text).expect("writing to memory does not fail");
 }
 
-/// Appends a decimal without trailing zeros.
+/// Appends a number with `scale` decimals, but without trailing zeros.
 fn push_decimal(out: &mut Vec<u8>, value: i128, scale: usize) {
     let digits = format!("{:0>width$}", value.unsigned_abs(), width = scale + 1);
     let (whole, fraction) = digits.split_at(digits.len() - scale);
@@ -115,11 +115,11 @@ fn big_endian(bytes: &[u8]) -> Option<i128> {
     whole.then_some(value)
 }
 
-/// Days since 1970-01-01 of all dates in the years 0000 to 9999.
+/// The range of dates in the years 0000 to 9999, in days since 1970-01-01.
 const FOUR_DIGITS: std::ops::Range<i64> = -719_528..2_932_897;
 
-/// Appends a time in the form of the logs. A time outside of the years 0000 to 9999 is appended as a
-/// number, which is then rejected.
+/// Appends a time in the same form as in logs. A time outside of the years 0000 to 9999 is appended as a
+/// number, and the decoder then rejects the row.
 fn push_time(out: &mut Vec<u8>, value: i64, per_second: i64, utc: bool) {
     let (seconds, rest) = (value.div_euclid(per_second), value.rem_euclid(per_second));
     let (days, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));

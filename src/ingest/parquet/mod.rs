@@ -1,6 +1,6 @@
 //! Reads Parquet files as CSV text.
 //!
-//! All rules for CSV therefore apply to Parquet too. Row 1 of a file is line 2 of the text.
+//! Therefore, all rules for CSV also apply to Parquet. Row 1 of a file is line 2 of the text.
 
 #[cfg(not(feature = "parquet"))]
 mod absent;
@@ -16,5 +16,5 @@ pub use read::csv_of;
 
 /// Whether this build can read and write Parquet.
 pub const AVAILABLE: bool = cfg!(feature = "parquet");
-/// The message of a build that cannot.
+/// The error message of a build without Parquet.
 pub const MISSING: &str = "this program was built without the feature `parquet`";

@@ -17,10 +17,10 @@ use crate::model::delimiter::Delimiter;
 /// Rows per batch.
 const BATCH: usize = 1024;
 
-/// Reads a file as CSV text. The file is opened with the first read.
+/// Reads a Parquet file as CSV text. Nothing is read from the file before the first read of the text.
 ///
 /// # Errors
-/// None. A damaged file is an error of the first read.
+/// Never fails. A damaged file causes an error in a later read.
 pub fn csv_of(file: File, delimiter: Delimiter) -> io::Result<Box<dyn Read + Send>> {
     Ok(Box::new(CsvReader { unopened: Some(file), delimiter, rows: None, text: Vec::new(), at: 0 }))
 }
@@ -29,7 +29,7 @@ struct CsvReader {
     unopened: Option<File>,
     delimiter: Delimiter,
     rows: Option<Rows>,
-    /// Formatted lines. The first `at` bytes were read.
+    /// Formatted lines. Their first `at` bytes were already read.
     text: Vec<u8>,
     at: usize,
 }
@@ -39,7 +39,7 @@ impl Read for CsvReader {
         while self.at == self.text.len() {
             self.text.clear();
             self.at = 0;
-            // The library panics on some damaged files.
+            // The Parquet library panics on some damaged files.
             let filled = catch_unwind(AssertUnwindSafe(|| self.fill()));
             match filled.unwrap_or_else(|panic| Err(damaged(&panic_message(&*panic)))) {
                 Ok(true) => {}
@@ -54,7 +54,7 @@ impl Read for CsvReader {
 }
 
 impl CsvReader {
-    /// Formats the next lines. Returns false at the end.
+    /// Formats the next lines. Returns false at the end of the file.
     fn fill(&mut self) -> Result<bool, ParquetError> {
         if let Some(file) = self.unopened.take() {
             let rows = Rows::open(file)?;
@@ -85,8 +85,11 @@ impl CsvReader {
     }
 }
 
-/// Appends a field, with quotes if needed. A line feed leaves the quote open, so that the line is
-/// rejected as it is in a CSV file; then no more fields follow, and the result is false.
+/// Appends a field, with quotes if needed.
+///
+/// If the field has a line feed, only the part before it is appended, and the quote stays open. The
+/// decoder then rejects the line, as it does for a CSV file. In this case, the result is false, and no
+/// more fields may follow.
 fn push_field(text: &mut Vec<u8>, field: &[u8], delimiter: Delimiter) -> bool {
     let line_feed = memchr::memchr(b'\n', field);
     let quoted = field.iter().any(|&byte| matches!(byte, b'"' | b'\r' | b'\n') || byte == delimiter.byte());
@@ -111,9 +114,9 @@ fn push_field(text: &mut Vec<u8>, field: &[u8], delimiter: Delimiter) -> bool {
 struct Rows {
     file: SerializedFileReader<File>,
     columns: Vec<Column>,
-    /// Number of the next row group.
+    /// Index of the next row group.
     next: usize,
-    /// Unread rows of the current row group.
+    /// Number of unread rows in the current row group.
     left: usize,
 }
 
@@ -122,9 +125,9 @@ struct Column {
     index: usize,
     name: String,
     meaning: Meaning,
-    /// Whether the column may have nulls, which become empty cells.
+    /// Whether the column may have nulls. A null becomes an empty cell.
     optional: bool,
-    /// The reader of the current row group.
+    /// The reader of this column in the current row group.
     reader: Option<ColumnReader>,
     cells: Cells,
 }
@@ -146,7 +149,7 @@ impl Rows {
     fn open(file: File) -> Result<Self, ParquetError> {
         let file = SerializedFileReader::new(file)?;
         let schema = file.metadata().file_metadata().schema_descr();
-        // Nested and repeated columns have no form as a cell.
+        // Nested and repeated columns cannot be written as cells.
         let flat = schema.columns().iter().enumerate().filter(|(_, column)| column.path().parts().len() == 1);
         let mut columns: Vec<Column> = flat
             .filter(|(_, column)| column.max_rep_level() == 0)
@@ -159,7 +162,7 @@ impl Rows {
                 cells: Cells::default(),
             })
             .collect();
-        // Without any required column, all columns are kept, so that the error can name them.
+        // If there is no required column, all columns are kept, so that the reject shows their names.
         let required =
             |column: &Column| LOG_COLUMNS.iter().chain(&CATALOG_COLUMNS).any(|name| *name == column.name);
         if columns.iter().any(required) {
@@ -171,7 +174,7 @@ impl Rows {
         Ok(Self { file, columns, next: 0, left: 0 })
     }
 
-    /// Reads the next batch and returns its number of rows. `None` at the end.
+    /// Reads the next batch and returns its number of rows. `None` at the end of the file.
     fn read(&mut self) -> Result<Option<usize>, ParquetError> {
         while self.left == 0 {
             if self.next == self.file.metadata().num_row_groups() {
@@ -211,11 +214,11 @@ impl Column {
             ColumnReader::Int64ColumnReader(reader) => rows.read(reader, |out, &value| {
                 meaning.push_whole(out, if unsigned { i128::from(value as u64) } else { i128::from(value) });
             }),
-            // Programs that write this type mean UTC.
+            // Programs that write this type store times in UTC.
             ColumnReader::Int96ColumnReader(reader) => rows.read(reader, |out, value| {
                 Meaning::Time { per_second: NANOS, utc: true }.push_whole(out, i128::from(value.to_nanos()));
             }),
-            // Formatted as the shortest decimal that gives the same number.
+            // Writes the shortest decimal that gives the same number.
             ColumnReader::FloatColumnReader(reader) => {
                 rows.read(reader, |out, value| push(out, format_args!("{value}")))
             }
@@ -250,7 +253,7 @@ impl Batch<'_> {
             reader.read_records(self.count, self.optional.then_some(&mut levels), None, &mut values)?;
         let has_value = |row: usize| !self.optional || levels.get(row).is_some_and(|&level| level > 0);
         if rows != self.count || (0..rows).filter(|&row| has_value(row)).count() != values.len() {
-            return Err(damaged("a column has another number of values than its row group has rows"));
+            return Err(damaged("a column has more or fewer values than its row group has rows"));
         }
         self.cells.text.clear();
         self.cells.ends.clear();

@@ -1,4 +1,4 @@
-//! Archives or deletes finished inputs, once no rollback needs them.
+//! Archives or deletes finished inputs when no rollback needs them any more.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -18,12 +18,12 @@ use crate::storage::{READ, SharedDisk, create_folder};
 /// The setting `input.when_done`: what happens to finished inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WhenDone {
-    /// They stay in the folder.
+    /// Finished inputs stay in the folder.
     #[default]
     Keep,
-    /// They are moved to `input.archive_dir`.
+    /// Finished inputs are moved to `input.archive_dir`.
     Archive,
-    /// They are deleted.
+    /// Finished inputs are deleted.
     Delete,
 }
 
@@ -52,12 +52,12 @@ impl Display for WhenDone {
 
 written_as!(WhenDone, "enum": ["keep", "archive", "delete"]);
 
-/// An input that may be archived or deleted if it was read exactly to an offset.
+/// An input that may be archived or deleted, but only if it was read exactly to `offset`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetirableInput {
     /// The input.
     pub input: InputId,
-    /// The offset that no rollback goes behind.
+    /// No rollback goes back to a position before this offset.
     pub offset: u64,
 }
 
@@ -70,13 +70,15 @@ pub struct Archiver {
     pub when_done: WhenDone,
     /// The folder for archived inputs.
     pub archive_dir: PathBuf,
-    /// How long a plain log must not have grown. Compressed logs do not grow.
+    /// How long a plain log must be unchanged before it is archived or deleted. Compressed logs do not
+    /// grow, so they need not wait.
     pub after: Duration,
 }
 
 impl Archiver {
-    /// Archives or deletes a file and returns its new path (the old one if deleted). `None` if its size
-    /// or times differ from `expected`: then the file has changed and stays.
+    /// Archives or deletes a file. Returns the new path of an archived file, or the old path of a
+    /// deleted file. If the size or times differ from `expected`, the file has changed. Then it stays,
+    /// and the result is `None`.
     ///
     /// # Errors
     /// An error of the file system.
@@ -95,7 +97,8 @@ impl Archiver {
             other => other?,
         }
         fail_point("inputs.archived");
-        // A writer that appended just before the rename would continue in the archive.
+        // A writer may have appended just before the rename, and would then continue in the archive. In
+        // this case, the file is moved back.
         if target.symlink_metadata()?.len() != expected.size {
             self.disk.rename(&target, path)?;
             return Ok(None);
@@ -103,14 +106,14 @@ impl Archiver {
         Ok(Some(target))
     }
 
-    /// An unused path in the archive.
+    /// An unused path in the archive for the file at `path`.
     fn free_name(&self, path: &Path) -> Result<PathBuf, Error> {
         create_folder(&*self.disk, &self.archive_dir)?;
         let name = path.file_name().unwrap_or_default();
         let mut target = self.archive_dir.join(name);
         let mut number = 1;
         while target.symlink_metadata().is_ok() {
-            // In front, so that the extension of the log stays.
+            // The number stands in front of the name, so that the file keeps the extension of a log.
             let mut numbered = std::ffi::OsString::from(format!("{number}-"));
             numbered.push(name);
             target = self.archive_dir.join(numbered);
@@ -119,7 +122,7 @@ impl Archiver {
         Ok(target)
     }
 
-    /// Copies a file to another file system. The copy is durable before the original is removed.
+    /// Copies a file to a different file system. The copy is durable before the original is removed.
     fn copy(&self, path: &Path, target: &Path) -> io::Result<()> {
         let (staged, mut file) = StagedFile::create(&self.disk, target).map_err(io::Error::other)?;
         let mut reader = std::fs::File::open(path)?;

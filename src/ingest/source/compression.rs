@@ -1,4 +1,4 @@
-//! Reads gzip, zstd and Parquet logs as CSV text, but only after a check of the whole file.
+//! Reads gzip, zstd and Parquet logs as CSV text, after a check of the whole file.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -24,13 +24,13 @@ pub enum Compression {
     Parquet,
 }
 
-/// Bytes that [`Compression::of_content`] needs.
+/// Number of bytes that [`Compression::of_content`] needs.
 pub const MAGIC: usize = 4;
 /// Buffer size for gzip files, in bytes.
 const BUFFER: usize = 256 << 10;
-/// Maximum ratio of decompressed to compressed size …
+/// The maximum decompressed size is this multiple of the compressed size, plus [`ALLOWANCE`].
 const RATIO: u64 = 200;
-/// … plus this many bytes, so that small files are not rejected.
+/// Additional bytes that the decompressed size may have, so that small files are not rejected.
 const ALLOWANCE: u64 = 16 << 20;
 
 impl Compression {
@@ -54,10 +54,10 @@ impl Compression {
         }
     }
 
-    /// Opens a file as CSV text. Fields of Parquet are separated by the delimiter.
+    /// Opens a file as CSV text. For Parquet, `delimiter` separates the fields of this text.
     ///
     /// # Errors
-    /// The file cannot be opened.
+    /// If the file cannot be opened.
     pub fn open(self, path: &Path, delimiter: Delimiter) -> io::Result<Box<dyn Read + Send>> {
         let file = File::open(path)?;
         if self == Self::Parquet { csv_of(file, delimiter) } else { self.decode(file) }
@@ -66,7 +66,7 @@ impl Compression {
     /// Decompresses a stream.
     ///
     /// # Errors
-    /// The decoder cannot be created, or the format is Parquet.
+    /// If the decoder cannot be created, or the format is Parquet.
     pub fn decode(self, reader: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
         Ok(match self {
             Self::Plain => Box::new(reader),
@@ -81,11 +81,12 @@ impl Compression {
         })
     }
 
-    /// Reads a compressed file to its end, so that no row counts of a truncated or damaged file or of a
-    /// decompression bomb. Returns the decompressed size, or the fault for which to reject the file.
+    /// Reads a compressed file to its end. The check ensures that no row of a truncated file, a damaged
+    /// file or a decompression bomb counts. Returns the decompressed size, or the fault for which the
+    /// file must be rejected.
     ///
     /// # Errors
-    /// The file cannot be opened.
+    /// If the file cannot be opened.
     pub fn check(self, path: &Path, delimiter: Delimiter) -> io::Result<Result<u64, HeaderFault>> {
         let compressed = path.metadata()?.len();
         if self == Self::Plain {
@@ -95,7 +96,8 @@ impl Compression {
         let mut reader = self.open(path, delimiter)?.take(limit + 1);
         Ok(match io::copy(&mut reader, &mut io::sink()) {
             Ok(size) if size > limit => {
-                let detail = format!("decompresses to more than {RATIO} times its {compressed} bytes");
+                let detail =
+                    format!("the file decompresses to more than {RATIO} times its {compressed} bytes");
                 Err(HeaderFault { reason: Reason::GzRatio, detail })
             }
             Ok(size) => Ok(size),
@@ -111,7 +113,8 @@ impl Compression {
     }
 }
 
-/// The error for a log or catalog that cannot be read. A format that this build lacks has its own.
+/// The error for a log or catalog that cannot be read. A format that this build does not support has a
+/// separate error.
 pub fn unreadable(path: &Path, source: io::Error) -> Error {
     if source.kind() == io::ErrorKind::Unsupported {
         return Error::Unsupported { path: path.to_owned(), source };

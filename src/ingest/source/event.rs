@@ -1,4 +1,4 @@
-//! Events of a source, and the channel on which they reach the decoders.
+//! The events of a source, and the channel that carries them to the decoders.
 
 use std::io;
 use std::sync::Arc;
@@ -9,15 +9,15 @@ use crate::ingest::source::fingerprint::Fingerprint;
 use crate::model::error::Error;
 use crate::model::{Chunk, Input, Position};
 
-/// What a source reports about its inputs. The payload `T` is a chunk before decoding and a batch
-/// after it; all other events pass the decoders unchanged.
+/// An event of a source, mostly about one input. The payload `T` is a chunk before decoding and a batch
+/// after decoding. Decoders pass all other events on unchanged.
 #[derive(Debug)]
 pub enum Event<T = Chunk> {
     /// The size of an input, in bytes after decompression.
     Grown(Arc<Input>, u64),
-    /// The fingerprint of an input, which identifies it after a restart.
+    /// The fingerprint of an input. It identifies the input after a restart.
     Identified(Arc<Input>, Box<Fingerprint>),
-    /// The position of an input after bytes without rows, such as a header or blank lines.
+    /// The new position of an input after bytes that are not rows, such as a header or blank lines.
     Advanced(Arc<Input>, Position),
     /// More lines of an input, or the rows decoded from them.
     Data(T),
@@ -26,7 +26,7 @@ pub enum Event<T = Chunk> {
 }
 
 impl<T> Event<T> {
-    /// Replaces the payload by the result of an asynchronous function. Other events stay the same.
+    /// Replaces the payload with the result of an asynchronous function. Other events stay the same.
     pub async fn then<U, F>(self, convert: impl FnOnce(T) -> F) -> Event<U>
     where
         F: Future<Output = U>,
@@ -41,7 +41,7 @@ impl<T> Event<T> {
     }
 }
 
-/// The receiver of events is gone, because the pipeline has ended.
+/// The receiver of events no longer exists, because the pipeline has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the pipeline has ended")]
 pub struct Closed;
@@ -77,7 +77,7 @@ impl<E> From<Closed> for ReadError<E> {
     }
 }
 
-/// The sending half of a source. It blocks while the pipeline is behind.
+/// The sending half of the event channel of a source. Sending blocks while the channel is full.
 #[derive(Debug)]
 pub struct EventSender(mpsc::Sender<Event>);
 
@@ -92,7 +92,7 @@ impl EventSender {
         self.0.is_closed()
     }
 
-    /// Sends an event, and waits for room in the channel.
+    /// Sends an event. Waits until the channel has room.
     ///
     /// # Errors
     /// `Closed` if the pipeline has ended.

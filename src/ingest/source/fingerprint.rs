@@ -1,5 +1,6 @@
-//! The fingerprint of a file: inode, creation time, and hashes of its content. It recognizes a file
-//! after it was renamed, and distinguishes files that only have the same header.
+//! The fingerprint of a file: its inode, its creation time, and hashes of its content. The fingerprint
+//! identifies a file even after a rename. It also distinguishes files that have only their header in
+//! common.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -24,14 +25,14 @@ impl InodeKey {
     }
 }
 
-/// The identity of a file. File systems reuse inode numbers of deleted files, so the creation time
-/// is compared too, if the file system records it.
+/// The identity of a file. File systems reuse the inode numbers of deleted files. Therefore, the
+/// creation time is also compared if the file system records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct FileId {
     /// Device and inode.
     #[serde(rename = "number")]
     pub inode_key: InodeKey,
-    /// Seconds and nanoseconds since 1970-01-01T00:00:00Z.
+    /// The creation time, in seconds and nanoseconds since 1970-01-01T00:00:00Z.
     #[serde(rename = "born")]
     created: Option<(u64, u32)>,
 }
@@ -46,12 +47,14 @@ impl FileId {
         }
     }
 
-    /// Whether both are the same file for certain: the inode is the same and was not reused.
+    /// Whether both identities certainly belong to the same file: the inode is the same and was not
+    /// reused.
     pub fn is_same(&self, other: &Self) -> bool {
         self.inode_key == other.inode_key && self.created.is_some() && self.created == other.created
     }
 
-    /// Whether both may be the same file. Without a creation time, only the inode is compared.
+    /// Whether both identities may belong to the same file. Without a creation time, only the inode is
+    /// compared.
     pub fn may_be_same(&self, other: &Self) -> bool {
         let created_match =
             self.created.is_none() || other.created.is_none() || self.created == other.created;
@@ -59,7 +62,8 @@ impl FileId {
     }
 }
 
-/// Maximum number of bytes that are hashed at the beginning of a file and before an offset.
+/// Maximum number of bytes in the hash of the beginning of a file, and in the hash of the bytes before
+/// an offset.
 pub const HEAD: usize = 4096;
 
 /// The hash of the beginning of a file. It covers more bytes as the file grows, up to [`HEAD`].
@@ -80,7 +84,7 @@ impl Default for Head {
 }
 
 impl Head {
-    /// Hashes the first `len` bytes, at most [`HEAD`].
+    /// Hashes the first `len` bytes of a file, but at most [`HEAD`] bytes.
     ///
     /// # Errors
     /// An error of the file system.
@@ -90,7 +94,7 @@ impl Head {
     }
 }
 
-/// Hashes the bytes just before an offset, at most [`HEAD`].
+/// Hashes the bytes just before an offset, but at most [`HEAD`] bytes.
 ///
 /// # Errors
 /// An error of the file system.
@@ -115,10 +119,10 @@ pub fn ranges_match(files: [&File; 2], from: u64, to: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// The hash of a tail that could not be read. It is not compared.
+/// Stands for the hash of a tail that could not be read. It is not compared.
 pub const UNKNOWN: u128 = 0;
 
-/// Whether a file has the given head, and the given tail before an offset.
+/// Whether a file has the given head, and has the given tail just before `offset`.
 ///
 /// # Errors
 /// An error of the file system.
@@ -126,7 +130,8 @@ pub fn has_read_content(file: &File, head: Head, offset: u64, tail: u128) -> io:
     Ok(Head::read(file, head.len)? == head && (tail == UNKNOWN || hash_tail(file, offset)? == tail))
 }
 
-/// Hashes a range of at most [`HEAD`] bytes. Returns how many bytes exist, and their hash.
+/// Hashes a range of at most [`HEAD`] bytes. Returns the number of bytes that exist in the range, and
+/// their hash.
 fn hash_range(file: &File, from: u64, len: u64) -> io::Result<(u64, u128)> {
     let mut bytes = [0; HEAD];
     let bytes = &mut bytes[..len as usize];
@@ -163,7 +168,7 @@ pub fn hash_whole(file: &File) -> io::Result<u128> {
     }
 }
 
-/// Size and change times of a file. While they are the same, its content is the same.
+/// The size and the change times of a file. If they are unchanged, the content of the file is unchanged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileStat {
     /// Size in bytes.
@@ -183,17 +188,17 @@ impl FileStat {
     }
 }
 
-/// What identifies an input after a restart.
+/// The data that identifies an input after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
     /// The last known path.
     pub path: PathBuf,
     /// The identity of the file.
     pub id: FileId,
-    /// The hash of its beginning.
+    /// The hash of the beginning of the file.
     pub head: Head,
     /// The hash of the whole file if it is compressed, else 0.
     pub whole: u128,
-    /// Its size and times.
+    /// The size and the change times of the file.
     pub stat: FileStat,
 }

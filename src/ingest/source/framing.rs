@@ -1,7 +1,7 @@
-//! Frames the bytes of a file into chunks of whole lines, however the file grows.
+//! Frames the bytes of a file into chunks of whole lines. The lines do not depend on how the file grows.
 //!
-//! The framer knows bytes, line feeds and the header. The meaning of a line is left to the decoder.
-//! Memory is bounded by a chunk and the longest line, not by the length of the file.
+//! The framer knows bytes, line feeds and the header. The decoder interprets the lines. The framer needs
+//! memory for a chunk and the longest line, regardless of the length of the file.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use crate::model::{
     Chunk, Content, Header, Input, PADDING, Position, RAW_LIMIT, ReaderState, Reason, Reject, Span, Text,
 };
 
-/// Bytes per chunk. Large enough that the cost of sending it is negligible, and small enough that the
-/// text and its columns stay in the second-level cache of the core that decodes it.
+/// Bytes per chunk. A chunk is so large that the cost of sending it is negligible. It is so small that
+/// its text and columns stay in the second-level cache of the core that decodes it.
 pub const CHUNK: usize = 256 << 10;
 
-/// What the end of the readable bytes means.
+/// The meaning of the end of the readable bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Eof {
     /// The file is complete, and so is its last line.
@@ -35,10 +35,10 @@ pub struct LineFramer {
     carry_offset: u64,
     /// Number of the line at `carry_offset`.
     line: u64,
-    /// Bytes that were read and not framed yet.
+    /// Bytes that were read but are not framed yet.
     carry: Vec<u8>,
     state: State,
-    /// Whether bytes of an incomplete line were read and forgotten.
+    /// Whether the bytes of an incomplete line were read, and then forgotten.
     forgot_partial_line: bool,
     /// Bytes per chunk.
     chunk: usize,
@@ -47,10 +47,10 @@ pub struct LineFramer {
     read: LastRead,
 }
 
-/// What is known about the last read.
+/// The time and result of the last read.
 #[derive(Clone, Copy, Debug, Default)]
 struct LastRead {
-    /// When it was, in seconds since 1970-01-01T00:00:00Z.
+    /// The time of the read, in seconds since 1970-01-01T00:00:00Z.
     time: i64,
     /// Whether the file ends after `carry`.
     is_final: bool,
@@ -62,9 +62,9 @@ enum State {
     Start,
     /// Below the header.
     Lines(Arc<Header>),
-    /// Inside a rejected line, of which only the beginning is kept.
+    /// Inside a rejected line. Only the beginning of this line is kept.
     Skip { header: Arc<Header>, reject: Reject },
-    /// After a last line that counted as complete without a line feed.
+    /// After a last line that has no line feed but was counted as complete.
     AfterEnd(Arc<Header>),
     /// The file was rejected as a whole.
     Refused,
@@ -75,11 +75,11 @@ enum State {
 pub enum Frame {
     /// A chunk. There may be more.
     Chunk(Chunk),
-    /// The header was read, and these of its columns are not used.
+    /// The header was read. The listed columns are not used.
     Ignored(Vec<String>),
-    /// The file was rejected as a whole, with an explanation.
+    /// The file was rejected as a whole. The text explains the fault.
     Refused(Chunk, String),
-    /// No more complete lines for now.
+    /// There are no more complete lines for now.
     End,
 }
 
@@ -89,7 +89,7 @@ impl LineFramer {
         Self::with_chunk(input, CHUNK)
     }
 
-    /// A framer with a given chunk size, which does not affect the rows. For tests and benchmarks.
+    /// A framer with a given chunk size. The chunk size does not affect the rows.
     pub fn with_chunk(input: Arc<Input>, chunk: usize) -> Self {
         Self {
             input,
@@ -126,8 +126,8 @@ impl LineFramer {
         Self { carry_offset: position.offset, line: position.lines + 1, state, ..Self::new(input) }
     }
 
-    /// The position at which another framer can continue. The tail hash is 0: only the caller has the
-    /// file.
+    /// The position at which another framer can continue. Its tail hash is 0, because only the caller
+    /// has the file.
     pub fn position(&self) -> Position {
         let (line, state) = match &self.state {
             State::Start => (self.line, ReaderState::Start),
@@ -147,7 +147,7 @@ impl LineFramer {
         &self.input
     }
 
-    /// The offset of [`position`](Self::position): everything before it was framed.
+    /// The offset of [`position`](Self::position). All bytes before this offset are framed.
     pub fn offset(&self) -> u64 {
         match &self.state {
             State::Skip { reject, .. } => reject.offset,
@@ -155,8 +155,8 @@ impl LineFramer {
         }
     }
 
-    /// The offset at which the reader continues. Bytes of an incomplete line may lie between it and
-    /// [`offset`](Self::offset).
+    /// The offset at which the reader continues. Bytes of an incomplete line may lie between
+    /// [`offset`](Self::offset) and this offset.
     pub fn read_offset(&self) -> u64 {
         self.carry_offset + self.carry.len() as u64
     }
@@ -166,19 +166,19 @@ impl LineFramer {
         self.forgot_partial_line || !self.carry.is_empty() || matches!(self.state, State::Skip { .. })
     }
 
-    /// Forgets the bytes of an incomplete line, so that they are read again when the file has grown.
-    /// They may change until then, and an idle file needs no memory.
+    /// Forgets the bytes of an incomplete line, so that an idle file needs no memory. The bytes are read
+    /// again when the file has grown, because they may change until then.
     pub fn forget_partial_line(&mut self) {
         let late_return = matches!(self.state, State::AfterEnd(_)) && self.carry == b"\r";
         self.forgot_partial_line = !self.carry.is_empty() && !late_return;
         self.carry = Vec::new();
     }
 
-    /// Reads on until there is a frame. The reader must continue at [`read_offset`](Self::read_offset).
+    /// Reads until there is a frame. The reader must continue at [`read_offset`](Self::read_offset).
     /// `now` is the time of reading.
     ///
     /// # Errors
-    /// An error of the reader. Bytes that were read before are kept.
+    /// An error of the reader. The framer keeps the bytes that it read before the error.
     pub fn next(&mut self, reader: &mut impl Read, eof: Eof, now: i64) -> io::Result<Frame> {
         self.forgot_partial_line = false;
         loop {
@@ -196,7 +196,7 @@ impl LineFramer {
 
     /// Fills `carry` up to the size of a chunk. Returns the number of bytes that were read.
     fn fill(&mut self, reader: &mut impl Read) -> io::Result<usize> {
-        // With room for the padding, so that a chunk is never moved in memory.
+        // Reserves room for the padding, so that a chunk is never moved in memory.
         let wanted = self.chunk.max(self.carry.len() + self.chunk.div_ceil(2));
         self.carry.reserve_exact(wanted - self.carry.len() + PADDING);
         reader.by_ref().take((wanted - self.carry.len()) as u64).read_to_end(&mut self.carry)
@@ -264,7 +264,7 @@ impl LineFramer {
         Some(Frame::Chunk(self.chunk(span, Content::Lines(header, Text::new(bytes, len)))))
     }
 
-    /// Skips a rejected line up to its end, or up to the end of what was read.
+    /// Skips a rejected line up to its end, or up to the end of `carry`.
     fn skip_line(&mut self, header: Arc<Header>, mut reject: Reject) -> Option<Frame> {
         let line_feed = memchr::memchr(b'\n', &self.carry);
         let len = line_feed.map_or(self.carry.len(), |at| at + 1);
@@ -289,8 +289,9 @@ impl LineFramer {
         Some(Frame::Chunk(self.chunk(span, Content::Fault(reject))))
     }
 
-    /// Continues after a line that counted as complete without a line feed. The line feed may follow
-    /// late. Everything else continues a line that was already counted, and is rejected.
+    /// Continues after a last line that had no line feed but was counted as complete. Its line feed may
+    /// still follow. All other bytes would continue a line that was already counted, so they are
+    /// rejected.
     fn frame_after_end(&mut self, header: Arc<Header>) -> Option<Frame> {
         let late_end = match self.carry.as_slice() {
             [b'\n', ..] => 1,
@@ -322,7 +323,7 @@ impl LineFramer {
         self.carry.drain(..bytes);
     }
 
-    /// Rejects the file, with its current line as the example.
+    /// Rejects the file as a whole. The reject shows the current line.
     fn refuse(&mut self, fault: HeaderFault, line: &[u8]) -> Frame {
         let reject = Reject::new(fault.reason, self.line, self.carry_offset, line);
         let span = Span { from: self.carry_offset, to: self.read_offset(), first_line: self.line };
@@ -339,8 +340,8 @@ mod tests {
     use crate::model::InputId;
     use proptest::prelude::*;
 
-    /// The pieces of a file. Each has a line, an offset, the code of its reject (empty for lines that
-    /// are no reject), and its bytes.
+    /// The pieces of a file, as (line, offset, code of the reject, bytes). The code is empty for lines
+    /// that are not rejected.
     type Pieces = Vec<(u64, u64, String, Vec<u8>)>;
 
     fn framer() -> LineFramer {

@@ -5,15 +5,15 @@ use crate::ingest::decode::line::{LINE_LIMIT, is_blank, without_return};
 use crate::model::delimiter::Delimiter;
 use crate::model::{Header, RAW_LIMIT, Reason};
 
-/// A file without a line feed in this many bytes is not a log.
+/// The first line feed of a log must lie within this number of bytes.
 const FIRST_LINE_FEED: usize = 64 << 10;
 
-/// Bytes in front of the header that need no further attention.
+/// The bytes that a search has consumed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Skipped {
     /// Number of bytes.
     pub(super) bytes: usize,
-    /// Number of line feeds among them.
+    /// Number of line feeds in these bytes.
     pub(super) lines: u64,
 }
 
@@ -22,20 +22,21 @@ pub(super) struct Skipped {
 pub(super) enum Search {
     /// The header is not complete yet.
     Incomplete(Skipped),
-    /// The header was found. What was skipped includes it.
+    /// The header was found. The skipped bytes include the header.
     Found {
         header: Header,
         /// Columns that are not used.
         ignored: Vec<String>,
         skipped: Skipped,
-        /// Whether the header ends in a line feed, and not at the end of the file.
+        /// Whether the header ends with a line feed. Otherwise, it ends with the file.
         has_line_feed: bool,
     },
-    /// The file is not a log. What was skipped ends before the rejected line.
+    /// The file is not a log. The skipped bytes end before the rejected line.
     Refused { fault: HeaderFault, line: Vec<u8>, skipped: Skipped },
 }
 
-/// A search in the first bytes of a log, or in the bytes after blank lines that were skipped before.
+/// A search for the header. It starts at the beginning of a log, or after blank lines that an earlier
+/// search skipped.
 #[derive(Debug)]
 pub(super) struct HeaderFinder<'a> {
     /// The bytes that were read.
@@ -49,7 +50,7 @@ pub(super) struct HeaderFinder<'a> {
 }
 
 impl HeaderFinder<'_> {
-    /// Searches the header.
+    /// Searches for the header.
     pub(super) fn find(&self) -> Search {
         if self.at_start
             && let Err(fault) = self.check_start()
@@ -59,7 +60,7 @@ impl HeaderFinder<'_> {
         let has_mark = self.at_start && self.bytes.starts_with(BYTE_ORDER_MARK);
         let mut start = if has_mark { BYTE_ORDER_MARK.len() } else { 0 };
         let mut lines = 0;
-        // A byte order mark is not skipped without a line feed after it.
+        // A byte order mark is not skipped until its line ends with a line feed.
         let skipped =
             |start, lines| Skipped { bytes: if self.at_start && lines == 0 { 0 } else { start }, lines };
         loop {
@@ -102,7 +103,7 @@ impl HeaderFinder<'_> {
         sniff(self.bytes)?;
         let line_feed = memchr::memchr(b'\n', self.bytes);
         let too_far = line_feed.is_none_or(|at| at >= FIRST_LINE_FEED) && self.bytes.len() > FIRST_LINE_FEED;
-        // Old Macs ended lines with a carriage return.
+        // Old Macs ended a line with a carriage return only.
         let old_mac = self.is_final && line_feed.is_none() && without_return(self.bytes).contains(&b'\r');
         if !too_far && !old_mac {
             return Ok(());
@@ -116,8 +117,8 @@ impl HeaderFinder<'_> {
         Err(HeaderFault { reason, detail: detail.to_owned() })
     }
 
-    /// Rejects the file for its first bytes, as soon as all bytes that a reject shows are there: it
-    /// must not depend on how many bytes were read at once.
+    /// Rejects the file because of its first bytes. Before that, waits for all bytes that the reject
+    /// shows. Therefore, the reject does not depend on how many bytes were read at once.
     fn refuse_start(&self, fault: HeaderFault) -> Search {
         let shown = &self.bytes[..self.bytes.len().min(RAW_LIMIT)];
         if shown.len() < RAW_LIMIT && !shown.contains(&b'\n') && !self.is_final {

@@ -1,5 +1,5 @@
-//! Sources read inputs and send chunks of whole lines. `replay` and `watch` differ only in their
-//! source. The end of the source ends the program.
+//! Sources read inputs and send chunks of whole lines. `replay` and `watch` differ only in their source.
+//! When the source ends, the program ends.
 
 pub mod archive;
 pub mod compression;

@@ -20,11 +20,13 @@ use crate::model::{Input, InputId};
 use crate::text::path_text;
 use crate::time::clock::Clock;
 
-/// Finds the logs that the arguments name: files, folders (the logs directly in them), patterns and
-/// stdin. They are sorted by the bytes of their paths as given, without duplicates.
+/// Finds the logs for the arguments. An argument is a file, a folder, a pattern or stdin; a folder
+/// stands for the logs directly in it. The logs are sorted by the bytes of their paths as given, without
+/// duplicates.
 ///
 /// # Errors
-/// The first argument that names no log (exit code 66).
+/// The first argument that does not exist or matches no file (exit code 66), or an invalid pattern (exit
+/// code 64).
 pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     let mut paths = Vec::new();
     for argument in arguments {
@@ -51,13 +53,13 @@ pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
 fn find_matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let missing = || {
         Error::MissingInput(format!(
-            "{} does not exist; name a file, a folder or a pattern",
+            "{} does not exist; pass a file, a folder or a pattern",
             pattern.display()
         ))
     };
     let text = pattern.to_str().filter(|text| text.contains(['*', '?', '['])).ok_or_else(missing)?;
-    let invalid = |source: glob::PatternError| Error::Usage(format!("{text}: not a pattern: {source}"));
-    // Hidden files are temporary files, unless the pattern names them explicitly.
+    let invalid = |source: glob::PatternError| Error::Usage(format!("{text}: not a valid pattern: {source}"));
+    // Hidden files count as temporary files. A pattern matches them only if it contains the leading dot.
     let visible = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
     let files: Vec<PathBuf> = glob::glob_with(text, visible)
         .map_err(invalid)?
@@ -76,16 +78,16 @@ fn find_matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
 pub struct Replay {
     /// The paths of the logs, in order.
     pub logs: Vec<PathBuf>,
-    /// The delimiter of their fields.
+    /// The delimiter of the fields in the logs.
     pub delimiter: Delimiter,
-    /// The time at which all rows count as read, in seconds since 1970-01-01T00:00:00Z.
+    /// The time of reading that applies to all rows, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
-    /// Bytes per chunk, which do not affect the rows.
+    /// Bytes per chunk. The chunk size does not affect the rows.
     pub chunk: usize,
 }
 
 impl Replay {
-    /// Reads all logs, or until a shutdown is requested.
+    /// Reads all logs, but stops when a shutdown is requested.
     ///
     /// # Errors
     /// The first log that cannot be read (exit code 66 or 74).
@@ -131,8 +133,8 @@ impl Replay {
             .map_err(|error| error.map(|source| Error::file(FileRole::Open, Op::Read, path, source)))
     }
 
-    /// Reads stdin. Rows before a damaged part were already sent, so damage ends the run, which
-    /// publishes nothing.
+    /// Reads stdin. If stdin is damaged, the rows before the damage were already sent. Therefore, the
+    /// run ends with an error and publishes nothing.
     fn read_stdin(
         &self,
         input: &Arc<Input>,

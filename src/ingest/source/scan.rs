@@ -1,4 +1,4 @@
-//! Finds the logs of a folder.
+//! Finds the logs in a folder.
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 /// File name extensions of logs.
 const EXTENSIONS: [&[u8]; 4] = [b".csv", b".csv.gz", b".csv.zst", b".parquet"];
 
-/// Whether a name is the name of a log: it has a known extension, and does not start with a dot like
-/// the name of a temporary file.
+/// Whether a name is the name of a log. Such a name has a known extension. It does not start with a dot,
+/// because a dot marks a temporary file.
 pub fn is_log_name(name: &OsStr) -> bool {
     let name = name.as_bytes();
     !name.starts_with(b".") && EXTENSIONS.iter().any(|extension| name.ends_with(extension))
@@ -26,25 +26,26 @@ pub fn is_unfinished(path: &Path) -> bool {
 /// A file that may be a log.
 #[derive(Debug)]
 pub struct Candidate {
-    /// The path, beginning with that of the folder.
+    /// The path. It starts with the path of the folder.
     pub path: PathBuf,
     /// The metadata at the time of the scan.
     pub metadata: Metadata,
 }
 
-/// Finds the logs of a folder.
+/// Finds the logs in a folder.
 ///
-/// Links, pipes, devices and folders are never opened, even with the name of a log: opening one could
-/// block or lead to another folder. A warning is logged once for each of their names, which are kept.
+/// The scanner never opens a link, pipe, device or folder, even if its name is the name of a log.
+/// Opening it could block or lead to a different folder. The scanner remembers such names, so that it
+/// logs only one warning for each name.
 #[derive(Debug, Default)]
 pub struct FolderScanner(BTreeSet<OsString>);
 
 impl FolderScanner {
-    /// Inspects one name in a folder. `None` if it is not a log or does not exist. A file that `known`
-    /// recognizes is a log under any name, because logs are rotated.
+    /// Inspects one name in a folder. `None` if the file does not exist or is not a log. A file that
+    /// `known` recognizes is a log under any name, because logs are renamed when they are rotated.
     ///
     /// # Errors
-    /// An error of the file system, except that the file does not exist.
+    /// An error of the file system. It is not an error if the file does not exist.
     pub fn inspect(
         &mut self,
         folder: &Path,
@@ -69,8 +70,8 @@ impl FolderScanner {
         Ok(None)
     }
 
-    /// Finds all logs directly in a folder, and files with a `known` inode under any name. They are
-    /// sorted by name.
+    /// Finds all logs directly in a folder, and all files with a `known` inode, whatever their names.
+    /// The result is sorted by name.
     ///
     /// # Errors
     /// An error of the file system.
@@ -79,7 +80,7 @@ impl FolderScanner {
         for entry in folder.read_dir()? {
             let entry = entry?;
             let name = entry.file_name();
-            // A directory entry contains the inode, so other files cost no system call.
+            // A directory entry contains the inode, so files that are not logs cost no system call.
             if is_log_name(&name) || known(entry.ino()) {
                 names.push(name);
             }

@@ -1,4 +1,4 @@
-//! Sending the chunks of an input, for finished logs and for growing ones.
+//! Sends the chunks of an input. This works for finished logs and for growing logs.
 
 use std::io::Read;
 use std::sync::Arc;
@@ -10,25 +10,25 @@ use crate::model::shutdown::Shutdown;
 use crate::model::{Chunk, Content, Input, Position, ReaderState, Reject, Span};
 use crate::time::clock::Clock;
 
-/// How sending has ended.
+/// How the sending ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SendOutcome {
     /// All complete lines were sent, or a shutdown was requested.
     Sent,
-    /// The file was rejected as a whole. Nothing more follows.
+    /// The file was rejected as a whole. No more chunks follow.
     Refused,
 }
 
-/// Hashes the bytes before an offset of the file that is read.
+/// Hashes the bytes before an offset in the file that is being read.
 pub type HashTail<'a> = &'a dyn Fn(u64) -> u128;
 
-/// The tail hash of a finished log, which is never resumed.
+/// The tail hash of a log whose tail is never compared.
 pub fn no_tail(_offset: u64) -> u128 {
     0
 }
 
-/// Frames the bytes of a reader and sends them as chunks, until it has no more bytes or a shutdown
-/// is requested.
+/// Frames the bytes of a reader and sends them as chunks. Stops when the reader has no more bytes or a
+/// shutdown is requested.
 ///
 /// # Errors
 /// An error of the reader, or a closed channel.
@@ -68,7 +68,7 @@ pub fn send_chunks(
     Ok(SendOutcome::Sent)
 }
 
-/// Rejects a file whose content could not be decompressed. None of its rows were sent.
+/// Rejects a file that could not be decompressed. No row of this file was sent.
 ///
 /// # Errors
 /// A closed channel.

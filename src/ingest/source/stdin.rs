@@ -1,14 +1,15 @@
-//! A log from stdin. It is read once, and its first bytes tell its compression, because it has no name.
+//! Reads a log from stdin. Stdin is read only once. It has no file name, so its first bytes show its
+//! compression.
 
 use std::io::{self, Cursor, Read};
 use std::path::Path;
 
 use crate::ingest::source::compression::{Compression, MAGIC};
 
-/// The argument that names stdin.
+/// The argument that stands for stdin.
 pub const STDIN: &str = "-";
 
-/// Whether an argument names stdin. A file with the name `-` is given as `./-`.
+/// Whether an argument stands for stdin. A file with the name `-` must be given as `./-`.
 pub fn is_stdin(log: &Path) -> bool {
     log.as_os_str() == STDIN
 }
@@ -16,7 +17,7 @@ pub fn is_stdin(log: &Path) -> bool {
 /// Opens stdin and decompresses it.
 ///
 /// # Errors
-/// Stdin cannot be read, or contains Parquet.
+/// If stdin cannot be read, or contains Parquet.
 pub fn open() -> io::Result<Box<dyn Read + Send>> {
     open_pipe(io::stdin())
 }

@@ -1,4 +1,4 @@
-//! One followed file: its identity, and how far it was read.
+//! A followed file, with its identity and its position.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -21,13 +21,14 @@ use crate::model::shutdown::Shutdown;
 use crate::model::{Input, Position, ReaderState};
 use crate::time::clock::Clock;
 
-/// A damaged compressed file may still be copied. It is rejected when it has not changed for this long.
+/// How long a damaged compressed file must be unchanged before it is rejected. Until then, it may still
+/// be in the process of being copied.
 const REJECT_DAMAGED_AFTER: Duration = Duration::from_secs(2);
-/// A file may have been replaced since the scan, so symbolic links are not followed, and opening a
-/// pipe does not block.
+/// Flags for opening a file. A different file may have taken the path since the scan. Therefore,
+/// symbolic links are not followed, and opening a pipe does not block.
 const SAFE_OPEN: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
 
-/// An input at the last commit.
+/// An input as of the last commit.
 #[derive(Clone, Debug)]
 pub struct KnownInput {
     /// The input.
@@ -41,9 +42,9 @@ pub struct KnownInput {
 /// When a last line without a line feed counts as complete.
 #[derive(Clone, Copy, Debug)]
 pub struct LastLines {
-    /// How long the file must not have changed.
+    /// How long the file must be unchanged.
     pub wait: Duration,
-    /// Whether the line counts at once (`--once`).
+    /// Whether the line counts as complete at once (`--once`).
     pub once: bool,
 }
 
@@ -56,10 +57,11 @@ pub struct Tail {
     head: Head,
     /// Hash of the bytes before the framer's offset.
     hash_before_offset: u128,
-    /// Hash of a whole compressed file.
+    /// Hash of the whole file if it is compressed, else 0.
     whole: u128,
     framer: LineFramer,
-    /// Kept open while the file is active, so that it can be read to its end after its name is gone.
+    /// The open file. It stays open while it is active, so that it can be read to its end after its name
+    /// is gone.
     file: Option<File>,
     /// Size and times at the last complete read.
     last_stat: Option<FileStat>,
@@ -72,24 +74,24 @@ enum State {
     Reading,
     /// A compressed file was read to its end.
     Done,
-    /// The file was rejected as a whole. A change makes it another file.
+    /// The file was rejected as a whole. If it changes, it counts as a different file.
     Rejected,
-    /// Bytes that had been read were overwritten, so it is unclear which rows count.
+    /// Bytes were overwritten after they had been read, so it is unclear which rows count.
     Conflict,
 }
 
-/// How a file relates to the file of a tail.
+/// How a file compares with the file of a tail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Comparison {
-    /// The same file, perhaps longer.
+    /// The same file. It may have grown.
     Same,
-    /// Another file that starts with everything that was read.
+    /// A different file that starts with all bytes that were read.
     Copy,
-    /// The same file, shorter than what was read.
+    /// The same file, but shorter than the part that was read.
     Truncated,
-    /// The same file, but bytes that had been read were overwritten.
+    /// The same file, but bytes were overwritten after they had been read.
     Rewritten,
-    /// Another file.
+    /// A different file.
     Different,
 }
 
@@ -111,7 +113,7 @@ impl Tail {
         }
     }
 
-    /// A tail that an earlier process has committed.
+    /// Restores a tail that an earlier process committed.
     pub fn resume(known: KnownInput, delimiter: Delimiter) -> Self {
         let KnownInput { input, fingerprint: Fingerprint { path, id, head, whole, stat }, position } = known;
         let compression = Compression::of(&path);
@@ -120,7 +122,7 @@ impl Tail {
             ReaderState::Finished => State::Done,
             _ => State::Reading,
         };
-        // A file that was read to its end is not opened unless it has changed since.
+        // A file that was read to its end is opened only if it has changed since then.
         let unchanged = compression == Compression::Plain && position.offset == stat.size;
         Self {
             compression,
@@ -157,7 +159,8 @@ impl Tail {
         self.path = path;
     }
 
-    /// Whether the file was rejected for its content. A repaired file is then expected in its place.
+    /// Whether the file was rejected because of its content. If so, a repaired file is expected to
+    /// replace it.
     pub fn is_rejected(&self) -> bool {
         self.state == State::Rejected
     }
@@ -172,7 +175,7 @@ impl Tail {
         self.file = None;
     }
 
-    /// The metadata of the open file, which may have no name any more.
+    /// The metadata of the open file. The file may no longer have a name.
     pub fn open_metadata(&self) -> Option<Metadata> {
         self.file.as_ref().and_then(|file| file.metadata().ok())
     }
@@ -182,7 +185,7 @@ impl Tail {
         self.path.symlink_metadata().is_ok_and(|metadata| FileId::of(&metadata).may_be_same(&self.id))
     }
 
-    /// How long the file has not changed.
+    /// How long the file has been unchanged.
     pub fn unchanged_for(&self) -> Duration {
         self.unchanged_since.elapsed()
     }
@@ -192,14 +195,14 @@ impl Tail {
         self.framer.offset()
     }
 
-    /// Identifies the content that was read: the offset, and the hashes of head and tail. `None`
-    /// before the first row.
+    /// A key for the content that was read: the offset, and the hashes of head and tail. `None` before
+    /// the first row.
     pub fn content_key(&self) -> Option<(u64, u128, u128)> {
         let rows = self.has_rows() && self.state == State::Reading;
         rows.then_some((self.offset(), self.head.hash, self.hash_before_offset))
     }
 
-    /// Whether all bytes of the file were read as rows, so that it may be archived.
+    /// Whether the whole file was read and accepted, so that it may be archived.
     pub fn is_finished(&self) -> bool {
         let is_complete =
             self.last_stat.is_some_and(|stat| stat.size == self.offset()) && !self.framer.has_partial_line();
@@ -214,7 +217,7 @@ impl Tail {
         self.last_stat
     }
 
-    /// Compares the file at `path` with the followed one.
+    /// Compares the file at `path` with the followed file.
     ///
     /// # Errors
     /// An error of the file system.
@@ -225,7 +228,7 @@ impl Tail {
         let size = metadata.len();
         if !id.may_be_same(&self.id) {
             let plain = self.compression == Compression::Plain;
-            // Rotated logs have the same header. They differ in the part that is not read yet.
+            // Rotated logs have the same header. They may differ only in the part that is not read yet.
             let comparable = !plain || self.has_rows() && size >= self.framer.read_offset();
             let copy = !rejected
                 && comparable
@@ -237,7 +240,7 @@ impl Tail {
             return Ok(Comparison::Same);
         }
         if rejected {
-            // A log that was rejected for its header stays rejected while it grows.
+            // A log that was rejected because of its header stays rejected while it grows.
             let grown = self.compression == Compression::Plain && self.has_same_content(path, &id)?;
             return Ok(if grown { Comparison::Same } else { Comparison::Different });
         }
@@ -255,14 +258,14 @@ impl Tail {
         Ok(if different { Comparison::Different } else { Comparison::Rewritten })
     }
 
-    /// Whether more than a header was read. All logs begin with the same header, also the one that
-    /// replaces a rotated log, so a header does not identify a file.
+    /// Whether more than a header was read. A header does not identify a file: all logs begin with the
+    /// same header, and so does the log that replaces a rotated log.
     fn has_rows(&self) -> bool {
         let Position { lines, state, .. } = self.framer.position();
         lines > 1 || matches!(state, ReaderState::AfterEnd(_))
     }
 
-    /// Whether a file starts with everything that was read.
+    /// Whether a file starts with all bytes that were read.
     fn has_same_content(&self, path: &Path, id: &FileId) -> io::Result<bool> {
         if self.compression != Compression::Plain {
             if self.whole == 0 {
@@ -281,7 +284,8 @@ impl Tail {
         has_read_content(file, self.head, self.offset(), self.hash_before_offset)
     }
 
-    /// Whether a file also contains the unread rest, which is only known if this file is open.
+    /// Whether a file also contains the unread part of the followed file. If the followed file is not
+    /// open, its unread part is unknown, and the result is true.
     fn has_same_rest(&self, path: &Path, id: &FileId) -> io::Result<bool> {
         let Some(file) = &self.file else { return Ok(true) };
         ranges_match([file, &open(path, id)?], self.offset(), file.metadata()?.len())
@@ -291,7 +295,7 @@ impl Tail {
         Ok(Head::read(&open(path, id)?, self.head.len)? == self.head)
     }
 
-    /// Continues in another file with the same content.
+    /// Continues in a different file with the same content.
     pub fn switch_to(&mut self, metadata: &Metadata) {
         self.id = FileId::of(metadata);
         self.file = None;
@@ -300,14 +304,14 @@ impl Tail {
         }
     }
 
-    /// Stops reading after bytes that had been read were overwritten.
+    /// Stops reading the file, because bytes were overwritten after they had been read.
     pub fn give_up(&mut self, metadata: &Metadata) {
         self.state = State::Conflict;
         self.last_stat = Some(FileStat::of(metadata));
         self.file = None;
     }
 
-    /// Whether there may be new bytes to read or a last line to complete.
+    /// Whether there may be new bytes to read, or a last line to complete.
     pub fn is_due(&self, metadata: &Metadata) -> bool {
         match self.state {
             State::Conflict => false,
@@ -339,7 +343,7 @@ impl Tail {
             self.last_stat = stat;
             return Ok(());
         }
-        // Set again only after a complete read, so that a failed one is repeated.
+        // `last_stat` is set again only after a complete read, so that a failed read is repeated.
         self.last_stat = None;
         match self.compression {
             Compression::Plain => self.read_plain(metadata, last_lines, events, shutdown)?,
@@ -366,8 +370,8 @@ impl Tail {
             None => open(&self.path, &self.id)?,
         };
         self.send_identity(metadata, events)?;
-        // The size is checked again: a file that was truncated and lost its name before this read has
-        // no complete last line.
+        // The size is checked again. If the file was truncated and lost its name before this read, its
+        // last line is not complete.
         let is_final = self.framer.has_partial_line()
             && size >= self.framer.read_offset()
             && (last_lines.once || self.unchanged_since.elapsed() >= last_lines.wait)
@@ -442,7 +446,7 @@ impl Tail {
         }
         self.send_identity(metadata, events)?;
         let mut reader = self.compression.open(&self.path, self.framer.delimiter())?;
-        // The text that an earlier process has read is skipped.
+        // Skips the text that an earlier process has read.
         io::copy(&mut (&mut reader).take(self.framer.read_offset()), &mut io::sink())?;
         let outcome = send_chunks(
             &mut self.framer,
@@ -466,14 +470,14 @@ impl Tail {
     }
 }
 
-/// Opens a file, which must be the one that was scanned.
+/// Opens a file. It must be the file that was scanned.
 fn open(path: &Path, id: &FileId) -> io::Result<File> {
     let file = File::options().read(true).custom_flags(SAFE_OPEN).open(path)?;
     let metadata = file.metadata()?;
     if metadata.is_file() && FileId::of(&metadata).may_be_same(id) && metadata.nlink() > 0 {
         Ok(file)
     } else {
-        // The next scan finds the file that is there now.
+        // The next scan finds the file that is now at this path.
         Err(io::ErrorKind::NotFound.into())
     }
 }

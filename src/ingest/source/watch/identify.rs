@@ -1,4 +1,4 @@
-//! Decides which tail a file belongs to, whatever its name.
+//! Decides which tail a file belongs to, regardless of its name.
 
 use std::fs::Metadata;
 use std::io;
@@ -7,18 +7,18 @@ use std::path::Path;
 use crate::ingest::source::tail::Comparison;
 use crate::ingest::source::watch::tail_set::{TailId, TailSet};
 
-/// What a file is to the tails of a folder.
+/// The relation of a file to the tails of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Identity {
-    /// The file that a tail follows, perhaps renamed.
+    /// The file that a tail follows. It may have been renamed.
     Known(TailId),
-    /// Another file with the content of a tail, which continues there.
+    /// A different file with the content of a tail. The tail continues in this file.
     Copy(TailId),
-    /// The file that a tail follows, but bytes that had been read were overwritten.
+    /// The file that a tail follows, but bytes were overwritten after they had been read.
     Rewritten(TailId),
-    /// The file that a tail follows, shorter than what was read.
+    /// The file that a tail follows, but shorter than the part that was read.
     Truncated(TailId),
-    /// A new file in the place of one that a tail has followed.
+    /// A new file at the path of a file that a tail has followed.
     Replaced(TailId),
     /// A new file.
     New,

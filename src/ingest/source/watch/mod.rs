@@ -1,7 +1,7 @@
 //! The source of `watch`: a folder in which logs appear and grow.
 //!
-//! Repeated scans of the folder find every change, on any file system. Change notifications of the
-//! operating system only make it faster.
+//! Repeated scans of the folder find every change, on any file system. Change notifications from the
+//! operating system only make the program find changes sooner.
 
 mod identify;
 mod notifications;
@@ -38,44 +38,44 @@ use crate::text::path_text;
 
 /// Interval between scans of a small folder.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
-/// Scans take at most one part in this many of the time, so large folders are scanned less often.
+/// Scans take at most 1/200 of the time, so large folders are scanned less often.
 const SCAN_SHARE: u32 = 200;
 /// Maximum interval between scans.
 const MAX_SCAN_INTERVAL: Duration = Duration::from_mins(1);
 /// Changes within this time are read together.
 const DEBOUNCE: Duration = Duration::from_millis(5);
-/// Interval at which a shutdown and incomplete last lines are checked.
+/// Interval between checks for a shutdown and for incomplete last lines.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Maximum number of open files. A file is kept open so that it can be read to its end after its name
-/// is gone.
+/// Maximum number of open files. A file stays open so that it can be read to its end after its name is
+/// gone.
 const MAX_OPEN: usize = 256;
 /// A file that has not grown for this long is closed.
 const IDLE: Duration = Duration::from_mins(1);
 
-/// How a folder is watched.
+/// The options for watching a folder.
 #[derive(Debug)]
 pub struct WatchOptions {
     /// The folder.
     pub folder: PathBuf,
-    /// The delimiter of the fields in its logs.
+    /// The delimiter of the fields in the logs.
     pub delimiter: Delimiter,
     /// When last lines without a line feed count as complete.
     pub last_lines: LastLines,
     /// What happens to finished inputs.
     pub archiver: Archiver,
-    /// The metrics that are updated.
+    /// The metrics to update.
     pub metrics: Arc<Metrics>,
 }
 
-/// The inputs of an earlier process, and the news of commits.
+/// The inputs of an earlier process, and the notices about later commits.
 #[derive(Debug)]
 pub struct Resume {
     /// The inputs of the last commit, in the order of their ids.
     pub inputs: Vec<KnownInput>,
     /// Receives inputs that may be archived or deleted.
     pub retirable: Receiver<Vec<RetirableInput>>,
-    /// Whether everything is read again, archived inputs included.
+    /// Whether all inputs are read again, including archived inputs.
     pub fresh: bool,
 }
 
@@ -92,7 +92,7 @@ pub struct Watch {
     waker: SyncSender<()>,
     wake: Receiver<()>,
     watcher: Option<RecommendedWatcher>,
-    /// The folder that the watcher observes. It may be replaced by another folder of the same name.
+    /// The folder that the watcher observes. A different folder may later get the same name.
     watched: Option<InodeKey>,
     /// Whether the last scan of the folder succeeded.
     readable: bool,
@@ -100,9 +100,9 @@ pub struct Watch {
     tails: TailSet,
     retirement: Retirement,
     next_input: u32,
-    /// Files that could not be read. A warning is logged once for each.
+    /// Files that could not be read. Only one warning is logged for each file.
     unreadable: BTreeSet<PathBuf>,
-    /// The latest error of reading.
+    /// The latest read error.
     error: Option<Error>,
     next_scan: Instant,
 }
@@ -144,8 +144,8 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Starts change notifications for the folder that has the path now. Without notifications, only
-    /// scans find changes.
+    /// Starts change notifications for the folder that is at the path now. If there are no
+    /// notifications, only scans find changes.
     fn watch_folder(&mut self) {
         let folder = self.folder.metadata().ok().map(|metadata| FileId::of(&metadata).inode_key);
         if folder == self.watched {
@@ -155,16 +155,16 @@ impl Watch {
         let watcher = start_watcher(&self.folder, Arc::clone(&self.hints), self.waker.clone());
         if let (Err(error), Some(_)) = (&watcher, folder) {
             let folder = self.folder.display();
-            tracing::warn!("{folder}: no change notifications ({error}); scanning every second");
+            tracing::warn!("{folder}: no change notifications ({error}); the folder is scanned every second");
         }
         self.watcher = watcher.ok();
     }
 
-    /// Reads until a shutdown, or with `--once` until everything is read.
+    /// Reads until a shutdown. With `--once`, reads until all files are read.
     ///
     /// # Errors
-    /// With `--once`, a file that cannot be read. Otherwise a warning is logged, and the file is tried
-    /// again.
+    /// With `--once`, the error for a file that cannot be read. Without `--once`, a warning is logged,
+    /// and the file is tried again.
     pub fn run(mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
         if self.fresh {
             self.read_archive(events, shutdown)?;
@@ -176,7 +176,8 @@ impl Watch {
             }
             self.wait(events, shutdown);
         }
-        // With `--once` there is no second try, and the output would lack the file without a notice.
+        // With `--once`, the file is not tried again. Its rows would be missing, so the run must end
+        // with an error.
         self.error.take_if(|_| once).map_or(Ok(()), Err)
     }
 
@@ -211,7 +212,8 @@ impl Watch {
         self.error.take().map_or(Ok(()), Err)
     }
 
-    /// The files that may have changed: all of them if a scan is due, else those with notifications.
+    /// Finds the files that may have changed. If a scan is due, it inspects all files. Otherwise, it
+    /// inspects only files with a notification or an incomplete last line.
     fn find_changes(&mut self) -> Vec<Candidate> {
         let hints = std::mem::take(&mut *self.hints.lock().unwrap_or_else(PoisonError::into_inner));
         if hints.overflow {
@@ -228,7 +230,7 @@ impl Watch {
     /// Scans the whole folder.
     fn scan(&mut self) -> Vec<Candidate> {
         let start = Instant::now();
-        // Notifications start before the scan, so that no change is missed between them.
+        // Notifications start before the scan, so that no change between the two is missed.
         self.watch_folder();
         let tails = &self.tails;
         let files = self.scanner.scan(&self.folder, |inode| tails.has_inode(inode));
@@ -247,7 +249,7 @@ impl Watch {
         files
     }
 
-    /// Inspects single files: the given ones, and those with an incomplete last line.
+    /// Inspects the changed files, and the files with an incomplete last line.
     fn inspect(&mut self, changed: HashSet<OsString>) -> Vec<Candidate> {
         let incomplete = self.tails.incomplete().iter().filter_map(|&id| self.tails[id].path().file_name());
         let mut names: Vec<OsString> = incomplete.map(ToOwned::to_owned).chain(changed).collect();
@@ -271,7 +273,7 @@ impl Watch {
         files
     }
 
-    /// Closes idle files, and finds open files whose path is gone or belongs to another file.
+    /// Closes idle files. Also finds open files whose path is gone or belongs to a different file.
     fn revisit_open(&mut self) {
         while self.tails.open().len() > MAX_OPEN {
             self.tails.close(self.tails.open()[0]);
@@ -287,7 +289,7 @@ impl Watch {
         }
     }
 
-    /// Reads open files to their end after their path is gone.
+    /// Reads each open file to its end if its path is gone or belongs to a different file.
     fn read_orphans(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Closed> {
         for id in self.tails.take_orphans() {
             let tail = &self.tails[id];
@@ -362,7 +364,7 @@ impl Watch {
             return Ok(());
         }
         let read = self.read_tail(id, &file.metadata, last_lines, events, shutdown);
-        // After an error, the file is only tried again with the next scan or notification.
+        // After an error, the file is not tried again before the next scan or notification.
         let incomplete = read.is_ok() && self.tails[id].is_due(&file.metadata);
         self.tails.set_incomplete(id, incomplete);
         if self.tails.open().len() > MAX_OPEN {
@@ -382,8 +384,8 @@ impl Watch {
         self.tails.update(id, |tail| tail.read(metadata, last_lines, events, shutdown))
     }
 
-    /// The tail of a file: the one that has followed it under any name, or a new one. `None` if the
-    /// file must not be read.
+    /// The tail that follows a file: an existing tail, even if the file was renamed, or a new tail.
+    /// `None` if the file must not be read.
     fn follow(&mut self, path: &Path, metadata: &Metadata) -> io::Result<Option<TailId>> {
         let is_log = is_log_name(path.file_name().unwrap_or_default());
         let shown = path.display();
@@ -403,18 +405,22 @@ impl Watch {
             }
             Identity::Truncated(id) if is_log => {
                 self.metrics.files_truncated.inc();
-                tracing::warn!("{shown}: was truncated; reading it from the beginning");
+                tracing::warn!("{shown}: the file was truncated; it is read again from the beginning");
                 self.tails.close(id);
             }
             Identity::Truncated(id) => {
-                // It is unclear whether the content is what was read under the log's name.
+                // It is unclear whether the content was already read under the name of the log.
                 self.metrics.files_truncated.inc();
-                tracing::warn!("{shown}: was truncated, and has no name of a log; it is no longer read");
+                tracing::warn!(
+                    "{shown}: the file was truncated, and its name is not a log name; it is no longer read"
+                );
                 self.tails.forget_file(id);
             }
             Identity::Replaced(id) => {
                 if !self.tails[id].is_rejected() {
-                    tracing::warn!("{shown}: was replaced by another file; reading it from the beginning");
+                    tracing::warn!(
+                        "{shown}: a different file has this path now; it is read from the beginning"
+                    );
                 }
             }
             Identity::New => {}
@@ -427,17 +433,17 @@ impl Watch {
         Ok(Some(self.tails.insert(Tail::new(input, path.to_owned(), metadata, self.delimiter))))
     }
 
-    /// Stops reading a file in which bytes that had been read were overwritten.
+    /// Stops reading a file, because bytes were overwritten after they had been read.
     fn stop_rewritten(&mut self, id: TailId, metadata: &Metadata) {
         self.metrics.files_rewritten.inc();
         let tail = &self.tails[id];
         let path = tail.path().display();
         tracing::error!(
-            "{path}: bytes before {} were overwritten after they had been read; the file is no longer read \
-             until it is replaced or truncated (a copy under another name is read from the beginning)",
+            "{path}: bytes before offset {} were overwritten after they had been read; the file is no longer \
+             read; replace it, truncate it or copy it to a different name to read it from the beginning",
             tail.offset()
         );
-        let message = format!("{path}: bytes that had been read were overwritten");
+        let message = format!("{path}: bytes were overwritten after they had been read");
         self.error = Some(Error::MissingInput(message));
         self.tails.update(id, |tail| tail.give_up(metadata));
         self.tails.set_incomplete(id, false);
@@ -474,6 +480,7 @@ pub fn check_folder(folder: &Path) -> Result<(), Error> {
     if folder.is_dir() {
         return Ok(());
     }
-    let message = format!("{} does not exist; create it or pass --incoming", folder.display());
+    let message =
+        format!("{} does not exist; create it, or pass --incoming with a different folder", folder.display());
     Err(Error::MissingInput(message))
 }

@@ -1,4 +1,5 @@
-//! Change notifications of the operating system: which files to inspect before the next scan.
+//! Change notifications from the operating system. They tell which files to inspect before the next
+//! scan.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use notify::{Config, Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 
-/// Maximum number of collected names. With more, the whole folder is scanned.
+/// Maximum number of collected names. If there are more, the whole folder is scanned.
 const HINTS: usize = 4096;
 
 /// The files that may have changed.
@@ -20,7 +21,7 @@ pub(super) struct Hints {
     pub(super) overflow: bool,
 }
 
-/// Starts to collect the changes in a folder, and wakes the reader after each.
+/// Starts to collect the changes in a folder. Each change wakes the thread of the source.
 pub(super) fn start_watcher(
     folder: &Path,
     hints: Arc<Mutex<Hints>>,
@@ -29,16 +30,17 @@ pub(super) fn start_watcher(
     let collect = move |event: notify::Result<Event>| {
         let mut hints = hints.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
-            // Notifications of read access are of no use.
+            // Notifications of read access are not needed.
             Ok(event) if matches!(event.kind, EventKind::Access(_)) && !event.need_rescan() => return,
             Ok(event) if !event.need_rescan() && hints.names.len() < HINTS => {
-                // Only names are kept: the paths are absolute even if the folder's path is relative.
+                // Only names are kept, because the paths are absolute even if the path of the folder is
+                // relative.
                 hints.names.extend(event.paths.iter().filter_map(|path| Some(path.file_name()?.to_owned())));
             }
             _ => hints.overflow = true,
         }
         drop(hints);
-        // If the channel is full, the reader is about to wake anyway.
+        // If the channel is full, the thread of the source will wake anyway.
         let _ = waker.try_send(());
     };
     let mut watcher = RecommendedWatcher::new(collect, Config::default().with_follow_symlinks(false))?;

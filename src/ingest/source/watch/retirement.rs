@@ -8,20 +8,21 @@ use crate::ingest::source::archive::{Archiver, RetirableInput};
 use crate::ingest::source::compression::Compression;
 use crate::ingest::source::watch::tail_set::{TailId, TailSet};
 
-/// The inputs that wait to be archived or deleted.
+/// The inputs that are waiting to be archived or deleted.
 #[derive(Debug)]
 pub(super) struct Retirement {
     archiver: Archiver,
-    /// Inputs that may be retired, sent by the coordinator after commits.
+    /// Inputs that may be archived or deleted. The coordinator sends them after commits.
     retirable: Receiver<Vec<RetirableInput>>,
-    /// Tails to retire, each with the offset that no rollback needs.
+    /// Tails to archive or delete, each with an offset. No rollback goes back to a position before this
+    /// offset.
     due: BTreeMap<TailId, u64>,
-    /// Files that could not be archived. A warning is logged once for each.
+    /// Files that could not be archived. Only one warning is logged for each file.
     failed: BTreeSet<PathBuf>,
 }
 
 impl Retirement {
-    /// A retirement with nothing to do yet.
+    /// A retirement without any inputs.
     pub(super) fn new(archiver: Archiver, retirable: Receiver<Vec<RetirableInput>>) -> Self {
         Self { archiver, retirable, due: BTreeMap::new(), failed: BTreeSet::new() }
     }
@@ -31,7 +32,7 @@ impl Retirement {
         &self.archiver.archive_dir
     }
 
-    /// Archives or deletes all inputs that are ready. The others are tried again with the next call.
+    /// Archives or deletes all inputs that are ready. The next call tries the other inputs again.
     pub(super) fn run(&mut self, tails: &mut TailSet) {
         for RetirableInput { input, offset } in self.retirable.try_iter().flatten() {
             if let Some(id) = tails.find_input(input) {
@@ -42,7 +43,7 @@ impl Retirement {
             let tail = &tails[id];
             let archived = tail.path().parent() == Some(self.archive_dir());
             if archived || !tail.has_its_path() || tail.offset() != offset {
-                // The file is gone, or more of it must be committed first.
+                // The file is gone, or more of its content must be committed first.
                 continue;
             }
             if !self.retire(id, tails) {
@@ -51,7 +52,7 @@ impl Retirement {
         }
     }
 
-    /// Archives or deletes one input. Returns false if it must be tried again.
+    /// Archives or deletes one input. Returns false if the input must be tried again.
     fn retire(&mut self, id: TailId, tails: &mut TailSet) -> bool {
         let tail = &tails[id];
         let compressed = Compression::of(tail.path()) != Compression::Plain;

@@ -1,6 +1,6 @@
 //! All tails of a watched folder, with indices by file, path, input and content.
 //!
-//! Only this file changes a tail or an index, so that both always agree.
+//! Only the code in this file changes a tail or an index, so that tails and indices always agree.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
@@ -12,7 +12,7 @@ use crate::ingest::source::fingerprint::{FileId, InodeKey};
 use crate::ingest::source::tail::Tail;
 use crate::model::InputId;
 
-/// The number of a tail in its set. It stays valid as long as the set.
+/// The number of a tail in its set. It is valid as long as the set exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TailId(usize);
 
@@ -22,17 +22,18 @@ pub(super) struct TailSet {
     tails: Vec<Tail>,
     /// The tail that follows a file.
     by_file: HashMap<InodeKey, TailId>,
-    /// Number of keys in `by_file` with an inode, whatever their device.
+    /// For each inode number, how many keys of `by_file` have it. The keys can belong to several
+    /// devices.
     inodes: HashMap<u64, usize>,
     by_path: HashMap<PathBuf, TailId>,
     by_input: HashMap<InputId, TailId>,
-    /// The first tail with some content, to detect files that are delivered twice.
+    /// The first tail with each content. It serves to detect files that are delivered twice.
     by_content: HashMap<(u64, u128, u128), TailId>,
     /// Tails with an incomplete last line.
     incomplete: BTreeSet<TailId>,
-    /// Open tails, the one that was opened first in front.
+    /// Open tails, sorted by the time of opening.
     open: VecDeque<TailId>,
-    /// Open tails whose path is gone or belongs to another file.
+    /// Open tails that have lost their path: it is gone, or belongs to a different file.
     orphans: BTreeSet<TailId>,
 }
 
@@ -45,7 +46,7 @@ impl Index<TailId> for TailSet {
 }
 
 impl TailSet {
-    /// Adds a tail. It takes its file and its path over from other tails.
+    /// Adds a tail. The new tail takes over its file and its path if a different tail had them.
     pub(super) fn insert(&mut self, tail: Tail) -> TailId {
         let id = TailId(self.tails.len());
         self.by_input.insert(tail.input().id, id);
@@ -66,8 +67,8 @@ impl TailSet {
         self.by_input.get(&input).copied()
     }
 
-    /// Finds the tail that follows a file. The file must have the tail's path, or the tail's path must
-    /// be gone or belong to another file: a hard link is not a rename.
+    /// Finds the tail that follows a file. Either the file has the path of the tail, or the path of the
+    /// tail is gone or belongs to a different file. A hard link is therefore not mistaken for a rename.
     pub(super) fn find_file(&self, path: &Path, metadata: &Metadata) -> Option<TailId> {
         let file = FileId::of(metadata);
         let &id = self.by_file.get(&file.inode_key)?;
@@ -86,13 +87,14 @@ impl TailSet {
         self.inodes.contains_key(&inode)
     }
 
-    /// Whether a tail is the one that follows its file. Otherwise its rows belong to another tail.
+    /// Whether the file of a tail still belongs to this tail. Otherwise, a different tail reads its
+    /// rows.
     pub(super) fn owns_its_file(&self, id: TailId) -> bool {
         self.by_file.get(&self[id].id().inode_key) == Some(&id)
     }
 
-    /// Changes a tail, and then the indices that depend on its state. The change must not touch the
-    /// path.
+    /// Changes a tail, and then updates the indices that depend on its state. The change must not affect
+    /// the path.
     pub(super) fn update<R>(&mut self, id: TailId, change: impl FnOnce(&mut Tail) -> R) -> R {
         let tail = &mut self.tails[id.0];
         let (key, content, was_open) = (tail.id().inode_key, tail.content_key(), tail.is_open());
@@ -130,7 +132,7 @@ impl TailSet {
         self.index_path(path, id);
     }
 
-    /// Closes a tail whose file was moved out of the folder to `target`, or deleted.
+    /// Closes a tail after its file was moved out of the folder to `target`, or deleted.
     pub(super) fn retire(&mut self, id: TailId, target: PathBuf) {
         self.close(id);
         self.forget_path(id);
@@ -143,7 +145,7 @@ impl TailSet {
         self.forget_key(self[id].id().inode_key, id);
     }
 
-    /// Notes whether the last line of a tail is incomplete.
+    /// Records whether the last line of a tail is incomplete.
     pub(super) fn set_incomplete(&mut self, id: TailId, incomplete: bool) {
         if incomplete {
             self.incomplete.insert(id);
@@ -152,7 +154,8 @@ impl TailSet {
         }
     }
 
-    /// Notes that the path of a tail is gone. The rest of its file can be read while it is open.
+    /// Records that the path of a tail is gone. While the file is open, the rest of it can still be
+    /// read.
     pub(super) fn orphan(&mut self, id: TailId) {
         if self[id].is_open() {
             self.orphans.insert(id);
@@ -164,7 +167,7 @@ impl TailSet {
         &self.incomplete
     }
 
-    /// Open tails whose path is gone or belongs to another file.
+    /// Open tails that have lost their path: it is gone, or belongs to a different file.
     pub(super) fn orphans(&self) -> &BTreeSet<TailId> {
         &self.orphans
     }
@@ -174,7 +177,7 @@ impl TailSet {
         std::mem::take(&mut self.orphans)
     }
 
-    /// Open tails, the one that was opened first in front.
+    /// Open tails, sorted by the time of opening.
     pub(super) fn open(&self) -> &VecDeque<TailId> {
         &self.open
     }
@@ -198,7 +201,7 @@ impl TailSet {
         }
     }
 
-    /// Gives a path to a tail. Another tail that had it is orphaned.
+    /// Gives a path to a tail. If a different tail had this path, that tail becomes an orphan.
     fn index_path(&mut self, path: PathBuf, id: TailId) {
         if let Some(other) = self.by_path.insert(path, id) {
             self.incomplete.remove(&other);
@@ -213,7 +216,8 @@ impl TailSet {
         }
     }
 
-    /// Replaces the content of a tail in the index, and reports content that another tail has too.
+    /// Updates the index after the content of a tail changed. Warns if a different tail has the same
+    /// content.
     fn index_content(
         &mut self,
         before: Option<(u64, u128, u128)>,
@@ -229,7 +233,7 @@ impl TailSet {
         let first = *self.by_content.entry(content).or_insert(id);
         if first != id {
             let [this, other] = [id, first].map(|id| self[id].path().display());
-            tracing::warn!("{this}: has the same content as {other}; its rows count again");
+            tracing::warn!("{this}: has the same content as {other}; its rows are counted again");
         }
     }
 }
@@ -294,7 +298,7 @@ mod tests {
             self.check();
         }
 
-        /// Every entry of an index belongs to a tail with that property.
+        /// Checks that every entry of an index belongs to a tail with that property.
         fn check(&self) {
             let tails = &self.tails;
             for (key, &id) in &tails.by_file {
@@ -331,7 +335,7 @@ mod tests {
         assert_eq!(folder.tails.find_file(&folder.path("a.csv"), &metadata), Some(id));
         assert_eq!(folder.tails.find_input(InputId(0)), Some(id));
         assert!(folder.tails.has_file(&metadata) && folder.tails.owns_its_file(id));
-        // A hard link is another file as long as the first name exists.
+        // A hard link counts as a different file as long as the first name exists.
         fs::hard_link(folder.path("a.csv"), folder.path("b.csv")).unwrap();
         assert_eq!(folder.tails.find_file(&folder.path("b.csv"), &metadata), None);
         fs::remove_file(folder.path("a.csv")).unwrap();
@@ -363,7 +367,7 @@ mod tests {
         let id = folder.follow("a.csv");
         folder.read(id, "a.csv");
         let old = folder.metadata("a.csv");
-        // Written before the old file is removed, so that it has another inode.
+        // The copy is written before the old file is removed, so that it has a different inode.
         folder.write("copy", &text);
         fs::rename(folder.path("copy"), folder.path("a.csv")).unwrap();
         let new = folder.metadata("a.csv");
