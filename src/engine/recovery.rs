@@ -132,7 +132,7 @@ fn older_than_output(settings: &Settings, committed: u64, published: u64) -> Err
     let (output, state) = (settings.output.display(), settings.state.display());
     let message = format!(
         "{output} shows epoch {published}, but {state} ends at epoch {committed}; restore the newer state, \
-         continue from this state with --rollback (rows of inputs that no longer exist are then lost), or read \
+         continue from this state with --rollback (rows of inputs that no longer exist are lost), or read \
          everything again with --fresh"
     );
     Error::Damaged(message)

@@ -1,4 +1,4 @@
-//! Removal of files that do not belong to the output: temporary files of a killed run, tables of
+//! Removes files that do not belong to the output: temporary files of a killed run, tables of
 //! disabled insights, and Parquet parts that the manifest does not list.
 
 use std::path::Path;
@@ -23,7 +23,7 @@ pub fn remove_temporary_files(disk: &SharedDisk, output: &Path) -> Result<(), Er
     Ok(())
 }
 
-/// Removes the files that an earlier run published for insights or formats that are disabled now.
+/// Removes the published files of insights and formats that are now disabled.
 ///
 /// # Errors
 /// An error of the file system, exit code 73.
@@ -43,7 +43,7 @@ pub fn remove_disabled(
     Ok(())
 }
 
-/// Removes Parquet parts of `enriched_logs` that the manifest does not list, such as those of rows
+/// Removes Parquet parts of `enriched_logs` that the manifest does not list, for example parts with rows
 /// that a rollback removed.
 ///
 /// # Errors

@@ -1,4 +1,4 @@
-//! Parquet files of the insights: each CSV part has one with the same rows.
+//! Parquet files of the insights: each complete CSV part gets a Parquet file with the same rows.
 
 #[cfg(not(feature = "parquet"))]
 mod absent;
@@ -27,7 +27,7 @@ pub fn folder_of(output: &Path, insight: &str) -> PathBuf {
     output.join(PARQUET).join(insight)
 }
 
-/// Whether a file name is that of a Parquet part.
+/// Whether `name` is the file name of a Parquet part.
 pub fn is_parquet_part(name: &str) -> bool {
     name.starts_with("part-") && has_end(name, "parquet")
 }
@@ -41,7 +41,7 @@ pub struct ParquetPart {
     writer: ParquetWriter<Sink>,
 }
 
-/// A staged Parquet part, durable under a temporary name. Dropping it removes the file.
+/// A staged Parquet part, durable under a temporary name. Dropping the value removes the file.
 #[derive(Debug)]
 pub struct StagedParquet {
     disk: SharedDisk,
@@ -67,10 +67,10 @@ impl ParquetPart {
         Ok(Self { staged, path, name, writer })
     }
 
-    /// Adds CSV text, the header first.
+    /// Adds CSV text. The first line is the header.
     ///
     /// # Errors
-    /// As [`ParquetWriter::push`].
+    /// Same as [`ParquetWriter::push`].
     pub fn push(&mut self, text: &[u8]) -> io::Result<()> {
         self.writer.push(text)
     }
@@ -117,7 +117,7 @@ impl StagedParquet {
         &self.entry
     }
 
-    /// Gives the file its final name, durably.
+    /// Durably gives the file its final name.
     ///
     /// # Errors
     /// An error of the file system, exit code 73 or 74.
