@@ -213,7 +213,7 @@ pub struct FileIndex {
 }
 
 impl FileIndex {
-    /// Indexes the files directly in `folders`. Folders that do not exist are skipped.
+    /// Indexes the files directly in `folders`. Missing folders are skipped.
     pub fn in_folders(folders: &[&Path]) -> Self {
         let mut files = Self::default();
         for entry in folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten() {

@@ -61,7 +61,7 @@ impl AppendOnlyWriter {
     /// `roll_bytes` goes to a new part.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn begin(
         disk: &SharedDisk,
         folder: &Path,
@@ -88,8 +88,8 @@ impl AppendOnlyWriter {
     /// Without parts, the table starts empty.
     ///
     /// # Errors
-    /// A part is shorter than its committed length, or the content of the last part differs (65), or an
-    /// error of the file system (73, 74).
+    /// A part is shorter than its committed length, or the content of the last part differs (65), or a
+    /// file system error (73, 74).
     pub fn resume(
         disk: &SharedDisk,
         folder: &Path,
@@ -137,7 +137,7 @@ impl AppendOnlyWriter {
     /// Appends whole lines.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn append(&mut self, mut lines: &[u8]) -> Result<(), Error> {
         if planted(Bug::CommitBeforeLogs) {
             self.open.sync()?;
@@ -170,7 +170,7 @@ impl AppendOnlyWriter {
     /// Stages a complete part as Parquet.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn parquet_of(&self, insight: &str, part: &PartEntry) -> Result<StagedParquet, Error> {
         let output = self.folder.parent().unwrap_or(&self.folder);
         StagedParquet::of_part(&self.disk, output, insight, part)
@@ -199,7 +199,7 @@ impl AppendOnlyWriter {
     /// parts for the manifest.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn publish(&mut self) -> Result<Vec<PartEntry>, Error> {
         if !planted(Bug::CommitBeforeLogs) {
             self.open.sync()?;

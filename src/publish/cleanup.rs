@@ -13,7 +13,7 @@ use crate::storage::{SharedDisk, is_temporary, remove_from};
 /// Removes the temporary files that a killed run left in an output folder.
 ///
 /// # Errors
-/// An error of the file system, exit code 73.
+/// A file system error, exit code 73.
 pub fn remove_temporary_files(disk: &SharedDisk, output: &Path) -> Result<(), Error> {
     let csv = NAMES.into_iter().chain([REJECTS]).map(|name| output.join(name));
     let parquet = NAMES.map(|name| folder_of(output, name));
@@ -26,7 +26,7 @@ pub fn remove_temporary_files(disk: &SharedDisk, output: &Path) -> Result<(), Er
 /// Removes the published files of insights and formats that are now disabled.
 ///
 /// # Errors
-/// An error of the file system, exit code 73.
+/// A file system error, exit code 73.
 pub fn remove_disabled(
     disk: &SharedDisk,
     output: &Path,
@@ -47,7 +47,7 @@ pub fn remove_disabled(
 /// that a rollback removed.
 ///
 /// # Errors
-/// An error of the file system, exit code 73.
+/// A file system error, exit code 73.
 pub fn remove_unlisted_parquet(disk: &SharedDisk, output: &Path, manifest: &Manifest) -> Result<(), Error> {
     let Some(entry) = manifest.insights.get(enriched_logs::NAME) else { return Ok(()) };
     let is_listed = |file: &str| entry.parquet.iter().any(|part| part.file == file);

@@ -2,7 +2,7 @@
 //!
 //! 1. Stage: snapshots and Parquet parts are written under temporary names ([`StagedEpoch`]).
 //! 2. Manifest: [`Published::next_manifest`] describes the epoch before any reader sees it.
-//! 3. Commit: a `watch` makes the manifest and its state durable. This step belongs to the caller.
+//! 3. Commit: a `watch` makes the manifest and its state durable. The caller performs this step.
 //! 4. Publish: [`Published::publish`] gives the files their final names, removes files that no longer
 //!    belong to the output, and writes the manifest last.
 
@@ -123,7 +123,7 @@ impl Published {
     /// The manifest of the next epoch. Makes `_rejects` durable, because the manifest lists its parts.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn next_manifest(
         &self,
         staged: &StagedEpoch,
@@ -164,7 +164,7 @@ impl Published {
     /// Publishes a staged epoch.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn publish(&mut self, staged: StagedEpoch, manifest: Manifest) -> Result<(), Error> {
         self.manifest_written = false;
         self.finish(staged, manifest)
@@ -174,7 +174,7 @@ impl Published {
     /// yet, and writes the manifest only if it is missing.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn republish(&mut self, staged: StagedEpoch) -> Result<(), Error> {
         let manifest = self.manifest.clone();
         manifest.map_or(Ok(()), |manifest| self.finish(staged, manifest))

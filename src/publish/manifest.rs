@@ -29,9 +29,9 @@ pub struct Manifest {
     pub version: u32,
     /// `replay` or `watch`.
     pub producer: String,
-    /// Number of the epoch, from 1.
+    /// Number of the epoch. The first epoch has number 1.
     pub epoch: u64,
-    /// Time of publication, RFC 3339 in UTC.
+    /// Time of publication in UTC, in the format of RFC 3339.
     pub generated_at: String,
     /// Sums over all inputs.
     pub totals: Totals,
@@ -211,7 +211,7 @@ impl Manifest {
     /// Durably replaces the content of the manifest file with `text`.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn publish(disk: &SharedDisk, output: &Path, text: &str) -> Result<(), Error> {
         let path = output.join(FILE);
         let (staged, mut file) = StagedFile::create(disk, &path)?;

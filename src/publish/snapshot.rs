@@ -1,4 +1,4 @@
-//! Snapshots: each is a complete insight table in one file, and atomically replaces the previous file.
+//! Snapshots. A snapshot is a complete insight table in one file. It atomically replaces the previous one.
 
 use std::path::Path;
 
@@ -15,8 +15,8 @@ use crate::storage::{DiskFile, SharedDisk, create_folder};
 /// Number of bytes that are buffered before a write.
 const BUFFER: usize = 256 << 10;
 
-/// A function that renders a table. It passes the header and all rows, in pieces of whole lines, to the
-/// function that it gets. It returns the number of lines without the header.
+/// A function that renders a table. It passes the header and all rows to a callback, in pieces of whole
+/// lines. It returns the number of lines without the header.
 pub type Render<'a> = dyn FnMut(&mut dyn FnMut(&[u8])) -> u64 + 'a;
 
 /// A staged snapshot, durable under a temporary name. Dropping the value removes its files.
@@ -31,7 +31,7 @@ impl Snapshot {
     /// Renders an insight to a temporary file and syncs it.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn write(
         disk: &SharedDisk,
         output: &Path,
@@ -71,7 +71,7 @@ impl Snapshot {
     /// Replaces the published snapshot with this one.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn publish(self) -> Result<InsightEntry, Error> {
         self.staged.commit()?;
         self.parquet.map_or(Ok(()), StagedParquet::publish)?;
@@ -86,7 +86,7 @@ struct Writer {
     bytes: u64,
     hash: Xxh3,
     parquet: Option<ParquetPart>,
-    /// The first error. Rendering cannot return an error, so it is kept until the rendering ends.
+    /// The first error. Rendering cannot return it, so it is kept until the rendering ends.
     error: Option<std::io::Error>,
 }
 

@@ -1,4 +1,5 @@
-//! Unmatched plays: their song is not in the catalog. They are kept on disk until the catalog has the song.
+//! Unmatched plays: plays of songs that are not in the catalog. They stay on disk until the catalog contains
+//! their song.
 //!
 //! With an empty catalog, every play is unmatched. Memory therefore holds only the offset of the last
 //! block of each song. A block contains plays of one song and the offset of the previous block of that
@@ -75,7 +76,7 @@ impl UnmatchedFile {
     /// Checks that the file has its committed length. Blocks are checked when they are read.
     ///
     /// # Errors
-    /// An error of the file system, or `InvalidData` if the file is shorter.
+    /// A file system error, or `InvalidData` if the file is shorter.
     pub fn check(&self, disk: &dyn Disk, folder: &Path) -> io::Result<()> {
         if self.bytes == 0 {
             return Ok(());
@@ -108,7 +109,7 @@ impl UnmatchedPlays {
     /// Opens the committed plays for reading. Does not change the disk.
     ///
     /// # Errors
-    /// An error of the file system, exit code 65.
+    /// A file system error, exit code 65.
     pub fn open(
         disk: &SharedDisk,
         folder: &Path,
@@ -137,7 +138,7 @@ impl UnmatchedPlays {
     /// Opens the committed plays for reading and writing. Truncates the file to its committed length.
     ///
     /// # Errors
-    /// If the file is shorter than its committed length (65), or an error of the file system (73, 74).
+    /// If the file is shorter than its committed length (65), or a file system error (73, 74).
     pub fn resume(
         disk: &SharedDisk,
         folder: &Path,
@@ -160,7 +161,7 @@ impl UnmatchedPlays {
     /// Reads all blocks and checks them.
     ///
     /// # Errors
-    /// The first damaged block (65), or an error of the file system.
+    /// The first damaged block (65), or a file system error.
     pub fn check_all(mut self) -> Result<(), Error> {
         self.songs().into_iter().try_for_each(|song| self.take(song, |_| Ok(())))
     }
@@ -174,7 +175,7 @@ impl UnmatchedPlays {
     /// Writes the buffer if it is full.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn spill(&mut self) -> Result<(), Error> {
         if self.buffered_plays >= BUFFERED { self.write_buffered() } else { Ok(()) }
     }
@@ -216,7 +217,7 @@ impl UnmatchedPlays {
     /// Writes and syncs all plays, and returns the changes since the last call.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn commit(&mut self) -> Result<UnmatchedChanges, Error> {
         self.write_buffered()?;
         let mut bytes = 0;
@@ -249,7 +250,7 @@ impl UnmatchedPlays {
     /// were added.
     ///
     /// # Errors
-    /// If a block is damaged (65), an error of the file system, or the error of `each`.
+    /// If a block is damaged (65), a file system error, or the error of `each`.
     pub fn take(
         &mut self,
         song: SongId,

@@ -50,8 +50,8 @@ impl CommittedState {
         let state = &settings.state;
         let Some(&newest) = generations_in(&**disk, state)?.first() else {
             let message = format!(
-                "{}: no state here, so the inputs that were read are unknown; pass --state to use a different \
-                 folder",
+                "{}: no state here, so the inputs that were read are unknown; pass --state to use a \
+                 different folder",
                 state.display()
             );
             return Err(Error::Config(message));
@@ -60,7 +60,7 @@ impl CommittedState {
             let message = format!("{}: generation {newest}: {unusable}", state.display());
             match unusable {
                 Unusable::Damaged(_) => Error::Damaged(format!(
-                    "{message}; `watch --rollback` continues from an older generation"
+                    "{message}; continue from an older generation with `watch --rollback`"
                 )),
                 Unusable::Format(_) => {
                     Error::Config(format!("{message}; verify with the program version that wrote it"))

@@ -33,7 +33,7 @@ impl Multiset {
     pub fn add(&mut self, row: &[u8]) {
         let hash = xxh3_64(row);
         let bucket = hash as usize % BUCKETS;
-        // A sum, not an exclusive or: two equal rows must not cancel each other out.
+        // The bucket stores a sum, not an exclusive or, because equal rows must not cancel each other out.
         self.sums[bucket] = self.sums[bucket].wrapping_add(hash | 1);
         self.rows += 1;
         if let Some(hashes) = &mut self.hashes {

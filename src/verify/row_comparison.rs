@@ -83,8 +83,8 @@ impl RowComparison<'_> {
         Ok(())
     }
 
-    /// Reads the published rows. Adds rows with metadata that their song never had to `report`, if it is
-    /// given.
+    /// Reads the published rows. If a row has metadata that its song never had, the row is added to
+    /// `report`, if there is one.
     fn published_rows(&self, comparison: Comparison, mut report: Option<&mut Report>) -> Result<Rows, Error> {
         let mut wrong_metadata = 0;
         published_rows(&self.settings.output, self.manifest, self.published, comparison, |row| {

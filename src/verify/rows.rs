@@ -174,7 +174,7 @@ pub fn unmatched_rows(
     Ok(rows)
 }
 
-/// Calls `each` with every published row of an append-only table, without headers and line ends.
+/// Calls `each` with every published row of an append-only table, without headers and line endings.
 ///
 /// # Errors
 /// The first part that cannot be read, exit code 66.
@@ -201,7 +201,7 @@ pub fn each_row(
     Ok(())
 }
 
-/// The lines of a text, without line ends.
+/// The lines of a text, without line endings.
 pub fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = text.strip_suffix(b"\n").unwrap_or(text);
     let empty = text.is_empty();

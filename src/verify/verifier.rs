@@ -41,7 +41,7 @@ pub struct Verifier {
     pub logs: Vec<PathBuf>,
     /// The time that counts as now, in seconds since 1970-01-01T00:00:00Z; `None` unless the user sets it.
     pub now: Option<i64>,
-    /// The current time. It takes the place of `now` if `now` is not set.
+    /// The current time. It is used if `now` is not set.
     pub clock: i64,
     /// Cancels the verification.
     pub shutdown: Shutdown,

@@ -38,7 +38,7 @@ pub(super) struct Core {
 /// How the engine was started, and its connections to the rest of the program.
 #[derive(Debug)]
 pub struct RunContext {
-    /// The settings in force.
+    /// The current settings.
     pub settings: Settings,
     /// The command that runs the engine.
     pub mode: RunMode,
@@ -60,7 +60,7 @@ pub(super) struct RunInputs {
 }
 
 impl RunContext {
-    /// The current week in the time zone of the settings.
+    /// The current week in the configured time zone.
     pub(super) fn current_week(&self) -> Week {
         let now = self.clock.now();
         Week::of_local(now + i64::from(self.settings.timezone.0.offset_at(now)))

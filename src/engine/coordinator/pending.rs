@@ -12,7 +12,7 @@ pub(super) struct Pending {
     pub(super) has_news: bool,
     /// The week of the last cut.
     pub(super) week: Week,
-    /// When the oldest unpublished row was read.
+    /// The time at which the oldest unpublished row was read.
     pub(super) oldest_read: Option<SystemTime>,
     idle_since: Instant,
 }

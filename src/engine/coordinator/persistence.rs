@@ -57,7 +57,7 @@ impl Persistence {
     /// Commits a cut.
     ///
     /// # Errors
-    /// An error of the file system (73, 74), or a damaged segment (65).
+    /// A file system error (73, 74), or a damaged segment (65).
     pub(super) fn commit(&mut self, commit: Commit<'_>) -> Result<(), Error> {
         self.committer.as_mut().map_or(Ok(()), |committer| committer.commit(commit))
     }
@@ -66,7 +66,7 @@ impl Persistence {
     /// rollback needs any more.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73.
+    /// A file system error, exit code 73.
     pub(super) fn retire(&mut self, inputs: &InputTracker) -> Result<(), Error> {
         let Some(committer) = &mut self.committer else { return Ok(()) };
         committer.remove_obsolete()?;

@@ -1,4 +1,4 @@
-//! All plays in memory: the ledger and the sorted ids. Makes the cuts.
+//! All plays in memory: the ledger and the sorted ids. The cuts are made here.
 
 use std::sync::Arc;
 

@@ -54,7 +54,7 @@ impl ParquetPart {
     /// Creates the Parquet file for the CSV part `part` of an insight.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn begin(disk: &SharedDisk, output: &Path, insight: &str, part: &str) -> Result<Self, Error> {
         let folder = folder_of(output, insight);
         create_folder(&**disk, &folder)?;
@@ -78,7 +78,7 @@ impl ParquetPart {
     /// Completes the file and syncs it.
     ///
     /// # Errors
-    /// An error of the file system, exit code 74.
+    /// A file system error, exit code 74.
     pub fn finish(self, disk: &SharedDisk) -> Result<StagedParquet, Error> {
         let Self { staged, path, name, writer } = self;
         let rows = writer.rows();
@@ -95,7 +95,7 @@ impl StagedParquet {
     /// Converts a complete CSV part to Parquet.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn of_part(disk: &SharedDisk, output: &Path, insight: &str, part: &PartEntry) -> Result<Self, Error> {
         let csv = output.join(insight).join(&part.file);
         let unreadable = |cause: io::Error| Error::file(FileRole::Open, Op::Read, &csv, cause);
@@ -120,7 +120,7 @@ impl StagedParquet {
     /// Durably gives the file its final name.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn publish(self) -> Result<(), Error> {
         self.staged.commit()?;
         sync_folder(&*self.disk, &self.folder)

@@ -118,7 +118,7 @@ impl Committer {
     /// Commits a cut.
     ///
     /// # Errors
-    /// An error of the file system (73, 74), or a damaged segment (65).
+    /// A file system error (73, 74), or a damaged segment (65).
     pub fn commit(&mut self, mut commit: Commit<'_>) -> Result<(), Error> {
         let inputs = commit.inputs.take_unsaved();
         let advanced: Vec<InputId> = inputs.iter().map(|(id, _)| *id).collect();
@@ -174,8 +174,8 @@ impl Committer {
         self.store.commit(next, |_| Ok(()))
     }
 
-    /// Commits the progress of inputs without new rows and without a new epoch. For example, the program
-    /// must still know after a restart that an input was truncated, although the output does not change.
+    /// Commits the input progress if there are no new rows. Creates no new epoch. For example, the program
+    /// must know after a restart that an input was truncated, although the output does not change.
     ///
     /// # Errors
     /// Same as [`commit`](Self::commit).
@@ -191,7 +191,7 @@ impl Committer {
     /// segments are due, begins to merge them.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73.
+    /// A file system error, exit code 73.
     pub fn remove_obsolete(&mut self) -> Result<(), Error> {
         self.store.remove_obsolete()
     }
@@ -204,7 +204,7 @@ impl Committer {
         }
     }
 
-    /// Whether an input cannot be retired yet, because a kept generation lacks some of its progress.
+    /// Whether any input cannot be retired yet. A kept generation still lacks progress of such an input.
     pub fn has_unretirable(&self) -> bool {
         self.advanced.as_ref().is_some_and(|advanced| !advanced.is_empty())
     }

@@ -53,7 +53,7 @@ impl Compaction {
     /// Waits until the merge has ended. Returns the merged segment.
     ///
     /// # Errors
-    /// An error of the file system, or a damaged segment (65).
+    /// A file system error, or a damaged segment (65).
     pub fn finish(self) -> Result<SegmentEntry, Error> {
         self.thread
             .join()
@@ -64,7 +64,7 @@ impl Compaction {
 /// Merges consecutive segments into one.
 ///
 /// # Errors
-/// An error of the file system, or a damaged segment (65).
+/// A file system error, or a damaged segment (65).
 pub fn merge(disk: &dyn Disk, folder: &Path, segments: &[SegmentEntry]) -> Result<SegmentEntry, Error> {
     let opened: Vec<SegmentReader<'_>> = segments
         .iter()

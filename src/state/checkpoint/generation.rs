@@ -1,4 +1,4 @@
-//! Generations: the small files that make up the commits.
+//! Generations. Each generation is a small file that represents one commit.
 //!
 //! A generation is a text file. It consists of a line with the format version, JSON, and a line with the
 //! checksum of all preceding bytes. Every format version has the checksum in the same place, so damage is
@@ -103,8 +103,8 @@ impl StateConfig {
         NightWindow { from: TimeOfDay(self.night.0), to: TimeOfDay(self.night.1) }
     }
 
-    /// Describes the first setting that has one value in the state (`self`) and another in `current`. Returns
-    /// `None` if all values are equal.
+    /// Describes the first setting that differs between the state (`self`) and `current`. Returns `None` if
+    /// all settings are equal.
     pub fn difference(&self, current: &Self) -> Option<String> {
         let time = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
         let span = |seconds: u64| match seconds {

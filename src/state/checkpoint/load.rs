@@ -31,7 +31,7 @@ pub struct Loaded {
     pub unmatched: HashMap<SongId, u64>,
     /// Hashes of all metadata that any song has had so far.
     pub metadata: HashSet<u128>,
-    /// Rejected rows of catalogs that were already reported.
+    /// Rejected catalog rows that were already reported.
     pub catalog_rejects: HashSet<(Reason, Vec<u8>)>,
 }
 

@@ -1,4 +1,4 @@
-//! Recovery at the start of a run: finds the newest intact generation and removes leftover files.
+//! Recovery at the start of a run: finds the newest sound generation and removes leftover files.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
@@ -25,7 +25,7 @@ pub struct StartOptions {
 /// The numbers of the generations in a folder, newest first.
 ///
 /// # Errors
-/// An error of the file system, exit code 73.
+/// A file system error, exit code 73.
 pub fn generations_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, Error> {
     let names = names_in(disk, folder)?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| generation_number(name.to_str()?)).collect();
@@ -51,7 +51,7 @@ fn read_checked(
 ) -> Result<Generation, Unusable> {
     let generation = Generation::read(disk, folder, &generation_name(number))?;
     if generation.number != number {
-        return Err(Unusable::Damaged(format!("the file holds generation {}", generation.number)));
+        return Err(Unusable::Damaged(format!("the file contains generation {}", generation.number)));
     }
     for segment in &generation.segments {
         if checked.contains(&(segment.file.clone(), segment.hash.clone())) {
@@ -169,7 +169,7 @@ fn remove_leftovers(
 /// output changes, so a start after a crash knows that it must replace the output.
 ///
 /// # Errors
-/// An error of the file system, exit code 73 or 74.
+/// A file system error, exit code 73 or 74.
 pub fn begin(disk: &SharedDisk, folder: &Path, config: StateConfig, epoch: u64) -> Result<Store, Error> {
     let newest = generations_in(&**disk, folder)?.first().copied().unwrap_or(0);
     let empty = Generation {

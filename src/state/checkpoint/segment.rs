@@ -79,7 +79,7 @@ impl SegmentWriter {
     /// Creates the file of a segment in a folder.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73.
+    /// A file system error, exit code 73.
     pub fn create(disk: &dyn Disk, folder: &Path, first: u64, last: u64) -> Result<Self, Error> {
         let name = segment_name(first, last);
         let path = folder.join(&name);
@@ -93,7 +93,7 @@ impl SegmentWriter {
     /// Begins a table. The following entries belong to it. A table without entries is left out.
     ///
     /// # Errors
-    /// An error of the file system, exit code 74.
+    /// A file system error, exit code 74.
     pub fn begin(&mut self, table: Table) -> Result<(), Error> {
         self.end_table();
         if self.buffer.len() >= BUFFER {
@@ -109,7 +109,7 @@ impl SegmentWriter {
     /// Writes an entry of a table with numbers. Keys must ascend.
     ///
     /// # Errors
-    /// An error of the file system, exit code 74.
+    /// A file system error, exit code 74.
     #[inline]
     pub fn number(&mut self, key: u64, value: u64) -> Result<(), Error> {
         self.key(key)?;
@@ -120,7 +120,7 @@ impl SegmentWriter {
     /// Writes an entry of a table with bytes. Keys must ascend.
     ///
     /// # Errors
-    /// An error of the file system, exit code 74.
+    /// A file system error, exit code 74.
     pub fn bytes(&mut self, key: u64, bytes: &[u8]) -> Result<(), Error> {
         self.key(key)?;
         push_number(&mut self.buffer, bytes.len() as u64);
@@ -163,7 +163,7 @@ impl SegmentWriter {
     /// Ends the segment and syncs the file. The name of the file is durable once the folder is synced.
     ///
     /// # Errors
-    /// An error of the file system, exit code 74.
+    /// A file system error, exit code 74.
     pub fn finish(mut self) -> Result<SegmentEntry, Error> {
         self.end_table();
         self.flush()?;
@@ -187,7 +187,7 @@ impl<'a> SegmentReader<'a> {
     /// Opens a segment and checks its hash.
     ///
     /// # Errors
-    /// An error of the file system, or `InvalidData` if the file differs from its entry.
+    /// A file system error, or `InvalidData` if the file differs from its entry.
     pub fn open(disk: &dyn Disk, folder: &Path, entry: &'a SegmentEntry) -> io::Result<Self> {
         let segment = Self::open_checked(disk, folder, entry)?;
         if hash_text(hash_of(&*segment.file, entry.bytes)?) != entry.hash && !planted(Bug::SkipChecksum) {
@@ -196,7 +196,7 @@ impl<'a> SegmentReader<'a> {
         Ok(segment)
     }
 
-    /// Opens a segment without checking its hash, which must have been checked before.
+    /// Opens a segment without a check of its hash. The caller must have checked the hash before.
     ///
     /// # Errors
     /// Same as [`open`](Self::open), except that the hash is not checked.

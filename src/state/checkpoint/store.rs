@@ -58,7 +58,7 @@ impl Store {
     /// segments of the generation.
     ///
     /// # Errors
-    /// An error of the file system (73, 74), or a damaged segment (65).
+    /// A file system error (73, 74), or a damaged segment (65).
     pub fn commit(
         &mut self,
         mut next: Generation,
@@ -110,7 +110,7 @@ impl Store {
     /// files.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73.
+    /// A file system error, exit code 73.
     pub fn remove_obsolete(&mut self) -> Result<(), Error> {
         while self.kept.len() > KEPT {
             let (number, files) = self.kept.pop_front().expect("more generations than are kept");

@@ -140,7 +140,7 @@ impl<'a> TableReader<'a> {
     /// The next entry of a table with numbers; `None` at the end.
     ///
     /// # Errors
-    /// An error of the file system, or `InvalidData` if the table is damaged.
+    /// A file system error, or `InvalidData` if the table is damaged.
     pub fn next_number(&mut self) -> io::Result<Option<(u64, u64)>> {
         let Some(key) = self.next_key()? else { return Ok(None) };
         Ok(Some((key, self.number()?)))
