@@ -1,4 +1,4 @@
-//! The stages before the coordinator: a source in a thread of its own, and the decoders behind it.
+//! The stages before the coordinator: a source in its own thread, and the decoders that follow it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -16,23 +16,23 @@ use crate::model::{Batch, Chunk};
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
 
-/// Events between the source and the decoders. The source reads one while another waits.
+/// Maximum number of events that wait for the decoders. The source reads the next chunk while they wait.
 const SOURCE_QUEUE: usize = 2;
-/// Batches that are decoded or being decoded. The coordinator pauses at times, for example at a flush;
-/// the queue keeps the decoders busy meanwhile, and the coordinator when it returns.
+/// Maximum number of batches that are being decoded or wait for the coordinator. The queue keeps the
+/// decoders busy during a flush, and the coordinator busy after it.
 const DECODED_QUEUE: usize = 4;
 
-/// The payload of an [`Event`] behind the decoders.
+/// The payload of an [`Event`] after decoding.
 #[derive(Debug)]
 pub struct Decoded {
     /// The plays and rejects of a chunk.
     pub batch: Box<Batch>,
-    /// When the chunk was read, for the measurement of freshness.
+    /// The time at which the chunk was read. It serves to measure freshness.
     pub read_at: SystemTime,
 }
 
-/// Starts a source and the decoders behind it. Returns the decoded events in the order of the source,
-/// and the handle of the source's thread.
+/// Starts a source and its decoders. Returns the decoded events in the order in which the source sends
+/// them, and the handle of the source's thread.
 pub fn spawn_source<S>(
     settings: &Settings,
     dictionaries: &Arc<Dictionaries>,
@@ -46,7 +46,7 @@ where
     let source = spawn_blocking(move || {
         let events = EventSender::new(sender);
         if let Err(error) = source(&events) {
-            // The channel is closed only if the engine has failed before. That error is reported.
+            // The channel is closed only if the engine has already failed. The run then reports that failure.
             let _ = events.send(Event::Failed(error));
         }
     });
@@ -68,7 +68,7 @@ struct Decoding {
 }
 
 impl Decoding {
-    /// Starts to decode a chunk as soon as there is a permit.
+    /// Starts to decode a chunk as soon as a permit is free.
     async fn start(chunk: Chunk, decoder: &Arc<Decoder>, permits: &Arc<Semaphore>) -> Self {
         let read_at = SystemTime::now();
         let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
@@ -87,7 +87,7 @@ impl Decoding {
     }
 }
 
-/// Decodes up to `parallel` chunks at the same time, ahead of the coordinator, and sends them on in order.
+/// Decodes up to `parallel` chunks at the same time, and sends the batches to the coordinator in order.
 async fn decode_all(
     mut events: mpsc::Receiver<Event>,
     decoder: Arc<Decoder>,

@@ -1,4 +1,4 @@
-//! The published epoch as readers get it: its tables in memory, and its open snapshot files.
+//! The published epoch as the server shows it: tables in memory, and open snapshot files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -20,13 +20,13 @@ use crate::time::window::NightWindow;
 /// The latest epoch; `None` before the first one is published.
 pub type Epochs = watch::Receiver<Option<Arc<EpochSnapshot>>>;
 
-/// The open file of a published snapshot. It belongs to its epoch even after a later snapshot has
-/// replaced it in the folder.
+/// The open file of a published snapshot. It keeps its content even after a later snapshot has replaced
+/// it in the folder.
 #[derive(Clone, Debug)]
 pub struct SnapshotFile {
     /// The open file.
     pub file: Arc<File>,
-    /// Its entry in the manifest.
+    /// The entry of the file in the manifest.
     pub entry: PartEntry,
 }
 
@@ -41,7 +41,7 @@ pub struct EpochSnapshot {
     pub ledger: LedgerReader,
     /// The catalog of the epoch.
     pub catalog: Arc<CatalogVersion>,
-    /// The texts of all ids. They include ids that are newer than the epoch.
+    /// The texts of all ids, including ids that are newer than the epoch.
     pub dictionaries: Arc<Dictionaries>,
     /// All listeners, sorted by the bytes of their ids.
     pub user_order: Arc<SortedIds<UserId>>,
@@ -57,7 +57,7 @@ pub struct EpochSnapshot {
     pub threshold: Fraction,
     /// Number of listeners with at least one play.
     pub listeners: u64,
-    /// The progress of the inputs that were read last, the latest first.
+    /// The progress of the inputs that were read most recently, latest first.
     pub inputs: Vec<InputEntry>,
     /// Whether formulas are escaped in the CSV files.
     pub escaped: bool,

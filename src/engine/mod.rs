@@ -1,4 +1,4 @@
-//! The run of a `replay` or `watch`: pipeline, coordinator, workers, and recovery at start.
+//! The engine of `replay` and `watch`: pipeline, coordinator, workers, and recovery at the start.
 
 pub mod coordinator;
 pub mod decoding;

@@ -1,7 +1,8 @@
-//! The wiring of a run: connects source, decoders, coordinator and workers.
+//! The pipeline of a run: connects the source, the decoders, the coordinator and the workers.
 //!
-//! All channels between the stages are bounded, so a slow stage slows down the stages before it, up to
-//! the reading of files. At shutdown the source ends, and the channels close one after the other.
+//! All channels between the stages are bounded. A slow stage therefore slows down all earlier stages,
+//! including the source that reads the files. At shutdown, the source ends first. Then the channels close
+//! one after another.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -46,9 +47,9 @@ pub struct Pipeline {
     pub disk: SharedDisk,
     /// The command that runs the engine.
     pub mode: RunMode,
-    /// The current time. In a `replay` it stands still.
+    /// The clock. In a `replay` it stands still.
     pub clock: Clock,
-    /// Whether to start with an empty or an older state.
+    /// Whether to start from an empty state or from an older one.
     pub options: StartOptions,
     /// The progress bar.
     pub progress: Arc<Progress>,
@@ -60,13 +61,13 @@ impl Pipeline {
     /// Runs until the source ends.
     ///
     /// # Errors
-    /// The first input that cannot be read, or file that cannot be written.
+    /// The first input that cannot be read, or the first file that cannot be written.
     pub async fn run<S>(self, source: S) -> Result<RunSummary, Error>
     where
         S: FnOnce(&EventSender, Resume) -> Result<(), Error> + Send + 'static,
     {
         let Self { settings, disk, mode, clock, options, progress, control } = self;
-        // Read before anything is written, so that a missing catalog leaves the output as it is.
+        // The catalog is read before anything is written. If it is missing, the output stays unchanged.
         let rows = reload::read(&settings.songs, settings.input.delimiter).await?;
         let _locks = take_locks(&disk, &settings, mode)?;
         let dictionaries = Arc::new(Dictionaries::default());
@@ -124,7 +125,7 @@ impl Pipeline {
         };
         let outcome = Coordinator::new(deps, loaded).run(events).await;
 
-        // If a thread has failed, its error is the cause of the coordinator's.
+        // If a thread has failed, its error is the cause of the coordinator's error, so it is returned.
         join(source_thread).await?;
         if let Some(thread) = enriched_thread {
             join(thread).await??;
@@ -133,7 +134,7 @@ impl Pipeline {
     }
 }
 
-/// Held until the run ends.
+/// The locks of a run. They are held until the run ends.
 type Locks = Vec<Box<dyn Any + Send>>;
 
 /// Locks the folders that the run writes to.
@@ -148,7 +149,7 @@ fn take_locks(disk: &SharedDisk, settings: &Settings, mode: RunMode) -> Result<L
         .collect()
 }
 
-/// Builds the catalog. In a `watch`, a task sends newer versions when the file changes.
+/// Builds the catalog. In a `watch`, a task sends a new version whenever the file changes.
 fn start_catalog(
     rows: Rows,
     settings: &Settings,
@@ -169,7 +170,7 @@ fn start_catalog(
     versions
 }
 
-/// The worker of `enriched_logs`, which continues the committed table; `None` if it is disabled.
+/// The worker that continues the committed table `enriched_logs`; `None` if the insight is disabled.
 fn enriched_worker(
     disk: &SharedDisk,
     settings: &Settings,
@@ -190,8 +191,9 @@ fn enriched_worker(
         config.roll_bytes.0,
         &tables.enriched,
     )?;
-    // After a restart, songs of unmatched plays may have been added to the catalog meanwhile. The worker
-    // starts with an empty catalog, so that the first cut brings a new one and appends those plays.
+    // While the program was down, the catalog may have gained songs of unmatched plays. The worker therefore
+    // starts with an empty catalog. The first cut then brings a new catalog, and the worker appends those
+    // plays.
     let first_catalog = if published.manifest().is_some() { Arc::default() } else { catalog };
     let insight = EnrichedLogs::new(first_catalog);
     let parquet = published.files(enriched_logs::NAME).map_or(&[][..], |entry| &entry.parquet);

@@ -29,11 +29,11 @@ pub struct Recovered {
     pub loaded: Loaded,
     /// Commits later states; `None` in a `replay`.
     pub committer: Option<Committer>,
-    /// The unmatched plays; `None` in a `replay`, whose catalog never changes.
+    /// The unmatched plays; `None` in a `replay`, because its catalog never changes.
     pub unmatched: Option<UnmatchedPlays>,
-    /// The committed epoch, which may not be published completely.
+    /// The committed epoch. Some of its files may not be published yet.
     pub published: Published,
-    /// The committed lengths of the append-only tables.
+    /// The committed parts of the append-only tables.
     pub tables: CommittedTables,
 }
 
@@ -56,7 +56,8 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> 
             .is_some_and(|manifest| manifest.producer == RunMode::Watch.name())
     {
         let message = format!(
-            "{} is the output of a watch; set another folder with --output, or replace this one with --fresh",
+            "{} is the output of a watch; choose a different folder with --output, or replace this one with \
+             --fresh",
             settings.output.display()
         );
         return Err(Error::Config(message));
@@ -70,11 +71,11 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> 
     })
 }
 
-/// Starts a `watch` where the last one was stopped or killed. `dictionaries` must be empty.
+/// Continues a `watch` after the last commit of the previous process. `dictionaries` must be empty.
 ///
 /// # Errors
-/// The state or the output is damaged (65), the state belongs to other settings or is missing (78), or an
-/// error of the file system (73, 74).
+/// The state or the output is damaged (65), the state is missing or belongs to different settings (78),
+/// or a file system error (73, 74).
 pub fn watch(
     disk: &SharedDisk,
     settings: &Settings,
@@ -83,7 +84,7 @@ pub fn watch(
 ) -> Result<Recovered, Error> {
     let config = StateConfig::of(settings);
     let manifest = match Manifest::read(disk, &settings.output) {
-        // A damaged manifest is replaced, too.
+        // `--fresh` also replaces a damaged manifest.
         Err(_) if options.fresh => None,
         manifest => manifest?.filter(|manifest| manifest.producer == RunMode::Watch.name()),
     };
@@ -99,7 +100,7 @@ pub fn watch(
     } else if manifest.is_some() {
         let (output, state) = (settings.output.display(), settings.state.display());
         let message = format!(
-            "{output} is the output of a watch, but {state} has no state for it; bring the state back, or read \
+            "{output} is the output of a watch, but {state} has no state for it; restore the state, or read \
              everything again with --fresh"
         );
         return Err(Error::Config(message));
@@ -125,19 +126,19 @@ pub fn watch(
     Ok(Recovered { loaded, committer: Some(committer), unmatched: Some(unmatched), published, tables })
 }
 
-/// The state is a backup, or its newest generation was removed. Continuing from it would withdraw
-/// published rows.
+/// The error for a state that is older than the output: the state is a backup, or its newest generation
+/// was removed. Continuing from such a state would withdraw published rows.
 fn older_than_output(settings: &Settings, committed: u64, published: u64) -> Error {
     let (output, state) = (settings.output.display(), settings.state.display());
     let message = format!(
-        "{output} shows epoch {published}, but {state} ends at epoch {committed}: bring the newer state back, \
-         continue from this one with --rollback (inputs that are gone by now are then lost), or read everything \
-         again with --fresh"
+        "{output} shows epoch {published}, but {state} ends at epoch {committed}; restore the newer state, \
+         continue from this state with --rollback (rows of inputs that no longer exist are lost), or read \
+         everything again with --fresh"
     );
     Error::Damaged(message)
 }
 
-/// Finds out how far the committed epoch was published.
+/// Checks which files of the committed epoch are already published.
 fn compare_with_output(
     disk: &SharedDisk,
     output: &Path,
@@ -163,7 +164,7 @@ fn matches_entry(disk: &dyn Disk, path: &Path, part: &PartEntry) -> bool {
     read().unwrap_or(false)
 }
 
-/// Refuses to read everything again if inputs that were read are gone or changed.
+/// Refuses to read everything again if inputs that were read are gone or have changed.
 ///
 /// # Errors
 /// Rows would be lost, exit code 78.
@@ -175,8 +176,8 @@ fn refuse_if_deleted(
     let refuse = |what: &str| {
         let (output, state) = (settings.output.display(), settings.state.display());
         let message = format!(
-            "{what}, so reading everything again would lose rows; to do it anyway, remove {output} and {state} \
-             yourself"
+            "{what}, so reading everything again would lose rows; to accept the loss, remove {output} and \
+             {state} yourself"
         );
         Err(Error::Config(message))
     };
@@ -212,7 +213,7 @@ pub struct FileIndex {
 }
 
 impl FileIndex {
-    /// Indexes the files directly in `folders`. Folders that do not exist are skipped.
+    /// Indexes the files directly in `folders`. Missing folders are skipped.
     pub fn in_folders(folders: &[&Path]) -> Self {
         let mut files = Self::default();
         for entry in folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten() {
@@ -226,7 +227,7 @@ impl FileIndex {
         files
     }
 
-    /// The path of an input, if a file still has everything that was read of it.
+    /// The path of a file that still has all bytes that were read from an input; `None` without such a file.
     pub fn find(&self, known: &KnownInput) -> Option<PathBuf> {
         let fingerprint = &known.fingerprint;
         let by_inode = self.by_inode.get(&fingerprint.id.inode_key);
@@ -236,14 +237,15 @@ impl FileIndex {
     }
 }
 
-/// Whether a file has the bytes that were read of an input.
+/// Whether a file has the bytes that were read from an input.
 fn has_what_was_read(path: &Path, known: &KnownInput) -> bool {
     let Ok(file) = File::open(path) else { return false };
     let long_enough = match Compression::of(path) {
         Compression::Plain => file.metadata().is_ok_and(|metadata| metadata.len() >= known.position.offset),
         Compression::Gzip | Compression::Zstd | Compression::Parquet => true,
     };
-    // The position in a compressed input is an offset in its decompressed text, so its tail cannot be compared.
+    // In a compressed input, the position is an offset in the decompressed text, so the hash of the tail
+    // cannot be compared.
     let tail = if Compression::of(path) == Compression::Plain { known.position.tail } else { UNKNOWN };
     long_enough
         && has_read_content(&file, known.fingerprint.head, known.position.offset, tail).unwrap_or(false)

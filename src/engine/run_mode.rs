@@ -1,11 +1,11 @@
 //! The two ways to run the engine.
 
-/// Which command runs the engine. It decides when the coordinator flushes.
+/// The command that runs the engine. It determines when the coordinator flushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunMode {
     /// One flush, at the end.
     Replay,
-    /// A flush at every interval with news, and at the end.
+    /// A flush after each interval with new data, and one at the end.
     Watch,
 }
 

@@ -1,9 +1,9 @@
-//! Append-only tables, `enriched_logs` and `_rejects`: CSV files that grow and roll over to a new part
-//! at a size limit.
+//! The append-only tables `enriched_logs` and `_rejects`: CSV files that grow. At a size limit, a table
+//! continues in a new part.
 //!
-//! A new table starts under temporary names, so the output of an earlier run stays complete until the
-//! new table is published for the first time. From then on its files grow in place, and the manifest
-//! states their published length. After a crash they are truncated to their committed length.
+//! A new table starts under temporary names. The output of an earlier run therefore stays complete until
+//! the new table is first published. From then on, the files of the table grow in place, and the manifest
+//! states their published lengths. After a crash, the files are truncated to their committed lengths.
 
 use std::path::{Path, PathBuf};
 
@@ -30,9 +30,9 @@ pub struct AppendOnlyWriter {
     /// Complete parts.
     full: Vec<PartEntry>,
     open: OpenPart,
-    /// Parts under temporary names; `None` once the table was published.
+    /// Parts under temporary names; `None` once the table is published.
     staged: Option<Vec<StagedFile>>,
-    /// Whether the folder has new names that are not synced.
+    /// Whether the folder has new file names that are not synced yet.
     new_names: bool,
 }
 
@@ -58,10 +58,10 @@ impl std::fmt::Debug for OpenPart {
 
 impl AppendOnlyWriter {
     /// Starts an empty table. Each part starts with `header`. A row that would make a part longer than
-    /// `roll_bytes` starts a new one.
+    /// `roll_bytes` goes to a new part.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn begin(
         disk: &SharedDisk,
         folder: &Path,
@@ -84,12 +84,12 @@ impl AppendOnlyWriter {
         })
     }
 
-    /// Continues a table from its committed `parts`. Everything written after that commit is removed.
-    /// Without parts the table starts empty.
+    /// Continues a table from its committed `parts`. Removes all rows that were written after that commit.
+    /// Without parts, the table starts empty.
     ///
     /// # Errors
-    /// A part is shorter than its committed length, or the content of the last part differs (65), or an
-    /// error of the file system (73, 74).
+    /// A part is shorter than its committed length, or the content of the last part differs (65), or a
+    /// file system error (73, 74).
     pub fn resume(
         disk: &SharedDisk,
         folder: &Path,
@@ -111,7 +111,7 @@ impl AppendOnlyWriter {
             .map_err(|cause| Error::file(FileRole::Open, Op::Read, &path, cause))?;
         if hash_text(hash.digest128()) != last.hash {
             let message = format!(
-                "{}: the first {} bytes are not those that were committed; {RESTORE}",
+                "{}: the first {} bytes have changed since they were committed; {RESTORE}",
                 path.display(),
                 last.bytes
             );
@@ -137,7 +137,7 @@ impl AppendOnlyWriter {
     /// Appends whole lines.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn append(&mut self, mut lines: &[u8]) -> Result<(), Error> {
         if planted(Bug::CommitBeforeLogs) {
             self.open.sync()?;
@@ -170,7 +170,7 @@ impl AppendOnlyWriter {
     /// Stages a complete part as Parquet.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn parquet_of(&self, insight: &str, part: &PartEntry) -> Result<StagedParquet, Error> {
         let output = self.folder.parent().unwrap_or(&self.folder);
         StagedParquet::of_part(&self.disk, output, insight, part)
@@ -199,7 +199,7 @@ impl AppendOnlyWriter {
     /// parts for the manifest.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn publish(&mut self) -> Result<Vec<PartEntry>, Error> {
         if !planted(Bug::CommitBeforeLogs) {
             self.open.sync()?;
@@ -220,7 +220,7 @@ impl AppendOnlyWriter {
     }
 }
 
-/// What to do about a damaged part.
+/// The advice for a damaged part.
 const RESTORE: &str = "restore the file, or read everything again with --fresh";
 
 /// Opens a part and truncates it to its committed length. A shorter part is never extended, because
@@ -241,7 +241,7 @@ fn open_truncated(disk: &SharedDisk, folder: &Path, part: &PartEntry) -> Result<
             append(&mut *file, &path, &vec![0; (part.bytes - len) as usize])?;
             return Ok(file);
         }
-        return Err(damaged(&format!("has {len} bytes, but {} were committed", part.bytes)));
+        return Err(damaged(&format!("the file has {len} bytes, but {} were committed", part.bytes)));
     }
     if len > part.bytes && !planted(Bug::KeepLogTail) {
         file.truncate(part.bytes).map_err(|cause| Error::file(FileRole::Open, Op::Truncate, &path, cause))?;

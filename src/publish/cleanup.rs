@@ -1,4 +1,4 @@
-//! Removal of files that do not belong to the output: temporary files of a killed run, tables of
+//! Removes files that do not belong to the output: temporary files of a killed run, tables of
 //! disabled insights, and Parquet parts that the manifest does not list.
 
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::storage::{SharedDisk, is_temporary, remove_from};
 /// Removes the temporary files that a killed run left in an output folder.
 ///
 /// # Errors
-/// An error of the file system, exit code 73.
+/// A file system error, exit code 73.
 pub fn remove_temporary_files(disk: &SharedDisk, output: &Path) -> Result<(), Error> {
     let csv = NAMES.into_iter().chain([REJECTS]).map(|name| output.join(name));
     let parquet = NAMES.map(|name| folder_of(output, name));
@@ -23,10 +23,10 @@ pub fn remove_temporary_files(disk: &SharedDisk, output: &Path) -> Result<(), Er
     Ok(())
 }
 
-/// Removes the files that an earlier run published for insights or formats that are disabled now.
+/// Removes the published files of insights and formats that are now disabled.
 ///
 /// # Errors
-/// An error of the file system, exit code 73.
+/// A file system error, exit code 73.
 pub fn remove_disabled(
     disk: &SharedDisk,
     output: &Path,
@@ -43,11 +43,11 @@ pub fn remove_disabled(
     Ok(())
 }
 
-/// Removes Parquet parts of `enriched_logs` that the manifest does not list, such as those of rows
+/// Removes Parquet parts of `enriched_logs` that the manifest does not list, for example parts with rows
 /// that a rollback removed.
 ///
 /// # Errors
-/// An error of the file system, exit code 73.
+/// A file system error, exit code 73.
 pub fn remove_unlisted_parquet(disk: &SharedDisk, output: &Path, manifest: &Manifest) -> Result<(), Error> {
     let Some(entry) = manifest.insights.get(enriched_logs::NAME) else { return Ok(()) };
     let is_listed = |file: &str| entry.parquet.iter().any(|part| part.file == file);

@@ -2,7 +2,7 @@
 //!
 //! 1. Stage: snapshots and Parquet parts are written under temporary names ([`StagedEpoch`]).
 //! 2. Manifest: [`Published::next_manifest`] describes the epoch before any reader sees it.
-//! 3. Commit: a `watch` makes the manifest and its state durable. This step belongs to the caller.
+//! 3. Commit: a `watch` makes the manifest and its state durable. The caller performs this step.
 //! 4. Publish: [`Published::publish`] gives the files their final names, removes files that no longer
 //!    belong to the output, and writes the manifest last.
 
@@ -25,26 +25,26 @@ use crate::settings::Settings;
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::{SharedDisk, sync_folder};
 
-/// The staged files of an epoch. Dropping it removes them.
+/// The staged files of an epoch. Dropping the value removes the files.
 #[derive(Debug, Default)]
 pub struct StagedEpoch {
-    /// Snapshots that were rendered again, by insight.
+    /// The newly rendered snapshots, by insight.
     pub snapshots: Vec<(&'static str, Snapshot)>,
-    /// The parts of `enriched_logs`, whose CSV is already durable under its final names; `None` if the
-    /// insight is disabled.
+    /// The parts of `enriched_logs`; `None` if the insight is disabled. The CSV parts are already durable
+    /// under their final names.
     pub enriched: Option<InsightEntry>,
     /// Staged Parquet parts of `enriched_logs`.
     pub parquet: Vec<StagedParquet>,
 }
 
-/// What a manifest says about the cut itself, beside the files.
+/// The facts about a cut that a manifest states, apart from the files.
 #[derive(Debug)]
 pub struct CutSummary {
     /// `replay` or `watch`.
     pub producer: &'static str,
     /// Sums over all inputs.
     pub totals: Totals,
-    /// The inputs that were read in part.
+    /// The inputs that are not read to their end.
     pub unfinished: Vec<InputEntry>,
     /// The catalog of the cut.
     pub catalog: CatalogEntry,
@@ -59,7 +59,7 @@ pub struct Published {
     output: PathBuf,
     formats: OutputFormats,
     epoch: Epoch,
-    /// The files that are known to be in place, by insight.
+    /// The files that are known to be in the output folder, by insight.
     files: BTreeMap<String, InsightEntry>,
     /// `None` before the first epoch of this process.
     manifest: Option<Manifest>,
@@ -68,7 +68,8 @@ pub struct Published {
 }
 
 impl Published {
-    /// An output folder whose files are all replaced. `epoch` is the last number that readers saw.
+    /// An output folder in which every file must be replaced. `epoch` is the number of the last epoch that
+    /// readers saw.
     pub fn new(disk: &SharedDisk, settings: &Settings, epoch: Epoch) -> Self {
         Self {
             disk: disk.clone(),
@@ -81,9 +82,9 @@ impl Published {
         }
     }
 
-    /// Continues from the manifest that an earlier process committed. That process may have been
-    /// killed before it published: `files` are the entries whose files are in place, and
-    /// `manifest_written` tells whether the manifest is.
+    /// Continues from the manifest that an earlier process committed. That process may have been killed
+    /// before it published all files. `files` has the insights with all files in place.
+    /// `manifest_written` says whether the manifest file is in place.
     #[must_use]
     pub fn with_committed(
         self,
@@ -109,7 +110,7 @@ impl Published {
         &self.output
     }
 
-    /// The files of an insight that are known to be in place.
+    /// The files of an insight that are known to be in the output folder.
     pub fn files(&self, insight: &str) -> Option<&InsightEntry> {
         self.files.get(insight)
     }
@@ -122,7 +123,7 @@ impl Published {
     /// The manifest of the next epoch. Makes `_rejects` durable, because the manifest lists its parts.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn next_manifest(
         &self,
         staged: &StagedEpoch,
@@ -154,8 +155,8 @@ impl Published {
         })
     }
 
-    /// Whether the last epoch already shows the rows of a manifest. This is never the case after a
-    /// rollback, because readers then saw a later epoch than the committed one.
+    /// Whether the last epoch already shows the rows of a manifest. After a rollback it never does, because
+    /// readers have seen a later epoch than the committed one.
     pub fn shows(&self, manifest: &Manifest) -> bool {
         self.manifest.as_ref().is_some_and(|last| last.epoch == self.epoch.0 && manifest.says_the_same(last))
     }
@@ -163,17 +164,17 @@ impl Published {
     /// Publishes a staged epoch.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn publish(&mut self, staged: StagedEpoch, manifest: Manifest) -> Result<(), Error> {
         self.manifest_written = false;
         self.finish(staged, manifest)
     }
 
-    /// Publishes the staged files of the last epoch again, where they are not in place yet. Writes the
-    /// manifest only if it is missing.
+    /// Completes the publication of the last epoch. Publishes only those staged files that are not in place
+    /// yet, and writes the manifest only if it is missing.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn republish(&mut self, staged: StagedEpoch) -> Result<(), Error> {
         let manifest = self.manifest.clone();
         manifest.map_or(Ok(()), |manifest| self.finish(staged, manifest))
@@ -195,7 +196,7 @@ impl Published {
         Ok(())
     }
 
-    /// Gives files their final names. A snapshot with the content of the published one is dropped.
+    /// Gives staged files their final names. Drops a snapshot if the published one has the same content.
     fn publish_files(&mut self, staged: StagedEpoch) -> Result<(), Error> {
         for (name, snapshot) in staged.snapshots {
             if self.files.get(name) == Some(snapshot.entry()) {

@@ -2,8 +2,8 @@
 
 use crate::insights::{Column, ColumnType, columns};
 
-/// Appends CSV lines with an apostrophe before each text cell that begins with `=`, `+`, `-`, `@`, a
-/// tab or a carriage return. Cells of numbers and times stay as they are.
+/// Appends CSV lines to `out`, with an apostrophe before each text cell that begins with `=`, `+`, `-`,
+/// `@`, a tab or a carriage return. Cells with numbers or times stay unchanged.
 ///
 /// ```
 /// use music_insights::insights::columns;
@@ -37,7 +37,7 @@ pub fn is_formula(text: &[u8]) -> bool {
     matches!(text, [b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r', ..])
 }
 
-/// The length of the first cell of a line, including its quotes and the comma or line feed behind it.
+/// The length of the first cell of a line, including its quotes and the comma or line feed after it.
 fn cell_len(line: &[u8]) -> usize {
     let mut quoted = false;
     let end = line.iter().position(|&byte| {
@@ -52,17 +52,17 @@ fn cell_len(line: &[u8]) -> usize {
 pub struct FormulaEscape(Option<&'static [Column]>);
 
 impl FormulaEscape {
-    /// An escape for the columns of an insight. Lines stay as they are unless it is `enabled`.
+    /// Escapes the columns of an insight. Lines stay unchanged unless `enabled` is set.
     pub fn of(insight: &str, enabled: bool) -> Self {
         Self::of_columns(columns(insight).unwrap_or_default(), enabled)
     }
 
-    /// An escape for any columns.
+    /// Escapes the given columns. Lines stay unchanged unless `enabled` is set.
     pub fn of_columns(columns: &'static [Column], enabled: bool) -> Self {
         Self(enabled.then_some(columns))
     }
 
-    /// The lines to write. Escaped lines are written to `buffer` first, others are returned as they are.
+    /// Returns the lines to write: escaped lines in `buffer`, or `lines` themselves if escaping is disabled.
     #[inline]
     pub fn apply<'a>(self, lines: &'a [u8], buffer: &'a mut Vec<u8>) -> &'a [u8] {
         let Some(columns) = self.0 else { return lines };

@@ -1,5 +1,5 @@
-//! `_manifest.json`: the files of an epoch, with their hashes. It is written after all of them, so a
-//! reader that checks the hashes sees exactly one epoch.
+//! The manifest, `_manifest.json`, lists the files of an epoch with their hashes. It is written after all
+//! other files, so a reader that checks the hashes sees exactly one epoch.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,27 +15,27 @@ use crate::text::path_text;
 
 /// Name of the manifest file.
 pub const FILE: &str = "_manifest.json";
-/// Folder of the Parquet files in the output folder. It has one folder for each insight.
+/// Name of the folder with the Parquet files in the output folder. It has one subfolder for each insight.
 pub const PARQUET: &str = "parquet";
-/// Version of the format.
+/// Version of the manifest format.
 const VERSION: u32 = 1;
-/// The longest manifest that is read, in bytes. A million unfinished inputs take a tenth of it.
+/// Maximum length of a manifest in bytes. A million unfinished inputs need a tenth of it.
 const LIMIT: u64 = 4 << 30;
 
 /// The description of one epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Manifest {
-    /// Version of this format.
+    /// Version of the manifest format.
     pub version: u32,
     /// `replay` or `watch`.
     pub producer: String,
-    /// Number of the epoch, from 1.
+    /// Number of the epoch. The first epoch has number 1.
     pub epoch: u64,
-    /// Time of publication, RFC 3339 in UTC.
+    /// Time of publication in UTC, in the format of RFC 3339.
     pub generated_at: String,
     /// Sums over all inputs.
     pub totals: Totals,
-    /// The inputs that were read in part.
+    /// The inputs that are not read to their end.
     pub unfinished: Vec<InputEntry>,
     /// The catalog of the epoch.
     pub catalog: CatalogEntry,
@@ -43,7 +43,7 @@ pub struct Manifest {
     pub insights: BTreeMap<String, InsightEntry>,
     /// The table of rejected rows.
     pub rejects: InsightEntry,
-    /// Whether finished inputs are deleted. The output cannot be recomputed then.
+    /// Whether finished inputs are deleted. If they are, the output cannot be recomputed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inputs_deleted: bool,
 }
@@ -100,8 +100,8 @@ pub struct InsightEntry {
     pub rows: u64,
     /// The parts in order.
     pub parts: Vec<PartEntry>,
-    /// Parquet files of the same rows. Empty unless `format.parquet` is set; the open part of a growing
-    /// table has none.
+    /// Parquet files with the same rows. Empty unless `format.parquet` is set. The open part of a growing
+    /// table has no Parquet file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parquet: Vec<PartEntry>,
 }
@@ -113,7 +113,7 @@ pub struct PartEntry {
     pub file: String,
     /// Rows without the header.
     pub rows: u64,
-    /// Length of this epoch's content. The file of an append-only table may be longer.
+    /// Number of bytes that belong to this epoch. The file of an append-only table may be longer.
     pub bytes: u64,
     /// XXH3-128 of the first `bytes` bytes.
     pub hash: String,
@@ -153,7 +153,7 @@ pub fn hash_text(hash: u128) -> String {
 }
 
 impl Manifest {
-    /// The version of the format that this program writes.
+    /// The version of the manifest format that this program writes.
     pub const fn version() -> u32 {
         VERSION
     }
@@ -174,12 +174,12 @@ impl Manifest {
     /// The manifest of an output folder; `None` if there is no such file.
     ///
     /// # Errors
-    /// The file cannot be read (66) or is not a manifest (65).
+    /// The file cannot be read (66) or is not a valid manifest (65).
     pub fn read(disk: &SharedDisk, output: &Path) -> Result<Option<Self>, Error> {
         let damaged = |cause| {
             let path = output.join(FILE);
             Error::Damaged(format!(
-                "{}: not a manifest: {cause}; use --fresh to write the output again",
+                "{}: not a valid manifest: {cause}; use --fresh to write the output again",
                 path.display()
             ))
         };
@@ -187,8 +187,8 @@ impl Manifest {
         text.map(|text| serde_json::from_slice(&text).map_err(damaged)).transpose()
     }
 
-    /// Whether it describes the same rows as `other`. Number and time of the epoch may differ, and so may
-    /// inputs that have no complete row yet.
+    /// Whether this manifest describes the same rows as `other`. The number and time of the epoch may
+    /// differ, and so may inputs that have no complete row yet.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let mut with_other = Self {
             epoch: other.epoch,
@@ -208,10 +208,10 @@ impl Manifest {
         text
     }
 
-    /// Replaces the manifest file by `text`, durably.
+    /// Durably replaces the content of the manifest file with `text`.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn publish(disk: &SharedDisk, output: &Path, text: &str) -> Result<(), Error> {
         let path = output.join(FILE);
         let (staged, mut file) = StagedFile::create(disk, &path)?;

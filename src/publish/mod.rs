@@ -12,9 +12,9 @@ pub mod snapshot;
 use crate::settings::Settings;
 use crate::storage::has_end;
 
-/// The only part of a snapshot, and the first part of an append-only table.
+/// Name of the only part of a snapshot, and of the first part of an append-only table.
 pub const FIRST_PART: &str = "part-00000.csv";
-/// Folder of the rejected rows.
+/// Name of the folder with the table of rejected rows.
 pub const REJECTS: &str = "_rejects";
 
 /// The formats in which insights are written. CSV is always written.
@@ -33,7 +33,7 @@ impl OutputFormats {
     }
 }
 
-/// Whether a file name is that of a CSV part.
+/// Whether `name` is the file name of a CSV part.
 pub fn is_part(name: &str) -> bool {
     name.starts_with("part-") && has_end(name, "csv")
 }

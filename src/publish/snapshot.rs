@@ -1,4 +1,4 @@
-//! Snapshots: a complete insight table in one file, which replaces its predecessor atomically.
+//! Snapshots. A snapshot is a complete insight table in one file. It atomically replaces the previous one.
 
 use std::path::Path;
 
@@ -12,14 +12,14 @@ use crate::publish::{FIRST_PART, OutputFormats};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{DiskFile, SharedDisk, create_folder};
 
-/// Bytes that are buffered before a write.
+/// Number of bytes that are buffered before a write.
 const BUFFER: usize = 256 << 10;
 
-/// Renders a table: passes the header and all rows to the given function in pieces of whole lines, and
-/// returns the number of lines without the header.
+/// A function that renders a table. It passes the header and all rows to a callback, in pieces of whole
+/// lines. It returns the number of lines without the header.
 pub type Render<'a> = dyn FnMut(&mut dyn FnMut(&[u8])) -> u64 + 'a;
 
-/// A staged snapshot, durable under a temporary name. Dropping it removes its files.
+/// A staged snapshot, durable under a temporary name. Dropping the value removes its files.
 #[derive(Debug)]
 pub struct Snapshot {
     staged: StagedFile,
@@ -31,7 +31,7 @@ impl Snapshot {
     /// Renders an insight to a temporary file and syncs it.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn write(
         disk: &SharedDisk,
         output: &Path,
@@ -68,10 +68,10 @@ impl Snapshot {
         &self.entry
     }
 
-    /// Replaces the published snapshot by this one.
+    /// Replaces the published snapshot with this one.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn publish(self) -> Result<InsightEntry, Error> {
         self.staged.commit()?;
         self.parquet.map_or(Ok(()), StagedParquet::publish)?;
@@ -86,7 +86,7 @@ struct Writer {
     bytes: u64,
     hash: Xxh3,
     parquet: Option<ParquetPart>,
-    /// The first error. Rendering cannot fail, so the error is kept until it ends.
+    /// The first error. Rendering cannot return it, so it is kept until the rendering ends.
     error: Option<std::io::Error>,
 }
 

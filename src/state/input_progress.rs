@@ -1,4 +1,4 @@
-//! Progress through the inputs: positions that only move forward, and counts.
+//! The progress of the inputs: positions that only move forward, and counts.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::model::{Batch, Input, InputId, Position, ReaderState, Reason, Reject}
 use crate::publish::manifest::{InputEntry, Totals};
 use crate::state::input_record::InputRecord;
 
-/// The progress through all inputs.
+/// The progress of all inputs.
 #[derive(Debug, Default)]
 pub struct InputTracker {
     inputs: BTreeMap<InputId, InputProgress>,
@@ -28,15 +28,15 @@ pub struct InputTracker {
     latest: VecDeque<InputId>,
 }
 
-/// Length of the list of recently read inputs.
+/// Maximum number of inputs in the list of recently read inputs.
 const LATEST: usize = 50;
 
 #[derive(Debug)]
 struct InputProgress {
     input: Arc<Input>,
-    /// Bytes that were read or skipped. Beyond `position` once the input is given up.
+    /// Number of bytes that were read or skipped. It can exceed `position` once the input is given up.
     taken: u64,
-    /// Known bytes after `taken`; 0 once the input is given up.
+    /// Number of known bytes after `taken`; 0 once the input is given up.
     unread: u64,
     size: u64,
     rows: u64,
@@ -48,7 +48,7 @@ struct InputProgress {
 }
 
 impl InputTracker {
-    /// A tracker without inputs. An input is given up at its `max_bad_lines`th bad line; 0 means never.
+    /// A tracker without inputs. An input is given up after `max_bad_lines` bad lines; 0 means never.
     pub fn new(max_bad_lines: u64) -> Self {
         Self { max_bad_lines, ..Self::default() }
     }
@@ -59,7 +59,7 @@ impl InputTracker {
         self.set_unsaved_if(before != size, input.id);
     }
 
-    /// Records that an input was read up to a position without a batch, for instance past its header.
+    /// Records that an input was read up to a position without a batch, for example past its header.
     pub fn advance(&mut self, input: &Arc<Input>, position: Position) {
         let progress = self.progress(input);
         let bytes = position.offset.saturating_sub(progress.taken);
@@ -72,7 +72,7 @@ impl InputTracker {
         self.set_unsaved_if(changed, input.id);
     }
 
-    /// Records the fingerprint by which an input is recognised after a restart.
+    /// Records the fingerprint of an input. It identifies the input after a restart.
     pub fn record_fingerprint(&mut self, input: &Arc<Input>, fingerprint: Box<Fingerprint>) {
         let progress = self.progress(input);
         let changed = progress.fingerprint.as_ref() != Some(&fingerprint);
@@ -80,12 +80,12 @@ impl InputTracker {
         self.set_unsaved_if(changed, input.id);
     }
 
-    /// Counts a batch. Returns whether its rows count: those of an input that was given up do not.
-    /// The batch that reaches the limit of bad lines is truncated there.
+    /// Counts a batch. Returns whether its rows count. The rows of an input that was given up do not count.
+    /// If a batch reaches the limit of bad lines, it is truncated after the last counted line.
     ///
     /// # Panics
-    /// If the batch begins before the end of the previous one, because its rows would count twice.
-    /// A gap is allowed, for instance a header.
+    /// If the batch begins before the end of the previous batch, because rows would count twice. A gap
+    /// between batches is allowed, for example for a header.
     pub fn apply(&mut self, batch: &mut Batch, catalog: &Catalog) -> bool {
         let max_bad_lines = self.max_bad_lines as usize;
         let progress = self.progress(&batch.input);
@@ -119,7 +119,7 @@ impl InputTracker {
         counts
     }
 
-    /// The progress of an input, which is created if the input is new.
+    /// The progress of an input. Creates it if the input is new.
     fn progress(&mut self, input: &Arc<Input>) -> &mut InputProgress {
         self.inputs.entry(input.id).or_insert_with(|| InputProgress {
             input: Arc::clone(input),
@@ -135,7 +135,8 @@ impl InputTracker {
         })
     }
 
-    /// Sources report unchanged inputs at every scan; these must not cause a commit.
+    /// Marks an input as unsaved if it has changed. Sources also report unchanged inputs at every scan, and
+    /// these must not cause a commit.
     fn set_unsaved_if(&mut self, changed: bool, id: InputId) {
         if changed {
             self.set_unsaved(id);
@@ -193,7 +194,7 @@ impl InputTracker {
         self.set_latest(id);
     }
 
-    /// The inputs with a fingerprint, from which a source continues, in ascending order.
+    /// The inputs with a fingerprint, in ascending order. A source continues from them.
     pub fn known(&self) -> Vec<KnownInput> {
         let known = self.inputs.values().filter_map(|progress| {
             let fingerprint = progress.fingerprint.as_deref()?.clone();
@@ -221,12 +222,12 @@ impl InputTracker {
         self.unfinished.len()
     }
 
-    /// Known bytes of all inputs that are still to be read.
+    /// Number of known bytes that are not read yet, over all inputs.
     pub fn bytes_unread(&self) -> u64 {
         self.unread
     }
 
-    /// Some inputs with their current offsets.
+    /// The inputs `ids` with their current offsets.
     pub fn retirable(&self, ids: &[InputId]) -> Vec<RetirableInput> {
         ids.iter().map(|id| RetirableInput { input: *id, offset: self.inputs[id].position.offset }).collect()
     }
@@ -236,12 +237,12 @@ impl InputTracker {
         self.inputs.keys().copied().collect()
     }
 
-    /// Rows read: plays and rejects.
+    /// Number of rows that were read: plays and rejects.
     pub fn rows(&self) -> u64 {
         self.rows
     }
 
-    /// Bytes read, of the decompressed text.
+    /// Number of bytes that were read, after decompression.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -274,7 +275,7 @@ impl InputTracker {
 }
 
 impl InputProgress {
-    /// The entry of the manifest.
+    /// The entry of the input in the manifest.
     fn entry(&self) -> InputEntry {
         InputEntry {
             path: self.input.label.clone(),
@@ -318,7 +319,7 @@ impl InputProgress {
     }
 }
 
-/// Truncates a batch after its reject number `last`, and adds a reject that says why.
+/// Truncates a batch after the reject with index `last`, and adds a reject that states the reason.
 fn give_up(batch: &mut Batch, last: usize) {
     batch.truncate_after_reject(last);
     let end = Reject { reason: Reason::TooManyBadLines, ..batch.rejects[last].clone() };

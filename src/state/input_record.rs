@@ -1,7 +1,7 @@
 //! The record of an input in the state, and its JSON format.
 //!
-//! The types of the model and of the source do not depend on this format. The `…Format` types repeat
-//! their fields for serde, and the compiler checks that none is missing.
+//! The types in the rooms `model` and `ingest` do not depend on this format. The `…Format` types repeat the
+//! fields of those types for serde, and the compiler checks that no field is missing.
 
 use serde::{Deserialize, Serialize};
 
@@ -10,26 +10,26 @@ use crate::model::Position;
 use crate::model::rejects::ReasonCounts;
 use crate::state::input_record::format::{FingerprintFormat, PositionFormat};
 
-/// The progress through an input as it is saved.
+/// The saved progress of an input.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct InputRecord {
     /// The id of the input.
     pub id: u32,
     /// The name of the input in `_rejects` and the manifest.
     pub label: String,
-    /// Recognises the file after a restart.
+    /// The fingerprint. It identifies the file after a restart.
     #[serde(with = "FingerprintFormat")]
     pub fingerprint: Fingerprint,
-    /// Where reading continues.
+    /// The position at which reading continues.
     #[serde(with = "PositionFormat")]
     pub position: Position,
-    /// Bytes that the input was known to have, of the decompressed text.
+    /// Known size of the input in bytes, after decompression.
     pub size: u64,
-    /// Rows read: plays and rejects.
+    /// Number of rows that were read: plays and rejects.
     pub rows: u64,
-    /// Plays that were unmatched when they were read.
+    /// Number of plays that were unmatched when they were read.
     pub unmatched: u64,
-    /// Rejected rows by reason; the JSON has their codes.
+    /// Rejected rows by reason. In JSON, the keys are the codes of the reasons.
     #[serde(with = "format::reasons")]
     pub rejected: ReasonCounts,
     /// Whether the rest of the input is ignored.
@@ -77,7 +77,7 @@ mod format {
         Faulted,
     }
 
-    /// A path as text; bytes that are not UTF-8 are escaped.
+    /// Saves a path as text. Bytes that are not UTF-8 are escaped.
     mod path {
         use std::path::{Path, PathBuf};
 
@@ -94,7 +94,7 @@ mod format {
         }
     }
 
-    /// A header as its line, which is parsed again.
+    /// Saves a header as its line. Loading parses the line again.
     mod header {
         use std::sync::Arc;
 
@@ -127,7 +127,7 @@ mod format {
         }
     }
 
-    /// Counts with the code of each reason as the key.
+    /// Saves counts. The keys are the codes of the reasons.
     pub(super) mod reasons {
         use std::collections::BTreeMap;
 

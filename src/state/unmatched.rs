@@ -1,10 +1,11 @@
-//! Unmatched plays: plays whose song is not in the catalog, kept on disk until it is.
+//! Unmatched plays: plays of songs that are not in the catalog. They stay on disk until the catalog contains
+//! their song.
 //!
-//! With an empty catalog every play is unmatched, so memory holds only the offset of each song's last
-//! block. A block holds plays of one song and the offset of the song's previous block. Plays are
-//! buffered and written as blocks, so a song with many plays has large blocks. The file only grows:
-//! a commit consists of its length and the changed offsets. Once no play is unmatched any more, the
-//! next block begins a new file.
+//! With an empty catalog, every play is unmatched. Memory therefore holds only the offset of the last
+//! block of each song. A block contains plays of one song and the offset of the previous block of that
+//! song. Plays are buffered and written as blocks, so a song with many plays has large blocks. The file
+//! only grows, so a commit needs only the length of the file and the changed offsets. Once no play is
+//! unmatched any more, the next block begins a new file.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -21,14 +22,14 @@ use crate::storage::{
     Disk, DiskFile, SharedDisk, append, create_empty, create_folder, has_end, sync_file, sync_folder,
 };
 
-/// Plays that are buffered before they are written: about two megabytes.
+/// Number of plays that are buffered before they are written. They take about two megabytes.
 const BUFFERED: usize = 1 << 16;
-/// The offset of the previous block in a song's first block.
+/// The value in the first block of a song, in place of the offset of a previous block.
 const NO_PREVIOUS: u64 = u64::MAX;
-/// Bytes of a block before its plays: the offset of the previous block (8), the number of plays (4)
-/// and a checksum of everything else (4).
+/// Number of bytes before the plays of a block: the offset of the previous block (8), the number of plays
+/// (4), and a checksum of all other bytes of the block (4).
 const HEADER: usize = 16;
-/// Bytes of a play.
+/// Number of bytes of a play.
 const PLAY: usize = 24;
 
 /// The unmatched plays, in memory and on disk.
@@ -53,16 +54,16 @@ struct BlockFile {
     path: PathBuf,
     file: Box<dyn DiskFile>,
     len: u64,
-    /// Whether the name of the file may not be durable yet.
+    /// Whether the folder must still be synced to make the name of the file durable.
     new: bool,
 }
 
-/// The committed part of a file of unmatched plays.
+/// The committed part of a file with unmatched plays.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnmatchedFile {
-    /// The number in the name of the file. Files count up from 1.
+    /// The number in the name of the file. The first file has number 1.
     pub number: u64,
-    /// The committed length; 0 if there are no unmatched plays and no file.
+    /// The committed length in bytes; 0 if there is no file, because there are no unmatched plays.
     pub bytes: u64,
 }
 
@@ -75,21 +76,21 @@ impl UnmatchedFile {
     /// Checks that the file has its committed length. Blocks are checked when they are read.
     ///
     /// # Errors
-    /// An error of the file system, or `InvalidData` if the file is shorter.
+    /// A file system error, or `InvalidData` if the file is shorter.
     pub fn check(&self, disk: &dyn Disk, folder: &Path) -> io::Result<()> {
         if self.bytes == 0 {
             return Ok(());
         }
         let len = disk.open(&folder.join(self.name()))?.len()?;
         if len < self.bytes {
-            let message = format!("has {len} bytes, but {} were committed", self.bytes);
+            let message = format!("the file has {len} bytes, but {} were committed", self.bytes);
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
         Ok(())
     }
 }
 
-/// Whether a file name is that of a file of unmatched plays.
+/// Whether `name` is the name of a file with unmatched plays.
 pub fn is_unmatched_name(name: &str) -> bool {
     name.starts_with("unmatched-") && has_end(name, "bin")
 }
@@ -99,8 +100,8 @@ pub fn is_unmatched_name(name: &str) -> bool {
 pub struct UnmatchedChanges {
     /// The file and its length.
     pub file: UnmatchedFile,
-    /// Songs in ascending order, with the offset of their last block; `None` for a song without
-    /// unmatched plays.
+    /// Songs in ascending order, each with the offset of its last block; `None` for a song without unmatched
+    /// plays.
     pub last_blocks: Vec<(SongId, Option<u64>)>,
 }
 
@@ -108,7 +109,7 @@ impl UnmatchedPlays {
     /// Opens the committed plays for reading. Does not change the disk.
     ///
     /// # Errors
-    /// An error of the file system, exit code 65.
+    /// A file system error, exit code 65.
     pub fn open(
         disk: &SharedDisk,
         folder: &Path,
@@ -137,7 +138,7 @@ impl UnmatchedPlays {
     /// Opens the committed plays for reading and writing. Truncates the file to its committed length.
     ///
     /// # Errors
-    /// If the file is shorter than its committed length (65), or an error of the file system (73, 74).
+    /// If the file is shorter than its committed length (65), or a file system error (73, 74).
     pub fn resume(
         disk: &SharedDisk,
         folder: &Path,
@@ -160,7 +161,7 @@ impl UnmatchedPlays {
     /// Reads all blocks and checks them.
     ///
     /// # Errors
-    /// The first damaged block (65), or an error of the file system.
+    /// The first damaged block (65), or a file system error.
     pub fn check_all(mut self) -> Result<(), Error> {
         self.songs().into_iter().try_for_each(|song| self.take(song, |_| Ok(())))
     }
@@ -174,7 +175,7 @@ impl UnmatchedPlays {
     /// Writes the buffer if it is full.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn spill(&mut self) -> Result<(), Error> {
         if self.buffered_plays >= BUFFERED { self.write_buffered() } else { Ok(()) }
     }
@@ -216,7 +217,7 @@ impl UnmatchedPlays {
     /// Writes and syncs all plays, and returns the changes since the last call.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn commit(&mut self) -> Result<UnmatchedChanges, Error> {
         self.write_buffered()?;
         let mut bytes = 0;
@@ -245,18 +246,19 @@ impl UnmatchedPlays {
         songs
     }
 
-    /// Removes the plays of a song and passes them to `each` in their order, one block at a time.
+    /// Removes the plays of a song. Passes them to `each` one block at a time, in the order in which they
+    /// were added.
     ///
     /// # Errors
-    /// If a block is damaged (65), an error of the file system, or the error of `each`.
+    /// If a block is damaged (65), a file system error, or the error of `each`.
     pub fn take(
         &mut self,
         song: SongId,
         mut each: impl FnMut(&[UnmatchedPlay]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        // Blocks link backwards, but the oldest plays come first. So the first pass reads only the
-        // headers and collects the offsets; the second pass reads the blocks in reverse order. Only
-        // one block is in memory at a time.
+        // Each block links to the previous block, but the oldest plays must come first. So the first pass
+        // reads only the headers and collects the offsets. The second pass reads the blocks in reverse order.
+        // Only one block is in memory at a time.
         let mut offsets = Vec::new();
         let mut offset = self.last_blocks.remove(&song).unwrap_or(NO_PREVIOUS);
         if offset != NO_PREVIOUS {
@@ -288,7 +290,7 @@ impl UnmatchedPlays {
             each(&plays)?;
         }
         if self.last_blocks.is_empty() {
-            // A rollback may still need the file, so it is not reused.
+            // A rollback may still need the file, so new blocks go to a new file.
             self.file = None;
         }
         Ok(())
@@ -361,7 +363,7 @@ mod tests {
             unmatched.spill().unwrap();
         }
         assert!(unmatched.buffered_plays < BUFFERED);
-        // Resume from a commit, with uncommitted bytes after it.
+        // Resume from a commit. Uncommitted bytes follow it in the file.
         let committed = unmatched.commit().unwrap();
         unmatched.add(SongId(3), play(7));
         unmatched.write_buffered().unwrap();

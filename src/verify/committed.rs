@@ -1,5 +1,5 @@
-//! The committed inputs as a source: exactly the bytes that were read, with the rejects that depend
-//! on the time of reading.
+//! A source for `verify`. It reads exactly the committed bytes of the inputs, and repeats the rejects that
+//! depended on the time of reading.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
@@ -21,11 +21,11 @@ use crate::model::{Chunk, Content, ReaderState, Reason, Reject, Span, Text};
 use crate::text::escape_bytes;
 use crate::time::clock::Clock;
 
-/// Earlier rejects whose reason depends on the time of reading, by the label of the input: for each
-/// offset the reason, and the row as it stands in `_rejects`.
+/// Earlier rejects with a reason that depends on the time of reading. The keys are the label of the input
+/// and the offset of the row. The values are the reason, and the text of the row in `_rejects`.
 pub type EarlierRejects = HashMap<String, BTreeMap<u64, (Reason, Vec<u8>)>>;
 
-/// Collects the rejects whose reason depends on the time of reading, from the lines of `_rejects`.
+/// Collects the rejects with a reason that depends on the time of reading. `lines` are lines of `_rejects`.
 pub fn earlier_rejects<'a>(lines: impl Iterator<Item = &'a [u8]>) -> EarlierRejects {
     let mut rejects = EarlierRejects::new();
     let mut record = Record::default();
@@ -51,16 +51,16 @@ pub fn earlier_rejects<'a>(lines: impl Iterator<Item = &'a [u8]>) -> EarlierReje
 pub struct Committed {
     /// The inputs with their current paths.
     pub inputs: Vec<(KnownInput, PathBuf)>,
-    /// The delimiter of their fields.
+    /// The delimiter between fields in the inputs.
     pub delimiter: Delimiter,
-    /// The rejects that depend on the time of reading.
+    /// The earlier rejects with a reason that depends on the time of reading.
     pub earlier_rejects: Arc<EarlierRejects>,
-    /// The time that counts as now, in seconds since 1970-01-01T00:00:00Z. Without it, the earlier
-    /// rejects apply, and no other row is too far in the future.
+    /// The time that counts as now, in seconds since 1970-01-01T00:00:00Z. If it is `None`, the earlier
+    /// rejects apply, and no other row counts as too far in the future.
     pub now: Option<i64>,
 }
 
-/// A time of reading at which no play is too far in the future.
+/// A time of reading so late that no play is too far in the future.
 const FAR_FUTURE: i64 = 1 << 40;
 
 impl Committed {
@@ -130,7 +130,7 @@ impl Committed {
     }
 }
 
-/// Splits a chunk so that each row with an earlier reject becomes a chunk with that reject.
+/// Splits a chunk so that each row with an earlier reject becomes a separate chunk with that reject.
 fn apply_rejects(chunk: Chunk, rejects: &BTreeMap<u64, (Reason, Vec<u8>)>) -> Vec<Chunk> {
     let Chunk { input, span, position, read_at, content } = chunk;
     let Content::Lines(header, text) = &content else {
@@ -152,7 +152,7 @@ fn apply_rejects(chunk: Chunk, rejects: &BTreeMap<u64, (Reason, Vec<u8>)>) -> Ve
         let rest = without_return(bytes[start..end].strip_suffix(b"\n").unwrap_or(&bytes[start..end]));
         let reject = Reject::new(*reason, 0, *offset, rest);
         let at_line_start = start == 0 || bytes[start - 1] == b'\n';
-        // The reject may be of another input that had the same name, so the rows are compared.
+        // The reject may belong to a different input with the same name, so the rows are compared.
         let applies = start >= done
             && escape_bytes(&reject.raw).as_bytes() == raw
             && (at_line_start || *reason == Reason::ContinuedAfterEof);

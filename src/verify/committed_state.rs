@@ -1,4 +1,4 @@
-//! The committed state, as far as it is needed to verify the output of a `watch`.
+//! The part of the committed state that `verify` needs to check the output of a `watch`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::storage::SharedDisk;
 use crate::text::push_cell;
 use crate::verify::rows::{SongIds, unmatched_rows};
 
-/// The columns of a song with its metadata, all text.
+/// The columns of a song with its metadata. All are text.
 const SONG_COLUMNS: [Column; 5] = [Column::text("", ""); 5];
 
 /// The newest generation and its content.
@@ -34,9 +34,9 @@ pub struct CommittedState {
     pub loaded: Loaded,
     /// The ids of listeners and songs.
     pub dictionaries: Arc<Dictionaries>,
-    /// The ids of songs that have ever had metadata.
+    /// The ids of all songs that have or had metadata.
     pub songs: SongIds,
-    /// Hashes of the cells of songs, each with metadata that the song has had.
+    /// Hashes of the cells of songs. Each has the id of a song and metadata that the song has or had.
     pub metadata: HashSet<u128>,
 }
 
@@ -44,13 +44,14 @@ impl CommittedState {
     /// Reads the newest generation of the state.
     ///
     /// # Errors
-    /// If the state is missing, has another format version or belongs to other settings (78), or if
+    /// If the state is missing, has a different format version or belongs to different settings (78), or if
     /// it is damaged (65).
     pub fn read(disk: &SharedDisk, settings: &Settings) -> Result<Self, Error> {
         let state = &settings.state;
         let Some(&newest) = generations_in(&**disk, state)?.first() else {
             let message = format!(
-                "{}: no state here, so the inputs that were read are unknown; --state names another folder",
+                "{}: no state here, so the inputs that were read are unknown; pass --state to use a \
+                 different folder",
                 state.display()
             );
             return Err(Error::Config(message));
@@ -58,9 +59,9 @@ impl CommittedState {
         let generation = read_sound(&**disk, state, newest).map_err(|unusable| {
             let message = format!("{}: generation {newest}: {unusable}", state.display());
             match unusable {
-                Unusable::Damaged(_) => {
-                    Error::Damaged(format!("{message}; `watch --rollback` uses an older generation"))
-                }
+                Unusable::Damaged(_) => Error::Damaged(format!(
+                    "{message}; continue from an older generation with `watch --rollback`"
+                )),
                 Unusable::Format(_) => {
                     Error::Config(format!("{message}; verify with the program version that wrote it"))
                 }
@@ -68,7 +69,7 @@ impl CommittedState {
         })?;
         if let Some(difference) = generation.config.difference(&StateConfig::of(settings)) {
             return Err(Error::Config(format!(
-                "{}: {difference}; verify with the settings of the `watch`",
+                "{}: {difference}; verify with the settings that the `watch` ran with",
                 state.display()
             )));
         }
@@ -99,10 +100,11 @@ impl CommittedState {
         Ok(Self { generation, loaded, dictionaries, songs, metadata })
     }
 
-    /// Takes the unmatched plays of songs that have had metadata, as they would stand in `enriched_logs`.
+    /// Takes the unmatched plays of songs that earlier had metadata. They have the form of `enriched_logs`
+    /// rows.
     ///
     /// # Errors
-    /// If the file of unmatched plays is damaged, exit code 65.
+    /// If the file with unmatched plays is damaged, exit code 65.
     pub fn take_unmatched_rows(
         &mut self,
         disk: &SharedDisk,

@@ -20,7 +20,7 @@ pub fn compare_files(output: &Path, manifest: &Manifest, report: &mut Report) {
             match hash_of(&path, part.bytes) {
                 Err(cause) => report.differences.push(format!("{}: {cause}", path.display())),
                 Ok(hash) if hash != part.hash => report.differences.push(format!(
-                    "{}: the first {} bytes are not those of the manifest",
+                    "{}: the hash of the first {} bytes differs from the manifest",
                     path.display(),
                     part.bytes
                 )),
@@ -33,7 +33,7 @@ pub fn compare_files(output: &Path, manifest: &Manifest, report: &mut Report) {
     }
 }
 
-/// The hash of the first bytes of a file, as it stands in a manifest.
+/// The hash of the first `bytes` bytes of a file, in the text form of the manifest.
 fn hash_of(path: &Path, bytes: u64) -> io::Result<String> {
     let mut reader = BufReader::with_capacity(READ, File::open(path)?).take(bytes);
     let mut hash = Xxh3::new();

@@ -1,5 +1,5 @@
-//! `verify`: recomputes everything from the inputs and compares it with the published output. It
-//! writes nothing.
+//! The command `verify`: recomputes all tables from the inputs, and compares them with the published
+//! output. It writes no files.
 
 pub mod committed;
 pub mod committed_state;

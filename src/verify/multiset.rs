@@ -1,24 +1,25 @@
-//! Comparison of rows regardless of their order, in constant memory.
+//! Compares rows regardless of their order, in constant memory.
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Number of buckets. Rows are assigned by hash, so a bucket that differs holds few rows to show.
+/// Number of buckets. Rows are assigned to buckets by hash, so a bucket with a difference contains few rows.
 const BUCKETS: usize = 1 << 16;
 
-/// A multiset of rows that keeps a sum of hashes per bucket, not the rows.
+/// A multiset of rows. It stores only a sum of hashes for each bucket, not the rows.
 #[derive(Clone, Debug)]
 pub struct Multiset {
     sums: Vec<u64>,
     /// Number of rows.
     pub rows: u64,
-    /// All hashes, if needed to tell whether another set includes this one.
+    /// The hashes of all rows, if a comparison needs to check whether another set includes this one.
     hashes: Option<Vec<u64>>,
-    /// The bucket whose rows are kept, to show a difference.
+    /// A bucket and its rows. The rows are kept to show a difference.
     kept: Option<(usize, Vec<Vec<u8>>)>,
 }
 
 impl Multiset {
-    /// An empty set. `keep_hashes` keeps every hash, `kept_bucket` the rows of one bucket.
+    /// An empty set. With `keep_hashes`, it keeps every hash. With `kept_bucket`, it keeps the rows of one
+    /// bucket.
     pub fn new(keep_hashes: bool, kept_bucket: Option<usize>) -> Self {
         Self {
             sums: vec![0; BUCKETS],
@@ -32,7 +33,7 @@ impl Multiset {
     pub fn add(&mut self, row: &[u8]) {
         let hash = xxh3_64(row);
         let bucket = hash as usize % BUCKETS;
-        // A sum, not an exclusive or: two equal rows must not cancel each other out.
+        // The bucket stores a sum, not an exclusive or, because equal rows must not cancel each other out.
         self.sums[bucket] = self.sums[bucket].wrapping_add(hash | 1);
         self.rows += 1;
         if let Some(hashes) = &mut self.hashes {
@@ -45,12 +46,12 @@ impl Multiset {
         }
     }
 
-    /// The first bucket in which the sets differ.
+    /// The first bucket that differs between the sets.
     pub fn differing_bucket(&self, other: &Self) -> Option<usize> {
         self.sums.iter().zip(&other.sums).position(|(a, b)| a != b)
     }
 
-    /// A bucket with a row that occurs more often here than in the other set. Both must keep all
+    /// A bucket with a row that occurs more often in this set than in `other`. Both sets must keep all
     /// hashes.
     pub fn bucket_missing_in(&self, other: &Self) -> Option<usize> {
         let sorted = |set: &Self| {

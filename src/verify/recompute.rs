@@ -37,13 +37,13 @@ pub struct Recomputed {
 /// The inputs to read again.
 #[derive(Clone, Debug)]
 pub enum ReplaySource {
-    /// The logs of a `replay`, and the time that counts as now.
+    /// The logs that a `replay` read, and the time that counts as now.
     Logs(Vec<PathBuf>, i64),
     /// The committed inputs of a `watch`.
     Committed(Committed),
 }
 
-/// Reads the inputs again. `songs` are the songs that have ever had metadata; their plays are rows of
+/// Reads the inputs again. `songs` are all songs that have or had metadata. Their plays are rows of
 /// `enriched_logs`.
 ///
 /// # Errors
@@ -98,7 +98,9 @@ pub async fn recompute(
         .await
         .map_err(|cause| Error::Bug(format!("the thread that reads the inputs has panicked: {cause}")))?;
     if shutdown.is_requested() {
-        return Err(Error::MissingInput("stopped before the end: nothing was verified".to_owned()));
+        return Err(Error::MissingInput(
+            "stopped before the end: nothing was verified; run it again".to_owned(),
+        ));
     }
     recomputed.ledger.cut();
     Ok(recomputed)

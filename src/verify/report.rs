@@ -1,15 +1,15 @@
 //! The result of a verification.
 
-/// The result of a verification: one line of text per finding.
+/// The result of a verification. Each finding is one line of text.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Tables and files that equal the recomputed ones.
+    /// Tables and files without differences.
     pub verified: Vec<String>,
-    /// Tables that could not be compared, with the reason.
+    /// Tables that cannot be compared, each with the reason.
     pub unverifiable: Vec<String>,
     /// Differences between the published and the recomputed output.
     pub differences: Vec<String>,
 }
 
-/// Maximum number of differences of one kind that are reported for a table.
+/// Maximum number of reported differences for each table and kind of difference.
 pub const MAX_SHOWN: usize = 3;

@@ -1,4 +1,4 @@
-//! Compares the rows of the append-only tables with those of the inputs.
+//! Compares the rows of the append-only tables with the rows recomputed from the inputs.
 
 use crate::insights::enriched_logs;
 use crate::model::error::Error;
@@ -22,17 +22,17 @@ pub struct RowComparison<'a> {
     pub manifest: &'a Manifest,
     /// The inputs.
     pub source: &'a ReplaySource,
-    /// The ids of songs that have ever had metadata.
+    /// The ids of all songs that have or had metadata.
     pub songs: &'a SongIds,
-    /// The facts about published rows that the inputs do not tell.
+    /// Facts about the published rows that cannot be recomputed from the inputs.
     pub published: &'a Published,
-    /// Whether inputs are missing. Then the published rows only have to include those of the inputs.
+    /// Whether inputs are missing. If so, the published rows only need to include all recomputed rows.
     pub inputs_missing: bool,
 }
 
 impl RowComparison<'_> {
-    /// Compares the published rows with the recomputed ones. If they differ, both are read once more
-    /// to show rows of one bucket in which they differ.
+    /// Compares the published rows with the recomputed rows. If they differ, reads both once more to show
+    /// differing rows of one bucket.
     ///
     /// # Errors
     /// The first file that cannot be read, exit code 66.
@@ -83,15 +83,15 @@ impl RowComparison<'_> {
         Ok(())
     }
 
-    /// Reads the published rows. If there is a report, it gets the rows whose song never had their
-    /// metadata.
+    /// Reads the published rows. If a row has metadata that its song never had, the row is added to
+    /// `report`, if there is one.
     fn published_rows(&self, comparison: Comparison, mut report: Option<&mut Report>) -> Result<Rows, Error> {
         let mut wrong_metadata = 0;
         published_rows(&self.settings.output, self.manifest, self.published, comparison, |row| {
             wrong_metadata += 1;
             if let Some(report) = report.as_deref_mut().filter(|_| wrong_metadata <= MAX_SHOWN) {
                 report.differences.push(format!(
-                    "{}: metadata that its song never had: {}",
+                    "{}: a row has metadata that its song never had: {}",
                     enriched_logs::NAME,
                     shown(row)
                 ));
@@ -99,7 +99,7 @@ impl RowComparison<'_> {
         })
     }
 
-    /// Reports the rows of a bucket that only one side has.
+    /// Reports the rows of a bucket that only the expected or only the published table has.
     fn show(&self, table: &str, expected: Multiset, published: Multiset, report: &mut Report) {
         let (expected, published) = (expected.into_kept(), published.into_kept());
         let mut show = |difference: &str, rows: Vec<Vec<u8>>| {

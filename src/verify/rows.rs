@@ -22,24 +22,24 @@ use crate::verify::multiset::Multiset;
 /// Maximum number of bytes of a row in a message.
 const SHOWN_BYTES: usize = 200;
 
-/// The ids of songs that have ever had metadata.
+/// The ids of all songs that have or had metadata.
 pub type SongIds = HashSet<Vec<u8>>;
 
-/// The data that a comparison of rows needs. See [`Multiset::new`].
+/// The data to keep for a comparison of rows. See [`Multiset::new`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Comparison {
-    /// Whether the hashes of all rows are kept.
+    /// Whether to keep the hashes of all rows.
     pub keep_hashes: bool,
-    /// The bucket of `enriched_logs` whose rows are kept.
+    /// The bucket of `enriched_logs` to keep with its rows.
     pub enriched_bucket: Option<usize>,
-    /// The bucket of `_rejects` whose rows are kept.
+    /// The bucket of `_rejects` to keep with its rows.
     pub rejects_bucket: Option<usize>,
 }
 
 /// The rows of both tables, as multisets.
 #[derive(Debug)]
 pub struct Rows {
-    /// The plays of `enriched_logs`: song, listener, time and duration.
+    /// The plays in `enriched_logs`: song, listener, time and duration.
     pub enriched: Multiset,
     /// A hash of the plays in their order.
     enriched_order: OrderHash,
@@ -78,22 +78,24 @@ impl std::fmt::Debug for OrderHash {
     }
 }
 
-/// The facts about published rows that the inputs do not tell.
+/// Facts about the published rows that cannot be recomputed from the inputs.
 #[derive(Debug)]
 pub struct Published {
-    /// Hashes of the cells of songs, each with metadata that the song has had. `None` for a `replay`.
+    /// Hashes of the cells of songs. Each has the id of a song and metadata that the song has or had. `None`
+    /// for a `replay`.
     pub metadata: Option<HashSet<u128>>,
-    /// Unmatched plays of songs that had metadata earlier. They are no published rows, but recomputing
-    /// yields them.
+    /// Unmatched plays of songs that earlier had metadata. They are not published rows, but they are among
+    /// the recomputed rows.
     pub unmatched: Vec<Vec<u8>>,
     /// The label of the catalog in `_rejects`.
     pub catalog_label: String,
-    /// The lines of the catalog's rejected rows, for a `replay`.
+    /// For a `replay`: the lines of `_rejects` for rejected rows of the catalog.
     pub catalog_rejects: Vec<u8>,
 }
 
 impl Published {
-    /// The output of a `replay`, with the lines of its catalog's rejected rows.
+    /// The facts about the output of a `replay`. `catalog_rejects` are the lines of `_rejects` for rejected
+    /// rows of the catalog.
     pub fn by_replay(catalog_rejects: Vec<u8>) -> Self {
         let label = catalog_rejects.split(|&byte| byte == b',').next().unwrap_or_default();
         let catalog_label = String::from_utf8_lossy(label).into_owned();
@@ -101,8 +103,8 @@ impl Published {
     }
 }
 
-/// Reads the published rows, except for rejected rows of the catalog. Calls `wrong_metadata` with each
-/// row of `enriched_logs` whose song never had that metadata.
+/// Reads the published rows, except for rejected rows of the catalog. If a row of `enriched_logs` has
+/// metadata that its song never had, calls `wrong_metadata` with the row.
 ///
 /// # Errors
 /// The first part that cannot be read, exit code 66.
@@ -142,10 +144,10 @@ pub fn published_rows(
     Ok(rows)
 }
 
-/// The unmatched plays of some songs, as they would stand in `enriched_logs`.
+/// The unmatched plays of some songs, in the form of `enriched_logs` rows.
 ///
 /// # Errors
-/// If the file of unmatched plays is damaged, exit code 65.
+/// If the file with unmatched plays is damaged, exit code 65.
 pub fn unmatched_rows(
     mut unmatched: UnmatchedPlays,
     dictionaries: &Dictionaries,
@@ -172,7 +174,7 @@ pub fn unmatched_rows(
     Ok(rows)
 }
 
-/// Calls `each` with every published row of an append-only table, without headers and line ends.
+/// Calls `each` with every published row of an append-only table, without headers and line endings.
 ///
 /// # Errors
 /// The first part that cannot be read, exit code 66.
@@ -199,7 +201,7 @@ pub fn each_row(
     Ok(())
 }
 
-/// The lines of a text, without line ends.
+/// The lines of a text, without line endings.
 pub fn lines_of(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     let lines = text.strip_suffix(b"\n").unwrap_or(text);
     let empty = text.is_empty();
@@ -228,7 +230,7 @@ fn cells_len(row: &[u8], cells: usize) -> usize {
     row.len()
 }
 
-/// A row as text that is safe to print on a terminal, shortened.
+/// Shortens a row, and converts it to text that is safe to print on a terminal.
 pub fn shown(row: &[u8]) -> String {
     let text = escape_bytes(&row[..row.len().min(SHOWN_BYTES)]);
     text.chars()

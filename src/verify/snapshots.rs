@@ -12,7 +12,7 @@ use crate::time::civil::Week;
 use crate::verify::report::MAX_SHOWN;
 use crate::verify::rows::{lines_of, shown};
 
-/// A cut of all plays, in which everything counts as changed.
+/// A cut of all plays. It marks everything as changed.
 pub fn cut_of(
     ledger: Ledger,
     catalog: Arc<Catalog>,
@@ -34,8 +34,8 @@ pub fn cut_of(
     }
 }
 
-/// Compares the lines of a published snapshot with the rendered ones. Returns the first differences
-/// as `<line>: expected …, found …`.
+/// Compares the lines of a published snapshot with the rendered lines. Returns the first differences in
+/// the form `<line>: expected …, found …`.
 pub fn compare_snapshot(
     insight: &dyn Insight,
     cut: &Cut,

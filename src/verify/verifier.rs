@@ -39,9 +39,9 @@ pub struct Verifier {
     pub disk: SharedDisk,
     /// The logs of a `replay`, in order. Not used for the output of a `watch`.
     pub logs: Vec<PathBuf>,
-    /// The time that counts as now, in seconds since 1970-01-01T00:00:00Z, if the user sets one.
+    /// The time that counts as now, in seconds since 1970-01-01T00:00:00Z; `None` unless the user sets it.
     pub now: Option<i64>,
-    /// The current time. Used for the current week and for a `replay`, if `now` is not set.
+    /// The current time. It is used if `now` is not set.
     pub clock: i64,
     /// Cancels the verification.
     pub shutdown: Shutdown,
@@ -51,12 +51,13 @@ impl Verifier {
     /// Verifies the output. A difference is part of the report, not an error.
     ///
     /// # Errors
-    /// If a file is missing (66) or damaged (65), or the state belongs to other settings (78).
+    /// If a file is missing (66) or damaged (65), or if the state belongs to different settings (78).
     pub async fn run(self) -> Result<Report, Error> {
         let output = &self.settings.output;
         let Some(manifest) = Manifest::read(&self.disk, output)? else {
             let message = format!(
-                "{}: no _manifest.json, so no output is published here; --output names another folder",
+                "{}: no _manifest.json, so no output is published here; pass --output to use a different \
+                 folder",
                 output.display()
             );
             return Err(Error::MissingInput(message));
@@ -90,7 +91,8 @@ impl Verifier {
         let mut state = CommittedState::read(&self.disk, &self.settings)?;
         if state.generation.manifest.as_deref() != Some(manifest.to_text().as_str()) {
             report.differences.push(format!(
-                "the output has epoch {}, but the state has epoch {}: start `watch`, which publishes it",
+                "the output shows epoch {}, but the state has epoch {}; start `watch` to publish the epoch \
+                 of the state",
                 manifest.epoch, state.generation.epoch
             ));
             return Ok(());
@@ -119,7 +121,7 @@ impl Verifier {
             .await
     }
 
-    /// The committed inputs that are still there, and whether others are missing.
+    /// The committed inputs that still exist, and whether any committed inputs are missing.
     fn committed_source(
         &self,
         state: &CommittedState,
@@ -131,7 +133,7 @@ impl Verifier {
         for input in state.loaded.inputs.known() {
             match files.find(&input) {
                 Some(path) => inputs.push((input, path)),
-                // An input of which no byte was read has no rows.
+                // If no byte of an input was read, the input has no rows.
                 None if input.position.offset == 0 && input.position.state != ReaderState::Faulted => {}
                 None => missing.push(input.input.label.clone()),
             }
@@ -139,7 +141,7 @@ impl Verifier {
         if let Some(first) = missing.first() {
             report.unverifiable.push(format!(
                 "{} inputs are missing or have changed since they were read, for example {first}; the \
-                 snapshots are compared with the state instead",
+                 snapshots are compared with the committed state, not with the inputs",
                 missing.len()
             ));
         }
@@ -184,12 +186,13 @@ impl Verifier {
         Ok(earlier_rejects(rows.iter().map(Vec::as_slice)))
     }
 
-    /// Whether the catalog is the one of the published epoch. If not, the report says so.
+    /// Whether the published epoch used this catalog. If not, the report says so.
     fn is_published_catalog(&self, manifest: &Manifest, catalog: &Catalog, report: &mut Report) -> bool {
         let same = hash_text(catalog.fingerprint()) == manifest.catalog.fingerprint;
         if !same {
             report.unverifiable.push(format!(
-                "{} is not the catalog of epoch {}: snapshots cannot be compared until it is published",
+                "{} is not the catalog of epoch {}, so the snapshots cannot be compared; first publish an \
+                 epoch with this catalog",
                 self.settings.songs.display(),
                 manifest.epoch
             ));
@@ -197,7 +200,7 @@ impl Verifier {
         same
     }
 
-    /// Renders the six snapshots and compares them with the published ones.
+    /// Renders the enabled snapshots, and compares them with the published snapshots.
     async fn compare_snapshots(
         &self,
         manifest: &Manifest,
@@ -210,7 +213,7 @@ impl Verifier {
         for mut insight in self.settings.insights.enabled_snapshots() {
             let name = insight.name();
             let Some(entry) = manifest.insights.get(name) else {
-                report.differences.push(format!("{name}: enabled, but not published"));
+                report.differences.push(format!("{name}: the insight is enabled, but not published"));
                 continue;
             };
             insight.refresh(&cut);
@@ -230,7 +233,7 @@ impl Verifier {
         Ok(())
     }
 
-    /// The week that counts as current, in the configured time zone.
+    /// The current week in the configured time zone.
     fn week(&self) -> Week {
         let now = self.now.unwrap_or(self.clock);
         Week::of_local(now + i64::from(self.settings.timezone.0.offset_at(now)))

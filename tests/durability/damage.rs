@@ -310,7 +310,7 @@ fn append_only_tables_are_truncated_but_never_extended() {
         fs::write(&path, &sound[..sound.len() - 1]).unwrap();
         assert_refuses(&place, &[], DAMAGED, &[folder, &last.file, "--fresh"]);
         fs::write(&path, flip(&sound, sound.len() / 2, 1)).unwrap();
-        assert_refuses(&place, &[], DAMAGED, &[folder, &last.file, "not those that were committed"]);
+        assert_refuses(&place, &[], DAMAGED, &[folder, &last.file, "have changed since they were committed"]);
         fs::remove_file(&path).unwrap();
         assert_refuses(&place, &[], DAMAGED, &[folder, &last.file, "gone"]);
         fs::write(&path, [&sound[..], b"half a ro"].concat()).unwrap();

@@ -230,7 +230,7 @@ fn a_broken_manifest_is_an_error_except_with_fresh() {
     place.write("output/_manifest.json", "{ \"version\": ");
     let failed = place.run(&["replay"]);
     assert_eq!(failed.status.code(), Some(65), "{}", stderr(&failed));
-    assert!(stderr(&failed).contains("output/_manifest.json: not a manifest"), "{}", stderr(&failed));
+    assert!(stderr(&failed).contains("output/_manifest.json: not a valid manifest"), "{}", stderr(&failed));
     place.done(&["replay", "--fresh"]);
     assert_eq!(place.manifest("output").unwrap()["totals"]["rows"], 1);
 }

@@ -1,4 +1,4 @@
-//! The catalog in force, and the rejects of its versions.
+//! The current catalog, and the rejects of its versions.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -11,17 +11,17 @@ use crate::catalog::reload::CatalogVersion;
 use crate::model::{Reason, Reject};
 use crate::publish::manifest::CatalogEntry;
 
-/// The version of the catalog that the last cut used, and the newer ones to come.
+/// The catalog version that the last cut used, and the channel that delivers newer versions.
 #[derive(Debug)]
 pub(super) struct CatalogInForce {
     version: Arc<CatalogVersion>,
     versions: watch::Receiver<Arc<CatalogVersion>>,
-    /// Rejects that are in `_rejects` already. Later versions of the file do not repeat them.
+    /// Rejects that `_rejects` already contains. A later version of the catalog does not report them again.
     reported: HashSet<(Reason, Vec<u8>)>,
 }
 
 impl CatalogInForce {
-    /// The newest version, with the rejects that earlier processes reported.
+    /// Starts with the newest version. `reported` has the rejects that earlier processes reported.
     pub(super) fn new(
         versions: watch::Receiver<Arc<CatalogVersion>>,
         reported: HashSet<(Reason, Vec<u8>)>,
@@ -30,7 +30,7 @@ impl CatalogInForce {
         Self { version, versions, reported }
     }
 
-    /// The catalog with the rejects of its file.
+    /// The current version: the catalog, and the rejects of its file.
     pub(super) fn version(&self) -> &Arc<CatalogVersion> {
         &self.version
     }
@@ -40,7 +40,7 @@ impl CatalogInForce {
         &self.version.catalog
     }
 
-    /// Brings the newest version into force. Returns whether its content is new.
+    /// Switches to the newest version. Returns whether its content has changed.
     pub(super) fn update(&mut self) -> bool {
         let newest = self.versions.borrow();
         let is_new = newest.catalog.fingerprint() != self.version.catalog.fingerprint();
@@ -50,7 +50,7 @@ impl CatalogInForce {
         is_new
     }
 
-    /// The rejects that no earlier version had. They count as reported from now on.
+    /// Takes the rejects that no earlier version had, and marks them as reported.
     pub(super) fn take_new_rejects(&mut self) -> Vec<Reject> {
         let is_new = |reject: &&Reject| !self.reported.contains(&(reject.reason, reject.raw.clone()));
         let new: Vec<Reject> = self.version.rejects.iter().filter(is_new).cloned().collect();
@@ -58,7 +58,7 @@ impl CatalogInForce {
         new
     }
 
-    /// The entry for the manifest.
+    /// The entry of the catalog in the manifest.
     pub(super) fn entry(&self, path: &Path) -> CatalogEntry {
         let catalog = self.catalog();
         CatalogEntry::new(path, catalog.len(), &self.version.rejects, catalog.fingerprint())

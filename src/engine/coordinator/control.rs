@@ -1,4 +1,4 @@
-//! The connections of a running coordinator beside the rows: heartbeat, new settings, metrics, epochs.
+//! The coordinator's connections apart from its events: heartbeat, new settings, metrics and epochs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,9 +17,9 @@ pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
 /// The connections between a coordinator and the rest of the program.
 #[derive(Debug)]
 pub struct ControlHandles {
-    /// Receives the coordinator's signs of life.
+    /// Receives the heartbeat of the coordinator.
     pub heartbeat: Heartbeat,
-    /// New settings. Settings that the state depends on never change here.
+    /// Delivers new settings. Settings that the state depends on never change in this channel.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// The metrics of the process.
     pub metrics: Arc<Metrics>,
@@ -28,14 +28,14 @@ pub struct ControlHandles {
 }
 
 impl ControlHandles {
-    /// Handles for a run without server, reloads or watchdog.
+    /// Handles for a run without a server, without reloads of the settings, and without a watchdog.
     pub fn alone(settings: &Settings) -> Self {
         let settings = watch::channel(Arc::new(settings.clone())).1;
         Self { heartbeat: Heartbeat::default(), settings, metrics: Arc::default(), epochs: None }
     }
 }
 
-/// Ticks every `period`, the first time after one period.
+/// Ticks every `period`. The first tick comes after one period.
 pub(super) fn ticks(period: Duration) -> Interval {
     let mut ticks = interval_at(tokio::time::Instant::now() + period, period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,4 +1,4 @@
-//! What the coordinator owns, in one struct that a flush can borrow.
+//! Everything that the coordinator owns, in one struct that a flush can borrow.
 
 use std::sync::Arc;
 
@@ -38,11 +38,11 @@ pub(super) struct Core {
 /// How the engine was started, and its connections to the rest of the program.
 #[derive(Debug)]
 pub struct RunContext {
-    /// The settings in force.
+    /// The current settings.
     pub settings: Settings,
     /// The command that runs the engine.
     pub mode: RunMode,
-    /// Tells the current week.
+    /// The clock that determines the current week.
     pub clock: Clock,
     /// The progress bar.
     pub progress: Arc<Progress>,
@@ -50,7 +50,7 @@ pub struct RunContext {
     pub control: ControlHandles,
 }
 
-/// The inputs, and what earlier processes had read of them.
+/// The inputs, and the totals of earlier processes.
 #[derive(Debug)]
 pub(super) struct RunInputs {
     pub(super) tracker: InputTracker,
@@ -60,7 +60,7 @@ pub(super) struct RunInputs {
 }
 
 impl RunContext {
-    /// The current week in the time zone of the settings.
+    /// The current week in the configured time zone.
     pub(super) fn current_week(&self) -> Week {
         let now = self.clock.now();
         Week::of_local(now + i64::from(self.settings.timezone.0.offset_at(now)))
@@ -91,7 +91,7 @@ impl RunInputs {
 }
 
 impl Core {
-    /// Adds the rows of a batch whose input progress is recorded already.
+    /// Adds the rows of a batch. The caller has already recorded the input progress of the batch.
     pub(super) async fn add(&mut self, batch: Batch) -> Result<(), Error> {
         self.append_rejects(&batch.input.label, &batch.rejects)?;
         let batch = Arc::new(batch);
@@ -100,7 +100,7 @@ impl Core {
         Ok(())
     }
 
-    /// Saves the metadata and the new rejects of the catalog that comes into force.
+    /// Saves the metadata and the new rejects of a catalog that has just become current.
     pub(super) fn adopt_catalog(&mut self) -> Result<(), Error> {
         let rejects = self.catalog.take_new_rejects();
         if self.workers.has_enriched() {

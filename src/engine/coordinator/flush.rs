@@ -22,14 +22,14 @@ pub(super) struct Flush {
 }
 
 impl Flush {
-    /// A flush of everything that has changed within `scope`.
+    /// A flush. `scope` says what has changed since the last cut.
     pub(super) fn new(scope: RefreshScope) -> Self {
         Self { scope }
     }
 
     /// Makes a cut, stages and commits it, and publishes it as the next epoch. New workers stage every
-    /// table; if the rows are those of the last epoch, there is no new epoch, and only missing files are
-    /// published.
+    /// table. If all rows equal the rows of the last epoch, the flush publishes only missing files, not a
+    /// new epoch.
     ///
     /// # Errors
     /// The first file that cannot be written.
@@ -54,7 +54,7 @@ impl Flush {
         Ok(())
     }
 
-    /// Makes a cut, and lets every worker stage what has changed.
+    /// Makes a cut, and waits until every worker has staged its changes.
     async fn stage(&self, core: &mut Core) -> Result<StagedCut, Error> {
         let cut = core.plays.cut(self.scope, core.catalog.catalog(), core.pending.week).await;
         fail_point("flush.cut");

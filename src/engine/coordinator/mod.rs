@@ -1,7 +1,7 @@
 //! The coordinator: applies events in order, and flushes.
 //!
-//! One loop owns the whole state, so there are no locks. Everything that depends on the order of events
-//! is decided here.
+//! One loop owns the whole state, so it needs no locks. The loop makes every decision that depends on the
+//! order of events.
 
 mod catalog;
 mod control;
@@ -43,16 +43,16 @@ pub use crate::engine::coordinator::engine_core::RunContext;
 pub use crate::engine::decoding::Decoded;
 pub use crate::engine::run_mode::RunMode;
 
-/// Pause after a flush, as a multiple of its duration. With slow flushes, a state that takes longer to
-/// write than the flush interval, at least half of the time remains for reading.
+/// Minimum pause after a flush, as a multiple of the duration of the flush. Even if a flush takes longer
+/// than the flush interval, at least half of the time remains for reading.
 const REST: u32 = 1;
 
-/// What a coordinator is made of.
+/// The components of a coordinator.
 #[derive(Debug)]
 pub struct CoordinatorDeps {
     /// How the engine was started.
     pub context: RunContext,
-    /// The dictionaries, which the decoders share.
+    /// The dictionaries, shared with the decoders.
     pub dictionaries: Arc<Dictionaries>,
     /// The workers of the insights.
     pub workers: InsightWorkers,
@@ -60,7 +60,7 @@ pub struct CoordinatorDeps {
     pub versions: watch::Receiver<Arc<CatalogVersion>>,
     /// The table `_rejects`.
     pub rejects: AppendOnlyWriter,
-    /// The epoch that an earlier process committed, or none.
+    /// The output folder, with the epoch that an earlier process committed, if any.
     pub published: Published,
     /// Commits the state; `None` in a `replay`.
     pub committer: Option<Committer>,
@@ -68,11 +68,11 @@ pub struct CoordinatorDeps {
     pub retirable: mpsc::Sender<Vec<RetirableInput>>,
 }
 
-/// The one task that owns the ledger, the input progress and the epoch.
+/// The task that owns the ledger, the input progress and the epoch.
 #[derive(Debug)]
 pub struct Coordinator {
     core: Core,
-    /// How often new settings came into force.
+    /// Number of times that new settings took effect.
     settings_taken: u64,
 }
 
@@ -116,10 +116,10 @@ impl Coordinator {
         Self { core, settings_taken: 0 }
     }
 
-    /// Applies events until the stream ends, then flushes what is left.
+    /// Applies events until the stream ends, then flushes the remaining changes.
     ///
     /// # Errors
-    /// The first input that cannot be read, or file that cannot be written.
+    /// The first input that cannot be read, or the first file that cannot be written.
     pub async fn run(
         mut self,
         mut events: impl Stream<Item = Event<Decoded>> + Unpin,
@@ -180,13 +180,13 @@ impl Coordinator {
                 inputs.advance(&input, position);
             }
             Event::Data(decoded) => self.apply_batch(decoded).await?,
-            // The output of an earlier run stays, because it is better than an incomplete one.
+            // The output of an earlier run stays, because it is better than an incomplete new output.
             Event::Failed(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Adds the rows of a batch, unless its input was rejected as a whole before.
+    /// Adds the rows of a batch, unless its input was given up earlier.
     async fn apply_batch(&mut self, Decoded { mut batch, read_at }: Decoded) -> Result<(), Error> {
         let core = &mut self.core;
         let inputs = &mut core.inputs.tracker;
@@ -201,7 +201,7 @@ impl Coordinator {
         core.add(*batch).await
     }
 
-    /// Flushes if there is anything new for readers. Returns the duration of the flush.
+    /// Flushes if there is anything new for readers. Returns the duration of the flush; `None` without one.
     async fn flush_news(&mut self) -> Result<Option<Duration>, Error> {
         let core = &mut self.core;
         let follows_week = core.context.settings.follows_current_week();
@@ -227,7 +227,7 @@ impl Coordinator {
         persistence.save_when_idle(&mut inputs.tracker, pending, done_after)
     }
 
-    /// Brings the newest settings into force, and publishes what a restart with them would publish.
+    /// Applies the newest settings. The output is then the same as after a restart with these settings.
     async fn take_settings(&mut self) -> Result<(), Error> {
         let core = &mut self.core;
         let settings = Arc::clone(&core.context.control.settings.borrow_and_update());

@@ -1,4 +1,4 @@
-//! What the coordinator shows of its work: metrics, engine status, and the view of each epoch.
+//! The coordinator's reports about its work: metrics, engine status, and the view of each epoch.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -72,7 +72,7 @@ pub(super) fn record_epoch(core: &mut Core) {
     }
 }
 
-/// Sends the epoch that was just published to the server.
+/// Sends the newly published epoch to the server.
 pub(super) fn publish_view(core: &Core) {
     let (Some(epochs), Some(manifest)) = (&core.context.control.epochs, core.published.manifest()) else {
         return;
@@ -98,7 +98,7 @@ pub(super) fn publish_view(core: &Core) {
     epochs.send_replace(Some(Arc::new(snapshot)));
 }
 
-/// Opens the published snapshot files. Files that have not changed are taken over from `previous`.
+/// Opens the published snapshot files. If a file has not changed, the open file of `previous` is reused.
 fn open_snapshots(
     manifest: &Manifest,
     output: &Path,
@@ -115,9 +115,12 @@ fn open_snapshots(
         let path = output.join(name).join(&entry.file);
         match File::open(&path) {
             Ok(file) => drop(files.insert(name, SnapshotFile { file: Arc::new(file), entry: entry.clone() })),
-            // The epoch is published. Only the dashboard lacks this table.
+            // The epoch is published nevertheless. Only the dashboard lacks this table.
             Err(cause) => {
-                tracing::warn!("{}: cannot open for the dashboard: {cause}", path.display());
+                tracing::warn!(
+                    "{}: cannot open; the dashboard lacks this table until the next epoch: {cause}",
+                    path.display()
+                );
             }
         }
     }

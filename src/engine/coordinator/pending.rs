@@ -1,18 +1,18 @@
-//! What has happened since the last flush.
+//! The changes since the last flush.
 
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::time::civil::Week;
 
-/// News since the last flush.
+/// The changes since the last flush, and the idle time.
 #[derive(Debug)]
 pub(super) struct Pending {
-    /// Whether there are rows that readers have not seen. Also set at the start, so that the first flush
-    /// is never skipped.
+    /// Whether there are rows that are not published yet. Also true before the first epoch, so that the
+    /// first flush is never skipped.
     pub(super) has_news: bool,
     /// The week of the last cut.
     pub(super) week: Week,
-    /// When the oldest unpublished row was read.
+    /// The time at which the oldest unpublished row was read.
     pub(super) oldest_read: Option<SystemTime>,
     idle_since: Instant,
 }
@@ -23,13 +23,13 @@ impl Pending {
         Self { has_news, week: Week(i64::MIN), oldest_read: None, idle_since: Instant::now() }
     }
 
-    /// Rows arrived that were read at `read_at`.
+    /// Notes new rows that were read at `read_at`.
     pub(super) fn add_rows(&mut self, read_at: SystemTime) {
         self.has_news = true;
         self.oldest_read.get_or_insert(read_at);
     }
 
-    /// A flush has ended.
+    /// Notes the end of a flush.
     pub(super) fn reset(&mut self) {
         self.has_news = false;
         self.restart_idle();
@@ -40,7 +40,7 @@ impl Pending {
         self.idle_since.elapsed()
     }
 
-    /// Starts to measure the idle time again.
+    /// Restarts the idle time at zero.
     pub(super) fn restart_idle(&mut self) {
         self.idle_since = Instant::now();
     }

@@ -12,11 +12,11 @@ use crate::model::error::Error;
 use crate::state::checkpoint::committer::{Commit, Committer};
 use crate::state::input_progress::InputTracker;
 
-/// Idle time after which input progress without new rows is committed. A flush that follows soon commits
-/// it anyway.
+/// Idle time after which input progress without new rows is committed. The wait saves a commit if a
+/// flush follows soon, because the flush commits the progress too.
 const QUIET: Duration = Duration::from_millis(500);
 
-/// Commits the state of a `watch`. In a `replay` it does nothing.
+/// Commits the state of a `watch`. Does nothing in a `replay`.
 #[derive(Debug)]
 pub(super) struct Persistence {
     committer: Option<Committer>,
@@ -30,7 +30,7 @@ impl Persistence {
         Self { committer, retirable }
     }
 
-    /// Whether the state is committed at all.
+    /// Whether this run commits its state.
     pub(super) fn is_enabled(&self) -> bool {
         self.committer.is_some()
     }
@@ -40,14 +40,14 @@ impl Persistence {
         self.committer.as_ref().map(|committer| committer.current().bytes())
     }
 
-    /// Includes a catalog that comes into force in the next commit.
+    /// Includes the metadata of a new catalog in the next commit.
     pub(super) fn add_catalog(&mut self, catalog: &Catalog, dictionaries: &Dictionaries) {
         if let Some(committer) = &mut self.committer {
             committer.note_catalog(catalog, dictionaries);
         }
     }
 
-    /// Includes reported rejects of a catalog in the next commit.
+    /// Includes the reported rejects of a catalog in the next commit.
     pub(super) fn add_catalog_rejects(&mut self, rejects: &[Reject]) {
         if let Some(committer) = &mut self.committer {
             committer.note_catalog_rejects(rejects);
@@ -57,16 +57,16 @@ impl Persistence {
     /// Commits a cut.
     ///
     /// # Errors
-    /// An error of the file system (73, 74), or a damaged segment (65).
+    /// A file system error (73, 74), or a damaged segment (65).
     pub(super) fn commit(&mut self, commit: Commit<'_>) -> Result<(), Error> {
         self.committer.as_mut().map_or(Ok(()), |committer| committer.commit(commit))
     }
 
-    /// Removes old generations with the files that only they need, and releases the inputs that no
-    /// rollback can need any more.
+    /// Removes old generations and the files that only they need. Then releases the inputs that no
+    /// rollback needs any more.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73.
+    /// A file system error, exit code 73.
     pub(super) fn retire(&mut self, inputs: &InputTracker) -> Result<(), Error> {
         let Some(committer) = &mut self.committer else { return Ok(()) };
         committer.remove_obsolete()?;
@@ -78,12 +78,12 @@ impl Persistence {
         Ok(())
     }
 
-    /// Commits what a flush does not, while there is nothing to publish: input progress without rows and,
-    /// after `done_after`, the current state again. The second commit replaces the older generations, so
-    /// that the inputs read last can be retired.
+    /// Commits the state while there is nothing to publish. Input progress without new rows is committed
+    /// first. After `done_after`, the current state is committed once more. That commit pushes out an older
+    /// generation, so that the inputs that were read last can be retired.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit).
+    /// Same as [`commit`](Self::commit).
     pub(super) fn save_when_idle(
         &mut self,
         inputs: &mut InputTracker,

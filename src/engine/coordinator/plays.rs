@@ -1,4 +1,4 @@
-//! All plays in memory: the ledger, the order of the ids, and the cuts made of them.
+//! All plays in memory: the ledger and the sorted ids. The cuts are made here.
 
 use std::sync::Arc;
 
@@ -14,33 +14,33 @@ use crate::model::sorted_ids::SortedIds;
 use crate::model::{Batch, SongId, UserId};
 use crate::time::civil::Week;
 
-/// What has changed for the workers since they last saw a cut.
+/// The changes since the last cut that the workers saw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefreshScope {
     /// Plays.
     Plays,
     /// Plays and the catalog.
     Catalog,
-    /// Everything, because the workers are new: all plays and the catalog.
+    /// All plays and the catalog, because the workers are new.
     Everything,
 }
 
-/// The plays of this process and of earlier ones.
+/// The plays of this process and of earlier processes.
 #[derive(Debug)]
 pub(super) struct Plays {
     ledger: Arc<Ledger>,
-    /// A full buffer of listens, which is sorted and merged in another thread.
+    /// A full buffer of listens that another thread sorts and merges.
     sealing: Option<JoinHandle<Sealed>>,
     pub(super) dictionaries: Arc<Dictionaries>,
     pub(super) user_order: Arc<SortedIds<UserId>>,
     pub(super) song_order: Arc<SortedIds<SongId>>,
-    /// The changes of the last cut.
+    /// The changes that the last cut contains.
     changes: Arc<Changes>,
     pub(super) listeners: ListenerSet,
 }
 
 impl Plays {
-    /// The plays of earlier processes.
+    /// Starts with the plays of earlier processes.
     pub(super) fn new(ledger: Ledger, dictionaries: Arc<Dictionaries>) -> Self {
         Self {
             ledger: Arc::new(ledger),
@@ -53,12 +53,12 @@ impl Plays {
         }
     }
 
-    /// The ledger of the last cut. Between cuts, some listens may be missing while they are sealed.
+    /// The ledger. It is complete after a cut. Between cuts, it lacks the listens that are being sealed.
     pub(super) fn ledger(&self) -> &Ledger {
         &self.ledger
     }
 
-    /// The ledger, its changes since the cut before the last, and the dictionaries, for a commit.
+    /// The data for a commit: the ledger, the changes that the last cut contains, and the dictionaries.
     pub(super) fn for_commit(&mut self) -> (&mut Ledger, &Changes, &Dictionaries) {
         (Arc::make_mut(&mut self.ledger), &self.changes, &self.dictionaries)
     }
@@ -106,7 +106,7 @@ impl Plays {
         })
     }
 
-    /// The number of plays whose song is not in a catalog.
+    /// The number of plays of songs that `catalog` does not contain.
     pub(super) fn unmatched(&self, catalog: &Catalog) -> u64 {
         let songs = (0..self.song_order.ids().len() as u32).map(SongId);
         let unmatched = songs.filter(|&song| !catalog.contains(song));

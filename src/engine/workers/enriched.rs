@@ -17,10 +17,11 @@ use crate::publish::manifest::{InsightEntry, PartEntry};
 use crate::publish::parquet::StagedParquet;
 use crate::state::unmatched::{UnmatchedChanges, UnmatchedPlays};
 
-/// Batches that wait to be enriched. They keep the worker busy while the coordinator seals a run.
+/// Maximum number of messages that wait for the worker. They keep it busy while the coordinator seals a
+/// run.
 const ENRICHED_QUEUE: usize = 4;
-/// Plays that are rendered before they are written, so that their rows are hashed and copied while they
-/// are in the second-level cache.
+/// Number of plays that are rendered before their rows are written. The rows are then still in the
+/// second-level cache when they are hashed and copied.
 const PIECE: usize = 1024;
 
 /// A message to the worker of `enriched_logs`.
@@ -28,7 +29,7 @@ const PIECE: usize = 1024;
 pub enum EnrichedMessage {
     /// More plays.
     Batch(Arc<Batch>),
-    /// A cut, which covers all batches before it.
+    /// A cut that covers all earlier batches.
     Cut {
         /// The catalog of the cut.
         catalog: Arc<Catalog>,
@@ -42,7 +43,7 @@ pub enum EnrichedMessage {
 pub struct EnrichedCut {
     /// All parts. The CSV parts are durable under their final names.
     pub entry: InsightEntry,
-    /// The Parquet parts of `entry` that are staged and not published.
+    /// The Parquet parts of `entry` that are staged but not published yet.
     pub parquet: Vec<StagedParquet>,
     /// The unmatched plays, for the commit.
     pub unmatched: UnmatchedChanges,
@@ -58,7 +59,7 @@ pub struct EnrichedWorker {
     escaped: Vec<u8>,
     /// The parts that exist as Parquet; `None` unless `format.parquet` is set.
     parquet: Option<Vec<PartEntry>>,
-    /// `None` in a `replay`, whose catalog never changes.
+    /// The unmatched plays; `None` in a `replay`, because its catalog never changes.
     unmatched: Option<UnmatchedPlays>,
     dictionaries: Arc<Dictionaries>,
 }
@@ -84,7 +85,7 @@ impl EnrichedWorker {
         self
     }
 
-    /// Starts a thread for the worker. Returns the channel to it, and the handle with its result.
+    /// Starts the worker in its own thread. Returns the channel to the worker, and the handle of the thread.
     pub fn start(self) -> (mpsc::Sender<EnrichedMessage>, JoinHandle<Result<(), Error>>) {
         let (sender, messages) = mpsc::channel(ENRICHED_QUEUE);
         (sender, spawn_blocking(move || self.run(messages)))
@@ -125,8 +126,8 @@ impl EnrichedWorker {
         })
     }
 
-    /// Stages complete parts as Parquet. The last part of a `watch` still grows; a `replay` has only one
-    /// cut, at the end, so all its parts are complete.
+    /// Stages complete parts as Parquet. In a `watch`, the last part still grows. A `replay` makes only one
+    /// cut, at the end, so all of its parts are complete.
     fn stage_parquet(&mut self, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Error> {
         let Some(known) = &mut self.parquet else { return Ok(Vec::new()) };
         let complete = parts.len() - usize::from(self.unmatched.is_some());

@@ -1,4 +1,4 @@
-//! The workers: one thread for each enabled insight, and the channels to them.
+//! The workers, one thread for each enabled insight, and the channels to them.
 
 mod enriched;
 mod snapshot;
@@ -22,7 +22,8 @@ use crate::telemetry::metrics::Metrics;
 pub use enriched::{EnrichedCut, EnrichedMessage, EnrichedWorker};
 pub use snapshot::{SnapshotRequest, serve_snapshots};
 
-/// Requests that wait for a snapshot worker. A cut is answered before the next one is made.
+/// Maximum number of requests that wait for a snapshot worker. One is enough, because each cut is answered
+/// before the next one is made.
 const SNAPSHOT_QUEUE: usize = 1;
 
 /// The workers of the enabled insights.
@@ -56,7 +57,7 @@ impl InsightWorkers {
         Self { disk: disk.clone(), snapshots: start_snapshots(disk, settings), enriched }
     }
 
-    /// Replaces the snapshot workers by workers with new settings, which know no plays yet.
+    /// Replaces the snapshot workers with new ones that use `settings`. The new workers know no plays yet.
     pub fn restart_snapshots(&mut self, settings: &Settings) {
         // The old workers free their rows before the new ones allocate theirs.
         self.snapshots.clear();
@@ -98,7 +99,7 @@ impl InsightWorkers {
             requests.send(SnapshotRequest { cut, answer }).await.map_err(|_| ended())?;
             pending.push((*name, answered));
         }
-        // The ledger can be changed without a copy once all references to it are gone.
+        // Once all references to the ledger are gone, it can be changed without a copy.
         drop(cut);
         let mut pending_enriched = None;
         if let Some(enriched) = &self.enriched {
@@ -133,7 +134,7 @@ fn start_snapshots(disk: &SharedDisk, settings: &Settings) -> Vec<SnapshotChanne
     settings.insights.enabled_snapshots().into_iter().map(start).collect()
 }
 
-/// A worker has ended early. Its own error, if any, is reported when its thread is joined.
+/// The error if a worker has ended early. The worker's own error is reported when its thread is joined.
 fn ended() -> Error {
     Error::Bug("a worker has ended unexpectedly".to_owned())
 }

@@ -20,7 +20,8 @@ pub struct SnapshotRequest {
     pub answer: oneshot::Sender<Result<Option<Snapshot>, Error>>,
 }
 
-/// Answers the requests for one insight until the channel closes. The first answer always has a snapshot.
+/// Answers the requests for one insight until the channel closes. The first answer
+/// always contains a snapshot.
 pub fn serve_snapshots(
     mut insight: Box<dyn Insight>,
     disk: &SharedDisk,
@@ -34,7 +35,8 @@ pub fn serve_snapshots(
         let write =
             || Snapshot::write(disk, output, insight.name(), formats, &mut |emit| insight.render(&cut, emit));
         let snapshot = (changed || std::mem::take(&mut is_first)).then(write);
-        // The answer allows the coordinator to change the ledger, which would be copied while `cut` refers to it.
+        // After the answer, the coordinator may change the ledger. While `cut` refers to the ledger, such a
+        // change would copy it.
         drop(cut);
         // The receiver is gone only if the coordinator has failed.
         let _ = answer.send(snapshot.transpose());

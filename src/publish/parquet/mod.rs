@@ -1,4 +1,4 @@
-//! Parquet files of the insights: each CSV part has one with the same rows.
+//! Parquet files of the insights: each complete CSV part gets a Parquet file with the same rows.
 
 #[cfg(not(feature = "parquet"))]
 mod absent;
@@ -27,7 +27,7 @@ pub fn folder_of(output: &Path, insight: &str) -> PathBuf {
     output.join(PARQUET).join(insight)
 }
 
-/// Whether a file name is that of a Parquet part.
+/// Whether `name` is the file name of a Parquet part.
 pub fn is_parquet_part(name: &str) -> bool {
     name.starts_with("part-") && has_end(name, "parquet")
 }
@@ -41,7 +41,7 @@ pub struct ParquetPart {
     writer: ParquetWriter<Sink>,
 }
 
-/// A staged Parquet part, durable under a temporary name. Dropping it removes the file.
+/// A staged Parquet part, durable under a temporary name. Dropping the value removes the file.
 #[derive(Debug)]
 pub struct StagedParquet {
     disk: SharedDisk,
@@ -54,7 +54,7 @@ impl ParquetPart {
     /// Creates the Parquet file for the CSV part `part` of an insight.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn begin(disk: &SharedDisk, output: &Path, insight: &str, part: &str) -> Result<Self, Error> {
         let folder = folder_of(output, insight);
         create_folder(&**disk, &folder)?;
@@ -67,10 +67,10 @@ impl ParquetPart {
         Ok(Self { staged, path, name, writer })
     }
 
-    /// Adds CSV text, the header first.
+    /// Adds CSV text. The first line is the header.
     ///
     /// # Errors
-    /// As [`ParquetWriter::push`].
+    /// Same as [`ParquetWriter::push`].
     pub fn push(&mut self, text: &[u8]) -> io::Result<()> {
         self.writer.push(text)
     }
@@ -78,7 +78,7 @@ impl ParquetPart {
     /// Completes the file and syncs it.
     ///
     /// # Errors
-    /// An error of the file system, exit code 74.
+    /// A file system error, exit code 74.
     pub fn finish(self, disk: &SharedDisk) -> Result<StagedParquet, Error> {
         let Self { staged, path, name, writer } = self;
         let rows = writer.rows();
@@ -95,7 +95,7 @@ impl StagedParquet {
     /// Converts a complete CSV part to Parquet.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn of_part(disk: &SharedDisk, output: &Path, insight: &str, part: &PartEntry) -> Result<Self, Error> {
         let csv = output.join(insight).join(&part.file);
         let unreadable = |cause: io::Error| Error::file(FileRole::Open, Op::Read, &csv, cause);
@@ -117,10 +117,10 @@ impl StagedParquet {
         &self.entry
     }
 
-    /// Gives the file its final name, durably.
+    /// Durably gives the file its final name.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73 or 74.
+    /// A file system error, exit code 73 or 74.
     pub fn publish(self) -> Result<(), Error> {
         self.staged.commit()?;
         sync_folder(&*self.disk, &self.folder)

@@ -15,7 +15,7 @@ use crate::ingest::decode::timestamp::TimestampReader;
 use crate::insights::{Column, ColumnType, MESSAGE};
 use crate::time::zone::Zone;
 
-/// Rows of a row group, which stays in memory until it is complete.
+/// Number of rows in a row group. A row group stays in memory until it is complete.
 const GROUP: usize = 128 << 10;
 /// The latest time of a play, in seconds since 1970-01-01T00:00:00Z: the end of year 9999.
 const LATEST: i64 = 253_402_300_799;
@@ -32,13 +32,13 @@ pub struct ParquetWriter<W: Write + Send> {
     /// An incomplete last line.
     partial: Vec<u8>,
     expected: Expected,
-    /// Rows of the row group in memory.
+    /// Number of rows in the row group in memory.
     buffered: usize,
-    /// Rows of complete row groups.
+    /// Number of rows in complete row groups.
     written: u64,
 }
 
-/// What the next line is.
+/// The kind of the next line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Expected {
     Header,
@@ -83,10 +83,10 @@ impl<W: Write + Send> ParquetWriter<W> {
         })
     }
 
-    /// Adds CSV text, the header first, in pieces of any length.
+    /// Adds CSV text in pieces of any length. The first line is the header.
     ///
     /// # Errors
-    /// Writing fails, or a line does not fit the columns.
+    /// Writing fails, or a line does not match the columns.
     pub fn push(&mut self, text: &[u8]) -> io::Result<()> {
         let whole = memchr::memrchr(b'\n', text).map_or(0, |last| last + 1);
         let (mut lines, rest) = text.split_at(whole);
@@ -118,7 +118,7 @@ impl<W: Write + Send> ParquetWriter<W> {
                 let mut parsed = fields.map(|((cells, column), cell)| cells.push(column.kind, zone, cell));
                 if !is_record || !parsed.all(|parsed| parsed.is_some()) {
                     let line = String::from_utf8_lossy(line).into_owned();
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, format!("not a row: {line}")));
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, format!("invalid row: {line}")));
                 }
                 drop(parsed);
                 self.buffered += 1;
@@ -145,7 +145,7 @@ impl<W: Write + Send> ParquetWriter<W> {
         Ok(())
     }
 
-    /// Rows so far. A message is not a row.
+    /// Number of rows so far. A message does not count as a row.
     pub fn rows(&self) -> u64 {
         self.written + self.buffered as u64
     }
@@ -177,7 +177,7 @@ impl Cells {
         }
     }
 
-    /// Adds a cell; `None` if it is not a value of the column's type.
+    /// Adds a cell. Returns `None` if the cell is not a value of the column's type.
     fn push(&mut self, kind: ColumnType, zone: &Zone, cell: &[u8]) -> Option<()> {
         match self {
             Self::Text(cells) => cells.push(ByteArray::from(cell.to_vec())),
@@ -283,7 +283,7 @@ mod tests {
             let (mut text, mut expected) = (header.as_bytes().to_vec(), header.as_bytes().to_vec());
             for (id, title, second, micros, millis) in rows {
                 let time = chrono::DateTime::from_timestamp(second, micros * 1000).unwrap();
-                // The same instant, written with another offset.
+                // The same instant, written with a different offset.
                 let elsewhere = time.with_timezone(&chrono::FixedOffset::east_opt(5400).unwrap());
                 let trimmed = |time: &str| time.trim_end_matches('0').trim_end_matches('.').to_owned();
                 let local = trimmed(&elsewhere.format("%Y-%m-%dT%H:%M:%S.%6f").to_string()) + "+01:30";

@@ -1,4 +1,4 @@
-//! Commits of cuts: each writes the changes since the previous commit.
+//! Commits of cuts. Each commit writes the changes since the previous commit.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -26,14 +26,14 @@ pub struct Committer {
     store: Store,
     saved_users: u32,
     saved_songs: u32,
-    /// Hashes of all metadata that songs have had.
+    /// Hashes of all metadata that any song has had so far.
     metadata: HashSet<u128>,
     unsaved_metadata: Vec<Vec<u8>>,
     saved_metadata: u64,
     unsaved_catalog_rejects: Vec<Vec<u8>>,
     saved_catalog_rejects: u64,
-    /// For each generation the inputs whose progress it was the first to hold. `None` if finished
-    /// inputs are kept.
+    /// Numbers of generations, each with the inputs that have new progress in that generation. `None` if
+    /// finished inputs are kept.
     advanced: Option<VecDeque<(u64, Vec<InputId>)>>,
 }
 
@@ -46,7 +46,7 @@ pub struct Commit<'a> {
     pub changes: &'a Changes,
     /// The ids of listeners and songs.
     pub dictionaries: &'a Dictionaries,
-    /// The progress through the inputs.
+    /// The progress of the inputs.
     pub inputs: &'a mut InputTracker,
     /// The changes of the unmatched plays.
     pub unmatched: UnmatchedChanges,
@@ -63,8 +63,8 @@ pub struct Commit<'a> {
 }
 
 impl Committer {
-    /// A committer for a store that already holds the dictionaries, these hashes of metadata and
-    /// this many rejects of catalogs. `retires_inputs` says whether finished inputs are archived or
+    /// Starts from a store that already contains the dictionaries, the metadata with these hashes, and
+    /// this number of catalog rejects. `retires_inputs` says whether finished inputs are archived or
     /// deleted.
     pub fn new(
         store: Store,
@@ -91,8 +91,8 @@ impl Committer {
         self.store.current()
     }
 
-    /// Notes the metadata of a new catalog for the next commit. `verify` needs all metadata that
-    /// songs have had, because rows of `enriched_logs` keep theirs.
+    /// Notes the metadata of a new catalog for the next commit. `verify` also needs earlier metadata of
+    /// songs, because rows of `enriched_logs` never change.
     pub fn note_catalog(&mut self, catalog: &Catalog, dictionaries: &Dictionaries) {
         for song in (0..dictionaries.songs.read().len() as u32).map(SongId) {
             let Some((row_end, len)) = catalog.row_end(song) else { continue };
@@ -118,7 +118,7 @@ impl Committer {
     /// Commits a cut.
     ///
     /// # Errors
-    /// An error of the file system (73, 74), or a damaged segment (65).
+    /// A file system error (73, 74), or a damaged segment (65).
     pub fn commit(&mut self, mut commit: Commit<'_>) -> Result<(), Error> {
         let inputs = commit.inputs.take_unsaved();
         let advanced: Vec<InputId> = inputs.iter().map(|(id, _)| *id).collect();
@@ -164,21 +164,21 @@ impl Committer {
         Ok(())
     }
 
-    /// Commits the current state once more. Each commit pushes out the oldest generation, so that
-    /// the files that only it references can be removed, and the inputs that only it needs retired.
+    /// Commits the current state once more. Each commit pushes out the oldest generation. Files and inputs
+    /// that only this generation needs can then be removed or retired.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit).
+    /// Same as [`commit`](Self::commit).
     pub fn recommit(&mut self) -> Result<(), Error> {
         let next = self.store.current().clone();
         self.store.commit(next, |_| Ok(()))
     }
 
-    /// Commits the progress of inputs without new rows and without a new epoch. A truncated input,
-    /// for example, must be known after a restart, though the output does not change.
+    /// Commits the input progress if there are no new rows. Creates no new epoch. For example, the program
+    /// must know after a restart that an input was truncated, although the output does not change.
     ///
     /// # Errors
-    /// As [`commit`](Self::commit).
+    /// Same as [`commit`](Self::commit).
     pub fn commit_inputs(&mut self, inputs: &mut InputTracker) -> Result<(), Error> {
         let next = self.store.current().clone();
         let unsaved = inputs.take_unsaved();
@@ -187,11 +187,11 @@ impl Committer {
         Ok(())
     }
 
-    /// Removes the generations that are no longer kept, and the files that only they need. Begins to
-    /// merge segments if enough are due.
+    /// Removes the generations that are no longer kept, and the files that only they need. If enough
+    /// segments are due, begins to merge them.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73.
+    /// A file system error, exit code 73.
     pub fn remove_obsolete(&mut self) -> Result<(), Error> {
         self.store.remove_obsolete()
     }
@@ -204,14 +204,13 @@ impl Committer {
         }
     }
 
-    /// Whether a kept generation still lacks progress of an input, so that the input cannot be
-    /// retired yet.
+    /// Whether any input cannot be retired yet. A kept generation still lacks progress of such an input.
     pub fn has_unretirable(&self) -> bool {
         self.advanced.as_ref().is_some_and(|advanced| !advanced.is_empty())
     }
 
-    /// Takes the inputs whose progress every kept generation holds. A rollback does not read them
-    /// again, so a finished one may be archived or deleted.
+    /// Takes the inputs whose latest progress is part of every kept generation. No rollback reads these
+    /// inputs again, so they may be archived or deleted once they are finished.
     pub fn take_retirable(&mut self, inputs: &InputTracker) -> Vec<RetirableInput> {
         let oldest = self.store.oldest();
         let Some(advanced) = &mut self.advanced else { return Vec::new() };
@@ -219,7 +218,7 @@ impl Committer {
         while let Some((_, ids)) = advanced.pop_front_if(|(number, _)| *number <= oldest) {
             retirable.extend(inputs.retirable(&ids));
         }
-        // An input with later progress becomes retirable with that progress.
+        // An input with later progress becomes retirable together with that progress.
         let later: HashSet<InputId> = advanced.iter().flat_map(|(_, ids)| ids).copied().collect();
         retirable.retain(|retirable| !later.contains(&retirable.input));
         retirable
@@ -285,7 +284,7 @@ fn write_inputs(writer: &mut SegmentWriter, inputs: &[(InputId, InputRecord)]) -
     Ok(())
 }
 
-/// Writes rows whose keys count up from `rows.0`.
+/// Writes rows with consecutive keys from `rows.0`.
 fn write_rows(writer: &mut SegmentWriter, table: Table, rows: &(u64, Vec<Vec<u8>>)) -> Result<(), Error> {
     writer.begin(table)?;
     for (number, row) in (rows.0..).zip(&rows.1) {

@@ -1,5 +1,5 @@
-//! Compaction: merges segments in the background. Each entry is rewritten a logarithmic number of
-//! times.
+//! Compaction: merges segments in the background. The number of times that an entry is rewritten grows
+//! only with the logarithm of the number of commits.
 
 use std::path::Path;
 use std::thread::JoinHandle;
@@ -19,9 +19,9 @@ pub struct Compaction {
     thread: JoinHandle<Result<SegmentEntry, Error>>,
 }
 
-/// Chooses the segments to merge; `segments` begins with the oldest. A segment is due if the newer
-/// segments together are at least as large, so a large segment is not merged with a few small ones.
-/// The first segment that is due is merged with all newer ones.
+/// Chooses the segments to merge. `segments` begins with the oldest one. A segment is due if all newer
+/// segments together are at least as large. This rule avoids merging a large segment with a few small
+/// ones. The oldest segment that is due is merged with all newer segments.
 fn choose(segments: &[SegmentEntry]) -> Option<&[SegmentEntry]> {
     let mut newer_bytes = 0;
     let mut from = segments.len();
@@ -35,12 +35,12 @@ fn choose(segments: &[SegmentEntry]) -> Option<&[SegmentEntry]> {
 }
 
 impl Compaction {
-    /// Begins a merge on its own thread, if enough segments are due.
+    /// If enough segments are due, begins to merge them in a new thread.
     pub fn begin(disk: &SharedDisk, folder: &Path, segments: &[SegmentEntry]) -> Option<Self> {
         let segments = choose(segments)?.to_vec();
         let (disk, folder) = (disk.clone(), folder.to_owned());
         let thread = std::thread::Builder::new().name("compact".to_owned());
-        // Without a thread, a later commit tries again.
+        // If the thread cannot be started, a later commit tries again.
         let thread = thread.spawn(move || merge(&*disk, &folder, &segments)).ok()?;
         Some(Self { thread })
     }
@@ -50,10 +50,10 @@ impl Compaction {
         self.thread.is_finished()
     }
 
-    /// Waits for the end and returns the merged segment.
+    /// Waits until the merge has ended. Returns the merged segment.
     ///
     /// # Errors
-    /// An error of the file system, or a damaged segment (65).
+    /// A file system error, or a damaged segment (65).
     pub fn finish(self) -> Result<SegmentEntry, Error> {
         self.thread
             .join()
@@ -64,7 +64,7 @@ impl Compaction {
 /// Merges consecutive segments into one.
 ///
 /// # Errors
-/// An error of the file system, or a damaged segment (65).
+/// A file system error, or a damaged segment (65).
 pub fn merge(disk: &dyn Disk, folder: &Path, segments: &[SegmentEntry]) -> Result<SegmentEntry, Error> {
     let opened: Vec<SegmentReader<'_>> = segments
         .iter()

@@ -1,8 +1,8 @@
-//! Generations: the small files that are the commits.
+//! Generations. Each generation is a small file that represents one commit.
 //!
-//! A generation is text: a line with the format version, JSON, and a line with the checksum of
-//! everything before it. The checksum is at the same place in every version, so damage is never
-//! mistaken for a newer version.
+//! A generation is a text file. It consists of a line with the format version, JSON, and a line with the
+//! checksum of all preceding bytes. Every format version has the checksum in the same place, so damage is
+//! never mistaken for a newer version.
 
 use std::io;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::time::window::{NightWindow, TimeOfDay};
 
 /// The format version that this program writes, and the only one that it reads.
 pub const FORMAT: u64 = 2;
-/// The first line, up to the version.
+/// The start of the first line. The format version follows.
 const TITLE: &str = "music-insights state ";
 /// Maximum length of a generation in bytes.
 const LIMIT: u64 = 4 << 30;
@@ -29,7 +29,7 @@ const LIMIT: u64 = 4 << 30;
 /// One commit.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Generation {
-    /// The number, larger than that of every earlier generation.
+    /// The number of the generation. It is larger than the number of every earlier generation.
     pub number: u64,
     /// The committed epoch.
     pub epoch: u64,
@@ -39,7 +39,7 @@ pub struct Generation {
     pub config: StateConfig,
     /// Number of plays in the tables.
     pub plays: u64,
-    /// The latest play: seconds since 1970-01-01T00:00:00Z, and the local time in seconds.
+    /// The time of the latest play: seconds since 1970-01-01T00:00:00Z, and the local time in seconds.
     pub latest: Option<(i64, i64)>,
     /// The fingerprint of the catalog.
     pub catalog: String,
@@ -55,7 +55,7 @@ pub struct Generation {
     pub manifest: Option<String>,
 }
 
-/// The settings that the state depends on. A state cannot be continued with different values.
+/// The settings that the state depends on. A run with different values cannot continue the state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StateConfig {
     /// `timezone`
@@ -71,7 +71,7 @@ pub struct StateConfig {
     /// `input.delimiter`; absent for the comma.
     #[serde(default, skip_serializing_if = "Delimiter::is_comma")]
     pub delimiter: Delimiter,
-    /// `csv.escape_formulas`; absent for `false`. It is part of the state because published rows of
+    /// `csv.escape_formulas`; absent for `false`. The state depends on it, because published rows of
     /// `enriched_logs` are never rewritten.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub escape_formulas: bool,
@@ -103,7 +103,8 @@ impl StateConfig {
         NightWindow { from: TimeOfDay(self.night.0), to: TimeOfDay(self.night.1) }
     }
 
-    /// Describes the first setting whose value in the state (`self`) differs from the current one.
+    /// Describes the first setting that differs between the state (`self`) and `current`. Returns `None` if
+    /// all settings are equal.
     pub fn difference(&self, current: &Self) -> Option<String> {
         let time = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
         let span = |seconds: u64| match seconds {
@@ -135,7 +136,7 @@ impl StateConfig {
 pub enum Unusable {
     /// A file is damaged. The text describes the damage.
     Damaged(String),
-    /// The generation has this other format version.
+    /// The generation has this format version, which differs from [`FORMAT`].
     Format(u64),
 }
 
@@ -179,7 +180,7 @@ impl Generation {
     /// Parses the content of a file.
     ///
     /// # Errors
-    /// If the file is damaged or has another format version.
+    /// If the file is damaged or has a different format version.
     pub fn parse(text: &[u8]) -> Result<Self, Unusable> {
         let damaged = |damage: &str| Unusable::Damaged(damage.to_owned());
         let lines = text.strip_suffix(b"\n").ok_or_else(|| damaged("the file is truncated"))?;
@@ -200,8 +201,7 @@ impl Generation {
     /// Reads a generation from a folder.
     ///
     /// # Errors
-    /// If the file is damaged or has another format version. An error of the file system counts as
-    /// damage.
+    /// If the file is damaged or has a different format version. A file system error counts as damage.
     pub fn read(disk: &dyn Disk, folder: &Path, name: &str) -> Result<Self, Unusable> {
         let text = read_small(disk, &folder.join(name), LIMIT);
         let text = text.map_err(|cause: io::Error| Unusable::Damaged(cause.to_string()))?;

@@ -1,4 +1,4 @@
-//! Loading a generation: from its segments back to the tables in memory.
+//! Loads a generation: restores the tables in memory from its segments.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
@@ -25,18 +25,18 @@ use crate::time::civil::Week;
 pub struct Loaded {
     /// The tables.
     pub ledger: Ledger,
-    /// The progress through the inputs.
+    /// The progress of the inputs.
     pub inputs: InputTracker,
     /// For each song with unmatched plays, the offset of its last block.
     pub unmatched: HashMap<SongId, u64>,
-    /// Hashes of all metadata that songs have had.
+    /// Hashes of all metadata that any song has had so far.
     pub metadata: HashSet<u128>,
-    /// Rejected rows of catalogs that were already reported.
+    /// Rejected catalog rows that were already reported.
     pub catalog_rejects: HashSet<(Reason, Vec<u8>)>,
 }
 
 impl Loaded {
-    /// Loads a generation whose segments were checked before, and fills `dictionaries`, which must be
+    /// Loads a generation. Its segments must have been checked before. Fills `dictionaries`, which must be
     /// empty.
     ///
     /// # Errors
@@ -52,7 +52,7 @@ impl Loaded {
         Ok(loaded)
     }
 
-    /// A state without plays and inputs.
+    /// A state without plays and without inputs.
     pub fn empty(config: &StateConfig) -> Self {
         let (ledger, inputs) = (Ledger::new(config.night_window()), InputTracker::new(config.max_bad_lines));
         let (unmatched, metadata, catalog_rejects) = (HashMap::new(), HashSet::new(), HashSet::new());
@@ -67,7 +67,7 @@ impl Loaded {
         generation: &Generation,
         dictionaries: &Dictionaries,
     ) -> Result<(), Error> {
-        // A newer segment may replace the record of an input, so inputs are restored at the end.
+        // A newer segment may replace the record of an input, so the inputs are restored last.
         let mut inputs = BTreeMap::new();
         for entry in &generation.segments {
             let failed = |cause: io::Error| {
@@ -168,10 +168,14 @@ fn load_dictionary<I: Id>(
     })
 }
 
-/// Returns a check that a number is below `end`.
+/// Returns a function that checks that a number is below `end`.
 fn number_below(end: u64, what: &'static str) -> impl Fn(u64) -> io::Result<u32> {
     move |number| {
-        if number < end { Ok(number as u32) } else { Err(invalid(&format!("there is no {what} {number}"))) }
+        if number < end {
+            Ok(number as u32)
+        } else {
+            Err(invalid(&format!("{what} {number} does not exist")))
+        }
     }
 }
 
@@ -188,10 +192,10 @@ fn each(
     Ok(())
 }
 
-/// Calls `take` with each entry of a table of bytes.
+/// Calls `take` with each entry of a table that holds bytes.
 ///
 /// # Errors
-/// An error of reading or of `take`.
+/// An error while reading, or an error that `take` returns.
 pub fn each_bytes(
     segment: &SegmentReader<'_>,
     table: Table,

@@ -1,4 +1,4 @@
-//! Recovery at start: finds the newest sound generation and removes leftovers.
+//! Recovery at the start of a run: finds the newest sound generation and removes leftover files.
 
 use std::collections::{HashSet, VecDeque};
 use std::path::Path;
@@ -16,16 +16,16 @@ use crate::storage::{Disk, SharedDisk, is_temporary, names_in, remove_file, sync
 /// The options of a start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StartOptions {
-    /// If the newest generation is damaged, use an older one.
+    /// Use an older generation if the newest one is damaged.
     pub rollback: bool,
     /// Discard the state and read everything again.
     pub fresh: bool,
 }
 
-/// The numbers of the generations in a folder, the newest first.
+/// The numbers of the generations in a folder, newest first.
 ///
 /// # Errors
-/// An error of the file system, exit code 73.
+/// A file system error, exit code 73.
 pub fn generations_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, Error> {
     let names = names_in(disk, folder)?;
     let mut numbers: Vec<u64> = names.iter().filter_map(|name| generation_number(name.to_str()?)).collect();
@@ -36,13 +36,13 @@ pub fn generations_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<u64>, Error>
 /// Reads a generation and checks all its files.
 ///
 /// # Errors
-/// If the generation, or one of its files, is damaged or has another format version.
+/// If the generation or one of its files is damaged, or if its format version is different.
 pub fn read_sound(disk: &dyn Disk, folder: &Path, number: u64) -> Result<Generation, Unusable> {
     read_checked(disk, folder, number, &mut HashSet::new())
 }
 
-/// As [`read_sound`]. Segments in `checked` (name and hash) are not checked again; the segments of
-/// this generation are added.
+/// Same as [`read_sound`], but skips the check of segments that `checked` contains (name and hash). Adds
+/// the segments of this generation to `checked`.
 fn read_checked(
     disk: &dyn Disk,
     folder: &Path,
@@ -51,7 +51,7 @@ fn read_checked(
 ) -> Result<Generation, Unusable> {
     let generation = Generation::read(disk, folder, &generation_name(number))?;
     if generation.number != number {
-        return Err(Unusable::Damaged(format!("the file holds generation {}", generation.number)));
+        return Err(Unusable::Damaged(format!("the file contains generation {}", generation.number)));
     }
     for segment in &generation.segments {
         if checked.contains(&(segment.file.clone(), segment.hash.clone())) {
@@ -68,10 +68,10 @@ fn read_checked(
     Ok(generation)
 }
 
-/// Opens the state in a folder; `None` if it has no generation.
+/// Opens the state in a folder; `None` if the folder has no generation.
 ///
 /// # Errors
-/// If the newest generation is damaged (65), or has another format version or other settings (78).
+/// If the newest generation is damaged (65), or has a different format version or different settings (78).
 pub fn open(
     disk: &SharedDisk,
     folder: &Path,
@@ -108,19 +108,19 @@ pub fn open(
     };
     if let Some(difference) = current.config.difference(config) {
         return Err(Error::Config(format!(
-            "{}: {difference}; change it back, or read everything again with --fresh",
+            "{}: {difference}; restore the old value, or read everything again with --fresh",
             folder.display()
         )));
     }
-    // If the process was killed before it removed obsolete generations, they are still here. An
-    // empty generation begins a new state: older generations rely on append-only tables and unmatched
-    // plays that will be overwritten, so they are not kept.
+    // If the previous process was killed before it removed obsolete generations, they are still here. An
+    // empty generation begins a new state. Older generations are then not kept, because the new state
+    // overwrites the append-only tables and the unmatched plays that they rely on.
     sound.truncate(if current.manifest.is_none() { 1 } else { KEPT });
     let kept: VecDeque<(u64, Vec<String>)> =
         sound.iter().rev().map(|generation| (generation.number, generation.files())).collect();
     remove_leftovers(&**disk, folder, &kept)?;
-    // If the process was killed right after the rename, the name of the newest generation may not be
-    // durable. It must be, before anything of this generation is published.
+    // If the previous process was killed right after the rename, the name of the newest generation may not
+    // be durable yet. It must be durable before any file of this generation is published.
     if !planted(Bug::TrustNames) {
         sync_folder(&**disk, folder)?;
     }
@@ -140,8 +140,8 @@ fn newest_is_damaged(disk: &dyn Disk, folder: &Path, numbers: &[u64], damage: &s
     Error::Damaged(format!("{damage}; {way_out}"))
 }
 
-/// Removes the files that no kept generation needs: temporary files, files of commits that did not
-/// complete, and generations that are not kept. Files of other programs stay.
+/// Removes the files that no kept generation needs: temporary files, files of incomplete commits, and
+/// generations that are not kept. Files of other programs stay.
 fn remove_leftovers(
     disk: &dyn Disk,
     folder: &Path,
@@ -165,11 +165,11 @@ fn remove_leftovers(
     Ok(())
 }
 
-/// Begins an empty state, in place of a previous one. The empty generation is committed before the
-/// output is touched, so a start after a crash knows that the output has to be replaced.
+/// Begins an empty state, which replaces a previous one. The empty generation is committed before the
+/// output changes, so a start after a crash knows that it must replace the output.
 ///
 /// # Errors
-/// An error of the file system, exit code 73 or 74.
+/// A file system error, exit code 73 or 74.
 pub fn begin(disk: &SharedDisk, folder: &Path, config: StateConfig, epoch: u64) -> Result<Store, Error> {
     let newest = generations_in(&**disk, folder)?.first().copied().unwrap_or(0);
     let empty = Generation {

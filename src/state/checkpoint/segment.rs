@@ -1,4 +1,4 @@
-//! Segments: immutable files of tables.
+//! Segments: immutable files that contain tables.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::storage::{Disk, DiskFile, append, create_empty, has_end, hash_of, syn
 
 /// The first bytes of every segment.
 const MAGIC: &[u8] = b"MISEGM1\n";
-/// Bytes that are buffered before a write.
+/// Number of bytes that are buffered before a write.
 const BUFFER: usize = 256 << 10;
 
 /// The entry of a segment in a generation.
@@ -22,9 +22,9 @@ const BUFFER: usize = 256 << 10;
 pub struct SegmentEntry {
     /// The file name in the folder of the state.
     pub file: String,
-    /// The first generation whose changes the segment holds.
+    /// The first generation that has changes in this segment.
     pub first: u64,
-    /// The last generation whose changes the segment holds.
+    /// The last generation that has changes in this segment.
     pub last: u64,
     /// The length in bytes.
     pub bytes: u64,
@@ -52,7 +52,7 @@ pub fn segment_name(first: u64, last: u64) -> String {
     format!("segment-{first:010}-{last:010}.bin")
 }
 
-/// Whether a file name is that of a segment.
+/// Whether `name` is the file name of a segment.
 pub fn is_segment_name(name: &str) -> bool {
     name.starts_with("segment-") && has_end(name, "bin")
 }
@@ -79,7 +79,7 @@ impl SegmentWriter {
     /// Creates the file of a segment in a folder.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73.
+    /// A file system error, exit code 73.
     pub fn create(disk: &dyn Disk, folder: &Path, first: u64, last: u64) -> Result<Self, Error> {
         let name = segment_name(first, last);
         let path = folder.join(&name);
@@ -90,10 +90,10 @@ impl SegmentWriter {
         Ok(Self { path, file, buffer, hash: Xxh3::new(), written: 0, entry, key: 0 })
     }
 
-    /// Begins a table. The entries that follow belong to it; a table without entries is left out.
+    /// Begins a table. The following entries belong to it. A table without entries is left out.
     ///
     /// # Errors
-    /// An error of the file system, exit code 74.
+    /// A file system error, exit code 74.
     pub fn begin(&mut self, table: Table) -> Result<(), Error> {
         self.end_table();
         if self.buffer.len() >= BUFFER {
@@ -106,10 +106,10 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes an entry of a table of numbers. Keys must ascend.
+    /// Writes an entry of a table with numbers. Keys must ascend.
     ///
     /// # Errors
-    /// An error of the file system, exit code 74.
+    /// A file system error, exit code 74.
     #[inline]
     pub fn number(&mut self, key: u64, value: u64) -> Result<(), Error> {
         self.key(key)?;
@@ -117,10 +117,10 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes an entry of a table of bytes. Keys must ascend.
+    /// Writes an entry of a table with bytes. Keys must ascend.
     ///
     /// # Errors
-    /// An error of the file system, exit code 74.
+    /// A file system error, exit code 74.
     pub fn bytes(&mut self, key: u64, bytes: &[u8]) -> Result<(), Error> {
         self.key(key)?;
         push_number(&mut self.buffer, bytes.len() as u64);
@@ -160,10 +160,10 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Ends the segment and syncs the file. Its name is durable once the folder is synced.
+    /// Ends the segment and syncs the file. The name of the file is durable once the folder is synced.
     ///
     /// # Errors
-    /// An error of the file system, exit code 74.
+    /// A file system error, exit code 74.
     pub fn finish(mut self) -> Result<SegmentEntry, Error> {
         self.end_table();
         self.flush()?;
@@ -187,7 +187,7 @@ impl<'a> SegmentReader<'a> {
     /// Opens a segment and checks its hash.
     ///
     /// # Errors
-    /// An error of the file system, or `InvalidData` if the file differs from its entry.
+    /// A file system error, or `InvalidData` if the file differs from its entry.
     pub fn open(disk: &dyn Disk, folder: &Path, entry: &'a SegmentEntry) -> io::Result<Self> {
         let segment = Self::open_checked(disk, folder, entry)?;
         if hash_text(hash_of(&*segment.file, entry.bytes)?) != entry.hash && !planted(Bug::SkipChecksum) {
@@ -196,22 +196,22 @@ impl<'a> SegmentReader<'a> {
         Ok(segment)
     }
 
-    /// Opens a segment whose hash was checked before.
+    /// Opens a segment without a check of its hash. The caller must have checked the hash before.
     ///
     /// # Errors
-    /// As [`open`](Self::open), except for the hash.
+    /// Same as [`open`](Self::open), except that the hash is not checked.
     pub fn open_checked(disk: &dyn Disk, folder: &Path, entry: &'a SegmentEntry) -> io::Result<Self> {
         let file = disk.open(&folder.join(&entry.file))?;
         let len = file.len()?;
         if len != entry.bytes {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidData,
-                format!("has {len} bytes, expected {}", entry.bytes),
+                format!("the file has {len} bytes instead of {}", entry.bytes),
             ));
         }
         for extent in &entry.tables {
             if Table::named(&extent.table).is_none() {
-                return Err(damaged("it has an unknown table"));
+                return Err(damaged("the file has an unknown table"));
             }
             let end = extent.offset.checked_add(extent.bytes);
             if end.is_none_or(|end| end > len) {
@@ -221,7 +221,7 @@ impl<'a> SegmentReader<'a> {
         Ok(Self { file, entry })
     }
 
-    /// The readers of a table, one for each occurrence in the segment.
+    /// The readers of a table, one for each occurrence of the table in the segment.
     pub fn read(&self, table: Table) -> impl Iterator<Item = TableReader<'_>> {
         let extents = self.entry.tables.iter().filter(move |extent| extent.table == table.name());
         extents.map(|extent| TableReader::new(&*self.file, extent.offset, extent.bytes, extent.entries))

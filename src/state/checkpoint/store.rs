@@ -1,4 +1,4 @@
-//! The folder of the state: commits of generations, and removal of obsolete files.
+//! The state folder: commits generations and removes obsolete files.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -14,19 +14,19 @@ use crate::storage::{SharedDisk, append, remove_file, sync_folder};
 /// Number of generations that are kept for a rollback.
 pub const KEPT: usize = 3;
 
-/// The folder of the state.
+/// The state folder.
 #[derive(Debug)]
 pub struct Store {
     disk: SharedDisk,
     folder: PathBuf,
     /// The last committed generation.
     current: Generation,
-    /// The numbers of the kept generations, the oldest first, with the files that they need.
+    /// The numbers of the kept generations, oldest first, each with the files that the generation needs.
     kept: VecDeque<(u64, Vec<String>)>,
     compaction: Option<Compaction>,
-    /// Files that the current generation does not need. An older one may need them.
+    /// Files that the current generation does not need. An older generation may still need them.
     superseded: Vec<String>,
-    /// The highest number that was ever used.
+    /// The highest generation number that was ever used.
     last_number: u64,
 }
 
@@ -54,11 +54,11 @@ impl Store {
         self.kept.front().map_or(0, |(number, _)| *number)
     }
 
-    /// Commits a generation, together with the segment that `write` fills. Sets the number and the
-    /// segments of `next`.
+    /// Commits the generation `next`, together with a segment that `write` fills. Sets the number and the
+    /// segments of the generation.
     ///
     /// # Errors
-    /// An error of the file system (73, 74), or a damaged segment (65).
+    /// A file system error (73, 74), or a damaged segment (65).
     pub fn commit(
         &mut self,
         mut next: Generation,
@@ -96,7 +96,7 @@ impl Store {
         Ok(())
     }
 
-    /// Replaces the segments that were merged by the merged one.
+    /// Replaces the source segments of a merge with the merged segment.
     fn replace(&mut self, segments: &mut Vec<SegmentEntry>, merged: SegmentEntry) {
         let is_source = |segment: &SegmentEntry| merged.first <= segment.first && segment.last <= merged.last;
         let from = segments.iter().position(is_source).expect("merged segments stay until they are replaced");
@@ -105,11 +105,12 @@ impl Store {
         segments.splice(from..to, [merged]);
     }
 
-    /// Removes the generations that are no longer kept, and the files that only they need. Begins to
-    /// merge segments if enough are due. A crash does no harm: the next start removes the rest.
+    /// Removes the generations that are no longer kept, and the files that only they need. If enough
+    /// segments are due, begins to merge them. A crash does no harm: the next start removes the remaining
+    /// files.
     ///
     /// # Errors
-    /// An error of the file system, exit code 73.
+    /// A file system error, exit code 73.
     pub fn remove_obsolete(&mut self) -> Result<(), Error> {
         while self.kept.len() > KEPT {
             let (number, files) = self.kept.pop_front().expect("more generations than are kept");
@@ -119,7 +120,7 @@ impl Store {
         }
         let newest = if planted(Bug::RetireTooEarly) { self.kept.len() - 1 } else { 0 };
         let needed = |file: &String| self.kept.iter().skip(newest).any(|(_, files)| files.contains(file));
-        // A file that is still needed is listed again when the generation that needs it is removed.
+        // If a generation still needs a file, the file is listed again when that generation is removed.
         for file in self.superseded.drain(..).filter(|file| !needed(file)) {
             remove_file(&*self.disk, &self.folder.join(&file))?;
             fail_point("retire.part");

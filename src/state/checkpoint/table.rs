@@ -1,8 +1,8 @@
-//! Tables: sorted maps from numbers to numbers or bytes. A segment consists of tables.
+//! Tables: sorted maps. The keys are numbers, the values are numbers or bytes. A segment consists of tables.
 //!
-//! An entry is the difference of its key to the previous key, then the value; for bytes, their length
-//! and the bytes. Numbers are LEB128. Tables are written and read as streams, so merging needs almost
-//! no memory.
+//! An entry consists of the difference between its key and the previous key, and the value. A value of
+//! bytes has its length before it. All numbers are LEB128. Tables are written and read as streams, so
+//! merging needs almost no memory.
 
 use std::io;
 
@@ -31,13 +31,13 @@ pub enum Table {
     Inputs,
     /// Song -> offset of the last block of its unmatched plays, plus one; 0 without unmatched plays.
     UnmatchedPositions,
-    /// Running number -> a song, and metadata that it has had.
+    /// Running number -> a song, and metadata that the song has or had.
     Metadata,
     /// Running number -> a rejected row of a catalog.
     CatalogRejects,
 }
 
-/// The rule for two values of one key in different segments.
+/// The rule that merges the values of one key from different segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Merge {
     /// The values are added.
@@ -81,12 +81,12 @@ impl Table {
         }
     }
 
-    /// The table with a name.
+    /// The table with the given name.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|table| table.name() == name)
     }
 
-    /// How values of one key are merged.
+    /// The rule that merges the values of one key.
     pub fn merge(self) -> Merge {
         if self == Self::Listens { Merge::Add } else { Merge::Last }
     }
@@ -110,46 +110,47 @@ pub fn push_number(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
-/// Reads the entries of one table of a file, in ascending order of keys.
+/// Reads the entries of one table from a file, in ascending order of keys.
 #[derive(Debug)]
 pub struct TableReader<'a> {
     file: &'a dyn DiskFile,
-    /// Offset in the file of the byte after the buffer.
+    /// File offset of the first byte after the buffer.
     offset: u64,
-    /// Offset in the file of the end of the table.
+    /// File offset of the end of the table.
     end: u64,
     buffer: Vec<u8>,
-    /// Bytes of the buffer that are used up.
+    /// Number of bytes in the buffer that are already used.
     read: usize,
-    /// Entries that are still to be read.
+    /// Number of entries that are not read yet.
     left: u64,
     key: u64,
     first: bool,
 }
 
-/// Bytes per read.
+/// Number of bytes per read.
 const BUFFER: usize = 128 << 10;
 
 impl<'a> TableReader<'a> {
-    /// A reader of the table at an offset of a file, with its length in bytes and entries.
+    /// Reads the table at `offset`. `bytes` and `entries` are the length of the table.
     pub fn new(file: &'a dyn DiskFile, offset: u64, bytes: u64, entries: u64) -> Self {
         let end = offset.saturating_add(bytes);
         Self { file, offset, end, buffer: Vec::new(), read: 0, left: entries, key: 0, first: true }
     }
 
-    /// The next entry of a table of numbers.
+    /// The next entry of a table with numbers; `None` at the end.
     ///
     /// # Errors
-    /// An error of the file system, or `InvalidData` if the table is damaged.
+    /// A file system error, or `InvalidData` if the table is damaged.
     pub fn next_number(&mut self) -> io::Result<Option<(u64, u64)>> {
         let Some(key) = self.next_key()? else { return Ok(None) };
         Ok(Some((key, self.number()?)))
     }
 
-    /// The key of the next entry of a table of bytes. The bytes replace the content of `bytes`.
+    /// The key of the next entry of a table with bytes; `None` at the end. The value replaces the content of
+    /// `bytes`.
     ///
     /// # Errors
-    /// As [`next_number`](Self::next_number).
+    /// Same as [`next_number`](Self::next_number).
     pub fn next_bytes(&mut self, bytes: &mut Vec<u8>) -> io::Result<Option<u64>> {
         let Some(key) = self.next_key()? else { return Ok(None) };
         let len = self.number()?;
@@ -200,10 +201,10 @@ impl<'a> TableReader<'a> {
                 return Ok(number);
             }
         }
-        Err(damaged("a number is longer than 64 bits or truncated"))
+        Err(damaged("a number is truncated or longer than 64 bits"))
     }
 
-    /// Makes at least `needed` unread bytes available in the buffer, or all that the table still has.
+    /// Reads until the buffer has at least `needed` unread bytes, or until the end of the table.
     fn fill(&mut self, needed: usize) -> io::Result<()> {
         if self.buffer.len() - self.read >= needed || self.offset == self.end {
             return Ok(());
