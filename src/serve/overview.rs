@@ -78,12 +78,12 @@ pub struct GenrePlays {
     pub plays: u64,
 }
 
-/// Listeners, grouped by the share of their most played genre in their plays.
+/// Listeners by loyalty. The loyalty of a listener is the share of plays in the most played genre.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loyalty {
     /// Number of listeners per bucket of five percentage points. The last bucket includes 100 %.
     pub buckets: [u64; LOYALTY_BUCKETS],
-    /// Whether the buckets count a sample of the listeners.
+    /// Whether the buckets count only a sample of the listeners.
     pub sampled: bool,
     /// A listener whose share is above this threshold is loyal.
     pub threshold: Fraction,
@@ -95,7 +95,8 @@ impl Loyalty {
         Self { buckets: [0; LOYALTY_BUCKETS], sampled: false, threshold }
     }
 
-    /// Adds a listener with `most` plays of the favourite genre and `all` plays of songs with a genre.
+    /// Adds a listener. `most` counts the plays of the favourite genre, and `all` counts the plays of all
+    /// songs that have a genre.
     pub fn add(&mut self, most: u64, all: u64) {
         let bucket = u128::from(most) * LOYALTY_BUCKETS as u128 / u128::from(all.max(1));
         self.buckets[(bucket as usize).min(LOYALTY_BUCKETS - 1)] += 1;
@@ -131,8 +132,8 @@ pub struct Chart {
     pub title: String,
     /// The chart as SVG.
     pub svg: Result<String, Unavailable>,
-    /// The values of the chart as text, for readers who cannot see the chart. Empty if a table of the
-    /// report already lists these values.
+    /// The values of the chart as text, for readers who cannot see the chart. Empty if a table already
+    /// lists these values.
     pub numbers: Vec<(String, u64)>,
 }
 

@@ -21,7 +21,7 @@ const GAP: f64 = 8.0;
 pub struct Bars {
     /// Title of the chart.
     pub title: String,
-    /// What the values count.
+    /// Name of the counted items.
     pub noun: Noun,
     /// Message if there are no bars.
     pub empty: String,
@@ -76,7 +76,7 @@ pub(super) struct Row<'a> {
     /// Length of the bar as a share of the width, from 0 to 1.
     pub(super) length: f64,
     pub(super) link: Option<&'a str>,
-    /// Whether the row sums up the remaining items.
+    /// Whether the row shows the sum of the remaining items.
     pub(super) is_rest: bool,
 }
 

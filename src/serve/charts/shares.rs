@@ -12,7 +12,7 @@ const BARS: usize = 12;
 pub struct Shares {
     /// Title of the chart.
     pub title: String,
-    /// What the values count.
+    /// Name of the counted items.
     pub noun: Noun,
     /// The shares, in any order.
     pub shares: Vec<Share>,

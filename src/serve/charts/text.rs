@@ -30,7 +30,7 @@ pub fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// A percentage with one decimal place: `33.3 %`. Integer arithmetic avoids a second rounding.
+/// A percentage with one decimal place: `33.3 %`. Integer arithmetic ensures that it is rounded only once.
 pub fn percent(part: u64, whole: u64) -> String {
     let whole = u128::from(whole.max(1));
     let tenths = (u128::from(part) * 2000 + whole) / (2 * whole);

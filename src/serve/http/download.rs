@@ -28,7 +28,7 @@ const BUFFERED: usize = 4;
 
 const CSV: &str = "text/csv; charset=utf-8";
 
-/// A byte range of a published file, which the server sends.
+/// A byte range that the server sends from a published file.
 struct FileRange {
     file: File,
     from: u64,
@@ -108,7 +108,7 @@ pub(super) fn parquet(context: &Context, view: &View, insight: &'static str) -> 
     Ok(with_epoch(view, named(response, &format!("{insight}.parquet"))))
 }
 
-/// Sends written bytes as the body of a response.
+/// A writer that sends all its bytes as the body of a response.
 struct BodyWriter(mpsc::Sender<io::Result<Bytes>>);
 
 impl Write for BodyWriter {

@@ -1,4 +1,4 @@
-//! Responses about the overview, a listener or a song, and the search for listeners and songs.
+//! Handles requests for the overview, a listener or a song, and searches for listeners and songs.
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use crate::publish::REJECTS;
 use crate::serve::http::response::uncached;
 use crate::serve::view::REJECTS_COLUMNS;
 
-/// The document without the insights. A test checks the responses against the complete document.
+/// The document without the insights. A test checks the responses of the server against [`COMPLETE`].
 const DOCUMENT: &str = include_str!("openapi.json");
 
 /// The complete document, with the names and row schemas of all insights.

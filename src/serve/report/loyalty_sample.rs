@@ -17,13 +17,13 @@ const BATCH: usize = 1024;
 /// in the sample, so the samples of different parts can be merged.
 #[derive(Debug)]
 pub(super) struct LoyaltySample {
-    /// Genres with their plays, by the hash of the listener. In a sample of this size, hash collisions are
-    /// negligible.
+    /// Genres with their plays, by the hash of the listener id. In a sample of this size, hash collisions
+    /// are negligible.
     listeners: HashMap<u64, Vec<(u32, u32)>, BuildHasherDefault<HashMixer>>,
     /// Largest hash that the sample accepts.
     max_hash: u64,
     max_listeners: usize,
-    /// Plays that are not counted yet, each as the hash of the listener and the genre.
+    /// Plays that are not counted yet. Each play is a pair of genre and hash of the listener id.
     batch: Vec<(u64, u32)>,
 }
 

@@ -1,4 +1,4 @@
-//! Sums over the rows of `enriched_logs`. Parts are read in parallel.
+//! Computes sums over the rows of `enriched_logs`. Several threads read the parts in parallel.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -26,7 +26,7 @@ const DAY: i64 = 24 * 60;
 pub(super) struct PlaySummary {
     /// Plays by hour of the week, from Monday 00:00 on.
     pub(super) hours: [u64; HOURS],
-    /// Plays by genre of each listener, for all listeners or a sample.
+    /// For each sampled listener, the plays by genre.
     pub(super) listeners: LoyaltySample,
     /// The latest titles and artists of the requested songs.
     pub(super) songs: HashMap<String, (String, String)>,

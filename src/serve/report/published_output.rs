@@ -93,8 +93,8 @@ impl PublishedOutput {
     /// Calls `each` with the number and text of each line of a part. Line 0 is the header.
     ///
     /// # Errors
-    /// If the part cannot be read (66), differs from the manifest (65), or `each` fails. The results of
-    /// `each` are valid only if this function returns `Ok`.
+    /// If the part cannot be read (66) or differs from the manifest (65), or if `each` fails. The results
+    /// of `each` are valid only if this function returns `Ok`.
     pub(super) fn each_line(
         &self,
         name: &str,

@@ -35,7 +35,7 @@ pub struct ListenerDetails {
     pub night_owl: Option<bool>,
     /// Plays by genre, most played genre first.
     pub genres: Vec<GenreShare>,
-    /// Favourite genres; several if they have equally many plays, `None` if the insight is disabled.
+    /// Favourite genres, more than one if they tie; `None` if the insight is disabled.
     pub favorites: Option<Vec<String>>,
     /// Genres that the listener is loyal to; `None` if the insight is disabled.
     pub loyal: Option<Vec<Loyalty>>,

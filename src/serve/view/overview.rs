@@ -17,12 +17,12 @@ use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
 
 /// Maximum number of listeners in the loyalty chart. If there are more listeners, the chart counts every
-/// n-th listener, so that drawing never takes more than a few hundredths of a second.
+/// n-th listener, so that computing the chart never takes more than a few hundredths of a second.
 const MAX_SAMPLE: usize = 20_000;
 /// Number of songs in a chart.
 const CHART_SONGS: usize = 10;
-/// Maximum number of recommendations for which the chart is drawn. They are counted again for every
-/// epoch, so counting must be fast.
+/// Maximum number of recommendations for which the chart is drawn. The recommendations are counted
+/// again for every epoch, so counting must be fast.
 const MAX_RECOMMENDATIONS: u64 = 100_000;
 
 impl View {

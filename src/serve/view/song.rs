@@ -10,8 +10,8 @@ use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
 use crate::serve::view::search::Needle;
 
-/// Number of songs that are searched while the dictionary is locked. The number is small, so that
-/// decoders do not wait long for the lock.
+/// Number of songs to search each time the dictionary is locked. The number is small, so that decoders
+/// do not wait long for the lock.
 const SONGS_PER_LOCK: usize = 1024;
 
 /// Id and catalog metadata of a song. If the song is not in the catalog, all fields but the id are empty.

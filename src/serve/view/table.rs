@@ -19,7 +19,7 @@ use crate::serve::view::search::Needle;
 /// length of a URL is limited. If a key is longer, the cursor is a row index.
 const MAX_KEY_LEN: usize = 1024;
 
-/// The table of one insight at an epoch.
+/// The table of one insight in an epoch.
 #[derive(Debug)]
 pub struct SnapshotTable {
     insight: &'static str,
@@ -143,8 +143,8 @@ impl SnapshotTable {
         })
     }
 
-    /// Whether the rows are sorted by the first column. A ranking is sorted by its counts, and the `'` of
-    /// escaped formulas can disturb the order of the keys.
+    /// Whether the rows are sorted by the first column. A ranking is sorted by its counts instead. An
+    /// escaped table does not count as sorted, because the `'` in front of formulas can break the order.
     fn is_sorted_by_key(&self) -> bool {
         self.insight != top_songs_this_week::NAME && !self.escaped
     }

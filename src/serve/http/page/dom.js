@@ -27,7 +27,7 @@ function isPresent(value) {
     return value !== null && value !== undefined && value !== false;
 }
 
-/** Parsed drawings by SVG text. They are cached because most drawings stay the same for many seconds. */
+/** Parsed drawings by SVG text. Caching helps, because most drawings do not change from second to second. */
 const cache = new Map();
 const CACHE_SIZE = 16;
 

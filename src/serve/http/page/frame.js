@@ -15,7 +15,7 @@ export function updateNavigation() {
     openMenu(false);
 }
 
-/** Lists the published insights in the navigation. They come from the status. */
+/** Lists the published insights in the navigation. The argument is the list of insights in the status. */
 export function listInsights(published) {
     insights = published;
     showNavigation();

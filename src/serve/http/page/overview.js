@@ -8,8 +8,8 @@ import { table } from "./table.js";
 import { reason } from "./words.js";
 
 /**
- * Maximum number of unread bytes that still count as up to date. So few bytes are read within a moment, or
- * they are an unfinished line.
+ * Maximum number of unread bytes at which the state is still “up to date”. The program reads this many bytes
+ * within a moment, or they belong to an unfinished line.
  */
 const MAX_UNREAD = 1 << 20;
 /** Maximum number of reject reasons shown. */
@@ -63,7 +63,7 @@ function totals({ status, live }, { night_owls: owls, loyal, listeners }) {
         ["Songs played", number(songs), `${number(catalog.songs)} in the catalog`],
         ["Night owls", number(owls ?? NaN), ofListeners(owls), write(["insights", "night_owl_users"])],
         ["Loyal listeners", number(loyal ?? NaN), ofListeners(loyal), write(["insights", "genre_loyalty_scores"])],
-        ["Unmatched plays", number(unmatched), "songs not in the catalog", write(["inputs"])],
+        ["Unmatched plays", number(unmatched), "their songs are not in the catalog", write(["inputs"])],
         ["Rejected rows", number(rejected), "each stored with its reason", write(["inputs"])]);
 }
 

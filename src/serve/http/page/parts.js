@@ -3,7 +3,7 @@
 import { drawing, element, shape } from "./dom.js";
 import { write } from "./route.js";
 
-/** Values up to this length do not wrap, because they are numbers. */
+/** Values up to this length are treated as numbers. Numbers must not wrap. */
 const MAX_NUMBER_LENGTH = 16;
 
 /** The title of a view and its description. */

@@ -1,7 +1,7 @@
 // The address of a view, such as `#/insights/night_owl_users?search=a`. It determines everything that a
 // view shows, so that links, reloading and the back button work.
 
-/** Parses an address into `{ path, query }`: decoded segments and search parameters. Null if malformed. */
+/** Parses an address into `{ path, query }`: decoded segments and search parameters. Null if the address is malformed. */
 export function read(hash) {
     const [path, query] = hash.replace(/^#?\/?/, "").split("?", 2);
     try {
