@@ -23,7 +23,7 @@ pub(super) struct LoyaltySample {
     /// Largest hash that the sample accepts.
     max_hash: u64,
     max_listeners: usize,
-    /// Plays that are not counted yet. Each play is a pair of genre and hash of the listener id.
+    /// Plays that are not counted yet. Each play is a pair: the hash of the listener id, and the genre.
     batch: Vec<(u64, u32)>,
 }
 
