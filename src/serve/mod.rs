@@ -1,4 +1,4 @@
-//! For readers: a view of each epoch, charts, the report, and the HTTP server.
+//! Presents the published output: views of epochs, charts, the report and the HTTP server.
 
 pub mod charts;
 pub mod http;

@@ -1,5 +1,5 @@
-//! The numbers of one epoch as plain data, and the charts drawn from them. The report fills an
-//! [`Overview`] from the output folder, the dashboard from the tables in memory.
+//! The numbers of one epoch as plain data, and the charts of these numbers. The report fills an
+//! [`Overview`] from the output folder, and the dashboard fills it from the tables in memory.
 
 use crate::ledger::hours::HOURS;
 use crate::model::value::Fraction;
@@ -9,11 +9,11 @@ use crate::serve::charts::{
 };
 use crate::time::window::NightWindow;
 
-/// Buckets of the loyalty histogram, each five percentage points wide.
+/// Number of buckets in the loyalty histogram. Each bucket is five percentage points wide.
 pub const LOYALTY_BUCKETS: usize = 20;
-/// Buckets of the histogram of listening times. All but the last are [`LISTEN_TIME_STEP`] wide.
+/// Number of buckets in the histogram of listening times. The last bucket has no upper limit.
 pub const LISTEN_TIME_BUCKETS: usize = 25;
-/// Width of a bucket of listening times, in seconds.
+/// Width in seconds of a bucket in the histogram of listening times.
 pub const LISTEN_TIME_STEP: u32 = 15;
 
 /// The numbers of one epoch that the dashboard and the report show.
@@ -23,7 +23,7 @@ pub struct Overview {
     pub epoch: u64,
     /// The most played songs of the week.
     pub top_songs: Result<TopSongs, Unavailable>,
-    /// Plays by genre, in any order. The genre of songs without one is empty.
+    /// Plays by genre, in any order. Plays of songs without a genre have an empty genre name.
     pub genres: Result<Vec<GenrePlays>, Unavailable>,
     /// Plays by hour of the week, from Monday 00:00 on.
     pub hours: Result<[u64; HOURS], Unavailable>,
@@ -33,17 +33,17 @@ pub struct Overview {
     pub loyalty: Result<Loyalty, Unavailable>,
     /// Songs by their mean listening time.
     pub listen_times: Result<ListenTimes, Unavailable>,
-    /// Songs recommended to the most listeners, largest number first.
+    /// Songs that are recommended to the most listeners, most recommended first.
     pub recommended: Result<Vec<SongCount>, Unavailable>,
-    /// Listeners with at least one play.
+    /// Number of listeners with at least one play.
     pub listeners: Result<u64, Unavailable>,
-    /// Listeners with enough plays at night.
+    /// Number of listeners with enough plays at night.
     pub night_owls: Result<u64, Unavailable>,
-    /// Listeners who are loyal to a genre.
+    /// Number of listeners who are loyal to a genre.
     pub loyal: Result<u64, Unavailable>,
 }
 
-/// Why a number or chart is missing, as text for readers.
+/// The reason why a number or chart is missing, as text for readers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable(pub String);
 
@@ -65,7 +65,7 @@ pub struct SongCount {
     pub title: String,
     /// Artist; empty if unknown.
     pub artist: String,
-    /// Plays or listeners, depending on the chart.
+    /// Number of plays or of listeners, depending on the chart.
     pub count: u64,
 }
 
@@ -78,14 +78,14 @@ pub struct GenrePlays {
     pub plays: u64,
 }
 
-/// Listeners by the share of their plays that is in their most played genre.
+/// Listeners by loyalty. The loyalty of a listener is the share of plays in the most played genre.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Loyalty {
-    /// Listeners by share, in steps of five percentage points. A share of 100 % is in the last bucket.
+    /// Number of listeners per bucket of five percentage points. The last bucket includes 100 %.
     pub buckets: [u64; LOYALTY_BUCKETS],
-    /// Whether the buckets count a sample of the listeners.
+    /// Whether the buckets count only a sample of the listeners.
     pub sampled: bool,
-    /// A listener is loyal above this share.
+    /// A listener whose share is above this threshold is loyal.
     pub threshold: Fraction,
 }
 
@@ -95,7 +95,8 @@ impl Loyalty {
         Self { buckets: [0; LOYALTY_BUCKETS], sampled: false, threshold }
     }
 
-    /// Adds a listener with `most` plays of the favourite genre and `all` plays of songs with a genre.
+    /// Adds a listener. `most` counts the plays of the favourite genre, and `all` counts the plays of all
+    /// songs that have a genre.
     pub fn add(&mut self, most: u64, all: u64) {
         let bucket = u128::from(most) * LOYALTY_BUCKETS as u128 / u128::from(all.max(1));
         self.buckets[(bucket as usize).min(LOYALTY_BUCKETS - 1)] += 1;
@@ -110,12 +111,12 @@ impl Loyalty {
 /// Songs by the mean duration of their plays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListenTimes {
-    /// Songs by mean duration. The last bucket has no upper limit.
+    /// Number of songs per bucket. The last bucket has no upper limit.
     pub buckets: [u64; LISTEN_TIME_BUCKETS],
 }
 
 impl ListenTimes {
-    /// Adds a song with this mean duration.
+    /// Adds a song with a mean duration of `seconds`.
     pub fn add(&mut self, seconds: f64) {
         let bucket = (seconds / f64::from(LISTEN_TIME_STEP)).max(0.0) as usize;
         self.buckets[bucket.min(LISTEN_TIME_BUCKETS - 1)] += 1;
@@ -125,17 +126,18 @@ impl ListenTimes {
 /// A named chart, or the reason why it is missing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chart {
-    /// Name in file names and in the API.
+    /// Name of the chart in file names and in the API.
     pub name: &'static str,
     /// Heading.
     pub title: String,
     /// The chart as SVG.
     pub svg: Result<String, Unavailable>,
-    /// The values of the chart as text, for readers who cannot see it. Empty if another table has them.
+    /// The values of the chart as text, for readers who cannot see the chart. Empty if a table already
+    /// lists these values.
     pub numbers: Vec<(String, u64)>,
 }
 
-/// An overview with its charts drawn for the dashboard.
+/// An overview and its charts, drawn for the dashboard.
 #[derive(Debug)]
 pub struct DashboardCharts {
     /// The numbers.
@@ -172,8 +174,8 @@ impl Overview {
         ]
     }
 
-    /// The chart of 168 hours. Its numbers are totals per weekday and per hour of the day, because a
-    /// list of 168 values is unreadable.
+    /// Draws the chart of the 168 hours of a week. The values beside the chart are totals per weekday
+    /// and per hour of the day, because a list of 168 values is unreadable.
     fn hour_plays(&self, plays: &[u64; HOURS], mode: ChartMode) -> Drawing {
         let days = FULL_DAYS.iter().zip(plays.chunks(24));
         let days = days.map(|(name, hours)| ((*name).to_owned(), hours.iter().sum()));

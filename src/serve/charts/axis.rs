@@ -1,15 +1,16 @@
 //! Axes that start at zero and have round ticks.
 
-/// Multiples of a round step, from zero to the first one that reaches a maximum.
+/// An axis. Its ticks are multiples of a round step, from zero to the first multiple that reaches the
+/// maximum value.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Axis {
-    /// Ascending; the first is zero.
+    /// Values of the ticks in ascending order. The first value is zero.
     pub(super) ticks: Vec<f64>,
 }
 
 impl Axis {
     /// An axis up to `max` with one to five steps. A step is 1, 2 or 5 times a power of ten, or
-    /// `min_step` if that is larger.
+    /// `min_step` if `min_step` is larger.
     pub(super) fn up_to(max: f64, min_step: f64) -> Self {
         let max = if max.is_finite() { max.max(min_step) } else { min_step };
         let power = 10_f64.powf((max / 5.0).log10().floor());
@@ -20,13 +21,13 @@ impl Axis {
         Self { ticks: (0..=count).map(|tick| tick as f64 * step).collect() }
     }
 
-    /// The last tick.
+    /// Value of the last tick.
     pub(super) fn end(&self) -> f64 {
         self.ticks.last().copied().unwrap_or(1.0)
     }
 }
 
-/// A number in a few characters: `0.5`, `250`, `1.5k`, `20M`.
+/// Writes a number with few characters: `0.5`, `250`, `1.5k`, `20M`.
 pub(super) fn short(number: f64) -> String {
     let (factor, unit) = match number.abs() {
         size if size >= 1e12 => (1e12, "T"),

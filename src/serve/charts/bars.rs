@@ -5,11 +5,11 @@ use maud::{Markup, html};
 use crate::serve::charts::canvas::{Canvas, ChartMode, SMALL, TEXT, WIDTH, empty, px};
 use crate::serve::charts::text::{Noun, clean, count, ellipsize, width_of};
 
-/// Height of a label, its bar and the space below.
+/// Height of a row: the label, the bar and the space below the bar.
 const ROW: f64 = 42.0;
-/// Baseline of the label, from the top of its row.
+/// Distance from the top of a row to the baseline of the label.
 const BASELINE: f64 = 15.0;
-/// Top of the bar, from the top of its row.
+/// Distance from the top of a row to the top of the bar.
 const BAR_TOP: f64 = 22.0;
 /// Height of the bar.
 const BAR: f64 = 10.0;
@@ -21,7 +21,7 @@ const GAP: f64 = 8.0;
 pub struct Bars {
     /// Title of the chart.
     pub title: String,
-    /// What the values count.
+    /// Name of the counted items.
     pub noun: Noun,
     /// Message if there are no bars.
     pub empty: String,
@@ -36,13 +36,13 @@ pub struct Bar {
     pub label: String,
     /// Secondary text after the label; may be empty.
     pub subtitle: String,
-    /// Value, which determines the length.
+    /// Value. It determines the length of the bar.
     pub value: u64,
-    /// A path on the same server or a fragment of the same document. Other links are left out.
+    /// A link to a path on the same server or a fragment of the same document. Any other link is ignored.
     pub link: Option<String>,
 }
 
-/// Draws horizontal bars, as long as their values.
+/// Draws horizontal bars. The length of a bar is proportional to its value.
 pub fn bars(chart: &Bars, mode: ChartMode) -> String {
     let Some(first) = chart.bars.iter().max_by_key(|bar| bar.value) else {
         return empty(mode, &chart.title, &chart.empty);
@@ -76,7 +76,7 @@ pub(super) struct Row<'a> {
     /// Length of the bar as a share of the width, from 0 to 1.
     pub(super) length: f64,
     pub(super) link: Option<&'a str>,
-    /// Whether the row sums up the remaining items.
+    /// Whether the row shows the sum of the remaining items.
     pub(super) is_rest: bool,
 }
 
@@ -93,7 +93,8 @@ pub(super) fn draw_rows(title: &str, fact: &str, rows: &[Row<'_>], mode: ChartMo
     Canvas { mode, height: rows.len() as f64 * ROW, title, fact, linked }.draw(&marks)
 }
 
-/// Whether a link stays on the same server. Browsers read `//host` and `/\host` as another host.
+/// Whether a link stays on the same server. Browsers read `//host` and `/\host` as links to a different
+/// server.
 fn is_local(link: &str) -> bool {
     let mut chars = link.chars();
     match chars.next() {

@@ -5,8 +5,8 @@ use maud::{Markup, PreEscaped, html};
 use crate::serve::charts::STYLE;
 use crate::serve::charts::text::{clean, ellipsize};
 
-/// Width of a chart in SVG units. It is narrow, so that text of [`SMALL`] units is still 11 pixels high
-/// on a phone, where a chart is 328 pixels wide.
+/// Width of a chart in SVG units. On a phone, a chart is 328 pixels wide. With this width, text of
+/// [`SMALL`] units is still 11 pixels high there.
 pub(super) const WIDTH: f64 = 400.0;
 /// Font size of labels and values; the same as in `charts.css`.
 pub(super) const TEXT: f64 = 14.0;
@@ -16,7 +16,7 @@ pub(super) const SMALL: f64 = 13.5;
 const EMPTY_HEIGHT: f64 = 64.0;
 /// Space around a standalone chart.
 const MARGIN: f64 = 20.0;
-/// Space above a standalone chart for its title.
+/// Height of the title above a standalone chart.
 const HEADER: f64 = 34.0;
 
 /// Where a chart is shown.
@@ -36,12 +36,12 @@ pub(super) struct Canvas<'a> {
     pub(super) title: &'a str,
     /// The main fact that the chart shows, as a sentence for screen readers.
     pub(super) fact: &'a str,
-    /// Whether the marks contain links. The role `img` would hide them.
+    /// Whether the marks contain links. The role `img` would hide links.
     pub(super) linked: bool,
 }
 
 impl Canvas<'_> {
-    /// The SVG with these marks.
+    /// Draws the chart with these marks as SVG.
     pub(super) fn draw(&self, marks: &Markup) -> String {
         let standalone = self.mode == ChartMode::Standalone;
         let (left, top) = if standalone { (-MARGIN, -MARGIN - HEADER) } else { (0.0, 0.0) };
@@ -65,7 +65,7 @@ impl Canvas<'_> {
     }
 }
 
-/// A chart without data, which shows a message.
+/// A chart that has no data and shows a message instead.
 pub(super) fn empty(mode: ChartMode, title: &str, message: &str) -> String {
     let marks = html! {
         text class="small" x=(WIDTH / 2.0) y=(EMPTY_HEIGHT / 2.0 + 5.0) text-anchor="middle" { (clean(message)) }
@@ -73,7 +73,7 @@ pub(super) fn empty(mode: ChartMode, title: &str, message: &str) -> String {
     Canvas { mode, height: EMPTY_HEIGHT, title, fact: message, linked: false }.draw(&marks)
 }
 
-/// A length rounded to hundredths.
+/// Rounds a length to hundredths of a unit.
 pub(super) fn px(length: f64) -> f64 {
     // Adding zero turns negative zero into zero.
     (length * 100.0).round() / 100.0 + 0.0

@@ -6,13 +6,13 @@ use crate::serve::charts::axis::{Axis, short};
 use crate::serve::charts::canvas::{Canvas, ChartMode, SMALL, WIDTH, empty, px};
 use crate::serve::charts::text::{Noun, clean, percent, width_of};
 
-/// Left end of the bars, to the right of the numbers.
+/// Left end of the bars. The numbers of the axis stand to the left of it.
 const LEFT: f64 = 46.0;
-/// Top of the highest bar, below the name of the rule.
+/// Top of the highest bar. The name of the rule stands above it.
 const TOP: f64 = 30.0;
 /// Bottom of the bars.
 const BOTTOM: f64 = 174.0;
-/// Width of the noun above the numbers.
+/// Width of the noun above the numbers of the axis.
 const NOUN: f64 = 72.0;
 /// Space between bars.
 const SPACE: f64 = 2.0;
@@ -22,13 +22,13 @@ const SPACE: f64 = 2.0;
 pub struct Histogram {
     /// Title of the chart.
     pub title: String,
-    /// What the counts count.
+    /// Name of the counted items.
     pub noun: Noun,
     /// The buckets, left to right.
     pub buckets: Vec<Bucket>,
     /// Labels of the horizontal axis.
     pub ticks: Vec<Tick>,
-    /// A threshold.
+    /// A rule at a threshold; `None` if the chart has no threshold.
     pub rule: Option<Rule>,
     /// A remark below the chart, for example about sampling; may be empty.
     pub note: String,
@@ -46,16 +46,16 @@ pub struct Bucket {
 /// A label of the horizontal axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Tick {
-    /// Position in buckets from the left.
+    /// Distance from the left end of the axis, in buckets.
     pub at: f64,
     /// Text of the label.
     pub name: String,
 }
 
-/// A vertical rule at a threshold. Buckets to the right of it have another colour.
+/// A vertical rule at a threshold. Buckets to the right of the rule have a different colour.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
-    /// Position in buckets from the left.
+    /// Distance from the left end of the axis, in buckets.
     pub at: f64,
     /// Text beside the rule.
     pub name: String,
@@ -107,7 +107,7 @@ pub fn histogram(chart: &Histogram, mode: ChartMode) -> String {
             @let name = clean(&rule.name);
             @let width = width_of(&name) * SMALL;
             @let at = x(rule.at);
-            // The text is left of the rule, unless it would cover the noun.
+            // The text stands to the left of the rule unless it would cover the noun.
             @let end = if at - width < NOUN { (at + width).min(WIDTH) } else { at };
             line class="threshold" x1=(px(at)) y1=(TOP - 10.0) x2=(px(at)) y2=(BOTTOM) {}
             text class="small accent-text" x=(px(end)) y="14" text-anchor="end" { (name) }

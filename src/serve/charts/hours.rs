@@ -7,26 +7,26 @@ use crate::serve::charts::canvas::{Canvas, ChartMode, SMALL, WIDTH, empty, px};
 use crate::serve::charts::text::{PLAYS, count, percent, width_of};
 use crate::time::window::{NightWindow, TimeOfDay};
 
-/// Labels of the rows.
+/// Row labels.
 const DAYS: [&str; 7] = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 /// Names of the weekdays, Monday first.
 pub const FULL_DAYS: [&str; 7] =
     ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
-/// Width of the labels of the rows.
+/// Width of the row labels.
 const LEFT: f64 = 40.0;
-/// Width of an hour, including space.
+/// Width of the cell of an hour, including the space beside it.
 const CELL: f64 = (WIDTH - LEFT) / 24.0;
-/// Height of a day, including space.
+/// Height of the row of a day, including the space below it.
 const ROW: f64 = 20.0;
 /// Space between cells.
 const SPACE: f64 = 1.5;
-/// Top of the first row, below the line of the night.
+/// Top of the first row. The line that marks the night is above it.
 const TOP: f64 = 30.0;
 /// Bottom of the last row.
 const BOTTOM: f64 = TOP + 7.0 * ROW;
 /// Number of colours for cells with plays.
 const LEVELS: u64 = 6;
-/// Side of a square in the legend.
+/// Side length of a square in the legend.
 const KEY: f64 = 14.0;
 
 /// A heat map of the hours of a week.
@@ -77,7 +77,7 @@ pub fn hours(chart: &HourPlays, mode: ChartMode) -> String {
     Canvas { mode, height: BOTTOM + 52.0, title: &chart.title, fact: &fact, linked: false }.draw(&marks)
 }
 
-/// The colour of a cell, from 0 to [`LEVELS`]. Only a cell without plays has 0.
+/// The colour level of a cell, from 0 to [`LEVELS`]. Only a cell without plays has level 0.
 fn level(plays: u64, most: u64) -> u64 {
     (u128::from(plays) * u128::from(LEVELS)).div_ceil(u128::from(most.max(1))) as u64
 }
@@ -86,7 +86,7 @@ fn hour_name(hour: usize) -> String {
     format!("{} {:02}:00–{:02}:00", FULL_DAYS[hour / 24], hour % 24, hour % 24 + 1)
 }
 
-/// A line above the hours of the night. A night that includes midnight has two pieces.
+/// A line above the hours of the night. If the night includes midnight, the line has two pieces.
 fn night(window: NightWindow) -> Markup {
     let (from, to) = (window.from, window.to);
     let end = TimeOfDay(24 * 60);

@@ -1,4 +1,4 @@
-//! A line of the last minutes, with one value per second.
+//! A line chart of the last minutes, with one value per second.
 
 use std::fmt::Write as _;
 
@@ -12,15 +12,15 @@ use crate::serve::charts::text::clean;
 pub const MINUTES: usize = 10;
 /// Maximum number of values.
 const VALUES: usize = MINUTES * 60;
-/// Left end of the line, to the right of the numbers.
+/// Left end of the line. The numbers of the axis stand to the left of it.
 const LEFT: f64 = 46.0;
 /// Right end of the line. The dot at the end needs the rest of the width.
 const RIGHT: f64 = WIDTH - 5.0;
-/// Top of the axis, below the unit.
+/// Top of the axis. The unit stands above it.
 const TOP: f64 = 28.0;
-/// Zero of the axis.
+/// Vertical position of the value zero.
 const BOTTOM: f64 = 132.0;
-/// Values from here on are ignored as invalid.
+/// Values of at least this size are invalid and ignored.
 const INVALID: f64 = 1e15;
 /// Smallest step of the axis.
 const MIN_STEP: f64 = 0.001;
@@ -32,11 +32,11 @@ pub struct Line {
     pub title: String,
     /// Unit of the values.
     pub unit: String,
-    /// One value per second, the latest last; `None` is a gap.
+    /// One value per second, oldest value first. `None` is a gap.
     pub values: Vec<Option<f64>>,
 }
 
-/// Draws a line. Only the last [`MINUTES`] are shown.
+/// Draws a line chart. It shows only the last [`MINUTES`] minutes.
 pub fn line(chart: &Line, mode: ChartMode) -> String {
     let values = &chart.values[chart.values.len().saturating_sub(VALUES)..];
     let measured = |value: &Option<f64>| value.filter(|value| (0.0..INVALID).contains(value));
@@ -76,14 +76,14 @@ pub fn line(chart: &Line, mode: ChartMode) -> String {
     Canvas { mode, height: BOTTOM + 28.0, title: &chart.title, fact: &fact, linked: false }.draw(&marks)
 }
 
-/// The path through all values. A gap interrupts it, and a value between two gaps is a point.
+/// The path through all values. A gap interrupts the path, and a value between two gaps becomes a point.
 fn path(points: &[Option<(f64, f64)>]) -> String {
     let mut path = String::new();
     let mut drawing = false;
     for (index, point) in points.iter().enumerate() {
         if let Some((x, y)) = point {
             let is_single = !drawing && !matches!(points.get(index + 1), Some(Some(_)));
-            // A line of no length shows as a dot, because line caps are round.
+            // A line of length zero appears as a dot, because line caps are round.
             let _ = write!(
                 path,
                 "{}{x} {y}{}",

@@ -4,7 +4,7 @@ use crate::serve::charts::bars::{Row, draw_rows};
 use crate::serve::charts::canvas::{ChartMode, empty};
 use crate::serve::charts::text::{Noun, count, percent};
 
-/// Maximum number of bars. The smallest shares are summed up in the last one.
+/// Maximum number of bars. If there are more shares, the last bar shows the sum of the smallest shares.
 const BARS: usize = 12;
 
 /// A chart of shares.
@@ -12,7 +12,7 @@ const BARS: usize = 12;
 pub struct Shares {
     /// Title of the chart.
     pub title: String,
-    /// What the values count.
+    /// Name of the counted items.
     pub noun: Noun,
     /// The shares, in any order.
     pub shares: Vec<Share>,
@@ -27,7 +27,8 @@ pub struct Share {
     pub value: u64,
 }
 
-/// Draws shares, largest first. If there are more than 12, the smallest are summed up in one row.
+/// Draws shares, largest first. If there are more than 12 shares, the last row shows the sum of the
+/// smallest ones.
 pub fn shares(chart: &Shares, mode: ChartMode) -> String {
     let whole: u64 = chart.shares.iter().map(|share| share.value).sum();
     if whole == 0 {

@@ -30,14 +30,14 @@ pub fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// A share in percent with one decimal: `33.3 %`. Integer arithmetic rounds it once.
+/// A percentage with one decimal place: `33.3 %`. Integer arithmetic ensures that it is rounded only once.
 pub fn percent(part: u64, whole: u64) -> String {
     let whole = u128::from(whole.max(1));
     let tenths = (u128::from(part) * 2000 + whole) / (2 * whole);
     format!("{}.{} %", tenths / 10, tenths % 10)
 }
 
-/// Replaces characters that are invalid in XML or misleading.
+/// Stands for characters that are invalid in XML or misleading.
 const REPLACEMENT: char = '\u{fffd}';
 
 /// Replaces characters that XML forbids. Characters that change the direction of text are replaced as
@@ -67,12 +67,13 @@ pub(super) fn ellipsize(text: &str, width: f64) -> String {
     kept.trim_end().to_owned() + "…"
 }
 
-/// The approximate width of a text in em. The font of the reader is unknown.
+/// The approximate width of a text in em. The exact width is unknown, because it depends on the font of
+/// the reader.
 pub(super) fn width_of(text: &str) -> f64 {
     text.chars().map(advance).sum()
 }
 
-/// Width of a character in em, for common sans-serif fonts. Estimates are rather too large.
+/// Width of a character in em, for common sans-serif fonts. The estimates tend to be too large.
 fn advance(char: char) -> f64 {
     match char {
         'i' | 'j' | 'l' | '\'' | '.' | ',' | ':' | ';' | '|' | '!' | ' ' | 'I' => 0.32,

@@ -1,5 +1,5 @@
-//! Access rules. The `Host` header protects against web pages of other sites, and a token is required
-//! where other machines can connect.
+//! Access rules. The check of the `Host` header keeps out web pages of other sites. A token is required
+//! if other machines can connect.
 
 use std::net::IpAddr;
 
@@ -7,12 +7,12 @@ use hyper::header::{AUTHORIZATION, HOST, HeaderMap};
 use hyper::{StatusCode, Uri};
 use subtle::ConstantTimeEq;
 
-/// The token and the host names that requests are checked against.
+/// The rules for requests: the required token and the allowed host names.
 #[derive(Debug, Default)]
 pub struct Access {
-    /// Token that requests must carry; `None` if none is needed.
+    /// Token that requests must carry; `None` if requests need no token.
     token: Option<String>,
-    /// Allowed host names besides `localhost` and IP addresses.
+    /// Host names that are allowed in addition to `localhost` and IP addresses.
     hosts: Vec<String>,
 }
 
@@ -27,11 +27,11 @@ impl Access {
         self.token.is_some()
     }
 
-    /// Checks that the request names an allowed host. A web page that points its own name to this machine
-    /// (DNS rebinding) sends that name.
+    /// Checks that the request names an allowed host. An attacker can point the host name of a web page
+    /// to this machine (DNS rebinding). The requests of that page then carry the attacker's host name.
     ///
     /// # Errors
-    /// The status code of the refusal: 400 if the host is missing or ambiguous, 421 if it is not allowed.
+    /// Returns status 400 if the host is missing or ambiguous, and 421 if it is not allowed.
     pub fn check_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<(), StatusCode> {
         let mut hosts = headers.get_all(HOST).iter();
         let host = match (uri.host(), hosts.next(), hosts.next()) {
@@ -44,14 +44,14 @@ impl Access {
 
     fn is_allowed(&self, name: &str) -> bool {
         let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
-        // DNS rebinding needs a name, so addresses are safe. Without a token, only this machine is served,
-        // so only loopback addresses are meant.
+        // DNS rebinding needs a host name, so IP addresses are safe. Without a token, the server accepts
+        // only connections from this machine, so only loopback addresses are expected.
         let is_address = address.is_ok_and(|address| address.is_loopback() || self.needs_token());
         let is_name = |allowed: &str| allowed.eq_ignore_ascii_case(name);
         is_address || is_name("localhost") || self.hosts.iter().any(|host| is_name(host))
     }
 
-    /// Whether a request carries the token, or none is needed. The comparison takes constant time.
+    /// Whether a request carries the token or needs no token. The comparison takes constant time.
     pub fn is_granted(&self, headers: &HeaderMap) -> bool {
         let Some(token) = &self.token else { return true };
         let sent = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());

@@ -12,7 +12,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// The entry of a file in `page/`.
+/// The entry of [`FILES`] for a file in `page/`.
 macro_rules! file {
     ($name:literal, $kind:expr) => {
         ($name, $kind, include_str!(concat!("page/", $name)))
@@ -54,13 +54,13 @@ pub(super) async fn index() -> Response {
 
 pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, Problem> {
     let found = FILES.iter().find(|(file, ..)| *file == name);
-    let (_, kind, content) = found.ok_or_else(|| Problem::not_found("no such file of the dashboard"))?;
+    let (_, kind, content) = found.ok_or_else(|| Problem::not_found("the dashboard has no such file"))?;
     Ok(file(kind, content))
 }
 
 fn file(kind: &'static str, content: &'static str) -> Response {
     let mut response = uncached(kind, content);
-    // Another version of the program has different files with the same names.
+    // A different version of the program serves different files under the same names.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

@@ -1,4 +1,4 @@
-//! Accepts connections and limits their number, time and size.
+//! Accepts connections. Limits how many are open, how long clients may take and how much they may send.
 
 use std::convert::Infallible;
 use std::net::TcpListener;
@@ -18,21 +18,22 @@ use crate::serve::http::routes;
 
 /// Maximum number of open connections.
 const MAX_CONNECTIONS: usize = 256;
-/// Time to receive the head of a request. It starts with the connection or the end of the last request.
+/// Time limit for a client to send the head of a request. The time starts when the connection opens or
+/// the previous request ends.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
-/// Time in which a client must take more of a response.
+/// Time limit for a client to accept the next bytes of a response.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Maximum size of the head of a request, in bytes.
 const MAX_HEAD_SIZE: usize = 16 << 10;
-/// Maximum number of header lines.
+/// Maximum number of header lines in a request.
 const MAX_HEADERS: usize = 64;
 /// Pause after `accept` fails, for example because no file descriptors are left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The response to connections above the limit.
+/// The response to a connection above the limit.
 const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
 
-/// Accepts and serves connections. Does not return unless the listener is unusable.
+/// Accepts and serves connections. Returns only if the listener is unusable.
 pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -51,7 +52,8 @@ pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
             }
         };
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
-            // The text fits into the socket buffer. If it does not, closing the connection is enough.
+            // The response normally fits into the socket buffer. If it does not, closing the connection
+            // is enough.
             let _ = stream.try_write(TOO_MANY);
             continue;
         };
@@ -72,7 +74,8 @@ pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
                 .half_close(true)
                 .serve_connection(TokioIo::new(Box::pin(stream)), service)
                 .await;
-            // Errors of a single connection (closed, too slow, no HTTP) are expected and not reported.
+            // Errors of a single connection (closed, too slow, not HTTP) are expected, so they are not
+            // reported.
             drop((served, permit));
             metrics.http_connections.dec();
         });

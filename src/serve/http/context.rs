@@ -15,14 +15,14 @@ use crate::storage::SharedDisk;
 use crate::telemetry::heartbeat::EngineStatus;
 use crate::telemetry::metrics::Metrics;
 
-/// What the engine gives the server to read.
+/// The data that the engine provides to the server.
 #[derive(Debug)]
 pub struct Sources {
     /// Published epochs.
     pub epochs: Epochs,
     /// Metrics of the process.
     pub metrics: Arc<Metrics>,
-    /// Says whether writing waits for disk space.
+    /// The disk. The server asks it whether writes wait for disk space.
     pub disk: SharedDisk,
     /// Heartbeats of the coordinator.
     pub engine_status: watch::Receiver<EngineStatus>,
@@ -30,7 +30,7 @@ pub struct Sources {
     pub settings: Settings,
 }
 
-/// The sources, together with the server's own state.
+/// The sources and the server's own state.
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) access: Access,
@@ -40,28 +40,28 @@ pub(super) struct Context {
     pub(super) settings: Settings,
     pub(super) started_at: SystemTime,
     engine_status: Mutex<watch::Receiver<EngineStatus>>,
-    /// When the last heartbeat was seen.
+    /// Time at which the server last noticed a heartbeat.
     last_heartbeat: Mutex<Instant>,
     /// The `status` event, updated once a second.
     pub(super) live: watch::Sender<Arc<LiveStatus>>,
     /// Permits for subscribers of events.
     pub(super) subscribers: Arc<Semaphore>,
-    /// Permits for Parquet downloads, which take a thread each.
+    /// Permits for Parquet downloads. Each download takes one thread.
     pub(super) conversions: Arc<Semaphore>,
-    /// The text of `/metrics` and when it was made, reused for [`METRICS_MAX_AGE`].
+    /// The text of `/metrics` and its time of creation. The text is reused for [`METRICS_MAX_AGE`].
     metrics_text: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
-/// Maximum number of subscribers. It is lower than the limit of connections, so that other requests get
-/// through.
+/// Maximum number of subscribers. It is lower than the limit on connections, so that the server can
+/// still accept other requests.
 const MAX_SUBSCRIBERS: usize = 192;
 /// Maximum number of simultaneous Parquet downloads.
 const MAX_CONVERSIONS: usize = 2;
 /// How long the text of `/metrics` is reused.
 const METRICS_MAX_AGE: Duration = Duration::from_millis(250);
 
-/// Without a heartbeat for this long, the engine counts as stalled. Even the largest table is written in
-/// less time.
+/// The engine counts as stalled after this time without a heartbeat. Writing even the largest table
+/// takes less time.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(5);
 
 impl Context {
@@ -106,7 +106,7 @@ impl Context {
         }
     }
 
-    /// Notes the time if the coordinator gave a heartbeat since the last call.
+    /// Records the current time if the coordinator has sent a heartbeat since the last call.
     pub(super) async fn check_heartbeat(&self) {
         let mut engine_status = self.engine_status.lock().await;
         if engine_status.has_changed().unwrap_or_default() {
@@ -115,7 +115,7 @@ impl Context {
         }
     }
 
-    /// Whether the last heartbeat is recent enough.
+    /// Whether the last heartbeat is less than [`HEARTBEAT_TIMEOUT`] old.
     pub(super) async fn has_heartbeat(&self) -> bool {
         self.last_heartbeat.lock().await.elapsed() < HEARTBEAT_TIMEOUT
     }

@@ -23,19 +23,19 @@ use crate::serve::view::View;
 
 /// Bytes per read.
 const READ_SIZE: usize = 256 << 10;
-/// Pieces of Parquet that are buffered for sending.
+/// Maximum number of pieces of a Parquet file that wait to be sent.
 const BUFFERED: usize = 4;
 
 const CSV: &str = "text/csv; charset=utf-8";
 
-/// A range of a published file that is to be sent.
+/// A byte range that the server sends from a published file.
 struct FileRange {
     file: File,
     from: u64,
     to: u64,
 }
 
-/// All rows of an insight as CSV. Without `escape_formulas`, these are the published bytes.
+/// All rows of an insight as CSV. Without `escape_formulas`, the response has exactly the published bytes.
 pub(super) fn csv(view: &View, insight: &'static str, escape_formulas: bool) -> Result<Response, Problem> {
     let ranges = file_ranges(view, insight)?;
     let bytes: u64 = ranges.iter().map(|range| range.to - range.from).sum();
@@ -50,7 +50,7 @@ pub(super) fn csv(view: &View, insight: &'static str, escape_formulas: bool) -> 
     Ok(with_epoch(view, named(response, &format!("{insight}.csv"))))
 }
 
-/// Lines with a `'` in front of cells that a spreadsheet would take for a formula.
+/// Puts a `'` in front of each cell that a spreadsheet would take for a formula.
 fn escaped(
     insight: &str,
     pieces: impl Stream<Item = io::Result<Bytes>>,
@@ -74,7 +74,7 @@ fn escaped(
     })
 }
 
-/// All rows of an insight as Parquet, converted while it is sent.
+/// All rows of an insight as Parquet. The rows are converted while the response is sent.
 pub(super) fn parquet(context: &Context, view: &View, insight: &'static str) -> Result<Response, Problem> {
     if !crate::ingest::parquet::AVAILABLE {
         return Err(Problem::not_found(crate::ingest::parquet::MISSING));
@@ -94,7 +94,7 @@ pub(super) fn parquet(context: &Context, view: &View, insight: &'static str) -> 
             out.finish().map(drop)
         };
         if let Err(cause) = convert() {
-            // Fails if the client has closed the connection.
+            // Sending fails if the client has closed the connection.
             let _ = sender.blocking_send(Err(cause));
         }
         drop(permit);
@@ -108,7 +108,7 @@ pub(super) fn parquet(context: &Context, view: &View, insight: &'static str) -> 
     Ok(with_epoch(view, named(response, &format!("{insight}.parquet"))))
 }
 
-/// Sends written bytes as the body of a response.
+/// A writer that sends all its bytes as the body of a response.
 struct BodyWriter(mpsc::Sender<io::Result<Bytes>>);
 
 impl Write for BodyWriter {
@@ -122,7 +122,8 @@ impl Write for BodyWriter {
     }
 }
 
-/// The rows of an insight as ranges of files, the last range first. Only the first part has its header.
+/// The byte ranges with the rows of an insight, last range first. Only the range of the first part
+/// includes the header.
 fn file_ranges(view: &View, insight: &'static str) -> Result<Vec<FileRange>, Problem> {
     let unreadable = |cause: io::Error| Problem::unreadable(&cause);
     let disabled = || Problem::not_found(format!("{insight} is disabled by the settings"));
@@ -142,12 +143,12 @@ fn file_ranges(view: &View, insight: &'static str) -> Result<Vec<FileRange>, Pro
 }
 
 async fn read_next(mut ranges: Vec<FileRange>) -> Option<(io::Result<Bytes>, Vec<FileRange>)> {
-    // Blocking is fine: the file is most likely in memory, and only other requests wait for this thread.
+    // Blocking is acceptable: the file is probably in memory, and only other requests use this thread.
     let bytes = read(&mut ranges)?;
     Some((bytes, ranges))
 }
 
-/// Reads the next bytes of the last range; `None` at the end of all ranges.
+/// Reads the next bytes of the last range; `None` if no range has any bytes left.
 fn read(ranges: &mut Vec<FileRange>) -> Option<io::Result<Bytes>> {
     while ranges.last().is_some_and(|range| range.from == range.to) {
         ranges.pop();
@@ -159,7 +160,7 @@ fn read(ranges: &mut Vec<FileRange>) -> Option<io::Result<Bytes>> {
     Some(read.map(|()| Bytes::from(bytes)))
 }
 
-/// Sets the file name under which a browser saves the response.
+/// Sets the name of the file that a browser saves.
 fn named(mut response: Response, name: &str) -> Response {
     let value = format!("attachment; filename=\"{name}\"");
     let value = HeaderValue::try_from(value).expect("names of insights are ASCII");

@@ -1,4 +1,4 @@
-//! The overview, listeners and songs.
+//! Handles requests for the overview, a listener or a song, and searches for listeners and songs.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::serve::http::response::{Problem, json_of_epoch, respond_from};
 use crate::serve::overview::SongCount;
 use crate::serve::view::View;
 
-/// Maximum number of suggested listeners, and of suggested songs.
+/// A search returns at most this many listeners and this many songs.
 const MAX_SUGGESTIONS: usize = 10;
 
 /// Parameters of a search.
@@ -73,7 +73,8 @@ pub(super) async fn user(State(context): State<Arc<Context>>, id: Id) -> Result<
     let Path(id) = id.map_err(|cause| Problem::bad_request(cause.body_text()))?;
     respond_from(context.view()?, move |view| {
         let details = view.listener_details(id.as_bytes()).map_err(|cause| Problem::unreadable(&cause))?;
-        let details = details.ok_or_else(|| Problem::not_found("no play of a listener with this id"))?;
+        let details =
+            details.ok_or_else(|| Problem::not_found("there is no play by a listener with this id"))?;
         Ok(json_of_epoch(view, &details))
     })
     .await
@@ -84,7 +85,7 @@ pub(super) async fn song(State(context): State<Arc<Context>>, id: Id) -> Result<
     respond_from(context.view()?, move |view| {
         let details = view.song_details(id.as_bytes()).map_err(|cause| Problem::unreadable(&cause))?;
         let details = details
-            .ok_or_else(|| Problem::not_found("no song with this id in the catalog or among the plays"))?;
+            .ok_or_else(|| Problem::not_found("the catalog and the plays contain no song with this id"))?;
         Ok(json_of_epoch(view, &details))
     })
     .await

@@ -14,7 +14,7 @@ use tokio_stream::wrappers::WatchStream;
 use crate::serve::http::context::Context;
 use crate::serve::http::response::Problem;
 
-/// Time after which a browser reconnects.
+/// Time that a browser waits before it reconnects.
 const RECONNECT: Duration = Duration::from_secs(2);
 
 /// Sends events until the subscriber closes the connection. A slow subscriber gets only the latest

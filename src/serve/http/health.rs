@@ -10,7 +10,7 @@ pub(super) enum ServiceState {
     Starting,
     /// Normal operation.
     Ready,
-    /// Writing waits, for example for disk space.
+    /// Writes wait, for example for disk space.
     WaitingForRoom,
 }
 
@@ -21,7 +21,7 @@ pub(super) struct LiveStatus {
     pub(super) epoch: u64,
     pub(super) state: Option<ServiceState>,
     pub(super) uptime_seconds: u64,
-    /// Rows of the latest epoch, including those read before the last restart.
+    /// Number of rows in the latest epoch, including rows that were read before the last restart.
     pub(super) rows: u64,
     pub(super) plays: u64,
     pub(super) rejected: u64,

@@ -1,4 +1,4 @@
-//! Rows of insights and rejects, page by page.
+//! Responds with the rows of insights and rejects, page by page.
 
 use std::sync::Arc;
 
@@ -25,7 +25,8 @@ pub(super) struct ListParams {
     sort: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
-    /// For CSV downloads: put a `'` in front of text cells that a spreadsheet would take for a formula.
+    /// For CSV downloads: whether to put a `'` in front of each text cell that a spreadsheet would take
+    /// for a formula.
     #[serde(default)]
     pub(super) escape_formulas: bool,
 }
@@ -86,7 +87,9 @@ fn rows_json(view: &View, insight: &str, params: &ListParams) -> Result<Value, P
     };
     let query = query(params, table.columns())?;
     if query.sort.is_some() {
-        return Err(Problem::bad_request("sort: the rows of this table are always ordered newest first"));
+        return Err(Problem::bad_request(
+            "sort: this table cannot be sorted; its newest rows always come first",
+        ));
     }
     let page = table.page(&query).map_err(|cause| Problem::unreadable(&cause))?;
     Ok(page_json(view, insight, table.columns(), &page, None))
@@ -155,7 +158,7 @@ fn page_json(view: &View, insight: &str, columns: &[Column], page: &Page, messag
     json
 }
 
-/// Titles by song id, for rows with song ids but no titles.
+/// Song titles by song id, for tables with the column `song_id` but without the column `title`.
 fn titles(view: &View, columns: &[Column], page: &Page) -> Option<Value> {
     let column = columns.iter().position(|column| column.name == "song_id")?;
     if columns.iter().any(|column| column.name == "title") {
@@ -166,7 +169,7 @@ fn titles(view: &View, columns: &[Column], page: &Page) -> Option<Value> {
     Some(Value::Object(known.map(|song| (song.song_id, song.title.into())).collect()))
 }
 
-/// Columns with their types as JSON.
+/// Names, types and titles of columns as JSON.
 pub(super) fn columns_json(columns: &[Column]) -> Vec<Value> {
     let kind = |kind| match kind {
         ColumnType::Text => "text",
@@ -184,7 +187,7 @@ fn row_json(row: &Row, columns: &[Column]) -> Value {
         let text = row.text(index);
         let value = match column.kind {
             ColumnType::Text | ColumnType::Time => text.into(),
-            // Published numbers are valid JSON, so every digit is kept.
+            // Published numbers are valid JSON, so the response keeps all their digits.
             ColumnType::Integer | ColumnType::Number => serde_json::from_str(&text).unwrap_or(Value::Null),
         };
         (column.name.to_owned(), value)

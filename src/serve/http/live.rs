@@ -1,4 +1,4 @@
-//! Measures throughput and freshness once a second and keeps the last minutes.
+//! Measures throughput and freshness once a second, and keeps the values of the last minutes.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -11,15 +11,15 @@ use crate::serve::http::context::Context;
 use crate::serve::http::health::LiveStatus;
 use crate::telemetry::metrics::{Metrics, unix_seconds};
 
-/// Number of values kept, one per second.
+/// Maximum number of stored values. Each second adds one value.
 const MAX_VALUES: usize = MINUTES * 60;
-/// The current throughput is the mean of this many seconds, so that the number is steady.
+/// The current throughput is the mean of this many seconds, so that the figure does not jump.
 const MEAN_SECONDS: usize = 5;
 
-/// The counters at one moment.
+/// Values of the counters at one moment.
 struct Counters {
     events: u64,
-    /// Sum and number of the observations of the freshness histogram.
+    /// Sum and count of the observations in the freshness histogram.
     freshness: (f64, u64),
 }
 
@@ -54,8 +54,9 @@ impl Counters {
         Self { events: metrics.events.get(), freshness }
     }
 
-    /// How long the oldest row of each epoch since `previous` waited until publication, as a mean in
-    /// seconds. Without a new epoch, how long the oldest unread row has waited; `None` if no row waits.
+    /// Waiting time of rows in seconds; `None` if no row waits. If epochs were published since
+    /// `previous`, the result is the mean waiting time of the oldest row of each epoch. Otherwise, the
+    /// result is the time that the oldest unread row has waited so far.
     fn freshness_since(&self, previous: &Self, metrics: &Metrics) -> Option<f64> {
         let epochs = self.freshness.1 - previous.freshness.1;
         if epochs > 0 {

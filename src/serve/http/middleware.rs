@@ -15,17 +15,17 @@ use hyper::{Method, StatusCode};
 use crate::serve::http::context::Context;
 use crate::serve::http::response::Problem;
 
-/// Maximum length of path and query, in bytes.
+/// Maximum length of path and query together, in bytes.
 const MAX_URI_SIZE: usize = 8 << 10;
 /// Time until a response must begin.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The dashboard loads resources of this server only, and no site may put it into a frame.
+/// The dashboard may load resources only from this server, and no site may embed it in a frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
                       base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-/// Paths without data, which need no token.
+/// Paths that need no token because they return no data.
 const OPEN: [&str; 3] = ["/", "/assets/", "/health/"];
 
-/// Handles a request that passes all checks, and refuses the rest.
+/// Handles a request if it passes all checks. Refuses it otherwise.
 pub(super) async fn guard(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let mut response = match check(&context, &request) {
         Ok(()) => match tokio::time::timeout(RESPONSE_TIMEOUT, next.run(request)).await {
@@ -47,10 +47,10 @@ fn check(context: &Context, request: &Request) -> Result<(), Problem> {
     let refuse = |status: StatusCode, message: &str| Err(Problem::new(status, message));
     let (uri, headers) = (request.uri(), request.headers());
     if uri.path().len() + uri.query().map_or(0, str::len) > MAX_URI_SIZE {
-        return refuse(StatusCode::URI_TOO_LONG, "path and query are longer than 8 KiB");
+        return refuse(StatusCode::URI_TOO_LONG, "path and query together are longer than 8 KiB");
     }
     if let Err(status) = context.access.check_host(headers, uri) {
-        return refuse(status, "host not allowed; add it to `http_hosts`");
+        return refuse(status, "this host is not allowed; add it to the setting `http_hosts`");
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD are allowed");
@@ -61,7 +61,7 @@ fn check(context: &Context, request: &Request) -> Result<(), Problem> {
     }
     let is_open = uri.path() == OPEN[0] || OPEN[1..].iter().any(|start| uri.path().starts_with(start));
     if !is_open && !context.access.is_granted(headers) {
-        let message = "token missing or wrong; send `Authorization: Bearer <token>`";
+        let message = "the token is missing or wrong; send `Authorization: Bearer <token>`";
         return Err(Problem::new(StatusCode::UNAUTHORIZED, message).with(WWW_AUTHENTICATE, "Bearer"));
     }
     Ok(())

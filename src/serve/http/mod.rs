@@ -1,7 +1,7 @@
 //! The HTTP server: dashboard, API and metrics.
 //!
-//! The server is read-only. It reads the [`View`](crate::serve::view::View) of the latest epoch and the
-//! metrics, and no request can change anything. It has its own threads of low priority, so that
+//! The server is read-only: no request can change anything. It reads the metrics and the
+//! [`View`](crate::serve::view::View) of the latest epoch. Its threads have low priority, so that
 //! requests do not delay ingestion.
 
 mod access;
@@ -41,7 +41,7 @@ const SEARCH_THREADS: usize = 1;
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,
-    /// Dropping it stops the server's loop.
+    /// Dropping the sender stops the loop of the server.
     _stop: oneshot::Sender<()>,
 }
 
@@ -55,8 +55,8 @@ impl Server {
         let addresses: Vec<SocketAddr> = address.to_socket_addrs().map_err(failed)?.collect();
         if !access.needs_token() && addresses.iter().any(|address| !address.ip().is_loopback()) {
             let message = format!(
-                "http: other machines can reach {address}; set a token with --http-token-file, or use an address of \
-                 this machine such as 127.0.0.1:8080"
+                "http: other machines can reach {address}; set a token with --http-token-file, or use a loopback \
+                 address such as 127.0.0.1:8080"
             );
             return Err(Error::Config(message));
         }

@@ -10,10 +10,10 @@ use crate::publish::REJECTS;
 use crate::serve::http::response::uncached;
 use crate::serve::view::REJECTS_COLUMNS;
 
-/// The document without the insights. A test checks the responses against the whole.
+/// The document without the insights. A test checks the responses of the server against [`COMPLETE`].
 const DOCUMENT: &str = include_str!("openapi.json");
 
-/// The document with the names and row schemas of all insights.
+/// The complete document, with the names and row schemas of all insights.
 static COMPLETE: LazyLock<String> = LazyLock::new(|| {
     let mut document: Value = serde_json::from_str(DOCUMENT).expect("openapi.json is JSON");
     let schemas = &mut document["components"]["schemas"];

@@ -44,7 +44,7 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
-    /// A published file cannot be read, or the cursor of the request is invalid.
+    /// The response if a published file cannot be read or the cursor of the request is invalid.
     pub(super) fn unreadable(cause: &std::io::Error) -> Self {
         if cause.kind() == std::io::ErrorKind::InvalidInput {
             return Self::bad_request(cause.to_string());
@@ -63,18 +63,18 @@ impl IntoResponse for Problem {
     }
 }
 
-/// A JSON response of an epoch.
+/// A JSON response with data of an epoch.
 pub(super) fn json_of_epoch(view: &View, value: &impl Serialize) -> Response {
     with_epoch(view, uncached("application/json", json_text(value)))
 }
 
-/// Adds the header with the epoch.
+/// Adds the header with the number of the epoch.
 pub(super) fn with_epoch(view: &View, mut response: Response) -> Response {
     response.headers_mut().insert(EPOCH_HEADER, HeaderValue::from(view.snapshot.manifest.epoch));
     response
 }
 
-/// A response that must not be cached, because the next epoch may follow at once.
+/// A response that clients must not cache, because the next epoch may follow at any moment.
 pub(super) fn uncached(media_type: &'static str, body: impl Into<Body>) -> Response {
     let mut response = Response::new(body.into());
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));

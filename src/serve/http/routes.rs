@@ -1,5 +1,5 @@
-//! The routes. No part of a URL becomes a file path: names are looked up in fixed tables, ids in
-//! dictionaries.
+//! The routes. No part of a URL becomes a file path: the server looks up names in fixed tables and ids
+//! in dictionaries.
 
 use std::sync::Arc;
 
@@ -55,7 +55,7 @@ async fn readyz(State(context): State<Arc<Context>>) -> Response {
         ServiceState::Ready => (StatusCode::OK, "ready\n"),
         ServiceState::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting: no epoch is published yet\n"),
         ServiceState::WaitingForRoom => {
-            (StatusCode::SERVICE_UNAVAILABLE, "waiting: the disk is full or cannot be written\n")
+            (StatusCode::SERVICE_UNAVAILABLE, "waiting: the disk is full or writing fails\n")
         }
     };
     (status, uncached("text/plain; charset=utf-8", message)).into_response()

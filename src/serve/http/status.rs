@@ -17,13 +17,13 @@ use crate::serve::http::response::{Problem, json_of_epoch, uncached};
 use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
 
-/// Number of newest rejects among which examples are searched.
+/// Number of newest rejects that are searched for examples.
 const SEARCHED_REJECTS: usize = 1000;
 /// Maximum number of examples per reason.
 const MAX_EXAMPLES: usize = 3;
-/// Maximum number of characters shown of a rejected row.
+/// Maximum number of characters of an example. Longer rows are shortened.
 const MAX_RAW_CHARS: usize = 200;
-/// Maximum number of inputs listed.
+/// Maximum number of listed inputs.
 const MAX_INPUTS: usize = 50;
 
 pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
@@ -41,7 +41,7 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
         "epoch": Value::Null,
     });
     let Ok(view) = context.view() else {
-        // Some fields are known before the first epoch.
+        // Before the first epoch, the response has only the fields that need no epoch.
         return Ok(uncached("application/json", status.to_string()));
     };
     let epoch_fields = epoch_fields(&view, context.settings.timezone.0.name())
@@ -87,7 +87,7 @@ fn epoch_fields(view: &View, timezone: &str) -> std::io::Result<serde_json::Map<
     Ok(fields)
 }
 
-/// The published insights in the order of the registry, with their texts for readers.
+/// The published insights in the order of the registry, with the texts that describe them.
 fn insights(view: &View, timezone: &str) -> Vec<Value> {
     let snapshots = SNAPSHOTS.into_iter().zip(std::iter::repeat("snapshot"));
     let append_only = APPEND_ONLY.into_iter().zip(std::iter::repeat("append_only"));
@@ -108,7 +108,7 @@ fn insights(view: &View, timezone: &str) -> Vec<Value> {
     described.collect()
 }
 
-/// The meaning of an insight with the settings that the epoch was computed with.
+/// The description of an insight. It contains the values of the settings that the epoch used.
 fn meaning(about: &About, view: &View, timezone: &str) -> String {
     let settings = serde_json::to_value(&view.snapshot.insights).unwrap_or_default();
     about.meaning(|key| match key {
@@ -123,7 +123,7 @@ fn meaning(about: &About, view: &View, timezone: &str) -> String {
     })
 }
 
-/// Unfinished inputs, then those read last.
+/// The listed inputs: unfinished inputs first, then the most recently read inputs.
 fn inputs(view: &View) -> Vec<Value> {
     let unfinished = &view.snapshot.manifest.unfinished;
     let is_other =

@@ -1,4 +1,4 @@
-//! The HTML of the report. It loads nothing from elsewhere.
+//! The HTML of the report. The document contains everything that it needs.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -12,9 +12,9 @@ use crate::serve::overview::{Chart, Unavailable};
 use crate::serve::report::Report;
 use crate::serve::report::tables::Table;
 
-/// The stylesheet besides that of the charts.
+/// The stylesheet of the report. The charts have their own stylesheet.
 const STYLE_SHEET: &str = include_str!("report.css");
-/// Maximum number of characters shown of a cell.
+/// Maximum number of characters of a cell. Longer cells are shortened.
 const MAX_CELL_CHARS: usize = 120;
 
 /// The report as one HTML document.
@@ -70,7 +70,7 @@ fn range(range: &Result<(String, String), Unavailable>) -> Markup {
     }
 }
 
-/// The figures at the top.
+/// The figures at the top of the report.
 fn figures(report: &Report) -> Markup {
     let (totals, overview) = (&report.manifest.totals, &report.overview);
     let rejected: u64 = totals.rejected.values().sum();
@@ -103,7 +103,7 @@ fn figures(report: &Report) -> Markup {
     }
 }
 
-/// Turns `2025-03-20T01:09:00.123Z` into `2025-03-20 01:09:00 UTC`; other texts stay unchanged.
+/// Turns `2025-03-20T01:09:00.123Z` into `2025-03-20 01:09:00 UTC`. Any other text stays unchanged.
 fn utc_time(text: &str) -> String {
     match (text.split_once('T'), text.strip_suffix('Z')) {
         (Some((date, time)), Some(_)) if time.len() >= 8 && time.is_ascii() => {
@@ -120,7 +120,7 @@ fn files(manifest: &Manifest) -> String {
     }
 }
 
-/// Tables of rejected rows by reason.
+/// Tables that count rejected rows by reason.
 fn rejected(manifest: &Manifest) -> Markup {
     let reasons = |title: &str, reasons: &std::collections::BTreeMap<String, u64>| {
         html! {
@@ -215,7 +215,7 @@ fn rows(name: &str, table: &Table, output: &str) -> Markup {
     }
 }
 
-/// `First 8 of 1,000 rows`, or just the number if all are shown.
+/// `First 8 of 1,000 rows`, or only the number of rows if the report shows all of them.
 fn caption(table: &Table) -> String {
     let rows = |rows: u64| if rows == 1 { "1 row".to_owned() } else { format!("{} rows", count(rows)) };
     match table.rows.len() as u64 {

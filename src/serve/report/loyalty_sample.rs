@@ -1,4 +1,4 @@
-//! The loyalty of listeners: of all, or of a sample if there are very many.
+//! The loyalty of all listeners, or of a sample if there are very many listeners.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -8,21 +8,22 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::model::value::Fraction;
 use crate::serve::overview::Loyalty;
 
-/// Maximum size of the sample. When it is exceeded, a fifth of the listeners is dropped.
+/// Maximum number of listeners in the sample. If there are more, a fifth of the sample is dropped.
 const MAX_LISTENERS: usize = 125_000;
-/// Plays that are counted in one go, so that their memory accesses overlap.
+/// Number of plays that are counted together, so that their memory accesses overlap.
 const BATCH: usize = 1024;
 
-/// Plays by genre of sampled listeners. The hash of the id alone decides whether a listener is in the
-/// sample, so samples of different parts can be merged.
+/// For each sampled listener, the plays by genre. Only the hash of the id decides whether a listener is
+/// in the sample, so the samples of different parts can be merged.
 #[derive(Debug)]
 pub(super) struct LoyaltySample {
-    /// Genres and plays by the hash of the listener. At this size, collisions are negligible.
+    /// Genres with their plays, by the hash of the listener id. In a sample of this size, hash collisions
+    /// are negligible.
     listeners: HashMap<u64, Vec<(u32, u32)>, BuildHasherDefault<HashMixer>>,
-    /// Largest hash in the sample.
+    /// Largest hash that the sample accepts.
     max_hash: u64,
     max_listeners: usize,
-    /// Plays that are not counted yet: listener and genre.
+    /// Plays that are not counted yet. Each play is a pair: the hash of the listener id, and the genre.
     batch: Vec<(u64, u32)>,
 }
 
@@ -42,7 +43,7 @@ impl LoyaltySample {
         }
     }
 
-    /// Adds a play of a song with a genre.
+    /// Adds a play of a song that has a genre.
     #[inline]
     pub(super) fn add(&mut self, listener: &[u8], genre: u32) {
         let listener = xxh3_64(listener);
@@ -82,7 +83,7 @@ impl LoyaltySample {
         self.listeners.retain(|listener, _| *listener <= max_hash);
     }
 
-    /// Adds another sample. `genres` maps its genre numbers to those of this one.
+    /// Adds another sample. `genres` maps the genre numbers of `other` to the numbers of this sample.
     pub(super) fn merge(&mut self, mut other: Self, genres: &[u32]) {
         other.flush();
         self.flush();
@@ -94,7 +95,7 @@ impl LoyaltySample {
         }
     }
 
-    /// The loyalty of the sampled listeners. All plays must have been counted.
+    /// The loyalty of the sampled listeners. The caller must count all plays first.
     pub(super) fn loyalty(&self, threshold: Fraction) -> Loyalty {
         debug_assert!(self.batch.is_empty(), "a sample is merged before it is read");
         let mut loyalty = Loyalty::new(threshold);
@@ -107,7 +108,8 @@ impl LoyaltySample {
     }
 }
 
-/// Mixes keys that are hashes. A thinned sample has only small keys, whose high bits are all zero.
+/// Mixes the bits of keys, which are hashes already. Mixing is needed because a thinned sample has only
+/// small keys, and the high bits of small keys are zero.
 #[derive(Debug, Default)]
 struct HashMixer(u64);
 
@@ -135,7 +137,7 @@ mod tests {
     fn add_all(sample: &mut LoyaltySample, listeners: std::ops::Range<u32>) {
         for listener in listeners {
             let id = format!("user_{listener}");
-            // Every fourth listener plays one genre; the rest play two genres equally.
+            // Every fourth listener plays one genre. The rest play two genres equally often.
             (0..10).for_each(|play| {
                 let genre = if listener % 4 == 0 { 0 } else { play % 2 };
                 sample.add(id.as_bytes(), genre);
@@ -158,7 +160,7 @@ mod tests {
         let [mut whole, mut first, mut second] = [1000; 3].map(LoyaltySample::of);
         add_all(&mut whole, 0..50_000);
         whole.flush();
-        // The second part numbers the genres the other way around.
+        // The second part numbers the genres in the opposite order.
         add_all(&mut second, 0..30_000);
         add_all(&mut first, 30_000..50_000);
         first.merge(second, &[1, 0]);
@@ -167,6 +169,10 @@ mod tests {
         assert_eq!(whole, parts);
         let loyal = whole.buckets[19] as f64 / whole.listeners() as f64;
         assert!((0.2..0.3).contains(&loyal), "{loyal}");
-        assert_eq!(whole.buckets[10] + whole.buckets[19], whole.listeners(), "plays are counted whole");
+        assert_eq!(
+            whole.buckets[10] + whole.buckets[19],
+            whole.listeners(),
+            "no play of a sampled listener is lost"
+        );
     }
 }

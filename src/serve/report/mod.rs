@@ -34,7 +34,7 @@ pub struct Report {
     /// Path of the output folder, as in the settings.
     output: String,
     overview: Overview,
-    /// Local times of the first and the last matched play, `2025-03-20 00:00`.
+    /// Local times of the first and the last matched play, such as `2025-03-20 00:00`.
     range: Result<(String, String), Unavailable>,
     /// The first rows of every table: the insights ordered by name, then `_rejects`.
     tables: Vec<(&'static str, Result<Table, Unavailable>)>,
@@ -46,7 +46,7 @@ impl Report {
         &self.overview
     }
 
-    /// Reads the output folder named by the settings.
+    /// Reads the output folder that the settings name.
     ///
     /// # Errors
     /// If the folder has no manifest or lacks a file that the manifest lists (66), or if a file differs
@@ -103,7 +103,7 @@ impl Report {
     }
 }
 
-/// A value derived from the plays, if they are available.
+/// Derives a value from the plays, if the plays are available.
 fn from_plays<T>(
     plays: &Result<PlaySummary, Unavailable>,
     value: impl FnOnce(&PlaySummary) -> T,
@@ -111,7 +111,7 @@ fn from_plays<T>(
     plays.as_ref().map(value).map_err(Unavailable::clone)
 }
 
-/// Reads `enriched_logs`, with titles and plays per week for the songs in charts.
+/// Reads `enriched_logs`. The result includes the titles and weekly plays of the songs in charts.
 fn plays_of(
     output: &PublishedOutput,
     snapshots: &Snapshots,
@@ -134,8 +134,7 @@ impl Songs {
         self.0.extend(songs.iter().map(|(id, song)| (id.clone(), song.clone())));
     }
 
-    /// Adds titles and artists from the catalog for songs without them. Does nothing if the catalog
-    /// cannot be read.
+    /// Adds missing titles and artists from the catalog. Does nothing if the catalog cannot be read.
     fn add_from_catalog<'a>(&mut self, settings: &Settings, songs: impl Iterator<Item = &'a SongCount>) {
         let dictionaries = Dictionaries::default();
         let Ok(version) = block_on(reload::load(&settings.songs, settings.input.delimiter, &dictionaries))
@@ -159,7 +158,7 @@ impl Songs {
     fn with_titles(&self, mut songs: Vec<SongCount>) -> Vec<SongCount> {
         for song in &mut songs {
             if let Some((title, artist)) = self.0.get(&song.song_id) {
-                // A title from a table belongs to this epoch; the catalog may be newer.
+                // A title in a table belongs to this epoch, but the catalog may be newer.
                 if song.title.is_empty() {
                     song.title.clone_from(title);
                 }

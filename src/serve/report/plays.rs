@@ -1,4 +1,4 @@
-//! Sums over the rows of `enriched_logs`. Parts are read in parallel.
+//! Computes sums over the rows of `enriched_logs`. Several threads read the parts in parallel.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -18,7 +18,7 @@ use crate::time::civil::{CivilDate, Week};
 
 /// Number of cells of a row: `song_id,user_id,timestamp,duration_sec,title,artist,genre,mood`.
 const CELLS: usize = 8;
-/// Minutes of a day.
+/// Minutes per day.
 const DAY: i64 = 24 * 60;
 
 /// Sums over all matched plays.
@@ -26,14 +26,14 @@ const DAY: i64 = 24 * 60;
 pub(super) struct PlaySummary {
     /// Plays by hour of the week, from Monday 00:00 on.
     pub(super) hours: [u64; HOURS],
-    /// Plays per genre for a sample of listeners.
+    /// For each sampled listener, the plays by genre.
     pub(super) listeners: LoyaltySample,
     /// The latest titles and artists of the requested songs.
     pub(super) songs: HashMap<String, (String, String)>,
     /// The first rows of the table.
     pub(super) table: Table,
     genres: Genres,
-    /// Local minutes of the first and the last play, since 1970.
+    /// Times of the first and the last play, in local minutes since 1970.
     range: Option<(i64, i64)>,
     /// Plays of the requested songs by week.
     weeks: HashMap<(String, Week), u64>,
@@ -52,7 +52,7 @@ impl PlaySummary {
         genres
     }
 
-    /// The local times of the first and the last play, `2025-03-20 00:00`.
+    /// The local times of the first and the last play, such as `2025-03-20 00:00`.
     pub(super) fn range(&self) -> Option<(String, String)> {
         let text = |minute: i64| {
             let CivilDate { year, month, day } = CivilDate::from_days(minute.div_euclid(DAY));
@@ -62,8 +62,9 @@ impl PlaySummary {
         self.range.map(|(first, last)| (text(first), text(last)))
     }
 
-    /// The latest week in which the plays of all known songs equal their counts in `top`. The table of
-    /// top songs does not name its week, and unmatched plays, which are not here, can be later.
+    /// The week of the top songs: the latest week in which each known song has exactly its count in `top`.
+    /// The table of top songs does not name its week. The latest play does not tell the week either:
+    /// unmatched plays can be later, and they are not in this summary.
     pub(super) fn week_of(&self, top: &[SongCount]) -> Option<String> {
         let known: Vec<&SongCount> =
             top.iter().filter(|song| self.songs.contains_key(&song.song_id)).collect();
@@ -114,7 +115,7 @@ pub(super) fn read_plays(
     Ok(sums.into_summary(entry))
 }
 
-/// Genres, numbered in order of appearance, with their plays.
+/// Genres and their plays. The genres are numbered in order of appearance.
 #[derive(Debug, Default)]
 struct Genres {
     numbers: HashMap<Vec<u8>, u32>,
@@ -136,7 +137,7 @@ impl Genres {
 /// A song whose title, artist and plays per week are needed.
 #[derive(Debug, Default)]
 struct RequestedSong {
-    /// The last part with a play of the song, and its title and artist there.
+    /// Index of the last part with a play of the song, and the title and artist in that part.
     latest: Option<(usize, Vec<u8>, Vec<u8>)>,
     weeks: HashMap<i64, u64>,
 }
@@ -150,7 +151,7 @@ struct Accumulator {
     range: Option<(i64, i64)>,
     requested: HashMap<Vec<u8>, RequestedSong>,
     table: Table,
-    /// The date of the last play and its day number. Most plays have the date of the one before.
+    /// Date of the last play, as text and as day number. Most plays have the same date as the play before.
     date: ([u8; 10], i64),
 }
 
@@ -215,7 +216,7 @@ impl Accumulator {
         Some(())
     }
 
-    /// The local minute since 1970 of `2025-03-20T01:09…`.
+    /// Converts a timestamp such as `2025-03-20T01:09…` to local minutes since 1970.
     fn minute(&mut self, timestamp: &[u8]) -> Option<i64> {
         let date = timestamp.first_chunk::<10>()?;
         if *date != self.date.0 {
@@ -280,7 +281,7 @@ impl Accumulator {
     }
 }
 
-/// The cells of a line; `None` if it has quotes or another number of cells.
+/// The cells of a line; `None` if the line has quotes or a different number of cells.
 fn plain_cells(line: &[u8]) -> Option<[&[u8]; CELLS]> {
     let mut cells = [&line[..0]; CELLS];
     let (mut start, mut count) = (0, 0);

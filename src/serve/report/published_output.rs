@@ -17,11 +17,11 @@ use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
 use crate::storage::{READ, SharedDisk};
 
 /// How long files may differ from an unchanged manifest. Publishing replaces the manifest last, so
-/// files can be newer for a moment.
+/// files can be newer than the manifest for a moment.
 const MISMATCH_TIMEOUT: Duration = Duration::from_secs(3);
 /// Time between two attempts.
 const RETRY_INTERVAL: Duration = Duration::from_millis(50);
-/// Number of different manifests that are tried before giving up.
+/// Maximum number of manifests to try.
 const MAX_MANIFESTS: usize = 200;
 
 /// The files that a manifest lists.
@@ -29,14 +29,14 @@ const MAX_MANIFESTS: usize = 200;
 pub(super) struct PublishedOutput {
     pub(super) manifest: Manifest,
     output: PathBuf,
-    /// Open snapshot files. Publishing can replace them in the folder at any time.
+    /// Snapshot files. They stay open, because publishing can replace them in the folder at any time.
     opened: HashMap<PathBuf, File>,
 }
 
-/// Calls `read` with the published output until all files it reads match one manifest.
+/// Calls `read` with the published output, and repeats the call until all files match one manifest.
 ///
 /// # Errors
-/// If there is no manifest (66), or if `read` fails for files that do not change.
+/// If there is no manifest (66), or if `read` keeps failing although the manifest does not change.
 pub(super) fn read_consistently<T>(
     disk: &SharedDisk,
     output: &Path,
@@ -80,7 +80,7 @@ impl PublishedOutput {
         Ok(published)
     }
 
-    /// The manifest's entry of an insight or of `_rejects`; `None` if it is not published.
+    /// The manifest entry of an insight or of `_rejects`; `None` if the table is not published.
     pub(super) fn entry(&self, name: &str) -> Option<&InsightEntry> {
         if name == REJECTS { Some(&self.manifest.rejects) } else { self.manifest.insights.get(name) }
     }
@@ -93,8 +93,8 @@ impl PublishedOutput {
     /// Calls `each` with the number and text of each line of a part. Line 0 is the header.
     ///
     /// # Errors
-    /// If the part cannot be read (66) or differs from the manifest (65), or the first error of `each`.
-    /// Results of `each` are valid only if this returns `Ok`.
+    /// If the part cannot be read (66) or differs from the manifest (65), or if `each` fails. The results
+    /// of `each` are valid only if this function returns `Ok`.
     pub(super) fn each_line(
         &self,
         name: &str,
@@ -118,13 +118,14 @@ impl PublishedOutput {
         let longer = !is_append_only && path.metadata().is_ok_and(|metadata| metadata.len() > part.bytes);
         if longer || hash_text(hash) != part.hash {
             let (path, bytes) = (path.display(), part.bytes);
-            let message = format!("{path}: differs from the manifest ({bytes} bytes); run `verify`");
+            let message =
+                format!("{path}: differs from the manifest, which lists {bytes} bytes; run `verify`");
             return Err(Error::Damaged(message));
         }
         failed.map_or(Ok(()), Err)
     }
 
-    /// The error for a line that is not a row of its table.
+    /// The error for a line that is not a valid row of the table.
     pub(super) fn bad_row(&self, name: &str, part: &PartEntry, number: u64) -> Error {
         let path = self.path(name, part);
         Error::Damaged(format!("{}:{}: not a valid row of {name}", path.display(), number + 1))
@@ -171,7 +172,7 @@ fn read_lines(mut file: impl Read, mut take: impl FnMut(&[u8])) -> io::Result<u1
 mod tests {
     use super::*;
 
-    /// Returns its bytes in pieces of a size.
+    /// Returns its bytes in pieces of a fixed size.
     struct Pieces<'a>(&'a [u8], usize);
 
     impl Read for Pieces<'_> {

@@ -1,4 +1,4 @@
-//! Reads the snapshots and `_rejects`: the first rows of each, and totals over all rows.
+//! Reads the snapshots and `_rejects`: the first rows of each table, and totals over all rows.
 
 use std::collections::HashMap;
 
@@ -13,9 +13,9 @@ use crate::publish::REJECTS;
 use crate::serve::overview::{ListenTimes, SongCount, Unavailable};
 use crate::serve::report::published_output::PublishedOutput;
 
-/// Rows that the report shows per table.
+/// Maximum number of rows that the report shows per table.
 const ROWS: usize = 8;
-/// Songs per chart.
+/// Maximum number of songs per chart.
 const SONGS: usize = 10;
 
 /// The first rows of a table.
@@ -32,7 +32,7 @@ impl Table {
         self.rows.len() < ROWS
     }
 
-    /// Adds a record: the header first, then rows.
+    /// Adds a record. The first record is the header.
     pub(super) fn push(&mut self, record: &Record) {
         let cells = record.fields().map(|field| String::from_utf8_lossy(field).into_owned()).collect();
         if self.columns.is_empty() {
@@ -49,7 +49,7 @@ pub(super) struct Snapshots {
     pub(super) tables: Vec<(&'static str, Result<Table, Unavailable>)>,
     /// The most played songs, without titles.
     pub(super) top_songs: Result<Vec<SongCount>, Unavailable>,
-    /// The songs recommended to the most listeners.
+    /// The songs that are recommended to the most listeners.
     pub(super) recommended: Result<Vec<SongCount>, Unavailable>,
     pub(super) listen_times: Result<ListenTimes, Unavailable>,
     pub(super) listeners: Result<u64, Unavailable>,
@@ -57,7 +57,7 @@ pub(super) struct Snapshots {
     pub(super) loyal: Result<u64, Unavailable>,
 }
 
-/// The reason for a table that is not in the manifest.
+/// The reason why a table is not in the manifest.
 pub(super) fn not_published(name: &str) -> Unavailable {
     Unavailable(format!("{name} is not published because insights.{name}.enabled was false"))
 }
@@ -75,7 +75,7 @@ pub(super) fn read_snapshots(output: &PublishedOutput) -> Result<Snapshots, Erro
     Ok(totals.snapshots(tables))
 }
 
-/// What the charts and figures need of the rows of some insights.
+/// Totals for the charts and figures, computed from the rows of snapshots.
 #[derive(Debug, Default)]
 struct ChartTotals {
     top: Vec<SongCount>,
@@ -111,7 +111,7 @@ impl ChartTotals {
                 Some(())
             }
             user_favorite_genres::NAME => self.listeners.add(row),
-            // Without loyal listeners, the table has one row, a message.
+            // Without loyal listeners, the only row of the table is a message.
             genre_loyalty_scores::NAME if row.len() > 1 => self.loyal.add(row),
             night_owl_users::NAME => self.owls.add(row),
             _ => Some(()),

@@ -1,7 +1,7 @@
-//! A published append-only table (`enriched_logs`, `_rejects`) page by page, newest rows first.
+//! Reads a published append-only table (`enriched_logs` or `_rejects`) page by page, newest rows first.
 //!
-//! The table may be larger than memory. A page is therefore read backwards from the end of the
-//! previous one, and a filtered page scans a bounded number of bytes.
+//! The table may be larger than memory. Each page is therefore read backwards from the point where the
+//! previous page ended, and a filtered page scans a limited number of bytes.
 
 use std::fs::File;
 use std::io;
@@ -15,7 +15,7 @@ use crate::serve::view::search::Needle;
 
 /// Bytes per read.
 const BLOCK: u64 = 256 << 10;
-/// Maximum number of bytes that one page scans, which takes some hundredths of a second.
+/// Maximum number of bytes that are scanned for one page. The scan takes a few hundredths of a second.
 const MAX_SCAN: u64 = 32 << 20;
 
 /// The rows of an append-only table that belong to an epoch.
@@ -27,7 +27,8 @@ pub struct AppendOnlyTable {
     escaped: bool,
 }
 
-/// A part, and the range of its rows in bytes. Offsets count over all parts of the table.
+/// A part, and the byte range of its rows. Offsets count from the start of the first part, as if all
+/// parts were one file.
 #[derive(Clone, Copy, Debug)]
 struct PartRange<'a> {
     part: &'a PartEntry,
@@ -36,7 +37,7 @@ struct PartRange<'a> {
 }
 
 impl AppendOnlyTable {
-    /// The table in `folder` with the parts and lengths of `entry`.
+    /// The table in `folder`. `entry` lists its parts and their lengths.
     pub fn new(folder: &Path, entry: &InsightEntry, columns: &'static [Column], escaped: bool) -> Self {
         Self { folder: folder.to_owned(), entry: entry.clone(), columns, escaped }
     }
@@ -58,10 +59,10 @@ impl AppendOnlyTable {
             .collect()
     }
 
-    /// The next page of matching rows. A filtered page can be short although a next one exists.
+    /// The next page of matching rows. A filtered page can be short or empty although more pages follow.
     ///
     /// # Errors
-    /// If a file cannot be read, or if the cursor belongs to another table.
+    /// If a file cannot be read, or if the cursor belongs to a different table.
     pub fn page(&self, query: &Query<'_>) -> io::Result<Page> {
         let ranges = self.ranges();
         let len = ranges.last().map_or(0, |range| range.to);
@@ -104,12 +105,12 @@ impl AppendOnlyTable {
         })
     }
 
-    /// Length in bytes of the header, which every part has.
+    /// Length in bytes of the header. Every part begins with this header.
     pub fn header_len(&self) -> u64 {
         self.columns.iter().map(|column| column.name.len() as u64 + 1).sum()
     }
 
-    /// The range of the rows of each part, without headers.
+    /// For each part, the byte range of its rows without the header.
     fn ranges(&self) -> Vec<PartRange<'_>> {
         let header = self.header_len();
         let mut to = 0;
@@ -123,21 +124,22 @@ impl AppendOnlyTable {
     }
 }
 
-/// Checks that a line ends at the offset of the cursor.
+/// Checks that the offset of the cursor is the end of a line.
 fn check_end(file: &File, range: &PartRange<'_>, at: u64) -> io::Result<()> {
     let mut last = [0];
     file.read_exact_at(&mut last, at - 1 - (range.to - range.part.bytes))?;
     if last == *b"\n" {
         return Ok(());
     }
-    Err(io::Error::new(io::ErrorKind::InvalidInput, "the cursor belongs to another table"))
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "cursor: this cursor belongs to a different table"))
 }
 
 /// Complete lines of a part.
 struct Block(Vec<u8>);
 
 impl Block {
-    /// Reads the lines before `end`: as many as fit into [`BLOCK`], or one that is longer.
+    /// Reads the complete lines before `end` that fit into [`BLOCK`] bytes. If the last line alone is
+    /// longer, reads more bytes.
     fn before(file: &File, range: &PartRange<'_>, end: u64) -> io::Result<Self> {
         let in_file = |at: u64| at - (range.to - range.part.bytes);
         let mut len = BLOCK;

@@ -15,7 +15,7 @@ use crate::serve::view::View;
 use crate::serve::view::page::Row;
 use crate::serve::view::song::Metadata;
 
-/// Number of most played songs.
+/// Maximum number of most played songs in the details.
 const TOP_SONGS: usize = 10;
 
 /// One listener: counts from the ledger, and rows of the published tables.
@@ -25,21 +25,21 @@ pub struct ListenerDetails {
     pub user_id: String,
     /// Number of plays.
     pub plays: u64,
-    /// Plays whose song is in the catalog.
+    /// Number of plays whose song is in the catalog.
     pub matched: u64,
-    /// Distinct songs.
+    /// Number of distinct songs that the listener has played.
     pub songs: u64,
-    /// Plays that started in the night window.
+    /// Number of plays that started in the night window.
     pub night_plays: u64,
-    /// Whether `night_owl_users` lists the listener. `None`, here and below, if the insight is disabled.
+    /// Whether `night_owl_users` lists the listener; `None` if that insight is disabled.
     pub night_owl: Option<bool>,
-    /// Plays by genre, largest first.
+    /// Plays by genre, most played genre first.
     pub genres: Vec<GenreShare>,
-    /// Favourite genres; several if they tie.
+    /// Favourite genres, more than one if they tie; `None` if the insight is disabled.
     pub favorites: Option<Vec<String>>,
-    /// Genres the listener is loyal to.
+    /// Genres that the listener is loyal to; `None` if the insight is disabled.
     pub loyal: Option<Vec<Loyalty>>,
-    /// Recommended happy songs.
+    /// Recommended happy songs; `None` if the insight is disabled.
     pub recommendations: Option<Vec<Metadata>>,
     /// The most played songs.
     pub top_songs: Vec<SongPlays>,
@@ -52,7 +52,7 @@ pub struct GenreShare {
     pub genre: String,
     /// Number of plays.
     pub plays: u64,
-    /// Share in all plays of songs with a genre, from 0 to 1.
+    /// Plays of this genre, divided by the listener's plays of all songs that have a genre. From 0 to 1.
     pub share: f64,
 }
 
@@ -65,7 +65,7 @@ pub struct Loyalty {
     pub loyalty_score: f64,
 }
 
-/// A song with the listener's plays of it.
+/// A song, and how often the listener has played it.
 #[derive(Debug, Serialize)]
 pub struct SongPlays {
     /// Metadata of the song.
@@ -76,7 +76,7 @@ pub struct SongPlays {
 }
 
 impl View {
-    /// Details of the listener with this id; `None` if no play of the epoch has it.
+    /// Details of the listener with this id; `None` if the epoch has no play by this listener.
     ///
     /// # Errors
     /// If a published table cannot be read.

@@ -1,7 +1,7 @@
 //! One epoch in memory, for the dashboard and the API.
 //!
-//! The engine publishes an epoch, and the server builds a [`View`] of it. A view never changes, so
-//! readers need no lock, and every response shows a single epoch.
+//! The engine publishes an epoch, and the server builds a [`View`] of that epoch. A view never changes.
+//! Requests therefore need no lock, and every response shows a single epoch.
 
 pub mod append_only;
 pub mod listener;
@@ -35,7 +35,7 @@ pub struct View {
     charts: OnceLock<Arc<DashboardCharts>>,
 }
 
-/// Receives the view of the latest epoch; `None` before the first.
+/// Receives the view of the latest epoch; `None` before the first epoch.
 pub type Views = watch::Receiver<Option<Arc<View>>>;
 
 /// Columns of `_rejects`.
@@ -48,8 +48,8 @@ pub const REJECTS_COLUMNS: &[Column] = &[
 ];
 
 impl View {
-    /// The view of an epoch whose output is in the folder `output`. Tables that have not changed since
-    /// the previous view are shared with it, together with the rows and orders they have loaded.
+    /// Creates the view of an epoch. `output` is the output folder. A table that is the same in the
+    /// previous view is taken from that view, together with its loaded rows and sort orders.
     pub fn new(snapshot: Arc<EpochSnapshot>, output: &Path, previous: Option<&Self>) -> Self {
         let EpochSnapshot { manifest, escaped, .. } = &*snapshot;
         let escaped = *escaped;
@@ -77,12 +77,12 @@ impl View {
         Self { snapshot, tables, enriched, rejects, charts: OnceLock::new() }
     }
 
-    /// The snapshot of an insight; `None` if it is disabled or append-only.
+    /// The snapshot of an insight; `None` if the insight is disabled or append-only.
     pub fn table(&self, insight: &str) -> Option<&Arc<SnapshotTable>> {
         self.tables.get(insight)
     }
 
-    /// The table `enriched_logs`; `None` if it is disabled.
+    /// The table `enriched_logs`; `None` if this insight is disabled.
     pub fn enriched(&self) -> Option<&AppendOnlyTable> {
         self.enriched.as_ref()
     }
@@ -92,7 +92,7 @@ impl View {
         &self.rejects
     }
 
-    /// Ids of listeners that begin with `prefix`, in byte order.
+    /// The first `limit` listener ids that begin with `prefix`, in byte order.
     pub fn users_with_prefix(&self, prefix: &str, limit: usize) -> Vec<String> {
         let users = self.snapshot.dictionaries.users.read();
         let order = self.snapshot.user_order.ids();
@@ -107,7 +107,7 @@ fn columns_of(insight: &str) -> &'static [Column] {
     columns(insight).expect("every insight has columns")
 }
 
-/// Builds a view of each epoch, until the engine ends.
+/// Builds a view of each new epoch until the engine stops.
 pub async fn build_views(mut epochs: Epochs, output: PathBuf, views: watch::Sender<Option<Arc<View>>>) {
     while epochs.changed().await.is_ok() {
         let Some(snapshot) = epochs.borrow_and_update().clone() else { continue };

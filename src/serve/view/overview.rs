@@ -16,16 +16,17 @@ use crate::serve::overview::{
 use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
 
-/// Maximum number of listeners in the loyalty chart. Above it, every n-th listener is taken, so that
-/// the chart takes some hundredths of a second however many listeners there are.
+/// Maximum number of listeners in the loyalty chart. If there are more listeners, the chart counts every
+/// n-th listener, so that computing the chart never takes more than a few hundredths of a second.
 const MAX_SAMPLE: usize = 20_000;
-/// Songs in the chart of a ranking.
+/// Number of songs in a chart.
 const CHART_SONGS: usize = 10;
-/// Maximum number of recommendations that are counted, because they are counted for every epoch.
+/// Maximum number of recommendations for which the chart is drawn. The recommendations are counted
+/// again for every epoch, so counting must be fast.
 const MAX_RECOMMENDATIONS: u64 = 100_000;
 
 impl View {
-    /// The overview and its charts. The first call of an epoch computes them.
+    /// The overview and its charts. The first call for an epoch computes them.
     pub fn charts(&self) -> Arc<DashboardCharts> {
         Arc::clone(self.charts.get_or_init(|| Arc::new(self.overview().into())))
     }
@@ -34,7 +35,7 @@ impl View {
         let count = |insight: &str| {
             let entry = self.snapshot.manifest.insights.get(insight);
             let rows = entry.map(|entry| entry.rows).ok_or_else(|| disabled(insight))?;
-            // `genre_loyalty_scores` without loyal listeners has one row, a message.
+            // Without loyal listeners, the only row of `genre_loyalty_scores` is a message.
             let is_message =
                 rows == 1 && self.table(insight).is_some_and(|table| matches!(table.message(), Ok(Some(_))));
             Ok(if is_message { 0 } else { rows })
@@ -69,7 +70,8 @@ impl View {
         let table = self.table(NAME).ok_or_else(|| disabled(NAME))?;
         if table.entry().rows > MAX_RECOMMENDATIONS {
             return Err(Unavailable(
-                "too many recommendations to count for every epoch; run `music-insights report`".to_owned(),
+                "too many recommendations to count for every epoch; `music-insights report` counts them"
+                    .to_owned(),
             ));
         }
         let page = table.page(&Query { limit: usize::MAX, ..Query::default() });

@@ -10,20 +10,21 @@ use crate::publish::formula_escape::is_formula;
 /// Selects, orders and limits rows.
 #[derive(Clone, Debug, Default)]
 pub struct Query<'a> {
-    /// Columns and the values that they must have.
+    /// Columns, each with the value that a row must have in it.
     pub filters: Vec<(&'static str, &'a [u8])>,
     /// Text that a row must contain, regardless of case.
     pub search: Option<&'a str>,
-    /// Order of the rows; the order of the file if `None`.
+    /// Order of the rows. `None` means the order of the file.
     pub sort: Option<Sort>,
     /// Maximum number of rows.
     pub limit: usize,
-    /// End of the previous page.
+    /// Point where the previous page ended; `None` for the first page.
     pub cursor: Option<Cursor>,
 }
 
 impl<'a> Query<'a> {
-    /// The filters with column indices instead of names. Filters on other columns are left out.
+    /// The filters with column indices instead of names. Filters on columns that are not in `columns`
+    /// are left out.
     pub fn column_filters(&self, columns: &[Column]) -> Vec<(usize, &'a [u8])> {
         let index = |name| columns.iter().position(|column| column.name == name);
         self.filters.iter().filter_map(|&(name, value)| Some((index(name)?, value))).collect()
@@ -35,20 +36,21 @@ impl<'a> Query<'a> {
 pub struct Sort {
     /// Index of the column.
     pub column: usize,
-    /// Whether the greatest value comes first.
+    /// Whether the largest value comes first.
     pub descending: bool,
 }
 
-/// Start of a page. Clients treat its text as opaque.
+/// Start of a page. Clients must treat the text of a cursor as opaque.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Cursor {
-    /// The index of a row in a snapshot, or an offset in bytes in an append-only table.
+    /// The index of a row in a snapshot, or a byte offset in an append-only table.
     Offset(u64),
-    /// After a number of rows with the same key. Still correct if a later epoch has more rows before it.
+    /// The page starts after `rows` rows with the same key. Such a cursor stays correct if a later epoch
+    /// has more rows before the key.
     AfterKey {
-        /// First cell of the rows.
+        /// First cell of these rows.
         key: Vec<u8>,
-        /// Rows of the key that earlier pages returned.
+        /// Number of rows with this key that earlier pages returned.
         rows: u64,
     },
 }
@@ -69,8 +71,8 @@ impl FromStr for Cursor {
     type Err = &'static str;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        const EXPECTED: &str = "not a cursor; use `next_cursor` of the previous page";
-        // `parse` would accept a sign.
+        const EXPECTED: &str = "not a valid cursor; use `next_cursor` of the previous page";
+        // `parse` alone would accept a sign.
         let number =
             |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten();
         if let Some(at) = text.strip_prefix('a') {
@@ -95,7 +97,7 @@ pub struct Page {
     pub total: Option<u64>,
     /// Number of matching rows before this page.
     pub from: u64,
-    /// Start of the next page; `None` at the end.
+    /// Start of the next page; `None` if this is the last page.
     pub next: Option<Cursor>,
 }
 
@@ -107,15 +109,16 @@ pub struct Row {
 }
 
 impl Row {
-    /// Reads a line of a published file. `escaped` says whether formulas have a `'` in front.
+    /// Reads a line of a published file. `escaped` says whether formulas in the file start with a `'`.
     pub fn read(line: &[u8], escaped: bool) -> Self {
         let mut record = Record::default();
-        // The program wrote the line. If the file was edited since, the readable cells count.
+        // The program wrote the line, so it is normally valid. If the file was edited afterwards, the row
+        // has only the cells that can be read.
         let _ = record.read(line);
         Self { record, escaped }
     }
 
-    /// A cell without the escape of formulas; empty if the row has no such cell.
+    /// A cell, without the `'` that escapes a formula. Empty if the row has no such cell.
     pub fn bytes(&self, column: usize) -> &[u8] {
         let cell = if column < self.record.len() { self.record.field(column) } else { b"" };
         match cell {

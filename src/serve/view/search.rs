@@ -7,7 +7,7 @@ use memchr::memmem::Finder;
 pub struct Needle {
     finder: Finder<'static>,
     is_ascii: bool,
-    /// The current line in lower case. Reused, so that a million lines need one allocation.
+    /// The current line in lower case. The buffer is reused, so that a million lines need one allocation.
     lower: Vec<u8>,
 }
 
@@ -22,7 +22,7 @@ impl Needle {
     pub fn is_in(&mut self, line: &[u8]) -> bool {
         self.lower.clear();
         match std::str::from_utf8(line) {
-            // Letters beyond ASCII are lowered only if the needle has any.
+            // Non-ASCII letters become lower case only if the searched text has any.
             Ok(text) if !self.is_ascii => self.lower.extend_from_slice(text.to_lowercase().as_bytes()),
             _ => self.lower.extend(line.iter().map(u8::to_ascii_lowercase)),
         }

@@ -10,10 +10,11 @@ use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
 use crate::serve::view::search::Needle;
 
-/// Songs that are searched per lock of the dictionary, so that decoders do not wait long.
+/// Number of songs to search each time the dictionary is locked. The number is small, so that decoders
+/// do not wait long for the lock.
 const SONGS_PER_LOCK: usize = 1024;
 
-/// Id and catalog metadata of a song. The texts are empty if the song is not in the catalog.
+/// Id and catalog metadata of a song. If the song is not in the catalog, all fields but the id are empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Metadata {
     /// Id of the song.
@@ -40,11 +41,11 @@ pub struct SongDetails {
     pub plays: u64,
     /// Total listening time in seconds.
     pub seconds: f64,
-    /// Mean seconds per play: the published value, or computed if the insight is disabled.
+    /// Mean seconds per play: the published value, or a computed value if the insight is disabled.
     pub avg_duration: Option<f64>,
-    /// Plays in the week of the top songs; `None` if it is not among them.
+    /// Plays in the week of the top songs; `None` if the song is not among the top songs.
     pub plays_this_week: Option<u64>,
-    /// Rank among the top songs, from 1.
+    /// Rank among the top songs, starting at 1; `None` if the song is not among them.
     pub rank_this_week: Option<u64>,
 }
 
@@ -62,7 +63,7 @@ impl View {
         Metadata { song_id, title, artist, genre, mood }
     }
 
-    /// The number of the song with this id, if it was played or is in the catalog.
+    /// The number of the song with this id; `None` if it was never played and is not in the catalog.
     pub fn song(&self, id: &[u8]) -> Option<SongId> {
         let song = self.snapshot.dictionaries.songs.read().get(id)?;
         self.is_known(song).then_some(song)
@@ -104,7 +105,7 @@ impl View {
         }))
     }
 
-    /// Songs whose id, title or artist contains a text, in order of their ids.
+    /// Songs whose id, title or artist contains `text`, ordered by id.
     pub fn search_songs(&self, text: &str, limit: usize) -> Vec<Metadata> {
         let (mut needle, mut line) = (Needle::new(text), Vec::new());
         let mut found = Vec::new();
@@ -122,7 +123,7 @@ impl View {
                 }
             }
             drop(dictionaries);
-            // The line also has genre and mood, and some ids were not played in this epoch yet.
+            // The searched line also contains genre and mood, and some ids have no play in this epoch yet.
             for song in candidates.into_iter().filter(|&song| self.is_known(song)) {
                 let metadata = self.metadata(song);
                 let searched = [&metadata.song_id, &metadata.title, &metadata.artist];

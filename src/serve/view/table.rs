@@ -1,7 +1,7 @@
-//! A published snapshot: filtered, searched, sorted and read page by page.
+//! Filters, searches and sorts the rows of a published snapshot, and returns them page by page.
 //!
-//! The published file is held open, so its rows stay those of its epoch while later epochs replace it.
-//! The first request reads them into memory; they are dropped together with the epoch.
+//! The published file stays open, so its rows remain readable after a later epoch has replaced the file.
+//! The first request reads the rows into memory. They are dropped when no view uses the table any more.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -15,21 +15,21 @@ use crate::publish::manifest::PartEntry;
 use crate::serve::view::page::{Cursor, Page, Query, Row, Sort};
 use crate::serve::view::search::Needle;
 
-/// Maximum length in bytes of a key in a cursor. Each byte takes two characters of the address, whose
-/// length is limited. After a longer key, the cursor is a row index.
+/// Maximum length in bytes of a key in a cursor. Each byte takes two characters of the URL, and the
+/// length of a URL is limited. If a key is longer, the cursor is a row index.
 const MAX_KEY_LEN: usize = 1024;
 
-/// The table of one insight at an epoch.
+/// The table of one insight in an epoch.
 #[derive(Debug)]
 pub struct SnapshotTable {
     insight: &'static str,
-    /// Whether text that looks like a formula has a `'` in front.
+    /// Whether text that looks like a formula starts with a `'`.
     escaped: bool,
     file: Arc<File>,
     entry: PartEntry,
     columns: &'static [Column],
     lines: OnceLock<Lines>,
-    /// Line numbers sorted by a column, for each column that was asked for.
+    /// Line numbers in the order of a column, for each column that a request has sorted by.
     orders: Mutex<BTreeMap<usize, Arc<[u32]>>>,
 }
 
@@ -37,7 +37,7 @@ pub struct SnapshotTable {
 #[derive(Debug)]
 struct Lines {
     text: Vec<u8>,
-    /// End of each line without its line feed; the header is not included.
+    /// Offset of the line feed at the end of each line. The header line has no entry.
     ends: Vec<u64>,
     header_len: u64,
     escaped: bool,
@@ -63,12 +63,12 @@ impl SnapshotTable {
         }
     }
 
-    /// The manifest's entry of the file.
+    /// The entry of the file in the manifest.
     pub fn entry(&self) -> &PartEntry {
         &self.entry
     }
 
-    /// The published file, which never changes.
+    /// The published file. It never changes.
     pub fn file(&self) -> &File {
         &self.file
     }
@@ -100,7 +100,7 @@ impl SnapshotTable {
         let from = match &query.cursor {
             None => 0,
             Some(Cursor::Offset(at)) => *at as usize,
-            // A later epoch may have more rows before the key, so its index is looked up again.
+            // A later epoch may have more rows before the key, so the index of the key is looked up again.
             Some(Cursor::AfterKey { key, rows }) => {
                 selection.first_index_of(lines.lower_bound(key).saturating_add(*rows as usize))
             }
@@ -124,7 +124,7 @@ impl SnapshotTable {
         Ok(Page { rows, total: Some(selection.len() as u64), from: from as u64, next })
     }
 
-    /// All rows with this value in the first column.
+    /// All rows whose first cell is `key`.
     ///
     /// # Errors
     /// If the file cannot be read.
@@ -143,7 +143,8 @@ impl SnapshotTable {
         })
     }
 
-    /// Whether rows are sorted by the first column. A ranking is not, nor are keys that may be escaped.
+    /// Whether the rows are sorted by the first column. A ranking is sorted by its counts instead. An
+    /// escaped table does not count as sorted, because the `'` in front of formulas can break the order.
     fn is_sorted_by_key(&self) -> bool {
         self.insight != top_songs_this_week::NAME && !self.escaped
     }
@@ -160,7 +161,7 @@ impl SnapshotTable {
         Ok(self.lines.get_or_init(|| Lines { text, ends, header_len, escaped: self.escaped }))
     }
 
-    /// The lines that match a query, in its order.
+    /// The lines that match a query, in the order that the query asks for.
     fn select(&self, lines: &Lines, query: &Query<'_>) -> Selection {
         let matches = self.filter(lines, query);
         let Some(Sort { column, descending }) = query.sort else {
@@ -226,11 +227,11 @@ impl SnapshotTable {
 
 /// Line numbers in the order of a query.
 enum Selection {
-    /// All lines in the order of the file; the value is their number.
+    /// All lines in the order of the file. The value is the number of lines.
     All(usize),
     /// All lines, sorted by a column.
     Sorted {
-        /// Ascending order.
+        /// Line numbers in ascending order of the column.
         order: Arc<[u32]>,
         /// Whether to read `order` backwards.
         descending: bool,
@@ -258,7 +259,7 @@ impl Selection {
         }
     }
 
-    /// The first index with this line or a later one. Only for unsorted selections.
+    /// The first index with this line or a later line. Only for unsorted selections.
     fn first_index_of(&self, line: usize) -> usize {
         match self {
             Self::Lines(lines) => lines.partition_point(|&other| (other as usize) < line),
@@ -282,12 +283,12 @@ impl Lines {
         Row::read(self.line(number), self.escaped)
     }
 
-    /// The first line whose first cell is not less than `key`. Lines must be sorted by that cell.
+    /// The first line whose first cell is not less than `key`. Lines must be sorted by their first cell.
     fn lower_bound(&self, key: &[u8]) -> usize {
         self.partition_point(|cell| cell < key)
     }
 
-    /// The first line whose first cell is greater than `key`. Lines must be sorted by that cell.
+    /// The first line whose first cell is greater than `key`. Lines must be sorted by their first cell.
     fn upper_bound(&self, key: &[u8]) -> usize {
         self.partition_point(|cell| cell <= key)
     }

@@ -1,12 +1,12 @@
-// Reactions to clicks and input. The listeners are on the document, because the nodes of a view are
-// replaced all the time.
+// Handles clicks and input. The event handlers are on the document, because the nodes of a view are
+// replaced often.
 
 import { open } from "./api.js";
 import { element } from "./dom.js";
 import { go, read, write } from "./route.js";
 import * as token from "./token.js";
 
-/** Pause after the last key before a search starts, in milliseconds. */
+/** Time from the last keystroke to the start of the search, in milliseconds. */
 const TYPING = 250;
 
 let typing;
@@ -33,14 +33,14 @@ document.addEventListener("input", ({ target }) => {
     clearTimeout(typing);
     const origin = location.hash;
     typing = setTimeout(() => {
-        // Do not return if the reader has gone to another view meanwhile.
+        // Drop the search if the reader has opened a different view meanwhile.
         if (location.hash !== origin) return;
         const { path, query } = read(origin);
         go(write(path, { ...Object.fromEntries(query), [name]: target.value, cursor: null }), { replace: true });
     }, TYPING);
 });
 
-/** Downloads with the token. A link cannot send it, so the file is fetched and saved from memory. */
+/** Downloads a file with the token. A link cannot send the token, so the file is fetched into memory first. */
 async function save(link) {
     const response = await open(link.href);
     const address = URL.createObjectURL(await response.blob());

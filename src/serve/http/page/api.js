@@ -19,7 +19,7 @@ export function path(segments, query = {}) {
     return `${ROOT}${segments.map(encodeURIComponent).join("/")}${text && `?${text}`}`;
 }
 
-/** The successful response to a request. Throws `Refused` for an error response, or a network error. */
+/** Sends a request and returns the successful response. Throws `Refused` if the server responds with an error. */
 export async function open(url, signal) {
     const response = await fetch(url, { headers: token.headers(), cache: "no-store", signal });
     if (response.ok) return response;

@@ -1,4 +1,4 @@
-// Entry point: the address selects the view, and server-sent events keep it up to date.
+// Entry point. The address selects the view, and server-sent events keep the view up to date.
 
 import "./actions.js";
 import * as events from "./events.js";
@@ -8,7 +8,7 @@ import * as stage from "./stage.js";
 
 /** Minimum time between two refreshes of the data, in milliseconds. */
 const REFRESH = 3_000;
-/** Maximum random delay on top, so that browsers do not send their requests at the same moment. */
+/** Maximum random delay that is added to `REFRESH`. It keeps browsers from sending requests at the same moment. */
 const JITTER = 1_000;
 /** Minimum time between two updates of live figures and charts, in milliseconds. */
 const REDRAW = 1_900;
@@ -36,7 +36,7 @@ let drawnAt = -Infinity;
 function listen() {
     events.listen({
         status(live) {
-            // The first events of a server come before its first measurement.
+            // A server sends its first events before its first measurement.
             if (live.state === null) return;
             frame.throughput(live);
             if (state !== live.state) refresh();

@@ -1,5 +1,5 @@
-// Builds and updates DOM nodes. Text always becomes text nodes. Only `drawing` parses markup: SVG from
-// the server.
+// Builds and updates DOM nodes. Text always becomes text nodes. Only `drawing` parses markup, which is SVG
+// from the server.
 
 /**
  * An HTML element. Attributes that are null, undefined or false are left out. Children can be nodes,
@@ -22,16 +22,16 @@ function fill(made, attributes, children) {
     return made;
 }
 
-/** Whether a value counts. `condition && value` gives false if the condition does not hold. */
+/** Whether a value is present. `condition && value` is false if the condition does not hold. */
 function isPresent(value) {
     return value !== null && value !== undefined && value !== false;
 }
 
-/** Parsed drawings by their text, because most stay the same from one second to the next. */
+/** Parsed drawings by SVG text. Caching helps, because most drawings do not change from second to second. */
 const cache = new Map();
 const CACHE_SIZE = 16;
 
-/** The SVG element for an SVG text of the server; null if it is empty or malformed. */
+/** The SVG element for a text from the server; null if the text is empty or malformed. */
 export function drawing(text) {
     if (!text) return null;
     if (!cache.has(text)) {
@@ -42,24 +42,24 @@ export function drawing(text) {
 }
 
 function parse(text) {
-    // SVG inside HTML needs no namespace, but the XML parser does.
+    // SVG inside HTML needs no namespace, but the XML parser needs one.
     const named = text.replace(/^<svg(?![^>]*\sxmlns=)/, '<svg xmlns="http://www.w3.org/2000/svg"');
     const root = new DOMParser().parseFromString(named, "image/svg+xml").documentElement;
     return root.nodeName === "svg" ? document.importNode(root, true) : null;
 }
 
 /**
- * Gives `old` the children of `fresh` and touches only what differs, so that focus, selection, scroll
- * positions and opened details are kept.
+ * Makes the children of `old` equal to the children of `fresh`. Changes only the nodes that differ, so that
+ * focus, selection, scroll positions and open details stay as they are.
  */
 export function morph(old, fresh) {
-    // A copy, because nodes that are moved to `old` leave `fresh`.
+    // The list is copied, because a node that moves to `old` leaves `fresh`.
     const wanted = [...fresh.childNodes];
     while (old.childNodes.length > wanted.length) old.lastChild.remove();
     wanted.forEach((child, at) => {
         const present = old.childNodes[at];
         if (!present) old.append(child);
-        // The native comparison is much faster than the rest, and most nodes are equal.
+        // Most nodes are equal, and the native comparison is much faster than the code below.
         else if (present.isEqualNode(child)) return;
         else if (!isSameKind(present, child)) present.replaceWith(child);
         else if (child.nodeType === Node.ELEMENT_NODE) {
@@ -76,13 +76,14 @@ function isSameKind(one, other) {
 
 function morphAttributes(old, fresh) {
     for (const { name } of [...old.attributes]) {
-        // Readers open and close details themselves.
+        // The reader opens and closes details, so the attribute `open` stays.
         if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
     }
     for (const { name, value } of fresh.attributes) {
         if (old.getAttribute(name) === value) continue;
         old.setAttribute(name, value);
-        // The attribute does not change the text in the field, and must not while a reader types.
+        // Setting the attribute alone does not change the text in the field. While the reader types in the
+        // field, the text must stay.
         if (name === "value" && old !== document.activeElement) old.value = value;
     }
 }

@@ -3,14 +3,14 @@
 
 import { Refused, open, path } from "./api.js";
 
-/** The server sends an event every second. Without one for this long, the connection is dead. */
+/** The server sends an event every second. A connection without events for this many milliseconds is dead. */
 const TIMEOUT = 10_000;
 const FIRST_PAUSE = 500;
 const LONGEST_PAUSE = 8_000;
 
 /**
- * Subscribes and reconnects forever. `on.status` and `on.epoch` get the data of events, `on.connected`
- * whether there is a connection. Ends with `on.refused` if the server requires another token.
+ * Subscribes to events, and reconnects forever. Calls `on.status` and `on.epoch` with the data of an event,
+ * and `on.connected` with true or false. If the server refuses the token, calls `on.refused` and ends.
  */
 export async function listen(on) {
     for (let pause = FIRST_PAUSE; ; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
@@ -51,7 +51,7 @@ async function readStream(handle) {
     }
 }
 
-/** One event; an empty string if it has no data. */
+/** Parses one event. Returns an empty string if the event has no data. */
 function parse(text) {
     const fields = text.split("\n").map((line) => line.match(/^(\w+): ?(.*)$/)).filter(Boolean);
     const values = (name) => fields.filter((field) => field[1] === name).map((field) => field[2]);
@@ -59,7 +59,7 @@ function parse(text) {
     return data && { name: values("event")[0] ?? "message", data: JSON.parse(data) };
 }
 
-/** Waits, but not longer than until the network is back or the tab becomes visible. */
+/** Waits. The wait ends early if the network comes back or the tab becomes visible. */
 function wait(milliseconds) {
     return new Promise((resolve) => {
         const done = () => {

@@ -7,31 +7,31 @@ const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFrac
 const finePercent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 9 });
 const relative = new Intl.RelativeTimeFormat(undefined, { numeric: "auto", style: "short" });
 
-/** Shown where there is no value. */
+/** Shown in place of a missing value. */
 export const NOTHING = "–";
 
-/** `12,345`, with all decimals. */
+/** A number with all decimal places: `12,345`. */
 export function number(value) {
     return Number.isFinite(value) ? exact.format(value) : NOTHING;
 }
 
-/** `12,345`, with one decimal below ten and none above. */
+/** A rounded number: `9.5`, `12,345`. Only numbers below ten have a decimal place. */
 export function roughly(value) {
     if (!Number.isFinite(value)) return NOTHING;
     return (Math.abs(value) < 10 ? short : whole).format(value);
 }
 
-/** `95.3 %`. */
+/** A share with one decimal place: `95.3 %`. */
 export function share(value) {
     return Number.isFinite(value) ? percent.format(value) : NOTHING;
 }
 
-/** `95.35 %`, with all decimals. */
+/** A share with all decimal places: `95.35 %`. */
 export function exactShare(value) {
     return Number.isFinite(value) ? finePercent.format(value) : NOTHING;
 }
 
-/** `1.2 GiB`, in binary units like all sizes of the program. */
+/** A size: `1.2 GiB`. The program writes all sizes in binary units. */
 export function bytes(value) {
     if (!Number.isFinite(value)) return NOTHING;
     const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -40,7 +40,7 @@ export function bytes(value) {
     return `${short.format(value)} ${units[at]}`;
 }
 
-/** `1 play`, `2 plays`. */
+/** A number with its noun: `1 play`, `2 plays`. */
 export function count(value, one, many = `${one}s`) {
     return `${number(value)} ${value === 1 ? one : many}`;
 }
@@ -69,7 +69,7 @@ export function since(moment) {
     return ago((Date.now() - Date.parse(moment)) / 1000);
 }
 
-/** A timestamp as local time of a zone; unchanged if the browser cannot format it. */
+/** A timestamp in the local time of a time zone; unchanged if the browser cannot format it. */
 export function moment(text, zone) {
     try {
         const options = { dateStyle: "medium", timeStyle: "medium", timeZone: zone };
@@ -79,7 +79,7 @@ export function moment(text, zone) {
     }
 }
 
-/** `2025-W13` as `2025-W13 (24–30 Mar 2025)`. */
+/** A week with its dates: `2025-W13` becomes `2025-W13 (24–30 Mar 2025)`. */
 export function week(text) {
     const [year, number] = text?.split("-W").map(Number) ?? [];
     if (!year || !number) return text ?? NOTHING;

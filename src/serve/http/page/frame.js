@@ -15,7 +15,7 @@ export function updateNavigation() {
     openMenu(false);
 }
 
-/** Lists the published insights, as the status gives them, in the navigation. */
+/** Lists the published insights in the navigation. The argument is the list of insights in the status. */
 export function listInsights(published) {
     insights = published;
     showNavigation();
@@ -39,7 +39,7 @@ export function throughput({ state, rows_per_second: speed, bytes_unread: unread
     const text = state === "waiting_for_room" ? "waiting for disk space"
         : state === "starting" ? "starting"
         : unread > 0 || speed > 0 ? `${roughly(speed)} rows/s` : "up to date";
-    const title = unread > 0 ? `${bytes(unread)} left to read` : "all input is read";
+    const title = unread > 0 ? `${bytes(unread)} left to read` : "all input has been read";
     morph(byId("throughput"), element("div", {}, element("span", { class: "dot", "data-state": state }), element("span", { title }, text)));
 }
 

@@ -10,7 +10,7 @@ import { reason } from "./words.js";
 export const title = () => "Inputs";
 export const isLive = true;
 
-/** Needs no request of its own, because every view has the status. */
+/** The view sends no request of its own, because every view gets the status. */
 export async function load() {
     return null;
 }
@@ -24,13 +24,13 @@ export function render(data, { status, live }) {
         figures(
             ["Logs", number(totals.inputs), `${number(status.inputs_unfinished)} not read to the end`],
             ["Read", bytes(totals.bytes), count(totals.rows, "row")],
-            ["Left to read", bytes(unread), unread > 0 ? "being read now" : "all input is read"],
+            ["Left to read", bytes(unread), unread > 0 ? "being read now" : "all input has been read"],
             ["Rejected rows", number(rejected), "each stored with its reason", write(["rejects"])],
             ["Unmatched plays", number(unmatched), "counted once the catalog has their songs"]),
         element("div", { class: "cards pair" },
             card("Rejected rows", "A bad row does not affect other rows. It is stored with its position and reason.", {}, rejects(status)),
-            card("Catalog", "The known songs. When the file changes, all tables are updated, past plays included.", {}, catalogFigures(catalog)),
-            card("Logs", "Unfinished logs, then those read last.", { wide: true }, logs(status))),
+            card("Catalog", "The known songs. When the catalog file changes, all tables are updated, including past plays.", {}, catalogFigures(catalog)),
+            card("Logs", "Unfinished logs come first, then the most recently read logs.", { wide: true }, logs(status))),
     ];
 }
 
@@ -51,7 +51,7 @@ function logs({ inputs }) {
 }
 
 function rejects({ rejects }) {
-    if (rejects.length === 0) return element("p", {}, "None. All rows so far were valid.");
+    if (rejects.length === 0) return element("p", {}, "None. All rows so far are valid.");
     const row = ({ reason: code, rows, examples }) => element("li", {},
         element("p", {}, element("strong", {}, count(rows, "row")), `: ${reason(code)} `, element("code", {}, code)),
         examples.length > 0 && more(examples.length === 1 ? "1 example" : `${examples.length} examples`, examples.map(({ file, line, raw }) =>

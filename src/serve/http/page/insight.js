@@ -4,7 +4,7 @@ import { element } from "./dom.js";
 import * as listing from "./listing.js";
 import { heading } from "./parts.js";
 
-/** What the status says of an insight; nothing if it is not published. */
+/** The entry of an insight in the status; undefined if the insight is not published. */
 const about = ({ path }, status) => status?.insights?.find(({ name }) => name === path[1]);
 
 export const title = (route, _, status) => about(route, status)?.title ?? route.path[1];
@@ -24,7 +24,7 @@ export function render(page, context) {
         listing.render(page, route, {
             label: title(route, page, status),
             zone,
-            // An append-only table may be too long to sort it.
+            // An append-only table may be too long to sort.
             sortable: kind !== "append_only",
             empty,
         }),

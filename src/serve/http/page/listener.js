@@ -49,7 +49,7 @@ function genres({ genres }) {
 function recommendations({ recommendations }) {
     if (recommendations === null) return element("p", {}, "Not available: the settings disable happy_recommendations.");
     if (recommendations.length === 0) {
-        return element("p", {}, "None. Only listeners of sad songs get recommendations, and only of happy songs that they have not heard.");
+        return element("p", {}, "None. Only listeners of sad songs get recommendations. A song that the listener has already heard is not recommended.");
     }
     const row = (song) => element("li", {}, songLink(song), song.artist && element("small", {}, song.artist));
     return element("ol", { class: "songs" }, recommendations.map(row));

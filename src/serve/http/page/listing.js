@@ -1,4 +1,4 @@
-// A table page by page. The server searches, sorts and pages it.
+// Shows a table page by page. The server searches and sorts the rows, and splits them into pages.
 
 import { element } from "./dom.js";
 import { number } from "./format.js";
@@ -7,12 +7,15 @@ import { write } from "./route.js";
 import { table } from "./table.js";
 
 const PAGE = 50;
-/** A filtered request scans a limited part of all plays. A page is made of at most this many requests. */
+/**
+ * Maximum number of requests for one page. A page may need several requests, because each filtered request
+ * scans only a limited part of the table.
+ */
 const MAX_REQUESTS = 5;
 /** Parameters that are passed from the address to the request. */
 const PASSED_ON = ["search", "sort", "user_id", "song_id"];
 
-/** The previous page of each page, by address, because cursors only lead forward. */
+/** Maps the address of a page to the address of the previous page. Cursors alone only lead forward. */
 const previous = new Map();
 
 /** Loads the page that a query asks for. */
@@ -50,7 +53,7 @@ export function render(page, { path, query }, { label, zone, sortable = true, ce
 
 function sorting({ name, type }, sort, to) {
     const direction = { [name]: "ascending", [`-${name}`]: "descending" }[sort];
-    // Numbers are sorted largest first.
+    // The first click sorts text in ascending order, and numbers and times in descending order.
     const first = type === "text" ? name : `-${name}`;
     const reversed = direction === "ascending" ? `-${name}` : name;
     return { direction, to: to({ sort: direction ? reversed : first, cursor: null }) };
@@ -68,7 +71,7 @@ function filters(query, to) {
         element("button", { type: "button", class: "chip", "data-to": to({ [name]: null, cursor: null }) }, `only ${title} ${query.get(name)} `, element("span", { "aria-hidden": "true" }, "✕"), element("span", { class: "visually-hidden" }, "show all")));
 }
 
-/** A button to another page. It is disabled rather than removed, so that it keeps the focus. */
+/** A button to a different page. If there is no such page, the button is only disabled, so that it keeps the focus. */
 function turn(title, to) {
     return element("button", { type: "button", class: "turn", "data-to": to, "aria-disabled": to ? null : "true" }, title);
 }
@@ -79,7 +82,7 @@ function isFiltered(query) {
 
 function nothingFound(query, next) {
     if (!isFiltered(query)) return [];
-    return [next ? "No match in the rows searched so far. “Next” continues the search." : "No row matches."];
+    return [next ? "No match in the rows searched so far. “Next” continues the search." : "No rows match."];
 }
 
 function extent({ rows, total, from }, isCounted) {

@@ -7,7 +7,10 @@ import { write } from "./route.js";
 import { table } from "./table.js";
 import { reason } from "./words.js";
 
-/** Up to this many unread bytes count as up to date. They are read in a moment, or are an unfinished line. */
+/**
+ * Maximum number of unread bytes at which the state is still “up to date”. The program reads this many bytes
+ * within a moment, or they belong to an unfinished line.
+ */
 const MAX_UNREAD = 1 << 20;
 /** Maximum number of reject reasons shown. */
 const REASONS = 4;
@@ -35,7 +38,7 @@ function head({ status, live }) {
 function state(status, live) {
     const { bytes_unread: unread, rows_per_second: speed } = live ?? status;
     if ((live?.state ?? status.state) === "waiting_for_room") {
-        return "Waiting for disk space: the disk is full or cannot be written. No data is lost, and work resumes by itself.";
+        return "Waiting for disk space: the disk is full or writing fails. No data is lost, and work resumes automatically.";
     }
     if (unread > MAX_UNREAD) return `Catching up: ${bytes(unread)} left to read.`;
     return speed > 0 ? "Up to date: new rows are counted as they arrive." : "Up to date: all rows of the logs are counted.";
@@ -45,7 +48,7 @@ function empty(status) {
     return blank("No plays yet: drop a CSV log into data/incoming",
         "The dashboard shows new plays as soon as they are counted. The setting “incoming” names the folder. A log looks like this:",
         element("pre", {}, "user_id,song_id,timestamp,duration_sec\nuser_22,song_92,2025-03-20 00:00:00,159\n"),
-        "To try it without a log, generate a live feed in a second terminal:",
+        "If you have no log, generate a live feed in a second terminal:",
         element("pre", {}, "music-insights generate --rate 1000 --start now\n"),
         `The catalog has ${count(status.catalog.songs, "song")}.`);
 }
@@ -60,7 +63,7 @@ function totals({ status, live }, { night_owls: owls, loyal, listeners }) {
         ["Songs played", number(songs), `${number(catalog.songs)} in the catalog`],
         ["Night owls", number(owls ?? NaN), ofListeners(owls), write(["insights", "night_owl_users"])],
         ["Loyal listeners", number(loyal ?? NaN), ofListeners(loyal), write(["insights", "genre_loyalty_scores"])],
-        ["Unmatched plays", number(unmatched), "songs not in the catalog", write(["inputs"])],
+        ["Unmatched plays", number(unmatched), "their songs are not in the catalog", write(["inputs"])],
         ["Rejected rows", number(rejected), "each stored with its reason", write(["inputs"])]);
 }
 
@@ -79,7 +82,7 @@ function charts(data, context) {
             drawn("hours"), numbers(hours(data.hours))),
         card("Top songs of the week", `The most played songs of ${week(data.week)}.`, to("top_songs_this_week"),
             drawn("top_songs"), numbers(songs("Top songs of the week", "plays", data.top_songs))),
-        card("Happy songs for sad listeners", "The songs recommended to the most listeners of sad songs.", to("happy_recommendations"),
+        card("Happy songs for sad listeners", "The happy songs that are recommended to the most listeners of sad songs.", to("happy_recommendations"),
             drawn("recommended"), numbers(songs("Most recommended songs", "listeners", data.recommended))),
         card("Favourite genres", "Plays by genre.", to("user_favorite_genres"),
             drawn("genres"), numbers(genres(data.genres))),

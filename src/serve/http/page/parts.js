@@ -3,7 +3,7 @@
 import { drawing, element, shape } from "./dom.js";
 import { write } from "./route.js";
 
-/** Values up to this length are numbers, which must not wrap. */
+/** Values up to this length are treated as numbers. Numbers must not wrap. */
 const MAX_NUMBER_LENGTH = 16;
 
 /** The title of a view and its description. */
@@ -14,13 +14,13 @@ export function heading(title, meaning, ...more) {
 /** Warnings about the inputs. */
 export function warnings({ inputs_rewritten: rewritten, catalog }) {
     const texts = [
-        rewritten > 0 && "Bytes of a log that were already read have changed. The rest of this log is not read until the file is replaced. The messages of the program name the log.",
-        catalog?.broken && "The catalog file is invalid, so the last valid version stays in use. The messages of the program name the error.",
+        rewritten > 0 && "A log was changed in a part that had already been read. The rest of this log is not read until the file is replaced. The messages of the program name the log.",
+        catalog?.broken && "The catalog file is invalid, so the last valid version stays in use. The messages of the program describe the error.",
     ];
     return texts.filter(Boolean).map((text) => element("p", { class: "notice" }, text));
 }
 
-/** A part of a view with its own title. */
+/** A section of a view with its own title. */
 export function card(title, meaning, { wide = false, link = null } = {}, ...content) {
     const head = element("h2", {}, link ? element("a", { href: link }, title) : title);
     return element("section", { class: wide ? "card wide" : "card" }, head, meaning && element("p", { class: "meaning" }, meaning), content);
@@ -53,7 +53,7 @@ export function blank(title, ...sentences) {
     return element("div", { class: "blank" }, element("h2", {}, title), sentences.map((sentence) => typeof sentence === "string" ? element("p", {}, sentence) : sentence));
 }
 
-/** Details that are closed at first. */
+/** Details that are initially closed. */
 export function more(summary, ...content) {
     return element("details", { class: "more" }, element("summary", {}, summary), content);
 }
@@ -63,7 +63,7 @@ export function listenerLink(id) {
     return element("a", { href: write(["users", id]) }, id);
 }
 
-/** A link to a song, named by its title or else by its id. */
+/** A link to a song. Its text is the title, or the id if the title is unknown. */
 export function songLink(song) {
     return element("a", { href: write(["songs", song.song_id]) }, song.title || song.song_id);
 }

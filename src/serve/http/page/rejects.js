@@ -11,7 +11,7 @@ export function load({ query }, get) {
 
 export function render(page, { route }) {
     return [
-        heading("Rejected rows", "Rejected rows of the logs and the catalog, with position and reason. Newest first."),
+        heading("Rejected rows", "Rejected rows of the logs and the catalog with their positions and reasons, newest rows first."),
         listing.render(page, route, { label: "Rejected rows", sortable: false, empty: "No rejected rows" }),
     ];
 }

@@ -1,7 +1,7 @@
 // The address of a view, such as `#/insights/night_owl_users?search=a`. It determines everything that a
 // view shows, so that links, reloading and the back button work.
 
-/** Parses an address into `{ path, query }`: decoded segments and search parameters. Null if malformed. */
+/** Parses an address into `{ path, query }`: decoded segments and search parameters. Null if the address is malformed. */
 export function read(hash) {
     const [path, query] = hash.replace(/^#?\/?/, "").split("?", 2);
     try {
@@ -11,14 +11,14 @@ export function read(hash) {
     }
 }
 
-/** The address of a path and a query. Empty values are left out. */
+/** The address for a path and a query. Empty values are left out. */
 export function write(path, query = {}) {
     const entries = Object.entries(query).filter(([, value]) => value !== null && value !== undefined && value !== "");
     const text = new URLSearchParams(entries).toString();
     return `#/${path.map(encodeURIComponent).join("/")}${text && `?${text}`}`;
 }
 
-/** Goes to an address. With `replace`, it replaces the current history entry. */
+/** Goes to an address. With `replace`, the address replaces the current history entry. */
 export function go(hash, { replace = false } = {}) {
     if (replace) location.replace(hash);
     else location.hash = hash;

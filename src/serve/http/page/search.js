@@ -1,17 +1,17 @@
-// The search box in the header: suggests listeners and songs during typing.
+// The search box in the header. It suggests listeners and songs while the reader types.
 
 import { get } from "./api.js";
 import { element } from "./dom.js";
 import { go, write } from "./route.js";
 
-/** Pause after the last key before a search starts, in milliseconds. */
+/** Time from the last keystroke to the start of the search, in milliseconds. */
 const TYPING = 120;
 
 const box = document.getElementById("search");
 const list = document.getElementById("suggestions");
 let pending = new AbortController();
 let typing;
-/** Whether the suggestions are older than the text. Enter then waits for new ones. */
+/** Whether the suggestions are older than the text. If so, Enter waits for new suggestions. */
 let isStale = false;
 let isEntered = false;
 
@@ -26,7 +26,7 @@ export function start() {
     box.addEventListener("keydown", onKey);
     box.addEventListener("focus", () => options().length > 0 && open(true));
     box.addEventListener("blur", () => open(false));
-    // Keeps the focus in the box, so that `blur` does not hide the list before the click.
+    // The focus stays in the box, so that `blur` does not hide the list before the click.
     list.addEventListener("mousedown", (event) => event.preventDefault());
     list.addEventListener("click", (event) => choose(event.target.closest("[role=option]")));
     document.addEventListener("keydown", (event) => {
@@ -50,7 +50,7 @@ async function find() {
         suggest(text, found);
         if (isEntered) choose(options()[0]);
     } catch {
-        // Aborted, or offline, which the banner says.
+        // The search was aborted, or the server cannot be reached. The banner reports a lost connection.
         if (!signal.aborted) open(false);
     }
 }
@@ -84,7 +84,7 @@ function onKey(event) {
     if (event.key === "ArrowDown" || event.key === "ArrowUp") {
         event.preventDefault();
         open(all.length > 0);
-        // Beyond either end, the box itself is selected.
+        // After the last option and before the first option, the box itself is selected.
         const positions = all.length + 1;
         select(all, (at + 1 + (event.key === "ArrowDown" ? 1 : positions - 1)) % positions - 1);
     } else if (event.key === "Enter") {

@@ -21,7 +21,7 @@ export function render(song, { route, week }) {
             ["Plays", number(plays), known ? "show all plays" : null, known && write(["insights", "enriched_logs"], { song_id: id })],
             ["Seconds per play", number(mean ?? NaN), "mean of all plays"],
             ["Listening time", duration(seconds), "total of all plays"],
-            ["Plays in the week", number(song.plays_this_week ?? NaN), song.plays_this_week === null ? "only known for the top songs" : inWeek],
+            ["Plays in the week", number(song.plays_this_week ?? NaN), song.plays_this_week === null ? "known only for the top songs" : inWeek],
             ["Rank in the week", song.rank_this_week ? `№ ${number(song.rank_this_week)}` : NOTHING, song.rank_this_week ? "among the top songs" : "not among the top songs", write(["insights", "top_songs_this_week"])],
             known && ["Genre", song.genre || NOTHING, song.genre ? null : "not in the catalog"],
             known && ["Mood", song.mood || NOTHING, song.mood ? null : "not in the catalog"]),

@@ -1,4 +1,4 @@
-// Loads and paints the current view, and repaints it when data changes.
+// Loads and paints the current view. Repaints the view when its data changes.
 
 import { Refused, get as request } from "./api.js";
 import { element, morph } from "./dom.js";
@@ -13,7 +13,7 @@ import { read } from "./route.js";
 import * as song from "./song.js";
 import * as token from "./token.js";
 
-/** The views by the first segment of their address, with the number of segments. */
+/** The views by the first segment of the address, each with the number of segments in its address. */
 const VIEWS = {
     "": [overview, 0],
     insights: [insight, 2],
@@ -26,13 +26,13 @@ const VIEWS = {
 /** Time until “Loading …” is shown, in milliseconds. */
 const LOADING_DELAY = 200;
 
-/** The key of the token form. No address has it. */
+/** The key of the token form. No address has this key. */
 const TOKEN = "?token";
 
 const main = document.getElementById("main");
 const announcement = document.getElementById("announcement");
 
-/** The current view. `key` is its path; `data` is undefined until it is loaded. */
+/** The current view. `key` is the path of the view. `data` is undefined until the data is loaded. */
 let shown = null;
 /** Data of the last `status` event. */
 let latest = null;
@@ -56,7 +56,7 @@ export async function open() {
     }
     const isOther = key !== before?.key;
     shown = { key, view, route, isNew: isOther, hasFocus: isOther && before !== null };
-    // With another search, order or page, a view keeps its rows until the new ones are loaded.
+    // If only the search, order or page changes, the old rows stay visible until the new rows are loaded.
     if (!isOther) shown = { ...before, route };
     const slow = setTimeout(() => isOther && paint([blank("Loading …")], "Loading"), LOADING_DELAY);
     main.setAttribute("aria-busy", "true");
@@ -80,7 +80,7 @@ export function live(now) {
     if (shown?.data !== undefined && shown.view.isLive && !document.hidden) render();
 }
 
-/** Shows the token form, and calls `goOn` after it is submitted. */
+/** Shows the token form, and calls `goOn` after the reader submits the form. */
 export function askForToken(goOn) {
     const field = element("input", { type: "password", id: "token", autocomplete: "current-password", required: "" });
     // Password managers need a user name.
@@ -95,7 +95,7 @@ export function askForToken(goOn) {
     const wrong = token.isGiven() && element("p", { role: "alert" }, "Wrong token. Try again.");
     shown = { key: TOKEN };
     main.removeAttribute("aria-busy");
-    main.replaceChildren(blank("Token required", "Enter the token of this server. The operator has it. This tab keeps it until it is closed.", wrong || "", form));
+    main.replaceChildren(blank("Token required", "Enter the access token of this server. The operator of the server can give you the token. It is stored until you close this tab.", wrong || "", form));
     field.focus();
 }
 
@@ -130,16 +130,16 @@ function starting() {
 
 function showError(error) {
     if (!(error instanceof Refused)) {
-        // Data that is already loaded stays; the banner says that it may be out of date.
+        // Loaded data stays visible. The banner says that the data may be out of date.
         if (shown.data === undefined) paint([blank("No connection", "The server does not respond. Reconnecting automatically.")], "No connection");
         if (!(error instanceof TypeError)) console.error(error);
         return;
     }
-    // The subscription to events is refused as well, and shows the token form.
+    // The server refuses the subscription to events as well. That refusal shows the token form.
     if (error.status === 401) return;
     shown.data = undefined;
     const title = error.status === 404 ? "Not found" : "Error";
-    paint([blank(title, `Response of the server: ${error.message}.`, element("p", {}, element("a", { href: "#/" }, "Back to the overview")))], title);
+    paint([blank(title, `The server responded: ${error.message}.`, element("p", {}, element("a", { href: "#/" }, "Back to the overview")))], title);
 }
 
 function paint(nodes, title) {

@@ -1,4 +1,4 @@
-// Tables.
+// Builds tables.
 
 import { element } from "./dom.js";
 import { exactShare, moment, number } from "./format.js";
@@ -6,9 +6,9 @@ import { listenerLink, songLink } from "./parts.js";
 import { column as nameOf, reason } from "./words.js";
 
 /**
- * A table. A column is `{ name, type, title, sort: { to, direction } }`, where `to` is the address of
- * the view sorted by this column. `titles` has song titles by id. `cell` returns the content of a cell,
- * or undefined for the default.
+ * A table. A column is `{ name, type, title, sort: { to, direction } }`. `to` is the address that sorts the
+ * view by this column. `titles` maps song ids to titles. `cell` returns the content of a cell, or undefined
+ * for the default content.
  */
 export function table({ label, columns, rows, zone, titles = {}, cell = () => undefined }) {
     const body = rows.map((row) => element("tr", {}, columns.map((column) => {
@@ -45,7 +45,7 @@ function defaultCell({ name, type }, row, zone, titles) {
     return alignment({ type }) ? number(Number(value)) : String(value);
 }
 
-/** Title and id of a song. The search in a table matches the id only, so it must be visible. */
+/** Title and id of a song. The search in a table matches only the id, so the id must be visible. */
 function song(id, title) {
     const link = songLink({ song_id: id, title });
     return title ? [link, " ", element("small", {}, id)] : link;

@@ -1,4 +1,5 @@
-// Light or dark theme. A classic script in the head, so that the wrong theme is never painted first.
+// Selects the light or the dark theme. This classic script runs in the head, so that the browser never
+// paints the wrong theme first.
 "use strict";
 (() => {
     const KEY = "music-insights-theme";
@@ -7,7 +8,7 @@
 
     const isDark = () => (root.dataset.theme ?? (system.matches ? "dark" : "light")) === "dark";
 
-    // Storage may be blocked; then the choice lasts until the tab is reloaded.
+    // Storage may be blocked. In that case, the choice lasts until the tab is reloaded.
     const remember = (theme) => { try { localStorage.setItem(KEY, theme); } catch { /* not stored */ } };
     const remembered = () => { try { return localStorage.getItem(KEY); } catch { return null; } };
 

@@ -1,10 +1,10 @@
-// The access token. It is kept as long as the tab.
+// The access token. It is stored until the tab is closed.
 
 const KEY = "music-insights-token";
 let token = stored();
 
 function stored() {
-    // Storage may be blocked; then the token lasts until the tab is reloaded.
+    // Storage may be blocked. In that case, the token lasts until the tab is reloaded.
     try { return sessionStorage.getItem(KEY); } catch { return null; }
 }
 

@@ -1,6 +1,6 @@
-// Headings of columns and descriptions of reject reasons, for first-time readers.
+// Column headings and descriptions of reject reasons, for first-time readers.
 
-/** The heading of a column that brings none: its name in plain words. */
+/** The heading of a column without a title: the name of the column in plain words. */
 export function column(name) {
     return (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
 }
@@ -23,12 +23,12 @@ const REASONS = {
     bad_number: "the duration is not a number",
     overflow: "a number is too large",
     duration_range: "the duration is longer than a day",
-    continued_after_eof: "bytes were appended to a last line that already counted as complete",
+    continued_after_eof: "bytes were appended to the last line after it was counted as complete",
     encoding_utf16: "the file is UTF-16, not UTF-8",
     not_csv: "the file is not a CSV log",
     no_newline: "the file has no line breaks",
     duplicate_column: "the header names a column twice",
-    wrong_delimiter: "the file has a different delimiter",
+    wrong_delimiter: "the file uses a different delimiter",
     missing_header: "the file has no header",
     missing_column: "the header lacks a required column",
     gz_corrupt: "the .gz file is damaged",
