@@ -1,4 +1,4 @@
-//! `music-insights state`: shows what is committed and checks all files of the state.
+//! `music-insights state`: shows the committed state and checks all its files.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,7 +21,7 @@ use crate::storage::real::RealDisk;
 /// Runs the command.
 ///
 /// # Errors
-/// If there is no state (66), a file of it is damaged (65), or it has another format version (78).
+/// If there is no state (66), a file of the state is damaged (65), or its format version differs (78).
 pub fn run(args: &StateArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();
@@ -29,7 +29,7 @@ pub fn run(args: &StateArgs) -> Result<(), Error> {
     let numbers = generations_in(&*disk, folder)?;
     if numbers.is_empty() {
         return Err(Error::MissingInput(format!(
-            "{}: no state here; --state names another folder, and `music-insights watch` creates a state",
+            "{}: no state here; pass --state to use a different folder, or run `music-insights watch` first",
             folder.display()
         )));
     }
@@ -63,14 +63,15 @@ pub fn run(args: &StateArgs) -> Result<(), Error> {
     print(&text)?;
     if damaged > 0 {
         return Err(Error::Damaged(format!(
-            "{}: {damaged} files are damaged; `music-insights watch --rollback` uses the newest sound generation",
+            "{}: {damaged} files are damaged; run `music-insights watch --rollback` to continue from the \
+             newest undamaged generation",
             folder.display()
         )));
     }
     if other_formats > 0 {
         return Err(Error::Config(format!(
-            "{}: {other_formats} generations have another format version; use the program version that \
-             wrote them, or read everything again with `music-insights watch --fresh`",
+            "{}: {other_formats} generations have a different format version; use the program version that \
+             wrote them, or read all inputs again with `music-insights watch --fresh`",
             folder.display()
         )));
     }
@@ -118,7 +119,7 @@ fn describe(disk: &dyn Disk, folder: &Path, generation: &Generation, text: &mut 
     damaged
 }
 
-/// Describes the position in each input: in all of them, or in those that are not read to their end.
+/// Describes the read position in each input. If `all` is false, only inputs with unread bytes are described.
 fn describe_inputs(inputs: &[KnownInput], all: bool, text: &mut String) {
     let _ = writeln!(text, "inputs     {}", HumanCount(inputs.len() as u64));
     for input in inputs {
