@@ -52,7 +52,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The address of the server cannot be used.
-    #[error("cannot listen on {address}: {source}; choose a different address with --http, or use --http off")]
+    #[error(
+        "cannot listen on {address}: {source}; choose a different address with --http, or use --http off"
+    )]
     Listen {
         /// The address, as in the setting `http`.
         address: String,

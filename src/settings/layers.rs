@@ -195,7 +195,8 @@ fn check_name(keys: &Keys, name: &str, origin: &Origin) -> Result<(), Error> {
     let Some(unknown) = keys.unknown_part(name) else {
         return match keys.kind(name) {
             Some(Kind::Table) => {
-                Err(origin.error(&format!("`{name}` is a table of settings; set one of its settings instead")))
+                Err(origin
+                    .error(&format!("`{name}` is a table of settings; set one of its settings instead")))
             }
             _ => Ok(()),
         };

@@ -39,7 +39,8 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
             locks.push(disk.lock(&settings.output)?);
             logs = find_logs_of_arguments(args.logs, &settings)?;
             if logs.iter().any(|log| is_stdin(log)) {
-                let message = "verify reads logs more than once, so it cannot read stdin; name a file instead";
+                let message =
+                    "verify reads logs more than once, so it cannot read stdin; name a file instead";
                 return Err(Error::Usage(message.to_owned()));
             }
         }
