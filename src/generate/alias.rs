@@ -29,7 +29,8 @@ impl AliasTable {
         if total == 0 {
             return None;
         }
-        // Each cell holds `total`. So the amount to distribute for an item is its weight times the number of cells.
+        // Each cell holds `total`. So the amount to distribute for an item is its weight times the number of
+        // cells.
         let mut left: Vec<u64> = weighted.iter().map(|&(_, weight)| weight * count).collect();
         let mut cells: Vec<Cell> =
             weighted.iter().map(|&(item, _)| Cell { threshold: u32::MAX, item, other: item }).collect();
@@ -50,11 +51,12 @@ impl AliasTable {
 
     /// Makes a random choice without reading the table.
     ///
-    /// If the caller makes many draws before it resolves the first, the processor can fetch many cells at once.
-    /// In a large table, this is several times faster than fetching one cell after the other.
+    /// If the caller makes many draws before it resolves the first, the processor can fetch many cells at
+    /// once. In a large table, this is several times faster than fetching one cell after the other.
     #[inline]
     pub fn draw(&self, rng: &mut Rng) -> Draw {
-        // One multiplication gives both numbers. The upper half is the cell, the lower half the position in it.
+        // One multiplication gives both numbers. The upper half is the cell, the lower half the position in
+        // it.
         let product = u128::from(rng.bits()) * self.cells.len() as u128;
         Draw { cell: (product >> 64) as u32, position: (product >> 32) as u32 }
     }

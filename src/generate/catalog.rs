@@ -37,8 +37,8 @@ pub fn share_at(shares: &[u32], point: u32) -> usize {
     passed
 }
 
-/// The catalog of a seed. Only the artist of a song depends on the size of the catalog. Everything else depends
-/// only on the seed and the number of the song.
+/// The catalog of a seed. Only the artist of a song depends on the size of the catalog. Everything else
+/// depends only on the seed and the number of the song.
 #[derive(Debug, Clone, Copy)]
 pub struct Catalog {
     songs: u32,
@@ -68,7 +68,8 @@ impl Catalog {
         share_at(&MOOD_SHARES, (self.sound.of(u64::from(song)) >> 16) as u32 & 0xFFFF)
     }
 
-    /// The length of a song in seconds: 120 to 360, mostly around 240. Songs outside the catalog also have a length.
+    /// The length of a song in seconds: 120 to 360, mostly around 240. Songs outside the catalog also have a
+    /// length.
     #[inline]
     pub fn length(&self, song: u32) -> u32 {
         let hash = self.sound.of(u64::from(song)) >> 32;
@@ -98,8 +99,8 @@ impl Catalog {
         }
     }
 
-    /// The hash that determines the name of the artist of a song. An artist has 2.5 songs on average; some artists
-    /// have many more.
+    /// The hash that determines the name of the artist of a song. An artist has 2.5 songs on average; some
+    /// artists have many more.
     fn artist(&self, song: u32) -> u64 {
         let artists = (u64::from(self.songs) * 2 / 5).max(1);
         let hash = self.names.of(2 * u64::from(song) + 1);

@@ -32,10 +32,11 @@ impl Pacer {
         self.left == 0
     }
 
-    /// The number of rows to generate now, at most `most`. `elapsed` is the time since the start. 0 means: wait.
+    /// The number of rows to generate now, at most `most`. `elapsed` is the time since the start. 0 means:
+    /// wait.
     ///
-    /// The first row is due at once, and the next rows follow at equal intervals. After a pause, missed rows are
-    /// due immediately.
+    /// The first row is due at once, and the next rows follow at equal intervals. After a pause, missed rows
+    /// are due immediately.
     pub fn due(&mut self, elapsed: Duration, most: u64) -> u64 {
         let due = elapsed.as_nanos() * u128::from(self.rate) / 1_000_000_000 + 1;
         let ready = due.saturating_sub(u128::from(self.made)).min(u128::from(SLICE)) as u64;
@@ -102,8 +103,8 @@ impl Iterator for Turns {
     }
 }
 
-/// The sizes of appends to a growing file. Appends often end in the middle of a line, as when a logger flushes its
-/// buffer.
+/// The sizes of appends to a growing file. Appends often end in the middle of a line, as when a logger
+/// flushes its buffer.
 #[derive(Debug)]
 pub struct AppendSizes(Rng);
 
@@ -113,8 +114,8 @@ impl AppendSizes {
         Self(Rng::new(seed, 0xC075))
     }
 
-    /// The number of bytes to append now. There are `bytes` bytes, which end with a line end. The remaining bytes wait
-    /// for the next append.
+    /// The number of bytes to append now. There are `bytes` bytes, which end with a line end. The remaining
+    /// bytes wait for the next append.
     pub fn next(&mut self, bytes: usize) -> usize {
         if self.0.below(3) == 0 {
             return bytes;

@@ -1,8 +1,8 @@
 //! Synthetic data: a catalog of songs, listeners with tastes, and their plays.
 //!
-//! This module turns a [`Plan`] into text. It uses no files and no clock. The same plan gives the same bytes on every
-//! machine, for two reasons: all calculations use integers (see [`rng`]), and the rows do not depend on the number of
-//! rows per call.
+//! This module turns a [`Plan`] into text. It uses no files and no clock. The same plan gives the same bytes
+//! on every machine, for two reasons: all calculations use integers (see [`rng`]), and the rows do not depend
+//! on the number of rows per call.
 //!
 //! ```text
 //! Plan -> catalog                                      -> songs_metadata.csv

@@ -62,7 +62,8 @@ const SKIPPED: u64 = 150;
 /// Plays per 1000 that stop before the end of the song.
 const CUT_SHORT: u64 = 250;
 
-/// The number of plays in a block. Their listeners and songs are drawn together, so that cache misses overlap.
+/// The number of plays in a block. Their listeners and songs are drawn together, so that cache misses
+/// overlap.
 ///
 /// A block is always drawn as a whole. So the rows do not depend on the number of rows per call.
 const BLOCK: usize = 256;
@@ -141,8 +142,8 @@ impl Plays {
             return now;
         }
         let longest = if chance < LATE { 3 * DAY } else { 3600 };
-        // The largest delay is the time since the start. If longer delays were clamped instead, many late plays
-        // would fall into the first second.
+        // The largest delay is the time since the start. If longer delays were clamped instead, many late
+        // plays would fall into the first second.
         now - self.details.below(longest.min(now - self.start) + 1)
     }
 

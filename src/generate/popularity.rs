@@ -20,8 +20,8 @@ pub const MAX_ITEMS: u64 = 10_000_000;
 impl Popularity {
     /// The numbers `1..=count` with their weights, the heaviest first.
     ///
-    /// Ranks are assigned at random. Otherwise the first songs of the catalog would be the most popular songs. A
-    /// larger `shift` makes the most frequent items less frequent.
+    /// Ranks are assigned at random. Otherwise the first songs of the catalog would be the most popular
+    /// songs. A larger `shift` makes the most frequent items less frequent.
     pub fn weigh(self, count: u32, shift: u64, rng: &mut Rng) -> Vec<(u32, u64)> {
         let mut weighted: Vec<(u32, u64)> = (1..=count).map(|number| (number, 1)).collect();
         if self == Self::Zipf {

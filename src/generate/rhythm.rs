@@ -1,7 +1,7 @@
 //! The times of plays. There are more plays by day than by night, and on weekends the day starts later.
 //!
-//! Every hour of the week has a weight. The number of rows in an hour is proportional to its weight. Times never
-//! decrease.
+//! Every hour of the week has a weight. The number of rows in an hour is proportional to its weight. Times
+//! never decrease.
 
 use crate::time::civil;
 
@@ -10,8 +10,8 @@ pub const DAY: u64 = civil::DAY as u64;
 
 const HOUR: u64 = 3600;
 
-/// Units per second and weight. A unit is small enough to spread many rows evenly, and large enough that a century
-/// fits into 64 bits.
+/// Units per second and weight. A unit is small enough to spread many rows evenly, and large enough that a
+/// century fits into 64 bits.
 const GRAIN: u64 = 1 << 16;
 
 /// Weights of the hours from Monday to Friday, with peaks at the commutes and in the evening.

@@ -1,7 +1,8 @@
-//! Random numbers that are the same on every machine: a generator for sequences and a keyed hash for properties.
+//! Random numbers that are the same on every machine: a generator for sequences and a keyed hash for
+//! properties.
 //!
-//! This module scales numbers to a range with a multiplication and a shift. The distributions of a library could give
-//! different results in a later version. There are no floats.
+//! This module scales numbers to a range with a multiplication and a shift. The distributions of a library
+//! could give different results in a later version. There are no floats.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};

@@ -6,11 +6,12 @@ use crate::generate::listeners::Preference;
 use crate::generate::popularity::Popularity;
 use crate::generate::rng::Rng;
 
-/// Makes the popularity of songs more even. In a catalog of 100 songs, the top song has about 4 % of the plays.
+/// Makes the popularity of songs more even. In a catalog of 100 songs, the top song has about 4 % of the
+/// plays.
 const SHIFT: u64 = 10;
 
-/// Tables for drawing songs: all songs, the songs of each genre, the songs of each mood, and songs outside the
-/// catalog.
+/// Tables for drawing songs: all songs, the songs of each genre, the songs of each mood, and songs outside
+/// the catalog.
 #[derive(Debug)]
 pub struct SongPools(Vec<AliasTable>);
 
@@ -40,7 +41,8 @@ impl SongPools {
         let unknown = (1..=catalog.songs() / 20 + 5).map(|nth| (catalog.songs() + nth, 1)).collect();
         let mut pools = vec![any];
         for pool in genres.into_iter().chain(moods).chain([unknown]) {
-            // A small catalog may have no song of a genre or mood. The pool of that genre or mood then has all songs.
+            // A small catalog may have no song of a genre or mood. The pool of that genre or mood then has
+            // all songs.
             pools.push(AliasTable::new(&pool).unwrap_or_else(|| pools[0].clone()));
         }
         Self(pools)

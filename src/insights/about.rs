@@ -31,7 +31,8 @@ impl About {
         column::header(self.columns)
     }
 
-    /// The explanation for readers, with values in place of placeholders. Unknown placeholders stay unchanged.
+    /// The explanation for readers, with values in place of placeholders. Unknown placeholders stay
+    /// unchanged.
     pub fn meaning(&self, value_of: impl Fn(&str) -> Option<String>) -> String {
         let mut text = String::new();
         let mut rest = self.meaning;

@@ -98,8 +98,8 @@ pub struct EnrichedLogs {
 
 /// The maximum length of the commas, the timestamp and the duration in a row.
 const REST: usize = 96;
-/// The number of rows in a group. The metadata of a group is prefetched before the first row is copied, so that
-/// cache misses overlap.
+/// The number of rows in a group. The metadata of a group is prefetched before the first row is copied, so
+/// that cache misses overlap.
 const GROUP: usize = 64;
 
 impl EnrichedLogs {

@@ -26,7 +26,7 @@ pub const ABOUT: About = About {
     name: NAME,
     title: "Happy songs for sad listeners",
     question: "Which happy songs are new to listeners of sad songs?",
-    meaning: "For each listener of sad songs: the most played happy songs that the listener has never played.",
+    meaning: "For each listener of sad songs, the most played happy songs that are new to the listener.",
     columns: &[Column::USER, Column::SONG, Column::integer("sad_count", "Sad plays"), Column::TITLE],
     empty: "No listener of sad songs, or no happy song that is new to such a listener",
     sql: include_str!("happy_recommendations.sql"),
@@ -78,9 +78,9 @@ impl InsightSettings for Settings {
 
 /// The recommended songs of each sad listener.
 ///
-/// All happy songs are ranked once per cut. For a listener, a search in the first *played + `per_user`* places
-/// of the ranking is enough. The depth of each search is stored. So a change in the ranking affects only the
-/// listeners whose search reached the changed place.
+/// All happy songs are ranked once per cut. For a listener, a search in the first *played + `per_user`*
+/// places of the ranking is enough. The depth of each search is stored. So a change in the ranking affects
+/// only the listeners whose search reached the changed place.
 #[derive(Debug)]
 pub struct HappyRecommendations {
     settings: Settings,

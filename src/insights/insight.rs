@@ -14,11 +14,12 @@ use crate::time::civil::Week;
 /// A question about all plays up to a cut.
 ///
 /// Every insight must obey these laws, for any ledger and catalog:
-/// - **Batching.** Rows depend only on the cut. They do not depend on how plays were split into batches, or on
-///   earlier cuts.
-/// - **Honesty.** If [`refresh`](Insight::refresh) returns `false`, the rows are byte for byte the same as the rows
-///   of the previous cut.
-/// - **Completeness.** [`render`](Insight::render) writes the header first, then every row in the documented order.
+/// - **Batching.** Rows depend only on the cut. They do not depend on how plays were split into batches, or
+///   on earlier cuts.
+/// - **Honesty.** If [`refresh`](Insight::refresh) returns `false`, the rows are byte for byte the same as
+///   the rows of the previous cut.
+/// - **Completeness.** [`render`](Insight::render) writes the header first, then every row in the documented
+///   order.
 pub trait Insight: Send {
     /// The name, texts, columns and SQL of the insight.
     fn about(&self) -> &'static About;
@@ -73,5 +74,6 @@ impl Cut {
     }
 }
 
-/// The only column of a CSV file that holds a message instead of rows. Files in other formats have no rows then.
+/// The only column of a CSV file that holds a message instead of rows. Files in other formats have no rows
+/// then.
 pub const MESSAGE: &str = "message";

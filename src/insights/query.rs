@@ -13,8 +13,8 @@ pub struct Weeks {
 }
 
 impl Weeks {
-    /// The week of the latest play and the current week. `latest_local` is the local time of the latest play in
-    /// seconds.
+    /// The week of the latest play and the current week. `latest_local` is the local time of the latest play
+    /// in seconds.
     pub fn new(latest_local: Option<i64>, current: Week) -> Self {
         Self { latest: latest_local.map(Week::of_local), current }
     }

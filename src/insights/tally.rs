@@ -7,8 +7,8 @@ const BITS: usize = u64::BITS as usize;
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     plays: Vec<u64>,
-    /// A bit for each counted kind. Setting a bit needs no branch. A list of kinds would need a branch per play to
-    /// check whether the kind is new, and the processor could not predict this branch.
+    /// A bit for each counted kind. Setting a bit needs no branch. A list of kinds would need a branch per
+    /// play to check whether the kind is new, and the processor could not predict this branch.
     seen: Vec<u64>,
 }
 

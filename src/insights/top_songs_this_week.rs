@@ -39,7 +39,7 @@ pub struct Settings {
     /// The maximum number of songs.
     #[serde(deserialize_with = "from_text")]
     pub limit: usize,
-    /// The week to rank: `latest` (week of the latest play), `current` (the current week), or an ISO week such as `2025-W13`.
+    /// The week: `latest` (with the latest play), `current`, or an ISO week such as `2025-W13`.
     #[serde(deserialize_with = "from_text")]
     pub week: WeekChoice,
 }

@@ -116,15 +116,16 @@ const MASKS: [u128; INLINE + 1] = {
     }
     masks
 };
-/// The number of rows in a group. All slots of a group are read before the first slot is compared. A group keeps
-/// every line-fill buffer of a core busy, and its slots fit into the first-level cache.
+/// The number of rows in a group. All slots of a group are read before the first slot is compared. A group
+/// keeps every line-fill buffer of a core busy, and its slots fit into the first-level cache.
 const GROUP: usize = 64;
 /// Number of slots in an empty table.
 const FIRST_SLOTS: usize = 1024;
 
 impl<I> Default for Dictionary<I> {
     fn default() -> Self {
-        // The seeds are random in each process, so that ids cannot be crafted to collide. No result depends on them.
+        // The seeds are random in each process, so that ids cannot be crafted to collide. No result depends
+        // on them.
         let random = RandomState::new();
         Self {
             slots: vec![0; FIRST_SLOTS],
@@ -259,7 +260,8 @@ impl<I: Id> Dictionary<I> {
         }
     }
 
-    /// Whether `number` is the number of `id`. A check of the key is not enough, because long ids can share a key.
+    /// Whether `number` is the number of `id`. A check of the key is not enough, because long ids can share a
+    /// key.
     fn matches(&self, number: I, id: &[u8]) -> bool {
         self.resolve(number) == id
     }
@@ -294,8 +296,9 @@ impl<I: Id> Dictionary<I> {
     #[inline]
     fn ideal_slot(&self, key: u128) -> usize {
         let once = folded_product(key as u64 ^ self.seeds[0], (key >> 64) as u64 ^ self.seeds[1]);
-        // For a short id, the second factor depends on the seed alone. With about one seed in several hundred, that
-        // factor clusters consecutive ids. The constant factor of the second round spreads them.
+        // For a short id, the second factor depends on the seed alone. With about one seed in several
+        // hundred, that factor clusters consecutive ids. The constant factor of the second round spreads
+        // them.
         folded_product(once, GOLDEN) as usize & (self.slots.len() - 1)
     }
 
@@ -312,8 +315,8 @@ impl<I: Id> Dictionary<I> {
     }
 }
 
-/// The odd number nearest to 2^64 divided by the golden ratio. The multiples of this number are spread evenly (Knuth,
-/// *The Art of Computer Programming*, volume 3, 6.4).
+/// The odd number nearest to 2^64 divided by the golden ratio. The multiples of this number are spread evenly
+/// (Knuth, *The Art of Computer Programming*, volume 3, 6.4).
 pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Combines both halves of the 128-bit product, so that every bit of the factors affects the result.

@@ -1,4 +1,5 @@
-//! Errors that end a command, with one variant per cause. Errors of files keep the underlying error as their source.
+//! Errors that end a command, with one variant per cause. Errors of files keep the underlying error as their
+//! source.
 
 use std::fmt::{self, Display};
 use std::io;

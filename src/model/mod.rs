@@ -80,8 +80,8 @@ pub struct Header {
     pub line: Vec<u8>,
 }
 
-/// Number of zero bytes after the text of a chunk or the cells of a catalog. They allow a load of this size at
-/// the start of any field.
+/// Number of zero bytes after the text of a chunk or the cells of a catalog. They allow a load of this size
+/// at the start of any field.
 pub const PADDING: usize = 64;
 
 /// The bytes of a chunk: text, then [`PADDING`] zeros.

@@ -27,7 +27,8 @@ impl Reject {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
-        /// The reason why a row or a file was rejected. The set is fixed, and codes never change their meaning.
+        /// The reason why a row or a file was rejected. The set is fixed, and codes never change their
+        /// meaning.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason { $($(#[$doc])* $name,)* }
 

@@ -59,7 +59,8 @@ impl Visitor<'_> for ScalarText {
         Ok(value.to_string())
     }
     fn visit_f64<E: Error>(self, value: f64) -> Result<String, E> {
-        // Rust prints the shortest text that parses to the same float. Up to 15 digits, it is the text in the file.
+        // Rust prints the shortest text that parses to the same float. Up to 15 digits, it is the text in the
+        // file.
         Ok(value.to_string())
     }
 }
@@ -301,7 +302,8 @@ impl FromStr for ByteSize {
     }
 }
 
-/// The number of decimal places of a printed number. It is at most 18, so that exact arithmetic fits into 128 bits.
+/// The number of decimal places of a printed number. It is at most 18, so that exact arithmetic fits into 128
+/// bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimals(pub u32);
 

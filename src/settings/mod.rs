@@ -281,8 +281,8 @@ impl Settings {
         self.insights.top_songs_this_week.week == WeekChoice::Current
     }
 
-    /// These settings, but with the reloadable settings of `other`. A running `watch` cannot change the settings
-    /// that its state depends on, or the settings that it reads only at start.
+    /// These settings, but with the reloadable settings of `other`. A running `watch` cannot change the
+    /// settings that its state depends on, or the settings that it reads only at start.
     #[must_use]
     pub fn taking_over(&self, other: &Self) -> Self {
         let mut insights = other.insights.clone();

@@ -30,7 +30,8 @@ pub fn example() -> String {
         let lines = description.and_then(Value::as_str).unwrap_or_default().lines();
         lines.fold(String::new(), |text, line| text + "# " + line + "\n")
     };
-    let head = "# All settings of music-insights with their defaults. A setting that is left out keeps its default.\n\n";
+    let head =
+        "# All settings of music-insights. Every setting that you leave out has the value shown here.\n\n";
     head.to_owned() + &file(&Settings::default(), describe, |_| String::new())
 }
 

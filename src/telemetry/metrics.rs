@@ -43,7 +43,7 @@ pub struct Metrics {
     pub unmatched_plays: IntGauge,
     /// Songs in the catalog.
     pub catalog_songs: IntGauge,
-    /// 1 if the catalog file cannot be used and an earlier catalog is in use.
+    /// 1 if the catalog file cannot be used and an earlier catalog is in force.
     pub catalog_broken: IntGauge,
     /// How many times the catalog was read again, by result.
     pub catalog_reloads: IntCounterVec,
@@ -116,7 +116,7 @@ impl Default for Metrics {
             catalog_songs: register.gauge("catalog_songs", "Songs in the catalog."),
             catalog_broken: register.gauge(
                 "catalog_broken",
-                "1 if the catalog file cannot be used and an earlier catalog is in use, otherwise 0.",
+                "1 if the catalog file cannot be used and an earlier catalog is in force, otherwise 0.",
             ),
             catalog_reloads: register.counters(
                 "catalog_reloads_total",

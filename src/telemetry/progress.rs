@@ -17,8 +17,8 @@ pub enum Unit {
 
 /// A progress line with rows, rows per second, percentage and time left.
 ///
-/// All methods may be called from any thread. A call takes a few nanoseconds, and the line is drawn at most ten times
-/// per second.
+/// All methods may be called from any thread. A call takes a few nanoseconds, and the line is drawn at most
+/// ten times per second.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -26,7 +26,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A progress line for `total` units, or `None` if the total is unknown. Draws only if stderr is a terminal.
+    /// A progress line for `total` units, or `None` if the total is unknown. Draws only if stderr is a
+    /// terminal.
     pub fn new(total: Option<u64>, unit: Unit) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self::silent();

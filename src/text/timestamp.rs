@@ -5,8 +5,8 @@ use crate::text::line_buffer::Line;
 use crate::text::number::push_fraction;
 use crate::time::civil::{CivilDate, DAY};
 
-/// Writes timestamps in RFC 3339. It caches the text of the last minute, because neighbouring rows often lie in
-/// the same minute.
+/// Writes timestamps in RFC 3339. It caches the text of the last minute, because neighbouring rows often lie
+/// in the same minute.
 #[derive(Debug)]
 pub struct TimestampWriter {
     minute: i64,

@@ -83,8 +83,8 @@ impl Zone {
         self.intervals[next - 1].offset
     }
 
-    /// The offset at a local wall-clock time. When clocks are set back, a time can occur twice; then the earlier
-    /// instant counts. A time that is skipped when clocks are set forward has no offset.
+    /// The offset at a local wall-clock time. When clocks are set back, a time can occur twice; then the
+    /// earlier instant counts. A time that is skipped when clocks are set forward has no offset.
     pub fn offset_of_local(&self, local: i64) -> Option<i32> {
         self.offsets_around_local(local).map(|(offset, _)| offset)
     }

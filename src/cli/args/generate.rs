@@ -67,7 +67,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "DIR", default_value = "data")]
     pub out: PathBuf,
 
-    /// Write a live feed at this number of rows per second, partly by appending to a file, partly as new complete files
+    /// Write a live feed at this number of rows per second; some files grow, some appear complete
     #[arg(long, value_name = "ROWS", value_parser = value_parser!(u64).range(1..=10_000_000))]
     pub rate: Option<u64>,
 

@@ -148,7 +148,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(arg = format())]
 pub struct ReplayArgs {
-    /// Files, folders, patterns, or `-` for stdin. A folder stands for the *.csv, *.csv.gz, *.csv.zst and *.parquet files directly inside it [default: data/incoming]
+    /// Files, folders, patterns, or `-` for stdin. A folder stands for the *.csv, *.csv.gz, *.csv.zst and
+    /// *.parquet files directly inside it [default: data/incoming]
     pub logs: Vec<PathBuf>,
     /// Time to use as the current time, such as 2025-03-31T00:00:00Z [default: the system clock]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
@@ -156,10 +157,12 @@ pub struct ReplayArgs {
     /// Replace the output even if `watch` wrote it
     #[arg(long)]
     pub fresh: bool,
-    /// Run on the Ballista cluster with this scheduler, such as `df://scheduler:50050`; LOGS may then name `s3://bucket/folder/`
+    /// Run on the Ballista cluster with this scheduler, such as `df://scheduler:50050`; LOGS may then name
+    /// `s3://bucket/folder/`
     #[arg(long, value_name = "ADDRESS")]
     pub cluster: Option<String>,
-    /// Shared folder where the cluster keeps tables for the next run; needs --cluster [default: _tables in the output folder]
+    /// Shared folder where the cluster keeps tables for the next run; needs --cluster [default: _tables in
+    /// the output folder]
     #[arg(long, value_name = "PLACE", requires = "cluster")]
     pub tables: Option<PathBuf>,
     /// Common settings.
@@ -188,7 +191,8 @@ pub struct ExecutorArgs {
     /// Number of tasks that run in parallel [default: one per processor]
     #[arg(long, value_name = "COUNT")]
     pub cores: Option<usize>,
-    /// Memory for queries, such as 8GiB; intermediate results that do not fit go to disk [default: 70 % of the machine's memory]
+    /// Memory for queries, such as 8GiB; intermediate results that do not fit go to disk [default: 70 % of
+    /// the machine's memory]
     #[arg(long, value_name = "BYTES")]
     pub memory: Option<ByteSize>,
     /// Folder for temporary files of jobs [default: the temporary folder of the system]

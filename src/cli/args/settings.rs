@@ -102,7 +102,7 @@ impl Args for SettingArgs {
                 .value_name("KEY=VALUE")
                 .value_parser(parse_set)
                 .action(ArgAction::Append)
-                .help("Override a setting for this run; KEY is its name as in the settings file; may be repeated"),
+                .help("Override a setting for this run; KEY is its name as in the settings file; repeatable"),
         ];
         LoggingArgs::augment_args(command.args(flags.map(|flag| flag.help_heading(COMMON))))
     }

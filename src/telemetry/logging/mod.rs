@@ -56,7 +56,8 @@ pub fn finish() {
     }
 }
 
-/// The filter for messages. Messages of this program pass from `level` on; other crates show at most warnings.
+/// The filter for messages. Messages of this program pass from `level` on; other crates show at most
+/// warnings.
 fn targets(level: LoggingLevel) -> Targets {
     let level = match level {
         LoggingLevel::Error => LevelFilter::ERROR,
@@ -67,7 +68,8 @@ fn targets(level: LoggingLevel) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("music_insights", level)
 }
 
-/// Locks the output even if a thread panicked while it held the lock, so that later messages are still written.
+/// Locks the output even if a thread panicked while it held the lock, so that later messages are still
+/// written.
 fn lock(output: &Mutex<Output>) -> MutexGuard<'_, Output> {
     output.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -125,7 +127,8 @@ impl<S: Subscriber> Layer<S> for OutputLayer {
     }
 }
 
-/// Writes the counts of suppressed messages when their windows end. Returns when no suppressed message is left.
+/// Writes the counts of suppressed messages when their windows end. Returns when no suppressed message is
+/// left.
 fn report_suppressed(output: &Mutex<Output>) {
     loop {
         let now = Instant::now();

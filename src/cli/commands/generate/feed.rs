@@ -123,8 +123,8 @@ impl Feed<'_> {
         self.pacer.is_over() || self.stop.load(Ordering::Relaxed)
     }
 
-    /// Generates the rows that are due now, at most `most`, and returns their number. Waits until a row is due.
-    /// Returns `None` when the feed is over.
+    /// Generates the rows that are due now, at most `most`, and returns their number. Waits until a row is
+    /// due. Returns `None` when the feed is over.
     fn due(&mut self, most: u64) -> Option<u64> {
         while most > 0 && !self.is_over() {
             let rows = self.pacer.due((self.clock)(), most);
@@ -186,7 +186,8 @@ impl GrowingFile {
     }
 }
 
-/// The next free number for files with this prefix: the highest number in use plus one. Compressed files count.
+/// The next free number for files with this prefix: the highest number in use plus one. Compressed files
+/// count.
 fn next_number(folder: &Path, prefix: &str) -> Result<u64, Error> {
     let failed = |cause: std::io::Error| Error::file(FileRole::Open, Op::Read, folder, cause);
     let mut next = 0;
