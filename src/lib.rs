@@ -1,7 +1,7 @@
 //! Insights from music listening logs.
 //!
 //! The binary `music-insights` tails logs of plays, joins them with a catalog of songs, and publishes
-//! seven tables, exactly once per play. It is a thin layer over this library.
+//! seven tables. Each play counts exactly once. The binary is a thin layer over this library.
 //!
 //! **This is not a stable API.** Modules and items may change in every release. Settings, output,
 //! HTTP API and exit codes of the binary follow semantic versioning.
@@ -14,16 +14,16 @@
 //! ```
 //!
 //! - [`ingest`] reads logs as chunks of whole lines, and decodes chunks to batches of plays.
-//! - [`catalog`] has the songs, and watches their file for changes.
-//! - [`ledger`] has the sums over all plays that insights are computed from.
-//! - [`insights`] has one file per question.
+//! - [`catalog`] holds the songs and watches the catalog file for changes.
+//! - [`ledger`] keeps sums over all plays. Insights are computed from these sums.
+//! - [`insights`] has one file per insight.
 //! - [`publish`] writes snapshots, append-only tables and the manifest.
-//! - [`state`] has everything that survives a restart.
+//! - [`state`] stores everything that must survive a restart.
 //! - [`engine`] connects these stages and runs them.
 //!
 //! # Example
 //!
-//! From bytes to the rows of an insight, without files and threads:
+//! This example turns bytes into the rows of an insight, without files or threads:
 //!
 //! ```
 //! use std::sync::Arc;
@@ -95,15 +95,15 @@ pub use crate::model::error::Error;
 pub use crate::publish::manifest::Manifest;
 pub use crate::settings::Settings;
 
-// The rooms stand in the order of imports: each imports only those above it. Rooms that only the
-// binary, tests and benches need are hidden from the documentation.
+// A room is a top-level module. Rooms are listed in the order of imports: a room imports only rooms above
+// it. Rooms that only the binary, tests and benches need are hidden from the documentation.
 
 // ── Ground: no I/O, no tasks ────────────────────────────────────────────────────────────────────
 
 /// Calendar dates, time zones, the clock, and daily windows such as the night.
 pub mod time;
 
-/// The nouns between the stages: ids, chunks, batches, rejects; dictionaries; errors.
+/// Types that the stages exchange (ids, chunks, batches, rejects), dictionaries and errors.
 pub mod model;
 
 /// Cells, numbers, timestamps and escapes as text.
@@ -115,21 +115,21 @@ pub mod text;
 /// Metrics, heartbeat, systemd notification, messages and progress.
 pub mod telemetry;
 
-/// The interface to the file system, and the only code that writes.
+/// The interface to the file system, and the only code that writes files.
 pub mod storage;
 
 // ── Flow: upstream to downstream ────────────────────────────────────────────────────────────────
 
-/// Logs to chunks of whole lines, and chunks to batches of plays.
+/// Reads logs as chunks of whole lines, and decodes chunks to batches of plays.
 pub mod ingest;
 
-/// The songs, and the file that they come from.
+/// The songs and the catalog file.
 pub mod catalog;
 
-/// Sums over all plays, which do not depend on the catalog.
+/// Sums over all plays, independent of the catalog.
 pub mod ledger;
 
-/// The seven questions, one file each.
+/// The seven insights, one file each.
 pub mod insights;
 
 /// Settings from flags, environment, file and defaults.
@@ -138,17 +138,17 @@ pub mod settings;
 /// The output folder: snapshots, append-only tables and the manifest.
 pub mod publish;
 
-/// Everything that survives a restart: input progress, unmatched plays, checkpoints.
+/// Data that survives a restart: input progress, unmatched plays, checkpoints.
 pub mod state;
 
 /// The pipeline, the coordinator, the workers, and recovery at start.
 pub mod engine;
 
-/// One epoch for readers: views, charts, the report and the HTTP server.
+/// The current epoch for readers: views, charts, the report and the HTTP server.
 #[doc(hidden)]
 pub mod serve;
 
-// ── Built of it ─────────────────────────────────────────────────────────────────────────────────
+// ── Tools: use the rooms above ──────────────────────────────────────────────────────────────────
 
 /// Recomputes everything from the inputs and compares it with the published output.
 #[doc(hidden)]

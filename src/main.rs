@@ -1,4 +1,4 @@
-//! The binary: parses arguments, runs the command, and sets the exit code.
+//! The binary. It parses the arguments, runs the command, and sets the exit code.
 
 use std::process;
 

@@ -2,13 +2,13 @@
 
 use crate::model::error::{Error, FileRole};
 
-/// Exit codes of BSD's `sysexits.h`.
+/// Exit codes from BSD's `sysexits.h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ExitCode {
     /// The command line is wrong.
     Usage = 64,
-    /// The state or the output is damaged, or differs from the recomputed one.
+    /// The state or the output is damaged, or the output differs from the recomputed output.
     Data = 65,
     /// An input is missing or cannot be read.
     NoInput = 66,

@@ -1,11 +1,11 @@
-//! Weighted random choice in constant time (the alias method), with integers only.
+//! Weighted random choice in constant time with the alias method. It uses only integers.
 
 use crate::generate::rng::Rng;
 
-/// A table from which items are drawn with probabilities proportional to their weights.
+/// A table for drawing items. The probability of an item is proportional to its weight.
 ///
-/// The weights are distributed over cells of equal size, with at most two items per cell. So a draw touches one
-/// cell (one cache line), however many items there are.
+/// The weights are distributed over cells of equal size, with at most two items per cell. So a draw reads one
+/// cell (one cache line), independent of the number of items.
 #[derive(Debug, Clone)]
 pub struct AliasTable {
     cells: Vec<Cell>,
@@ -13,7 +13,7 @@ pub struct AliasTable {
 
 #[derive(Debug, Clone, Copy)]
 struct Cell {
-    /// The share of `item` in this cell, in units of 2^-32. The rest belongs to `other`.
+    /// The share of `item` in this cell, in units of 2^-32. The rest of the cell belongs to `other`.
     threshold: u32,
     item: u32,
     other: u32,
@@ -29,7 +29,8 @@ impl AliasTable {
         if total == 0 {
             return None;
         }
-        // A cell holds `total`, so an item has its weight times the number of cells to distribute.
+        // Each cell holds `total`. So the amount to distribute for an item is its weight times the number of
+        // cells.
         let mut left: Vec<u64> = weighted.iter().map(|&(_, weight)| weight * count).collect();
         let mut cells: Vec<Cell> =
             weighted.iter().map(|&(item, _)| Cell { threshold: u32::MAX, item, other: item }).collect();
@@ -48,13 +49,14 @@ impl AliasTable {
         Some(Self { cells })
     }
 
-    /// Makes the random choice without reading the table.
+    /// Makes a random choice without reading the table.
     ///
-    /// Making many draws before resolving the first lets the processor fetch many cells at once. In a large table
-    /// that is several times faster than waiting for one cell after the other.
+    /// If the caller makes many draws before it resolves the first, the processor can fetch many cells at
+    /// once. In a large table, this is several times faster than fetching one cell after the other.
     #[inline]
     pub fn draw(&self, rng: &mut Rng) -> Draw {
-        // One multiplication gives both: its upper half is the cell, its lower half the position in the cell.
+        // One multiplication gives both numbers. The upper half is the cell, the lower half the position in
+        // it.
         let product = u128::from(rng.bits()) * self.cells.len() as u128;
         Draw { cell: (product >> 64) as u32, position: (product >> 32) as u32 }
     }
@@ -67,7 +69,7 @@ impl AliasTable {
     }
 }
 
-/// A random choice whose item has not been looked up.
+/// A random choice before the lookup of its item.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Draw {
     cell: u32,

@@ -13,7 +13,7 @@ pub const HEADER: &[u8] = b"song_id,title,artist,genre,mood\n";
 pub const GENRES: [&str; 10] =
     ["Pop", "Rock", "Hip-Hop", "Electronic", "R&B", "Country", "Jazz", "Classical", "Folk", "Metal"];
 
-/// Songs of each genre per 65,536 songs. The rest has no genre.
+/// Songs of each genre per 65,536 songs. The remaining songs have no genre.
 pub const GENRE_SHARES: [u32; 10] = [12_600, 11_500, 10_300, 7_800, 5_500, 4_500, 4_200, 3_400, 2_600, 1_800];
 
 /// The moods, by number.
@@ -22,13 +22,13 @@ pub const MOODS: [&str; 4] = ["Happy", "Sad", "Energetic", "Chill"];
 /// The number of the mood `Sad`.
 pub const SAD: usize = 1;
 
-/// Songs of each mood per 65,536 songs. The rest has no mood.
+/// Songs of each mood per 65,536 songs. The remaining songs have no mood.
 pub const MOOD_SHARES: [u32; 4] = [18_800, 13_400, 17_400, 14_600];
 
-/// The index of the share that contains `point` (below 65,536), or `shares.len()` if none does.
+/// The index of the share that contains `point` (below 65,536), or `shares.len()` if no share contains it.
 #[inline]
 pub fn share_at(shares: &[u32], point: u32) -> usize {
-    // Counts without branches: the point is random, so branches would be mispredicted.
+    // The loop has no branches. The processor could not predict them, because the point is random.
     let (mut end, mut passed) = (0, 0);
     for share in shares {
         end += share;
@@ -37,7 +37,8 @@ pub fn share_at(shares: &[u32], point: u32) -> usize {
     passed
 }
 
-/// The catalog of a seed. Apart from its artist, a song depends on its number alone and not on the catalog's size.
+/// The catalog of a seed. Only the artist of a song depends on the size of the catalog. Everything else
+/// depends only on the seed and the number of the song.
 #[derive(Debug, Clone, Copy)]
 pub struct Catalog {
     songs: u32,
@@ -57,26 +58,27 @@ impl Catalog {
         self.songs
     }
 
-    /// The genre of a song, [`GENRES`]`.len()` if it has none.
+    /// The genre of a song; [`GENRES`]`.len()` if the song has no genre.
     pub fn genre(&self, song: u32) -> usize {
         share_at(&GENRE_SHARES, self.sound.of(u64::from(song)) as u32 & 0xFFFF)
     }
 
-    /// The mood of a song, [`MOODS`]`.len()` if it has none.
+    /// The mood of a song; [`MOODS`]`.len()` if the song has no mood.
     pub fn mood(&self, song: u32) -> usize {
         share_at(&MOOD_SHARES, (self.sound.of(u64::from(song)) >> 16) as u32 & 0xFFFF)
     }
 
-    /// The length of a song in seconds: 120 to 360, mostly around 240. Songs that are not in the catalog have one too.
+    /// The length of a song in seconds: 120 to 360, mostly around 240. Songs outside the catalog also have a
+    /// length.
     #[inline]
     pub fn length(&self, song: u32) -> u32 {
         let hash = self.sound.of(u64::from(song)) >> 32;
-        // The sum of two random numbers is more often near the middle of its range than at its ends.
+        // The sum of two random numbers is more often near the middle of its range than near the ends.
         let part = |bits: u64| (((bits & 0xFFFF) * 121) >> 16) as u32;
         120 + part(hash) + part(hash >> 16)
     }
 
-    /// Appends the whole catalog as CSV, with its header.
+    /// Appends the whole catalog as CSV, including the header.
     pub fn append(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(HEADER);
         let mut field = String::new();
@@ -97,11 +99,12 @@ impl Catalog {
         }
     }
 
-    /// The hash that determines the name of a song's artist. Artists have 2.5 songs on average, some many more.
+    /// The hash that determines the name of the artist of a song. An artist has 2.5 songs on average; some
+    /// artists have many more.
     fn artist(&self, song: u32) -> u64 {
         let artists = (u64::from(self.songs) * 2 / 5).max(1);
         let hash = self.names.of(2 * u64::from(song) + 1);
-        // A quarter of the songs belongs to the first tenth of the artists.
+        // A quarter of the songs belong to the first tenth of the artists.
         let among = if hash.is_multiple_of(4) { artists.div_ceil(10) } else { artists };
         self.names.of(1 << 40 | scale(hash, among))
     }

@@ -1,15 +1,15 @@
-//! The schedule of a live feed, which alternates between a growing file and finished files.
+//! The schedule of a live feed. The feed alternates between a growing file and files that appear complete.
 //!
-//! The schedule decides which file gets a row, but not the content of rows.
+//! The schedule decides which file gets a row. It does not affect the content of rows.
 
 use std::time::Duration;
 
 use crate::generate::rng::Rng;
 
-/// The largest number of rows made at once: a few milliseconds of work, a few hundred kilobytes of text.
+/// The largest number of rows generated at once. They take a few milliseconds and a few hundred kilobytes.
 pub const SLICE: u64 = 8192;
 
-/// The interval at which rows are made, unless there is a backlog.
+/// The interval between slices of rows, unless there is a backlog.
 pub const TICK: Duration = Duration::from_millis(25);
 
 /// Computes how many rows are due.
@@ -22,19 +22,21 @@ pub struct Pacer {
 }
 
 impl Pacer {
-    /// A pacer for `rate` rows per second that ends after `total` rows, or never.
+    /// A pacer for `rate` rows per second. It ends after `total` rows, or never if `total` is `None`.
     pub fn new(rate: u64, total: Option<u64>) -> Self {
         Self { rate, left: total.unwrap_or(u64::MAX), made: 0, next: Duration::ZERO }
     }
 
-    /// Whether all rows were handed out.
+    /// Whether all rows have been generated.
     pub fn is_over(&self) -> bool {
         self.left == 0
     }
 
-    /// The number of rows (at most `most`) to make now, `elapsed` after the start. 0 means: wait.
+    /// The number of rows to generate now, at most `most`. `elapsed` is the time since the start. 0 means:
+    /// wait.
     ///
-    /// The first row is due at once and the others follow evenly. After a pause, missed rows are caught up.
+    /// The first row is due at once, and the next rows follow at equal intervals. After a pause, missed rows
+    /// are due immediately.
     pub fn due(&mut self, elapsed: Duration, most: u64) -> u64 {
         let due = elapsed.as_nanos() * u128::from(self.rate) / 1_000_000_000 + 1;
         let ready = due.saturating_sub(u128::from(self.made)).min(u128::from(SLICE)) as u64;
@@ -51,14 +53,14 @@ impl Pacer {
     }
 }
 
-/// The next rows of the feed, which all go to one file.
+/// The next rows of the feed. They all go to one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// Append this number of rows to the growing file, as they become due.
+    /// Append this number of rows to the growing file as the rows become due.
     Grow(u64),
-    /// Complete the growing file, and append this number of rows to a new one.
+    /// Complete the growing file, and append this number of rows to a new growing file.
     Rotate(u64),
-    /// Write this number of rows to a file that appears when it is finished.
+    /// Write this number of rows to a file that appears when it is complete.
     Drop(u64),
 }
 
@@ -101,7 +103,8 @@ impl Iterator for Turns {
     }
 }
 
-/// The sizes of appends to a growing file. They often end in the middle of a line, like flushes of a logger's buffer.
+/// The sizes of appends to a growing file. Appends often end in the middle of a line, as when a logger
+/// flushes its buffer.
 #[derive(Debug)]
 pub struct AppendSizes(Rng);
 
@@ -111,7 +114,8 @@ impl AppendSizes {
         Self(Rng::new(seed, 0xC075))
     }
 
-    /// The number of bytes to append now, of `bytes` bytes that end with a line. The rest waits for the next append.
+    /// The number of bytes to append now. There are `bytes` bytes, which end with a line end. The remaining
+    /// bytes wait for the next append.
     pub fn next(&mut self, bytes: usize) -> usize {
         if self.0.below(3) == 0 {
             return bytes;

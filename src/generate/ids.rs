@@ -8,11 +8,11 @@ use crate::generate::rng::Key;
 pub enum Ids {
     /// `user_17`, `song_42`.
     Short,
-    /// A UUID of 36 characters, derived from the same numbers.
+    /// A UUID of 36 characters, derived from the number of the user or song.
     Uuid,
 }
 
-/// The kind of thing that an id identifies.
+/// What an id identifies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Noun {
     /// A listener.
@@ -22,7 +22,7 @@ pub enum Noun {
 }
 
 impl Ids {
-    /// Appends the id of a number to a line.
+    /// Appends the id for a number to a line.
     #[inline]
     pub fn write(self, noun: Noun, number: u32, line: &mut Line) {
         match self {

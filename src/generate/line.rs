@@ -1,9 +1,9 @@
-//! A buffer for one line. Formatting is most of the work of making a row.
+//! A buffer for one line. It must be fast, because formatting takes most of the time per row.
 
-/// More than the longest line: two UUIDs, a timestamp and a duration are 102 bytes.
+/// The capacity of a line. The longest line has 102 bytes: two UUIDs, a timestamp and a duration.
 const CAPACITY: usize = 128;
 
-/// A line of text in a fixed buffer, which never allocates.
+/// A line of text in a fixed buffer. It never allocates.
 #[derive(Debug)]
 pub struct Line {
     text: [u8; CAPACITY],

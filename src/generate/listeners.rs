@@ -5,14 +5,14 @@ use crate::generate::catalog::{GENRE_SHARES, MOOD_SHARES, SAD, share_at};
 use crate::generate::popularity::Popularity;
 use crate::generate::rng::{Key, Rng};
 
-/// What a listener likes. The numbers are those of [`crate::generate::catalog`].
+/// What a listener likes. Genres and moods have the numbers from [`crate::generate::catalog`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taste {
-    /// Almost only one genre.
+    /// Almost exclusively one genre.
     Loyal(usize),
     /// Mostly one mood.
     Moody(usize),
-    /// Everything, with one favourite genre.
+    /// All genres, with one favourite.
     Mixed(usize),
 }
 
@@ -39,7 +39,8 @@ pub struct Listeners {
 impl Listeners {
     /// The listeners `1..=count` of a seed.
     pub fn new(seed: u64, count: u32, popularity: Popularity) -> Self {
-        // The shift grows with the number of listeners, because even the most active one has only 24 hours a day.
+        // The shift grows with the number of listeners. Otherwise the most active listener would play more
+        // than 24 hours of music a day.
         let shift = 20 + u64::from(count) / 1000;
         let weighted = popularity.weigh(count, shift, &mut Rng::new(seed, 0x0157));
         let table = AliasTable::new(&weighted).expect("there is at least one user");
@@ -52,12 +53,13 @@ impl Listeners {
         self.table.resolve(self.table.draw(rng))
     }
 
-    /// The taste of a listener: 6 % are loyal to a genre, 8 % prefer sad songs, 10 % prefer a random mood, and the
-    /// rest is mixed.
+    /// The taste of a listener. Of all listeners, 6 % are loyal to a genre, 8 % prefer sad songs, 10 % prefer
+    /// a random mood, and the others have a mixed taste.
     #[inline]
     pub fn taste(&self, user: u32) -> Taste {
         let hash = self.tastes.of(u64::from(user));
-        // Favourites follow the shares of the catalog. So a rare genre has few fans, and its few songs are not overplayed.
+        // Favourites follow the shares in the catalog. So a rare genre has few fans, and its few songs do not
+        // get too many plays.
         let (kind, favourite) = ((hash >> 32) % 100, (hash & 0xFFFF) as u32);
         match kind {
             0..6 => Taste::Loyal(share_at(&GENRE_SHARES, favourite)),

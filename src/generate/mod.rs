@@ -1,8 +1,8 @@
 //! Synthetic data: a catalog of songs, listeners with tastes, and their plays.
 //!
-//! Everything here is pure: a [`Plan`] goes in and text comes out, without files or clocks. The same plan gives the
-//! same bytes on every machine, because only integers are used (see [`rng`]) and because rows are made one after the
-//! other, whatever the number of rows per call.
+//! This module turns a [`Plan`] into text. It uses no files and no clock. The same plan gives the same bytes
+//! on every machine, for two reasons: all calculations use integers (see [`rng`]), and the rows do not depend
+//! on the number of rows per call.
 //!
 //! ```text
 //! Plan -> catalog                                      -> songs_metadata.csv

@@ -8,7 +8,7 @@ use crate::generate::rhythm::{Clock, DAY, Pace};
 use crate::generate::rng::Rng;
 use crate::generate::song_pools::{SongDraw, SongPools};
 
-/// Everything that determines the bytes of a catalog and its logs.
+/// All inputs that determine the bytes of a catalog and its logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// The seed of all random choices.
@@ -17,9 +17,9 @@ pub struct Plan {
     pub users: u32,
     /// The number of songs in the catalog, at least 1.
     pub songs: u32,
-    /// How plays are distributed over both.
+    /// How plays are distributed over listeners and songs.
     pub popularity: Popularity,
-    /// The format of their ids.
+    /// The format of user and song ids.
     pub ids: Ids,
     /// The times of the plays.
     pub pace: Pace,
@@ -32,20 +32,20 @@ impl Plan {
     }
 }
 
-/// One play, in numbers.
+/// One play as numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Play {
     /// The listener, from 1.
     pub user: u32,
-    /// The song, from 1. Numbers beyond the size of the catalog are unknown songs.
+    /// The song, from 1. Numbers above the size of the catalog are songs outside the catalog.
     pub song: u32,
-    /// Seconds since 1970-01-01.
+    /// The time in seconds since 1970-01-01.
     pub time: u64,
     /// Whole seconds of the duration.
     pub seconds: u32,
-    /// The decimals of the duration as a number.
+    /// The decimal places of the duration as a number.
     pub fraction: u16,
-    /// The number of decimals, 0 to 3.
+    /// The number of decimal places, 0 to 3.
     pub decimals: u8,
 }
 
@@ -62,9 +62,10 @@ const SKIPPED: u64 = 150;
 /// Plays per 1000 that stop before the end of the song.
 const CUT_SHORT: u64 = 250;
 
-/// Plays whose users and songs are drawn together, so that their cache misses overlap.
+/// The number of plays in a block. Their listeners and songs are drawn together, so that cache misses
+/// overlap.
 ///
-/// A block is always drawn whole. So the rows do not depend on the number of rows per call.
+/// A block is always drawn as a whole. So the rows do not depend on the number of rows per call.
 const BLOCK: usize = 256;
 
 /// An endless stream of plays.
@@ -75,11 +76,11 @@ pub struct Plays {
     catalog: Catalog,
     clock: Clock,
     start: u64,
-    /// Decides listeners and songs.
+    /// Random numbers for listeners and songs.
     choices: Rng,
-    /// Decides times and durations.
+    /// Random numbers for times and durations.
     details: Rng,
-    /// Users and songs of the current block, of which `used` are consumed.
+    /// Listeners and songs of the current block. The first `used` entries are consumed.
     block: Vec<(u32, u32)>,
     used: usize,
 }
@@ -141,7 +142,8 @@ impl Plays {
             return now;
         }
         let longest = if chance < LATE { 3 * DAY } else { 3600 };
-        // The delay is limited by the time since the start. Clamping would pile up late plays in the first second.
+        // The largest delay is the time since the start. If longer delays were clamped instead, many late
+        // plays would fall into the first second.
         now - self.details.below(longest.min(now - self.start) + 1)
     }
 

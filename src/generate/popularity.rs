@@ -1,4 +1,4 @@
-//! How often each listener plays and each song is played.
+//! How often each listener plays songs, and how often each song is played.
 
 use crate::generate::rng::Rng;
 
@@ -14,14 +14,14 @@ pub enum Popularity {
 /// The weight of a rank is `TOP / (rank + shift)`.
 const TOP: u64 = 1 << 40;
 
-/// The largest number of items for which the arithmetic of the alias table fits into 64 bits.
+/// The largest number of items. With more items, the arithmetic of the alias table would exceed 64 bits.
 pub const MAX_ITEMS: u64 = 10_000_000;
 
 impl Popularity {
     /// The numbers `1..=count` with their weights, the heaviest first.
     ///
-    /// Ranks are assigned at random, so that the first songs of the catalog are not the most popular ones. A larger
-    /// `shift` flattens the head of the distribution.
+    /// Ranks are assigned at random. Otherwise the first songs of the catalog would be the most popular
+    /// songs. A larger `shift` makes the most frequent items less frequent.
     pub fn weigh(self, count: u32, shift: u64, rng: &mut Rng) -> Vec<(u32, u64)> {
         let mut weighted: Vec<(u32, u64)> = (1..=count).map(|number| (number, 1)).collect();
         if self == Self::Zipf {

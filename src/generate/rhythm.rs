@@ -1,7 +1,7 @@
-//! The times of plays: more by day than by night, and later on weekends.
+//! The times of plays. There are more plays by day than by night, and on weekends the day starts later.
 //!
-//! Every hour of the week has a weight. Rows are spread evenly over the sum of the weights of the whole period, so a
-//! busy hour gets more of them. Times never go back.
+//! Every hour of the week has a weight. The number of rows in an hour is proportional to its weight. Times
+//! never decrease.
 
 use crate::time::civil;
 
@@ -10,8 +10,8 @@ pub const DAY: u64 = civil::DAY as u64;
 
 const HOUR: u64 = 3600;
 
-/// Units per second and weight. They are small enough to spread very many rows evenly, and large enough for a century
-/// in 64 bits.
+/// Units per second and weight. A unit is small enough to spread many rows evenly, and large enough that a
+/// century fits into 64 bits.
 const GRAIN: u64 = 1 << 16;
 
 /// Weights of the hours from Monday to Friday, with peaks at the commutes and in the evening.
@@ -25,13 +25,13 @@ const WEEKEND: [u64; 24] =
 /// How time advances from row to row, in seconds since 1970-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// `rows` rows fill `days` days with the rhythm of the week. Further rows continue at the same pace.
+    /// `rows` rows fill `days` days with the rhythm of the week. Additional rows continue at the same pace.
     Rhythm {
         /// The first second.
         start: u64,
         /// The length of the period.
         days: u64,
-        /// The rows that fill it.
+        /// The number of rows in the period.
         rows: u64,
     },
     /// `rate` rows every second, as in a live feed.
@@ -52,10 +52,10 @@ impl Pace {
     }
 }
 
-/// The times of consecutive rows.
+/// Produces the times of consecutive rows.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    /// The first second of the current interval (an hour, or one second at a steady rate).
+    /// The first second of the current interval. An interval is an hour, or one second at a steady rate.
     begin: u64,
     /// Units since the beginning of the interval.
     passed: u64,
@@ -94,7 +94,7 @@ impl Clock {
         }
     }
 
-    /// Returns the time of the current row and advances to the next.
+    /// Returns the time of the current row and advances to the next row.
     #[inline]
     pub fn tick(&mut self) -> u64 {
         let now = self.begin + self.passed / self.per_second;

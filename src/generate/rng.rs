@@ -1,7 +1,8 @@
-//! Randomness that is the same on every machine: a generator for sequences and a keyed hash for properties.
+//! Random numbers that are the same on every machine: a generator for sequences and a keyed hash for
+//! properties.
 //!
-//! Ranges are computed here with a multiplication and a shift, because the results of a library's distributions may
-//! change between versions. There are no floats.
+//! This module scales numbers to a range with a multiplication and a shift. The distributions of a library
+//! could give different results in a later version. There are no floats.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
@@ -31,9 +32,9 @@ impl Rng {
     }
 }
 
-/// A keyed hash for properties of a thing, such as the length of a song or the taste of a listener.
+/// A keyed hash for properties of an item, such as the length of a song or the taste of a listener.
 ///
-/// Such a property needs no memory and does not depend on the number of things.
+/// Such a property takes no memory and does not depend on the number of items.
 #[derive(Debug, Clone, Copy)]
 pub struct Key(u64);
 
@@ -62,7 +63,7 @@ pub fn scale(bits: u64, n: u64) -> u64 {
     ((u128::from(bits) * u128::from(n)) >> 64) as u64
 }
 
-/// A bijection of 64 bits in which every bit of the result depends on every bit of the argument.
+/// A bijection of 64 bits. Every bit of the result depends on every bit of the argument.
 #[inline]
 fn finalize(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,4 +1,4 @@
-//! The songs that each preference chooses from.
+//! Pools of songs, one for each preference.
 
 use crate::generate::alias::{self, AliasTable};
 use crate::generate::catalog::{Catalog, GENRES, MOODS};
@@ -6,14 +6,16 @@ use crate::generate::listeners::Preference;
 use crate::generate::popularity::Popularity;
 use crate::generate::rng::Rng;
 
-/// Flattens the popularity of songs: in a catalog of 100 songs, the first has about 4 % of the plays.
+/// Makes the popularity of songs more even. In a catalog of 100 songs, the top song has about 4 % of the
+/// plays.
 const SHIFT: u64 = 10;
 
-/// The tables from which songs are drawn: all songs, the songs of each genre and each mood, and unknown songs.
+/// Tables for drawing songs: all songs, the songs of each genre, the songs of each mood, and songs outside
+/// the catalog.
 #[derive(Debug)]
 pub struct SongPools(Vec<AliasTable>);
 
-/// A random choice of a song that has not been looked up.
+/// A random choice of a song before the lookup of the song.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SongDraw {
     pool: usize,
@@ -21,14 +23,14 @@ pub struct SongDraw {
 }
 
 impl SongPools {
-    /// The songs of a catalog, plus about 5 % of unknown songs.
+    /// The songs of a catalog. About 5 % are added as songs outside the catalog.
     pub fn new(catalog: &Catalog, popularity: Popularity, rng: &mut Rng) -> Self {
         let weighted = popularity.weigh(catalog.songs(), SHIFT, rng);
         let any = AliasTable::new(&weighted).expect("there is at least one song");
         let mut genres = vec![Vec::new(); GENRES.len()];
         let mut moods = vec![Vec::new(); MOODS.len()];
         for &(song, weight) in &weighted {
-            // A song without a genre or mood is only in the pool of all songs.
+            // A song without a genre and a mood is only in the pool of all songs.
             if let Some(pool) = genres.get_mut(catalog.genre(song)) {
                 pool.push((song, weight));
             }
@@ -39,7 +41,8 @@ impl SongPools {
         let unknown = (1..=catalog.songs() / 20 + 5).map(|nth| (catalog.songs() + nth, 1)).collect();
         let mut pools = vec![any];
         for pool in genres.into_iter().chain(moods).chain([unknown]) {
-            // A small catalog may have no song of a genre or mood. Its pool then has all songs.
+            // A small catalog may have no song of a genre or mood. The pool of that genre or mood then has
+            // all songs.
             pools.push(AliasTable::new(&pool).unwrap_or_else(|| pools[0].clone()));
         }
         Self(pools)

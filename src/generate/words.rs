@@ -81,7 +81,7 @@ pub(super) fn title(hash: u64, out: &mut String) {
     out.extend(parts);
 }
 
-/// Appends the artist's name for a hash.
+/// Appends the name of an artist for a hash.
 pub(super) fn artist(hash: u64, out: &mut String) {
     let (adjective, noun, other) =
         (pick(&ADJECTIVES, hash), pick(&NOUNS, hash >> 8), pick(&NOUNS, hash >> 16));

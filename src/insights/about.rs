@@ -1,27 +1,27 @@
-//! The description of an insight for readers, and its settings as the rest of the program sees them.
+//! The description of an insight for readers, and the interface of its settings.
 
 use std::fmt::Write as _;
 
 use crate::insights::column::{self, Column};
 use crate::insights::query::{Parameter, Weeks};
 
-/// What the program knows of an insight besides its computation.
+/// The name, texts, columns and query of an insight.
 #[derive(Clone, Copy, Debug)]
 pub struct About {
-    /// The name of its output folder, its settings and its metrics.
+    /// The name of the insight in the output folder, in settings and in metrics.
     pub name: &'static str,
     /// The heading on the dashboard and in the report.
     pub title: &'static str,
-    /// The question that it answers; describes its settings too.
+    /// The question that the insight answers. It also describes the settings of the insight.
     pub question: &'static str,
-    /// A sentence for readers. `{key}` stands for the value of a setting of the insight, or for the
-    /// `timezone` or the `published_week`.
+    /// An explanation for readers. `{key}` stands for the value of a setting of the insight. `{timezone}` and
+    /// `{published_week}` stand for the time zone and the published week.
     pub meaning: &'static str,
     /// The columns, in the order of the header.
     pub columns: &'static [Column],
     /// What the dashboard shows in place of a table without rows.
     pub empty: &'static str,
-    /// The query with which a cluster answers the question. Parameters are written `$name`.
+    /// The query that computes the insight on a cluster. Parameters are written as `$name`.
     pub sql: &'static str,
 }
 
@@ -31,7 +31,8 @@ impl About {
         column::header(self.columns)
     }
 
-    /// The sentence for readers with the values of its placeholders; an unknown one is left as it is.
+    /// The explanation for readers, with values in place of placeholders. Unknown placeholders stay
+    /// unchanged.
     pub fn meaning(&self, value_of: impl Fn(&str) -> Option<String>) -> String {
         let mut text = String::new();
         let mut rest = self.meaning;
@@ -49,12 +50,12 @@ impl About {
     }
 }
 
-/// What every `[insights.<name>]` provides besides its values.
+/// The methods that every settings table `[insights.<name>]` provides.
 pub trait InsightSettings {
     /// The parameters of the SQL query, by name.
     fn parameters(&self, weeks: Weeks) -> Vec<(&'static str, Parameter)>;
 
-    /// The CSV file in place of a table without rows; without it, the file has only a header.
+    /// The content of the CSV file if the table has no rows. With `None`, the file then has only a header.
     fn message(&self) -> Option<String> {
         None
     }
@@ -62,7 +63,7 @@ pub trait InsightSettings {
     /// Checks values that depend on each other.
     ///
     /// # Errors
-    /// The keys and what they must be.
+    /// The wrong keys and the values that they allow.
     fn check(&self) -> Result<(), &'static str> {
         Ok(())
     }

@@ -33,7 +33,7 @@ pub struct Settings {
     /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// Digits after the point to which the mean is rounded, 0 to 18.
+    /// The number of decimal places of the mean, 0 to 18.
     #[serde(deserialize_with = "from_text")]
     pub decimals: Decimals,
 }

@@ -1,7 +1,7 @@
-//! What was played, with the metadata of the song? The one insight that is append-only.
+//! Which songs were played, when and by which listener? This is the only append-only insight.
 //!
-//! A play is appended when it is matched for the first time, and its row never changes. An unmatched
-//! play is kept, and is appended when its song appears in the catalog.
+//! A play is appended when it is first matched, and its row never changes. An unmatched play is stored until
+//! its song appears in the catalog; then it is appended.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ pub const NAME: &str = "enriched_logs";
 pub const ABOUT: About = About {
     name: NAME,
     title: "All plays",
-    question: "What was played, with the metadata of the song?",
+    question: "Which songs were played, when and by which listener?",
     meaning: "Every play of a song in the catalog, with the title, artist, genre and mood of the song.",
     columns: &[
         Column::SONG,
@@ -38,7 +38,7 @@ pub const ABOUT: About = About {
         Column::GENRE,
         Column::text("mood", "Mood"),
     ],
-    empty: "No play of a song in the catalog yet",
+    empty: "No plays of songs in the catalog yet",
     sql: include_str!("enriched_logs.sql"),
 };
 
@@ -52,7 +52,7 @@ pub struct Settings {
     /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// The size of a part, in bytes, at which the next one is begun.
+    /// The size of a part in bytes after which the next part begins.
     #[serde(deserialize_with = "from_text")]
     pub roll_bytes: ByteSize,
 }
@@ -80,7 +80,7 @@ pub struct UnmatchedPlay {
     pub millis: u32,
 }
 
-/// Rendered rows, ready to be appended.
+/// Rendered rows that are ready to be appended.
 #[derive(Debug, Default)]
 pub struct EnrichedRows {
     /// The rows as CSV lines.
@@ -96,13 +96,14 @@ pub struct EnrichedLogs {
     timestamps: TimestampWriter,
 }
 
-/// The maximum length of a row without ids and metadata: commas, timestamp and duration.
+/// The maximum length of the commas, the timestamp and the duration in a row.
 const REST: usize = 96;
-/// Rows whose metadata is prefetched before the first is copied, so that cache misses overlap.
+/// The number of rows in a group. The metadata of a group is prefetched before the first row is copied, so
+/// that cache misses overlap.
 const GROUP: usize = 64;
 
 impl EnrichedLogs {
-    /// Starts with the catalog of the first epoch.
+    /// Renders rows with the catalog of the first epoch.
     pub fn new(catalog: Arc<Catalog>) -> Self {
         Self { catalog, timestamps: TimestampWriter::default() }
     }
@@ -112,12 +113,12 @@ impl EnrichedLogs {
         &self.catalog
     }
 
-    /// Replaces the catalog. The caller then appends the unmatched plays of its new songs.
+    /// Replaces the catalog. The caller must then append the unmatched plays of the new songs.
     pub fn set_catalog(&mut self, catalog: Arc<Catalog>) {
         self.catalog = catalog;
     }
 
-    /// Renders the matched plays of a range of a batch, and passes the unmatched ones to `unmatched`.
+    /// Renders the matched plays in a range of a batch, and passes the unmatched plays to `unmatched`.
     ///
     /// # Panics
     /// If the range is not within the batch.
@@ -152,7 +153,7 @@ impl EnrichedLogs {
         }
     }
 
-    /// Renders the plays of a song that was unmatched until now.
+    /// Renders the stored plays of a song that is now in the catalog.
     ///
     /// # Panics
     /// If the song is not in the catalog.

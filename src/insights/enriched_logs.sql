@@ -1,4 +1,4 @@
--- Every play of a song in the catalog, with what the catalog knows of it, in the order of the inputs.
+-- Every play of a song in the catalog, with the metadata of the song, in the order of the inputs.
 --
 -- There are no parameters.
 

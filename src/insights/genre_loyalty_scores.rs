@@ -23,7 +23,7 @@ pub const ABOUT: About = About {
     name: NAME,
     title: "Loyal listeners",
     question: "Which listeners play one genre almost exclusively?",
-    meaning: "Listeners with a share of more than {threshold} of their plays in one genre.",
+    meaning: "Listeners whose share of plays in one genre is above {threshold}.",
     columns: &[
         Column::USER,
         Column::GENRE,
@@ -31,7 +31,7 @@ pub const ABOUT: About = About {
         Column::integer("total_plays", "All plays"),
         Column::number("loyalty_score", "Share"),
     ],
-    empty: "No listener is that loyal",
+    empty: "No listener is loyal enough to one genre",
     sql: include_str!("genre_loyalty_scores.sql"),
 };
 
@@ -42,10 +42,10 @@ pub struct Settings {
     /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// The share of the plays that a genre must exceed, from 0 to 1.
+    /// The share of a listener's plays that a genre must exceed, from 0 to 1.
     #[serde(deserialize_with = "from_text")]
     pub threshold: Fraction,
-    /// Digits after the point to which the score is rounded, 0 to 18.
+    /// The number of decimal places of the score, 0 to 18.
     #[serde(deserialize_with = "from_text")]
     pub decimals: Decimals,
 }

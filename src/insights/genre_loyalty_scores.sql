@@ -1,7 +1,7 @@
--- Which users play one genre far more than all others? No row if there are none.
+-- Which listeners play one genre almost exclusively? The result has no rows if there is no such listener.
 --
 -- $threshold (BIGINT): the share that a genre must exceed, in billionths.
--- $decimals (BIGINT, 0 to 18): digits of the score after the point, rounded half away from zero.
+-- $decimals (BIGINT, 0 to 18): number of decimal places of the score; the score is rounded half away from zero.
 --
 -- Shares are compared and rounded as integers, never as floats.
 
@@ -18,7 +18,7 @@ shares AS (
 loyal AS (
     SELECT
         user_id, genre, plays, total,
-        -- Twice the plays in units of the last digit, plus a half: `scaled / halves` is the rounded share.
+        -- Twice the plays in units of the last digit, plus a half. So `scaled / halves` is the rounded share.
         2 * CAST(plays AS DECIMAL(38, 0)) * CAST(RPAD('1', CAST($decimals AS BIGINT) + 1, '0') AS DECIMAL(38, 0))
             + total AS scaled,
         CAST(2 * total AS DECIMAL(38, 0)) AS halves
@@ -27,7 +27,7 @@ loyal AS (
         > CAST(total AS DECIMAL(38, 0)) * CAST(CAST($threshold AS BIGINT) AS DECIMAL(38, 0))
 ),
 rounded AS (
-    -- Less its remainder, the division comes out even, however many digits a decimal quotient has.
+    -- The subtraction makes the division exact, so the number of digits of a decimal quotient does not matter.
     SELECT user_id, genre, plays, total, CAST((scaled - scaled % halves) / halves AS BIGINT) AS score
     FROM loyal
 ),

@@ -1,4 +1,4 @@
-//! Which happy songs are new to the listeners of sad ones?
+//! Which happy songs are new to listeners of sad songs?
 
 use std::cmp::Reverse;
 
@@ -25,10 +25,10 @@ pub const NAME: &str = "happy_recommendations";
 pub const ABOUT: About = About {
     name: NAME,
     title: "Happy songs for sad listeners",
-    question: "Which happy songs are new to the listeners of sad ones?",
-    meaning: "For listeners of sad songs: the most played happy songs that they have never played.",
+    question: "Which happy songs are new to listeners of sad songs?",
+    meaning: "For each listener of sad songs, the most played happy songs that are new to the listener.",
     columns: &[Column::USER, Column::SONG, Column::integer("sad_count", "Sad plays"), Column::TITLE],
-    empty: "No listener of sad songs, or no happy song that is new to them",
+    empty: "No listener of sad songs, or no happy song that is new to such a listener",
     sql: include_str!("happy_recommendations.sql"),
 };
 
@@ -39,17 +39,17 @@ pub struct Settings {
     /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// The number of songs per listener.
+    /// The maximum number of songs per listener.
     #[serde(deserialize_with = "from_text")]
     pub per_user: usize,
-    /// The fewest plays of sad songs that make a sad listener, at least 1.
+    /// The minimum number of plays of sad songs of a sad listener, at least 1.
     #[serde(deserialize_with = "from_text")]
     #[schemars(range(min = 1))]
     pub min_sad_plays: u64,
-    /// The smallest share of sad songs in the matched plays of a sad listener, from 0 to 1.
+    /// The minimum share of sad songs in the matched plays of a sad listener, from 0 to 1.
     #[serde(deserialize_with = "from_text")]
     pub min_sad_share: Fraction,
-    /// Whether no other mood may have more plays of a sad listener than the sad one.
+    /// Whether a sad listener must not play any other mood more often than sad songs.
     #[serde(deserialize_with = "from_text")]
     pub dominant: bool,
 }
@@ -78,9 +78,9 @@ impl InsightSettings for Settings {
 
 /// The recommended songs of each sad listener.
 ///
-/// All happy songs are ranked once per cut. A listener needs only the first *played + `per_user`* of
-/// them. The depth of each listener's search is kept, so that a change in the ranking concerns only
-/// listeners whose search reached it.
+/// All happy songs are ranked once per cut. For a listener, a search in the first *played + `per_user`*
+/// places of the ranking is enough. The depth of each search is stored. So a change in the ranking affects
+/// only the listeners whose search reached the changed place.
 #[derive(Debug)]
 pub struct HappyRecommendations {
     settings: Settings,
@@ -93,9 +93,9 @@ pub struct HappyRecommendations {
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Listener {
-    /// Sad plays of a sad listener; 0 for all other listeners.
+    /// Number of sad plays of a sad listener; 0 for all other listeners.
     sad_plays: u64,
-    /// Songs of the ranking that were searched; [`ALL`] if the ranking was too short.
+    /// Number of places of the ranking that were searched; [`ALL`] if the ranking was too short.
     depth: u32,
 }
 
@@ -126,14 +126,14 @@ impl HappyRecommendations {
         same
     }
 
-    /// Counts the sad plays of users, and updates their bits in the shortlist.
+    /// Counts the sad plays of users, and updates the bits of these users in the shortlist.
     fn scan_listens(&mut self, users: &[UserId], cut: &Cut) {
         let mut tally = Tally::default();
         for &user in users {
             tally.reset(cut.catalog.mood_count());
             let (mut matched, mut played) = (0, 0);
             cut.ledger.listens().of(user).for_each(|song, plays| {
-                // A song that is not in the catalog has no mood either.
+                // A song outside the catalog has no mood.
                 tally.add(cut.catalog.mood(song).index(), plays);
                 if cut.catalog.contains(song) {
                     matched += plays;
@@ -145,8 +145,8 @@ impl HappyRecommendations {
         }
     }
 
-    /// The number of sad plays if the user is a sad listener, otherwise 0. `matched` is the number of all
-    /// matched plays.
+    /// The number of sad plays if the user is a sad listener, otherwise 0. `matched` is the number of matched
+    /// plays of the user.
     fn sad_plays(&self, tally: &Tally, matched: u64) -> u64 {
         let sad = tally.of(MoodId::SAD.index());
         let enough =
@@ -171,7 +171,7 @@ impl HappyRecommendations {
         (songs, ALL)
     }
 
-    /// Users with new plays, and users whose search reached a changed place.
+    /// Users with new plays, and users whose search reached a changed place of the ranking.
     fn users_to_refresh(&self, cut: &Cut, first_changed: usize) -> Vec<UserId> {
         let mut users = cut.users_to_refresh();
         if !cut.new_catalog && first_changed < self.rank.len() {

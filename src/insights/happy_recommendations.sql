@@ -1,20 +1,22 @@
--- Which happy songs would cheer up the listeners of sad ones? The most played ones that they have not heard.
+-- Which happy songs are new to listeners of sad songs? The result has the most played happy songs that each such
+-- listener has never played.
 --
--- $per_user (BIGINT): songs per listener.
--- $min_sad_plays (BIGINT): the fewest sad plays of a sad listener, at least 1.
--- $min_sad_share (BIGINT): the smallest share of sad plays in the matched plays, in billionths.
--- $dominant (BOOLEAN): whether no other mood may have more plays than the sad one.
+-- $per_user (BIGINT): maximum number of songs per listener.
+-- $min_sad_plays (BIGINT): minimum number of sad plays of a sad listener, at least 1.
+-- $min_sad_share (BIGINT): minimum share of sad plays in the matched plays, in billionths.
+-- $dominant (BOOLEAN): whether no mood may have more plays than the sad mood.
 --
--- Happy songs are ranked once for everybody. Who has heard n of them finds the recommendations in the first
--- n + $per_user places. `listens`, the one large table, is read once; `ranked`, which is used twice, is small.
+-- Happy songs are ranked once for all listeners. If a listener has played n happy songs, the recommendations are
+-- in the first n + $per_user places. `listens` is the only large table, and it is read once. `ranked` is used
+-- twice, but it is small.
 
 WITH catalog AS (
-    -- Moods are compared ignoring ASCII case; LOWER() would change other letters too.
+    -- The comparison of moods ignores ASCII case. LOWER() would also change letters outside ASCII.
     SELECT song_id, title, TRANSLATE(mood, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS mood
     FROM songs
 ),
 popularity AS (
-    -- Songs never played are in it too, so that no outer join is needed.
+    -- This table includes songs without plays, so that no outer join is needed.
     SELECT song_id, SUM(plays) AS plays
     FROM (SELECT song_id, plays FROM song_weeks UNION ALL SELECT song_id, 0 AS plays FROM songs)
     GROUP BY song_id
@@ -23,14 +25,14 @@ ranked AS (
     SELECT
         song_id, title, mood,
         CASE WHEN mood = 'happy'
-            -- Happy songs come first, so that this needs no PARTITION BY: where a filter makes the mood a constant,
-            -- the engine drops it from the sort, and executors then miss it.
+            -- Happy songs come first, so that no PARTITION BY is needed. With PARTITION BY, a filter would make the
+            -- mood a constant. The engine would then drop the mood from the sort, and executors would miss it.
             THEN CAST(ROW_NUMBER() OVER (ORDER BY mood = 'happy' DESC, plays DESC, song_id) AS BIGINT)
         END AS place
     FROM catalog JOIN popularity USING (song_id)
 ),
 moods AS (
-    -- A row per mood of a user, but of the happy one a row per song.
+    -- One row per user and mood; for the happy mood, one row per user and song.
     SELECT user_id, mood, place, SUM(plays) AS plays
     FROM ranked JOIN listens USING (song_id)
     GROUP BY user_id, mood, place
@@ -55,7 +57,7 @@ sad_listeners AS (
         AND (NOT CAST($dominant AS BOOLEAN) OR sad_count >= GREATEST(strongest, COALESCE(happy_count, 0)))
 ),
 limits AS (
-    -- There are no more recommendations than happy songs, however many are asked for.
+    -- There cannot be more recommendations than happy songs, even if $per_user is larger.
     SELECT LEAST(CAST($per_user AS BIGINT), COUNT(*)) AS most FROM catalog WHERE mood = 'happy'
 ),
 candidates AS (

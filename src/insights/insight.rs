@@ -13,30 +13,31 @@ use crate::time::civil::Week;
 
 /// A question about all plays up to a cut.
 ///
-/// Laws, for any insight, ledger and catalog:
-/// - **Batching.** Rows depend on the cut alone, not on the batches in which plays arrived, nor on
-///   the cuts that were refreshed before.
-/// - **Honesty.** If [`refresh`](Insight::refresh) says that nothing changed, the rows are byte for byte those of
-///   the cut before.
-/// - **Completeness.** [`render`](Insight::render) gives the header first, then every row, in the documented order.
+/// Every insight must obey these laws, for any ledger and catalog:
+/// - **Batching.** Rows depend only on the cut. They do not depend on how plays were split into batches, or
+///   on earlier cuts.
+/// - **Honesty.** If [`refresh`](Insight::refresh) returns `false`, the rows are byte for byte the same as
+///   the rows of the previous cut.
+/// - **Completeness.** [`render`](Insight::render) writes the header first, then every row in the documented
+///   order.
 pub trait Insight: Send {
-    /// Its name, texts, columns and SQL.
+    /// The name, texts, columns and SQL of the insight.
     fn about(&self) -> &'static About;
 
-    /// The name of its output folder, its settings and its metrics.
+    /// The name of the insight in the output folder, in settings and in metrics.
     fn name(&self) -> &'static str {
         self.about().name
     }
 
-    /// Updates the rows for what changed since the last cut, and returns whether any row changed.
+    /// Updates the rows that are affected by changes since the last cut. Returns whether any row changed.
     fn refresh(&mut self, cut: &Cut) -> bool;
 
     /// Passes the header and all rows of the last refreshed cut to `emit`, in pieces of whole lines.
-    /// Returns the number of rows without the header.
+    /// Returns the number of rows, not counting the header.
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64;
 }
 
-/// A consistent view of all plays and one catalog, the same for all insights.
+/// A consistent view of all plays and one catalog. All insights read the same cut.
 #[derive(Clone, Debug)]
 pub struct Cut {
     /// All plays.
@@ -45,20 +46,20 @@ pub struct Cut {
     pub changes: Arc<Changes>,
     /// The catalog.
     pub catalog: Arc<Catalog>,
-    /// Whether the catalog differs from that of the last cut; true at the first cut.
+    /// Whether the catalog differs from the catalog of the last cut; true at the first cut.
     pub new_catalog: bool,
-    /// The text of ids. May hold ids that the ledger does not have yet.
+    /// The text of ids. The dictionaries may hold ids that the ledger does not have yet.
     pub dictionaries: Arc<Dictionaries>,
-    /// All users in the order of their ids' bytes.
+    /// All users, sorted by the bytes of their ids.
     pub user_order: Arc<SortedIds<UserId>>,
-    /// All songs in the order of their ids' bytes.
+    /// All songs, sorted by the bytes of their ids.
     pub song_order: Arc<SortedIds<SongId>>,
-    /// The week of the current time.
+    /// The week that contains the current time.
     pub current_week: Week,
 }
 
 impl Cut {
-    /// The users whose rows may have changed: all users if the catalog changed.
+    /// The users with rows that may have changed. If the catalog changed, these are all users.
     pub fn users_to_refresh(&self) -> Vec<UserId> {
         if self.new_catalog {
             (0..self.user_order.ids().len() as u32).map(UserId).collect()
@@ -73,5 +74,6 @@ impl Cut {
     }
 }
 
-/// The only column of a CSV file that holds a sentence in place of rows. Other formats have no rows then.
+/// The only column of a CSV file that holds a message instead of rows. Files in other formats have no rows
+/// then.
 pub const MESSAGE: &str = "message";

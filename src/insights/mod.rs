@@ -1,14 +1,13 @@
-//! The insights: questions about all plays, one file each, and their registry.
+//! The insights, one file each, and their registry. An insight answers a question about all plays.
 //!
-//! A snapshot implements [`Insight`] and is computed from the ledger and the catalog.
-//! [`enriched_logs`] is append-only and has a worker of its own. `night_owl_users` is the smallest
-//! example.
+//! An insight that is a snapshot implements [`Insight`] and is computed from the ledger and the catalog.
+//! [`enriched_logs`] is append-only and has its own worker. The smallest example is `night_owl_users`.
 //!
 //! # Add an insight
 //!
-//! 1. Write `<name>.rs` with `ABOUT`, `Settings` and the computation, and `<name>.sql` beside it.
+//! 1. Write `<name>.rs` with `ABOUT`, `Settings` and the computation. Write `<name>.sql` in the same folder.
 //! 2. Add one line to the registry below. Settings, engine, `verify`, report, API, dashboard and
-//!    cluster read it.
+//!    cluster read the registry.
 //! 3. Add a golden case in `tests/cases` and a section in `docs/reference/insights.md`.
 
 pub mod about;
@@ -28,7 +27,7 @@ pub use crate::insights::insight::{Cut, Insight, MESSAGE};
 
 use crate::insights::query::{Query, Weeks};
 
-/// Makes the modules of the insights and everything that lists them.
+/// Declares the modules of the insights, and generates all code that lists the insights.
 macro_rules! insights {
     (
         snapshots { $($snapshot:ident: $insight:ident,)* }
@@ -64,7 +63,7 @@ macro_rules! insights {
         }
 
         impl Settings {
-            /// The enabled snapshots, without rows.
+            /// The enabled snapshots, still without rows.
             pub fn enabled_snapshots(&self) -> Vec<Box<dyn Insight>> {
                 let mut enabled: Vec<Box<dyn Insight>> = Vec::new();
                 $(
@@ -87,7 +86,7 @@ macro_rules! insights {
                 queries
             }
 
-            /// The settings of one insight, if there is one of this name.
+            /// The settings of the insight with this name, if there is one.
             fn of(&self, name: &str) -> Option<&dyn InsightSettings> {
                 $(if name == $snapshot::ABOUT.name { return Some(&self.$snapshot); })*
                 $(if name == $append_only::ABOUT.name { return Some(&self.$append_only); })*
@@ -113,7 +112,7 @@ insights! {
 }
 
 impl Settings {
-    /// The CSV file of an insight in place of a table without rows, if it has such a file.
+    /// The message that the CSV file of an insight holds if there are no rows, if the insight has one.
     pub fn message(&self, name: &str) -> Option<String> {
         self.of(name).and_then(InsightSettings::message)
     }
@@ -121,7 +120,7 @@ impl Settings {
     /// Checks values that depend on each other.
     ///
     /// # Errors
-    /// The first table of settings that is wrong, and what it must be.
+    /// The first wrong table of settings, and what its values must be.
     pub fn check(&self) -> Result<(), String> {
         NAMES.iter().try_for_each(|name| {
             let checked = self.of(name).map_or(Ok(()), InsightSettings::check);
@@ -135,12 +134,12 @@ pub fn all() -> impl Iterator<Item = &'static About> {
     SNAPSHOTS.into_iter().chain(APPEND_ONLY)
 }
 
-/// The description of an insight, if there is one of this name.
+/// The description of the insight with this name, if there is one.
 pub fn about(name: &str) -> Option<&'static About> {
     all().find(|about| about.name == name)
 }
 
-/// The columns of an insight in the order of its header, if there is an insight of this name.
+/// The columns of the insight with this name in the order of its header, if there is such an insight.
 ///
 /// ```
 /// use music_insights::insights::{ColumnType, columns};
@@ -163,7 +162,7 @@ mod tests {
     use super::*;
     use crate::time::civil::Week;
 
-    /// The names behind each `$` in the text of a query, without its comments.
+    /// The name after each `$` in the text of a query. Comments are ignored.
     fn parameters_of(sql: &str) -> BTreeSet<&str> {
         let lines = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
         let words = lines.flat_map(|line| line.split('$').skip(1));

@@ -34,7 +34,7 @@ pub struct Settings {
     /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// The fewest plays at night that make a night owl; with 0, every listener is one.
+    /// The minimum number of plays at night of a night owl; with 0, every listener is a night owl.
     #[serde(deserialize_with = "from_text")]
     pub min_plays: u32,
     /// The start of the night.
@@ -52,7 +52,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The hours that count as night. The ledger counts plays in this window.
+    /// The hours of the night. The ledger counts the plays in this window.
     pub fn window(&self) -> NightWindow {
         NightWindow { from: self.from, to: self.to }
     }

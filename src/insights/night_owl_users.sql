@@ -1,12 +1,12 @@
 -- Who listens at night?
 --
--- $min_plays (BIGINT): the fewest night plays of a night owl; with 0 everybody who listens is one.
+-- $min_plays (BIGINT): minimum number of plays at night of a night owl; with 0, every listener is a night owl.
 
 SELECT user_id
 FROM (
     SELECT user_id, plays FROM nights
     UNION ALL
-    -- Users without night plays are not in `nights`; this part of the plan vanishes unless they are asked for.
+    -- Users without plays at night are not in `nights`. If $min_plays is above 0, the planner removes this branch.
     SELECT user_id, 0 AS plays FROM listens WHERE CAST($min_plays AS BIGINT) <= 0
 )
 GROUP BY user_id

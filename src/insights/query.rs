@@ -1,4 +1,4 @@
-//! The query with which a cluster answers the question of an insight.
+//! The query that computes an insight on a cluster.
 
 use crate::model::value::{Decimals, Fraction};
 use crate::time::civil::Week;
@@ -6,14 +6,15 @@ use crate::time::civil::Week;
 /// The weeks that a query may refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weeks {
-    /// The week of the latest play; none without plays.
+    /// The week of the latest play; `None` if there are no plays.
     pub latest: Option<Week>,
-    /// The week of the current time.
+    /// The week that contains the current time.
     pub current: Week,
 }
 
 impl Weeks {
-    /// The weeks of the latest play, by its local time in seconds, and of the current time.
+    /// The week of the latest play and the current week. `latest_local` is the local time of the latest play
+    /// in seconds.
     pub fn new(latest_local: Option<i64>, current: Week) -> Self {
         Self { latest: latest_local.map(Week::of_local), current }
     }
@@ -24,9 +25,9 @@ impl Weeks {
 pub struct Query {
     /// The name of the insight.
     pub name: &'static str,
-    /// The text; parameters are written `$name`.
+    /// The text. Parameters are written as `$name`.
     pub sql: &'static str,
-    /// Values by name.
+    /// The values of the parameters, by name.
     pub parameters: Vec<(&'static str, Parameter)>,
 }
 
@@ -81,7 +82,7 @@ impl From<bool> for Parameter {
 
 impl From<Option<Week>> for Parameter {
     fn from(week: Option<Week>) -> Self {
-        // No play is of the first of all weeks, so without a week the answer has no rows.
+        // Without a week, the query gets a week that has no plays, so the result has no rows.
         Self::Week(week.map_or(i32::MIN, |week| (week.seconds().start / 86_400) as i32))
     }
 }

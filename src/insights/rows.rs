@@ -1,4 +1,4 @@
-//! Caches the rendered rows of an insight by user or song, so that a cut renders only changed ones.
+//! Caches the rendered rows of an insight by user or song, so that a cut renders only changed rows.
 
 use std::marker::PhantomData;
 
@@ -9,7 +9,7 @@ use crate::model::dictionary::Id;
 pub struct Rows<I> {
     places: Vec<(u64, u32)>,
     text: Vec<u8>,
-    /// Bytes in `text` that no id refers to any more.
+    /// Number of bytes in `text` that belong to no id any more.
     dead: usize,
     lines: u64,
     kind: PhantomData<I>,
@@ -52,7 +52,7 @@ impl<I: Id> Rows<I> {
         true
     }
 
-    /// Renders the lines of some ids again, and returns whether any changed.
+    /// Renders the lines of some ids again, and returns whether any line changed.
     pub fn refresh(
         &mut self,
         ids: impl IntoIterator<Item = I>,

@@ -1,22 +1,22 @@
-//! A bit per user and song for the songs at the top of a ranking: whether the user has played the song.
+//! For each user and each song at the top of a ranking, one bit: whether the user has played the song.
 //!
-//! All recommendations come from the top of one ranking. Without the bits, every change of the
-//! ranking would search the listens of every user for its songs. For 200,000 users, that would take
-//! longer than the rest of a flush.
+//! All recommendations come from the top of one ranking. Without the bits, every change of the ranking would
+//! need a search in the listens of every user. For 200,000 users, this search would take longer than the rest
+//! of a flush.
 
 use crate::ledger::listens::UserListens;
 use crate::model::{SongId, UserId};
 
-/// The number of songs on the list: the bits of a word.
+/// The number of songs on the list, which is the number of bits in a word.
 const SONGS: usize = u64::BITS as usize;
-/// The list is kept while this many songs from the top of the ranking are on it. A rebuild reads the
-/// listens of all users, and most changes of the ranking need none.
+/// The list stays valid as long as it holds this number of songs from the top of the ranking. A rebuild reads
+/// the listens of all users, but most changes of the ranking need no rebuild.
 const TOP: usize = 16;
 
 /// The songs on the list, and the bits of each user.
 #[derive(Debug, Default)]
 pub struct Shortlist {
-    /// The bit of each song; 0 if it is not on the list.
+    /// The bit of each song; 0 if the song is not on the list.
     bits: Vec<u64>,
     /// The bits of the songs that each user has played.
     played: Vec<u64>,
@@ -28,7 +28,8 @@ impl Shortlist {
         rank.iter().take(TOP).all(|&song| self.bit(song) != 0)
     }
 
-    /// Replaces the list by the top of a ranking. [`set_played`](Self::set_played) must follow for all users.
+    /// Replaces the list by the top of a ranking. The caller must then call [`set_played`](Self::set_played)
+    /// for all users.
     pub fn rebuild(&mut self, rank: &[SongId]) {
         self.bits.clear();
         for (place, song) in rank.iter().take(SONGS).enumerate() {
@@ -39,7 +40,7 @@ impl Shortlist {
         }
     }
 
-    /// The bit of a song; 0 if it is not on the list.
+    /// The bit of a song; 0 if the song is not on the list.
     #[inline]
     pub fn bit(&self, song: SongId) -> u64 {
         self.bits.get(song.index()).copied().unwrap_or_default()

@@ -1,14 +1,14 @@
 //! Counts one user's plays by kind (genre or mood), with a cheap reset.
 
-/// Bits of a word.
+/// Bits per word.
 const BITS: usize = u64::BITS as usize;
 
 /// Plays by the index of a genre or a mood.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     plays: Vec<u64>,
-    /// A bit per counted kind. Setting a bit needs no branch. A list would need one per play, on
-    /// whether its kind is new, and the processor could not predict it.
+    /// A bit for each counted kind. Setting a bit needs no branch. A list of kinds would need a branch per
+    /// play to check whether the kind is new, and the processor could not predict this branch.
     seen: Vec<u64>,
 }
 
@@ -29,18 +29,18 @@ impl Tally {
         self.seen[kind / BITS] |= 1 << (kind % BITS);
     }
 
-    /// Removes a kind, and returns its plays.
+    /// Removes a kind, and returns the number of its plays.
     pub fn take(&mut self, kind: usize) -> u64 {
         self.seen[kind / BITS] &= !(1 << (kind % BITS));
         std::mem::take(&mut self.plays[kind])
     }
 
-    /// Plays of a kind.
+    /// The number of plays of a kind.
     pub fn of(&self, kind: usize) -> u64 {
         self.plays[kind]
     }
 
-    /// The counted kinds with their plays, ascending.
+    /// The counted kinds with their plays, in ascending order of the kinds.
     pub fn sorted(&self) -> impl Iterator<Item = (usize, u64)> {
         let kinds = self
             .seen
@@ -51,7 +51,7 @@ impl Tally {
     }
 }
 
-/// The indices of the bits that are set, ascending.
+/// The indices of the bits that are set, in ascending order.
 fn bits(mut word: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         let bit = (word != 0).then(|| word.trailing_zeros() as usize);

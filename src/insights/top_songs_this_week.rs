@@ -36,10 +36,10 @@ pub struct Settings {
     /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// The number of songs.
+    /// The maximum number of songs.
     #[serde(deserialize_with = "from_text")]
     pub limit: usize,
-    /// The week: `latest` (of the latest play), `current` (of the current time), or an ISO week such as `2025-W13`.
+    /// The week: `latest` (with the latest play), `current`, or an ISO week such as `2025-W13`.
     #[serde(deserialize_with = "from_text")]
     pub week: WeekChoice,
 }
@@ -57,7 +57,7 @@ pub enum WeekChoice {
     Latest,
     /// The week of the current time.
     Current,
-    /// A fixed ISO-8601 week, `2025-W13`.
+    /// A fixed ISO 8601 week such as `2025-W13`.
     Named(Week),
 }
 
@@ -110,7 +110,7 @@ impl TopSongsThisWeek {
 }
 
 impl WeekChoice {
-    /// The chosen week; none if it is the latest and there are no plays.
+    /// The chosen week; `None` for [`Self::Latest`] if there are no plays.
     pub fn resolve(self, weeks: Weeks) -> Option<Week> {
         match self {
             Self::Latest => weeks.latest,

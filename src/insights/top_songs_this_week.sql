@@ -1,7 +1,7 @@
--- Which songs are played most in one week? Songs in the catalog or not.
+-- Which songs are played most in one week? The result includes songs outside the catalog.
 --
--- $limit (BIGINT): number of songs.
--- $week (INT, may be NULL): the Monday of the week in days from 1970-01-01; NULL is the week of the latest play.
+-- $limit (BIGINT): maximum number of songs.
+-- $week (INT, may be NULL): the Monday of the week in days since 1970-01-01; NULL is the week of the latest play.
 
 WITH chosen AS (
     SELECT COALESCE(CAST($week AS INT), MAX(week)) AS week FROM song_weeks

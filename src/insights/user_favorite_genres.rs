@@ -26,7 +26,7 @@ pub const ABOUT: About = About {
     name: NAME,
     title: "Favourite genres",
     question: "Which genre does each listener play most?",
-    meaning: "The genre that each listener plays most, or several if they tie.",
+    meaning: "The genre that each listener plays most, or several genres in case of a tie.",
     columns: &[Column::USER, Column::GENRE, Column::integer("play_count", "Plays")],
     empty: "No plays of songs with a genre yet",
     sql: include_str!("user_favorite_genres.sql"),
@@ -39,7 +39,7 @@ pub struct Settings {
     /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// Which genres are rows if several have the most plays: `all`, or only the `first` by its bytes.
+    /// Which genres to publish if several genres tie: `all`, or only the `first` in byte order.
     #[serde(deserialize_with = "from_text")]
     pub ties: Ties,
 }
@@ -50,12 +50,12 @@ impl Default for Settings {
     }
 }
 
-/// The rows of a listener with several favourite genres, as a setting.
+/// The rows of a listener whose favourite genres tie, as a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ties {
-    /// A row for each of them.
+    /// One row for each favourite genre.
     All,
-    /// A row for the first by its bytes.
+    /// One row, for the first favourite genre in byte order.
     First,
 }
 
@@ -102,7 +102,7 @@ impl UserFavoriteGenres {
     }
 }
 
-/// Counts a user's plays by genre; songs without a genre do not count. Returns the sum.
+/// Counts the plays of a user by genre, and returns the sum. Songs without a genre do not count.
 pub fn count_genres(tally: &mut Tally, listens: UserListens<'_>, catalog: &Catalog) -> u64 {
     tally.reset(catalog.genre_count());
     let mut total = 0;

@@ -1,6 +1,6 @@
--- Which genre or genres does each user play most?
+-- Which genre does each listener play most?
 --
--- $ties: 'all' keeps every genre that shares the first place, 'first' the alphabetically first of them.
+-- $ties: 'all' keeps every genre that shares the first place; 'first' keeps only the first of them in byte order.
 
 WITH tastes AS (
     SELECT user_id, genre, SUM(plays) AS plays
@@ -9,7 +9,7 @@ WITH tastes AS (
     GROUP BY user_id, genre
 ),
 ranked AS (
-    -- One sort serves both: `place` is 1 for all favourites, `choice` for the first of them.
+    -- One sort computes both columns. `place` is 1 for all favourites, `choice` is 1 only for the first favourite.
     SELECT
         user_id, genre, plays,
         RANK() OVER (PARTITION BY user_id ORDER BY plays DESC) AS place,

@@ -1,9 +1,9 @@
-//! A growing set of small numbers, one bit each.
+//! A growing set of small numbers. It takes one bit per number.
 
-/// Bits of a word.
+/// Bits per word.
 const BITS: usize = u64::BITS as usize;
 
-/// A set of indices, such as the numbers of ids. It takes one bit for each number up to the largest one.
+/// A set of indices, such as the numbers of ids. It takes one bit for each number up to the largest index.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BitSet {
     words: Vec<u64>,
@@ -28,7 +28,7 @@ impl BitSet {
         self.words.get(index / BITS).is_some_and(|word| word >> (index % BITS) & 1 == 1)
     }
 
-    /// The indices, ascending.
+    /// The indices in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = usize> {
         self.words.iter().enumerate().flat_map(|(word, &bits)| {
             let rests = std::iter::successors(Some(bits), |bits| Some(bits & bits.wrapping_sub(1)));

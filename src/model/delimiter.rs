@@ -11,7 +11,7 @@ use serde::Deserialize;
 pub struct Delimiter(u8);
 
 impl Delimiter {
-    /// The default, as in CSV.
+    /// The default delimiter, a comma.
     pub const COMMA: Self = Self(b',');
 
     /// The character as a byte.
@@ -41,13 +41,13 @@ impl FromStr for Delimiter {
             &[byte] => byte,
             _ => return Err("expected one ASCII character, or `tab`"),
         };
-        // These characters end lines, quote fields, or occur in column names, timestamps and numbers.
+        // These characters end lines, quote fields, or occur in column names, timestamps or numbers.
         let reserved = byte.is_ascii_alphanumeric() || b"\"\r\n\0 _-+:.".contains(&byte);
         if reserved { Err("not allowed as a delimiter; use `,`, `;`, `|` or `tab`") } else { Ok(Self(byte)) }
     }
 }
 
-/// Prints the form that [`FromStr`] parses.
+/// Prints the delimiter in the form that [`FromStr`] parses.
 impl fmt::Display for Delimiter {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {

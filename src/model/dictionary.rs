@@ -1,8 +1,8 @@
-//! Dictionaries: they map the text of an id to a dense number, and are shared by all decoders.
+//! Dictionaries map the text of an id to a dense number. All decoders share them.
 //!
-//! The latency of this lookup dominates the time per row. So ids of up to 12 bytes are stored in their
-//! slot (one cache line per lookup), and a whole column is looked up at once: the slots of a group of
-//! rows are touched first, so that their cache misses overlap.
+//! The latency of this lookup dominates the time per row. Two measures reduce it. Ids of up to 12 bytes are
+//! stored in their slot, so a lookup reads one cache line. And a whole column is looked up at once: the slots
+//! of a group of rows are read first, so that their cache misses overlap.
 
 use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
@@ -38,7 +38,7 @@ impl Id for SongId {
     }
 }
 
-/// The dictionaries of all listeners and songs that occurred in plays or in a catalog.
+/// The dictionaries of all listeners and songs in plays and catalogs.
 #[derive(Debug, Default)]
 pub struct Dictionaries {
     /// Ids of listeners.
@@ -58,9 +58,9 @@ impl<I> Default for SharedDictionary<I> {
 }
 
 impl<I: Id> SharedDictionary<I> {
-    /// Locks the dictionary for reading. Numbers never change, so an older view only lacks newer ids.
+    /// Locks the dictionary for reading. Numbers never change, so an older view lacks only the newer ids.
     pub fn read(&self) -> RwLockReadGuard<'_, Dictionary<I>> {
-        // Every insertion leaves the dictionary consistent, so it is usable after a panic elsewhere.
+        // Every insertion leaves the dictionary consistent, so it is usable after a panic in another thread.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -83,11 +83,11 @@ impl<I: Id> SharedDictionary<I> {
     }
 }
 
-/// Ids by number and numbers by id.
+/// A dictionary: ids by number, and numbers by id.
 #[derive(Debug)]
 pub struct Dictionary<I> {
-    /// A hash table with open addressing. The low 96 bits of a slot are the key of an id, the rest is its
-    /// number. No key is zero, so zero is an empty slot.
+    /// A hash table with open addressing. The low 96 bits of a slot are the key of an id, the other bits are
+    /// its number. No key is zero, so zero is an empty slot.
     slots: Vec<u128>,
     text: Vec<u8>,
     ends: Vec<u64>,
@@ -95,18 +95,18 @@ pub struct Dictionary<I> {
     kind: std::marker::PhantomData<I>,
 }
 
-/// Bits of a key. With its number a slot takes 16 bytes, so a cache line has four slots, and the tables
+/// Bits of a key. A slot with key and number takes 16 bytes. So a cache line has four slots, and the tables
 /// of 200,000 listeners and 50,000 songs take 5 MB.
 const KEY_BITS: u32 = 96;
-/// Ids up to this length are their own key, padded with zero bytes.
+/// The maximum length of a short id. A short id, padded with zero bytes, is its own key.
 const INLINE: usize = KEY_BITS as usize / 8;
-/// The last byte of the key of a longer id; the other bytes are a hash. UTF-8 has no such byte, so the key
-/// differs from the key of every short id.
+/// The last byte of the key of a long id; the other bytes are a hash. This byte never occurs in UTF-8, so the
+/// key differs from the key of every short id.
 const HASHED: u128 = 0xff << (KEY_BITS - 8);
 /// Bytes that are loaded to compute the key of a field.
 const LOADED: usize = size_of::<u128>();
-/// Masks of the loaded bytes that belong to an id, by its length. A 128-bit shift would be slower than this
-/// lookup.
+/// For each length of an id, a mask for the loaded bytes that belong to the id. The lookup is faster than a
+/// 128-bit shift.
 const MASKS: [u128; INLINE + 1] = {
     let mut masks = [0; INLINE + 1];
     let mut length = 1;
@@ -116,15 +116,16 @@ const MASKS: [u128; INLINE + 1] = {
     }
     masks
 };
-/// Rows whose slots are touched before the first is compared. They keep every line-fill buffer of a core
-/// busy, and their slots fit into the first-level cache.
+/// The number of rows in a group. All slots of a group are read before the first slot is compared. A group
+/// keeps every line-fill buffer of a core busy, and its slots fit into the first-level cache.
 const GROUP: usize = 64;
-/// Slots of an empty table.
+/// Number of slots in an empty table.
 const FIRST_SLOTS: usize = 1024;
 
 impl<I> Default for Dictionary<I> {
     fn default() -> Self {
-        // Random per process, so that ids cannot be crafted to collide. No result depends on it.
+        // The seeds are random in each process, so that ids cannot be crafted to collide. No result depends
+        // on them.
         let random = RandomState::new();
         Self {
             slots: vec![0; FIRST_SLOTS],
@@ -147,7 +148,7 @@ impl<I: Id> Dictionary<I> {
         self.ends.is_empty()
     }
 
-    /// The text of an id.
+    /// The text of the id with a number.
     ///
     /// # Panics
     /// If the number is not from this dictionary.
@@ -184,11 +185,11 @@ impl<I: Id> Dictionary<I> {
         I::from_u32(number)
     }
 
-    /// Appends the numbers of a column to `numbers`, and returns the rows with new ids. The entries of these
-    /// rows are placeholders.
+    /// Appends the numbers of a column to `numbers`, and returns the rows with new ids. In `numbers`, the
+    /// entries of the returned rows are placeholders.
     fn find_all(&self, text: &Text, column: &[Field], numbers: &mut Vec<I>) -> Vec<usize> {
         let mut new = Vec::new();
-        // The key of each row of a group, and its ideal slot.
+        // The key of each row of a group, and the ideal slot of the key.
         let mut group = [(0_u128, 0_usize); GROUP];
         for fields in column.chunks(GROUP) {
             let first = numbers.len();
@@ -198,7 +199,7 @@ impl<I: Id> Dictionary<I> {
                 hashed |= key & HASHED;
                 *entry = (key, self.ideal_slot(key));
             }
-            // Only loads: the fewer instructions between them, the more cache misses overlap.
+            // This loop only loads slots. With fewer instructions between loads, more cache misses overlap.
             let group = &group[..fields.len()];
             black_box(group.iter().fold(0, |touched, &(_, ideal)| touched | self.slots[ideal] as u64));
             for &(key, ideal) in group {
@@ -215,7 +216,7 @@ impl<I: Id> Dictionary<I> {
         new
     }
 
-    /// Compares the text of long ids in a group. Until here, only their hashes were compared.
+    /// Compares the text of long ids in a group. Before this call, only their hashes were compared.
     fn check_hashed(
         &self,
         text: &Text,
@@ -224,7 +225,7 @@ impl<I: Id> Dictionary<I> {
         numbers: &mut [I],
         new: &mut Vec<usize>,
     ) {
-        // The texts are touched before the first is compared, so that these cache misses overlap, too.
+        // All texts are read before the first text is compared, so that these cache misses overlap, too.
         let found = numbers[first..].iter().filter(|number| number.to_u32() != u32::MAX);
         black_box(found.fold(0, |touched, &number| {
             let text = self.resolve(number);
@@ -241,8 +242,8 @@ impl<I: Id> Dictionary<I> {
         }
     }
 
-    /// Searches for a key from its ideal slot on. Returns the number for which `matches` holds, or the empty
-    /// slot where the key can be inserted.
+    /// Searches for a key, starting at its ideal slot. Returns the number that has the key and satisfies
+    /// `matches`, or the empty slot where the key can be inserted.
     #[inline]
     fn probe(&self, key: u128, ideal: usize, matches: impl Fn(I) -> bool) -> Result<I, usize> {
         let mut at = ideal;
@@ -259,13 +260,14 @@ impl<I: Id> Dictionary<I> {
         }
     }
 
-    /// Whether a number with the key of `id` is the number of `id`. Long ids can share a key.
+    /// Whether `number` is the number of `id`. A check of the key is not enough, because long ids can share a
+    /// key.
     fn matches(&self, number: I, id: &[u8]) -> bool {
         self.resolve(number) == id
     }
 
     fn key(&self, id: &[u8]) -> u128 {
-        // NULs, which ids of logs and catalogs never contain, could not be distinguished from padding.
+        // A NUL could not be distinguished from padding. Ids in logs and catalogs never contain NULs.
         if id.len() > INLINE || id.contains(&0) {
             return self.hash(id);
         }
@@ -294,8 +296,9 @@ impl<I: Id> Dictionary<I> {
     #[inline]
     fn ideal_slot(&self, key: u128) -> usize {
         let once = folded_product(key as u64 ^ self.seeds[0], (key >> 64) as u64 ^ self.seeds[1]);
-        // For a short id, the second factor depends on the seed alone. About one seed in several hundred makes it
-        // a factor that clusters consecutive ids. The factor of the second round is known to spread them.
+        // For a short id, the second factor depends on the seed alone. With about one seed in several
+        // hundred, that factor clusters consecutive ids. The constant factor of the second round spreads
+        // them.
         folded_product(once, GOLDEN) as usize & (self.slots.len() - 1)
     }
 
@@ -312,8 +315,8 @@ impl<I: Id> Dictionary<I> {
     }
 }
 
-/// The odd number nearest to 2^64 divided by the golden ratio. Multiples of it are spread evenly (Knuth, *The Art of
-/// Computer Programming*, volume 3, 6.4).
+/// The odd number nearest to 2^64 divided by the golden ratio. The multiples of this number are spread evenly
+/// (Knuth, *The Art of Computer Programming*, volume 3, 6.4).
 pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Combines both halves of the 128-bit product, so that every bit of the factors affects the result.

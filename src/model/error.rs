@@ -1,4 +1,5 @@
-//! Errors that end a command, typed by cause. Errors of files keep the underlying error as their source.
+//! Errors that end a command, with one variant per cause. Errors of files keep the underlying error as their
+//! source.
 
 use std::fmt::{self, Display};
 use std::io;
@@ -10,7 +11,7 @@ pub enum Error {
     /// The command line is wrong.
     #[error("{0}")]
     Usage(String),
-    /// The settings are wrong, or do not fit the state.
+    /// The settings are wrong, or do not match the state.
     #[error("{0}")]
     Config(String),
     /// An input is missing or cannot be read.
@@ -19,7 +20,7 @@ pub enum Error {
     /// The state or the published output is damaged.
     #[error("{0}")]
     Damaged(String),
-    /// The published output differs from the recomputed one.
+    /// The published output differs from the recomputed output.
     #[error("{0}")]
     Differs(String),
     /// Reading or writing failed.
@@ -28,7 +29,7 @@ pub enum Error {
     /// Another process has locked the folder.
     #[error("{0}")]
     Busy(String),
-    /// A bug of this program.
+    /// A bug in this program.
     #[error("{0}")]
     Bug(String),
     /// A file operation failed.
@@ -52,7 +53,9 @@ pub enum Error {
         source: io::Error,
     },
     /// The address of the server cannot be used.
-    #[error("cannot listen on {address}: {source}; choose another address with --http, or use --http off")]
+    #[error(
+        "cannot listen on {address}: {source}; choose a different address with --http, or use --http off"
+    )]
     Listen {
         /// The address, as in the setting `http`.
         address: String,
@@ -64,7 +67,7 @@ pub enum Error {
 /// The role of a file, which determines the exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FileRole {
-    /// A log, a catalog or another file that the user names.
+    /// A log, a catalog, or another file that the user has named.
     Input,
     /// A file that an earlier commit relies on.
     Committed,
@@ -93,7 +96,7 @@ pub enum Op {
     Read,
     /// Remove a file.
     Remove,
-    /// Rename a file over its predecessor.
+    /// Replace a file by renaming a new file.
     Replace,
     /// Sync a file or folder.
     Sync,

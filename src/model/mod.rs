@@ -1,7 +1,7 @@
-//! The nouns that stages pass to each other: ids, spans, chunks, batches and rejects.
+//! The types that stages pass to each other: ids, spans, chunks, batches and rejects.
 //!
-//! A source reads [`Chunk`]s, and decoding turns each into a [`Batch`]. Both carry the [`Span`] of the
-//! input that they cover, so the read position travels with the data.
+//! A source reads [`Chunk`]s, and a decoder turns each chunk into a [`Batch`]. Chunks and batches carry the
+//! [`Span`] of the input that they cover. So the data always carries its read position.
 
 pub mod bit_set;
 pub mod delimiter;
@@ -18,11 +18,12 @@ pub use crate::model::rejects::{RAW_LIMIT, Reason, Reject};
 
 use crate::model::delimiter::Delimiter;
 
-/// The dense number of a listener, assigned by [`crate::model::dictionary::Dictionaries`] in order of first occurrence.
+/// The dense number of a listener. [`crate::model::dictionary::Dictionaries`] assigns it in order of first
+/// occurrence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(pub u32);
 
-/// The dense number of a song, in the catalog or not, assigned in order of first occurrence.
+/// The dense number of a song, assigned in order of first occurrence. The song may be outside the catalog.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SongId(pub u32);
 
@@ -74,11 +75,12 @@ pub struct Header {
     pub duration: usize,
     /// The field separator.
     pub delimiter: Delimiter,
-    /// The header line without byte order mark and line end. Repetitions of it are skipped.
+    /// The header line without byte order mark and line end. If it is repeated in the file, the repetition is
+    /// skipped.
     pub line: Vec<u8>,
 }
 
-/// Zero bytes after the text of a chunk or the cells of a catalog, so that this many bytes can be loaded
+/// Number of zero bytes after the text of a chunk or the cells of a catalog. They allow a load of this size
 /// at the start of any field.
 pub const PADDING: usize = 64;
 
@@ -93,7 +95,7 @@ impl Text {
     /// Takes the first `len` bytes as the text, and adds the padding.
     ///
     /// # Panics
-    /// If `len` is beyond the end of `bytes`.
+    /// If `len` exceeds the length of `bytes`.
     pub fn new(mut bytes: Vec<u8>, len: usize) -> Self {
         assert!(len <= bytes.len(), "text of {len} bytes in {}", bytes.len());
         bytes.truncate(len);
@@ -111,7 +113,7 @@ impl Text {
         &self.bytes
     }
 
-    /// Appends `more` to the text and returns its place.
+    /// Appends `more` to the text and returns the place of the new bytes.
     pub fn append(&mut self, more: &[u8]) -> Field {
         let start = self.len;
         self.bytes.truncate(start);
@@ -145,7 +147,7 @@ pub struct Position {
     pub lines: u64,
     /// What the reader expects at the offset.
     pub state: ReaderState,
-    /// Hash of the bytes before the offset, which reveals a rewritten file.
+    /// Hash of the bytes before the offset. It reveals that the file was rewritten.
     pub tail: u128,
 }
 
@@ -157,26 +159,26 @@ pub enum ReaderState {
     Start,
     /// Lines after the header.
     Lines(Arc<Header>),
-    /// The continuation of a last line without line feed that was already read as complete.
+    /// The continuation of a last line. The line had no line feed and was read as complete.
     AfterEnd(Arc<Header>),
-    /// Nothing: a compressed file was read to its end.
+    /// Nothing, because a compressed file was read to its end.
     Finished,
-    /// Nothing: the file was rejected as a whole.
+    /// Nothing, because the file was rejected as a whole.
     Refused,
-    /// Nothing, unless the file changes: its content could not be read.
+    /// Nothing until the file changes, because its content could not be read.
     Faulted,
 }
 
-/// A piece of one input: whole lines, or bytes that cannot be read as lines.
+/// A piece of one input: whole lines, or bytes that are not readable lines.
 #[derive(Debug)]
 pub struct Chunk {
     /// The input.
     pub input: Arc<Input>,
-    /// The bytes that it covers.
+    /// The bytes that the chunk covers.
     pub span: Span,
-    /// The position after it.
+    /// The position after the chunk.
     pub position: Position,
-    /// When it was first read, in seconds since 1970-01-01T00:00:00Z. This is *now* for its rows.
+    /// When the chunk was first read, in seconds since 1970-01-01T00:00:00Z. This is *now* for its rows.
     pub read_at: i64,
     /// The lines or the error.
     pub content: Content,
@@ -185,7 +187,7 @@ pub struct Chunk {
 /// The content of a [`Chunk`].
 #[derive(Debug)]
 pub enum Content {
-    /// Whole lines after the header. At the end of a file, the last one may lack its line end.
+    /// Whole lines after the header. At the end of a file, the last line may lack its line end.
     Lines(Arc<Header>, Text),
     /// Bytes that are not a readable line, such as a line above the size limit.
     Fault(Reject),
@@ -225,11 +227,11 @@ impl PlayTime {
 pub struct Batch {
     /// The input.
     pub input: Arc<Input>,
-    /// The bytes of the input that it covers.
+    /// The bytes of the input that the batch covers.
     pub span: Span,
-    /// The position after it.
+    /// The position after the batch.
     pub position: Position,
-    /// The text of the chunk, which cells point into.
+    /// The text of the chunk. Cells point into this text.
     pub text: Text,
     /// The listeners.
     pub users: Vec<UserId>,
@@ -245,7 +247,7 @@ pub struct Batch {
     pub song_cells: Vec<Field>,
     /// The rejected rows.
     pub rejects: Vec<Reject>,
-    /// For each reject, the number of plays before it.
+    /// For each reject, the number of plays before the reject.
     pub plays_before: Vec<u32>,
     /// Whether the input was rejected as a whole. The batch then has one reject.
     pub refused: bool,

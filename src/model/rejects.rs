@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-/// A rejected row, with everything that the writer of the log needs to find and fix it.
+/// A rejected row, with all details that the writer of the log needs to find and fix it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reject {
     /// Physical line number; the first line of a file is 1.
@@ -15,7 +15,7 @@ pub struct Reject {
     pub raw: Vec<u8>,
 }
 
-/// The number of bytes that are kept of a rejected line.
+/// The maximum number of bytes that a reject keeps of its line.
 pub const RAW_LIMIT: usize = 4096;
 
 impl Reject {
@@ -27,7 +27,8 @@ impl Reject {
 
 macro_rules! reasons {
     ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
-        /// The reason why a row or a file was rejected. The set is fixed, and codes never change their meaning.
+        /// The reason why a row or a file was rejected. The set is fixed, and codes never change their
+        /// meaning.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Reason { $($(#[$doc])* $name,)* }
 
@@ -46,25 +47,25 @@ macro_rules! reasons {
 reasons! {
     /// A carriage return outside quotes that is not part of a line end.
     BareCr = "bare_cr",
-    /// A duration that is not digits with at most three decimals.
+    /// A duration that is not a decimal number with at most three decimal places.
     BadNumber = "bad_number",
     /// Text after a closing quote.
     BadQuote = "bad_quote",
     /// A malformed timestamp, or a date or time that does not exist.
     BadTimestamp = "bad_timestamp",
-    /// Bytes that continue a last line after it was read as complete.
+    /// Bytes that were appended to a last line after the line was read as complete.
     ContinuedAfterEof = "continued_after_eof",
     /// A local time that is skipped when clocks are set forward.
     DstGap = "dst_gap",
     /// A file whose header has a column twice.
     DuplicateColumn = "duplicate_column",
-    /// A duration above a day.
+    /// A duration of more than a day.
     DurationRange = "duration_range",
     /// An empty id.
     EmptyField = "empty_field",
     /// A file encoded in UTF-16.
     EncodingUtf16 = "encoding_utf16",
-    /// A different number of fields than the header.
+    /// A row with a different number of fields than the header.
     FieldCount = "field_count",
     /// An id of more than 4 KiB.
     FieldTooLong = "field_too_long",
@@ -84,11 +85,11 @@ reasons! {
     NegativeDuration = "negative_duration",
     /// A file without line feeds.
     NoNewline = "no_newline",
-    /// A file of another type, such as an image, a program or an archive.
+    /// A file of a different type, such as an image, a program or an archive.
     NotCsv = "not_csv",
     /// A NUL byte.
     NulByte = "nul_byte",
-    /// A last line of NUL bytes only: space that was reserved but never written.
+    /// A last line that contains only NUL bytes, because space was reserved but never written.
     NulTail = "nul_tail",
     /// A number beyond 64 bits.
     Overflow = "overflow",
@@ -100,7 +101,7 @@ reasons! {
     TooManyBadLines = "too_many_bad_lines",
     /// A quote that is never closed.
     UnclosedQuote = "unclosed_quote",
-    /// A file with another delimiter than the configured one.
+    /// A file with a delimiter that differs from `input.delimiter`.
     WrongDelimiter = "wrong_delimiter",
     /// A truncated or damaged zstd file.
     ZstCorrupt = "zst_corrupt",
@@ -109,7 +110,7 @@ reasons! {
 /// Numbers of rejected rows by reason.
 pub type ReasonCounts = BTreeMap<Reason, u64>;
 
-/// Adds rejects to counts.
+/// Adds rejects to the counts.
 pub fn count(counts: &mut ReasonCounts, rejects: &[Reject]) {
     for reject in rejects {
         *counts.entry(reject.reason).or_default() += 1;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// A flag that a signal sets once. Everything that reads or waits polls it.
+/// A flag that a signal sets once. All loops that read or wait check the flag.
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown(Arc<AtomicBool>);
 

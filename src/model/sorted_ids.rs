@@ -2,7 +2,7 @@
 
 use crate::model::dictionary::{Dictionary, Id};
 
-/// All ids of a dictionary, sorted by their bytes. Snapshots have this order.
+/// All ids of a dictionary, sorted by their bytes. Snapshots list their rows in this order.
 #[derive(Clone, Debug)]
 pub struct SortedIds<I>(Vec<I>);
 
@@ -18,14 +18,14 @@ impl<I: Id> SortedIds<I> {
         &self.0
     }
 
-    /// Inserts the ids that are new in the dictionary since the last call.
+    /// Inserts the ids that were added to the dictionary since the last call.
     pub fn extend(&mut self, dictionary: &Dictionary<I>) {
         let known = self.0.len() as u32;
         let mut new: Vec<(u128, I)> = (known..dictionary.len() as u32)
             .map(I::from_u32)
             .map(|id| (first_bytes(dictionary.resolve(id)), id))
             .collect();
-        // Most ids differ within 16 bytes, so most comparisons need no access to their text.
+        // Most ids differ in their first 16 bytes, so most comparisons do not read the text of the ids.
         new.sort_unstable_by(|a, b| {
             a.0.cmp(&b.0).then_with(|| dictionary.resolve(a.1).cmp(dictionary.resolve(b.1)))
         });

@@ -1,4 +1,4 @@
-//! Types of settings: how they are written, parsed and validated.
+//! Types of settings, with parsing, printing and validation.
 
 use std::borrow::Cow;
 use std::fmt::{self, Display};
@@ -16,7 +16,7 @@ use crate::time::window::TimeOfDay;
 /// such as `10`, `"10"` or `first`.
 ///
 /// # Errors
-/// The error of [`FromStr`], or a list or table instead of a single value.
+/// The error of [`FromStr`], or an error if the value is a list or table.
 pub fn from_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -59,7 +59,8 @@ impl Visitor<'_> for ScalarText {
         Ok(value.to_string())
     }
     fn visit_f64<E: Error>(self, value: f64) -> Result<String, E> {
-        // The shortest text that parses to the same float is the text in the file, up to 15 digits.
+        // Rust prints the shortest text that parses to the same float. Up to 15 digits, it is the text in the
+        // file.
         Ok(value.to_string())
     }
 }
@@ -130,7 +131,7 @@ written_as!(TimeOfDay, "pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$");
 written_as!(Delimiter, "examples": [",", ";", "|", "tab"]);
 written_as!(TimeSpan, "pattern": "^[0-9]+(ms|s|m|h|d)$");
 
-/// As [`written_as`], for a type that is serialized as a number and may also be written as text.
+/// Like [`written_as`], for a type that is serialized as a number. In the settings file, it may also be text.
 macro_rules! written_as_number {
     ($type:ty, $number:expr, $($keyword:literal: $value:expr),+) => {
         impl Serialize for $type {
@@ -155,7 +156,7 @@ macro_rules! written_as_number {
 
 written_as_number!(
     Fraction,
-    // With at most ten digits, the float prints as the same decimal.
+    // A fraction has at most ten digits, so the float prints as the same decimal.
     |fraction: &Fraction| fraction.to_string().parse::<f64>().expect("a decimal is a float"),
     "type": ["number", "string"],
     "minimum": 0,
@@ -260,14 +261,14 @@ impl FromStr for TimeSpan {
             "d" => 86_400_000,
             _ => return Err(EXPECTED),
         };
-        // A century is longer than any useful value, and arithmetic cannot overflow.
+        // No useful value exceeds a century, and below this limit arithmetic cannot overflow.
         let millis = number.checked_mul(unit).filter(|&millis| millis <= 36_525 * 86_400_000);
-        millis.map(|millis| Self(Duration::from_millis(millis))).ok_or("longer than a century")
+        millis.map(|millis| Self(Duration::from_millis(millis))).ok_or("expected at most a century")
     }
 }
 
 impl Display for TimeSpan {
-    /// Prints a whole number of the largest possible unit, at most hours.
+    /// Prints a whole number in the largest possible unit. The largest unit is hours.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let millis = self.0.as_millis();
         let units = [("h", 3_600_000), ("m", 60_000), ("s", 1000)];
@@ -301,7 +302,8 @@ impl FromStr for ByteSize {
     }
 }
 
-/// The number of decimals of a printed number, at most 18 so that exact arithmetic fits into 128 bits.
+/// The number of decimal places of a printed number. It is at most 18, so that exact arithmetic fits into 128
+/// bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimals(pub u32);
 

@@ -1,13 +1,13 @@
-//! The names of all settings, as serde has them, and suggestions for unknown names.
+//! The names of all settings, taken from serde, and suggestions for unknown names.
 
 use serde_json::Value;
 use strsim::jaro_winkler;
 
 use crate::settings::Settings;
 
-/// The smallest similarity at which a name is suggested.
+/// The minimum similarity of a name that is suggested.
 const MIN_SIMILARITY: f64 = 0.82;
-/// The factor on the similarity of a setting in a different table.
+/// The factor that reduces the similarity of a name in a different table.
 const OTHER_TABLE: f64 = 0.95;
 
 /// All settings by their full names, in the order of their declaration. A setting without a value
@@ -35,13 +35,13 @@ pub(super) fn below(table: Option<&str>, key: &str) -> String {
     table.map_or_else(|| key.to_owned(), |table| format!("{table}.{key}"))
 }
 
-/// The full names of the settings with different values.
+/// The full names of the settings that differ between `one` and `other`.
 pub fn differences(one: &Settings, other: &Settings) -> Vec<String> {
     let pairs = values_of(one).into_iter().zip(values_of(other));
     pairs.filter(|(one, other)| one != other).map(|((name, _), _)| name).collect()
 }
 
-/// The kind of a name.
+/// What a name refers to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Setting,
@@ -64,7 +64,7 @@ impl Keys {
         Self(keys)
     }
 
-    /// Whether a setting or a table has this name.
+    /// Whether a name is a setting or a table; `None` if it is unknown.
     pub(super) fn kind(&self, name: &str) -> Option<Kind> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, kind)| *kind)
     }
@@ -75,7 +75,7 @@ impl Keys {
         ends.map(|end| &name[..end]).find(|part| self.kind(part).is_none())
     }
 
-    /// The known name that is most similar to an unknown one, if one is similar enough.
+    /// The known name that is most similar to an unknown name; `None` if no known name is similar enough.
     pub(super) fn nearest(&self, unknown: &str) -> Option<&str> {
         let split = |name: &str| {
             let (table, last) = name.rsplit_once('.').unwrap_or(("", name));

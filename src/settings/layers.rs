@@ -1,4 +1,5 @@
-//! Merges the layers of settings: flags, environment, file, defaults; the first one wins.
+//! Merges the layers of settings. Flags override the environment, the environment overrides the file, and the
+//! file overrides the defaults.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
@@ -12,10 +13,10 @@ use crate::model::error::{Error, FileRole, Op};
 use crate::settings::keys::{Keys, Kind, below};
 use crate::settings::{Logging, Settings};
 
-/// The sources of settings above the defaults, lowest precedence first.
+/// The sources of settings that override the defaults, lowest precedence first.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
-    /// The file named by `--config`; without it, `music-insights.toml` is read if it exists.
+    /// The file that `--config` names. If `None`, `music-insights.toml` is read if it exists.
     pub config: Option<PathBuf>,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
@@ -67,12 +68,12 @@ impl Display for Origin {
 impl Origin {
     /// A configuration error that starts with this source.
     fn error(&self, cause: &str) -> Error {
-        // Messages of the parser can have several lines.
+        // Error messages of the parser can have several lines.
         let cause: Vec<&str> = cause.lines().map(str::trim).collect();
         Error::Config(format!("{self}: {}", cause.join("; ")))
     }
 
-    /// The name of a setting as it is written in this source.
+    /// The name of a setting in the spelling of this source.
     fn spelling(&self, name: &str) -> String {
         match self {
             Self::Variable(_) => format!("{PREFIX}{}", name.replace('.', "__").to_uppercase()),
@@ -117,15 +118,15 @@ impl Effective {
         Ok(Self { settings, origins })
     }
 
-    /// The source of a setting, by its full name.
+    /// The source of the setting with this full name.
     pub fn origin(&self, name: &str) -> &Origin {
         self.origins.get(name).unwrap_or(&Origin::Default)
     }
 }
 
-/// The file that is read without `--config`.
+/// The settings file that is read if `--config` is not given.
 const DEFAULT_FILE: &str = "music-insights.toml";
-/// The prefix of environment variables that are settings, such as `MUSIC_INSIGHTS_FLUSH_INTERVAL`.
+/// The prefix of environment variables that set settings, such as `MUSIC_INSIGHTS_FLUSH_INTERVAL`.
 /// Two underscores stand for a dot: `MUSIC_INSIGHTS_INPUT__MAX_FUTURE`.
 const PREFIX: &str = "MUSIC_INSIGHTS_";
 
@@ -137,7 +138,7 @@ fn setting_of(variable: &str) -> Option<String> {
 /// Merges the layers and validates the result.
 ///
 /// # Errors
-/// The file that cannot be read (66), or the first invalid name or value with its source (78).
+/// An unreadable file (exit code 66), or the first invalid name or value with its source (78).
 pub fn load(layers: &Layers) -> Result<Settings, Error> {
     Effective::of(layers).map(|effective| effective.settings)
 }
@@ -165,7 +166,7 @@ fn read_file(named: Option<&Path>, keys: &Keys) -> Result<(Table, BTreeMap<Strin
         check_name(keys, &name, &origin)?;
         origins.insert(name, origin);
     }
-    // Errors of types have a line only if settings are parsed directly from the text.
+    // A type error has a line number only if the settings are parsed directly from the text.
     toml::from_str::<Settings>(&text).map_err(|cause| {
         let origin = at(line_of(&cause));
         let name = origins.iter().find(|(_, other)| **other == origin).map(|(name, _)| format!("{name}: "));
@@ -194,7 +195,8 @@ fn check_name(keys: &Keys, name: &str, origin: &Origin) -> Result<(), Error> {
     let Some(unknown) = keys.unknown_part(name) else {
         return match keys.kind(name) {
             Some(Kind::Table) => {
-                Err(origin.error(&format!("`{name}` is a table of settings, not a setting")))
+                Err(origin
+                    .error(&format!("`{name}` is a table of settings; set one of its settings instead")))
             }
             _ => Ok(()),
         };
@@ -206,7 +208,7 @@ fn check_name(keys: &Keys, name: &str, origin: &Origin) -> Result<(), Error> {
     Err(origin.error(&format!("unknown setting `{unknown}`; {hint}")))
 }
 
-/// The text of a value, without quotes if it is a quoted TOML string.
+/// The text of a value. A quoted TOML string loses its quotes.
 fn bare(value: &str) -> String {
     let quoted = value.starts_with(['"', '\'']).then(|| format!("value = {value}").parse::<Table>());
     match quoted {
@@ -215,7 +217,7 @@ fn bare(value: &str) -> String {
     }
 }
 
-/// Sets `a.b.c` in nested tables.
+/// Sets a key such as `a.b.c` in nested tables.
 fn insert(table: &mut Table, key: &str, value: String) -> Result<(), String> {
     let (path, last) = key.rsplit_once('.').map_or((None, key), |(path, last)| (Some(path), last));
     let mut inner = table;

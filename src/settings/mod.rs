@@ -32,47 +32,47 @@ use crate::time::civil::Week;
 use crate::time::window::NightWindow;
 use crate::time::zone::Zone;
 
-/// All settings, by their names in `music-insights.toml`.
+/// All settings. The fields have the names that `music-insights.toml` uses.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The catalog, a file of songs.
+    /// The catalog: the CSV file of songs.
     #[serde(deserialize_with = "from_text")]
     pub songs: PathBuf,
-    /// The folder of the published output.
+    /// The folder for the published output.
     #[serde(deserialize_with = "from_text")]
     pub output: PathBuf,
-    /// The IANA time zone of timestamps without an offset, and of weeks, days and nights.
+    /// The IANA time zone of weeks, days, nights, and timestamps without an offset.
     #[serde(deserialize_with = "from_text")]
     pub timezone: Timezone,
-    /// The folder whose logs `watch` tails.
+    /// The folder that `watch` reads logs from.
     #[serde(deserialize_with = "from_text")]
     pub incoming: PathBuf,
-    /// The folder in which `watch` keeps its state between restarts.
+    /// The folder where `watch` keeps its state between runs.
     #[serde(deserialize_with = "from_text")]
     pub state: PathBuf,
-    /// The interval at which `watch` publishes if there are changes; at least `1ms`.
+    /// How often `watch` publishes changes; at least `1ms`.
     #[serde(deserialize_with = "from_text")]
     pub flush_interval: TimeSpan,
     /// The address and port of the dashboard, or `off`.
     #[serde(deserialize_with = "from_text")]
     pub http: Http,
-    /// A file with the token that the dashboard asks for; without it, no token is needed.
+    /// A file that contains the access token of the dashboard; if not set, the dashboard needs no token.
     #[serde(deserialize_with = "from_text_or_none")]
     pub http_token_file: Option<PathBuf>,
-    /// Host names that the dashboard accepts besides `localhost`, separated by commas.
+    /// Host names that the dashboard accepts in addition to `localhost`, separated by commas.
     #[serde(deserialize_with = "from_text")]
     pub http_hosts: String,
-    /// The number of chunks decoded in parallel, such as 2; by default the number of processors.
+    /// The number of chunks to decode in parallel, such as 2; if not set, one per processor.
     #[serde(deserialize_with = "from_text_or_none")]
     #[schemars(range(min = 1, max = MAX_THREADS))]
     pub threads: Option<usize>,
     /// The formats of the published tables: `csv`, or `csv,parquet`.
     #[serde(deserialize_with = "from_text")]
     pub format: Format,
-    /// Reading of logs and of the catalog.
+    /// How logs and the catalog are read.
     pub input: Input,
-    /// Writing of CSV files.
+    /// How CSV files are written.
     pub csv: Csv,
     /// Messages on stderr.
     pub logging: Logging,
@@ -109,22 +109,22 @@ pub struct Input {
     /// The character that separates the fields of logs and of the catalog.
     #[serde(deserialize_with = "from_text")]
     pub delimiter: Delimiter,
-    /// How far in the future a play may be when it is read.
+    /// How far in the future the timestamp of a play may be when the play is read.
     #[serde(deserialize_with = "from_text")]
     pub max_future: TimeSpan,
-    /// The number of bad lines after which the rest of a file is skipped; 0 for no limit.
+    /// The number of bad lines after which the rest of a file is ignored; 0 means never.
     #[serde(deserialize_with = "from_text")]
     pub max_bad_lines: u64,
-    /// How long `watch` waits until a last line without a line feed counts as complete.
+    /// How long `watch` waits before it treats a last line without a line feed as complete.
     #[serde(deserialize_with = "from_text")]
     pub last_line_wait: TimeSpan,
     /// What to do with a finished input: `keep`, `archive` or `delete`.
     #[serde(deserialize_with = "from_text")]
     pub when_done: WhenDone,
-    /// The folder to which finished inputs are archived.
+    /// The folder for finished inputs if `when_done` is `archive`.
     #[serde(deserialize_with = "from_text")]
     pub archive_dir: PathBuf,
-    /// How long an input must not have grown until it is finished.
+    /// How long an input must stop growing before it counts as finished.
     #[serde(deserialize_with = "from_text")]
     pub done_after: TimeSpan,
 }
@@ -147,7 +147,7 @@ impl Default for Input {
 #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
 #[serde(default, deny_unknown_fields)]
 pub struct Csv {
-    /// Whether text that a spreadsheet would run as a formula gets an apostrophe in front.
+    /// Whether to put an apostrophe before text that a spreadsheet would run as a formula.
     #[serde(deserialize_with = "from_text")]
     pub escape_formulas: bool,
 }
@@ -159,7 +159,7 @@ pub struct Logging {
     /// The format of messages: `text` for people, or `json` with one object per line.
     #[serde(deserialize_with = "from_text")]
     pub format: LoggingFormat,
-    /// The lowest level of messages: `error`, `warn`, `info` or `debug`.
+    /// The minimum severity of messages: `error`, `warn`, `info` or `debug`.
     #[serde(deserialize_with = "from_text")]
     pub level: LoggingLevel,
 }
@@ -173,7 +173,7 @@ impl Default for Logging {
 /// The formats of the published tables; CSV is always one of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Format {
-    /// Whether the tables are written as Parquet too.
+    /// Whether the tables are also written as Parquet.
     pub parquet: bool,
 }
 
@@ -198,7 +198,7 @@ impl Display for Format {
 
 written_as!(Format, "enum": ["csv", "csv,parquet", "parquet,csv"]);
 
-/// The largest value of `threads`: more than any machine has processors.
+/// The largest value of `threads`. No machine has more processors.
 const MAX_THREADS: usize = 1024;
 
 /// A time zone, set by its IANA name.
@@ -271,18 +271,18 @@ impl Settings {
         self.insights.genre_loyalty_scores.threshold
     }
 
-    /// The week of the top songs; none if it is the latest and there are no plays.
+    /// The week of the top songs; `None` if it is the week of the latest play and there are no plays.
     pub fn top_songs_week(&self, weeks: Weeks) -> Option<Week> {
         self.insights.top_songs_this_week.week.resolve(weeks)
     }
 
-    /// Whether a new calendar week changes an insight without new plays.
+    /// Whether the start of a calendar week changes an insight even without new plays.
     pub fn follows_current_week(&self) -> bool {
         self.insights.top_songs_this_week.week == WeekChoice::Current
     }
 
-    /// These settings, with the reloadable ones replaced by those of `other`. A running `watch` cannot
-    /// change settings that shape its state or that are read only at start.
+    /// These settings, but with the reloadable settings of `other`. A running `watch` cannot change the
+    /// settings that its state depends on, or the settings that it reads only at start.
     #[must_use]
     pub fn taking_over(&self, other: &Self) -> Self {
         let mut insights = other.insights.clone();
@@ -292,7 +292,7 @@ impl Settings {
         Self { flush_interval: other.flush_interval, logging: other.logging, insights, ..self.clone() }
     }
 
-    /// Checks that no folder of a `watch` contains another one.
+    /// Checks that the folders of a `watch` do not contain each other.
     ///
     /// # Errors
     /// The two folders that overlap, exit code 78.
@@ -318,7 +318,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Checks values that no type can check.
+    /// Checks the rules that the types of the settings cannot express.
     ///
     /// # Errors
     /// The first invalid setting, exit code 78.

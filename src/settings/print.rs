@@ -1,4 +1,4 @@
-//! Prints settings as a TOML file: the merged ones with their sources, or the defaults with descriptions.
+//! Prints settings as TOML: the merged settings with their sources, or the defaults with descriptions.
 
 use std::fmt::Write as _;
 
@@ -30,11 +30,12 @@ pub fn example() -> String {
         let lines = description.and_then(Value::as_str).unwrap_or_default().lines();
         lines.fold(String::new(), |text, line| text + "# " + line + "\n")
     };
-    let head = "# All settings of music-insights with their defaults. A setting that is left out keeps its default.\n\n";
+    let head =
+        "# All settings of music-insights. Every setting that you leave out has the value shown here.\n\n";
     head.to_owned() + &file(&Settings::default(), describe, |_| String::new())
 }
 
-/// A TOML file, with text before each table and setting, and text after each setting.
+/// A TOML file. `before` is the text before a table or setting, `behind` the text after a setting.
 fn file(settings: &Settings, before: impl Fn(&str) -> String, behind: impl Fn(&str) -> String) -> String {
     let mut text = String::new();
     let mut open = None;
@@ -61,11 +62,11 @@ fn file(settings: &Settings, before: impl Fn(&str) -> String, behind: impl Fn(&s
     text
 }
 
-/// A value in TOML; none if it is null.
+/// A value in TOML; `None` for null.
 fn scalar(value: &Value) -> Option<String> {
     match value {
         Value::Null => None,
-        // TOML has the escapes of JSON, and DEL must be escaped too.
+        // TOML uses the escapes of JSON. In addition, DEL must be escaped.
         Value::String(_) => Some(value.to_string().replace('\u{7f}', "\\u007f")),
         value => Some(value.to_string()),
     }

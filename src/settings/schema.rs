@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::settings::Settings;
 
-/// The dialect of the schema.
+/// The JSON schema dialect.
 const META_SCHEMA: &str = "https://json-schema.org/draft/2020-12/schema";
 
 /// The JSON schema (draft 2020-12) of the settings file.
@@ -27,7 +27,7 @@ pub fn schema() -> Value {
 
 /// Allows text for every scalar, and removes null, which TOML does not have.
 fn scalars(schema: &mut Schema) {
-    // The defaults of a table are those of its settings.
+    // A table has no default of its own; each of its settings has one.
     if schema.get("default").is_some_and(|default| default.is_null() || default.is_object()) {
         schema.remove("default");
     }

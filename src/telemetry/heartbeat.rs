@@ -1,4 +1,4 @@
-//! The coordinator's sign of life, with the engine status.
+//! The coordinator's sign of life. It carries the engine status.
 
 use std::sync::Arc;
 
@@ -9,16 +9,16 @@ use tokio::sync::watch;
 pub struct EngineStatus {
     /// Rows applied since the start of the process.
     pub rows: u64,
-    /// Known bytes that were not read yet.
+    /// Known bytes that have not been read yet.
     pub unread: u64,
     /// The last published epoch.
     pub epoch: Option<u64>,
-    /// Number of times that changed settings were applied.
+    /// How many times changed settings were applied.
     pub settings_taken: u64,
 }
 
-/// Publishes the engine status. Only work sends a beat, never a timer, so a stuck coordinator goes
-/// silent.
+/// Publishes the engine status. The coordinator sends a beat when it works; no timer sends beats. So a
+/// stuck coordinator sends no beats.
 #[derive(Clone, Debug)]
 pub struct Heartbeat(Arc<watch::Sender<EngineStatus>>);
 

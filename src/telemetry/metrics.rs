@@ -1,5 +1,5 @@
-//! Metrics for Prometheus, with its conventions for names and units. Every label has a small, fixed
-//! set of values.
+//! Metrics for Prometheus. Names and units follow the conventions of Prometheus. Every label has a small,
+//! fixed set of values.
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use prometheus::{
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::{SendError, TrySendError};
 
-/// All metrics. Each may be updated from any thread at any time.
+/// All metrics. Any thread may update them at any time.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -23,19 +23,19 @@ pub struct Metrics {
     pub bytes_read: IntCounter,
     /// Inputs found for the first time.
     pub files_discovered: IntCounter,
-    /// Inputs that cannot grow and were read to their end.
+    /// Inputs that cannot grow and have been read to their end.
     pub files_completed: IntCounter,
-    /// Inputs that were truncated while they were tailed.
+    /// Inputs that were truncated while `watch` tailed them.
     pub files_truncated: IntCounter,
-    /// Inputs that are no longer read because bytes that had been read were overwritten.
+    /// Inputs that are no longer read because bytes that had already been read were overwritten.
     pub files_rewritten: IntCounter,
     /// Open inputs.
     pub files_open: IntGauge,
     /// Inputs with unread bytes.
     pub files_outstanding: IntGauge,
-    /// Known bytes that were not read yet.
+    /// Known bytes that have not been read yet.
     pub bytes_unread: IntGauge,
-    /// When the oldest row was read that is in no epoch yet, Unix time; 0 if there is none.
+    /// When the oldest unpublished row was read, Unix time; 0 if all rows are published.
     pub oldest_unread_timestamp: Gauge,
     /// The latest timestamp of all plays, Unix time.
     pub event_time_max_timestamp: Gauge,
@@ -45,23 +45,23 @@ pub struct Metrics {
     pub catalog_songs: IntGauge,
     /// 1 if the catalog file cannot be used and an earlier catalog is in force.
     pub catalog_broken: IntGauge,
-    /// Times that the catalog was read again, by result.
+    /// How many times the catalog was read again, by result.
     pub catalog_reloads: IntCounterVec,
     /// Duration of flushes.
     pub flush_duration: Histogram,
-    /// Per epoch, the time between reading its oldest row and publishing it.
+    /// For each epoch, the time from the reading of its oldest row to its publication.
     pub freshness: Histogram,
     /// When the last epoch was published, Unix time.
     pub last_flush_success_timestamp: Gauge,
     /// The last published epoch.
     pub epoch: IntGauge,
-    /// Bytes of the segments of the last generation.
+    /// Size of the segments of the last generation in bytes.
     pub checkpoint_bytes: IntGauge,
     /// Published rows of each insight.
     pub insight_rows: IntGaugeVec,
     /// Items in the queue before a stage.
     pub queue_depth: IntGaugeVec,
-    /// Time that the stage before waited for room in the queue.
+    /// Time that the previous stage waited for room in the queue.
     pub backpressure: CounterVec,
     /// Lost change notifications of the operating system.
     pub watch_overflows: IntCounter,
@@ -92,23 +92,23 @@ impl Default for Metrics {
             ),
             bytes_read: register.counter("bytes_read_total", "Bytes read, after decompression."),
             files_discovered: register
-                .counter("files_discovered_total", "Known inputs, those of earlier runs included."),
+                .counter("files_discovered_total", "Known inputs, including inputs of earlier runs."),
             files_completed: register.counter(
                 "files_completed_total",
-                "Compressed and Parquet inputs that were read to their end.",
+                "Compressed and Parquet inputs that have been read to their end.",
             ),
             files_truncated: register
-                .counter("files_truncated_total", "Inputs that were truncated while they were tailed."),
+                .counter("files_truncated_total", "Inputs that were truncated while `watch` tailed them."),
             files_rewritten: register.counter(
                 "files_rewritten_total",
-                "Inputs that are no longer read, because bytes that had been read were overwritten.",
+                "Inputs that are no longer read because bytes that had already been read were overwritten.",
             ),
             files_open: register.gauge("files_open", "Open inputs."),
             files_outstanding: register.gauge("files_outstanding", "Inputs with unread bytes."),
-            bytes_unread: register.gauge("bytes_unread", "Known bytes that were not read yet."),
+            bytes_unread: register.gauge("bytes_unread", "Known bytes that have not been read yet."),
             oldest_unread_timestamp: register.time(
                 "oldest_unread_timestamp_seconds",
-                "When the oldest row was read that is in no epoch yet, Unix time; 0 if there is none.",
+                "When the oldest unpublished row was read, Unix time; 0 if all rows are published.",
             ),
             event_time_max_timestamp: register
                 .time("event_time_max_timestamp_seconds", "Latest timestamp of all plays, Unix time."),
@@ -120,14 +120,14 @@ impl Default for Metrics {
             ),
             catalog_reloads: register.counters(
                 "catalog_reloads_total",
-                "Times that the catalog was read again, by result.",
+                "How many times the catalog was read again, by result.",
                 "result",
             ),
             flush_duration: register
                 .histogram("flush_duration_seconds", "Duration of a flush, from its cut to its publication."),
             freshness: register.histogram(
                 "freshness_seconds",
-                "Per epoch, the time between reading its oldest row and publishing it.",
+                "For each epoch, the time from the reading of its oldest row to its publication.",
             ),
             last_flush_success_timestamp: register.time(
                 "last_flush_success_timestamp_seconds",
@@ -136,17 +136,17 @@ impl Default for Metrics {
             epoch: register.gauge("epoch", "Last published epoch."),
             checkpoint_bytes: register.gauge(
                 "checkpoint_bytes",
-                "Bytes of the segments of the last generation, without unmatched plays.",
+                "Size of the segments of the last generation in bytes, without unmatched plays.",
             ),
             insight_rows: register.gauges("insight_rows", "Published rows of each insight.", "insight"),
             queue_depth: register.gauges(
                 "queue_depth",
-                "Items in the queue before a stage when the last one was added.",
+                "Number of items in the queue before a stage, measured when the last item was added.",
                 "stage",
             ),
             backpressure: register.times(
                 "backpressure_seconds_total",
-                "Time that the stage before waited for room in the queue.",
+                "Time that the previous stage waited for room in the queue.",
                 "stage",
             ),
             watch_overflows: register

@@ -15,10 +15,10 @@ pub enum Unit {
     Bytes,
 }
 
-/// Rows, rows per second, percentage and time left.
+/// A progress line with rows, rows per second, percentage and time left.
 ///
-/// All methods may be called from any thread. A call takes a few nanoseconds, and the line is drawn at most ten times
-/// per second.
+/// All methods may be called from any thread. A call takes a few nanoseconds, and the line is drawn at most
+/// ten times per second.
 #[derive(Debug)]
 pub struct Progress {
     bar: Option<ProgressBar>,
@@ -26,7 +26,8 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A progress towards `total` (`None` if it is unknown), silent unless stderr is a terminal.
+    /// A progress line for `total` units, or `None` if the total is unknown. Draws only if stderr is a
+    /// terminal.
     pub fn new(total: Option<u64>, unit: Unit) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self::silent();
@@ -37,14 +38,14 @@ impl Progress {
         Self { bar: Some(bar), rows }
     }
 
-    /// A progress that never draws.
+    /// A progress line that is never drawn.
     pub fn silent() -> Self {
         Self { bar: None, rows: Arc::default() }
     }
 
-    /// Adds rows, and `done` in the unit of the total (for [`Unit::Rows`] the same number).
+    /// Adds rows, and `done` units of the total. For [`Unit::Rows`], both numbers are the same.
     pub fn advance(&self, rows: u64, done: u64) {
-        // Relaxed: no other memory depends on the count.
+        // Relaxed ordering is enough, because no other memory depends on the count.
         self.rows.fetch_add(rows, Ordering::Relaxed);
         if let Some(bar) = &self.bar {
             bar.inc(done);
@@ -65,7 +66,7 @@ impl Progress {
 }
 
 impl Drop for Progress {
-    /// Removes the line, also after an error.
+    /// Removes the line even after an error.
     fn drop(&mut self) {
         self.finish();
     }
@@ -81,7 +82,7 @@ fn style(bounded: bool, unit: Unit, rows: &Arc<AtomicU64>) -> ProgressStyle {
     ProgressStyle::with_template(template)
         .expect("the templates above are valid")
         .with_key("rows", move |_: &ProgressState, out: &mut dyn std::fmt::Write| {
-            // An error of formatting must not stop the work.
+            // A formatting error must not stop the work.
             let _ = write!(out, "{}", HumanCount(count.load(Ordering::Relaxed)));
         })
         .with_key("speed", move |state: &ProgressState, out: &mut dyn std::fmt::Write| {
@@ -102,7 +103,7 @@ impl Default for Stages {
 }
 
 impl Stages {
-    /// A line that is silent unless stderr is a terminal.
+    /// A line that is drawn only if stderr is a terminal.
     pub fn new() -> Self {
         let is_terminal = std::io::stderr().is_terminal();
         Self(is_terminal.then(|| {
@@ -112,7 +113,7 @@ impl Stages {
         }))
     }
 
-    /// Shows the numbers of stages and tasks, done and in total.
+    /// Shows how many stages and tasks are done, and how many there are in total.
     pub fn show(&self, stages_done: usize, stages: usize, tasks_done: usize, tasks: usize) {
         if let Some(bar) = &self.0 {
             bar.set_message(format!("stages {stages_done} of {stages}  tasks {tasks_done} of {tasks}"));

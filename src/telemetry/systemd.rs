@@ -1,5 +1,5 @@
-//! Notification of systemd (protocol of `sd_notify`): ready, alive, reloading, stopping, and a status
-//! line. Without a service manager nothing is sent.
+//! Notifies systemd (protocol of `sd_notify`) that the program is ready, alive, reloading or stopping, and
+//! sends a status line. Without a service manager, nothing is sent.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub struct ServiceNotifier {
 }
 
 impl ServiceNotifier {
-    /// Forwards every heartbeat, until the engine ends or a shutdown is requested.
+    /// Forwards every heartbeat until the engine ends or a shutdown is requested.
     pub async fn forward(&self, mut statuses: watch::Receiver<EngineStatus>, shutdown: Shutdown) {
         let has_watchdog = watchdog_enabled().is_some();
         let mut status_line = StatusLine::default();
@@ -48,13 +48,13 @@ impl ServiceNotifier {
 
     /// Reports that a reload has begun.
     pub fn reloading(&self) {
-        // systemd ignores the notification without a time.
+        // systemd ignores this notification if it has no time.
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             send(&[NotifyState::Reloading, now]);
         }
     }
 
-    /// Reports that the reload has ended, and its error.
+    /// Reports that the reload has ended, and its error if it failed.
     pub fn reloaded(&self, problem: Option<String>) {
         let status = problem.clone().unwrap_or_else(|| "settings reloaded".to_owned());
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;
@@ -77,9 +77,9 @@ impl ServiceNotifier {
 /// Composes status lines with rates.
 #[derive(Debug, Default)]
 struct StatusLine {
-    /// When the last line was composed, and the rows at that time.
+    /// The time of the last line, and the number of rows at that time.
     last: Option<(Instant, u64)>,
-    /// Since when there have always been unread bytes.
+    /// The start of the current period with unread bytes.
     behind_since: Option<Instant>,
 }
 
@@ -107,7 +107,7 @@ impl StatusLine {
     }
 }
 
-/// Replaces line feeds, which would begin another variable of the protocol.
+/// Replaces line feeds. In the protocol, a line feed would begin a new variable.
 fn one_line(text: &str) -> String {
     text.replace('\n', "; ")
 }

@@ -1,4 +1,4 @@
-//! Bytes and paths as text that can be shown and parsed again.
+//! Converts bytes and paths to text for display, and parses the text of a path.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -50,7 +50,7 @@ fn push_hex(out: &mut String, byte: u8) {
     }
 }
 
-/// Bytes as UTF-8 text, without loss: bytes that are not UTF-8 become `\xNN`, and a backslash becomes `\\`.
+/// Bytes as UTF-8 text without loss. A byte that is not UTF-8 becomes `\xNN`, and a backslash becomes `\\`.
 ///
 /// ```
 /// assert_eq!(music_insights::text::escape_bytes(b"a\\b\xff"), r"a\\b\xff");
@@ -71,8 +71,8 @@ pub fn escape_bytes(bytes: &[u8]) -> String {
     out
 }
 
-/// Text from an untrusted source as one line that is safe for a terminal. Characters that move the cursor, change
-/// colours or reverse the direction of text are escaped.
+/// Makes text from an untrusted source safe for a terminal. The result is one line. Characters that move the
+/// cursor, change colours or reverse the direction of text are escaped.
 ///
 /// ```
 /// assert_eq!(music_insights::text::harmless("a\u{1b}[31m\u{202e}b\n"), r"a\u{1b}[31m\u{202e}b\n");

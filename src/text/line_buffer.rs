@@ -1,27 +1,27 @@
 //! A buffer for lines that consist of many short pieces.
 //!
-//! Copying a short piece of variable length costs a call and branches that are hard to predict.
-//! Copying 16 bytes costs two instructions, and the next piece overwrites the excess bytes. So pieces
-//! of up to 64 bytes are copied in one or four steps. Sources need [`PADDING`] more bytes after their
-//! last piece.
+//! To copy a short piece of variable length, the processor needs a call and branches that are hard to
+//! predict. To copy exactly 16 bytes, it needs two instructions; the next piece overwrites the excess bytes.
+//! So pieces of up to 64 bytes are copied in one or four steps of 16 bytes. A source must have
+//! [`PADDING`] more bytes after its last piece.
 
 use crate::model::PADDING;
 
-/// The length that most pieces do not exceed.
+/// The maximum length of most pieces.
 const SHORT: usize = 16;
 
 /// A growing text.
 #[derive(Debug, Default)]
 pub struct LineBuffer {
-    /// The text, followed by bytes without meaning.
+    /// The text, then unused bytes.
     bytes: Vec<u8>,
     len: usize,
 }
 
 /// A line at the end of a [`LineBuffer`]. It becomes part of the text when it is [ended](Line::end).
 ///
-/// Its length is stored here and not in the buffer. Otherwise the compiler would have to assume that
-/// stored bytes alias the length, and would load it again after every piece.
+/// The length of the line is stored here, not in the buffer. Otherwise the compiler would assume that
+/// a write to the buffer may change the length, and would load the length again after every piece.
 #[derive(Debug)]
 pub struct Line<'a> {
     room: &'a mut [u8],
@@ -55,7 +55,7 @@ impl Line<'_> {
     /// Appends the first `len` bytes of a source that has [`PADDING`] more bytes.
     ///
     /// # Panics
-    /// If the source lacks the padding, or there is no room.
+    /// If the source lacks the padding, or the line has no room.
     #[inline]
     pub fn push_padded(&mut self, source: &[u8], len: usize) {
         if len <= SHORT {

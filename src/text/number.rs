@@ -18,10 +18,10 @@ pub fn push_integer(out: &mut Vec<u8>, value: u64) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// Appends `numerator / denominator`, rounded half away from zero to `decimals` places. There is at least
-/// one digit after the point, and no other trailing zeros.
+/// Appends `numerator / denominator`, rounded half away from zero to `decimals` places. Trailing zeros are
+/// dropped, but at least one digit remains after the point.
 ///
-/// The calculation is exact, without floats.
+/// The calculation is exact and uses no floats.
 ///
 /// # Panics
 /// If `denominator` is zero, or `2 * numerator * 10^decimals` exceeds 128 bits.
@@ -54,8 +54,9 @@ pub(super) fn push_fraction(out: &mut Vec<u8>, fraction: u128, places: u32) {
     }
 }
 
-/// The digits of the numbers below 1,000, the first in the lowest byte, and their count in the highest byte.
-/// A lookup replaces a loop of divisions, whose length the processor cannot predict.
+/// The digits of each number below 1,000. The first digit is in the lowest byte, and the number of digits is
+/// in the highest byte. This table replaces a loop of divisions, because the processor cannot predict the
+/// length of the loop.
 const DIGITS: [u32; 1000] = {
     let mut all = [0; 1000];
     let mut number = 0;

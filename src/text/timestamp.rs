@@ -5,15 +5,16 @@ use crate::text::line_buffer::Line;
 use crate::text::number::push_fraction;
 use crate::time::civil::{CivilDate, DAY};
 
-/// Writes timestamps in RFC 3339. It caches the text of the last minute, because neighbouring rows often share it.
+/// Writes timestamps in RFC 3339. It caches the text of the last minute, because neighbouring rows often lie
+/// in the same minute.
 #[derive(Debug)]
 pub struct TimestampWriter {
     minute: i64,
-    /// The text of the minute with a trailing colon, padded.
+    /// The text of the minute with a trailing colon, then padding.
     text: [u8; 32],
 }
 
-/// Bytes of `2025-03-21T01:09:`.
+/// Length of `2025-03-21T01:09:` in bytes.
 const MINUTE: usize = 17;
 
 impl Default for TimestampWriter {
@@ -25,8 +26,8 @@ impl Default for TimestampWriter {
 }
 
 impl TimestampWriter {
-    /// Appends a timestamp such as `2025-03-21T01:09:00.25+01:00`. Offset zero is `Z`, and the fraction has no
-    /// trailing zeros.
+    /// Appends a timestamp such as `2025-03-21T01:09:00.25+01:00`. An offset of zero is written as `Z`. The
+    /// fraction has no trailing zeros.
     ///
     /// # Panics
     /// If `line` has no room for 64 bytes.

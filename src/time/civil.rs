@@ -1,4 +1,4 @@
-//! Dates of the proleptic Gregorian calendar as day numbers, and ISO 8601 weeks.
+//! Calendar dates as day numbers (proleptic Gregorian calendar), and ISO 8601 weeks.
 
 use std::fmt::{self, Display};
 
@@ -13,7 +13,7 @@ const EPOCH_FROM_CE: i64 = 719_163;
 /// A calendar date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CivilDate {
-    /// Year; 0 to 9999 in logs.
+    /// Year. In logs, it is between 0 and 9999.
     pub year: i32,
     /// Month, 1 to 12.
     pub month: u32,
@@ -32,9 +32,9 @@ impl CivilDate {
         Self { year: date.year(), month: date.month(), day: date.day() }
     }
 
-    /// Parses `2025-03-20`; `None` if it is not a date.
+    /// Parses a date such as `2025-03-20`; `None` if the text is not a date.
     pub fn parse(text: &str) -> Option<Self> {
-        // chrono also accepts signs, and years with fewer or more digits.
+        // The check of the length is needed because chrono also accepts signs and years of any length.
         let date = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok().filter(|_| text.len() == 10)?;
         Some(Self { year: date.year(), month: date.month(), day: date.day() })
     }
@@ -51,23 +51,23 @@ impl CivilDate {
 pub struct Week(pub i64);
 
 impl Week {
-    /// The week of a day (days since 1970-01-01, which was a Thursday).
+    /// The week that contains a day. The day is a number of days since 1970-01-01, a Thursday.
     pub fn of_day(day: i64) -> Self {
         Self((day + 3).div_euclid(7))
     }
 
-    /// The week of a local time (seconds since 1970-01-01 00:00:00 local).
+    /// The week that contains a local time, in seconds since 1970-01-01 00:00:00 local.
     pub fn of_local(local: i64) -> Self {
         Self::of_day(local.div_euclid(DAY))
     }
 
-    /// The local times of this week, in seconds since 1970-01-01 00:00:00 local.
+    /// The range of local times in this week, in seconds since 1970-01-01 00:00:00 local.
     pub fn seconds(self) -> std::ops::Range<i64> {
         let monday = (self.0 * 7 - 3) * DAY;
         monday..monday + 7 * DAY
     }
 
-    /// The ISO 8601 week `2025-W13`; `None` if the year has no such week.
+    /// The week with an ISO 8601 number, such as week 13 of 2025; `None` if the year has no such week.
     pub fn from_iso(year: i32, week: u32) -> Option<Self> {
         let monday = NaiveDate::from_isoywd_opt(year, week, chrono::Weekday::Mon)?;
         Some(Self::of_day(i64::from(monday.num_days_from_ce()) - EPOCH_FROM_CE))

@@ -32,7 +32,7 @@ impl Display for TimeOfDay {
 pub struct NightWindow {
     /// The first minute.
     pub from: TimeOfDay,
-    /// The end, not included.
+    /// The end, exclusive.
     pub to: TimeOfDay,
 }
 

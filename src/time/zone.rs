@@ -1,4 +1,5 @@
-//! A time zone as a table of its offset changes. A lookup per row is faster than evaluating the zone's rules.
+//! A time zone as a table of its offset changes. A lookup in the table is faster than an evaluation of the
+//! rules of the zone for each row.
 
 use std::ops::Range;
 
@@ -7,7 +8,8 @@ use chrono_tz::Tz;
 
 use crate::time::civil::DAY;
 
-/// First instant of the table. It is two days before 1970-01-01T00:00:00Z, for local times around that date.
+/// First instant of the table. It is two days before 1970-01-01T00:00:00Z, so that the table covers all local
+/// times from 1970-01-01 on.
 const FIRST: i64 = -2 * 86_400;
 /// End of the table, 2200-01-01T00:00:00Z. Later times keep the last offset.
 const LAST: i64 = 7_258_118_400;
@@ -20,7 +22,7 @@ const STEP: i64 = 6 * 3600;
 struct Interval {
     /// First instant, in seconds since 1970-01-01T00:00:00Z.
     from: i64,
-    /// End, not included.
+    /// End, exclusive.
     to: i64,
     /// Seconds that local clocks are ahead of UTC.
     offset: i32,
@@ -46,7 +48,7 @@ pub struct Zone {
 }
 
 impl Zone {
-    /// The zone with an IANA name such as `Europe/Berlin`; `None` if it does not exist.
+    /// The zone with an IANA name such as `Europe/Berlin`; `None` if there is no such zone.
     pub fn named(name: &str) -> Option<Self> {
         name.parse().ok().map(Self::new)
     }
@@ -81,19 +83,19 @@ impl Zone {
         self.intervals[next - 1].offset
     }
 
-    /// The offset of a local wall-clock time. An ambiguous time (clocks set back) resolves to the earlier
-    /// instant; a skipped time has no offset.
+    /// The offset at a local wall-clock time. When clocks are set back, a time can occur twice; then the
+    /// earlier instant counts. A time that is skipped when clocks are set forward has no offset.
     pub fn offset_of_local(&self, local: i64) -> Option<i32> {
         self.offsets_around_local(local).map(|(offset, _)| offset)
     }
 
-    /// The offset of a local wall-clock time, and a range of local times around it with the same offset.
+    /// The offset at a local wall-clock time, and a range of local times around it with the same offset.
     pub fn offsets_around_local(&self, local: i64) -> Option<(i32, Range<i64>)> {
         // Offsets are less than a day, so no earlier interval can contain the local time.
         let first = self.intervals.partition_point(|interval| interval.to <= local - DAY);
         let mut near = self.intervals[first..].iter().take_while(|interval| interval.from <= local + DAY);
         let interval = near.find(|interval| interval.contains_local(local))?;
-        // More than a day from both ends, no other interval can contain a local time.
+        // A local time that is more than a day from both ends lies in no other interval.
         let unambiguous = interval.from + DAY..interval.to - DAY;
         Some((interval.offset, if unambiguous.contains(&local) { unambiguous } else { local..local + 1 }))
     }
@@ -104,7 +106,8 @@ fn offset_of(zone: Tz, instant: i64) -> i32 {
     zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()
 }
 
-/// The first instant after `before`, at most `after`, with another offset than at `before`.
+/// The first instant after `before`, and at most `after`, with an offset that differs from the offset at
+/// `before`.
 fn first_change(zone: Tz, mut before: i64, mut after: i64) -> i64 {
     let offset = offset_of(zone, before);
     while after - before > 1 {

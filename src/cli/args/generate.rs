@@ -12,10 +12,10 @@ use crate::generate::popularity::{MAX_ITEMS, Popularity};
 use crate::generate::rhythm::{DAY, Pace};
 use crate::time::civil::CivilDate;
 
-/// Rows if neither `--rows` nor `--rate` is given.
+/// Number of rows if neither `--rows` nor `--rate` is given.
 const ROWS: u64 = 1000;
 
-/// The latest year of a start. A century later, years still have four digits.
+/// The last year that `--start` accepts. Even with the maximum of `--days`, all years have four digits.
 const LAST_START: i32 = 9899;
 
 /// Arguments of `generate`.
@@ -32,7 +32,7 @@ pub struct GenerateCommand {
 /// The data to generate.
 #[derive(Debug, Clone, Args)]
 pub struct GenerateArgs {
-    /// Rows of all logs together [default: 1000; with --rate, until stopped]
+    /// Total number of rows in all logs [default: 1000; no limit with --rate]
     #[arg(long, value_name = "N", value_parser = value_parser!(u64).range(1..=1_000_000_000_000))]
     pub rows: Option<u64>,
 
@@ -40,7 +40,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "N", default_value = "50", value_parser = value_parser!(u32).range(1..=MAX_ITEMS as i64))]
     pub users: u32,
 
-    /// Number of songs in the catalog; about 1 % of all plays are of other songs
+    /// Number of songs in the catalog; about 1 % of the plays are of songs outside the catalog
     #[arg(long, value_name = "N", default_value = "100", value_parser = value_parser!(u32).range(1..=MAX_ITEMS as i64))]
     pub songs: u32,
 
@@ -48,7 +48,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
 
-    /// First day (UTC) as YYYY-MM-DD, or `now`: the last days until now, or with --rate from now on
+    /// First day (UTC) as YYYY-MM-DD, or `now`; with `now`, rows end now or, with --rate, start now
     #[arg(long, value_name = "DATE", default_value = "2025-03-20", value_parser = parse_start)]
     pub start: Start,
 
@@ -56,7 +56,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "N", default_value = "7", value_parser = value_parser!(u32).range(1..=36_500))]
     pub days: u32,
 
-    /// Number of files that the rows are split into evenly
+    /// Number of log files; each gets about the same number of rows
     #[arg(
         long, value_name = "N", default_value = "1", conflicts_with = "rate",
         value_parser = value_parser!(u32).range(1..=100_000)
@@ -67,7 +67,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "DIR", default_value = "data")]
     pub out: PathBuf,
 
-    /// Write a live feed of this many rows per second: files that grow, and finished files
+    /// Write a live feed at this number of rows per second; some files grow, some appear complete
     #[arg(long, value_name = "ROWS", value_parser = value_parser!(u64).range(1..=10_000_000))]
     pub rate: Option<u64>,
 
@@ -91,7 +91,7 @@ impl ValueEnum for Popularity {
                 PossibleValue::new("zipf").help("A few are very frequent and most are rare, as in reality")
             }
             Self::Uniform => PossibleValue::new("uniform")
-                .help("All are equally frequent: the hardest case for caches, for benchmarks"),
+                .help("All are equally frequent, which is the hardest case for caches; for benchmarks"),
         })
     }
 }
@@ -120,13 +120,13 @@ pub enum Start {
 
 /// Parses `YYYY-MM-DD` or `now`.
 fn parse_start(text: &str) -> Result<Start, String> {
-    const EXPECTED: &str = "expected a date from 1970 on as YYYY-MM-DD, or `now`";
+    const EXPECTED: &str = "expected `now`, or a date in the form YYYY-MM-DD from 1970-01-01 on";
     if text == "now" {
         return Ok(Start::Now);
     }
     let date = CivilDate::parse(text).ok_or(EXPECTED)?;
     if date.year > LAST_START {
-        return Err(format!("the last year is {LAST_START}"));
+        return Err(format!("expected a year up to {LAST_START}"));
     }
     let day = date.to_days().and_then(|day| u64::try_from(day).ok()).ok_or(EXPECTED)?;
     Ok(Start::Day(day))
@@ -138,17 +138,17 @@ impl GenerateArgs {
         self.rows.or(if self.rate.is_some() { None } else { Some(ROWS) })
     }
 
-    /// The plan for these arguments. `now` is in seconds since 1970-01-01.
+    /// The plan for these arguments. `now` is the current time in seconds since 1970-01-01.
     pub fn plan(&self, now: u64) -> Plan {
         let days = u64::from(self.days);
         let rhythm = |start| {
-            // An endless feed covers the days in real time, with the rhythm of the week.
+            // A feed without an end produces the rows of each day in real time, with the weekly rhythm.
             let rows = self.total().unwrap_or_else(|| self.rate.unwrap_or(1) * days * DAY);
             Pace::Rhythm { start, days, rows }
         };
         let pace = match (self.start, self.rate) {
             (Start::Day(day), _) => rhythm(day * DAY),
-            // Plays in the future would be rejected, so the period ends now.
+            // Plays in the future would be rejected, so the generated period ends at the current time.
             (Start::Now, None) => rhythm(now.saturating_sub(days * DAY)),
             (Start::Now, Some(rate)) => Pace::Steady { start: now, rate },
         };

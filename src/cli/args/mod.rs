@@ -17,8 +17,8 @@ use crate::time::zone::Zone;
 
 const AFTER_HELP: &str = "\
 Examples:
-  music-insights replay                              compute the sample data, into output/
-  music-insights replay logs/ 'more/2025-*.csv.gz'   read folders, files and patterns
+  music-insights replay                              process the sample data, write to output/
+  music-insights replay logs/ 'more/2025-*.csv.gz'   read a folder and all files that match
   music-insights watch                               tail data/incoming until stopped
   music-insights watch --flush-interval 250ms --set insights.top_songs_this_week.limit=50
   music-insights generate --rate 1000 --start now    write a live feed into data/incoming
@@ -115,31 +115,31 @@ pub enum Command {
     /// Tail a folder of logs and publish insights as rows arrive
     #[command(after_help = WATCH)]
     Watch(WatchArgs),
-    /// Generate a synthetic catalog and logs, the same bytes for the same seed
+    /// Generate a synthetic catalog and synthetic logs; the same seed gives the same bytes
     #[command(after_help = GENERATE)]
     Generate(GenerateCommand),
-    /// Check settings, catalog and logs, and show rejected rows, without writing anything
+    /// Check settings, catalog and logs, and show rejected rows; writes no files
     #[command(after_help = CHECK)]
     Check(CheckArgs),
-    /// Recompute everything from the inputs and compare it with the published output
+    /// Recompute all tables from the inputs and compare them with the published output
     #[command(after_help = VERIFY)]
     Verify(VerifyArgs),
-    /// Write the published output as a page with charts that needs no server
+    /// Write the published output as an HTML page with charts; the page needs no server
     #[command(after_help = REPORT)]
     Report(ReportArgs),
-    /// Show the committed state of a watch, and check it for damage
+    /// Show the committed state of `watch`, and check it for damage
     #[command(after_help = STATE)]
     State(StateArgs),
-    /// Run an executor of a cluster, which does the work of `replay --cluster`
+    /// Run one executor of a Ballista cluster; `replay --cluster` sends its work to executors
     #[command(after_help = EXECUTOR)]
     Executor(ExecutorArgs),
-    /// Show the settings in force, and the origin of each
+    /// Show the settings in force and the origin of each setting
     #[command(after_help = CONFIG)]
     Config(ConfigArgs),
     /// Print a completion script for a shell
     #[command(after_help = COMPLETIONS)]
     Completions(CompletionsArgs),
-    /// Print a manual page, or write all of them into a folder
+    /// Print one manual page, or write all manual pages into a folder
     #[command(after_help = MAN)]
     Man(ManArgs),
 }
@@ -148,18 +148,21 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(arg = format())]
 pub struct ReplayArgs {
-    /// Files, folders, patterns, or `-` for stdin. Of a folder, the files *.csv, *.csv.gz, *.csv.zst and *.parquet directly in it are read [default: data/incoming]
+    /// Files, folders, patterns, or `-` for stdin. A folder stands for the *.csv, *.csv.gz, *.csv.zst and
+    /// *.parquet files directly inside it [default: data/incoming]
     pub logs: Vec<PathBuf>,
-    /// Instant that counts as now, such as 2025-03-31T00:00:00Z [default: the current time]
+    /// Time to use as the current time, such as 2025-03-31T00:00:00Z [default: the system clock]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
-    /// Replace the output even if it belongs to a watch
+    /// Replace the output even if `watch` wrote it
     #[arg(long)]
     pub fresh: bool,
-    /// Scheduler of the Ballista cluster that does the work, such as `df://scheduler:50050`; logs may then be in `s3://bucket/folder/`
+    /// Run on the Ballista cluster with this scheduler, such as `df://scheduler:50050`; LOGS may then name
+    /// `s3://bucket/folder/`
     #[arg(long, value_name = "ADDRESS")]
     pub cluster: Option<String>,
-    /// With --cluster: shared folder that keeps tables for the next run [default: _tables in the output]
+    /// Shared folder where the cluster keeps tables for the next run; needs --cluster [default: _tables in
+    /// the output folder]
     #[arg(long, value_name = "PLACE", requires = "cluster")]
     pub tables: Option<PathBuf>,
     /// Common settings.
@@ -173,25 +176,26 @@ pub struct ExecutorArgs {
     /// Address of the scheduler
     #[arg(long, value_name = "ADDRESS", default_value = "df://127.0.0.1:50050")]
     pub scheduler: String,
-    /// Address to listen on, for the scheduler, the client and other executors
+    /// Address to listen on; the scheduler, the client and other executors connect to it
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub listen: String,
-    /// Name or address by which the others reach this executor [default: that of --listen]
+    /// Host name or address at which other machines reach this executor [default: the address of --listen]
     #[arg(long, value_name = "NAME")]
     pub advertise: Option<String>,
-    /// Port for data
+    /// Port for data transfer
     #[arg(long, default_value_t = 50051)]
     pub port: u16,
-    /// Port for tasks
+    /// Port on which the scheduler reaches this executor
     #[arg(long, default_value_t = 50052)]
     pub task_port: u16,
     /// Number of tasks that run in parallel [default: one per processor]
     #[arg(long, value_name = "COUNT")]
     pub cores: Option<usize>,
-    /// Memory for queries, such as 8GiB; larger intermediate results go to disk [default: 70 % of the machine's memory]
+    /// Memory for queries, such as 8GiB; intermediate results that do not fit go to disk [default: 70 % of
+    /// the machine's memory]
     #[arg(long, value_name = "BYTES")]
     pub memory: Option<ByteSize>,
-    /// Folder for the temporary files of jobs [default: a temporary folder of the system]
+    /// Folder for temporary files of jobs [default: the temporary folder of the system]
     #[arg(long, value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
     /// Settings of messages.
@@ -208,25 +212,25 @@ pub struct ExecutorArgs {
         "flush_interval",
         "flush-interval",
         "TIME",
-        "Interval at which new results are published, from start to start [default: 1s]",
+        "Interval between the starts of two publications, such as 500ms [default: 1s]",
     ),
     setting("http", "http", "ADDRESS", "Address of the dashboard, or `off` [default: 127.0.0.1:8080]"),
     setting(
         "http_token_file",
         "http-token-file",
         "FILE",
-        "File with the access token of the dashboard; required if other machines can reach the address",
+        "File that contains the access token of the dashboard; required if other machines can reach it",
     ),
     format(),
 ])]
 pub struct WatchArgs {
-    /// Read everything that is there now, publish it, then exit
+    /// Read all rows that the logs contain now, publish the results, then exit
     #[arg(long)]
     pub once: bool,
-    /// Discard the state and read all inputs again, archived ones included
+    /// Discard the state and read all inputs again, including archived inputs
     #[arg(long, conflicts_with = "rollback")]
     pub fresh: bool,
-    /// If the newest generation of the state is damaged, continue from an older one
+    /// If the newest generation of the state is damaged, continue from an older generation
     #[arg(long)]
     pub rollback: bool,
     /// Common settings.
@@ -238,9 +242,9 @@ pub struct WatchArgs {
 #[derive(Debug, Args)]
 #[command(args = [incoming(), state()])]
 pub struct VerifyArgs {
-    /// Logs of a replay: files, folders or patterns [default: data/incoming]
+    /// Logs that the replay read: files, folders or patterns [default: data/incoming]
     pub logs: Vec<PathBuf>,
-    /// Instant that counts as now [default: the time at which each row was first read]
+    /// Time to use as the current time [default: the time when each row was first read]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
     /// Common settings.
@@ -252,7 +256,7 @@ pub struct VerifyArgs {
 #[derive(Debug, Args)]
 #[command(arg = state())]
 pub struct StateArgs {
-    /// List all inputs, not only those with unread bytes
+    /// List all inputs, not only inputs with unread bytes
     #[arg(long)]
     pub inputs: bool,
     /// Common settings.
@@ -266,10 +270,10 @@ pub struct ConfigArgs {
     /// Print settings and origins as JSON
     #[arg(long)]
     pub json: bool,
-    /// Print the JSON schema (draft 2020-12) of the settings file instead
+    /// Print the JSON schema (draft 2020-12) of the settings file instead of the settings
     #[arg(long, conflicts_with_all = ["json", "example"])]
     pub schema: bool,
-    /// Print a commented settings file with all defaults instead
+    /// Print a commented settings file with all defaults instead of the settings
     #[arg(long, conflicts_with = "json")]
     pub example: bool,
     /// Common settings.
@@ -280,7 +284,7 @@ pub struct ConfigArgs {
 /// Arguments of `completions`.
 #[derive(Debug, Args)]
 pub struct CompletionsArgs {
-    /// Shell that runs the script
+    /// Shell to print the script for
     #[arg(value_enum)]
     pub shell: Shell,
 }
@@ -288,7 +292,7 @@ pub struct CompletionsArgs {
 /// Arguments of `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Command whose page is printed [default: the page of the program]
+    /// Command to print the page of [default: the program itself]
     #[arg(value_name = "COMMAND", conflicts_with = "out")]
     pub page: Option<String>,
     /// Write the pages of the program and of all commands into this folder
@@ -299,7 +303,7 @@ pub struct ManArgs {
 /// Arguments of `report`.
 #[derive(Debug, Args)]
 pub struct ReportArgs {
-    /// File for the page, or `-` for stdout
+    /// File to write the page to, or `-` for stdout
     #[arg(long, value_name = "FILE", default_value = "report.html")]
     pub html: PathBuf,
     /// Also write each chart as an SVG file into this folder
@@ -315,7 +319,7 @@ pub struct ReportArgs {
 pub struct CheckArgs {
     /// Files, folders, patterns, or `-` for stdin [default: data/incoming]
     pub logs: Vec<PathBuf>,
-    /// Instant that counts as now [default: the current time]
+    /// Time to use as the current time [default: the system clock]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
     /// Common settings.
@@ -324,21 +328,22 @@ pub struct CheckArgs {
 }
 
 fn incoming() -> Arg {
-    setting("incoming", "incoming", "DIR", "Folder of logs that a watch tails [default: data/incoming]")
+    setting("incoming", "incoming", "DIR", "Folder that `watch` reads logs from [default: data/incoming]")
 }
 
 fn state() -> Arg {
-    setting("state", "state", "DIR", "Folder of the state [default: data/state]")
+    setting("state", "state", "DIR", "Folder where `watch` keeps its state [default: data/state]")
 }
 
 fn format() -> Arg {
-    setting("format", "format", "FORMATS", "Formats of the insights: `csv` or `csv,parquet` [default: csv]")
+    setting("format", "format", "FORMATS", "Formats of the tables: `csv` or `csv,parquet` [default: csv]")
 }
 
-/// 2199-12-31T23:59:59Z, the end of the time zone tables.
+/// The latest time that the time zone tables cover, 2199-12-31T23:59:59Z.
 const LATEST_NOW: i64 = 7_258_118_399;
 
-/// Parses an instant in the forms that logs have. It is UTC without an offset; fractions are dropped.
+/// Parses an instant in any timestamp format of the logs. A time without an offset is in UTC. Fractions of a
+/// second are dropped.
 fn parse_now(text: &str) -> Result<i64, String> {
     let utc = Zone::named("UTC").expect("UTC is a zone");
     let time = TimestampReader::new(&utc, LATEST_NOW).read(text.as_bytes());

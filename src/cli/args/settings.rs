@@ -1,4 +1,4 @@
-//! Flags that set a setting, and how they become settings together with environment and file.
+//! Flags for settings, and their merge with the environment and the settings file.
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -11,8 +11,8 @@ use crate::telemetry::logging;
 
 /// The value of one setting on the command line.
 ///
-/// The parsed value of an argument has this type if, and only if, the argument sets a setting. That
-/// is how [`SettingArgs`] finds them all, whichever command declares them.
+/// The value of an argument has this type if, and only if, the argument sets a setting. So
+/// [`SettingArgs`] finds the arguments that set settings by type, in every command.
 #[derive(Clone, Debug)]
 struct SettingValue {
     flag: String,
@@ -20,7 +20,7 @@ struct SettingValue {
     value: String,
 }
 
-/// An argument for a setting; its id is the name of the setting.
+/// An argument that sets a setting. Its id is the name of the setting.
 pub(super) fn setting(
     id: &'static str,
     flag: &'static str,
@@ -41,7 +41,7 @@ fn parse_set(pair: &str) -> Result<SettingValue, &'static str> {
     Ok(SettingValue { flag: format!("--set {key}"), setting, value: value.trim().to_owned() })
 }
 
-/// The settings on the command line: the common flags, and the command's own.
+/// The settings on the command line, from common flags and from flags of the command.
 #[derive(Clone, Debug, Default)]
 pub struct SettingArgs {
     config: Option<PathBuf>,
@@ -86,7 +86,12 @@ impl Args for SettingArgs {
                 "CHAR",
                 "Field separator of logs and catalog: one character, or `tab` [default: ,]",
             ),
-            setting("threads", "threads", "N", "Chunks decoded in parallel [default: one per processor]"),
+            setting(
+                "threads",
+                "threads",
+                "N",
+                "Number of chunks to decode in parallel [default: one per processor]",
+            ),
             Arg::new(CONFIG)
                 .long(CONFIG)
                 .value_name("FILE")
@@ -97,7 +102,7 @@ impl Args for SettingArgs {
                 .value_name("KEY=VALUE")
                 .value_parser(parse_set)
                 .action(ArgAction::Append)
-                .help("Set any setting by its name in the settings file; may be repeated"),
+                .help("Override a setting for this run; KEY is its name as in the settings file; repeatable"),
         ];
         LoggingArgs::augment_args(command.args(flags.map(|flag| flag.help_heading(COMMON))))
     }
@@ -111,12 +116,12 @@ impl SettingArgs {
     /// The settings in force.
     ///
     /// # Errors
-    /// The first invalid value, or a settings file that cannot be read.
+    /// The first invalid value, or an unreadable settings file.
     pub fn settings(&self) -> Result<Settings, Error> {
         self.effective().map(|effective| effective.settings)
     }
 
-    /// The settings in force, each with its origin. From here on, messages follow them.
+    /// The settings in force, each with its origin. This call also applies the format and level of messages.
     ///
     /// # Errors
     /// As [`Self::settings`].
@@ -127,7 +132,7 @@ impl SettingArgs {
         let flags =
             self.values.iter().cloned().map(|value| (value.flag, value.setting, value.value)).collect();
         let layers = Layers { config: self.config.clone(), environment, flags };
-        // Errors in the file already have the format that flags and environment ask for.
+        // If the file has errors, they are printed in the format that flags or environment select.
         let preliminary = layers.logging_without_file();
         logging::configure(preliminary.format, preliminary.level);
         let effective = Effective::of(&layers)?;
@@ -141,7 +146,7 @@ impl SettingArgs {
 pub struct LoggingArgs(SettingArgs);
 
 impl LoggingArgs {
-    /// Applies the settings of messages, from all layers.
+    /// Applies the settings for messages from all layers.
     ///
     /// # Errors
     /// As [`SettingArgs::settings`].
@@ -173,7 +178,7 @@ impl Args for LoggingArgs {
                 "logging.level",
                 "log-level",
                 "LEVEL",
-                "Least severe messages shown: `error`, `warn`, `info` or `debug` [default: info]",
+                "Minimum severity of messages: `error`, `warn`, `info` or `debug` [default: info]",
             ),
         ];
         command.args(flags.map(|flag| flag.help_heading("Messages")))

@@ -1,4 +1,4 @@
-//! `music-insights check`: reads settings, catalog and logs, and writes nothing.
+//! `music-insights check`: reads settings, catalog and logs, and writes no files.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -28,15 +28,15 @@ use crate::state::input_progress::InputTracker;
 use crate::text::{escape_bytes, harmless};
 use crate::time::clock::Clock;
 
-/// Rejected rows shown per reason.
+/// The number of rejected rows shown for each reason.
 const EXAMPLES: usize = 3;
-/// Bytes shown of a rejected row.
+/// The maximum number of bytes shown of a rejected row.
 const SHOWN: usize = 80;
 
-/// Prints counts, and examples of rejected rows.
+/// Prints counts and examples of rejected rows.
 ///
 /// # Errors
-/// Settings, a catalog or a log that cannot be used. Rejected rows are not an error.
+/// Unusable settings, or an unusable catalog or log. Rejected rows are not an error.
 pub fn run(args: CheckArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     let logs = find_logs_of_arguments(args.logs, &settings)?;

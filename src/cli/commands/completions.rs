@@ -1,4 +1,4 @@
-//! `music-insights completions`: scripts that complete commands and flags in a shell.
+//! `music-insights completions`: shell scripts that complete commands and flags.
 
 use clap::CommandFactory as _;
 use clap_complete::generate;
@@ -7,7 +7,7 @@ use crate::cli::args::{Cli, CompletionsArgs};
 use crate::cli::commands::print::print_bytes;
 use crate::model::error::Error;
 
-/// Prints the script of a shell.
+/// Prints the completion script for a shell.
 ///
 /// # Errors
 /// If stdout cannot be written.

@@ -1,14 +1,14 @@
-//! `music-insights executor`: a node of a cluster.
+//! `music-insights executor`: an executor of a Ballista cluster.
 
 use crate::cli::args::ExecutorArgs;
 #[cfg(feature = "cluster")]
 use crate::cluster::executor::ExecutorConfig;
 use crate::model::error::Error;
 
-/// Runs the command until it is told to stop.
+/// Runs an executor until a signal stops it.
 ///
 /// # Errors
-/// If the scheduler is out of reach or of another version, or the work folder cannot be used.
+/// If the scheduler cannot be reached or runs a different version, or if the work folder cannot be used.
 #[cfg(feature = "cluster")]
 pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
     args.logging.settings()?;
@@ -24,7 +24,7 @@ pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
     })
 }
 
-/// Says that this program cannot.
+/// Fails, because this build has no cluster support.
 ///
 /// # Errors
 /// Always.
@@ -34,10 +34,10 @@ pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
     Err(without_cluster())
 }
 
-/// What is asked for needs a larger program.
+/// The error of cluster commands in a build without cluster support.
 #[cfg(not(feature = "cluster"))]
 pub fn without_cluster() -> Error {
-    let message = "this program was built without its part for clusters; build it with `cargo build --release --features \
-                   cluster`";
+    let message = "this program was built without cluster support; build it with \
+                   `cargo build --release --features cluster`";
     Error::Config(message.to_owned())
 }

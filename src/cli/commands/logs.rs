@@ -1,4 +1,4 @@
-//! The logs that a command line names.
+//! Finds the logs that the arguments name.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use crate::settings::Settings;
 /// Finds the logs that the arguments name, or the logs in `incoming` if there are no arguments.
 ///
 /// # Errors
-/// The first argument that names nothing.
+/// The first argument that matches no file or folder.
 pub(super) fn find_logs_of_arguments(
     mut arguments: Vec<PathBuf>,
     settings: &Settings,

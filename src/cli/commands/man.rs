@@ -25,7 +25,7 @@ pub fn run(args: &ManArgs) -> Result<(), Error> {
     let wanted = args.page.as_ref().map_or(format!("{program}.1"), |page| format!("{program}-{page}.1"));
     let page = pages.iter().find(|page| page.file == wanted).ok_or_else(|| {
         let page = args.page.as_deref().unwrap_or_default();
-        Error::Usage(format!("there is no command `{page}`; `{program} help` lists all commands"))
+        Error::Usage(format!("there is no command `{page}`; run `{program} help` for a list of commands"))
     })?;
     print_bytes(&page.text)
 }
@@ -44,7 +44,7 @@ fn pages() -> Result<Vec<Page>, Error> {
     let commands: Vec<clap::Command> = [program.clone()].into_iter().chain(commands).collect();
     let page = |command: clap::Command| {
         let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        // The library would fill the lines of the examples into paragraphs.
+        // The library would join the lines of the examples to paragraphs.
         let man = Man::new(command.after_help(None::<&str>));
         let mut text = Vec::new();
         let failed = |cause| Error::Bug(format!("cannot render a manual page: {cause}"));
@@ -55,10 +55,10 @@ fn pages() -> Result<Vec<Page>, Error> {
     commands.into_iter().map(page).collect()
 }
 
-/// The section with the examples, which keeps the lines of the help.
+/// The section with the examples. It has the same lines as the help text.
 fn examples(text: &str) -> String {
     let text = text.trim_start_matches("Examples:\n").replace('\\', "\\e").replace('-', "\\-");
-    // The prefix keeps a line that begins with a dot or a quote from being read as a request.
+    // Without the prefix, roff would read a line that begins with a dot or a quote as a request.
     let lines = text.lines().map(|line| "\\&".to_owned() + line + "\n");
     format!(".SH EXAMPLES\n.nf\n{}.fi\n", lines.collect::<String>())
 }

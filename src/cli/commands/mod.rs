@@ -23,7 +23,7 @@ use crate::model::error::Error;
 /// Runs a command.
 ///
 /// # Errors
-/// The reason why the command failed. [`crate::cli::exit_code`] assigns the exit code.
+/// The reason why the command failed. [`crate::cli::exit_code`] maps it to an exit code.
 pub fn run(command: Command) -> Result<(), Error> {
     match command {
         Command::Replay(args) => replay::run(args),

@@ -1,4 +1,4 @@
-//! Writing results to stdout.
+//! Writes results to stdout.
 
 use std::io::{ErrorKind, Write as _};
 
@@ -7,7 +7,7 @@ use crate::model::error::Error;
 /// Writes a text to stdout.
 ///
 /// # Errors
-/// If stdout cannot be written. A closed pipe is not an error, because its reader needs no more.
+/// If stdout cannot be written. A closed pipe is not an error, because its reader needs no more text.
 pub(super) fn print(text: &str) -> Result<(), Error> {
     print_bytes(text.as_bytes())
 }

@@ -23,7 +23,7 @@ use crate::storage::real::RealDisk;
 use crate::telemetry::progress::{Progress, Unit};
 use crate::time::clock::Clock;
 
-/// Runs the pipeline over the logs, here or on a cluster, and prints a summary.
+/// Processes the logs on this machine or on a cluster, and prints a summary.
 ///
 /// # Errors
 /// Invalid settings, a missing input, or a failed read or write.
@@ -53,7 +53,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
     let run = run_until_stopped(&settings, &shutdown, pipeline.run(source))?;
     progress.finish();
     if shutdown.is_requested() {
-        tracing::warn!("stopped before the end of the logs: the output covers only the rows read so far");
+        tracing::warn!("stopped before the end of the logs; the output covers only the rows read so far");
     }
     print(&summary(&run, &settings, began.elapsed()))
 }
@@ -85,7 +85,7 @@ fn run_on_cluster(_: String, _: ReplayArgs, _: &Settings, _: Instant) -> Result<
     Err(crate::cli::commands::executor::without_cluster())
 }
 
-/// The total size of the logs. It is unknown if one is compressed or stdin.
+/// The total size of the logs. It is unknown if a log is stdin or a compressed or Parquet file.
 fn bytes_of(logs: &[PathBuf]) -> Option<u64> {
     let sizes = logs.iter().map(|path| match Compression::of(path) {
         _ if is_stdin(path) => None,

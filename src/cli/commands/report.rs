@@ -14,7 +14,7 @@ use crate::storage::{SharedDisk, append, create_folder};
 /// Writes the page and the charts.
 ///
 /// # Errors
-/// If there is no published output, it does not match its manifest, or the page cannot be written.
+/// If there is no published output, the output does not match its manifest, or the page cannot be written.
 pub fn run(args: &ReportArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();

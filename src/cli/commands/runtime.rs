@@ -8,7 +8,7 @@ use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
 use crate::settings::Settings;
 
-/// Exit code after a second signal, the same that a shell reports for SIGINT.
+/// The exit code after a second signal. A shell reports the same code for SIGINT.
 const INTERRUPTED: i32 = 130;
 
 /// Runs a command. The first SIGINT or SIGTERM requests a shutdown, the second ends the process.
@@ -17,7 +17,7 @@ pub(super) fn run_until_stopped<T>(
     shutdown: &Shutdown,
     command: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    // One thread for the coordinator and one for other tasks. Decoders and insights use blocking threads.
+    // One thread is for the coordinator, one for other tasks. Decoders and insights use blocking threads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(settings.decoders() + 64)

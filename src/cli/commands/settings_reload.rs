@@ -1,4 +1,4 @@
-//! SIGHUP: a running `watch` reads its settings again and applies those that need no restart.
+//! On SIGHUP, a running `watch` reads its settings again and applies the settings that need no restart.
 
 use std::sync::Arc;
 
@@ -12,23 +12,23 @@ use crate::telemetry::heartbeat::EngineStatus;
 use crate::telemetry::logging;
 use crate::telemetry::systemd::ServiceNotifier;
 
-/// Reloads settings on a signal.
+/// Reloads the settings on each signal.
 #[derive(Debug)]
 pub(super) struct SettingsReloader {
-    /// The settings on the command line, which stay.
+    /// The settings on the command line. A reload does not change them.
     pub(super) args: SettingArgs,
     /// The settings in force.
     pub(super) settings: Settings,
     /// Sends changed settings to the engine.
     pub(super) sender: watch::Sender<Arc<Settings>>,
-    /// The engine status, which shows when the engine has applied them.
+    /// The engine status. It shows when the engine has applied changed settings.
     pub(super) engine_status: watch::Receiver<EngineStatus>,
     /// Reports the reload to the service manager.
     pub(super) notifier: Arc<ServiceNotifier>,
 }
 
 impl SettingsReloader {
-    /// Reloads the settings on every signal, until there are no more.
+    /// Reloads the settings on every signal until the stream of signals ends.
     pub(super) async fn run(mut self, mut signals: Signal) {
         let mut sent = 0;
         let mut failed: u64 = 0;
@@ -43,11 +43,11 @@ impl SettingsReloader {
                 Ok(None) => None,
                 Err(error) => {
                     failed += 1;
-                    // Reading has already changed the format and level of messages.
+                    // Reading the settings has already changed the format and level of messages.
                     logging::configure(self.settings.logging.format, self.settings.logging.level);
                     tracing::error!(
                         failed,
-                        "{error}; settings not reloaded, the previous ones stay in force"
+                        "{error}; settings not reloaded, the previous settings stay in force"
                     );
                     Some(format!("settings not reloaded: {error}"))
                 }
@@ -56,14 +56,14 @@ impl SettingsReloader {
         }
     }
 
-    /// Reads all settings; returns those to apply, or `None` if no reloadable setting changed.
+    /// Reads all settings. Returns the settings to apply, or `None` if no reloadable setting changed.
     fn read(&self) -> Result<Option<Settings>, Error> {
         let wanted = self.args.settings()?;
         wanted.check_folders()?;
         let next = self.settings.taking_over(&wanted);
         let needs_restart = differences(&next, &wanted);
         if !needs_restart.is_empty() {
-            tracing::warn!("settings changed, restart required: {}", needs_restart.join(", "));
+            tracing::warn!("settings changed that need a restart: {}", needs_restart.join(", "));
         }
         let changed = differences(&self.settings, &next);
         if changed.is_empty() {
@@ -74,11 +74,11 @@ impl SettingsReloader {
         Ok(Some(next))
     }
 
-    /// Sends settings to the engine, and waits until an epoch with them is published.
+    /// Sends settings to the engine, and waits until it has published an epoch with these settings.
     async fn apply(&mut self, settings: Settings, sent: u64) {
         self.settings = settings.clone();
         self.sender.send_replace(Arc::new(settings));
-        // An error means that the engine has ended, and the program with it.
+        // An error means that the engine has ended. Then the program ends, too.
         let _ = self.engine_status.wait_for(|status| status.settings_taken >= sent).await;
     }
 }

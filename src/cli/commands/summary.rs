@@ -1,4 +1,4 @@
-//! The summary that `replay` and `watch` print at their end.
+//! The summary that `replay` and `watch` print when they end.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use indicatif::{HumanBytes, HumanCount};
 use crate::engine::coordinator::RunSummary;
 use crate::settings::Settings;
 
-/// Summarizes a run for people.
+/// A summary of a run as text.
 pub(super) fn summary(run: &RunSummary, settings: &Settings, elapsed: Duration) -> String {
     let manifest = &run.manifest;
     let totals = &manifest.totals;
@@ -22,7 +22,7 @@ pub(super) fn summary(run: &RunSummary, settings: &Settings, elapsed: Duration) 
         HumanCount((run.rows as f64 / seconds) as u64),
     );
     if run.rows < totals.rows {
-        let _ = writeln!(text, "in total  {} rows, earlier runs included", HumanCount(totals.rows));
+        let _ = writeln!(text, "in total  {} rows, including earlier runs", HumanCount(totals.rows));
     }
     let _ = writeln!(text, "plays     {}", HumanCount(run.plays));
     let _ = writeln!(
@@ -52,7 +52,7 @@ pub(super) fn summary(run: &RunSummary, settings: &Settings, elapsed: Duration) 
     text
 }
 
-/// The number of rejected rows in all and by reason, in one line.
+/// The number of rejected rows, in total and by reason, in one line.
 pub(super) fn rejected_text(rejected: &BTreeMap<String, u64>) -> String {
     let total: u64 = rejected.values().sum();
     let reasons: Vec<String> =

@@ -1,4 +1,4 @@
-//! `music-insights verify`: recomputes everything from the inputs and compares it with the published
+//! `music-insights verify`: recomputes all tables from the inputs and compares them with the published
 //! output.
 
 use crate::cli::args::VerifyArgs;
@@ -18,14 +18,14 @@ use crate::verify::verifier::Verifier;
 /// Runs the command.
 ///
 /// # Errors
-/// A difference (65), or a missing file (66), a damaged file (65) or other settings (78).
+/// A difference (65), a missing file (66), a damaged file (65), or settings that differ (78).
 pub fn run(args: VerifyArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();
     let manifest = Manifest::read(&disk, &settings.output)?;
     let producer = manifest.as_ref().map(|manifest| manifest.producer.as_str());
     let is_watch = producer == Some(RunMode::Watch.name());
-    // Held until the end, so that the output and the state do not change.
+    // The locks are held until the end, so that the output and the state do not change.
     let mut locks = Vec::new();
     let mut logs = Vec::new();
     match producer {
@@ -39,7 +39,8 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
             locks.push(disk.lock(&settings.output)?);
             logs = find_logs_of_arguments(args.logs, &settings)?;
             if logs.iter().any(|log| is_stdin(log)) {
-                let message = "verify reads logs more than once, so it cannot read stdin; name a file";
+                let message =
+                    "verify reads logs more than once, so it cannot read stdin; name a file instead";
                 return Err(Error::Usage(message.to_owned()));
             }
         }
@@ -61,7 +62,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
         count => {
             let way_out = if is_watch { "`music-insights watch --fresh`" } else { "`music-insights replay`" };
             Err(Error::Differs(format!(
-                "{}: {count} differences; {way_out} recomputes the output from the inputs",
+                "{}: {count} differences; run {way_out} to recompute the output from the inputs",
                 settings.output.display()
             )))
         }

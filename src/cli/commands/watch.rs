@@ -28,7 +28,7 @@ use crate::telemetry::progress::Progress;
 use crate::telemetry::systemd::ServiceNotifier;
 use crate::time::clock::Clock;
 
-/// Runs the pipeline, the server and the reloading of settings, and prints a summary at the end.
+/// Runs the pipeline and the HTTP server, reloads settings on SIGHUP, and prints a summary at the end.
 ///
 /// # Errors
 /// Invalid settings, a missing input, or a failed read or write.
@@ -66,7 +66,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         engine_status: heartbeat.subscribe(),
         settings: settings.clone(),
     };
-    // `--once` exits when it has published, so a dashboard would be of no use.
+    // With `--once`, the program exits after publishing, so a dashboard would be useless.
     let server = if args.once { None } else { serve(&settings, sources)? };
     let (settings_sender, settings_updates) = watch::channel(Arc::new(settings.clone()));
     let pipeline = Pipeline {
@@ -118,7 +118,8 @@ fn serve(settings: &Settings, sources: Sources) -> Result<Option<Server>, Error>
             tracing::info!("dashboard at http://{}", server.address());
             Ok(Some(server))
         }
-        // If the default address is in use, ingestion continues. An address that the user chose must work.
+        // If the default address cannot be used, `watch` continues without the dashboard. An address that the
+        // user chose must work.
         Err(error @ Error::Listen { .. }) if settings.http == Settings::default().http => {
             tracing::warn!("{error}; continuing without the dashboard");
             Ok(None)

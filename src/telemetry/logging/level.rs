@@ -13,10 +13,10 @@ keywords! {
 }
 
 keywords! {
-    /// The least severe messages that are shown.
+    /// The minimum severity of messages.
     #[derive(PartialOrd, Ord)]
     pub enum LoggingLevel {
-        /// Errors, which end a command or lose data.
+        /// Errors that end a command or lose data.
         Error = "error",
         /// Problems that need attention.
         Warn = "warn",

@@ -11,7 +11,7 @@ use tracing::{Event, Level};
 use crate::telemetry::logging::level::LoggingLevel;
 use crate::text::harmless;
 
-/// A message: text, level, and named values for machines.
+/// A message: text, level, and named values for programs.
 #[derive(Clone, Debug)]
 pub(super) struct Message {
     pub(super) text: String,
@@ -37,7 +37,7 @@ impl Message {
         message
     }
 
-    /// The same message, with the number of suppressed repetitions.
+    /// Adds the number of suppressed repetitions to the message.
     pub(super) fn with_repetitions(mut self, times: u64) -> Self {
         let _ = write!(self.text, " (repeated {times} times)");
         self.fields.insert("repeated".to_owned(), times.into());

@@ -28,7 +28,7 @@ struct Logger {
 
 static LOGGER: OnceLock<Logger> = OnceLock::new();
 
-/// Sends messages to stderr from now on, as text until [`configure`] changes that.
+/// Starts to send messages to stderr. The format is text until [`configure`] changes it.
 pub fn start() {
     let (filter, handle) = reload::Layer::new(targets(LoggingLevel::Info));
     let output = Arc::new(Mutex::new(Output::new()));
@@ -38,11 +38,11 @@ pub fn start() {
     let _ = LOGGER.set(Logger { filter: handle, output });
 }
 
-/// Changes format and level from now on.
+/// Changes the format and level of all later messages.
 pub fn configure(format: LoggingFormat, level: LoggingLevel) {
     if let Some(logger) = LOGGER.get() {
         lock(&logger.output).format = format;
-        // Cannot fail: the subscriber lives as long as the process.
+        // This cannot fail, because the subscriber lives as long as the process.
         let _ = logger.filter.reload(targets(level));
     }
 }
@@ -56,7 +56,8 @@ pub fn finish() {
     }
 }
 
-/// This program's messages from a level on; of other crates at most warnings.
+/// The filter for messages. Messages of this program pass from `level` on; other crates show at most
+/// warnings.
 fn targets(level: LoggingLevel) -> Targets {
     let level = match level {
         LoggingLevel::Error => LevelFilter::ERROR,
@@ -67,7 +68,8 @@ fn targets(level: LoggingLevel) -> Targets {
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("music_insights", level)
 }
 
-/// A panic during one message must not suppress all others.
+/// Locks the output even if a thread panicked while it held the lock, so that later messages are still
+/// written.
 fn lock(output: &Mutex<Output>) -> MutexGuard<'_, Output> {
     output.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -78,13 +80,13 @@ struct Output {
     format: LoggingFormat,
     colours: bool,
     limiter: RateLimiter,
-    /// Whether a thread is waiting to write the counts of suppressed messages.
+    /// Whether a thread waits to write the counts of suppressed messages.
     has_reporter: bool,
 }
 
 impl Output {
     fn new() -> Self {
-        // The convention of no-color.org.
+        // `NO_COLOR` follows the convention of no-color.org.
         let allowed = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         let colours = allowed && std::io::stderr().is_terminal();
         Self { format: LoggingFormat::Text, colours, limiter: RateLimiter::default(), has_reporter: false }
@@ -95,7 +97,7 @@ impl Output {
             LoggingFormat::Text => message.to_text(self.colours),
             LoggingFormat::Json => message.to_json(),
         };
-        // A closed stderr must not stop the program, and cannot be reported.
+        // A closed stderr must not stop the program, and there is no place to report the error.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     }
 
@@ -125,7 +127,8 @@ impl<S: Subscriber> Layer<S> for OutputLayer {
     }
 }
 
-/// Writes the counts of suppressed messages when their windows end, until none are left.
+/// Writes the counts of suppressed messages when their windows end. Returns when no suppressed message is
+/// left.
 fn report_suppressed(output: &Mutex<Output>) {
     loop {
         let now = Instant::now();

@@ -5,11 +5,11 @@ use std::time::{Duration, Instant};
 
 use crate::telemetry::logging::message::Message;
 
-/// How often the same message is written in a window.
+/// How many times the same message is written in a window.
 const LIMIT: u32 = 5;
-/// Length of the window, from the first message on.
+/// Length of the window. It starts with the first message.
 const WINDOW: Duration = Duration::from_mins(1);
-/// Largest number of different messages that are counted. Further ones are written without a limit.
+/// Largest number of different messages that are counted. All other messages are written without a limit.
 const CAPACITY: usize = 4096;
 
 /// Messages of the current windows, by their text.
@@ -20,12 +20,12 @@ pub(super) struct RateLimiter(HashMap<String, Window>);
 struct Window {
     start: Instant,
     written: u32,
-    /// The suppressed message, and how often it was suppressed.
+    /// The suppressed message, and how many times it was suppressed.
     suppressed: Option<(Message, u64)>,
 }
 
 impl RateLimiter {
-    /// Whether to write a message now. If not, it is counted.
+    /// Whether to write a message now. If not, the message is counted.
     pub(super) fn admit(&mut self, message: &Message, now: Instant) -> bool {
         if self.0.len() >= CAPACITY && !self.0.contains_key(&message.text) {
             self.0.retain(|_, window| window.suppressed.is_some() || !window.is_over(now));

@@ -1,4 +1,4 @@
-//! The live feed: files that grow and finished files, at a given rate.
+//! The live feed. It writes rows at a given rate, both to a growing file and to files that appear complete.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -32,7 +32,8 @@ struct Feed<'a> {
     tally: Tally,
 }
 
-/// Runs the feed until all rows are written or `stop` is set. Rows that were made are always written.
+/// Runs the feed until all rows are written or `stop` is set. After a stop, it still writes the rows that it
+/// has generated.
 pub(super) fn feed(
     args: &GenerateArgs,
     rate: u64,
@@ -110,7 +111,7 @@ impl Feed<'_> {
             file.write(&self.text)?;
             file.rows += rows;
         }
-        // Also after a stop, so that rows that were made are not lost.
+        // The file is published even after a stop. Otherwise its rows would be lost.
         if let Some(file) = file {
             self.tally.add(&file);
             file.publish()?;
@@ -122,8 +123,8 @@ impl Feed<'_> {
         self.pacer.is_over() || self.stop.load(Ordering::Relaxed)
     }
 
-    /// Makes the rows that are due now, at most `most`, and returns their number. Waits until there are some; returns
-    /// `None` when the feed is over.
+    /// Generates the rows that are due now, at most `most`, and returns their number. Waits until a row is
+    /// due. Returns `None` when the feed is over.
     fn due(&mut self, most: u64) -> Option<u64> {
         while most > 0 && !self.is_over() {
             let rows = self.pacer.due((self.clock)(), most);
@@ -144,13 +145,13 @@ struct GrowingFile {
     /// Number of the next file.
     next: u64,
     file: Option<(PathBuf, Box<dyn DiskFile>)>,
-    /// Text that is not written yet, so that appends can end within a line.
+    /// Text that is not written yet. It allows appends that end within a line.
     pending: Vec<u8>,
     sizes: AppendSizes,
 }
 
 impl GrowingFile {
-    /// Creates a file if none is open; returns whether it did.
+    /// Creates a file if no file is open, and returns whether it created one.
     fn open(&mut self, incoming: &Path) -> Result<bool, Error> {
         if self.file.is_some() {
             return Ok(false);
@@ -169,7 +170,7 @@ impl GrowingFile {
         self.write(length)
     }
 
-    /// Writes the rest and closes the file.
+    /// Writes the pending text and closes the file.
     fn finish(&mut self) -> Result<(), Error> {
         self.write(self.pending.len())?;
         self.file = None;
@@ -185,7 +186,8 @@ impl GrowingFile {
     }
 }
 
-/// The next free number for files with this prefix: one above the highest, compressed files included.
+/// The next free number for files with this prefix: the highest number in use plus one. Compressed files
+/// count.
 fn next_number(folder: &Path, prefix: &str) -> Result<u64, Error> {
     let failed = |cause: std::io::Error| Error::file(FileRole::Open, Op::Read, folder, cause);
     let mut next = 0;
@@ -217,7 +219,7 @@ mod tests {
         let args = Cli::parse_from(["generate", "--rate", "1000", "--rows", "50000"]).args;
         let plan = args.plan(0);
         let mut elapsed = Duration::ZERO;
-        // A clock that advances with every use: half a minute passes without a pause.
+        // This clock advances with every call, so the test does not wait.
         let mut clock = || {
             elapsed += TICK;
             elapsed

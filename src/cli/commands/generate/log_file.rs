@@ -1,4 +1,4 @@
-//! Generated files, and counts of them.
+//! Generated files, and the numbers of their rows and bytes.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::storage::real::RealDisk;
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{DiskFile, append};
 
-/// Counts of complete files under their final names.
+/// The numbers of complete files, their rows and their bytes.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) files: u64,
@@ -16,7 +16,7 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    /// Counts a complete file.
+    /// Adds a complete file.
     pub(super) fn add(&mut self, file: &LogFile) {
         self.files += 1;
         self.rows += file.rows;
@@ -24,7 +24,7 @@ impl Tally {
     }
 }
 
-/// A file under a temporary name, which becomes visible when it is complete.
+/// A file that gets its final name when it is complete.
 #[derive(Debug)]
 pub(super) struct LogFile {
     path: PathBuf,

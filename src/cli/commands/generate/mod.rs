@@ -1,6 +1,6 @@
 //! `music-insights generate`: writes a synthetic catalog and logs, at once or as a live feed.
 //!
-//! [`crate::generate`] makes the rows; this module writes them to files at the right time.
+//! [`crate::generate`] produces the rows. This module writes the rows to files at the right time.
 
 mod feed;
 mod log_file;
@@ -24,7 +24,7 @@ use crate::storage::real::RealDisk;
 use crate::telemetry::progress::{Progress, Unit};
 use crate::time::clock::Clock;
 
-/// Counts and places of the generated files.
+/// The paths and sizes of the generated files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Generated {
     /// The path of the catalog.
@@ -37,7 +37,7 @@ pub struct Generated {
     pub files: u64,
     /// Rows in the logs.
     pub rows: u64,
-    /// Bytes in the logs, headers included.
+    /// Bytes in the logs, including headers.
     pub bytes: u64,
     /// Duration of the run.
     pub elapsed: Duration,
@@ -56,7 +56,7 @@ impl fmt::Display for Generated {
     }
 }
 
-/// Runs the command, until all rows are written or a signal stops it.
+/// Runs the command until all rows are written or a signal stops it.
 ///
 /// # Errors
 /// The first file or folder that cannot be created.
@@ -72,10 +72,10 @@ pub fn run_command(command: &GenerateCommand) -> Result<(), Error> {
     print(&format!("{generated}\n"))
 }
 
-/// Writes the catalog, then the logs, until all rows are written or `stop` is set.
+/// Writes the catalog, then the logs. Ends when all rows are written or `stop` is set.
 ///
 /// # Errors
-/// The first file or folder that cannot be created. Temporary files are removed.
+/// The first file or folder that cannot be created. After an error, temporary files are removed.
 pub fn run(args: &GenerateArgs, stop: &AtomicBool, progress: &Progress) -> Result<Generated, Error> {
     let began = Instant::now();
     let plan = args.plan(Clock::System.now().unsigned_abs());
@@ -86,7 +86,7 @@ pub fn run(args: &GenerateArgs, stop: &AtomicBool, progress: &Progress) -> Resul
     let tally = match args.rate {
         None => write_logs(args, &plan, &incoming, stop, progress)?,
         Some(rate) => {
-            // The clock starts with its first use, so the feed does not catch up on the setup time.
+            // The clock starts at its first use, so the feed does not catch up on the time of the setup.
             let mut first = None;
             let mut clock = || first.get_or_insert_with(Instant::now).elapsed();
             feed(args, rate, &plan, &incoming, stop, progress, &mut clock)?
@@ -133,7 +133,7 @@ fn write_logs(
         let mut left = until(file + 1) - until(file);
         while left > 0 {
             if stop.load(Ordering::Relaxed) {
-                // The incomplete file is discarded: the seed promises the content of each name.
+                // The incomplete file is discarded, because the seed determines the content of each file.
                 return Ok(tally);
             }
             let rows = left.min(SLICE);
