@@ -203,8 +203,8 @@ proptest! {
         }
     }
 
-    /// `enriched_logs` contains every play once. The play appears at the first cut with its song in the catalog,
-    /// and has the metadata of that catalog.
+    /// `enriched_logs` contains every play once. The play appears at the first cut with its song in the
+    /// catalog, and has the metadata of that catalog.
     #[test]
     fn every_play_is_enriched_once(
         settings in settings(), first in catalog(), steps in vec(step(), 1..14), last in catalog(),
