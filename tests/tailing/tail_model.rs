@@ -764,7 +764,7 @@ impl Process {
         Self { watch: Watch::new(rules, resume).unwrap(), sender: EventSender::new(sender), events }
     }
 
-    /// Scans the folder once. Returns the deliveries and the changes for a commit, both in order.
+    /// Scans the folder once. Returns the deliveries, and the changes for a commit in their order.
     fn look(&mut self) -> (Vec<Delivery>, Vec<Change>) {
         self.watch.poll(&self.sender, &Shutdown::default()).unwrap();
         let (mut delivered, mut changes) = (Vec::new(), Vec::new());
