@@ -77,8 +77,7 @@ fn song(number: u32) -> String {
     format!("s{number},Song {number},Artist {},Genre {},{mood}\n", number % 7, number % 5)
 }
 
-/// The plays of a listener. Their number equals the number of the listener. The first songs get the most
-/// plays. Some plays are at night.
+/// The plays of a listener. Listener `n` has `n` plays. Some plays are at night.
 fn plays_of(listener: u32) -> String {
     let play = |number: u32| {
         let song = 1 + (listener * 7 + number * number) % 40;
