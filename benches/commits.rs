@@ -1,9 +1,9 @@
-//! The cost of exactly-once: rows per second with commits, a commit of 10,000 new plays, and a restart,
-//! with 20 million plays in the state.
+//! Measures the cost of exactly-once with 20 million plays in the state: rows per second with commits, the
+//! time of a commit with 10,000 new plays, and the time of a restart.
 //!
-//! `cargo bench --bench commits [FOLDER]...` runs in `/dev/shm` and in the temporary folder, or in the
-//! given folders. Each needs 5 GB for a minute. On a disk it also measures how fast the same bytes can
-//! be written and synced.
+//! `cargo bench --bench commits [FOLDER]...` runs in the given folders. Without arguments it runs in
+//! `/dev/shm` and in the temporary folder. It needs 5 GB and about a minute for each folder. It also
+//! measures how fast the same number of bytes can be written and synced alone.
 
 #[path = "support/committing.rs"]
 mod committing;
@@ -45,19 +45,19 @@ fn measure(place: &Path) {
     let replayed = timed(|| run(root, &["replay", "--output", "replayed"]));
     let watched = timed(|| run(root, &WATCH));
     let rate = |took: Duration| ROWS as f64 / took.as_secs_f64() / 1e6;
-    println!("  replay, which never syncs       {:>8.2} M rows/s", rate(replayed));
+    println!("  replay, without syncs           {:>8.2} M rows/s", rate(replayed));
     println!("  watch --once, with commits      {:>8.2} M rows/s", rate(watched));
     let bytes = size_of(&root.join("output")) + size_of(&root.join("data/state"));
     let synced = timed(|| write_and_sync(root, bytes));
     let megabytes = |took: Duration| bytes as f64 / took.as_secs_f64() / 1e6;
     println!(
-        "  it wrote and synced             {:>8.0} MB/s; the same bytes alone {:.0} MB/s",
+        "  bytes written and synced        {:>8.0} MB/s; the same bytes alone {:.0} MB/s",
         megabytes(watched),
         megabytes(synced)
     );
     let mut restarts: Vec<Duration> = (0..RESTARTS).map(|_| timed(|| run(root, &WATCH))).collect();
     restarts.sort();
-    println!("  restart until it has published  {:>8.2} s", restarts[RESTARTS / 2].as_secs_f64());
+    println!("  restart, including publishing   {:>8.2} s", restarts[RESTARTS / 2].as_secs_f64());
     let (mut commits, bytes) = commit(root);
     commits.sort();
     println!(
@@ -97,7 +97,7 @@ fn size_of(folder: &Path) -> u64 {
     entries.map(size).sum()
 }
 
-/// Writes this number of bytes, with a sync after each piece, as flushes do.
+/// Writes the given number of bytes in pieces, with a sync after each piece, as flushes do.
 fn write_and_sync(root: &Path, bytes: u64) {
     let block = vec![b'x'; 1 << 20];
     let mut file = fs::File::create(root.join("alone")).unwrap();
@@ -110,7 +110,7 @@ fn write_and_sync(root: &Path, bytes: u64) {
     file.sync_data().unwrap();
 }
 
-/// Commits new plays to the state, several times. Also returns the bytes of the last segment.
+/// Commits new plays to the state several times. Returns the times and the size of the last segment in bytes.
 fn commit(root: &Path) -> (Vec<Duration>, u64) {
     let mut committing = Committing::resume(root);
     let times = (0..COMMITS).map(|_| {

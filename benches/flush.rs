@@ -1,13 +1,17 @@
-//! The cost of a flush without writing files, and its growth with the number of listeners.
+//! Measures the time of a flush without writing files, and its growth with the number of listeners.
 //!
-//! `cargo bench --bench flush` prints a table of medians in milliseconds with 200,000 and with 2,000,000
-//! listeners in the state, ten rows each. It needs 2 GB and a minute. A flush has 10,000 rows, a hundred of
-//! them of new listeners. The cut makes them readable. Then each insight refreshes its rows and, if any has
-//! changed, renders all of them without writing. The program runs insights in parallel, this bench one
-//! after the other. The last lines are a flush of one listener's plays that makes the two leading Happy
-//! songs change places, so that nearly all recommendations change.
+//! `cargo bench --bench flush` prints a table of medians in milliseconds. One column is for 200,000 listeners
+//! in the state, one for 2,000,000. Each listener has ten rows. The bench needs 2 GB and a minute.
 //!
-//! The target: ten times as many listeners cost at most twice the time.
+//! A flush adds 10,000 rows. A hundred of these rows belong to new listeners. The cut makes the rows
+//! readable. Then each insight refreshes its rows. If a row has changed, the insight renders all its rows
+//! without writing them. The program runs insights in parallel, but this bench runs them one after the
+//! other.
+//!
+//! The last lines of the table show a flush that swaps the two most popular Happy songs. It therefore changes
+//! nearly all recommendations. Its plays all belong to one listener.
+//!
+//! The target: with ten times as many listeners, a flush takes at most twice the time.
 
 #[path = "support/engine.rs"]
 mod engine;
@@ -19,7 +23,7 @@ use engine::{Feed, Insight, Look, Reader, State, insight, refresh, render, snaps
 
 const SIZES: [u32; 2] = [200_000, 2_000_000];
 const SONGS: u32 = 50_000;
-/// Rows per listener: one fixed row, and this average number of random ones.
+/// The average number of random rows per listener. Each listener also has one fixed row.
 const DRAWN: u64 = 9;
 const NEW_ROWS: u64 = 9_900;
 const NEW_LISTENERS: u64 = 100;
@@ -27,7 +31,7 @@ const FLUSHES: u64 = 9;
 /// Rows per batch.
 const PORTION: u64 = 500_000;
 
-/// Times of the steps of a flush by name, in order.
+/// The names and times of the steps of a flush, in order.
 type Times = Vec<(String, Duration)>;
 
 fn main() {
@@ -70,14 +74,14 @@ fn measure(users: u32) -> Times {
     });
     let mut times = medians(&flushes.collect::<Vec<_>>());
 
-    // At every flush, the second song gets enough plays to become the first.
+    // In each of these flushes, the second most popular song gets enough plays to become the most popular.
     let (_, lead) = state.leading_happy_songs();
     take_plays_of_second(&mut state, &mut take, lead.saturating_sub(1));
     flush(&mut state, &mut insights);
     let swaps = (0..FLUSHES).map(|_| {
         let (leaders, _) = state.leading_happy_songs();
         take_plays_of_second(&mut state, &mut take, 2);
-        assert_ne!(leaders, state.leading_happy_songs().0, "they have changed places");
+        assert_ne!(leaders, state.leading_happy_songs().0, "the two leading songs did not swap");
         flush(&mut state, &mut insights)
     });
     let swaps = medians(&swaps.collect::<Vec<_>>());
@@ -90,7 +94,7 @@ fn measure(users: u32) -> Times {
 
 const ALL: &str = "all steps";
 
-/// Cuts, refreshes and renders.
+/// Makes a cut, then refreshes and renders all insights.
 fn flush(state: &mut State, insights: &mut [Box<dyn Insight>]) -> Times {
     let began = Instant::now();
     let mut last = began;
@@ -124,11 +128,11 @@ fn medians(flushes: &[Times]) -> Times {
     (0..flushes[0].len()).map(median).collect()
 }
 
-/// One row for each of some new listeners.
+/// One row for each new listener of a flush.
 fn new_listeners(flush: u64) -> Vec<u8> {
     let mut rows = String::new();
     for number in 0..NEW_LISTENERS {
-        // Their ids sort between all others.
+        // The new ids sort between the existing ids.
         let id = number * 7919 % 1000;
         let _ =
             writeln!(rows, "user_{id}_{flush},song_{},2025-03-27 12:00:00,100", number * 331 % 50_000 + 1);
@@ -136,7 +140,7 @@ fn new_listeners(flush: u64) -> Vec<u8> {
     rows.into_bytes()
 }
 
-/// Adds plays of the second Happy song by one listener.
+/// Adds plays of the second most popular Happy song. All belong to one listener.
 fn take_plays_of_second(state: &mut State, take: &mut impl FnMut(&mut State, &[u8]), plays: u64) {
     let ([_, second], _) = state.leading_happy_songs();
     let row = [b"user_1,", second.as_slice(), b",2025-03-27 12:00:00,100\n"].concat();

@@ -1,7 +1,8 @@
-//! Freshness: the time from an appended row, or a corrected genre, to the published tables.
+//! Measures freshness: the time until an appended row or a corrected genre appears in the published tables.
 //!
-//! `cargo bench --bench freshness` runs the real `watch` on a folder in `/dev/shm` (or the temporary
-//! folder), with a state of a million plays of 20,000 listeners, and prints percentiles.
+//! `cargo bench --bench freshness` runs the real `watch` in `/dev/shm`, or in the temporary folder if
+//! `/dev/shm` does not exist. The state contains a million plays of 20,000 listeners. The bench prints
+//! percentiles.
 
 #[path = "support/program.rs"]
 mod program;
@@ -40,7 +41,7 @@ fn main() {
     let mut log = fs::File::options().append(true).open(root.join("data/incoming/plays-00000.csv")).unwrap();
     let rows = (0..APPENDS).map(|number| {
         sleep(Duration::from_millis(number as u64 * 37 % 400));
-        // A new listener at night appears in a small table, which is fast to read.
+        // The row belongs to a new night owl, so it appears in a small table that is fast to read.
         let user = format!("fresh_{number}");
         let began = Instant::now();
         writeln!(log, "{user},song_1,2025-03-21 01:00:00,100").unwrap();
@@ -70,7 +71,7 @@ fn generate(root: &Path) {
     let args = ["", "generate", "--rows", "1000000", "--users", "20000", "--songs", "5000", "--out"];
     let out = root.join("data");
     let cli = Cli::parse_from(args.iter().copied().chain([out.to_str().unwrap()]));
-    let Subcommand::Generate(args) = cli.command else { unreachable!("it says generate") };
+    let Subcommand::Generate(args) = cli.command else { unreachable!("the command is generate") };
     music_insights::cli::commands::generate::run(
         &args.generate,
         &AtomicBool::new(false),

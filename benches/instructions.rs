@@ -1,12 +1,14 @@
-//! Instructions per row of each stage. Unlike times, they do not depend on the load of the machine.
+//! Counts the instructions per row of each stage. Unlike times, instruction counts do not depend on the load
+//! of the machine.
 //!
-//! `benches/instructions/run.py` counts them under callgrind and compares them with
-//! `benches/instructions/expected.toml`. With `--update` it writes that file.
+//! `benches/instructions/run.py` counts the instructions with callgrind, and compares the counts with
+//! `benches/instructions/expected.toml`. With `--update`, it writes the counts to this file.
 //!
-//! The script calls `cargo bench --bench instructions -- STAGE ROWS`. The stage processes a fixed input of
-//! 50,000 rows repeatedly until it has seen `ROWS` rows, and prints the number of items (rows, ids,
-//! listeners). Preparing the input costs the same for all `ROWS`, so the difference of two runs is the
-//! cost of the stage. Without arguments, every stage runs once and prints its time.
+//! The script calls `cargo bench --bench instructions -- STAGE ROWS`. The stage repeatedly processes a fixed
+//! input of 50,000 rows, until it has processed `ROWS` rows in total. It then prints the number of items,
+//! such as rows, ids or listeners. Preparing the input takes the same number of instructions for any `ROWS`.
+//! The difference between two runs is therefore the cost of the stage. Without arguments, every stage runs
+//! once and prints its time.
 
 #[path = "support/committing.rs"]
 mod committing;
@@ -24,18 +26,18 @@ use engine::{
 };
 use program::{WATCH, folder_in_memory, run};
 
-/// Rows of the input.
+/// The number of rows in the input.
 const BLOCK: u64 = 50_000;
 const USERS: u32 = 5_000;
 const SONGS: u32 = 5_000;
-/// Repetitions of cheap work in a pass. The cost of preparing the input varies with the seeds of the hashes,
-/// and the work must be large in comparison.
+/// The number of repetitions of cheap work in a pass. The work must be large compared with preparing the
+/// input, because the cost of the preparation varies with the seeds of the hashes.
 const AGAIN: u64 = 10;
 
 /// Processes the input once, and returns the number of items.
 type Pass = Box<dyn FnMut() -> u64>;
 
-/// Name, unit of the items, and the function that prepares the input.
+/// A stage: its name, the unit of its items, and the function that prepares its input.
 type Stage = (&'static str, &'static str, fn() -> Pass);
 
 const STAGES: [Stage; 12] = [
@@ -60,8 +62,8 @@ fn main() {
         [list] if list == "list" => STAGES.iter().for_each(|(name, unit, _)| println!("{name} {unit}")),
         [name, rows] => {
             let stage = STAGES.iter().find(|stage| stage.0 == name);
-            let rows = rows.parse().expect("a number of rows");
-            count(stage.unwrap_or_else(|| panic!("there is no stage {name}")), rows);
+            let rows = rows.parse().expect("ROWS is a number");
+            count(stage.unwrap_or_else(|| panic!("unknown stage {name}")), rows);
         }
         _ => panic!("expected a stage and a number of rows"),
     }
@@ -74,7 +76,7 @@ fn count((name, unit, prepare): &Stage, rows: u64) {
     println!("{name} {done} {unit}s in {:.1} ms", began.elapsed().as_secs_f64() * 1e3);
 }
 
-/// From text with known ids to batches.
+/// Decodes text with known ids into batches.
 fn decode(look: Look, change: fn(&[u8]) -> Vec<u8>) -> Pass {
     let rows = change(&Feed::new(USERS, SONGS, BLOCK, look).rows(BLOCK));
     let reader = Reader::new();
@@ -93,12 +95,13 @@ fn known_ids() -> Pass {
 }
 
 fn new_ids() -> Pass {
-    // Many small dictionaries, because the number of collisions depends on the seed of each.
+    // There are many small dictionaries, because the number of collisions depends on the seed of a
+    // dictionary.
     let column = Column::of(BLOCK / 25, Look::Short);
     Box::new(move || (0..25).map(|_| Listeners::default().intern(&column)).sum())
 }
 
-/// From batches to readable tables.
+/// Adds batches to tables, and makes the tables readable.
 fn observe() -> Pass {
     let batches = Reader::new().read(&Feed::new(USERS, SONGS, BLOCK, Look::Short).rows(BLOCK));
     Box::new(move || {
@@ -128,7 +131,7 @@ fn state() -> (Reader, State) {
     (reader, state)
 }
 
-/// All rows of a new insight.
+/// Computes all rows of a new insight.
 fn refresh(name: &'static str) -> Pass {
     let (_, mut state) = state();
     let cut = state.cut();
@@ -141,7 +144,7 @@ fn refresh(name: &'static str) -> Pass {
     })
 }
 
-/// From rows to a file, without the work of the operating system.
+/// Writes rows to a file. The count excludes the work of the operating system.
 fn snapshot() -> Pass {
     let (_, mut state) = state();
     let cut = state.cut();
@@ -151,12 +154,12 @@ fn snapshot() -> Pass {
     Box::new(move || (0..AGAIN).map(|_| write_snapshot(folder.path(), &*genres, &cut)).sum())
 }
 
-/// From new plays to a segment and a generation, without the work of the operating system, and without the
-/// merging of segments, which runs in parallel. Adding the plays to the tables is included.
+/// Adds new plays to the tables, and writes a segment and a generation. The count excludes the work of the
+/// operating system, and the merging of segments, which runs in parallel.
 fn commit() -> Pass {
     let folder = folder_in_memory();
     Feed::new(USERS, SONGS, BLOCK, Look::Short).write(folder.path(), BLOCK, 1);
-    // This is a different process, which callgrind does not follow.
+    // `watch` runs as a separate process. callgrind does not count its instructions.
     run(folder.path(), &WATCH);
     let mut committing = Committing::resume(folder.path());
     Box::new(move || {

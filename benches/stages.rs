@@ -1,21 +1,22 @@
-//! Rows per second of each stage, and of `replay` as a whole.
+//! Measures the rows per second of each stage, and of the whole program.
 //!
-//! `cargo bench --bench stages [-- WORD]` runs all benches, or those whose names contain the word, in less
-//! than three minutes, and compares them with the last run:
+//! `cargo bench --bench stages [-- WORD]` runs all benches in less than three minutes, and compares them with
+//! the last run. With `WORD`, it runs only the benches with this word in their name:
 //!
-//! - `decode`: from text in chunks to batches, with known ids. Quoted ids need the slow path.
-//! - `dictionary`: interns columns of ids of 200,000 listeners, all known or all new.
-//! - `tables`: from batches to readable tables. `enriched`: from batches to the rows of `enriched_logs`.
+//! - `decode`: decodes chunks of text with known ids into batches. Quoted ids need the slow path.
+//! - `dictionary`: interns columns with the ids of 200,000 listeners. All ids are known, or all are new.
+//! - `tables`: adds batches to tables, and makes the tables readable.
+//! - `enriched`: renders batches as rows of `enriched_logs`.
 //! - `first`: a new insight computes and renders all rows.
-//! - `refresh`: an insight adds 10,000 rows and renders all of its rows, as every flush does. This and
-//!   `first` run with 20,000 and with 200,000 listeners (ten rows each).
-//! - `snapshot_file`: from rendered rows to a published file, without a sync.
-//! - `replay` and `watch`: the whole program, from two million rows to all tables. `watch --once` starts
-//!   without a state, and commits.
-//! - `commit`: commits 10,000 plays, which the tables already contain, to the state of that `watch`.
+//! - `refresh`: an insight adds 10,000 rows and renders all its rows, as in every flush. `refresh` and
+//!   `first` run with 20,000 and with 200,000 listeners. Each listener has ten rows.
+//! - `snapshot_file`: renders rows, and publishes them as a file without a sync.
+//! - `replay` and `watch`: the whole program reads two million rows and writes all tables. `watch --once`
+//!   starts without a state, and commits.
+//! - `commit`: commits 10,000 plays to the state of the bench `watch`. The plays are already in the tables.
 //!
-//! Files are written to `/dev/shm`, or to the temporary folder if that does not exist. For the cost of a
-//! commit on a disk see `commits`, for a flush as a whole `flush`.
+//! The benches write files to `/dev/shm`, or to the temporary folder if `/dev/shm` does not exist. The bench
+//! `commits` measures commits on a disk. The bench `flush` measures whole flushes.
 
 #[path = "support/committing.rs"]
 mod committing;
@@ -37,19 +38,19 @@ use engine::{
 };
 use program::{WATCH, folder_in_memory, run};
 
-/// Kinds of ids, and the names of the benches with them.
+/// The kinds of ids, with their names in the names of the benches.
 const LOOKS: [(Look, &str); 2] = [(Look::Short, "short"), (Look::Uuid, "uuid")];
 const SONGS: u32 = 50_000;
-/// Rows of the benches in which the number of listeners does not matter.
+/// The number of rows in benches that do not depend on the number of listeners.
 const ROWS: u64 = 500_000;
 const ROWS_PER_LISTENER: u64 = 10;
-/// New rows per flush.
+/// The number of new rows per flush.
 const NEW_ROWS: u64 = 10_000;
-/// Ids in the benches of the dictionary.
+/// The number of ids in the dictionary benches.
 const IDS: u64 = 200_000;
-/// Consecutive flushes before a new start.
+/// The number of consecutive flushes before the bench starts again with a new insight.
 const FLUSHES: usize = 8;
-/// Rows for the whole program.
+/// The number of rows in the benches of the whole program.
 const REPLAYED: u64 = 2_000_000;
 
 criterion_group! {
@@ -112,7 +113,7 @@ fn batches(criterion: &mut Criterion) {
     });
 }
 
-/// Consecutive cuts of a state: the first has all rows, each of the others adds a few.
+/// Consecutive cuts of a state. The first cut has most rows. Each later cut adds a few rows.
 fn cuts(users: u32) -> Vec<Cut> {
     let rows = u64::from(users) * ROWS_PER_LISTENER;
     let mut feed = Feed::new(users, SONGS, rows, Look::Short);
@@ -168,7 +169,8 @@ fn refresh(criterion: &mut Criterion, users: u32, cuts: &[Cut]) {
     group.throughput(Throughput::Elements(NEW_ROWS));
     for name in snapshots() {
         group.bench_function(BenchmarkId::new(name, users), |bencher| {
-            // A ledger cannot go back, so after the last cut a new insight starts with the first one.
+            // An insight cannot return to an earlier cut. After the last cut, a new insight starts with the
+            // first cut.
             let mut insight = insight(name);
             let mut next = 0;
             bencher.iter_custom(|times| {
@@ -227,7 +229,7 @@ fn forget(root: &Path) {
 }
 
 fn commit(criterion: &mut Criterion, root: &Path) {
-    // The bench before has done this already, unless only this one was selected.
+    // The previous bench has already run `watch`, unless only this bench was selected.
     run(root, &WATCH);
     let mut committing = Committing::resume(root);
     let mut group = criterion.benchmark_group("commit");

@@ -1,7 +1,8 @@
-//! The fuzz targets. Each function takes any bytes, and must neither panic nor allocate much memory.
-//! `cargo fuzz run decode` searches for new inputs. `tests/durability/corpus.rs` runs the corpus.
+//! The fuzz targets. Each function takes any bytes, and must neither panic nor allocate a lot of memory.
+//! `cargo fuzz run decode` searches for bytes that make `decode` fail. `tests/durability/corpus.rs` runs all
+//! targets on the corpus.
 
-#![allow(dead_code, reason = "each fuzz target uses one of them")]
+#![allow(dead_code, reason = "each fuzz target uses one of these functions")]
 
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -17,20 +18,20 @@ use music_insights::state::checkpoint::table::TableReader;
 use music_insights::storage::DiskFile;
 use music_insights::time::zone::Zone;
 
-/// Bytes per chunk: more than a fuzzer generates.
+/// A chunk size in bytes that is larger than all generated inputs.
 const WHOLE: usize = 64 << 10;
 
-/// The zone of local times. It has gaps.
-static ZONE: LazyLock<Zone> = LazyLock::new(|| Zone::named("Europe/Berlin").expect("Berlin is a zone"));
+/// The timezone of local times. Its clocks skip an hour each spring.
+static ZONE: LazyLock<Zone> = LazyLock::new(|| Zone::named("Europe/Berlin").expect("the timezone exists"));
 
-/// A log: chunks of any size and both decoding paths give the same result.
+/// Decodes a log. Both decoding paths and all chunk sizes must give the same result.
 pub(crate) fn decode(bytes: &[u8]) {
     let whole = read(bytes, WHOLE, DecodePath::Fast);
-    assert_eq!(whole, read(bytes, WHOLE, DecodePath::Slow), "the paths differ");
-    assert_eq!(whole, read(bytes, 100, DecodePath::Fast), "the pieces differ");
+    assert_eq!(whole, read(bytes, WHOLE, DecodePath::Slow), "the decoding paths give different results");
+    assert_eq!(whole, read(bytes, 100, DecodePath::Fast), "a smaller chunk size gives a different result");
 }
 
-/// Plays and rejects with their positions, in order.
+/// The plays of a log and its rejects with their positions, both in order.
 fn read(bytes: &[u8], chunk: usize, lane: DecodePath) -> (Vec<String>, Vec<String>) {
     let input = Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() });
     let decoder =
@@ -39,7 +40,7 @@ fn read(bytes: &[u8], chunk: usize, lane: DecodePath) -> (Vec<String>, Vec<Strin
     let (mut plays, mut rejects) = (Vec::new(), Vec::new());
     let mut reader = bytes;
     loop {
-        let chunk: Chunk = match framer.next(&mut reader, Eof::Final, 1_750_000_000).expect("memory is read")
+        let chunk: Chunk = match framer.next(&mut reader, Eof::Final, 1_750_000_000).expect("reading from memory succeeds")
         {
             Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,
             Frame::Ignored(_) => continue,
@@ -58,7 +59,7 @@ fn read(bytes: &[u8], chunk: usize, lane: DecodePath) -> (Vec<String>, Vec<Strin
     }
 }
 
-/// A catalog.
+/// Parses a catalog.
 pub(crate) fn catalog(bytes: &[u8]) {
     if let Ok(rows) = futures::executor::block_on(load::parse(bytes, Delimiter::COMMA)) {
         let dictionaries = Dictionaries::default();
@@ -67,7 +68,7 @@ pub(crate) fn catalog(bytes: &[u8]) {
     }
 }
 
-/// A generation, and tables of numbers and of bytes.
+/// Parses a generation, a table of numbers and a table of bytes.
 pub(crate) fn checkpoint(bytes: &[u8]) {
     if let Ok(generation) = Generation::parse(bytes) {
         assert_eq!(Generation::parse(generation.to_text().as_bytes()).ok(), Some(generation));

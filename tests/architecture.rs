@@ -1,5 +1,5 @@
-//! Rules about the text of the sources: the order of imports, purity, the one file that writes, one
-//! name per insight, forbidden words, and sizes.
+//! Checks rules about the source text: the order of imports, pure code, the only module that changes
+//! files, one name per insight, forbidden words, and sizes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,9 +8,9 @@ use std::process::Command;
 
 use music_insights::insights::NAMES;
 
-/// The rooms. Each imports only rooms above it.
+/// The rooms of `src`, in the order of imports. A room may import only rooms above it in this list.
 const ORDER: &[&str] = &[
-    // Ground: no I/O, no tasks.
+    // Foundations: no I/O, no tasks.
     "time",
     "model",
     "text",
@@ -35,7 +35,7 @@ const ORDER: &[&str] = &[
     "main",
 ];
 
-/// Code that decides on rows. The same text gives the same rows, whenever and wherever it runs.
+/// Code that turns text into rows. The same text must give the same rows at any time on any machine.
 const PURE: &[&str] = &[
     "time/civil.rs",
     "time/window.rs",
@@ -102,12 +102,12 @@ struct Source {
 }
 
 impl Source {
-    /// `insights/mod.rs` and `insights/rows.rs` belong to `insights`.
+    /// The room of the file. `insights/mod.rs` and `insights/rows.rs` both belong to `insights`.
     fn module(&self) -> &str {
         self.path.split('/').next().unwrap().trim_end_matches(".rs")
     }
 
-    /// Its path as a module, `insights::rows`.
+    /// The module path of the file, such as `insights::rows`.
     fn full_module(&self) -> String {
         self.path.trim_end_matches(".rs").trim_end_matches("/mod").replace('/', "::")
     }
@@ -124,19 +124,19 @@ impl Source {
         Self { path: self.path.clone(), code }
     }
 
-    /// The paths that follow `crate::`, one by one: `insights::{Cut, rows::Rows}` gives
+    /// All paths that follow `crate::`, each in full: `insights::{Cut, rows::Rows}` gives
     /// `insights::Cut` and `insights::rows::Rows`.
     fn imports(&self) -> BTreeSet<String> {
         let mut found = BTreeSet::new();
         for start in self.code.match_indices("crate::").map(|(at, text)| at + text.len()) {
-            // `$crate` and `pub(crate)` are not followed by a path.
+            // No path follows `$crate` or `pub(crate)`.
             spell_out(&self.code[start..], "", &mut found);
         }
         found
     }
 }
 
-/// Collects the paths at the beginning of `text`, and returns their length in bytes.
+/// Collects the paths at the beginning of `text`. Returns the number of bytes that the paths take up.
 fn spell_out(text: &str, prefix: &str, found: &mut BTreeSet<String>) -> usize {
     let end = text.find(|char: char| !char.is_alphanumeric() && !"_:".contains(char)).unwrap_or(text.len());
     let path = format!("{prefix}{}", &text[..end]);
@@ -176,7 +176,7 @@ fn read_folder(folder: &Path, prefix: &str, sources: &mut Vec<Source>) {
     }
 }
 
-/// The text without comments and tests. Tests are the last part of every file.
+/// The text of a file without comments and tests. Tests are always at the end of a file.
 fn code_of(text: &str) -> String {
     let code = text.split("#[cfg(test)]\nmod tests").next().unwrap();
     let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
@@ -215,18 +215,18 @@ fn pure_code_knows_no_clock_no_files_and_no_tasks() {
     }
 }
 
-/// Whether the code has a word that is not part of a longer name (`FileId` does not have `File`).
+/// Whether the code contains `word` as a whole name (`FileId` does not contain the name `File`).
 fn mentions(code: &str, word: &str) -> bool {
     let is_name = |char: Option<char>| char.is_some_and(|char| char.is_alphanumeric() || char == '_');
     code.match_indices(word).any(|(at, _)| {
-        // `println` also stands for `eprintln`, and `eprint` for `eprintln`.
+        // The word `println` also finds `eprintln`, and the word `eprint` also finds `eprintln`.
         let longer_before = is_name(code[..at].chars().next_back()) && word != "println";
         let longer_after = is_name(code[at + word.len()..].chars().next()) && word != "eprint";
         !longer_before && !longer_after
     })
 }
 
-/// Whether the code has `word` at the beginning of a name (`LogFile::create` does not have `File::create`).
+/// Whether a name in the code begins with `word` (`LogFile::create` does not begin with `File::create`).
 fn begins_name(code: &str, word: &str) -> bool {
     let joins = |char: char| char.is_alphanumeric() || char == '_';
     let stands_alone = |at: usize| word.starts_with('.') || !code[..at].ends_with(joins);
@@ -256,16 +256,17 @@ fn imports_run_one_way() {
     }
 }
 
-/// Imports between files point one way, also inside a room. A `mod.rs` counts as a file: its children
-/// may import its types only if it does not use the children. Declaring and re-exporting is not use.
+/// Two files never import each other, directly or through other files, even inside a room. A `mod.rs`
+/// counts as a file: if it uses a child module, that child must not import from it. Declaring or
+/// re-exporting a child module does not count as use.
 #[test]
-fn files_do_not_import_each_other_in_circles() {
+fn files_do_not_import_each_other_in_cycles() {
     let sources = sources();
     let files: BTreeSet<String> = sources.iter().map(Source::full_module).collect();
     let mut imports: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in sources.iter().filter(|source| !["lib.rs", "main.rs"].contains(&source.path.as_str())) {
         let own = source.full_module();
-        // The file is the longest prefix of the path that names one.
+        // The imported file is the longest prefix of the path that names a file.
         let file_of = |import: String| {
             let ends = import.match_indices("::").map(|(at, _)| at).chain([import.len()]);
             ends.map(|end| import[..end].to_owned()).filter(|path| files.contains(path)).last()
@@ -273,7 +274,7 @@ fn files_do_not_import_each_other_in_circles() {
         let found = source.without_reexports().imports().into_iter().filter_map(file_of);
         imports.insert(own.clone(), found.filter(|file| *file != own).collect());
     }
-    // A file without imports is in no circle. Remove such files until none is left.
+    // A file without imports is part of no cycle. Remove such files until none remains.
     while let Some(free) = imports.iter().find(|(_, found)| found.is_empty()) {
         let free = free.0.clone();
         imports.remove(&free);
@@ -281,13 +282,13 @@ fn files_do_not_import_each_other_in_circles() {
             found.remove(&free);
         }
     }
-    // A file that nothing imports is in no circle either.
+    // A file that no other file imports is part of no cycle either.
     loop {
         let imported: BTreeSet<&String> = imports.values().flatten().collect();
         let Some(root) = imports.keys().find(|file| !imported.contains(file)).cloned() else { break };
         imports.remove(&root);
     }
-    assert!(imports.is_empty(), "circles among {imports:#?}");
+    assert!(imports.is_empty(), "import cycles among {imports:#?}");
 }
 
 #[test]
@@ -299,9 +300,9 @@ fn an_insight_has_one_name_everywhere() {
         fs::read_dir(project.join("tests/cases")).unwrap().map(|entry| entry.unwrap().path()).collect();
     for name in NAMES {
         for file in [format!("src/insights/{name}.rs"), format!("src/insights/{name}.sql")] {
-            assert!(project.join(&file).exists(), "there is no {file}");
+            assert!(project.join(&file).exists(), "{file} does not exist");
         }
-        assert!(settings[name]["enabled"].is_boolean(), "there are no settings [insights.{name}]");
+        assert!(settings[name]["enabled"].is_boolean(), "the settings have no table [insights.{name}]");
         let has_section = reference.lines().any(|line| line == format!("## {name}"));
         assert!(has_section, "docs/reference/insights.md has no section for {name}");
         let has_case = cases.iter().any(|case| case.join("expected").join(name).is_dir());
@@ -309,7 +310,7 @@ fn an_insight_has_one_name_everywhere() {
     }
 }
 
-/// `cargo fmt` does not find modules that a macro declares.
+/// Checks the insight files separately, because `cargo fmt` does not find modules that a macro declares.
 #[test]
 fn files_of_insights_are_formatted() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -328,7 +329,7 @@ fn files_of_insights_are_formatted() {
 }
 
 #[test]
-fn one_file_writes_files() {
+fn only_one_module_changes_files() {
     let sources = sources();
     for source in &sources {
         let allowed = WRITERS.contains(&source.path.as_str());
@@ -338,11 +339,11 @@ fn one_file_writes_files() {
     for writer in WRITERS {
         let source = sources.iter().find(|source| source.path == writer);
         let writes = source.is_some_and(|source| WRITING.iter().any(|word| begins_name(&source.code, word)));
-        assert!(writes, "src/{writer} does not write files; update WRITERS");
+        assert!(writes, "src/{writer} does not change files; update WRITERS");
     }
 }
 
-/// Whether a file defines or calls the helper of `storage/mod.rs` with this name.
+/// Whether `word` is a helper function of `storage/mod.rs` that this file defines or calls.
 fn is_helper(source: &Source, word: &str) -> bool {
     let name = word.trim_end_matches('(');
     let direct = [format!("fs::{name}"), format!("tokio::fs::{name}")];
@@ -350,17 +351,17 @@ fn is_helper(source: &Source, word: &str) -> bool {
     (imported || source.module() == "storage") && !direct.iter().any(|call| source.code.contains(call))
 }
 
-/// Extensions of files with text that people read.
+/// Extensions of text files that people read.
 const TEXT: [&str; 12] =
     ["css", "html", "js", "json", "md", "py", "rs", "service", "sql", "timer", "toml", "yml"];
 
 /// Folders and files that follow the glossary.
 const WRITTEN_BY_THE_GLOSSARY: [&str; 5] = ["crates", "docs", "README.md", "src", "tests"];
 
-/// Folders of tests with data. Stored states keep the names of their version.
+/// Folders with test data. A stored state keeps the names that were current in its version.
 const DATA: [&str; 3] = ["tests/cases", "tests/checkpoints", "tests/regressions"];
 
-/// All texts below a path, by their path inside the project.
+/// Collects all text files below a path. The key is the path inside the project.
 fn texts(path: &Path, found: &mut BTreeMap<String, String>) {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let name = path.strip_prefix(project).unwrap().to_str().unwrap().to_owned();
@@ -376,20 +377,20 @@ fn texts(path: &Path, found: &mut BTreeMap<String, String>) {
     }
 }
 
-/// Whether the line has `word`, and not as a part of a longer word.
+/// Whether the line contains `word` as a whole word.
 fn has_word(line: &str, word: &str) -> bool {
     let joins = |char: char| char.is_alphanumeric() || char == '_';
     line.match_indices(word)
         .any(|(at, _)| !line[..at].ends_with(joins) && !line[at + word.len()..].starts_with(joins))
 }
 
-/// The list is in `ARCHITECTURE.md`. An entry in lower case matches any case.
+/// `ARCHITECTURE.md` lists the forbidden words. An entry in lower case also matches upper-case letters.
 #[test]
 fn forbidden_words_do_not_occur() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let architecture = fs::read_to_string(project.join("ARCHITECTURE.md")).unwrap();
-    let section = architecture.split("\n## Forbidden words\n").nth(1).expect("the section");
-    let list = section.split("```").nth(1).expect("a list");
+    let section = architecture.split("\n## Forbidden words\n").nth(1).expect("ARCHITECTURE.md has the section");
+    let list = section.split("```").nth(1).expect("the section has a list");
     let entries = list.lines().filter_map(|line| line.split_once(" -> "));
     let entries: Vec<(&str, &str)> = entries.collect();
     assert!(entries.len() > 10, "{entries:?}");

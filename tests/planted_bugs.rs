@@ -1,6 +1,6 @@
-//! Tests the power-loss test: it must find every planted bug.
+//! Checks the power-loss test itself: it must find every planted bug.
 //!
-//! A planted bug affects the whole process, so this file has one test and its own process.
+//! A planted bug affects the whole process, so this file is a separate test binary with a single test.
 
 #[path = "common/engine.rs"]
 mod engine;
@@ -21,7 +21,7 @@ mod workload;
 use power_cuts::Recording;
 use workload::Step;
 
-/// Runs all checks that can find a bug, and returns the number of images without a failure.
+/// Runs all checks that can find a bug. Returns the number of checked images if no check fails.
 fn find_bug() -> Result<usize, String> {
     Recording::of(1, &Step::MANY)?.check_always()?;
     let recording = Recording::of(1, &Step::SMALL)?;
@@ -43,7 +43,7 @@ fn every_planted_bug_is_found() {
         }
     }
     plant(None);
-    let images = find_bug().unwrap_or_else(|what| panic!("without a bug: {what}"));
+    let images = find_bug().unwrap_or_else(|what| panic!("without a planted bug: {what}"));
     println!("none: {images} images");
     assert!(missed.is_empty(), "not found: {missed:?}");
 }
@@ -52,5 +52,5 @@ fn every_planted_bug_is_found() {
 #[test]
 fn a_release_build_has_no_planted_bugs() {
     let images = find_bug().unwrap_or_else(|what| panic!("{what}"));
-    println!("skipped: a release build has no bugs to plant; {images} images without one");
+    println!("skipped: a release build cannot plant bugs; {images} images pass without one");
 }

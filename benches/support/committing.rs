@@ -1,6 +1,6 @@
-//! Commits of new plays to the state of an earlier `watch`, in real files.
+//! Commits new plays to the state of an earlier `watch`, in real files.
 
-#![allow(dead_code, reason = "each bench uses a part of it")]
+#![allow(dead_code, reason = "each bench uses a part of this module")]
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,13 +21,13 @@ use music_insights::state::unmatched::{UnmatchedChanges, UnmatchedFile};
 use music_insights::storage::SharedDisk;
 use music_insights::storage::real::RealDisk;
 
-/// Plays per commit.
+/// The number of plays per commit.
 pub(crate) const NEW_PLAYS: u32 = 10_000;
-/// Number of commits after which the same plays repeat, so that the number of pairs of listeners and songs
-/// stays constant, for any number of commits.
+/// The number of commits with different plays. Later commits repeat the same plays, so the number of pairs of
+/// listener and song does not grow with the number of commits.
 const DIFFERENT: u32 = 20;
 
-/// A state in memory and on disk.
+/// A state, both in memory and on disk.
 #[derive(Debug)]
 pub(crate) struct Committing {
     loaded: Loaded,
@@ -39,7 +39,7 @@ pub(crate) struct Committing {
     manifest: String,
     epoch: Epoch,
     plays: Vec<Batch>,
-    /// Count of added batches.
+    /// The number of added batches.
     taken: usize,
 }
 
@@ -51,19 +51,19 @@ impl Committing {
         let disk: SharedDisk = RealDisk::with_fsync(Shutdown::default());
         let dictionaries = Dictionaries::default();
         let Recovered { loaded, committer, published, tables, .. } =
-            recovery::watch(&disk, &settings, StartOptions::default(), &dictionaries).expect("a sound state");
-        let committer = committer.expect("a watch commits");
+            recovery::watch(&disk, &settings, StartOptions::default(), &dictionaries).expect("the state is valid");
+        let committer = committer.expect("watch has a committer");
         let songs = root.join("data/songs_metadata.csv");
         let catalog =
             block_on(reload::load(&songs, Delimiter::COMMA, &dictionaries)).expect("a catalog").catalog;
-        let manifest = committer.current().manifest.clone().expect("something was published");
+        let manifest = committer.current().manifest.clone().expect("watch has published");
         let unmatched = committer.current().unmatched.clone();
         let plays = (0..DIFFERENT).map(|number| plays(number, &dictionaries)).collect();
         let epoch = published.epoch();
         Self { loaded, committer, dictionaries, catalog, tables, unmatched, manifest, epoch, plays, taken: 0 }
     }
 
-    /// Adds the next new plays to the ledger.
+    /// Adds the plays of the next commit to the ledger.
     pub(crate) fn take(&mut self) {
         self.loaded.ledger.observe(&self.plays[self.taken % self.plays.len()]);
         self.taken += 1;
@@ -85,21 +85,21 @@ impl Committing {
             epoch: self.epoch,
             manifest: &self.manifest,
         };
-        self.committer.commit(commit).expect("a folder to write to");
+        self.committer.commit(commit).expect("the folder is writable");
     }
 
-    /// Removes files that no generation needs, and starts to merge segments if there are many.
+    /// Removes files that no generation needs. Starts to merge segments if there are many segments.
     pub(crate) fn retire(&mut self) {
-        self.committer.remove_obsolete().expect("a folder to write to");
+        self.committer.remove_obsolete().expect("the folder is writable");
     }
 
     /// The size of the last segment in bytes.
     pub(crate) fn bytes_of_last_segment(&self) -> u64 {
-        self.committer.current().segments.last().expect("a segment was written").bytes
+        self.committer.current().segments.last().expect("a commit wrote a segment").bytes
     }
 }
 
-/// Plays of known listeners and songs, evenly spread.
+/// Plays of known listeners and songs. Listeners and songs are evenly distributed.
 fn plays(number: u32, dictionaries: &Dictionaries) -> Batch {
     let (users, songs) = (dictionaries.users.read().len() as u32, dictionaries.songs.read().len() as u32);
     let pick = |row: u32, of: u32| (row * 7919 + number * 104_729) % of;

@@ -1,8 +1,8 @@
-//! The stages of the engine, as the benches use them.
+//! Wraps the stages of the engine for the benches.
 //!
-//! A change of an interface in `src/` affects only this file of the benches.
+//! If an interface in `src/` changes, only this file must change, and no bench.
 
-#![allow(dead_code, reason = "each bench uses a part of it")]
+#![allow(dead_code, reason = "each bench uses a part of this module")]
 
 use std::fs;
 use std::ops::Range;
@@ -42,7 +42,7 @@ pub(crate) fn snapshots() -> [&'static str; SNAPSHOTS.len()] {
     SNAPSHOTS.map(|about| about.name)
 }
 
-/// The default settings, made once, because looking up a zone costs more than many rows.
+/// The default settings. They are created once, because looking up a timezone takes longer than many rows.
 static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
 
 /// Kinds of ids.
@@ -50,7 +50,7 @@ static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
 pub(crate) enum Look {
     /// `user_17`
     Short,
-    /// 36 characters.
+    /// A UUID with 36 characters.
     Uuid,
 }
 
@@ -63,7 +63,7 @@ impl Look {
     }
 }
 
-/// An endless, reproducible log: plays of `songs` songs, mostly of the few popular ones.
+/// An endless, reproducible log. Most of its plays belong to a few popular songs.
 #[derive(Debug)]
 pub(crate) struct Feed {
     plan: Plan,
@@ -71,15 +71,15 @@ pub(crate) struct Feed {
     catalog: Vec<u8>,
 }
 
-/// 2025-03-20
+/// The time of the first play: 2025-03-20.
 const START: u64 = 1_742_428_800;
-/// The time of reading, after all plays.
+/// The time of reading. It is later than all plays.
 const NOW: i64 = 1_800_000_000;
-/// Distance between the numbers of consecutive listeners. It is coprime to all numbers 2^a 5^b.
+/// The distance between the numbers of consecutive listeners. It is coprime to all numbers 2^a 5^b.
 const SCATTER: u64 = 618_033_989;
 
 impl Feed {
-    /// A week with about this number of rows.
+    /// A log of one week with about `rows` rows.
     pub(crate) fn new(users: u32, songs: u32, rows: u64, look: Look) -> Self {
         let pace = Pace::Rhythm { start: START, days: 7, rows };
         let plan = Plan { seed: 1, users, songs, popularity: Popularity::Zipf, ids: look.ids(), pace };
@@ -95,23 +95,24 @@ impl Feed {
         text
     }
 
-    /// Writes the catalog and the next rows, as this number of logs, to the default places below a folder.
+    /// Writes the catalog and the next rows to the default places below a folder. The rows are divided into
+    /// `logs` logs.
     pub(crate) fn write(&mut self, root: &Path, rows: u64, logs: u64) {
         let incoming = root.join("data/incoming");
-        fs::create_dir_all(&incoming).expect("a folder to write to");
-        fs::write(root.join("data/songs_metadata.csv"), &self.catalog).expect("room for a file");
+        fs::create_dir_all(&incoming).expect("the folder is writable");
+        fs::write(root.join("data/songs_metadata.csv"), &self.catalog).expect("the folder has space for the file");
         for number in 0..logs {
             let log = [text::HEADER, &self.rows(rows / logs)].concat();
-            fs::write(incoming.join(format!("plays-{number}.csv")), log).expect("room for a file");
+            fs::write(incoming.join(format!("plays-{number}.csv")), log).expect("the folder has space for the file");
         }
     }
 
-    /// One row for each listener. Only for [`Look::Short`], and for numbers of listeners whose only prime
-    /// factors are 2 and 5.
+    /// One row for each listener. Works only with [`Look::Short`], and only if the number of listeners has no
+    /// other prime factors than 2 and 5.
     pub(crate) fn everybody(&self) -> impl Iterator<Item = Vec<u8>> {
         let songs = self.plan.songs;
         let users = u64::from(self.plan.users);
-        // Not in the order of their numbers, because real listeners do not arrive in the order of their ids.
+        // The listeners are not in the order of their ids, because real listeners are not either.
         let line = move |turn: u32| {
             let user = (u64::from(turn) * SCATTER % users) as u32 + 1;
             let song = user.wrapping_mul(2_654_435_761) % songs + 1;
@@ -121,7 +122,7 @@ impl Feed {
     }
 }
 
-/// The rows with quoted ids, which need the slow path.
+/// The same rows with quoted ids. Quoted ids need the slow path.
 pub(crate) fn quoted(rows: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(rows.len() * 5 / 4);
     for line in rows.split_inclusive(|&byte| byte == b'\n') {
@@ -136,7 +137,7 @@ pub(crate) fn quoted(rows: &[u8]) -> Vec<u8> {
     text
 }
 
-/// Pieces of whole lines, as long as the chunks of the program.
+/// Splits rows into pieces of whole lines. The pieces are as long as the chunks of the program.
 pub(crate) fn pieces(rows: &[u8]) -> Vec<&[u8]> {
     let mut pieces = Vec::new();
     let mut rest = rows;
@@ -150,7 +151,7 @@ pub(crate) fn pieces(rows: &[u8]) -> Vec<&[u8]> {
     pieces
 }
 
-/// Decoding, with its dictionaries.
+/// A decoder with its dictionaries.
 #[derive(Debug)]
 pub(crate) struct Reader {
     decoder: Decoder,
@@ -159,7 +160,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    /// A reader with empty dictionaries.
+    /// Creates a reader with empty dictionaries.
     pub(crate) fn new() -> Self {
         let decoder = Decoder {
             dictionaries: Arc::new(Dictionaries::default()),
@@ -171,7 +172,7 @@ impl Reader {
         Self { decoder, header, input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }) }
     }
 
-    /// A chunk from a piece, as a source makes it.
+    /// Makes a chunk from a piece, as a source does.
     pub(crate) fn chunk(&self, piece: &[u8]) -> Chunk {
         Chunk {
             input: Arc::clone(&self.input),
@@ -182,25 +183,25 @@ impl Reader {
         }
     }
 
-    /// Decodes a chunk. All rows must be plays.
+    /// Decodes a chunk. All its rows must be plays.
     pub(crate) fn decode(&self, chunk: Chunk) -> Batch {
         let batch = self.decoder.decode(chunk);
         assert!(batch.rejects.is_empty(), "{:?}", batch.rejects);
         batch
     }
 
-    /// The rows as batches.
+    /// Decodes rows into batches.
     pub(crate) fn read(&self, rows: &[u8]) -> Vec<Batch> {
         pieces(rows).into_iter().map(|piece| self.decode(self.chunk(piece))).collect()
     }
 }
 
-/// The dictionary of listeners alone.
+/// Only the dictionary of listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners(Dictionaries);
 
 impl Listeners {
-    /// Interns a column, and returns the number of its ids.
+    /// Interns a column, and returns the number of ids in the column.
     pub(crate) fn intern(&self, column: &Column) -> u64 {
         self.0.users.intern_column(&column.text, &column.fields).len() as u64
     }
@@ -217,12 +218,12 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// This number of ids of listeners, in a fixed order that differs from that of their numbers.
+    /// The given number of listener ids. Their order is fixed, and differs from the order of their numbers.
     pub(crate) fn of(ids: u64, look: Look) -> Self {
         Self::part(ids, 0..ids, look)
     }
 
-    /// The same ids in pieces, each as long as the column of a chunk.
+    /// The same ids in several columns. Each column is as long as a column of a chunk.
     pub(crate) fn pieces(ids: u64, look: Look) -> Vec<Self> {
         let piece = |from| Self::part(ids, from..ids.min(from + COLUMN), look);
         (0..ids).step_by(COLUMN as usize).map(piece).collect()
@@ -255,11 +256,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// A state without plays, with the catalog of a feed.
+    /// A state with the catalog of a feed, but without plays.
     pub(crate) fn new(reader: &Reader, feed: &Feed) -> Self {
         let dictionaries = Arc::clone(&reader.decoder.dictionaries);
         let rows = block_on(load::parse(feed.catalog.as_slice(), Delimiter::COMMA))
-            .expect("a catalog with its columns");
+            .expect("the catalog has all columns");
         Self {
             ledger: Arc::new(Ledger::new(SETTINGS.night_window())),
             catalog: Arc::new(rows.catalog(&dictionaries)),
@@ -275,7 +276,8 @@ impl State {
         Arc::make_mut(&mut self.ledger).observe(batch);
     }
 
-    /// Makes a cut, as a flush does. Drop the cut before the next one, or that one has to copy tables.
+    /// Makes a cut, as a flush does. Drop each cut before you make the next cut. Otherwise the next cut
+    /// copies tables.
     pub(crate) fn cut(&mut self) -> Cut {
         let changes = Arc::make_mut(&mut self.ledger).cut();
         Arc::make_mut(&mut self.user_order).extend(&self.dictionaries.users.read());
@@ -297,7 +299,7 @@ impl State {
         self.dictionaries.users.read().len()
     }
 
-    /// The ids of the two Happy songs with the most plays, and the lead of the first in plays.
+    /// The ids of the two most popular Happy songs, and the difference of their numbers of plays.
     pub(crate) fn leading_happy_songs(&self) -> ([Vec<u8>; 2], u64) {
         let plays = |song| self.ledger.song_plays().total(song).plays;
         let dictionaries = self.dictionaries.songs.read();
@@ -310,7 +312,7 @@ impl State {
     }
 }
 
-/// Only the tables: adds batches, and makes them readable.
+/// Adds batches to new tables, and makes the tables readable.
 pub(crate) fn tables(batches: &[Batch]) -> u64 {
     let mut ledger = Ledger::new(SETTINGS.night_window());
     for batch in batches {
@@ -319,7 +321,7 @@ pub(crate) fn tables(batches: &[Batch]) -> u64 {
     ledger.cut().users.len() as u64
 }
 
-/// The rows of `enriched_logs`.
+/// Renders rows of `enriched_logs`.
 #[derive(Debug)]
 pub(crate) struct Enriching {
     insight: EnrichedLogs,
@@ -327,12 +329,12 @@ pub(crate) struct Enriching {
 }
 
 impl Enriching {
-    /// Takes the catalog of a state.
+    /// Uses the catalog of a state.
     pub(crate) fn new(state: &State) -> Self {
         Self { insight: EnrichedLogs::new(Arc::clone(&state.catalog)), rows: EnrichedRows::default() }
     }
 
-    /// Renders a batch, and returns the bytes of its rows. Unmatched plays are dropped.
+    /// Renders a batch, and returns the number of bytes in its rows. Ignores unmatched plays.
     pub(crate) fn append(&mut self, batch: &Batch) -> usize {
         self.rows.text.clear();
         self.insight.append(batch, 0..batch.plays(), &mut self.rows, |_, _| ());
@@ -340,7 +342,7 @@ impl Enriching {
     }
 }
 
-/// A new insight.
+/// Creates a new insight.
 pub(crate) fn insight(name: &str) -> Box<dyn Insight> {
     let mut snapshots = SETTINGS.insights.enabled_snapshots().into_iter();
     snapshots.find(|insight| insight.name() == name).unwrap_or_else(|| panic!("{name} is not a snapshot"))
@@ -351,10 +353,11 @@ pub(crate) fn refresh(insight: &mut dyn Insight, cut: &Cut) -> bool {
     insight.refresh(cut)
 }
 
-/// Bytes in the buffer before it is cleared, as many as a snapshot buffers before it writes.
+/// The size of the buffer in bytes. A full buffer is cleared. A snapshot writes after the same number of
+/// bytes.
 const RENDERED: usize = 256 << 10;
 
-/// Renders all rows, and returns their number, including the header.
+/// Renders all rows, and returns the number of rows including the header.
 pub(crate) fn render(insight: &dyn Insight, cut: &Cut) -> u64 {
     let mut buffer = Vec::with_capacity(RENDERED);
     let rows = insight.render(cut, &mut |lines| {
@@ -363,11 +366,11 @@ pub(crate) fn render(insight: &dyn Insight, cut: &Cut) -> u64 {
         }
         buffer.extend_from_slice(lines);
     });
-    assert!(!std::hint::black_box(buffer).is_empty(), "there is at least a header");
+    assert!(!std::hint::black_box(buffer).is_empty(), "the insight rendered no header");
     rows
 }
 
-/// Writes and publishes the file of an insight below a folder, and returns the number of its rows.
+/// Writes and publishes the file of an insight below a folder. Returns the number of its rows.
 pub(crate) fn write_snapshot(folder: &Path, insight: &dyn Insight, cut: &Cut) -> u64 {
     let snapshot = Snapshot::write(
         &RealDisk::without_fsync(),
@@ -376,6 +379,6 @@ pub(crate) fn write_snapshot(folder: &Path, insight: &dyn Insight, cut: &Cut) ->
         OutputFormats::default(),
         &mut |emit| insight.render(cut, emit),
     )
-    .expect("a folder to write to");
-    snapshot.publish().expect("a folder to write to").rows
+    .expect("the folder is writable");
+    snapshot.publish().expect("the folder is writable").rows
 }

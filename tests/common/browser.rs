@@ -1,7 +1,7 @@
 //! A real browser: headless Chromium, driven through `WebDriver`.
 //!
-//! `WebDriver` is JSON over HTTP, so the HTTP crates of the server are enough. `fantoccini` and
-//! `thirtyfour` bring a hundred crates, but no console and no list of requests.
+//! `WebDriver` is JSON over HTTP, so the HTTP crates of the server are enough. The crates `fantoccini`
+//! and `thirtyfour` have about a hundred dependencies, and give no access to the console or the requests.
 
 use std::env;
 use std::error::Error;
@@ -26,10 +26,10 @@ use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
 
-/// How long to wait. Only a bug takes longer, even on the slowest machine.
+/// The longest wait before a test fails. It is long enough for the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Options that keep Chromium from contacting other hosts and from asking questions.
+/// Options that keep Chromium from contacting other hosts and from showing dialogs.
 const FLAGS: [&str; 9] = [
     "--headless=new",
     "--no-sandbox",
@@ -42,26 +42,26 @@ const FLAGS: [&str; 9] = [
     "--lang=en-US",
 ];
 
-/// The keys of `WebDriver` that have no character.
+/// The `WebDriver` codes of keys that type no character.
 pub(crate) const TAB: char = '\u{e004}';
 pub(crate) const ENTER: char = '\u{e007}';
 pub(crate) const ESCAPE: char = '\u{e00c}';
 pub(crate) const DOWN: char = '\u{e015}';
 
-/// A browser with one window, closed at the end of the test.
+/// A browser with one window. It closes at the end of the test.
 pub(crate) struct Browser {
     driver: Child,
     runtime: Runtime,
-    /// Address of the driver.
+    /// The address of the driver.
     host: String,
-    /// Path of the session.
+    /// The path of the session in the URLs of the driver.
     session: String,
-    /// The profile. Each test has its own.
+    /// The folder of the browser profile. Each test has its own profile.
     profile: TempDir,
 }
 
 impl Browser {
-    /// Starts a browser. `None` if this machine has none.
+    /// Starts a browser. Returns `None` if Chromium or its driver is not installed.
     pub(crate) fn start() -> Option<Self> {
         for program in ["chromium", "chromedriver"] {
             if Command::new(program).arg("--version").stderr(Stdio::null()).output().is_err() {
@@ -89,20 +89,20 @@ impl Browser {
         let session = browser.post("", &json!({ "capabilities": { "alwaysMatch": options } }));
         browser.session = format!("{}/{}", browser.session, session["sessionId"].as_str().unwrap());
         browser.resize(1280, 900);
-        // Drop the requests that the browser made for itself while it started.
+        // Ignore the requests that the browser itself made while it started.
         browser.open("about:blank");
         browser.requests();
         Some(browser)
     }
 
-    /// Sets the size of the viewport. A narrow one is that of a phone.
+    /// Sets the size of the viewport, for example to that of a phone.
     pub(crate) fn resize(&self, width: u32, height: u32) {
         let size = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.devtools("Emulation.setDeviceMetricsOverride", &size);
     }
 
-    /// Sets the preferred colour scheme to `light` or `dark`, and turns off transitions, because colours
-    /// in transition belong to neither scheme.
+    /// Sets the preferred colour scheme to `light` or `dark`. Also turns off transitions, because colours
+    /// during a transition belong to neither scheme.
     pub(crate) fn prefer(&self, colours: &str) {
         let features = json!([
             { "name": "prefers-color-scheme", "value": colours },
@@ -111,7 +111,7 @@ impl Browser {
         self.devtools("Emulation.setEmulatedMedia", &json!({ "features": features }));
     }
 
-    /// Saves downloads in a folder, without a dialog.
+    /// Makes the browser save downloads in a folder without a dialog.
     pub(crate) fn save_to(&self, folder: &Path) {
         let how = json!({ "behavior": "allow", "downloadPath": folder.to_str().unwrap() });
         self.devtools("Page.setDownloadBehavior", &how);
@@ -121,7 +121,7 @@ impl Browser {
         self.post("/url", &json!({ "url": address }));
     }
 
-    /// Calls a JavaScript function with this body and these `arguments`.
+    /// Calls a JavaScript function with the given body and `arguments`.
     pub(crate) fn run(&self, body: &str, arguments: &Value) -> Value {
         self.post("/execute/sync", &json!({ "script": body, "args": arguments }))
     }
@@ -131,7 +131,7 @@ impl Browser {
         self.run(&format!("return {expression};"), &json!([]))
     }
 
-    /// The text of the first element that matches a selector. Empty if there is none.
+    /// The text of the first element that matches a selector. Empty if no element matches.
     pub(crate) fn text(&self, selector: &str) -> String {
         let found =
             self.run("return document.querySelector(arguments[0])?.innerText ?? '';", &json!([selector]));
@@ -157,13 +157,13 @@ impl Browser {
         }
     }
 
-    /// Waits until an element contains this text.
+    /// Waits until the text of an element contains the given text.
     pub(crate) fn wait_for_text(&self, selector: &str, text: &str) {
         let [selector, text] = [selector, text].map(|text| Value::from(text).to_string());
         self.wait_for(&format!("document.querySelector({selector})?.innerText.includes({text})"));
     }
 
-    /// Waits for an element, and clicks it as a person does.
+    /// Waits for an element, and clicks it with the mouse.
     pub(crate) fn click(&self, selector: &str) {
         self.wait_for(&format!("document.querySelector({})", Value::from(selector)));
         let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
@@ -171,7 +171,7 @@ impl Browser {
         self.post(&format!("/element/{id}/click"), &json!({}));
     }
 
-    /// Presses keys, one after the other, at the focus.
+    /// Presses keys in the focused element, one after the other.
     pub(crate) fn press(&self, keys: impl IntoIterator<Item = char>) {
         let press = |key: char| [("keyDown", key), ("keyUp", key)];
         let press = |key| press(key).map(|(kind, key)| json!({ "type": kind, "value": key.to_string() }));
@@ -182,7 +182,7 @@ impl Browser {
         );
     }
 
-    /// Types a text at the focus.
+    /// Types a text into the focused element.
     pub(crate) fn enter(&self, text: &str) {
         self.press(text.chars());
     }
@@ -192,7 +192,7 @@ impl Browser {
         self.log("browser").iter().map(ToString::to_string).collect()
     }
 
-    /// The addresses requested since the last call.
+    /// The addresses that the browser has requested since the last call.
     pub(crate) fn requests(&self) -> Vec<String> {
         let messages = self.log("performance").into_iter();
         let messages = messages.map(|entry| {
@@ -258,23 +258,23 @@ impl Drop for Browser {
     }
 }
 
-/// The port that the driver reports.
+/// Reads the port that the driver reports at its start.
 fn port_of(driver: &mut Child) -> u16 {
     let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
     let message =
         lines.find(|line| line.contains("started successfully on port")).expect("chromedriver starts");
-    // Drain the pipe, or the driver blocks.
+    // Keep reading the pipe, because a full pipe would block the driver.
     thread::spawn(move || lines.for_each(drop));
     message.rsplit(' ').next().unwrap().trim_end_matches('.').parse().unwrap()
 }
 
-/// The source of axe-core, which finds accessibility violations. `None` if it is not installed.
+/// The source of axe-core, a script that finds accessibility violations. `None` if it is not installed.
 pub(crate) fn axe() -> Option<String> {
     let installed = Path::new(env!("CARGO_MANIFEST_DIR")).join("node_modules/axe-core/axe.min.js");
     let path = env::var_os("AXE_CORE").map_or(installed, PathBuf::from);
     let text = fs::read_to_string(&path);
     if text.is_err() {
-        println!("skipped: {} is missing (npm install axe-core, or name it with AXE_CORE)", path.display());
+        println!("skipped: {} is missing; run npm install axe-core, or set AXE_CORE to its path", path.display());
     }
     text.ok()
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-/// A response.
+/// An HTTP response.
 #[derive(Debug)]
 pub(crate) struct Response {
     pub(crate) status: u16,
@@ -38,7 +38,7 @@ pub(crate) fn connect(server: &str) -> TcpStream {
     stream
 }
 
-/// Sends these bytes and reads until the server closes the connection.
+/// Sends the given bytes, and reads the response until the server closes the connection.
 pub(crate) fn send(server: &str, request: &[u8]) -> Response {
     let mut stream = connect(server);
     // The server may close the connection before it has read the whole request.
@@ -46,7 +46,7 @@ pub(crate) fn send(server: &str, request: &[u8]) -> Response {
     read_response(stream)
 }
 
-/// Reads until the server closes the connection.
+/// Reads a response until the server closes the connection.
 pub(crate) fn read_response(mut stream: TcpStream) -> Response {
     let (mut bytes, mut piece) = (Vec::new(), [0; 16 << 10]);
     while let Ok(read @ 1..) = stream.read(&mut piece) {
@@ -72,7 +72,7 @@ fn unchunked(mut chunks: &[u8]) -> Vec<u8> {
     body
 }
 
-/// Sends a GET request with these additional header lines.
+/// Sends a GET request with additional header lines.
 pub(crate) fn get_with(server: &str, address: &str, lines: &str) -> Response {
     send(
         server,

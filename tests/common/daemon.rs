@@ -1,4 +1,4 @@
-//! Runs the real binary in a temporary folder, to its end or as a daemon.
+//! Runs the real binary in a temporary folder, either until it ends or as a daemon.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// How long to wait. Only a bug takes longer, even on the slowest machine.
+/// The longest wait before a test fails. It is long enough for the slowest machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) const LOG_HEADER: &str = "user_id,song_id,timestamp,duration_sec\n";
@@ -27,7 +27,7 @@ impl Place {
         Self::below(&std::env::temp_dir(), catalog)
     }
 
-    /// A place below a folder. `KEEP_PLACES=1` keeps it after the test.
+    /// Creates a place below a folder. With `KEEP_PLACES=1`, the place remains after the test.
     pub(crate) fn below(folder: &Path, catalog: &str) -> Self {
         let mut place = Self { folder: tempfile::tempdir_in(folder).unwrap() };
         place.folder.disable_cleanup(std::env::var("KEEP_PLACES").is_ok_and(|value| value == "1"));
@@ -44,7 +44,7 @@ impl Place {
         self.folder.path()
     }
 
-    /// Writes a whole file atomically: under a hidden name, then renamed.
+    /// Writes a whole file atomically: first under a hidden name, which is then renamed.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         let hidden = path.with_file_name(format!(".{}.new", path.file_name().unwrap().to_str().unwrap()));
@@ -63,7 +63,7 @@ impl Place {
         fs::read_to_string(self.path(name)).unwrap_or_default()
     }
 
-    /// A command in this folder, without settings in its environment.
+    /// Prepares a command that runs in this folder, without settings in its environment.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_music-insights"));
         command.current_dir(self.root()).args(args).stdin(Stdio::null());
@@ -73,12 +73,12 @@ impl Place {
         command
     }
 
-    /// Runs a command to its end.
+    /// Runs a command, and waits until it ends.
     pub(crate) fn run(&self, args: &[&str]) -> Output {
         self.command(args).output().unwrap()
     }
 
-    /// Runs a command that must succeed.
+    /// Runs a command. Fails the test if the command fails.
     pub(crate) fn done(&self, args: &[&str]) -> Output {
         let output = self.run(args);
         assert!(output.status.success(), "{args:?}: {}", stderr(&output));
@@ -100,8 +100,8 @@ impl Place {
         (daemon, address)
     }
 
-    /// Starts `watch` with faults that strace injects. Paths are inside this folder. `None` if strace is
-    /// not installed.
+    /// Starts `watch` with faults that strace injects. The paths of the faults are relative to this folder.
+    /// Returns `None` if strace is not installed.
     pub(crate) fn watch_with_faults(&self, faults: &[Fault<'_>], more: &[&str]) -> Option<Daemon> {
         if Command::new("strace").arg("-V").output().is_err() {
             println!("skipped: strace is missing");
@@ -109,7 +109,7 @@ impl Place {
         }
         let watch = self.command(&[]);
         let mut command = Command::new("strace");
-        // `-D` makes strace the grandchild, so the started process is `watch`.
+        // With `-D`, strace runs as a grandchild, so the started process is `watch` itself.
         command.args(["-D", "-f", "-qq", "-o"]).arg(self.path("trace")).current_dir(self.root());
         let calls: Vec<&str> = faults.iter().map(|fault| fault.calls).collect();
         command.arg(format!("--trace={}", calls.join(",")));
@@ -143,26 +143,26 @@ impl Place {
         }
     }
 
-    /// Waits until a daemon ends by itself, and returns its output.
+    /// Waits until a daemon ends without a signal from the test, and returns its output.
     pub(crate) fn wait_for_end(&self, mut daemon: Daemon) -> Output {
         self.wait_for("the daemon to end", || daemon.has_ended());
         daemon.child.take().unwrap().wait_with_output().unwrap()
     }
 
-    /// Waits until the published epoch has this number of rows.
+    /// Waits until the published epoch has the given number of rows.
     pub(crate) fn wait_for_rows(&self, rows: u64) -> Value {
         self.wait_for(&format!("{rows} rows"), || {
             self.manifest("output").filter(|manifest| manifest["totals"]["rows"] == rows)
         })
     }
 
-    /// Waits until a snapshot has this text.
+    /// Waits until the file of a snapshot has exactly the given text.
     pub(crate) fn wait_for_text(&self, insight: &str, text: &str) {
         let path = format!("output/{insight}/part-00000.csv");
         self.wait_for(&format!("{insight} to be {text:?}"), || (self.read(&path) == text).then_some(()));
     }
 
-    /// All files below a folder with their contents, except locks.
+    /// All files below a folder with their contents, without lock files.
     pub(crate) fn files(&self, folder: &str) -> BTreeMap<String, String> {
         let root = self.path(folder);
         let mut files = BTreeMap::new();
@@ -182,12 +182,12 @@ impl Place {
     }
 }
 
-/// A running `watch`, killed at the end of the test.
+/// A running `watch`. It is killed at the end of the test.
 pub(crate) struct Daemon {
     child: Option<Child>,
 }
 
-/// System calls that fail, for one path, or for all paths if it is empty.
+/// System calls that fail for one path. An empty path stands for all paths.
 #[derive(Clone, Copy)]
 pub(crate) struct Fault<'a> {
     pub(crate) path: &'a str,
@@ -211,13 +211,13 @@ impl Daemon {
         assert!(sent.success());
     }
 
-    /// Sends SIGTERM and returns the output.
+    /// Sends SIGTERM to the daemon, and returns its output.
     pub(crate) fn stop(mut self) -> Output {
         self.signal("-TERM");
         self.child.take().unwrap().wait_with_output().unwrap()
     }
 
-    /// Waits for the message with the address of the dashboard. Later messages are dropped.
+    /// Waits for the message with the address of the dashboard. Ignores all later messages.
     fn page(&mut self) -> String {
         let mut lines = BufReader::new(self.child.as_mut().unwrap().stderr.take().unwrap()).lines();
         let mut messages = Vec::new();
@@ -226,7 +226,7 @@ impl Daemon {
                 panic!("no message with the address of the dashboard: {messages:#?}")
             };
             if let Some((_, address)) = line.split_once("dashboard at ") {
-                // Drain the pipe, or the daemon blocks.
+                // Keep reading the pipe, because a full pipe would block the daemon.
                 thread::spawn(move || lines.for_each(drop));
                 return address.trim().trim_end_matches('/').to_owned();
             }
@@ -234,7 +234,7 @@ impl Daemon {
         }
     }
 
-    /// Closes the pipes that the daemon writes to.
+    /// Closes the pipes for the standard output and error of the daemon.
     pub(crate) fn hang_up(&mut self) {
         let child = self.child.as_mut().unwrap();
         drop((child.stdout.take(), child.stderr.take()));
@@ -245,7 +245,7 @@ impl Daemon {
         self.child.as_mut().unwrap().try_wait().unwrap()
     }
 
-    /// Kills it with SIGKILL and returns the output.
+    /// Kills the daemon with SIGKILL, and returns its output.
     pub(crate) fn kill(mut self) -> Output {
         let mut child = self.child.take().unwrap();
         child.kill().unwrap();

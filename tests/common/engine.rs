@@ -1,4 +1,4 @@
-//! The engine in the process of the test.
+//! Runs the engine inside the test process.
 
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
@@ -15,12 +15,12 @@ use music_insights::telemetry::progress::Progress;
 use music_insights::time::clock::Clock;
 use tokio::runtime::Runtime;
 
-/// One runtime for all cases, because starting a runtime costs more than a small case.
+/// One tokio runtime for all cases, because starting a runtime takes longer than a small case.
 pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 });
 
-/// Runs `replay` as the command does, without its arguments and its summary.
+/// Runs `replay` as the command does, but without parsing arguments and without printing a summary.
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> RunSummary {
     let delimiter = settings.input.delimiter;
     let source = move |events: &EventSender, _| {
@@ -41,5 +41,5 @@ pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: u
 /// The header of all logs in these tests, without a line feed.
 pub(crate) const HEADER: &str = "user_id,song_id,timestamp,duration_sec";
 
-/// The time of reading in all these tests: 2026-11-23T00:00:00Z, a Monday.
+/// The time at which all these tests read their rows: 2026-11-23T00:00:00Z, a Monday.
 pub(crate) const NOW: i64 = 1_795_392_000;

@@ -1,10 +1,10 @@
-//! Folders as maps from paths to contents, for comparison.
+//! Reads folders into maps from paths to contents, so that tests can compare them.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-/// Files by their path inside a folder.
+/// The contents of files, keyed by their path inside a folder.
 pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// All files below a folder. Empty if the folder does not exist.

@@ -1,4 +1,4 @@
-//! The state of the medium after a power cut: synced operations, and some of the unsynced ones.
+//! The state of the medium after a power cut: all synced operations, and some unsynced operations.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,21 +10,21 @@ use crate::sim_disk::{Cut, Names, Number, Op, View};
 /// The medium writes this number of bytes atomically.
 const SECTOR: usize = 512;
 
-/// A file: its durable bytes, and the writes since.
+/// A file: its durable bytes, and the writes that are not durable yet.
 #[derive(Debug, Default)]
 struct Bytes {
     durable: Vec<u8>,
-    /// Its length as processes see it.
+    /// The length of the file as processes see it.
     len: usize,
     pending: Vec<Write>,
 }
 
 #[derive(Debug)]
 struct Write {
-    /// Offset of the bytes. Without bytes, the length to which the file was truncated.
+    /// The offset of `bytes`. If `bytes` is `None`, the length to which the file was truncated.
     at: usize,
     bytes: Option<Vec<u8>>,
-    /// A sync of it has failed, and later syncs do not try again.
+    /// Whether a sync of this operation has failed. Later syncs then do not try again.
     given_up: bool,
 }
 
@@ -47,7 +47,7 @@ impl Bytes {
                 continue;
             }
             if write.bytes.is_none() {
-                // Writes beyond the new end are obsolete.
+                // Truncation makes earlier writes beyond the new end obsolete.
                 given_up.retain(|earlier| earlier.at < write.at);
                 for earlier in &mut given_up {
                     let most = write.at - earlier.at;
@@ -100,13 +100,13 @@ fn put(file: &mut Vec<u8>, write: &Write, mut reaches: impl FnMut(usize) -> bool
     }
 }
 
-/// An unsynced operation on names.
+/// An unsynced change of file names.
 #[derive(Debug)]
 struct Naming {
     folder: PathBuf,
     gone: Option<PathBuf>,
     there: Option<(PathBuf, Number)>,
-    /// A sync of it has failed, and later syncs do not try again.
+    /// Whether a sync of this operation has failed. Later syncs then do not try again.
     given_up: bool,
     synced: bool,
 }
@@ -146,7 +146,7 @@ impl Medium {
                 let inside = self.pending.iter_mut().filter(|naming| naming.folder == *folder);
                 inside.for_each(|naming| naming.given_up = true);
             }
-            // Both are durable without a sync.
+            // Creating and removing folders is durable without a sync.
             Op::CreateFolder(_) | Op::RemoveFolder(_) => {}
         }
         self.seen.apply(op);
@@ -157,7 +157,7 @@ impl Medium {
     }
 
     fn rename(&mut self, gone: Option<PathBuf>, there: Option<(PathBuf, Number)>) {
-        let path = there.as_ref().map(|(path, _)| path).or(gone.as_ref()).expect("something is renamed");
+        let path = there.as_ref().map(|(path, _)| path).or(gone.as_ref()).expect("a rename has an old or a new path");
         let folder = path.parent().expect("every file is in a folder").to_owned();
         self.pending.push(Naming { folder, gone, there, given_up: false, synced: false });
     }
@@ -166,7 +166,7 @@ impl Medium {
         for naming in &mut self.pending {
             naming.synced |= naming.folder == folder && !naming.given_up;
         }
-        // A synced operation keeps its place in the order while an earlier one is not synced.
+        // A synced operation stays in the list as long as an earlier operation is not synced.
         let settled = self.pending.iter().take_while(|naming| naming.synced).count();
         for naming in self.pending.drain(..settled) {
             apply(&mut self.durable, &naming);
@@ -175,7 +175,7 @@ impl Medium {
 
     /// The content of the medium after the power cut.
     pub(super) fn cut(mut self, cut: Cut, dice: &mut Dice) -> View {
-        // In a journal, an operation is durable only after all earlier ones.
+        // In a journal, an operation becomes durable only after all earlier operations.
         let last_synced = self.pending.iter().rposition(|naming| naming.synced).map_or(0, |last| last + 1);
         let open = (self.pending.len() - last_synced) as u64;
         let prefix = last_synced + dice.below(open + 1) as usize;

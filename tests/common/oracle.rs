@@ -1,4 +1,4 @@
-//! The oracle: after everything is read, the output of `watch` equals that of `replay`.
+//! The oracle: when `watch` has read all inputs, its output equals the output of `replay`.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ pub(crate) const SNAPSHOTS: [&str; 6] = [
     "user_favorite_genres",
 ];
 
-/// The rows of `enriched_logs`, sorted, without metadata, which depends on the time of writing.
+/// The sorted rows of `enriched_logs` without metadata, because metadata depends on the time of writing.
 fn enriched_plays(place: &Place, output: &str) -> Vec<String> {
     let files = place.files(output);
     let parts = files.iter().filter(|(name, _)| name.starts_with("enriched_logs/"));
@@ -24,7 +24,7 @@ fn enriched_plays(place: &Place, output: &str) -> Vec<String> {
     plays
 }
 
-/// The rejects, sorted, without the file, which keeps the name under which it was first seen.
+/// The sorted rejects without file names, because `watch` keeps the first name of a renamed file.
 fn rejects(place: &Place, output: &str) -> Vec<String> {
     let text = place.read(&format!("{output}/_rejects/part-00000.csv"));
     let mut lines: Vec<String> =
@@ -49,7 +49,7 @@ pub(crate) fn assert_equals_replay_of(place: &Place, inputs: &[&str]) {
     }
 }
 
-/// Compares sorted rows. The message lists surplus and missing rows.
+/// Compares sorted rows. The failure message lists surplus and missing rows.
 fn assert_same_rows(found: &[String], expected: &[String], what: &str) {
     if found == expected {
         return;

@@ -1,4 +1,5 @@
-//! Power cuts: a run of `watch` on a simulated disk is recorded once, cut anywhere, recovered and checked.
+//! Power cuts: a test records one run of `watch` on a simulated disk. It then cuts the power after any
+//! operation of the recorded run, and checks the recovery.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -28,9 +29,9 @@ use crate::files::{Files, files_under};
 use crate::sim_disk::{Cut, Names, SimDisk};
 use crate::workload::{FIRST_SONGS, Feed, Place, Step};
 
-/// Append-only tables. They need not equal those of a replay byte for byte.
+/// The append-only tables. Their files may differ from the files of a replay.
 const LOGS: [&str; 2] = [enriched_logs::NAME, REJECTS];
-/// Columns of `enriched_logs` that do not depend on the catalog.
+/// The number of columns of `enriched_logs` that do not depend on the catalog.
 const OF_PLAY: usize = 4;
 
 /// A recorded run, and the expected output.
@@ -44,7 +45,8 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Runs `watch` through steps. Each step is published before the next one starts.
+    /// Runs `watch` while the inputs change step by step. Each step starts when the previous step is
+    /// published.
     pub(crate) fn of(seed: u64, steps: &[Step]) -> Result<Self, String> {
         let (place, mut disk) = (Place::new(), SimDisk::default());
         let mut feed = Feed::new(&place, Dice::new(seed, 1));
@@ -72,7 +74,7 @@ impl Recording {
                     published(&feed, &format!("{step:?}"));
                 }
                 end.request();
-                let outcome = watch.join().map_err(|_| format!("run {number} has panicked"))?;
+                let outcome = watch.join().map_err(|_| format!("run {number} panicked"))?;
                 outcome.map(drop).map_err(|failure| format!("run {number}: {failure}"))
             })?;
             match steps.last() {
@@ -90,7 +92,7 @@ impl Recording {
             }
         }
         let songs = feed.songs;
-        // At the end, unfinished last lines count, so the rows equal those of the replay.
+        // At its end, `watch` also reads unfinished last lines, so its rows equal the rows of the replay.
         let replayed = place.replayed();
         let settings = Settings { output: replayed.clone(), ..place.settings.clone() };
         let logs = fs::read_dir(&settings.incoming).unwrap().map(|entry| entry.unwrap().path());
@@ -99,22 +101,22 @@ impl Recording {
         Ok(Self { place, disk, same_catalog: songs == FIRST_SONGS, rows, expected })
     }
 
-    /// Starts again, and reads everything.
+    /// Starts `watch` again, and reads all inputs.
     pub(crate) fn recover(&self, disk: &SimDisk) -> Result<(), Error> {
         self.place.recover(disk, StartOptions::default())
     }
 
-    /// Starts with `--fresh`.
+    /// Starts `watch` with `--fresh`.
     pub(crate) fn begin_again(&self, disk: &SimDisk) -> Result<(), Error> {
         self.place.recover(disk, StartOptions { fresh: true, ..StartOptions::default() })
     }
 
-    /// The last manifest that a reader has seen.
+    /// The manifest on this disk, which is the last one that a reader can have seen.
     pub(crate) fn shown(&self, disk: &SimDisk) -> Option<Manifest> {
         self.place.manifest(disk)
     }
 
-    /// Checks a disk without a cut: every existing generation can be restored.
+    /// Checks a disk without a power cut: every existing generation can be restored.
     fn check_live(&self, disk: &SimDisk) -> Result<(), String> {
         let state = &self.place.settings.state;
         for number in generations_in(disk, state).map_err(|failure| failure.to_string())? {
@@ -124,7 +126,7 @@ impl Recording {
     }
 
     /// The oracle: checks an image before and after its recovery. `shown` is the manifest that a reader
-    /// had seen at the cut.
+    /// had seen before the power cut.
     pub(crate) fn check_recovery(&self, image: &SimDisk, shown: Option<&Manifest>) -> Result<(), String> {
         self.check_committed(image, shown)?;
         self.recover(image).map_err(|failure| format!("recovery: {failure}"))?;
@@ -134,7 +136,7 @@ impl Recording {
         if before == files_in(image, &self.place.settings.output) {
             Ok(())
         } else {
-            Err("a recovery without news has changed the output".to_owned())
+            Err("a recovery without new data changed the output".to_owned())
         }
     }
 
@@ -143,7 +145,7 @@ impl Recording {
         let Some(shown) = shown else { return Ok(()) };
         let state = &self.place.settings.state;
         let newest = generations_in(image, state).map_err(|failure| failure.to_string())?;
-        let newest = newest.first().ok_or_else(|| format!("epoch {} was seen and is lost", shown.epoch))?;
+        let newest = newest.first().ok_or_else(|| format!("a reader has seen epoch {}, but no generation remains", shown.epoch))?;
         let newest = read_sound(image, state, *newest).map_err(|what| format!("generation: {what:?}"))?;
         if newest.epoch < shown.epoch {
             return Err(format!(
@@ -160,7 +162,7 @@ impl Recording {
         let output = files_in(disk, &self.place.settings.output);
         if let Some(shown) = shown {
             if manifest.epoch < shown.epoch {
-                return Err(format!("epoch {} after {}", manifest.epoch, shown.epoch));
+                return Err(format!("epoch {} follows epoch {}", manifest.epoch, shown.epoch));
             }
             for (name, part) in parts(shown) {
                 if !LOGS.contains(&name) {
@@ -169,7 +171,7 @@ impl Recording {
                 let text = output.get(&format!("{name}/{}", part.file)).map_or(&[][..], Vec::as_slice);
                 let committed = text.get(..part.bytes as usize).map(|bytes| hash_text(xxh3_128(bytes)));
                 if committed.as_ref() != Some(&part.hash) {
-                    return Err(format!("{name}/{}: committed bytes have changed", part.file));
+                    return Err(format!("{name}/{}: committed bytes changed", part.file));
                 }
             }
         }
@@ -178,16 +180,16 @@ impl Recording {
             let file = format!("{name}/{}", part.file);
             let text = output.get(&file).ok_or_else(|| format!("{file} is missing"))?;
             if hash_text(xxh3_128(text)) != part.hash {
-                return Err(format!("{file} differs from the manifest"));
+                return Err(format!("{file} does not match the manifest"));
             }
             declared.insert(file);
         }
         if let Some(name) = output.keys().find(|name| !declared.contains(*name)) {
-            return Err(format!("{name} is left over"));
+            return Err(format!("no manifest lists {name}"));
         }
         self.check_state(disk)?;
         if manifest.totals.rows != self.rows {
-            return Err(format!("{} rows instead of {}", manifest.totals.rows, self.rows));
+            return Err(format!("found {} rows, expected {}", manifest.totals.rows, self.rows));
         }
         for (name, text) in &self.expected {
             let folder = name.split('/').next().unwrap_or_default();
@@ -217,7 +219,7 @@ impl Recording {
             needed.insert(generation_name(number));
         }
         let there: BTreeSet<String> = files_in(disk, state).into_keys().collect();
-        if there == needed { Ok(()) } else { Err(format!("the state has {there:?} and needs {needed:?}")) }
+        if there == needed { Ok(()) } else { Err(format!("the state has the files {there:?}, but needs {needed:?}")) }
     }
 
     /// The rows of `enriched_logs`, without the columns that depend on the time of the catalog.
@@ -228,7 +230,7 @@ impl Recording {
         rows.map(|row| row.split(',').take(columns).collect::<Vec<_>>().join(",")).collect()
     }
 
-    /// Checks that a damaged state or output is refused.
+    /// Checks that a start with a damaged state or output fails.
     pub(crate) fn check_damage(&self) -> Result<(), String> {
         let whole = self.disk.crash_image(self.disk.operations());
         let settings = &self.place.settings;
@@ -259,7 +261,7 @@ impl Recording {
         }
     }
 
-    /// Cuts the power after an operation and checks the recovery.
+    /// Cuts the power after an operation, and checks the recovery.
     pub(crate) fn cut(&self, seed: u64, at: usize, cut: Cut) -> Result<(), String> {
         let live = self.disk.crash_image(at);
         let shown = self.shown(&live);
@@ -268,8 +270,8 @@ impl Recording {
         result.map_err(|what| format!("seed {seed}, {cut:?} after operation {at}: {what}"))
     }
 
-    /// Kills the process after every operation, starts another one, and cuts the power during its
-    /// recovery. Returns the number of images.
+    /// Kills the process after every operation, starts a new process, and cuts the power during its
+    /// recovery. Returns the number of checked images.
     pub(crate) fn cut_after_every_kill(&self, seed: u64) -> Result<usize, String> {
         let all: Vec<usize> = (0..=self.disk.operations()).collect();
         let cuts = [Cut::AllLost, Cut::Dice(Names::Any)];
@@ -283,7 +285,7 @@ impl Recording {
                 let shown = later(shown.clone(), self.shown(&run.crash_image(second)));
                 let result = self.check_recovery(&run.image(second, cut, &mut dice), shown.as_ref());
                 result.map_err(|what| {
-                    format!("seed {seed}, killed after operation {at}, {cut:?} behind {second}: {what}")
+                    format!("seed {seed}, killed after operation {at}, {cut:?} after operation {second}: {what}")
                 })?;
             }
             Ok(())
@@ -291,13 +293,13 @@ impl Recording {
         Ok(all.len() * cuts.len())
     }
 
-    /// Checks the disk after every operation, without a cut.
+    /// Checks the disk after every operation, without power cuts.
     pub(crate) fn check_always(&self) -> Result<(), String> {
         let all: Vec<usize> = (0..=self.disk.operations()).collect();
         in_parallel(&all, |&at| self.check_live(&self.disk.crash_image(at)))
     }
 
-    /// Cuts after every operation in every way. Returns the number of images.
+    /// Cuts the power after every operation with every kind of cut. Returns the number of checked images.
     pub(crate) fn cut_everywhere(&self, seed: u64) -> Result<usize, String> {
         let cuts: Vec<_> =
             (0..=self.disk.operations()).flat_map(|at| Cut::ALL.map(|cut| (at, cut))).collect();
@@ -315,7 +317,7 @@ pub(crate) fn later(one: Option<Manifest>, other: Option<Manifest>) -> Option<Ma
 fn files_in(disk: &SimDisk, folder: &Path) -> Files {
     let files = disk.files().into_iter();
     let named = files.filter_map(|(path, bytes)| {
-        Some((path.strip_prefix(folder).ok()?.to_str().expect("our names are text").to_owned(), bytes))
+        Some((path.strip_prefix(folder).ok()?.to_str().expect("names on the disk are UTF-8").to_owned(), bytes))
     });
     named.collect()
 }
@@ -337,7 +339,7 @@ fn sorted(rows: &[String]) -> Vec<String> {
     rows
 }
 
-/// The plays of songs that were always in the catalog, by log, in order.
+/// The plays of songs that were always in the catalog: for each log, in order.
 fn by_log(rows: &[String]) -> Vec<String> {
     let mut logs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for row in rows {
@@ -354,7 +356,7 @@ fn by_log(rows: &[String]) -> Vec<String> {
     logs.into_values().flatten().map(str::to_owned).collect()
 }
 
-/// The rejects without file names, because `watch` keeps the first name of a file.
+/// The rejects without file names, because `watch` keeps the first name of a renamed file.
 fn rejects(files: &Files) -> Vec<String> {
     let parts = files.iter().filter(|(name, _)| name.starts_with(REJECTS));
     let rows = parts.flat_map(|(_, text)| text_lines(text));
@@ -367,10 +369,10 @@ fn same(what: &str, expected: &[String], found: &[String]) -> Result<(), String>
     }
     let first = expected.iter().zip(found).position(|(expected, found)| expected != found);
     let first = first.unwrap_or(expected.len().min(found.len()));
-    Err(format!("{what}: row {first}: {:?} instead of {:?}", found.get(first), expected.get(first)))
+    Err(format!("{what}: row {first}: found {:?}, expected {:?}", found.get(first), expected.get(first)))
 }
 
-/// Runs `work` for all items on all processors. Stops at the first error.
+/// Runs `work` for all items, on all processors. Stops at the first error.
 pub(crate) fn in_parallel<T: Sync>(
     all: &[T],
     each: impl Fn(&T) -> Result<(), String> + Sync,
@@ -381,7 +383,7 @@ pub(crate) fn in_parallel<T: Sync>(
             scope.spawn(|| {
                 while let Some(one) = all.get(next.fetch_add(1, Ordering::SeqCst)) {
                     let result = catch_unwind(AssertUnwindSafe(|| each(one)));
-                    let result = result.unwrap_or_else(|_| Err("the oracle has panicked".to_owned()));
+                    let result = result.unwrap_or_else(|_| Err("the oracle panicked".to_owned()));
                     if let Err(what) = result {
                         next.store(all.len(), Ordering::SeqCst);
                         wrong.lock().unwrap().get_or_insert(what);

@@ -1,8 +1,8 @@
-//! A disk in memory that records all operations, so that the power can be cut after any of them.
+//! A disk in memory that records all operations, so that a test can cut the power after any operation.
 //!
-//! The effect of a cut is decided afterwards. [`SimDisk::image`] replays the record. It keeps synced
-//! operations, and random numbers decide which of the others have reached the medium. One recorded
-//! run therefore yields any number of legal images.
+//! The effect of a power cut is decided after the run. [`SimDisk::image`] replays the record. It keeps
+//! all synced operations. Random numbers decide which unsynced operations reach the medium. One recorded
+//! run therefore yields any number of possible images.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,7 +19,7 @@ use music_insights::storage::{Disk, DiskFile};
 
 use crate::medium::Medium;
 
-/// How long to wait. Only a bug takes longer, even on the slowest machine.
+/// The longest wait before a test fails. It is long enough for the slowest machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Files are numbered in the order in which they are created.
@@ -62,7 +62,7 @@ impl View {
                 self.names.insert(path.clone(), *number);
             }
             Op::Rename(from, to) => {
-                let number = self.names.remove(from).expect("only what is there is renamed");
+                let number = self.names.remove(from).expect("a renamed file exists");
                 self.names.insert(to.clone(), number);
             }
             Op::Remove(path) => {
@@ -80,23 +80,23 @@ impl View {
     }
 }
 
-/// Which unsynced operations on names reach the medium.
+/// The unsynced changes of file names that reach the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {
-    /// Those up to a random one, as in a journal.
+    /// All changes before a random position, as in a journal.
     Prefix,
-    /// A random subset.
+    /// A random subset of the changes.
     Any,
 }
 
-/// The effect of a cut on unsynced operations.
+/// The effect of a power cut on unsynced operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
-    /// Random numbers decide about each.
+    /// Random numbers decide about each operation.
     Dice(Names),
     AllLost,
     AllKept,
-    /// No power cut: the process was killed, and a later power cut may still lose unsynced operations.
+    /// The process is killed without a power cut. A later power cut may still lose unsynced operations.
     Kill,
 }
 
@@ -108,17 +108,17 @@ impl Cut {
 /// A planned failure.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
-    /// The operation with this number fails with an I/O error.
+    /// The operation with the given number fails with an I/O error.
     Broken(usize),
-    /// The disk is full after this number of appended bytes.
+    /// The disk is full after the given number of appended bytes.
     Room(usize),
 }
 
-/// An operation that has failed as planned.
+/// An operation that failed as planned.
 #[derive(Clone, Debug)]
 pub(crate) struct Failed {
     pub(crate) what: What,
-    /// Its path.
+    /// The path that the operation changes.
     pub(crate) path: PathBuf,
 }
 
@@ -133,7 +133,7 @@ pub(crate) enum What {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// The durable files at the start of the record.
+    /// The files at the start of the record. All are durable.
     base: View,
     log: Vec<Op>,
     now: View,
@@ -148,7 +148,7 @@ struct Shared {
     changed: Condvar,
 }
 
-/// A handle of the disk. A clone refers to the same disk.
+/// A handle to the disk. A clone refers to the same disk.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SimDisk(Arc<Shared>);
 
@@ -167,7 +167,7 @@ impl SimDisk {
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Number of operations so far.
+    /// The number of operations so far.
     pub(crate) fn operations(&self) -> usize {
         self.inner().log.len()
     }
@@ -177,7 +177,7 @@ impl SimDisk {
         self.inner().fault = Some(fault);
     }
 
-    /// The operation that has failed as planned.
+    /// The operation that failed as planned.
     pub(crate) fn failed(&self) -> Option<Failed> {
         self.inner().failed.clone()
     }
@@ -194,7 +194,7 @@ impl SimDisk {
         now.names.get(path).map(|&number| now.files[number].clone())
     }
 
-    /// Changes a file durably, without a recorded operation.
+    /// Changes a file durably, without recording an operation.
     pub(crate) fn damage(&self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) {
         let mut inner = self.inner();
         let number = inner.now.names[path];
@@ -203,7 +203,7 @@ impl SimDisk {
         inner.log.clear();
     }
 
-    /// Waits until `found` returns a value. It is called after every operation.
+    /// Waits until `found` returns a value. Calls `found` after every operation.
     pub(crate) fn wait_for<T>(&self, what: &str, mut found: impl FnMut(&Self) -> Option<T>) -> T {
         let began = Instant::now();
         loop {
@@ -213,13 +213,13 @@ impl SimDisk {
             }
             assert!(began.elapsed() < PATIENCE, "waited too long for {what}");
             let inner = self.inner();
-            // Also call it without an operation, because not every change is on the disk.
+            // Also call `found` after a short wait, because some changes involve no disk operation.
             let unchanged = |inner: &mut Inner| inner.log.len() == operations;
             drop(self.0.changed.wait_timeout_while(inner, Duration::from_millis(20), unchanged));
         }
     }
 
-    /// The disk after the process was killed after operation `at`.
+    /// The disk of a process that was killed after operation `at`.
     pub(crate) fn crash_image(&self, at: usize) -> Self {
         let inner = self.inner();
         Self::of(inner.base.clone(), inner.log[..at].to_vec())
@@ -238,7 +238,7 @@ impl SimDisk {
         Self::of(medium.cut(cut, dice), Vec::new())
     }
 
-    /// Performs an operation, or fails if a failure is planned for it.
+    /// Performs an operation. Fails if a failure is planned for this operation.
     fn act(&self, op: Op) -> io::Result<()> {
         let mut inner = self.inner();
         let broken = matches!(inner.fault, Some(Fault::Broken(at)) if inner.log.len() == at);

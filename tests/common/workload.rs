@@ -33,32 +33,32 @@ use crate::sim_disk::SimDisk;
 
 const NEVER: Duration = Duration::from_hours(1);
 const CATALOG_HEADER: &str = "song_id,title,artist,genre,mood\n";
-/// The songs of the first catalog. Later songs follow, and the last song never enters the catalog.
+/// The number of songs in the first catalog. Later catalogs add songs, but never the last song.
 pub(crate) const FIRST_SONGS: u64 = 3;
 const SONGS: u64 = 7;
 
 /// A change of the inputs or of the process.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    /// Append rows to a log, among them bad rows and rows of unknown songs.
+    /// Append rows to a log, including bad rows and unmatched plays.
     Rows { log: usize, rows: u64 },
     /// Append rows, and the beginning of another row.
     Partial { log: usize, rows: u64 },
     /// Drop a compressed log.
     Drop { rows: u64 },
-    /// Rotate a log: rename it and create a new one under its name.
+    /// Rotate a log: rename the file, and create a new file under its old name.
     Rotate { log: usize },
     /// Publish a catalog with one more song.
     Catalog,
-    /// Stop the process and start it again, in some cases with a new catalog.
+    /// Stop the process and start it again. With `catalog`, the catalog has changed in between.
     Restart { catalog: bool },
     /// Kill the process or cut the power, and start it again.
     Crash,
 }
 
 impl Step {
-    /// A few epochs with every kind of change: a line in two pieces, a compressed log, a rotation,
-    /// unmatched plays, a changed catalog, a restart.
+    /// A few epochs with many kinds of change: a line in two pieces, a compressed log, a rotation,
+    /// unmatched plays, a changed catalog and a restart.
     pub(crate) const SMALL: [Self; 7] = [
         Self::Partial { log: 0, rows: 12 },
         Self::Drop { rows: 5 },
@@ -69,10 +69,10 @@ impl Step {
         Self::Partial { log: 1, rows: 4 },
     ];
 
-    /// Enough epochs of one process for segments to be merged.
+    /// Enough epochs in one process to make it merge segments.
     pub(crate) const MANY: [Self; 16] = [Self::Rows { log: 0, rows: 2 }; 16];
 
-    /// Random steps, enough for segments to be merged and generations to be removed.
+    /// Random steps. There are enough steps to make `watch` merge segments and remove generations.
     pub(crate) fn random(dice: &mut Dice) -> Vec<Self> {
         let count = 12 + dice.below(6);
         let step = |_| {
@@ -95,13 +95,13 @@ impl Step {
 /// A growing log.
 #[derive(Debug, Default)]
 struct Growing {
-    /// Its serial number. `None` before its first row.
+    /// The serial number of the log. `None` before its first row.
     serial: Option<u64>,
-    /// The rest of its last line, not yet written.
+    /// The part of the last line that is not written yet.
     rest: String,
 }
 
-/// The folders of a run: inputs are real files, state and output are on the simulated disk.
+/// The folders of a run. Inputs are real files. State and output are on the simulated disk.
 #[derive(Debug)]
 pub(crate) struct Place {
     folder: tempfile::TempDir,
@@ -109,7 +109,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// Folders without inputs.
+    /// Creates folders without inputs.
     pub(crate) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = Settings {
@@ -125,7 +125,7 @@ impl Place {
         Self { folder, settings }
     }
 
-    /// Runs `watch` until it is stopped, or with `once` until everything is read.
+    /// Runs `watch` until it is stopped. With `once`, `watch` ends when it has read all inputs.
     pub(crate) fn watch(
         &self,
         disk: &SimDisk,
@@ -164,14 +164,14 @@ impl Place {
         RUNTIME.block_on(pipeline.run(source))
     }
 
-    /// Starts, reads everything, and stops.
+    /// Starts `watch`, reads all inputs, and stops.
     pub(crate) fn recover(&self, disk: &SimDisk, options: StartOptions) -> Result<(), Error> {
         let run = || self.watch(disk, options, true, &Shutdown::default()).map(drop);
-        let died = |_| Err(Error::Bug("it has panicked".to_owned()));
+        let died = |_| Err(Error::Bug("watch panicked".to_owned()));
         catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(died)
     }
 
-    /// The output of a replay of the inputs, a real folder.
+    /// The output folder of a replay of the inputs. This folder is not on the simulated disk.
     pub(crate) fn replayed(&self) -> PathBuf {
         self.folder.path().join("replayed")
     }
@@ -188,11 +188,11 @@ pub(crate) struct Feed<'a> {
     place: &'a Place,
     pub(crate) dice: Dice,
     logs: [Growing; 3],
-    /// Counts of logs, rows and songs.
+    /// The numbers of logs, rows and songs so far.
     serials: u64,
     plays: u64,
     pub(crate) songs: u64,
-    /// Count of whole rows.
+    /// The number of whole rows.
     pub(crate) rows: u64,
 }
 
@@ -230,7 +230,7 @@ impl<'a> Feed<'a> {
         self.serials
     }
 
-    /// A unique row. Its listener names the log.
+    /// Makes a unique row. Its `user_id` contains the serial number of the log.
     fn row(&mut self, serial: u64) -> String {
         self.plays += 1;
         let (play, user, song) = (self.plays, self.dice.below(3), self.dice.below(SONGS));
@@ -275,7 +275,7 @@ impl<'a> Feed<'a> {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Applies a step that changes inputs.
+    /// Applies a step to the inputs.
     pub(crate) fn step(&mut self, step: Step) {
         match step {
             Step::Rows { log, rows } => self.grow(log, rows, false),
@@ -289,7 +289,7 @@ impl<'a> Feed<'a> {
             }
             Step::Rotate { log } => {
                 if let Some(serial) = self.logs[log].serial {
-                    // Finish its last line now, because no later step would.
+                    // Finish the last line of the old file now, because no later step does.
                     self.grow(log, 0, false);
                     fs::rename(self.log_path(log), self.path(&format!("old-{serial}.csv"))).unwrap();
                     self.logs[log] = Growing::default();

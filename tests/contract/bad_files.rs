@@ -1,4 +1,4 @@
-//! Faulty files and names under `watch`: some are read, some are rejected, and some cause a warning.
+//! `watch` with faulty files and odd file names. It reads, rejects or skips them, some with a warning.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -27,7 +27,7 @@ fn drop_bytes(place: &Place, name: impl AsRef<OsStr>, bytes: &[u8]) {
     fs::rename(folder.join(".draft"), folder.join(name.as_ref())).unwrap();
 }
 
-/// The rejects as `file:line reason`, sorted.
+/// The sorted rejects, each as `file:line reason`.
 fn rejects(place: &Place) -> Vec<String> {
     let text = place.read("output/_rejects/part-00000.csv");
     let rows = text.lines().skip(1).filter_map(|line| {
@@ -45,7 +45,7 @@ fn faulty_bytes_and_lines_are_rejected_with_their_reason() {
     let below = |text: &[u8]| [LOG_HEADER.as_bytes(), ROW.as_bytes(), text].concat();
     let long = "x".repeat((1 << 20) + 1);
     let whole = gzip(&below(b""));
-    // Name, bytes, plays, rejects.
+    // Each entry has the name of a file, its bytes, its number of plays, and its rejects.
     let cases: Vec<(&str, Vec<u8>, u64, &[&str])> = vec![
         ("empty.csv", vec![], 0, &[]),
         ("header.csv", LOG_HEADER.into(), 0, &[]),
@@ -96,7 +96,7 @@ fn faulty_bytes_and_lines_are_rejected_with_their_reason() {
 }
 
 #[test]
-fn reserved_space_is_read_when_it_is_written() {
+fn nul_bytes_of_reserved_space_are_read_after_they_are_overwritten() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
     let start = format!("{LOG_HEADER}{ROW}");
@@ -139,13 +139,13 @@ fn odd_names_are_read_and_other_files_are_ignored() {
     std::os::unix::fs::symlink("/nowhere", folder.join("dangling.csv")).unwrap();
     let _socket = UnixListener::bind(folder.join("socket.csv")).unwrap();
     place.wait_for_rows(12);
-    // A sparse file is one endless line, and must not take memory.
+    // A sparse file is one very long line. The program must not keep such a line in memory.
     fs::File::create(folder.join("sparse.csv")).unwrap().set_len(1 << 40).unwrap();
     place.wait_for_rows(13);
-    // A file counts as soon as it loses its temporary name.
+    // A file counts as soon as it gets a name without a temporary suffix.
     fs::rename(folder.join("a.csv.part"), folder.join("a.csv")).unwrap();
     place.wait_for_rows(14);
-    // A file with two names counts twice, also for appended rows.
+    // The rows of a file with two names count twice, including rows appended later.
     fs::hard_link(folder.join("a.csv"), folder.join("b.csv")).unwrap();
     place.append("data/incoming/a.csv", &play(2, 1, 2));
     place.wait_for_rows(17);
@@ -158,7 +158,7 @@ fn odd_names_are_read_and_other_files_are_ignored() {
     for name in ["loop.csv", "dangling.csv", "socket.csv"] {
         assert_eq!(stderr(&output).matches(&format!("{name}: skipped")).count(), 1, "{}", stderr(&output));
     }
-    assert!(!stderr(&output).contains('\x1b'), "escapes in names are not passed on: {}", stderr(&output));
+    assert!(!stderr(&output).contains('\x1b'), "a message contains an escape character from a file name: {}", stderr(&output));
     let found = rejects(&place);
     assert!(found.iter().any(|reject| reject == "sparse.csv:1 not_csv"), "{found:?}");
     fs::remove_file(folder.join("sparse.csv")).unwrap();
@@ -175,14 +175,14 @@ fn a_file_with_rewritten_bytes_is_abandoned_and_others_continue() {
     let mut file = fs::File::options().write(true).open(place.path("data/incoming/edited.csv")).unwrap();
     file.seek(SeekFrom::Start(LOG_HEADER.len() as u64 + 1)).unwrap();
     file.write_all(b"9").unwrap();
-    // Truncate it and fill it beyond the old length while the daemon is stopped.
+    // Truncate `refilled.csv`, and fill it beyond its old length while the daemon is stopped.
     let more: String = (0..20).map(|minute| play(2, 2, minute)).collect();
     daemon.signal("-STOP");
     fs::write(place.path("data/incoming/refilled.csv"), format!("{LOG_HEADER}{more}")).unwrap();
     daemon.signal("-CONT");
     place.write("data/incoming/other.csv", &format!("{LOG_HEADER}{rows}"));
     place.wait_for_rows(15);
-    // A new file in its place is read from the beginning.
+    // The program reads a new file of the same name from the beginning.
     place.write("data/incoming/refilled.csv", &format!("{LOG_HEADER}{more}"));
     place.wait_for_rows(35);
     let output = daemon.stop();
@@ -202,14 +202,14 @@ fn a_deleted_log_counts_and_its_inode_may_be_reused() {
     for round in 1..=5_u32 {
         fs::write(&path, format!("{LOG_HEADER}{}", play(round, 1, round))).unwrap();
         place.wait_for_rows(u64::from(round) * 2 - 1);
-        // Append and delete while the daemon is stopped.
+        // Append to the log and delete it while the daemon is stopped.
         daemon.signal("-STOP");
         place.append("data/incoming/a.csv", &play(round, 2, round));
         fs::remove_file(&path).unwrap();
         daemon.signal("-CONT");
         place.wait_for_rows(u64::from(round) * 2);
     }
-    // The same log under two names counts twice, with a warning.
+    // A log that exists under two names counts twice and causes a warning.
     let log = format!("{LOG_HEADER}{}", play(9, 1, 9));
     place.write("data/incoming/b.csv", &log);
     place.wait_for_rows(11);

@@ -1,11 +1,11 @@
-//! Other delimiters give the same output as commas.
+//! Logs with other delimiters give the same output as logs with commas.
 
 use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, stderr};
 
 const SONGS: &str = "s1,\"One, two\",A,Rock,Sad\ns2,Two,\"B;|\tb\",Pop,Happy\n";
 const ROWS: &str = "u1,s1,2025-03-21 01:09:00,150\n\"u,2\",s2,2025-03-21 12:00:00,7.5\n\"u;|\t3\",s2,2025-03-22 01:09:00,10\n";
 
-/// Replaces the commas between fields, and quotes a field only if it contains the new delimiter.
+/// Replaces the commas between fields by another delimiter. Quotes a field only if the field contains it.
 fn with_delimiter(delimiter: char, text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {
@@ -61,7 +61,7 @@ fn the_output_is_the_same_for_all_delimiters() {
 }
 
 #[test]
-fn a_watch_refuses_a_delimiter_other_than_that_of_its_state() {
+fn watch_refuses_a_delimiter_that_differs_from_its_state() {
     let place = place_for(';');
     let watch = |more: &[&str]| place.run(&[&["watch", "--once", "--http", "off"], more].concat());
     assert!(watch(&["--delimiter", ";"]).status.success());
@@ -79,7 +79,7 @@ fn a_watch_refuses_a_delimiter_other_than_that_of_its_state() {
 }
 
 #[test]
-fn the_wrong_delimiter_is_named() {
+fn a_message_names_the_delimiter_that_the_file_uses() {
     let place = Place::new("s1,One,A,Rock,Sad\n");
     for (line, args, message) in [
         (
@@ -94,7 +94,7 @@ fn the_wrong_delimiter_is_named() {
         assert!(stderr(&output).contains(message), "{}", stderr(&output));
         assert!(place.read("output/_rejects/part-00000.csv").contains("a.csv,1,0,wrong_delimiter,"));
     }
-    // The catalog follows the same rule.
+    // The same applies to the catalog.
     let output = place.run(&["replay", "a.csv", "--delimiter", ";"]);
     assert_eq!(output.status.code(), Some(66));
     assert!(

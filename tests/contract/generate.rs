@@ -1,4 +1,5 @@
-//! `generate`: the same bytes for the same seed, data worth analysing, and a live feed that loses nothing.
+//! `generate` writes the same bytes for the same seed. Every insight finds results in its data. A stopped
+//! live feed leaves complete files.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -23,7 +24,7 @@ fn args(flags: &str) -> GenerateArgs {
     Cli::parse_from(["generate"].into_iter().chain(flags.split_whitespace())).args
 }
 
-/// The rows of a seed, without the header.
+/// The generated rows without the header.
 fn rows(flags: &str) -> String {
     let args = args(flags);
     let mut out = Vec::new();
@@ -43,7 +44,7 @@ fn generate(out: &Path, flags: &str) -> Generated {
     run(&args, &AtomicBool::new(false), &Progress::silent()).unwrap()
 }
 
-/// The files of a folder by name.
+/// The files of a folder, keyed by name.
 fn files(folder: &Path) -> BTreeMap<String, String> {
     let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
     entries
@@ -53,17 +54,17 @@ fn files(folder: &Path) -> BTreeMap<String, String> {
 
 /// The rows of a complete log.
 fn body(log: &str) -> &str {
-    assert!(log.ends_with('\n'), "a line is incomplete");
+    assert!(log.ends_with('\n'), "the last line is incomplete");
     log.strip_prefix(std::str::from_utf8(text::HEADER).unwrap()).expect("the header comes first")
 }
 
-/// FNV-1a, a hash that is simple to reimplement.
+/// The hash FNV-1a, which is simple to reimplement.
 fn checksum(text: &str) -> u64 {
     text.bytes()
         .fold(0xCBF2_9CE4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3))
 }
 
-/// Splits a record by RFC 4180, and fails if a field is quoted without need.
+/// Splits a record by RFC 4180. Fails if a field has unnecessary quotes.
 fn fields(record: &str) -> Vec<String> {
     let mut fields = Vec::new();
     let mut rest = record;
@@ -80,7 +81,7 @@ fn fields(record: &str) -> Vec<String> {
                 };
             }
             field = quoted[..end].replace("\"\"", "\"");
-            assert!(field.contains([',', '"']), "needless quotes in {record}");
+            assert!(field.contains([',', '"']), "unnecessary quotes in {record}");
             rest = &quoted[end + 1..];
         } else {
             let end = rest.find(',').unwrap_or(rest.len());
@@ -161,11 +162,11 @@ fn existing_files_are_replaced_and_errors_name_the_path() {
     folder.path().clone_into(&mut args.out);
     let error = run(&args, &AtomicBool::new(false), &Progress::silent()).unwrap_err();
     assert!(error.to_string().starts_with(&format!("cannot replace {}: ", blocked.display())), "{error}");
-    assert_eq!(fs::read_dir(&made.incoming).unwrap().count(), 1, "the temporary file is gone");
+    assert_eq!(fs::read_dir(&made.incoming).unwrap().count(), 1, "the temporary file was not removed");
 }
 
 #[test]
-fn a_stopped_run_leaves_no_half_file() {
+fn a_stopped_run_leaves_no_incomplete_file() {
     let folder = tempfile::tempdir().unwrap();
     let mut args = args("--rows 1000");
     folder.path().clone_into(&mut args.out);
@@ -282,7 +283,7 @@ fn the_plays_have_loyal_and_sad_listeners() {
 }
 
 #[test]
-fn a_live_feed_is_complete_when_its_rows_are() {
+fn a_live_feed_ends_after_its_number_of_rows() {
     let folder = tempfile::tempdir().unwrap();
     let flags = "--rate 600 --rows 1300";
     let made = generate(folder.path(), flags);
@@ -300,7 +301,7 @@ fn a_live_feed_is_complete_when_its_rows_are() {
 }
 
 #[test]
-fn a_stopped_feed_ends_complete_and_the_next_one_continues() {
+fn a_stopped_feed_leaves_whole_files_and_the_next_feed_continues() {
     let folder = tempfile::tempdir().unwrap();
     let incoming = folder.path().join("incoming");
     fs::create_dir_all(&incoming).unwrap();
@@ -312,7 +313,7 @@ fn a_stopped_feed_ends_complete_and_the_next_one_continues() {
     let (made, waited) = thread::scope(|scope| {
         let feed = scope.spawn(|| run(&args, &stop, &Progress::silent()).unwrap());
         let began = Instant::now();
-        // A reader may see an unfinished line of a growing file, but dropped files are always whole.
+        // A growing file may end with an unfinished line. Dropped files are always complete.
         while began.elapsed() < Duration::from_millis(900) {
             for (name, text) in files_if_there(&incoming) {
                 if name.starts_with("drop-") {
@@ -330,7 +331,7 @@ fn a_stopped_feed_ends_complete_and_the_next_one_continues() {
     assert!(waited < Duration::from_secs(1), "{waited:?}");
     assert!(made.stopped && partial);
     let most = made.elapsed.as_millis() as u64 * 2 + 10;
-    assert!((500..=most).contains(&made.rows), "{} of {most}", made.rows);
+    assert!((500..=most).contains(&made.rows), "{} rows, expected 500 to {most}", made.rows);
     let mut files = files(&incoming);
     assert_eq!(files.remove("live-00007.csv").unwrap(), "mine");
     let rows: usize = files.values().map(|log| body(log).lines().count()).sum();
@@ -342,7 +343,7 @@ fn a_stopped_feed_ends_complete_and_the_next_one_continues() {
     assert_eq!(fs::read_to_string(incoming.join("live-00009.csv")).unwrap().lines().count(), 6);
 }
 
-/// The files of a folder in which files appear and disappear.
+/// Reads the files of a folder while files appear and disappear.
 fn files_if_there(folder: &Path) -> Vec<(String, String)> {
     let entries = fs::read_dir(folder).unwrap().filter_map(Result::ok);
     let text = |path: &Path| fs::read_to_string(path).ok();

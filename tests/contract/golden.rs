@@ -1,14 +1,16 @@
-//! Golden cases: small inputs that a person can check, and the expected output, byte for byte.
+//! Golden cases: small inputs with their exact expected output. A person can check each case by hand.
 //!
 //! A case is a folder in `tests/cases`:
 //!
-//! - `songs_metadata.csv` and `logs/`, with any files;
-//! - optionally `music-insights.toml` with settings, and `args` with further arguments of `replay`, one
-//!   per line (`watch` does not run cases with `--now`, because its now is the time of reading);
-//! - `expected/<insight>/part-*.csv`, and `expected/_rejects/part-00000.csv` if rows are rejected.
+//! - the catalog `songs_metadata.csv`, and any files in `logs/`;
+//! - optionally `music-insights.toml` with settings;
+//! - optionally `args` with more arguments of `replay`, one per line (the test of `watch` skips cases with
+//!   `--now`, because `watch` has no such flag);
+//! - the expected output: `expected/<insight>/part-*.csv`, and `expected/_rejects/part-00000.csv` if the
+//!   case has rejects.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test contract golden` writes `expected` from the output of `replay`.
-//! The reference implementation must agree, so a wrong output cannot be recorded unnoticed.
+//! Another test compares `expected` with the reference implementation, so it detects a wrong recorded output.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -39,17 +41,17 @@ const NO_REJECTS: &[u8] = b"file,line,byte_offset,reason,raw\n";
 /// A case, copied to a temporary folder.
 struct Case {
     name: String,
-    /// Its folder in the project.
+    /// The folder of the case in the project.
     origin: PathBuf,
-    /// The copy. It is the working directory, so rejects name `logs/a.csv`.
+    /// The temporary copy. The program runs in this folder, so the paths of rejects look like `logs/a.csv`.
     work: tempfile::TempDir,
-    /// Names of the logs.
+    /// The names of the logs.
     logs: Vec<String>,
     args: Vec<String>,
     expected: Files,
 }
 
-/// All cases. One case is shared with other projects and has its own layout.
+/// Reads all cases. One case is also used by other projects and has a different layout.
 fn cases() -> Vec<Case> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> =
@@ -94,7 +96,7 @@ impl Case {
     /// Runs the program with the arguments of the case and returns the output.
     fn run(&self, arguments: &[&str]) -> Result<Files, String> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_music-insights"));
-        // The environment of the test may contain settings.
+        // Remove settings from the environment of the test.
         let settings = std::env::vars_os().map(|(name, _)| name);
         for name in settings.filter(|name| name.to_string_lossy().starts_with("MUSIC_INSIGHTS_")) {
             command.env_remove(name);
@@ -115,8 +117,9 @@ impl Case {
         Ok(files)
     }
 
-    /// Whether a case covers an insight: it expects its rows or has settings for it. Older cases do not
-    /// cover an insight that was added later. A new case without expectations covers all.
+    /// Whether a case covers an insight: the case expects rows of the insight or has settings for it. Older
+    /// cases do not cover insights that were added later. A new case without expected files covers all
+    /// insights.
     fn concerns(&self, folder: &str) -> bool {
         let inside = format!("{folder}/");
         let setting = format!("insights.{folder}.");
@@ -132,7 +135,8 @@ impl Case {
         self.run(&["replay", "logs"])
     }
 
-    /// The output of the reference, if it can read the files.
+    /// The output of the reference. `None` if the case has compressed logs, because the reference cannot
+    /// read them.
     fn by_reference(&self) -> Option<Files> {
         let path = |name: &str| self.work.path().join(name);
         let plain = |name: &String| Compression::of(Path::new(name)) == Compression::Plain;
@@ -160,7 +164,7 @@ impl Case {
     }
 }
 
-/// Puts an apostrophe before cells that look like a formula.
+/// Puts an apostrophe before the text of cells that look like a formula.
 fn guard_cells(name: &str, text: &mut Vec<u8>) {
     let Some(columns) = columns(name.split('/').next().unwrap()) else { return };
     let mut record = Record::default();
@@ -180,7 +184,7 @@ fn guard_cells(name: &str, text: &mut Vec<u8>) {
     *text = guarded;
 }
 
-/// Compares the output of each case with the expected one, and collects the differences.
+/// Compares the output of each case with its expected output. Fails with all differences.
 fn compare_all(cases: &[Case], found: impl Fn(&Case) -> Result<Option<(Files, Files)>, String>) {
     let mut differences = String::new();
     for case in cases {
@@ -217,8 +221,8 @@ fn update(case: &Case) {
     }
 }
 
-/// Snapshots are equal, and append-only tables have the same rows. Their order is equal only for
-/// rows of one file, because `watch` promises no more.
+/// Snapshots are equal, and append-only tables have the same rows. The test ignores the order of rows in
+/// append-only tables, because `watch` keeps the order only within each input.
 #[test]
 fn watch_once_writes_the_expected_output() {
     let cases = cases();
@@ -236,7 +240,7 @@ fn watch_once_writes_the_expected_output() {
     });
 }
 
-/// Replaces the parts of each append-only table by one text with sorted lines.
+/// Joins the parts of each append-only table into one text with sorted lines.
 fn sort_appended(files: &mut Files) {
     for folder in ["_rejects/", "enriched_logs/"] {
         let parts = files.extract_if(.., |name, _| name.starts_with(folder));
@@ -255,7 +259,7 @@ fn the_reference_agrees_with_the_expected_output() {
     let cases = cases();
     compare_all(&cases, |case| {
         let Some(mut files) = case.by_reference() else { return Ok(None) };
-        // The reference computes disabled insights too. The case shows which ones are enabled.
+        // The reference also computes disabled insights. The expected files show which insights are enabled.
         let folder = |name: &str| name.split('/').next().unwrap().to_owned();
         let enabled: BTreeSet<String> = case.expected.keys().map(|name| folder(name)).collect();
         files.retain(|name, _| enabled.contains(&folder(name)));
@@ -263,7 +267,7 @@ fn the_reference_agrees_with_the_expected_output() {
     });
 }
 
-/// Every reason occurs in a case, except the one that needs a growing file.
+/// Every reject reason occurs in a case, except the reason that needs a growing file.
 #[test]
 fn every_reject_reason_has_a_case() {
     let mut missing: BTreeSet<&str> = Reason::ALL.iter().map(|reason| reason.code()).collect();
@@ -275,7 +279,7 @@ fn every_reject_reason_has_a_case() {
     assert!(missing.is_empty(), "no case has {missing:?}");
 }
 
-/// Checks the types in the table of columns against the expected output of the cases.
+/// Checks that the expected cells of all cases match the declared type of their column.
 #[test]
 fn every_cell_has_the_type_of_its_column() {
     let mut seen = BTreeSet::new();
@@ -303,7 +307,7 @@ fn every_cell_has_the_type_of_its_column() {
                         ColumnType::Number => cell.parse::<f64>().is_ok_and(f64::is_finite),
                         ColumnType::Time => chrono::DateTime::parse_from_rfc3339(cell).is_ok(),
                     };
-                    assert!(fits, "{}: {name}: {} is {cell}", case.name, column.name);
+                    assert!(fits, "{}: {name}: column {} contains {cell}", case.name, column.name);
                     seen.insert((name.split('/').next().unwrap().to_owned(), column.name));
                 }
             }

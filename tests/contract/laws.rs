@@ -1,9 +1,9 @@
-//! Laws of the output, as properties: the engine against the reference in `tests/common/reference`.
+//! Property tests: the engine writes the same output as the reference in `tests/common/reference`.
 //!
-//! `cargo test` runs each property a few hundred times, about half a minute in total.
-//! `LONG_TESTS=1 cargo test --release --test contract laws` runs fifty times as many cases, and
-//! `PROPTEST_CASES=n` exactly n. A case that fails is stored in `tests/regressions/` and runs first
-//! from then on.
+//! `cargo test` runs a few hundred cases of each property in about half a minute.
+//! `LONG_TESTS=1 cargo test --release --test contract laws` runs fifty times as many cases.
+//! `PROPTEST_CASES=n` runs exactly n cases of each property. proptest stores each failing case in
+//! `tests/regressions/`, and later runs start with the stored cases.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -35,7 +35,7 @@ fn config(usual: u32) -> ProptestConfig {
     }
 }
 
-/// Bytes per chunk: so few that lines, fields and marks are split, or as many as in production.
+/// The number of bytes per chunk. It is small enough to split lines and fields, or as large as in production.
 fn chunk() -> impl Strategy<Value = usize> {
     prop_oneof![1 => 1_usize..8, 2 => 8_usize..200, 1 => Just(CHUNK)]
 }
@@ -43,7 +43,7 @@ fn chunk() -> impl Strategy<Value = usize> {
 proptest! {
     #![proptest_config(config(800))]
 
-    /// `replay` writes the output of the reference, for all sizes of chunks and numbers of threads.
+    /// `replay` writes the same output as the reference, with any chunk size and any number of threads.
     #[test]
     fn replay_writes_what_the_reference_writes(
         settings in settings(),
@@ -107,9 +107,9 @@ fn check_manifest(outcome: &RunSummary, found: &Files) -> Result<(), TestCaseErr
 #[derive(Clone, Debug)]
 enum Step {
     Rows(File),
-    /// A cut, this number of weeks after the start.
+    /// A cut. The number is the time of the cut in weeks after the start.
     Cut(i64),
-    /// A new catalog, and a cut.
+    /// A new catalog, followed by a cut.
     Catalog(File),
 }
 
@@ -121,20 +121,20 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// The output of the reference for these rows, this number of weeks after the start.
+/// The output of the reference for the given rows, at a time that is `weeks` weeks after the start.
 fn reference_files(settings: &Settings, weeks: i64, catalog: &File, rows: &[u8]) -> Files {
     let log = [HEADER.as_bytes(), b"\n", rows].concat();
     let mut settings = reference_settings(settings, NOW);
-    // The coordinator applies the limit of bad lines, and it is not part of these tests.
+    // The coordinator applies the limit of bad lines. These tests run without the coordinator.
     settings.max_bad_lines = None;
-    // The clock moves on, but the time limit of rows is that of their reading.
+    // The clock moves on, but the latest valid timestamp still depends on the time of reading.
     settings.now += weeks * 7 * 86_400;
     settings.max_future_seconds -= weeks * 7 * 86_400;
     let logs = [("a.csv".to_owned(), log)];
     reference::replay(&logs, &("songs".to_owned(), catalog.0.clone()), &settings).files
 }
 
-/// The files without `enriched_logs` and the rejects.
+/// The files of the reference, without `enriched_logs` and without the rejects.
 fn expected(settings: &Settings, weeks: i64, catalog: &File, rows: &[u8]) -> Files {
     let mut files = reference_files(settings, weeks, catalog, rows);
     files.retain(|name, _| !name.starts_with("enriched_logs/") && !name.starts_with("_rejects/"));
@@ -154,7 +154,7 @@ fn sorted_lines(text: &[u8]) -> Vec<String> {
     lines
 }
 
-/// The output of a fresh engine that reads all these rows at once.
+/// The output of a new engine that reads all given rows at once.
 fn afresh(settings: &Settings, weeks: i64, catalog: &File, rows: &[u8]) -> Files {
     let mut live = Live::new(settings, NOW, &catalog.0);
     live.take_rows(rows);
@@ -171,8 +171,8 @@ fn same(wanted: &str, expected: &Files, found: &Files) -> Result<(), TestCaseErr
 proptest! {
     #![proptest_config(config(800))]
 
-    /// Every cut of `watch` equals that of a fresh engine with all rows so far. If `refresh` reports
-    /// no change, there is none.
+    /// Every cut of `watch` has the same output as a new engine that reads all rows so far at once. If
+    /// `refresh` reports no change of a file, the file stays the same.
     #[test]
     fn every_cut_equals_a_replay(
         settings in settings(), first in catalog(), steps in vec(step(), 1..14),
@@ -195,16 +195,16 @@ proptest! {
             }
             let (found, changed) = live.cut(NOW + weeks * 7 * 86_400);
             same("the reference", &expected(&settings, weeks, &catalog, &taken), &found)?;
-            same("a fresh start", &afresh(&settings, weeks, &catalog, &taken), &found)?;
+            same("a new engine", &afresh(&settings, weeks, &catalog, &taken), &found)?;
             for (name, text) in &found {
-                prop_assert!(changed.contains(name) || before[name] == *text, "{name} has changed in silence");
+                prop_assert!(changed.contains(name) || before[name] == *text, "{name} changed, but refresh did not report it");
             }
             before = found;
         }
     }
 
-    /// `enriched_logs` has every play once, from the cut on whose catalog has its song, with the
-    /// metadata of that catalog.
+    /// `enriched_logs` contains every play once. The play appears at the first cut with its song in the
+    /// catalog, and has the metadata of that catalog.
     #[test]
     fn every_play_is_enriched_once(
         settings in settings(), first in catalog(), steps in vec(step(), 1..14), last in catalog(),
@@ -234,7 +234,7 @@ proptest! {
         prop_assert_eq!(sorted_lines(&found), sorted_lines(&expected));
     }
 
-    /// Rows may come in any order, before and after any cut.
+    /// The order of batches and the position of cuts do not change the output.
     #[test]
     fn the_order_of_batches_changes_nothing(
         settings in settings(),
@@ -258,7 +258,7 @@ proptest! {
     }
 }
 
-/// A fast random number generator for large tests: `SplitMix64`, for which every seed is good.
+/// A fast random number generator for large tests. It is `SplitMix64`, which works well with every seed.
 struct Dice(u64);
 
 impl Dice {
@@ -270,7 +270,7 @@ impl Dice {
     }
 }
 
-/// A catalog of most of 400 songs. The seed selects songs, genres and moods.
+/// A catalog with most of 400 songs. The seed selects the songs, genres and moods.
 fn large_catalog(seed: u64) -> File {
     let mut dice = Dice(seed);
     let mut text = "song_id,title,artist,genre,mood\n".to_owned();
@@ -285,7 +285,8 @@ fn large_catalog(seed: u64) -> File {
 fn large_rows(dice: &mut Dice, rows: u64) -> String {
     let mut text = String::new();
     for _ in 0..rows {
-        // Every tenth play is of one of a few pairs, which get more plays than fit into a byte.
+        // Every tenth play belongs to one of a few pairs of listener and song. Each of these pairs gets more
+        // plays than fit into a byte.
         let (users, songs) = if dice.below(10) == 0 { (2, 2) } else { (300, 400) };
         let (user, song) = (dice.below(users), dice.below(songs));
         let (day, hour, seconds) = (1 + dice.below(28), dice.below(24), dice.below(400));
@@ -294,8 +295,8 @@ fn large_rows(dice: &mut Dice, rows: u64) -> String {
     text
 }
 
-/// A large test: hundreds of cuts of very different sizes. The ledger has several sealed runs at a
-/// time and merges them often, rows are rewritten and compacted, and the catalog changes.
+/// A large test: hundreds of cuts of very different sizes. The ledger has several sealed runs at the same
+/// time and merges them often. Insights rewrite and compact their rows. The catalog changes.
 #[test]
 fn many_cuts_of_many_sizes_equal_a_replay() {
     let mut settings = Settings::default();
@@ -319,7 +320,7 @@ fn many_cuts_of_many_sizes_equal_a_replay() {
             assert!(difference.is_none(), "cut {cut}: {}", difference.unwrap());
         }
         for (name, text) in before.iter().filter(|(name, _)| !changed.contains(name)) {
-            assert!(*text == found[name], "cut {cut}: {name} has changed in silence");
+            assert!(*text == found[name], "cut {cut}: {name} changed, but refresh did not report it");
         }
         before = found;
     }
@@ -328,7 +329,7 @@ fn many_cuts_of_many_sizes_equal_a_replay() {
     assert!(difference.is_none(), "{}", difference.unwrap());
 }
 
-/// The ledger seals a full buffer without a cut.
+/// The ledger seals a full buffer even without a cut.
 #[test]
 fn more_plays_than_a_buffer_holds_are_all_counted() {
     let rows = large_rows(&mut Dice(1), 20_000);
@@ -340,8 +341,8 @@ fn more_plays_than_a_buffer_holds_are_all_counted() {
         live.take_rows(rows.as_bytes());
     }
     let (found, _) = live.cut(NOW);
-    // All rounds have the same rows, so every count is a multiple of that of one round, and tables
-    // without counts stay the same.
+    // All rounds have the same rows. Each count therefore equals the count of one round times the number of
+    // rounds. Tables without counts stay the same.
     let once = expected(&settings, 0, &catalog, rows.as_bytes());
     for name in ["avg_listen_time_per_song", "night_owl_users"] {
         let name = format!("{name}/part-00000.csv");

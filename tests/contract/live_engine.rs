@@ -1,4 +1,4 @@
-//! The stages of `watch` in the process of the test, without files.
+//! Runs the stages of `watch` inside the test process, without files.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +25,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::engine::HEADER;
 use crate::files::{Files, files_under};
 
-/// The six snapshot insights of a `watch`: it takes batches, and a cut refreshes and renders them.
+/// The six snapshot insights of a `watch`. The engine takes batches. A cut refreshes and renders the
+/// insights.
 pub(crate) struct Live {
     decoder: Decoder,
     now: i64,
@@ -38,7 +39,7 @@ pub(crate) struct Live {
 }
 
 impl Live {
-    /// An engine without plays.
+    /// Creates an engine without plays.
     pub(crate) fn new(settings: &Settings, now: i64, catalog: &[u8]) -> Self {
         let decoder = decoder(settings);
         let mut live = Self {
@@ -67,7 +68,8 @@ impl Live {
         Arc::make_mut(&mut self.ledger).observe(&batch);
     }
 
-    /// Makes a cut. Returns the files of all insights, and the files that `refresh` reports as changed.
+    /// Makes a cut. Returns the files of all insights, and the names of the files that `refresh` reports as
+    /// changed.
     pub(crate) fn cut(&mut self, now: i64) -> (Files, Vec<String>) {
         let changes = Arc::make_mut(&mut self.ledger).cut();
         let dictionaries = &self.decoder.dictionaries;
@@ -94,7 +96,7 @@ impl Live {
             assert_eq!(
                 rows as usize,
                 lines_of(&text) - 1,
-                "{name}: the number of rows that `render` returns"
+                "{name}: `render` returns a wrong number of rows"
             );
             files.insert(name, text);
         }
@@ -124,11 +126,11 @@ fn decode(decoder: &Decoder, now: i64, lines: &[u8]) -> Batch {
 }
 
 fn read_catalog(file: &[u8], decoder: &Decoder) -> Arc<Catalog> {
-    let rows = block_on(load::parse(file, Delimiter::COMMA)).expect("a catalog with its columns");
+    let rows = block_on(load::parse(file, Delimiter::COMMA)).expect("the catalog has all columns");
     Arc::new(rows.catalog(&decoder.dictionaries))
 }
 
-/// The messages to the worker of `enriched_logs` in a `watch`.
+/// Collects the messages to the worker of `enriched_logs` in a `watch`.
 pub(crate) struct Enriching {
     decoder: Decoder,
     now: i64,
@@ -137,14 +139,14 @@ pub(crate) struct Enriching {
 }
 
 impl Enriching {
-    /// Nothing played yet.
+    /// Starts without plays.
     pub(crate) fn new(settings: &Settings, now: i64, catalog: &[u8]) -> Self {
         let decoder = decoder(settings);
         let first = read_catalog(catalog, &decoder);
         Self { decoder, now, first, messages: Vec::new() }
     }
 
-    /// Takes whole lines.
+    /// Adds whole lines.
     pub(crate) fn take_rows(&mut self, lines: &[u8]) {
         self.messages.push(EnrichedMessage::Batch(Arc::new(decode(&self.decoder, self.now, lines))));
     }

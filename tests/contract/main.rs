@@ -1,4 +1,5 @@
-//! The output of each input: golden cases, laws, formats and faults of inputs, and `generate`.
+//! Checks the output for given inputs: golden cases, property tests, input formats, faulty inputs and
+//! `generate`.
 
 #[expect(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/daemon.rs"]

@@ -1,17 +1,17 @@
-//! Output folders, for comparison.
+//! Reads and compares output folders.
 
 use std::path::Path;
 
 use crate::files::{Files, files_under};
 
-/// The output of a run, without the manifest and the lock.
+/// The output files of a run, without the manifest and the lock file.
 pub(crate) fn output_files(folder: &Path) -> Files {
     let mut files = files_under(folder);
     files.retain(|name, _| !["_manifest.json", ".lock"].contains(&name.as_str()));
     files
 }
 
-/// Describes the first difference, if any.
+/// Describes the first difference. `None` if there is no difference.
 pub(crate) fn difference(expected: &Files, found: &Files) -> Option<String> {
     let names = expected.keys().chain(found.keys());
     names.into_iter().find(|name| expected.get(*name) != found.get(*name)).map(|name| {

@@ -1,7 +1,7 @@
-//! Parquet: files of other programs are read, and other programs read ours.
+//! Parquet: the program reads Parquet files of other programs, and other programs read its Parquet files.
 //!
-//! Some tests need a Python with duckdb, pandas and pyarrow, `python3` or the one that `PYTHON` names.
-//! Without it they print a message and pass.
+//! Some tests need Python with duckdb, pandas and pyarrow. They run `python3`, or the program in the variable
+//! `PYTHON`. Without the packages, these tests print a message and pass.
 
 #![cfg(feature = "parquet")]
 
@@ -29,12 +29,12 @@ fn place() -> Place {
     place
 }
 
-/// A Python with the needed packages.
+/// The Python program. `None` if it does not have the packages.
 fn python() -> Option<Command> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let found = Command::new(&python).args(["-c", "import duckdb, pandas, pyarrow"]).output();
     if !found.is_ok_and(|found| found.status.success()) {
-        println!("skipped: {python} has no duckdb, pandas and pyarrow");
+        println!("skipped: {python} lacks duckdb, pandas or pyarrow");
         return None;
     }
     Some(Command::new(python))
@@ -89,7 +89,7 @@ fn parquet_files_are_written_on_request_and_otherwise_removed() {
 }
 
 #[test]
-fn a_watch_keeps_parquet_in_step_with_the_csv() {
+fn watch_publishes_parquet_together_with_csv() {
     let place = place();
     let roll = "insights.enriched_logs.roll_bytes=3000";
     let watch = |more: &[&str]| {
@@ -97,7 +97,7 @@ fn a_watch_keeps_parquet_in_step_with_the_csv() {
     };
     watch(&[]);
     assert!(!place.path("output/parquet").join("night_owl_users").join("part-00000.parquet").exists());
-    // A new format is published even without new rows.
+    // `watch` publishes a newly enabled format even without new rows.
     let parquet = ["--format", "csv,parquet"];
     let in_step = || {
         let manifest = place.manifest("output").unwrap();
@@ -120,7 +120,7 @@ fn a_watch_keeps_parquet_in_step_with_the_csv() {
     watch(&parquet);
     let before = in_step();
     assert!(before["insights"]["enriched_logs"]["parquet"].as_array().unwrap().len() > 2);
-    // Without news no byte changes, but a missing file is written again.
+    // Without new data, files stay byte for byte the same. `watch` only writes a missing file again.
     fs::remove_file(place.path("output/parquet/enriched_logs/part-00001.parquet")).unwrap();
     fs::remove_file(place.path("output/parquet/top_songs_this_week/part-00000.parquet")).unwrap();
     watch(&parquet);
@@ -134,14 +134,14 @@ fn a_watch_keeps_parquet_in_step_with_the_csv() {
             > before["insights"]["enriched_logs"]["parquet"].as_array().unwrap().len()
     );
     place.done(&["verify", "--set", roll]);
-    // After a fresh start with larger parts, none of the smaller ones is left.
+    // A fresh start with larger parts removes all smaller parts.
     place.done(&["watch", "--once", "--fresh", "--http", "off", "--format", "csv,parquet"]);
     in_step();
     watch(&[]);
     assert!(!place.path("output/parquet/night_owl_users/part-00000.parquet").exists());
 }
 
-/// Compares every table that DuckDB and pandas read from our Parquet with the one from our CSV.
+/// A Python script. It reads every table with DuckDB and pandas, and compares our Parquet with our CSV.
 const THEY_READ: &str = r#"
 import duckdb, pandas as pd, os
 for name in sorted(os.listdir('output/parquet')):
@@ -195,7 +195,8 @@ fn other_programs_read_the_same_rows_from_parquet_and_csv() {
     }
 }
 
-/// The same log and catalog as Parquet, by both writers, in all supported types.
+/// A Python script. It writes the same log and catalog as Parquet in all supported types, with both DuckDB
+/// and pyarrow.
 const THEY_WRITE: &str = r#"
 import duckdb, pandas as pd, os, pyarrow as pa, pyarrow.parquet as pq
 log = pd.read_csv('data/incoming/a.csv', dtype=str, keep_default_na=False)
@@ -285,5 +286,5 @@ fn a_damaged_file_does_not_end_a_run() {
         let rejects = place.read("again/_rejects/part-00000.csv");
         corrupt += usize::from(rejects.contains(",parquet_corrupt,"));
     }
-    assert!(corrupt > 20, "{corrupt} of 60 were found damaged");
+    assert!(corrupt > 20, "only {corrupt} of 60 files were rejected as damaged");
 }

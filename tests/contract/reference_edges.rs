@@ -1,5 +1,6 @@
-//! The reference implementation at the edges of the input format: cases made by hand, expected by reasoning.
-#![allow(clippy::pedantic, reason = "as the reference itself, plain and row by row")]
+//! Tests the reference implementation with edge cases of the input format. A person derived all inputs and
+//! expected results by hand.
+#![allow(clippy::pedantic, reason = "the style of the reference: plain, row by row")]
 
 use crate::reference::*;
 use chrono_tz::Tz;
@@ -93,7 +94,7 @@ fn line_length() {
         assert_eq!(t(fill, end), "");
         assert_eq!(t(fill + 1, end), "line_too_long");
     }
-    // raw is truncated at 4096 bytes, in the middle of a two-byte character
+    // `raw` is truncated at 4096 bytes, inside a two-byte character.
     let line = format!("a{}", "é".repeat(600_000));
     let r = rejects(format!("{H}{line}\n").as_bytes());
     assert_eq!(r, format!("a.csv,2,39,line_too_long,a{}\\xc3\n", "é".repeat(2047)));
@@ -112,11 +113,12 @@ fn raw_text() {
 #[test]
 fn bom_blank_lines_offsets() {
     let log = format!("\u{feff}\r\n \t\n{H}\nbad\nu,s9,2025-01-01T00:00:00Z,1\r\nworse\r\n");
-    // BOM+CRLF = 5, then 3, header 39, LF 1 -> bad at 48 on line 5; then 4 and 29 bytes -> line 7 at 81
+    // BOM and CRLF have 5 bytes, then follow 3, the header with 39, and LF with 1: `bad` starts at byte 48 on
+    // line 5. Then follow 4 and 29 bytes: line 7 starts at byte 81.
     let o = run(log.as_bytes(), &Settings::default());
     assert_eq!(body(&o, "_rejects"), "a.csv,5,48,field_count,bad\na.csv,7,81,field_count,worse\n");
     assert_eq!((o.plays, o.unmatched), (1, 1));
-    // header again, without the BOM and with CRLF
+    // The header repeats, without the BOM and with CRLF.
     let log = format!("\u{feff}{H}{}\r\n", H.trim());
     assert_eq!(reason(log.as_bytes()), "");
     assert_eq!(rejects("\u{feff}a;b\n".as_bytes()), "a.csv,1,0,wrong_delimiter,a;b\n");
@@ -148,14 +150,14 @@ fn whole_files() {
     }
     let o = run(b"a,a\n1\n2\n", &Settings::default());
     assert_eq!(o.rejected.into_iter().collect::<Vec<_>>(), [("duplicate_column".to_string(), 1)]);
-    // 64 KiB: a LF at index 65535 is inside the first 64 KiB, one at 65536 is not
+    // An LF at index 65535 lies in the first 64 KiB, an LF at index 65536 does not.
     let t = |n: usize, tail: &str| reason(format!("{}{tail}", "x".repeat(n)).as_bytes());
     assert_eq!(t(65535, "\nab"), "missing_header");
     assert_eq!(t(65536, "\nab"), "no_newline");
     assert_eq!(t(65536, ""), "missing_header"); // exactly 64 KiB, no CR
     assert_eq!(t(65535, "\r"), "missing_header");
     assert_eq!(t(65537, ""), "no_newline");
-    // header only, unterminated, closed by a lone CR
+    // The file has only a header, ended by a CR without an LF.
     assert_eq!(reason(format!("{}\r", H.trim()).as_bytes()), "");
 }
 
@@ -232,7 +234,7 @@ fn timestamps() {
     ] {
         assert_eq!(p(bad), Err("bad_timestamp"), "{bad}");
     }
-    // Berlin: 2025-03-30 02:00..03:00 skipped, 2025-10-26 02:00..03:00 twice
+    // In Berlin, clocks skip 2025-03-30 02:00..03:00, and repeat 2025-10-26 02:00..03:00.
     let b = |t: &str| parse_timestamp(t, Tz::Europe__Berlin);
     assert_eq!(b("2025-03-30 01:59:59.9"), at(1_743_296_399, 900_000_000));
     assert_eq!(b("2025-03-30 02:00"), Err("dst_gap"));
@@ -241,9 +243,9 @@ fn timestamps() {
     assert_eq!(b("2025-03-30 02:30Z"), at(1_743_301_800, 0));
     assert_eq!(b("2025-10-26 02:30"), b("2025-10-26 02:30+02:00"));
     assert_eq!(b("2025-10-26 03:00"), b("2025-10-26 03:00+01:00"));
-    // Samoa skipped the whole of 2011-12-30
+    // Samoa skipped the whole day 2011-12-30.
     assert_eq!(parse_timestamp("2011-12-30 12:00", Tz::Pacific__Apia), Err("dst_gap"));
-    // Lord Howe: half an hour
+    // Lord Howe changes its clocks by half an hour.
     assert_eq!(parse_timestamp("2025-10-05 02:15", Tz::Australia__Lord_Howe), Err("dst_gap"));
 }
 
@@ -336,7 +338,8 @@ fn decimals() {
 
 #[test]
 fn insights_small() {
-    // a: 2 Sad (s1), 1 genre-less happy (s2), 1 unknown (s9); b: one Pop; c: only unknown, at night
+    // User a: two plays of s1 (Sad), one of s2 (Happy, no genre), one of s9 (unmatched). User b: one Pop
+    // play. User c: one unmatched play at night.
     let log = format!(
         "{H}a,s1,2025-01-05 23:59:59.9,10\na,s1,2025-01-06 05:00,11\na,s2,2025-01-06 04:59:59.999,1\n\
          a,s9,2025-01-06 12:00,2\nb,s3,2025-01-12 23:59:59.999,0.005\nc,s9,2025-01-07 00:00,3\n"
@@ -345,7 +348,7 @@ fn insights_small() {
     assert_eq!((o.plays, o.unmatched), (6, 2));
     assert_eq!(body(&o, "user_favorite_genres"), "a,Rock,2\nb,Pop,1\n");
     assert_eq!(body(&o, "avg_listen_time_per_song"), "s1,10.5\ns2,1.0\ns3,0.01\ns9,2.5\n");
-    // week 2 is 6..12 January; s1 of 5 January is week 1
+    // Week 2 is 6 to 12 January. The play of s1 on 5 January belongs to week 1.
     assert_eq!(body(&o, "top_songs_this_week"), "s9,2\ns1,1\ns2,1\ns3,1\n");
     assert_eq!(body(&o, "happy_recommendations"), "a,s3,2,\"T,3\"\n");
     assert_eq!(
@@ -367,11 +370,11 @@ fn insights_small() {
     assert_eq!(body(&s(|s| s.week = Week::Named(2025, 1)), "top_songs_this_week"), "s1,1\n");
     assert_eq!(body(&s(|s| s.week = Week::Current), "top_songs_this_week"), "");
     assert_eq!(body(&s(|s| s.top_limit = 1), "top_songs_this_week"), "s9,2\n");
-    // 2 of 3 matched plays are sad
+    // Two of three matched plays are Sad.
     assert_eq!(body(&s(|s| s.min_sad_share = 666_666_666), "happy_recommendations"), "a,s3,2,\"T,3\"\n");
     assert_eq!(body(&s(|s| s.min_sad_share = 666_666_667), "happy_recommendations"), "");
     assert_eq!(body(&s(|s| s.min_sad_plays = 3), "happy_recommendations"), "");
-    // windows over midnight: a and b play at 23:59:59, c at 00:00
+    // Nights that include midnight: a and b play at 23:59:59, c plays at 00:00.
     assert_eq!(
         body(
             &s(|s| {
@@ -392,10 +395,10 @@ fn insights_small() {
         ),
         "a\nb\n"
     );
-    // In Berlin 5 January 23:59:59.9 UTC-local stays a local time (no offset written): same result but for offsets
+    // In Berlin, timestamps without an offset are local times, so only the printed offsets differ.
     let o = s(|s| s.timezone = Tz::Europe__Berlin);
     assert!(body(&o, "enriched_logs").starts_with("s1,a,2025-01-05T23:59:59.9+01:00,10,T1,A,Rock,Sad\n"));
-    // one row a part
+    // One row per part.
     let o = s(|s| s.roll_bytes = 1);
     assert_eq!(o.files.keys().filter(|k| k.starts_with("enriched_logs/")).count(), 4);
     let full = file(&s(|_| ()), "enriched_logs");
@@ -432,11 +435,12 @@ fn dominance_and_ranks() {
         )
     };
     assert_eq!(go(&Settings::default()), "u,h4,1,\nu,h1,1,\nu,h2,1,\nv,h3,1,\nv,h4,1,\nv,h1,1,\n");
-    // u: sad 1, calm 1, happy 1, empty 2 -> stays; v: calm 2 > sad 1 -> out
+    // User u has 1 Sad, 1 Calm, 1 Happy and 2 plays without a mood, and is included. User v has 2 Calm and
+    // only 1 Sad, and is excluded.
     assert_eq!(go(&Settings { dominant: true, ..Settings::default() }), "u,h4,1,\nu,h1,1,\nu,h2,1,\n");
     let s = Settings::default();
     let o = replay(&[("l".into(), log.clone().into())], &("c".into(), c.into()), &s);
-    // u: g 1, h 3 -> 0.75; v: g 1, h 2
+    // User u has 1 play of genre g and 3 of h, so the score is 0.75. User v has 1 of g and 2 of h.
     assert_eq!(file(&o, "genre_loyalty_scores").lines().next(), Some("message"));
     let o = replay(
         &[("l".into(), log.into())],
@@ -475,7 +479,7 @@ fn nothing() {
     }
 }
 
-/// Zones with every kind of offset change: an hour, half an hour, a day, seconds, in Ramadan.
+/// Zones with all kinds of offset changes: by an hour, half an hour, a day or some seconds, and for Ramadan.
 const ZONES: [Tz; 8] = [
     Tz::Europe__Berlin,
     Tz::Europe__London,
@@ -487,8 +491,8 @@ const ZONES: [Tz; 8] = [
     Tz::Asia__Tehran,
 ];
 
-/// The brute-force local time agrees with chrono around every offset change since 1970. With
-/// `LONG_TESTS=1`, in all zones.
+/// The reference tries all offsets to find a local time. Its result agrees with chrono around every offset
+/// change since 1970. With `LONG_TESTS=1`, the test covers all zones.
 #[test]
 fn local_times_against_chrono() {
     use chrono::{Duration, MappedLocalTime, NaiveDate, Offset, TimeZone};

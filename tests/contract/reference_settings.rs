@@ -1,4 +1,4 @@
-//! Converts settings of the engine to those of the reference.
+//! Converts settings of the engine to settings of the reference.
 
 use chrono::{DateTime, Datelike};
 use music_insights::insights::top_songs_this_week::WeekChoice;
@@ -9,7 +9,7 @@ use music_insights::time::civil::Week;
 
 use crate::reference;
 
-/// The settings of the engine as those of the reference.
+/// Converts settings of the engine to settings of the reference.
 pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Settings {
     let Settings { timezone, input, insights, .. } = settings;
     let happy = &insights.happy_recommendations;
@@ -44,13 +44,14 @@ pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Se
     }
 }
 
-/// Week 0 contains 1970-01-01, a Thursday. The Thursday of a week decides its ISO year and number.
+/// Converts a week number. Week 0 contains 1970-01-01, a Thursday. The Thursday of a week determines its ISO
+/// year and number.
 fn named_week(week: Week) -> reference::Week {
     let thursday = DateTime::from_timestamp(week.0 * 7 * 86_400, 0).unwrap().date_naive().iso_week();
     reference::Week::Named(thursday.year(), thursday.week())
 }
 
-/// A fraction shows its value only as text.
+/// Converts a fraction. The engine gives the value of a fraction only as text.
 fn billionths(fraction: Fraction) -> u64 {
     let text = fraction.to_string();
     let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));

@@ -1,4 +1,4 @@
-//! Logs from stdin: the same rows as from a file, and no output if the stream is damaged.
+//! Logs from stdin give the same rows as logs from files. A damaged stream gives no output.
 
 use std::fs;
 use std::io::Write;
@@ -20,7 +20,7 @@ fn run(place: &Place, args: &[&str], stdin: &[u8]) -> Output {
     place.command(args).stdin(fs::File::open(place.path("stdin")).unwrap()).output().unwrap()
 }
 
-/// The published files, except the manifest, which contains the time.
+/// The published files without the manifest, because the manifest contains the time.
 fn published(place: &Place) -> Vec<(String, String)> {
     place.files("output").into_iter().filter(|(name, _)| name != "_manifest.json").collect()
 }
@@ -39,7 +39,7 @@ fn stdin_is_read_like_a_file_plain_and_compressed() {
             .collect();
         assert!(expected.iter().any(|(_, text)| text.contains("\n-,3,69,field_count,bad\n")), "{expected:?}");
         for stored in [log.clone().into_bytes(), gzip(&log), zstd::encode_all(log.as_bytes(), 3).unwrap()] {
-            // Stdin that is named twice is read once.
+            // If the arguments name stdin twice, `replay` reads it once.
             let output = run(&place, &[&["replay", "-", "-"], others].concat(), &stored);
             assert!(output.status.success(), "{}", stderr(&output));
             assert_eq!(published(&place), expected);

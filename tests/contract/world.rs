@@ -1,5 +1,5 @@
-//! Random settings, catalogs and logs. Few listeners, songs and days make ties, loyal listeners,
-//! unmatched plays, clock changes and bad rows common.
+//! Generates random settings, catalogs and logs. There are only a few listeners, songs and days, so ties,
+//! loyal listeners, unmatched plays, clock changes and bad rows are common.
 
 use std::fmt::{self, Debug};
 use std::ops::Range;
@@ -19,7 +19,7 @@ use proptest::sample::{Index, select, subsequence};
 
 use crate::engine::HEADER;
 
-/// A file that is printed as text when a case fails.
+/// The bytes of a file. A failing case prints them as text.
 #[derive(Clone)]
 pub(crate) struct File(pub(crate) Vec<u8>);
 
@@ -29,7 +29,7 @@ impl Debug for File {
     }
 }
 
-/// Mostly one of `usual`, sometimes one of `odd`.
+/// Mostly picks one of `usual`, sometimes one of `odd`.
 fn mostly(
     usual: &'static [&'static str],
     odd: &'static [&'static str],
@@ -37,7 +37,7 @@ fn mostly(
     prop_oneof![12 => select(usual), 1 => select(odd)]
 }
 
-// Some differ only in case or beyond 16 bytes, or sort differently by UTF-16 code unit.
+// Some ids differ only in case or after 16 bytes. Some sort differently by UTF-16 code unit.
 const USERS: &[&str] = &["u1", "u2", "u3", "u10"];
 const ODD_USERS: &[&str] = &[
     "U1",
@@ -63,7 +63,7 @@ fn id(usual: &'static [&'static str], odd: &'static [&'static str]) -> impl Stra
     ]
 }
 
-/// A cell, quoted only if it must be.
+/// A cell. It has quotes only if it needs them.
 fn quoted_if_needed(text: &str) -> String {
     if text.starts_with('"') || text.contains(',') { quoted(text) } else { text.to_owned() }
 }
@@ -72,7 +72,8 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('"', "\"\""))
 }
 
-// Around the starts of weeks and years, clock changes in the zones below, 1970, and the time limit.
+// Times around the start of weeks and years, the clock changes of the zones below, the start of 1970, and
+// the latest valid timestamp.
 const DAYS: &[&str] = &["2024-12-29", "2024-12-30", "2025-01-05", "2025-03-30", "2025-10-26", "2026-11-22"];
 const ODD_DAYS: &[&str] = &[
     "2021-01-03",
@@ -119,7 +120,7 @@ fn duration() -> impl Strategy<Value = String> {
     ]
 }
 
-/// The cells of a row by column name, as written in the file.
+/// The cells of a row as written in the file, keyed by column name.
 type Cells = Vec<(&'static str, String)>;
 
 fn play() -> impl Strategy<Value = Cells> {
@@ -141,11 +142,11 @@ fn song() -> impl Strategy<Value = Cells> {
     )
 }
 
-/// A line below the header.
+/// A line after the header.
 #[derive(Clone, Debug)]
 enum Line {
     Row(Cells),
-    /// A row with a byte inserted at a random place.
+    /// A row with an extra byte at a random position.
     Spoiled(Cells, Index, u8),
     Other(&'static [u8]),
     HeaderAgain,
@@ -165,14 +166,14 @@ fn line(row: impl Strategy<Value = Cells> + Clone) -> impl Strategy<Value = Line
 }
 
 /// The layout of a log file.
-#[allow(clippy::struct_excessive_bools, reason = "each is one thing that a file may have")]
+#[allow(clippy::struct_excessive_bools, reason = "each field is an independent feature of a file")]
 #[derive(Clone, Debug)]
 struct Layout {
     position: bool,
     blank_start: bool,
     columns: Vec<&'static str>,
     quoted_header: bool,
-    /// Whether a line ends in CRLF, by line number.
+    /// For each line, whether it ends with CRLF.
     returns: Vec<bool>,
     last_line_feed: bool,
 }
@@ -244,12 +245,12 @@ fn table(
     (layout(columns), vec(line(row), lines)).prop_map(|(layout, lines)| File(layout.render(&lines)))
 }
 
-/// A readable catalog with some of the songs.
+/// A valid catalog with some of the songs.
 pub(crate) fn catalog() -> impl Strategy<Value = File> {
     table(&["song_id", "title", "artist", "genre", "mood"], song().boxed(), 0..14)
 }
 
-/// Files that are rejected as a whole, or are empty.
+/// Files that are empty or rejected as a whole.
 const NO_LOGS: &[&[u8]] = &[
     b"",
     b"\n \n",
@@ -266,7 +267,7 @@ const NO_LOGS: &[&[u8]] = &[
     b"\x89PNG\r\n\x1a\n",
 ];
 
-/// A log, mostly a readable one.
+/// A log. Most logs are readable.
 pub(crate) fn log() -> impl Strategy<Value = File> {
     let columns = &["user_id", "song_id", "timestamp", "duration_sec"];
     prop_oneof![
@@ -275,7 +276,7 @@ pub(crate) fn log() -> impl Strategy<Value = File> {
     ]
 }
 
-/// Whole lines below the header [`HEADER`].
+/// Whole lines for a log with the header [`HEADER`].
 pub(crate) fn rows(count: Range<usize>) -> impl Strategy<Value = File> {
     let layout = Layout {
         position: false,
@@ -289,7 +290,8 @@ pub(crate) fn rows(count: Range<usize>) -> impl Strategy<Value = File> {
         .prop_map(move |lines| File(layout.render(&lines)[HEADER.len() + 1..].to_vec()))
 }
 
-// Gaps of an hour, half an hour and a day; offsets in minutes and, until 1972, in seconds.
+// These zones have gaps of an hour, half an hour and a day, and offsets in minutes or (before 1972) in
+// seconds.
 const ZONES: &[&str] = &[
     "UTC",
     "Europe/Berlin",
@@ -306,14 +308,14 @@ const WINDOWS: &[(u16, u16)] = &[(0, 300), (0, 300), (1380, 120), (1439, 0), (0,
 const SHARES: &[u64] =
     &[0, 1, 250_000_000, 333_333_333, 333_333_334, 500_000_000, 666_666_667, 800_000_000, 1_000_000_000];
 
-/// Zones are tables of two centuries, so they are made once.
+/// The zones, created once, because a zone is a table of two centuries.
 fn zone_named(name: &str) -> Zone {
     static MADE: LazyLock<Vec<Zone>> =
         LazyLock::new(|| ZONES.iter().map(|name| Zone::named(name).unwrap()).collect());
     MADE.iter().find(|zone| zone.name() == name).unwrap().clone()
 }
 
-/// Random settings, mostly defaults.
+/// Random settings. Most settings have their default.
 pub(crate) fn settings() -> impl Strategy<Value = Settings> {
     let share =
         || prop_oneof![Just(None), select(SHARES).prop_map(|share| Some(Fraction::from_billionths(share)))];
@@ -365,7 +367,7 @@ pub(crate) fn settings() -> impl Strategy<Value = Settings> {
     })
 }
 
-/// Keeps the default if there is no value.
+/// Sets a setting. Without a value, the setting keeps its default.
 fn set<T>(place: &mut T, value: Option<T>) {
     if let Some(value) = value {
         *place = value;

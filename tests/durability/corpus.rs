@@ -1,4 +1,4 @@
-//! Runs the fuzz targets on their corpus and on mutations of it.
+//! Runs the fuzz targets on their corpus, and on mutations of the corpus.
 
 #[path = "../../fuzz/targets.rs"]
 mod targets;

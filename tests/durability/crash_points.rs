@@ -1,5 +1,5 @@
-//! A crash at every fail point, and further crashes during the recovery. In the end, the published
-//! output equals that of a replay.
+//! Crashes `watch` at every fail point, and again during the recovery. In the end, the published output
+//! equals the output of a replay.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -23,11 +23,12 @@ const SETTINGS: [&str; 8] = [
     "--set",
     "input.done_after=10ms",
 ];
-/// Epochs of a workload: enough for segments to be merged, and for the merged ones to be removed.
+/// The number of epochs of a workload. It is large enough to make `watch` merge segments and then remove
+/// the old segments.
 const EPOCHS: u64 = 24;
-/// A crash after which a recovery has files to remove and append-only tables to truncate.
+/// A crash that leaves work for the recovery: files to remove, and append-only tables to truncate.
 const UNTIDY: (&str, u64) = ("commit.generation_written", 3);
-/// Fail points that a start reaches if there are new rows.
+/// The fail points that a start with new rows reaches.
 const IN_RECOVERY: [&str; 14] = [
     "recover.begun",
     "recover.leftovers",
@@ -45,13 +46,14 @@ const IN_RECOVERY: [&str; 14] = [
     "publish.manifest",
 ];
 
-/// A crash when a fail point is reached for the n-th time, then one in each recovery.
+/// A first crash when `watch` reaches a fail point for the n-th time, then one crash in each recovery.
 struct Plan {
     first: (&'static str, u64),
     then: [&'static str; 2],
 }
 
-/// Hits 1 to `hits` of every fail point, each with `ways` different pairs of crashes in the recovery.
+/// Plans for every fail point with a first crash at hit 1 to `hits`. For each hit, there are `ways` plans
+/// with different crashes in the recoveries.
 fn plans(hits: u64, ways: usize) -> Vec<Plan> {
     let mut plans = Vec::new();
     for (number, &name) in POINTS.iter().enumerate() {
@@ -73,7 +75,7 @@ fn play(file: u64, play: u64) -> String {
     format!("u{user},s{song},2025-03-{day:02} {:02}:00:00,{}\n", file % 24, 30 + play)
 }
 
-/// Drops a file with plays, some of them unmatched, and a bad row.
+/// Drops a file with matched plays, unmatched plays and a bad row.
 fn drop_file(place: &Place, number: u64) {
     let plays: String = (0..12).map(|row| play(number, row)).collect();
     place.write(&format!("data/incoming/{number}.csv"), &format!("{LOG_HEADER}{plays}no,row\n"));
@@ -85,7 +87,7 @@ fn crashing(place: &Place, args: &[&str], (name, hit): (&str, u64)) -> Command {
     command
 }
 
-/// Feeds a daemon epoch by epoch, and returns whether it has crashed.
+/// Feeds a daemon epoch by epoch. Returns whether the daemon has crashed.
 fn crashes(place: &Place, point: (&str, u64)) -> bool {
     let mut daemon = Daemon::start(&mut crashing(place, &[], point));
     let fed = place.manifest("output").map_or(0, |manifest| manifest["totals"]["inputs"].as_u64().unwrap());
@@ -99,7 +101,8 @@ fn crashes(place: &Place, point: (&str, u64)) -> bool {
             break;
         }
     }
-    // Inputs are archived when older generations are gone, which takes idle flushes at the end.
+    // `watch` archives inputs only after it has removed older generations. At the end, this takes some
+    // flushes without new rows.
     if point.0 == "inputs.archived" && point.1 <= EPOCHS {
         place.wait_for("files to be archived", || daemon.has_ended());
     }
@@ -113,14 +116,15 @@ fn crashes(place: &Place, point: (&str, u64)) -> bool {
 const KILLED: i32 = 9;
 const ABORTED: i32 = 6;
 
-/// Starts with `--once`, and returns whether it has crashed at a fail point.
+/// Starts `watch --once`. Returns whether it has crashed at a fail point.
 fn crashes_at_start(place: &Place, name: &'static str) -> bool {
     let output = crashing(place, &["--once"], (name, 1)).output().unwrap();
     assert!(output.status.success() || output.status.signal() == Some(ABORTED), "{}", stderr(&output));
     !output.status.success()
 }
 
-/// Runs a plan, and returns whether the first crash has happened, and which of the others.
+/// Runs a plan. Returns whether the first crash happened, and the fail points of the crashes in the
+/// recoveries.
 fn run_plan(number: u64, plan: &Plan) -> (bool, Vec<&'static str>) {
     let Plan { first, then } = plan;
     let _announced = Announced(format!("CRASH_AT={}:{}, then {then:?}", first.0, first.1));
@@ -130,10 +134,10 @@ fn run_plan(number: u64, plan: &Plan) -> (bool, Vec<&'static str>) {
         assert!(crashes(&place, UNTIDY));
     }
     let crashed = crashes(&place, *first);
-    assert!(crashed || first.1 > 1, "the fail point {} is not reached", first.0);
+    assert!(crashed || first.1 > 1, "the daemon did not reach the fail point {}", first.0);
     let mut more = Vec::new();
     for (depth, name) in (1..).zip(then) {
-        // Recover the interrupted epoch, with and without new rows.
+        // Recover from the crash, sometimes with new rows and sometimes without.
         if (number + depth).is_multiple_of(2) {
             drop_file(&place, 1000 + depth);
         }
@@ -164,6 +168,6 @@ fn crashes_at_any_fail_point_and_in_the_recovery_change_nothing() {
 
     let in_recovery: BTreeSet<&str> = done.iter().flat_map(|(_, more)| more).copied().collect();
     for name in IN_RECOVERY {
-        assert!(in_recovery.contains(name), "no recovery has reached {name}");
+        assert!(in_recovery.contains(name), "no recovery reached the fail point {name}");
     }
 }

@@ -1,5 +1,5 @@
-//! A state or an output that is damaged, lost, of different settings or in use is refused. It stays
-//! untouched, and the message says what to do.
+//! `watch` does not start if its state or output is damaged, missing or in use, or belongs to different
+//! settings. It changes no files, and the message says what to do.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -29,7 +29,7 @@ use music_insights::storage::real::RealDisk;
 use proptest::prelude::*;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// s9 is not in it, so plays of it are unmatched.
+/// The catalog of these tests. It lacks the song s9, so plays of s9 are unmatched.
 const CATALOG: &str = "s0,Zero,A,Rock,Sad\ns1,One,A,Pop,Happy\ns2,Two,B,Jazz,\n";
 const ONCE: [&str; 6] =
     ["watch", "--once", "--http", "off", "--set", "insights.enriched_logs.roll_bytes=700"];
@@ -47,9 +47,9 @@ fn drop_file(place: &Place, number: u32) {
     place.write(&format!("data/incoming/{number}.csv"), &format!("{LOG_HEADER}{plays}no,row\n"));
 }
 
-/// A place with several generations. Each has read one more file.
+/// A place with several generations. Each generation includes one more file than the previous one.
 fn place_with_state() -> Place {
-    // In memory if possible, because the test overwrites files many times.
+    // The folder is in memory if possible, because the test overwrites files many times.
     let place = Place::below(&root(0), CATALOG);
     for number in 0..4 {
         drop_file(&place, number);
@@ -62,10 +62,11 @@ fn once(place: &Place, more: &[&str]) -> Output {
     place.run(&[&ONCE, more].concat())
 }
 
-/// `watch` fails with this exit code and these texts, and does not change the output.
+/// Checks that `watch` fails with the given exit code and a message with the given texts, and that it does
+/// not change the output.
 fn assert_refuses(place: &Place, more: &[&str], code: i32, says: &[&str]) {
     let before = place.files("output");
-    // No content of a damaged file may cause a large allocation.
+    // A damaged file must never cause a large allocation.
     let limited = "ulimit -v 4000000; exec \"$0\" \"$@\"";
     let command = place.command(&[&ONCE, more].concat());
     let output = std::process::Command::new("sh")
@@ -78,10 +79,10 @@ fn assert_refuses(place: &Place, more: &[&str], code: i32, says: &[&str]) {
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(code), "{message}");
     for word in says {
-        assert!(message.contains(word), "{word:?} is missing: {message}");
+        assert!(message.contains(word), "the message lacks {word:?}: {message}");
     }
     assert!(!message.contains("panicked"), "{message}");
-    assert!(before == place.files("output"), "the output has changed");
+    assert!(before == place.files("output"), "the output changed");
 }
 
 fn newest(state: &Path) -> u64 {
@@ -95,28 +96,29 @@ fn newest_generation(place: &Place) -> (PathBuf, Generation) {
     (state.join(name), generation)
 }
 
-/// Loads a state as `watch` does at its start, in this process.
+/// Loads a state inside the test process, as `watch` does at its start.
 fn load(disk: &SharedDisk, state: &Path) -> Result<(), Error> {
     let config = StateConfig::of(&Settings::default());
-    let store = open(disk, state, &config, StartOptions::default())?.expect("there are generations");
+    let store = open(disk, state, &config, StartOptions::default())?.expect("the state has generations");
     Loaded::of(&**disk, state, store.current(), &Dictionaries::default())?;
     UnmatchedPlays::resume(disk, state, &store.current().unmatched, HashMap::new())?;
     Ok(())
 }
 
-/// Loading refuses a damaged file by name, and the message says what to do.
+/// Checks that loading fails with a message that names the damaged file and says what to do.
 fn assert_refused(disk: &SharedDisk, state: &Path, name: &str, what: &str) {
     let _announced = Announced(format!("{name}: {what}"));
-    let failure = load(disk, state).expect_err("damage is noticed");
+    let failure = load(disk, state).expect_err("loading detects the damage");
     let output = failure.to_string();
     assert_eq!(exit_code(&failure) as i32, DAMAGED, "{output}");
     assert!(output.contains(name), "{output}");
     assert!(output.contains("--rollback") || output.contains("--fresh"), "{output}");
 }
 
-/// Every truncation of a text, and every byte of it with one bit or all bits flipped.
+/// All damaged versions of a text: truncated to each shorter length, and with one bit or all bits flipped in
+/// each byte.
 fn every_damage(text: &[u8]) -> impl Iterator<Item = (String, Vec<u8>)> {
-    let cut = (0..text.len()).map(|len| (format!("cut to {len} bytes"), text[..len].to_vec()));
+    let cut = (0..text.len()).map(|len| (format!("truncated to {len} bytes"), text[..len].to_vec()));
     let flipped = (0..text.len()).flat_map(move |at| {
         [1 << (at % 8), 0xff].map(|bits| (format!("byte {at} ^ {bits:#x}"), flip(text, at, bits)))
     });
@@ -152,9 +154,9 @@ fn every_damaged_byte_of_the_state_is_detected() {
         let sound = fs::read(&path).unwrap();
         for len in 0..sound.len() {
             fs::write(&path, &sound[..len]).unwrap();
-            assert!(read_sound(&*disk, &state, generation.number).is_err(), "{name} cut to {len} bytes");
+            assert!(read_sound(&*disk, &state, generation.number).is_err(), "{name} truncated to {len} bytes");
             if len % 64 == 0 {
-                assert_refused(&disk, &state, &name, &format!("cut to {len} bytes"));
+                assert_refused(&disk, &state, &name, &format!("truncated to {len} bytes"));
             }
         }
         fs::remove_file(&path).unwrap();
@@ -186,7 +188,7 @@ fn a_watch_refuses_a_damaged_state_and_rolls_back_on_request() {
     }
     fs::write(&path, &sound).unwrap();
 
-    // Only the newest generation has the last segment.
+    // Only the newest generation uses the last segment.
     let part = place.path("data/state").join(&generation.segments.last().unwrap().file);
     let sound = fs::read(&part).unwrap();
     fs::write(&part, flip(&sound, sound.len() / 2, 4)).unwrap();
@@ -197,7 +199,7 @@ fn a_watch_refuses_a_damaged_state_and_rolls_back_on_request() {
     assert!(stderr(&output).contains("this generation is ignored"), "{}", stderr(&output));
     assert_exact(&place, &ONCE[4..], &[]);
 
-    // All generations have the first segment.
+    // All generations use the first segment.
     let (_, generation) = newest_generation(&place);
     let part = place.path("data/state").join(&generation.segments[0].file);
     fs::write(&part, b"").unwrap();
@@ -234,7 +236,7 @@ fn a_missing_state_is_refused_and_fresh_reads_everything_again() {
     place.done(&[&ONCE[..], &["--fresh"]].concat());
     assert_equals_replay_of(&place, &["data/incoming", "data/archive"]);
 
-    // `--fresh` also works with an intact state, but not if an input is gone.
+    // `--fresh` also works with an intact state, but not if an input was deleted.
     place.done(&[&ONCE[..], &["--fresh"]].concat());
     assert_exact(&place, &ONCE[4..], &["data/incoming", "data/archive"]);
     fs::remove_file(place.path("data/archive/0.csv")).unwrap();
@@ -254,7 +256,7 @@ fn settings_that_shape_the_state_cannot_change() {
     ] {
         assert_refuses(&place, &["--set", setting], CONFIG, &[name, "data/state", "--fresh"]);
     }
-    // All other settings take effect.
+    // All other settings may change, and take effect.
     let others = [
         "insights.top_songs_this_week.limit=1",
         "insights.user_favorite_genres.ties=all",
@@ -268,13 +270,13 @@ fn settings_that_shape_the_state_cannot_change() {
     place.done(&[&ONCE[..4], &others].concat());
     let longest = place.files("output").into_iter().filter(|(name, _)| name.starts_with("enriched_logs/"));
     let last = longest.map(|(_, text)| text.len()).next_back().unwrap();
-    assert!(last <= 300, "{last} bytes in the last part");
+    assert!(last <= 300, "the last part has {last} bytes");
     place.done(&ONCE);
     assert_equals_replay(&place);
 }
 
 #[test]
-fn a_state_of_another_format_version_is_refused_with_a_way_out() {
+fn the_message_about_a_different_format_version_says_what_to_do() {
     let place = place_with_state();
     let (path, generation) = newest_generation(&place);
     let text = generation.to_text();
@@ -336,7 +338,7 @@ fn a_second_daemon_names_the_first() {
     assert_eq!(second.status.code(), Some(BUSY), "{}", stderr(&second));
     let named = format!("already in use by process {id}");
     assert!(stderr(&second).contains(&named), "{}", stderr(&second));
-    // A second daemon with its own state would still write to the same output.
+    // A second daemon with a different state would still write to the same output.
     let second = once(&place, &["--state", "data/other"]);
     assert_eq!(second.status.code(), Some(BUSY), "{}", stderr(&second));
     assert!(stderr(&second).contains(&named), "{}", stderr(&second));
@@ -355,10 +357,11 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Continues from the stored state of each released version, with the inputs that it had read.
-/// `UPDATE_GOLDEN=1` writes the state of the current version, which is right only before its release.
+/// Continues from the stored state of each released version. The inputs are the ones that this version had
+/// read. `UPDATE_GOLDEN=1` writes the state of the current version. Use it only before the release of the
+/// version.
 #[test]
-fn states_of_all_versions_are_continued() {
+fn watch_continues_from_the_states_of_all_versions() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let checkpoints = project.join("tests/checkpoints");
     if std::env::var("UPDATE_GOLDEN").is_ok_and(|value| value == "1") {
@@ -382,7 +385,8 @@ fn states_of_all_versions_are_continued() {
         copy_folder(&golden, place.root());
         let before = place.files("output");
         let daemon = place.watch(&[]);
-        // The files have new inodes here and are recognised by their content, so nothing is read again.
+        // The copied inputs have new inodes. `watch` recognises them by their content, and does not read them
+        // again.
         let next = place.manifest("output").unwrap()["epoch"].as_u64();
         drop_file(&place, 3);
         place.append("data/incoming/1.csv", "5:00,77\n");
@@ -391,7 +395,7 @@ fn states_of_all_versions_are_continued() {
         assert!(daemon.stop().status.success());
         let after: BTreeMap<String, String> = place.files("output");
         let log = "enriched_logs/part-00000.csv";
-        assert!(after[log].starts_with(&before[log]), "published rows have changed");
+        assert!(after[log].starts_with(&before[log]), "published rows changed");
         assert_exact(&place, &[], &[]);
     }
 }
@@ -405,7 +409,7 @@ proptest! {
         numbers in proptest::collection::vec(any::<u64>(), 0..4),
     ) {
         prop_assert!(Generation::parse(&bytes).is_err());
-        // A correct checksum does not make the content trustworthy.
+        // Content with a correct checksum may still be invalid.
         for body in [bytes, format!("music-insights state {FORMAT}\n{{\"number\":{numbers:?}}}\n").into_bytes()] {
             let text = [&body[..], format!("xxh3-128:{:032x}\n", xxh3_128(&body)).as_bytes()].concat();
             prop_assert!(Generation::parse(&text).is_err());

@@ -1,5 +1,5 @@
-//! The checks after any crash: the output equals that of a replay, no files are left over, and a
-//! start without news changes nothing.
+//! The checks after a crash: the output equals the output of a replay, no unnecessary files remain, and a
+//! start without new data changes nothing.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -11,7 +11,7 @@ use music_insights::storage::real::RealDisk;
 use crate::daemon::Place;
 use crate::oracle::assert_equals_replay_of;
 
-/// Runs `watch --once`, and compares the result with a replay of these inputs.
+/// Runs `watch --once`, and compares its output with a replay of the given inputs.
 pub(crate) fn assert_exact(place: &Place, settings: &[&str], inputs: &[&str]) {
     let once = [&["watch", "--once", "--http", "off"], settings].concat();
     place.done(&once);
@@ -22,12 +22,12 @@ pub(crate) fn assert_exact(place: &Place, settings: &[&str], inputs: &[&str]) {
     let after = place.files("output");
     let names = before.keys().chain(after.keys());
     for name in names {
-        assert_eq!(before.get(name), after.get(name), "{name} has changed without new rows");
+        assert_eq!(before.get(name), after.get(name), "{name} changed without new rows");
     }
     assert_no_leftovers(place);
 }
 
-/// The manifest lists every file of the output, and a generation every file of the state.
+/// Checks that the manifest lists all files of the output, and that generations list all files of the state.
 fn assert_no_leftovers(place: &Place) {
     let manifest = place.manifest("output").expect("a manifest");
     let insights = manifest["insights"].as_object().unwrap().iter();
@@ -48,7 +48,7 @@ fn assert_no_leftovers(place: &Place) {
     assert!((1..=KEPT).contains(&generations.len()), "{generations:?}");
     let disk = RealDisk::without_fsync();
     let needed = generations.iter().flat_map(|name| {
-        let generation = Generation::read(&*disk, &state, name).expect("a sound generation");
+        let generation = Generation::read(&*disk, &state, name).expect("the generation is valid");
         generation.files().into_iter().chain([(*name).clone()])
     });
     assert_eq!(found, needed.collect(), "files of the state");

@@ -1,8 +1,8 @@
-//! `watch` under failing system calls. A failed sync ends it, a temporary failure makes it wait, and in
-//! the end every row counts once.
+//! Runs `watch` with failing system calls. A failed sync ends `watch`. A temporary failure makes it wait. In
+//! the end, every row counts once.
 //!
-//! strace injects the faults. It counts calls per thread and path, so each fault names its path.
-//! Without strace these tests print a message and pass.
+//! strace injects the faults. It counts calls per thread and path, so each fault names a path. Without
+//! strace, these tests print a message and pass.
 
 use std::fs;
 use std::process::Command;
@@ -22,21 +22,21 @@ fn drop_log(place: &Place, name: &str, from: u32) {
     place.write(&format!("data/incoming/{name}"), &format!("{LOG_HEADER}{rows}no,row\n"));
 }
 
-/// A place with one log, so that its rows are committed with the first generation.
+/// A place with one log. The first generation commits the rows of this log.
 fn place_with_log() -> Place {
     let place = Place::new(SONGS);
     drop_log(&place, "a.csv", 0);
     place
 }
 
-/// Runs `watch --once` without faults, and compares the output with a replay.
+/// Runs `watch --once` without faults, and compares its output with a replay.
 fn assert_recovers(place: &Place) {
     place.done(&["watch", "--http", "off", "--once"]);
     assert_equals_replay(place);
 }
 
 #[test]
-fn a_failed_sync_ends_the_daemon_and_the_next_one_continues() {
+fn a_failed_sync_ends_the_daemon_and_the_next_daemon_continues() {
     for path in [
         GENERATION,
         SEGMENT,
@@ -73,7 +73,7 @@ fn a_full_disk_makes_the_daemon_wait_and_continue() {
         "output/._manifest.json.tmp",
     ] {
         let place = place_with_log();
-        // The first four writes of a thread to this path fail.
+        // The first four writes of each thread to this path fail.
         let full = Fault { path, calls: "write", how: "error=ENOSPC:when=1..4" };
         let Some(daemon) = place.watch_with_faults(&[full], &OFTEN) else { return };
         place.wait_for_rows(21);
@@ -91,14 +91,14 @@ fn a_full_disk_makes_the_daemon_wait_and_continue() {
 fn a_stop_while_the_disk_is_full_loses_nothing() {
     let place = place_with_log();
     let path = "output/enriched_logs/part-00000.csv";
-    // The first generation has a different name, and its write succeeds.
+    // The first generation has a different name, so its write succeeds.
     let full = Fault { path, calls: "write", how: "error=ENOSPC" };
     let Some(mut daemon) = place.watch_with_faults(&[full], &OFTEN) else { return };
     place.wait_for_rows(21);
     drop_log(&place, "b.csv", 50);
     drop_log(&place, "c.csv", 90);
     thread::sleep(Duration::from_millis(400));
-    assert!(daemon.has_ended().is_none(), "it waits");
+    assert!(daemon.has_ended().is_none(), "the daemon ended instead of waiting");
     let output = daemon.stop();
     assert_eq!(output.status.code(), Some(74), "{}", stderr(&output));
     assert!(stderr(&output).contains(path), "{}", stderr(&output));
@@ -106,7 +106,7 @@ fn a_stop_while_the_disk_is_full_loses_nothing() {
 }
 
 #[test]
-fn an_unreadable_input_is_tried_again_while_others_continue() {
+fn watch_tries_an_unreadable_input_again_and_reads_all_others() {
     let path = "data/incoming/a.csv";
     for (calls, how) in [
         ("openat", "error=EMFILE:when=1..2"),
@@ -127,9 +127,9 @@ fn an_unreadable_input_is_tried_again_while_others_continue() {
 }
 
 #[test]
-fn a_read_only_output_fails_the_start_and_pauses_a_run() {
+fn a_read_only_output_prevents_a_start_and_pauses_a_running_watch() {
     let place = place_with_log();
-    // strace filters by the first path of a call.
+    // strace compares only the first path of a call with the filter.
     let path = "output/._manifest.json.tmp";
     let rename = "rename,renameat,renameat2";
     let fault = Fault { path, calls: rename, how: "error=EROFS:when=1..3" };
@@ -181,7 +181,7 @@ fn descriptors(daemon: &Daemon) -> usize {
     fs::read_dir(format!("/proc/{}/fd", daemon.id())).unwrap().count()
 }
 
-/// The kernel queues 16,384 notifications, and every file causes three.
+/// The kernel queues at most 16,384 notifications. Every file causes three notifications.
 #[test]
 fn an_overflow_of_notifications_loses_nothing() {
     let count = if is_long() { 20_000 } else { 6_000 };
@@ -224,7 +224,7 @@ fn a_folder_that_disappears_and_returns_loses_and_repeats_nothing() {
     thread::sleep(Duration::from_millis(1200));
     fs::rename(&away, &incoming).unwrap();
     place.wait_for_rows(22);
-    // An empty folder takes its place, as after an unmount. Then the old folder returns.
+    // An empty folder replaces the folder, as after an unmount. Then the original folder returns.
     fs::rename(&incoming, &away).unwrap();
     fs::create_dir(&incoming).unwrap();
     thread::sleep(Duration::from_millis(1200));
@@ -237,7 +237,7 @@ fn a_folder_that_disappears_and_returns_loses_and_repeats_nothing() {
     assert_equals_replay(&place);
 }
 
-/// Unmounts when the test is over.
+/// Unmounts the file system at the end of the test.
 struct Mounted(std::path::PathBuf);
 
 impl Drop for Mounted {
@@ -253,7 +253,7 @@ fn a_real_full_disk_makes_the_daemon_wait() {
     let mut mount = Command::new("mount");
     mount.args(["-t", "tmpfs", "-o", "size=1m", "tmpfs"]).arg(place.path("output"));
     if !mount.output().is_ok_and(|output| output.status.success()) {
-        println!("skipped: mounting is not permitted");
+        println!("skipped: no permission to mount a file system");
         return;
     }
     let _mounted = Mounted(place.path("output"));

@@ -1,8 +1,9 @@
-//! `kill -9` at random moments while logs drop, grow and rotate. In the end, the published output
-//! equals that of a replay.
+//! Kills `watch` with `kill -9` at random moments while logs appear, grow and rotate. In the end, the
+//! published output equals the output of a replay.
 //!
-//! Each chain of kills has a seed, which a failure prints. `KILL_SEED=<seed>` runs that chain alone,
-//! with the same inputs and nearly the same moments of the kills. `LONG_TESTS=1` kills 3,000 times.
+//! A chain is a sequence of kills of one `watch`. Each chain has a seed, and a failure prints this seed.
+//! `KILL_SEED=<seed>` runs only that chain, with the same inputs and kills at nearly the same moments.
+//! `LONG_TESTS=1` kills 3,000 times.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +17,7 @@ use crate::parallel::{Announced, in_parallel, root};
 use music_insights::generate::rng::Rng as Dice;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// How long the feeder waits for the daemon before it chooses another action.
+/// The longest time that the feeder waits for the daemon before it chooses a different action.
 const BRIEFLY: Duration = Duration::from_millis(80);
 const SONGS: u64 = 30;
 
@@ -25,20 +26,20 @@ struct Feeder<'a> {
     place: &'a Place,
     dice: Dice,
     growing: Vec<Growing>,
-    /// Files with names that a replay of the folder does not read.
+    /// The names of rotated files that a replay of the folder does not read.
     moved_away: Vec<String>,
-    /// Count of files, for their names.
+    /// The number of files so far. It makes their names unique.
     files: u64,
-    /// Count of inputs that an up-to-date daemon knows.
+    /// The number of inputs that the daemon knows when it has read everything.
     inputs: u64,
-    /// Bytes of whole lines, which an up-to-date daemon has read.
+    /// The number of bytes in whole lines. The daemon has read this number when it is up to date.
     bytes: u64,
-    /// Count of songs in the catalog.
+    /// The number of songs in the catalog.
     songs: u64,
     done: Done,
 }
 
-/// Counts of actions, for the summary.
+/// The numbers of actions for the summary.
 #[derive(Clone, Copy, Debug, Default)]
 struct Done {
     kills: u64,
@@ -51,11 +52,11 @@ struct Done {
 /// A growing file.
 struct Growing {
     name: String,
-    /// The rest of an unfinished line.
+    /// The missing end of the unfinished last line.
     rest: String,
-    /// Its length in bytes.
+    /// The length of the file in bytes.
     len: u64,
-    /// Its length up to the last line feed.
+    /// The length of the file up to its last line feed.
     whole: u64,
 }
 
@@ -65,7 +66,7 @@ impl<'a> Feeder<'a> {
         Self { place, dice, growing, moved_away, files: 0, inputs: 0, bytes: 0, songs: SONGS / 2, done }
     }
 
-    /// Performs a random action on logs.
+    /// Performs a random action on the logs.
     fn act(&mut self) {
         match self.dice.below(20) {
             0..3 => self.drop_file(),
@@ -133,7 +134,8 @@ impl<'a> Feeder<'a> {
         self.bytes += text.len() as u64;
     }
 
-    /// Changes genres and moods, and adds songs. It removes none, because a replay could not know it.
+    /// Changes genres and moods in the catalog, and adds songs. It removes no songs, because a replay would
+    /// not enrich the earlier plays of a removed song.
     fn change_catalog(&mut self) {
         self.songs = (self.songs + self.dice.below(3)).min(SONGS);
         let text = catalog(&mut self.dice, self.songs);
@@ -163,7 +165,7 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    /// Appends lines to a file. The last one may be unfinished.
+    /// Appends lines to a file. The last line may be unfinished.
     fn append(&mut self, file: usize, most: u64) {
         let mut text = std::mem::take(&mut self.growing[file].rest) + &self.lines(most);
         if self.dice.below(2) == 0 {
@@ -195,7 +197,7 @@ impl<'a> Feeder<'a> {
         (files > 0).then(|| self.dice.below(files) as usize)
     }
 
-    /// Rotates to another name of a log.
+    /// Renames a log to a different name that is also a log name.
     fn rotate(&mut self) {
         let Some(file) = self.choose() else { return };
         let name = self.next_name("rotated");
@@ -203,7 +205,8 @@ impl<'a> Feeder<'a> {
         self.done.rotated += 1;
     }
 
-    /// Rotates to a name that is not one of a log. Only a daemon that knows the file reads it there.
+    /// Renames a log to a name that is not a log name. Only a daemon that already knows the file continues to
+    /// read it.
     fn move_away(&mut self) {
         let Some(file) = self.choose() else { return };
         let known = |feeder: &Self| feeder.published("inputs") == Some(feeder.inputs);
@@ -217,7 +220,8 @@ impl<'a> Feeder<'a> {
         self.done.moved_away += 1;
     }
 
-    /// The writer of the file continues for a while. A new file takes its name.
+    /// Renames a file, and creates a new file under the old name. The writer may still append to the renamed
+    /// file.
     fn rename(&mut self, file: usize, name: String) {
         if self.dice.below(2) == 0 {
             self.append(file, 5);
@@ -234,7 +238,8 @@ impl<'a> Feeder<'a> {
         self.start(old);
     }
 
-    /// Truncation loses unread rows, so everything must be read before.
+    /// Copies a log and then truncates it. Truncation loses unread rows, so the daemon must have read
+    /// everything before.
     fn copy_and_truncate(&mut self) {
         let Some(file) = self.choose() else { return };
         self.end_line(file);
@@ -244,7 +249,7 @@ impl<'a> Feeder<'a> {
         if self.growing[file].len <= text.len() as u64 || !self.becomes_true(is_read) {
             return;
         }
-        // It stays shorter than before, so that the truncation is detected at any time.
+        // The file stays shorter than before, so that the daemon can detect the truncation at any time.
         let Growing { name, .. } = self.growing.swap_remove(file);
         let copy = format!("{name}.{}", self.files);
         self.files += 1;
@@ -255,7 +260,7 @@ impl<'a> Feeder<'a> {
         self.done.truncated += 1;
     }
 
-    /// One of the totals in the last manifest.
+    /// Reads one of the totals in the last manifest.
     fn published(&self, sum: &str) -> Option<u64> {
         self.place.manifest("output")?["totals"][sum].as_u64()
     }
@@ -278,18 +283,19 @@ fn catalog(dice: &mut Dice, songs: u64) -> String {
         let (genre, mood) = (one_of(&["Rock", "Pop", "Jazz"]), one_of(&["Sad", "Happy", ""]));
         format!("s{song},Title {song},Artist,{genre},{mood}\n")
     });
-    // A bad row is rejected once, so it stays the same.
+    // The catalog always contains the same bad row, so `watch` must reject this row only once.
     format!("{CATALOG_HEADER}bad,row\n{}", rows.collect::<String>())
 }
 
-/// The manifest is always complete, epochs increase, and the append-only tables match it.
+/// Checks the output after a kill: the manifest is complete, its epoch has not decreased, and the
+/// append-only tables match it.
 fn check_published(place: &Place, last_epoch: &mut u64) {
     let path = place.path("output/_manifest.json");
     let Ok(text) = fs::read(&path) else { return };
     let manifest: serde_json::Value =
-        serde_json::from_slice(&text).expect("a manifest is never half written");
+        serde_json::from_slice(&text).expect("the manifest is complete");
     let epoch = manifest["epoch"].as_u64().unwrap();
-    assert!(epoch >= *last_epoch, "epoch {epoch} comes after {last_epoch}");
+    assert!(epoch >= *last_epoch, "epoch {epoch} follows epoch {last_epoch}");
     *last_epoch = epoch;
     let logs =
         [("enriched_logs", &manifest["insights"]["enriched_logs"]), ("_rejects", &manifest["rejects"])];
@@ -304,7 +310,7 @@ fn check_published(place: &Place, last_epoch: &mut u64) {
     }
 }
 
-/// Kills a `watch` this number of times, and checks the output.
+/// Kills a `watch` the given number of times, and checks its output.
 fn chain(seed: u64, kills: u64) -> Done {
     let _announced = Announced(format!("the chain of KILL_SEED={seed}"));
     let mut dice = Dice::new(seed, 0);
@@ -331,7 +337,7 @@ fn chain(seed: u64, kills: u64) -> Done {
             };
             let _ = (0..5).any(|_| feeder.becomes_true(begun));
         }
-        // Sometimes long enough for the daemon to load a new catalog.
+        // The wait is sometimes long enough for the daemon to load a new catalog.
         let most = if kill % 12 == 11 { 800_000 } else { 120_000 };
         let until = Instant::now() + Duration::from_micros(dice.below(most));
         while Instant::now() < until {
@@ -340,7 +346,7 @@ fn chain(seed: u64, kills: u64) -> Done {
             thread::sleep(pause.min(until.saturating_duration_since(Instant::now())));
         }
         let killed = daemon.kill();
-        assert_eq!(killed.status.signal(), Some(9), "the daemon ended by itself: {}", stderr(&killed));
+        assert_eq!(killed.status.signal(), Some(9), "the daemon ended before the kill: {}", stderr(&killed));
         assert!(!stderr(&killed).contains("bytes before"), "{}", stderr(&killed));
         check_published(&place, &mut last_epoch);
         for _ in 0..dice.below(3) {

@@ -1,4 +1,5 @@
-//! Crashes, power cuts, damage and failing disks: committed data stays, and the published output is correct.
+//! Crashes, power cuts, damage and failing disks. Committed data remains, and the published output is
+//! correct.
 
 #[expect(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/daemon.rs"]

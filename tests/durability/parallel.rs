@@ -1,4 +1,4 @@
-//! Several runs at the same time, in folders on disk and in memory.
+//! Runs several jobs at the same time, in folders on disk and in memory.
 
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// A folder for places. Every other one is in memory if possible, where the timing differs because
-/// nothing waits for a disk.
+/// The folder for a place. Every second folder is in memory if possible. The timing differs there, because
+/// no operation waits for a disk.
 pub(crate) fn root(number: u64) -> PathBuf {
     let memory = Path::new("/dev/shm");
     if number.is_multiple_of(2) && memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
 }
 
-/// Runs numbered jobs, four at a time, because a daemon mostly waits for its disk. The jobs of only
-/// one test run at a time, because they load the machine.
+/// Runs numbered jobs, four at the same time, because a daemon mostly waits for its disk. The jobs of
+/// different tests run one test after the other, because they load the machine.
 pub(crate) fn in_parallel<T: Send>(jobs: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
     static MACHINE: Mutex<()> = Mutex::new(());
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +30,7 @@ pub(crate) fn in_parallel<T: Send>(jobs: u64, work: impl Fn(u64) -> T + Sync) ->
     })
 }
 
-/// Prints its text if the test fails.
+/// A text that is printed if the test fails.
 pub(crate) struct Announced(pub(crate) String);
 
 impl Drop for Announced {

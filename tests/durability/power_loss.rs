@@ -1,8 +1,9 @@
-//! Power cuts and failing disks. The next start loses nothing, repeats nothing and refuses nothing.
+//! Power cuts and failing disks. The next start succeeds, and loses or repeats no rows.
 //!
-//! `cargo test` tries a few thousand images. `LONG_TESTS=1 cargo test --release --test durability power_loss`
-//! tries fifty times as many workloads, and `PROPTEST_CASES=n` exactly n per test. A failure prints its
-//! seed, and `POWER_LOSS_SEED=n` runs that workload alone.
+//! An image is the content of the disk after a power cut. `cargo test` checks a few thousand images.
+//! `LONG_TESTS=1 cargo test --release --test durability power_loss` runs fifty times as many workloads.
+//! `PROPTEST_CASES=n` runs exactly n workloads per test. A failure prints its seed. `POWER_LOSS_SEED=n` runs
+//! only the workload of that seed.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -24,7 +25,7 @@ fn small(seed: u64) -> Recording {
     passes(Recording::of(seed, &Step::SMALL))
 }
 
-/// The seeds of a test with many images per seed: one, or with `LONG_TESTS=1` fifty.
+/// The seeds of a test with many images per seed: one seed, or fifty seeds with `LONG_TESTS=1`.
 fn seeds(first: u64) -> Range<u64> {
     first..first + u64::from(cases(1))
 }
@@ -49,7 +50,7 @@ fn a_power_cut_after_a_kill_is_harmless() {
     }
 }
 
-/// Images per random workload.
+/// The number of images per random workload.
 const IMAGES: u64 = 25;
 
 #[test]
@@ -71,21 +72,21 @@ fn a_power_cut_in_random_workloads_is_harmless() {
     }));
     let merged = merged.into_inner();
     println!(
-        "{} images of {} workloads, {merged} with merged parts",
+        "{} images of {} workloads, {merged} with merged segments",
         IMAGES * seeds.len() as u64,
         seeds.len()
     );
-    assert!(merged > 0 || given.is_some(), "no workload has merged segments");
+    assert!(merged > 0 || given.is_some(), "no workload merged segments");
 }
 
-/// Whether this is a merged segment.
+/// Whether the path is that of a merged segment.
 fn is_merged(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let numbers = name.strip_prefix("segment-").and_then(|name| name.strip_suffix(".bin")?.split_once('-'));
     numbers.is_some_and(|(first, last)| first != last)
 }
 
-/// Images for tests that disturb the recovery.
+/// Disk images for tests with faults during the recovery, with the operation of each image.
 fn beginnings(recording: &Recording, seed: u64) -> Vec<(usize, SimDisk)> {
     let operations = recording.disk.operations();
     let mut dice = Dice::new(seed, 2);
@@ -125,7 +126,7 @@ fn repeated_power_cuts_during_recovery_are_harmless() {
                 }
                 Ok(())
             }));
-            println!("{} recoveries from operation {begun} on, each cut three times", cuts.len());
+            println!("{} recoveries from operation {begun} on, each with three power cuts", cuts.len());
         }
     }
 }
@@ -157,7 +158,7 @@ fn a_full_disk_ends_the_process_and_loses_nothing() {
             let run = first.crash_image(first.operations());
             run.plan(Fault::Room(room));
             disturbed(&recording, &run, shown.clone(), seed)
-                .map_err(|what| format!("room for {room}: {what}"))
+                .map_err(|what| format!("disk full after {room} bytes: {what}"))
         }));
     }
 }
@@ -174,8 +175,8 @@ fn a_power_cut_during_a_fresh_start_is_harmless() {
         passes(in_parallel(&cuts, |&(at, cut)| {
             let image = run.image(at, cut, &mut Dice::new(seed, at as u64));
             let mut shown =
-                recording.shown(&run.crash_image(at)).expect("an output is never without a manifest");
-            // Append-only tables start again, epochs do not.
+                recording.shown(&run.crash_image(at)).expect("the output always has a manifest");
+            // Append-only tables start from the beginning, but epochs continue.
             shown.insights.clear();
             shown.rejects.parts.clear();
             let result = recording.check_recovery(&image, Some(&shown));
@@ -185,23 +186,23 @@ fn a_power_cut_during_a_fresh_start_is_harmless() {
     }
 }
 
-/// A recovery with a fault ends with its exit code. The next one succeeds, with or without a power
-/// cut in between.
+/// Checks that a recovery with a fault ends with the right exit code, and that the next recovery succeeds,
+/// with or without a power cut in between.
 fn disturbed(recording: &Recording, run: &SimDisk, shown: Option<Manifest>, seed: u64) -> Result<(), String> {
     let outcome = recording.recover(run);
     let end = outcome.as_ref().err().map(exit_code);
     let expected: &[Option<ExitCode>] = match run.failed() {
         None => &[None],
-        // A merged segment that is late may be missing.
+        // The process may end before it has written a merged segment, so this fault may have no effect.
         Some(failed) if is_merged(&failed.path) => &[None, Some(ExitCode::Io), Some(ExitCode::CannotCreate)],
         Some(Failed { what: What::Append | What::Sync, .. }) => &[Some(ExitCode::Io)],
-        // A file that could not be removed may stay until the next start.
+        // If a file cannot be removed, it may remain until the next start.
         Some(Failed { what: What::Cut | What::Naming, .. }) => {
             &[None, Some(ExitCode::Io), Some(ExitCode::CannotCreate)]
         }
     };
     if !expected.contains(&end) {
-        return Err(format!("{:?} has failed, but the result is {outcome:?}", run.failed()));
+        return Err(format!("{:?} failed, but the result is {outcome:?}", run.failed()));
     }
     let shown = later(shown, recording.shown(run));
     let mut dice = Dice::new(seed, 5);
@@ -213,7 +214,7 @@ fn disturbed(recording: &Recording, run: &SimDisk, shown: Option<Manifest>, seed
 }
 
 #[test]
-fn the_simulated_disk_keeps_synced_data_and_may_keep_the_rest() {
+fn the_simulated_disk_keeps_synced_data_and_may_keep_unsynced_data() {
     let (disk, folder, file) = (SimDisk::default(), Path::new("/sim"), Path::new("/sim/file"));
     disk.create_folder(folder).unwrap();
     let mut open = disk.create_new(file).unwrap();
@@ -231,10 +232,10 @@ fn the_simulated_disk_keeps_synced_data_and_may_keep_the_rest() {
         (0..100).filter_map(|_| image(disk.operations(), Cut::Dice(Names::Any))).collect();
     assert!(images.iter().all(|bytes| bytes.starts_with(&[1; 1500])));
     let torn = |bytes: &&Vec<u8>| bytes[1500..].contains(&0) && bytes[1500..].contains(&2);
-    assert!(images.iter().any(|bytes| torn(&bytes)), "an image with sectors out of order");
+    assert!(images.iter().any(|bytes| torn(&bytes)), "no image has a later sector without an earlier one");
     assert!(
         images.iter().any(|bytes| bytes.len() > 1500 && !bytes.contains(&2)),
-        "an image with a length but without its bytes"
+        "no image has the new length without the new bytes"
     );
 }
 

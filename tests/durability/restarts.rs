@@ -1,4 +1,4 @@
-//! What `watch` must remember over a restart, and what it must not do without a request.
+//! Checks what `watch` remembers after a restart, and what it does only on request.
 
 use std::fs;
 
@@ -33,7 +33,7 @@ fn a_truncation_without_new_rows_is_remembered() {
     });
     assert_eq!(place.manifest("output").unwrap()["epoch"], epoch, "a truncation alone publishes no epoch");
     daemon.kill();
-    // Now the file is longer than ever, so its length no longer shows the truncation.
+    // The file is now longer than before the truncation, so its length no longer shows the truncation.
     place.append("data/incoming/b.csv", &rows(100, 130));
     let output = place.done(&ONCE);
     assert_eq!(place.wait_for_rows(39)["totals"]["rows"], 39, "{}", stderr(&output));

@@ -1,4 +1,4 @@
-//! `verify` and `state` accept correct data, and find and name every kind of damage.
+//! `verify` and `state` accept correct data. They detect and report every kind of damage.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -24,7 +24,7 @@ fn assert_differs(place: &Place, what: &str) {
     assert!(stdout(&output).contains(what), "no `{what}` in\n{}", stdout(&output));
 }
 
-/// A place after a `watch` of all kinds of rows, files and catalogs.
+/// A place after a `watch` that has read all kinds of rows, files and catalogs.
 fn watched() -> Place {
     let place = Place::new(SONGS);
     let rows = "u1,s1,2025-03-21 00:01:00,31\nbad\nu2,\"s,3\",2025-03-21 12:00:00,7.5\nu3,unknown,2025-03-21 12:00:00,7\n\
@@ -32,11 +32,12 @@ fn watched() -> Place {
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{rows}"));
     place.write("data/incoming/refused.csv", "user_id;song_id\n1;2\n");
     watch_once(&place);
-    // A last line that counts without a line feed, and its continuation.
+    // `watch` counts a last line without a line feed. Later, the line continues.
     place.append("data/incoming/a.csv", "u4,s1,2025-03-22 00:01:00,3");
     watch_once(&place);
     place.append("data/incoming/a.csv", "1\nu5,s1,2025-03-22 00:01:00,3\n");
-    // `enriched_logs` keeps the metadata of its time. A late song adds its plays.
+    // Rows of `enriched_logs` keep the metadata that was current when they were written. A new song adds its
+    // earlier plays.
     let later = "s1,Uno,A,Jazz,Sad\ns2,Two,B,Pop,Happy\nunknown,Late,D,Rock,Happy\nbad\n";
     place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{later}"));
     watch_once(&place);
@@ -48,12 +49,12 @@ fn verify_uses_the_decisions_made_when_rows_were_read() {
     let place = watched();
     let rejects = place.read("output/_rejects/part-00000.csv");
     for reason in ["timestamp_range", "continued_after_eof", "field_count", "wrong_delimiter"] {
-        assert!(rejects.contains(reason), "{reason} in {rejects}");
+        assert!(rejects.contains(reason), "{reason} is missing in {rejects}");
     }
     let before = place.files("output");
     let output = assert_verified(&place, &[]);
     assert!(output.contains("enriched_logs: 5 rows") && !output.contains("unverifiable"), "{output}");
-    assert_eq!(place.files("output"), before, "verifying writes nothing");
+    assert_eq!(place.files("output"), before, "verify changed the output");
 }
 
 #[test]
@@ -69,7 +70,7 @@ fn verify_finds_every_change_of_a_published_file() {
     for (name, right, wrong, what) in changes {
         let file = format!("output/{name}/part-00000.csv");
         let text = place.read(&file);
-        assert!(text.contains(right), "{right} in {text}");
+        assert!(text.contains(right), "{right:?} is missing in {text}");
         fs::write(place.path(&file), text.replacen(right, wrong, 1)).unwrap();
         assert_differs(&place, what);
         fs::write(place.path(&file), text).unwrap();
@@ -180,7 +181,8 @@ fn escaped_formulas_are_verified_and_the_setting_cannot_change() {
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{rows}"));
     let guarded = ["--set", "csv.escape_formulas=true"];
     place.done(&[&["watch", "--once", "--http", "off"], &guarded[..]].concat());
-    // A song that appears, changes and disappears leaves rows with each of its metadata, and unmatched plays.
+    // A song appears, changes and disappears. It leaves rows with its old and new metadata, and unmatched
+    // plays.
     for songs in ["=s1,+One,@A,-Rock,Sad\nlater,=Two,B,Pop,Happy\n", "=s1,-1,A,Rock,Sad\n", ""] {
         place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{songs}"));
         place.append(

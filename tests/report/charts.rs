@@ -1,6 +1,7 @@
-//! Charts: the pictures in `tests/report/pictures`, their geometry, their contrast, and hostile texts.
+//! Checks that charts match the pictures in `tests/report/pictures`. Also checks their geometry, their
+//! contrast and charts with hostile texts.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test report charts` draws the pictures again. Look at them afterwards.
+//! `UPDATE_GOLDEN=1 cargo test --test report charts` draws the pictures again. Check the new pictures by eye.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -38,7 +39,7 @@ fn sample_shares(count: u64) -> Shares {
     Shares { title: "Plays by genre".to_owned(), noun: PLAYS, shares: (0..count).map(share).collect() }
 }
 
-/// Quiet nights, busy evenings, busier weekends.
+/// Plays by hour: few at night, many in the evening, and more at weekends.
 fn sample_hours() -> HourPlays {
     let plays = std::array::from_fn(|hour| {
         let (day, hour) = (hour as u64 / 24, hour as u64 % 24);
@@ -91,7 +92,7 @@ fn charts_match_their_pictures() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/report/pictures");
     for (name, svg) in all(ChartMode::Standalone) {
         let path = folder.join(format!("{name}.svg"));
-        // One element per line, so that a difference is readable.
+        // The pictures have one element per line, so that differences are readable.
         let svg = svg.replace("><", ">\n<") + "\n";
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&path, svg).unwrap();
@@ -99,7 +100,7 @@ fn charts_match_their_pictures() {
             let expected = fs::read_to_string(&path).unwrap();
             assert!(
                 svg == expected,
-                "{name}: run with UPDATE_GOLDEN=1, look at tests/report/pictures/{name}.svg"
+                "{name}: run this test with UPDATE_GOLDEN=1, then check tests/report/pictures/{name}.svg"
             );
         }
     }
@@ -119,7 +120,7 @@ fn inline_charts_need_no_inline_styles() {
     }
 }
 
-/// Every chart has a title and a description.
+/// Every chart has a title and a description for screen readers.
 #[test]
 fn charts_have_titles_and_descriptions() {
     for mode in [ChartMode::Inline, ChartMode::Standalone] {
@@ -173,12 +174,12 @@ fn bars_are_as_long_as_their_values() {
     let expected: Vec<f64> = chart.bars.iter().map(|bar| bar.value as f64 / 1235.0 * 400.0).collect();
     assert_eq!(widths.len(), expected.len());
     for (width, expected) in widths.iter().zip(expected) {
-        assert!((width - expected).abs() <= 0.01, "{width} instead of {expected}");
+        assert!((width - expected).abs() <= 0.01, "the width is {width}, expected {expected}");
     }
 }
 
 #[test]
-fn the_smallest_shares_are_grouped() {
+fn the_smallest_shares_are_combined() {
     let chart = sample_shares(17);
     let svg = shares(&chart, ChartMode::Inline);
     let document = Document::parse(&svg).unwrap();
@@ -201,7 +202,7 @@ fn the_smallest_shares_are_grouped() {
 }
 
 #[test]
-fn a_week_has_168_cells_and_a_night_above_them() {
+fn a_week_has_168_cells_with_the_night_marked_above() {
     for (from, to, expected) in
         [(0, 300, vec![300.0]), (1320, 120, vec![120.0, 120.0]), (1410, 0, vec![30.0])]
     {
@@ -213,11 +214,11 @@ fn a_week_has_168_cells_and_a_night_above_them() {
         let title = |cell: &Node<'_, '_>| cell.first_element_child().unwrap().text().unwrap().to_owned();
         assert!(title(&cells[0]).starts_with("Monday 00:00–01:00: "), "{}", title(&cells[0]));
         assert!(title(&cells[167]).starts_with("Sunday 23:00–24:00: "));
-        assert_eq!(cells[3].attribute("class"), Some("cell level-0"), "no plays at three");
+        assert_eq!(cells[3].attribute("class"), Some("cell level-0"), "the cell at 03:00 has plays");
         assert_eq!(
             cells[6 * 24 + 20].attribute("class"),
             Some("cell level-6"),
-            "all play on Sunday evenings"
+            "the cell on Sunday evening does not have the highest level"
         );
         let minutes: Vec<f64> = classed(&document, "accent")
             .map(|piece| ((number(&piece, "width") + 0.75) / 15.0 * 60.0).round())
@@ -248,16 +249,17 @@ fn a_line_has_gaps_where_values_are_missing() {
     let document = Document::parse(&svg).unwrap();
     let path = document.descendants().find(|node| node.tag_name().name() == "path").unwrap();
     let path = path.attribute("d").unwrap();
-    assert_eq!(path.matches('M').count(), 4, "three gaps, one of them with a point in it");
+    assert_eq!(path.matches('M').count(), 4, "the line must have three gaps, and one gap contains a single point");
     assert_eq!(path.matches("h0").count(), 1);
     assert_eq!(path.matches(['M', 'L']).count(), 600 - 60 - 29);
-    // Older values leave the picture on the left.
+    // The picture shows only the latest values.
     let mut long = sample_line();
     long.values.splice(0..0, [Some(1e9)]);
     assert_eq!(line(&long, ChartMode::Inline), svg);
 }
 
-/// Every element with a position is inside the picture. The end of a text depends on the font.
+/// Checks that every element lies inside the picture. Only the start of a text is checked, because its end
+/// depends on the font.
 fn assert_inside(svg: &str) {
     let document = Document::parse(svg).unwrap();
     let root = document.root_element();
@@ -266,7 +268,7 @@ fn assert_inside(svg: &str) {
     let inside = |x: f64, y: f64, node: &Node<'_, '_>| {
         let (right, bottom) = (frame[0] + frame[2] + 0.02, frame[1] + frame[3] + 0.02);
         let fits = (frame[0] - 0.02..=right).contains(&x) && (frame[1] - 0.02..=bottom).contains(&y);
-        assert!(fits, "{x}, {y} of {node:?} is not inside {frame:?}");
+        assert!(fits, "the point {x}, {y} of {node:?} lies outside {frame:?}");
     };
     for node in document.descendants() {
         match node.tag_name().name() {
@@ -303,7 +305,7 @@ fn everything_is_inside_the_picture() {
 }
 
 #[test]
-fn links_lead_to_the_same_server() {
+fn all_links_stay_on_the_same_server() {
     let link = |link: &str| {
         let chart =
             Bars { bars: vec![Bar { link: Some(link.to_owned()), ..bar("a", "", 1) }], ..sample_bars() };
@@ -325,7 +327,7 @@ fn links_lead_to_the_same_server() {
     }
 }
 
-/// The colours of a theme by name, from the first block of the style sheet after `start`.
+/// The colours of a theme, keyed by name. They come from the first block of the style sheet after `start`.
 fn colours(start: &str) -> BTreeMap<String, [f64; 3]> {
     let block = STYLE.split_once(start).unwrap().1.split_once('}').unwrap().0;
     let pairs = block.split(';').filter_map(|line| line.trim().strip_prefix("--chart-")?.split_once(": #"));
@@ -336,7 +338,7 @@ fn colours(start: &str) -> BTreeMap<String, [f64; 3]> {
     pairs.map(|(name, hex)| (name.to_owned(), [0, 2, 4].map(|at| channel(hex, at)))).collect()
 }
 
-/// The contrast of two colours as WCAG 2 defines it.
+/// The contrast of two colours, as defined in WCAG 2.
 fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
     let luminance = |[red, green, blue]: [f64; 3]| 0.2126 * red + 0.7152 * green + 0.0722 * blue;
     let (a, b) = (luminance(a), luminance(b));
@@ -346,7 +348,7 @@ fn contrast(a: [f64; 3], b: [f64; 3]) -> f64 {
 #[test]
 fn texts_and_shapes_have_contrast_in_both_themes() {
     let (light, dark) = (colours(":root {"), colours(":root:not([data-theme=\"light\"]) {"));
-    assert_eq!(dark, colours(":root[data-theme=\"dark\"] {"), "both dark themes are equal");
+    assert_eq!(dark, colours(":root[data-theme=\"dark\"] {"), "the two dark themes differ");
     for colours in [light, dark] {
         let against_ground = |name: &str| contrast(colours[name], colours["ground"]);
         for text in ["text", "second", "accent"] {
@@ -361,7 +363,7 @@ fn texts_and_shapes_have_contrast_in_both_themes() {
     }
 }
 
-/// Text of any characters, with harmful ones more often than by chance.
+/// Text with any characters. Harmful characters occur often.
 fn any_text() -> impl Strategy<Value = String> {
     let harmful = prop::sample::select(vec![
         "<script>alert(1)</script>",

@@ -1,4 +1,4 @@
-//! `report`: its numbers equal those of the tables, which the test computes again. For any content of
+//! `report`: the numbers on its page equal numbers that the tests compute from the tables. For any content of
 //! the tables, the page is well-formed and contacts no host.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, SONGS, stderr, stdout};
 use roxmltree::{Document, Node};
 
-/// Converts a page to XML. Only `meta` elements have no end tag.
+/// Converts a page to XML. This only adds the end tags of `meta` elements, because all other tags are closed.
 fn as_xml(page: &str) -> String {
-    let page = page.strip_prefix("<!DOCTYPE html>").expect("a page of today");
+    let page = page.strip_prefix("<!DOCTYPE html>").expect("the page starts with the HTML doctype");
     let mut text = String::new();
     let mut rest = page;
     while let Some(start) = rest.find("<meta ") {
@@ -30,11 +30,11 @@ fn as_xml(page: &str) -> String {
 /// The content of a page.
 #[derive(Debug, PartialEq, Eq)]
 struct Content {
-    /// The numbers at the top, as text.
+    /// The numbers at the top of the page, as text.
     facts: BTreeMap<String, String>,
     /// The numbers of each chart.
     numbers: BTreeMap<String, BTreeMap<String, u64>>,
-    /// The description of each chart, or the reason why it is missing.
+    /// The description of each chart, or the reason why the chart is missing.
     words: BTreeMap<String, String>,
     /// The labels of the shapes of each chart.
     marks: BTreeMap<String, Vec<String>>,
@@ -76,7 +76,7 @@ fn parse(page: &str) -> Content {
     Content { facts: facts.collect(), numbers, words, marks, text }
 }
 
-/// The rows of a table, all parts together.
+/// The rows of a table, from all its parts.
 fn rows(place: &Place, output: &str, name: &str) -> Vec<Vec<String>> {
     let folder = place.path(output).join(name);
     let mut parts: Vec<_> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -106,12 +106,12 @@ fn with_commas(number: usize) -> String {
     String::from_utf8(groups.join(&b","[..])).unwrap()
 }
 
-/// The labels of the buckets with a count.
+/// Pairs each label of a bucket with its count.
 fn counted<'a>(names: impl Iterator<Item = (String, usize)> + 'a) -> BTreeMap<String, u64> {
     names.map(|(name, count)| (name, count as u64)).collect()
 }
 
-/// Compares a page with the tables it was made of.
+/// Compares the numbers on a page with the tables of the same output.
 fn assert_numbers(place: &Place, output: &str, content: &Content) {
     let plays = rows(place, output, "enriched_logs");
     let mut genres = BTreeMap::<&str, usize>::new();
@@ -126,7 +126,7 @@ fn assert_numbers(place: &Place, output: &str, content: &Content) {
         };
         *genres.entry(if genre.is_empty() { "no genre" } else { genre }).or_default() += 1;
         let number = |range: std::ops::Range<usize>| time[range].parse::<i64>().unwrap();
-        // Zeller's congruence gives the day of the week without the library of the program; 0 is Saturday.
+        // Zeller's congruence gives the day of the week, independently of the program. 0 is Saturday.
         let (year, month) = if number(5..7) < 3 {
             (number(0..4) - 1, number(5..7) + 12)
         } else {
@@ -162,7 +162,7 @@ fn assert_numbers(place: &Place, output: &str, content: &Content) {
     assert_facts(place, output, content, &plays, tastes.len());
 }
 
-/// Checks the charts of songs.
+/// Checks the charts about songs.
 fn assert_songs(place: &Place, output: &str, content: &Content, artists: &BTreeMap<&str, &str>) {
     let mut times = [0; 25];
     let means = rows(place, output, "avg_listen_time_per_song");
@@ -195,17 +195,17 @@ fn assert_songs(place: &Place, output: &str, content: &Content, artists: &BTreeM
     for (words, row) in content.marks["top_songs"].iter().zip(&top) {
         assert!(words.ends_with(&format!(": {} plays", with_commas(row[1].parse().unwrap()))), "{words}");
         if let Some(artist) = artists.get(row[0].as_str()) {
-            assert!(words.contains(artist), "{words} lacks {artist}");
+            assert!(words.contains(artist), "{artist} is missing in {words}");
         }
     }
 }
 
-/// Checks the numbers at the top, and the remaining tables.
+/// Checks the numbers at the top of the page, and the remaining tables.
 fn assert_facts(place: &Place, output: &str, content: &Content, plays: &[Vec<String>], listeners: usize) {
     let users = |name| {
         rows(place, output, name).into_iter().map(|mut row| row.swap_remove(0)).collect::<BTreeSet<_>>()
     };
-    // The text if no listener is loyal.
+    // If no listener is loyal, the table contains a message.
     let message =
         users("genre_loyalty_scores").into_iter().filter(|user| user.starts_with("No users found")).collect();
     let manifest = place.manifest(output).unwrap();
@@ -250,13 +250,13 @@ fn the_report_of_the_sample_matches_the_tables() {
     assert_eq!(stdout(&place.done(&["report"])), "written   report.html\n");
     let page = place.read("report.html");
     assert_numbers(&place, "output", &parse(&page));
-    assert_eq!(stdout(&place.done(&["report", "--html", "-"])), page, "the same page");
-    assert!(page.contains("Top songs of 2025-W13"), "the latest week is shown");
+    assert_eq!(stdout(&place.done(&["report", "--html", "-"])), page, "the page on stdout differs from the file");
+    assert!(page.contains("Top songs of 2025-W13"), "the page does not show the latest week");
     assert!(!place.path(".report.html.tmp").exists());
 }
 
 #[test]
-fn pictures_are_separate_files() {
+fn charts_are_also_written_as_separate_files() {
     let place = sample();
     place.done(&["replay", "--output", "march"]);
     let page = stdout(&place.done(&["report", "--output", "march", "--html", "-", "--svg", "a/b"]));
@@ -277,7 +277,8 @@ fn pictures_are_separate_files() {
     assert!(!place.path("report.html").exists());
 }
 
-/// Many parts, a zone with summer time, a night across midnight, and listeners without favourites.
+/// Covers tables with many parts, a zone with summer time, a night that includes midnight, and listeners
+/// without a favourite genre.
 #[test]
 fn reports_of_generated_data_match_the_tables() {
     for (seed, more) in [
@@ -351,7 +352,7 @@ fn hostile_names_do_no_harm() {
     for text in
         ["<script>alert(1)</script>", "\" onclick=\"alert(1)", "&amp;&#60;", "שלום עולם", "\u{fffd}elgoog"]
     {
-        assert!(content.text.contains(text), "{text} is shown as it is");
+        assert!(content.text.contains(text), "the page does not show {text} literally");
         assert!(
             content.marks["top_songs"].iter().any(|label| label.contains(text)),
             "{text}: {:?}",
@@ -397,7 +398,7 @@ fn the_report_of_the_sample_contacts_no_host() {
     assert_contacts_no_host(&place.read("report.html"));
 }
 
-/// A browser accepts the style by its hash, and logs no error.
+/// A browser accepts the style because its hash is correct, and logs no error.
 #[test]
 fn a_browser_shows_the_report_without_errors() {
     let place = sample();
@@ -423,7 +424,7 @@ fn a_browser_shows_the_report_without_errors() {
     let complaints = |text: &str| text.lines().filter(|line| line.contains("CONSOLE")).count();
     assert!(stdout(&shown).contains("Top songs of 2025-W13"), "{}", stderr(&shown));
     assert_eq!(complaints(&stderr(&shown)), 0, "{}", stderr(&shown));
-    // A different style must cause an error.
+    // A style with a different hash must cause an error.
     let page = place.read("report.html").replace("</style>", " </style>");
     place.write("changed.html", &page);
     let shown = look("changed.html").unwrap();
@@ -446,7 +447,7 @@ fn small_outputs_have_reports() {
     assert!(page.text.contains("Time range unavailable"));
     assert_numbers_are_none(&page);
 
-    // Only unmatched plays.
+    // All plays are unmatched.
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}u,x,2025-03-21 01:00:00,60\nu,x,bad,60\n"));
     place.done(&["replay"]);
     place.done(&["report"]);
@@ -466,7 +467,7 @@ fn assert_numbers_are_none(page: &Content) {
 }
 
 #[test]
-fn charts_of_disabled_insights_say_why_they_are_missing() {
+fn the_page_says_why_charts_of_disabled_insights_are_missing() {
     let place = Place::new(SONGS);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}u,s2,2025-03-21 01:00:00,60\n"));
     let all = music_insights::insights::NAMES;
@@ -489,7 +490,7 @@ fn charts_of_disabled_insights_say_why_they_are_missing() {
     }
     assert_eq!(page.facts["Listeners"], "–");
 
-    // Without `enriched_logs`, titles come from the catalog. Without a catalog, ids are shown.
+    // Without `enriched_logs`, titles come from the catalog. Without a catalog, the page shows ids.
     place.done(&["replay", "--set", "insights.enriched_logs.enabled=false"]);
     let marks = || parse(&stdout(&place.done(&["report", "--html", "-"]))).marks["top_songs"].clone();
     assert_eq!(marks(), ["Two – B: 1 play"]);
@@ -504,7 +505,7 @@ fn missing_and_damaged_files_are_named_with_their_exit_code() {
         let output = place.run(&["report"]);
         assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
         assert!(stderr(&output).contains(message), "{}", stderr(&output));
-        assert!(!place.path("report.html").exists(), "no report is written");
+        assert!(!place.path("report.html").exists(), "the command wrote a report");
     };
     fails(66, "output: there is no _manifest.json");
     place.done(&["replay"]);
@@ -521,7 +522,7 @@ fn missing_and_damaged_files_are_named_with_their_exit_code() {
     let text = place.read(log);
     place.write(log, &text.replace("2025-03-2", "2025-03-1"));
     fails(65, "output/enriched_logs/part-00000.csv: differs from the manifest");
-    // Bytes beyond the committed length do not count.
+    // The report ignores bytes after the committed length.
     place.write(log, &(text + "half of a ro"));
     place.done(&["report"]);
     place.write("output/_manifest.json", "{");
@@ -539,7 +540,7 @@ fn a_report_that_cannot_be_written_is_an_error() {
     assert!(stderr(&output).contains("nowhere"));
 }
 
-/// Ends a feed when dropped, so that a failing test does not wait for it forever.
+/// Stops the feeding thread when dropped, so that a failing test does not wait for it forever.
 struct Feeding<'a>(&'a AtomicBool);
 
 impl Drop for Feeding<'_> {
@@ -548,9 +549,9 @@ impl Drop for Feeding<'_> {
     }
 }
 
-/// Each report of a changing output shows one epoch.
+/// Each report shows exactly one epoch, even while the output changes.
 #[test]
-fn a_report_is_one_cut_while_others_are_published() {
+fn a_report_shows_one_cut_while_watch_publishes_new_cuts() {
     let place = Place::new("s1,One,A,Rock,Sad\ns2,Two,B,Rock,Happy\n");
     place.write("data/incoming/a.csv", LOG_HEADER);
     let daemon = place.watch(&[]);
@@ -569,12 +570,12 @@ fn a_report_is_one_cut_while_others_are_published() {
         let feeding = Feeding(&stop);
         let mut epochs = BTreeSet::new();
         let (mut reports, began) = (0, Instant::now());
-        // A loaded machine publishes less often than it reports.
+        // On a busy machine, several reports may show the same epoch.
         while reports < 25 || (epochs.len() <= 3 && began.elapsed() < Duration::from_mins(1)) {
             reports += 1;
             let output = place.run(&["report", "--html", "-"]);
             if output.status.code() == Some(66) && epochs.is_empty() {
-                continue; // not published yet
+                continue; // `watch` has not published yet.
             }
             assert!(output.status.success(), "{}", stderr(&output));
             let content = parse(&stdout(&output));

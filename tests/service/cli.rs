@@ -1,4 +1,4 @@
-//! The command line: help, errors with exit codes, and settings from every source.
+//! The command line: help, error messages with exit codes, and settings from every source.
 
 use std::fs;
 use std::process::Stdio;
@@ -15,7 +15,7 @@ fn place() -> Place {
 }
 
 #[test]
-fn help_shows_examples_and_names_every_flag() {
+fn help_shows_examples_and_all_flags() {
     let place = place();
     for (command, flags) in [
         (
@@ -97,7 +97,7 @@ fn every_error_has_its_exit_code_and_says_what_is_wrong() {
         let output = place.run(args);
         assert_eq!(output.status.code(), Some(code), "{args:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(message), "{args:?}: {}", stderr(&output));
-        assert_eq!(stdout(&output), "", "{args:?}: errors go to stderr alone");
+        assert_eq!(stdout(&output), "", "{args:?}: stdout is not empty after an error");
     }
     assert!(!place.path("output/night_owl_users/part-00000.csv").exists());
 }
@@ -111,7 +111,7 @@ fn settings_come_from_flags_then_environment_then_file() {
         assert!(command.output().unwrap().status.success());
         place.read("output/night_owl_users/part-00000.csv").lines().count() - 1
     };
-    assert_eq!(top(&[], None), 1, "the night is from 00:00 to 05:00");
+    assert_eq!(top(&[], None), 1, "the default night is from 00:00 to 05:00");
     place.write("music-insights.toml", "[insights.night_owl_users]\nfrom = \"02:00\"\n");
     assert_eq!(top(&[], None), 0);
     assert_eq!(top(&[], Some("01:00")), 1);
@@ -125,7 +125,7 @@ fn the_summary_counts_everything() {
         "data/incoming/b.csv",
         &format!("{LOG_HEADER}{PLAY}u1,s9,2025-03-21 01:09:00,1\nx\ny\n,s1,,\n"),
     );
-    // A log may have only a header.
+    // A log with only a header is valid.
     place.write("data/incoming/c.csv", LOG_HEADER);
     let output = stdout(&place.done(&["replay"]));
     for part in [
@@ -139,7 +139,7 @@ fn the_summary_counts_everything() {
         "to output",
         "enriched_logs              2 rows",
     ] {
-        assert!(output.contains(part), "{part:?} is not in\n{output}");
+        assert!(output.contains(part), "{part:?} is missing in\n{output}");
     }
     let manifest = place.manifest("output").unwrap();
     assert_eq!(manifest["totals"]["rows"], 6);
@@ -164,7 +164,7 @@ fn check_shows_what_would_be_rejected_and_writes_nothing() {
 }
 
 #[test]
-fn a_log_that_is_named_twice_is_read_once_and_order_is_by_path() {
+fn replay_reads_each_log_once_in_the_order_of_paths() {
     let place = place();
     place.write("data/incoming/b.csv", &format!("{LOG_HEADER}u2,s1,2025-03-21 01:09:00,2\n"));
     place.done(&[
@@ -196,7 +196,7 @@ fn a_disabled_insight_is_removed() {
 }
 
 #[test]
-fn a_file_with_too_many_bad_lines_is_rejected_from_there_on() {
+fn the_rest_of_a_file_with_too_many_bad_lines_is_rejected() {
     let place = place();
     let text = format!("{LOG_HEADER}{PLAY}x\n{PLAY}y\n{PLAY}z\n");
     place.write("data/incoming/a.csv", &text);
@@ -216,7 +216,7 @@ fn a_failed_replay_keeps_the_previous_output() {
     let place = place();
     place.done(&["replay"]);
     let before = place.files("output");
-    // No user can read this file, although it can be opened.
+    // This file can be opened, but never read.
     let failed = place.run(&["replay", "data/incoming/a.csv", "/proc/self/mem"]);
     assert_eq!(failed.status.code(), Some(74), "{}", stderr(&failed));
     assert!(stderr(&failed).contains("cannot read /proc/self/mem"), "{}", stderr(&failed));
@@ -249,7 +249,7 @@ fn a_summary_without_a_reader_is_no_bug() {
 }
 
 #[test]
-fn names_with_line_feeds_are_escaped_and_hidden_names_ignored() {
+fn names_with_line_feeds_are_escaped_and_hidden_files_are_ignored() {
     let place = place();
     place.write("data/incoming/b\nc.csv", &format!("{LOG_HEADER}x\n"));
     place.write("data/incoming/.hidden.csv", &format!("{LOG_HEADER}x\n"));

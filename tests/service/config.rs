@@ -1,4 +1,5 @@
-//! `config`: the settings in force, the example, the schema, and the format of messages.
+//! `config` prints the current settings, an example file and the schema. Other tests check the format of
+//! messages.
 
 use std::fs;
 use std::path::Path;
@@ -18,12 +19,12 @@ fn the_schema_and_the_example_are_up_to_date() {
         [("--schema", "music-insights.schema.json"), ("--example", "music-insights.example.toml")]
     {
         let now = stdout(&place.done(&["config", flag]));
-        assert_eq!(committed(name), now, "`music-insights config {flag} > {name}` brings it up to date");
+        assert_eq!(committed(name), now, "{name} is out of date; run `music-insights config {flag} > {name}`");
     }
 }
 
 #[test]
-fn the_example_holds_every_setting_with_its_default() {
+fn the_example_contains_every_setting_with_its_default() {
     let place = Place::new("");
     let defaults = stdout(&place.done(&["config", "--json"]));
     let defaults: Value = serde_json::from_str(&defaults).unwrap();
@@ -33,9 +34,9 @@ fn the_example_holds_every_setting_with_its_default() {
     for (name, origin) in read["origins"].as_object().unwrap() {
         assert_eq!(defaults["origins"][name], "default");
         let origin = origin.as_str().unwrap();
-        // A setting without a default is a comment in the example.
+        // In the example, a setting without a default is a comment.
         let is_set = !["threads", "http_token_file"].contains(&name.as_str());
-        assert_eq!(origin.starts_with("music-insights.toml:"), is_set, "{name} is from {origin}");
+        assert_eq!(origin.starts_with("music-insights.toml:"), is_set, "the value of {name} comes from {origin}");
     }
 }
 
@@ -64,7 +65,7 @@ fn config_prints_a_valid_file_and_the_origins_of_its_values() {
         "roll_bytes = 1048576  # music-insights.toml:5",
         "when_done = \"archive\"  # music-insights.toml:7",
     ] {
-        assert!(shown.lines().any(|shown| shown == line), "{line:?} is not in\n{shown}");
+        assert!(shown.lines().any(|shown| shown == line), "{line:?} is missing in\n{shown}");
     }
     let before: Value = serde_json::from_str(&show(&[&args[..], &["--json"]].concat())).unwrap();
     place.write("music-insights.toml", &shown);
@@ -73,7 +74,7 @@ fn config_prints_a_valid_file_and_the_origins_of_its_values() {
     assert_eq!(after["settings"]["songs"], "a # \"b\"\n\u{7f}.csv");
 }
 
-/// Whether a schema accepts a value. Supports only the keywords that our schema uses.
+/// Whether a schema accepts a value. Supports only the keywords in the schema of this program.
 fn accepts(schema: &Value, value: &Value) -> bool {
     schema.as_object().unwrap().iter().all(|(keyword, rule)| match keyword.as_str() {
         "$schema" | "title" | "description" | "default" | "examples" => true,
@@ -153,14 +154,14 @@ fn the_schema_accepts_what_the_program_accepts() {
         let loaded = place.run(&["config"]);
         assert_eq!(loaded.status.success(), sound, "{text}: {}", stderr(&loaded));
         let value = serde_json::to_value(text.parse::<toml::Table>().unwrap()).unwrap();
-        assert_eq!(accepts(&schema, &value), sound, "the schema and {text}");
+        assert_eq!(accepts(&schema, &value), sound, "the schema and the program disagree about {text}");
     }
     let example: toml::Table = committed("music-insights.example.toml").parse().unwrap();
     assert!(accepts(&schema, &serde_json::to_value(example).unwrap()));
 }
 
 #[test]
-fn every_command_obeys_the_settings_of_messages() {
+fn every_command_uses_the_settings_for_messages() {
     let place = Place::new("s1,One,A,Rock,Sad\n");
     place.write("data/incoming/a.csv", "user_id,song_id,timestamp,duration_sec,more\n");
     place.write("broken.toml", "songz = 'a'\n");
@@ -174,7 +175,7 @@ fn every_command_obeys_the_settings_of_messages() {
     assert!(output[0]["message"].as_str().unwrap().contains("a.csv: unknown columns are ignored: more"));
     assert!(output[0]["timestamp"].as_str().unwrap().ends_with('Z'));
     assert!(lines(&["replay", "--log-format", "json", "--log-level", "error"]).is_empty());
-    // This also holds for errors in the settings themselves.
+    // Messages about errors in the settings use these settings too.
     let output = lines(&["check", "--log-format", "json", "--config", "broken.toml"]);
     let message = "broken.toml:1: unknown setting `songz`; did you mean `songs`?";
     assert_eq!((&output[0]["message"], &output[0]["exit"]), (&message.into(), &78.into()));

@@ -1,5 +1,5 @@
-//! The documentation against the program: commands run, links lead somewhere, and the tables of the
-//! reference are complete.
+//! Compares the documentation with the program: all commands work, all links have a target, and the tables
+//! of the reference are complete.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -13,13 +13,13 @@ use regex::Regex;
 
 use crate::daemon::stderr;
 
-/// Pages that are read from inside a clone of the repository, which has sample data.
+/// Pages with commands for a clone of the repository, because the clone contains sample data.
 const PAGES_WITH_SAMPLE_DATA: [&str; 1] = ["README.md"];
-/// Pages whose commands need more than this program. `tests/cluster.rs` runs them.
+/// Pages with commands that need more than this program. `tests/cluster.rs` runs these commands.
 const PAGES_RUN_ELSEWHERE: [&str; 1] = ["docs/how-to/run-on-a-cluster.md"];
 
-/// `music-insights` on the path of a page. A command that runs until it is stopped gets some time,
-/// and must then end well.
+/// The script that replaces `music-insights` in the commands of a page. It stops a command without an end
+/// after some time. The command must then exit with success.
 const PROGRAM: &str = r#"#!/bin/sh -eu
 case " $* " in
 *" --once "*) ;;
@@ -34,7 +34,8 @@ esac
 exec "$PROGRAM_UNDER_TEST" "$@"
 "#;
 
-/// `cargo` on the path of a page: runs the built program, and builds and installs nothing.
+/// The script that replaces `cargo` in the commands of a page. It runs the program that is already built. It
+/// builds and installs nothing.
 const CARGO: &str = r#"#!/bin/sh -eu
 case "$*" in
 "run --release -- "*)
@@ -57,7 +58,7 @@ fn read(page: &str) -> String {
     fs::read_to_string(project().join(page)).unwrap_or_else(|error| panic!("{page}: {error}"))
 }
 
-/// `README.md` and all pages below `docs`, as paths inside the project.
+/// The paths of `README.md` and of all pages below `docs`, relative to the project.
 fn pages() -> Vec<String> {
     let mut pages = vec!["README.md".to_owned()];
     let mut folders = vec![project().join("docs")];
@@ -78,7 +79,7 @@ fn pages() -> Vec<String> {
 struct Block {
     language: String,
     text: String,
-    /// Whether only blank lines separate it from the block before it.
+    /// Whether only blank lines separate this block from the previous block.
     follows: bool,
 }
 
@@ -102,7 +103,7 @@ fn blocks(page: &str) -> Vec<Block> {
     blocks
 }
 
-/// The page without its fenced blocks.
+/// The text of a page without its fenced blocks.
 fn prose(page: &str) -> String {
     let outside = page.split("```").step_by(2);
     outside.collect::<Vec<_>>().join("\n")
@@ -113,11 +114,11 @@ fn write_executable(path: &Path, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Runs the `sh` blocks of a page in one shell, and compares their output with the `text` blocks
-/// that follow them directly. Returns the number of blocks.
+/// Runs the `sh` blocks of a page in one shell. If a `text` block follows directly, compares it with the
+/// output. Returns the number of `sh` blocks.
 fn run_page(page: &str) -> usize {
     let blocks = blocks(&read(page));
-    // A file of its own for the output of each block.
+    // The output of each block goes to a separate file.
     let blocks_with_numbers = (0..).zip(&blocks).filter(|(_, block)| block.language == "sh");
     let script: Vec<String> = blocks_with_numbers
         .map(|(number, block)| format!("exec > ../block-{number}\n{}", block.text))
@@ -158,7 +159,7 @@ fn run_page(page: &str) -> usize {
         if commands.language == "sh" && output.language == "text" && output.follows {
             let found = fs::read_to_string(folder.path().join(format!("block-{number}"))).unwrap();
             let (found, shown) = (without_speed(&found), without_speed(&output.text));
-            // A page may show the end of a longer output.
+            // A page may show only the end of a long output.
             assert!(
                 found.trim_end().ends_with(shown.trim_end()),
                 "{page}: the page shows\n{shown}but the commands print\n{found}"
@@ -168,7 +169,7 @@ fn run_page(page: &str) -> usize {
     blocks.iter().filter(|block| block.language == "sh").count()
 }
 
-/// The text without times and speeds, which differ from run to run.
+/// The text without times and speeds, because these differ between runs.
 fn without_speed(text: &str) -> String {
     Regex::new(r"in [0-9.]+ s, [0-9,]+ rows/s").unwrap().replace_all(text, "in … s").into_owned()
 }
@@ -182,7 +183,7 @@ fn the_commands_of_the_readme_work_as_written() {
 fn the_commands_of_the_documentation_work_as_written() {
     let pages = pages();
     for page in PAGES_WITH_SAMPLE_DATA.iter().chain(&PAGES_RUN_ELSEWHERE) {
-        assert!(pages.iter().any(|other| other == page), "there is no page {page}");
+        assert!(pages.iter().any(|other| other == page), "the page {page} does not exist");
     }
     let runnable = pages
         .iter()
@@ -191,7 +192,7 @@ fn the_commands_of_the_documentation_work_as_written() {
     assert!(with_commands >= 5, "only {with_commands} pages have commands");
 }
 
-/// The anchors of a page: its headings, as a browser of the repository names them.
+/// The anchors of a page. Each heading has an anchor, named as on the website of the repository.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = prose(page);
     let headings = headings.lines().filter(|line| line.starts_with('#'));
@@ -204,7 +205,7 @@ fn anchor(heading: &str) -> String {
     kept.map(|char| if char == ' ' { '-' } else { char }).collect()
 }
 
-/// Resolves `..` in the text of a path, inside the project.
+/// Resolves `..` in a path. The result must lie inside the project.
 fn normalized(path: &Path) -> PathBuf {
     path.components().fold(PathBuf::new(), |mut path, component| {
         match component {
@@ -217,7 +218,7 @@ fn normalized(path: &Path) -> PathBuf {
 }
 
 #[test]
-fn links_lead_to_files_and_headings() {
+fn links_have_files_and_headings_as_targets() {
     let link = Regex::new(r"\]\(([^)\s]+)\)").unwrap();
     let mut pages = pages();
     pages.extend(
@@ -249,7 +250,7 @@ fn links_lead_to_files_and_headings() {
     assert!(broken.is_empty(), "broken links: {broken:#?}");
 }
 
-/// The cells of all table rows of a page, without the markup of code.
+/// The cells of all table rows of a page, without backticks.
 fn table_rows(page: &str) -> Vec<Vec<String>> {
     let rows = page.lines().filter_map(|line| line.strip_prefix('|')?.strip_suffix('|'));
     rows.map(|row| row.split('|').map(|cell| cell.trim().trim_matches('`').to_owned()).collect()).collect()
@@ -258,7 +259,7 @@ fn table_rows(page: &str) -> Vec<Vec<String>> {
 #[test]
 fn every_reject_reason_is_documented() {
     let page = read("docs/reference/reject-reasons.md");
-    // All rows but those of the head.
+    // All rows except the header rows.
     let rows = table_rows(&page).into_iter().filter(|row| row[0] != "code" && !row[0].starts_with("--"));
     let mut documented: Vec<String> = rows.map(|row| row[0].clone()).collect();
     documented.sort();
@@ -270,7 +271,7 @@ fn every_reject_reason_is_documented() {
 #[test]
 fn every_metric_is_documented_with_its_type() {
     let metrics = Metrics::default();
-    // A metric with a label is part of the text when it has a value.
+    // A metric with labels appears in the text only if it has a value.
     for labelled in [&metrics.events_rejected, &metrics.catalog_reloads, &metrics.http_requests] {
         labelled.with_label_values(&["any"]).inc();
     }
@@ -301,7 +302,7 @@ fn every_exit_code_is_documented() {
     let source = read("src/cli/exit_code.rs");
     let variant = Regex::new(r"(?m)^ +[A-Z]\w+ = ([0-9]+),$").unwrap();
     let defined = variant.captures_iter(&source).map(|found| found[1].parse().unwrap());
-    // Success, and a second signal.
+    // The table also lists success and the exit code after a second signal.
     let defined: BTreeSet<u16> = defined.chain([0, 130]).collect();
     assert!(defined.len() > 8, "{defined:?}");
     assert_eq!(documented, defined);

@@ -1,6 +1,6 @@
-//! The pages of the reference that come from the program: settings and the command line.
+//! Generates the reference pages for the settings and the command line.
 //!
-//! `UPDATE_DOCS=1 cargo test --test service generated_docs` writes them.
+//! `UPDATE_DOCS=1 cargo test --test service generated_docs` writes these pages.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -18,10 +18,10 @@ fn assert_up_to_date(page: &str, text: &str) {
         fs::write(&path, text).unwrap();
     }
     let found = fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == text, "{page} is out of date; write it with UPDATE_DOCS=1");
+    assert!(found == text, "{page} is out of date; run this test with UPDATE_DOCS=1");
 }
 
-/// A vertical bar would end the cell of a table.
+/// The text of a table cell. Escapes vertical bars, because they would end the cell.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
@@ -29,22 +29,22 @@ fn cell(text: &str) -> String {
 const SETTINGS: &str = "\
 # Settings
 
-Settings come from four places. Each overrides the ones after it:
+Settings come from four places. A place overrides all later places in this list:
 
-1. flags, such as `--flush-interval 5s`; `--set <key>=<value>` sets any setting
-2. environment variables: `MUSIC_INSIGHTS_` and the key in upper case, with `__` for a dot, such as `MUSIC_INSIGHTS_INPUT__MAX_FUTURE=2h`
-3. `music-insights.toml` in the working directory, or the file that `--config` names
+1. flags, such as `--flush-interval 5s`; `--set <key>=<value>` overrides any setting
+2. environment variables, such as `MUSIC_INSIGHTS_INPUT__MAX_FUTURE=2h`; the name is `MUSIC_INSIGHTS_` and the key in upper case, with `__` instead of each dot
+3. the settings file: `music-insights.toml` in the working directory, or the file given with `--config`
 4. defaults
 
-`music-insights config` prints the settings in force and the place that each comes from. `music-insights config --example` prints a settings file with all defaults, and `music-insights config --schema` its JSON schema.
+`music-insights config` prints the value of each setting and its place. `music-insights config --example` prints a settings file with all defaults. `music-insights config --schema` prints the JSON schema of the settings file.
 
 A time span is a number with a unit: `ms`, `s`, `m`, `h` or `d`.
 
-The column *a change applies* says when a running or later `watch` uses a changed setting:
+The column *a change applies* says when `watch` uses a changed setting:
 
 - **at a reload**: after SIGHUP or `systemctl reload`; see [Reload settings](../how-to/run-as-a-service.md#reload-settings)
-- **at the next start**
-- **to a new state**: the setting shapes the state. `watch` refuses to start with another value, except with `--fresh`; see [Recover](../how-to/recover.md)
+- **at the next start**: after you stop `watch` and start it again
+- **to a new state**: the state depends on the setting. `watch` does not start with a different value unless you pass `--fresh`; see [Recover](../how-to/recover.md)
 
 <!-- Generated. `UPDATE_DOCS=1 cargo test --test service generated_docs` writes this page. -->
 ";
@@ -100,7 +100,7 @@ fn write_settings(page: &mut String, prefix: &str, settings: &[(&String, &Value)
     }
 }
 
-/// The values that a setting takes, in words.
+/// Describes the values of a setting in words.
 fn values(property: &Value) -> String {
     let quoted = |values: &Value| {
         let values = values.as_array().unwrap().iter();
@@ -127,7 +127,8 @@ fn values(property: &Value) -> String {
     format!("{kind}{bounds}{}", examples.unwrap_or_default())
 }
 
-/// Asks the program: what a running `watch` takes over, and what makes another state.
+/// Finds out when a changed setting applies. Compares the settings that a running `watch` accepts, and the
+/// settings that the state depends on.
 fn when_it_applies(name: &str, property: &Value) -> &'static str {
     let settings = Settings::default();
     let changed = with_other_value(name, property);
@@ -141,7 +142,7 @@ fn when_it_applies(name: &str, property: &Value) -> &'static str {
     }
 }
 
-/// The default settings, except for one.
+/// The default settings, with a different value for one setting.
 fn with_other_value(name: &str, property: &Value) -> Settings {
     let default = property.get("default");
     let words = |key: &str| property.get(key).and_then(Value::as_array).into_iter().flatten();
@@ -162,10 +163,10 @@ fn with_other_value(name: &str, property: &Value) -> Settings {
 const COMMAND_LINE: &str = "\
 # Command line
 
-`music-insights help <command>` prints the same text, and `music-insights man <command>` a manual page.
+`music-insights help <command>` prints the same text. `music-insights man <command>` prints a manual page.
 
-Defaults in brackets are those of the [settings](settings.md), which a settings file or the environment may change.
-Each command ends with one of these [exit codes](exit-codes.md).
+The defaults in brackets are the defaults of the [settings](settings.md). A settings file or an environment variable can override them.
+The page [exit codes](exit-codes.md) lists the exit codes of all commands.
 
 <!-- Generated. `UPDATE_DOCS=1 cargo test --test service generated_docs` writes this page. -->
 
@@ -217,7 +218,7 @@ fn write_command(page: &mut String, mut command: clap::Command) {
     }
 }
 
-/// `-h, --help`, `--songs <FILE>` or `[LOGS]...`.
+/// The argument as it appears in the help: `-h, --help`, `--songs <FILE>` or `[LOGS]...`.
 fn spelling(argument: &clap::Arg) -> String {
     if argument.is_positional() {
         return argument.to_string();
@@ -226,7 +227,7 @@ fn spelling(argument: &clap::Arg) -> String {
     short + &argument.to_string()
 }
 
-/// The help, with defaults and values that clap knows.
+/// The help text of an argument, followed by its default and its possible values.
 fn meaning(argument: &clap::Arg) -> String {
     let mut text = argument.get_help().map(ToString::to_string).unwrap_or_default();
     let takes_value = argument.get_action().takes_values();

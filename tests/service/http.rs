@@ -1,4 +1,4 @@
-//! The HTTP API of a real daemon: its responses, and its behaviour under hostile requests.
+//! The HTTP API of a real daemon: its responses, and its behaviour with hostile requests.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -11,7 +11,8 @@ use crate::client::{Response, connect, get, get_with, read_response, send};
 use crate::daemon::{LOG_HEADER, Place, SONGS, play, stderr};
 use music_insights::model::delimiter::Delimiter;
 
-/// More rows than fit on a page, of listeners with one play and with many, some unmatched, some bad.
+/// A log with more rows than fit on a page. Some listeners have one play, some have many. Some plays are
+/// unmatched, and some rows are bad.
 fn crowd() -> String {
     let plays = (0..400).map(|n| play(n * 7919 % 90, n % 4, n * 37));
     format!("{LOG_HEADER}{}u1,s1,never,3\nu2,s2,2025-03-21 10:00:00,-3\n", plays.collect::<String>())
@@ -23,7 +24,8 @@ fn place_with(log: &str) -> Place {
     place
 }
 
-/// Waits until the API shows this number of rows, shortly after they are published.
+/// Waits until the API shows the given number of rows. The API shows rows shortly after the daemon publishes
+/// them.
 fn wait_for_shown(place: &Place, page: &str, rows: u64) {
     place.wait_for(&format!("{rows} rows to be shown"), || {
         let status = get(page, "/api/v1/status").json();
@@ -31,12 +33,12 @@ fn wait_for_shown(place: &Place, page: &str, rows: u64) {
     });
 }
 
-/// The rows of a published file, with its header.
+/// The rows of a published file, including its header.
 fn csv_rows(text: &str) -> Vec<Vec<String>> {
     text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
 }
 
-/// All rows of an insight, fetched page by page, as text.
+/// Fetches all rows of an insight page by page, as text.
 fn all_pages(page: &str, address: &str) -> Vec<Vec<String>> {
     let (mut rows, mut cursor) = (Vec::new(), String::new());
     loop {
@@ -65,7 +67,7 @@ fn all_pages(page: &str, address: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn pages_hold_the_rows_of_the_published_files() {
+fn pages_contain_the_rows_of_the_published_files() {
     let place = place_with(&crowd());
     let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
     wait_for_shown(&place, &page, 402);
@@ -80,7 +82,7 @@ fn pages_hold_the_rows_of_the_published_files() {
         if name == "enriched_logs" {
             expected.reverse();
         }
-        assert!(!expected.is_empty(), "{name} has rows");
+        assert!(!expected.is_empty(), "{name} has no rows");
         assert_eq!(all_pages(&page, &format!("/api/v1/insights/{name}?")), expected, "{name}");
         let answer = get(&page, &format!("/api/v1/insights/{name}.csv"));
         assert_eq!(answer.text(), file);
@@ -94,7 +96,7 @@ fn pages_hold_the_rows_of_the_published_files() {
     }
     let mut rejects = csv_rows(&place.read("output/_rejects/part-00000.csv")).split_off(1);
     rejects.reverse();
-    // The rejected lines contain commas, so they are quoted in the file.
+    // The rejected lines contain commas, so the file quotes them.
     let shown = all_pages(&page, "/api/v1/rejects?");
     assert_eq!(
         shown.iter().map(|row| &row[..4]).collect::<Vec<_>>(),
@@ -103,7 +105,7 @@ fn pages_hold_the_rows_of_the_published_files() {
 }
 
 #[test]
-fn parquet_holds_the_rows_of_the_published_files() {
+fn parquet_contains_the_rows_of_the_published_files() {
     if !music_insights::ingest::parquet::AVAILABLE {
         println!("skipped: built without the feature parquet");
         return;
@@ -121,7 +123,7 @@ fn parquet_holds_the_rows_of_the_published_files() {
             .unwrap()
             .read_to_string(&mut text)
             .unwrap();
-        // Our reader takes the columns of logs and catalogs, and ignores the others.
+        // The Parquet reader of this program reads only the columns of logs and catalogs.
         let (read, written) =
             (csv_rows(&text), csv_rows(&place.read(&format!("output/{name}/part-00000.csv"))));
         let place_of = |name: &String| written[0].iter().position(|other| other == name).unwrap();
@@ -147,7 +149,7 @@ fn rows_can_be_sorted_searched_and_selected() {
     let found = |text: &str| -> Vec<Vec<String>> {
         file.iter().filter(|row| row.join(",").to_lowercase().contains(text)).cloned().collect()
     };
-    assert!(found("u1").len() > 7, "more rows than one page");
+    assert!(found("u1").len() > 7, "the rows fit on one page");
     assert_eq!(all_pages(&page, "/api/v1/insights/user_favorite_genres?search=U1"), found("u1"));
     assert_eq!(all_pages(&page, "/api/v1/insights/user_favorite_genres?search=rOCk"), found("rock"));
     let sorted = all_pages(&page, "/api/v1/insights/user_favorite_genres?search=u1&sort=-genre");
@@ -167,14 +169,14 @@ fn rows_can_be_sorted_searched_and_selected() {
 }
 
 #[test]
-fn a_cursor_continues_at_its_row_although_rows_arrive() {
+fn a_cursor_continues_at_its_row_after_new_rows_arrive() {
     let place =
         place_with(&format!("{LOG_HEADER}{}", (10..60).map(|user| play(user, 1, 3)).collect::<String>()));
     let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
     wait_for_shown(&place, &page, 50);
     let first = get(&page, "/api/v1/insights/night_owl_users?limit=20").json();
     let cursor = first["next_cursor"].as_str().unwrap();
-    // Half of these sort before the cursor.
+    // Half of the new rows sort before the cursor.
     place.write(
         "data/incoming/b.csv",
         &format!("{LOG_HEADER}{}", (100..200).map(|user| play(user, 1, 3)).collect::<String>()),
@@ -200,7 +202,7 @@ fn a_cursor_continues_at_its_row_although_rows_arrive() {
     assert_eq!(answer["from"].as_u64().unwrap() + expected.len() as u64, all.len() as u64);
 }
 
-/// The cursor contains a key, which must not make the URL too long.
+/// A cursor contains a key. Even a long key must not make the URL too long.
 #[test]
 fn a_cursor_works_for_ids_of_any_length() {
     let id = |n: usize| format!("{}{n:02}", "L".repeat(4000));
@@ -237,7 +239,7 @@ fn details_of_listeners_and_songs_match_their_plays() {
     let song = get(&page, "/api/v1/songs/s1").json();
     let of_song: Vec<u64> =
         plays.iter().filter(|row| row[1] == "s1").filter_map(|row| row[3].parse().ok()).collect();
-    // The row with a bad timestamp also belongs to this song.
+    // The rejected row with a bad timestamp also names this song.
     assert_eq!(song["plays"], of_song.len() - 1);
     assert_eq!(song["seconds"], (of_song.iter().sum::<u64>() - 3) as f64);
     assert_eq!((song["title"].as_str(), song["in_catalog"].as_bool()), (Some("One"), Some(true)));
@@ -343,7 +345,7 @@ fn many_slow_connections_do_not_delay_plays() {
     let place = place_with(&crowd());
     let (daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
     wait_for_shown(&place, &page, 402);
-    // Some connections send half a request. Others request much data and never read.
+    // Some connections send half a request. Others request a lot of data and never read the response.
     let mut slow: Vec<_> = (0..300)
         .filter_map(|n| {
             let mut stream = connect(&page);
@@ -362,7 +364,7 @@ fn many_slow_connections_do_not_delay_plays() {
         place.append("data/incoming/a.csv", &play(round, 1, round));
         place.wait_for_rows(402 + u64::from(round));
     }
-    // The server closes them in the end, and accepts new ones.
+    // After some time, the server closes these connections and accepts new connections.
     place.wait_for("an answer", || {
         let answer = get(&page, "/health/readyz");
         (answer.status == 200).then_some(())
@@ -427,7 +429,7 @@ fn subscribers_receive_each_published_epoch() {
     let mut hear_until = |wanted: &str| {
         while !heard.contains(wanted) {
             let read = stream.read(&mut piece).unwrap();
-            assert!(read > 0, "hung up before {wanted}: {heard}");
+            assert!(read > 0, "the server closed the connection before {wanted}: {heard}");
             heard.push_str(&String::from_utf8_lossy(&piece[..read]));
         }
         std::mem::take(&mut heard)
@@ -453,7 +455,7 @@ fn metrics_follow_the_conventions_and_the_plays() {
         let line = answer.text().lines().find(|line| line.starts_with(&format!("{name} ")))?;
         Some(line.rsplit(' ').next()?.to_owned())
     };
-    // Metrics of a flush describe its cut.
+    // The metrics of a flush describe the cut of that flush.
     place.wait_for("the catalog", || (metrics("music_insights_catalog_songs")? == "3").then_some(()));
     place.wait_for("its plays", || (metrics("music_insights_unmatched_plays")? == "100").then_some(()));
     let log = format!("{LOG_HEADER}{}", play(1, 1, 7));
@@ -494,8 +496,8 @@ fn metrics_follow_the_conventions_and_the_plays() {
     assert!(output.status.success() && output.stderr.is_empty() && output.stdout.is_empty(), "{output:?}");
 }
 
-/// schemathesis tries every operation with valid and invalid parameters. `SCHEMATHESIS` names the
-/// program if it is not on the path.
+/// schemathesis calls every operation with valid and invalid parameters. If the program is not on the path,
+/// set `SCHEMATHESIS` to its path.
 #[test]
 fn responses_match_the_openapi_document() {
     let place = place_with(&crowd());
@@ -523,7 +525,7 @@ fn responses_match_the_openapi_document() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
-/// A client that does not read its response does not block other clients.
+/// A client that never reads its response must not block other clients.
 #[test]
 fn a_client_that_stops_reading_delays_no_other() {
     let place = Place::new(SONGS);
@@ -541,7 +543,7 @@ fn a_client_that_stops_reading_delays_no_other() {
     wait_for_shown(&place, &page, 200_001);
     let found: Response = get(&page, "/api/v1/insights/enriched_logs?limit=1&user_id=u1");
     assert_eq!(found.status, 200);
-    // A response that has started stays on its epoch.
+    // A response shows the same epoch from its beginning to its end.
     let whole = read_response(stream);
     let epoch = whole.header("x-music-insights-epoch").unwrap().parse::<u64>().unwrap();
     let now = place.manifest("output").unwrap()["epoch"].as_u64().unwrap();

@@ -1,4 +1,4 @@
-//! The interfaces of the program: command line, settings, documentation, HTTP, dashboard, systemd.
+//! The interfaces of the program: command line, settings, documentation, HTTP API, dashboard and systemd.
 
 #[path = "../common/browser.rs"]
 mod browser;

@@ -1,14 +1,14 @@
-//! The dashboard in a real browser. Screenshots are saved in `target/screenshots`.
+//! The dashboard in a real browser. The tests save screenshots in `target/screenshots`.
 
 use serde_json::{Value, json};
 
 use crate::browser::{Browser, DOWN, ENTER, ESCAPE, TAB, axe};
 use crate::daemon::{Daemon, LOG_HEADER, Place, SONGS, stderr};
 
-/// Listeners of [`Page::lively`]: more than two pages.
+/// The number of listeners in [`Page::lively`]. It is enough for more than two pages.
 const LISTENERS: u32 = 120;
 
-/// A daemon, and a browser with its dashboard.
+/// A daemon, and a browser that shows its dashboard.
 struct Page {
     place: Place,
     daemon: Option<Daemon>,
@@ -17,7 +17,7 @@ struct Page {
 }
 
 impl Page {
-    /// A daemon with these songs, and with this log unless it is empty.
+    /// Starts a daemon with the given songs. If `log` is not empty, it is the first log.
     fn of(songs: &str, log: &str) -> Option<Self> {
         let browser = Browser::start()?;
         let place = Place::new(songs);
@@ -28,8 +28,9 @@ impl Page {
         Some(Self { place, daemon: Some(daemon), browser, address })
     }
 
-    /// A daemon with rows in every table: [`LISTENERS`], of whom the `n`th has `n` plays, sad songs, Happy
-    /// songs without plays, a night owl, and a bad row.
+    /// Starts a daemon with rows in every table. There are [`LISTENERS`] listeners. The `n`th listener has
+    /// `n` plays. Some songs are Sad, some Happy songs have no plays, some plays are at night, and one row
+    /// is bad.
     fn lively() -> Option<Self> {
         let songs: String = (1..=60).map(song).collect();
         let plays: String = (1..=LISTENERS).map(plays_of).collect();
@@ -44,12 +45,12 @@ impl Page {
         self.browser.wait_for_text("main h1", title);
     }
 
-    /// Waits until the first cell of the first row has this text.
+    /// Waits until the first cell of the first row has the given text.
     fn wait_for_first(&self, text: &str) {
         self.browser.wait_for_text("tbody tr:first-child td:first-child", text);
     }
 
-    /// Checks that no other host was contacted, and that the console has no other errors than expected.
+    /// Checks that the browser contacted no other host, and that the console has only the expected errors.
     fn is_clean_but_for(&self, expected: &[&str]) {
         let asked = self.browser.requests();
         let is_ours = |address: &&String| {
@@ -58,7 +59,7 @@ impl Page {
         };
         assert!(asked.iter().any(|address| is_ours(&address)), "{asked:?}");
         let strangers: Vec<&String> = asked.iter().filter(|address| !is_ours(address)).collect();
-        assert!(strangers.is_empty(), "asked of others: {strangers:?}");
+        assert!(strangers.is_empty(), "the browser contacted other hosts: {strangers:?}");
         let is_unexpected = |line: &&String| !expected.iter().any(|expected| line.contains(expected));
         let console = self.browser.console();
         let unexpected: Vec<&String> = console.iter().filter(is_unexpected).collect();
@@ -70,13 +71,13 @@ impl Page {
     }
 }
 
-/// A row of the catalog. Every third song is Sad, the others are Happy.
+/// A row of the catalog. Every third song is Sad. All other songs are Happy.
 fn song(number: u32) -> String {
     let mood = if number.is_multiple_of(3) { "Sad" } else { "Happy" };
     format!("s{number},Song {number},Artist {},Genre {},{mood}\n", number % 7, number % 5)
 }
 
-/// As many plays as the number of the listener, of fewer and fewer songs. Some are at night.
+/// The plays of a listener. Listener `n` has `n` plays. Some plays are at night.
 fn plays_of(listener: u32) -> String {
     let play = |number: u32| {
         let song = 1 + (listener * 7 + number * number) % 40;
@@ -92,7 +93,7 @@ fn plays_of(listener: u32) -> String {
 }
 
 #[test]
-fn a_dashboard_without_plays_helps_and_updates_itself() {
+fn a_dashboard_without_plays_shows_what_to_do_and_updates_itself() {
     let Some(page) = Page::of(SONGS, "") else { return };
     let browser = &page.browser;
     page.show("", "Overview");
@@ -103,7 +104,7 @@ fn a_dashboard_without_plays_helps_and_updates_itself() {
     browser.wait_for("document.querySelector('.figures dd')?.innerText.startsWith('1')");
     page.place.append("data/incoming/a.csv", "u2,s2,2025-03-20 02:00:00,100\n");
     browser.wait_for("document.querySelector('.figures dd')?.innerText.startsWith('2')");
-    // Tables are updated too, and keep the state of the user's controls.
+    // Tables update themselves too. The controls keep the choices of the user.
     browser.click("a[href='#/insights/night_owl_users']");
     browser.wait_for_text("main h1", "Night owls");
     browser.click("[data-query=search]");
@@ -178,7 +179,7 @@ fn listeners_songs_and_inputs_have_their_own_views() {
     page.show("#/users/u120", "u120");
     let all = browser.text("main");
     for word in ["120 plays", "Night owl", "Genre 1", "Recommended happy songs", "Most played songs"] {
-        assert!(all.contains(word), "{word} is missing in {all}");
+        assert!(all.contains(word), "{word:?} is missing in {all}");
     }
     assert_eq!(browser.texts(".songs li").len(), 3);
     browser.shoot("listener");
@@ -207,12 +208,12 @@ fn listeners_songs_and_inputs_have_their_own_views() {
     browser.wait_for_text("main h2", "Not found");
     browser.open(&format!("{}/#/nowhere/at/all", page.address));
     browser.wait_for_text("main h2", "No such view");
-    // The browser logs every response with an error status.
+    // The console also shows every response with an error status.
     page.is_clean_but_for(&["/users/missing"]);
 }
 
 #[test]
-fn the_keyboard_is_enough() {
+fn the_dashboard_works_with_only_the_keyboard() {
     let Some(page) = Page::lively() else { return };
     let browser = &page.browser;
     page.show("", "Overview");
@@ -232,7 +233,7 @@ fn the_keyboard_is_enough() {
     browser.press([DOWN, ENTER]);
     browser.wait_for_text("main h1", "Song 12");
     browser.wait_for("document.activeElement.tagName === 'H1'");
-    // The search waits for the end of typing.
+    // The search starts when the user stops typing.
     browser.enter("/u77");
     browser.press([ENTER]);
     browser.wait_for_text("main h1", "u77");
@@ -249,14 +250,14 @@ fn the_keyboard_is_enough() {
     browser.wait_for_text("th[aria-sort=descending]", "All plays");
     assert_eq!(browser.value("document.activeElement.dataset.column"), "total_plays");
     let outline = browser.value("getComputedStyle(document.activeElement).outlineStyle");
-    assert_eq!(outline, "solid", "the focus is visible");
-    // Screen readers announce only changes.
+    assert_eq!(outline, "solid", "the focus is not visible");
+    // A screen reader must announce only changes.
     browser.wait_for_text("#announcement", "rows");
     page.is_clean();
 }
 
 #[test]
-fn colours_follow_the_system_until_the_user_chooses() {
+fn the_theme_follows_the_system_until_the_user_chooses_one() {
     let Some(page) = Page::lively() else { return };
     let browser = &page.browser;
     let is_dark = || {
@@ -274,14 +275,14 @@ fn colours_follow_the_system_until_the_user_chooses() {
     assert!(!is_dark());
     browser.run("location.reload();", &json!([]));
     browser.wait_for_text("main h1", "Overview");
-    assert!(!is_dark(), "the choice is remembered");
+    assert!(!is_dark(), "the dashboard lost the chosen theme");
     browser.prefer("light");
     browser.click("#theme");
     assert!(is_dark());
     page.is_clean();
 }
 
-/// Every view with its title.
+/// All views with their titles.
 const VIEWS: [(&str, &str); 12] = [
     ("#/", "Overview"),
     ("#/insights/top_songs_this_week", "Top songs of the week"),
@@ -313,7 +314,7 @@ fn the_dashboard_fits_on_a_phone() {
     browser.click("#menu");
     browser.wait_for("document.getElementById('nav').checkVisibility()");
     let top = "document.elementFromPoint(180, document.querySelector('#nav a').getBoundingClientRect().top + 5).innerText";
-    assert_eq!(browser.value(top), "Overview", "no element covers the menu");
+    assert_eq!(browser.value(top), "Overview", "an element covers the menu");
     browser.shoot("telephone-menu");
     browser.click("#nav a[href='#/inputs']");
     browser.wait_for_text("main h1", "Inputs");
@@ -330,7 +331,7 @@ fn a_lost_connection_is_shown_and_restored() {
     let stopped = page.daemon.take().unwrap().stop();
     assert!(stopped.status.success(), "{}", stderr(&stopped));
     page.browser.wait_for_text("#banner", "Connection lost; reconnecting");
-    assert!(page.browser.text("main").contains("Top songs of the week"), "known rows stay visible");
+    assert!(page.browser.text("main").contains("Top songs of the week"), "the dashboard hides the rows that it already has");
     page.browser.shoot("lost");
 
     page.place.append("data/incoming/a.csv", "somebody_new,s1,2025-03-20 01:00:00,100\n");
@@ -358,20 +359,20 @@ fn markup_in_names_is_text_and_long_names_are_shortened() {
     let user = format!("#/users/{id}");
     let song = format!("#/songs/{id}");
     for (view, title) in VIEWS {
-        // The listener and the song have hostile names.
+        // The names of the listener and the song are hostile.
         let (view, title) = match view {
             "#/users/u7" => (user.as_str(), hostile),
             "#/songs/s1" => (song.as_str(), hostile),
             _ => (view, title),
         };
         page.show(view, title);
-        // This includes hidden elements.
+        // The page must not contain such elements, not even hidden ones.
         browser
             .run("document.querySelectorAll('details').forEach((all) => { all.open = true; });", &json!([]));
         let made = "document.querySelectorAll('main script, main img, main [onerror], #suggestions script, #suggestions img').length";
         assert_eq!(browser.value(made), 0, "{view}");
         if view != "#/" {
-            assert!(browser.text("main").contains('<'), "{view} shows the names");
+            assert!(browser.text("main").contains('<'), "{view} does not show the names");
         }
         assert_eq!(browser.value("document.documentElement.scrollWidth"), 360, "{view}");
     }
@@ -383,7 +384,7 @@ fn markup_in_names_is_text_and_long_names_are_shortened() {
 }
 
 #[test]
-fn the_token_is_requested_once() {
+fn the_dashboard_asks_for_the_token_only_once() {
     let Some(browser) = Browser::start() else { return };
     let place = Place::new(SONGS);
     let token = "0123456789abcdef0123456789abcdef";
@@ -406,7 +407,7 @@ fn the_token_is_requested_once() {
     browser.wait_for_text("#throughput", " ");
     browser.run("location.reload();", &json!([]));
     browser.wait_for_text("main h1", "Overview");
-    // A download sends the token too.
+    // Downloads send the token too.
     browser.save_to(page.place.root());
     page.show("#/insights/night_owl_users", "Night owls");
     browser.click("[download$=csv]");

@@ -1,4 +1,4 @@
-//! Shell completions and manual pages, checked by the programs that read them.
+//! Shell completions and manual pages, checked with the shells and with groff.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use crate::daemon::{Place, stderr, stdout};
 
-/// The output of another program for a file, if that program is installed.
+/// Runs a program on a file, and returns its output. `None` if the program is not installed.
 fn check(program: &str, args: &[&str], file: &Path) -> Option<Output> {
     let output = Command::new(program).args(args).arg(file).output();
     if output.is_err() {
@@ -16,7 +16,7 @@ fn check(program: &str, args: &[&str], file: &Path) -> Option<Output> {
 }
 
 #[test]
-fn completions_are_scripts_that_their_shells_can_read() {
+fn shells_can_read_their_completion_scripts() {
     let place = Place::new("");
     for (shell, program, args) in [
         ("bash", "bash", &["-n"][..]),
@@ -85,7 +85,7 @@ fn the_manual_has_a_page_for_every_command() {
         let shown = stdout(
             &place.done(&["man", command.trim_start_matches('-')][..if command.is_empty() { 1 } else { 2 }]),
         );
-        assert_eq!(shown, text, "the printed page equals the written one");
+        assert_eq!(shown, text, "the printed page differs from the written page");
     }
     let refused = place.run(&["man", "wach"]);
     assert_eq!(refused.status.code(), Some(64));

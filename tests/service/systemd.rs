@@ -1,4 +1,4 @@
-//! `watch` under a service manager: notifications, and reloads of the settings on SIGHUP.
+//! `watch` under a service manager: it sends notifications, and reloads its settings on SIGHUP.
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
@@ -15,14 +15,14 @@ fn rows(from: u32, to: u32) -> String {
     (from..to).map(|n| play(n % 11, n * n % 5 + 1, n * 7)).collect()
 }
 
-/// A place with rows.
+/// A place with a log that contains rows.
 fn place() -> Place {
     let place = Place::new(SONGS);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", rows(0, 300)));
     place
 }
 
-/// A service manager that records notifications.
+/// A replacement for the service manager. It records notifications.
 struct Manager {
     socket: UnixDatagram,
     received: Vec<String>,
@@ -41,7 +41,7 @@ impl Manager {
         Daemon::start(&mut command)
     }
 
-    /// Waits for a notification with this prefix.
+    /// Waits for a notification with the given prefix.
     fn wait_for(&mut self, wanted: &str) -> String {
         let began = Instant::now();
         let mut bytes = [0; 4096];
@@ -55,10 +55,10 @@ impl Manager {
                 return found;
             }
         }
-        panic!("no notification {wanted}, only {:?}", self.received);
+        panic!("received no notification {wanted}, only {:?}", self.received);
     }
 
-    /// Drops all notifications so far.
+    /// Forgets all notifications so far.
     fn forget(&mut self) {
         self.socket.set_nonblocking(true).unwrap();
         while self.socket.recv(&mut [0; 4096]).is_ok() {}
@@ -73,7 +73,7 @@ fn the_service_manager_is_notified_of_every_state() {
     let mut manager = Manager::of(&place);
     let daemon = Manager::watches(&place);
     assert_eq!(manager.wait_for("READY"), "READY=1");
-    assert!(place.manifest("output").is_some(), "ready means published");
+    assert!(place.manifest("output").is_some(), "watch is ready but has not published");
     assert!(!manager.received.iter().any(|line| line.starts_with("STATUS=epoch")), "{:?}", manager.received);
     manager.wait_for("WATCHDOG=1");
     let status = manager.wait_for("STATUS=");
@@ -99,7 +99,8 @@ fn the_service_manager_is_notified_of_every_state() {
     assert!(output[5].ends_with("(repeated 4 times)"), "{output:?}");
 }
 
-/// The longest time without a notification until `watch` is ready, with a fault that strace injects.
+/// Starts `watch` with a fault that strace injects. Until `watch` is ready, measures the longest time
+/// without a notification and the total time.
 fn longest_silence(calls: &str, how: &str, path: Option<&str>) -> Option<(Duration, Duration)> {
     if Command::new("strace").arg("-V").output().is_err() {
         println!("skipped: strace is missing");
@@ -136,7 +137,7 @@ fn a_blocked_coordinator_sends_no_watchdog_notification() {
 }
 
 #[test]
-fn a_coordinator_that_waits_for_space_is_alive() {
+fn a_coordinator_that_waits_for_disk_space_still_notifies_the_watchdog() {
     let path = "output/._manifest.json.tmp";
     let Some((longest, all)) = longest_silence("write", "error=ENOSPC:when=1..16", Some(path)) else {
         return;
@@ -168,7 +169,7 @@ fn a_reload_applies_reloadable_settings() {
         let now = place.manifest("output").unwrap()["epoch"].as_u64().unwrap();
         assert!(now > epoch, "{settings}");
     }
-    // The new settings apply to later rows, and a restart changes nothing.
+    // The new settings apply to later rows. A restart does not change the output.
     place.append("data/incoming/a.csv", &rows(300, 400));
     place.wait_for_rows(400);
     assert_equals_replay(&place);
@@ -199,7 +200,7 @@ fn a_reload_names_settings_that_need_a_restart() {
     let before = place.files("output");
     daemon.signal("-HUP");
     manager.wait_for("READY=1");
-    assert_eq!(place.files("output"), before, "the published output is unchanged");
+    assert_eq!(place.files("output"), before, "the reload changed the published output");
     let broken = "[insights.top_songs_this_week]\nlimt = 3\n";
     place.write("music-insights.toml", broken);
     daemon.signal("-HUP");
@@ -212,7 +213,7 @@ fn a_reload_names_settings_that_need_a_restart() {
     assert!(output.contains(warning), "{output}");
     let failed = output.lines().find(|line| line.contains("the previous settings stay in force")).unwrap();
     let failed: serde_json::Value =
-        serde_json::from_str(failed).expect("the format of messages was taken over");
+        serde_json::from_str(failed).expect("the reload applied the new message format");
     assert_eq!((&failed["level"], &failed["failed"]), (&"error".into(), &1.into()));
     assert_eq!(place.files("output"), before);
 }
@@ -222,9 +223,9 @@ fn the_unit_is_valid_and_confined() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let unit = fs::read_to_string(root.join("packaging/systemd/music-insights.service")).unwrap();
     let place = Place::new("");
-    // The check requires that the programs exist.
+    // The check requires that the program of the unit exists.
     let here = unit.replace("/usr/bin/music-insights", env!("CARGO_BIN_EXE_music-insights"));
-    // Versions before 253 do not know these settings.
+    // Versions before 253 do not support `Type=notify-reload`.
     let version = Command::new("systemd-analyze").arg("--version").output().map(|output| stdout(&output));
     let version = version.ok().and_then(|output| output.split_whitespace().nth(1)?.parse::<u32>().ok());
     let here = if version.is_some_and(|version| version < 253) {
@@ -233,7 +234,7 @@ fn the_unit_is_valid_and_confined() {
         here
     };
     place.write("music-insights.service", &here);
-    // Every variable in the unit names a setting.
+    // Every environment variable in the unit must be the name of a setting.
     place.write("empty.toml", "");
     let mut config = place.command(&["config"]);
     for line in unit.lines().filter_map(|line| line.strip_prefix("Environment=")) {

@@ -1,4 +1,4 @@
-//! `input.when_done`: an input is archived or deleted only when no rollback needs it.
+//! `input.when_done`: `watch` archives or deletes an input only when no rollback needs it.
 
 use std::fs;
 use std::io::Write;
@@ -21,7 +21,7 @@ fn packed(text: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Drops one plain log and two compressed ones, with two rows each.
+/// Drops one plain log and two compressed logs, with two rows each.
 fn drop_three(place: &Place) {
     fs::write(place.path("data/incoming/b.csv.gz"), packed(&log(2))).unwrap();
     fs::write(place.path("data/incoming/c.csv.zst"), zstd::encode_all(log(3).as_bytes(), 1).unwrap())
@@ -50,13 +50,13 @@ fn assert_equals_replay_of_archive(place: &Place) {
 }
 
 #[test]
-fn finished_logs_are_archived_under_free_names() {
+fn archived_logs_get_names_that_are_not_taken() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&ARCHIVE);
     drop_three(&place);
     place.wait_for_rows(6);
     wait_until_retired(&place);
-    // A different log of the same name.
+    // Drop a different log with the same name.
     place.write("data/incoming/a.csv", &log(4));
     place.wait_for_rows(8);
     wait_until_retired(&place);
@@ -94,7 +94,7 @@ fn deleted_logs_stay_in_the_output() {
     place.wait_for_rows(8);
     wait_until_retired(&place);
     daemon.kill();
-    // A new process knows the fingerprints of deleted inputs.
+    // A new process still knows the fingerprints of deleted inputs.
     let daemon = place.watch(&DELETE);
     place.write("data/incoming/e.csv", &log(6));
     place.wait_for_rows(10);
@@ -119,7 +119,7 @@ fn a_growing_log_is_not_archived() {
         assert!(place.path("data/incoming/a.csv").exists());
     }
     place.wait_for_rows(22);
-    // Its last line stays unfinished for longer than `input.done_after`.
+    // The last line stays unfinished for longer than `input.done_after`.
     place.append("data/incoming/a.csv", "u9,s1,2025-03-21 12:00:00,");
     thread::sleep(Duration::from_millis(900));
     place.append("data/incoming/a.csv", "77\n");

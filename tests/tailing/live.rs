@@ -1,6 +1,6 @@
-//! `watch` as a real process, with files that drop, grow and rotate and a catalog that changes.
+//! Runs `watch` as a real process while logs appear, grow and rotate, and the catalog changes.
 //!
-//! Tests wait for results. None measures time.
+//! The tests wait for results. No test measures time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,11 +15,11 @@ use crate::oracle::{SNAPSHOTS, assert_equals_replay};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-/// Reads a cut as a reader does: every file that the manifest lists, up to its length. `None` if a
-/// hash differs, and the reader has to try again.
+/// Reads a published cut as a reader does: every file in the manifest, up to the length in the manifest.
+/// Returns `None` if a hash differs. The reader then has to try again.
 pub(crate) fn read_cut(output: &Path) -> Option<(Value, BTreeMap<String, Vec<u8>>)> {
     let manifest: Value = serde_json::from_slice(&fs::read(output.join("_manifest.json")).ok()?)
-        .expect("a manifest is never half written");
+        .expect("the manifest is complete");
     let mut files = BTreeMap::new();
     let insights = manifest["insights"].as_object().unwrap().iter();
     let rejects = ("_rejects".to_owned(), manifest["rejects"].clone());
@@ -58,13 +58,13 @@ fn rows_and_corrections_arrive_at_the_next_flush() {
 
     // A broken catalog changes nothing.
     place.write("data/songs_metadata.csv", "song_id,title\ns1,One\n");
-    // Long enough for the catalog to be loaded.
+    // Wait until the daemon has loaded the catalog.
     thread::sleep(Duration::from_millis(600));
     place.append("data/incoming/a.csv", "u2,s3,2025-03-21 12:00:00,10\n");
     place.wait_for_rows(2);
     place.wait_for_text("user_favorite_genres", "user_id,genre,play_count\nu1,Jazz,1\n");
 
-    // A new song counts at the next flush, and its play is enriched then.
+    // A new song counts at the next flush. The same flush enriches its earlier play.
     place.write(
         "data/songs_metadata.csv",
         &format!("{CATALOG_HEADER}s1,One,A,Jazz,Chill\ns3,Three,C,Folk,\n"),
@@ -87,7 +87,7 @@ fn rows_and_corrections_arrive_at_the_next_flush() {
 #[test]
 fn readers_always_see_complete_files_of_one_cut() {
     let place = Place::new(SONGS);
-    // A slow machine must be able to read a cut before the next one replaces it.
+    // The interval is long enough for a slow machine to read a cut before the next cut replaces it.
     let rarely = ["--flush-interval", "80ms", "--set", "insights.enriched_logs.roll_bytes=20000"];
     let daemon = place.watch(&rarely);
     let over = AtomicBool::new(false);
@@ -96,10 +96,10 @@ fn readers_always_see_complete_files_of_one_cut() {
         let reader = scope.spawn(|| {
             let (mut cuts, mut last_epoch) = (0, 0);
             while !over.load(Ordering::Relaxed) {
-                // A single snapshot is always complete.
+                // Each snapshot file is complete at any time.
                 for name in SNAPSHOTS {
                     let text = place.read(&format!("output/{name}/part-00000.csv"));
-                    assert!(text.is_empty() || text.ends_with('\n'), "half a snapshot of {name}");
+                    assert!(text.is_empty() || text.ends_with('\n'), "the snapshot {name} is incomplete");
                 }
                 let Some((manifest, files)) = read_cut(&place.path("output")) else { continue };
                 let number = |value: &serde_json::Value| value.as_u64().unwrap();
@@ -107,9 +107,9 @@ fn readers_always_see_complete_files_of_one_cut() {
                     manifest["totals"]["rejected"].as_object().unwrap().values().map(number).sum();
                 let plays = number(&manifest["totals"]["rows"]) - rejected;
                 let enriched = number(&manifest["insights"]["enriched_logs"]["rows"]);
-                assert_eq!(plays, enriched + number(&manifest["totals"]["unmatched"]), "plays of one cut");
+                assert_eq!(plays, enriched + number(&manifest["totals"]["unmatched"]), "the files belong to different cuts");
                 let epoch = number(&manifest["epoch"]);
-                assert!(epoch >= last_epoch, "epochs increase");
+                assert!(epoch >= last_epoch, "the epoch decreased");
                 let favourites = &files["user_favorite_genres/part-00000.csv"];
                 assert!(favourites.starts_with(b"user_id,genre,play_count\n"));
                 cuts += u64::from(epoch > last_epoch);
@@ -118,7 +118,7 @@ fn readers_always_see_complete_files_of_one_cut() {
             cuts
         });
 
-        // One file grows within lines, one in whole lines; further files drop; some are renamed.
+        // One file grows by parts of lines, one by whole lines. More files appear, and some are renamed.
         for round in 0..40_u32 {
             let lines: String = (0..50).map(|n| play(n * 7 % 23, n % 5 + 1, round * 50 + n)).collect();
             let (before, behind) = lines.split_at(lines.len() * (round as usize % 7 + 1) / 8);
@@ -149,12 +149,12 @@ fn readers_always_see_complete_files_of_one_cut() {
         over.store(true, Ordering::Relaxed);
         reader.join().unwrap()
     });
-    assert!(cuts > 3, "{cuts} cuts were read");
+    assert!(cuts > 3, "only {cuts} cuts were read");
     assert!(daemon.stop().status.success());
     assert_equals_replay(&place);
 }
 
-/// Inode and times of each file, which change when it is written.
+/// The inode and the times of each file. A write changes them.
 fn stamps(place: &Place) -> BTreeMap<String, (u64, i64, i64)> {
     let files = place.files("output");
     let stamp = |name: &String| {
@@ -165,20 +165,21 @@ fn stamps(place: &Place) -> BTreeMap<String, (u64, i64, i64)> {
 }
 
 #[test]
-fn without_news_nothing_is_written() {
+fn without_new_data_no_file_is_written() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", play(1, 1, 10)));
     place.wait_for_rows(1);
     let before = stamps(&place);
-    // Many intervals, a blank line, an empty log and a touched catalog are no news.
+    // Wait for many flush intervals. A blank line, an empty log and a catalog with only a new time are not
+    // new data.
     place.append("data/incoming/a.csv", "\n");
     place.write("data/incoming/b.csv", LOG_HEADER);
     let catalog = place.read("data/songs_metadata.csv");
     place.write("data/songs_metadata.csv", &catalog);
     thread::sleep(Duration::from_millis(700));
     assert_eq!(stamps(&place), before);
-    // A play that changes only the mean leaves the other files untouched.
+    // A play that changes only the mean of a song leaves the other files untouched.
     place.append("data/incoming/a.csv", "u1,s1,2025-03-14 00:10:00,99\n");
     place.wait_for_rows(2);
     let after = stamps(&place);
@@ -195,7 +196,7 @@ fn without_news_nothing_is_written() {
 }
 
 #[test]
-fn a_last_line_counts_after_a_while_and_what_follows_is_rejected() {
+fn an_unfinished_last_line_counts_after_a_while_and_its_continuation_is_rejected() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&["--set", "input.last_line_wait=150ms"]);
     place.append("data/incoming/a.csv", &format!("{LOG_HEADER}u1,s1,2025-03-21 12:00:00,15"));
@@ -213,7 +214,7 @@ fn a_last_line_counts_after_a_while_and_what_follows_is_rejected() {
 }
 
 #[test]
-fn an_endless_line_that_arrives_in_pieces_is_one_reject() {
+fn an_overlong_line_that_arrives_in_pieces_is_one_reject() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
     place.append("data/incoming/a.csv", LOG_HEADER);
@@ -322,7 +323,7 @@ fn temporary_files_of_a_killed_run_are_removed() {
 #[test]
 fn a_second_signal_ends_at_once() {
     let place = Place::new(SONGS);
-    // A pipe as a log keeps `replay` reading, so that it does not end by itself.
+    // The log is a pipe, so `replay` waits for more rows and does not end.
     let made = std::process::Command::new("mkfifo").arg(place.path("pipe")).status().unwrap();
     assert!(made.success());
     let mut child = place.command(&["replay", "pipe"]).stderr(std::process::Stdio::null()).spawn().unwrap();
@@ -347,7 +348,7 @@ fn compressed_logs_are_read_when_they_are_complete() {
     let daemon = place.watch(&[]);
     let text = format!("{LOG_HEADER}{}", (0..500).map(|n| play(n, 1, n)).collect::<String>());
     let packed = gzip(&text);
-    // It arrives in two pieces. Nothing counts before it is complete, and nothing counts twice.
+    // The file arrives in two pieces. No row counts before the file is complete, and no row counts twice.
     fs::write(place.path("data/incoming/a.csv.gz"), &packed[..packed.len() / 2]).unwrap();
     fs::write(place.path("data/incoming/b.csv.zst"), zstd::encode_all(text.as_bytes(), 1).unwrap()).unwrap();
     place.wait_for_rows(500);
@@ -377,7 +378,7 @@ fn a_folder_that_disappears_and_returns_is_followed_again() {
     let daemon = place.watch(&[]);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
     place.wait_for_rows(1);
-    // Rows stay when their file is gone.
+    // The rows of a deleted file remain in the output.
     fs::remove_dir_all(place.path("data/incoming")).unwrap();
     thread::sleep(Duration::from_millis(1200));
     fs::create_dir(place.path("data/incoming")).unwrap();
@@ -408,7 +409,7 @@ fn a_rotated_log_is_followed_under_its_new_name() {
     place.append("data/incoming/live.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
     place.wait_for_rows(1);
     for round in 2..6 {
-        // Rows written just before the rotation are read under the new name.
+        // `watch` reads rows from just before the rotation under the new name.
         place.append("data/incoming/live.csv", &play(round, 1, round));
         fs::rename(
             place.path("data/incoming/live.csv"),

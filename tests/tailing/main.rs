@@ -1,4 +1,4 @@
-//! Files that appear, grow, rotate and disappear: `watch` reads each line once.
+//! Logs appear, grow, rotate and disappear. `watch` reads each line once.
 
 #[expect(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/daemon.rs"]

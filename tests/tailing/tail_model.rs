@@ -1,8 +1,8 @@
-//! The tailing of `watch` against a model: after random operations on the files of a folder, each line
-//! that must be read is delivered exactly once, with its line number and offset.
+//! Compares the tailing of `watch` with a model. After random operations on the files of a folder, `watch`
+//! must deliver each line of the model exactly once, with its line number and offset.
 //!
-//! The model knows the whole content of files where tailing has hashes, and remembers the content of
-//! files without a name. After a restart it knows only what was committed.
+//! Tailing compares hashes of files, but the model compares the whole content. The model also remembers the
+//! content of deleted files. After a restart, it knows only the committed inputs.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, FileTimes};
@@ -31,12 +31,13 @@ use proptest::prelude::*;
 use tokio::sync::mpsc;
 
 const HEADER: &str = "user_id,song_id,timestamp,duration_sec\n";
-/// Three names of logs, and two that rotation gives. Only known files are read under the latter.
+/// Three log names, and two names of rotated files. `watch` reads a file with a rotated name only if it
+/// already knows the file.
 const NAMES: [&str; 5] = ["a.csv", "b.csv", "c.csv", "a.csv.1", "b.old"];
 const LOGS: usize = 3;
 const PACKED: [&str; 2] = ["y.csv.gz", "z.csv.gz"];
 
-/// An operation on the folder. A name is an index.
+/// An operation on the folder. Names are indexes into [`NAMES`] or [`PACKED`].
 #[derive(Clone, Debug)]
 enum Step {
     /// Append whole lines. A missing or empty log gets a header first.
@@ -44,25 +45,25 @@ enum Step {
         name: usize,
         rows: u8,
     },
-    /// Append a line without its end.
+    /// Append the first part of a line.
     AppendPart {
         name: usize,
     },
-    /// Append the end of a line.
+    /// Append the last part of a line.
     AppendEnd {
         name: usize,
     },
-    /// Append a line above the limit of length, with or without its end.
+    /// Append a line that is longer than the limit, with or without a line feed.
     AppendLong {
         name: usize,
         whole: bool,
     },
-    /// Truncate a log to a share of its length, in sixteenths.
+    /// Truncate a log to a number of sixteenths of its length.
     Cut {
         name: usize,
         sixteenths: u8,
     },
-    /// Copy a log to another name, then truncate it to nothing.
+    /// Copy a log to a different name, then truncate the log to length 0.
     CopyTruncate {
         name: usize,
         to: usize,
@@ -72,12 +73,12 @@ enum Step {
         from: usize,
         to: usize,
     },
-    /// Replace a log atomically by a different file.
+    /// Replace a log atomically by a new file.
     Replace {
         name: usize,
         with: Successor,
     },
-    /// Change one byte of a row in place. The offset of the row is a share of the length.
+    /// Change one byte of a row in place. The row is at a number of sixteenths of the file length.
     Rewrite {
         name: usize,
         sixteenths: u8,
@@ -85,25 +86,25 @@ enum Step {
     Delete {
         name: usize,
     },
-    /// Append rows and delete the log at once.
+    /// Append rows, and delete the log immediately afterwards.
     AppendDelete {
         name: usize,
     },
-    /// Set the modification time back.
+    /// Set the modification time to an earlier time.
     Touch {
         name: usize,
     },
-    /// Add a hard link.
+    /// Add a hard link to a file.
     Link {
         from: usize,
         to: usize,
     },
-    /// Copy a file to another name.
+    /// Copy a file to a different name.
     Copy {
         from: usize,
         to: usize,
     },
-    /// Create something that is not a file under a name.
+    /// Create an entry that is not a regular file.
     Odd {
         name: usize,
         kind: u8,
@@ -112,7 +113,7 @@ enum Step {
     Headless {
         name: usize,
     },
-    /// Write a compressed log, the same one again or a different one.
+    /// Write a compressed log. With `again`, its content is the same as before.
     Pack {
         name: usize,
         again: bool,
@@ -124,13 +125,13 @@ enum Step {
     },
     /// Scan the folder.
     Look,
-    /// Restart from a commit that lacks the last events.
+    /// Restart from a commit that lacks the given number of latest events.
     Restart {
         events: u8,
     },
 }
 
-/// The content of a replacing file.
+/// The content of the new file, compared with the replaced file.
 #[derive(Clone, Copy, Debug)]
 enum Successor {
     Other,
@@ -171,14 +172,15 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A delivered line or fault: log, line number, offset, and the line or a code.
+/// A delivered line or fault: the name of the log, line number, offset, and the line or the code of the
+/// fault.
 type Delivery = (String, u64, u64, String);
 
-/// The folder, and the contents of all files that it ever had.
+/// The folder, and the contents of all its files, including deleted files.
 struct Folder {
     root: tempfile::TempDir,
     contents: HashMap<FileId, Vec<u8>>,
-    /// File times at the last scan, with the lengths and contents at that time.
+    /// The size, times and content of each file at the last scan.
     looked: HashMap<PathBuf, (FileStat, Vec<u8>)>,
     rows: u32,
     ticks: u32,
@@ -215,7 +217,7 @@ impl Folder {
         (0..rows).map(|_| self.row()).collect()
     }
 
-    /// Removes a name.
+    /// Removes the entry with this name.
     fn clear(&self, name: &str) {
         let path = self.path(name);
         match path.symlink_metadata() {
@@ -225,12 +227,12 @@ impl Folder {
         }
     }
 
-    /// Replaces a name by a new file.
+    /// Replaces the entry with this name by a new file.
     fn put(&mut self, name: &str, content: &[u8]) {
         let (draft, path) = (self.path(".draft"), self.path(name));
         loop {
             fs::write(&draft, content).unwrap();
-            // Files with the same inode and creation time cannot be told apart.
+            // Neither tailing nor the model can distinguish files with the same inode and creation time.
             if self.contents.contains_key(&look_at(&draft).0) {
                 fs::remove_file(&draft).unwrap();
                 std::thread::sleep(Duration::from_millis(1));
@@ -257,7 +259,8 @@ impl Folder {
         self.note();
     }
 
-    /// Records the contents, and makes sure that a change shows in size or times.
+    /// Records the contents of all files. Makes sure that every change also changes the size or a time of
+    /// the file.
     fn note(&mut self) {
         for (_, path) in self.files() {
             let content = fs::read(&path).unwrap();
@@ -276,14 +279,14 @@ impl Folder {
         file.set_times(FileTimes::new().set_modified(past)).unwrap();
     }
 
-    /// All regular files by name.
+    /// All regular files, keyed by name.
     fn files(&self) -> BTreeMap<String, PathBuf> {
         let entries = fs::read_dir(self.root.path()).unwrap().map(Result::unwrap);
         let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
         files.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).collect()
     }
 
-    /// Performs a step. A step that is not possible now does nothing.
+    /// Performs a step. An impossible step does nothing.
     fn take(&mut self, step: &Step) {
         match *step {
             Step::Append { name, rows } => self.when_there(name, |folder, name| {
@@ -297,7 +300,7 @@ impl Folder {
             Step::AppendEnd { name } => self.when_there(name, |folder, name| folder.append(name, "\n")),
             Step::AppendLong { name, whole } if self.begins_with_header(NAMES[name]) => {
                 let end = if whole { "\n" } else { "" };
-                // All are different, so that the hashes of head and tail differ.
+                // All long lines are different, so that the hashes of head and tail differ.
                 let part = self.row();
                 let line = part.trim_end().repeat(LINE_LIMIT / part.trim_end().len() + 2);
                 self.append(NAMES[name], &format!("{line}{end}"));
@@ -305,7 +308,7 @@ impl Folder {
             Step::Cut { name, sixteenths } if self.is_file(NAMES[name]) => {
                 let file = File::options().write(true).open(self.path(NAMES[name])).unwrap();
                 let len = file.metadata().unwrap().len() * u64::from(sixteenths) / 16;
-                // A truncated header is not a header, but may become one again.
+                // A truncated header is not a header, but a later append may complete it.
                 file.set_len(if len < HEADER.len() as u64 { 0 } else { len }).unwrap();
             }
             Step::CopyTruncate { name, to } if self.is_file(NAMES[name]) && name != to => {
@@ -329,7 +332,7 @@ impl Folder {
             }
             Step::Rewrite { name, sixteenths } if self.is_file(NAMES[name]) => {
                 let content = self.content(NAMES[name]);
-                // Within the hashed range near the end.
+                // The changed byte must lie in the hashed range near the end.
                 let from = content.len().saturating_sub(2000).max(HEADER.len());
                 let at = from + content.len().saturating_sub(from) * usize::from(sixteenths) / 16;
                 if content.get(at).is_some_and(u8::is_ascii_alphanumeric) {
@@ -385,7 +388,8 @@ impl Folder {
         self.note();
     }
 
-    /// Appending creates logs. Only rotation creates rotated names.
+    /// Runs `act` if the file exists or has a log name. Only a rename or a copy creates files with rotated
+    /// names.
     fn when_there(&mut self, name: usize, act: impl FnOnce(&mut Self, &str)) {
         if name < LOGS || self.is_file(NAMES[name]) {
             act(self, NAMES[name]);
@@ -415,42 +419,42 @@ fn unpack(bytes: &[u8]) -> Vec<u8> {
     text
 }
 
-/// State of a followed file.
+/// The state of a followed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     Start,
     Lines,
-    /// After a last line that counted without a line feed.
+    /// After an unfinished last line that was already counted.
     AfterEnd,
     Refused,
     Done,
     Conflict,
 }
 
-/// A followed file.
+/// A file that `watch` follows.
 #[derive(Clone, Debug)]
 struct Followed {
     label: String,
     name: String,
     file: FileId,
-    /// The bytes read (of a compressed file, its content).
+    /// The bytes that were read. For a compressed file, these are the decompressed bytes.
     read: Vec<u8>,
-    /// The whole compressed file.
+    /// The whole decompressed content of a compressed file.
     packed: Vec<u8>,
     line: u64,
     state: State,
-    /// The offset up to which it was read, including a line that is rejected before its end.
+    /// The offset up to which the file was read. It includes an overlong line without an end.
     scanned: usize,
     partial: bool,
-    /// Its content when it was last read to the end.
+    /// The size and times of the file when it was last read to its end.
     seen: Option<FileStat>,
     open: bool,
 }
 
-/// The files of the folder.
+/// The files of the folder, keyed by name.
 type Files<'a> = BTreeMap<&'a str, (FileId, FileStat)>;
 
-/// The followed files and the expected deliveries.
+/// The model: the followed files and the expected deliveries.
 struct Model {
     ends_soon: bool,
     all: BTreeMap<u32, Followed>,
@@ -468,7 +472,7 @@ impl Model {
         Self { ends_soon, all, by_name, by_number, next, delivered: Vec::new() }
     }
 
-    /// A scan of the folder.
+    /// Scans the folder, and returns the expected deliveries.
     fn look(&mut self, folder: &Folder) -> Vec<Delivery> {
         let files = folder.files();
         let files: Files = files.iter().map(|(name, path)| (name.as_str(), look_at(path))).collect();
@@ -489,7 +493,7 @@ impl Model {
         let open = self.all.iter().filter(|(_, followed)| followed.open);
         for input in open.map(|(&input, _)| input).collect::<Vec<_>>() {
             let file = self.all[&input].file;
-            // The file is read under its other name.
+            // The file has lost the name under which it is followed, but it is still open. Read its rest.
             if !self.all[&input].has_name(&files) && self.by_number.get(&file.inode_key) == Some(&input) {
                 self.read(input, &folder.contents[&file]);
             }
@@ -499,7 +503,7 @@ impl Model {
         delivered
     }
 
-    /// The log that a file is read as, by its current or former name. `None` if it is unknown.
+    /// The input that a file belongs to. `None` if `watch` must not read the file.
     fn input_of(
         &mut self,
         name: &str,
@@ -542,7 +546,7 @@ impl Model {
                 }
                 Found::Truncated => {
                     followed.open = false;
-                    // Under a name that is not one of a log, it is no longer read.
+                    // `watch` no longer reads a truncated file without a log name.
                     if !is_log_name(name.as_ref()) {
                         self.by_number.remove(&file.inode_key);
                     }
@@ -575,7 +579,7 @@ impl Model {
         input
     }
 
-    /// It continues as a different file.
+    /// Makes an input continue in a different file.
     fn give(&mut self, input: u32, file: FileId) {
         let followed = self.all.get_mut(&input).unwrap();
         if self.by_number.get(&followed.file.inode_key) == Some(&input) {
@@ -603,7 +607,7 @@ impl Model {
         let content = if packed { unpack(content) } else { content.to_vec() };
         followed.open = !packed;
         if content.len() < followed.scanned {
-            // It was truncated before it lost its name.
+            // The file was truncated before it lost its name.
             return;
         }
         let ends = packed || followed.partial && self.ends_soon;
@@ -615,7 +619,7 @@ impl Model {
     }
 }
 
-/// The relation of a file to a followed one.
+/// The relation of a file to a followed file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Found {
     Same,
@@ -640,7 +644,7 @@ impl Found {
             content.starts_with(&followed.read)
         };
         if file != followed.file {
-            // The new file must also have the unread rest of the old one.
+            // The new file must also contain the unread rest of the old file.
             let from = followed.read.len();
             let still = followed.open.then(|| folder.contents[&followed.file].get(from..)).flatten();
             let rest =
@@ -670,7 +674,7 @@ impl Followed {
         PACKED.contains(&self.name.as_str())
     }
 
-    /// Reads the next line or fault. Returns whether there was one.
+    /// Reads the next line or fault. Returns `false` if there is none.
     fn next(&mut self, content: &[u8], ends: bool, delivered: &mut Vec<Delivery>) -> bool {
         let rest = &content[self.read.len()..];
         let feed = rest.iter().position(|&byte| byte == b'\n');
@@ -714,7 +718,7 @@ impl Followed {
     }
 }
 
-/// What the coordinator knows of an input for a commit.
+/// The data that the coordinator has about an input, for a commit.
 #[derive(Clone)]
 struct Kept {
     label: String,
@@ -723,14 +727,14 @@ struct Kept {
 
 type Owner = BTreeMap<u32, Kept>;
 
-/// The change that an event makes to it.
+/// The change of an input that an event causes.
 #[derive(Clone)]
 enum Change {
     Seen(KnownInput),
     Position(InputId, Position),
 }
 
-/// One process: a `Watch`, and a coordinator that receives its events.
+/// One process: a `Watch`, and the receiver of its events in place of a coordinator.
 struct Process {
     watch: Watch,
     sender: EventSender,
@@ -760,7 +764,7 @@ impl Process {
         Self { watch: Watch::new(rules, resume).unwrap(), sender: EventSender::new(sender), events }
     }
 
-    /// One scan: the deliveries, and the changes for a commit, in order.
+    /// Scans the folder once. Returns the deliveries, and the changes for a commit in their order.
     fn look(&mut self) -> (Vec<Delivery>, Vec<Change>) {
         self.watch.poll(&self.sender, &Shutdown::default()).unwrap();
         let (mut delivered, mut changes) = (Vec::new(), Vec::new());
@@ -774,7 +778,7 @@ impl Process {
                 }
                 Event::Advanced(input, position) => changes.push(Change::Position(input.id, position)),
                 Event::Data(chunk) => {
-                    assert_eq!(chunk.position.offset, chunk.span.to, "a position is at the end of its chunk");
+                    assert_eq!(chunk.position.offset, chunk.span.to, "the position is not at the end of its chunk");
                     let mut position = chunk.position.clone();
                     if matches!(chunk.content, Content::Refused(_)) && position.state != ReaderState::Faulted
                     {
@@ -824,13 +828,13 @@ fn apply(owner: &mut Owner, change: &Change) {
             kept.known.fingerprint = known.fingerprint.clone();
         }
         Change::Position(input, position) => {
-            owner.get_mut(&input.0).expect("an input is seen before it is read").known.position =
+            owner.get_mut(&input.0).expect("the input was seen before it was read").known.position =
                 position.clone();
         }
     }
 }
 
-/// The followed files of a process that knows only what was committed.
+/// The followed files of a new process, which knows only the committed inputs.
 fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Followed> {
     let followed = owner.iter().map(|(&input, kept)| {
         let KnownInput { fingerprint: Fingerprint { path, id, stat, .. }, position, .. } = &kept.known;
@@ -861,7 +865,8 @@ fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Foll
     followed.collect()
 }
 
-/// A commit that a restart may find: the inputs before some events, and the lines read after them.
+/// The commits that a restart may find after one scan: the inputs before the scan, and the changes of the
+/// scan.
 struct Moment {
     owner: Owner,
     changes: Vec<Change>,

@@ -8,7 +8,7 @@ use super::play::check_id;
 use super::rejects::Reject;
 use super::table::{Table, open};
 
-/// One song. Only its id must not be empty.
+/// One song. Its id is never empty. Its other fields may be empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Song {
     pub title: String,
@@ -18,7 +18,7 @@ pub struct Song {
 }
 
 impl Song {
-    /// Moods are compared ignoring ASCII case.
+    /// Comparisons of moods ignore ASCII case.
     pub fn has_mood(&self, mood: &str) -> bool {
         self.mood.eq_ignore_ascii_case(mood)
     }
@@ -27,7 +27,8 @@ impl Song {
 /// Songs by `song_id`.
 pub type Catalog = BTreeMap<String, Song>;
 
-/// Reads the catalog. The last row with a `song_id` wins. Panics with the reason if the catalog is broken.
+/// Reads the catalog. If several rows have the same `song_id`, the last one counts. Panics with the reason
+/// if the catalog is broken.
 pub fn read_catalog(path: &str, bytes: &[u8]) -> (Catalog, Vec<Reject>) {
     let table = match open(path, bytes, &["song_id", "title", "artist", "genre", "mood"]) {
         Ok(table) => table,

@@ -1,12 +1,12 @@
-//! Writing: records, and quotients with a fixed number of decimals.
+//! Writes records, and quotients with a maximum number of decimal places.
 
-/// One record with its LF.
+/// One CSV record, ended by LF.
 pub fn record(fields: &[&str]) -> String {
     let quoted: Vec<String> = fields.iter().map(|text| field(text)).collect();
     quoted.join(",") + "\n"
 }
 
-/// Quoted only where RFC 4180 needs it.
+/// A cell. It has quotes only if RFC 4180 requires them.
 pub fn field(text: &str) -> String {
     if text.contains([',', '"', '\r', '\n']) {
         return format!("\"{}\"", text.replace('"', "\"\""));
@@ -14,8 +14,8 @@ pub fn field(text: &str) -> String {
     text.to_string()
 }
 
-/// `numerator / denominator` rounded half away from zero, with at least one digit after the point and no further
-/// trailing zeros: `180.8`, `208.57`, `150.0`.
+/// `numerator / denominator`, rounded half away from zero. It has at least one digit after the point, and
+/// no other trailing zeros: `180.8`, `208.57`, `150.0`.
 pub fn decimal_ratio(numerator: u128, denominator: u128, decimals: u32) -> String {
     let scale = 10_u128.pow(decimals);
     let scaled = numerator * scale;

@@ -1,8 +1,9 @@
-//! `duration_sec`: digits, optionally a point and one to three digits; at most 86400; kept as milliseconds.
+//! Reads `duration_sec`: digits, then optionally a point and one to three digits. The maximum is 86400
+//! seconds. The reference stores milliseconds.
 
 const LONGEST_MS: u64 = 86_400_000;
 
-/// Milliseconds, or the reason of the reject.
+/// Reads a duration in milliseconds, or returns the reason of the reject.
 pub fn parse_duration(text: &str) -> Result<u64, &'static str> {
     if let Some(positive) = text.strip_prefix('-') {
         return Err(if form(positive).is_some() { "negative_duration" } else { "bad_number" });
@@ -17,7 +18,7 @@ pub fn parse_duration(text: &str) -> Result<u64, &'static str> {
     Ok(total as u64)
 }
 
-/// The digits before and after the point, if the form is right.
+/// The digits before and after the point. `None` if the format is wrong.
 fn form(text: &str) -> Option<(&str, &str)> {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     match text.split_once('.') {
@@ -29,7 +30,7 @@ fn form(text: &str) -> Option<(&str, &str)> {
     }
 }
 
-/// Seconds without trailing zeros: `150`, `0.25`.
+/// Prints seconds without trailing zeros: `150`, `0.25`.
 pub fn format_duration(milliseconds: u64) -> String {
     let text = format!("{}.{:03}", milliseconds / 1000, milliseconds % 1000);
     text.trim_end_matches('0').trim_end_matches('.').to_string()

@@ -1,4 +1,4 @@
-//! The insights, one function each. All text is compared and sorted by its bytes, as `String` does.
+//! The insights, with one function for each. Text is compared and sorted by its bytes, as `String` does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use super::play::Play;
 use super::settings::{ONE, Settings, Week, format_fraction};
 use super::timestamp::{Instant, format_timestamp, iso_week, second_of_day};
 
-/// The text of every snapshot, by name.
+/// The text of every snapshot, keyed by the name of the insight.
 pub fn snapshots(plays: &[Play], songs: &Catalog, settings: &Settings) -> Vec<(&'static str, String)> {
     vec![
         ("user_favorite_genres", user_favorite_genres(plays, songs, settings)),
@@ -21,7 +21,7 @@ pub fn snapshots(plays: &[Play], songs: &Catalog, settings: &Settings) -> Vec<(&
     ]
 }
 
-/// `user -> genre -> plays`, of matched plays of songs that have a genre.
+/// `user -> genre -> plays`. Counts only matched plays of songs with a genre.
 fn genre_plays(plays: &[Play], songs: &Catalog) -> BTreeMap<String, BTreeMap<String, u64>> {
     let mut users: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     for play in plays {
@@ -34,7 +34,8 @@ fn genre_plays(plays: &[Play], songs: &Catalog) -> BTreeMap<String, BTreeMap<Str
     users
 }
 
-/// Per user the genre or genres with the most plays; `ties = "first"` keeps the alphabetically first.
+/// For each user, the genre with the most plays. If several genres are equal, `ties = "first"` keeps only the
+/// alphabetically first one, and `ties = "all"` keeps all of them.
 pub fn user_favorite_genres(plays: &[Play], songs: &Catalog, settings: &Settings) -> String {
     let mut text = record(&["user_id", "genre", "play_count"]);
     for (user_id, genres) in genre_plays(plays, songs) {
@@ -51,7 +52,7 @@ pub fn user_favorite_genres(plays: &[Play], songs: &Catalog, settings: &Settings
     text
 }
 
-/// Every song with at least one play, matched or not, and its mean duration in seconds.
+/// Every song with at least one play and the mean duration of its plays in seconds. Unmatched plays count.
 pub fn avg_listen_time_per_song(plays: &[Play], settings: &Settings) -> String {
     let mut totals: BTreeMap<String, (u128, u128)> = BTreeMap::new();
     for play in plays {
@@ -66,7 +67,7 @@ pub fn avg_listen_time_per_song(plays: &[Play], settings: &Settings) -> String {
     text
 }
 
-/// The most played songs, matched or not, of one ISO week.
+/// The most played songs of one ISO week. Unmatched plays count.
 pub fn top_songs_this_week(plays: &[Play], settings: &Settings) -> String {
     let week_of = |at: Instant| iso_week(at, settings.timezone);
     let week = match settings.week {
@@ -81,7 +82,7 @@ pub fn top_songs_this_week(plays: &[Play], settings: &Settings) -> String {
         }
     }
     let mut ranked: Vec<(String, u64)> = counts.into_iter().collect();
-    // Stable: songs with equal plays stay in the order of their ids.
+    // The sort is stable, so songs with equal plays stay in the order of their ids.
     ranked.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
     let mut text = record(&["song_id", "plays"]);
     for (song_id, count) in ranked.into_iter().take(settings.top_limit) {
@@ -90,7 +91,7 @@ pub fn top_songs_this_week(plays: &[Play], settings: &Settings) -> String {
     text
 }
 
-/// For sad listeners, the Happy songs that they have never played, the most popular first.
+/// For each sad listener, the Happy songs that the listener has never played. The most popular song is first.
 pub fn happy_recommendations(plays: &[Play], songs: &Catalog, settings: &Settings) -> String {
     let happy_ranked = happy_songs_by_popularity(plays, songs);
     let mut text = record(&["user_id", "song_id", "sad_count", "title"]);
@@ -105,7 +106,8 @@ pub fn happy_recommendations(plays: &[Play], songs: &Catalog, settings: &Setting
     text
 }
 
-/// Catalog songs with mood Happy by all plays, descending, then by id. Songs without plays are last.
+/// The songs of the catalog with the mood Happy, sorted by their number of plays, descending, then by id.
+/// Songs without plays are last.
 fn happy_songs_by_popularity(plays: &[Play], songs: &Catalog) -> Vec<String> {
     let mut popularity: BTreeMap<String, u64> = BTreeMap::new();
     for (song_id, song) in songs {
@@ -126,7 +128,7 @@ fn happy_songs_by_popularity(plays: &[Play], songs: &Catalog) -> Vec<String> {
 /// The number of Sad plays of a sad listener. `None` for other listeners.
 fn sad_count(user_plays: &[&Play], songs: &Catalog, settings: &Settings) -> Option<u64> {
     let mut matched = 0_u64;
-    // By the mood in ASCII lower case: moods are compared ignoring ASCII case.
+    // The key is the mood in ASCII lower case, because comparisons of moods ignore ASCII case.
     let mut moods: BTreeMap<String, u64> = BTreeMap::new();
     for play in user_plays {
         let Some(song) = songs.get(&play.song_id) else { continue };
@@ -142,7 +144,8 @@ fn sad_count(user_plays: &[&Play], songs: &Catalog, settings: &Settings) -> Opti
     is_sad.then_some(sad)
 }
 
-/// Per user every genre whose share of the user's plays with a genre is greater than the threshold, exactly.
+/// For each user, every genre with a share above the threshold. The share refers to the user's plays of
+/// songs with a genre. The comparison is exact.
 pub fn genre_loyalty_scores(plays: &[Play], songs: &Catalog, settings: &Settings) -> String {
     let mut rows = String::new();
     for (user_id, genres) in genre_plays(plays, songs) {
@@ -162,7 +165,7 @@ pub fn genre_loyalty_scores(plays: &[Play], songs: &Catalog, settings: &Settings
     record(&["user_id", "genre", "genre_plays", "total_plays", "loyalty_score"]) + &rows
 }
 
-/// Users with enough plays, matched or not, in the night.
+/// Users with enough plays at night. Unmatched plays count.
 pub fn night_owl_users(plays: &[Play], settings: &Settings) -> String {
     let mut text = record(&["user_id"]);
     for (user_id, user_plays) in by_user(plays) {
@@ -174,14 +177,15 @@ pub fn night_owl_users(plays: &[Play], settings: &Settings) -> String {
     text
 }
 
-/// `from <= t < to`; a window with `from` after `to` runs over midnight.
+/// Whether a play is at night: `from <= t < to`. If `from` is later than `to`, the night includes midnight.
 fn is_night(play: &Play, settings: &Settings) -> bool {
     let time = second_of_day(play.at, settings.timezone);
     let (from, to) = (settings.night_from * 60, settings.night_to * 60);
     if from < to { from <= time && time < to } else { from <= time || time < to }
 }
 
-/// Every matched play in input order with its song's metadata, in parts of at most `roll_bytes`.
+/// Every matched play with the metadata of its song, in input order. The rows are in parts of at most
+/// `roll_bytes`.
 pub fn enriched_logs(plays: &[Play], songs: &Catalog, settings: &Settings) -> Vec<String> {
     let columns = ["song_id", "user_id", "timestamp", "duration_sec", "title", "artist", "genre", "mood"];
     let header = record(&columns);

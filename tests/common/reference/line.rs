@@ -2,7 +2,7 @@
 
 const LONGEST_LINE: usize = 1_048_576;
 
-/// RFC 4180 on one line (its content without the end). `ended` tells whether a LF ended it.
+/// Parses one line by RFC 4180. `content` excludes the line end. `ended` tells whether the line ends with LF.
 pub fn parse_line(content: &[u8], ended: bool) -> Result<Vec<String>, &'static str> {
     if content.len() > LONGEST_LINE {
         return Err("line_too_long");
@@ -17,18 +17,19 @@ pub fn parse_line(content: &[u8], ended: bool) -> Result<Vec<String>, &'static s
     split(text)
 }
 
-/// State of the scan.
+/// The state of the scan.
 enum Place {
-    /// At the first character of a field: a quote here opens a quoted field.
+    /// At the first character of a field. A quote opens a quoted field.
     FieldStart,
-    /// A quote here is text.
+    /// In an unquoted field. A quote is text.
     Unquoted,
     Quoted,
-    /// After a quote inside a quoted field: a second one is a literal quote, anything else ends the field.
+    /// After a quote inside a quoted field. A second quote is a literal quote. Any other character ends the
+    /// field.
     QuoteInQuoted,
 }
 
-/// Scans from left to right. The first fault is the reason.
+/// Scans the line from left to right. Returns the reason for the first fault.
 fn split(text: &str) -> Result<Vec<String>, &'static str> {
     let mut fields = Vec::new();
     let mut field = String::new();
@@ -41,7 +42,7 @@ fn split(text: &str) -> Result<Vec<String>, &'static str> {
                 field.push('"');
                 place = Place::Quoted;
             }
-            // Outside quotes from here on. The CR of the line end has been removed.
+            // The remaining arms are outside quotes. The CR of the line end is already removed.
             (_, '\r') => return Err("bare_cr"),
             (_, ',') => {
                 fields.push(std::mem::take(&mut field));

@@ -1,4 +1,4 @@
-//! Physical lines. A record is one physical line, ended by LF or CRLF.
+//! Splits a file into physical lines. A record is one physical line, ended by LF or CRLF.
 
 /// The UTF-8 byte order mark.
 pub const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -8,22 +8,23 @@ pub const BOM: &[u8] = b"\xEF\xBB\xBF";
 pub struct Line<'a> {
     /// The physical line number, counted from 1.
     pub number: u64,
-    /// Offset of the first byte in the file (0 for line 1, with or without a BOM).
+    /// The offset of the first byte in the file. For line 1 it is 0, even after a BOM.
     pub offset: u64,
-    /// The bytes without the line's end (LF, CRLF, or the CR before the end of the file) and without a BOM.
+    /// The bytes of the line without a BOM and without the line end. The line end is LF, CRLF, or CR at the
+    /// end of the file.
     pub content: &'a [u8],
-    /// Whether a LF ends it; only the last line of a file can lack one.
+    /// Whether the line ends with LF. Only the last line of a file can be without it.
     pub ended: bool,
 }
 
 impl Line<'_> {
-    /// Whether the line is blank: spaces and tabs, or nothing. Blank lines are skipped.
+    /// Whether the line is blank: empty, or only spaces and tabs. Blank lines are skipped.
     pub fn is_blank(&self) -> bool {
         self.content.iter().all(|&byte| byte == b' ' || byte == b'\t')
     }
 }
 
-/// Splits at every LF. Nothing follows the last LF of a file that ends with one.
+/// Splits a file at every LF. An LF at the end of the file does not start another line.
 pub fn lines(file: &[u8]) -> Vec<Line<'_>> {
     let mut lines = Vec::new();
     let mut offset = 0;

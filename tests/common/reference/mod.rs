@@ -1,5 +1,5 @@
-//! The reference implementation of `replay`: plain, one row at a time.
-//! It shares no code with the engine. Tests compare the two byte for byte.
+//! The reference implementation of `replay`. It is simple, and processes one row at a time.
+//! It shares no code with the engine. Tests compare the output of both byte for byte.
 #![allow(dead_code, missing_docs, unreachable_pub, unused_imports, clippy::pedantic)]
 
 mod catalog;
@@ -25,16 +25,17 @@ pub use rejects::{Reject, escape_raw};
 pub use settings::{ONE, Settings, Week, format_fraction};
 pub use timestamp::{Instant, format_timestamp, parse_timestamp};
 
-/// The result of a `replay`: the files by their path inside the output folder, and the totals.
+/// The result of a `replay`: the output files and the totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// `"avg_listen_time_per_song/part-00000.csv"` and so on, `_rejects` included.
+    /// The output files with their path, such as `avg_listen_time_per_song/part-00000.csv`. Includes
+    /// `_rejects`.
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Rows of `_rejects` by reason, those of the catalog included.
+    /// The number of rejects for each reason. Includes the rejects of the catalog.
     pub rejected: BTreeMap<String, u64>,
-    /// Valid rows of all logs.
+    /// The number of valid rows in all logs.
     pub plays: u64,
-    /// Those of them whose song is not in the catalog.
+    /// The number of plays whose song is not in the catalog.
     pub unmatched: u64,
 }
 

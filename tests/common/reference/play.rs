@@ -1,4 +1,4 @@
-//! Listening logs: the plays and the rejects of one file.
+//! Reads the plays and the rejects of one log.
 
 use super::duration::parse_duration;
 use super::line::parse_line;
@@ -16,11 +16,11 @@ pub struct Play {
     pub user_id: String,
     pub song_id: String,
     pub at: Instant,
-    /// Milliseconds.
+    /// The duration in milliseconds.
     pub duration: u64,
 }
 
-/// Reads one log to its end, or to its `max_bad_lines`-th bad line.
+/// Reads one log up to its end, or up to the bad line with the number `max_bad_lines`.
 pub fn read_log(path: &str, bytes: &[u8], settings: &Settings) -> (Vec<Play>, Vec<Reject>) {
     let table = match open(path, bytes, &["user_id", "song_id", "timestamp", "duration_sec"]) {
         Ok(table) => table,
@@ -44,7 +44,8 @@ pub fn read_log(path: &str, bytes: &[u8], settings: &Settings) -> (Vec<Play>, Ve
     (plays, rejects)
 }
 
-/// The first fault in the order line, field count, `user_id`, `song_id`, `timestamp`, `duration_sec`.
+/// Reads one line. The checks run in this order: line, field count, `user_id`, `song_id`, `timestamp`,
+/// `duration_sec`. The first fault is the reason of the reject.
 fn read_row(table: &Table<'_>, line: &Line<'_>, settings: &Settings) -> Result<Play, &'static str> {
     let fields = parse_line(line.content, line.ended)?;
     if fields.len() != table.columns.len() {
@@ -60,7 +61,7 @@ fn read_row(table: &Table<'_>, line: &Line<'_>, settings: &Settings) -> Result<P
     Ok(Play { user_id: user_id.clone(), song_id: song_id.clone(), at, duration })
 }
 
-/// Ids are non-empty and at most 4 KiB after unquoting, otherwise taken as they are.
+/// Checks an id. It must not be empty, and has at most 4 KiB after unquoting. All other text is valid.
 pub fn check_id(id: &str) -> Result<(), &'static str> {
     if id.is_empty() {
         return Err("empty_field");
@@ -71,7 +72,8 @@ pub fn check_id(id: &str) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// Neither before 1970 (UTC) nor later than now + 48 h; the fraction counts.
+/// Checks that a timestamp is neither before 1970 (UTC) nor too far after `now`. The check includes the
+/// fraction of a second.
 fn check_range(at: Instant, settings: &Settings) -> Result<(), &'static str> {
     let latest =
         Instant { seconds: settings.now.saturating_add(settings.max_future_seconds), nanoseconds: 0 };

@@ -8,13 +8,13 @@ const LONGEST_RAW: usize = 4096;
 /// One rejected line, or one rejected file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reject {
-    /// The path as given.
+    /// The path of the file as given to `replay`.
     pub file: String,
-    /// The physical line.
+    /// The number of the physical line.
     pub line: u64,
     pub byte_offset: u64,
     pub reason: &'static str,
-    /// Truncated and escaped.
+    /// The rejected text, truncated and escaped.
     pub raw: String,
 }
 
@@ -25,14 +25,14 @@ impl Reject {
         Reject { file: file.to_string(), line: line.number, byte_offset: line.offset, reason, raw }
     }
 
-    /// The reject of a file that is not a CSV file: shown are its bytes up to the first LF.
+    /// The reject of a file that is not a CSV file. It shows the bytes of the file up to the first LF.
     pub fn of_bytes(file: &str, bytes: &[u8], reason: &'static str) -> Reject {
         let end = bytes.iter().position(|&byte| byte == b'\n').unwrap_or(bytes.len());
         Reject { file: file.to_string(), line: 1, byte_offset: 0, reason, raw: escape_raw(&bytes[..end]) }
     }
 }
 
-/// The first 4096 bytes; of these, bytes that are not UTF-8 become `\xNN` and a backslash `\\`.
+/// Escapes the first 4096 bytes. Bytes that are not UTF-8 become `\xNN`, and a backslash becomes `\\`.
 pub fn escape_raw(bytes: &[u8]) -> String {
     let cut = &bytes[..bytes.len().min(LONGEST_RAW)];
     let mut raw = String::new();
@@ -45,7 +45,7 @@ pub fn escape_raw(bytes: &[u8]) -> String {
     raw
 }
 
-/// The whole file; it exists with its header even if nothing was rejected.
+/// The text of the file `_rejects`. Without rejects, it contains only the header.
 pub fn rejects_file(rejects: &[Reject]) -> String {
     let mut text = record(&["file", "line", "byte_offset", "reason", "raw"]);
     for reject in rejects {

@@ -1,14 +1,15 @@
-//! The settings that change results, with their defaults.
+//! The settings that influence the results, with their defaults.
 
 use std::collections::BTreeMap;
 
-/// One, for settings that are fractions: they are counted in billionths (at most nine digits, never a float).
+/// The value 1 for settings that are fractions. Fractions are integers in billionths, never floats, because
+/// a setting has at most nine decimal places.
 pub const ONE: u64 = 1_000_000_000;
 
 /// `insights.top_songs_this_week.week`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Week {
-    /// The week of the play with the latest instant.
+    /// The week of the latest play.
     Latest,
     /// The week of `now`.
     Current,
@@ -16,7 +17,7 @@ pub enum Week {
     Named(i32, u32),
 }
 
-/// Every setting that changes what `replay` writes.
+/// All settings that influence the output of `replay`.
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub timezone: chrono_tz::Tz,
@@ -39,17 +40,18 @@ pub struct Settings {
     pub loyalty_decimals: u32,
     /// `night_owl_users.min_plays`.
     pub min_plays: u64,
-    /// Minutes of the day.
+    /// The start of the night in minutes since midnight.
     pub night_from: u32,
-    /// Minutes of the day, exclusive.
+    /// The end of the night in minutes since midnight. The night excludes this minute.
     pub night_to: u32,
     pub roll_bytes: u64,
-    /// All settings of insights as text, such as `night_owl_users.min_plays`: for those without a field.
+    /// The settings of all insights as text, such as `night_owl_users.min_plays`. Used for settings without
+    /// a field above.
     pub insights: BTreeMap<String, String>,
 }
 
 impl Settings {
-    /// A number among the settings of insights, or its default.
+    /// The value of an insight setting that is a number, or `default` if the setting is missing.
     pub fn number(&self, name: &str, default: u64) -> u64 {
         self.insights.get(name).map_or(default, |text| text.parse().unwrap())
     }
@@ -81,7 +83,7 @@ impl Default for Settings {
     }
 }
 
-/// Billionths as an exact decimal without trailing zeros: `0.8`, `0.85`, `1`, `0`.
+/// Prints billionths as an exact decimal without trailing zeros: `0.8`, `0.85`, `1`, `0`.
 pub fn format_fraction(billionths: u64) -> String {
     let text = format!("{}.{:09}", billionths / ONE, billionths % ONE);
     text.trim_end_matches('0').trim_end_matches('.').to_string()

@@ -1,4 +1,4 @@
-//! A file as a table: its columns and its data lines, or the fault for which it is rejected whole.
+//! Reads a file as a table. The result is its columns and data lines, or the reason to reject the whole file.
 
 use super::line::parse_line;
 use super::lines::{Line, lines};
@@ -6,34 +6,34 @@ use super::rejects::Reject;
 
 const SNIFFED: usize = 64 * 1024;
 
-/// First bytes of files that are not CSV: PNG, ELF, zip, gzip, zstd, PDF.
+/// The first bytes of files that are not CSV: PNG, ELF, zip, gzip, zstd, PDF.
 const BINARY: [&[u8]; 6] =
     [b"\x89PNG", b"\x7fELF", b"PK\x03\x04", b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"%PDF-"];
 
 /// A readable file.
 #[derive(Debug)]
 pub struct Table<'a> {
-    /// The header line; `None` if every line is blank.
+    /// The header line. `None` if every line is blank.
     pub header: Option<Line<'a>>,
-    /// The names of all columns, extra ones included.
+    /// The names of all columns, including unknown columns.
     pub columns: Vec<String>,
-    /// The lines after the header that are not blank.
+    /// The lines after the header, without blank lines.
     pub rows: Vec<Line<'a>>,
 }
 
 impl Table<'_> {
-    /// Position of a required column.
+    /// The position of a required column.
     pub fn column(&self, name: &str) -> usize {
         self.columns.iter().position(|column| column == name).unwrap_or(0)
     }
 
-    /// Whether a line repeats the header, as in concatenated files.
+    /// Whether a line repeats the header. Concatenated files contain such lines.
     pub fn repeats_header(&self, line: &Line<'_>) -> bool {
         self.header.is_some_and(|header| header.content == line.content)
     }
 }
 
-/// Finds the header and checks the file as a whole. The order of the checks decides on the reason.
+/// Finds the header, and checks the file as a whole. If several checks fail, the first one gives the reason.
 pub fn open<'a>(path: &str, bytes: &'a [u8], required: &[&str]) -> Result<Table<'a>, Reject> {
     let filled: Vec<Line<'a>> = lines(bytes).into_iter().filter(|line| !line.is_blank()).collect();
     let header = filled.first().copied();
@@ -59,8 +59,8 @@ pub fn open<'a>(path: &str, bytes: &'a [u8], required: &[&str]) -> Result<Table<
     Ok(Table { header: Some(header), columns, rows: filled[1..].to_vec() })
 }
 
-/// `no_newline`: no LF in the first 64 KiB of a longer file; in a file up to that size, CRs (other than one at the
-/// very end) instead of LFs.
+/// Whether the reason `no_newline` applies. A file longer than 64 KiB has no LF in its first 64 KiB. A
+/// shorter file has no LF at all, and a CR before its last byte.
 fn lacks_newlines(bytes: &[u8]) -> bool {
     if bytes.len() > SNIFFED {
         return !bytes[..SNIFFED].contains(&b'\n');
@@ -69,7 +69,7 @@ fn lacks_newlines(bytes: &[u8]) -> bool {
     before_last.contains(&b'\r') && !bytes.contains(&b'\n')
 }
 
-/// Faults of the column names.
+/// Checks the column names, and returns the reason for the first fault.
 fn header_fault(columns: &[String], required: &[&str]) -> Option<&'static str> {
     let twice = |name: &String| columns.iter().filter(|other| *other == name).count() > 1;
     if columns.iter().any(twice) {

@@ -1,16 +1,17 @@
-//! Timestamps: their form, the instant they mean, and how the enriched log prints them.
+//! Timestamps: their input format, their instant, and their format in `enriched_logs`.
 
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Timelike};
 use chrono_tz::Tz;
 
-/// A moment: unix seconds (rounded down) and the nanoseconds above them. Ordered by time.
+/// An instant: Unix seconds (rounded down) and the remaining nanoseconds. The order is by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant {
     pub seconds: i64,
     pub nanoseconds: u32,
 }
 
-/// `YYYY-MM-DD HH:MM[:SS[.fraction]]` with ` ` or `T`, then nothing, `Z` or `±HH:MM`.
+/// Parses `YYYY-MM-DD HH:MM[:SS[.fraction]]`. The separator is ` ` or `T`. After the time follows nothing,
+/// `Z` or `±HH:MM`.
 pub fn parse_timestamp(text: &str, timezone: Tz) -> Result<Instant, &'static str> {
     let (local, nanoseconds, offset) = parse_form(text).ok_or("bad_timestamp")?;
     let seconds = match offset {
@@ -20,7 +21,8 @@ pub fn parse_timestamp(text: &str, timezone: Tz) -> Result<Instant, &'static str
     Ok(Instant { seconds, nanoseconds })
 }
 
-/// The written clock as seconds since 1970-01-01 00:00 on that same clock, the nanoseconds, and the written offset.
+/// Returns the written local time as seconds since 1970-01-01 00:00 local time, the nanoseconds, and the
+/// written offset.
 fn parse_form(text: &str) -> Option<(i64, u32, Option<i64>)> {
     let mut reader = Reader { rest: text.as_bytes() };
     let year = reader.number(4)?;
@@ -44,19 +46,19 @@ fn parse_form(text: &str) -> Option<(i64, u32, Option<i64>)> {
     if !reader.rest.is_empty() {
         return None;
     }
-    // Refuses dates that do not exist, hours from 24 and seconds from 60.
+    // chrono returns `None` for dates that do not exist, for hours above 23 and for seconds above 59.
     let date = NaiveDate::from_ymd_opt(year as i32, month, day)?;
     let time = NaiveTime::from_hms_opt(hour, minute, second)?;
     Some((date.and_time(time).and_utc().timestamp(), nanoseconds, offset))
 }
 
-/// Parses a text from the left.
+/// Parses a text from left to right.
 struct Reader<'a> {
     rest: &'a [u8],
 }
 
 impl Reader<'_> {
-    /// Consumes one of these bytes, if it is next.
+    /// Consumes the next byte if it is one of the given bytes.
     fn expect(&mut self, allowed: &[u8]) -> Option<u8> {
         let (&first, rest) = self.rest.split_first()?;
         if !allowed.contains(&first) {
@@ -66,7 +68,7 @@ impl Reader<'_> {
         Some(first)
     }
 
-    /// Exactly this number of ASCII digits.
+    /// Consumes exactly the given number of ASCII digits.
     fn number(&mut self, digits: u32) -> Option<u32> {
         let mut number = 0;
         for _ in 0..digits {
@@ -75,7 +77,7 @@ impl Reader<'_> {
         Some(number)
     }
 
-    /// One to nine digits, as nanoseconds.
+    /// Consumes one to nine digits of a fraction, and returns nanoseconds.
     fn fraction(&mut self) -> Option<u32> {
         let mut text = String::new();
         while let Some(digit) = self.expect(b"0123456789") {
@@ -87,7 +89,8 @@ impl Reader<'_> {
         format!("{text:0<9}").parse().ok()
     }
 
-    /// Nothing, `Z`, or `±HH:MM` up to 23:59. The outer `None` is a wrong form, the inner one: no offset written.
+    /// Consumes the offset: nothing, `Z`, or `±HH:MM` up to 23:59. The outer `None` means a wrong format.
+    /// The inner `None` means that the text has no offset.
     fn offset(&mut self) -> Option<Option<i64>> {
         if self.rest.is_empty() {
             return Some(None);
@@ -107,8 +110,8 @@ impl Reader<'_> {
     }
 }
 
-/// The earliest instant with this local time in the timezone. `None` if clocks skip it.
-/// Tries every offset that the timezone uses within a little more than a day around it.
+/// The earliest instant with the given local time in the timezone. `None` if clocks skip this local time.
+/// Tries every offset that the timezone uses within a little more than a day around the local time.
 fn local_to_utc(local: i64, timezone: Tz) -> Option<i64> {
     let mut candidates = Vec::new();
     for hours in -27..=27 {
@@ -128,26 +131,27 @@ fn offset_at(seconds: i64, timezone: Tz) -> i64 {
 }
 
 fn naive(seconds: i64) -> NaiveDateTime {
-    DateTime::from_timestamp(seconds, 0).expect("a timestamp of a four-digit year").naive_utc()
+    DateTime::from_timestamp(seconds, 0).expect("the year has four digits").naive_utc()
 }
 
-/// The local time at an instant, without the fraction.
+/// The local time at an instant, without the fraction of a second.
 pub fn local_clock(at: Instant, timezone: Tz) -> NaiveDateTime {
     naive(at.seconds + offset_at(at.seconds, timezone))
 }
 
-/// Seconds since local midnight (without the fraction).
+/// The seconds since local midnight, without the fraction of a second.
 pub fn second_of_day(at: Instant, timezone: Tz) -> u32 {
     local_clock(at, timezone).num_seconds_from_midnight()
 }
 
-/// ISO year and ISO week of the local date: weeks run from Monday to Sunday in the timezone.
+/// The ISO year and ISO week of the local date. Weeks run from Monday to Sunday in the timezone.
 pub fn iso_week(at: Instant, timezone: Tz) -> (i32, u32) {
     let week = local_clock(at, timezone).iso_week();
     (week.year(), week.week())
 }
 
-/// RFC 3339 in the timezone: offset zero is `Z`, the fraction has no trailing zeros and is absent if zero.
+/// Prints RFC 3339 in the timezone. The offset zero is `Z`. The fraction has no trailing zeros, and is
+/// missing if it is zero.
 pub fn format_timestamp(at: Instant, timezone: Tz) -> String {
     let clock = local_clock(at, timezone).format("%Y-%m-%dT%H:%M:%S");
     let fraction = match at.nanoseconds {
@@ -157,7 +161,7 @@ pub fn format_timestamp(at: Instant, timezone: Tz) -> String {
     format!("{clock}{fraction}{}", format_offset(offset_at(at.seconds, timezone)))
 }
 
-/// `Z` or `±HH:MM`. The seconds of historical offsets are dropped.
+/// Prints `Z` or `±HH:MM`. Historical offsets lose their seconds.
 fn format_offset(offset: i64) -> String {
     let minutes = offset.abs() / 60;
     if minutes == 0 {
