@@ -13,6 +13,7 @@ use crate::cluster::inputs::Log;
 use crate::cluster::job::{Job, JobKind, JobReport, LogCounts, ReadLog};
 use crate::model::Reason;
 use crate::model::error::Error;
+use crate::publish::manifest::Totals;
 use crate::state::checkpoint::generation::StateConfig;
 
 /// The name of the index in the folder of the tables.
@@ -126,6 +127,20 @@ impl Index {
     /// The counts of all logs.
     pub fn counts(&self) -> impl Iterator<Item = &LogCounts> {
         self.logs().map(|(_, log)| &log.counts)
+    }
+
+    /// The sums over all logs. `unmatched` is the current number of unmatched plays.
+    pub fn totals(&self, unmatched: u64) -> Totals {
+        let mut totals = Totals { unmatched, ..Totals::default() };
+        for counts in self.counts() {
+            totals.inputs += 1;
+            totals.bytes += counts.bytes;
+            totals.rows += counts.rows;
+            for (reason, rows) in &counts.rejected {
+                *totals.rejected.entry(reason.clone()).or_default() += rows;
+            }
+        }
+        totals
     }
 
     /// A job for each of these logs. Each log gets a number.
