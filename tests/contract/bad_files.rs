@@ -188,7 +188,7 @@ fn a_file_with_rewritten_bytes_is_abandoned_and_others_continue() {
     let output = daemon.stop();
     assert!(output.status.success());
     for name in ["edited", "refilled"] {
-        let conflict = format!("{name}.csv: bytes before {} were read", LOG_HEADER.len() + rows.len());
+        let conflict = format!("{name}.csv: bytes before {} were overwritten", LOG_HEADER.len() + rows.len());
         assert_eq!(stderr(&output).matches(&conflict).count(), 1, "{}", stderr(&output));
     }
 }

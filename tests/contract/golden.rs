@@ -124,6 +124,8 @@ impl Case {
             || self.expected.keys().all(|name| name == REJECTS)
             || self.expected.keys().any(|name| name.starts_with(&inside))
             || self.args.iter().any(|argument| argument.contains(&setting))
+            || fs::read_to_string(self.origin.join("music-insights.toml"))
+                .is_ok_and(|settings| settings.contains(&format!("[insights.{folder}]")))
     }
 
     fn replay(&self) -> Result<Files, String> {

@@ -182,7 +182,7 @@ fn every_command_obeys_the_settings_of_messages() {
     assert_eq!(output[0]["level"], "error", "{output:?}");
     let failed = place.run(&["replay", "--log-level", "loud"]);
     assert_eq!(stderr(&failed), "error: --log-level: `loud`: expected `error`, `warn`, `info` or `debug`\n");
-    place.write("music-insights.toml", "log = { format = 'json', level = 'warn' }\n");
+    place.write("music-insights.toml", "logging = { format = 'json', level = 'warn' }\n");
     assert_eq!(lines(&["replay"]).len(), 1);
     let output = stderr(&place.run(&["replay", "--log-format", "text"]));
     assert!(output.starts_with("warning: data/incoming/a.csv: "), "{output}");
