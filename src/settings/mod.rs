@@ -301,7 +301,7 @@ impl Settings {
         let [incoming, output, state] = [&self.incoming, &self.output, &self.state].map(place);
         if place(&self.input.archive_dir) == incoming {
             let message = format!("input.archive_dir must not be incoming: {}", incoming.display());
-            return Err(Error::Config(message.to_owned()));
+            return Err(Error::Config(message));
         }
         for (inner, outer, names) in [
             (&output, &incoming, "output must not be inside incoming"),
@@ -312,7 +312,7 @@ impl Settings {
         ] {
             if inner.starts_with(outer) {
                 let message = format!("{names}: {} and {}", inner.display(), outer.display());
-                return Err(Error::Config(message.to_owned()));
+                return Err(Error::Config(message));
             }
         }
         Ok(())
