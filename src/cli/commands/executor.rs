@@ -1,14 +1,14 @@
-//! `music-insights executor`: a node of a cluster.
+//! `music-insights executor`: an executor of a cluster.
 
 use crate::cli::args::ExecutorArgs;
 #[cfg(feature = "cluster")]
 use crate::cluster::executor::ExecutorConfig;
 use crate::model::error::Error;
 
-/// Runs the command until it is told to stop.
+/// Runs an executor until it is stopped.
 ///
 /// # Errors
-/// If the scheduler is out of reach or of another version, or the work folder cannot be used.
+/// If the scheduler cannot be reached or has another version, or the work folder cannot be created.
 #[cfg(feature = "cluster")]
 pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
     args.logging.settings()?;
@@ -24,20 +24,20 @@ pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
     })
 }
 
-/// Says that this program cannot.
+/// Refuses the command, because this program was built without the feature `cluster`.
 ///
 /// # Errors
-/// Always.
+/// Always, exit code 78.
 #[cfg(not(feature = "cluster"))]
 pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
     args.logging.settings()?;
     Err(without_cluster())
 }
 
-/// What is asked for needs a larger program.
+/// The error of a program without the feature `cluster`.
 #[cfg(not(feature = "cluster"))]
 pub fn without_cluster() -> Error {
-    let message = "this program was built without its part for clusters; build it with `cargo build --release --features \
+    let message = "this program was built without the feature `cluster`; build it with `cargo build --release --features \
                    cluster`";
     Error::Config(message.to_owned())
 }
