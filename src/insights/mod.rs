@@ -45,8 +45,8 @@ macro_rules! insights {
             [$(&$append_only::ABOUT),*];
 
         /// The names of all insights: snapshots, then append-only tables.
-        pub const NAMES: [&str; SNAPSHOTS.len() + APPEND_ONLY.len()] =
-            [$($snapshot::ABOUT.name,)* $($append_only::ABOUT.name,)*];
+        pub const NAMES: [&str; [$(stringify!($snapshot),)* $(stringify!($append_only),)*].len()] =
+            [$($snapshot::NAME,)* $($append_only::NAME,)*];
 
         /// `[insights.<name>]`
         #[derive(Clone, Debug, Default, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]

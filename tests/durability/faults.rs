@@ -14,7 +14,7 @@ use crate::oracle::assert_equals_replay;
 
 const OFTEN: [&str; 2] = ["--flush-interval", "20ms"];
 const GENERATION: &str = "data/state/.generation-00000000000000000002.bin.tmp";
-const PART: &str = "data/state/part-0000000002-0000000002.bin";
+const PART: &str = "data/state/segment-0000000002-0000000002.bin";
 
 /// A log with plays and a bad row.
 fn drop_log(place: &Place, name: &str, from: u32) {
@@ -164,7 +164,7 @@ fn without_notifications_the_folder_is_scanned_every_second() {
         place.wait_for_rows(43);
         let output = daemon.stop();
         assert!(output.status.success());
-        let warnings = stderr(&output).matches("changes are not reported").count();
+        let warnings = stderr(&output).matches("no change notifications").count();
         assert!(warnings >= 1, "{calls}: {}", stderr(&output));
         assert_equals_replay(&place);
     }
