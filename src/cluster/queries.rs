@@ -17,8 +17,8 @@ use crate::insights;
 use crate::insights::enriched_logs;
 use crate::insights::query::{Parameter, Weeks};
 use crate::model::error::Error;
+use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::formula_escape::FormulaEscape;
-use crate::publish::rolling_file::RollingFile;
 use crate::publish::snapshot::Snapshot;
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
@@ -172,10 +172,10 @@ pub async fn write_enriched(
     sections: Vec<Section>,
     disk: &SharedDisk,
     settings: &Settings,
-) -> Result<RollingFile, AttemptError> {
+) -> Result<AppendOnlyWriter, AttemptError> {
     let folder = settings.output.join(enriched_logs::NAME);
     let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
-    let mut file = RollingFile::begin(disk, &folder, enriched_logs::HEADER, roll_bytes)?;
+    let mut file = AppendOnlyWriter::begin(disk, &folder, enriched_logs::HEADER, roll_bytes)?;
     let escape = FormulaEscape::of(enriched_logs::NAME, settings.csv.escape_formulas);
     let query = Query { name: enriched_logs::NAME, sql: enriched_logs::ABOUT.sql, parameters: Vec::new() };
     let (mut lines, mut escaped) = (Vec::new(), Vec::new());
@@ -196,7 +196,7 @@ pub async fn write_rejects(
     session: &Session,
     sections: Vec<Section>,
     label: impl Fn(u32) -> String,
-    file: &mut RollingFile,
+    file: &mut AppendOnlyWriter,
 ) -> Result<(), AttemptError> {
     let query = Query { name: REJECTS, sql: sql::REJECTS, parameters: Vec::new() };
     let mut lines = Vec::new();

@@ -18,10 +18,10 @@ use crate::insights::query::Weeks;
 use crate::model::Reject;
 use crate::model::error::Error;
 use crate::publish::REJECTS;
+use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::epoch::StagedEpoch;
 use crate::publish::manifest::InsightEntry;
 use crate::publish::rejects::{REJECTS_HEADER, reject_lines};
-use crate::publish::rolling_file::RollingFile;
 use crate::publish::snapshot::Snapshot;
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
@@ -32,14 +32,14 @@ use crate::time::civil::Week;
 pub(super) struct StagedOutput {
     snapshots: Vec<(&'static str, Snapshot)>,
     /// Absent if `enriched_logs` is disabled.
-    enriched: Option<RollingFile>,
-    rejects: RollingFile,
+    enriched: Option<AppendOnlyWriter>,
+    rejects: AppendOnlyWriter,
 }
 
 impl StagedOutput {
     /// The files of the next epoch, and its rejects. Gives the parts of `enriched_logs` their final names, and stages
     /// them as Parquet too if `parquet` is set.
-    pub(super) fn into_epoch(self, parquet: bool) -> Result<(StagedEpoch, RollingFile), Error> {
+    pub(super) fn into_epoch(self, parquet: bool) -> Result<(StagedEpoch, AppendOnlyWriter), Error> {
         let mut epoch = StagedEpoch { snapshots: self.snapshots, ..StagedEpoch::default() };
         if let Some(mut table) = self.enriched {
             let parts = table.publish()?;
@@ -96,9 +96,9 @@ impl Staging<'_> {
     }
 
     /// Stages the rejects of the catalog, followed by those of the logs.
-    async fn stage_rejects(&self, index: &Index) -> Result<RollingFile, AttemptError> {
+    async fn stage_rejects(&self, index: &Index) -> Result<AppendOnlyWriter, AttemptError> {
         let folder = self.settings.output.join(REJECTS);
-        let mut rejects = RollingFile::begin(self.disk, &folder, REJECTS_HEADER, u64::MAX)?;
+        let mut rejects = AppendOnlyWriter::begin(self.disk, &folder, REJECTS_HEADER, u64::MAX)?;
         rejects.append(&reject_lines(&path_text(&self.settings.songs), self.catalog_rejects))?;
         let labels: BTreeMap<&str, &str> =
             self.logs.iter().map(|log| (log.url.as_str(), log.label.as_str())).collect();

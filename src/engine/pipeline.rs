@@ -21,10 +21,10 @@ use crate::ingest::source::watch::Resume;
 use crate::insights::enriched_logs::{self, EnrichedLogs};
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
+use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::Published;
 use crate::publish::rejects::REJECTS_HEADER;
-use crate::publish::rolling_file::RollingFile;
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
 use crate::state::checkpoint::recover::StartOptions;
@@ -78,7 +78,7 @@ impl Pipeline {
         let versions = start_catalog(rows, &settings, mode, &dictionaries, &control.metrics);
 
         let Recovered { loaded, committer, unmatched, published, tables } = recovered;
-        let rejects = RollingFile::resume(
+        let rejects = AppendOnlyWriter::resume(
             &disk,
             &settings.output.join(REJECTS),
             REJECTS_HEADER,
@@ -183,7 +183,7 @@ fn enriched_worker(
     if !config.enabled {
         return Ok(None);
     }
-    let table = RollingFile::resume(
+    let table = AppendOnlyWriter::resume(
         disk,
         &settings.output.join(enriched_logs::NAME),
         enriched_logs::HEADER,

@@ -1,8 +1,110 @@
-//! Counts of rejected rows by reason.
+//! Rejects, the fixed set of their reasons, and counts by reason.
 
 use std::collections::BTreeMap;
 
-use crate::model::{Reason, Reject};
+/// A rejected row, with everything that the writer of the log needs to find and fix it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Physical line number; the first line of a file is 1.
+    pub line: u64,
+    /// Offset of the line's first byte in the (decompressed) file.
+    pub offset: u64,
+    /// The reason.
+    pub reason: Reason,
+    /// The line without its end, at most [`RAW_LIMIT`] bytes.
+    pub raw: Vec<u8>,
+}
+
+/// The number of bytes that are kept of a rejected line.
+pub const RAW_LIMIT: usize = 4096;
+
+impl Reject {
+    /// A reject that keeps at most [`RAW_LIMIT`] bytes of `raw`.
+    pub fn new(reason: Reason, line: u64, offset: u64, raw: &[u8]) -> Self {
+        Self { line, offset, reason, raw: raw[..raw.len().min(RAW_LIMIT)].to_vec() }
+    }
+}
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)*) => {
+        /// The reason why a row or a file was rejected. The set is fixed, and codes never change their meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Reason { $($(#[$doc])* $name,)* }
+
+        impl Reason {
+            /// All reasons, in the order of their codes.
+            pub const ALL: &[Reason] = &[$(Reason::$name,)*];
+
+            /// The code in `_rejects`.
+            pub fn code(self) -> &'static str {
+                match self { $(Reason::$name => $code,)* }
+            }
+        }
+    };
+}
+
+reasons! {
+    /// A carriage return outside quotes that is not part of a line end.
+    BareCr = "bare_cr",
+    /// A duration that is not digits with at most three decimals.
+    BadNumber = "bad_number",
+    /// Text after a closing quote.
+    BadQuote = "bad_quote",
+    /// A malformed timestamp, or a date or time that does not exist.
+    BadTimestamp = "bad_timestamp",
+    /// Bytes that continue a last line after it was read as complete.
+    ContinuedAfterEof = "continued_after_eof",
+    /// A local time that is skipped when clocks are set forward.
+    DstGap = "dst_gap",
+    /// A file whose header has a column twice.
+    DuplicateColumn = "duplicate_column",
+    /// A duration above a day.
+    DurationRange = "duration_range",
+    /// An empty id.
+    EmptyField = "empty_field",
+    /// A file encoded in UTF-16.
+    EncodingUtf16 = "encoding_utf16",
+    /// A different number of fields than the header.
+    FieldCount = "field_count",
+    /// An id of more than 4 KiB.
+    FieldTooLong = "field_too_long",
+    /// A truncated or damaged gzip file.
+    GzCorrupt = "gz_corrupt",
+    /// A compressed file with an implausible compression ratio.
+    GzRatio = "gz_ratio",
+    /// Bytes that are not UTF-8.
+    InvalidUtf8 = "invalid_utf8",
+    /// A line of more than 1 MiB.
+    LineTooLong = "line_too_long",
+    /// A file whose header lacks a required column.
+    MissingColumn = "missing_column",
+    /// A file that starts without a header.
+    MissingHeader = "missing_header",
+    /// A duration below zero.
+    NegativeDuration = "negative_duration",
+    /// A file without line feeds.
+    NoNewline = "no_newline",
+    /// A file of another type, such as an image, a program or an archive.
+    NotCsv = "not_csv",
+    /// A NUL byte.
+    NulByte = "nul_byte",
+    /// A last line of NUL bytes only: space that was reserved but never written.
+    NulTail = "nul_tail",
+    /// A number beyond 64 bits.
+    Overflow = "overflow",
+    /// A truncated or damaged Parquet file.
+    ParquetCorrupt = "parquet_corrupt",
+    /// A time before 1970 or too far in the future.
+    TimestampRange = "timestamp_range",
+    /// A file that reached `input.max_bad_lines`.
+    TooManyBadLines = "too_many_bad_lines",
+    /// A quote that is never closed.
+    UnclosedQuote = "unclosed_quote",
+    /// A file with another delimiter than the configured one.
+    WrongDelimiter = "wrong_delimiter",
+    /// A truncated or damaged zstd file.
+    ZstCorrupt = "zst_corrupt",
+}
 
 /// Numbers of rejected rows by reason.
 pub type ReasonCounts = BTreeMap<Reason, u64>;

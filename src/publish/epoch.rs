@@ -16,10 +16,10 @@ use crate::insights::enriched_logs;
 use crate::model::Epoch;
 use crate::model::error::Error;
 use crate::publish::OutputFormats;
+use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
 use crate::publish::manifest::{CatalogEntry, InputEntry, InsightEntry, Manifest, Totals};
 use crate::publish::parquet::StagedParquet;
-use crate::publish::rolling_file::RollingFile;
 use crate::publish::snapshot::Snapshot;
 use crate::settings::Settings;
 use crate::storage::failpoint::{Bug, fail_point, planted};
@@ -126,7 +126,7 @@ impl Published {
     pub fn next_manifest(
         &self,
         staged: &StagedEpoch,
-        rejects: &mut RollingFile,
+        rejects: &mut AppendOnlyWriter,
         cut: CutSummary,
     ) -> Result<Manifest, Error> {
         let mut insights = self.files.clone();

@@ -1,12 +1,12 @@
 //! The output folder: snapshots, append-only tables, and the manifest that ties them together.
 
+pub mod append_only;
 pub mod cleanup;
 pub mod epoch;
 pub mod formula_escape;
 pub mod manifest;
 pub mod parquet;
 pub mod rejects;
-pub mod rolling_file;
 pub mod snapshot;
 
 use crate::settings::Settings;

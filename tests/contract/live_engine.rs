@@ -15,7 +15,7 @@ use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::sorted_ids::SortedIds;
 use music_insights::model::{Batch, Chunk, Content, Input, InputId, Position, SongId, Span, Text, UserId};
 use music_insights::publish::OutputFormats;
-use music_insights::publish::rolling_file::RollingFile;
+use music_insights::publish::append_only::AppendOnlyWriter;
 use music_insights::settings::Settings;
 use music_insights::state::unmatched::{UnmatchedFile, UnmatchedPlays};
 use music_insights::storage::real::RealDisk;
@@ -161,8 +161,9 @@ impl Enriching {
         let folder = tempfile::tempdir().unwrap();
         let output = folder.path().join("output");
         let roll_bytes = settings.insights.enriched_logs.roll_bytes.0;
-        let log = RollingFile::begin(&RealDisk::without_fsync(), &output, enriched_logs::HEADER, roll_bytes)
-            .unwrap();
+        let log =
+            AppendOnlyWriter::begin(&RealDisk::without_fsync(), &output, enriched_logs::HEADER, roll_bytes)
+                .unwrap();
         let unmatched = UnmatchedPlays::resume(
             &RealDisk::without_fsync(),
             &folder.path().join("state"),

@@ -19,8 +19,7 @@ const SONGS: &str = "s1,One,A,Rock,Sad\ns2,\"Two, \"\"too\"\"\",B,Pop,Happy\ns3,
 fn log() -> String {
     let rows: String = (0..400).map(|minute| play(minute % 7, minute % 5, minute * 3)).collect();
     format!(
-        "{}{rows}\"u,\"\"9\",s3,2025-03-21T12:00:00.25+01:00,0.5\n-sad,s1,2025-03-21 12:00:00,7\n",
-        LOG_HEADER
+        "{LOG_HEADER}{rows}\"u,\"\"9\",s3,2025-03-21T12:00:00.25+01:00,0.5\n-sad,s1,2025-03-21 12:00:00,7\n"
     )
 }
 
@@ -175,7 +174,7 @@ for name in sorted(os.listdir('output/parquet')):
 fn other_programs_read_the_same_rows_from_parquet_and_csv() {
     for catalog in [SONGS, ""] {
         let place = place();
-        place.write("data/songs_metadata.csv", &format!("{}{catalog}", CATALOG_HEADER));
+        place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{catalog}"));
         place.done(&[
             "replay",
             "--format",

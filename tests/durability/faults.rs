@@ -14,7 +14,7 @@ use crate::oracle::assert_equals_replay;
 
 const OFTEN: [&str; 2] = ["--flush-interval", "20ms"];
 const GENERATION: &str = "data/state/.generation-00000000000000000002.bin.tmp";
-const PART: &str = "data/state/segment-0000000002-0000000002.bin";
+const SEGMENT: &str = "data/state/segment-0000000002-0000000002.bin";
 
 /// A log with plays and a bad row.
 fn drop_log(place: &Place, name: &str, from: u32) {
@@ -39,7 +39,7 @@ fn assert_recovers(place: &Place) {
 fn a_failed_sync_ends_the_daemon_and_the_next_one_continues() {
     for path in [
         GENERATION,
-        PART,
+        SEGMENT,
         "output/enriched_logs/.part-00000.csv.tmp",
         "output/_rejects/.part-00000.csv.tmp",
         "output/night_owl_users/.part-00000.csv.tmp",
@@ -68,7 +68,7 @@ fn a_full_disk_makes_the_daemon_wait_and_continue() {
         "output/enriched_logs/part-00000.csv",
         "output/_rejects/part-00000.csv",
         "output/night_owl_users/.part-00000.csv.tmp",
-        PART,
+        SEGMENT,
         GENERATION,
         "output/._manifest.json.tmp",
     ] {

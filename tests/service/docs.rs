@@ -118,11 +118,11 @@ fn write_executable(path: &Path, text: &str) {
 fn run_page(page: &str) -> usize {
     let blocks = blocks(&read(page));
     // A file of its own for the output of each block.
-    let script: String = (0..)
-        .zip(&blocks)
-        .filter(|(_, block)| block.language == "sh")
+    let blocks_with_numbers = (0..).zip(&blocks).filter(|(_, block)| block.language == "sh");
+    let script: Vec<String> = blocks_with_numbers
         .map(|(number, block)| format!("exec > ../block-{number}\n{}", block.text))
         .collect();
+    let script = script.concat();
     if script.is_empty() {
         return 0;
     }

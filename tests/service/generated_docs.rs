@@ -208,7 +208,8 @@ fn write_command(page: &mut String, mut command: clap::Command) {
         let examples =
             text.strip_prefix("Examples:\n").or_else(|| text.strip_prefix("Example:\n")).unwrap_or(&text);
         let (examples, rest) = examples.split_once("\n\n").unwrap_or((examples, ""));
-        let examples: String = examples.lines().map(|line| format!("{}\n", line.trim_start())).collect();
+        let lines: Vec<&str> = examples.lines().map(str::trim_start).collect();
+        let examples = lines.join("\n") + "\n";
         write!(page, "\n```console\n{examples}```\n").unwrap();
         if !rest.is_empty() {
             write!(page, "\n{rest}\n").unwrap();

@@ -11,9 +11,9 @@ use crate::engine::run_mode::RunMode;
 use crate::engine::workers::InsightWorkers;
 use crate::model::error::Error;
 use crate::model::{Batch, Reject};
+use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::epoch::Published;
 use crate::publish::rejects::reject_lines;
-use crate::publish::rolling_file::RollingFile;
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
 use crate::telemetry::progress::Progress;
@@ -29,7 +29,7 @@ pub(super) struct Core {
     pub(super) inputs: RunInputs,
     pub(super) catalog: CatalogInForce,
     pub(super) workers: InsightWorkers,
-    pub(super) rejects: RollingFile,
+    pub(super) rejects: AppendOnlyWriter,
     pub(super) persistence: Persistence,
     pub(super) published: Published,
     pub(super) pending: Pending,

@@ -32,9 +32,9 @@ use crate::ingest::source::archive::RetirableInput;
 use crate::model::ReaderState;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
+use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::epoch::Published;
 use crate::publish::manifest::Manifest;
-use crate::publish::rolling_file::RollingFile;
 use crate::state::checkpoint::committer::Committer;
 use crate::state::checkpoint::load::Loaded;
 
@@ -59,7 +59,7 @@ pub struct CoordinatorDeps {
     /// The versions of the catalog.
     pub versions: watch::Receiver<Arc<CatalogVersion>>,
     /// The table `_rejects`.
-    pub rejects: RollingFile,
+    pub rejects: AppendOnlyWriter,
     /// The epoch that an earlier process committed, or none.
     pub published: Published,
     /// Commits the state; `None` in a `replay`.

@@ -11,10 +11,10 @@ use crate::model::Batch;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::publish::OutputFormats;
+use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{InsightEntry, PartEntry};
 use crate::publish::parquet::StagedParquet;
-use crate::publish::rolling_file::RollingFile;
 use crate::state::unmatched::{UnmatchedChanges, UnmatchedPlays};
 
 /// Batches that wait to be enriched. They keep the worker busy while the coordinator seals a run.
@@ -52,7 +52,7 @@ pub struct EnrichedCut {
 #[derive(Debug)]
 pub struct EnrichedWorker {
     insight: EnrichedLogs,
-    table: RollingFile,
+    table: AppendOnlyWriter,
     escape: FormulaEscape,
     /// Buffer of the escaped lines.
     escaped: Vec<u8>,
@@ -67,7 +67,7 @@ impl EnrichedWorker {
     /// A worker that appends to `table`.
     pub fn new(
         insight: EnrichedLogs,
-        table: RollingFile,
+        table: AppendOnlyWriter,
         unmatched: Option<UnmatchedPlays>,
         dictionaries: Arc<Dictionaries>,
         formats: OutputFormats,

@@ -55,7 +55,7 @@ pub struct Tail {
     compression: Compression,
     head: Head,
     /// Hash of the bytes before the framer's offset.
-    hash_before: u128,
+    hash_before_offset: u128,
     /// Hash of a whole compressed file.
     whole: u128,
     framer: LineFramer,
@@ -101,7 +101,7 @@ impl Tail {
             compression: Compression::of(&path),
             path,
             head: Head::default(),
-            hash_before: 0,
+            hash_before_offset: 0,
             whole: 0,
             framer: LineFramer::new(input).with_delimiter(delimiter),
             file: None,
@@ -127,7 +127,7 @@ impl Tail {
             path,
             id,
             head,
-            hash_before: position.tail,
+            hash_before_offset: position.tail,
             whole,
             framer: LineFramer::resume(input, &position).with_delimiter(delimiter),
             file: None,
@@ -196,7 +196,7 @@ impl Tail {
     /// before the first row.
     pub fn content_key(&self) -> Option<(u64, u128, u128)> {
         let rows = self.has_rows() && self.state == State::Reading;
-        rows.then_some((self.offset(), self.head.hash, self.hash_before))
+        rows.then_some((self.offset(), self.head.hash, self.hash_before_offset))
     }
 
     /// Whether all bytes of the file were read as rows, so that it may be archived.
@@ -278,7 +278,7 @@ impl Tail {
                 &opened
             }
         };
-        has_read_content(file, self.head, self.offset(), self.hash_before)
+        has_read_content(file, self.head, self.offset(), self.hash_before_offset)
     }
 
     /// Whether a file also contains the unread rest, which is only known if this file is open.
@@ -414,7 +414,7 @@ impl Tail {
         let tail = |offset| hash_tail(file, offset).unwrap_or(UNKNOWN);
         let outcome = send_chunks(&mut self.framer, reader, eof, &tail, Clock::System, events, shutdown);
         self.framer.forget_partial_line();
-        self.hash_before = tail(self.offset());
+        self.hash_before_offset = tail(self.offset());
         if outcome? == SendOutcome::Refused {
             self.state = State::Rejected;
         }

@@ -22,7 +22,7 @@ use crate::storage::{
 
 /// An append-only table in parts.
 #[derive(Debug)]
-pub struct RollingFile {
+pub struct AppendOnlyWriter {
     disk: SharedDisk,
     folder: PathBuf,
     header: &'static [u8],
@@ -56,7 +56,7 @@ impl std::fmt::Debug for OpenPart {
     }
 }
 
-impl RollingFile {
+impl AppendOnlyWriter {
     /// Starts an empty table. Each part starts with `header`. A row that would make a part longer than
     /// `roll_bytes` starts a new one.
     ///
@@ -302,7 +302,8 @@ mod tests {
         for per_call in 1..=rows.len() {
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join("part-00009.csv"), "old").unwrap();
-            let mut table = RollingFile::begin(&RealDisk::without_fsync(), folder.path(), b"h\n", 9).unwrap();
+            let mut table =
+                AppendOnlyWriter::begin(&RealDisk::without_fsync(), folder.path(), b"h\n", 9).unwrap();
             for rows in rows[..3].chunks(per_call) {
                 table.append(rows.concat().as_bytes()).unwrap();
             }
@@ -327,7 +328,8 @@ mod tests {
     #[test]
     fn a_table_that_was_never_published_leaves_no_files() {
         let folder = tempfile::tempdir().unwrap();
-        let mut table = RollingFile::begin(&RealDisk::without_fsync(), folder.path(), b"h\n", 3).unwrap();
+        let mut table =
+            AppendOnlyWriter::begin(&RealDisk::without_fsync(), folder.path(), b"h\n", 3).unwrap();
         table.append(b"a\nb\n").unwrap();
         drop(table);
         assert_eq!(parts(folder.path()), [""; 0]);
