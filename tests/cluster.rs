@@ -1,7 +1,7 @@
-//! The insights of a real cluster equal those of `replay`, byte for byte.
+//! `replay` on a cluster of processes writes the same bytes as `replay` on one machine.
 
-#[path = "cluster/nodes.rs"]
-mod nodes;
+#[path = "cluster/processes.rs"]
+mod processes;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{Read, Write as _};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 
 use music_insights::catalog::load::parse;
@@ -29,12 +29,12 @@ use music_insights_ballista::query::run_locally;
 use music_insights_ballista::shared_storage::child;
 use music_insights_ballista::sql::Query;
 use music_insights_ballista::tables::{INPUT_TABLES, Table};
-use nodes::{Node, Nodes, command, free_port, run, said, wait_until};
+use processes::{Process, TestCluster, assert_exit, command, free_port, run, wait_until};
 
 const NOW: &str = "2026-01-01T00:00:00Z";
 
-/// Difficult inputs: quotes, bad rows, odd files, clock changes, ties, unmatched plays.
-fn hard_inputs(folder: &Path) {
+/// Writes difficult inputs: quotes, bad rows, damaged files, clock changes, ties, unmatched plays.
+fn write_difficult_inputs(folder: &Path) {
     let logs = folder.join("logs");
     fs::create_dir_all(&logs).unwrap();
     let header = "user_id,song_id,timestamp,duration_sec\n";
@@ -53,7 +53,7 @@ fn hard_inputs(folder: &Path) {
         "\u{feff}extra,duration_sec,song_id,user_id,timestamp\r\nx,10,s3,u1,2025-03-24 00:00:00Z\r\nx,10,s4,ü,2025-03-23 23:59:59Z\r\n\
          x,20,s4,ü,1969-12-31 23:59:59Z\r\nx,2.5,s3,ü,2025-03-29 23:59:59.123456789-05:30",
     );
-    write("c.csv", "nothing,of,the,kind\n1,2,3,4\n");
+    write("c.csv", "no,known,column,name\n1,2,3,4\n");
     write("d.csv", header);
     write("e.csv", "");
     fs::write(
@@ -65,7 +65,7 @@ fn hard_inputs(folder: &Path) {
         zstd::encode_all(format!("{header}u7,s5,2025-03-31 04:59:59,61.5\nbad\n").as_bytes(), 1).unwrap();
     fs::write(logs.join("g.csv.zst"), &zipped).unwrap();
     fs::write(logs.join("h.csv.zst"), &zipped[..zipped.len() - 5]).unwrap();
-    // Ties: every listener plays songs of all moods in turn.
+    // Listeners with equal numbers of plays for several genres and moods.
     for file in 0..3 {
         let mut text = header.to_owned();
         for play in 0..400 {
@@ -86,13 +86,13 @@ fn hard_inputs(folder: &Path) {
     fs::write(folder.join("songs.csv"), songs).unwrap();
 }
 
-/// The arguments of a replay into a folder.
+/// The arguments of a `replay` into the folder `output`, followed by `more`.
 fn arguments<'a>(output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let common = ["replay", "logs", "--songs", "songs.csv", "--now", NOW, "--output", output];
     [&common, more].concat()
 }
 
-/// All files of an output except the lock. The manifest is without its time.
+/// The contents of all published files by path. The manifest lacks the time of its publication.
 fn files_of(output: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![output.to_owned()];
@@ -109,7 +109,7 @@ fn files_of(output: &Path) -> BTreeMap<String, Vec<u8>> {
             }
         }
     }
-    let manifest = files.remove("_manifest.json").expect("a manifest");
+    let manifest = files.remove("_manifest.json").expect("the output has no manifest");
     let manifest = String::from_utf8(manifest).unwrap();
     let lines: Vec<&str> = manifest.lines().filter(|line| !line.contains("\"generated_at\"")).collect();
     files.insert("_manifest.json".to_owned(), lines.join("\n").into_bytes());
@@ -132,23 +132,24 @@ fn assert_same(folder: &Path, expected: &str, found: &str, context: &str) {
     }
 }
 
-/// Compares a replay without and with the cluster.
+/// Asserts that a command has succeeded. A failure shows the messages of all processes of the cluster.
 #[track_caller]
-fn compare(nodes: &Nodes, folder: &Path, more: &[&str]) {
-    said(&run(folder, &arguments("expected", more)), 0);
-    let cluster = [more, &["--cluster", &nodes.address]].concat();
-    let output = run(folder, &arguments("found", &cluster));
-    assert!(
-        output.status.success(),
-        "{more:?}: {}\n{}",
-        String::from_utf8_lossy(&output.stderr),
-        nodes.logs()
-    );
+fn assert_success(output: &Output, cluster: &TestCluster, context: &str) {
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{context}: {stderr}\n{}", cluster.logs());
+}
+
+/// Compares the output of `replay` with and without the cluster, for the same flags.
+#[track_caller]
+fn compare(cluster: &TestCluster, folder: &Path, more: &[&str]) {
+    assert_exit(&run(folder, &arguments("expected", more)), 0);
+    let flags = [more, &["--cluster", &cluster.address]].concat();
+    let output = run(folder, &arguments("found", &flags));
+    assert_success(&output, cluster, &format!("{more:?}"));
     assert_same(folder, "expected", "found", &format!("{more:?}"));
 }
 
-/// The SQL on embedded `DataFusion`, over the tables that jobs write. It is a second definition of each
-/// insight, and the engine must agree with it.
+/// The SQL of an insight is a second definition of it. Here it runs in this process, over the tables that jobs write.
 #[test]
 fn the_sql_of_each_insight_agrees_with_the_engine() {
     let runtime =
@@ -180,15 +181,15 @@ fn the_sql_of_each_insight_agrees_with_the_engine() {
             "generate", "--out", ".", "--seed", &seed, "--rows", &rows, "--users", "9", "--songs", "40",
             "--files", "3",
         ];
-        said(&run(folder.path(), &generate), 0);
+        assert_exit(&run(folder.path(), &generate), 0);
         fs::rename(folder.path().join("incoming"), folder.path().join("logs")).unwrap();
         fs::rename(folder.path().join("songs_metadata.csv"), folder.path().join("songs.csv")).unwrap();
         let chosen = choices[round % choices.len()];
         let pairs: Vec<String> =
             chosen.iter().map(|(key, value)| format!("insights.{key}={value}")).collect();
         let flags: Vec<&str> = pairs.iter().flat_map(|pair| ["--set", pair.as_str()]).collect();
-        said(&run(folder.path(), &arguments("expected", &flags)), 0);
-        let found = runtime.block_on(second_definition(folder.path(), chosen));
+        assert_exit(&run(folder.path(), &arguments("expected", &flags)), 0);
+        let found = runtime.block_on(rows_of_sql(folder.path(), chosen));
         for (name, lines) in found {
             let file =
                 fs::read_to_string(folder.path().join("expected").join(name).join("part-00000.csv")).unwrap();
@@ -199,8 +200,8 @@ fn the_sql_of_each_insight_agrees_with_the_engine() {
     }
 }
 
-/// The rows of the SQL by insight.
-async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'static str, String)> {
+/// The rows that the SQL of each insight returns, as CSV lines.
+async fn rows_of_sql(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'static str, String)> {
     let flag =
         |(key, value): &(&str, &str)| ("--set".to_owned(), format!("insights.{key}"), (*value).to_owned());
     let layers = Layers { config: None, environment: Vec::new(), flags: chosen.iter().map(flag).collect() };
@@ -257,39 +258,39 @@ async fn second_definition(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'sta
 
 #[test]
 fn the_commands_of_the_guide_start_a_cluster_and_compute_the_insights() {
-    let Some(scheduler) = nodes::scheduler_program() else { return };
+    let Some(scheduler) = processes::scheduler_program() else { return };
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/how-to/run-on-a-cluster.md");
     let guide = fs::read_to_string(guide).unwrap();
     let block = guide.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
     let mut running = Vec::new();
-    let mut tried = 0;
+    let mut commands = 0;
     for line in block.lines() {
-        // Fewer rows, because this build is not optimised.
+        // Fewer rows, because this build is slow.
         let line = line.replace("--rows 1000000", "--rows 20000");
         let words: Vec<&str> = line.split_whitespace().collect();
         let program = match words[0] {
             "ballista-scheduler" => scheduler.as_path(),
-            "music-insights" => Path::new(nodes::PROGRAM),
+            "music-insights" => Path::new(processes::PROGRAM),
             _ => continue,
         };
-        tried += 1;
+        commands += 1;
         let mut command = Command::new(program);
         command
             .args(&words[1..])
             .current_dir(folder.path())
-            .env("RUST_MIN_STACK", "33554432")
+            .env("RUST_MIN_STACK", processes::STACK)
             .stdin(Stdio::null());
         if matches!(words[1], "generate" | "replay") {
-            said(&command.output().unwrap(), 0);
+            assert_exit(&command.output().unwrap(), 0);
         } else {
-            let log = fs::File::create(folder.path().join(format!("{tried}.log"))).unwrap();
-            running.push(Node(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()));
+            let log = fs::File::create(folder.path().join(format!("{commands}.log"))).unwrap();
+            running.push(Process(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap()));
             std::thread::sleep(std::time::Duration::from_secs(2));
-            assert!(running.last_mut().unwrap().0.try_wait().unwrap().is_none(), "{line} has ended");
+            assert!(running.last_mut().unwrap().0.try_wait().unwrap().is_none(), "`{line}` has ended early");
         }
     }
-    assert_eq!(tried, 5);
+    assert_eq!(commands, 5);
     let output = folder.path().join("demo/output");
     for insight in music_insights::insights::NAMES {
         assert!(output.join(insight).join("part-00000.csv").exists(), "{insight}");
@@ -302,10 +303,10 @@ fn the_units_of_a_cluster_are_valid() {
     let units = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/systemd/cluster");
     let mut paths = Vec::new();
     for entry in fs::read_dir(units).unwrap().map(Result::unwrap) {
-        // The check requires that the programs exist.
+        // `systemd-analyze` requires that the programs exist.
         let unit = fs::read_to_string(entry.path()).unwrap();
         let unit = unit
-            .replace("/usr/bin/music-insights", nodes::PROGRAM)
+            .replace("/usr/bin/music-insights", processes::PROGRAM)
             .replace("/usr/bin/ballista-scheduler", "/bin/sh");
         paths.push(folder.path().join(entry.file_name()));
         fs::write(paths.last().unwrap(), unit).unwrap();
@@ -325,9 +326,9 @@ fn the_units_of_a_cluster_are_valid() {
 
 #[test]
 fn a_cluster_equals_replay_for_difficult_inputs_and_all_settings() {
-    let Some(nodes) = Nodes::start(2, &[]) else { return };
+    let Some(cluster) = TestCluster::start(2, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
-    hard_inputs(folder.path());
+    write_difficult_inputs(folder.path());
     let settings: [&[&str]; 6] = [
         &[],
         &[
@@ -372,7 +373,7 @@ fn a_cluster_equals_replay_for_difficult_inputs_and_all_settings() {
             "--set",
             "insights.genre_loyalty_scores.decimals=9",
         ],
-        // No listener reaches this threshold.
+        // No score exceeds this threshold, so the table has a message instead of rows.
         &[
             "--set",
             "insights.genre_loyalty_scores.threshold=1",
@@ -388,162 +389,169 @@ fn a_cluster_equals_replay_for_difficult_inputs_and_all_settings() {
         ],
     ];
     for settings in settings {
-        compare(&nodes, folder.path(), settings);
+        compare(&cluster, folder.path(), settings);
     }
-    // No logs at all.
+    // A folder without logs.
     fs::remove_dir_all(folder.path().join("logs")).unwrap();
     fs::create_dir(folder.path().join("logs")).unwrap();
-    compare(&nodes, folder.path(), &[]);
+    compare(&cluster, folder.path(), &[]);
 }
 
 #[test]
 fn a_second_run_reads_only_new_logs_and_merges_small_tables() {
-    let Some(nodes) = Nodes::start(2, &[]) else { return };
+    let Some(cluster) = TestCluster::start(2, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
-    hard_inputs(folder.path());
-    let cluster = ["--cluster", nodes.address.as_str()];
-    let rows = |expected: &str| {
-        said(&run(folder.path(), &arguments("expected", &[])), 0);
-        let (out, _) = said(&run(folder.path(), &arguments("found", &cluster)), 0);
-        assert!(out.contains(&format!("read      {expected} rows ")), "expected {expected} rows:\n{out}");
+    write_difficult_inputs(folder.path());
+    let flags = ["--cluster", cluster.address.as_str()];
+    // Asserts the number of rows that the run reads. Returns the number of folders of tables.
+    let run_and_compare = |expected: &str| {
+        assert_exit(&run(folder.path(), &arguments("expected", &[])), 0);
+        let (out, _) = assert_exit(&run(folder.path(), &arguments("found", &flags)), 0);
+        assert!(out.contains(&format!("read      {expected} rows ")), "not {expected} rows: {out}");
         assert_same(folder.path(), "expected", "found", expected);
         let tables = folder.path().join("found/_tables");
         let folders = fs::read_dir(tables).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
         folders.count()
     };
-    // Eleven logs of similar size: eight tables become one. Row counts equal those of `replay`.
-    let (first, _) = said(&run(folder.path(), &arguments("expected", &[])), 0);
-    let all = first.split_whitespace().nth(1).unwrap();
-    assert_eq!(rows(all), 4);
-    let log = |name: &str, rows: &str| {
+    // Eleven logs of similar size: eight folders of tables are merged into one, and three remain.
+    let (summary, _) = assert_exit(&run(folder.path(), &arguments("expected", &[])), 0);
+    let all = summary.split_whitespace().nth(1).unwrap();
+    assert_eq!(run_and_compare(all), 4);
+    let write_log = |name: &str, rows: &str| {
         let text = format!("user_id,song_id,timestamp,duration_sec\n{rows}");
         fs::write(folder.path().join("logs").join(name), text).unwrap();
     };
     // New logs sort before, between and after known ones.
-    log("0.csv", "u1,s7,2025-04-01 01:00:00,5\nu1,nosong,2025-04-01 01:00:00,5\n");
-    log("bb.csv", "u2,s7,2025-04-01 01:00:00,5\nbad\n");
-    log("zz.csv", "u3,s7,2025-04-01 01:00:00,5\n");
-    rows("5");
-    rows("0");
+    write_log("0.csv", "u1,s7,2025-04-01 01:00:00,5\nu1,nosong,2025-04-01 01:00:00,5\n");
+    write_log("bb.csv", "u2,s7,2025-04-01 01:00:00,5\nbad\n");
+    write_log("zz.csv", "u3,s7,2025-04-01 01:00:00,5\n");
+    run_and_compare("5");
+    run_and_compare("0");
     // A changed log is read again, together with the logs that share its tables.
-    log("zz.csv", "u3,s8,2025-04-01 01:00:00,5\nu3,s9,2025-04-01 01:00:00,5\n");
-    rows("2");
-    // A corrected catalog reads no log.
+    write_log("zz.csv", "u3,s8,2025-04-01 01:00:00,5\nu3,s9,2025-04-01 01:00:00,5\n");
+    run_and_compare("2");
+    // After a change of the catalog, no log is read.
     let songs = fs::read_to_string(folder.path().join("songs.csv")).unwrap();
     fs::write(folder.path().join("songs.csv"), songs.replace("Calm", "Sad") + "nosong,found,,Pop,Happy\n")
         .unwrap();
-    rows("0");
-    // A setting that does not shape the tables reads no log.
+    run_and_compare("0");
+    // After a change of a setting on which the tables do not depend, no log is read.
     let more = ["--set", "insights.top_songs_this_week.limit=2"];
-    let (out, _) = said(&run(folder.path(), &arguments("found", &[&more, &cluster[..]].concat())), 0);
+    let (out, _) = assert_exit(&run(folder.path(), &arguments("found", &[&more, &flags[..]].concat())), 0);
     assert!(out.contains("read      0 rows "), "{out}");
-    // A setting that shapes the tables reads all logs again.
-    compare(&nodes, folder.path(), &["--timezone", "Asia/Tokyo"]);
+    // After a change of a setting on which the tables depend, all logs are read again.
+    compare(&cluster, folder.path(), &["--timezone", "Asia/Tokyo"]);
     // A removed log no longer counts.
     fs::remove_file(folder.path().join("logs/zz.csv")).unwrap();
-    compare(&nodes, folder.path(), &["--timezone", "Asia/Tokyo"]);
+    compare(&cluster, folder.path(), &["--timezone", "Asia/Tokyo"]);
 }
 
-/// Logs that take some seconds to read.
-fn long_inputs(folder: &Path) {
+/// Generates logs that take some seconds to read.
+fn generate_long_inputs(folder: &Path) {
     let generate =
         ["generate", "--out", ".", "--rows", "600000", "--users", "3000", "--songs", "900", "--files", "12"];
-    said(&run(folder, &generate), 0);
+    assert_exit(&run(folder, &generate), 0);
     fs::rename(folder.join("incoming"), folder.join("logs")).unwrap();
     fs::rename(folder.join("songs_metadata.csv"), folder.join("songs.csv")).unwrap();
 }
 
+/// The number of complete folders of tables.
 fn folders_in(tables: &Path) -> usize {
     let entries = fs::read_dir(tables).into_iter().flatten().flatten();
     entries.filter(|entry| entry.path().join("rejects.parquet").exists()).count()
 }
 
 #[test]
-fn a_killed_executor_changes_nothing() {
-    let Some(mut nodes) = Nodes::start(2, &[]) else { return };
+fn a_killed_executor_does_not_change_the_output() {
+    let Some(mut cluster) = TestCluster::start(2, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
-    long_inputs(folder.path());
-    said(&run(folder.path(), &arguments("expected", &[])), 0);
-    let address = nodes.address.clone();
-    let cluster = ["--cluster", address.as_str()];
+    generate_long_inputs(folder.path());
+    assert_exit(&run(folder.path(), &arguments("expected", &[])), 0);
+    let address = cluster.address.clone();
+    let flags = ["--cluster", address.as_str()];
     let start = || {
-        let mut command = command(folder.path(), &arguments("found", &cluster));
+        let mut command = command(folder.path(), &arguments("found", &flags));
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
-    // During the reading of logs.
+    // Killed while logs are read.
     let replay = start();
     let tables = folder.path().join("found/_tables");
-    wait_until("some logs are read", || folders_in(&tables) >= 3);
-    assert!(folders_in(&tables) < 12, "the executors were too fast to be killed in the middle");
-    nodes.executors[1].kill();
+    wait_until("three logs are read", || folders_in(&tables) >= 3);
+    assert!(folders_in(&tables) < 12, "all logs were read before the executor was killed");
+    cluster.executors[1].kill();
     let output = replay.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), nodes.logs());
+    assert_success(&output, &cluster, "killed while logs were read");
     assert_same(folder.path(), "expected", "found", "killed while logs were read");
 
-    // During queries.
-    nodes.add_executor(&[]);
+    // Killed while queries run.
+    cluster.add_executor(&[]);
     fs::remove_file(folder.path().join("found/_manifest.json")).unwrap();
     let replay = start();
-    let staged = |insight: &str| {
+    let is_staged = |insight: &str| {
         let entries = fs::read_dir(folder.path().join("found").join(insight)).into_iter().flatten().flatten();
         entries.filter(|entry| entry.file_name().to_str().unwrap().starts_with('.')).count() > 0
     };
-    wait_until("some queries are answered", || {
-        ["enriched_logs", "_rejects", "avg_listen_time_per_song"].iter().any(|name| staged(name))
+    wait_until("a table is staged", || {
+        ["enriched_logs", "_rejects", "avg_listen_time_per_song"].iter().any(|name| is_staged(name))
     });
-    assert!(!folder.path().join("found/_manifest.json").exists(), "too late to kill");
-    nodes.executors[0].kill();
+    assert!(
+        !folder.path().join("found/_manifest.json").exists(),
+        "the run ended before the executor was killed"
+    );
+    cluster.executors[0].kill();
     let output = replay.wait_with_output().unwrap();
-    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), nodes.logs());
-    assert_same(folder.path(), "expected", "found", "killed while queries were answered");
+    assert_success(&output, &cluster, "killed while queries ran");
+    assert_same(folder.path(), "expected", "found", "killed while queries ran");
 }
 
 #[test]
-fn a_stopped_or_killed_run_publishes_nothing_partially() {
-    let Some(nodes) = Nodes::start(2, &[]) else { return };
+fn a_run_that_is_stopped_or_killed_publishes_nothing() {
+    let Some(cluster) = TestCluster::start(2, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
-    long_inputs(folder.path());
-    let cluster = ["--cluster", nodes.address.as_str()];
+    generate_long_inputs(folder.path());
+    let flags = ["--cluster", cluster.address.as_str()];
     let tables = folder.path().join("found/_tables");
     for signal in ["-INT", "-KILL"] {
-        let mut replay = command(folder.path(), &arguments("found", &cluster));
+        let mut replay = command(folder.path(), &arguments("found", &flags));
         let replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let before = folders_in(&tables);
         wait_until("a log is read", || folders_in(&tables) > before);
         assert!(Command::new("kill").args([signal, &replay.id().to_string()]).status().unwrap().success());
         let output = replay.wait_with_output().unwrap();
         if signal == "-INT" {
-            assert!(said(&output, 74).1.contains("nothing was published"));
+            assert!(assert_exit(&output, 74).1.contains("nothing was published"));
         }
         assert!(!folder.path().join("found/_manifest.json").exists());
     }
-    compare(&nodes, folder.path(), &[]);
-    // Leftovers of the interrupted runs are gone.
+    compare(&cluster, folder.path(), &[]);
+    // The last run has removed the leftovers of the interrupted runs.
     let index = fs::read_to_string(tables.join("index.json")).unwrap();
     for entry in fs::read_dir(&tables).unwrap().map(Result::unwrap) {
         let name = entry.file_name().into_string().unwrap();
-        assert!(name == "index.json" || index.contains(&format!("\"{name}\"")), "{name} is left");
+        assert!(name == "index.json" || index.contains(&format!("\"{name}\"")), "{name} is a leftover");
     }
 }
 
 #[test]
 fn errors_of_a_cluster_say_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
-    hard_inputs(folder.path());
-    let fails = |code: i32, address: &str, more: &[&str], words: &[&str]| {
-        let (_, error) =
-            said(&run(folder.path(), &arguments("found", &[more, &["--cluster", address]].concat())), code);
+    write_difficult_inputs(folder.path());
+    let assert_fails = |code: i32, address: &str, more: &[&str], words: &[&str]| {
+        let (_, error) = assert_exit(
+            &run(folder.path(), &arguments("found", &[more, &["--cluster", address]].concat())),
+            code,
+        );
         for word in words {
             assert!(error.contains(word), "{word:?} is not in: {error}");
         }
         assert!(!folder.path().join("found/_manifest.json").exists());
     };
-    fails(64, "localhost:50050", &[], &["not the address of a cluster", "df://"]);
+    assert_fails(64, "localhost:50050", &[], &["not the address of a cluster", "df://"]);
     let unused = format!("df://127.0.0.1:{}", free_port());
-    fails(74, &unused, &[], &["no scheduler answers", "start one"]);
-    fails(64, &unused, &["-"], &["stdin"]);
+    assert_fails(74, &unused, &[], &["no scheduler answers", "start one"]);
+    assert_fails(64, &unused, &["-"], &["stdin"]);
 
-    // Something that says it is a scheduler of another version.
+    // A server that answers as a scheduler of another version does.
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("df://{}", other.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -557,13 +565,13 @@ fn errors_of_a_cluster_say_what_to_do() {
             let _ = stream.write_all(format!("{head}{body}").as_bytes());
         }
     });
-    fails(78, &address, &[], &["54.1.0", "55.0.0", "one version"]);
+    assert_fails(78, &address, &[], &["54.1.0", "55.0.0", "one version"]);
 
-    let Some(mut nodes) = Nodes::start(0, &[]) else { return };
-    let address = nodes.address.clone();
-    fails(78, &address, &[], &["no executor", "music-insights executor"]);
-    nodes.add_executor(&[]);
-    // A path that means something else to each process: only the client sees logs there.
+    let Some(mut cluster) = TestCluster::start(0, &[]) else { return };
+    let address = cluster.address.clone();
+    assert_fails(78, &address, &[], &["no executor", "music-insights executor"]);
+    cluster.add_executor(&[]);
+    // A path that only the client sees.
     let (_, error) = {
         let arguments = [
             "replay",
@@ -575,7 +583,7 @@ fn errors_of_a_cluster_say_what_to_do() {
             "--cluster",
             &address,
         ];
-        said(&run(folder.path(), &arguments), 66)
+        assert_exit(&run(folder.path(), &arguments), 66)
     };
     assert!(
         error.contains("/proc/self/cwd/logs/") && error.contains("all machines of a cluster must see"),
@@ -583,20 +591,20 @@ fn errors_of_a_cluster_say_what_to_do() {
     );
     assert!(!folder.path().join("found/_manifest.json").exists());
 
-    // A scheduler that is lost on the way.
+    // A scheduler that is killed during the run.
     let other = tempfile::tempdir().unwrap();
-    long_inputs(other.path());
+    generate_long_inputs(other.path());
     let mut replay = command(other.path(), &arguments("found", &["--cluster", &address]));
     let replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     wait_until("a log is read", || folders_in(&other.path().join("found/_tables")) > 0);
-    nodes.scheduler.kill();
-    let (_, error) = said(&replay.wait_with_output().unwrap(), 74);
+    cluster.scheduler.kill();
+    let (_, error) = assert_exit(&replay.wait_with_output().unwrap(), 74);
     assert!(error.contains("the scheduler at") && error.contains("is gone"), "{error}");
-    assert!(nodes.executors[0].is_running());
+    assert!(cluster.executors[0].is_running());
 }
 
 #[test]
-fn logs_tables_and_catalog_may_be_objects_in_a_bucket() {
+fn logs_tables_and_catalog_can_be_objects_in_a_bucket() {
     let Some(python) = python_with_moto() else { return };
     let port = free_port();
     let endpoint = format!("http://127.0.0.1:{port}");
@@ -609,16 +617,16 @@ fn logs_tables_and_catalog_may_be_objects_in_a_bucket() {
     ]
     .map(|(name, value)| (name, value.to_owned()))
     .to_vec();
-    let Some(mut nodes) = Nodes::start(0, &environment) else { return };
+    let Some(mut cluster) = TestCluster::start(0, &environment) else { return };
     let folder = tempfile::tempdir().unwrap();
-    hard_inputs(folder.path());
+    write_difficult_inputs(folder.path());
     let log = fs::File::create(folder.path().join("moto.log")).unwrap();
     let server = Command::new(&python)
         .args(["-m", "moto.server", "-p", &port.to_string()])
         .stdout(log.try_clone().unwrap())
         .stderr(log)
         .spawn();
-    let mut server = Node(server.unwrap());
+    let mut server = Process(server.unwrap());
     wait_until("the object store answers", || {
         server.0.try_wait().unwrap().is_none() && std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
     });
@@ -634,11 +642,11 @@ fn logs_tables_and_catalog_may_be_objects_in_a_bucket() {
         .output()
         .unwrap();
     assert!(uploaded.status.success(), "{}", String::from_utf8_lossy(&uploaded.stderr));
-    nodes.add_executor(&environment);
-    nodes.add_executor(&environment);
+    cluster.add_executor(&environment);
+    cluster.add_executor(&environment);
 
-    said(&run(folder.path(), &arguments("expected", &[])), 0);
-    let address = nodes.address.as_str();
+    assert_exit(&run(folder.path(), &arguments("expected", &[])), 0);
+    let address = cluster.address.as_str();
     let replay = |logs: &str| {
         let arguments = [
             "replay",
@@ -659,8 +667,8 @@ fn logs_tables_and_catalog_may_be_objects_in_a_bucket() {
         command.output().unwrap()
     };
     let output = replay("s3://music/logs/");
-    assert!(output.status.success(), "{}\n{}", String::from_utf8_lossy(&output.stderr), nodes.logs());
-    // Paths are shown as they were given; all else is the same.
+    assert_success(&output, &cluster, "objects");
+    // Only the paths in `_rejects` and in the manifest differ.
     let mut expected = files_of(&folder.path().join("expected"));
     let mut found = files_of(&folder.path().join("found"));
     let rejects = "_rejects/part-00000.csv";
@@ -678,25 +686,23 @@ fn logs_tables_and_catalog_may_be_objects_in_a_bucket() {
     for (name, bytes) in &expected {
         assert_eq!(String::from_utf8_lossy(bytes), String::from_utf8_lossy(&found[name]), "{name}");
     }
-    let (out, _) = said(&replay("s3://music/logs/"), 0);
+    let (out, _) = assert_exit(&replay("s3://music/logs/"), 0);
     assert!(out.contains("read      0 rows "), "{out}");
     // A pattern, and one object.
-    said(&replay("s3://music/logs/ties*.csv"), 0);
-    said(&replay("s3://music/logs/a.csv"), 0);
-    let (_, error) = said(&replay("s3://music/nothing/"), 66);
+    assert_exit(&replay("s3://music/logs/ties*.csv"), 0);
+    assert_exit(&replay("s3://music/logs/a.csv"), 0);
+    let (_, error) = assert_exit(&replay("s3://music/nothing/"), 66);
     assert!(error.contains("s3://music/nothing/"), "{error}");
 }
 
-/// A Python that has moto's S3 server and boto3.
+/// A Python with an S3 server (moto) and an S3 client (boto3).
 fn python_with_moto() -> Option<String> {
     let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let found = Command::new(&python).args(["-c", "import moto.server, boto3"]).output();
     if found.is_ok_and(|found| found.status.success()) {
         return Some(python);
     }
-    assert!(std::env::var_os("CI").is_none(), "CI installs moto");
-    eprintln!(
-        "skipped: {python} has no moto; `pip install 'moto[server]' boto3` brings an object store to test with"
-    );
+    assert!(std::env::var_os("CI").is_none(), "{python} has no moto; CI must install it");
+    eprintln!("skipped: {python} has no moto; run `pip install 'moto[server]' boto3`");
     None
 }

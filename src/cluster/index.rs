@@ -13,6 +13,7 @@ use crate::cluster::inputs::Log;
 use crate::cluster::job::{Job, JobKind, JobReport, LogCounts, ReadLog};
 use crate::model::Reason;
 use crate::model::error::Error;
+use crate::publish::manifest::Totals;
 use crate::state::checkpoint::generation::StateConfig;
 
 /// The name of the index in the folder of the tables.
@@ -128,6 +129,20 @@ impl Index {
         self.logs().map(|(_, log)| &log.counts)
     }
 
+    /// The sums over all logs. `unmatched` is the current number of unmatched plays.
+    pub fn totals(&self, unmatched: u64) -> Totals {
+        let mut totals = Totals { unmatched, ..Totals::default() };
+        for counts in self.counts() {
+            totals.inputs += 1;
+            totals.bytes += counts.bytes;
+            totals.rows += counts.rows;
+            for (reason, rows) in &counts.rejected {
+                *totals.rejected.entry(reason.clone()).or_default() += rows;
+            }
+        }
+        totals
+    }
+
     /// A job for each of these logs. Each log gets a number.
     pub fn read_jobs(&mut self, logs: &[Log], now: i64, tables: &Url, run: &str) -> Vec<(Job, Log)> {
         let jobs = logs.iter().map(|log| {
@@ -223,4 +238,84 @@ fn name_of(folder: &str) -> String {
 fn size_class(folder: &Folder) -> u32 {
     let plays: u64 = folder.logs.values().map(|log| log.counts.plays).sum();
     (plays / SMALL).checked_ilog(FAN_IN as u64).map_or(0, |class| class + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+
+    const NOW: i64 = 1_767_225_600;
+
+    fn log(name: &str) -> Log {
+        let url = format!("file:///logs/{name}");
+        Log { label: name.to_owned(), url, size: 10, version: "1".to_owned() }
+    }
+
+    fn tables() -> Url {
+        Url::parse("file:///tables").unwrap()
+    }
+
+    /// An index of these logs, each in a folder of its own.
+    fn index_of(logs: &[Log], counts: &LogCounts) -> Index {
+        let config = StateConfig::of(&Settings::default());
+        let mut index =
+            Index { format: FORMAT, program: String::new(), config, next: 0, folders: Vec::new() };
+        for (job, log) in index.read_jobs(logs, NOW, &tables(), "run") {
+            let report =
+                JobReport { folder: job.folder.clone(), log: Some(counts.clone()), ..JobReport::default() };
+            index.add(report, &job, &log);
+        }
+        index
+    }
+
+    #[test]
+    fn totals_add_up_all_logs() {
+        let rejected = BTreeMap::from([("empty_field".to_owned(), 2)]);
+        let counts = LogCounts { bytes: 100, rows: 7, plays: 5, rejected, ..LogCounts::default() };
+        let totals = index_of(&[log("a"), log("b")], &counts).totals(3);
+        assert_eq!((totals.inputs, totals.bytes, totals.rows, totals.unmatched), (2, 200, 14, 3));
+        assert_eq!(totals.rejected, BTreeMap::from([("empty_field".to_owned(), 4)]));
+    }
+
+    #[test]
+    fn new_and_changed_logs_are_read() {
+        let changed = Log { size: 11, ..log("b") };
+        let mut index = index_of(&[log("a"), log("b"), log("removed")], &LogCounts::default());
+        assert_eq!(index.keep_only(&[log("a"), changed.clone(), log("c")], NOW), [changed, log("c")]);
+        assert_eq!(index.folders.len(), 1);
+    }
+
+    #[test]
+    fn a_timestamp_out_of_range_depends_on_the_time_of_the_run() {
+        let rejected = BTreeMap::from([(Reason::TimestampRange.code().to_owned(), 1)]);
+        let with_reject = LogCounts { rejected, now: NOW, ..LogCounts::default() };
+        assert!(with_reject.is_valid_at(NOW, 60) && !with_reject.is_valid_at(NOW + 1, 60));
+        let with_play = LogCounts { latest: Some((NOW + 60, NOW + 60)), now: NOW, ..LogCounts::default() };
+        assert!(with_play.is_valid_at(NOW + 1, 60) && !with_play.is_valid_at(NOW - 1, 60));
+    }
+
+    #[test]
+    fn eight_folders_of_similar_size_are_merged() {
+        let logs: Vec<Log> = (0..9).map(|number| log(&number.to_string())).collect();
+        let small = LogCounts { plays: 1, ..LogCounts::default() };
+        assert!(index_of(&logs[..7], &small).merge_jobs(&tables(), "run").is_empty());
+        let mut index = index_of(&logs, &small);
+        let [(job, merged)] = &index.merge_jobs(&tables(), "run")[..] else { panic!("not one job") };
+        assert_eq!(merged.len(), FAN_IN);
+        let report = JobReport { folder: job.folder.clone(), ..JobReport::default() };
+        index.replace(report, merged);
+        let sizes: Vec<usize> = index.folders.iter().map(|folder| folder.logs.len()).collect();
+        assert_eq!(sizes, [1, 8]);
+        assert_eq!(index.totals(0).inputs, 9);
+    }
+
+    #[test]
+    fn each_size_class_is_eight_times_as_large() {
+        let class_of = |plays| {
+            size_class(&index_of(&[log("a")], &LogCounts { plays, ..LogCounts::default() }).folders[0])
+        };
+        let classes = [0, SMALL - 1, SMALL, 8 * SMALL - 1, 8 * SMALL].map(class_of);
+        assert_eq!(classes, [0, 0, 1, 1, 2]);
+    }
 }

@@ -14,8 +14,9 @@ use crate::ingest::decode::Decoder;
 use crate::ingest::source::Event;
 use crate::ledger::Ledger;
 use crate::model::dictionary::Dictionaries;
+use crate::model::rejects::by_code;
 use crate::model::{Batch, PlayTime, SongId};
-use crate::state::input_progress::{InputTracker, by_code};
+use crate::state::input_progress::InputTracker;
 use crate::text::line_buffer::LineBuffer;
 use crate::text::{TimestampWriter, escape_bytes, push_seconds};
 use crate::time::civil::Week;
@@ -91,11 +92,12 @@ impl LogTables {
     /// Adds an event of the source to the tables.
     pub(super) fn apply(&mut self, event: Event) -> Result<(), ClusterError> {
         match event {
-            Event::Size(input, size) => self.inputs.record_size(&input, size),
-            Event::Passed(input, position) => self.inputs.advance(&input, position),
-            Event::Seen(..) => {}
+            Event::Grown(input, size) => self.inputs.record_size(&input, size),
+            Event::Advanced(input, position) => self.inputs.advance(&input, position),
+            // Nothing continues a log on an executor.
+            Event::Identified(..) => {}
             Event::Failed(error) => return Err(ClusterError::new(ErrorKind::Io, error.to_string())),
-            Event::Chunk(chunk) => {
+            Event::Data(chunk) => {
                 let mut batch = self.decoder.decode(chunk);
                 if self.inputs.apply(&mut batch, &Catalog::default()) {
                     return self.observe(&batch);

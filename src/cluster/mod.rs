@@ -31,7 +31,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use music_insights_ballista::liveness::LiveExecutors;
 use music_insights_ballista::query::TableFiles;
 use music_insights_ballista::session::Session;
@@ -47,24 +46,19 @@ use crate::cluster::index::Index;
 use crate::cluster::inputs::{Log, is_object, url_of};
 use crate::cluster::job::{Job, JobReport};
 use crate::cluster::progress::show_until_shutdown;
-use crate::cluster::staging::{Staged, Staging, file_of};
-use crate::engine::coordinator::{RunMode, RunSummary, output_folders};
+use crate::cluster::staging::{StagedOutput, Staging, file_of};
+use crate::engine::coordinator::{RunMode, RunSummary};
 use crate::engine::recovery;
-use crate::insights::enriched_logs;
-use crate::insights::query::Weeks;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
-use crate::publish::append_only::AppendOnlyWriter;
-use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
-use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, Totals, hash_text};
-use crate::publish::parquet::StagedParquet;
+use crate::publish::cleanup::remove_temporary_files;
+use crate::publish::epoch::{CutSummary, Published};
+use crate::publish::manifest::{CatalogEntry, Manifest};
 use crate::settings::Settings;
 use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
-use crate::state::input_progress::{ReasonCounts, by_code, count};
-use crate::storage::{SharedDisk, create_folder, is_temporary, remove_from, sync_folder};
+use crate::storage::{SharedDisk, create_folder};
 use crate::telemetry::progress::Stages;
-use crate::text::path_text;
 
 /// The default folder of the tables, inside the output.
 const TABLES: &str = "_tables";
@@ -107,13 +101,13 @@ impl ClusterRun {
         let catalog = read_catalog(&self.settings).await?;
         create_folder(&*self.disk, &self.settings.output)?;
         let _lock = self.disk.lock(&self.settings.output)?;
-        self.prepare_output()?;
+        let published = self.prepare_output()?;
         let session = Session::connect(&self.address, &format!("music-insights {run}")).await?;
         let tables = url_of(&self.tables.clone().unwrap_or_else(|| self.settings.output.join(TABLES)))?;
         let work = Work { session: &session, tables, run, logs, catalog, args: &self };
         let stages = Stages::new();
         let outcome = tokio::select! {
-            outcome = work.run() => outcome,
+            outcome = work.run(published) => outcome,
             () = show_until_shutdown(&session, &stages, stop) => {
                 session.cancel().await;
                 Err(Error::Io(
@@ -125,13 +119,11 @@ impl ClusterRun {
         outcome
     }
 
-    /// Refuses an output of another kind, and removes leftovers of an interrupted run. The output is locked.
-    fn prepare_output(&self) -> Result<(), Error> {
-        recovery::replay(&self.disk, &self.settings, self.options)?;
-        for folder in output_folders(&self.settings.output) {
-            remove_from(&*self.disk, &folder, is_temporary)?;
-        }
-        Ok(())
+    /// Refuses the output of a `watch`, and removes temporary files of an interrupted run. The output is locked.
+    fn prepare_output(&self) -> Result<Published, Error> {
+        let recovered = recovery::replay(&self.disk, &self.settings, self.options)?;
+        remove_temporary_files(&self.disk, &self.settings.output)?;
+        Ok(recovered.published)
     }
 }
 
@@ -154,7 +146,7 @@ struct Work<'a> {
 }
 
 impl Work<'_> {
-    async fn run(self) -> Result<RunSummary, Error> {
+    async fn run(self, mut published: Published) -> Result<RunSummary, Error> {
         let settings = &self.args.settings;
         let mut index = Index::read(&self.tables, &StateConfig::of(settings)).await?;
         let new = index.keep_only(&self.logs, self.args.now);
@@ -163,7 +155,8 @@ impl Work<'_> {
         let tables = self.table_files(&index, &songs).await?;
         let (staged, unmatched) = self.query(&index, &tables, &songs).await?;
         let plays = index.counts().map(|counts| counts.plays).sum();
-        let manifest = tokio::task::block_in_place(|| self.publish(staged, &index, unmatched))?;
+        let manifest =
+            tokio::task::block_in_place(|| self.publish(&mut published, staged, &index, unmatched))?;
         shared_storage::remove(&songs).await?;
         self.merge(&mut index).await?;
         index.remove_unlisted(&self.tables).await?;
@@ -258,7 +251,12 @@ impl Work<'_> {
     }
 
     /// Runs the queries and stages their rows. If an executor is lost in the meantime, everything is queried again.
-    async fn query(&self, index: &Index, tables: &TableFiles, songs: &Url) -> Result<(Staged, u64), Error> {
+    async fn query(
+        &self,
+        index: &Index,
+        tables: &TableFiles,
+        songs: &Url,
+    ) -> Result<(StagedOutput, u64), Error> {
         let staging = Staging {
             session: self.session,
             settings: &self.args.settings,
@@ -287,71 +285,33 @@ impl Work<'_> {
         Err(Error::Io(format!("executors were lost {ATTEMPTS} times in a row; nothing was published")))
     }
 
-    fn publish(&self, staged: Staged, index: &Index, unmatched: u64) -> Result<Manifest, Error> {
-        let (settings, disk) = (&self.args.settings, &self.args.disk);
-        let output = &settings.output;
-        let mut insights = BTreeMap::new();
-        let mut drafts = Vec::new();
-        let mut rejects = staged.rejects;
-        let rejects = InsightEntry::new(rejects.publish()?);
-        if let Some(mut log) = staged.enriched {
-            let parts = log.publish()?;
-            let parquet = if settings.format.parquet { parquet_of(&log, &parts)? } else { Vec::new() };
-            let entries = parquet.iter().map(|draft| draft.entry().clone()).collect();
-            drafts = parquet;
-            insights.insert(
-                enriched_logs::NAME.to_owned(),
-                InsightEntry { parquet: entries, ..InsightEntry::new(parts) },
-            );
-        }
-        for (name, snapshot) in staged.snapshots {
-            insights.insert(name.to_owned(), snapshot.publish()?);
-            sync_folder(&**disk, &output.join(name))?;
-        }
-        drafts.into_iter().try_for_each(StagedParquet::publish)?;
-        let enabled: Vec<&str> = insights.keys().map(String::as_str).collect();
-        remove_disabled(disk, settings, &enabled)?;
-        let mut rejected = ReasonCounts::new();
-        count(&mut rejected, &self.catalog.rejects);
-        let manifest = Manifest {
-            version: Manifest::version(),
-            producer: RunMode::Replay.name().to_owned(),
-            epoch: 1,
-            generated_at: DateTime::<Utc>::from(SystemTime::now())
-                .to_rfc3339_opts(SecondsFormat::Millis, true),
-            totals: totals_of(index, unmatched),
+    /// Publishes the staged output as the next epoch.
+    fn publish(
+        &self,
+        published: &mut Published,
+        staged: StagedOutput,
+        index: &Index,
+        unmatched: u64,
+    ) -> Result<Manifest, Error> {
+        let settings = &self.args.settings;
+        let (staged, mut rejects) = staged.into_epoch(settings.format.parquet)?;
+        let songs = self.catalog.songs().len() as u64;
+        let cut = CutSummary {
+            producer: RunMode::Replay.name(),
+            totals: index.totals(unmatched),
             unfinished: Vec::new(),
-            catalog: CatalogEntry {
-                path: path_text(&settings.songs),
-                songs: self.catalog.songs().len() as u64,
-                rejected: by_code(&rejected),
-                fingerprint: hash_text(self.catalog.fingerprint()),
-            },
-            insights,
-            rejects,
+            catalog: CatalogEntry::new(
+                &settings.songs,
+                songs,
+                &self.catalog.rejects,
+                self.catalog.fingerprint(),
+            ),
             inputs_deleted: false,
         };
-        remove_unlisted_parquet(disk, settings, &manifest)?;
-        Manifest::publish(disk, output, &manifest.to_text())?;
+        let manifest = published.next_manifest(&staged, &mut rejects, cut)?;
+        published.publish(staged, manifest.clone())?;
         Ok(manifest)
     }
-}
-
-fn parquet_of(log: &AppendOnlyWriter, parts: &[PartEntry]) -> Result<Vec<StagedParquet>, Error> {
-    parts.iter().map(|part| log.parquet_of(enriched_logs::NAME, part)).collect()
-}
-
-fn totals_of(index: &Index, unmatched: u64) -> Totals {
-    let mut totals = Totals { unmatched, ..Totals::default() };
-    for counts in index.counts() {
-        totals.inputs += 1;
-        totals.bytes += counts.bytes;
-        totals.rows += counts.rows;
-        for (reason, rows) in &counts.rejected {
-            *totals.rejected.entry(reason.clone()).or_default() += rows;
-        }
-    }
-    totals
 }
 
 /// The rows of the catalog, from a file or an object.

@@ -13,27 +13,45 @@ use crate::cluster::index::{Folder, Index};
 use crate::cluster::inputs::Log;
 use crate::cluster::job::LogCounts;
 use crate::cluster::queries::{self, Section};
-use crate::engine::coordinator::{REJECTS_HEADER, reject_lines};
+use crate::insights::enriched_logs;
+use crate::insights::query::Weeks;
 use crate::model::Reject;
+use crate::model::error::Error;
 use crate::publish::REJECTS;
 use crate::publish::append_only::AppendOnlyWriter;
+use crate::publish::epoch::StagedEpoch;
+use crate::publish::manifest::InsightEntry;
+use crate::publish::rejects::{REJECTS_HEADER, reject_lines};
 use crate::publish::snapshot::Snapshot;
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
 use crate::text::path_text;
 use crate::time::civil::Week;
 
-/// The week of a run without plays. No play is in it.
-const NO_WEEK: i32 = i32::MIN;
-/// Seconds per day.
-const DAY: i64 = 86_400;
-
-/// The staged output, ready to be published.
-pub(super) struct Staged {
-    pub(super) snapshots: Vec<(&'static str, Snapshot)>,
+/// The staged output of a run. Dropping it removes its files.
+pub(super) struct StagedOutput {
+    snapshots: Vec<(&'static str, Snapshot)>,
     /// Absent if `enriched_logs` is disabled.
-    pub(super) enriched: Option<AppendOnlyWriter>,
-    pub(super) rejects: AppendOnlyWriter,
+    enriched: Option<AppendOnlyWriter>,
+    rejects: AppendOnlyWriter,
+}
+
+impl StagedOutput {
+    /// The files of the next epoch, and its rejects. Gives the parts of `enriched_logs` their final names, and stages
+    /// them as Parquet too if `parquet` is set.
+    pub(super) fn into_epoch(self, parquet: bool) -> Result<(StagedEpoch, AppendOnlyWriter), Error> {
+        let mut epoch = StagedEpoch { snapshots: self.snapshots, ..StagedEpoch::default() };
+        if let Some(mut table) = self.enriched {
+            let parts = table.publish()?;
+            if parquet {
+                let staged = parts.iter().map(|part| table.parquet_of(enriched_logs::NAME, part));
+                epoch.parquet = staged.collect::<Result<_, _>>()?;
+            }
+            let parquet = epoch.parquet.iter().map(|part| part.entry().clone()).collect();
+            epoch.enriched = Some(InsightEntry { parquet, ..InsightEntry::new(parts) });
+        }
+        Ok((epoch, self.rejects))
+    }
 }
 
 /// Everything that staging depends on, apart from the tables.
@@ -57,8 +75,8 @@ impl Staging<'_> {
         index: &Index,
         tables: &TableFiles,
         songs: &Url,
-    ) -> Result<Staged, AttemptError> {
-        let queries = queries::queries(self.settings, self.monday_of_top_songs(index));
+    ) -> Result<StagedOutput, AttemptError> {
+        let queries = queries::queries(self.settings, self.weeks(index));
         let snapshots = queries::stage(self.session, tables, queries, self.disk, self.settings).await?;
         let rejects = self.stage_rejects(index).await?;
         let enriched = if self.settings.insights.enriched_logs.enabled {
@@ -67,17 +85,14 @@ impl Staging<'_> {
         } else {
             None
         };
-        Ok(Staged { snapshots, enriched, rejects })
+        Ok(StagedOutput { snapshots, enriched, rejects })
     }
 
-    /// The Monday of the week of the top songs, in days since 1970-01-01.
-    fn monday_of_top_songs(&self, index: &Index) -> i32 {
+    /// The weeks of the latest play and of the current time.
+    fn weeks(&self, index: &Index) -> Weeks {
         let latest = index.counts().filter_map(|counts| counts.latest).max();
         let offset = i64::from(self.settings.timezone.0.offset_at(self.now));
-        let current = Week::of_local(self.now + offset);
-        let top_songs = &self.settings.insights.top_songs_this_week;
-        let week = top_songs.week_of(latest.map(|(_, local)| local), current);
-        week.map_or(NO_WEEK, |week| (week.seconds().start / DAY) as i32)
+        Weeks::new(latest.map(|(_, local)| local), Week::of_local(self.now + offset))
     }
 
     /// Stages the rejects of the catalog, followed by those of the logs.

@@ -14,7 +14,7 @@
 //! liveness        which executors are alive
 //! query           runs a query on the cluster and streams its rows
 //! rows            rows of a result as text
-//! sql             one query per insight
+//! sql             a query as data
 //! ```
 //!
 //! Executor:

@@ -1,4 +1,4 @@
-//! Queries as data, and the two that the manifest and `_rejects` need.
+//! Queries as data, and the queries for the manifest and `_rejects`.
 //!
 //! The query of an insight stands beside the insight. Its settings are parameters, written `$name`.
 

@@ -27,7 +27,7 @@ pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
 /// Fails, because this build has no cluster support.
 ///
 /// # Errors
-/// Always.
+/// Always, exit code 78.
 #[cfg(not(feature = "cluster"))]
 pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
     args.logging.settings()?;

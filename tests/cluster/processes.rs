@@ -1,4 +1,4 @@
-//! A cluster of real processes on this machine: the stock scheduler, and executors of our binary.
+//! A cluster of processes on this machine: the stock scheduler, and executors of this program.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -7,39 +7,40 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// Our program.
+/// The program under test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_music-insights");
-/// The planner recurses deeply, above all in a build without optimisation.
-const STACK: &str = "33554432";
-/// How long a process may take to start, or to be declared dead.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Bytes of stack per thread. The planner recurses deeply, most of all in a build without optimisation.
+pub(crate) const STACK: &str = "33554432";
+/// The time for a process to start, or to be declared dead.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The stock scheduler, if it was built. `cargo build -p ballista-scheduler` puts it next to our program.
+/// The path of the stock scheduler; `None` if it was not built. `cargo build -p ballista-scheduler` puts it next to
+/// the program.
 pub(crate) fn scheduler_program() -> Option<PathBuf> {
-    let beside = Path::new(PROGRAM).with_file_name("ballista-scheduler");
-    let found = std::env::var_os("BALLISTA_SCHEDULER").map_or(beside, PathBuf::from);
-    if found.exists() {
-        return Some(found);
+    let neighbour = Path::new(PROGRAM).with_file_name("ballista-scheduler");
+    let path = std::env::var_os("BALLISTA_SCHEDULER").map_or(neighbour, PathBuf::from);
+    if path.exists() {
+        return Some(path);
     }
-    assert!(std::env::var_os("CI").is_none(), "CI builds the scheduler: {}", found.display());
+    assert!(std::env::var_os("CI").is_none(), "{} is missing; CI must build it", path.display());
     eprintln!(
-        "skipped: there is no {}; `cargo build -p ballista-scheduler` with the same profile and features makes it",
-        found.display()
+        "skipped: {} is missing; run `cargo build -p ballista-scheduler` with the same profile and features",
+        path.display()
     );
     None
 }
 
-/// A process, killed at the end of the test.
-pub(crate) struct Node(pub(crate) Child);
+/// A process that is killed when it is dropped.
+pub(crate) struct Process(pub(crate) Child);
 
-impl Node {
+impl Process {
     fn start(command: &mut Command, log: &Path) -> Self {
         let log = File::create(log).unwrap();
         let command = command.env("RUST_MIN_STACK", STACK).stdin(Stdio::null());
         Self(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
     }
 
-    /// Kills it at once.
+    /// Kills the process with SIGKILL, and waits for its end.
     pub(crate) fn kill(&mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -50,7 +51,7 @@ impl Node {
     }
 }
 
-impl Drop for Node {
+impl Drop for Process {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
@@ -58,17 +59,17 @@ impl Drop for Node {
 }
 
 /// A scheduler and its executors.
-pub(crate) struct Nodes {
-    pub(crate) scheduler: Node,
-    pub(crate) executors: Vec<Node>,
+pub(crate) struct TestCluster {
+    pub(crate) scheduler: Process,
+    pub(crate) executors: Vec<Process>,
     pub(crate) address: String,
-    /// Their working directory, with their messages.
+    /// The working directory of all processes. It holds their messages in `*.log`.
     pub(crate) folder: tempfile::TempDir,
 }
 
-impl Nodes {
-    /// Starts this number of executors with one core each and these environment variables. `None` if the
-    /// scheduler is not installed.
+impl TestCluster {
+    /// Starts a scheduler and executors with one core each, all with these environment variables. `None` if the
+    /// scheduler was not built.
     pub(crate) fn start(executors: usize, environment: &[(&str, String)]) -> Option<Self> {
         let program = scheduler_program()?;
         let folder = tempfile::tempdir().unwrap();
@@ -76,23 +77,23 @@ impl Nodes {
         let mut command = Command::new(program);
         command
             .args(["--bind-host", "127.0.0.1", "--bind-port", &port.to_string()])
-            // With push scheduling, Ballista 55.0 loses a slot of one executor when another one is lost.
+            // With push scheduling, Ballista 55.0 loses a task slot of one executor when another executor dies.
             .args(["--scheduler-policy", "pull-staged"])
-            // Dead executors are detected after a few seconds.
+            // An executor counts as dead after a few seconds without a heartbeat.
             .args(["--executor-timeout-seconds", "12", "--expire-dead-executor-interval-seconds", "2"])
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(folder.path());
-        let scheduler = Node::start(&mut command, &folder.path().join("scheduler.log"));
+        let scheduler = Process::start(&mut command, &folder.path().join("scheduler.log"));
         let address = format!("df://127.0.0.1:{port}");
-        let mut nodes = Self { scheduler, executors: Vec::new(), address, folder };
+        let mut cluster = Self { scheduler, executors: Vec::new(), address, folder };
         wait_until("the scheduler answers", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
         for _ in 0..executors {
-            nodes.add_executor(environment);
+            cluster.add_executor(environment);
         }
-        Some(nodes)
+        Some(cluster)
     }
 
-    /// Starts another executor.
+    /// Starts another executor with these environment variables.
     pub(crate) fn add_executor(&mut self, environment: &[(&str, String)]) {
         let name = format!("executor-{}", self.executors.len());
         let mut command = Command::new(PROGRAM);
@@ -103,10 +104,10 @@ impl Nodes {
             .arg(self.folder.path().join(&name))
             .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path());
-        self.executors.push(Node::start(&mut command, &self.folder.path().join(format!("{name}.log"))));
+        self.executors.push(Process::start(&mut command, &self.folder.path().join(format!("{name}.log"))));
     }
 
-    /// The messages of all processes, to show with a failure.
+    /// The last messages of all processes, for a failed assertion.
     pub(crate) fn logs(&self) -> String {
         let mut text = String::new();
         for entry in self.folder.path().read_dir().unwrap().map(Result::unwrap) {
@@ -123,36 +124,37 @@ impl Nodes {
     }
 }
 
-/// A free port.
+/// A port of 127.0.0.1 that is free now.
 pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// Waits until a condition holds.
-pub(crate) fn wait_until(what: &str, mut happened: impl FnMut() -> bool) {
-    let began = Instant::now();
-    while !happened() {
-        assert!(began.elapsed() < PATIENCE, "waited in vain until {what}");
+/// Polls until a condition holds. `event` is a clause for the panic after [`TIMEOUT`], such as `a log is read`.
+pub(crate) fn wait_until(event: &str, mut has_happened: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !has_happened() {
+        assert!(start.elapsed() < TIMEOUT, "timed out waiting until {event}");
         std::thread::sleep(Duration::from_millis(50));
     }
 }
 
-/// Runs our program in a folder.
+/// Runs the program in a folder.
 pub(crate) fn run(folder: &Path, arguments: &[&str]) -> Output {
     command(folder, arguments).output().unwrap()
 }
 
-/// Our program in a folder, to be started.
+/// A command for the program in a folder.
 pub(crate) fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(arguments).current_dir(folder).env("RUST_MIN_STACK", STACK).stdin(Stdio::null());
     command
 }
 
-/// The output of a command, which must have this exit code.
-pub(crate) fn said(output: &Output, code: i32) -> (String, String) {
-    let [out, error] =
+/// Asserts the exit code of a command, and returns its stdout and stderr.
+#[track_caller]
+pub(crate) fn assert_exit(output: &Output, code: i32) -> (String, String) {
+    let [stdout, stderr] =
         [&output.stdout, &output.stderr].map(|bytes| String::from_utf8(bytes.clone()).unwrap());
-    assert_eq!(output.status.code(), Some(code), "{out}{error}");
-    (out, error)
+    assert_eq!(output.status.code(), Some(code), "{stdout}{stderr}");
+    (stdout, stderr)
 }
