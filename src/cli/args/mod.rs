@@ -185,7 +185,7 @@ pub struct ExecutorArgs {
     /// Port for data transfer
     #[arg(long, default_value_t = 50051)]
     pub port: u16,
-    /// Port on which the scheduler reaches this executor
+    /// Port for tasks from the scheduler
     #[arg(long, default_value_t = 50052)]
     pub task_port: u16,
     /// Number of tasks that run in parallel [default: one per processor]
