@@ -5,7 +5,7 @@ use crate::generate::rng::Rng;
 /// A table for drawing items. The probability of an item is proportional to its weight.
 ///
 /// The weights are distributed over cells of equal size, with at most two items per cell. So a draw reads one
-/// cell (one cache line), independent of the number of items.
+/// cell (one cache line), regardless of the number of items.
 #[derive(Debug, Clone)]
 pub struct AliasTable {
     cells: Vec<Cell>,

@@ -23,7 +23,7 @@ pub const ABOUT: About = About {
     name: NAME,
     title: "Loyal listeners",
     question: "Which listeners play one genre almost exclusively?",
-    meaning: "Listeners with one genre that makes up a share of more than {threshold} of their plays.",
+    meaning: "Listeners for whom one genre makes up more than {threshold} of their plays.",
     columns: &[
         Column::USER,
         Column::GENRE,

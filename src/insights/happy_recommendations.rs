@@ -49,7 +49,7 @@ pub struct Settings {
     /// The minimum share of sad songs in a sad listener's matched plays, from 0 to 1.
     #[serde(deserialize_with = "from_text")]
     pub min_sad_share: Fraction,
-    /// Whether a listener with more plays of another mood than of sad songs is not a sad listener.
+    /// Whether sad must be the most played mood of a sad listener; a tie is allowed.
     #[serde(deserialize_with = "from_text")]
     pub dominant: bool,
 }

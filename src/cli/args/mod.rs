@@ -292,7 +292,7 @@ pub struct CompletionsArgs {
 /// Arguments of `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Command to print the page of [default: the program itself]
+    /// Command whose manual page to print [default: the program itself]
     #[arg(value_name = "COMMAND", conflicts_with = "out")]
     pub page: Option<String>,
     /// Write the pages of the program and of all commands into this folder
