@@ -40,7 +40,9 @@ fn read(bytes: &[u8], chunk: usize, lane: DecodePath) -> (Vec<String>, Vec<Strin
     let (mut plays, mut rejects) = (Vec::new(), Vec::new());
     let mut reader = bytes;
     loop {
-        let chunk: Chunk = match framer.next(&mut reader, Eof::Final, 1_750_000_000).expect("reading from memory succeeds")
+        let chunk: Chunk = match framer
+            .next(&mut reader, Eof::Final, 1_750_000_000)
+            .expect("reading from memory succeeds")
         {
             Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,
             Frame::Ignored(_) => continue,

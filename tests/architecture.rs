@@ -389,7 +389,8 @@ fn has_word(line: &str, word: &str) -> bool {
 fn forbidden_words_do_not_occur() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let architecture = fs::read_to_string(project.join("ARCHITECTURE.md")).unwrap();
-    let section = architecture.split("\n## Forbidden words\n").nth(1).expect("ARCHITECTURE.md has the section");
+    let section =
+        architecture.split("\n## Forbidden words\n").nth(1).expect("ARCHITECTURE.md has the section");
     let list = section.split("```").nth(1).expect("the section has a list");
     let entries = list.lines().filter_map(|line| line.split_once(" -> "));
     let entries: Vec<(&str, &str)> = entries.collect();

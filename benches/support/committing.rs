@@ -51,7 +51,8 @@ impl Committing {
         let disk: SharedDisk = RealDisk::with_fsync(Shutdown::default());
         let dictionaries = Dictionaries::default();
         let Recovered { loaded, committer, published, tables, .. } =
-            recovery::watch(&disk, &settings, StartOptions::default(), &dictionaries).expect("the state is valid");
+            recovery::watch(&disk, &settings, StartOptions::default(), &dictionaries)
+                .expect("the state is valid");
         let committer = committer.expect("watch has a committer");
         let songs = root.join("data/songs_metadata.csv");
         let catalog =

@@ -100,10 +100,12 @@ impl Feed {
     pub(crate) fn write(&mut self, root: &Path, rows: u64, logs: u64) {
         let incoming = root.join("data/incoming");
         fs::create_dir_all(&incoming).expect("the folder is writable");
-        fs::write(root.join("data/songs_metadata.csv"), &self.catalog).expect("the folder has space for the file");
+        fs::write(root.join("data/songs_metadata.csv"), &self.catalog)
+            .expect("the folder has space for the file");
         for number in 0..logs {
             let log = [text::HEADER, &self.rows(rows / logs)].concat();
-            fs::write(incoming.join(format!("plays-{number}.csv")), log).expect("the folder has space for the file");
+            fs::write(incoming.join(format!("plays-{number}.csv")), log)
+                .expect("the folder has space for the file");
         }
     }
 

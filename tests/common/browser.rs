@@ -274,7 +274,10 @@ pub(crate) fn axe() -> Option<String> {
     let path = env::var_os("AXE_CORE").map_or(installed, PathBuf::from);
     let text = fs::read_to_string(&path);
     if text.is_err() {
-        println!("skipped: {} is missing; run npm install axe-core, or set AXE_CORE to its path", path.display());
+        println!(
+            "skipped: {} is missing; run npm install axe-core, or set AXE_CORE to its path",
+            path.display()
+        );
     }
     text.ok()
 }

@@ -157,7 +157,11 @@ impl Medium {
     }
 
     fn rename(&mut self, gone: Option<PathBuf>, there: Option<(PathBuf, Number)>) {
-        let path = there.as_ref().map(|(path, _)| path).or(gone.as_ref()).expect("a rename has an old or a new path");
+        let path = there
+            .as_ref()
+            .map(|(path, _)| path)
+            .or(gone.as_ref())
+            .expect("a rename has an old or a new path");
         let folder = path.parent().expect("every file is in a folder").to_owned();
         self.pending.push(Naming { folder, gone, there, given_up: false, synced: false });
     }

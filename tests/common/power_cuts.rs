@@ -145,7 +145,9 @@ impl Recording {
         let Some(shown) = shown else { return Ok(()) };
         let state = &self.place.settings.state;
         let newest = generations_in(image, state).map_err(|failure| failure.to_string())?;
-        let newest = newest.first().ok_or_else(|| format!("a reader has seen epoch {}, but no generation remains", shown.epoch))?;
+        let newest = newest
+            .first()
+            .ok_or_else(|| format!("a reader has seen epoch {}, but no generation remains", shown.epoch))?;
         let newest = read_sound(image, state, *newest).map_err(|what| format!("generation: {what:?}"))?;
         if newest.epoch < shown.epoch {
             return Err(format!(
@@ -219,7 +221,11 @@ impl Recording {
             needed.insert(generation_name(number));
         }
         let there: BTreeSet<String> = files_in(disk, state).into_keys().collect();
-        if there == needed { Ok(()) } else { Err(format!("the state has the files {there:?}, but needs {needed:?}")) }
+        if there == needed {
+            Ok(())
+        } else {
+            Err(format!("the state has the files {there:?}, but needs {needed:?}"))
+        }
     }
 
     /// The rows of `enriched_logs`, without the columns that depend on the time of the catalog.
@@ -285,7 +291,9 @@ impl Recording {
                 let shown = later(shown.clone(), self.shown(&run.crash_image(second)));
                 let result = self.check_recovery(&run.image(second, cut, &mut dice), shown.as_ref());
                 result.map_err(|what| {
-                    format!("seed {seed}, killed after operation {at}, {cut:?} after operation {second}: {what}")
+                    format!(
+                        "seed {seed}, killed after operation {at}, {cut:?} after operation {second}: {what}"
+                    )
                 })?;
             }
             Ok(())
@@ -317,7 +325,10 @@ pub(crate) fn later(one: Option<Manifest>, other: Option<Manifest>) -> Option<Ma
 fn files_in(disk: &SimDisk, folder: &Path) -> Files {
     let files = disk.files().into_iter();
     let named = files.filter_map(|(path, bytes)| {
-        Some((path.strip_prefix(folder).ok()?.to_str().expect("names on the disk are UTF-8").to_owned(), bytes))
+        Some((
+            path.strip_prefix(folder).ok()?.to_str().expect("names on the disk are UTF-8").to_owned(),
+            bytes,
+        ))
     });
     named.collect()
 }

@@ -158,7 +158,11 @@ fn odd_names_are_read_and_other_files_are_ignored() {
     for name in ["loop.csv", "dangling.csv", "socket.csv"] {
         assert_eq!(stderr(&output).matches(&format!("{name}: skipped")).count(), 1, "{}", stderr(&output));
     }
-    assert!(!stderr(&output).contains('\x1b'), "a message contains an escape character from a file name: {}", stderr(&output));
+    assert!(
+        !stderr(&output).contains('\x1b'),
+        "a message contains an escape character from a file name: {}",
+        stderr(&output)
+    );
     let found = rejects(&place);
     assert!(found.iter().any(|reject| reject == "sparse.csv:1 not_csv"), "{found:?}");
     fs::remove_file(folder.join("sparse.csv")).unwrap();

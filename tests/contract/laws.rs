@@ -197,7 +197,7 @@ proptest! {
             same("the reference", &expected(&settings, weeks, &catalog, &taken), &found)?;
             same("a new engine", &afresh(&settings, weeks, &catalog, &taken), &found)?;
             for (name, text) in &found {
-                prop_assert!(changed.contains(name) || before[name] == *text, "{name} changed, but refresh did not report it");
+                prop_assert!(changed.contains(name) || before[name] == *text, "unreported change of {name}");
             }
             before = found;
         }

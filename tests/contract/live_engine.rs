@@ -93,11 +93,7 @@ impl Live {
             }
             let mut text = Vec::new();
             let rows = insight.render(&cut, &mut |lines| text.extend_from_slice(lines));
-            assert_eq!(
-                rows as usize,
-                lines_of(&text) - 1,
-                "{name}: `render` returns a wrong number of rows"
-            );
+            assert_eq!(rows as usize, lines_of(&text) - 1, "{name}: `render` returns a wrong number of rows");
             files.insert(name, text);
         }
         (files, claimed)

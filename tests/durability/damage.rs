@@ -154,7 +154,10 @@ fn every_damaged_byte_of_the_state_is_detected() {
         let sound = fs::read(&path).unwrap();
         for len in 0..sound.len() {
             fs::write(&path, &sound[..len]).unwrap();
-            assert!(read_sound(&*disk, &state, generation.number).is_err(), "{name} truncated to {len} bytes");
+            assert!(
+                read_sound(&*disk, &state, generation.number).is_err(),
+                "{name} truncated to {len} bytes"
+            );
             if len % 64 == 0 {
                 assert_refused(&disk, &state, &name, &format!("truncated to {len} bytes"));
             }

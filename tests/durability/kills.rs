@@ -292,8 +292,7 @@ fn catalog(dice: &mut Dice, songs: u64) -> String {
 fn check_published(place: &Place, last_epoch: &mut u64) {
     let path = place.path("output/_manifest.json");
     let Ok(text) = fs::read(&path) else { return };
-    let manifest: serde_json::Value =
-        serde_json::from_slice(&text).expect("the manifest is complete");
+    let manifest: serde_json::Value = serde_json::from_slice(&text).expect("the manifest is complete");
     let epoch = manifest["epoch"].as_u64().unwrap();
     assert!(epoch >= *last_epoch, "epoch {epoch} follows epoch {last_epoch}");
     *last_epoch = epoch;

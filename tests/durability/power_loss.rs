@@ -174,8 +174,7 @@ fn a_power_cut_during_a_fresh_start_is_harmless() {
             .collect();
         passes(in_parallel(&cuts, |&(at, cut)| {
             let image = run.image(at, cut, &mut Dice::new(seed, at as u64));
-            let mut shown =
-                recording.shown(&run.crash_image(at)).expect("the output always has a manifest");
+            let mut shown = recording.shown(&run.crash_image(at)).expect("the output always has a manifest");
             // Append-only tables start from the beginning, but epochs continue.
             shown.insights.clear();
             shown.rejects.parts.clear();

@@ -249,7 +249,11 @@ fn a_line_has_gaps_where_values_are_missing() {
     let document = Document::parse(&svg).unwrap();
     let path = document.descendants().find(|node| node.tag_name().name() == "path").unwrap();
     let path = path.attribute("d").unwrap();
-    assert_eq!(path.matches('M').count(), 4, "the line must have three gaps, and one gap contains a single point");
+    assert_eq!(
+        path.matches('M').count(),
+        4,
+        "the line must have three gaps, and one gap contains a single point"
+    );
     assert_eq!(path.matches("h0").count(), 1);
     assert_eq!(path.matches(['M', 'L']).count(), 600 - 60 - 29);
     // The picture shows only the latest values.

@@ -250,7 +250,11 @@ fn the_report_of_the_sample_matches_the_tables() {
     assert_eq!(stdout(&place.done(&["report"])), "written   report.html\n");
     let page = place.read("report.html");
     assert_numbers(&place, "output", &parse(&page));
-    assert_eq!(stdout(&place.done(&["report", "--html", "-"])), page, "the page on stdout differs from the file");
+    assert_eq!(
+        stdout(&place.done(&["report", "--html", "-"])),
+        page,
+        "the page on stdout differs from the file"
+    );
     assert!(page.contains("Top songs of 2025-W13"), "the page does not show the latest week");
     assert!(!place.path(".report.html.tmp").exists());
 }

@@ -19,7 +19,11 @@ fn the_schema_and_the_example_are_up_to_date() {
         [("--schema", "music-insights.schema.json"), ("--example", "music-insights.example.toml")]
     {
         let now = stdout(&place.done(&["config", flag]));
-        assert_eq!(committed(name), now, "{name} is out of date; run `music-insights config {flag} > {name}`");
+        assert_eq!(
+            committed(name),
+            now,
+            "{name} is out of date; run `music-insights config {flag} > {name}`"
+        );
     }
 }
 
@@ -36,7 +40,11 @@ fn the_example_contains_every_setting_with_its_default() {
         let origin = origin.as_str().unwrap();
         // In the example, a setting without a default is a comment.
         let is_set = !["threads", "http_token_file"].contains(&name.as_str());
-        assert_eq!(origin.starts_with("music-insights.toml:"), is_set, "the value of {name} comes from {origin}");
+        assert_eq!(
+            origin.starts_with("music-insights.toml:"),
+            is_set,
+            "the value of {name} comes from {origin}"
+        );
     }
 }
 

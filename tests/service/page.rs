@@ -331,7 +331,10 @@ fn a_lost_connection_is_shown_and_restored() {
     let stopped = page.daemon.take().unwrap().stop();
     assert!(stopped.status.success(), "{}", stderr(&stopped));
     page.browser.wait_for_text("#banner", "Connection lost; reconnecting");
-    assert!(page.browser.text("main").contains("Top songs of the week"), "the dashboard hides the rows that it already has");
+    assert!(
+        page.browser.text("main").contains("Top songs of the week"),
+        "the dashboard hides the rows that it already has"
+    );
     page.browser.shoot("lost");
 
     page.place.append("data/incoming/a.csv", "somebody_new,s1,2025-03-20 01:00:00,100\n");

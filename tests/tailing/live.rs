@@ -107,7 +107,11 @@ fn readers_always_see_complete_files_of_one_cut() {
                     manifest["totals"]["rejected"].as_object().unwrap().values().map(number).sum();
                 let plays = number(&manifest["totals"]["rows"]) - rejected;
                 let enriched = number(&manifest["insights"]["enriched_logs"]["rows"]);
-                assert_eq!(plays, enriched + number(&manifest["totals"]["unmatched"]), "the files belong to different cuts");
+                assert_eq!(
+                    plays,
+                    enriched + number(&manifest["totals"]["unmatched"]),
+                    "the files belong to different cuts"
+                );
                 let epoch = number(&manifest["epoch"]);
                 assert!(epoch >= last_epoch, "the epoch decreased");
                 let favourites = &files["user_favorite_genres/part-00000.csv"];

@@ -778,7 +778,10 @@ impl Process {
                 }
                 Event::Advanced(input, position) => changes.push(Change::Position(input.id, position)),
                 Event::Data(chunk) => {
-                    assert_eq!(chunk.position.offset, chunk.span.to, "the position is not at the end of its chunk");
+                    assert_eq!(
+                        chunk.position.offset, chunk.span.to,
+                        "the position is not at the end of its chunk"
+                    );
                     let mut position = chunk.position.clone();
                     if matches!(chunk.content, Content::Refused(_)) && position.state != ReaderState::Faulted
                     {
