@@ -48,7 +48,7 @@ def scenarios(args):
         return Feed(args.rate, args.seconds + warm_up, 0.1, append, users, songs)
 
     users = args.users
-    # A tenth of the users, songs and history, because the peers keep whole tables in memory.
+    # The small feed has a tenth of the users, songs and history, because the peers keep whole tables in memory.
     small = (users // 10, 5_000)
     return [
         Scenario("main-append", "ours", "log appended", feed(True, users, 50_000, 5), 10 * users, 5),

@@ -238,7 +238,7 @@ fn parquet_of_other_programs_is_read_like_csv() {
             assert_eq!(published(&place), expected, "{folder} {songs}");
         }
     }
-    // `watch` reads dropped Parquet files once.
+    // `watch` reads each dropped Parquet file once.
     for once in 0..2 {
         fs::create_dir_all(place.path("drops")).unwrap();
         fs::copy(place.path("typed/a.parquet"), place.path("drops/.a")).unwrap();

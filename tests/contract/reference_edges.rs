@@ -33,7 +33,7 @@ fn lines_and_fields() {
     let ok = "u,s,2025-01-01 00:00,1";
     assert_eq!(row(ok), "");
     for (line, want) in [
-        ("u,s,2025-01-01 00:00,1\r", ""), // CRLF
+        ("u,s,2025-01-01 00:00,1\r", ""), // The line ends with CRLF.
         ("u,s,2025-01-01 00:00,1\r\r", "bare_cr"),
         ("u\rx,s,2025-01-01 00:00,1", "bare_cr"),
         ("\"u\rx\",s,2025-01-01 00:00,1", ""),
@@ -62,7 +62,7 @@ fn lines_and_fields() {
         ("user_id,song_id,timestamp,duration_sec ", "bad_timestamp"),
         ("\"user_id\",song_id,timestamp,duration_sec", "bad_timestamp"),
         ("u\0,s,2025-01-01 00:00,1", "nul_byte"),
-        ("\0\0", "nul_byte"), // ended by LF
+        ("\0\0", "nul_byte"), // The line ends with LF.
     ] {
         assert_eq!(row(line), want, "{line:?}");
     }
@@ -154,7 +154,7 @@ fn whole_files() {
     let t = |n: usize, tail: &str| reason(format!("{}{tail}", "x".repeat(n)).as_bytes());
     assert_eq!(t(65535, "\nab"), "missing_header");
     assert_eq!(t(65536, "\nab"), "no_newline");
-    assert_eq!(t(65536, ""), "missing_header"); // exactly 64 KiB, no CR
+    assert_eq!(t(65536, ""), "missing_header"); // The file has exactly 64 KiB and no CR.
     assert_eq!(t(65535, "\r"), "missing_header");
     assert_eq!(t(65537, ""), "no_newline");
     // The file has only a header, ended by a CR without an LF.

@@ -21,7 +21,7 @@ use xxhash_rust::xxh3::xxh3_128;
 const BRIEFLY: Duration = Duration::from_millis(80);
 const SONGS: u64 = 30;
 
-/// Changes the inputs of a place, and records what the checks need.
+/// Changes the inputs of a place, and records the numbers that the checks need.
 struct Feeder<'a> {
     place: &'a Place,
     dice: Dice,

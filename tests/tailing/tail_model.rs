@@ -40,7 +40,7 @@ const PACKED: [&str; 2] = ["y.csv.gz", "z.csv.gz"];
 /// An operation on the folder. Names are indexes into [`NAMES`] or [`PACKED`].
 #[derive(Clone, Debug)]
 enum Step {
-    /// Append whole lines. A missing or empty log gets a header first.
+    /// Append whole lines. If the log is missing or empty, append a header first.
     Append {
         name: usize,
         rows: u8,
