@@ -121,7 +121,7 @@ fn watch_publishes_parquet_together_with_csv() {
     watch(&parquet);
     let before = in_step();
     assert!(before["insights"]["enriched_logs"]["parquet"].as_array().unwrap().len() > 2);
-    // Without new data, files stay byte for byte the same. `watch` only writes a missing file again.
+    // Without new data, files stay byte for byte the same. `watch` writes only a missing file again.
     fs::remove_file(place.path("output/parquet/enriched_logs/part-00001.parquet")).unwrap();
     fs::remove_file(place.path("output/parquet/top_songs_this_week/part-00000.parquet")).unwrap();
     watch(&parquet);

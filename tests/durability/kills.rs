@@ -28,7 +28,7 @@ struct Feeder<'a> {
     growing: Vec<Growing>,
     /// The names of rotated files that a replay of the folder does not read.
     moved_away: Vec<String>,
-    /// The number of files so far. It makes their names unique.
+    /// The number of files so far. It is a part of each file name, so names are unique.
     files: u64,
     /// The number of inputs that the daemon knows when it has read everything.
     inputs: u64,
