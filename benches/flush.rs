@@ -28,7 +28,7 @@ const DRAWN: u64 = 9;
 const NEW_ROWS: u64 = 9_900;
 const NEW_LISTENERS: u64 = 100;
 const FLUSHES: u64 = 9;
-/// Rows per batch.
+/// The number of rows per batch.
 const PORTION: u64 = 500_000;
 
 /// The names and times of the steps of a flush, in order.

@@ -17,7 +17,7 @@ const ORDER: &[&str] = &[
     // Services that every room may use.
     "telemetry",
     "storage",
-    // The flow, upstream to downstream.
+    // The path of the data, from the inputs to the output.
     "ingest",
     "catalog",
     "ledger",
@@ -27,7 +27,7 @@ const ORDER: &[&str] = &[
     "state",
     "engine",
     "serve",
-    // Built on the flow.
+    // Built on the rooms above.
     "verify",
     "cluster",
     "generate",
@@ -96,7 +96,7 @@ const WRITING: [&str; 13] = [
 
 /// A source file without its comments and tests.
 struct Source {
-    /// Its path inside `src`.
+    /// The path of the file inside `src`.
     path: String,
     code: String,
 }
@@ -198,7 +198,7 @@ fn every_form_of_import_is_found() {
 }
 
 #[test]
-fn pure_code_knows_no_clock_no_files_and_no_tasks() {
+fn pure_code_uses_no_clock_no_files_and_no_tasks() {
     let sources = sources();
     let pure: Vec<&Source> =
         sources.iter().filter(|source| PURE.iter().any(|part| source.path.starts_with(part))).collect();
@@ -234,7 +234,7 @@ fn begins_name(code: &str, word: &str) -> bool {
 }
 
 #[test]
-fn imports_run_one_way() {
+fn rooms_import_only_rooms_above_them() {
     let sources = sources();
     let place = |module: &str| ORDER.iter().position(|&other| other == module);
     for source in sources.iter().filter(|source| source.path != "lib.rs") {
@@ -312,7 +312,7 @@ fn an_insight_has_one_name_everywhere() {
 
 /// Checks the insight files separately, because `cargo fmt` does not find modules that a macro declares.
 #[test]
-fn files_of_insights_are_formatted() {
+fn insight_files_are_formatted() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let files = NAMES.map(|name| project.join(format!("src/insights/{name}.rs")));
     let run = Command::new("rustfmt")

@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Measures how a cluster scales: executors of one core each on this machine, compared with `replay`.
+"""Measures how a cluster scales. All executors run on this machine, with one core each. The baseline is `replay`.
 
     benches/cluster/run.py [--rows 20000000] [--users 200000] [--songs 50000] [--files 16] [--executors 1,2] [--bin DIR]
 
-`--bin` is the folder of `music-insights` and `ballista-scheduler`, built with
+`--bin` is the folder with the programs `music-insights` and `ballista-scheduler`. Build them with
 `cargo build --release --features cluster -p music-insights -p ballista-scheduler --bins`. All processes use the
-loopback address and are stopped at the end. Each cluster runs twice: first from nothing, then with no new logs.
-Every output file is compared with that of `replay`. The results are printed.
+loopback address. The script stops all processes at the end. Each cluster runs twice: first without any earlier
+results, then without new logs. The script compares every output file with the output of `replay`, and prints the
+results.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 PORT = 50850
 ADDRESS = f"df://127.0.0.1:{PORT}"
-LIMIT = 1800  # seconds for one run
+LIMIT = 1800  # time limit for one run in seconds
 
 
 def peak(pid):
@@ -35,7 +36,7 @@ def peak(pid):
 
 
 def timed(command):
-    """Runs a command and returns its seconds and its peak memory in MB."""
+    """Runs a command. Returns its duration in seconds and its peak memory in MB."""
     began = time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     memory = [0]
@@ -69,7 +70,7 @@ def compare(expected, found):
 
 
 class Cluster:
-    """A scheduler and its executors as processes."""
+    """The processes of a scheduler and its executors."""
 
     def __init__(self, programs, executors, folder):
         environment = os.environ | {"RUST_MIN_STACK": str(32 << 20)}
@@ -86,7 +87,7 @@ class Cluster:
         time.sleep(2)
 
     def stop(self):
-        """Stops all processes and returns the largest peak memory of an executor, in MB."""
+        """Stops all processes. Returns the peak memory of the largest executor in MB."""
         memory = max((peak(executor.pid) for executor in self.executors), default=0)
         for process in [*self.executors, self.scheduler]:
             process.kill()
@@ -102,7 +103,7 @@ def main():
     parser.add_argument("--files", default="16")
     parser.add_argument("--executors", default="1,2", help="comma-separated numbers of executors to measure")
     parser.add_argument("--bin", type=Path, default=ROOT / "target/release",
-                        help="folder of music-insights and ballista-scheduler (default: target/release)")
+                        help="folder with the programs music-insights and ballista-scheduler (default: target/release)")
     args = parser.parse_args()
     program = args.bin / "music-insights"
     with tempfile.TemporaryDirectory(prefix="cluster-", dir=os.environ.get("TMPDIR")) as name:

@@ -1,4 +1,4 @@
-"""Runs one case: all contenders take turns on the same files, and their tables are compared."""
+"""Runs one case: all contenders take turns on the same files. Compares the tables of all contenders."""
 
 import shutil
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 from measure_process import TIMEOUT, measure, median
 
 HERE = Path(__file__).resolve().parent
-FASTEST_PEERS = 2  # how many peers run in the later rounds of a side case
+FASTEST_PEERS = 2  # number of peers in a side case after the first round
 
 
 class CaseRunner:
@@ -40,7 +40,10 @@ class CaseRunner:
         shutil.rmtree(self.output(contender), ignore_errors=True)
 
     def all(self, case, contenders, rounds, logs, songs):
-        """Returns the runs of each contender. music-insights starts the first round, whose outputs are compared."""
+        """Runs all rounds, and returns the runs of each contender.
+
+        In the first round, music-insights runs first, and the output of each peer is compared with its output.
+        """
         runs = {contender: [] for contender in contenders}
         active = list(contenders)
         for number in range(rounds):
@@ -70,4 +73,4 @@ class CaseRunner:
         done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                               timeout=TIMEOUT)
         if done.returncode != 0:
-            sys.exit(f"{case.name}: the tables of {peer} differ from those of music-insights:\n{done.stdout}")
+            sys.exit(f"{case.name}: the tables of {peer} differ from the tables of music-insights:\n{done.stdout}")

@@ -1,11 +1,11 @@
-"""The measured cases: which data each uses and which tables it computes."""
+"""The measured cases. A case has data, and a list of tables to compute."""
 
 from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
 class Data:
-    """The generated logs. `packed` is the suffix of a single compressed file, or empty."""
+    """The generated logs. If the log is a single compressed file, `packed` is its suffix. Otherwise it is empty."""
 
     popularity: str = "uniform"
     ids: str = "short"
@@ -23,11 +23,11 @@ class Case:
     title: str
     data: Data = Data()
     enriched: bool = True
-    main: bool = False  # all contenders run in every round
+    main: bool = False  # if true, all contenders run in every round
 
 
 UNIFORM = Data()
-# Cases that share their uncompressed data are adjacent, so that it is generated once.
+# Cases with the same uncompressed data are adjacent, so that the data is generated only once.
 CASES = [
     Case("uniform", "all seven tables", main=True),
     Case("no-enriched", "without enriched_logs", enriched=False, main=True),

@@ -1,4 +1,4 @@
-"""Draws a bar chart of the cases as SVG, legible on light and dark backgrounds."""
+"""Draws a bar chart of the cases as SVG. The chart is legible on light and dark backgrounds."""
 
 from xml.sax.saxutils import escape
 
@@ -21,7 +21,7 @@ STYLE = """
 
 
 def draw(cases, results):
-    """Returns the SVG. `cases` maps each name to the summaries of its contenders, music-insights first."""
+    """Returns the SVG. `cases` maps the name of a case to the summaries of its contenders. music-insights is first."""
     panel = HEAD + (BAR + GAP) * max(map(len, cases.values())) + MARGIN
     height = panel * -(-len(cases) // COLUMNS) + 2 * MARGIN
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH * COLUMNS} {height}" role="img"'

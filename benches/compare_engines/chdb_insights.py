@@ -1,14 +1,14 @@
 """Computes the seven insights in chDB (embedded ClickHouse): one scan into a Memory table, then one file per insight.
 
-The alternatives below were measured once each with 4 M uniform rows on a machine in use. Their user time is
-compared with two runs of this script (3.1 s); differences below 10 % are not significant.
+Each alternative below was measured once with 4 M uniform rows, on a machine with other load. Its user time is
+compared with two runs of this script (3.1 s). Differences below 10 % are not significant.
 Slower: songs as LowCardinality, +33 %; MergeTree, +27 %.
 Slower as single steps, in processor time: users as LowCardinality too (loading 3.6 s instead of 0.9 s);
 best_effort timestamps (loading 0.9 s instead of 0.7 s); a dictionary instead of the join (enriched_logs 2.9 s
 instead of 1.3 s, genres of users 1.3 s instead of 0.5 s).
 No difference: hash or parallel_hash joins, two-level aggregation, compiled expressions, larger blocks (which
 need more memory).
-DateTime has no fractions of a second; neither have these logs.
+The type DateTime has no fractions of a second. The generated logs have none either.
 """
 
 from chdb import session
@@ -40,13 +40,13 @@ table(
     f"""SELECT *, lower(mood) = 'sad' AS sad, lower(mood) = 'happy' AS happy FROM file('{args.songs}', CSVWithNames,
         'song_id String, title String, artist String, genre String, mood String')""",
 )
-# Timestamps are parsed, because text would accept any value; durations are exact decimals.
+# Timestamps are parsed, because a text column would accept any value. Durations are exact decimals.
 table(
     "plays",
     f"""SELECT * FROM file('{args.logs}', CSVWithNames,
         'user_id String, song_id String, timestamp DateTime, duration_sec Decimal32(3)')""",
 )
-# The one expensive aggregate, per user and genre; favourite genres, loyalty and sad plays derive from it.
+# The only expensive aggregate, per user and genre. Favourite genres, loyalty and sad plays are computed from it.
 table(
     "tastes",
     """SELECT user_id, genre, count() AS plays, countIf(sad) AS sad, countIf(happy) AS happy
@@ -58,7 +58,7 @@ table(
 )
 
 write("user_favorite_genres", FAVORITES)
-write(  # integers until the last step, because a mean of floats rounds some ties incorrectly
+write(  # uses integers until the last step, because a mean of floats rounds some ties incorrectly
     "avg_listen_time_per_song",
     """SELECT song_id, intDiv(2 * millis + 10 * plays, 20 * plays) / 100 AS avg_duration
        FROM popularity ORDER BY song_id""",
@@ -69,8 +69,8 @@ write(
        WHERE timestamp >= toDateTime((SELECT toMonday(max(timestamp)) FROM plays))
        GROUP BY song_id ORDER BY plays DESC, song_id LIMIT 10""",
 )
-# Happy songs are ranked once. A listener of n of them needs only the first n + 3, so most plays of
-# happy songs are filtered out before duplicates are removed.
+# Happy songs are ranked once. For a listener who has played n Happy songs, only the first n + 3 Happy songs matter.
+# The query can therefore filter out most plays of Happy songs before it removes duplicates.
 table(
     "happy",
     """SELECT song_id, title, toUInt32(row_number() OVER (ORDER BY popularity.plays DESC, song_id)) AS place

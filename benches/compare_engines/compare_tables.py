@@ -2,8 +2,9 @@
 
 Usage: compare_tables.py OURS THEIRS [--without-enriched-logs]
 
-Runs as a separate process: it needs DuckDB, and the memory of a large parent would count towards the peak of the
-processes that it starts. A difference makes it exit with 1 and print the table and the first differing rows.
+The comparison is a separate process for two reasons. It needs DuckDB. It also needs a lot of memory, and the memory of
+a large parent process would count as memory of the measured processes. If the outputs differ, the script prints the
+name of the table and the first different rows, and exits with 1.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import duckdb
 
 from engine_common import ENRICHED, SNAPSHOTS
 
-# Compared as numbers, so that 150, 150.0 and 150.000 are equal; all other columns are compared as text.
+# These columns are compared as numbers, so that 150, 150.0 and 150.000 are equal. All other columns are compared as text.
 NUMBERS = {"play_count", "plays", "avg_duration", "sad_count", "genre_plays", "total_plays", "loyalty_score",
            "duration_sec"}
 SHOWN = 5
@@ -28,7 +29,7 @@ def rows(folder, name, columns):
             return f"{column}::DECIMAL(18, 4) AS {column}"
         return f"coalesce({column}, '') AS {column}"
 
-    # The dialect is fixed, because the first rows may contain no quoted field to detect it from.
+    # The query sets the CSV dialect. DuckDB cannot detect it if the first rows contain no quoted field.
     return f"""SELECT {', '.join(map(value, columns))} FROM read_csv('{folder}/{name}/*.csv', header = true,
         auto_detect = false, delim = ',', quote = '"', escape = '"',
         columns = {{{', '.join(f"'{column}': 'VARCHAR'" for column in columns)}}})"""
@@ -41,7 +42,7 @@ def header(folder, name):
 
 def differ(db, name, ours, theirs):
     lines = [f"{name} differs"]
-    for title, left, right in (("only in ours", ours, theirs), ("only in theirs", theirs, ours)):
+    for title, left, right in (("only in the first output", ours, theirs), ("only in the second output", theirs, ours)):
         found = db.execute(f"SELECT * FROM (({left}) EXCEPT ALL ({right})) ORDER BY ALL LIMIT {SHOWN}").fetchall()
         lines += [f"{title}: {', '.join(map(str, row))}" for row in found]
     sys.exit("\n".join(lines))
@@ -49,15 +50,15 @@ def differ(db, name, ours, theirs):
 
 def compare(db, ours, theirs, name):
     columns = header(ours, name)
-    if columns == ["message"]:  # an empty insight; a peer writes a table without rows instead
+    if columns == ["message"]:  # An insight without rows has only a message. A peer writes a table without rows.
         columns = header(theirs, name)
         if columns != ["message"] and db.execute(f"SELECT count(*) FROM ({rows(theirs, name, columns)})").fetchone()[0]:
-            sys.exit(f"{name} differs: only theirs has rows")
+            sys.exit(f"{name} differs: only the second output has rows")
         return
     if header(theirs, name) != columns:
         sys.exit(f"{name} differs: columns {columns} and {header(theirs, name)}")
     left, right = rows(ours, name, columns), rows(theirs, name, columns)
-    # The sum of hashes identifies a multiset: it ignores the order and counts duplicates.
+    # The sum of the row hashes does not depend on the order of rows, and it counts duplicates.
     digests = [db.execute(f"SELECT count(*), sum(hash({', '.join(columns)})::HUGEINT) FROM ({query})").fetchone()
                for query in (left, right)]
     if digests[0] != digests[1]:

@@ -28,7 +28,7 @@ def bytes_in(folder):
 
 
 def write_alone(folder, size):
-    """Returns the seconds that only writing and syncing `size` bytes takes."""
+    """Writes and syncs `size` bytes. Returns the time in seconds."""
     path = folder / "alone"
     began = time.monotonic()
     with open(path, "wb", buffering=0) as file:
@@ -42,7 +42,11 @@ def write_alone(folder, size):
 
 
 def compare_with_replay(binary, logs, songs, place, disk, threads, rounds):
-    """Returns all runs, their medians, the rows/s relative to `replay`, and the write rate relative to the disk alone."""
+    """Measures all variants.
+
+    Returns all runs, their medians, the rows/s of `watch` divided by the rows/s of `replay`, and the write rate of
+    `watch` divided by the write rate of the disk alone.
+    """
     common = ["--songs", songs, "--threads", threads]
     runs = {"replay": [], "watch": [], "watch on disk": [], "disk alone": []}
     disk = disk / "music-insights-compare-engines"
@@ -50,7 +54,7 @@ def compare_with_replay(binary, logs, songs, place, disk, threads, rounds):
     size = 0
 
     def watch(root):
-        # The input stays in memory; only state and output are in the measured folder.
+        # The input stays in memory. Only state and output are in the measured folder.
         return once([binary, "watch", "--once", "--http", "off", "--flush-interval", "1s", "--incoming", logs.parent,
                      "--state", root / "state", "--output", root / "output", *common], threads)
 

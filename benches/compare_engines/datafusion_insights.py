@@ -1,7 +1,7 @@
 """Computes the seven insights in DataFusion: one scan into an in-memory table, then one COPY per insight.
 
-The alternatives below were measured once each with 4 M uniform rows on a machine in use. Their user time is
-compared with two runs of this script (3.8 s and 3.9 s); differences below 10 % are not significant.
+Each alternative below was measured once with 4 M uniform rows, on a machine with other load. Its user time is
+compared with two runs of this script (3.8 s and 3.9 s). Differences below 10 % are not significant.
 Slower: a scan per query instead of the table, +64 to 69 %; the option timestamp_format, +20 to 23 %; Utf8
 instead of Utf8View, +11 to 14 %. Dictionary columns make the aggregates take two to four times as long
 (measured with 500,000 rows).
@@ -20,7 +20,7 @@ text = pyarrow.string_view()
 
 def read(name, path, columns):
     compression = {".gz": "gzip", ".zst": "zstd"}.get(path.suffix)
-    # DataFusion lists a folder itself, but treats a pattern that contains a slash as one file.
+    # DataFusion accepts a folder, but treats a pattern with a slash as a single file.
     path = path.parent if path.name == "*.csv" else path
     context.register_csv(name, f"{path}/" if path.is_dir() else path, schema=pyarrow.schema(columns),
                          file_extension=path.suffix or ".csv", file_compression_type=compression)
@@ -40,11 +40,11 @@ table(
     """SELECT song_id, title, artist, coalesce(genre, '') AS genre, coalesce(mood, '') AS mood,
               coalesce(lower(mood) = 'sad', false) AS sad, coalesce(lower(mood) = 'happy', false) AS happy FROM catalog""",
 )
-# Timestamps are parsed, because text would accept any value; durations are exact decimals.
+# Timestamps are parsed, because a text column would accept any value. Durations are exact decimals.
 read("logs", args.logs, [("user_id", text), ("song_id", text), ("timestamp", pyarrow.timestamp("s")),
                          ("duration_sec", pyarrow.decimal128(8, 3))])
 table("plays", "SELECT * FROM logs")
-# The one expensive aggregate, per user and genre; favourite genres, loyalty and sad plays derive from it.
+# The only expensive aggregate, per user and genre. Favourite genres, loyalty and sad plays are computed from it.
 table(
     "tastes",
     """SELECT user_id, genre, count(*) AS plays, sum(CAST(sad AS BIGINT)) AS sad, sum(CAST(happy AS BIGINT)) AS happy
@@ -57,14 +57,14 @@ table(
 )
 
 write("user_favorite_genres", FAVORITES)
-write(  # integers until the last step, because a mean of floats rounds some ties incorrectly
+write(  # uses integers until the last step, because a mean of floats rounds some ties incorrectly
     "avg_listen_time_per_song",
     """SELECT song_id, CAST((2 * millis + 10 * plays) / (20 * plays) AS DOUBLE) / 100 AS avg_duration
        FROM popularity ORDER BY song_id""",
 )
 write("top_songs_this_week", TOP_SONGS)
-# Happy songs are ranked once. A listener of n of them needs only the first n + 3, so most plays of
-# happy songs are filtered out before duplicates are removed.
+# Happy songs are ranked once. For a listener who has played n Happy songs, only the first n + 3 Happy songs matter.
+# The query can therefore filter out most plays of Happy songs before it removes duplicates.
 table(
     "happy",
     """SELECT song_id, title, CAST(row_number() OVER (ORDER BY coalesce(plays, 0) DESC, song_id) AS BIGINT) AS place

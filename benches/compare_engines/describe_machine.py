@@ -1,4 +1,4 @@
-"""Describes the machine and the versions that a run used."""
+"""Describes the machine of a run and the versions of the contenders."""
 
 import os
 import platform

@@ -1,13 +1,13 @@
 """Computes the seven insights in DuckDB: one scan into a native table, then one COPY per insight.
 
-The alternatives below were measured once each with 4 M uniform rows on a machine in use. Their user time is
-compared with two runs of this script (4.2 s and 4.4 s); differences below 10 % are not significant.
+Each alternative below was measured once with 4 M uniform rows, on a machine with other load. Its user time is
+compared with two runs of this script (4.2 s and 4.4 s). Differences below 10 % are not significant.
 Slower: plays grouped by user and song first, +40 to 46 % (nearly all pairs are distinct); larger buffers of
 the CSV reader, +18 to 24 %; uncompressed columns in memory, +10 to 15 %.
-Slower as single steps, in processor time: timestamps as text (enriched_logs 2.8 s instead of 2.2 s); the row of
-the song looked up while loading (1.7 s instead of 0.9 s, of which later joins save 0.6 s).
-No clear difference: one file instead of one per thread; TIMESTAMPFORMAT instead of strftime; timestamps in
-DuckDB's own format, 4 to 8 % less, but not the requested format.
+Slower as single steps, in processor time: timestamps as text (enriched_logs 2.8 s instead of 2.2 s); a join with the
+songs while loading (loading 1.7 s instead of 0.9 s, but later joins take 0.6 s less).
+No clear difference: one file instead of one file per thread; TIMESTAMPFORMAT instead of strftime; timestamps in
+DuckDB's own format (4 to 8 % less time, but not the required format).
 """
 
 import duckdb
@@ -36,13 +36,13 @@ db.execute(
                lower(mood) = 'sad' AS sad, lower(mood) = 'happy' AS happy
         FROM read_csv('{args.songs}', header = true, all_varchar = true)"""
 )
-# Timestamps are parsed, because text would accept any value; durations are exact decimals.
+# Timestamps are parsed, because a text column would accept any value. Durations are exact decimals.
 db.execute(
     f"""CREATE TABLE plays AS SELECT * FROM read_csv('{args.logs}', header = true, auto_detect = false, delim = ',',
         quote = '"', escape = '"', columns = {{'user_id': 'VARCHAR', 'song_id': 'VARCHAR', 'timestamp': 'TIMESTAMP',
         'duration_sec': 'DECIMAL(8, 3)'}})"""
 )
-# The one expensive aggregate, per user and genre; favourite genres, loyalty and sad plays derive from it.
+# The only expensive aggregate, per user and genre. Favourite genres, loyalty and sad plays are computed from it.
 db.execute(
     """CREATE TABLE tastes AS
        SELECT user_id, genre, count(*) AS plays, count_if(sad) AS sad, count_if(happy) AS happy
@@ -58,13 +58,13 @@ write(
     """SELECT user_id, genre, plays AS play_count FROM tastes WHERE genre <> ''
        QUALIFY rank() OVER (PARTITION BY user_id ORDER BY plays DESC) = 1 ORDER BY user_id, genre""",
 )
-write(  # integers until the last step, because a mean of floats rounds some ties incorrectly
+write(  # uses integers until the last step, because a mean of floats rounds some ties incorrectly
     "avg_listen_time_per_song",
     "SELECT song_id, (2 * millis + 10 * plays) // (20 * plays) / 100 AS avg_duration FROM popularity ORDER BY song_id",
 )
 write("top_songs_this_week", TOP_SONGS)
-# Happy songs are ranked once. A listener of n of them needs only the first n + 3, so most plays of
-# happy songs are filtered out before duplicates are removed.
+# Happy songs are ranked once. For a listener who has played n Happy songs, only the first n + 3 Happy songs matter.
+# The query can therefore filter out most plays of Happy songs before it removes duplicates.
 db.execute(
     """CREATE TABLE happy AS
        SELECT song_id, title, row_number() OVER (ORDER BY coalesce(plays, 0) DESC, song_id) AS place

@@ -1,8 +1,8 @@
-"""The shared parts of the engine scripts: arguments, output folders, and queries that several engines accept.
+"""The shared code of the engine scripts: arguments, output folders, and queries that several engines accept.
 
 Usage: ENGINE_insights.py LOGS SONGS OUTPUT THREADS [--without-enriched-logs]
 
-LOGS is a .csv, .csv.gz or .csv.zst file, a pattern, or a folder, which means all *.csv files in it.
+LOGS is a .csv, .csv.gz or .csv.zst file, a pattern, or a folder. A folder stands for all *.csv files in it.
 """
 
 import argparse
@@ -19,7 +19,7 @@ SNAPSHOTS = [
 ENRICHED = "enriched_logs"
 RECOMMENDED = 3
 
-# Queries that several engines accept unchanged; all others are in the dialect of an engine.
+# Several engines accept these queries unchanged. All other queries use the dialect of one engine.
 FAVORITES = """SELECT user_id, genre, plays AS play_count
     FROM (SELECT *, max(plays) OVER (PARTITION BY user_id) AS most FROM tastes WHERE genre <> '')
     WHERE plays = most ORDER BY user_id, genre"""
@@ -44,5 +44,5 @@ def arguments():
 
 
 def part(args, name):
-    """Returns the path of the file of an insight."""
+    """Returns the path of an insight's output file."""
     return args.output / name / "part-00000.csv"

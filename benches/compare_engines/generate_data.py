@@ -1,11 +1,11 @@
-"""Generates the data of a case and keeps it until a case needs different data."""
+"""Generates the data of a case, and keeps the data until a case needs different data."""
 
 import gzip
 import shutil
 import subprocess
 
 GZIP_LEVEL = 6
-TIMEOUT = 900  # seconds to generate or to compress the data of a case
+TIMEOUT = 900  # time limit for generating or compressing the data of a case, in seconds
 
 
 class DataStore:
@@ -24,7 +24,7 @@ class DataStore:
         songs = self.folder / "songs_metadata.csv"
         if not data.packed:
             return logs, songs
-        # Not in `incoming`, where `watch` would read it too.
+        # The compressed file is not in `incoming`, because `watch` would read it there.
         packed = self.folder / f"plays.csv{data.packed}"
         if not packed.exists():
             pack(logs, packed)
@@ -50,7 +50,7 @@ class DataStore:
 
 
 def pack(source, target):
-    """Compresses with the command-line tools at their default levels; Python has zstd only since 3.14."""
+    """Compresses a file with the command-line tools at their default levels. Python has zstd only since 3.14."""
     tool = {".gz": "gzip", ".zst": "zstd"}[target.suffix]
     if shutil.which(tool):
         with open(target, "wb") as file:
@@ -59,4 +59,4 @@ def pack(source, target):
         with open(source, "rb") as plain, gzip.open(target, "wb", compresslevel=GZIP_LEVEL) as file:
             shutil.copyfileobj(plain, file, 1 << 20)
     else:
-        raise SystemExit("case zst: the command `zstd` is missing; install it or choose other --cases")
+        raise SystemExit("case zst: the command `zstd` is missing; install it, or leave zst out of --cases")

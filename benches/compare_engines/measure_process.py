@@ -1,4 +1,4 @@
-"""Measures the duration, the processor time and the peak memory of one process."""
+"""Measures the duration, processor time and peak memory of a process."""
 
 import os
 import statistics
@@ -15,15 +15,15 @@ TIMEOUT = 600
 class Run:
     seconds: float = 0.0
     megabytes: float = 0.0
-    processor: float = 0.0  # seconds on all cores; distinguishes a slow run from a disturbed one
+    processor: float = 0.0  # seconds on all cores; shows whether a long run was slow or disturbed by other processes
     failure: str = ""
 
 
 def measure(command, cores):
     """Runs a command on the first `cores` cores.
 
-    The peak memory is that of the process itself (wait4). On Linux it starts at the peak of the parent, so the
-    parent stays small and leaves memory-intensive work to separate processes.
+    The peak memory comes from wait4, and refers to the started process. On Linux, a new process starts with the
+    peak of its parent. This script therefore stays small, and runs memory-intensive work in separate processes.
     """
     allowed = os.sched_getaffinity(0)
     with tempfile.TemporaryFile() as errors:

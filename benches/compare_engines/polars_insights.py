@@ -1,7 +1,7 @@
 """Computes the seven insights in Polars: one scan into a frame, then streaming queries over it.
 
-The alternatives below were measured once each with 4 M uniform rows on a machine in use. Their user time is
-compared with two runs of this script (3.0 s and 3.1 s); differences below 10 % are not significant.
+Each alternative below was measured once with 4 M uniform rows, on a machine with other load. Its user time is
+compared with two runs of this script (3.0 s and 3.1 s). Differences below 10 % are not significant.
 Slower: users and songs as categoricals, +28 to 32 %; enriched_logs from a second scan, +15 to 20 %; one fused
 query (collect_all of the aggregates and enriched_logs), +10 to 16 %. A scan that parses timestamps takes
 several times as long (measured with 500,000 rows).
@@ -14,7 +14,7 @@ import os
 from engine_common import ENRICHED, RECOMMENDED, arguments, part
 
 args = arguments()
-os.environ["POLARS_MAX_THREADS"] = str(args.threads)  # Polars reads it on import
+os.environ["POLARS_MAX_THREADS"] = str(args.threads)  # Polars reads the variable on import.
 
 import polars as pl  # noqa: E402
 
@@ -30,13 +30,13 @@ songs = songs.with_columns(
     sad=pl.col("mood").str.to_lowercase() == "sad",
     happy=pl.col("mood").str.to_lowercase() == "happy",
 ).lazy()
-# Timestamps are parsed, because text would accept any value; durations are exact decimals.
+# Timestamps are parsed, because a text column would accept any value. Durations are exact decimals.
 plays = pl.scan_csv(
     args.logs,
     schema={"user_id": pl.String, "song_id": pl.String, "timestamp": pl.String, "duration_sec": pl.Decimal(8, 3)},
 ).with_columns(at=pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="ms")).collect().lazy()
 matched = plays.join(songs, on="song_id")
-# The one expensive aggregate, per user and genre; favourite genres, loyalty and sad plays derive from it.
+# The only expensive aggregate, per user and genre. Favourite genres, loyalty and sad plays are computed from it.
 tastes = matched.group_by("user_id", "genre").agg(
     plays=pl.len().cast(pl.Int64), sad=pl.col("sad").sum().cast(pl.Int64), happy=pl.col("happy").sum().cast(pl.Int64)
 ).collect()
@@ -51,7 +51,7 @@ write(
     genres.lazy().filter(pl.col("plays") == pl.col("plays").max().over("user_id"))
     .select("user_id", "genre", play_count="plays").sort("user_id", "genre"),
 )
-# Integers until the last step, because a mean of floats rounds some ties incorrectly.
+# The query uses integers until the last step, because a mean of floats rounds some ties incorrectly.
 millis = (pl.col("seconds") * 1000).cast(pl.Int64)
 write(
     "avg_listen_time_per_song",
@@ -64,8 +64,8 @@ write(
     weeks.lazy().filter(pl.col("week") == pl.col("week").max())
     .select("song_id", "plays").sort(["plays", "song_id"], descending=[True, False]).head(10),
 )
-# Happy songs are ranked once. A listener of n of them needs only the first n + 3, so most plays of
-# happy songs are filtered out before duplicates are removed.
+# Happy songs are ranked once. For a listener who has played n Happy songs, only the first n + 3 Happy songs matter.
+# The query can therefore filter out most plays of Happy songs before it removes duplicates.
 happy = (
     songs.filter("happy").join(popularity.lazy(), on="song_id", how="left")
     .sort([pl.col("plays").fill_null(0), "song_id"], descending=[True, False])

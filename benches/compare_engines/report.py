@@ -1,4 +1,4 @@
-"""Writes the results: every run as JSON, a summary as Markdown, and a chart."""
+"""Writes the results: all runs as JSON, a summary as Markdown, and a chart."""
 
 import json
 from dataclasses import asdict
@@ -20,7 +20,10 @@ def write(folder, results):
 
 
 def summaries(case, results):
-    """Returns name, seconds, peak memory, ratio to music-insights and number of runs of each contender, or its failure."""
+    """Returns a summary of each contender: name, seconds, peak memory, ratio to music-insights and number of runs.
+
+    The summary of a contender that failed has the failure instead.
+    """
     best = median(case["runs"]["ours"])
     rows = []
     for contender, runs in case["runs"].items():

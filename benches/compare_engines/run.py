@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Compares music-insights with four engines, each at its best, on the same files, and records the results.
+"""Compares music-insights with four engines on the same files. Each engine runs with its best settings.
 
 Usage: benches/compare_engines/run.py [--cases uniform,zipf] [--peers duckdb,chdb] [--rows N] [--rounds N] ...
 
-Installs the engines of requirements.txt, generates the data with `music-insights generate`, runs all contenders
-in turns, compares every table of each engine with that of music-insights, and writes results.json, table.md and
-replay.svg. Data and output are in --folder, which should be in memory and is removed at the end.
-Takes about 25 minutes.
+The script installs the engines in requirements.txt, generates the data with `music-insights generate`, and runs all
+contenders in turns. It compares every table of each engine with the same table of music-insights. It writes
+results.json, table.md and replay.svg. Data and output are in --folder. This folder should be in memory, and the script
+removes it at the end. The script takes about 25 minutes.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from measure_process import median, peak
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 PEERS = ["duckdb", "chdb", "polars", "datafusion"]
-SCALE_GIGABYTES_PER_MILLION_ROWS = 0.07  # 0.05 of input; the rest is the memory of music-insights
+SCALE_GIGABYTES_PER_MILLION_ROWS = 0.07  # The input takes 0.05. The rest is the memory of music-insights.
 
 
 def names(known):
@@ -55,14 +55,14 @@ def arguments():
     parser.add_argument("--songs", type=int, default=50_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--side-rounds", type=int, default=3,
-                        help="rounds of all cases except the first two; after the first round only the two fastest peers run")
+                        help="rounds of all cases except the first two; after the first round, only the two fastest peers run")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm/music-insights-compare-engines"))
-    parser.add_argument("--disk", type=Path, default=ROOT / "target", help="folder on a disk, for the case watch")
+    parser.add_argument("--disk", type=Path, default=ROOT / "target", help="folder on a disk, used by the case watch")
     parser.add_argument("--results", type=Path, default=HERE / "results",
-                        help="folder for the results; existing results are overwritten")
-    parser.add_argument("--binary", type=Path, help="music-insights to measure (default: build it with cargo)")
-    parser.add_argument("--venv", type=Path, default=ROOT / "target/compare-engines-venv", help="folder for the Python environment of the engines")
+                        help="folder for the results; overwrites existing results")
+    parser.add_argument("--binary", type=Path, help="path of the music-insights to measure (default: build it with cargo)")
+    parser.add_argument("--venv", type=Path, default=ROOT / "target/compare-engines-venv", help="folder for the Python environment with the engines")
     return parser.parse_args()
 
 
@@ -81,8 +81,11 @@ def install(venv):
 
 
 def by_threads(runner, case, rounds, logs, songs, most):
-    """Runs music-insights with one thread on one core, one thread on all cores, and all threads, each with and without
-    enriched_logs."""
+    """Runs music-insights with different numbers of threads and cores.
+
+    The variants are one thread on one core, one thread on all cores, and all threads. Each variant runs with and
+    without enriched_logs.
+    """
     kinds = {(threads, cores, enriched): [] for threads, cores in dict.fromkeys([(1, 1), (1, most), (most, most)])
              for enriched in (True, False)}
     for _ in range(rounds):
@@ -104,8 +107,9 @@ def at_scale(runner, case, rounds, store, args, results):
     for _ in range(rounds):
         runs.append(runner.once("ours", case, logs, songs))
         runner.clear("ours")
-    # n plays over N equally likely pairs hit N (1 - e^(-n/N)) of them. Listeners prefer some genres, which acts like
-    # an N up to ten times smaller; with n/N = 1/5000 that changes the result by at most 0.1 %.
+    # The number of pairs is an estimate. If N pairs of listener and song are equally likely, n plays contain
+    # N (1 - e^(-n/N)) different pairs. Listeners prefer some genres, which has the same effect as up to ten times fewer
+    # pairs. With n/N = 1/5000, this effect changes the result by at most 0.1 %.
     cells = users * songs_count
     pairs = cells * -math.expm1(-rows / cells)
     found = {"rows": rows, "users": users, "songs": songs_count, "runs": runs, "pairs": pairs,
@@ -145,7 +149,7 @@ def main():
                     runs = runner.all(case, ["ours", *args.peers], rounds, logs, songs)
                     results["cases"][case.name] = {"rows": store.rows(case.data), "runs": runs}
                     store.forget_packed(case.data)
-            report.write(args.results, results)  # after every case, so that an interrupted run keeps its results
+            report.write(args.results, results)  # Written after every case, so that an interrupted run keeps its results.
     finally:
         shutil.rmtree(args.folder, ignore_errors=True)
     print((args.results / "table.md").read_text())

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Counts the instructions of every stage per row with callgrind, and compares them with expected.toml.
+"""Counts the instructions per row of every stage with callgrind, and compares the counts with expected.toml.
 
     benches/instructions/run.py [--update] [STAGE]...
 
-Each stage runs with two numbers of rows. The slope between them is the cost of one row, without the start of the
-program and the preparation of the input. A count more than 30 % above the record fails; `--update` writes the record.
+Each stage runs twice, with different numbers of rows. The difference between the two runs gives the cost of one row,
+without the start of the program and the preparation of the input. The script fails if a count is more than 30 % above
+the record in expected.toml. `--update` writes the record.
 """
 
 import argparse
@@ -20,9 +21,9 @@ from pathlib import Path
 PROJECT = Path(__file__).resolve().parent.parent.parent
 RECORD = Path(__file__).resolve().parent / "expected.toml"
 ROWS = (50_000, 250_000)
-# Random hashing makes two stages vary by more than 10 % between runs of the same program.
+# The limit is high because of random hash seeds: two stages vary by more than 10 % between runs of the same program.
 TOLERANCE = 0.30
-TIMEOUT = 600  # seconds for one run under callgrind
+TIMEOUT = 600  # time limit for one run under callgrind in seconds
 
 
 def build():
@@ -37,7 +38,7 @@ def build():
 
 
 def count(program, stage, rows):
-    """Runs a stage; returns the number of items it processed and the instructions of the whole run."""
+    """Runs a stage. Returns the number of processed items and the number of instructions of the whole run."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder, "callgrind.out")
         tool = ["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", program, stage, str(rows)]
@@ -49,13 +50,13 @@ def count(program, stage, rows):
 
 
 def per_item(program, stage):
-    """Returns the instructions per item of a stage."""
+    """Returns the number of instructions per item of a stage."""
     (few, little), (many, much) = (count(program, stage, rows) for rows in ROWS)
     return (much - little) / (many - few)
 
 
 def read_record():
-    """Reads the record, which consists of comments and lines `name = number`."""
+    """Reads the record, a file with comments and lines `name = number`."""
     text = RECORD.read_text() if RECORD.exists() else ""
     return {name: float(number) for name, number in re.findall(r"^(\w+) = ([\d.]+)", text, re.MULTILINE)}
 
@@ -75,7 +76,7 @@ def main():
     parser.add_argument("--update", action="store_true", help="write the counts to expected.toml")
     args = parser.parse_args()
     if shutil.which("valgrind") is None:
-        print("valgrind is not installed; instruction counts are skipped")
+        print("skipped: valgrind is not installed")
         return
     program = build()
     listed = subprocess.run([program, "list"], stdout=subprocess.PIPE, check=True, text=True).stdout
@@ -85,7 +86,7 @@ def main():
         sys.exit(f"unknown stage {', '.join(sorted(unknown))}; choose from {', '.join(units)}")
     stages = args.stages or list(units)
     expected = read_record()
-    # Counts do not depend on the load of the machine, so two stages can run at a time.
+    # Counts do not depend on the load of the machine, so two stages can run at the same time.
     with ThreadPoolExecutor(max_workers=2) as pool:
         counted = dict(zip(stages, pool.map(lambda stage: per_item(program, stage), stages)))
 
@@ -110,9 +111,9 @@ def main():
         return
     missing = [stage for stage in counted if stage not in expected]
     if missing:
-        sys.exit(f"not in the record: {', '.join(missing)}; run benches/instructions/run.py --update")
+        sys.exit(f"stages without a recorded count: {', '.join(missing)}; run benches/instructions/run.py --update")
     if faster:
-        print(f"more than 30 % below the record: {', '.join(faster)}; run benches/instructions/run.py --update to keep the gain")
+        print(f"more than 30 % below the record: {', '.join(faster)}; run benches/instructions/run.py --update to record the lower counts")
     if slower:
         sys.exit(f"more than 30 % above the record: {', '.join(slower)}")
 

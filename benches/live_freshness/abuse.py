@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Measures how much longer `watch` takes to ingest a log of 10 million rows while its dashboard is abused.
+"""Measures how much the abuse of the dashboard slows down `watch` while it ingests a log of 10 million rows.
 
 Usage: benches/live_freshness/abuse.py [--rows N] [--rounds N] [--niceness N] [--binary PATH] [--folder DIR]
 
-The abuse is 300 connections that never finish a request, and one client that sends the most expensive requests as
-fast as possible. It runs on the measured machine, which it would not do in production, so by default it has the
-lowest priority; `--niceness 0` gives it a full share of the processors. Rounds with and without abuse alternate.
-Prints the seconds of each round and writes results/abuse-<niceness>.json. Takes about two minutes.
+The abuse consists of 300 connections that never finish a request, and one client that sends the most expensive
+requests as fast as possible. In production, the abuse would come from other machines. Here it runs on the measured
+machine, so by default it has the lowest priority. Pass `--niceness 0` to give it a full share of the processors.
+Rounds with and without abuse alternate. The script prints the seconds of each round, and writes
+results/abuse-<niceness>.json. It takes about two minutes.
 """
 
 import sys
@@ -37,7 +38,7 @@ def manifest_rows(root):
 
 
 def ingest(args, root, log, kind):
-    """Returns the seconds from the appearance of the log until its rows are published."""
+    """Returns the time in seconds from the appearance of the log to the publication of its rows."""
     for folder in ("data/incoming", "output"):
         (root / folder).mkdir(parents=True)
     (root / "data/songs_metadata.csv").symlink_to(args.folder / "world/songs_metadata.csv")
@@ -64,7 +65,7 @@ def main():
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--niceness", type=int, default=19)
-    parser.add_argument("--binary", type=Path, help="music-insights to measure (default: build it with cargo)")
+    parser.add_argument("--binary", type=Path, help="path of the music-insights to measure (default: build it with cargo)")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm/music-insights-abuse"))
     args = parser.parse_args()
     if args.binary is None:

@@ -1,4 +1,4 @@
-"""Draws the medians as bars on a logarithmic scale."""
+"""Draws a chart with the medians as bars on a logarithmic scale."""
 
 from html import escape
 from math import ceil, floor, log10

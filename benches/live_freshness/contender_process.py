@@ -1,4 +1,4 @@
-"""Starts a contender, measures it together with its descendants, and stops it."""
+"""Starts a contender, measures it including its child processes, and stops it."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ class Contender:
                                         stdout=self.log, stderr=self.log, env={**os.environ, **dict(environment)})
 
     def family(self):
-        """The ids of the process and its descendants (Spark runs a JVM below Python)."""
+        """Returns the ids of the process and all its descendants. Spark runs a JVM as a child of Python."""
         children = {}
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit() and (stat := fields(entry.name)):
@@ -27,12 +27,12 @@ class Contender:
         return pids
 
     def cpu(self):
-        """CPU seconds so far. They include children that have ended, through the sums of the parent."""
+        """Returns the CPU seconds so far. The figures of a process include its children that have ended."""
         stats = filter(None, map(fields, self.family()))
         return sum(sum(map(int, stat[11:15])) for stat in stats) / TICKS
 
     def peak(self):
-        """Peak memory in megabytes."""
+        """Returns the peak memory in megabytes."""
         total = 0
         for pid in self.family():
             try:
@@ -48,7 +48,7 @@ class Contender:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the contender exited with {self.process.returncode}; see {self.log.name}")
             if time.monotonic() > deadline:
-                raise RuntimeError(f"the contender was not ready after {seconds} s; see {self.log.name}")
+                raise RuntimeError(f"the contender was not ready within {seconds} s; see {self.log.name}")
             time.sleep(0.05)
 
     def stop(self):
@@ -57,7 +57,7 @@ class Contender:
         try:
             self.process.wait(20)
         except subprocess.TimeoutExpired:
-            # Only processes that were descendants a moment ago.
+            # Kill only the processes that were descendants before the wait.
             for pid in family:
                 try:
                     os.kill(pid, signal.SIGKILL)
@@ -68,7 +68,10 @@ class Contender:
 
 
 def fields(pid):
-    """The fields of /proc/PID/stat from the state on (the name before it may contain spaces), or None after its end."""
+    """Returns the fields of /proc/PID/stat after the name, or None if the process has ended.
+
+    The name is left out because it may contain spaces.
+    """
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -76,6 +79,6 @@ def fields(pid):
 
 
 def busy():
-    """Seconds that all cores of the machine were busy, with any process."""
+    """Returns the seconds for which the cores of the machine were busy, with any process. Adds up all cores."""
     values = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
     return (sum(values) - values[3] - values[4]) / TICKS

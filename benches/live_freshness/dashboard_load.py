@@ -1,7 +1,7 @@
 """Generates load on the dashboard while rows arrive: ten browsers, ten simulated clients, or abuse.
 
-The load runs on the measured machine, which it would not do in production. It therefore has the lowest priority
-by default.
+In production, the load would come from other machines. Here it runs on the measured machine, so by default it has the
+lowest priority.
 """
 
 import http.client
@@ -18,7 +18,7 @@ from pathlib import Path
 BROWSERS = 10
 SLOW = 300
 BUSY = 8
-# The most expensive requests, for abuse.
+# The most expensive requests. The abuse sends them.
 EXPENSIVE = ("/api/v1/insights/user_favorite_genres?search=zzzz", "/api/v1/insights/avg_listen_time_per_song?sort=-avg_duration",
              "/api/v1/overview", "/api/v1/search?text=zzzz", "/metrics", "/api/v1/insights/enriched_logs?user_id=zzzz",
              "/api/v1/insights/user_favorite_genres.csv")
@@ -31,7 +31,7 @@ def free_port():
 
 
 class DashboardLoad:
-    """Processes that load the dashboard until they are stopped."""
+    """Processes that put load on the dashboard until they are stopped."""
 
     def __init__(self, kind, port, folder, niceness=19):
         self.folder = folder / "dashboard-load"
@@ -61,7 +61,7 @@ class DashboardLoad:
 def browser(port, profile):
     program = shutil.which("chromium") or shutil.which("chromium-browser")
     if program is None:
-        raise RuntimeError("chromium was not found; install it (Debian package: chromium)")
+        raise RuntimeError("chromium is missing; install it (Debian package: chromium)")
     return [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
             "--remote-debugging-port=0", f"--user-data-dir={profile}", f"http://127.0.0.1:{port}/"]
@@ -77,7 +77,7 @@ def connections(port):
 
 
 def clients(port):
-    """Sends the requests of ten open dashboards, at the same rate, without rendering."""
+    """Sends the same requests as ten open dashboards, at the same rate, but renders no page."""
     for _ in range(BROWSERS):
         threading.Thread(target=client, args=(port,), daemon=True).start()
     signal.pause()
@@ -98,7 +98,7 @@ def client(port):
 
 
 def abuse(port):
-    """Keeps 300 requests unfinished and sends the most expensive requests as fast as possible."""
+    """Keeps 300 requests unfinished, and sends the most expensive requests as fast as possible."""
     slow = {}
     busy = []
     turn = 0

@@ -1,7 +1,7 @@
-"""Feeds a contender: writes rows that were generated in advance, at an even pace.
+"""Feeds a contender: writes rows at an even pace. The rows are generated before the measurement.
 
-The last two rows of every tick are *probes*: a play of a new song and a play of a new user. The feeder records when
-it writes them, so the age of a probe is known when it appears in a table.
+The last two rows of every tick are *probes*: a play of a new song, and a play by a new user. The feeder records the
+time of every write. This time gives the age of a probe when the probe appears in a table.
 """
 
 import json
@@ -22,7 +22,7 @@ class Feed:
     rate: int  # rows per second
     seconds: int
     period: float  # seconds between two ticks
-    append: bool  # append to one log; otherwise every tick drops a file by rename
+    append: bool  # if true, every tick appends to the same log; otherwise every tick adds a file by rename
     users: int
     songs: int
 
@@ -32,7 +32,7 @@ class Feed:
 
     @property
     def rows(self):
-        """Rows of one tick, including the probes."""
+        """Returns the number of rows per tick, including the probes."""
         return round(self.rate * self.period)
 
 
@@ -45,7 +45,7 @@ def generate(binary, out, rows, users, songs, seed, start, files=1):
 
 
 def history(binary, data, rows, users, songs, probes):
-    """Generates the plays from before the feed, and the catalog, which includes the probe songs."""
+    """Generates the plays before the feed, and a catalog that includes the probe songs."""
     generate(binary, data, rows, users, songs, 1, "2025-03-20")
     with open(data / "songs_metadata.csv", "a") as catalog:
         for number in range(probes):
@@ -53,13 +53,13 @@ def history(binary, data, rows, users, songs, probes):
 
 
 def blocks(binary, feed, folder):
-    """Generates one file with a header for each tick: `000000.csv`, ..."""
+    """Generates one file for each tick: `000000.csv` and so on. Each file has a header."""
     raw = folder / "raw"
     generate(binary, raw, (feed.rows - 2) * feed.ticks, feed.users, feed.songs, 2, "2025-03-27", feed.ticks)
     staging = folder / "staging"
     shutil.rmtree(staging, ignore_errors=True)
     staging.mkdir()
-    # The new user plays a song with a genre, which becomes the favourite genre.
+    # The new user plays a song with a genre, so the user gets a favourite genre.
     known = (PROBE_SONG % 0).encode()
     for number, path in enumerate(sorted((raw / "incoming").iterdir())):
         with open(path, "ab") as file:
@@ -71,7 +71,7 @@ def blocks(binary, feed, folder):
 
 
 def run(feed, staging, incoming, begin, log):
-    """Runs the feed from `begin`, the time of the first tick, and logs the time of every write in nanoseconds."""
+    """Runs the feed. `begin` is the time of the first tick. Records the time of every write in nanoseconds."""
     staging, incoming = Path(staging), Path(incoming)
     target = None
     if feed.append:
@@ -81,14 +81,14 @@ def run(feed, staging, incoming, begin, log):
     size = 0
     for number in range(feed.ticks):
         path = staging / f"{number:06}.csv"
-        # Read before the tick, so that the tick itself is one system call.
+        # Read the rows before the tick, so that the tick itself is a single system call.
         block = path.read_bytes()[len(HEADER):] if feed.append else None
         size += path.stat().st_size
         time.sleep(max(0.0, begin + number * feed.period - time.monotonic()))
         before = time.monotonic_ns()
         if feed.append:
             if os.write(target, block) != len(block):
-                raise OSError("a block was only partly written")
+                raise OSError("the system wrote only a part of a block")
             path.unlink()
         else:
             os.rename(path, incoming / f"drop-{number:06}.csv")

@@ -1,10 +1,10 @@
-"""Maintains two of the seven insights in Pathway, from files that are dropped into a folder.
+"""Maintains two of the seven insights in Pathway. The input is a folder that receives new files.
 
 Usage: pathway_insights.py INCOMING SONGS.csv OUTPUT_FOLDER OUTPUT(changes|snapshots) COMMIT_MS
 
-`changes` uses Pathway's own connector: the file grows by one line for each inserted or removed row. `snapshots`
-keeps the tables in Python and replaces a file by rename, as music-insights does.
-Pathway sends no telemetry without a licence key; its monitoring is off.
+`changes` uses Pathway's own connector: the output file grows by one line for each inserted or removed row. `snapshots`
+keeps the tables in Python, and replaces the output file by rename, as music-insights does.
+Without a licence key, Pathway sends no telemetry. Its monitoring is off.
 """
 
 import os

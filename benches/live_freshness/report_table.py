@@ -2,7 +2,7 @@
 
 from scenario import TABLES
 
-# Cores that other processes, including the feeder and the reader, may use before a figure becomes unreliable.
+# If other processes use more than this number of cores, a figure is unreliable. The feeder and the reader count too.
 DISTURBED = 0.3
 
 
@@ -11,7 +11,7 @@ def disturbed(result):
 
 
 def baseline(report):
-    """Returns the median of music-insights on the feed of the peers, against which peers are compared."""
+    """Returns the median of music-insights with the feed of the peers. It is the baseline for the peers."""
     for result in report["results"]:
         if result["scenario"] == "small-drop" and not disturbed(result):
             return result["freshness"]["a song"].get("p50")
@@ -19,9 +19,9 @@ def baseline(report):
 
 
 def ratio(report, result):
-    """Returns the median age of a row relative to music-insights on the same files, or None.
+    """Returns the median age of a row divided by the median age with music-insights on the same files, or None.
 
-    A disturbed run has no ratio: a peer that lacked processor time looks slow.
+    A disturbed run has no ratio, because a peer without enough processor time looks slower than it is.
     """
     if disturbed(result):
         return None

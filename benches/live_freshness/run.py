@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Measures the age of a row when its effect becomes readable in the published tables, at 100,000 rows/s.
+"""Measures the age of a row at the moment when its effect is readable in the published tables, at 100,000 rows/s.
 
 Usage: benches/live_freshness/run.py [--contenders ours,spark,pathway] [--seconds N] [--rate N] [--users N]
                         [--binary PATH] [--folder DIR]
 
-Feeds music-insights, Spark Structured Streaming and Pathway on this machine, one after the other, and writes
-results.json, table.md and freshness.svg to the folder results beside this script. Spark needs Java 17
-(`default-jre-headless`), the browser scenario needs Chromium; the peers are installed into --folder, which should
-be in memory (/dev/shm) with 8 GB free. Takes about 15 minutes.
+The script feeds music-insights, Spark Structured Streaming and Pathway on this machine, one after the other. It writes
+results.json, table.md and freshness.svg to the folder `results` next to this script. Spark needs Java 17 (Debian
+package `default-jre-headless`). The scenario with browsers needs Chromium. The script installs the peers into --folder.
+This folder should be in memory (/dev/shm), with 8 GB free. The script takes about 15 minutes.
 """
 
 import sys
 
-sys.dont_write_bytecode = True  # keeps bytecode out of the source tree
+sys.dont_write_bytecode = True  # Keeps bytecode out of the source tree.
 
 import argparse
 import fcntl
@@ -35,20 +35,20 @@ PYSPARK = "4.3.0"
 PATHWAY = "0.33.0"
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-# Rates to try in this order, until a peer keeps up.
+# If a peer does not keep up, the script tries these rates in this order.
 LADDER = (50_000, 20_000, 10_000, 5_000)
 LADDER_SECONDS = 20
-# Slower configurations of a peer, which run only on request.
+# Slower configurations of the peers. They run only if --only names them.
 VARIANTS = ("spark-rocksdb", "spark-seconds", "pathway-seconds", "pathway-snapshots")
 
 
 def scenarios(args):
-    """Returns all scenarios. The peers run only with the small feed, which is the easiest."""
+    """Returns all scenarios. The peers run only with the small feed, because it is the easiest feed."""
     def feed(append, users, songs, warm_up):
         return Feed(args.rate, args.seconds + warm_up, 0.1, append, users, songs)
 
     users = args.users
-    # A tenth of the users, songs and history, because the peers keep whole tables in memory.
+    # The small feed has a tenth of the users, songs and history, because the peers keep whole tables in memory.
     small = (users // 10, 5_000)
     return [
         Scenario("main-append", "ours", "log appended", feed(True, users, 50_000, 5), 10 * users, 5),
@@ -59,7 +59,7 @@ def scenarios(args):
         Scenario("dashboard-clients", "ours", "log appended, requests of ten dashboards", feed(True, users, 50_000, 5), 10 * users, 5, dashboard="clients"),
         Scenario("dashboard-browsers", "ours", "log appended, dashboard open in ten browsers", feed(True, users, 50_000, 5), 10 * users, 5, dashboard="browsers"),
         Scenario("dashboard-abuse", "ours", "log appended, 300 slow connections, expensive requests", feed(True, users, 50_000, 5), 10 * users, 5, dashboard="abuse"),
-        # A JVM has to warm up.
+        # The warm-up is longer, because a JVM has to warm up.
         Scenario("spark", "spark", f"Spark {PYSPARK}, two insights", feed(False, *small, 15), users, 15, ("memory",)),
         Scenario("pathway", "pathway", f"Pathway {PATHWAY}, two insights, changes only", feed(False, *small, 5), users, 5, ("changes", "100")),
     ] + [
@@ -74,7 +74,7 @@ def scenarios(args):
 
 
 def install(folder, contenders):
-    """Installs the peers into a virtual environment and returns its Python."""
+    """Installs the peers into a virtual environment. Returns the path of its Python."""
     wanted = {"spark": f"pyspark=={PYSPARK}", "pathway": f"pathway=={PATHWAY}"}
     packages = [wanted[name] for name in contenders if name in wanted]
     python = folder / "venv/bin/python"
@@ -94,16 +94,16 @@ def machine():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--contenders", default="ours,spark,pathway", help="comma-separated; ours is music-insights")
-    parser.add_argument("--seconds", type=int, default=60, help="measured seconds of the feed, per scenario")
+    parser.add_argument("--contenders", default="ours,spark,pathway", help="comma-separated contenders; ours stands for music-insights")
+    parser.add_argument("--seconds", type=int, default=60, help="measured seconds per scenario")
     parser.add_argument("--rate", type=int, default=100_000, help="rows per second")
-    parser.add_argument("--users", type=int, default=200_000, help="users of the main scenario")
-    parser.add_argument("--only", help="comma-separated scenarios to run, including " + ", ".join(VARIANTS) + "; all other results are kept")
-    parser.add_argument("--binary", type=Path, help="music-insights to measure (default: build it with cargo)")
+    parser.add_argument("--users", type=int, default=200_000, help="number of users in the main scenarios")
+    parser.add_argument("--only", help="comma-separated scenarios to run, also " + ", ".join(VARIANTS) + "; keeps the results of all other scenarios")
+    parser.add_argument("--binary", type=Path, help="path of the music-insights to measure (default: build it with cargo)")
     parser.add_argument("--folder", type=Path, default=Path("/dev/shm/music-insights-live-freshness"))
     args = parser.parse_args()
 
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # stops contenders and removes folders
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # The exit stops contenders and removes folders.
     args.folder.mkdir(parents=True, exist_ok=True)
     lock = open(args.folder / ".lock", "w")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -134,7 +134,7 @@ def main():
 
 
 def attempts(scenario):
-    """Yields the scenario and, for a peer, the same scenario at lower rates."""
+    """Yields the scenario. For a peer, then yields the same scenario at lower rates."""
     yield scenario
     if scenario.contender != "ours":
         for rate in LADDER:

@@ -1,4 +1,4 @@
-"""Runs one measurement: a contender ingests the history and then the feed, while the table reader polls its output."""
+"""Runs one measurement. A contender ingests the history and then the feed. The table reader polls its output."""
 
 import json
 import multiprocessing
@@ -15,10 +15,10 @@ import contender_process
 import dashboard_load
 
 HERE = Path(__file__).resolve().parent
-# Seconds that a contender may take for the last rows after the end of the feed.
+# The time in seconds that a contender has for the last rows after the end of the feed.
 GRACE = 45
 TABLES = {"a song": "avg_listen_time_per_song", "a user": "user_favorite_genres"}
-# Bytes at the start of a table that hold all probes.
+# The number of bytes at the start of a table that contain all probes.
 HEAD = 256 * 1024
 
 
@@ -28,8 +28,8 @@ class Scenario:
     contender: str  # ours, spark, or pathway
     label: str
     feed: feeding.Feed
-    history: int  # rows before the feed
-    warm_up: int  # seconds of the feed that are not measured
+    history: int  # number of rows before the feed
+    warm_up: int  # seconds at the start of the feed that are not measured
     variant: tuple = ()
     dashboard: str = "off"  # off (not served), idle (served, no readers), clients, browsers or abuse
 
@@ -56,7 +56,7 @@ class Bench:
         return command + [*scenario.variant], table_reader.Changes if scenario.variant[0] == "changes" else table_reader.Snapshot, None
 
     def measure(self, scenario):
-        """Runs a scenario and returns its figures."""
+        """Runs a scenario, and returns its figures."""
         root = self.folder / "run"
         shutil.rmtree(root, ignore_errors=True)
         try:
@@ -73,7 +73,7 @@ class Bench:
         staging = feeding.blocks(self.binary, feed, root)
         command, kind, head = self.command(scenario, root)
         say(f"{scenario.key}: {scenario.label}, {feed.rate} rows/s for {feed.seconds} s")
-        # Pathway uses both cores only when told to; the other contenders do so by default.
+        # Pathway uses both cores only with this variable. The other contenders use both cores by default.
         contender = contender_process.Contender(command, root, {"PATHWAY_THREADS": "2"})
         helpers = []
         load = None
@@ -100,7 +100,7 @@ class Bench:
                 if child.exitcode != 0:
                     raise RuntimeError(f"{scenario.key}: the feeder or the table reader exited with {child.exitcode}")
             if contender.process.poll() is not None:
-                raise RuntimeError(f"{scenario.key}: the contender exited; its messages:\n" + (root / "contender.log").read_text()[-3000:])
+                raise RuntimeError(f"{scenario.key}: the contender exited with these messages:\n" + (root / "contender.log").read_text()[-3000:])
             result = figures(scenario, *(json.loads((root / name).read_text()) for name in ("feed.json", "reader.json")))
             result |= {"cpu_cores": round(cpu, 2), "machine_busy_cores": round(busy, 2), "intake_seconds": round(intake, 1),
                        "peak_megabytes": round(contender.peak())}
@@ -126,13 +126,13 @@ def pause_until(moment):
 
 
 def ingested(scenario, root):
-    """Returns whether the published tables contain the history."""
+    """Returns whether the published tables contain the whole history."""
     if scenario.contender == "ours":
         try:
             return json.loads((root / "output/_manifest.json").read_text())["totals"]["rows"] >= scenario.history
         except (OSError, ValueError, KeyError):
             return False
-    # The history is one file, and a peer publishes a table only after it has read the whole file.
+    # The history is a single file. A peer publishes a table only after it has read the whole file.
     sizes = [root / "output" / table / "part-00000.csv" for table in TABLES.values()]
     return all(path.exists() and path.stat().st_size > 1000 for path in sizes)
 
@@ -169,9 +169,10 @@ def figures(scenario, fed, read):
 
 
 def summary(ages, wanted, fed):
-    """Returns percentiles in milliseconds, and whether the backlog grew during the feed.
+    """Returns percentiles of the ages in milliseconds, and whether the backlog grew during the feed.
 
-    A final backlog of a quarter of the feed also counts as growing: it grew during the warm-up.
+    If the final backlog is larger than a quarter of the feed, it also counts as growing, because it grew during the
+    warm-up.
     """
     found = {"probes": len(ages), "lost": wanted - len(ages), "grows": True}
     if len(ages) < 6:

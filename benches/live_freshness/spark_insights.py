@@ -1,16 +1,16 @@
-"""Maintains two of the seven insights in Spark Structured Streaming, from files that are dropped into a folder.
+"""Maintains two of the seven insights in Spark Structured Streaming. The input is a folder that receives new files.
 
 Usage: spark_insights.py INCOMING SONGS.csv OUTPUT_FOLDER SCRATCH_FOLDER STATE_STORE(memory|rocksdb)
 
-Tuned for speed:
-- One query with one stateful aggregation serves both tables; two queries would pay the fixed cost of a micro-batch
-  twice.
-- Sums are per user and genre instead of per user and song. A corrected catalog therefore cannot correct history,
-  which music-insights does.
-- There is no trigger: the next batch starts when the previous one has ended.
-- There is no limit on files: a batch reads all new files.
+The script is tuned for speed:
+- One query with one stateful aggregation computes both tables. With two queries, the fixed cost of a micro-batch would
+occur twice.
+- Sums are per user and genre instead of per user and song. A corrected catalog therefore does not correct earlier
+plays. In music-insights it does.
+- There is no trigger. The next batch starts when the previous batch has ended.
+- There is no limit on files. A batch reads all new files.
 - The tables are not sorted.
-With LIVE_PROGRESS in the environment it prints the progress that Spark reports, every five seconds.
+If the variable LIVE_PROGRESS is set, the script prints the progress that Spark reports, every five seconds.
 """
 
 import glob
@@ -28,7 +28,7 @@ PROVIDERS = {
     "rocksdb": "org.apache.spark.sql.execution.streaming.state.RocksDBStateStoreProvider",
 }
 
-# Exiting through an exception lets the session stop its JVM; the default signal action would not.
+# An exit through an exception lets the session stop its JVM. The default signal action would not stop the JVM.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 spark = (
     SparkSession.builder.master("local[2]")
@@ -51,7 +51,7 @@ catalog = f.broadcast(spark.read.csv(songs, header=True).select("song_id", "genr
 plays = spark.readStream.csv(
     incoming, header=True, schema="user_id STRING, song_id STRING, timestamp STRING, duration_sec DOUBLE"
 ).join(catalog, "song_id", "left")
-# A play counts in both tables, so it becomes two rows; the row for the song has an empty genre.
+# A play counts in both tables, so it becomes two rows. The row for the song has an empty genre.
 keyed = plays.select(
     f.inline(
         f.array(
@@ -66,7 +66,7 @@ sums = keyed.groupBy("is_song", "key", "genre").agg(f.count("*").alias("plays"),
 
 
 def publish(name, table):
-    """Writes a table as one file under a temporary name and publishes it by rename."""
+    """Writes a table as one file under a temporary name, and publishes the file by rename."""
     aside = f"{output}/.{name}"
     table.coalesce(1).write.mode("overwrite").csv(aside, header=True)
     os.makedirs(f"{output}/{name}", exist_ok=True)
@@ -81,7 +81,7 @@ def publish_both(batch, _):
         songs_played.select(f.col("key").alias("song_id"), f.round(f.col("seconds") / f.col("plays"), 2).alias("avg_duration")),
     )
     genres = batch.where("NOT is_song AND genre <> ''").select(f.col("key").alias("user_id"), "genre", "plays")
-    # A maximum and a join, both by hash; a window would sort.
+    # The query uses a maximum and a join, which both hash. A window function would sort.
     most = genres.groupBy("user_id").agg(f.max("plays").alias("plays"))
     publish(
         "user_favorite_genres",

@@ -1,4 +1,4 @@
-"""Polls the published tables and records when each probe first appears."""
+"""Polls the published tables, and records when each probe first appears."""
 
 import json
 import os
@@ -11,11 +11,12 @@ PROBE = re.compile(rb'probe_(?:song|user)_(\d{6})(?=[,"])')
 
 
 class Snapshot:
-    """A table that is replaced as a whole. It is read when its inode, modification time or size has changed."""
+    """A table in a file that is replaced as a whole. Reads the file when its inode, modification time or size changes."""
 
     def __init__(self, path, head):
         self.path = path
-        # Bytes to read. Tables of music-insights are sorted, and probes sort before `song_` and `user_`.
+        # The number of bytes to read. The start of a table of music-insights contains all probes, because the tables
+        # are sorted and `probe_` sorts before `song_` and `user_`.
         self.head = head
         self.seen = None
 
@@ -27,14 +28,14 @@ class Snapshot:
         if (found.st_ino, found.st_mtime_ns, found.st_size) == self.seen:
             return None
         with open(self.path, "rb") as file:
-            # Of the open file, because the path may have been replaced in the meantime.
+            # Look at the open file, because a new file may have replaced the path in the meantime.
             found = os.fstat(file.fileno())
             self.seen = (found.st_ino, found.st_mtime_ns, found.st_size)
             return file.read(self.head or -1)
 
 
 class Changes:
-    """A file that grows. Only new bytes are read, with an overlap for a line that was incomplete before."""
+    """A file that grows. Reads only new bytes, with an overlap for a line that was incomplete before."""
 
     OVERLAP = 64
 
@@ -59,7 +60,7 @@ class Changes:
 
 
 def run(kind, tables, probes, head, deadline, log):
-    """Polls until every probe has appeared in all `tables` (name to path), or until the deadline."""
+    """Polls until every probe has appeared in all tables, or until the deadline. `tables` maps names to paths."""
     readers = {name: kind(path, head) for name, path in tables.items()}
     seen = {name: {} for name in tables}
     changes = {name: [] for name in tables}

@@ -45,10 +45,10 @@ pub(crate) fn snapshots() -> [&'static str; SNAPSHOTS.len()] {
 /// The default settings. They are created once, because looking up a timezone takes longer than many rows.
 static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
 
-/// Kinds of ids.
+/// The kinds of ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Look {
-    /// `user_17`
+    /// An id such as `user_17`.
     Short,
     /// A UUID with 36 characters.
     Uuid,
@@ -350,7 +350,7 @@ pub(crate) fn insight(name: &str) -> Box<dyn Insight> {
     snapshots.find(|insight| insight.name() == name).unwrap_or_else(|| panic!("{name} is not a snapshot"))
 }
 
-/// Refreshes an insight for a cut, and returns whether a row has changed.
+/// Refreshes an insight for a cut. Returns whether a row has changed.
 pub(crate) fn refresh(insight: &mut dyn Insight, cut: &Cut) -> bool {
     insight.refresh(cut)
 }

@@ -5,7 +5,7 @@ use crate::generate::rng::Rng;
 /// A table for drawing items. The probability of an item is proportional to its weight.
 ///
 /// The weights are distributed over cells of equal size, with at most two items per cell. So a draw reads one
-/// cell (one cache line), independent of the number of items.
+/// cell (one cache line), regardless of the number of items.
 #[derive(Debug, Clone)]
 pub struct AliasTable {
     cells: Vec<Cell>,
@@ -55,8 +55,7 @@ impl AliasTable {
     /// once. In a large table, this is several times faster than fetching one cell after the other.
     #[inline]
     pub fn draw(&self, rng: &mut Rng) -> Draw {
-        // One multiplication gives both numbers. The upper half is the cell, the lower half the position in
-        // it.
+        // One multiplication gives both numbers: the upper half is the cell, the lower half the position.
         let product = u128::from(rng.bits()) * self.cells.len() as u128;
         Draw { cell: (product >> 64) as u32, position: (product >> 32) as u32 }
     }

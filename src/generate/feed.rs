@@ -114,8 +114,8 @@ impl AppendSizes {
         Self(Rng::new(seed, 0xC075))
     }
 
-    /// The number of bytes to append now. There are `bytes` bytes, which end with a line end. The remaining
-    /// bytes wait for the next append.
+    /// The number of bytes to append now. `bytes` is the number of pending bytes; the last of them is a line
+    /// feed. The remaining bytes wait for the next append.
     pub fn next(&mut self, bytes: usize) -> usize {
         if self.0.below(3) == 0 {
             return bytes;

@@ -52,7 +52,7 @@ pub struct Settings {
     /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// The size of a part in bytes after which the next part begins.
+    /// The maximum size of a part in bytes; further rows go to the next part.
     #[serde(deserialize_with = "from_text")]
     pub roll_bytes: ByteSize,
 }

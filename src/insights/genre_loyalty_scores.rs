@@ -23,7 +23,7 @@ pub const ABOUT: About = About {
     name: NAME,
     title: "Loyal listeners",
     question: "Which listeners play one genre almost exclusively?",
-    meaning: "Listeners whose share of plays in one genre is above {threshold}.",
+    meaning: "Listeners for whom one genre makes up more than {threshold} of their plays.",
     columns: &[
         Column::USER,
         Column::GENRE,

@@ -42,14 +42,14 @@ pub struct Settings {
     /// The maximum number of songs per listener.
     #[serde(deserialize_with = "from_text")]
     pub per_user: usize,
-    /// The minimum number of plays of sad songs of a sad listener, at least 1.
+    /// How many plays of sad songs make a listener a sad listener; at least 1.
     #[serde(deserialize_with = "from_text")]
     #[schemars(range(min = 1))]
     pub min_sad_plays: u64,
-    /// The minimum share of sad songs in the matched plays of a sad listener, from 0 to 1.
+    /// The minimum share of sad songs in a sad listener's matched plays, from 0 to 1.
     #[serde(deserialize_with = "from_text")]
     pub min_sad_share: Fraction,
-    /// Whether a sad listener must not play any other mood more often than sad songs.
+    /// Whether sad must be the most played mood of a sad listener; a tie is allowed.
     #[serde(deserialize_with = "from_text")]
     pub dominant: bool,
 }

@@ -112,7 +112,7 @@ insights! {
 }
 
 impl Settings {
-    /// The message that the CSV file of an insight holds if there are no rows, if the insight has one.
+    /// The content of the CSV file of an insight without rows; `None` if the file then has only a header.
     pub fn message(&self, name: &str) -> Option<String> {
         self.of(name).and_then(InsightSettings::message)
     }

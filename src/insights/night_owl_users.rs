@@ -34,7 +34,7 @@ pub struct Settings {
     /// Whether the insight is published.
     #[serde(deserialize_with = "from_text")]
     pub enabled: bool,
-    /// The minimum number of plays at night of a night owl; with 0, every listener is a night owl.
+    /// How many plays at night make a listener a night owl; with 0, every listener is a night owl.
     #[serde(deserialize_with = "from_text")]
     pub min_plays: u32,
     /// The start of the night.

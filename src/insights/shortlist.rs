@@ -1,4 +1,4 @@
-//! For each user and each song at the top of a ranking, one bit: whether the user has played the song.
+//! One bit for each user and each song at the top of a ranking. It says whether the user has played the song.
 //!
 //! All recommendations come from the top of one ranking. Without the bits, every change of the ranking would
 //! need a search in the listens of every user. For 200,000 users, this search would take longer than the rest

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-/// The field separator, setting `input.delimiter`: one ASCII character.
+/// The field separator, one ASCII character. It is set by `input.delimiter`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Delimiter(u8);

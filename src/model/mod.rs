@@ -209,7 +209,7 @@ pub struct Input {
 pub struct PlayTime {
     /// Seconds of the local wall clock since 1970-01-01 00:00:00 local.
     pub local: i64,
-    /// Seconds that the local clock is ahead of UTC.
+    /// How many seconds the local clock is ahead of UTC.
     pub offset: i32,
     /// Nanoseconds within the second.
     pub nanos: u32,

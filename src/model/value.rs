@@ -302,8 +302,7 @@ impl FromStr for ByteSize {
     }
 }
 
-/// The number of decimal places of a printed number. It is at most 18, so that exact arithmetic fits into 128
-/// bits.
+/// The number of decimal places of a printed number, at most 18. So exact arithmetic fits into 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimals(pub u32);
 

@@ -82,7 +82,7 @@ impl Origin {
     }
 }
 
-/// The merged settings, and the source of each.
+/// The merged settings, and the source of each setting.
 #[derive(Clone, Debug)]
 pub struct Effective {
     /// The merged settings.

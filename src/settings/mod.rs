@@ -36,7 +36,7 @@ use crate::time::zone::Zone;
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// The catalog: the CSV file of songs.
+    /// The CSV file with the catalog of songs.
     #[serde(deserialize_with = "from_text")]
     pub songs: PathBuf,
     /// The folder for the published output.
@@ -124,7 +124,7 @@ pub struct Input {
     /// The folder for finished inputs if `when_done` is `archive`.
     #[serde(deserialize_with = "from_text")]
     pub archive_dir: PathBuf,
-    /// How long an input must stop growing before it counts as finished.
+    /// How long an input must stay unchanged before it counts as finished.
     #[serde(deserialize_with = "from_text")]
     pub done_after: TimeSpan,
 }

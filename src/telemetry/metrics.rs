@@ -21,7 +21,7 @@ pub struct Metrics {
     pub events_rejected: IntCounterVec,
     /// Bytes applied, after decompression.
     pub bytes_read: IntCounter,
-    /// Inputs found for the first time.
+    /// Inputs found for the first time since the start of the process.
     pub files_discovered: IntCounter,
     /// Inputs that cannot grow and have been read to their end.
     pub files_completed: IntCounter,
@@ -92,7 +92,7 @@ impl Default for Metrics {
             ),
             bytes_read: register.counter("bytes_read_total", "Bytes read, after decompression."),
             files_discovered: register
-                .counter("files_discovered_total", "Known inputs, including inputs of earlier runs."),
+                .counter("files_discovered_total", "Inputs found for the first time since the start."),
             files_completed: register.counter(
                 "files_completed_total",
                 "Compressed and Parquet inputs that have been read to their end.",

@@ -1,5 +1,4 @@
-//! What the program reports about itself: metrics, heartbeat, systemd notification, messages and
-//! progress.
+//! Reports about the running program: metrics, heartbeat, systemd notification, messages and progress.
 
 pub mod heartbeat;
 pub mod logging;

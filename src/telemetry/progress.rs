@@ -26,8 +26,7 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// A progress line for `total` units, or `None` if the total is unknown. Draws only if stderr is a
-    /// terminal.
+    /// A progress line. `total` is `None` if it is unknown. The line is drawn only if stderr is a terminal.
     pub fn new(total: Option<u64>, unit: Unit) -> Self {
         if !std::io::stderr().is_terminal() {
             return Self::silent();

@@ -84,7 +84,7 @@ struct StatusLine {
 }
 
 impl StatusLine {
-    /// A new line, if one is due.
+    /// The next status line, if it is due.
     fn update(&mut self, status: &EngineStatus, now: Instant) -> Option<String> {
         let behind_since = (status.unread > 0).then(|| self.behind_since.unwrap_or(now));
         self.behind_since = behind_since;

@@ -7,7 +7,7 @@
 
 use crate::model::PADDING;
 
-/// The maximum length of most pieces.
+/// Most pieces have at most this length.
 const SHORT: usize = 16;
 
 /// A growing text.

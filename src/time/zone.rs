@@ -24,7 +24,7 @@ struct Interval {
     from: i64,
     /// End, exclusive.
     to: i64,
-    /// Seconds that local clocks are ahead of UTC.
+    /// How many seconds local clocks are ahead of UTC.
     offset: i32,
 }
 
@@ -77,7 +77,7 @@ impl Zone {
         self.name.name()
     }
 
-    /// Seconds that local clocks are ahead of UTC at an instant (Unix time).
+    /// How many seconds local clocks are ahead of UTC at an instant (Unix time).
     pub fn offset_at(&self, instant: i64) -> i32 {
         let next = self.intervals.partition_point(|interval| interval.from <= instant);
         self.intervals[next - 1].offset

@@ -251,7 +251,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Killing the driver alone would leave the browser running.
+        // Close the session first. If only the driver is killed, the browser continues to run.
         let _ = self.ask(Method::DELETE, "", String::new());
         let _ = self.driver.kill();
         let _ = self.driver.wait();

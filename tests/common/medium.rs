@@ -7,7 +7,7 @@ use music_insights::generate::rng::Rng as Dice;
 
 use crate::sim_disk::{Cut, Names, Number, Op, View};
 
-/// The medium writes this number of bytes atomically.
+/// The number of bytes that the medium writes atomically.
 const SECTOR: usize = 512;
 
 /// A file: its durable bytes, and the writes that are not durable yet.
@@ -71,7 +71,7 @@ impl Bytes {
                 _ => {}
             }
         }
-        // The medium may store the length before the bytes.
+        // The medium may store the new length of a file before its bytes.
         if cut != Cut::AllKept && bytes.len() < self.len && dice.below(3) == 0 {
             let more = dice.below((self.len - bytes.len()) as u64 + 1) as usize;
             bytes.resize(bytes.len() + more, 0);
@@ -111,7 +111,7 @@ struct Naming {
     synced: bool,
 }
 
-/// The medium below a [`View`].
+/// The medium that stores the files of a [`View`].
 #[derive(Debug)]
 pub(super) struct Medium {
     seen: View,
@@ -121,7 +121,7 @@ pub(super) struct Medium {
 }
 
 impl Medium {
-    /// A medium on which the whole view is durable.
+    /// Creates a medium on which the whole view is durable.
     pub(super) fn of(base: &View) -> Self {
         let file = |bytes: &Vec<u8>| Bytes { durable: bytes.clone(), len: bytes.len(), pending: Vec::new() };
         let files = base.files.iter().map(file).enumerate().collect();

@@ -38,7 +38,7 @@ pub(crate) fn assert_equals_replay(place: &Place) {
     assert_equals_replay_of(place, &[]);
 }
 
-/// Compares the published output of `watch` with a replay of these inputs.
+/// Compares the published output of `watch` with a replay of the given inputs.
 pub(crate) fn assert_equals_replay_of(place: &Place, inputs: &[&str]) {
     place.done(&[&["replay", "--output", "replayed"], inputs].concat());
     assert_same_rows(&enriched_plays(place, "output"), &enriched_plays(place, "replayed"), "enriched_logs");

@@ -228,7 +228,7 @@ impl Recording {
         }
     }
 
-    /// The rows of `enriched_logs`, without the columns that depend on the time of the catalog.
+    /// The rows of `enriched_logs`, without the columns that depend on the catalog.
     fn enriched(&self, files: &Files) -> Vec<String> {
         let parts = files.iter().filter(|(name, _)| name.starts_with(enriched_logs::NAME));
         let rows = parts.flat_map(|(_, text)| text_lines(text).into_iter().skip(1));
@@ -333,7 +333,7 @@ fn files_in(disk: &SimDisk, folder: &Path) -> Files {
     named.collect()
 }
 
-/// All files that a manifest lists, by folder.
+/// All files in a manifest, keyed by folder.
 fn parts(manifest: &Manifest) -> Vec<(&str, &PartEntry)> {
     let insights = manifest.insights.iter().map(|(name, entry)| (name.as_str(), entry));
     let entries = insights.chain([(REJECTS, &manifest.rejects)]);

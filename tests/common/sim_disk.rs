@@ -22,7 +22,7 @@ use crate::medium::Medium;
 /// The longest wait before a test fails. It is long enough for the slowest machine.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Files are numbered in the order in which they are created.
+/// The number of a file. Files are numbered in the order of their creation.
 pub(super) type Number = usize;
 
 /// An operation that changes a disk.
@@ -163,7 +163,7 @@ impl SimDisk {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // A test that catches a panic continues with the disk as it is.
+        // If a test catches a panic, it continues with the current disk.
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -219,13 +219,13 @@ impl SimDisk {
         }
     }
 
-    /// The disk of a process that was killed after operation `at`.
+    /// The disk if the process is killed after operation `at`.
     pub(crate) fn crash_image(&self, at: usize) -> Self {
         let inner = self.inner();
         Self::of(inner.base.clone(), inner.log[..at].to_vec())
     }
 
-    /// The disk after a power cut after operation `at`.
+    /// The disk if the power is cut after operation `at`.
     pub(crate) fn image(&self, at: usize, cut: Cut, dice: &mut Dice) -> Self {
         if cut == Cut::Kill {
             return self.crash_image(at);
@@ -357,7 +357,7 @@ impl Disk for SimDisk {
     fn remove_folder(&self, path: &Path) -> io::Result<()> {
         {
             let inner = self.inner();
-            // The lock is a file in the folder.
+            // The lock of a folder is a file in this folder.
             if inner.locked.contains(path) || inner.now.inside(path).next().is_some() {
                 return Err(ErrorKind::DirectoryNotEmpty.into());
             }

@@ -1,4 +1,4 @@
-//! The number of random cases.
+//! The number of random cases per property.
 
 /// The number of cases of a property. The default is `usual`, or fifty times `usual` with `LONG_TESTS=1`.
 /// `PROPTEST_CASES` overrides both.

@@ -1,4 +1,4 @@
-//! Changes of the inputs while `watch` runs on a simulated disk.
+//! Changes the inputs while `watch` runs on a simulated disk.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -42,7 +42,7 @@ const SONGS: u64 = 7;
 pub(crate) enum Step {
     /// Append rows to a log, including bad rows and unmatched plays.
     Rows { log: usize, rows: u64 },
-    /// Append rows, and the beginning of another row.
+    /// Append rows, and the first part of another row.
     Partial { log: usize, rows: u64 },
     /// Drop a compressed log.
     Drop { rows: u64 },

@@ -169,7 +169,7 @@ fn odd_names_are_read_and_other_files_are_ignored() {
 }
 
 #[test]
-fn a_file_with_rewritten_bytes_is_abandoned_and_others_continue() {
+fn a_file_with_rewritten_bytes_is_abandoned_and_all_others_are_read() {
     let place = Place::new(SONGS);
     let rows: String = (0..5).map(|minute| play(1, 1, minute)).collect();
     place.write("data/incoming/edited.csv", &format!("{LOG_HEADER}{rows}"));
@@ -229,7 +229,7 @@ fn a_deleted_log_counts_and_its_inode_may_be_reused() {
 }
 
 #[test]
-fn unusable_folders_fail_the_start() {
+fn unusable_folders_prevent_a_start() {
     let place = Place::new(SONGS);
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{ROW}"));
     place.write("in_the_way", "");

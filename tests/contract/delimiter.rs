@@ -94,7 +94,7 @@ fn a_message_names_the_delimiter_that_the_file_uses() {
         assert!(stderr(&output).contains(message), "{}", stderr(&output));
         assert!(place.read("output/_rejects/part-00000.csv").contains("a.csv,1,0,wrong_delimiter,"));
     }
-    // The same applies to the catalog.
+    // The program reports a wrong delimiter of the catalog in the same way.
     let output = place.run(&["replay", "a.csv", "--delimiter", ";"]);
     assert_eq!(output.status.code(), Some(66));
     assert!(

@@ -241,7 +241,7 @@ fn the_catalog_is_valid_and_has_empty_and_quoted_cells() {
 }
 
 #[test]
-fn the_plays_have_loyal_and_sad_listeners() {
+fn the_plays_include_loyal_and_sad_listeners() {
     for popularity in ["zipf", "uniform"] {
         let flags = format!("--rows 60000 --users 1000 --songs 500 --popularity {popularity}");
         let catalog = catalog(&flags);

@@ -10,7 +10,8 @@
 //!   case has rejects.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test contract golden` writes `expected` from the output of `replay`.
-//! Another test compares `expected` with the reference implementation, so it detects a wrong recorded output.
+//! Another test compares `expected` with the reference implementation. It fails if the recorded output is
+//! wrong.
 
 use std::collections::BTreeSet;
 use std::ffi::OsStr;

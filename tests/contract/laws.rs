@@ -45,7 +45,7 @@ proptest! {
 
     /// `replay` writes the same output as the reference, with any chunk size and any number of threads.
     #[test]
-    fn replay_writes_what_the_reference_writes(
+    fn replay_writes_the_same_output_as_the_reference(
         settings in settings(),
         catalog in catalog(),
         logs in vec(log(), 1..5),
@@ -83,7 +83,7 @@ proptest! {
     }
 }
 
-/// The manifest lists every file with its rows and bytes, and counts the rejects.
+/// Checks that the manifest lists every file with its rows and bytes, and counts the rejects.
 fn check_manifest(outcome: &RunSummary, found: &Files) -> Result<(), TestCaseError> {
     let manifest = &outcome.manifest;
     let rejects = [("_rejects", &manifest.rejects)];
@@ -197,7 +197,7 @@ proptest! {
             same("the reference", &expected(&settings, weeks, &catalog, &taken), &found)?;
             same("a new engine", &afresh(&settings, weeks, &catalog, &taken), &found)?;
             for (name, text) in &found {
-                prop_assert!(changed.contains(name) || before[name] == *text, "{name} changed, but refresh did not report it");
+                prop_assert!(changed.contains(name) || before[name] == *text, "unreported change of {name}");
             }
             before = found;
         }
@@ -331,7 +331,7 @@ fn many_cuts_of_many_sizes_equal_a_replay() {
 
 /// The ledger seals a full buffer even without a cut.
 #[test]
-fn more_plays_than_a_buffer_holds_are_all_counted() {
+fn all_plays_count_if_they_exceed_the_buffer() {
     let rows = large_rows(&mut Dice(1), 20_000);
     let catalog = large_catalog(0);
     let settings = Settings::default();

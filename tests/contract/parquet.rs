@@ -120,7 +120,7 @@ fn watch_publishes_parquet_together_with_csv() {
     watch(&parquet);
     let before = in_step();
     assert!(before["insights"]["enriched_logs"]["parquet"].as_array().unwrap().len() > 2);
-    // Without new data, files stay byte for byte the same. `watch` only writes a missing file again.
+    // Without new data, files stay byte for byte the same. `watch` writes only a missing file again.
     fs::remove_file(place.path("output/parquet/enriched_logs/part-00001.parquet")).unwrap();
     fs::remove_file(place.path("output/parquet/top_songs_this_week/part-00000.parquet")).unwrap();
     watch(&parquet);
@@ -237,7 +237,7 @@ fn parquet_of_other_programs_is_read_like_csv() {
             assert_eq!(published(&place), expected, "{folder} {songs}");
         }
     }
-    // `watch` reads dropped Parquet files once.
+    // `watch` reads each dropped Parquet file once.
     for once in 0..2 {
         fs::create_dir_all(place.path("drops")).unwrap();
         fs::copy(place.path("typed/a.parquet"), place.path("drops/.a")).unwrap();

@@ -33,7 +33,7 @@ fn lines_and_fields() {
     let ok = "u,s,2025-01-01 00:00,1";
     assert_eq!(row(ok), "");
     for (line, want) in [
-        ("u,s,2025-01-01 00:00,1\r", ""), // CRLF
+        ("u,s,2025-01-01 00:00,1\r", ""), // The line ends with CRLF.
         ("u,s,2025-01-01 00:00,1\r\r", "bare_cr"),
         ("u\rx,s,2025-01-01 00:00,1", "bare_cr"),
         ("\"u\rx\",s,2025-01-01 00:00,1", ""),
@@ -62,7 +62,7 @@ fn lines_and_fields() {
         ("user_id,song_id,timestamp,duration_sec ", "bad_timestamp"),
         ("\"user_id\",song_id,timestamp,duration_sec", "bad_timestamp"),
         ("u\0,s,2025-01-01 00:00,1", "nul_byte"),
-        ("\0\0", "nul_byte"), // ended by LF
+        ("\0\0", "nul_byte"), // The line ends with LF.
     ] {
         assert_eq!(row(line), want, "{line:?}");
     }
@@ -113,8 +113,8 @@ fn raw_text() {
 #[test]
 fn bom_blank_lines_offsets() {
     let log = format!("\u{feff}\r\n \t\n{H}\nbad\nu,s9,2025-01-01T00:00:00Z,1\r\nworse\r\n");
-    // BOM and CRLF have 5 bytes, then follow 3, the header with 39, and LF with 1: `bad` starts at byte 48 on
-    // line 5. Then follow 4 and 29 bytes: line 7 starts at byte 81.
+    // Line 1 has 5 bytes (BOM and CRLF), line 2 has 3, the header has 39, and line 4 has 1 (LF). `bad` therefore
+    // starts at byte 48, in line 5. Lines 5 and 6 have 4 and 29 bytes, so line 7 starts at byte 81.
     let o = run(log.as_bytes(), &Settings::default());
     assert_eq!(body(&o, "_rejects"), "a.csv,5,48,field_count,bad\na.csv,7,81,field_count,worse\n");
     assert_eq!((o.plays, o.unmatched), (1, 1));
@@ -154,7 +154,7 @@ fn whole_files() {
     let t = |n: usize, tail: &str| reason(format!("{}{tail}", "x".repeat(n)).as_bytes());
     assert_eq!(t(65535, "\nab"), "missing_header");
     assert_eq!(t(65536, "\nab"), "no_newline");
-    assert_eq!(t(65536, ""), "missing_header"); // exactly 64 KiB, no CR
+    assert_eq!(t(65536, ""), "missing_header"); // The file has exactly 64 KiB and no CR.
     assert_eq!(t(65535, "\r"), "missing_header");
     assert_eq!(t(65537, ""), "no_newline");
     // The file has only a header, ended by a CR without an LF.

@@ -150,7 +150,7 @@ fn run_plan(number: u64, plan: &Plan) -> (bool, Vec<&'static str>) {
 }
 
 #[test]
-fn crashes_at_any_fail_point_and_in_the_recovery_change_nothing() {
+fn crashes_at_fail_points_and_in_recoveries_do_not_change_the_output() {
     if !cfg!(debug_assertions) {
         println!("skipped: a release build has no fail points");
         return;

@@ -178,7 +178,7 @@ fn every_damaged_byte_of_the_state_is_detected() {
 }
 
 #[test]
-fn a_watch_refuses_a_damaged_state_and_rolls_back_on_request() {
+fn watch_refuses_a_damaged_state_and_rolls_back_on_request() {
     let place = place_with_state();
     let (path, generation) = newest_generation(&place);
     let name = path.file_name().unwrap().to_str().unwrap().to_owned();
@@ -247,7 +247,7 @@ fn a_missing_state_is_refused_and_fresh_reads_everything_again() {
 }
 
 #[test]
-fn settings_that_shape_the_state_cannot_change() {
+fn settings_that_the_state_depends_on_cannot_change() {
     let place = place_with_state();
     for (setting, name) in [
         ("timezone=Europe/Berlin", "timezone is UTC"),
@@ -331,7 +331,7 @@ fn append_only_tables_are_truncated_but_never_extended() {
 }
 
 #[test]
-fn a_second_daemon_names_the_first() {
+fn a_second_daemon_reports_the_first_daemon() {
     let place = place_with_state();
     let daemon = place.watch(&[]);
     let id = daemon.id().to_string();
@@ -371,7 +371,7 @@ fn watch_continues_from_the_states_of_all_versions() {
         let golden = checkpoints.join(env!("CARGO_PKG_VERSION"));
         let _ = fs::remove_dir_all(&golden);
         let place = Place::new(CATALOG);
-        // Some of the plays are unmatched.
+        // Some plays in this state are unmatched.
         drop_file(&place, 1);
         drop_file(&place, 2);
         place.append("data/incoming/1.csv", "u1,s1,2025-03-21 12:0");

@@ -54,7 +54,7 @@ fn a_failed_sync_ends_the_daemon_and_the_next_daemon_continues() {
         };
         let output = place.wait_for_end(daemon);
         assert_eq!(output.status.code(), Some(74), "{path}: {}", stderr(&output));
-        // A message may name a staged file by its final name.
+        // A message may show the final name of a staged file.
         let name = path.rsplit('/').next().unwrap();
         let name = name.trim_start_matches('.').trim_end_matches(".tmp");
         assert!(stderr(&output).contains(name), "{path}: {}", stderr(&output));

@@ -21,14 +21,14 @@ use xxhash_rust::xxh3::xxh3_128;
 const BRIEFLY: Duration = Duration::from_millis(80);
 const SONGS: u64 = 30;
 
-/// Changes the inputs of a place, and records what the checks need.
+/// Changes the inputs of a place, and records the numbers that the checks need.
 struct Feeder<'a> {
     place: &'a Place,
     dice: Dice,
     growing: Vec<Growing>,
     /// The names of rotated files that a replay of the folder does not read.
     moved_away: Vec<String>,
-    /// The number of files so far. It makes their names unique.
+    /// The number of files so far. It is a part of each file name, so names are unique.
     files: u64,
     /// The number of inputs that the daemon knows when it has read everything.
     inputs: u64,

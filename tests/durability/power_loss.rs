@@ -1,4 +1,4 @@
-//! Power cuts and failing disks. The next start succeeds, and loses or repeats no rows.
+//! Power cuts and failing disks. The next start succeeds. It does not lose or repeat rows.
 //!
 //! An image is the content of the disk after a power cut. `cargo test` checks a few thousand images.
 //! `LONG_TESTS=1 cargo test --release --test durability power_loss` runs fifty times as many workloads.
@@ -192,7 +192,7 @@ fn disturbed(recording: &Recording, run: &SimDisk, shown: Option<Manifest>, seed
     let end = outcome.as_ref().err().map(exit_code);
     let expected: &[Option<ExitCode>] = match run.failed() {
         None => &[None],
-        // The process may end before it has written a merged segment, so this fault may have no effect.
+        // The process may end before it writes a merged segment. In this case, the fault has no effect.
         Some(failed) if is_merged(&failed.path) => &[None, Some(ExitCode::Io), Some(ExitCode::CannotCreate)],
         Some(Failed { what: What::Append | What::Sync, .. }) => &[Some(ExitCode::Io)],
         // If a file cannot be removed, it may remain until the next start.

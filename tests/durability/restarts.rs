@@ -65,7 +65,7 @@ fn a_state_older_than_the_output_is_refused() {
 }
 
 #[test]
-fn once_fails_for_a_rewritten_file() {
+fn watch_once_fails_for_a_rewritten_file() {
     let place = Place::new(SONGS);
     place.append("data/incoming/a.csv", &format!("{LOG_HEADER}{}", rows(0, 9)));
     place.done(&ONCE);

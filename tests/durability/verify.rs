@@ -79,7 +79,7 @@ fn verify_finds_every_change_of_a_published_file() {
 }
 
 #[test]
-fn without_its_inputs_the_output_is_compared_with_the_state() {
+fn verify_without_inputs_compares_the_output_with_the_state() {
     let place = watched();
     place.write("data/incoming/b.csv", &format!("{LOG_HEADER}u9,s2,2025-03-21 12:00:00,7\n"));
     watch_once(&place);
@@ -99,7 +99,7 @@ fn without_its_inputs_the_output_is_compared_with_the_state() {
 }
 
 #[test]
-fn a_changed_catalog_is_reported_but_is_no_difference() {
+fn a_changed_catalog_is_reported_but_does_not_count_as_a_difference() {
     let place = watched();
     place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{SONGS}"));
     assert!(assert_verified(&place, &[]).contains("is not the catalog of epoch"));
@@ -140,7 +140,7 @@ fn the_output_of_a_replay_is_verified_in_order() {
 }
 
 #[test]
-fn a_running_watch_is_not_disturbed() {
+fn verify_does_not_disturb_a_running_watch() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&[]);
     place.wait_for_rows(0);
@@ -151,7 +151,7 @@ fn a_running_watch_is_not_disturbed() {
 }
 
 #[test]
-fn the_state_shows_generations_files_and_inputs_and_finds_damage() {
+fn the_state_command_shows_generations_files_inputs_and_damage() {
     let place = watched();
     let output = stdout(&place.done(&["state", "--inputs"]));
     for what in

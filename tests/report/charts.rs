@@ -300,7 +300,7 @@ fn assert_inside(svg: &str) {
 }
 
 #[test]
-fn everything_is_inside_the_picture() {
+fn every_element_lies_inside_the_picture() {
     for mode in [ChartMode::Inline, ChartMode::Standalone] {
         for (_, svg) in all(mode) {
             assert_inside(&svg);
@@ -394,7 +394,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
     #[test]
-    fn any_text_and_any_value_make_a_chart(
+    fn charts_accept_any_text_and_any_value(
         texts in prop::collection::vec((any_text(), any_text(), prop_oneof![0..1000_u64, 0..u64::MAX / 64]), 0..16),
         title in any_text(),
         at in prop_oneof![0.0..20.0, Just(f64::MAX)],

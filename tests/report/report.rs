@@ -367,7 +367,7 @@ fn hostile_names_do_no_harm() {
     assert_contacts_no_host(&page);
 }
 
-/// Checks that a page fetches nothing, runs no script and links to no other host.
+/// Checks that a page fetches no files, runs no script and links to no other host.
 fn assert_contacts_no_host(page: &str) {
     let xml = as_xml(page);
     let document = Document::parse(&xml).unwrap();

@@ -236,7 +236,7 @@ fn a_broken_manifest_is_an_error_except_with_fresh() {
 }
 
 #[test]
-fn a_summary_without_a_reader_is_no_bug() {
+fn a_closed_pipe_for_the_summary_is_no_bug() {
     let place = place();
     let full = || fs::File::options().write(true).open("/dev/full").unwrap();
     for args in [&["replay"][..], &["check"], &["generate", "--out", "made"]] {

@@ -75,7 +75,7 @@ fn pages() -> Vec<String> {
     pages
 }
 
-/// A fenced block of a page.
+/// A fenced code block of a page.
 struct Block {
     language: String,
     text: String,

@@ -410,7 +410,7 @@ fn a_token_is_required_on_public_addresses() {
 }
 
 #[test]
-fn a_port_in_use_is_an_error_only_if_it_was_set() {
+fn a_port_in_use_is_an_error_only_if_the_port_was_set() {
     let place = place_with(&crowd());
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
@@ -527,7 +527,7 @@ fn responses_match_the_openapi_document() {
 
 /// A client that never reads its response must not block other clients.
 #[test]
-fn a_client_that_stops_reading_delays_no_other() {
+fn a_client_that_stops_reading_delays_no_other_client() {
     let place = Place::new(SONGS);
     place.done(&["generate", "--rows", "200000", "--users", "2000", "--songs", "500", "--out", "world"]);
     let log = std::fs::read_dir(place.path("world/incoming")).unwrap().next().unwrap().unwrap().path();

@@ -208,7 +208,7 @@ fn a_reload_names_settings_that_need_a_restart() {
     let status = manager.wait_for("STATUS=settings not reloaded: music-insights.toml:2: unknown setting");
     assert!(status.contains("did you mean"), "{status}");
     let output = stderr(&daemon.stop());
-    let warning = "settings changed that need a restart: timezone, input.max_bad_lines, \
+    let warning = "these changed settings need a restart: timezone, input.max_bad_lines, \
                    insights.night_owl_users.from, insights.night_owl_users.to, insights.enriched_logs.enabled";
     assert!(output.contains(warning), "{output}");
     let failed = output.lines().find(|line| line.contains("the previous settings stay in force")).unwrap();

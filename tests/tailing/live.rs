@@ -175,8 +175,8 @@ fn without_new_data_no_file_is_written() {
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}", play(1, 1, 10)));
     place.wait_for_rows(1);
     let before = stamps(&place);
-    // Wait for many flush intervals. A blank line, an empty log and a catalog with only a new time are not
-    // new data.
+    // Wait for many flush intervals. None of these changes is new data: a blank line, an empty log, and a
+    // catalog with the same content but a new modification time.
     place.append("data/incoming/a.csv", "\n");
     place.write("data/incoming/b.csv", LOG_HEADER);
     let catalog = place.read("data/songs_metadata.csv");

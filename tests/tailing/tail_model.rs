@@ -40,7 +40,7 @@ const PACKED: [&str; 2] = ["y.csv.gz", "z.csv.gz"];
 /// An operation on the folder. Names are indexes into [`NAMES`] or [`PACKED`].
 #[derive(Clone, Debug)]
 enum Step {
-    /// Append whole lines. A missing or empty log gets a header first.
+    /// Append whole lines. If the log is missing or empty, append a header first.
     Append {
         name: usize,
         rows: u8,
@@ -58,7 +58,7 @@ enum Step {
         name: usize,
         whole: bool,
     },
-    /// Truncate a log to a number of sixteenths of its length.
+    /// Truncate a log. The new length is `sixteenths` / 16 of the old length.
     Cut {
         name: usize,
         sixteenths: u8,
@@ -78,7 +78,7 @@ enum Step {
         name: usize,
         with: Successor,
     },
-    /// Change one byte of a row in place. The row is at a number of sixteenths of the file length.
+    /// Change one byte of a row in place. The row starts at about `sixteenths` / 16 of the file length.
     Rewrite {
         name: usize,
         sixteenths: u8,

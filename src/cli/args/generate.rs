@@ -48,7 +48,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
 
-    /// First day (UTC) as YYYY-MM-DD, or `now`; with `now`, rows end now or, with --rate, start now
+    /// First day (UTC) as YYYY-MM-DD; `now` ends the rows at the current time, or with --rate starts them there
     #[arg(long, value_name = "DATE", default_value = "2025-03-20", value_parser = parse_start)]
     pub start: Start,
 
@@ -91,7 +91,7 @@ impl ValueEnum for Popularity {
                 PossibleValue::new("zipf").help("A few are very frequent and most are rare, as in reality")
             }
             Self::Uniform => PossibleValue::new("uniform")
-                .help("All are equally frequent, which is the hardest case for caches; for benchmarks"),
+                .help("All are equally frequent, which is the hardest case for caches; meant for benchmarks"),
         })
     }
 }

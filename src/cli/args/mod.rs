@@ -185,7 +185,7 @@ pub struct ExecutorArgs {
     /// Port for data transfer
     #[arg(long, default_value_t = 50051)]
     pub port: u16,
-    /// Port on which the scheduler reaches this executor
+    /// Port for tasks from the scheduler
     #[arg(long, default_value_t = 50052)]
     pub task_port: u16,
     /// Number of tasks that run in parallel [default: one per processor]
@@ -292,7 +292,7 @@ pub struct CompletionsArgs {
 /// Arguments of `man`.
 #[derive(Debug, Args)]
 pub struct ManArgs {
-    /// Command to print the page of [default: the program itself]
+    /// Command whose manual page to print [default: the program itself]
     #[arg(value_name = "COMMAND", conflicts_with = "out")]
     pub page: Option<String>,
     /// Write the pages of the program and of all commands into this folder

@@ -17,7 +17,8 @@ pub(super) fn run_until_stopped<T>(
     shutdown: &Shutdown,
     command: impl Future<Output = Result<T, Error>>,
 ) -> Result<T, Error> {
-    // One thread is for the coordinator, one for other tasks. Decoders and insights use blocking threads.
+    // One thread runs the coordinator, one thread runs other tasks. Decoders and insights use blocking
+    // threads.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(settings.decoders() + 64)
@@ -39,7 +40,7 @@ pub(super) fn run_until_stopped<T>(
                     std::process::exit(INTERRUPTED);
                 }
                 shutdown.request();
-                tracing::info!("stopping after the current work; a second signal exits immediately");
+                tracing::info!("stopping after the current work; send a second signal to exit immediately");
             }
         });
         command.await

@@ -63,7 +63,7 @@ impl SettingsReloader {
         let next = self.settings.taking_over(&wanted);
         let needs_restart = differences(&next, &wanted);
         if !needs_restart.is_empty() {
-            tracing::warn!("settings changed that need a restart: {}", needs_restart.join(", "));
+            tracing::warn!("these changed settings need a restart: {}", needs_restart.join(", "));
         }
         let changed = differences(&self.settings, &next);
         if changed.is_empty() {

@@ -27,7 +27,7 @@ pub(super) fn summary(run: &RunSummary, settings: &Settings, elapsed: Duration) 
     let _ = writeln!(text, "plays     {}", HumanCount(run.plays));
     let _ = writeln!(
         text,
-        "unmatched {} plays of songs that are not in the catalog ({} songs)",
+        "unmatched {} plays of songs that are not in the catalog, which has {} songs",
         HumanCount(totals.unmatched),
         HumanCount(manifest.catalog.songs)
     );

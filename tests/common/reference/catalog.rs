@@ -24,7 +24,7 @@ impl Song {
     }
 }
 
-/// Songs by `song_id`.
+/// The songs, keyed by `song_id`.
 pub type Catalog = BTreeMap<String, Song>;
 
 /// Reads the catalog. If several rows have the same `song_id`, the last one counts. Panics with the reason

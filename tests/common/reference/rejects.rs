@@ -1,4 +1,4 @@
-//! Rows of `_rejects`.
+//! The rows of `_rejects`.
 
 use super::csv_out::record;
 use super::lines::Line;

@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 /// a setting has at most nine decimal places.
 pub const ONE: u64 = 1_000_000_000;
 
-/// `insights.top_songs_this_week.week`.
+/// The setting `insights.top_songs_this_week.week`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Week {
     /// The week of the latest play.
     Latest,
     /// The week of `now`.
     Current,
-    /// ISO year and ISO week.
+    /// A week with this ISO year and ISO week.
     Named(i32, u32),
 }
 
@@ -21,24 +21,24 @@ pub enum Week {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub timezone: chrono_tz::Tz,
-    /// Unix seconds.
+    /// The time of reading in Unix seconds.
     pub now: i64,
     pub max_future_seconds: i64,
     pub max_bad_lines: Option<u64>,
-    /// `user_favorite_genres.ties = "first"`.
+    /// Whether `user_favorite_genres.ties` is `first`.
     pub ties_first: bool,
     pub avg_decimals: u32,
     pub top_limit: usize,
     pub week: Week,
     pub per_user: usize,
     pub min_sad_plays: u64,
-    /// Billionths.
+    /// In billionths.
     pub min_sad_share: u64,
     pub dominant: bool,
-    /// Billionths.
+    /// In billionths.
     pub threshold: u64,
     pub loyalty_decimals: u32,
-    /// `night_owl_users.min_plays`.
+    /// The setting `night_owl_users.min_plays`.
     pub min_plays: u64,
     /// The start of the night in minutes since midnight.
     pub night_from: u32,

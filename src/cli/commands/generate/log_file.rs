@@ -1,4 +1,4 @@
-//! Generated files, and the numbers of their rows and bytes.
+//! Generated files, and counts of their rows and bytes.
 
 use std::path::{Path, PathBuf};
 
@@ -7,7 +7,7 @@ use crate::storage::real::RealDisk;
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{DiskFile, append};
 
-/// The numbers of complete files, their rows and their bytes.
+/// Counts of complete files, their rows and their bytes.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) files: u64,
