@@ -6,16 +6,16 @@
 //! property test shows that they agree on plays.
 
 pub mod duration;
+mod fast_path;
 pub mod header;
 pub mod line;
-mod paths;
 pub mod record;
 pub mod scan;
 pub mod timestamp;
 
 use std::sync::Arc;
 
-use crate::ingest::decode::paths::Rows;
+use crate::ingest::decode::fast_path::Rows;
 use crate::model::dictionary::Dictionaries;
 use crate::model::{Batch, Chunk, Content, Input, Position, Reject, Span, Text};
 use crate::time::zone::Zone;
