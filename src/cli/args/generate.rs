@@ -48,7 +48,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "N", default_value = "1")]
     pub seed: u64,
 
-    /// First day (UTC) as YYYY-MM-DD; `now` ends the rows at the current time, or with --rate starts them there
+    /// First day (UTC) as YYYY-MM-DD, or `now`: the last row is at the current time; with --rate, the first
     #[arg(long, value_name = "DATE", default_value = "2025-03-20", value_parser = parse_start)]
     pub start: Start,
 
