@@ -100,69 +100,69 @@ pub use crate::settings::Settings;
 
 // ── Ground: no I/O, no tasks ────────────────────────────────────────────────────────────────────
 
-/// Calendar dates, time zones, the clock, and daily windows such as the night.
+// Calendar dates, time zones, the clock, and daily windows such as the night.
 pub mod time;
 
-/// Types that the stages exchange (ids, chunks, batches, rejects), dictionaries and errors.
+// Types that the stages exchange (ids, chunks, batches, rejects), dictionaries and errors.
 pub mod model;
 
-/// Cells, numbers, timestamps and escapes as text.
+// Cells, numbers, timestamps and escapes as text.
 #[doc(hidden)]
 pub mod text;
 
 // ── Services: for all rooms below ───────────────────────────────────────────────────────────────
 
-/// Metrics, heartbeat, systemd notification, messages and progress.
+// Metrics, heartbeat, systemd notification, messages and progress.
 pub mod telemetry;
 
-/// The interface to the file system, and the only code that writes files.
+// The interface to the file system, and the only code that writes files.
 pub mod storage;
 
 // ── Flow: upstream to downstream ────────────────────────────────────────────────────────────────
 
-/// Reads logs as chunks of whole lines, and decodes chunks to batches of plays.
+// Reads logs as chunks of whole lines, and decodes chunks to batches of plays.
 pub mod ingest;
 
-/// The songs and the catalog file.
+// The songs and the catalog file.
 pub mod catalog;
 
-/// Sums over all plays, independent of the catalog.
+// Sums over all plays, independent of the catalog.
 pub mod ledger;
 
-/// The seven insights, one file each.
+// The seven insights, one file each.
 pub mod insights;
 
-/// Settings from flags, environment, file and defaults.
+// Settings from flags, environment, file and defaults.
 pub mod settings;
 
-/// The output folder: snapshots, append-only tables and the manifest.
+// The output folder: snapshots, append-only tables and the manifest.
 pub mod publish;
 
-/// Data that survives a restart: input progress, unmatched plays, checkpoints.
+// Data that survives a restart: input progress, unmatched plays, checkpoints.
 pub mod state;
 
-/// The pipeline, the coordinator, the workers, and recovery at start.
+// The pipeline, the coordinator, the workers, and recovery at start.
 pub mod engine;
 
-/// The current epoch for readers: views, charts, the report and the HTTP server.
+// The current epoch for readers: views, charts, the report and the HTTP server.
 #[doc(hidden)]
 pub mod serve;
 
 // ── Tools: use the rooms above ──────────────────────────────────────────────────────────────────
 
-/// Recomputes everything from the inputs and compares it with the published output.
+// Recomputes everything from the inputs and compares it with the published output.
 #[doc(hidden)]
 pub mod verify;
 
-/// The same insights on a Ballista cluster.
+// The same insights on a Ballista cluster.
 #[cfg(feature = "cluster")]
 #[doc(hidden)]
 pub mod cluster;
 
-/// Synthetic catalogs and logs.
+// Synthetic catalogs and logs.
 #[doc(hidden)]
 pub mod generate;
 
-/// Arguments, commands and exit codes.
+// Arguments, commands and exit codes.
 #[doc(hidden)]
 pub mod cli;
