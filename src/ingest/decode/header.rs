@@ -46,8 +46,8 @@ const OTHER_KINDS: [(&[u8], Reason, &str); 9] = [
     (b"PAR1", Reason::NotCsv, "the file is Parquet; rename it to end in .parquet"),
 ];
 
-/// Likely delimiters. If the configured delimiter splits the header into only one column, these
-/// delimiters are tried.
+/// Likely delimiters. If the configured delimiter does not split the header, but one of these does, the
+/// error suggests that delimiter.
 const OTHER_DELIMITERS: [char; 3] = [',', ';', '\t'];
 
 /// Checks the first bytes of a file for formats that are not CSV.
