@@ -39,7 +39,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// Reads the catalog file and builds the catalog.
 ///
 /// # Errors
-/// If the file is missing, unreadable or lacks a column (exit code 66).
+/// If the file is missing or unreadable, or lacks a column (exit code 66).
 pub async fn load(
     path: &Path,
     delimiter: Delimiter,

@@ -9,7 +9,7 @@ use crate::model::{SongId, UserId};
 
 /// The number of songs on the list, which is the number of bits in a word.
 const SONGS: usize = u64::BITS as usize;
-/// How many songs from the top of the ranking the list must contain to stay valid. A rebuild reads the
+/// Number of songs from the top of the ranking that the list must contain to stay valid. A rebuild reads the
 /// listens of all users, but most changes of the ranking need no rebuild.
 const TOP: usize = 16;
 

@@ -112,8 +112,9 @@ impl SongPlays {
         &mut self.weeks[week]
     }
 
-    /// Passes every week and song with new plays since the last call to `each`, ascending, together with
-    /// all plays of the song in the week. `songs` must contain the changed songs, ascending.
+    /// Calls `each` for every week and song with new plays since the previous call of this function, in
+    /// ascending order. The last argument of `each` is the number of all plays of the song in the week.
+    /// `songs` must contain the changed songs, ascending.
     ///
     /// # Errors
     /// The errors of `each`.

@@ -1,5 +1,5 @@
 //! Fail points and planted bugs for tests. A test can crash the program at a fail point. A planted bug
-//! checks the other tests: at least one of them must find it. A release build has no fail points and no
+//! checks the power-loss test, which must find the bug. A release build has no fail points and no
 //! planted bugs.
 
 /// Crashes the process like `kill -9` if the environment variable `CRASH_AT` is `<name>:<n>` and this is

@@ -78,8 +78,8 @@ pub trait Disk: Debug + Send + Sync {
     /// `Busy` if another process holds the lock (exit code 75), or an error of the file system (73).
     fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Error>;
 
-    /// Enables retries. From now on, the disk repeats a failed operation until it succeeds if the disk
-    /// is full, write permission is missing or too many files are open.
+    /// Enables retries. From now on, if an operation fails because the disk is full, write permission is
+    /// missing or too many files are open, the disk repeats the operation until it succeeds.
     fn wait_for_room(&self) {}
 
     /// Whether the disk is repeating a failed operation now.

@@ -7,9 +7,8 @@ use crate::model::error::{Error, FileRole, Op};
 use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{DiskFile, SharedDisk, remove_file, sync_file};
 
-/// A file with the temporary name `.<name>.tmp` in its final folder. If it is dropped without a commit,
-/// the file is removed. If the process is killed, the next start of the program removes the staged
-/// files.
+/// A file with the temporary name `.<name>.tmp` in its final folder. Dropping the value without a commit
+/// removes the file. If the process is killed, the next start of the program removes the staged files.
 #[derive(Debug)]
 pub struct StagedFile {
     disk: SharedDisk,
