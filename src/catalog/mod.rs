@@ -1,4 +1,4 @@
-//! The catalog: the metadata of songs, stored in columns. The index of a column is the number of the
+//! The catalog: the metadata of songs, stored in columns. Every column is indexed by the number of the
 //! song.
 //!
 //! A catalog is immutable. When the file changes, the program loads a new catalog. The new catalog
@@ -74,7 +74,7 @@ pub struct Catalog {
     /// second-level cache.
     known: Vec<u64>,
     /// For each song, the range of its CSV cells `,title,artist,genre,mood\n` in `cells`, and the length
-    /// of its title cell. Empty if the song is not in the catalog.
+    /// of its title cell. The range is empty if the song is not in the catalog.
     places: Vec<Place>,
     cells: Vec<u8>,
     genre_names: Vec<Vec<u8>>,
@@ -186,8 +186,8 @@ impl Catalog {
         Some((&self.cells[place.start as usize..], place.len as usize))
     }
 
-    /// Loads data into the cache, all at once: the data that [`row_end`](Self::row_end) needs for the
-    /// first 64 of these songs.
+    /// Loads into the cache the data that [`row_end`](Self::row_end) needs for the first 64 of these
+    /// songs. The cache misses overlap.
     #[inline]
     pub fn touch(&self, songs: &[SongId]) {
         let mut ends = [(0, 0); 64];

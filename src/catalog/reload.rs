@@ -39,7 +39,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// Reads the catalog file and builds the catalog.
 ///
 /// # Errors
-/// If the file is missing, unreadable or lacks a column (exit code 66).
+/// If the file is missing or unreadable, or lacks a column (exit code 66).
 pub async fn load(
     path: &Path,
     delimiter: Delimiter,
@@ -119,7 +119,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
     })
 }
 
-/// Watches the catalog file, and sends a new catalog after each change until the receiver is dropped. If
+/// Watches the catalog file until the receiver is dropped, and sends a new catalog after each change. If
 /// the file is broken or missing, the last catalog stays in use, and this function logs a warning.
 pub async fn watch_catalog(
     path: PathBuf,
@@ -132,7 +132,7 @@ pub async fn watch_catalog(
         metrics.catalog_reloads.with_label_values(&[result]).inc();
         metrics.catalog_broken.set(i64::from(result == "broken"));
     };
-    // The first catalog was read before this function started, and the file may have changed in between.
+    // The first catalog was read before this function started, and the file may have changed since then.
     let mut read = None;
     let mut seen = stamp(&path);
     let mut since = Instant::now();

@@ -55,7 +55,7 @@ pub trait InsightSettings {
     /// The parameters of the SQL query, by name.
     fn parameters(&self, weeks: Weeks) -> Vec<(&'static str, Parameter)>;
 
-    /// The content of the CSV file if the table has no rows. With `None`, the file then has only a header.
+    /// The content of the CSV file if the insight has no rows. With `None`, such a file has only a header.
     fn message(&self) -> Option<String> {
         None
     }
@@ -63,7 +63,7 @@ pub trait InsightSettings {
     /// Checks values that depend on each other.
     ///
     /// # Errors
-    /// The wrong keys and the values that they allow.
+    /// The keys with wrong values, and the values that these keys allow.
     fn check(&self) -> Result<(), &'static str> {
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Which songs were played, when and by which listener? This is the only append-only insight.
 //!
-//! A play is appended when it is first matched, and its row never changes. An unmatched play is stored until
-//! its song appears in the catalog; then it is appended.
+//! A play is appended as soon as its song is in the catalog. After that, its row never changes. An unmatched
+//! play is stored, and appended later when its song appears in the catalog.
 
 use std::ops::Range;
 use std::sync::Arc;

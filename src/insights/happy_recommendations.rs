@@ -78,9 +78,10 @@ impl InsightSettings for Settings {
 
 /// The recommended songs of each sad listener.
 ///
-/// All happy songs are ranked once per cut. For a listener, a search in the first *played + `per_user`*
-/// places of the ranking is enough. The depth of each search is stored. So a change in the ranking affects
-/// only the listeners whose search reached the changed place.
+/// All happy songs are ranked once per cut. For each listener, a search reads at most the first *played +
+/// `per_user`* places of the ranking, where *played* is the number of happy songs that the listener has
+/// played. The depth of each search is stored. A change in the ranking therefore affects only the listeners
+/// whose search reached the changed place.
 #[derive(Debug)]
 pub struct HappyRecommendations {
     settings: Settings,

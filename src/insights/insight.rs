@@ -74,6 +74,6 @@ impl Cut {
     }
 }
 
-/// The only column of a CSV file that holds a message instead of rows. Files in other formats have no rows
-/// then.
+/// The only column of a CSV file that holds a message in place of rows. In other formats, such a file has no
+/// rows.
 pub const MESSAGE: &str = "message";

@@ -1,7 +1,7 @@
 //! The insights, one file each, and their registry. An insight answers a question about all plays.
 //!
-//! An insight that is a snapshot implements [`Insight`] and is computed from the ledger and the catalog.
-//! [`enriched_logs`] is append-only and has its own worker. The smallest example is `night_owl_users`.
+//! A snapshot implements [`Insight`]. It is computed from the ledger and the catalog. [`enriched_logs`] is
+//! append-only and has its own worker. The smallest example is `night_owl_users`.
 //!
 //! # Add an insight
 //!
@@ -112,7 +112,7 @@ insights! {
 }
 
 impl Settings {
-    /// The content of the CSV file of an insight without rows; `None` if the file then has only a header.
+    /// The content of the CSV file of an insight without rows. With `None`, such a file has only a header.
     pub fn message(&self, name: &str) -> Option<String> {
         self.of(name).and_then(InsightSettings::message)
     }
@@ -120,7 +120,7 @@ impl Settings {
     /// Checks values that depend on each other.
     ///
     /// # Errors
-    /// The first wrong table of settings, and what its values must be.
+    /// The first table of settings with wrong values, and the values that it allows.
     pub fn check(&self) -> Result<(), String> {
         NAMES.iter().try_for_each(|name| {
             let checked = self.of(name).map_or(Ok(()), InsightSettings::check);

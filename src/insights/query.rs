@@ -82,7 +82,7 @@ impl From<bool> for Parameter {
 
 impl From<Option<Week>> for Parameter {
     fn from(week: Option<Week>) -> Self {
-        // Without a week, the query gets a week that has no plays, so the result has no rows.
+        // If there is no week, the query gets a week that has no plays, so the result has no rows.
         Self::Week(week.map_or(i32::MIN, |week| (week.seconds().start / 86_400) as i32))
     }
 }

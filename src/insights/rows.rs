@@ -9,7 +9,7 @@ use crate::model::dictionary::Id;
 pub struct Rows<I> {
     places: Vec<(u64, u32)>,
     text: Vec<u8>,
-    /// Number of bytes in `text` that belong to no id any more.
+    /// Number of bytes in `text` that no id uses any more.
     dead: usize,
     lines: u64,
     kind: PhantomData<I>,

@@ -1,4 +1,4 @@
-//! One bit for each user and each song at the top of a ranking. It says whether the user has played the song.
+//! For each user and each song at the top of a ranking, one bit: whether the user has played the song.
 //!
 //! All recommendations come from the top of one ranking. Without the bits, every change of the ranking would
 //! need a search in the listens of every user. For 200,000 users, this search would take longer than the rest
@@ -9,8 +9,8 @@ use crate::model::{SongId, UserId};
 
 /// The number of songs on the list, which is the number of bits in a word.
 const SONGS: usize = u64::BITS as usize;
-/// The list stays valid as long as it holds this number of songs from the top of the ranking. A rebuild reads
-/// the listens of all users, but most changes of the ranking need no rebuild.
+/// Number of songs from the top of the ranking that the list must contain to stay valid. A rebuild reads the
+/// listens of all users, but most changes of the ranking need no rebuild.
 const TOP: usize = 16;
 
 /// The songs on the list, and the bits of each user.
@@ -28,8 +28,8 @@ impl Shortlist {
         rank.iter().take(TOP).all(|&song| self.bit(song) != 0)
     }
 
-    /// Replaces the list by the top of a ranking. The caller must then call [`set_played`](Self::set_played)
-    /// for all users.
+    /// Replaces the list with the top of a ranking. The caller must then call
+    /// [`set_played`](Self::set_played) for all users.
     pub fn rebuild(&mut self, rank: &[SongId]) {
         self.bits.clear();
         for (place, song) in rank.iter().take(SONGS).enumerate() {

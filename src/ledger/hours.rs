@@ -4,7 +4,7 @@ use crate::model::PlayTime;
 
 /// The number of hours in a week.
 pub const HOURS: usize = 7 * 24;
-/// 1970-01-01 was a Thursday. This is the number of hours since the Monday before it.
+/// The number of hours from the preceding Monday to 1970-01-01, which was a Thursday.
 const SINCE_MONDAY: i64 = 3 * 24;
 
 /// Plays by hour of the week.
@@ -49,8 +49,7 @@ mod tests {
     fn a_week_begins_on_monday() {
         let at = |local| PlayTime { local, offset: 0, nanos: 0 };
         let mut hours = Hours::default();
-        // 1970-01-01 was a Thursday. 2025-03-24 was a Monday, and the second before it was the last of a
-        // Sunday.
+        // 1970-01-01 was a Thursday. 2025-03-24 was a Monday, so one second earlier it was still Sunday.
         hours.add(&[at(0), at(-3600), at(1_742_774_400), at(1_742_774_399)]);
         let counted: Vec<usize> = (0..HOURS).filter(|&hour| hours.plays()[hour] > 0).collect();
         assert_eq!(counted, [0, 2 * 24 + 23, 3 * 24, 6 * 24 + 23]);

@@ -14,7 +14,8 @@ use crate::ledger::run::{Run, Songs};
 use crate::model::{SongId, UserId};
 
 /// Number of plays in a full buffer. The keys of a full buffer take 16 MiB, and sorting takes another 16
-/// MiB of scratch space. Together they fit into the last-level cache of a small server.
+/// MiB of scratch space. Keys and scratch space together fit into the last-level cache of a small
+/// server.
 const BUFFER: usize = 2 << 20;
 
 /// Plays by user and song.

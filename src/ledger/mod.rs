@@ -104,7 +104,7 @@ impl Ledger {
         Changes { users: self.touched_users.take(), songs: self.touched_songs.take() }
     }
 
-    /// Changes that contain every user and song. They are for insights that start without rows.
+    /// Changes that contain every user and every song, for insights that start without rows.
     pub fn everything(&self) -> Changes {
         let mut users = Touched::default();
         self.listens.users().for_each(|user| users.add(&[user]));
@@ -209,7 +209,7 @@ impl LedgerReader {
     }
 }
 
-/// A set of ids with one bit per id. A row sets one bit, and a cut scans all bits.
+/// A set of ids with one bit per id. Counting a row sets one bit, and a cut scans all bits.
 #[derive(Clone, Debug, Default)]
 struct Touched {
     words: Vec<u64>,

@@ -15,8 +15,8 @@ pub struct Total {
     pub millis: u64,
 }
 
-/// Number of songs on a page of a week. A week long ago has few plays, so a week has pages only for
-/// songs with plays. A page takes only half a kilobyte, even if it holds a single play.
+/// Number of songs on a page of a week. A week in the distant past has few plays, so a week has pages
+/// only for songs with plays. Even a page with a single play takes only half a kilobyte.
 const PAGE: usize = 64;
 /// Number of rows in a group. The counts of a group are loaded into the cache before the first row is
 /// counted, so that the cache misses overlap.
@@ -26,8 +26,8 @@ const GROUP: usize = 64;
 #[derive(Clone, Debug, Default)]
 struct WeekPlays {
     pages: Vec<Option<Box<[u64; PAGE]>>>,
-    /// Whether each page changed since the last save. One byte per page is small enough to stay in the
-    /// cache.
+    /// For each page, whether it has changed since the last save. At one byte per page, this list stays
+    /// in the cache.
     unsaved: Vec<bool>,
 }
 
@@ -71,8 +71,8 @@ fn end_of(songs: &[SongId]) -> usize {
 #[derive(Clone, Debug, Default)]
 pub struct SongPlays {
     totals: Vec<Total>,
-    /// Plays of each week. The index is the number of the week. Week 0 lies in 1970, and the last week
-    /// is shortly after the current week.
+    /// Plays of each week. The index is the number of the week. Week 0 contains 1970-01-01, and no play
+    /// lies far in the future, so the list stays short.
     weeks: Vec<WeekPlays>,
 }
 
@@ -112,8 +112,9 @@ impl SongPlays {
         &mut self.weeks[week]
     }
 
-    /// For each week and song with new plays since the last call, passes both with all plays to `each`,
-    /// ascending. `songs` must contain the changed songs, ascending.
+    /// Calls `each` for every week and song with new plays since the previous call of this function, in
+    /// ascending order. The last argument of `each` is the number of all plays of the song in the week.
+    /// `songs` must contain the changed songs, ascending.
     ///
     /// # Errors
     /// The errors of `each`.

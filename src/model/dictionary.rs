@@ -1,8 +1,8 @@
 //! Dictionaries map the text of an id to a dense number. All decoders share them.
 //!
-//! The latency of this lookup dominates the time per row. Two measures reduce it. Ids of up to 12 bytes are
-//! stored in their slot, so a lookup reads one cache line. In addition, a whole column is looked up at once:
-//! the slots of a group of rows are read first, so that their cache misses overlap.
+//! The latency of lookups dominates the time per row. Two measures reduce this latency. Ids of up to 12 bytes
+//! are stored in their slot, so a lookup reads one cache line. In addition, a whole column is looked up at
+//! once: the slots of a group of rows are read first, so that their cache misses overlap.
 
 use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
@@ -58,7 +58,8 @@ impl<I> Default for SharedDictionary<I> {
 }
 
 impl<I: Id> SharedDictionary<I> {
-    /// Locks the dictionary for reading. Numbers never change, so an older view lacks only the newer ids.
+    /// Locks the dictionary for reading. Numbers never change, so an older view lacks only the ids added
+    /// since then.
     pub fn read(&self) -> RwLockReadGuard<'_, Dictionary<I>> {
         // Every insertion leaves the dictionary consistent, so it is usable after a panic in another thread.
         self.0.read().unwrap_or_else(PoisonError::into_inner)
@@ -95,8 +96,8 @@ pub struct Dictionary<I> {
     kind: std::marker::PhantomData<I>,
 }
 
-/// Bits of a key. A slot with key and number takes 16 bytes. So a cache line has four slots, and the tables
-/// of 200,000 listeners and 50,000 songs take 5 MB.
+/// Bits of a key. A slot with key and number takes 16 bytes. Four slots therefore fill a cache line, and the
+/// tables of 200,000 listeners and 50,000 songs take 5 MB.
 const KEY_BITS: u32 = 96;
 /// The maximum length of a short id. A short id, padded with zero bytes, is its own key.
 const INLINE: usize = KEY_BITS as usize / 8;
@@ -105,8 +106,8 @@ const INLINE: usize = KEY_BITS as usize / 8;
 const HASHED: u128 = 0xff << (KEY_BITS - 8);
 /// Bytes that are loaded to compute the key of a field.
 const LOADED: usize = size_of::<u128>();
-/// For each length of an id, a mask for the loaded bytes that belong to the id. The lookup is faster than a
-/// 128-bit shift.
+/// For each length of an id, a mask for the loaded bytes that belong to the id. Reading a mask from this
+/// table is faster than a 128-bit shift.
 const MASKS: [u128; INLINE + 1] = {
     let mut masks = [0; INLINE + 1];
     let mut length = 1;
@@ -296,9 +297,8 @@ impl<I: Id> Dictionary<I> {
     #[inline]
     fn ideal_slot(&self, key: u128) -> usize {
         let once = folded_product(key as u64 ^ self.seeds[0], (key >> 64) as u64 ^ self.seeds[1]);
-        // For a short id, the second factor depends on the seed alone. With about one seed in several
-        // hundred, that factor clusters consecutive ids. The constant factor of the second round spreads
-        // them.
+        // For a short id, the second factor depends on the seed alone. For about one seed in several hundred,
+        // that factor clusters consecutive ids. The constant factor of the second round spreads these ids.
         folded_product(once, GOLDEN) as usize & (self.slots.len() - 1)
     }
 

@@ -1,5 +1,5 @@
-//! Errors that end a command, with one variant per cause. Errors of files keep the underlying error as their
-//! source.
+//! Errors that end a command, with one variant per cause. The error of a file operation has the underlying
+//! error as its source.
 
 use std::fmt::{self, Display};
 use std::io;

@@ -1,7 +1,7 @@
 //! The types that stages pass to each other: ids, spans, chunks, batches and rejects.
 //!
-//! A source reads [`Chunk`]s, and a decoder turns each chunk into a [`Batch`]. Chunks and batches carry the
-//! [`Span`] of the input that they cover. So the data always carries its read position.
+//! A source reads [`Chunk`]s, and a decoder turns each chunk into a [`Batch`]. Each chunk and each batch has
+//! a [`Span`], the part of the input that it covers. The data therefore always carries its read position.
 
 pub mod bit_set;
 pub mod delimiter;
@@ -45,7 +45,7 @@ impl SongId {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct InputId(pub u32);
 
-/// The number of a published cut. The first is 1.
+/// The number of a published cut. Numbers start at 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Epoch(pub u64);
 
@@ -80,8 +80,8 @@ pub struct Header {
     pub line: Vec<u8>,
 }
 
-/// Number of zero bytes after the text of a chunk or the cells of a catalog. They allow a load of this size
-/// at the start of any field.
+/// Number of zero bytes after the text of a chunk or the cells of a catalog. With this padding, a load of
+/// this many bytes is possible at the start of any field.
 pub const PADDING: usize = 64;
 
 /// The bytes of a chunk: text, then [`PADDING`] zeros.
@@ -147,7 +147,7 @@ pub struct Position {
     pub lines: u64,
     /// What the reader expects at the offset.
     pub state: ReaderState,
-    /// Hash of the bytes before the offset. It reveals that the file was rewritten.
+    /// Hash of the bytes before the offset. A different hash reveals that the file was rewritten.
     pub tail: u128,
 }
 
@@ -159,7 +159,7 @@ pub enum ReaderState {
     Start,
     /// Lines after the header.
     Lines(Arc<Header>),
-    /// The continuation of a last line. The line had no line feed and was read as complete.
+    /// The continuation of a last line that was read as complete without a line feed.
     AfterEnd(Arc<Header>),
     /// Nothing, because a compressed file was read to its end.
     Finished,
@@ -178,7 +178,7 @@ pub struct Chunk {
     pub span: Span,
     /// The position after the chunk.
     pub position: Position,
-    /// When the chunk was first read, in seconds since 1970-01-01T00:00:00Z. This is *now* for its rows.
+    /// When the chunk was first read, in seconds since 1970-01-01T00:00:00Z. Its rows use this time as *now*.
     pub read_at: i64,
     /// The lines or the error.
     pub content: Content,

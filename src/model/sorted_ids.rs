@@ -42,7 +42,8 @@ impl<I: Id> SortedIds<I> {
     }
 }
 
-/// The first 16 bytes as a number with the same order. Ids contain no NUL, so the padding sorts first.
+/// The first 16 bytes as a number. The numbers have the same order as the bytes. Ids contain no NUL, so the
+/// padding sorts first.
 fn first_bytes(id: &[u8]) -> u128 {
     let mut first = [0; size_of::<u128>()];
     let length = id.len().min(first.len());

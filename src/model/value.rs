@@ -26,10 +26,10 @@ where
     text.parse().map_err(|cause| D::Error::custom(format!("`{text}`: {cause}")))
 }
 
-/// As [`from_text`], for settings that may be absent.
+/// Like [`from_text`], for settings that may be absent.
 ///
 /// # Errors
-/// As [`from_text`].
+/// The same as for [`from_text`].
 pub fn from_text_or_none<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: Deserializer<'de>,
@@ -59,8 +59,8 @@ impl Visitor<'_> for ScalarText {
         Ok(value.to_string())
     }
     fn visit_f64<E: Error>(self, value: f64) -> Result<String, E> {
-        // Rust prints the shortest text that parses to the same float. Up to 15 digits, it is the text in the
-        // file.
+        // Rust prints the shortest text that parses to the same float. For numbers of up to 15 digits, this
+        // is the text in the file.
         Ok(value.to_string())
     }
 }
@@ -261,7 +261,7 @@ impl FromStr for TimeSpan {
             "d" => 86_400_000,
             _ => return Err(EXPECTED),
         };
-        // No useful value exceeds a century, and below this limit arithmetic cannot overflow.
+        // No useful value exceeds a century. Up to this limit, arithmetic cannot overflow.
         let millis = number.checked_mul(unit).filter(|&millis| millis <= 36_525 * 86_400_000);
         millis.map(|millis| Self(Duration::from_millis(millis))).ok_or("expected at most a century")
     }
@@ -302,7 +302,8 @@ impl FromStr for ByteSize {
     }
 }
 
-/// The number of decimal places of a printed number, at most 18. So exact arithmetic fits into 128 bits.
+/// The number of decimal places of a printed number, at most 18. This limit lets exact arithmetic fit into
+/// 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Decimals(pub u32);
 

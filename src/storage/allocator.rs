@@ -2,10 +2,10 @@
 
 /// Limits glibc's allocator to two arenas for all threads.
 ///
-/// One thread allocates batches and runs, and another thread frees them. By default, glibc has one arena
-/// per thread, and each arena keeps its largest allocations. With two arenas, a replay of 20 million
-/// rows needs 310 MB of memory. Without the limit, it needs 400 MB and 13 % more kernel time. The limit
-/// has no effect on allocators other than glibc's.
+/// One thread allocates batches and ledger runs, and a different thread frees this memory. By default,
+/// glibc has one arena per thread, and each arena keeps its largest allocations. With two arenas, a
+/// replay of 20 million rows needs 310 MB of memory. Without the limit, the replay needs 400 MB and 13 %
+/// more kernel time. The limit has no effect on allocators other than glibc's.
 #[allow(unsafe_code)]
 pub fn limit_arenas() {
     #[cfg(all(target_os = "linux", target_env = "gnu"))]

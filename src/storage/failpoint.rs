@@ -1,6 +1,6 @@
-//! Fail points and planted bugs, both for tests. A test crashes the program at a fail point. A test also
-//! plants a bug, and the other tests must find it. A release build has no fail points and no planted
-//! bugs.
+//! Fail points and planted bugs for tests. A test can crash the program at a fail point. A planted bug
+//! checks the power-loss test, which must find the bug. A release build has no fail points and no
+//! planted bugs.
 
 /// Crashes the process like `kill -9` if the environment variable `CRASH_AT` is `<name>:<n>` and this is
 /// the n-th call with this name. The first call has n = 1.

@@ -36,7 +36,7 @@ pub trait Disk: Debug + Send + Sync {
     /// An error of the file system.
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
 
-    /// Renames a file. Replaces an existing file with the new name.
+    /// Renames a file. An existing file that already has the new name is replaced.
     ///
     /// # Errors
     /// An error of the file system.
@@ -78,8 +78,8 @@ pub trait Disk: Debug + Send + Sync {
     /// `Busy` if another process holds the lock (exit code 75), or an error of the file system (73).
     fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Error>;
 
-    /// Enables retries. From now on, an operation that fails because the disk is full, write permission
-    /// is missing or too many files are open is repeated until it succeeds.
+    /// Enables retries. From now on, if an operation fails because the disk is full, write permission is
+    /// missing or too many files are open, the disk repeats the operation until it succeeds.
     fn wait_for_room(&self) {}
 
     /// Whether the disk is repeating a failed operation now.
@@ -143,7 +143,7 @@ pub fn create_folder(disk: &dyn Disk, path: &Path) -> Result<(), Error> {
     disk.create_folder(path).map_err(|source| Error::file(FileRole::Output, Op::Create, path, source))
 }
 
-/// Creates an empty file. Replaces an existing file.
+/// Creates an empty file. If the path already exists, the existing file is replaced.
 ///
 /// # Errors
 /// An error of the file system (exit code 73).

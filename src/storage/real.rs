@@ -22,8 +22,8 @@ use crate::telemetry::heartbeat::Heartbeat;
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// Rejects symbolic links, because a link may lead to a different folder.
 const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
-/// Errors of a process or a machine that has no free file descriptors. `io::ErrorKind` has no names for
-/// them.
+/// Error codes for too many open files, in the process or on the whole machine. `io::ErrorKind` has no
+/// names for these errors.
 const NO_DESCRIPTORS: [i32; 2] = [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_os_error()];
 
 /// The file system of this machine.

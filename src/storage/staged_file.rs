@@ -7,8 +7,8 @@ use crate::model::error::{Error, FileRole, Op};
 use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{DiskFile, SharedDisk, remove_file, sync_file};
 
-/// A file with the temporary name `.<name>.tmp` in its final folder. Dropping it without a commit
-/// removes the file. If a process is killed, the next start of the program removes its staged files.
+/// A file with the temporary name `.<name>.tmp` in its final folder. Dropping the value without a commit
+/// removes the file. If the process is killed, the next start of the program removes the staged files.
 #[derive(Debug)]
 pub struct StagedFile {
     disk: SharedDisk,
@@ -50,7 +50,7 @@ impl StagedFile {
         sync_file(file, &self.temporary)
     }
 
-    /// Gives the file its final name. Replaces an existing file with that name.
+    /// Gives the file its final name. An existing file that already has this name is replaced.
     ///
     /// # Errors
     /// An error of the file system (exit code 73).

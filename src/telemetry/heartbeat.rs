@@ -17,8 +17,8 @@ pub struct EngineStatus {
     pub settings_taken: u64,
 }
 
-/// Publishes the engine status. The coordinator sends a beat when it works; no timer sends beats. So a
-/// stuck coordinator sends no beats.
+/// Publishes the engine status. The coordinator itself sends a beat whenever it works, without a timer. A
+/// stuck coordinator therefore sends no beats.
 #[derive(Clone, Debug)]
 pub struct Heartbeat(Arc<watch::Sender<EngineStatus>>);
 

@@ -48,13 +48,13 @@ impl ServiceNotifier {
 
     /// Reports that a reload has begun.
     pub fn reloading(&self) {
-        // systemd ignores this notification if it has no time.
+        // systemd ignores a reload notification without a time.
         if let Ok(now) = NotifyState::monotonic_usec_now() {
             send(&[NotifyState::Reloading, now]);
         }
     }
 
-    /// Reports that the reload has ended, and its error if it failed.
+    /// Reports that the reload has ended, and includes the error of a failed reload.
     pub fn reloaded(&self, problem: Option<String>) {
         let status = problem.clone().unwrap_or_else(|| "settings reloaded".to_owned());
         *self.problem.lock().unwrap_or_else(PoisonError::into_inner) = problem;

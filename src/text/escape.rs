@@ -50,7 +50,8 @@ fn push_hex(out: &mut String, byte: u8) {
     }
 }
 
-/// Bytes as UTF-8 text without loss. A byte that is not UTF-8 becomes `\xNN`, and a backslash becomes `\\`.
+/// Converts bytes to UTF-8 text without loss. A byte that is not UTF-8 becomes `\xNN`, and a backslash
+/// becomes `\\`.
 ///
 /// ```
 /// assert_eq!(music_insights::text::escape_bytes(b"a\\b\xff"), r"a\\b\xff");

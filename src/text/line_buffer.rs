@@ -1,9 +1,9 @@
 //! A buffer for lines that consist of many short pieces.
 //!
-//! To copy a short piece of variable length, the processor needs a call and branches that are hard to
-//! predict. To copy exactly 16 bytes, it needs two instructions; the next piece overwrites the excess bytes.
-//! So pieces of up to 64 bytes are copied in one or four steps of 16 bytes. A source must have
-//! [`PADDING`] more bytes after its last piece.
+//! Copying a short piece of variable length needs a call, and branches that are hard to predict. Copying
+//! exactly 16 bytes needs only two instructions. The next piece overwrites the excess bytes. Pieces of up to
+//! 64 bytes are therefore copied in one or four steps of 16 bytes. A source must have [`PADDING`] more bytes
+//! after its last piece.
 
 use crate::model::PADDING;
 

@@ -1,5 +1,5 @@
-//! A time zone as a table of its offset changes. A lookup in the table is faster than an evaluation of the
-//! rules of the zone for each row.
+//! A time zone as a table of its offset changes. Looking up an offset in the table is faster than applying
+//! the rules of the zone to each row.
 
 use std::ops::Range;
 
@@ -95,7 +95,7 @@ impl Zone {
         let first = self.intervals.partition_point(|interval| interval.to <= local - DAY);
         let mut near = self.intervals[first..].iter().take_while(|interval| interval.from <= local + DAY);
         let interval = near.find(|interval| interval.contains_local(local))?;
-        // A local time that is more than a day from both ends lies in no other interval.
+        // A local time more than a day from both ends of this interval lies in no other interval.
         let unambiguous = interval.from + DAY..interval.to - DAY;
         Some((interval.offset, if unambiguous.contains(&local) { unambiguous } else { local..local + 1 }))
     }
@@ -106,8 +106,8 @@ fn offset_of(zone: Tz, instant: i64) -> i32 {
     zone.offset_from_utc_datetime(&utc).fix().local_minus_utc()
 }
 
-/// The first instant after `before`, and at most `after`, with an offset that differs from the offset at
-/// `before`.
+/// The first instant with an offset that differs from the offset at `before`. The result is later than
+/// `before` and not later than `after`.
 fn first_change(zone: Tz, mut before: i64, mut after: i64) -> i64 {
     let offset = offset_of(zone, before);
     while after - before > 1 {

@@ -40,8 +40,8 @@ pub fn parse(cell: &[u8]) -> Result<u32, Reason> {
     Ok(millis as u32)
 }
 
-/// Parses a duration of one to five digits, the common form. `None` for all other cells; parse them with
-/// [`parse`].
+/// Parses the common form of a duration: one to five digits. Returns `None` for any other cell, which
+/// then needs [`parse`].
 #[inline]
 pub fn parse_plain(cell: &[u8]) -> Option<u32> {
     if cell.is_empty() || cell.len() > 5 {

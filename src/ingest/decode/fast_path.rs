@@ -1,4 +1,4 @@
-//! The fast path and the slow path of the decoder. This module also chooses the path of each line.
+//! Decodes lines on the fast path or the slow path, and chooses the path of each line.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::model::{Batch, Field, Header, Input, PlayTime, Position, Reason, Reje
 use crate::text::{needs_quotes, push_cell};
 use crate::time::zone::Zone;
 
-/// Typical length of a row in bytes. It serves to estimate the capacity of columns.
+/// Typical length of a row in bytes, used to estimate the capacity of columns.
 const TYPICAL_ROW: usize = 32;
 
 /// The columns of a batch that is being decoded.
@@ -20,7 +20,7 @@ pub(super) struct Rows<'a> {
     header: &'a Header,
     timestamps: TimestampReader<'a>,
     span: Span,
-    /// Whether the whole text is UTF-8, so that single lines need no check.
+    /// Whether the whole text is valid UTF-8. If so, the lines need no separate checks.
     all_utf8: bool,
     users: Vec<Field>,
     songs: Vec<Field>,
@@ -28,8 +28,8 @@ pub(super) struct Rows<'a> {
     millis: Vec<u32>,
     rejects: Vec<Reject>,
     plays_before: Vec<u32>,
-    /// Unquoted ids of the slow path. They are appended to the text of the chunk; `base` is the length
-    /// of that text.
+    /// Ids that the slow path has unquoted. They are appended to the text of the chunk. `base` is the
+    /// length of that text.
     unquoted: Vec<u8>,
     base: usize,
     record: Record,
@@ -109,8 +109,8 @@ impl<'a> Rows<'a> {
         }
     }
 
-    /// Decodes a row on the fast path. `ends` are the ends of its fields. `None` if the row needs the
-    /// slow path.
+    /// Decodes a row on the fast path. `ends` holds the end of each field. Returns `None` if the row
+    /// needs the slow path.
     #[inline]
     fn read_fast(&mut self, bytes: &[u8], start: usize, ends: &[u32]) -> Option<Row> {
         let last = ends.len() - 1;
@@ -145,17 +145,17 @@ impl<'a> Rows<'a> {
         self.millis.push(row.millis);
     }
 
-    /// The slow path: decodes a line into a play or a reject, and skips a blank line. `line` has no line
-    /// end.
+    /// The slow path: decodes a line into a play or a reject. Skips blank lines. `line` does not include
+    /// its line end.
     fn read_line(&mut self, line: &[u8], ending: Ending, start: usize, line_number: u64) {
-        // A line that is too long is rejected even if it is blank, so that not all of its bytes need a
-        // check.
+        // An overlong line is rejected even if it is blank, so the check for blank lines never reads an
+        // overlong line.
         if line.len() <= line::LINE_LIMIT && line::is_blank(line, self.header.delimiter) {
             return;
         }
         match self.read_record(line, ending) {
             Ok(row) => self.push(&row),
-            // Some logs are several files in one, so the header is repeated.
+            // Some logs are several files joined together, so they repeat the header.
             Err(_) if line == self.header.line => {}
             Err(reason) => {
                 self.plays_before.push(self.users.len() as u32);
@@ -218,8 +218,8 @@ impl<'a> Rows<'a> {
     }
 }
 
-/// Quotes the ids that need quotes in CSV output. Only ids of the slow path can need quotes. Their text
-/// starts at `base`.
+/// Quotes the ids that need quotes in CSV output. Only ids from the slow path can need quotes. The text
+/// of these ids starts at `base`.
 fn quote_cells(text: &mut Text, base: usize, cells: &mut [Field]) {
     for cell in cells.iter_mut().filter(|cell| cell.start as usize >= base) {
         let id = text.field(*cell);
@@ -231,7 +231,7 @@ fn quote_cells(text: &mut Text, base: usize, cells: &mut [Field]) {
     }
 }
 
-/// Whether the last of `ends` is a line feed, and all others are delimiters.
+/// Whether the last of `ends` is a line feed and all other ends are delimiters.
 #[inline]
 fn is_record(bytes: &[u8], ends: &[u32], delimiter: Delimiter) -> bool {
     let (last, inner) = ends.split_last().expect("a header has a field");

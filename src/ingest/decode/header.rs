@@ -33,7 +33,7 @@ pub struct Columns<const N: usize> {
 /// The byte order mark of UTF-8.
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
-/// The first bytes of file formats that users put into log folders by mistake.
+/// The first bytes of files that users put into log folders by mistake, by format.
 const OTHER_KINDS: [(&[u8], Reason, &str); 9] = [
     (b"\xff\xfe", Reason::EncodingUtf16, "the file is UTF-16, expected UTF-8"),
     (b"\xfe\xff", Reason::EncodingUtf16, "the file is UTF-16, expected UTF-8"),
@@ -46,7 +46,8 @@ const OTHER_KINDS: [(&[u8], Reason, &str); 9] = [
     (b"PAR1", Reason::NotCsv, "the file is Parquet; rename it to end in .parquet"),
 ];
 
-/// Likely delimiters. They are tried if the header has only one column with the configured delimiter.
+/// Likely delimiters. If the configured delimiter does not split the header, but one of these does, the
+/// error suggests that delimiter.
 const OTHER_DELIMITERS: [char; 3] = [',', ';', '\t'];
 
 /// Checks the first bytes of a file for formats that are not CSV.

@@ -42,7 +42,7 @@ pub fn check(line: &[u8], ending: Ending) -> Result<(), Reason> {
 }
 
 /// Splits a text into lines. For each line, yields its offset in the text, its bytes without the line
-/// end, and how it ends.
+/// end, and how the line ends.
 pub fn lines(text: &[u8]) -> impl Iterator<Item = (usize, &[u8], Ending)> {
     let mut start = 0;
     std::iter::from_fn(move || {

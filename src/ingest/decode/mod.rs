@@ -1,9 +1,9 @@
 //! Decodes a [`Chunk`] of text into a [`Batch`] of plays and rejects.
 //!
-//! There are two paths. The fast path decodes only lines that have the expected number of fields and no
-//! irregular bytes. It never rejects a line. All other lines take the slow path. Only the slow path
-//! knows the rules of quoting and the reject reasons, so the two paths cannot disagree on rejects. A
-//! property test shows that they agree on plays.
+//! Each line takes one of two paths. The fast path decodes only lines that have the expected number of
+//! fields and no irregular bytes. It never rejects a line: a line that it cannot decode takes the slow
+//! path. Only the slow path implements the rules of quoting and the reject reasons, so the two paths
+//! cannot disagree on rejects. A property test checks that both paths decode the same plays.
 
 pub mod duration;
 mod fast_path;
@@ -27,7 +27,7 @@ pub struct Decoder {
     pub dictionaries: Arc<Dictionaries>,
     /// The time zone of timestamps without an offset.
     pub zone: Zone,
-    /// The latest accepted time of a play, in seconds after its row was first read.
+    /// How far the time of a play may lie in the future, in seconds after its row was first read.
     pub max_future: i64,
 }
 

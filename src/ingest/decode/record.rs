@@ -18,7 +18,7 @@ pub fn check_id(id: &[u8]) -> Result<(), Reason> {
     }
 }
 
-/// The unquoted fields of a line. One record is reused for all lines. The default record has the
+/// The unquoted fields of a line. One record is reused for all lines. The default record uses the
 /// delimiter of the program's own output.
 #[derive(Debug, Default)]
 pub struct Record {
@@ -35,8 +35,7 @@ impl Record {
 
     /// Parses a line into fields. The line must not include its line end.
     ///
-    /// A quote inside an unquoted field is plain text. A carriage return inside quotes is plain text,
-    /// too.
+    /// A quote inside an unquoted field is plain text, and so is a carriage return inside quotes.
     ///
     /// # Errors
     /// The first fault from left to right: a carriage return outside quotes, text after a closing

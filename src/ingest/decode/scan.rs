@@ -10,8 +10,8 @@ pub struct StructuralIndex {
     /// Positions of delimiters and line feeds, ascending.
     pub separators: Vec<u32>,
     /// Positions of irregular bytes, ascending. A line with an irregular byte needs the slow path.
-    /// Irregular bytes are quotes, NULs, carriage returns that may not belong to a line end, and commas
-    /// inside fields. A field with a comma needs quotes in the output.
+    /// Irregular bytes are quotes, NULs, commas inside fields, and carriage returns that are not
+    /// certainly part of a line end. A field with a comma needs quotes in the output.
     pub irregular: Vec<u32>,
 }
 
@@ -30,7 +30,8 @@ struct Bits {
 /// # Panics
 /// If `padded` is not at least 64 bytes longer than `len`.
 pub fn scan(padded: &[u8], len: usize, delimiter: Delimiter) -> StructuralIndex {
-    // Two versions are compiled, so that the comma, the usual delimiter, is a constant in one of them.
+    // The code is compiled twice. In one version, the delimiter is a constant: the comma, which is the
+    // usual delimiter.
     match delimiter {
         Delimiter::COMMA => scan_for::<true>(padded, len, b','),
         other => scan_for::<false>(padded, len, other.byte()),
@@ -68,7 +69,7 @@ fn positions(start: usize, mut bits: u64) -> impl Iterator<Item = u32> {
     })
 }
 
-/// Classifies the bytes of a block. The crate `wide` uses SSE2, NEON or plain words, depending on the
+/// Classifies the bytes of a block. The crate `wide` uses SSE2, NEON or plain integers, depending on the
 /// machine.
 #[inline]
 fn classify<const COMMA: bool>(block: &[u8; BLOCK], delimiter: u8) -> Bits {

@@ -37,8 +37,8 @@ pub struct TimestampReader<'a> {
 const MINUTE: usize = 16;
 
 impl<'a> TimestampReader<'a> {
-    /// A reader for times in a zone. It rejects times after `latest` (seconds since
-    /// 1970-01-01T00:00:00Z).
+    /// A parser for timestamps in a zone. It rejects times after `latest`, which is in seconds since
+    /// 1970-01-01T00:00:00Z.
     pub fn new(zone: &'a Zone, latest: i64) -> Self {
         Self { zone, latest, minute: ([0; MINUTE], 0), known: 0..0, offset: 0 }
     }
@@ -46,7 +46,7 @@ impl<'a> TimestampReader<'a> {
     /// Parses a cell.
     ///
     /// # Errors
-    /// The first that applies of `bad_timestamp`, `dst_gap` and `timestamp_range`.
+    /// The first reason that applies: `bad_timestamp`, `dst_gap` or `timestamp_range`.
     #[inline]
     pub fn read(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
         let play_time = match self.read_plain(cell) {
@@ -60,7 +60,7 @@ impl<'a> TimestampReader<'a> {
         Ok(play_time)
     }
 
-    /// Parses the common form. Within the cached minute, only the second is parsed.
+    /// Parses the common form. Within the cached minute, only the seconds are parsed.
     #[inline]
     fn read_plain(&mut self, cell: &[u8]) -> Option<i64> {
         let cell: &[u8; 19] = cell.try_into().ok()?;
@@ -95,7 +95,7 @@ impl<'a> TimestampReader<'a> {
     }
 }
 
-/// Parses the common form `2025-03-21 01:09:00`, eight bytes at a time. Only accepts the years 1970 to
+/// Parses the common form `2025-03-21 01:09:00`, eight bytes at a time. Accepts only the years 1970 to
 /// 2199.
 #[inline]
 fn parse_plain(cell: &[u8; 19]) -> Option<i64> {
@@ -129,8 +129,9 @@ fn parse_plain(cell: &[u8; 19]) -> Option<i64> {
 struct Pattern {
     /// The fixed bytes of the pattern, with `0` for each digit.
     zeros: u64,
-    /// Detects wrong bytes. It is added to the XOR of the input and [`zeros`](Self::zeros). The addition
-    /// sets the highest bit of a byte if a digit is larger than 9 or a fixed byte differs.
+    /// A number that detects wrong bytes. It is added to the XOR of the input and
+    /// [`zeros`](Self::zeros). In the sum, the highest bit of a byte is set if a digit is larger than 9
+    /// or a fixed byte differs.
     over: u64,
 }
 

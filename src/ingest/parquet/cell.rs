@@ -7,14 +7,14 @@ use ::parquet::schema::types::ColumnDescriptor;
 
 use crate::time::civil::{CivilDate, DAY};
 
-/// The logical type of a column. It tells the meaning of the stored values.
+/// The logical type of a column. It determines the meaning of the stored values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Meaning {
     /// The stored values have no special meaning.
     Plain,
     /// Unsigned integers.
     Unsigned,
-    /// Decimal numbers, stored as integers. The field is the number of decimals.
+    /// Decimal numbers, stored as integers. The value in this variant is the number of decimals.
     Decimal(usize),
     /// Times in units of `1 / per_second` seconds, in UTC or as local time.
     Time { per_second: i64, utc: bool },

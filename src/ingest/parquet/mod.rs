@@ -1,6 +1,7 @@
 //! Reads Parquet files as CSV text.
 //!
-//! Therefore, all rules for CSV also apply to Parquet. Row 1 of a file is line 2 of the text.
+//! Therefore, all rules for CSV also apply to Parquet. Line 1 of the text is the header, so row 1 of a
+//! file is line 2.
 
 #[cfg(not(feature = "parquet"))]
 mod absent;

@@ -17,7 +17,8 @@ use crate::model::delimiter::Delimiter;
 /// Rows per batch.
 const BATCH: usize = 1024;
 
-/// Reads a Parquet file as CSV text. Nothing is read from the file before the first read of the text.
+/// Reads a Parquet file as CSV text. This function reads nothing yet; the file is read while the text is
+/// read.
 ///
 /// # Errors
 /// Never fails. A damaged file causes an error in a later read.
@@ -162,7 +163,8 @@ impl Rows {
                 cells: Cells::default(),
             })
             .collect();
-        // If there is no required column, all columns are kept, so that the reject shows their names.
+        // If the file has no required column, all columns are kept, so that the reject shows their
+        // names.
         let required =
             |column: &Column| LOG_COLUMNS.iter().chain(&CATALOG_COLUMNS).any(|name| *name == column.name);
         if columns.iter().any(required) {
@@ -218,7 +220,7 @@ impl Column {
             ColumnReader::Int96ColumnReader(reader) => rows.read(reader, |out, value| {
                 Meaning::Time { per_second: NANOS, utc: true }.push_whole(out, i128::from(value.to_nanos()));
             }),
-            // Writes the shortest decimal that gives the same number.
+            // Writes the shortest decimal that parses to the same number.
             ColumnReader::FloatColumnReader(reader) => {
                 rows.read(reader, |out, value| push(out, format_args!("{value}")))
             }

@@ -71,14 +71,14 @@ pub struct Archiver {
     /// The folder for archived inputs.
     pub archive_dir: PathBuf,
     /// How long a plain log must be unchanged before it is archived or deleted. Compressed logs do not
-    /// grow, so they need not wait.
+    /// grow, so this time does not apply to them.
     pub after: Duration,
 }
 
 impl Archiver {
     /// Archives or deletes a file. Returns the new path of an archived file, or the old path of a
-    /// deleted file. If the size or times differ from `expected`, the file has changed. Then it stays,
-    /// and the result is `None`.
+    /// deleted file. If its size or times differ from `expected`, the file has changed. A changed file
+    /// stays, and the result is `None`.
     ///
     /// # Errors
     /// An error of the file system.
@@ -97,8 +97,8 @@ impl Archiver {
             other => other?,
         }
         fail_point("inputs.archived");
-        // A writer may have appended just before the rename, and would then continue in the archive. In
-        // this case, the file is moved back.
+        // A writer may have appended to the file just before the rename, and would go on writing to the
+        // archived file. In this case, the file is moved back.
         if target.symlink_metadata()?.len() != expected.size {
             self.disk.rename(&target, path)?;
             return Ok(None);
@@ -113,7 +113,7 @@ impl Archiver {
         let mut target = self.archive_dir.join(name);
         let mut number = 1;
         while target.symlink_metadata().is_ok() {
-            // The number stands in front of the name, so that the file keeps the extension of a log.
+            // The number goes in front of the name, so that the file keeps its extension.
             let mut numbered = std::ffi::OsString::from(format!("{number}-"));
             numbered.push(name);
             target = self.archive_dir.join(numbered);

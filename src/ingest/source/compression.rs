@@ -81,8 +81,8 @@ impl Compression {
         })
     }
 
-    /// Reads a compressed file to its end. The check ensures that no row of a truncated file, a damaged
-    /// file or a decompression bomb counts. Returns the decompressed size, or the fault for which the
+    /// Reads a compressed file to its end. This check ensures that the rows of truncated files, damaged
+    /// files and decompression bombs never count. Returns the decompressed size, or the fault if the
     /// file must be rejected.
     ///
     /// # Errors

@@ -77,7 +77,7 @@ impl<E> From<Closed> for ReadError<E> {
     }
 }
 
-/// The sending half of the event channel of a source. Sending blocks while the channel is full.
+/// The sender of a source's event channel. Sending blocks while the channel is full.
 #[derive(Debug)]
 pub struct EventSender(mpsc::Sender<Event>);
 

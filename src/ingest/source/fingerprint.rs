@@ -62,8 +62,7 @@ impl FileId {
     }
 }
 
-/// Maximum number of bytes in the hash of the beginning of a file, and in the hash of the bytes before
-/// an offset.
+/// Maximum number of bytes to hash at the beginning of a file, and before an offset.
 pub const HEAD: usize = 4096;
 
 /// The hash of the beginning of a file. It covers more bytes as the file grows, up to [`HEAD`].
@@ -119,10 +118,10 @@ pub fn ranges_match(files: [&File; 2], from: u64, to: u64) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Stands for the hash of a tail that could not be read. It is not compared.
+/// Stands for the hash of a tail that could not be read. Such a hash is never compared.
 pub const UNKNOWN: u128 = 0;
 
-/// Whether a file has the given head, and has the given tail just before `offset`.
+/// Whether a file starts with the given head and has the given tail just before `offset`.
 ///
 /// # Errors
 /// An error of the file system.
@@ -130,8 +129,7 @@ pub fn has_read_content(file: &File, head: Head, offset: u64, tail: u128) -> io:
     Ok(Head::read(file, head.len)? == head && (tail == UNKNOWN || hash_tail(file, offset)? == tail))
 }
 
-/// Hashes a range of at most [`HEAD`] bytes. Returns the number of bytes that exist in the range, and
-/// their hash.
+/// Hashes a range of at most [`HEAD`] bytes. Returns how many bytes of the range exist, and their hash.
 fn hash_range(file: &File, from: u64, len: u64) -> io::Result<(u64, u128)> {
     let mut bytes = [0; HEAD];
     let bytes = &mut bytes[..len as usize];

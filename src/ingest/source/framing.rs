@@ -1,7 +1,9 @@
-//! Frames the bytes of a file into chunks of whole lines. The lines do not depend on how the file grows.
+//! Frames the bytes of a file into chunks of whole lines. The resulting lines do not depend on how the
+//! file grows.
 //!
-//! The framer knows bytes, line feeds and the header. The decoder interprets the lines. The framer needs
-//! memory for a chunk and the longest line, regardless of the length of the file.
+//! The framer finds line feeds and reads the header. It does not interpret any other line; the decoder
+//! does that. The framer needs memory only for one chunk and the longest line, regardless of the length
+//! of the file.
 
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -14,8 +16,8 @@ use crate::model::{
     Chunk, Content, Header, Input, PADDING, Position, RAW_LIMIT, ReaderState, Reason, Reject, Span, Text,
 };
 
-/// Bytes per chunk. A chunk is so large that the cost of sending it is negligible. It is so small that
-/// its text and columns stay in the second-level cache of the core that decodes it.
+/// Bytes per chunk. At this size, the cost of sending a chunk is negligible, and its text and columns
+/// stay in the second-level cache of the core that decodes it.
 pub const CHUNK: usize = 256 << 10;
 
 /// The meaning of the end of the readable bytes.
@@ -38,7 +40,7 @@ pub struct LineFramer {
     /// Bytes that were read but are not framed yet.
     carry: Vec<u8>,
     state: State,
-    /// Whether the bytes of an incomplete line were read, and then forgotten.
+    /// Whether the bytes of an incomplete line were read and then dropped.
     forgot_partial_line: bool,
     /// Bytes per chunk.
     chunk: usize,
@@ -126,8 +128,8 @@ impl LineFramer {
         Self { carry_offset: position.offset, line: position.lines + 1, state, ..Self::new(input) }
     }
 
-    /// The position at which another framer can continue. Its tail hash is 0, because only the caller
-    /// has the file.
+    /// The position at which another framer can continue. The tail hash of the position is 0, because
+    /// only the caller has the file.
     pub fn position(&self) -> Position {
         let (line, state) = match &self.state {
             State::Start => (self.line, ReaderState::Start),
@@ -166,8 +168,8 @@ impl LineFramer {
         self.forgot_partial_line || !self.carry.is_empty() || matches!(self.state, State::Skip { .. })
     }
 
-    /// Forgets the bytes of an incomplete line, so that an idle file needs no memory. The bytes are read
-    /// again when the file has grown, because they may change until then.
+    /// Drops the bytes of an incomplete line, so that an idle file needs no memory. These bytes are read
+    /// again after the file has grown, because they may have changed in the meantime.
     pub fn forget_partial_line(&mut self) {
         let late_return = matches!(self.state, State::AfterEnd(_)) && self.carry == b"\r";
         self.forgot_partial_line = !self.carry.is_empty() && !late_return;
@@ -289,9 +291,8 @@ impl LineFramer {
         Some(Frame::Chunk(self.chunk(span, Content::Fault(reject))))
     }
 
-    /// Continues after a last line that had no line feed but was counted as complete. Its line feed may
-    /// still follow. All other bytes would continue a line that was already counted, so they are
-    /// rejected.
+    /// Continues after a last line that was counted as complete without a line feed. The line feed may
+    /// still follow. Any other bytes would continue the counted line, so they are rejected.
     fn frame_after_end(&mut self, header: Arc<Header>) -> Option<Frame> {
         let late_end = match self.carry.as_slice() {
             [b'\n', ..] => 1,

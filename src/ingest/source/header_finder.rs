@@ -103,7 +103,7 @@ impl HeaderFinder<'_> {
         sniff(self.bytes)?;
         let line_feed = memchr::memchr(b'\n', self.bytes);
         let too_far = line_feed.is_none_or(|at| at >= FIRST_LINE_FEED) && self.bytes.len() > FIRST_LINE_FEED;
-        // Old Macs ended a line with a carriage return only.
+        // Classic Mac OS ended a line with a carriage return alone.
         let old_mac = self.is_final && line_feed.is_none() && without_return(self.bytes).contains(&b'\r');
         if !too_far && !old_mac {
             return Ok(());
@@ -117,8 +117,8 @@ impl HeaderFinder<'_> {
         Err(HeaderFault { reason, detail: detail.to_owned() })
     }
 
-    /// Rejects the file because of its first bytes. Before that, waits for all bytes that the reject
-    /// shows. Therefore, the reject does not depend on how many bytes were read at once.
+    /// Rejects the file because of its first bytes, but first waits for all bytes that the reject shows.
+    /// The reject therefore does not depend on how many bytes were read at once.
     fn refuse_start(&self, fault: HeaderFault) -> Search {
         let shown = &self.bytes[..self.bytes.len().min(RAW_LIMIT)];
         if shown.len() < RAW_LIMIT && !shown.contains(&b'\n') && !self.is_final {

@@ -21,8 +21,8 @@ use crate::text::path_text;
 use crate::time::clock::Clock;
 
 /// Finds the logs for the arguments. An argument is a file, a folder, a pattern or stdin; a folder
-/// stands for the logs directly in it. The logs are sorted by the bytes of their paths as given, without
-/// duplicates.
+/// stands for the logs directly in it. The result has no duplicates, and is sorted by the bytes of the
+/// paths as given.
 ///
 /// # Errors
 /// The first argument that does not exist or matches no file (exit code 66), or an invalid pattern (exit

@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 /// File name extensions of logs.
 const EXTENSIONS: [&[u8]; 4] = [b".csv", b".csv.gz", b".csv.zst", b".parquet"];
 
-/// Whether a name is the name of a log. Such a name has a known extension. It does not start with a dot,
-/// because a dot marks a temporary file.
+/// Whether a file name is a log name. A log name has a known extension and does not start with a dot. A
+/// leading dot marks a temporary file.
 pub fn is_log_name(name: &OsStr) -> bool {
     let name = name.as_bytes();
     !name.starts_with(b".") && EXTENSIONS.iter().any(|extension| name.ends_with(extension))
@@ -34,9 +34,9 @@ pub struct Candidate {
 
 /// Finds the logs in a folder.
 ///
-/// The scanner never opens a link, pipe, device or folder, even if its name is the name of a log.
-/// Opening it could block or lead to a different folder. The scanner remembers such names, so that it
-/// logs only one warning for each name.
+/// The scanner never opens a link, pipe, device or folder, even if it has a log name. Opening one could
+/// block or lead to a different folder. The scanner remembers these names, so that it logs only one
+/// warning for each name.
 #[derive(Debug, Default)]
 pub struct FolderScanner(BTreeSet<OsString>);
 

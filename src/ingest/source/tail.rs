@@ -21,8 +21,8 @@ use crate::model::shutdown::Shutdown;
 use crate::model::{Input, Position, ReaderState};
 use crate::time::clock::Clock;
 
-/// How long a damaged compressed file must be unchanged before it is rejected. Until then, it may still
-/// be in the process of being copied.
+/// How long a damaged compressed file must be unchanged before it is rejected. Until then, a program may
+/// still be copying the file.
 const REJECT_DAMAGED_AFTER: Duration = Duration::from_secs(2);
 /// Flags for opening a file. A different file may have taken the path since the scan. Therefore,
 /// symbolic links are not followed, and opening a pipe does not block.
@@ -60,8 +60,8 @@ pub struct Tail {
     /// Hash of the whole file if it is compressed, else 0.
     whole: u128,
     framer: LineFramer,
-    /// The open file. It stays open while it is active, so that it can be read to its end after its name
-    /// is gone.
+    /// The open file. It stays open while it is active. If its name disappears, it can therefore still
+    /// be read to its end.
     file: Option<File>,
     /// Size and times at the last complete read.
     last_stat: Option<FileStat>,
@@ -228,7 +228,8 @@ impl Tail {
         let size = metadata.len();
         if !id.may_be_same(&self.id) {
             let plain = self.compression == Compression::Plain;
-            // Rotated logs have the same header. They may differ only in the part that is not read yet.
+            // A rotated log and its successor have the same header. They may differ only in the part
+            // that has not been read yet.
             let comparable = !plain || self.has_rows() && size >= self.framer.read_offset();
             let copy = !rejected
                 && comparable
@@ -258,8 +259,8 @@ impl Tail {
         Ok(if different { Comparison::Different } else { Comparison::Rewritten })
     }
 
-    /// Whether more than a header was read. A header does not identify a file: all logs begin with the
-    /// same header, and so does the log that replaces a rotated log.
+    /// Whether more than a header was read. A header does not identify a file, because a rotated log and
+    /// its successor begin with the same header.
     fn has_rows(&self) -> bool {
         let Position { lines, state, .. } = self.framer.position();
         lines > 1 || matches!(state, ReaderState::AfterEnd(_))

@@ -56,8 +56,8 @@ pub fn finish() {
     }
 }
 
-/// The filter for messages. Messages of this program pass from `level` on; other crates show at most
-/// warnings.
+/// The filter for messages. From this program, it passes messages that are at least as severe as `level`.
+/// From other crates, it passes at most warnings and errors.
 fn targets(level: LoggingLevel) -> Targets {
     let level = match level {
         LoggingLevel::Error => LevelFilter::ERROR,

@@ -22,18 +22,19 @@ pub(super) struct TailSet {
     tails: Vec<Tail>,
     /// The tail that follows a file.
     by_file: HashMap<InodeKey, TailId>,
-    /// For each inode number, how many keys of `by_file` have it. The keys can belong to several
-    /// devices.
+    /// For each inode number, the number of keys in `by_file` that contain it. These keys can belong to
+    /// several devices.
     inodes: HashMap<u64, usize>,
     by_path: HashMap<PathBuf, TailId>,
     by_input: HashMap<InputId, TailId>,
-    /// The first tail with each content. It serves to detect files that are delivered twice.
+    /// For each content, the first tail with this content. A second tail with the same content reveals a
+    /// file that was delivered twice.
     by_content: HashMap<(u64, u128, u128), TailId>,
     /// Tails with an incomplete last line.
     incomplete: BTreeSet<TailId>,
     /// Open tails, sorted by the time of opening.
     open: VecDeque<TailId>,
-    /// Open tails that have lost their path: it is gone, or belongs to a different file.
+    /// Open tails without a path of their own. The path is gone, or belongs to a different file.
     orphans: BTreeSet<TailId>,
 }
 
@@ -46,7 +47,7 @@ impl Index<TailId> for TailSet {
 }
 
 impl TailSet {
-    /// Adds a tail. The new tail takes over its file and its path if a different tail had them.
+    /// Adds a tail. If a different tail had the same file or path, the new tail takes it over.
     pub(super) fn insert(&mut self, tail: Tail) -> TailId {
         let id = TailId(self.tails.len());
         self.by_input.insert(tail.input().id, id);
@@ -67,8 +68,9 @@ impl TailSet {
         self.by_input.get(&input).copied()
     }
 
-    /// Finds the tail that follows a file. Either the file has the path of the tail, or the path of the
-    /// tail is gone or belongs to a different file. A hard link is therefore not mistaken for a rename.
+    /// Finds the tail that follows a file. If the path of the file differs from the path of the tail,
+    /// the path of the tail must be gone or belong to a different file. Otherwise, a hard link would be
+    /// mistaken for a rename.
     pub(super) fn find_file(&self, path: &Path, metadata: &Metadata) -> Option<TailId> {
         let file = FileId::of(metadata);
         let &id = self.by_file.get(&file.inode_key)?;
@@ -87,8 +89,8 @@ impl TailSet {
         self.inodes.contains_key(&inode)
     }
 
-    /// Whether the file of a tail still belongs to this tail. Otherwise, a different tail reads its
-    /// rows.
+    /// Whether the file of a tail still belongs to this tail. Otherwise, a different tail reads the rows
+    /// of the file.
     pub(super) fn owns_its_file(&self, id: TailId) -> bool {
         self.by_file.get(&self[id].id().inode_key) == Some(&id)
     }
@@ -167,7 +169,8 @@ impl TailSet {
         &self.incomplete
     }
 
-    /// Open tails that have lost their path: it is gone, or belongs to a different file.
+    /// Orphans: open tails without a path of their own. The path is gone, or belongs to a different
+    /// file.
     pub(super) fn orphans(&self) -> &BTreeSet<TailId> {
         &self.orphans
     }
@@ -298,7 +301,8 @@ mod tests {
             self.check();
         }
 
-        /// Checks that every entry of an index belongs to a tail with that property.
+        /// Checks an index. Every entry must belong to a tail with the property that the index
+        /// represents.
         fn check(&self) {
             let tails = &self.tails;
             for (key, &id) in &tails.by_file {
