@@ -27,7 +27,7 @@ pub struct OutputFormats {
 }
 
 impl OutputFormats {
-    /// The formats of `csv.escape_formulas` and `format.parquet`.
+    /// The formats that the settings `csv.escape_formulas` and `format.parquet` select.
     pub fn of(settings: &Settings) -> Self {
         Self { escape_formulas: settings.csv.escape_formulas, parquet: settings.format.parquet }
     }
