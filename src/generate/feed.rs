@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use crate::generate::rng::Rng;
 
-/// The largest number of rows generated at once. They take a few milliseconds and a few hundred kilobytes.
+/// Maximum number of rows that are generated at once. Generating this number takes a few milliseconds and a
+/// few hundred kilobytes.
 pub const SLICE: u64 = 8192;
 
 /// The interval between slices of rows, unless there is a backlog.
@@ -64,7 +65,7 @@ pub enum Turn {
     Drop(u64),
 }
 
-/// The endless sequence of turns of a seed.
+/// The endless sequence of turns that a seed determines.
 #[derive(Debug)]
 pub struct Turns {
     rng: Rng,
@@ -74,7 +75,7 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// The turns of a feed of `rate` rows per second.
+    /// The turns of a feed with `rate` rows per second.
     pub fn new(seed: u64, rate: u64) -> Self {
         Self { rng: Rng::new(seed, 0x7047), rate, growing: false, room: 0 }
     }
@@ -109,7 +110,7 @@ impl Iterator for Turns {
 pub struct AppendSizes(Rng);
 
 impl AppendSizes {
-    /// The sizes of a seed.
+    /// The sizes that a seed determines.
     pub fn new(seed: u64) -> Self {
         Self(Rng::new(seed, 0xC075))
     }

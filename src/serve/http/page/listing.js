@@ -15,7 +15,7 @@ const MAX_REQUESTS = 5;
 /** Parameters that are passed from the address to the request. */
 const PASSED_ON = ["search", "sort", "user_id", "song_id"];
 
-/** Maps the address of a page to the address of the previous page. Cursors alone only lead forward. */
+/** Maps the address of a page to the address of the previous page. A cursor alone leads only forward. */
 const previous = new Map();
 
 /** Loads the page that a query asks for. */
