@@ -32,8 +32,8 @@ pub struct Decoded {
     pub read_at: SystemTime,
 }
 
-/// Starts a source and its decoders. Returns the decoded events in the order in which the source sends
-/// them, and the handle of the source's thread.
+/// Starts a source and its decoders. Returns the decoded events in the order of the source, and the handle of
+/// the source's thread.
 pub fn spawn_source<S>(
     settings: &Settings,
     dictionaries: &Arc<Dictionaries>,

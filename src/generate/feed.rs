@@ -1,4 +1,5 @@
-//! The schedule of a live feed. The feed alternates between a growing file and files that appear complete.
+//! The schedule of a live feed. The feed alternates between a growing file and files that are complete when
+//! they appear.
 //!
 //! The schedule decides which file gets a row. It does not affect the content of rows.
 
@@ -54,7 +55,7 @@ impl Pacer {
     }
 }
 
-/// The next rows of the feed. They all go to one file.
+/// The next rows of the feed, all for the same file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// Append this number of rows to the growing file as the rows become due.

@@ -55,7 +55,8 @@ impl Pace {
 /// Produces the times of consecutive rows.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    /// The first second of the current interval. An interval is an hour, or one second at a steady rate.
+    /// The first second of the current interval. An interval is one hour, or one second if the rate is
+    /// steady.
     begin: u64,
     /// Units since the beginning of the interval.
     passed: u64,

@@ -68,7 +68,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// An output folder in which every file must be replaced. `epoch` is the number of the last epoch that
+    /// An output folder. Every file in it must be replaced. `epoch` is the number of the last epoch that
     /// readers saw.
     pub fn new(disk: &SharedDisk, settings: &Settings, epoch: Epoch) -> Self {
         Self {

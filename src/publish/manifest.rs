@@ -1,5 +1,5 @@
-//! The manifest, `_manifest.json`, lists the files of an epoch with their hashes. It is written after all
-//! other files, so a reader that checks the hashes sees exactly one epoch.
+//! The manifest, `_manifest.json`, lists the files of an epoch with their hashes. The program writes the
+//! manifest after all other files, so a reader that checks the hashes sees exactly one epoch.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::text::path_text;
 
 /// Name of the manifest file.
 pub const FILE: &str = "_manifest.json";
-/// Name of the folder with the Parquet files in the output folder. It has one subfolder for each insight.
+/// Name of the folder of Parquet files in the output folder. The folder has one subfolder for each insight.
 pub const PARQUET: &str = "parquet";
 /// Version of the manifest format.
 const VERSION: u32 = 1;

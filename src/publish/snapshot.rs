@@ -1,4 +1,5 @@
-//! Snapshots. A snapshot is a complete insight table in one file. It atomically replaces the previous one.
+//! Snapshots. A snapshot is a complete insight table in one file. A new snapshot atomically replaces the
+//! previous one.
 
 use std::path::Path;
 

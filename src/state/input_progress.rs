@@ -34,7 +34,8 @@ const LATEST: usize = 50;
 #[derive(Debug)]
 struct InputProgress {
     input: Arc<Input>,
-    /// Number of bytes that were read or skipped. It can exceed `position` once the input is given up.
+    /// Number of bytes that were read or skipped. This number can exceed `position` once the input is given
+    /// up.
     taken: u64,
     /// Number of known bytes after `taken`; 0 once the input is given up.
     unread: u64,
@@ -72,7 +73,7 @@ impl InputTracker {
         self.set_unsaved_if(changed, input.id);
     }
 
-    /// Records the fingerprint of an input. It identifies the input after a restart.
+    /// Records the fingerprint of an input. The fingerprint identifies the input after a restart.
     pub fn record_fingerprint(&mut self, input: &Arc<Input>, fingerprint: Box<Fingerprint>) {
         let progress = self.progress(input);
         let changed = progress.fingerprint.as_ref() != Some(&fingerprint);

@@ -1,5 +1,5 @@
-//! Unmatched plays: plays of songs that are not in the catalog. They stay on disk until the catalog contains
-//! their song.
+//! Unmatched plays: plays of songs that are not in the catalog. Such plays stay on disk until the catalog
+//! contains their song.
 //!
 //! With an empty catalog, every play is unmatched. Memory therefore holds only the offset of the last
 //! block of each song. A block contains plays of one song and the offset of the previous block of that
@@ -22,7 +22,7 @@ use crate::storage::{
     Disk, DiskFile, SharedDisk, append, create_empty, create_folder, has_end, sync_file, sync_folder,
 };
 
-/// Number of plays that are buffered before they are written. They take about two megabytes.
+/// Number of plays to buffer before a write. The buffer takes about two megabytes.
 const BUFFERED: usize = 1 << 16;
 /// The value in the first block of a song, in place of the offset of a previous block.
 const NO_PREVIOUS: u64 = u64::MAX;
@@ -246,8 +246,8 @@ impl UnmatchedPlays {
         songs
     }
 
-    /// Removes the plays of a song. Passes them to `each` one block at a time, in the order in which they
-    /// were added.
+    /// Removes the plays of a song. Passes the plays to `each` one block at a time, in the order of the calls
+    /// of [`add`](Self::add).
     ///
     /// # Errors
     /// A damaged block (65), a file system error, or an error that `each` returns.

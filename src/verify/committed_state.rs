@@ -1,4 +1,4 @@
-//! The part of the committed state that `verify` needs to check the output of a `watch`.
+//! The part of the committed state that `verify` uses for the output of a `watch`.
 
 use std::collections::HashSet;
 use std::sync::Arc;

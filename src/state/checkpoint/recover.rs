@@ -119,8 +119,8 @@ pub fn open(
     let kept: VecDeque<(u64, Vec<String>)> =
         sound.iter().rev().map(|generation| (generation.number, generation.files())).collect();
     remove_leftovers(&**disk, folder, &kept)?;
-    // If the previous process was killed right after the rename, the name of the newest generation may not
-    // be durable yet. It must be durable before any file of this generation is published.
+    // If the previous process was killed right after the rename, the name of the newest generation may not be
+    // durable yet. The name must be durable before any file of this generation is published.
     if !planted(Bug::TrustNames) {
         sync_folder(&**disk, folder)?;
     }

@@ -1,5 +1,5 @@
-//! The live feed. It writes rows at a given rate. Some rows go to a growing file, and the rest to files that
-//! appear complete.
+//! The live feed. It writes rows at a given rate. Some rows go to a growing file. The rest go to files that
+//! are complete when they appear.
 
 use std::fs;
 use std::path::{Path, PathBuf};
