@@ -16,10 +16,11 @@ use crate::model::{Batch, Chunk};
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
 
-/// Maximum number of events that wait for the decoders. The source reads the next chunk while they wait.
+/// Maximum number of events that wait for the decoders. The source reads the next chunk while these events
+/// wait.
 const SOURCE_QUEUE: usize = 2;
-/// Maximum number of batches that are being decoded or wait for the coordinator. The queue keeps the
-/// decoders busy during a flush, and the coordinator busy after it.
+/// Maximum number of batches that are being decoded or wait for the coordinator. The queue keeps the decoders
+/// busy during a flush. After the flush, the queue keeps the coordinator busy.
 const DECODED_QUEUE: usize = 4;
 
 /// The payload of an [`Event`] after decoding.
@@ -27,12 +28,12 @@ const DECODED_QUEUE: usize = 4;
 pub struct Decoded {
     /// The plays and rejects of a chunk.
     pub batch: Box<Batch>,
-    /// The time at which the chunk was read. It serves to measure freshness.
+    /// The time at which the source read the chunk. The program measures freshness from this time.
     pub read_at: SystemTime,
 }
 
-/// Starts a source and its decoders. Returns the decoded events in the order in which the source sends
-/// them, and the handle of the source's thread.
+/// Starts a source and its decoders. Returns the decoded events in the order of the source, and the handle of
+/// the source's thread.
 pub fn spawn_source<S>(
     settings: &Settings,
     dictionaries: &Arc<Dictionaries>,

@@ -20,8 +20,8 @@ use crate::time::window::NightWindow;
 /// The latest epoch; `None` before the first one is published.
 pub type Epochs = watch::Receiver<Option<Arc<EpochSnapshot>>>;
 
-/// The open file of a published snapshot. It keeps its content even after a later snapshot has replaced
-/// it in the folder.
+/// The open file of a published snapshot. Its content stays readable after a later snapshot has replaced the
+/// file in the folder.
 #[derive(Clone, Debug)]
 pub struct SnapshotFile {
     /// The open file.

@@ -1,4 +1,4 @@
-//! The pipeline of a run: connects the source, the decoders, the coordinator and the workers.
+//! The pipeline of a run. It connects the source, the decoders, the coordinator and the workers.
 //!
 //! All channels between the stages are bounded. A slow stage therefore slows down all earlier stages,
 //! including the source that reads the files. At shutdown, the source ends first. Then the channels close
@@ -49,7 +49,7 @@ pub struct Pipeline {
     pub mode: RunMode,
     /// The clock. In a `replay` it stands still.
     pub clock: Clock,
-    /// Whether to start from an empty state or from an older one.
+    /// Whether to start from an empty state, and whether to accept an older generation.
     pub options: StartOptions,
     /// The progress bar.
     pub progress: Arc<Progress>,
@@ -125,7 +125,8 @@ impl Pipeline {
         };
         let outcome = Coordinator::new(deps, loaded).run(events).await;
 
-        // If a thread has failed, its error is the cause of the coordinator's error, so it is returned.
+        // If a thread has failed, its error caused the error of the coordinator. The run returns the error of
+        // the thread.
         join(source_thread).await?;
         if let Some(thread) = enriched_thread {
             join(thread).await??;
@@ -192,8 +193,8 @@ fn enriched_worker(
         &tables.enriched,
     )?;
     // While the program was down, the catalog may have gained songs of unmatched plays. The worker therefore
-    // starts with an empty catalog. The first cut then brings a new catalog, and the worker appends those
-    // plays.
+    // starts with an empty catalog. The first cut then brings the current catalog, and the worker appends the
+    // plays of those songs.
     let first_catalog = if published.manifest().is_some() { Arc::default() } else { catalog };
     let insight = EnrichedLogs::new(first_catalog);
     let parquet = published.files(enriched_logs::NAME).map_or(&[][..], |entry| &entry.parquet);

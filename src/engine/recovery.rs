@@ -49,7 +49,7 @@ pub struct CommittedTables {
 /// Starts a `replay`, always from an empty state.
 ///
 /// # Errors
-/// The output belongs to a `watch`, and `--fresh` is not set: exit code 78.
+/// If the output belongs to a `watch` and `--fresh` is not set, exit code 78.
 pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> Result<Recovered, Error> {
     if !options.fresh
         && Manifest::read(disk, &settings.output)?
@@ -74,8 +74,8 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> 
 /// Continues a `watch` after the last commit of the previous process. `dictionaries` must be empty.
 ///
 /// # Errors
-/// The state or the output is damaged (65), the state is missing or belongs to different settings (78),
-/// or a file system error (73, 74).
+/// If the state or the output is damaged (65), if the state is missing or belongs to different settings (78),
+/// or if a file system operation fails (73, 74).
 pub fn watch(
     disk: &SharedDisk,
     settings: &Settings,
@@ -164,10 +164,10 @@ fn matches_entry(disk: &dyn Disk, path: &Path, part: &PartEntry) -> bool {
     read().unwrap_or(false)
 }
 
-/// Refuses to read everything again if inputs that were read are gone or have changed.
+/// Refuses to read everything again if that would lose rows.
 ///
 /// # Errors
-/// Rows would be lost, exit code 78.
+/// If an input that was read is gone or has changed, exit code 78.
 fn refuse_if_deleted(
     disk: &SharedDisk,
     settings: &Settings,
@@ -227,7 +227,8 @@ impl FileIndex {
         files
     }
 
-    /// The path of a file that still has all bytes that were read from an input; `None` without such a file.
+    /// The path of a file that still has all bytes that were read from an input; `None` if there is no such
+    /// file.
     pub fn find(&self, known: &KnownInput) -> Option<PathBuf> {
         let fingerprint = &known.fingerprint;
         let by_inode = self.by_inode.get(&fingerprint.id.inode_key);
@@ -237,7 +238,7 @@ impl FileIndex {
     }
 }
 
-/// Whether a file has the bytes that were read from an input.
+/// Whether a file still has the bytes that were read from an input.
 fn has_what_was_read(path: &Path, known: &KnownInput) -> bool {
     let Ok(file) = File::open(path) else { return false };
     let long_enough = match Compression::of(path) {

@@ -1,6 +1,6 @@
 //! The two ways to run the engine.
 
-/// The command that runs the engine. It determines when the coordinator flushes.
+/// The command that runs the engine. The command determines when the coordinator flushes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RunMode {
     /// One flush, at the end.

@@ -28,7 +28,7 @@ pub const MOOD_SHARES: [u32; 4] = [18_800, 13_400, 17_400, 14_600];
 /// The index of the share that contains `point` (below 65,536), or `shares.len()` if no share contains it.
 #[inline]
 pub fn share_at(shares: &[u32], point: u32) -> usize {
-    // The loop has no branches. The processor could not predict them, because the point is random.
+    // The loop has no branches, because the processor could not predict branches on a random point.
     let (mut end, mut passed) = (0, 0);
     for share in shares {
         end += share;

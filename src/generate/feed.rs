@@ -1,4 +1,5 @@
-//! The schedule of a live feed. The feed alternates between a growing file and files that appear complete.
+//! The schedule of a live feed. The feed alternates between a growing file and files that are complete when
+//! they appear.
 //!
 //! The schedule decides which file gets a row. It does not affect the content of rows.
 
@@ -6,7 +7,8 @@ use std::time::Duration;
 
 use crate::generate::rng::Rng;
 
-/// The largest number of rows generated at once. They take a few milliseconds and a few hundred kilobytes.
+/// Maximum number of rows that are generated at once. Generating this number takes a few milliseconds and a
+/// few hundred kilobytes.
 pub const SLICE: u64 = 8192;
 
 /// The interval between slices of rows, unless there is a backlog.
@@ -53,7 +55,7 @@ impl Pacer {
     }
 }
 
-/// The next rows of the feed. They all go to one file.
+/// The next rows of the feed, all for the same file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
     /// Append this number of rows to the growing file as the rows become due.
@@ -64,7 +66,7 @@ pub enum Turn {
     Drop(u64),
 }
 
-/// The endless sequence of turns of a seed.
+/// The endless sequence of turns that a seed determines.
 #[derive(Debug)]
 pub struct Turns {
     rng: Rng,
@@ -74,7 +76,7 @@ pub struct Turns {
 }
 
 impl Turns {
-    /// The turns of a feed of `rate` rows per second.
+    /// The turns of a feed with `rate` rows per second.
     pub fn new(seed: u64, rate: u64) -> Self {
         Self { rng: Rng::new(seed, 0x7047), rate, growing: false, room: 0 }
     }
@@ -109,7 +111,7 @@ impl Iterator for Turns {
 pub struct AppendSizes(Rng);
 
 impl AppendSizes {
-    /// The sizes of a seed.
+    /// The sizes that a seed determines.
     pub fn new(seed: u64) -> Self {
         Self(Rng::new(seed, 0xC075))
     }

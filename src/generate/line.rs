@@ -1,4 +1,4 @@
-//! A buffer for one line. It must be fast, because formatting takes most of the time per row.
+//! A buffer for one line. The buffer must be fast, because formatting takes most of the time per row.
 
 /// The capacity of a line. The longest line has 102 bytes: two UUIDs, a timestamp and a duration.
 const CAPACITY: usize = 128;

@@ -8,7 +8,7 @@ use crate::generate::rhythm::{Clock, DAY, Pace};
 use crate::generate::rng::Rng;
 use crate::generate::song_pools::{SongDraw, SongPools};
 
-/// All inputs that determine the bytes of a catalog and its logs.
+/// All parameters that determine the bytes of a catalog and its logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Plan {
     /// The seed of all random choices.
@@ -43,23 +43,23 @@ pub struct Play {
     pub time: u64,
     /// Whole seconds of the duration.
     pub seconds: u32,
-    /// The decimal places of the duration as a number.
+    /// The digits after the decimal point of the duration, as a number.
     pub fraction: u16,
     /// The number of decimal places, 0 to 3.
     pub decimals: u8,
 }
 
-/// Plays per 1000 whose song is not in the catalog.
+/// Out of 1000 plays, the number with a song that is not in the catalog.
 const UNKNOWN: u64 = 10;
-/// Plays per 1000 that arrive up to an hour late.
+/// Out of 1000 plays, the number that arrive up to an hour late.
 const OUT_OF_ORDER: u64 = 30;
-/// Plays per 1000 that arrive up to three days late.
+/// Out of 1000 plays, the number that arrive up to three days late.
 const LATE: u64 = 3;
-/// Plays per 1000 whose duration has decimals.
+/// Out of 1000 plays, the number with decimals in the duration.
 const FRACTIONAL: u64 = 20;
-/// Plays per 1000 that are skipped within 30 seconds.
+/// Out of 1000 plays, the number that are skipped within 30 seconds.
 const SKIPPED: u64 = 150;
-/// Plays per 1000 that stop before the end of the song.
+/// Out of 1000 plays, the number that stop before the end of the song.
 const CUT_SHORT: u64 = 250;
 
 /// The number of plays in a block. Their listeners and songs are drawn together, so that cache misses
@@ -142,8 +142,8 @@ impl Plays {
             return now;
         }
         let longest = if chance < LATE { 3 * DAY } else { 3600 };
-        // The largest delay is the time since the start. If longer delays were clamped instead, many late
-        // plays would fall into the first second.
+        // The range of delays ends at the time since the start. If longer delays were drawn and then
+        // shortened, many late plays would fall into the first second.
         now - self.details.below(longest.min(now - self.start) + 1)
     }
 

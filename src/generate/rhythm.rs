@@ -10,8 +10,8 @@ pub const DAY: u64 = civil::DAY as u64;
 
 const HOUR: u64 = 3600;
 
-/// Units per second and weight. A unit is small enough to spread many rows evenly, and large enough that a
-/// century fits into 64 bits.
+/// Number of units per second in an hour of weight 1. A unit is small enough to spread many rows evenly, and
+/// large enough that a century fits into 64 bits.
 const GRAIN: u64 = 1 << 16;
 
 /// Weights of the hours from Monday to Friday, with peaks at the commutes and in the evening.
@@ -55,7 +55,8 @@ impl Pace {
 /// Produces the times of consecutive rows.
 #[derive(Debug, Clone)]
 pub struct Clock {
-    /// The first second of the current interval. An interval is an hour, or one second at a steady rate.
+    /// The first second of the current interval. An interval is one hour, or one second if the rate is
+    /// steady.
     begin: u64,
     /// Units since the beginning of the interval.
     passed: u64,

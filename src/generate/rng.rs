@@ -1,8 +1,8 @@
 //! Random numbers that are the same on every machine: a generator for sequences and a keyed hash for
 //! properties.
 //!
-//! This module scales numbers to a range with a multiplication and a shift. The distributions of a library
-//! could give different results in a later version. There are no floats.
+//! This module scales numbers to a range with a multiplication and a shift. It uses no distributions of a
+//! library, because a later version of the library could give different results. It uses no floats.
 
 use rand_xoshiro::Xoshiro256PlusPlus;
 use rand_xoshiro::rand_core::{Rng as _, SeedableRng as _};
@@ -14,7 +14,7 @@ use crate::model::dictionary::GOLDEN;
 pub struct Rng(Xoshiro256PlusPlus);
 
 impl Rng {
-    /// The stream of a seed for one purpose. Streams of different purposes are independent.
+    /// The stream for a seed and a purpose. Streams for different purposes are independent.
     pub fn new(seed: u64, purpose: u64) -> Self {
         Self(Xoshiro256PlusPlus::seed_from_u64(Key::new(seed, purpose).of(0)))
     }
@@ -39,7 +39,7 @@ impl Rng {
 pub struct Key(u64);
 
 impl Key {
-    /// The key of a seed for one purpose.
+    /// The key for a seed and a purpose.
     pub fn new(seed: u64, purpose: u64) -> Self {
         Self(finalize(finalize(seed).wrapping_add(purpose.wrapping_mul(GOLDEN))))
     }

@@ -23,14 +23,15 @@ pub struct SongDraw {
 }
 
 impl SongPools {
-    /// The songs of a catalog. About 5 % are added as songs outside the catalog.
+    /// The pools of a catalog. The pool of songs outside the catalog has about 5 % of the size of the
+    /// catalog.
     pub fn new(catalog: &Catalog, popularity: Popularity, rng: &mut Rng) -> Self {
         let weighted = popularity.weigh(catalog.songs(), SHIFT, rng);
         let any = AliasTable::new(&weighted).expect("there is at least one song");
         let mut genres = vec![Vec::new(); GENRES.len()];
         let mut moods = vec![Vec::new(); MOODS.len()];
         for &(song, weight) in &weighted {
-            // A song without a genre and a mood is only in the pool of all songs.
+            // A song without a genre is in no genre pool, and a song without a mood is in no mood pool.
             if let Some(pool) = genres.get_mut(catalog.genre(song)) {
                 pool.push((song, weight));
             }

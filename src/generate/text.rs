@@ -59,7 +59,8 @@ impl PlayLog {
     }
 }
 
-/// A cache of the text of eight days. Late plays alternate between days, but are at most three days late.
+/// A cache of the texts of eight dates. Late plays make the dates alternate, but no play is more than three
+/// days late.
 #[derive(Debug, Default)]
 struct Dates {
     days: [(u64, [u8; 10]); 8],
@@ -69,7 +70,7 @@ impl Dates {
     #[inline]
     fn text(&mut self, day: u64) -> &[u8; 10] {
         let entry = &mut self.days[(day % 8) as usize];
-        // An unused entry also has day 0, but no text.
+        // An unused entry has day 0 as well, but no text.
         if entry.0 != day || entry.1[0] == 0 {
             let date = CivilDate::from_days(day as i64);
             let mut line = Line::new();

@@ -88,8 +88,8 @@ impl AppendOnlyWriter {
     /// Without parts, the table starts empty.
     ///
     /// # Errors
-    /// A part is shorter than its committed length, or the content of the last part differs (65), or a
-    /// file system error (73, 74).
+    /// If a part is shorter than its committed length or the content of the last part differs (65), or if a
+    /// file system operation fails (73, 74).
     pub fn resume(
         disk: &SharedDisk,
         folder: &Path,
@@ -223,8 +223,8 @@ impl AppendOnlyWriter {
 /// The advice for a damaged part.
 const RESTORE: &str = "restore the file, or read everything again with --fresh";
 
-/// Opens a part and truncates it to its committed length. A shorter part is never extended, because
-/// the missing rows are lost.
+/// Opens a part and truncates it to its committed length. A part that is already shorter is never extended,
+/// because its missing rows are lost.
 fn open_truncated(disk: &SharedDisk, folder: &Path, part: &PartEntry) -> Result<Box<dyn DiskFile>, Error> {
     let path = folder.join(&part.file);
     let damaged = |detail: &str| Error::Damaged(format!("{}: {detail}; {RESTORE}", path.display()));

@@ -37,14 +37,14 @@ pub struct StagedEpoch {
     pub parquet: Vec<StagedParquet>,
 }
 
-/// The facts about a cut that a manifest states, apart from the files.
+/// The facts about a cut that the manifest states in addition to its files.
 #[derive(Debug)]
 pub struct CutSummary {
     /// `replay` or `watch`.
     pub producer: &'static str,
     /// Sums over all inputs.
     pub totals: Totals,
-    /// The inputs that are not read to their end.
+    /// The inputs that are not fully read.
     pub unfinished: Vec<InputEntry>,
     /// The catalog of the cut.
     pub catalog: CatalogEntry,
@@ -68,7 +68,7 @@ pub struct Published {
 }
 
 impl Published {
-    /// An output folder in which every file must be replaced. `epoch` is the number of the last epoch that
+    /// An output folder. Every file in it must be replaced. `epoch` is the number of the last epoch that
     /// readers saw.
     pub fn new(disk: &SharedDisk, settings: &Settings, epoch: Epoch) -> Self {
         Self {
@@ -83,7 +83,7 @@ impl Published {
     }
 
     /// Continues from the manifest that an earlier process committed. That process may have been killed
-    /// before it published all files. `files` has the insights with all files in place.
+    /// before it published all files. `files` lists the insights that are completely published.
     /// `manifest_written` says whether the manifest file is in place.
     #[must_use]
     pub fn with_committed(
@@ -155,8 +155,8 @@ impl Published {
         })
     }
 
-    /// Whether the last epoch already shows the rows of a manifest. After a rollback it never does, because
-    /// readers have seen a later epoch than the committed one.
+    /// Whether the last epoch already has the same rows as `manifest`. The answer is always no after a
+    /// rollback, because readers have seen a later epoch than the committed one.
     pub fn shows(&self, manifest: &Manifest) -> bool {
         self.manifest.as_ref().is_some_and(|last| last.epoch == self.epoch.0 && manifest.says_the_same(last))
     }
@@ -170,8 +170,8 @@ impl Published {
         self.finish(staged, manifest)
     }
 
-    /// Completes the publication of the last epoch. Publishes only those staged files that are not in place
-    /// yet, and writes the manifest only if it is missing.
+    /// Completes the publication of the last epoch. Publishes only the staged files that are still missing in
+    /// the output folder, and writes the manifest only if it is missing.
     ///
     /// # Errors
     /// A file system error, exit code 73 or 74.

@@ -1,5 +1,5 @@
-//! The manifest, `_manifest.json`, lists the files of an epoch with their hashes. It is written after all
-//! other files, so a reader that checks the hashes sees exactly one epoch.
+//! The manifest, `_manifest.json`, lists the files of an epoch with their hashes. The program writes the
+//! manifest after all other files, so a reader that checks the hashes sees exactly one epoch.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,11 +15,11 @@ use crate::text::path_text;
 
 /// Name of the manifest file.
 pub const FILE: &str = "_manifest.json";
-/// Name of the folder with the Parquet files in the output folder. It has one subfolder for each insight.
+/// Name of the folder of Parquet files in the output folder. The folder has one subfolder for each insight.
 pub const PARQUET: &str = "parquet";
 /// Version of the manifest format.
 const VERSION: u32 = 1;
-/// Maximum length of a manifest in bytes. A million unfinished inputs need a tenth of it.
+/// Maximum length of a manifest in bytes. A million unfinished inputs need a tenth of this length.
 const LIMIT: u64 = 4 << 30;
 
 /// The description of one epoch.
@@ -35,7 +35,7 @@ pub struct Manifest {
     pub generated_at: String,
     /// Sums over all inputs.
     pub totals: Totals,
-    /// The inputs that are not read to their end.
+    /// The inputs that are not fully read.
     pub unfinished: Vec<InputEntry>,
     /// The catalog of the epoch.
     pub catalog: CatalogEntry,
@@ -174,7 +174,7 @@ impl Manifest {
     /// The manifest of an output folder; `None` if there is no such file.
     ///
     /// # Errors
-    /// The file cannot be read (66) or is not a valid manifest (65).
+    /// If the file cannot be read (66), or if it is not a valid manifest (65).
     pub fn read(disk: &SharedDisk, output: &Path) -> Result<Option<Self>, Error> {
         let damaged = |cause| {
             let path = output.join(FILE);
@@ -187,8 +187,8 @@ impl Manifest {
         text.map(|text| serde_json::from_slice(&text).map_err(damaged)).transpose()
     }
 
-    /// Whether this manifest describes the same rows as `other`. The number and time of the epoch may
-    /// differ, and so may inputs that have no complete row yet.
+    /// Whether this manifest describes the same rows as `other`. The number and time of the epoch may differ.
+    /// Inputs that have no complete row yet may also differ.
     pub fn says_the_same(&self, other: &Self) -> bool {
         let mut with_other = Self {
             epoch: other.epoch,

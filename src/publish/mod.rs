@@ -17,7 +17,7 @@ pub const FIRST_PART: &str = "part-00000.csv";
 /// Name of the folder with the table of rejected rows.
 pub const REJECTS: &str = "_rejects";
 
-/// The formats in which insights are written. CSV is always written.
+/// The output formats of insights. The program always writes CSV.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct OutputFormats {
     /// Whether CSV cells that look like formulas are escaped.
@@ -27,7 +27,7 @@ pub struct OutputFormats {
 }
 
 impl OutputFormats {
-    /// The formats of `csv.escape_formulas` and `format.parquet`.
+    /// The formats that the settings `csv.escape_formulas` and `format.parquet` select.
     pub fn of(settings: &Settings) -> Self {
         Self { escape_formulas: settings.csv.escape_formulas, parquet: settings.format.parquet }
     }

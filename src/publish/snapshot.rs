@@ -1,4 +1,5 @@
-//! Snapshots. A snapshot is a complete insight table in one file. It atomically replaces the previous one.
+//! Snapshots. A snapshot is a complete insight table in one file. A new snapshot atomically replaces the
+//! previous one.
 
 use std::path::Path;
 
@@ -86,7 +87,7 @@ struct Writer {
     bytes: u64,
     hash: Xxh3,
     parquet: Option<ParquetPart>,
-    /// The first error. Rendering cannot return it, so it is kept until the rendering ends.
+    /// The first error. The callback cannot return an error, so the writer keeps it until the rendering ends.
     error: Option<std::io::Error>,
 }
 

@@ -34,7 +34,8 @@ const LATEST: usize = 50;
 #[derive(Debug)]
 struct InputProgress {
     input: Arc<Input>,
-    /// Number of bytes that were read or skipped. It can exceed `position` once the input is given up.
+    /// Number of bytes that were read or skipped. This number can exceed `position` once the input is given
+    /// up.
     taken: u64,
     /// Number of known bytes after `taken`; 0 once the input is given up.
     unread: u64,
@@ -59,7 +60,7 @@ impl InputTracker {
         self.set_unsaved_if(before != size, input.id);
     }
 
-    /// Records that an input was read up to a position without a batch, for example past its header.
+    /// Records a new position that comes without a batch, for example the position after a header.
     pub fn advance(&mut self, input: &Arc<Input>, position: Position) {
         let progress = self.progress(input);
         let bytes = position.offset.saturating_sub(progress.taken);
@@ -72,7 +73,7 @@ impl InputTracker {
         self.set_unsaved_if(changed, input.id);
     }
 
-    /// Records the fingerprint of an input. It identifies the input after a restart.
+    /// Records the fingerprint of an input. The fingerprint identifies the input after a restart.
     pub fn record_fingerprint(&mut self, input: &Arc<Input>, fingerprint: Box<Fingerprint>) {
         let progress = self.progress(input);
         let changed = progress.fingerprint.as_ref() != Some(&fingerprint);
@@ -135,8 +136,8 @@ impl InputTracker {
         })
     }
 
-    /// Marks an input as unsaved if it has changed. Sources also report unchanged inputs at every scan, and
-    /// these must not cause a commit.
+    /// Marks an input as unsaved if it has changed. Sources also report unchanged inputs at every scan. Such
+    /// a report must not cause a commit.
     fn set_unsaved_if(&mut self, changed: bool, id: InputId) {
         if changed {
             self.set_unsaved(id);
@@ -194,7 +195,8 @@ impl InputTracker {
         self.set_latest(id);
     }
 
-    /// The inputs with a fingerprint, in ascending order. A source continues from them.
+    /// The inputs with a fingerprint, in ascending order. A source continues with these inputs after a
+    /// restart.
     pub fn known(&self) -> Vec<KnownInput> {
         let known = self.inputs.values().filter_map(|progress| {
             let fingerprint = progress.fingerprint.as_deref()?.clone();
@@ -217,7 +219,7 @@ impl InputTracker {
         self.inputs.is_empty()
     }
 
-    /// Number of inputs that are not read to their end.
+    /// Number of inputs that are not fully read.
     pub fn unfinished_len(&self) -> usize {
         self.unfinished.len()
     }
@@ -263,7 +265,7 @@ impl InputTracker {
         }
     }
 
-    /// The inputs that are not read to their end.
+    /// The inputs that are not fully read.
     pub fn unfinished(&self) -> Vec<InputEntry> {
         self.unfinished.iter().map(|id| self.inputs[id].entry()).collect()
     }
@@ -319,7 +321,8 @@ impl InputProgress {
     }
 }
 
-/// Truncates a batch after the reject with index `last`, and adds a reject that states the reason.
+/// Truncates a batch after the reject with index `last`, and adds a reject that says why the rest of the
+/// input is ignored.
 fn give_up(batch: &mut Batch, last: usize) {
     batch.truncate_after_reject(last);
     let end = Reject { reason: Reason::TooManyBadLines, ..batch.rejects[last].clone() };

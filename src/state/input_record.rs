@@ -94,7 +94,7 @@ mod format {
         }
     }
 
-    /// Saves a header as its line. Loading parses the line again.
+    /// Saves a header as the original line. Loading parses this line again.
     mod header {
         use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Unmatched plays: plays of songs that are not in the catalog. They stay on disk until the catalog contains
-//! their song.
+//! Unmatched plays: plays of songs that are not in the catalog. Such plays stay on disk until the catalog
+//! contains their song.
 //!
 //! With an empty catalog, every play is unmatched. Memory therefore holds only the offset of the last
 //! block of each song. A block contains plays of one song and the offset of the previous block of that
@@ -22,14 +22,14 @@ use crate::storage::{
     Disk, DiskFile, SharedDisk, append, create_empty, create_folder, has_end, sync_file, sync_folder,
 };
 
-/// Number of plays that are buffered before they are written. They take about two megabytes.
+/// Number of plays to buffer before a write. The buffer takes about two megabytes.
 const BUFFERED: usize = 1 << 16;
 /// The value in the first block of a song, in place of the offset of a previous block.
 const NO_PREVIOUS: u64 = u64::MAX;
 /// Number of bytes before the plays of a block: the offset of the previous block (8), the number of plays
 /// (4), and a checksum of all other bytes of the block (4).
 const HEADER: usize = 16;
-/// Number of bytes of a play.
+/// Number of bytes per play.
 const PLAY: usize = 24;
 
 /// The unmatched plays, in memory and on disk.
@@ -63,7 +63,7 @@ struct BlockFile {
 pub struct UnmatchedFile {
     /// The number in the name of the file. The first file has number 1.
     pub number: u64,
-    /// The committed length in bytes; 0 if there is no file, because there are no unmatched plays.
+    /// The committed length in bytes; 0 if there are no unmatched plays and therefore no file.
     pub bytes: u64,
 }
 
@@ -95,7 +95,7 @@ pub fn is_unmatched_name(name: &str) -> bool {
     name.starts_with("unmatched-") && has_end(name, "bin")
 }
 
-/// The changes of the unmatched plays that belong to a commit.
+/// The changes to the unmatched plays since the previous commit.
 #[derive(Debug, Default)]
 pub struct UnmatchedChanges {
     /// The file and its length.
@@ -138,7 +138,7 @@ impl UnmatchedPlays {
     /// Opens the committed plays for reading and writing. Truncates the file to its committed length.
     ///
     /// # Errors
-    /// If the file is shorter than its committed length (65), or a file system error (73, 74).
+    /// If the file is shorter than its committed length (65), or if a file system operation fails (73, 74).
     pub fn resume(
         disk: &SharedDisk,
         folder: &Path,
@@ -246,11 +246,11 @@ impl UnmatchedPlays {
         songs
     }
 
-    /// Removes the plays of a song. Passes them to `each` one block at a time, in the order in which they
-    /// were added.
+    /// Removes the plays of a song. Passes the plays to `each` one block at a time, in the order of the calls
+    /// of [`add`](Self::add).
     ///
     /// # Errors
-    /// If a block is damaged (65), a file system error, or the error of `each`.
+    /// A damaged block (65), a file system error, or an error that `each` returns.
     pub fn take(
         &mut self,
         song: SongId,
@@ -317,7 +317,7 @@ impl UnmatchedPlays {
     }
 }
 
-/// The checksum of a block, except for the bytes of the checksum itself.
+/// The checksum of all bytes of a block except the checksum itself.
 fn checksum(block: &[u8]) -> [u8; 4] {
     let hash = xxh3_64(&block[..12]) ^ xxh3_64(&block[HEADER..]).rotate_left(32);
     ((hash ^ hash >> 32) as u32).to_le_bytes()
@@ -363,7 +363,7 @@ mod tests {
             unmatched.spill().unwrap();
         }
         assert!(unmatched.buffered_plays < BUFFERED);
-        // Resume from a commit. Uncommitted bytes follow it in the file.
+        // Resume from a commit. The file has uncommitted bytes after the committed ones.
         let committed = unmatched.commit().unwrap();
         unmatched.add(SongId(3), play(7));
         unmatched.write_buffered().unwrap();

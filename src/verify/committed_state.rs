@@ -1,4 +1,4 @@
-//! The part of the committed state that `verify` needs to check the output of a `watch`.
+//! The part of the committed state that `verify` uses for the output of a `watch`.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub struct CommittedState {
     pub dictionaries: Arc<Dictionaries>,
     /// The ids of all songs that have or had metadata.
     pub songs: SongIds,
-    /// Hashes of the cells of songs. Each has the id of a song and metadata that the song has or had.
+    /// Hashes of songs. Each hash covers the id of a song, and metadata that the song has or had.
     pub metadata: HashSet<u128>,
 }
 
@@ -100,8 +100,8 @@ impl CommittedState {
         Ok(Self { generation, loaded, dictionaries, songs, metadata })
     }
 
-    /// Takes the unmatched plays of songs that earlier had metadata. They have the form of `enriched_logs`
-    /// rows.
+    /// Takes the unmatched plays of songs that had metadata in an earlier catalog. Returns these plays in the
+    /// form of `enriched_logs` rows.
     ///
     /// # Errors
     /// If the file with unmatched plays is damaged, exit code 65.

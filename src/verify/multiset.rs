@@ -2,7 +2,8 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-/// Number of buckets. Rows are assigned to buckets by hash, so a bucket with a difference contains few rows.
+/// Number of buckets. The hash of a row determines its bucket, so a bucket with a difference contains few
+/// rows.
 const BUCKETS: usize = 1 << 16;
 
 /// A multiset of rows. It stores only a sum of hashes for each bucket, not the rows.
@@ -18,8 +19,8 @@ pub struct Multiset {
 }
 
 impl Multiset {
-    /// An empty set. With `keep_hashes`, it keeps every hash. With `kept_bucket`, it keeps the rows of one
-    /// bucket.
+    /// An empty set. If `keep_hashes` is set, the set keeps every hash. If `kept_bucket` is set, the set
+    /// keeps the rows of that bucket.
     pub fn new(keep_hashes: bool, kept_bucket: Option<usize>) -> Self {
         Self {
             sums: vec![0; BUCKETS],

@@ -30,7 +30,7 @@ pub struct Recomputed {
     pub ledger: Ledger,
     /// The ids of listeners and songs.
     pub dictionaries: Arc<Dictionaries>,
-    /// The rows of `enriched_logs`, without metadata, and of `_rejects`.
+    /// The rows of `enriched_logs` (without metadata) and of `_rejects`.
     pub rows: Rows,
 }
 
@@ -43,8 +43,8 @@ pub enum ReplaySource {
     Committed(Committed),
 }
 
-/// Reads the inputs again. `songs` are all songs that have or had metadata. Their plays are rows of
-/// `enriched_logs`.
+/// Reads the inputs again. `songs` are all songs that have or had metadata. Plays of these songs count as
+/// rows of `enriched_logs`.
 ///
 /// # Errors
 /// The first input that cannot be read, or a shutdown.

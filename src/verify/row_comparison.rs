@@ -31,8 +31,8 @@ pub struct RowComparison<'a> {
 }
 
 impl RowComparison<'_> {
-    /// Compares the published rows with the recomputed rows. If they differ, reads both once more to show
-    /// differing rows of one bucket.
+    /// Compares the published rows with the recomputed rows. If the rows differ, reads the published rows and
+    /// the inputs once more to show differing rows of one bucket.
     ///
     /// # Errors
     /// The first file that cannot be read, exit code 66.
@@ -83,8 +83,8 @@ impl RowComparison<'_> {
         Ok(())
     }
 
-    /// Reads the published rows. If a row has metadata that its song never had, the row is added to
-    /// `report`, if there is one.
+    /// Reads the published rows. If there is a `report`, adds to it each row with metadata that the song
+    /// never had.
     fn published_rows(&self, comparison: Comparison, mut report: Option<&mut Report>) -> Result<Rows, Error> {
         let mut wrong_metadata = 0;
         published_rows(&self.settings.output, self.manifest, self.published, comparison, |row| {
@@ -99,7 +99,7 @@ impl RowComparison<'_> {
         })
     }
 
-    /// Reports the rows of a bucket that only the expected or only the published table has.
+    /// Reports the rows of one bucket that the expected and the published table do not have in common.
     fn show(&self, table: &str, expected: Multiset, published: Multiset, report: &mut Report) {
         let (expected, published) = (expected.into_kept(), published.into_kept());
         let mut show = |difference: &str, rows: Vec<Vec<u8>>| {

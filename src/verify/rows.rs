@@ -81,11 +81,11 @@ impl std::fmt::Debug for OrderHash {
 /// Facts about the published rows that cannot be recomputed from the inputs.
 #[derive(Debug)]
 pub struct Published {
-    /// Hashes of the cells of songs. Each has the id of a song and metadata that the song has or had. `None`
-    /// for a `replay`.
+    /// Hashes of songs. Each hash covers the id of a song, and metadata that the song has or had. `None` for
+    /// a `replay`.
     pub metadata: Option<HashSet<u128>>,
-    /// Unmatched plays of songs that earlier had metadata. They are not published rows, but they are among
-    /// the recomputed rows.
+    /// Unmatched plays of songs that had metadata in an earlier catalog. These plays are recomputed but not
+    /// published.
     pub unmatched: Vec<Vec<u8>>,
     /// The label of the catalog in `_rejects`.
     pub catalog_label: String,

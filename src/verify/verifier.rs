@@ -41,7 +41,7 @@ pub struct Verifier {
     pub logs: Vec<PathBuf>,
     /// The time that counts as now, in seconds since 1970-01-01T00:00:00Z; `None` unless the user sets it.
     pub now: Option<i64>,
-    /// The current time. It is used if `now` is not set.
+    /// The current time, used if `now` is not set.
     pub clock: i64,
     /// Cancels the verification.
     pub shutdown: Shutdown,
@@ -186,7 +186,7 @@ impl Verifier {
         Ok(earlier_rejects(rows.iter().map(Vec::as_slice)))
     }
 
-    /// Whether the published epoch used this catalog. If not, the report says so.
+    /// Whether the published epoch used this catalog. If it did not, adds a line to the report.
     fn is_published_catalog(&self, manifest: &Manifest, catalog: &Catalog, report: &mut Report) -> bool {
         let same = hash_text(catalog.fingerprint()) == manifest.catalog.fingerprint;
         if !same {

@@ -96,7 +96,7 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     Ok(text)
 }
 
-/// The first rejects of each reason.
+/// The first rejects for each reason.
 #[derive(Default)]
 struct Examples(BTreeMap<Reason, Vec<String>>);
 

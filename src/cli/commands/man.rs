@@ -44,7 +44,8 @@ fn pages() -> Result<Vec<Page>, Error> {
     let commands: Vec<clap::Command> = [program.clone()].into_iter().chain(commands).collect();
     let page = |command: clap::Command| {
         let more = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-        // The library would join the lines of the examples into paragraphs.
+        // The library would join the lines of the examples into paragraphs, so the examples are added
+        // separately.
         let man = Man::new(command.after_help(None::<&str>));
         let mut text = Vec::new();
         let failed = |cause| Error::Bug(format!("cannot render a manual page: {cause}"));

@@ -12,10 +12,10 @@ pub(super) fn print(text: &str) -> Result<(), Error> {
     print_bytes(text.as_bytes())
 }
 
-/// As [`print`], for bytes.
+/// Same as [`print`], but for bytes.
 ///
 /// # Errors
-/// As [`print`].
+/// Same as [`print`].
 pub(super) fn print_bytes(bytes: &[u8]) -> Result<(), Error> {
     let mut out = std::io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {

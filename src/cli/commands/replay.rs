@@ -85,7 +85,7 @@ fn run_on_cluster(_: String, _: ReplayArgs, _: &Settings, _: Instant) -> Result<
     Err(crate::cli::commands::executor::without_cluster())
 }
 
-/// The total size of the logs. It is unknown if a log is stdin or a compressed or Parquet file.
+/// The total size of the logs; `None` if any log is stdin, a compressed file or a Parquet file.
 fn bytes_of(logs: &[PathBuf]) -> Option<u64> {
     let sizes = logs.iter().map(|path| match Compression::of(path) {
         _ if is_stdin(path) => None,

@@ -21,7 +21,7 @@ pub(super) struct SettingsReloader {
     pub(super) settings: Settings,
     /// Sends changed settings to the engine.
     pub(super) sender: watch::Sender<Arc<Settings>>,
-    /// The engine status. It shows when the engine has applied changed settings.
+    /// The engine status. The status shows when the engine has applied changed settings.
     pub(super) engine_status: watch::Receiver<EngineStatus>,
     /// Reports the reload to the service manager.
     pub(super) notifier: Arc<ServiceNotifier>,
@@ -43,7 +43,8 @@ impl SettingsReloader {
                 Ok(None) => None,
                 Err(error) => {
                     failed += 1;
-                    // Reading the settings has already changed the format and level of messages.
+                    // Reading the settings has already changed the format and level of messages. The next
+                    // line restores them.
                     logging::configure(self.settings.logging.format, self.settings.logging.level);
                     tracing::error!(
                         failed,

@@ -1,4 +1,4 @@
-//! `music-insights state`: shows what is committed and checks all files of the state.
+//! `music-insights state`: shows the committed state and checks all its files.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -21,7 +21,8 @@ use crate::storage::real::RealDisk;
 /// Runs the command.
 ///
 /// # Errors
-/// If there is no state (66), a file of it is damaged (65), or it has another format version (78).
+/// If there is no state (66), if one of its files is damaged (65), or if it has a different format version
+/// (78).
 pub fn run(args: &StateArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();
@@ -118,7 +119,7 @@ fn describe(disk: &dyn Disk, folder: &Path, generation: &Generation, text: &mut 
     damaged
 }
 
-/// Describes the position in each input: in all of them, or in those that are not read to their end.
+/// Describes the positions in all inputs, or only in the inputs that are not fully read.
 fn describe_inputs(inputs: &[KnownInput], all: bool, text: &mut String) {
     let _ = writeln!(text, "inputs     {}", HumanCount(inputs.len() as u64));
     for input in inputs {

@@ -18,7 +18,7 @@ use crate::verify::verifier::Verifier;
 /// Runs the command.
 ///
 /// # Errors
-/// A difference (65), a missing file (66), a damaged file (65), or settings that differ (78).
+/// A difference (65), a missing file (66), a damaged file (65), or different settings (78).
 pub fn run(args: VerifyArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();

@@ -118,8 +118,8 @@ fn serve(settings: &Settings, sources: Sources) -> Result<Option<Server>, Error>
             tracing::info!("dashboard at http://{}", server.address());
             Ok(Some(server))
         }
-        // If the default address cannot be used, `watch` continues without the dashboard. An address that the
-        // user chose must work.
+        // If the default address cannot be used, `watch` continues without the dashboard. If the user chose
+        // the address, the error ends the program.
         Err(error @ Error::Listen { .. }) if settings.http == Settings::default().http => {
             tracing::warn!("{error}; continuing without the dashboard");
             Ok(None)

@@ -16,7 +16,8 @@ use crate::publish::manifest::CatalogEntry;
 pub(super) struct CatalogInForce {
     version: Arc<CatalogVersion>,
     versions: watch::Receiver<Arc<CatalogVersion>>,
-    /// Rejects that `_rejects` already contains. A later version of the catalog does not report them again.
+    /// Rejects that `_rejects` already contains. If a later version of the catalog has the same rejects, they
+    /// are not reported again.
     reported: HashSet<(Reason, Vec<u8>)>,
 }
 
@@ -50,7 +51,7 @@ impl CatalogInForce {
         is_new
     }
 
-    /// Takes the rejects that no earlier version had, and marks them as reported.
+    /// Returns the rejects of the current version that are not reported yet, and marks them as reported.
     pub(super) fn take_new_rejects(&mut self) -> Vec<Reject> {
         let is_new = |reject: &&Reject| !self.reported.contains(&(reject.reason, reject.raw.clone()));
         let new: Vec<Reject> = self.version.rejects.iter().filter(is_new).cloned().collect();

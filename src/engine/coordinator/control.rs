@@ -1,4 +1,4 @@
-//! The coordinator's connections apart from its events: heartbeat, new settings, metrics and epochs.
+//! The coordinator's connections to the rest of the program: heartbeat, new settings, metrics and epochs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ pub(super) const HEARTBEAT: Duration = Duration::from_millis(500);
 pub struct ControlHandles {
     /// Receives the heartbeat of the coordinator.
     pub heartbeat: Heartbeat,
-    /// Delivers new settings. Settings that the state depends on never change in this channel.
+    /// Delivers new settings. A setting that the state depends on never changes during a run.
     pub settings: watch::Receiver<Arc<Settings>>,
     /// The metrics of the process.
     pub metrics: Arc<Metrics>,

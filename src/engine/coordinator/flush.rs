@@ -27,9 +27,9 @@ impl Flush {
         Self { scope }
     }
 
-    /// Makes a cut, stages and commits it, and publishes it as the next epoch. New workers stage every
-    /// table. If all rows equal the rows of the last epoch, the flush publishes only missing files, not a
-    /// new epoch.
+    /// Makes a cut, stages and commits it, and publishes it as the next epoch. Workers that have just started
+    /// stage every table. If no row differs from the last epoch, the flush publishes only missing files and
+    /// no new epoch.
     ///
     /// # Errors
     /// The first file that cannot be written.

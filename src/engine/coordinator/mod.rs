@@ -1,7 +1,7 @@
 //! The coordinator: applies events in order, and flushes.
 //!
-//! One loop owns the whole state, so it needs no locks. The loop makes every decision that depends on the
-//! order of events.
+//! One loop owns the whole state, so the state needs no locks. The loop makes every decision that depends on
+//! the order of events.
 
 mod catalog;
 mod control;
@@ -180,7 +180,8 @@ impl Coordinator {
                 inputs.advance(&input, position);
             }
             Event::Data(decoded) => self.apply_batch(decoded).await?,
-            // The output of an earlier run stays, because it is better than an incomplete new output.
+            // No flush follows. The output of an earlier run stays, because it is better than an incomplete
+            // new output.
             Event::Failed(error) => return Err(error),
         }
         Ok(())
@@ -201,7 +202,8 @@ impl Coordinator {
         core.add(*batch).await
     }
 
-    /// Flushes if there is anything new for readers. Returns the duration of the flush; `None` without one.
+    /// Flushes if there is anything new for readers. Returns the duration of the flush, or `None` if there
+    /// was nothing to flush.
     async fn flush_news(&mut self) -> Result<Option<Duration>, Error> {
         let core = &mut self.core;
         let follows_week = core.context.settings.follows_current_week();

@@ -12,8 +12,8 @@ use crate::model::error::Error;
 use crate::state::checkpoint::committer::{Commit, Committer};
 use crate::state::input_progress::InputTracker;
 
-/// Idle time after which input progress without new rows is committed. The wait saves a commit if a
-/// flush follows soon, because the flush commits the progress too.
+/// Idle time after which the coordinator commits input progress without new rows. If a flush comes earlier,
+/// it commits the progress, and no separate commit is needed.
 const QUIET: Duration = Duration::from_millis(500);
 
 /// Commits the state of a `watch`. Does nothing in a `replay`.
@@ -62,8 +62,8 @@ impl Persistence {
         self.committer.as_mut().map_or(Ok(()), |committer| committer.commit(commit))
     }
 
-    /// Removes old generations and the files that only they need. Then releases the inputs that no
-    /// rollback needs any more.
+    /// Removes old generations and the files that only they need. Then tells the source which inputs it may
+    /// archive or delete. No rollback needs these inputs any more.
     ///
     /// # Errors
     /// A file system error, exit code 73.
@@ -78,9 +78,9 @@ impl Persistence {
         Ok(())
     }
 
-    /// Commits the state while there is nothing to publish. Input progress without new rows is committed
-    /// first. After `done_after`, the current state is committed once more. That commit pushes out an older
-    /// generation, so that the inputs that were read last can be retired.
+    /// Commits the state while there is nothing to publish. First commits input progress without new rows.
+    /// After `done_after`, commits the current state once more. This commit replaces an older generation, so
+    /// that the most recently read inputs can be retired.
     ///
     /// # Errors
     /// Same as [`commit`](Self::commit).

@@ -1,4 +1,4 @@
-//! All plays in memory: the ledger and the sorted ids. The cuts are made here.
+//! All plays in memory: the ledger and the sorted ids. This module makes the cuts.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::model::sorted_ids::SortedIds;
 use crate::model::{Batch, SongId, UserId};
 use crate::time::civil::Week;
 
-/// The changes since the last cut that the workers saw.
+/// What has changed since the workers saw a cut for the last time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RefreshScope {
     /// Plays.

@@ -17,11 +17,11 @@ use crate::publish::manifest::{InsightEntry, PartEntry};
 use crate::publish::parquet::StagedParquet;
 use crate::state::unmatched::{UnmatchedChanges, UnmatchedPlays};
 
-/// Maximum number of messages that wait for the worker. They keep it busy while the coordinator seals a
-/// run.
+/// Maximum number of messages that wait for the worker. These messages keep the worker busy while the
+/// coordinator seals a run.
 const ENRICHED_QUEUE: usize = 4;
-/// Number of plays that are rendered before their rows are written. The rows are then still in the
-/// second-level cache when they are hashed and copied.
+/// Number of plays that the worker renders before it writes their rows. With this number, the rows are still
+/// in the second-level cache when the writer hashes and copies them.
 const PIECE: usize = 1024;
 
 /// A message to the worker of `enriched_logs`.

@@ -22,8 +22,8 @@ use crate::telemetry::metrics::Metrics;
 pub use enriched::{EnrichedCut, EnrichedMessage, EnrichedWorker};
 pub use snapshot::{SnapshotRequest, serve_snapshots};
 
-/// Maximum number of requests that wait for a snapshot worker. One is enough, because each cut is answered
-/// before the next one is made.
+/// Maximum number of requests that wait for a snapshot worker. One is enough, because the coordinator makes
+/// the next cut only after the worker has answered.
 const SNAPSHOT_QUEUE: usize = 1;
 
 /// The workers of the enabled insights.
@@ -99,7 +99,7 @@ impl InsightWorkers {
             requests.send(SnapshotRequest { cut, answer }).await.map_err(|_| ended())?;
             pending.push((*name, answered));
         }
-        // Once all references to the ledger are gone, it can be changed without a copy.
+        // Once all references to the ledger are gone, the coordinator can change the ledger without a copy.
         drop(cut);
         let mut pending_enriched = None;
         if let Some(enriched) = &self.enriched {

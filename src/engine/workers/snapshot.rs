@@ -11,7 +11,7 @@ use crate::publish::OutputFormats;
 use crate::publish::snapshot::Snapshot;
 use crate::storage::SharedDisk;
 
-/// Requests the snapshot of a cut. The answer is `None` if no row has changed.
+/// A request for the snapshot of a cut. The answer is `None` if no row has changed.
 #[derive(Debug)]
 pub struct SnapshotRequest {
     /// The cut.
@@ -20,8 +20,8 @@ pub struct SnapshotRequest {
     pub answer: oneshot::Sender<Result<Option<Snapshot>, Error>>,
 }
 
-/// Answers the requests for one insight until the channel closes. The first answer
-/// always contains a snapshot.
+/// Answers the requests for one insight until the channel closes. The first answer always contains a
+/// snapshot.
 pub fn serve_snapshots(
     mut insight: Box<dyn Insight>,
     disk: &SharedDisk,
@@ -36,7 +36,7 @@ pub fn serve_snapshots(
             || Snapshot::write(disk, output, insight.name(), formats, &mut |emit| insight.render(&cut, emit));
         let snapshot = (changed || std::mem::take(&mut is_first)).then(write);
         // After the answer, the coordinator may change the ledger. While `cut` refers to the ledger, such a
-        // change would copy it.
+        // change would copy the whole ledger.
         drop(cut);
         // The receiver is gone only if the coordinator has failed.
         let _ = answer.send(snapshot.transpose());

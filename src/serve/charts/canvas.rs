@@ -5,8 +5,8 @@ use maud::{Markup, PreEscaped, html};
 use crate::serve::charts::STYLE;
 use crate::serve::charts::text::{clean, ellipsize};
 
-/// Width of a chart in SVG units. On a phone, a chart is 328 pixels wide. With this width, text of
-/// [`SMALL`] units is still 11 pixels high there.
+/// Width of a chart in SVG units. On a phone, a chart is 328 pixels wide. On such a chart, text of [`SMALL`]
+/// units is still 11 pixels high.
 pub(super) const WIDTH: f64 = 400.0;
 /// Font size of labels and values; the same as in `charts.css`.
 pub(super) const TEXT: f64 = 14.0;

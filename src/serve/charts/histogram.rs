@@ -6,7 +6,7 @@ use crate::serve::charts::axis::{Axis, short};
 use crate::serve::charts::canvas::{Canvas, ChartMode, SMALL, WIDTH, empty, px};
 use crate::serve::charts::text::{Noun, clean, percent, width_of};
 
-/// Left end of the bars. The numbers of the axis stand to the left of it.
+/// Left end of the bars. The numbers of the axis stand further left.
 const LEFT: f64 = 46.0;
 /// Top of the highest bar. The name of the rule stands above it.
 const TOP: f64 = 30.0;

@@ -12,7 +12,7 @@ use crate::serve::charts::text::clean;
 pub const MINUTES: usize = 10;
 /// Maximum number of values.
 const VALUES: usize = MINUTES * 60;
-/// Left end of the line. The numbers of the axis stand to the left of it.
+/// Left end of the line. The numbers of the axis stand further left.
 const LEFT: f64 = 46.0;
 /// Right end of the line. The dot at the end needs the rest of the width.
 const RIGHT: f64 = WIDTH - 5.0;

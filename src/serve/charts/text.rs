@@ -30,7 +30,8 @@ pub fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// A percentage with one decimal place: `33.3 %`. Integer arithmetic ensures that it is rounded only once.
+/// A percentage with one decimal place: `33.3 %`. Integer arithmetic ensures that the percentage is rounded
+/// only once.
 pub fn percent(part: u64, whole: u64) -> String {
     let whole = u128::from(whole.max(1));
     let tenths = (u128::from(part) * 2000 + whole) / (2 * whole);
@@ -40,8 +41,8 @@ pub fn percent(part: u64, whole: u64) -> String {
 /// Stands for characters that are invalid in XML or misleading.
 const REPLACEMENT: char = '\u{fffd}';
 
-/// Replaces characters that XML forbids. Characters that change the direction of text are replaced as
-/// well, because they could make one name look like another.
+/// Replaces characters that XML forbids. Also replaces characters that change the direction of text, because
+/// such characters can make one name look like another.
 pub fn clean(text: &str) -> String {
     text.chars()
         .map(|char| match char {

@@ -1,5 +1,5 @@
-//! Access rules. The check of the `Host` header keeps out web pages of other sites. A token is required
-//! if other machines can connect.
+//! Access rules. The check of the `Host` header blocks requests from the web pages of other sites. A token is
+//! required if other machines can connect.
 
 use std::net::IpAddr;
 

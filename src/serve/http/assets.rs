@@ -60,7 +60,8 @@ pub(super) async fn asset(Path(name): Path<String>) -> Result<Response, Problem>
 
 fn file(kind: &'static str, content: &'static str) -> Response {
     let mut response = uncached(kind, content);
-    // A different version of the program serves different files under the same names.
+    // A different version of the program serves different files under the same names, so browsers must
+    // revalidate.
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     response
 }

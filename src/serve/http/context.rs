@@ -22,7 +22,7 @@ pub struct Sources {
     pub epochs: Epochs,
     /// Metrics of the process.
     pub metrics: Arc<Metrics>,
-    /// The disk. The server asks it whether writes wait for disk space.
+    /// The disk. It tells the server whether writes wait for disk space.
     pub disk: SharedDisk,
     /// Heartbeats of the coordinator.
     pub engine_status: watch::Receiver<EngineStatus>,
@@ -52,7 +52,7 @@ pub(super) struct Context {
     metrics_text: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
-/// Maximum number of subscribers. It is lower than the limit on connections, so that the server can
+/// Maximum number of subscribers. The maximum is lower than the limit on connections, so that the server can
 /// still accept other requests.
 const MAX_SUBSCRIBERS: usize = 192;
 /// Maximum number of simultaneous Parquet downloads.

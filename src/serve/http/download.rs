@@ -50,7 +50,7 @@ pub(super) fn csv(view: &View, insight: &'static str, escape_formulas: bool) -> 
     Ok(with_epoch(view, named(response, &format!("{insight}.csv"))))
 }
 
-/// Puts a `'` in front of each cell that a spreadsheet would take for a formula.
+/// Puts a `'` in front of each text cell that a spreadsheet would take for a formula.
 fn escaped(
     insight: &str,
     pieces: impl Stream<Item = io::Result<Bytes>>,

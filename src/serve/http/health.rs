@@ -10,7 +10,7 @@ pub(super) enum ServiceState {
     Starting,
     /// Normal operation.
     Ready,
-    /// Writes wait, for example for disk space.
+    /// Writing is paused, for example until disk space is free.
     WaitingForRoom,
 }
 

@@ -13,7 +13,7 @@ use crate::telemetry::metrics::{Metrics, unix_seconds};
 
 /// Maximum number of stored values. Each second adds one value.
 const MAX_VALUES: usize = MINUTES * 60;
-/// The current throughput is the mean of this many seconds, so that the figure does not jump.
+/// The current throughput is the mean over this many seconds. The mean keeps the figure steady.
 const MEAN_SECONDS: usize = 5;
 
 /// Values of the counters at one moment.

@@ -17,7 +17,7 @@ use crate::serve::http::response::Problem;
 
 /// Maximum length of path and query together, in bytes.
 const MAX_URI_SIZE: usize = 8 << 10;
-/// Time until a response must begin.
+/// Time limit for the start of a response.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The dashboard may load resources only from this server, and no site may embed it in a frame.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -25,7 +25,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 /// Paths that need no token because they return no data.
 const OPEN: [&str; 3] = ["/", "/assets/", "/health/"];
 
-/// Handles a request if it passes all checks. Refuses it otherwise.
+/// Handles a request that passes all checks. Refuses any other request.
 pub(super) async fn guard(State(context): State<Arc<Context>>, request: Request, next: Next) -> Response {
     let mut response = match check(&context, &request) {
         Ok(()) => match tokio::time::timeout(RESPONSE_TIMEOUT, next.run(request)).await {

@@ -37,7 +37,7 @@ use crate::serve::http::priority::lower_priority;
 /// Number of threads for slow requests, such as a search in a million rows.
 const SEARCH_THREADS: usize = 1;
 
-/// A running server. Dropping it stops the server.
+/// A running server. Dropping the value stops the server.
 #[derive(Debug)]
 pub struct Server {
     address: SocketAddr,

@@ -1,7 +1,7 @@
 //! The priority of the server's threads.
 
-/// Niceness of the threads that serve requests. On a busy processor, a thread that ingests plays gets
-/// about 70 times as much time as such a thread.
+/// Niceness of the threads that serve requests. On a busy processor, such a thread gets about one seventieth
+/// of the time of a thread that ingests plays.
 const NICENESS: i32 = 19;
 
 /// Lowers the priority of the current thread, so that requests do not delay ingestion.

@@ -44,7 +44,7 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
     }
 
-    /// The response if a published file cannot be read or the cursor of the request is invalid.
+    /// The response for a published file that cannot be read, or for an invalid cursor in the request.
     pub(super) fn unreadable(cause: &std::io::Error) -> Self {
         if cause.kind() == std::io::ErrorKind::InvalidInput {
             return Self::bad_request(cause.to_string());

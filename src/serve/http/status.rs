@@ -17,7 +17,7 @@ use crate::serve::http::response::{Problem, json_of_epoch, uncached};
 use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
 
-/// Number of newest rejects that are searched for examples.
+/// Maximum number of rejects in the search for examples. The search begins with the newest reject.
 const SEARCHED_REJECTS: usize = 1000;
 /// Maximum number of examples per reason.
 const MAX_EXAMPLES: usize = 3;

@@ -8,7 +8,8 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::model::value::Fraction;
 use crate::serve::overview::Loyalty;
 
-/// Maximum number of listeners in the sample. If there are more, a fifth of the sample is dropped.
+/// Maximum number of listeners in the sample. When the sample exceeds it, a fifth of the listeners are
+/// dropped.
 const MAX_LISTENERS: usize = 125_000;
 /// Number of plays that are counted together, so that their memory accesses overlap.
 const BATCH: usize = 1024;

@@ -158,7 +158,8 @@ impl Songs {
     fn with_titles(&self, mut songs: Vec<SongCount>) -> Vec<SongCount> {
         for song in &mut songs {
             if let Some((title, artist)) = self.0.get(&song.song_id) {
-                // A title in a table belongs to this epoch, but the catalog may be newer.
+                // A title in a table belongs to this epoch, but the catalog may be newer. Known titles
+                // therefore stay.
                 if song.title.is_empty() {
                     song.title.clone_from(title);
                 }

@@ -62,9 +62,9 @@ impl PlaySummary {
         self.range.map(|(first, last)| (text(first), text(last)))
     }
 
-    /// The week of the top songs: the latest week in which each known song has exactly its count in `top`.
-    /// The table of top songs does not name its week. The latest play does not tell the week either:
-    /// unmatched plays can be later, and they are not in this summary.
+    /// The week of the top songs: the latest week in which each known song has exactly the number of plays
+    /// that `top` gives. The table of top songs does not name its week. The latest play does not tell the
+    /// week either: unmatched plays can be later, and this summary does not include them.
     pub(super) fn week_of(&self, top: &[SongCount]) -> Option<String> {
         let known: Vec<&SongCount> =
             top.iter().filter(|song| self.songs.contains_key(&song.song_id)).collect();

@@ -1,4 +1,4 @@
-//! Reads one consistent epoch of an output folder while `watch` may be publishing.
+//! Reads one consistent epoch of an output folder, even while a `watch` publishes to that folder.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -172,7 +172,7 @@ fn read_lines(mut file: impl Read, mut take: impl FnMut(&[u8])) -> io::Result<u1
 mod tests {
     use super::*;
 
-    /// Returns its bytes in pieces of a fixed size.
+    /// A reader that returns bytes in pieces of a fixed size.
     struct Pieces<'a>(&'a [u8], usize);
 
     impl Read for Pieces<'_> {

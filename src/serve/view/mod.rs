@@ -48,8 +48,8 @@ pub const REJECTS_COLUMNS: &[Column] = &[
 ];
 
 impl View {
-    /// Creates the view of an epoch. `output` is the output folder. A table that is the same in the
-    /// previous view is taken from that view, together with its loaded rows and sort orders.
+    /// Creates the view of an epoch. `output` is the output folder. If a table is the same as in the previous
+    /// view, the new view takes it over, together with its loaded rows and sort orders.
     pub fn new(snapshot: Arc<EpochSnapshot>, output: &Path, previous: Option<&Self>) -> Self {
         let EpochSnapshot { manifest, escaped, .. } = &*snapshot;
         let escaped = *escaped;

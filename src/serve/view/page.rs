@@ -10,7 +10,7 @@ use crate::publish::formula_escape::is_formula;
 /// Selects, orders and limits rows.
 #[derive(Clone, Debug, Default)]
 pub struct Query<'a> {
-    /// Columns, each with the value that a row must have in it.
+    /// Pairs of a column and the value that a row must have in that column.
     pub filters: Vec<(&'static str, &'a [u8])>,
     /// Text that a row must contain, regardless of case.
     pub search: Option<&'a str>,

@@ -123,7 +123,8 @@ impl View {
                 }
             }
             drop(dictionaries);
-            // The searched line also contains genre and mood, and some ids have no play in this epoch yet.
+            // The search also matches genres and moods, and some ids have no play in this epoch yet. The loop
+            // checks both.
             for song in candidates.into_iter().filter(|&song| self.is_known(song)) {
                 let metadata = self.metadata(song);
                 let searched = [&metadata.song_id, &metadata.title, &metadata.artist];

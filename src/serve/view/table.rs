@@ -1,7 +1,7 @@
 //! Filters, searches and sorts the rows of a published snapshot, and returns them page by page.
 //!
-//! The published file stays open, so its rows remain readable after a later epoch has replaced the file.
-//! The first request reads the rows into memory. They are dropped when no view uses the table any more.
+//! The published file stays open, so its rows remain readable after a later epoch has replaced the file. The
+//! first request reads the rows into memory. The rows are dropped when no view uses the table any more.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -29,7 +29,7 @@ pub struct SnapshotTable {
     entry: PartEntry,
     columns: &'static [Column],
     lines: OnceLock<Lines>,
-    /// Line numbers in the order of a column, for each column that a request has sorted by.
+    /// For each column that a request has sorted by: the line numbers in the order of that column.
     orders: Mutex<BTreeMap<usize, Arc<[u32]>>>,
 }
 

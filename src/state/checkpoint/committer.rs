@@ -63,9 +63,9 @@ pub struct Commit<'a> {
 }
 
 impl Committer {
-    /// Starts from a store that already contains the dictionaries, the metadata with these hashes, and
-    /// this number of catalog rejects. `retires_inputs` says whether finished inputs are archived or
-    /// deleted.
+    /// Starts from a store that already contains the dictionaries. The store also contains the metadata with
+    /// the hashes `metadata`, and `catalog_rejects` rejected rows of catalogs. `retires_inputs` says whether
+    /// finished inputs are archived or deleted.
     pub fn new(
         store: Store,
         dictionaries: &Dictionaries,
@@ -164,8 +164,8 @@ impl Committer {
         Ok(())
     }
 
-    /// Commits the current state once more. Each commit pushes out the oldest generation. Files and inputs
-    /// that only this generation needs can then be removed or retired.
+    /// Commits the current state once more. The new generation takes the place of the oldest kept one. Files
+    /// that only the oldest one needs can then be removed, and its inputs can be retired.
     ///
     /// # Errors
     /// Same as [`commit`](Self::commit).
@@ -174,8 +174,8 @@ impl Committer {
         self.store.commit(next, |_| Ok(()))
     }
 
-    /// Commits the input progress if there are no new rows. Creates no new epoch. For example, the program
-    /// must know after a restart that an input was truncated, although the output does not change.
+    /// Commits input progress without new rows and without a new epoch. For example, the program must know
+    /// after a restart that an input was truncated, although the output does not change.
     ///
     /// # Errors
     /// Same as [`commit`](Self::commit).
@@ -204,7 +204,7 @@ impl Committer {
         }
     }
 
-    /// Whether any input cannot be retired yet. A kept generation still lacks progress of such an input.
+    /// Whether any input cannot be retired yet, because a kept generation lacks its latest progress.
     pub fn has_unretirable(&self) -> bool {
         self.advanced.as_ref().is_some_and(|advanced| !advanced.is_empty())
     }
@@ -284,7 +284,7 @@ fn write_inputs(writer: &mut SegmentWriter, inputs: &[(InputId, InputRecord)]) -
     Ok(())
 }
 
-/// Writes rows with consecutive keys from `rows.0`.
+/// Writes the rows `rows.1`. Their keys are consecutive and begin with `rows.0`.
 fn write_rows(writer: &mut SegmentWriter, table: Table, rows: &(u64, Vec<Vec<u8>>)) -> Result<(), Error> {
     writer.begin(table)?;
     for (number, row) in (rows.0..).zip(&rows.1) {

@@ -1,5 +1,4 @@
-//! Compaction: merges segments in the background. The number of times that an entry is rewritten grows
-//! only with the logarithm of the number of commits.
+//! Compaction: merges segments in the background. In n commits, an entry is rewritten only O(log n) times.
 
 use std::path::Path;
 use std::thread::JoinHandle;

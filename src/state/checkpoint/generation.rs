@@ -1,8 +1,8 @@
 //! Generations. Each generation is a small file that represents one commit.
 //!
-//! A generation is a text file. It consists of a line with the format version, JSON, and a line with the
-//! checksum of all preceding bytes. Every format version has the checksum in the same place, so damage is
-//! never mistaken for a newer version.
+//! A generation is a text file. It has three parts: a line with the format version, a JSON document, and a
+//! line with the checksum of all preceding bytes. Every format version has the checksum in the same place, so
+//! damage is never mistaken for a newer version.
 
 use std::io;
 use std::path::Path;

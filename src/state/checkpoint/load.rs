@@ -36,7 +36,7 @@ pub struct Loaded {
 }
 
 impl Loaded {
-    /// Loads a generation. Its segments must have been checked before. Fills `dictionaries`, which must be
+    /// Loads a generation. The caller must have checked its segments. Fills `dictionaries`, which must be
     /// empty.
     ///
     /// # Errors

@@ -112,15 +112,15 @@ pub fn open(
             folder.display()
         )));
     }
-    // If the previous process was killed before it removed obsolete generations, they are still here. An
-    // empty generation begins a new state. Older generations are then not kept, because the new state
-    // overwrites the append-only tables and the unmatched plays that they rely on.
+    // Obsolete generations are still here if the previous process was killed before it removed them. An empty
+    // newest generation begins a new state. In that case, no older generation is kept, because the new state
+    // overwrites the append-only tables and the unmatched plays that older generations rely on.
     sound.truncate(if current.manifest.is_none() { 1 } else { KEPT });
     let kept: VecDeque<(u64, Vec<String>)> =
         sound.iter().rev().map(|generation| (generation.number, generation.files())).collect();
     remove_leftovers(&**disk, folder, &kept)?;
-    // If the previous process was killed right after the rename, the name of the newest generation may not
-    // be durable yet. It must be durable before any file of this generation is published.
+    // If the previous process was killed right after the rename, the name of the newest generation may not be
+    // durable yet. The name must be durable before any file of this generation is published.
     if !planted(Bug::TrustNames) {
         sync_folder(&**disk, folder)?;
     }

@@ -90,7 +90,8 @@ impl SegmentWriter {
         Ok(Self { path, file, buffer, hash: Xxh3::new(), written: 0, entry, key: 0 })
     }
 
-    /// Begins a table. The following entries belong to it. A table without entries is left out.
+    /// Begins a table. The entries written after this call belong to the table. A table without entries is
+    /// left out.
     ///
     /// # Errors
     /// A file system error, exit code 74.
@@ -106,7 +107,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes an entry of a table with numbers. Keys must ascend.
+    /// Writes an entry to a table of numbers. Keys must ascend.
     ///
     /// # Errors
     /// A file system error, exit code 74.
@@ -117,7 +118,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes an entry of a table with bytes. Keys must ascend.
+    /// Writes an entry to a table of bytes. Keys must ascend.
     ///
     /// # Errors
     /// A file system error, exit code 74.
@@ -196,7 +197,7 @@ impl<'a> SegmentReader<'a> {
         Ok(segment)
     }
 
-    /// Opens a segment without a check of its hash. The caller must have checked the hash before.
+    /// Opens a segment and does not check its hash. The caller must have checked the hash before.
     ///
     /// # Errors
     /// Same as [`open`](Self::open), except that the hash is not checked.

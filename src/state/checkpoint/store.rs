@@ -135,7 +135,7 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         if let Some(Ok(segment)) = self.compaction.take().map(Compaction::finish) {
-            // No generation references the merged segment. If its removal fails, the next start
+            // No generation references the merged segment. If the file cannot be removed now, the next start
             // removes it.
             let _ = remove_file(&*self.disk, &self.folder.join(segment.file));
         }

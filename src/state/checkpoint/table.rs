@@ -1,7 +1,7 @@
 //! Tables: sorted maps. The keys are numbers, the values are numbers or bytes. A segment consists of tables.
 //!
-//! An entry consists of the difference between its key and the previous key, and the value. A value of
-//! bytes has its length before it. All numbers are LEB128. Tables are written and read as streams, so
+//! An entry begins with the difference between its key and the previous key. The value follows. If the value
+//! is bytes, its length comes before it. All numbers are LEB128. Tables are written and read as streams, so
 //! merging needs almost no memory.
 
 use std::io;
@@ -47,7 +47,7 @@ pub enum Merge {
 }
 
 impl Table {
-    /// All tables, in the order in which a merged segment holds them.
+    /// All tables, in their order in a merged segment.
     pub const ALL: [Self; 12] = [
         Self::Users,
         Self::Songs,
@@ -131,13 +131,13 @@ pub struct TableReader<'a> {
 const BUFFER: usize = 128 << 10;
 
 impl<'a> TableReader<'a> {
-    /// Reads the table at `offset`. `bytes` and `entries` are the length of the table.
+    /// Reads the table at `offset`. The table has `bytes` bytes and `entries` entries.
     pub fn new(file: &'a dyn DiskFile, offset: u64, bytes: u64, entries: u64) -> Self {
         let end = offset.saturating_add(bytes);
         Self { file, offset, end, buffer: Vec::new(), read: 0, left: entries, key: 0, first: true }
     }
 
-    /// The next entry of a table with numbers; `None` at the end.
+    /// The next entry of a table of numbers; `None` at the end.
     ///
     /// # Errors
     /// A file system error, or `InvalidData` if the table is damaged.
@@ -146,8 +146,8 @@ impl<'a> TableReader<'a> {
         Ok(Some((key, self.number()?)))
     }
 
-    /// The key of the next entry of a table with bytes; `None` at the end. The value replaces the content of
-    /// `bytes`.
+    /// The key of the next entry of a table of bytes; `None` at the end. The value of the entry replaces the
+    /// content of `bytes`.
     ///
     /// # Errors
     /// Same as [`next_number`](Self::next_number).

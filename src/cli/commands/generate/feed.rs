@@ -1,4 +1,5 @@
-//! The live feed. It writes rows at a given rate, both to a growing file and to files that appear complete.
+//! The live feed. It writes rows at a given rate. Some rows go to a growing file. The rest go to files that
+//! are complete when they appear.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -145,7 +146,8 @@ struct GrowingFile {
     /// Number of the next file.
     next: u64,
     file: Option<(PathBuf, Box<dyn DiskFile>)>,
-    /// Text that is not written yet. It allows appends that end within a line.
+    /// Text that is not written yet. If an append ends in the middle of a line, the rest of the line stays
+    /// here.
     pending: Vec<u8>,
     sizes: AppendSizes,
 }
@@ -186,8 +188,8 @@ impl GrowingFile {
     }
 }
 
-/// The next free number for files with this prefix: the highest number in use plus one. Compressed files
-/// count.
+/// The next free number for files with this prefix: the highest number in use plus one. The numbers of
+/// compressed files count, too.
 fn next_number(folder: &Path, prefix: &str) -> Result<u64, Error> {
     let failed = |cause: std::io::Error| Error::file(FileRole::Open, Op::Read, folder, cause);
     let mut next = 0;

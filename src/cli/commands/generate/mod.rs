@@ -86,7 +86,7 @@ pub fn run(args: &GenerateArgs, stop: &AtomicBool, progress: &Progress) -> Resul
     let tally = match args.rate {
         None => write_logs(args, &plan, &incoming, stop, progress)?,
         Some(rate) => {
-            // The clock starts at its first use, so the feed does not catch up on the time of the setup.
+            // The clock starts at its first use, so the feed does not make up for the time of the setup.
             let mut first = None;
             let mut clock = || first.get_or_insert_with(Instant::now).elapsed();
             feed(args, rate, &plan, &incoming, stop, progress, &mut clock)?

@@ -8,7 +8,7 @@ import * as stage from "./stage.js";
 
 /** Minimum time between two refreshes of the data, in milliseconds. */
 const REFRESH = 3_000;
-/** Maximum random delay that is added to `REFRESH`. It keeps browsers from sending requests at the same moment. */
+/** Maximum random delay that is added to `REFRESH`. The delay keeps browsers from sending requests at the same moment. */
 const JITTER = 1_000;
 /** Minimum time between two updates of live figures and charts, in milliseconds. */
 const REDRAW = 1_900;

@@ -15,7 +15,7 @@ const MAX_REQUESTS = 5;
 /** Parameters that are passed from the address to the request. */
 const PASSED_ON = ["search", "sort", "user_id", "song_id"];
 
-/** Maps the address of a page to the address of the previous page. Cursors alone only lead forward. */
+/** Maps the address of a page to the address of the previous page. A cursor alone leads only forward. */
 const previous = new Map();
 
 /** Loads the page that a query asks for. */
@@ -71,7 +71,7 @@ function filters(query, to) {
         element("button", { type: "button", class: "chip", "data-to": to({ [name]: null, cursor: null }) }, `only ${title} ${query.get(name)} `, element("span", { "aria-hidden": "true" }, "✕"), element("span", { class: "visually-hidden" }, "show all")));
 }
 
-/** A button to a different page. If there is no such page, the button is only disabled, so that it keeps the focus. */
+/** A button to a different page. If there is no such page, the button is disabled but not removed, so that it keeps the focus. */
 function turn(title, to) {
     return element("button", { type: "button", class: "turn", "data-to": to, "aria-disabled": to ? null : "true" }, title);
 }

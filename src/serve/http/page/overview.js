@@ -8,8 +8,8 @@ import { table } from "./table.js";
 import { reason } from "./words.js";
 
 /**
- * Maximum number of unread bytes at which the state is still “up to date”. The program reads this many bytes
- * within a moment, or they belong to an unfinished line.
+ * Maximum number of unread bytes at which the state is still “up to date”. The program reads this number of
+ * bytes in a moment. If the bytes stay unread, they belong to an unfinished line.
  */
 const MAX_UNREAD = 1 << 20;
 /** Maximum number of reject reasons shown. */

@@ -135,7 +135,7 @@ function showError(error) {
         if (!(error instanceof TypeError)) console.error(error);
         return;
     }
-    // The server refuses the subscription to events as well. That refusal shows the token form.
+    // The server refuses the subscription to events as well. The token form appears because of that refusal.
     if (error.status === 401) return;
     shown.data = undefined;
     const title = error.status === 404 ? "Not found" : "Error";
