@@ -26,7 +26,7 @@ pub struct Log {
     pub url: String,
     /// The stored length of the log in bytes, before decompression.
     pub size: u64,
-    /// The modification time or the entity tag of the log. It differs after the log was changed.
+    /// The modification time or the entity tag of the log. It changes when the log changes.
     pub version: String,
 }
 
@@ -49,8 +49,8 @@ pub fn url_of(path: &Path) -> Result<Url, Error> {
     Ok(shared_storage::file_url(&absolute)?)
 }
 
-/// Finds the logs that the arguments name. Each log occurs once. The logs are in the byte order of their paths as
-/// given.
+/// Finds the logs that the arguments name. Each log occurs once. The logs are sorted by the bytes of
+/// their paths as given.
 ///
 /// # Errors
 /// If an argument names no log (exit code 66), or if an argument is stdin (exit code 64). Other machines cannot read

@@ -33,7 +33,7 @@ pub enum JobKind {
 /// One log to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadLog {
-    /// The number of the log, unique among all tables.
+    /// The number of the log. No other log in the tables has the same number.
     pub number: u32,
     /// The URL of the log.
     pub url: String,

@@ -6,13 +6,13 @@
 //! mod         the run: find logs, submit jobs, run queries, publish
 //! progress    the progress of a run
 //! staging     stages the output of a run
-//! queries     the queries; writes their rows to files of the output
-//! index       the list of tables; it allows the next run to read only new logs
+//! queries     runs queries, and writes their rows to files of the output
+//! index       the list of existing tables, with which the next run reads only new logs
 //! executor    the executor process
 //! reader      on an executor: executes jobs
 //! log_tables  on an executor: makes the tables of one log
 //! inputs      the logs of a run
-//! job         jobs and job reports
+//! job         jobs and job reports, as JSON
 //! error       maps errors of the cluster to errors of the command
 //! ```
 

@@ -99,7 +99,7 @@ impl JobHandler for LogReader {
         }
         let target = parse(&job.folder)?;
         let report_file = child(&target, REPORT);
-        // An executor may have completed this job already. It was then lost before the client fetched the report.
+        // An earlier executor may have completed this job, but was lost before the client fetched the report.
         if let Some(report) = self.runtime.block_on(shared_storage::read(&report_file))? {
             return Ok(String::from_utf8_lossy(&report).into_owned());
         }

@@ -169,7 +169,7 @@ impl ExecutionEngine for Engine {
     }
 }
 
-/// A stage whose errors fail the job.
+/// A stage of a job. Each error of the stage makes the whole job fail.
 ///
 /// If a partition cannot be fetched, the scheduler of Ballista 55.0 runs the previous stage again, and some rows
 /// count twice. If the error is plain text instead, the scheduler gives up on the job. The client then runs the

@@ -1,4 +1,4 @@
-//! Recognises engine errors whose cause is a lost executor.
+//! Recognises engine errors that a lost executor causes.
 //!
 //! Within one process, such an error has its own type. An error from an executor or the scheduler arrives as text.
 
@@ -6,7 +6,7 @@ use ballista_core::error::BallistaError;
 use datafusion::error::DataFusionError;
 
 /// Parts of the error texts of Ballista 55.0 and of its gRPC library tonic. A test produces such errors and checks that
-/// they are recognised. Otherwise, an upgrade of Ballista could disable retries unnoticed.
+/// they are recognised, so an upgrade of Ballista cannot disable retries unnoticed.
 const MARKERS: [&str; 8] = [
     // Ballista: there is no connection to an executor. Texts in `Debug` and `Display` format.
     "GrpcConnection",

@@ -134,7 +134,7 @@ impl Session {
             .set_bool("ballista.planner.adaptive.enabled", false)
     }
 
-    /// Submits jobs and returns their reports, in any order. One executor executes each job. If an executor is lost,
+    /// Submits jobs and returns their reports, in any order. Each job runs on one executor. If an executor is lost,
     /// the client submits all jobs again.
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub struct ObjectInfo {
     pub url: Url,
     /// The length of the object in bytes.
     pub size: u64,
-    /// The entity tag of the object, or its modification time. It differs after the object was replaced.
+    /// The entity tag of the object, or its modification time. It changes when the object is replaced.
     pub version: String,
 }
 

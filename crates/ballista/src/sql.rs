@@ -1,7 +1,7 @@
 //! SQL queries with their parameters, and the queries for the manifest and `_rejects`.
 //!
-//! The module of each insight contains the query of the insight. The settings of the insight are query parameters,
-//! written `$name`.
+//! The query of an insight is in a file next to the module of the insight. The settings of the insight are parameters
+//! of the query, written `$name`.
 
 use datafusion::common::ScalarValue;
 

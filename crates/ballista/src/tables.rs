@@ -32,15 +32,15 @@ pub enum Table {
     SongWeeks,
     /// Number of plays at night, by user.
     Nights,
-    /// Every play, for `enriched_logs`.
+    /// All plays, for `enriched_logs`.
     Plays,
-    /// Every reject, for `_rejects`.
+    /// All rejects, for `_rejects`.
     Rejects,
     /// The songs of the catalog. The client writes this table.
     Songs,
 }
 
-/// The tables that are made of an input.
+/// The tables that an executor makes of an input.
 pub const INPUT_TABLES: [Table; 5] =
     [Table::Listens, Table::SongWeeks, Table::Nights, Table::Plays, Table::Rejects];
 
