@@ -1,4 +1,4 @@
-//! What an error of the cluster means for the command.
+//! Maps errors of the cluster to errors of the command.
 
 use music_insights_ballista::error::{ClusterError, ErrorKind};
 
@@ -25,7 +25,7 @@ impl From<ClusterError> for Error {
 pub enum AttemptError {
     /// An executor was lost. Another attempt may succeed.
     Lost(ClusterError),
-    /// Another attempt would fail, too.
+    /// The error is permanent: another attempt would fail, too.
     Failed(Error),
 }
 

@@ -10,7 +10,7 @@ use music_insights_ballista::scheduler::parse_address;
 use crate::cluster::reader::LogReader;
 use crate::model::error::Error;
 
-/// Stack of a thread. The engine walks deep plans recursively.
+/// The stack size of a thread. The engine traverses deep plans recursively.
 const STACK_BYTES: usize = 32 << 20;
 
 /// Settings of an executor.
@@ -20,24 +20,24 @@ pub struct ExecutorConfig {
     pub scheduler: String,
     /// The address to listen on.
     pub listen: String,
-    /// The host name under which other machines reach this one; `listen` if absent.
+    /// The host name under which other machines reach this machine; `listen` if absent.
     pub advertise: Option<String>,
     /// The port for data.
     pub port: u16,
     /// The port for tasks.
     pub task_port: u16,
-    /// The number of tasks that run at a time; that of the processors if absent.
+    /// The number of tasks that run at the same time; the number of processors if absent.
     pub cores: Option<usize>,
-    /// Bytes of memory for all queries together; 70 % of the machine if absent.
+    /// Bytes of memory for all queries together; 70 % of the machine's memory if absent.
     pub memory: Option<u64>,
-    /// The folder for temporary files; one of the system's if absent.
+    /// The folder for temporary files; a folder in the system's temporary folder if absent.
     pub work_dir: Option<PathBuf>,
 }
 
 /// Runs an executor until it is stopped.
 ///
 /// # Errors
-/// If the scheduler cannot be reached or has another version, or the work folder cannot be created.
+/// If the scheduler cannot be reached or runs a different version, or if the work folder cannot be created.
 pub fn run(config: ExecutorConfig) -> Result<(), Error> {
     let scheduler = parse_address(&config.scheduler)?;
     let cores = config.cores.or_else(|| std::thread::available_parallelism().ok().map(Into::into));
@@ -74,7 +74,7 @@ pub fn run(config: ExecutorConfig) -> Result<(), Error> {
     })
 }
 
-/// A folder for the executor on this port, which no other executor of this machine uses.
+/// The work folder of the executor on this port. No other executor on this machine uses the same folder.
 fn default_work_dir(port: u16) -> PathBuf {
     std::env::temp_dir().join(format!("music-insights-executor-{port}"))
 }

@@ -1,7 +1,8 @@
-//! The index of the tables: which folder of Parquet files holds which logs.
+//! The index of the tables. It lists the folders of Parquet files and the logs that each folder contains.
 //!
-//! Tables are a cache: they can always be made again from the logs. The index is written after the folders that it
-//! lists. An interrupted run leaves folders that are not listed, and the next run removes them.
+//! The tables are a cache: the executors can always make them again from the logs. A run writes a folder first, and
+//! the index that lists the folder afterwards. An interrupted run can therefore leave unlisted folders. The next run
+//! removes them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -18,55 +19,55 @@ use crate::state::checkpoint::generation::StateConfig;
 
 /// The name of the index in the folder of the tables.
 const FILE: &str = "index.json";
-/// The version of the format.
+/// The format version of the index.
 const FORMAT: u32 = 1;
 /// The number of folders of similar size that are merged into one.
 const FAN_IN: usize = 8;
-/// The number of plays up to which folders are in the smallest size class.
+/// The smallest size class contains the folders with fewer plays than this number.
 const SMALL: u64 = 1 << 20;
 
 /// The index of the tables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Index {
     format: u32,
-    /// The version of the program. Another version may read logs differently.
+    /// The version of the program that made the tables. A different version may read logs differently.
     program: String,
     /// The settings on which the tables depend.
     #[serde(alias = "shape")]
     config: StateConfig,
-    /// The number of the next log.
+    /// The number that the next new log will get.
     next: u32,
-    /// The folders.
+    /// The folders of tables.
     pub folders: Vec<Folder>,
 }
 
 /// A folder of tables.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Folder {
-    /// Its name.
+    /// The name of the folder.
     pub name: String,
-    /// Number of rows by table.
+    /// The number of rows of each table, by name of the table.
     pub rows: BTreeMap<String, u64>,
-    /// Its logs by number.
+    /// The logs in the folder, by number.
     pub logs: BTreeMap<u32, KnownLog>,
 }
 
-/// A log that was read.
+/// A log that an executor has read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KnownLog {
-    /// Its URL.
+    /// The URL of the log.
     pub url: String,
-    /// Its length in bytes, as stored.
+    /// The stored length of the log in bytes, before decompression.
     pub size: u64,
-    /// Its modification time or entity tag.
+    /// The modification time or the entity tag of the log.
     #[serde(alias = "stamp")]
     pub version: String,
-    /// Its counts.
+    /// The counts of the log.
     pub counts: LogCounts,
 }
 
 impl Index {
-    /// Reads the index of a folder of tables. The index is empty if there is none for these settings.
+    /// Reads the index of a folder of tables. Returns an empty index if there is no index for these settings.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -104,8 +105,8 @@ impl Index {
         Ok(shared_storage::write(&child(tables, FILE), text).await?)
     }
 
-    /// Drops each folder with a log that is not among `logs`, has changed, or would now have other rejects. Returns the
-    /// logs to read.
+    /// Drops the folders that cannot be used. A folder cannot be used if one of its logs is not among `logs`, has
+    /// changed, or would now have different rejects. Returns the logs that must be read.
     pub fn keep_only(&mut self, logs: &[Log], now: i64) -> Vec<Log> {
         let by_url: HashMap<&str, &Log> = logs.iter().map(|log| (log.url.as_str(), log)).collect();
         let max_future = self.config.max_future as i64;
@@ -143,7 +144,7 @@ impl Index {
         totals
     }
 
-    /// A job for each of these logs. Each log gets a number.
+    /// Creates a job for each log, and gives each log a number.
     pub fn read_jobs(&mut self, logs: &[Log], now: i64, tables: &Url, run: &str) -> Vec<(Job, Log)> {
         let jobs = logs.iter().map(|log| {
             let number = self.next;
@@ -155,7 +156,7 @@ impl Index {
         jobs.collect()
     }
 
-    /// Adds the folder of a job that read a log.
+    /// Adds the folder that a job has made of a log.
     pub fn add(&mut self, report: JobReport, job: &Job, log: &Log) {
         let (JobKind::Read(ReadLog { number, .. }), Some(counts)) = (&job.kind, report.log) else { return };
         let known = KnownLog { url: log.url.clone(), size: log.size, version: log.version.clone(), counts };
@@ -163,7 +164,7 @@ impl Index {
         self.folders.push(Folder { name: name_of(&report.folder), rows: report.tables, logs });
     }
 
-    /// A job for each group of folders of similar size, with the names of these folders.
+    /// Creates a merge job for each group of folders of similar size. Returns each job with the names of its folders.
     pub fn merge_jobs(&self, tables: &Url, run: &str) -> Vec<(Job, Vec<String>)> {
         let mut by_size: BTreeMap<u32, Vec<&Folder>> = BTreeMap::new();
         for folder in &self.folders {
@@ -182,7 +183,7 @@ impl Index {
         jobs.collect()
     }
 
-    /// Replaces merged folders by the folder of the job that merged them.
+    /// Replaces the merged folders with the folder of the merge job.
     pub fn replace(&mut self, report: JobReport, merged: &[String]) {
         let (replaced, kept): (Vec<Folder>, Vec<Folder>) =
             std::mem::take(&mut self.folders).into_iter().partition(|folder| merged.contains(&folder.name));
@@ -198,13 +199,13 @@ impl Index {
     pub async fn remove_unlisted(&self, tables: &Url) -> Result<(), Error> {
         let names: HashSet<&str> = self.folders.iter().map(|folder| folder.name.as_str()).collect();
         for name in shared_storage::list_folders(tables).await? {
-            // Other folders belong to the user.
+            // A folder with any other kind of name belongs to the user.
             let is_ours = name.split_once('-').is_some_and(|(number, _)| number.parse::<u32>().is_ok());
             if !is_ours || names.contains(name.as_str()) {
                 continue;
             }
             let folder = child(tables, &name);
-            // The slash makes it a folder.
+            // The empty child adds a slash, so the URL means a folder.
             for file in shared_storage::list(&child(&folder, "")).await? {
                 shared_storage::remove(&file.url).await?;
             }
@@ -215,8 +216,9 @@ impl Index {
 }
 
 impl LogCounts {
-    /// Whether the log has the same plays and rejects at another time: a timestamp that was too far in the future may
-    /// be accepted later, and one that was accepted may be too far in the future earlier.
+    /// Whether the log has the same plays and rejects if it is read at the time `now`. At a later time, a rejected
+    /// timestamp may no longer be too far in the future. At an earlier time, an accepted timestamp may be too far in
+    /// the future.
     fn is_valid_at(&self, now: i64, max_future: i64) -> bool {
         let rejected = self.rejected.get(Reason::TimestampRange.code()).copied().unwrap_or_default();
         let is_latest_accepted =
@@ -256,7 +258,7 @@ mod tests {
         Url::parse("file:///tables").unwrap()
     }
 
-    /// An index of these logs, each in a folder of its own.
+    /// An index of these logs, each in its own folder.
     fn index_of(logs: &[Log], counts: &LogCounts) -> Index {
         let config = StateConfig::of(&Settings::default());
         let mut index =

@@ -1,4 +1,4 @@
-//! The logs of a run: files that all machines see at the same path, and objects in buckets.
+//! The logs of a run: files that have the same path on all machines, and objects in buckets.
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt;
@@ -14,19 +14,19 @@ use crate::ingest::source::stdin::is_stdin;
 use crate::model::error::{Error, FileRole, Op};
 use crate::text::path_text;
 
-/// The scheme of objects.
+/// The URL scheme of objects in buckets.
 const S3: &str = "s3://";
 
 /// A log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
-    /// Its path as the user gave it. It appears in `_rejects`.
+    /// The path of the log as the user gave it. The path appears in `_rejects`.
     pub label: String,
-    /// Its URL for all machines.
+    /// The URL of the log, valid on all machines.
     pub url: String,
-    /// Its length in bytes, as stored.
+    /// The stored length of the log in bytes, before decompression.
     pub size: u64,
-    /// Its modification time or entity tag. Changing the log changes it.
+    /// The modification time or the entity tag of the log. It changes when the log changes.
     pub version: String,
 }
 
@@ -35,7 +35,7 @@ pub fn is_object(path: &Path) -> bool {
     path.as_os_str().as_bytes().starts_with(S3.as_bytes())
 }
 
-/// The URL of a path for all machines. A relative path is resolved.
+/// The URL of a path, valid on all machines. A relative path is resolved against the current folder.
 ///
 /// # Errors
 /// If the URL is invalid, or the current folder is unknown.
@@ -49,10 +49,12 @@ pub fn url_of(path: &Path) -> Result<Url, Error> {
     Ok(shared_storage::file_url(&absolute)?)
 }
 
-/// The logs that the arguments name, each once, in the byte order of their paths as given.
+/// Finds the logs that the arguments name. Each log occurs once. The logs are sorted by the bytes of
+/// their paths as given.
 ///
 /// # Errors
-/// If an argument names no log (exit code 66), or is stdin, which other machines cannot read (64).
+/// If an argument names no log (exit code 66), or if an argument is stdin (exit code 64). Other machines cannot read
+/// stdin.
 pub async fn find(arguments: &[PathBuf]) -> Result<Vec<Log>, Error> {
     if arguments.iter().any(|argument| is_stdin(argument)) {
         let message =
@@ -79,7 +81,7 @@ fn file_log(path: &Path) -> Result<Log, Error> {
     Ok(Log { label: path_text(path), url: url_of(path)?.into(), size: metadata.len(), version })
 }
 
-/// The logs of a URL: one object, the objects directly in a folder, or those that match a pattern there.
+/// The logs of a URL: one object, all objects directly in a folder, or the objects in a folder that match a pattern.
 async fn object_logs(argument: &Path) -> Result<Vec<Log>, Error> {
     let text = path_text(argument);
     let (folder, name) = text.rsplit_once('/').unwrap_or((&text, ""));
@@ -115,10 +117,10 @@ async fn object_logs(argument: &Path) -> Result<Vec<Log>, Error> {
     Ok(logs)
 }
 
-/// The name of an object, without the escapes of its URL.
+/// The name of an object, with the percent escapes of its URL decoded.
 fn name_of(found: &ObjectInfo) -> String {
     let name = found.url.path_segments().and_then(Iterator::last).unwrap_or_default().to_owned();
-    // A form decodes `+` as a space. In a path it is a plus.
+    // The decoder is for forms and turns `+` into a space. In a path, `+` means a plus.
     url::form_urlencoded::parse(format!("name={}", name.replace('+', "%2B")).as_bytes())
         .next()
         .map_or(name.clone(), |(_, value)| value.into_owned())

@@ -6,17 +6,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::state::checkpoint::generation::StateConfig;
 
-/// The name of the report in the folder of a job. It is written last.
+/// The name of the report in the folder of a job. The executor writes the report last.
 pub const REPORT: &str = "report.json";
 
 /// A job for one executor.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// The version of the client. Another version may read logs differently.
+    /// The version of the client. A different version may read logs differently.
     pub program: String,
-    /// The URL of a new folder for the tables. Nothing else is ever written there.
+    /// The URL of a new folder for the tables of this job. Only this job writes to the folder.
     pub folder: String,
-    /// The work.
+    /// The work of the job.
     pub kind: JobKind,
 }
 
@@ -33,7 +33,7 @@ pub enum JobKind {
 /// One log to read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReadLog {
-    /// The number of the log, unique among all tables.
+    /// The number of the log. No other log in the tables has the same number.
     pub number: u32,
     /// The URL of the log.
     pub url: String,
@@ -46,27 +46,27 @@ pub struct ReadLog {
 /// The result of a job.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobReport {
-    /// The folder of the job, which identifies it.
+    /// The URL of the job's folder. It identifies the job.
     pub folder: String,
-    /// Number of rows by name of table.
+    /// The number of rows of each table, by name of the table.
     pub tables: BTreeMap<String, u64>,
-    /// The counts of the log, if one was read.
+    /// The counts of the log, if the job read one.
     pub log: Option<LogCounts>,
 }
 
 /// The counts of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogCounts {
-    /// Bytes, decompressed.
+    /// Number of bytes after decompression.
     pub bytes: u64,
-    /// Rows: plays and rejects.
+    /// Number of rows: plays and rejects.
     pub rows: u64,
-    /// Plays.
+    /// Number of plays.
     pub plays: u64,
-    /// Rejects by reason.
+    /// Number of rejects by reason.
     pub rejected: BTreeMap<String, u64>,
-    /// The latest play: seconds since 1970-01-01T00:00:00Z, and the same in local time.
+    /// The time of the latest play, in seconds since 1970-01-01T00:00:00Z: as an instant, and as local time.
     pub latest: Option<(i64, i64)>,
-    /// The current time when the log was read.
+    /// The time at which the log was read.
     pub now: i64,
 }

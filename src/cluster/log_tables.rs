@@ -1,4 +1,4 @@
-//! The tables of one log, made on an executor.
+//! Makes the tables of one log, on an executor.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -22,12 +22,12 @@ use crate::text::{TimestampWriter, escape_bytes, push_seconds};
 use crate::time::civil::Week;
 use crate::time::zone::Zone;
 
-/// The maximum length of a timestamp, a comma and a duration.
+/// The maximum length of a timestamp, a comma and a duration together.
 const TIME_AND_DURATION: usize = 96;
 /// Seconds per day.
 const DAY: i64 = 86_400;
 
-/// The tables of a log while it is read.
+/// The tables of a log while the executor reads the log.
 pub(super) struct LogTables {
     number: i64,
     keeps_plays: bool,
@@ -35,11 +35,11 @@ pub(super) struct LogTables {
     dictionaries: Arc<Dictionaries>,
     inputs: InputTracker,
     ledger: Ledger,
-    /// Plays and milliseconds by song and week.
+    /// Number of plays and their total duration in milliseconds, by song and week.
     song_weeks: HashMap<(SongId, Week), (i64, i64)>,
     plays: TableWriter,
     rejects: TableWriter,
-    /// Rows of `rejects`.
+    /// The number of rows in `rejects`.
     rejected: i64,
     /// The files of the tables, in the order of [`INPUT_TABLES`].
     files: Vec<TempPath>,
@@ -49,9 +49,9 @@ pub(super) struct LogTables {
 
 /// The finished tables of a log.
 pub(super) struct FinishedTables {
-    /// In the order of [`INPUT_TABLES`].
+    /// The files of the tables, in the order of [`INPUT_TABLES`].
     pub(super) files: Vec<TempPath>,
-    /// Number of rows by name of table.
+    /// The number of rows of each table, by name of the table.
     pub(super) rows: BTreeMap<String, u64>,
     pub(super) counts: LogCounts,
 }
@@ -94,7 +94,7 @@ impl LogTables {
         match event {
             Event::Grown(input, size) => self.inputs.record_size(&input, size),
             Event::Advanced(input, position) => self.inputs.advance(&input, position),
-            // Nothing continues a log on an executor.
+            // An executor reads each log only once, so a log is never continued.
             Event::Identified(..) => {}
             Event::Failed(error) => return Err(ClusterError::new(ErrorKind::Io, error.to_string())),
             Event::Data(chunk) => {
@@ -153,7 +153,7 @@ impl LogTables {
         Ok(())
     }
 
-    /// Completes the files. `now` is the current time that the decoder used.
+    /// Completes the files. `now` is the time that the decoder used as the current time.
     pub(super) fn finish(mut self, now: i64) -> Result<FinishedTables, ClusterError> {
         let counts = LogCounts {
             bytes: self.inputs.bytes(),
@@ -210,7 +210,7 @@ fn file_of(files: &[TempPath], table: Table) -> &Path {
     &files[index]
 }
 
-/// Timestamp and duration as in `enriched_logs`.
+/// Formats a timestamp and a duration as in `enriched_logs`.
 fn time_and_duration<'a>(
     text: &'a mut LineBuffer,
     timestamps: &mut TimestampWriter,
@@ -228,7 +228,7 @@ fn time_and_duration<'a>(
     (&bytes[..comma], &bytes[comma + 1..])
 }
 
-/// A file for a table, which is removed when the path is dropped.
+/// Creates a temporary file for a table. Dropping the returned path removes the file.
 pub(super) fn temporary_file(work_dir: &Path) -> Result<TempPath, ClusterError> {
     let created = tempfile::Builder::new().prefix(".table-").tempfile_in(work_dir);
     let file = created.map_err(|source| {

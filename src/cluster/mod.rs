@@ -1,19 +1,19 @@
-//! `replay` on a cluster: executors make tables of logs, and queries over the tables compute the insights.
+//! `replay` on a cluster. Executors turn logs into tables, and queries over these tables compute the insights.
 //!
-//! Feature `cluster`. From top to bottom:
+//! This module needs the feature `cluster`. Its parts, from top to bottom:
 //!
 //! ```text
 //! mod         the run: find logs, submit jobs, run queries, publish
 //! progress    the progress of a run
 //! staging     stages the output of a run
-//! queries     the queries, and their rows as files of the output
-//! index       which tables exist, so that the next run reads only new logs
+//! queries     runs queries, and writes their rows to files of the output
+//! index       the list of existing tables, with which the next run reads only new logs
 //! executor    the executor process
 //! reader      on an executor: executes jobs
-//! log_tables  on an executor: the tables of one log
+//! log_tables  on an executor: makes the tables of one log
 //! inputs      the logs of a run
-//! job         jobs and job reports
-//! error       what an error of the cluster means for the command
+//! job         jobs and job reports, as JSON
+//! error       maps errors of the cluster to errors of the command
 //! ```
 
 pub mod error;
@@ -64,9 +64,9 @@ use crate::telemetry::progress::Stages;
 const TABLES: &str = "_tables";
 /// The folder of empty tables, for a run without logs.
 const EMPTY_TABLES: &str = "none";
-/// The number of jobs that are submitted together. The index is written after each round.
+/// The number of jobs in one round. The client submits the jobs of a round together, and then writes the index.
 const JOBS_PER_ROUND: usize = 256;
-/// How often the queries run if executors are lost.
+/// The maximum number of times that the queries run if executors are lost.
 const ATTEMPTS: usize = 4;
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -76,13 +76,13 @@ const PAUSE: Duration = Duration::from_secs(2);
 pub struct ClusterRun {
     /// The address of the scheduler, such as `df://scheduler:50050`.
     pub address: String,
-    /// The folder of the tables; one inside the output if absent.
+    /// The folder of the tables; a folder inside the output if absent.
     pub tables: Option<PathBuf>,
     /// The logs: files, folders, patterns or objects.
     pub logs: Vec<PathBuf>,
     /// The settings.
     pub settings: Settings,
-    /// The disk for the output.
+    /// The disk that the output is written to.
     pub disk: SharedDisk,
     /// What to do with an existing output.
     pub options: StartOptions,
@@ -91,10 +91,10 @@ pub struct ClusterRun {
 }
 
 impl ClusterRun {
-    /// Runs until the insights are published. After a shutdown, nothing is published.
+    /// Runs until the insights are published. A shutdown ends the run, and nothing is published.
     ///
     /// # Errors
-    /// As for `replay` on one machine, or if the cluster fails.
+    /// The same errors as for `replay` on one machine, and errors of the cluster.
     pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Error> {
         let run = unique_name();
         let logs = inputs::find(&self.logs).await?;
@@ -119,7 +119,8 @@ impl ClusterRun {
         outcome
     }
 
-    /// Refuses the output of a `watch`, and removes temporary files of an interrupted run. The output is locked.
+    /// Refuses to replace the output of a `watch`, and removes temporary files of an interrupted run. The caller holds
+    /// the lock of the output.
     fn prepare_output(&self) -> Result<Published, Error> {
         let recovered = recovery::replay(&self.disk, &self.settings, self.options)?;
         remove_temporary_files(&self.disk, &self.settings.output)?;
@@ -133,7 +134,7 @@ fn unique_name() -> String {
     format!("{:x}{:x}", since.as_micros(), std::process::id())
 }
 
-/// A run whose logs and catalog are known and whose session is open.
+/// A run with known logs, a loaded catalog and an open session.
 struct Work<'a> {
     session: &'a Session,
     /// The folder of the tables.
@@ -163,7 +164,7 @@ impl Work<'_> {
         Ok(RunSummary { manifest, plays, rows, bytes })
     }
 
-    /// Makes tables of logs on the executors. Returns the rows and bytes of these logs.
+    /// Makes tables of logs on the executors. Returns the numbers of rows and bytes in these logs.
     async fn read(&self, index: &mut Index, logs: &[Log]) -> Result<(u64, u64), Error> {
         if !logs.is_empty() {
             tracing::info!(
@@ -191,7 +192,7 @@ impl Work<'_> {
 
     /// Merges small folders of tables into larger ones.
     async fn merge(&self, index: &mut Index) -> Result<(), Error> {
-        // Each round makes folders of the next size class.
+        // The folders that one round makes belong to the next size class.
         for round in 0.. {
             let jobs = index.merge_jobs(&self.tables, &format!("{}-{round}", self.run));
             if jobs.is_empty() {
@@ -231,7 +232,7 @@ impl Work<'_> {
         Ok(url)
     }
 
-    /// The files of all tables. Without logs, each table is one empty file.
+    /// The files of all tables. If there are no logs, each table is one file without rows.
     async fn table_files(&self, index: &Index, songs: &Url) -> Result<TableFiles, Error> {
         let empty = child(&self.tables, EMPTY_TABLES);
         let mut tables = vec![(Table::Songs, vec![songs.clone()])];
@@ -250,7 +251,7 @@ impl Work<'_> {
         Ok(tables)
     }
 
-    /// Runs the queries and stages their rows. If an executor is lost in the meantime, everything is queried again.
+    /// Runs the queries and stages their rows. If an executor is lost in the meantime, all queries run again.
     async fn query(
         &self,
         index: &Index,
@@ -314,7 +315,7 @@ impl Work<'_> {
     }
 }
 
-/// The rows of the catalog, from a file or an object.
+/// Reads the rows of the catalog from a file or an object.
 async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Error> {
     let (path, delimiter) = (&settings.songs, settings.input.delimiter);
     if !is_object(path) {
@@ -325,7 +326,7 @@ async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Error> {
     reload::rows_of(path, &text.ok_or_else(missing)?, delimiter).await
 }
 
-/// A temporary file, which is removed when the path is dropped.
+/// Creates a temporary file. Dropping the returned path removes the file.
 fn temporary_file() -> Result<TempPath, Error> {
     let created = tempfile::NamedTempFile::new();
     let file =

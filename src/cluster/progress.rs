@@ -1,4 +1,4 @@
-//! The progress of a run, shown on a terminal.
+//! Shows the progress of a run on a terminal.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use music_insights_ballista::session::{JobProgress, Session};
 use crate::model::shutdown::Shutdown;
 use crate::telemetry::progress::Stages;
 
-/// How often the progress is updated, and a shutdown is noticed.
+/// The interval between two updates of the progress, and between two checks for a shutdown.
 const INTERVAL: Duration = Duration::from_millis(500);
-/// Time without progress after which a warning is due.
+/// If a run makes no progress for this long, a warning is printed.
 const STALL: Duration = Duration::from_mins(2);
 
-/// Shows the progress of a session, and warns if there is none, until a shutdown is requested.
+/// Shows the progress of a session until a shutdown is requested. Prints a warning if there is no progress.
 pub(super) async fn show_until_shutdown(session: &Session, stages: &Stages, stop: &Shutdown) {
     let mut stall = StallDetector { last: None, since: Instant::now() };
     while !stop.is_requested() {
@@ -37,7 +37,7 @@ struct StallDetector {
 }
 
 impl StallDetector {
-    /// Whether running jobs have made no progress for [`STALL`] since the last change or warning.
+    /// Whether jobs are running and [`STALL`] has passed since the last progress or the last warning.
     fn is_stalled(&mut self, progress: Option<JobProgress>, now: Instant) -> bool {
         let is_stalled = progress == self.last && progress.is_some() && now - self.since > STALL;
         if progress != self.last || is_stalled {

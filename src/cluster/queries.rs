@@ -1,4 +1,4 @@
-//! The queries of a run, and their rows as files of the output.
+//! Runs the queries of a run, and writes their rows to files of the output.
 
 use std::path::Path;
 
@@ -25,9 +25,10 @@ use crate::settings::Settings;
 use crate::storage::SharedDisk;
 use crate::text::push_cell;
 
-/// Blocks of lines that wait to be written.
+/// The maximum number of blocks of lines that wait to be written.
 const QUEUE: usize = 4;
-/// Queries that run at the same time: the scheduler plans one while another is executed.
+/// The number of queries that run at the same time. The scheduler can then plan one query while the executors run
+/// another query.
 const QUERIES: usize = 3;
 
 /// The queries of the enabled snapshots.
@@ -101,7 +102,7 @@ async fn stage_one(
             rows
         })
     });
-    // A closed channel means that writing failed. The error follows below.
+    // A closed channel means that the writer failed. The code below returns the error of the writer.
     let mut is_open = sender.send(header).await.is_ok();
     while let Some(rows) = next.filter(|_| is_open) {
         let mut lines = Vec::new();
@@ -126,19 +127,19 @@ fn push_lines(lines: &mut Vec<u8>, rows: &Rows) {
     }
 }
 
-/// A section of an append-only table: consecutive logs that are in one folder of tables.
+/// A section of an append-only table: rows of consecutive logs in the same folder of tables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Section {
     /// The tables to query.
     pub tables: TableFiles,
-    /// The numbers of the first and the last log; all logs of the folder if absent.
+    /// The numbers of the first and the last log; if absent, the section contains all logs of the folder.
     pub logs: Option<(u32, u32)>,
 }
 
-/// Runs a query on each section, several at a time, and passes the rows on in order.
+/// Runs a query on each section, several queries at a time. Passes the rows to `each` in the order of the sections.
 ///
 /// # Errors
-/// If a query fails, or `each` fails.
+/// If a query or `each` fails.
 async fn for_each_in_order(
     session: &Session,
     query: &Query,
@@ -188,7 +189,7 @@ pub async fn write_enriched(
     Ok(file)
 }
 
-/// Appends the rejects of logs. `label` returns the path of a log by its number.
+/// Appends the rejects of logs to `_rejects`. `label` returns the path of the log with a given number.
 ///
 /// # Errors
 /// If a query fails, or a file cannot be written.

@@ -1,4 +1,4 @@
-//! Executes jobs on an executor: reads a log into tables, or merges tables.
+//! Executes jobs on an executor. A job either reads a log into tables or merges tables.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,18 +18,18 @@ use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
 use crate::model::shutdown::Shutdown;
 
-/// Chunks that wait for the decoder.
+/// The maximum number of chunks that wait for the decoder.
 const QUEUE: usize = 2;
 
-/// Reads logs with the source and the decoder of every other command, and merges tables.
+/// Reads logs and merges tables. The source and the decoder are the same as in all other commands.
 #[derive(Debug)]
 pub struct LogReader {
-    /// Runs the requests to stores.
+    /// The runtime that runs the requests to stores.
     runtime: Handle,
 }
 
 impl LogReader {
-    /// A reader that runs its requests to stores on this runtime.
+    /// Creates a reader that runs its requests to stores on this runtime.
     pub fn new(runtime: Handle) -> Self {
         Self { runtime }
     }
@@ -54,7 +54,7 @@ impl LogReader {
                     break;
                 }
             }
-            // After an error, this stops the source.
+            // If the decoder failed, this stops the source.
             events.close();
             let read = source.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             applied.and(read.map_err(|error| ClusterError::new(ErrorKind::Io, error.to_string())))
@@ -99,7 +99,7 @@ impl JobHandler for LogReader {
         }
         let target = parse(&job.folder)?;
         let report_file = child(&target, REPORT);
-        // Another executor may have done the job, and been lost before its report was fetched.
+        // An earlier executor may have completed this job, but was lost before the client fetched the report.
         if let Some(report) = self.runtime.block_on(shared_storage::read(&report_file))? {
             return Ok(String::from_utf8_lossy(&report).into_owned());
         }

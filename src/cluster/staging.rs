@@ -1,4 +1,4 @@
-//! Stages the output of a run: rows of queries, under temporary names.
+//! Stages the output of a run: writes the rows of the queries to files with temporary names.
 
 use std::collections::BTreeMap;
 
@@ -28,17 +28,17 @@ use crate::storage::SharedDisk;
 use crate::text::path_text;
 use crate::time::civil::Week;
 
-/// The staged output of a run. Dropping it removes its files.
+/// The staged output of a run. Dropping the value removes the staged files.
 pub(super) struct StagedOutput {
     snapshots: Vec<(&'static str, Snapshot)>,
-    /// Absent if `enriched_logs` is disabled.
+    /// The staged `enriched_logs`; `None` if the insight is disabled.
     enriched: Option<AppendOnlyWriter>,
     rejects: AppendOnlyWriter,
 }
 
 impl StagedOutput {
-    /// The files of the next epoch, and its rejects. Gives the parts of `enriched_logs` their final names, and stages
-    /// them as Parquet too if `parquet` is set.
+    /// Returns the files of the next epoch, and its rejects. Gives the parts of `enriched_logs` their final names. If
+    /// `parquet` is set, also stages these parts as Parquet.
     pub(super) fn into_epoch(self, parquet: bool) -> Result<(StagedEpoch, AppendOnlyWriter), Error> {
         let mut epoch = StagedEpoch { snapshots: self.snapshots, ..StagedEpoch::default() };
         if let Some(mut table) = self.enriched {
@@ -54,7 +54,7 @@ impl StagedOutput {
     }
 }
 
-/// Everything that staging depends on, apart from the tables.
+/// The inputs of staging, except for the tables.
 pub(super) struct Staging<'a> {
     pub(super) session: &'a Session,
     pub(super) settings: &'a Settings,
@@ -88,14 +88,14 @@ impl Staging<'_> {
         Ok(StagedOutput { snapshots, enriched, rejects })
     }
 
-    /// The weeks of the latest play and of the current time.
+    /// Returns the week of the latest play and the week of the current time.
     fn weeks(&self, index: &Index) -> Weeks {
         let latest = index.counts().filter_map(|counts| counts.latest).max();
         let offset = i64::from(self.settings.timezone.0.offset_at(self.now));
         Weeks::new(latest.map(|(_, local)| local), Week::of_local(self.now + offset))
     }
 
-    /// Stages the rejects of the catalog, followed by those of the logs.
+    /// Stages the rejects of the catalog, followed by the rejects of the logs.
     async fn stage_rejects(&self, index: &Index) -> Result<AppendOnlyWriter, AttemptError> {
         let folder = self.settings.output.join(REJECTS);
         let mut rejects = AppendOnlyWriter::begin(self.disk, &folder, REJECTS_HEADER, u64::MAX)?;
@@ -115,8 +115,8 @@ impl Staging<'_> {
         Ok(rejects)
     }
 
-    /// Divides a table into sections in the order of the logs, as few as the folders allow. Logs without rows of the
-    /// table are skipped.
+    /// Divides a table into as few sections as the folders allow, in the order of the logs. Logs that have no rows in
+    /// the table are skipped.
     fn sections(
         &self,
         index: &Index,
@@ -130,12 +130,12 @@ impl Staging<'_> {
                 by_url.insert(log.url.as_str(), (position, number, has_rows(&log.counts)));
             }
         }
-        // Position of the folder, and numbers of the first and the last log.
+        // The position of the folder, and the numbers of the first and the last log.
         let mut runs: Vec<(usize, u32, u32)> = Vec::new();
         for log in self.logs {
             let Some(&(position, number, true)) = by_url.get(log.url.as_str()) else { continue };
             match runs.last_mut() {
-                // All logs between `to` and `number` are without rows.
+                // No log between `to` and `number` has rows in the table.
                 Some((last, _, to)) if *last == position && *to < number => *to = number,
                 _ => runs.push((position, number, number)),
             }
@@ -152,7 +152,7 @@ impl Staging<'_> {
     }
 }
 
-/// The file of a table in a folder of the index. `tables` is the folder of all tables.
+/// The file of a table in one of the folders that the index lists. `tables` is the parent of these folders.
 pub(super) fn file_of(tables: &Url, folder: &Folder, table: Table) -> Url {
     child(&child(tables, &folder.name), &table.file())
 }

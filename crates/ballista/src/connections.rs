@@ -1,6 +1,6 @@
 //! A pool of connections between executors.
 //!
-//! Without it, each fetch of a shuffle partition opens a connection of its own, and a machine runs out of ports.
+//! Without the pool, each fetch of a shuffle partition opens its own connection, and a machine can run out of ports.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,10 +17,10 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Key = (String, u16, GrpcClientConfig);
 
-/// An idle connection, and the time since when it is idle.
+/// An idle connection, and the time at which it became idle.
 type Idle = (BallistaClient, Instant);
 
-/// Idle connections by address, the most recently used last.
+/// Idle connections by address. The most recently used connection comes last.
 #[derive(Clone, Default)]
 pub(crate) struct ConnectionPool(Arc<Mutex<HashMap<Key, Vec<Idle>>>>);
 

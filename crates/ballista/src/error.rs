@@ -1,4 +1,4 @@
-//! Errors of a cluster: their kind, and how they travel from an executor to the client.
+//! Errors of a cluster: the kinds of errors, and their encoding on the way from an executor to the client.
 
 use std::error::Error;
 use std::fmt::{Display, Write as _};
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::lost::is_lost;
 
-/// The kind of an error, from which a program derives its exit code.
+/// The kind of an error. A program derives its exit code from the kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ErrorKind {
     /// An address or a URL is invalid.
@@ -18,9 +18,9 @@ pub enum ErrorKind {
     Missing,
     /// A process does not answer, or a file or an object cannot be read or written.
     Io,
-    /// Programs do not fit together, or there is no executor.
+    /// The programs of the cluster have incompatible versions, or there is no executor.
     Setup,
-    /// The engine gave up a job.
+    /// The engine gave up on a job.
     Job,
     /// A job failed because an executor was lost. Another attempt may succeed.
     Lost,
@@ -36,7 +36,7 @@ pub struct ClusterError {
     source: Option<Box<dyn Error + Send + Sync>>,
 }
 
-/// What an executor tells the client about an error; the source stays behind.
+/// The part of an error that an executor sends to the client. The source of the error is not sent.
 #[derive(Serialize, Deserialize)]
 struct WireError {
     kind: ErrorKind,
@@ -47,12 +47,12 @@ struct WireError {
 const WIRE_DELIMITERS: (&str, &str) = ("<music-insights ", ">");
 
 impl ClusterError {
-    /// An error without a source.
+    /// Creates an error without a source.
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// An error with a source. The text of the source follows `context` in the message.
+    /// Creates an error with a source. In the message, the text of the source follows `context`.
     pub fn with_source(
         kind: ErrorKind,
         context: impl Display,
@@ -62,7 +62,8 @@ impl ClusterError {
         Self { kind, message: format!("{context}: {source}"), source: Some(source) }
     }
 
-    /// The error as text that survives quoting and wrapping by the engine on its way to the client.
+    /// Encodes the error as text. The encoding survives the quoting and wrapping that the engine does on the way to
+    /// the client.
     pub(crate) fn to_wire(&self) -> String {
         let error = WireError { kind: self.kind, message: self.message.clone() };
         let json = serde_json::to_string(&error).expect("a kind and a string are valid JSON");
@@ -74,7 +75,7 @@ impl ClusterError {
         format!("{self} {}{hex}{}", WIRE_DELIMITERS.0, WIRE_DELIMITERS.1)
     }
 
-    /// The error that an executor encoded in a text of the engine.
+    /// Decodes the error that an executor encoded, from an error text of the engine.
     fn from_wire(text: &str) -> Option<Self> {
         let start = text.find(WIRE_DELIMITERS.0)? + WIRE_DELIMITERS.0.len();
         let hex = &text[start..start + text[start..].find(WIRE_DELIMITERS.1)?];
@@ -85,7 +86,7 @@ impl ClusterError {
     }
 }
 
-/// The error of a job handler if the text contains one, otherwise that of the engine.
+/// The error of a job handler if the text contains one, otherwise the error of the engine.
 impl From<DataFusionError> for ClusterError {
     fn from(error: DataFusionError) -> Self {
         let message = error.to_string();

@@ -1,4 +1,4 @@
-//! The executor process: a Ballista executor that also executes jobs, with a [`JobHandler`].
+//! The executor process: a Ballista executor that also executes jobs by means of a [`JobHandler`].
 
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
@@ -38,15 +38,15 @@ pub struct ProcessConfig {
     pub scheduler: (String, u16),
     /// The address to listen on.
     pub bind_host: String,
-    /// The host name under which other machines reach this one; `bind_host` if absent.
+    /// The host name under which other machines reach this machine; `bind_host` if absent.
     pub external_host: Option<String>,
     /// The port for data.
     pub port: u16,
     /// The port for tasks.
     pub grpc_port: u16,
-    /// The number of tasks that run at a time.
+    /// The number of tasks that run at the same time.
     pub cores: usize,
-    /// Bytes of memory for all queries together. Beyond that, they spill to disk.
+    /// Bytes of memory for all queries together. Queries that need more memory spill to disk.
     pub memory: Option<u64>,
     /// The folder for temporary files.
     pub work_dir: PathBuf,
@@ -55,7 +55,7 @@ pub struct ProcessConfig {
 /// Runs an executor until it is stopped.
 ///
 /// # Errors
-/// If the scheduler cannot be reached or has another version, or the work folder cannot be created.
+/// If the scheduler cannot be reached or runs a different version, or if the work folder cannot be created.
 pub async fn run(
     config: ProcessConfig,
     handler: Arc<dyn JobHandler>,
@@ -106,8 +106,8 @@ pub async fn run(
     })
 }
 
-/// The scheduling policy of the scheduler, which its executors must follow. A scheduler that does not tell pushes
-/// tasks, the default.
+/// The scheduling policy of the scheduler. Executors must use the same policy. If the scheduler does not report its
+/// policy, it pushes tasks, which is the default.
 async fn scheduling_policy(host: &str, port: u16) -> TaskSchedulingPolicy {
     let pulls = match SchedulerClient::new(host, port) {
         Ok(scheduler) => scheduler.pulls_tasks().await.ok().flatten(),
@@ -120,7 +120,7 @@ async fn scheduling_policy(host: &str, port: u16) -> TaskSchedulingPolicy {
     }
 }
 
-/// The environment of queries: all kinds of stores, and a folder to spill to.
+/// The runtime environment of queries: access to all kinds of stores, and a folder for spilled data.
 fn runtime(config: &SessionConfig, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
     let stores = runtime_env_with_s3_support(config)?;
     let disk =
@@ -128,7 +128,7 @@ fn runtime(config: &SessionConfig, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> 
     RuntimeEnvBuilder::from_runtime_env(&stores).with_disk_manager_builder(disk).build_arc()
 }
 
-/// All built-in functions. The scheduler plans with array functions, which a stock executor does not have.
+/// All built-in functions. Plans of the scheduler can contain array functions, which a stock executor lacks.
 fn functions() -> BallistaFunctionRegistry {
     let mut functions = BallistaFunctionRegistry::default();
     let scalar =
@@ -169,10 +169,11 @@ impl ExecutionEngine for Engine {
     }
 }
 
-/// A stage whose errors fail the job.
+/// A stage of a job. Each error of the stage makes the whole job fail.
 ///
-/// If a partition cannot be fetched, the scheduler of 55.0 runs the previous stage again, and then some rows count
-/// twice. As plain text, the error makes the scheduler give up the job, and the client runs the query again.
+/// If a partition cannot be fetched, the scheduler of Ballista 55.0 runs the previous stage again, and some rows
+/// count twice. If the error is plain text instead, the scheduler gives up on the job. The client then runs the
+/// query again.
 #[derive(Debug)]
 struct FailFast(Arc<dyn QueryStageExecutor>);
 

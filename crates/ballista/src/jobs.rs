@@ -1,12 +1,12 @@
-//! Jobs: work that is not a query. The client submits them, executors execute them.
+//! Jobs: work that is not a query. The client submits jobs, and executors execute them.
 //!
-//! A stock scheduler only knows the plans of DataFusion. So a job travels as a row of an in-memory table, one
-//! partition each, and any scheduler makes one task of each partition. Our executors recognise the table by the name
-//! of its only column. They execute the job and return its report in place of the row. A stock executor returns the
-//! job itself, which the client detects.
+//! A stock scheduler accepts only DataFusion plans. The client therefore sends jobs as rows of an in-memory table.
+//! Each row is a partition, and any scheduler makes one task of each partition. Our executors recognise the table by
+//! the name of its only column. They execute the job and return a report instead of the row. A stock executor returns
+//! the row unchanged, and the client detects this.
 //!
-//! If an executor is lost, another one executes its jobs again. So the result of a job must be the same every time,
-//! and it must appear completely or not at all.
+//! If an executor is lost, another executor runs the same jobs again. The result of a job must therefore be the same
+//! every time, and it must appear completely or not at all.
 
 use std::fmt::{self, Debug};
 use std::path::Path;
@@ -35,11 +35,11 @@ pub trait JobHandler: Debug + Send + Sync {
     /// Executes a job and returns its report. The call may block. Temporary files belong in `work_dir`.
     ///
     /// # Errors
-    /// If the job fails. Another executor may try it then.
+    /// If the job fails. Another executor may then try the same job.
     fn execute(&self, job: &str, work_dir: &Path) -> std::result::Result<String, ClusterError>;
 }
 
-/// A plan that returns the jobs, each in a partition of its own.
+/// Creates a plan that returns the jobs, each in its own partition.
 ///
 /// # Errors
 /// If the engine cannot build the plan.
@@ -64,7 +64,7 @@ pub(crate) fn texts_of(batch: &RecordBatch) -> Vec<String> {
     texts.map(|texts| texts.iter().flatten().map(str::to_owned).collect()).unwrap_or_default()
 }
 
-/// Replaces each table of jobs in a plan by their execution.
+/// Replaces each table of jobs in a plan with a node that executes the jobs.
 ///
 /// # Errors
 /// If the engine cannot transform the plan.
@@ -89,7 +89,7 @@ pub(crate) fn with_handler(
     Ok(plan.transform_up(replace)?.data)
 }
 
-/// Executes the jobs of its child and returns their reports.
+/// Executes the jobs that its child node returns, and returns the reports of these jobs.
 #[derive(Debug)]
 struct JobsExec {
     jobs: Arc<dyn ExecutionPlan>,
@@ -113,7 +113,7 @@ impl ExecutionPlan for JobsExec {
     }
 
     fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        // A leaf to the engine, so that no rule rewrites the table below it.
+        // The engine sees a leaf, so no optimizer rule rewrites the table below this node.
         Vec::new()
     }
 

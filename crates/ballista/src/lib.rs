@@ -1,16 +1,16 @@
 //! The part of `music-insights` that uses
 //! [Apache DataFusion Ballista](https://datafusion.apache.org/ballista/). It submits jobs to the executors of a
-//! cluster, writes tables as Parquet to storage that all machines see, and queries these tables in SQL.
+//! cluster, writes tables as Parquet to storage that all machines can access, and queries these tables with SQL.
 //!
-//! This crate does not know how a log is read. The program that hosts an executor provides a
-//! [`JobHandler`](jobs::JobHandler) for that. It is not a general-purpose library: its API changes with
-//! `music-insights`.
+//! This crate does not read logs itself. The program that runs an executor provides a
+//! [`JobHandler`](jobs::JobHandler), which reads them. This crate is not a general-purpose library: its API changes
+//! with `music-insights`.
 //!
 //! Client:
 //!
 //! ```text
 //! session         the connection to a cluster: submits jobs, reports progress, cancels
-//! scheduler       the REST API of the scheduler
+//! scheduler       a client of the scheduler's REST API
 //! liveness        which executors are alive
 //! query           runs a query on the cluster and streams its rows
 //! rows            rows of a result as text
@@ -27,10 +27,10 @@
 //! Both:
 //!
 //! ```text
-//! jobs            a job travels as a row of an in-memory table; an executor replies with a report
-//! tables          the columns of the tables; writing and merging them
-//! shared_storage  files and objects that all machines see
-//! error, lost     error kinds, and which errors mean that an executor was lost
+//! jobs            sends each job as a row of an in-memory table; the executor returns a report
+//! tables          the columns of the tables; writes and merges tables
+//! shared_storage  files and objects that all machines can access
+//! error, lost     kinds of errors; recognises errors caused by a lost executor
 //! logging         passes Ballista's log records to the program
 //! ```
 
@@ -49,5 +49,5 @@ pub mod shared_storage;
 pub mod sql;
 pub mod tables;
 
-/// The version of Ballista in this build. The scheduler must have the same one.
+/// The version of Ballista in this build. The scheduler must run the same version.
 pub use ballista_core::BALLISTA_VERSION;

@@ -1,7 +1,8 @@
-//! Which executors are alive.
+//! Finds out which executors are alive.
 //!
-//! If an executor is lost, the scheduler of Ballista 55.0 runs some tasks again, and then some rows count twice. So a
-//! client compares the executors before and after its queries, and discards the rows if one was lost.
+//! If an executor is lost, the scheduler of Ballista 55.0 runs some tasks again, and some rows count twice. A client
+//! therefore compares the executors before and after its queries. If an executor was lost in the meantime, the client
+//! discards the rows.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -9,26 +10,26 @@ use std::time::{Duration, Instant};
 use crate::scheduler::Executor;
 use crate::session::Session;
 
-/// How far the heartbeat of a live executor may lag behind the latest one, in milliseconds. A busy executor sends one
-/// every 5 s, an idle one every second.
+/// The maximum age of a live executor's heartbeat relative to the latest heartbeat of all executors, in milliseconds.
+/// A busy executor sends a heartbeat every 5 s. An idle executor sends a heartbeat every second.
 const MAX_LAG: u64 = 8000;
-/// How often the scheduler is asked for new heartbeats.
+/// The interval at which the client asks the scheduler for new heartbeats.
 const POLL_INTERVAL: Duration = Duration::from_millis(100);
-/// An executor without a heartbeat for this long is lost, even if the scheduler still lists it.
+/// An executor that sends no heartbeat for this long is lost, even if the scheduler still lists it.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// Heartbeats by executor.
+/// The last heartbeat of each executor, by executor id.
 type Heartbeats = HashMap<String, u64>;
 
-/// The executors that were alive at some moment.
+/// The executors that were alive at one moment.
 #[derive(Clone, Debug)]
 pub struct LiveExecutors(
-    /// Absent if the scheduler does not tell.
+    /// The ids of the executors; `None` if the scheduler does not report its executors.
     Option<Vec<String>>,
 );
 
 impl LiveExecutors {
-    /// The executors that are alive now.
+    /// Finds the executors that are alive now.
     pub async fn of(session: &Session) -> Self {
         let found = heartbeats(session).await;
         Self(found.map(|found| {
@@ -38,9 +39,9 @@ impl LiveExecutors {
         }))
     }
 
-    /// Whether all of them still live. Waits for a new heartbeat of each, for up to a minute.
+    /// Whether all these executors are still alive. Waits up to a minute for a new heartbeat from each executor.
     ///
-    /// A scheduler that does not tell counts as yes.
+    /// Returns `true` if the scheduler does not report its executors.
     pub async fn still_live(&self, session: &Session) -> bool {
         let Some(expected) = &self.0 else { return true };
         let Some(before) = heartbeats(session).await else { return true };
@@ -64,13 +65,13 @@ async fn heartbeats(session: &Session) -> Option<Heartbeats> {
 
 /// Whether all executors have sent a heartbeat since `before`; `None` if it is too early to tell.
 ///
-/// Heartbeats are compared with each other and not with our own clock, which may differ from the scheduler's.
+/// Compares heartbeats only with each other. The clock of this machine may differ from the scheduler's clock.
 fn compare(expected: &[String], before: &Heartbeats, now: &Heartbeats) -> Option<bool> {
     let is_listed = |id| before.contains_key(id) && now.contains_key(id);
     if !expected.iter().all(is_listed) {
         return Some(false);
     }
-    // The scheduler keeps full seconds, so a larger value is a heartbeat after `before`.
+    // The scheduler stores heartbeats in whole seconds. A larger value therefore always means a new heartbeat.
     expected.iter().all(|id| now[id] > before[id]).then_some(true)
 }
 

@@ -2,7 +2,7 @@
 
 use log::{Level, LevelFilter, Log, Metadata, Record};
 
-/// Receives a message: whether it is an error, and its text.
+/// Receives a log message. The first argument is whether the message is an error. The second argument is its text.
 pub type Sink = fn(bool, &str);
 
 struct Forwarder(Sink);

@@ -1,17 +1,17 @@
-//! Recognises engine errors whose cause is a lost executor.
+//! Recognises engine errors that a lost executor causes.
 //!
-//! Inside a process, such an error has a type. From an executor or the scheduler, it arrives as text.
+//! Within one process, such an error has its own type. An error from an executor or the scheduler arrives as text.
 
 use ballista_core::error::BallistaError;
 use datafusion::error::DataFusionError;
 
-/// Parts of error texts of Ballista 55.0 and its gRPC library tonic. A test produces such errors and finds them
-/// again, so that an upgrade cannot disable retries unnoticed.
+/// Parts of the error texts of Ballista 55.0 and of its gRPC library tonic. A test produces such errors and checks that
+/// they are recognised, so an upgrade of Ballista cannot disable retries unnoticed.
 const MARKERS: [&str; 8] = [
-    // Ballista: no connection to an executor, as `Debug` and as `Display`.
+    // Ballista: there is no connection to an executor. Texts in `Debug` and `Display` format.
     "GrpcConnection",
     "Grpc connection error",
-    // Ballista: a partition of a shuffle cannot be fetched, as `Debug` and as `Display`.
+    // Ballista: a partition of a shuffle cannot be fetched. Texts in `Debug` and `Display` format.
     "Fetch",
     "Shuffle fetch partition error",
     // tonic: a connection cannot be opened.
@@ -22,12 +22,12 @@ const MARKERS: [&str; 8] = [
     "h2 protocol",
 ];
 
-/// Whether an error text names a lost executor.
+/// Whether an error text means that an executor was lost.
 pub(crate) fn is_lost_text(text: &str) -> bool {
     MARKERS.iter().any(|marker| text.contains(marker))
 }
 
-/// Whether the root of an engine error is a lost executor.
+/// Whether the root cause of an engine error is a lost executor.
 pub(crate) fn is_lost(error: &DataFusionError) -> bool {
     let DataFusionError::External(root) = error.find_root() else { return false };
     match root.downcast_ref::<BallistaError>() {

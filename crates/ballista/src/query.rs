@@ -21,7 +21,7 @@ use crate::shared_storage::store_for;
 use crate::sql::Query;
 use crate::tables::{Table, listing};
 
-/// Tables, each with its files.
+/// The tables of a query, each with its files.
 pub type TableFiles = Vec<(Table, Vec<Url>)>;
 
 /// The rows of a query on a cluster, as they arrive. The query starts when the first rows are requested.
@@ -40,20 +40,20 @@ impl std::fmt::Debug for RowStream {
 }
 
 impl RowStream {
-    /// The rows of a query over tables.
+    /// Creates the stream of the rows that a query over tables returns.
     #[must_use]
     pub fn new(session: &Session, query: &Query, tables: &TableFiles) -> Self {
         let (session, query, tables) = (session.clone(), query.clone(), tables.clone());
         Self { session, query, tables, inputs: None, batches: None }
     }
 
-    /// Limits `plays` and `rejects` to inputs whose numbers are in a range, both ends included.
+    /// Limits `plays` and `rejects` to a range of input numbers, both ends included.
     #[must_use]
     pub fn of_inputs(self, inputs: Option<(i64, i64)>) -> Self {
         Self { inputs, ..self }
     }
 
-    /// The next rows; `None` at the end. They are only valid if [no executor was lost] in the meantime.
+    /// Returns the next rows, or `None` at the end. Rows are only valid if [no executor was lost] during the query.
     ///
     /// # Errors
     /// If the query fails, or an executor or the scheduler is lost.
@@ -102,7 +102,7 @@ async fn start(
     Ok(with_parameters(context.sql(query.sql).await?, query)?.execute_stream().await?)
 }
 
-/// Runs a query in this process, without a cluster. Tests use it.
+/// Runs a query in this process, without a cluster. Only tests call this function.
 ///
 /// # Errors
 /// If the query fails.

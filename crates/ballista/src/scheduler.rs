@@ -1,4 +1,4 @@
-//! The REST API of the scheduler.
+//! A client of the scheduler's REST API.
 
 use std::time::Duration;
 
@@ -10,11 +10,11 @@ use crate::error::{ClusterError, ErrorKind};
 
 /// The default port of a scheduler.
 const DEFAULT_PORT: u16 = 50050;
-/// How long a request may take.
+/// The maximum duration of a request.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A client of the REST API. A response of `None` means that the scheduler does not support the request: it may be
-/// built without the API.
+/// A client of the REST API. A result of `None` means that the scheduler does not support the request, for instance
+/// because the scheduler was built without the REST API.
 #[derive(Clone, Debug)]
 pub(crate) struct SchedulerClient {
     url: String,
@@ -31,11 +31,12 @@ struct State {
     scheduling_policy: Option<String>,
 }
 
-/// An executor, as the scheduler knows it.
+/// An executor, as the scheduler reports it.
 #[derive(Deserialize)]
 pub(crate) struct Executor {
     pub(crate) id: String,
-    /// The last heartbeat, in milliseconds since 1970 on the clock of the scheduler, in full seconds.
+    /// The time of the last heartbeat on the scheduler's clock, in milliseconds since 1970. The scheduler truncates it
+    /// to whole seconds.
     pub(crate) last_seen: Option<u64>,
     specification: Specification,
 }
@@ -46,7 +47,7 @@ struct Specification {
 }
 
 impl Executor {
-    /// How many tasks it runs at a time.
+    /// The number of tasks that the executor runs at the same time.
     pub(crate) fn cores(&self) -> usize {
         self.specification.vcores.unwrap_or(1)
     }
@@ -75,7 +76,7 @@ struct Stages {
     stages: Vec<Stage>,
 }
 
-/// A stage of a job, as far as it is planned.
+/// A stage of a job. A stage that is not planned yet has no tasks.
 #[derive(Deserialize)]
 pub(crate) struct Stage {
     tasks: Vec<Option<Task>>,
@@ -98,7 +99,7 @@ impl Stage {
 }
 
 impl SchedulerClient {
-    /// A client for the scheduler at `host:port`.
+    /// Creates a client for the scheduler at `host:port`.
     ///
     /// # Errors
     /// If the HTTP client cannot be set up.
@@ -112,23 +113,23 @@ impl SchedulerClient {
         &self.url
     }
 
-    /// The version of Ballista.
+    /// The scheduler's version of Ballista.
     pub(crate) async fn version(&self) -> Result<Option<String>, reqwest::Error> {
         Ok(self.get::<Version>("/api/version").await?.map(|found| found.version))
     }
 
-    /// Whether executors pull their tasks.
+    /// Whether executors pull their tasks from the scheduler.
     pub(crate) async fn pulls_tasks(&self) -> Result<Option<bool>, reqwest::Error> {
         let policy = self.get::<State>("/api/state").await?.and_then(|state| state.scheduling_policy);
         Ok(policy.map(|policy| policy.to_lowercase().contains("pull")))
     }
 
-    /// All registered executors, dead ones included until the scheduler removes them.
+    /// All registered executors. Dead executors are included until the scheduler removes them.
     pub(crate) async fn executors(&self) -> Result<Option<Vec<Executor>>, reqwest::Error> {
         self.get("/api/executors").await
     }
 
-    /// All jobs that the scheduler remembers.
+    /// All jobs that the scheduler lists, including finished jobs.
     pub(crate) async fn jobs(&self) -> Result<Option<Vec<SchedulerJob>>, reqwest::Error> {
         self.get("/api/jobs").await
     }
@@ -139,7 +140,7 @@ impl SchedulerClient {
         Ok(found.map(|found| found.stages))
     }
 
-    /// Cancels a job. A job that has finished is left as it is.
+    /// Cancels a job. A finished job does not change.
     pub(crate) async fn cancel(&self, job: &SchedulerJob) -> Result<(), reqwest::Error> {
         self.http.patch(format!("{}/api/job/{}", self.url, job.id)).send().await.map(drop)
     }
@@ -154,7 +155,7 @@ impl SchedulerClient {
     }
 }
 
-/// Host and port in the address of a scheduler, such as `df://scheduler:50050`. The default port is 50050.
+/// Parses host and port from the address of a scheduler, such as `df://scheduler:50050`. The default port is 50050.
 ///
 /// # Errors
 /// If the address is invalid.

@@ -19,22 +19,22 @@ use crate::jobs::{plan_for, texts_of};
 use crate::lost::is_lost_text;
 use crate::scheduler::{Executor, SchedulerClient, parse_address};
 
-/// How long to wait for the first executor.
+/// The maximum time to wait for the first executor.
 const FIRST_EXECUTOR_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often the scheduler is asked for the first executor.
+/// The interval at which the client asks the scheduler for the first executor.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
-/// How often jobs are submitted if executors are lost.
+/// The maximum number of times that jobs are submitted if executors are lost.
 const ATTEMPTS: usize = 4;
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(2);
 /// The minimum number of partitions of a query.
 const MIN_PARTITIONS: usize = 4;
 
-/// A client's connection to a cluster. Clones share it.
+/// A client's connection to a cluster. Clones share the connection.
 #[derive(Clone, Debug)]
 pub struct Session {
     scheduler: SchedulerClient,
-    /// The name of all scheduler jobs of this session, which finds them in the list of jobs.
+    /// The name of all scheduler jobs of this session. It identifies them in the scheduler's list of jobs.
     name: String,
     partitions: usize,
     cores: usize,
@@ -43,13 +43,13 @@ pub struct Session {
 /// The progress of the running jobs of a session.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JobProgress {
-    /// Finished stages.
+    /// The number of finished stages.
     pub finished_stages: usize,
-    /// All stages, as far as they are planned.
+    /// The number of stages planned so far.
     pub stages: usize,
-    /// Finished tasks of the planned stages.
+    /// The number of finished tasks of the planned stages.
     pub finished_tasks: usize,
-    /// All tasks of the planned stages.
+    /// The number of tasks of the planned stages.
     pub tasks: usize,
 }
 
@@ -57,7 +57,7 @@ impl Session {
     /// Connects to the scheduler at an address such as `df://scheduler:50050`, and waits for the first executor.
     ///
     /// # Errors
-    /// If the address is invalid, the scheduler does not answer or has another version, or there is no executor.
+    /// If the address is invalid, the scheduler does not answer or runs a different version, or there is no executor.
     pub async fn connect(address: &str, name: &str) -> Result<Self, ClusterError> {
         let (host, port) = parse_address(address)?;
         let scheduler = SchedulerClient::new(&host, port).map_err(|source| {
@@ -95,7 +95,7 @@ impl Session {
     async fn wait_for_executor(&mut self, address: &str) -> Result<(), ClusterError> {
         let began = Instant::now();
         loop {
-            // A scheduler without the REST API does not tell its executors.
+            // A scheduler without the REST API does not report its executors.
             let Some(executors) = self.scheduler.executors().await.ok().flatten() else { return Ok(()) };
             let cores = executors.iter().map(Executor::cores).sum();
             if cores > 0 {
@@ -113,7 +113,8 @@ impl Session {
         }
     }
 
-    /// How many tasks the executors run at a time. An estimate if the scheduler does not tell.
+    /// The number of tasks that all executors together run at the same time. If the scheduler does not report it, the
+    /// number is an estimate.
     #[must_use]
     pub fn cores(&self) -> usize {
         self.cores
@@ -129,12 +130,12 @@ impl Session {
             .with_target_partitions(self.partitions)
             .with_ballista_job_name(&self.name)
             .set_usize("ballista.scheduler.max_partitions_per_task", 1)
-            // If a table is empty, the adaptive planner of 55.0 never finishes, and blocks all jobs of the scheduler.
+            // The adaptive planner of Ballista 55.0 never finishes if a table is empty, and then blocks all jobs.
             .set_bool("ballista.planner.adaptive.enabled", false)
     }
 
-    /// Submits jobs and returns their reports, in any order. Each job is executed by one executor. If an executor is
-    /// lost, all jobs are submitted again.
+    /// Submits jobs and returns their reports, in any order. Each job runs on one executor. If an executor is lost,
+    /// the client submits all jobs again.
     ///
     /// # Errors
     /// If a job fails, executors are lost several times in a row, or the scheduler is lost.
@@ -147,7 +148,7 @@ impl Session {
                     return Err(ClusterError::new(ErrorKind::Setup, message));
                 }
                 Ok(reports) if reports.len() >= jobs.len() || attempts_left == 0 => return Ok(reports),
-                // Reports were lost with an executor. Executed jobs return them again at once.
+                // Some reports were lost with the executor. A job that has already run returns its report at once.
                 Ok(_) => {}
                 Err(error) => {
                     let error = self.classify(error.into()).await;
@@ -164,7 +165,7 @@ impl Session {
     async fn submit_once(&self, jobs: &[String]) -> Result<Vec<String>, DataFusionError> {
         let config = self.config();
         let (ballista, codec) = (config.ballista_config(), BallistaPhysicalExtensionCodec::default());
-        // Sessions share nothing, so each submission gets one of its own.
+        // Sessions share no data, so each submission gets its own session.
         let session_id = SessionContext::new().session_id();
         let batches = execute_physical_plan::<PhysicalPlanNode>(
             self.scheduler.url().to_owned(),
@@ -178,7 +179,8 @@ impl Session {
         Ok(batches.iter().flat_map(texts_of).collect())
     }
 
-    /// The progress of the running jobs of this session; `None` if there are none, or the scheduler does not tell.
+    /// The progress of the running jobs of this session; `None` if no job is running, or if the scheduler does not
+    /// report jobs.
     pub async fn progress(&self) -> Option<JobProgress> {
         let jobs = self.scheduler.jobs().await.ok()??;
         let mut total = None;
@@ -198,12 +200,12 @@ impl Session {
     pub async fn cancel(&self) {
         let Ok(Some(jobs)) = self.scheduler.jobs().await else { return };
         for job in jobs.iter().filter(|job| job.name == self.name) {
-            // Without the request, the job finishes in vain, and nothing else happens.
+            // If the request fails, the job only finishes needlessly.
             let _ = self.scheduler.cancel(job).await;
         }
     }
 
-    /// Finds out whether the scheduler or an executor was lost when a job failed.
+    /// Finds out whether a job failed because the scheduler or an executor was lost.
     pub(crate) async fn classify(&self, error: ClusterError) -> ClusterError {
         if !matches!(error.kind, ErrorKind::Job | ErrorKind::Lost) {
             return error;

@@ -1,7 +1,7 @@
-//! Files and objects that all machines of a cluster see: `file:///srv/…` and `s3://bucket/…`.
+//! Files and objects that all machines of a cluster can access: `file:///srv/…` and `s3://bucket/…`.
 //!
-//! The access to a bucket is configured by the environment of each process: `AWS_ACCESS_KEY_ID`,
-//! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` (also `AWS_ENDPOINT`) and `AWS_ALLOW_HTTP`.
+//! Environment variables of each process configure the access to a bucket: `AWS_ACCESS_KEY_ID`,
+//! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` (or `AWS_ENDPOINT`) and `AWS_ALLOW_HTTP`.
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
@@ -17,19 +17,19 @@ use url::Url;
 
 use crate::error::{ClusterError, ErrorKind};
 
-/// Bytes of a part of an upload.
+/// The size of one part of an upload, in bytes.
 const PART_BYTES: usize = 8 << 20;
-/// Parts of an upload in flight.
+/// The maximum number of parts of an upload that are sent at the same time.
 const PARTS_IN_FLIGHT: usize = 2;
 
 /// An object in a listing.
 #[derive(Clone, Debug)]
 pub struct ObjectInfo {
-    /// Its URL.
+    /// The URL of the object.
     pub url: Url,
-    /// Its length in bytes.
+    /// The length of the object in bytes.
     pub size: u64,
-    /// Its entity tag, or its modification time. Replacing the object changes it.
+    /// The entity tag of the object, or its modification time. It changes when the object is replaced.
     pub version: String,
 }
 
@@ -54,10 +54,10 @@ pub fn child(folder: &Url, name: &str) -> Url {
     url
 }
 
-/// The store of a URL.
+/// The store that contains the object with a URL.
 ///
 /// # Errors
-/// If the scheme is neither `file` nor `s3`, or the environment does not configure the access to the bucket.
+/// If the scheme is neither `file` nor `s3`, or if the environment lacks the settings for the bucket.
 pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>, ClusterError> {
     match url.scheme() {
         "file" => Ok(Arc::new(LocalFileSystem::new())),
@@ -78,7 +78,7 @@ fn key_of(url: &Url) -> Result<Key, ClusterError> {
         .map_err(|source| ClusterError::with_source(ErrorKind::Address, url, source))
 }
 
-/// An error of a store. `operation` is a verb for the message.
+/// Creates an error of a store. `operation` is a verb for the message.
 fn store_error(operation: &str, url: &Url, source: object_store::Error) -> ClusterError {
     let kind = match source {
         object_store::Error::NotFound { .. } => ErrorKind::Missing,
@@ -87,7 +87,7 @@ fn store_error(operation: &str, url: &Url, source: object_store::Error) -> Clust
     ClusterError::with_source(kind, format!("cannot {operation} {url}"), source)
 }
 
-/// An error of the file system. `operation` is a verb for the message.
+/// Creates an error of the file system. `operation` is a verb for the message.
 fn file_error(operation: &str, path: &Path, source: io::Error) -> ClusterError {
     let kind = match source.kind() {
         io::ErrorKind::NotFound => ErrorKind::Missing,
@@ -96,7 +96,7 @@ fn file_error(operation: &str, path: &Path, source: io::Error) -> ClusterError {
     ClusterError::with_source(kind, format!("cannot {operation} {}", path.display()), source)
 }
 
-/// The objects directly in a folder, or the object with this URL.
+/// Lists the objects directly in a folder. If the URL is that of an object, lists only this object.
 ///
 /// # Errors
 /// If the store cannot be read.
@@ -179,7 +179,7 @@ pub async fn upload(file: &Path, url: &Url) -> Result<u64, ClusterError> {
     Ok(size)
 }
 
-/// Removes an object. It is not an error if it does not exist.
+/// Removes an object. A missing object is not an error.
 ///
 /// # Errors
 /// If the store cannot be written.
@@ -191,16 +191,16 @@ pub async fn remove(url: &Url) -> Result<(), ClusterError> {
     }
 }
 
-/// Removes a folder of the file system with all files, such as those of an interrupted upload. A bucket has no
-/// folders, so nothing happens there.
+/// Removes a folder of the file system with all its files, such as files of an interrupted upload. In a bucket, this
+/// function does nothing, because a bucket has no folders.
 pub fn remove_folder(url: &Url) {
     if let Ok(path) = url.to_file_path() {
-        // A folder that stays does no harm.
+        // A remaining folder does no harm.
         let _ = std::fs::remove_dir_all(path);
     }
 }
 
-/// A file with the content of an object: the file itself if it is in the file system, otherwise a temporary copy.
+/// A local file with the content of an object: the object itself if it is a file, otherwise a temporary copy.
 #[derive(Debug)]
 pub struct LocalFile {
     path: PathBuf,
@@ -208,13 +208,13 @@ pub struct LocalFile {
 }
 
 impl LocalFile {
-    /// Its path.
+    /// The path of the local file.
     pub fn path(&self) -> &Path {
         self.copy.as_deref().unwrap_or(&self.path)
     }
 }
 
-/// Fetches an object. A temporary copy goes to `work_dir` and ends in the name of the object.
+/// Fetches an object. A temporary copy is created in `work_dir`; its name ends with the name of the object.
 ///
 /// # Errors
 /// If the object cannot be read, or the copy cannot be written.

@@ -1,6 +1,7 @@
-//! Queries as data, and the queries for the manifest and `_rejects`.
+//! SQL queries with their parameters, and the queries for the manifest and `_rejects`.
 //!
-//! The query of an insight stands beside the insight. Its settings are parameters, written `$name`.
+//! The query of an insight is in a file next to the module of the insight. The settings of the insight are parameters
+//! of the query, written `$name`.
 
 use datafusion::common::ScalarValue;
 
@@ -11,7 +12,7 @@ pub struct Query {
     pub name: &'static str,
     /// The SQL text.
     pub sql: &'static str,
-    /// Values by name.
+    /// The values of the parameters, by name.
     pub parameters: Vec<(&'static str, Value)>,
 }
 
@@ -22,9 +23,9 @@ pub enum Value {
     Text(String),
     /// A count, a limit, or a fraction in billionths.
     Number(i64),
-    /// Days from 1970-01-01 to the Monday of a week.
+    /// A week, as the number of days from 1970-01-01 to its Monday.
     Week(i32),
-    /// A switch.
+    /// A Boolean value.
     Flag(bool),
 }
 

@@ -1,7 +1,7 @@
-//! Tables: their columns, writing them, and merging them.
+//! Tables: defines their columns, and writes and merges them.
 //!
-//! `listens`, `song_weeks` and `nights` are sums without the catalog, so the tables of many inputs add up. `plays` and
-//! `rejects` hold the rows of `enriched_logs` and `_rejects`.
+//! `listens`, `song_weeks` and `nights` contain sums that do not depend on the catalog. The sums of several inputs can
+//! therefore be added. `plays` and `rejects` contain the rows of `enriched_logs` and `_rejects`.
 
 use std::error::Error;
 use std::fs::File;
@@ -23,29 +23,29 @@ use url::Url;
 use crate::error::{ClusterError, ErrorKind};
 use crate::shared_storage::store_for;
 
-/// A table. Executors write all but `songs`.
+/// A table. The client writes `songs`, and executors write the other tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
-    /// Plays by user and song.
+    /// Number of plays by user and song.
     Listens,
-    /// Plays and milliseconds by song and week.
+    /// Number of plays and their total duration in milliseconds, by song and week.
     SongWeeks,
-    /// Plays in the night window, by user.
+    /// Number of plays at night, by user.
     Nights,
-    /// Every play, for `enriched_logs`.
+    /// All plays, for `enriched_logs`.
     Plays,
-    /// Every reject, for `_rejects`.
+    /// All rejects, for `_rejects`.
     Rejects,
-    /// The catalog, which the client writes.
+    /// The songs of the catalog. The client writes this table.
     Songs,
 }
 
-/// The tables of an input.
+/// The tables that an executor makes of an input.
 pub const INPUT_TABLES: [Table; 5] =
     [Table::Listens, Table::SongWeeks, Table::Nights, Table::Plays, Table::Rejects];
 
 impl Table {
-    /// The name in queries.
+    /// The name of the table in queries.
     pub fn name(self) -> &'static str {
         match self {
             Self::Listens => "listens",
@@ -62,7 +62,7 @@ impl Table {
         format!("{}.parquet", self.name())
     }
 
-    /// Its columns.
+    /// The columns of the table.
     pub fn schema(self) -> SchemaRef {
         let text = |name| Field::new(name, DataType::Utf8, false);
         let count = |name| Field::new(name, DataType::Int64, false);
@@ -86,7 +86,7 @@ impl Table {
         Arc::new(Schema::new(fields))
     }
 
-    /// The query that merges tables: sums by key, rows in their order.
+    /// The query that merges several tables of this kind. It adds sums by key, and keeps other rows in order.
     fn merge_query(self) -> &'static str {
         match self {
             Self::Listens => {
@@ -129,7 +129,7 @@ pub enum Cell<'a> {
     Number(i64),
 }
 
-/// Rows of a batch.
+/// The number of rows in a batch.
 const BATCH_ROWS: usize = 32 << 10;
 
 /// Writes a table row by row.
@@ -137,7 +137,7 @@ const BATCH_ROWS: usize = 32 << 10;
 pub struct TableWriter {
     schema: SchemaRef,
     columns: Vec<Builder>,
-    /// Rows in `columns`.
+    /// The number of rows in `columns`.
     pending: usize,
     rows: u64,
     path: PathBuf,
@@ -176,7 +176,7 @@ impl TableWriter {
     /// If a batch is full and cannot be written.
     ///
     /// # Panics
-    /// If the cells do not match the columns, or a text is not UTF-8.
+    /// If the cells do not match the columns, or if a text is not UTF-8.
     pub fn push(&mut self, cells: &[Cell<'_>]) -> Result<(), ClusterError> {
         assert_eq!(cells.len(), self.columns.len(), "a row of {}", self.schema);
         for (column, cell) in self.columns.iter_mut().zip(cells) {
@@ -229,7 +229,7 @@ fn write_error(path: &Path, source: impl Into<Box<dyn Error + Send + Sync>>) -> 
     ClusterError::with_source(ErrorKind::Io, format!("cannot write {}", path.display()), source)
 }
 
-/// Merges files of a table into one, in this process. Returns the number of rows.
+/// Merges several files of a table into one file, in this process. Returns the number of rows in the new file.
 ///
 /// # Errors
 /// If a file cannot be read, or the target cannot be written.
@@ -249,7 +249,7 @@ pub async fn merge(table: Table, files: &[Url], target: &Path) -> Result<u64, Cl
     let mut rows = 0;
     while let Some(batch) = batches.next().await {
         let batch = batch?;
-        // The engine takes sums for nullable. Ours are never null.
+        // The engine treats every sum as nullable. The sums of these queries are never null.
         let batch = RecordBatch::try_new(Arc::clone(&schema), batch.columns().to_vec())?;
         rows += batch.num_rows() as u64;
         writer.write(&batch).map_err(|error| write_error(target, error))?;
