@@ -150,7 +150,7 @@ fn whole_files() {
     }
     let o = run(b"a,a\n1\n2\n", &Settings::default());
     assert_eq!(o.rejected.into_iter().collect::<Vec<_>>(), [("duplicate_column".to_string(), 1)]);
-    // An LF at index 65535 lies in the first 64 KiB, an LF at index 65536 does not.
+    // An LF at index 65535 lies in the first 64 KiB. An LF at index 65536 does not.
     let t = |n: usize, tail: &str| reason(format!("{}{tail}", "x".repeat(n)).as_bytes());
     assert_eq!(t(65535, "\nab"), "missing_header");
     assert_eq!(t(65536, "\nab"), "no_newline");
