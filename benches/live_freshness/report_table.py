@@ -2,7 +2,8 @@
 
 from scenario import TABLES
 
-# If other processes use more than this number of cores, a figure is unreliable. The feeder and the reader count too.
+# If other processes use more than this number of cores, a figure is unreliable. The feeder and the reader are such
+# processes too.
 DISTURBED = 0.3
 
 
@@ -10,7 +11,7 @@ def disturbed(result):
     return result["machine_busy_cores"] - result["cpu_cores"] > DISTURBED
 
 
-def baseline(report):
+"""Returns the median of music-insights with the feed of the peers. The ratios of the peers refer to this median."""
     """Returns the median of music-insights with the feed of the peers. It is the baseline for the peers."""
     for result in report["results"]:
         if result["scenario"] == "small-drop" and not disturbed(result):

@@ -241,7 +241,7 @@ fn watch_once_writes_the_expected_output() {
     });
 }
 
-/// Joins the parts of each append-only table into one text with sorted lines.
+/// Joins the parts of each append-only table into one text, and sorts its lines.
 fn sort_appended(files: &mut Files) {
     for folder in ["_rejects/", "enriched_logs/"] {
         let parts = files.extract_if(.., |name, _| name.starts_with(folder));

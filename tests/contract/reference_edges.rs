@@ -435,8 +435,8 @@ fn dominance_and_ranks() {
         )
     };
     assert_eq!(go(&Settings::default()), "u,h4,1,\nu,h1,1,\nu,h2,1,\nv,h3,1,\nv,h4,1,\nv,h1,1,\n");
-    // User u has 1 Sad, 1 Calm, 1 Happy and 2 plays without a mood, and is included. User v has 2 Calm and
-    // only 1 Sad, and is excluded.
+    // User u has 1 Sad play, 1 Calm play, 1 Happy play and 2 plays without a mood, and is included. User v
+    // has 2 Calm plays and only 1 Sad play, and is excluded.
     assert_eq!(go(&Settings { dominant: true, ..Settings::default() }), "u,h4,1,\nu,h1,1,\nu,h2,1,\n");
     let s = Settings::default();
     let o = replay(&[("l".into(), log.clone().into())], &("c".into(), c.into()), &s);
@@ -491,8 +491,8 @@ const ZONES: [Tz; 8] = [
     Tz::Asia__Tehran,
 ];
 
-/// The reference tries all offsets to find a local time. Its result agrees with chrono around every offset
-/// change since 1970. With `LONG_TESTS=1`, the test covers all zones.
+/// Checks the search of the reference for a local time, which tries all offsets. The result agrees with
+/// chrono around every offset change since 1970. With `LONG_TESTS=1`, the test covers all zones.
 #[test]
 fn local_times_against_chrono() {
     use chrono::{Duration, MappedLocalTime, NaiveDate, Offset, TimeZone};
