@@ -11,8 +11,8 @@ def disturbed(result):
     return result["machine_busy_cores"] - result["cpu_cores"] > DISTURBED
 
 
-"""Returns the median of music-insights with the feed of the peers. The ratios of the peers refer to this median."""
-    """Returns the median of music-insights with the feed of the peers. It is the baseline for the peers."""
+def baseline(report):
+    """Returns the median of music-insights with the feed of the peers. The ratios of the peers refer to this median."""
     for result in report["results"]:
         if result["scenario"] == "small-drop" and not disturbed(result):
             return result["freshness"]["a song"].get("p50")

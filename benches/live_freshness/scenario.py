@@ -18,7 +18,7 @@ HERE = Path(__file__).resolve().parent
 # After the end of the feed, a contender has this time in seconds to publish the last rows.
 GRACE = 45
 TABLES = {"a song": "avg_listen_time_per_song", "a user": "user_favorite_genres"}
-# All probes are in the first bytes of a table, up to this number of bytes.
+# All probes are in this number of bytes at the start of a table.
 HEAD = 256 * 1024
 
 

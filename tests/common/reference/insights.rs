@@ -144,8 +144,8 @@ fn sad_count(user_plays: &[&Play], songs: &Catalog, settings: &Settings) -> Opti
     is_sad.then_some(sad)
 }
 
-/// For each user, every genre with a share above the threshold. The share of a genre is its part of all plays
-/// of the user that have a genre. The comparison is exact.
+/// For each user, every genre with a share above the threshold. The share refers to all plays of
+/// the user that have a genre. The comparison is exact.
 pub fn genre_loyalty_scores(plays: &[Play], songs: &Catalog, settings: &Settings) -> String {
     let mut rows = String::new();
     for (user_id, genres) in genre_plays(plays, songs) {
