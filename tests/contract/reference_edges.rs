@@ -491,7 +491,8 @@ const ZONES: [Tz; 8] = [
     Tz::Asia__Tehran,
 ];
 
-/// The reference tries all offsets to find a local time. The result agrees with chrono around every offset change since 1970. With `LONG_TESTS=1`, the test covers all zones.
+/// The reference tries all offsets to find a local time. The result agrees with chrono around every offset
+/// change since 1970. With `LONG_TESTS=1`, the test covers all zones.
 #[test]
 fn local_times_against_chrono() {
     use chrono::{Duration, MappedLocalTime, NaiveDate, Offset, TimeZone};
