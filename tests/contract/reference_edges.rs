@@ -113,8 +113,8 @@ fn raw_text() {
 #[test]
 fn bom_blank_lines_offsets() {
     let log = format!("\u{feff}\r\n \t\n{H}\nbad\nu,s9,2025-01-01T00:00:00Z,1\r\nworse\r\n");
-    // Line 1 has 5 bytes (BOM and CRLF), line 2 has 3, the header has 39, and line 4 has 1 (LF). `bad` therefore
-    // starts at byte 48, in line 5. Lines 5 and 6 have 4 and 29 bytes, so line 7 starts at byte 81.
+    // Line 1 has 5 bytes (BOM and CRLF), line 2 has 3, the header has 39, and line 4 has 1 (LF). `bad`
+    // therefore starts at byte 48, in line 5. Lines 5 and 6 have 4 and 29 bytes, so line 7 starts at byte 81.
     let o = run(log.as_bytes(), &Settings::default());
     assert_eq!(body(&o, "_rejects"), "a.csv,5,48,field_count,bad\na.csv,7,81,field_count,worse\n");
     assert_eq!((o.plays, o.unmatched), (1, 1));

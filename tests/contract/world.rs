@@ -63,7 +63,7 @@ fn id(usual: &'static [&'static str], odd: &'static [&'static str]) -> impl Stra
     ]
 }
 
-/// A cell. It has quotes only if it needs them.
+/// A cell. It is quoted only if it needs quotes.
 fn quoted_if_needed(text: &str) -> String {
     if text.starts_with('"') || text.contains(',') { quoted(text) } else { text.to_owned() }
 }

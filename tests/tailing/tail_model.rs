@@ -1,5 +1,5 @@
 //! Compares the tailing of `watch` with a model. After random operations on the files of a folder, `watch`
-//! must deliver each line of the model exactly once, with its line number and offset.
+//! must deliver each line of the model exactly once. The line number and the offset must also be right.
 //!
 //! Tailing compares hashes of files, but the model compares the whole content. The model also remembers the
 //! content of deleted files. After a restart, the model knows only the committed inputs.

@@ -6,7 +6,7 @@ pub fn record(fields: &[&str]) -> String {
     quoted.join(",") + "\n"
 }
 
-/// A cell. It has quotes only if RFC 4180 requires them.
+/// A cell. It is quoted only if RFC 4180 requires quotes.
 pub fn field(text: &str) -> String {
     if text.contains([',', '"', '\r', '\n']) {
         return format!("\"{}\"", text.replace('"', "\"\""));
