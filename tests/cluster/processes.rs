@@ -14,8 +14,8 @@ pub(crate) const STACK: &str = "33554432";
 /// The longest wait for a condition, such as the start of a process.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The path of the stock scheduler, or `None` if the scheduler was not built. `cargo build -p
-/// ballista-scheduler` puts the scheduler next to the program.
+/// The path of the stock scheduler, or `None` if the scheduler was not built. To build it next to the
+/// program, run `cargo build -p ballista-scheduler`.
 pub(crate) fn scheduler_program() -> Option<PathBuf> {
     let neighbour = Path::new(PROGRAM).with_file_name("ballista-scheduler");
     let path = std::env::var_os("BALLISTA_SCHEDULER").map_or(neighbour, PathBuf::from);

@@ -868,8 +868,8 @@ fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Foll
     followed.collect()
 }
 
-/// The commits that a restart may find after one scan: the inputs before the scan, and the changes of the
-/// scan.
+/// One scan of the folder: the inputs before the scan, and the changes that the scan causes. A restart may
+/// find a commit after any number of these changes.
 struct Moment {
     owner: Owner,
     changes: Vec<Change>,
