@@ -1,9 +1,9 @@
-//! Measures the cost of exactly-once with 20 million plays in the state: rows per second with commits, the
-//! time of a commit with 10,000 new plays, and the time of a restart.
+//! Measures the cost of exactly-once processing with 20 million plays in the state: the rows per second with
+//! commits, the time of a commit with 10,000 new plays, and the time of a restart.
 //!
 //! `cargo bench --bench commits [FOLDER]...` runs in the given folders. Without arguments it runs in
-//! `/dev/shm` and in the temporary folder. It needs 5 GB and about a minute for each folder. It also
-//! measures how fast the same number of bytes can be written and synced alone.
+//! `/dev/shm` and in the temporary folder. Each folder needs 5 GB and about a minute. For comparison, the
+//! bench also writes and syncs the same number of bytes without any other work.
 
 #[path = "support/committing.rs"]
 mod committing;

@@ -1,15 +1,16 @@
-//! Measures the time of a flush without writing files, and its growth with the number of listeners.
+//! Measures the time of a flush, without writing files, for two numbers of listeners.
 //!
-//! `cargo bench --bench flush` prints a table of medians in milliseconds. One column is for 200,000 listeners
-//! in the state, one for 2,000,000. Each listener has ten rows. The bench needs 2 GB and a minute.
+//! `cargo bench --bench flush` prints a table of medians in milliseconds. The state contains 200,000
+//! listeners in one column, and 2,000,000 in the other. Each listener has ten rows. The bench needs 2 GB and
+//! a minute.
 //!
 //! A flush adds 10,000 rows. A hundred of these rows belong to new listeners. The cut makes the rows
 //! readable. Then each insight refreshes its rows. If a row has changed, the insight renders all its rows
-//! without writing them. The program runs insights in parallel, but this bench runs them one after the
-//! other.
+//! without writing them. The program runs the insights in parallel, but this bench runs them one after
+//! another.
 //!
-//! The last lines of the table show a flush that swaps the two most popular Happy songs. It therefore changes
-//! nearly all recommendations. Its plays all belong to one listener.
+//! The last lines of the table show a flush that swaps the two most popular Happy songs. This flush changes
+//! nearly all recommendations. All its plays belong to one listener.
 //!
 //! The target: with ten times as many listeners, a flush takes at most twice the time.
 
@@ -140,7 +141,7 @@ fn new_listeners(flush: u64) -> Vec<u8> {
     rows.into_bytes()
 }
 
-/// Adds plays of the second most popular Happy song. All belong to one listener.
+/// Adds plays of the second most popular Happy song. All these plays belong to one listener.
 fn take_plays_of_second(state: &mut State, take: &mut impl FnMut(&mut State, &[u8]), plays: u64) {
     let ([_, second], _) = state.leading_happy_songs();
     let row = [b"user_1,", second.as_slice(), b",2025-03-27 12:00:00,100\n"].concat();

@@ -2,7 +2,7 @@
 //! of the machine.
 //!
 //! `benches/instructions/run.py` counts the instructions with callgrind, and compares the counts with
-//! `benches/instructions/expected.toml`. With `--update`, it writes the counts to this file.
+//! `benches/instructions/expected.toml`. With `--update`, the script writes the counts to this file.
 //!
 //! The script calls `cargo bench --bench instructions -- STAGE ROWS`. The stage repeatedly processes a fixed
 //! input of 50,000 rows, until it has processed `ROWS` rows in total. It then prints the number of items,
@@ -155,7 +155,7 @@ fn snapshot() -> Pass {
 }
 
 /// Adds new plays to the tables, and writes a segment and a generation. The count excludes the work of the
-/// operating system, and the merging of segments, which runs in parallel.
+/// operating system. It also excludes the merging of segments, which runs in parallel.
 fn commit() -> Pass {
     let folder = folder_in_memory();
     Feed::new(USERS, SONGS, BLOCK, Look::Short).write(folder.path(), BLOCK, 1);

@@ -38,7 +38,7 @@ use engine::{
 };
 use program::{WATCH, folder_in_memory, run};
 
-/// The kinds of ids, with their names in the names of the benches.
+/// The kinds of ids. The word for each kind is a part of the names of the benches.
 const LOOKS: [(Look, &str); 2] = [(Look::Short, "short"), (Look::Uuid, "uuid")];
 const SONGS: u32 = 50_000;
 /// The number of rows in benches that do not depend on the number of listeners.
@@ -113,7 +113,7 @@ fn batches(criterion: &mut Criterion) {
     });
 }
 
-/// Consecutive cuts of a state. The first cut has most rows. Each later cut adds a few rows.
+/// Consecutive cuts of a state. The first cut has most of the rows. Each later cut adds a few rows.
 fn cuts(users: u32) -> Vec<Cut> {
     let rows = u64::from(users) * ROWS_PER_LISTENER;
     let mut feed = Feed::new(users, SONGS, rows, Look::Short);

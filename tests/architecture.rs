@@ -1,4 +1,4 @@
-//! Checks rules about the source text: the order of imports, pure code, the only module that changes
+//! Checks rules for the source text: the order of imports, the purity of code, the only module that changes
 //! files, one name per insight, forbidden words, and sizes.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -256,9 +256,9 @@ fn rooms_import_only_rooms_above_them() {
     }
 }
 
-/// Two files never import each other, directly or through other files, even inside a room. A `mod.rs`
-/// counts as a file: if it uses a child module, that child must not import from it. Declaring or
-/// re-exporting a child module does not count as use.
+/// Two files never import each other, neither directly nor through other files. This also holds inside a
+/// room. A `mod.rs` counts as a file: a child module that `mod.rs` uses must not import from `mod.rs`.
+/// Declaring or re-exporting a child module does not count as use.
 #[test]
 fn files_do_not_import_each_other_in_cycles() {
     let sources = sources();
@@ -358,7 +358,7 @@ const TEXT: [&str; 12] =
 /// Folders and files that follow the glossary.
 const WRITTEN_BY_THE_GLOSSARY: [&str; 5] = ["crates", "docs", "README.md", "src", "tests"];
 
-/// Folders with test data. A stored state keeps the names that were current in its version.
+/// Folders with test data. A stored state keeps the names of the version that wrote it.
 const DATA: [&str; 3] = ["tests/cases", "tests/checkpoints", "tests/regressions"];
 
 /// Collects all text files below a path. The key is the path inside the project.

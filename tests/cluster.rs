@@ -92,7 +92,7 @@ fn arguments<'a>(output: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&common, more].concat()
 }
 
-/// The contents of all published files by path. The manifest lacks the time of its publication.
+/// The contents of all published files, keyed by path. The time of publication is removed from the manifest.
 fn files_of(output: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut files = BTreeMap::new();
     let mut folders = vec![output.to_owned()];
@@ -139,7 +139,7 @@ fn assert_success(output: &Output, cluster: &TestCluster, context: &str) {
     assert!(output.status.success(), "{context}: {stderr}\n{}", cluster.logs());
 }
 
-/// Compares the output of `replay` with and without the cluster, for the same flags.
+/// Runs `replay` twice with the same flags, without and with the cluster, and compares the outputs.
 #[track_caller]
 fn compare(cluster: &TestCluster, folder: &Path, more: &[&str]) {
     assert_exit(&run(folder, &arguments("expected", more)), 0);
@@ -149,7 +149,8 @@ fn compare(cluster: &TestCluster, folder: &Path, more: &[&str]) {
     assert_same(folder, "expected", "found", &format!("{more:?}"));
 }
 
-/// The SQL of an insight is a second definition of it. Here it runs in this process, over the tables that jobs write.
+/// The SQL of an insight is its second definition. This test runs the SQL in its own process, over the tables
+/// that jobs write.
 #[test]
 fn the_sql_of_each_insight_agrees_with_the_engine() {
     let runtime =
@@ -403,7 +404,7 @@ fn a_second_run_reads_only_new_logs_and_merges_small_tables() {
     let folder = tempfile::tempdir().unwrap();
     write_difficult_inputs(folder.path());
     let flags = ["--cluster", cluster.address.as_str()];
-    // Asserts the number of rows that the run reads. Returns the number of folders of tables.
+    // Asserts the number of rows that `replay` reads. Returns the number of folders with tables.
     let run_and_compare = |expected: &str| {
         assert_exit(&run(folder.path(), &arguments("expected", &[])), 0);
         let (out, _) = assert_exit(&run(folder.path(), &arguments("found", &flags)), 0);
@@ -413,7 +414,7 @@ fn a_second_run_reads_only_new_logs_and_merges_small_tables() {
         let folders = fs::read_dir(tables).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
         folders.count()
     };
-    // Eleven logs of similar size: eight folders of tables are merged into one, and three remain.
+    // Eleven logs of similar size: `replay` merges eight folders of tables into one, and three remain.
     let (summary, _) = assert_exit(&run(folder.path(), &arguments("expected", &[])), 0);
     let all = summary.split_whitespace().nth(1).unwrap();
     assert_eq!(run_and_compare(all), 4);
@@ -427,19 +428,19 @@ fn a_second_run_reads_only_new_logs_and_merges_small_tables() {
     write_log("zz.csv", "u3,s7,2025-04-01 01:00:00,5\n");
     run_and_compare("5");
     run_and_compare("0");
-    // A changed log is read again, together with the logs that share its tables.
+    // `replay` reads a changed log again, together with all logs that share its tables.
     write_log("zz.csv", "u3,s8,2025-04-01 01:00:00,5\nu3,s9,2025-04-01 01:00:00,5\n");
     run_and_compare("2");
-    // After a change of the catalog, no log is read.
+    // After a change of the catalog, `replay` reads no log.
     let songs = fs::read_to_string(folder.path().join("songs.csv")).unwrap();
     fs::write(folder.path().join("songs.csv"), songs.replace("Calm", "Sad") + "nosong,found,,Pop,Happy\n")
         .unwrap();
     run_and_compare("0");
-    // After a change of a setting on which the tables do not depend, no log is read.
+    // The tables do not depend on this setting. After its change, `replay` reads no log.
     let more = ["--set", "insights.top_songs_this_week.limit=2"];
     let (out, _) = assert_exit(&run(folder.path(), &arguments("found", &[&more, &flags[..]].concat())), 0);
     assert!(out.contains("read      0 rows "), "{out}");
-    // After a change of a setting on which the tables depend, all logs are read again.
+    // The tables depend on the timezone. After its change, `replay` reads all logs again.
     compare(&cluster, folder.path(), &["--timezone", "Asia/Tokyo"]);
     // A removed log no longer counts.
     fs::remove_file(folder.path().join("logs/zz.csv")).unwrap();
@@ -473,7 +474,7 @@ fn a_killed_executor_does_not_change_the_output() {
         let mut command = command(folder.path(), &arguments("found", &flags));
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     };
-    // Killed while logs are read.
+    // Kill an executor while `replay` reads logs.
     let replay = start();
     let tables = folder.path().join("found/_tables");
     wait_until("three logs are read", || folders_in(&tables) >= 3);
@@ -483,7 +484,7 @@ fn a_killed_executor_does_not_change_the_output() {
     assert_success(&output, &cluster, "killed while logs were read");
     assert_same(folder.path(), "expected", "found", "killed while logs were read");
 
-    // Killed while queries run.
+    // Kill an executor while queries run.
     cluster.add_executor(&[]);
     fs::remove_file(folder.path().join("found/_manifest.json")).unwrap();
     let replay = start();
@@ -551,7 +552,7 @@ fn errors_of_a_cluster_say_what_to_do() {
     assert_fails(74, &unused, &[], &["no scheduler answers", "start one"]);
     assert_fails(64, &unused, &["-"], &["stdin"]);
 
-    // A server that answers as a scheduler of another version does.
+    // A server that answers like a scheduler of a different version.
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("df://{}", other.local_addr().unwrap());
     std::thread::spawn(move || {
@@ -571,7 +572,7 @@ fn errors_of_a_cluster_say_what_to_do() {
     let address = cluster.address.clone();
     assert_fails(78, &address, &[], &["no executor", "music-insights executor"]);
     cluster.add_executor(&[]);
-    // A path that only the client sees.
+    // This path exists only for the client.
     let (_, error) = {
         let arguments = [
             "replay",
@@ -591,7 +592,7 @@ fn errors_of_a_cluster_say_what_to_do() {
     );
     assert!(!folder.path().join("found/_manifest.json").exists());
 
-    // A scheduler that is killed during the run.
+    // Kill the scheduler during the run.
     let other = tempfile::tempdir().unwrap();
     generate_long_inputs(other.path());
     let mut replay = command(other.path(), &arguments("found", &["--cluster", &address]));
@@ -688,7 +689,7 @@ fn logs_tables_and_catalog_can_be_objects_in_a_bucket() {
     }
     let (out, _) = assert_exit(&replay("s3://music/logs/"), 0);
     assert!(out.contains("read      0 rows "), "{out}");
-    // A pattern, and one object.
+    // Read the objects that match a pattern, then a single object.
     assert_exit(&replay("s3://music/logs/ties*.csv"), 0);
     assert_exit(&replay("s3://music/logs/a.csv"), 0);
     let (_, error) = assert_exit(&replay("s3://music/nothing/"), 66);

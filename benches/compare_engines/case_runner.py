@@ -8,7 +8,7 @@ from pathlib import Path
 from measure_process import TIMEOUT, measure, median
 
 HERE = Path(__file__).resolve().parent
-FASTEST_PEERS = 2  # number of peers in a side case after the first round
+FASTEST_PEERS = 2  # after the first round of a side case, only this number of peers continues
 
 
 class CaseRunner:
@@ -42,7 +42,7 @@ class CaseRunner:
     def all(self, case, contenders, rounds, logs, songs):
         """Runs all rounds, and returns the runs of each contender.
 
-        In the first round, music-insights runs first, and the output of each peer is compared with its output.
+        In the first round, music-insights runs first. The output of each peer is then compared with this output.
         """
         runs = {contender: [] for contender in contenders}
         active = list(contenders)

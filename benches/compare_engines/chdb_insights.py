@@ -3,7 +3,7 @@
 Each alternative below was measured once with 4 M uniform rows, on a machine with other load. Its user time is
 compared with two runs of this script (3.1 s). Differences below 10 % are not significant.
 Slower: songs as LowCardinality, +33 %; MergeTree, +27 %.
-Slower as single steps, in processor time: users as LowCardinality too (loading 3.6 s instead of 0.9 s);
+Slower in one step (processor time): users as LowCardinality too (loading 3.6 s instead of 0.9 s);
 best_effort timestamps (loading 0.9 s instead of 0.7 s); a dictionary instead of the join (enriched_logs 2.9 s
 instead of 1.3 s, genres of users 1.3 s instead of 0.5 s).
 No difference: hash or parallel_hash joins, two-level aggregation, compiled expressions, larger blocks (which

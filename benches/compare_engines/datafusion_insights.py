@@ -5,7 +5,7 @@ compared with two runs of this script (3.8 s and 3.9 s). Differences below 10 % 
 Slower: a scan per query instead of the table, +64 to 69 %; the option timestamp_format, +20 to 23 %; Utf8
 instead of Utf8View, +11 to 14 %. Dictionary columns make the aggregates take two to four times as long
 (measured with 500,000 rows).
-No difference: larger batches, more partitions than threads, one file of enriched_logs.
+No difference: larger batches, more partitions than threads, a single file for enriched_logs.
 """
 
 import pyarrow

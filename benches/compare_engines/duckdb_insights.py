@@ -4,7 +4,7 @@ Each alternative below was measured once with 4 M uniform rows, on a machine wit
 compared with two runs of this script (4.2 s and 4.4 s). Differences below 10 % are not significant.
 Slower: plays grouped by user and song first, +40 to 46 % (nearly all pairs are distinct); larger buffers of
 the CSV reader, +18 to 24 %; uncompressed columns in memory, +10 to 15 %.
-Slower as single steps, in processor time: timestamps as text (enriched_logs 2.8 s instead of 2.2 s); a join with the
+Slower in one step (processor time): timestamps as text (enriched_logs 2.8 s instead of 2.2 s); a join with the
 songs while loading (loading 1.7 s instead of 0.9 s, but later joins take 0.6 s less).
 No clear difference: one file instead of one file per thread; TIMESTAMPFORMAT instead of strftime; timestamps in
 DuckDB's own format (4 to 8 % less time, but not the required format).

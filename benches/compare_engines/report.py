@@ -22,7 +22,7 @@ def write(folder, results):
 def summaries(case, results):
     """Returns a summary of each contender: name, seconds, peak memory, ratio to music-insights and number of runs.
 
-    The summary of a contender that failed has the failure instead.
+    If a contender failed, its summary has the failure instead of the figures.
     """
     best = median(case["runs"]["ours"])
     rows = []

@@ -79,6 +79,6 @@ def fields(pid):
 
 
 def busy():
-    """Returns the seconds for which the cores of the machine were busy, with any process. Adds up all cores."""
+    """Returns the busy time of the machine in seconds: the sum over all cores, for all processes."""
     values = list(map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]))
     return (sum(values) - values[3] - values[4]) / TICKS

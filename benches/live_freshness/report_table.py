@@ -2,7 +2,8 @@
 
 from scenario import TABLES
 
-# If other processes use more than this number of cores, a figure is unreliable. The feeder and the reader count too.
+# If other processes use more than this number of cores, a figure is unreliable. The feeder and the reader are such
+# processes too.
 DISTURBED = 0.3
 
 
@@ -11,7 +12,7 @@ def disturbed(result):
 
 
 def baseline(report):
-    """Returns the median of music-insights with the feed of the peers. It is the baseline for the peers."""
+    """Returns the median of music-insights with the feed of the peers. The ratios of the peers refer to this median."""
     for result in report["results"]:
         if result["scenario"] == "small-drop" and not disturbed(result):
             return result["freshness"]["a song"].get("p50")

@@ -43,7 +43,7 @@ VARIANTS = ("spark-rocksdb", "spark-seconds", "pathway-seconds", "pathway-snapsh
 
 
 def scenarios(args):
-    """Returns all scenarios. The peers run only with the small feed, because it is the easiest feed."""
+    """Returns all scenarios. The peers run only with the small feed, because this feed is the easiest."""
     def feed(append, users, songs, warm_up):
         return Feed(args.rate, args.seconds + warm_up, 0.1, append, users, songs)
 

@@ -1,4 +1,4 @@
-"""Runs one measurement. A contender ingests the history and then the feed. The table reader polls its output."""
+"""Runs one measurement. A contender ingests the history and then the feed. The table reader polls the output."""
 
 import json
 import multiprocessing
@@ -15,10 +15,10 @@ import contender_process
 import dashboard_load
 
 HERE = Path(__file__).resolve().parent
-# The time in seconds that a contender has for the last rows after the end of the feed.
+# After the end of the feed, a contender has this time in seconds to publish the last rows.
 GRACE = 45
 TABLES = {"a song": "avg_listen_time_per_song", "a user": "user_favorite_genres"}
-# The number of bytes at the start of a table that contain all probes.
+# All probes are in this number of bytes at the start of a table.
 HEAD = 256 * 1024
 
 

@@ -1,6 +1,6 @@
 //! Wraps the stages of the engine for the benches.
 //!
-//! If an interface in `src/` changes, only this file must change, and no bench.
+//! If an interface in `src/` changes, only this file has to change. The benches stay as they are.
 
 #![allow(dead_code, reason = "each bench uses a part of this module")]
 
@@ -114,7 +114,7 @@ impl Feed {
     pub(crate) fn everybody(&self) -> impl Iterator<Item = Vec<u8>> {
         let songs = self.plan.songs;
         let users = u64::from(self.plan.users);
-        // The listeners are not in the order of their ids, because real listeners are not either.
+        // As in real logs, the listeners are not in the order of their ids.
         let line = move |turn: u32| {
             let user = (u64::from(turn) * SCATTER % users) as u32 + 1;
             let song = user.wrapping_mul(2_654_435_761) % songs + 1;
@@ -301,7 +301,7 @@ impl State {
         self.dictionaries.users.read().len()
     }
 
-    /// The ids of the two most popular Happy songs, and the difference of their numbers of plays.
+    /// The ids of the two most popular Happy songs, and the difference between their numbers of plays.
     pub(crate) fn leading_happy_songs(&self) -> ([Vec<u8>; 2], u64) {
         let plays = |song| self.ledger.song_plays().total(song).plays;
         let dictionaries = self.dictionaries.songs.read();
@@ -355,8 +355,8 @@ pub(crate) fn refresh(insight: &mut dyn Insight, cut: &Cut) -> bool {
     insight.refresh(cut)
 }
 
-/// The size of the buffer in bytes. A full buffer is cleared. A snapshot writes after the same number of
-/// bytes.
+/// The size of the buffer in bytes. The bench clears a full buffer. A snapshot has a buffer of the same size,
+/// and writes it to the file when it is full.
 const RENDERED: usize = 256 << 10;
 
 /// Renders all rows, and returns the number of rows including the header.

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_music-insights");
 /// Bytes of stack per thread. The planner recurses deeply, most of all in a build without optimisation.
 pub(crate) const STACK: &str = "33554432";
-/// The time for a process to start, or to be declared dead.
+/// The longest wait for a condition, such as the start of a process.
 const TIMEOUT: Duration = Duration::from_mins(1);
 
-/// The path of the stock scheduler; `None` if it was not built. `cargo build -p ballista-scheduler` puts it next to
-/// the program.
+/// The path of the stock scheduler, or `None` if the scheduler was not built. To build it next to the
+/// program, run `cargo build -p ballista-scheduler`.
 pub(crate) fn scheduler_program() -> Option<PathBuf> {
     let neighbour = Path::new(PROGRAM).with_file_name("ballista-scheduler");
     let path = std::env::var_os("BALLISTA_SCHEDULER").map_or(neighbour, PathBuf::from);
@@ -68,8 +68,8 @@ pub(crate) struct TestCluster {
 }
 
 impl TestCluster {
-    /// Starts a scheduler and executors with one core each, all with these environment variables. `None` if the
-    /// scheduler was not built.
+    /// Starts a scheduler and executors with one core each. All processes get these environment variables.
+    /// Returns `None` if the scheduler was not built.
     pub(crate) fn start(executors: usize, environment: &[(&str, String)]) -> Option<Self> {
         let program = scheduler_program()?;
         let folder = tempfile::tempdir().unwrap();
@@ -129,7 +129,7 @@ pub(crate) fn free_port() -> u16 {
     TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap().port()
 }
 
-/// Polls until a condition holds. `event` is a clause for the panic after [`TIMEOUT`], such as `a log is read`.
+/// Polls until a condition holds. After [`TIMEOUT`], panics with the clause `event`, such as `a log is read`.
 pub(crate) fn wait_until(event: &str, mut has_happened: impl FnMut() -> bool) {
     let start = Instant::now();
     while !has_happened() {

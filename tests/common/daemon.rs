@@ -44,7 +44,7 @@ impl Place {
         self.folder.path()
     }
 
-    /// Writes a whole file atomically: first under a hidden name, which is then renamed.
+    /// Writes a file under a hidden name, then renames the file, so that it appears as a whole.
     pub(crate) fn write(&self, name: &str, text: &str) {
         let path = self.path(name);
         let hidden = path.with_file_name(format!(".{}.new", path.file_name().unwrap().to_str().unwrap()));

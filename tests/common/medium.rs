@@ -21,7 +21,7 @@ struct Bytes {
 
 #[derive(Debug)]
 struct Write {
-    /// The offset of `bytes`. If `bytes` is `None`, the length to which the file was truncated.
+    /// The offset of `bytes`. If `bytes` is `None`, this is the new length of the truncated file.
     at: usize,
     bytes: Option<Vec<u8>>,
     /// Whether a sync of this operation has failed. Later syncs then do not try again.
@@ -80,7 +80,7 @@ impl Bytes {
     }
 }
 
-/// Writes the sectors that `reaches` selects. Gaps are filled with NUL bytes.
+/// Writes the sectors that `reaches` selects. Fills gaps with NUL bytes.
 fn put(file: &mut Vec<u8>, write: &Write, mut reaches: impl FnMut(usize) -> bool) {
     let Some(bytes) = &write.bytes else {
         if reaches(write.at) {

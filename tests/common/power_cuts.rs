@@ -45,8 +45,8 @@ pub(crate) struct Recording {
 }
 
 impl Recording {
-    /// Runs `watch` while the inputs change step by step. Each step starts when the previous step is
-    /// published.
+    /// Runs `watch` while the inputs change step by step. Each step starts when `watch` has published the
+    /// previous step.
     pub(crate) fn of(seed: u64, steps: &[Step]) -> Result<Self, String> {
         let (place, mut disk) = (Place::new(), SimDisk::default());
         let mut feed = Feed::new(&place, Dice::new(seed, 1));
@@ -111,7 +111,7 @@ impl Recording {
         self.place.recover(disk, StartOptions { fresh: true, ..StartOptions::default() })
     }
 
-    /// The manifest on this disk, which is the last one that a reader can have seen.
+    /// The manifest on this disk. It is the newest manifest that a reader can have seen.
     pub(crate) fn shown(&self, disk: &SimDisk) -> Option<Manifest> {
         self.place.manifest(disk)
     }
@@ -125,8 +125,8 @@ impl Recording {
         Ok(())
     }
 
-    /// The oracle: checks an image before and after its recovery. `shown` is the manifest that a reader
-    /// had seen before the power cut.
+    /// The oracle: checks an image before and after its recovery. `shown` is the last manifest that a reader
+    /// saw before the power cut.
     pub(crate) fn check_recovery(&self, image: &SimDisk, shown: Option<&Manifest>) -> Result<(), String> {
         self.check_committed(image, shown)?;
         self.recover(image).map_err(|failure| format!("recovery: {failure}"))?;
@@ -206,7 +206,7 @@ impl Recording {
         same("rejects", &rejects(&self.expected), &rejects(&output))
     }
 
-    /// Checks that the state has only intact generations and the files that they need.
+    /// Checks that the state contains only intact generations and the files of these generations.
     fn check_state(&self, disk: &SimDisk) -> Result<(), String> {
         let state = &self.place.settings.state;
         let numbers = generations_in(disk, state).map_err(|failure| failure.to_string())?;
@@ -350,7 +350,7 @@ fn sorted(rows: &[String]) -> Vec<String> {
     rows
 }
 
-/// The plays of songs that were always in the catalog: for each log, in order.
+/// Sorts rows by log, and keeps their order within each log. Drops songs that were not always in the catalog.
 fn by_log(rows: &[String]) -> Vec<String> {
     let mut logs: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for row in rows {

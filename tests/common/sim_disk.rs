@@ -1,8 +1,8 @@
 //! A disk in memory that records all operations, so that a test can cut the power after any operation.
 //!
-//! The effect of a power cut is decided after the run. [`SimDisk::image`] replays the record. It keeps
-//! all synced operations. Random numbers decide which unsynced operations reach the medium. One recorded
-//! run therefore yields any number of possible images.
+//! The effect of a power cut is decided after the run. [`SimDisk::image`] replays the record. The image keeps
+//! all synced operations. Random numbers decide which unsynced operations reach the medium. One recorded run
+//! therefore yields any number of possible images.
 
 use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +80,7 @@ impl View {
     }
 }
 
-/// The unsynced changes of file names that reach the medium.
+/// Which unsynced changes of file names reach the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Names {
     /// All changes before a random position, as in a journal.
@@ -163,7 +163,7 @@ impl SimDisk {
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
-        // If a test catches a panic, it continues with the current disk.
+        // A test that catches a panic continues with the current disk.
         self.0.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -50,7 +50,7 @@ pub(crate) enum Step {
     Rotate { log: usize },
     /// Publish a catalog with one more song.
     Catalog,
-    /// Stop the process and start it again. With `catalog`, the catalog has changed in between.
+    /// Stop the process and start it again. With `catalog`, the catalog changes in between.
     Restart { catalog: bool },
     /// Kill the process or cut the power, and start it again.
     Crash,
@@ -69,7 +69,7 @@ impl Step {
         Self::Partial { log: 1, rows: 4 },
     ];
 
-    /// Enough epochs in one process to make it merge segments.
+    /// Enough epochs in one process to make the process merge segments.
     pub(crate) const MANY: [Self; 16] = [Self::Rows { log: 0, rows: 2 }; 16];
 
     /// Random steps. There are enough steps to make `watch` merge segments and remove generations.
@@ -289,7 +289,7 @@ impl<'a> Feed<'a> {
             }
             Step::Rotate { log } => {
                 if let Some(serial) = self.logs[log].serial {
-                    // Finish the last line of the old file now, because no later step does.
+                    // Finish the last line of the old file now, because no later step does so.
                     self.grow(log, 0, false);
                     fs::rename(self.log_path(log), self.path(&format!("old-{serial}.csv"))).unwrap();
                     self.logs[log] = Growing::default();

@@ -1,4 +1,5 @@
-//! `watch` with faulty files and odd file names. It reads, rejects or skips them, some with a warning.
+//! Runs `watch` on faulty files and odd file names. `watch` reads, rejects or skips each file, sometimes with
+//! a warning.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -179,7 +180,7 @@ fn a_file_with_rewritten_bytes_is_abandoned_and_all_others_are_read() {
     let mut file = fs::File::options().write(true).open(place.path("data/incoming/edited.csv")).unwrap();
     file.seek(SeekFrom::Start(LOG_HEADER.len() as u64 + 1)).unwrap();
     file.write_all(b"9").unwrap();
-    // Truncate `refilled.csv`, and fill it beyond its old length while the daemon is stopped.
+    // While the daemon is stopped, truncate `refilled.csv` and fill it beyond its old length.
     let more: String = (0..20).map(|minute| play(2, 2, minute)).collect();
     daemon.signal("-STOP");
     fs::write(place.path("data/incoming/refilled.csv"), format!("{LOG_HEADER}{more}")).unwrap();
@@ -206,7 +207,7 @@ fn a_deleted_log_counts_and_its_inode_may_be_reused() {
     for round in 1..=5_u32 {
         fs::write(&path, format!("{LOG_HEADER}{}", play(round, 1, round))).unwrap();
         place.wait_for_rows(u64::from(round) * 2 - 1);
-        // Append to the log and delete it while the daemon is stopped.
+        // While the daemon is stopped, append to the log and delete it.
         daemon.signal("-STOP");
         place.append("data/incoming/a.csv", &play(round, 2, round));
         fs::remove_file(&path).unwrap();

@@ -5,7 +5,8 @@ use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, stderr};
 const SONGS: &str = "s1,\"One, two\",A,Rock,Sad\ns2,Two,\"B;|\tb\",Pop,Happy\n";
 const ROWS: &str = "u1,s1,2025-03-21 01:09:00,150\n\"u,2\",s2,2025-03-21 12:00:00,7.5\n\"u;|\t3\",s2,2025-03-22 01:09:00,10\n";
 
-/// Replaces the commas between fields by another delimiter. Quotes a field only if the field contains it.
+/// Replaces the commas between fields by a different delimiter. Quotes the fields that contain this
+/// delimiter.
 fn with_delimiter(delimiter: char, text: &str) -> String {
     let mut out = String::new();
     for line in text.lines() {

@@ -1,5 +1,5 @@
-//! `generate` writes the same bytes for the same seed. Every insight finds results in its data. A stopped
-//! live feed leaves complete files.
+//! `generate` writes the same bytes for the same seed. Every insight has results for the generated data. A
+//! stopped live feed leaves complete files.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;

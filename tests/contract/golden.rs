@@ -9,8 +9,8 @@
 //! - the expected output: `expected/<insight>/part-*.csv`, and `expected/_rejects/part-00000.csv` if the
 //!   case has rejects.
 //!
-//! `UPDATE_GOLDEN=1 cargo test --test contract golden` writes `expected` from the output of `replay`.
-//! Another test compares `expected` with the reference implementation. It fails if the recorded output is
+//! `UPDATE_GOLDEN=1 cargo test --test contract golden` writes `expected` from the output of `replay`. Another
+//! test compares `expected` with the reference implementation. That test fails if the recorded output is
 //! wrong.
 
 use std::collections::BTreeSet;
@@ -52,7 +52,7 @@ struct Case {
     expected: Files,
 }
 
-/// Reads all cases. One case is also used by other projects and has a different layout.
+/// Reads all cases. One case has a different layout, because other projects use it too.
 fn cases() -> Vec<Case> {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut folders: Vec<PathBuf> =
@@ -118,9 +118,9 @@ impl Case {
         Ok(files)
     }
 
-    /// Whether a case covers an insight: the case expects rows of the insight or has settings for it. Older
-    /// cases do not cover insights that were added later. A new case without expected files covers all
-    /// insights.
+    /// Whether a case covers an insight: the case expects rows of the insight, or has settings for the
+    /// insight. Older cases do not cover insights that were added later. A new case without expected files
+    /// covers all insights.
     fn concerns(&self, folder: &str) -> bool {
         let inside = format!("{folder}/");
         let setting = format!("insights.{folder}.");
@@ -222,8 +222,8 @@ fn update(case: &Case) {
     }
 }
 
-/// Snapshots are equal, and append-only tables have the same rows. The test ignores the order of rows in
-/// append-only tables, because `watch` keeps the order only within each input.
+/// Snapshots must be equal. Append-only tables must have the same rows, but the order of their rows does not
+/// matter, because `watch` keeps the order only within each input.
 #[test]
 fn watch_once_writes_the_expected_output() {
     let cases = cases();
@@ -241,7 +241,7 @@ fn watch_once_writes_the_expected_output() {
     });
 }
 
-/// Joins the parts of each append-only table into one text with sorted lines.
+/// Joins the parts of each append-only table into one text, and sorts its lines.
 fn sort_appended(files: &mut Files) {
     for folder in ["_rejects/", "enriched_logs/"] {
         let parts = files.extract_if(.., |name, _| name.starts_with(folder));

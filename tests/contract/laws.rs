@@ -35,7 +35,8 @@ fn config(usual: u32) -> ProptestConfig {
     }
 }
 
-/// The number of bytes per chunk. It is small enough to split lines and fields, or as large as in production.
+/// The number of bytes per chunk. Small chunks split lines and fields. Large chunks have the size used in
+/// production.
 fn chunk() -> impl Strategy<Value = usize> {
     prop_oneof![1 => 1_usize..8, 2 => 8_usize..200, 1 => Just(CHUNK)]
 }
@@ -171,7 +172,7 @@ fn same(wanted: &str, expected: &Files, found: &Files) -> Result<(), TestCaseErr
 proptest! {
     #![proptest_config(config(800))]
 
-    /// Every cut of `watch` has the same output as a new engine that reads all rows so far at once. If
+    /// Every cut of `watch` has the same output as a new engine that reads all earlier rows at once. If
     /// `refresh` reports no change of a file, the file stays the same.
     #[test]
     fn every_cut_equals_a_replay(

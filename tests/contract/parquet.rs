@@ -141,7 +141,8 @@ fn watch_publishes_parquet_together_with_csv() {
     assert!(!place.path("output/parquet/night_owl_users/part-00000.parquet").exists());
 }
 
-/// A Python script. It reads every table with DuckDB and pandas, and compares our Parquet with our CSV.
+/// A Python script. It reads every table with DuckDB and pandas, and compares the Parquet files with the CSV
+/// files.
 const THEY_READ: &str = r#"
 import duckdb, pandas as pd, os
 for name in sorted(os.listdir('output/parquet')):

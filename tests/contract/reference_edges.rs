@@ -113,8 +113,8 @@ fn raw_text() {
 #[test]
 fn bom_blank_lines_offsets() {
     let log = format!("\u{feff}\r\n \t\n{H}\nbad\nu,s9,2025-01-01T00:00:00Z,1\r\nworse\r\n");
-    // Line 1 has 5 bytes (BOM and CRLF), line 2 has 3, the header has 39, and line 4 has 1 (LF). `bad` therefore
-    // starts at byte 48, in line 5. Lines 5 and 6 have 4 and 29 bytes, so line 7 starts at byte 81.
+    // Line 1 has 5 bytes (BOM and CRLF), line 2 has 3, the header has 39, and line 4 has 1 (LF). `bad`
+    // therefore starts at byte 48, in line 5. Lines 5 and 6 have 4 and 29 bytes, so line 7 starts at byte 81.
     let o = run(log.as_bytes(), &Settings::default());
     assert_eq!(body(&o, "_rejects"), "a.csv,5,48,field_count,bad\na.csv,7,81,field_count,worse\n");
     assert_eq!((o.plays, o.unmatched), (1, 1));
@@ -150,7 +150,7 @@ fn whole_files() {
     }
     let o = run(b"a,a\n1\n2\n", &Settings::default());
     assert_eq!(o.rejected.into_iter().collect::<Vec<_>>(), [("duplicate_column".to_string(), 1)]);
-    // An LF at index 65535 lies in the first 64 KiB, an LF at index 65536 does not.
+    // An LF at index 65535 lies in the first 64 KiB. An LF at index 65536 does not.
     let t = |n: usize, tail: &str| reason(format!("{}{tail}", "x".repeat(n)).as_bytes());
     assert_eq!(t(65535, "\nab"), "missing_header");
     assert_eq!(t(65536, "\nab"), "no_newline");
@@ -435,8 +435,8 @@ fn dominance_and_ranks() {
         )
     };
     assert_eq!(go(&Settings::default()), "u,h4,1,\nu,h1,1,\nu,h2,1,\nv,h3,1,\nv,h4,1,\nv,h1,1,\n");
-    // User u has 1 Sad, 1 Calm, 1 Happy and 2 plays without a mood, and is included. User v has 2 Calm and
-    // only 1 Sad, and is excluded.
+    // User u has 1 Sad play, 1 Calm play, 1 Happy play and 2 plays without a mood, and is included. User v
+    // has 2 Calm plays and only 1 Sad play, and is excluded.
     assert_eq!(go(&Settings { dominant: true, ..Settings::default() }), "u,h4,1,\nu,h1,1,\nu,h2,1,\n");
     let s = Settings::default();
     let o = replay(&[("l".into(), log.clone().into())], &("c".into(), c.into()), &s);
@@ -491,7 +491,7 @@ const ZONES: [Tz; 8] = [
     Tz::Asia__Tehran,
 ];
 
-/// The reference tries all offsets to find a local time. Its result agrees with chrono around every offset
+/// The reference tries all offsets to find a local time. The result agrees with chrono around every offset
 /// change since 1970. With `LONG_TESTS=1`, the test covers all zones.
 #[test]
 fn local_times_against_chrono() {

@@ -37,7 +37,7 @@ fn mostly(
     prop_oneof![12 => select(usual), 1 => select(odd)]
 }
 
-// Some ids differ only in case or after 16 bytes. Some sort differently by UTF-16 code unit.
+// Some ids differ only in case, or only after 16 bytes. Some have a different order in UTF-16 than in UTF-8.
 const USERS: &[&str] = &["u1", "u2", "u3", "u10"];
 const ODD_USERS: &[&str] = &[
     "U1",
@@ -63,7 +63,7 @@ fn id(usual: &'static [&'static str], odd: &'static [&'static str]) -> impl Stra
     ]
 }
 
-/// A cell. It has quotes only if it needs them.
+/// A cell. It is quoted only if it needs quotes.
 fn quoted_if_needed(text: &str) -> String {
     if text.starts_with('"') || text.contains(',') { quoted(text) } else { text.to_owned() }
 }
@@ -308,7 +308,7 @@ const WINDOWS: &[(u16, u16)] = &[(0, 300), (0, 300), (1380, 120), (1439, 0), (0,
 const SHARES: &[u64] =
     &[0, 1, 250_000_000, 333_333_333, 333_333_334, 500_000_000, 666_666_667, 800_000_000, 1_000_000_000];
 
-/// The zones, created once, because a zone is a table of two centuries.
+/// The zone with this name. Each zone is created once, because it is a table that covers two centuries.
 fn zone_named(name: &str) -> Zone {
     static MADE: LazyLock<Vec<Zone>> =
         LazyLock::new(|| ZONES.iter().map(|name| Zone::named(name).unwrap()).collect());

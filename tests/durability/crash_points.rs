@@ -46,14 +46,14 @@ const IN_RECOVERY: [&str; 14] = [
     "publish.manifest",
 ];
 
-/// A first crash when `watch` reaches a fail point for the n-th time, then one crash in each recovery.
+/// The crashes of a run: one when `watch` reaches a fail point for the n-th time, then one in each recovery.
 struct Plan {
     first: (&'static str, u64),
     then: [&'static str; 2],
 }
 
-/// Plans for every fail point with a first crash at hit 1 to `hits`. For each hit, there are `ways` plans
-/// with different crashes in the recoveries.
+/// Plans for every fail point. The first crash happens at one of the first `hits` hits of the point. For each
+/// hit, there are `ways` plans with different crashes in the recoveries.
 fn plans(hits: u64, ways: usize) -> Vec<Plan> {
     let mut plans = Vec::new();
     for (number, &name) in POINTS.iter().enumerate() {
@@ -101,8 +101,8 @@ fn crashes(place: &Place, point: (&str, u64)) -> bool {
             break;
         }
     }
-    // `watch` archives inputs only after it has removed older generations. At the end, this takes some
-    // flushes without new rows.
+    // `watch` archives inputs only after it has removed older generations. For the last inputs, this takes
+    // some flushes without new rows.
     if point.0 == "inputs.archived" && point.1 <= EPOCHS {
         place.wait_for("files to be archived", || daemon.has_ended());
     }

@@ -1,5 +1,5 @@
 //! `watch` does not start if its state or output is damaged, missing or in use, or belongs to different
-//! settings. It changes no files, and the message says what to do.
+//! settings. It then changes no files, and its message says what to do.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -360,9 +360,8 @@ fn copy_folder(from: &Path, to: &Path) {
     }
 }
 
-/// Continues from the stored state of each released version. The inputs are the ones that this version had
-/// read. `UPDATE_GOLDEN=1` writes the state of the current version. Use it only before the release of the
-/// version.
+/// Continues from the stored state of each released version. The inputs are the files that this version had
+/// read. `UPDATE_GOLDEN=1` writes the state of the current version. Use it only just before a release.
 #[test]
 fn watch_continues_from_the_states_of_all_versions() {
     let project = Path::new(env!("CARGO_MANIFEST_DIR"));

@@ -1,5 +1,5 @@
-//! The checks after a crash: the output equals the output of a replay, no unnecessary files remain, and a
-//! start without new data changes nothing.
+//! The checks after a crash. The output equals the output of a replay. No unnecessary files remain. A start
+//! without new data changes nothing.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! Runs `watch` with failing system calls. A failed sync ends `watch`. A temporary failure makes it wait. In
-//! the end, every row counts once.
+//! Runs `watch` with failing system calls. After a failed sync, `watch` ends. After a temporary failure,
+//! `watch` waits and tries again. In the end, every row counts once.
 //!
 //! strace injects the faults. It counts calls per thread and path, so each fault names a path. Without
 //! strace, these tests print a message and pass.
@@ -224,7 +224,7 @@ fn a_folder_that_disappears_and_returns_loses_and_repeats_nothing() {
     thread::sleep(Duration::from_millis(1200));
     fs::rename(&away, &incoming).unwrap();
     place.wait_for_rows(22);
-    // An empty folder replaces the folder, as after an unmount. Then the original folder returns.
+    // An empty folder takes the place of `incoming`, as after an unmount. Then the original folder returns.
     fs::rename(&incoming, &away).unwrap();
     fs::create_dir(&incoming).unwrap();
     thread::sleep(Duration::from_millis(1200));

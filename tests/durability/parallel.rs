@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// The folder for a place. Every second folder is in memory if possible. The timing differs there, because
-/// no operation waits for a disk.
+/// The folder for a place. Every second folder is in memory if possible. In memory, the timing is different,
+/// because no operation waits for a disk.
 pub(crate) fn root(number: u64) -> PathBuf {
     let memory = Path::new("/dev/shm");
     if number.is_multiple_of(2) && memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() }
 }
 
-/// Runs numbered jobs, four at the same time, because a daemon mostly waits for its disk. The jobs of
-/// different tests run one test after the other, because they load the machine.
+/// Runs numbered jobs, four at the same time, because a daemon mostly waits for its disk. Only one test at a
+/// time runs its jobs, because the jobs load the machine.
 pub(crate) fn in_parallel<T: Send>(jobs: u64, work: impl Fn(u64) -> T + Sync) -> Vec<T> {
     static MACHINE: Mutex<()> = Mutex::new(());
     let _machine = MACHINE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,4 +1,4 @@
-//! Power cuts and failing disks. The next start succeeds. It does not lose or repeat rows.
+//! Power cuts and failing disks. The next start succeeds, and neither loses nor repeats rows.
 //!
 //! An image is the content of the disk after a power cut. `cargo test` checks a few thousand images.
 //! `LONG_TESTS=1 cargo test --release --test durability power_loss` runs fifty times as many workloads.
@@ -79,14 +79,15 @@ fn a_power_cut_in_random_workloads_is_harmless() {
     assert!(merged > 0 || given.is_some(), "no workload merged segments");
 }
 
-/// Whether the path is that of a merged segment.
+/// Whether the path belongs to a merged segment.
 fn is_merged(path: &Path) -> bool {
     let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let numbers = name.strip_prefix("segment-").and_then(|name| name.strip_suffix(".bin")?.split_once('-'));
     numbers.is_some_and(|(first, last)| first != last)
 }
 
-/// Disk images for tests with faults during the recovery, with the operation of each image.
+/// Disk images for tests with faults during the recovery. Each image comes with the number of the operation
+/// after which the process stopped.
 fn beginnings(recording: &Recording, seed: u64) -> Vec<(usize, SimDisk)> {
     let operations = recording.disk.operations();
     let mut dice = Dice::new(seed, 2);

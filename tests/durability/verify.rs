@@ -36,8 +36,8 @@ fn watched() -> Place {
     place.append("data/incoming/a.csv", "u4,s1,2025-03-22 00:01:00,3");
     watch_once(&place);
     place.append("data/incoming/a.csv", "1\nu5,s1,2025-03-22 00:01:00,3\n");
-    // Rows of `enriched_logs` keep the metadata that was current when they were written. A new song adds its
-    // earlier plays.
+    // Rows of `enriched_logs` keep the metadata that was current when `watch` wrote the rows. When a song is
+    // new in the catalog, `watch` adds the earlier plays of this song.
     let later = "s1,Uno,A,Jazz,Sad\ns2,Two,B,Pop,Happy\nunknown,Late,D,Rock,Happy\nbad\n";
     place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{later}"));
     watch_once(&place);
@@ -181,8 +181,8 @@ fn escaped_formulas_are_verified_and_the_setting_cannot_change() {
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{rows}"));
     let guarded = ["--set", "csv.escape_formulas=true"];
     place.done(&[&["watch", "--once", "--http", "off"], &guarded[..]].concat());
-    // A song appears, changes and disappears. It leaves rows with its old and new metadata, and unmatched
-    // plays.
+    // A song appears in the catalog, changes and disappears. Its rows have old and new metadata. Some of its
+    // plays are unmatched.
     for songs in ["=s1,+One,@A,-Rock,Sad\nlater,=Two,B,Pop,Happy\n", "=s1,-1,A,Rock,Sad\n", ""] {
         place.write("data/songs_metadata.csv", &format!("{CATALOG_HEADER}{songs}"));
         place.append(

@@ -1,5 +1,5 @@
-//! `report`: the numbers on its page equal numbers that the tests compute from the tables. For any content of
-//! the tables, the page is well-formed and contacts no host.
+//! Checks the page of `report`. The numbers on the page equal the numbers that the tests compute from the
+//! tables. For any content of the tables, the page is well-formed and contacts no host.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, SONGS, stderr, stdout};
 use roxmltree::{Document, Node};
 
-/// Converts a page to XML. This only adds the end tags of `meta` elements, because all other tags are closed.
+/// Converts a page to XML. This only adds the end tags of `meta` elements, because all other elements are
+/// closed.
 fn as_xml(page: &str) -> String {
     let page = page.strip_prefix("<!DOCTYPE html>").expect("the page starts with the HTML doctype");
     let mut text = String::new();
@@ -402,7 +403,7 @@ fn the_report_of_the_sample_contacts_no_host() {
     assert_contacts_no_host(&place.read("report.html"));
 }
 
-/// A browser accepts the style because its hash is correct, and logs no error.
+/// The hash of the style is correct, so a browser accepts the style and logs no error.
 #[test]
 fn a_browser_shows_the_report_without_errors() {
     let place = sample();

@@ -183,7 +183,7 @@ fn every_command_uses_the_settings_for_messages() {
     assert!(output[0]["message"].as_str().unwrap().contains("a.csv: unknown columns are ignored: more"));
     assert!(output[0]["timestamp"].as_str().unwrap().ends_with('Z'));
     assert!(lines(&["replay", "--log-format", "json", "--log-level", "error"]).is_empty());
-    // Messages about errors in the settings use these settings too.
+    // The format also applies to messages about errors in the settings.
     let output = lines(&["check", "--log-format", "json", "--config", "broken.toml"]);
     let message = "broken.toml:1: unknown setting `songz`; did you mean `songs`?";
     assert_eq!((&output[0]["message"], &output[0]["exit"]), (&message.into(), &78.into()));

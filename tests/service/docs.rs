@@ -13,13 +13,13 @@ use regex::Regex;
 
 use crate::daemon::stderr;
 
-/// Pages with commands for a clone of the repository, because the clone contains sample data.
+/// Pages with commands that need the sample data of the repository. The tests copy this data.
 const PAGES_WITH_SAMPLE_DATA: [&str; 1] = ["README.md"];
 /// Pages with commands that need more than this program. `tests/cluster.rs` runs these commands.
 const PAGES_RUN_ELSEWHERE: [&str; 1] = ["docs/how-to/run-on-a-cluster.md"];
 
-/// The script that replaces `music-insights` in the commands of a page. It stops a command without an end
-/// after some time. The command must then exit with success.
+/// The script that replaces `music-insights` in the commands of a page. If a command has no end, the script
+/// stops it after some time. The command must then exit with success.
 const PROGRAM: &str = r#"#!/bin/sh -eu
 case " $* " in
 *" --once "*) ;;

@@ -127,8 +127,8 @@ fn values(property: &Value) -> String {
     format!("{kind}{bounds}{}", examples.unwrap_or_default())
 }
 
-/// Finds out when a changed setting applies. Compares the settings that a running `watch` accepts, and the
-/// settings that the state depends on.
+/// Finds out when a change of a setting takes effect. Checks whether the state depends on the setting, and
+/// whether a running `watch` accepts the change.
 fn when_it_applies(name: &str, property: &Value) -> &'static str {
     let settings = Settings::default();
     let changed = with_other_value(name, property);

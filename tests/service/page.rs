@@ -104,7 +104,7 @@ fn a_dashboard_without_plays_shows_what_to_do_and_updates_itself() {
     browser.wait_for("document.querySelector('.figures dd')?.innerText.startsWith('1')");
     page.place.append("data/incoming/a.csv", "u2,s2,2025-03-20 02:00:00,100\n");
     browser.wait_for("document.querySelector('.figures dd')?.innerText.startsWith('2')");
-    // Tables update themselves too. The controls keep the choices of the user.
+    // Tables also update themselves. The controls keep the choices of the user.
     browser.click("a[href='#/insights/night_owl_users']");
     browser.wait_for_text("main h1", "Night owls");
     browser.click("[data-query=search]");
@@ -369,7 +369,7 @@ fn markup_in_names_is_text_and_long_names_are_shortened() {
             _ => (view, title),
         };
         page.show(view, title);
-        // The page must not contain such elements, not even hidden ones.
+        // The names must not become elements of the page, not even hidden ones.
         browser
             .run("document.querySelectorAll('details').forEach((all) => { all.open = true; });", &json!([]));
         let made = "document.querySelectorAll('main script, main img, main [onerror], #suggestions script, #suggestions img').length";

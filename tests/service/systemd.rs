@@ -99,8 +99,8 @@ fn the_service_manager_is_notified_of_every_state() {
     assert!(output[5].ends_with("(repeated 4 times)"), "{output:?}");
 }
 
-/// Starts `watch` with a fault that strace injects. Until `watch` is ready, measures the longest time
-/// without a notification and the total time.
+/// Starts `watch` with a fault that strace injects. Measures the time until `watch` is ready, and the longest
+/// time without a notification before that.
 fn longest_silence(calls: &str, how: &str, path: Option<&str>) -> Option<(Duration, Duration)> {
     if Command::new("strace").arg("-V").output().is_err() {
         println!("skipped: strace is missing");

@@ -1,4 +1,4 @@
-//! `input.when_done`: `watch` archives or deletes an input only when no rollback needs it.
+//! `input.when_done`: `watch` archives or deletes an input only when no rollback can need the input.
 
 use std::fs;
 use std::io::Write;

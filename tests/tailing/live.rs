@@ -413,7 +413,7 @@ fn a_rotated_log_is_followed_under_its_new_name() {
     place.append("data/incoming/live.csv", &format!("{LOG_HEADER}{}", play(1, 1, 1)));
     place.wait_for_rows(1);
     for round in 2..6 {
-        // `watch` reads rows from just before the rotation under the new name.
+        // After the rotation, `watch` reads the last rows of the renamed file under its new name.
         place.append("data/incoming/live.csv", &play(round, 1, round));
         fs::rename(
             place.path("data/incoming/live.csv"),

@@ -1,8 +1,8 @@
 //! Compares the tailing of `watch` with a model. After random operations on the files of a folder, `watch`
-//! must deliver each line of the model exactly once, with its line number and offset.
+//! must deliver each line of the model exactly once. The line number and the offset must also be right.
 //!
 //! Tailing compares hashes of files, but the model compares the whole content. The model also remembers the
-//! content of deleted files. After a restart, it knows only the committed inputs.
+//! content of deleted files. After a restart, the model knows only the committed inputs.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, FileTimes};
@@ -172,8 +172,8 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A delivered line or fault: the name of the log, line number, offset, and the line or the code of the
-/// fault.
+/// A delivered line or fault: the name of the log, the line number, the offset, and the text of the line or
+/// the code of the fault.
 type Delivery = (String, u64, u64, String);
 
 /// The folder, and the contents of all its files, including deleted files.
@@ -308,7 +308,7 @@ impl Folder {
             Step::Cut { name, sixteenths } if self.is_file(NAMES[name]) => {
                 let file = File::options().write(true).open(self.path(NAMES[name])).unwrap();
                 let len = file.metadata().unwrap().len() * u64::from(sixteenths) / 16;
-                // A truncated header is not a header, but a later append may complete it.
+                // Never keep only a part of the header, because a later append could complete it.
                 file.set_len(if len < HEADER.len() as u64 { 0 } else { len }).unwrap();
             }
             Step::CopyTruncate { name, to } if self.is_file(NAMES[name]) && name != to => {
@@ -443,7 +443,7 @@ struct Followed {
     packed: Vec<u8>,
     line: u64,
     state: State,
-    /// The offset up to which the file was read. It includes an overlong line without an end.
+    /// The offset up to which the file was scanned. The scan includes an overlong line without an end.
     scanned: usize,
     partial: bool,
     /// The size and times of the file when it was last read to its end.
@@ -493,7 +493,7 @@ impl Model {
         let open = self.all.iter().filter(|(_, followed)| followed.open);
         for input in open.map(|(&input, _)| input).collect::<Vec<_>>() {
             let file = self.all[&input].file;
-            // The file has lost the name under which it is followed, but it is still open. Read its rest.
+            // The followed file has lost its name, but it is still open. Read its rest.
             if !self.all[&input].has_name(&files) && self.by_number.get(&file.inode_key) == Some(&input) {
                 self.read(input, &folder.contents[&file]);
             }
@@ -734,7 +734,7 @@ enum Change {
     Position(InputId, Position),
 }
 
-/// One process: a `Watch`, and the receiver of its events in place of a coordinator.
+/// One process: a `Watch`, and a receiver of its events. The receiver replaces the coordinator.
 struct Process {
     watch: Watch,
     sender: EventSender,
@@ -764,7 +764,7 @@ impl Process {
         Self { watch: Watch::new(rules, resume).unwrap(), sender: EventSender::new(sender), events }
     }
 
-    /// Scans the folder once. Returns the deliveries, and the changes for a commit in their order.
+    /// Scans the folder once. Returns the deliveries, and the changes for a commit, both in order.
     fn look(&mut self) -> (Vec<Delivery>, Vec<Change>) {
         self.watch.poll(&self.sender, &Shutdown::default()).unwrap();
         let (mut delivered, mut changes) = (Vec::new(), Vec::new());
@@ -837,7 +837,7 @@ fn apply(owner: &mut Owner, change: &Change) {
     }
 }
 
-/// The followed files of a new process, which knows only the committed inputs.
+/// The followed files of a new process. This process knows only the committed inputs.
 fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Followed> {
     let followed = owner.iter().map(|(&input, kept)| {
         let KnownInput { fingerprint: Fingerprint { path, id, stat, .. }, position, .. } = &kept.known;
@@ -868,8 +868,8 @@ fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Foll
     followed.collect()
 }
 
-/// The commits that a restart may find after one scan: the inputs before the scan, and the changes of the
-/// scan.
+/// One scan of the folder: the inputs before the scan, and the changes that the scan causes. A restart may
+/// find a commit after any number of these changes.
 struct Moment {
     owner: Owner,
     changes: Vec<Change>,

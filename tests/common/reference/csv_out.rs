@@ -6,7 +6,7 @@ pub fn record(fields: &[&str]) -> String {
     quoted.join(",") + "\n"
 }
 
-/// A cell. It has quotes only if RFC 4180 requires them.
+/// A cell. It is quoted only if RFC 4180 requires quotes.
 pub fn field(text: &str) -> String {
     if text.contains([',', '"', '\r', '\n']) {
         return format!("\"{}\"", text.replace('"', "\"\""));
@@ -14,8 +14,8 @@ pub fn field(text: &str) -> String {
     text.to_string()
 }
 
-/// `numerator / denominator`, rounded half away from zero. It has at least one digit after the point, and
-/// no other trailing zeros: `180.8`, `208.57`, `150.0`.
+/// `numerator / denominator`, rounded half away from zero. The result has at least one digit after the point.
+/// It has no further trailing zeros: `180.8`, `208.57`, `150.0`.
 pub fn decimal_ratio(numerator: u128, denominator: u128, decimals: u32) -> String {
     let scale = 10_u128.pow(decimals);
     let scaled = numerator * scale;

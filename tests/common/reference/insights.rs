@@ -1,4 +1,4 @@
-//! The insights, with one function for each. Text is compared and sorted by its bytes, as `String` does.
+//! The insights, with one function for each. Text is compared and sorted byte by byte, as `String` does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -52,7 +52,7 @@ pub fn user_favorite_genres(plays: &[Play], songs: &Catalog, settings: &Settings
     text
 }
 
-/// Every song with at least one play and the mean duration of its plays in seconds. Unmatched plays count.
+/// For each song with at least one play, the mean duration of its plays in seconds. Unmatched plays count.
 pub fn avg_listen_time_per_song(plays: &[Play], settings: &Settings) -> String {
     let mut totals: BTreeMap<String, (u128, u128)> = BTreeMap::new();
     for play in plays {
@@ -125,7 +125,7 @@ fn happy_songs_by_popularity(plays: &[Play], songs: &Catalog) -> Vec<String> {
     ranked.into_iter().map(|(song_id, _)| song_id).collect()
 }
 
-/// The number of Sad plays of a sad listener. `None` for other listeners.
+/// The number of Sad plays of a sad listener. `None` if the user is not a sad listener.
 fn sad_count(user_plays: &[&Play], songs: &Catalog, settings: &Settings) -> Option<u64> {
     let mut matched = 0_u64;
     // The key is the mood in ASCII lower case, because comparisons of moods ignore ASCII case.
@@ -144,8 +144,8 @@ fn sad_count(user_plays: &[&Play], songs: &Catalog, settings: &Settings) -> Opti
     is_sad.then_some(sad)
 }
 
-/// For each user, every genre with a share above the threshold. The share refers to the user's plays of
-/// songs with a genre. The comparison is exact.
+/// For each user, every genre with a share above the threshold. The share refers to all plays of
+/// the user that have a genre. The comparison is exact.
 pub fn genre_loyalty_scores(plays: &[Play], songs: &Catalog, settings: &Settings) -> String {
     let mut rows = String::new();
     for (user_id, genres) in genre_plays(plays, songs) {
@@ -184,8 +184,8 @@ fn is_night(play: &Play, settings: &Settings) -> bool {
     if from < to { from <= time && time < to } else { from <= time || time < to }
 }
 
-/// Every matched play with the metadata of its song, in input order. The rows are in parts of at most
-/// `roll_bytes`.
+/// Every matched play with the metadata of its song, in input order. Splits the rows into parts of at most
+/// `roll_bytes` bytes.
 pub fn enriched_logs(plays: &[Play], songs: &Catalog, settings: &Settings) -> Vec<String> {
     let columns = ["song_id", "user_id", "timestamp", "duration_sec", "title", "artist", "genre", "mood"];
     let header = record(&columns);

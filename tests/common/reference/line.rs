@@ -42,7 +42,7 @@ fn split(text: &str) -> Result<Vec<String>, &'static str> {
                 field.push('"');
                 place = Place::Quoted;
             }
-            // The remaining arms are outside quotes. The CR of the line end is already removed.
+            // The remaining arms handle text outside quotes. The CR of the line end is already removed.
             (_, '\r') => return Err("bare_cr"),
             (_, ',') => {
                 fields.push(std::mem::take(&mut field));

@@ -10,10 +10,10 @@ pub struct Line<'a> {
     pub number: u64,
     /// The offset of the first byte in the file. For line 1 it is 0, even after a BOM.
     pub offset: u64,
-    /// The bytes of the line without a BOM and without the line end. The line end is LF, CRLF, or CR at the
+    /// The bytes of the line without a BOM and without the line end. The line end is LF, CRLF, or a CR at the
     /// end of the file.
     pub content: &'a [u8],
-    /// Whether the line ends with LF. Only the last line of a file can be without it.
+    /// Whether the line ends with LF. Only the last line of a file can lack the LF.
     pub ended: bool,
 }
 

@@ -28,7 +28,7 @@ pub use timestamp::{Instant, format_timestamp, parse_timestamp};
 /// The result of a `replay`: the output files and the totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Output {
-    /// The output files with their path, such as `avg_listen_time_per_song/part-00000.csv`. Includes
+    /// The output files, keyed by path, such as `avg_listen_time_per_song/part-00000.csv`. Includes
     /// `_rejects`.
     pub files: BTreeMap<String, Vec<u8>>,
     /// The number of rejects for each reason. Includes the rejects of the catalog.

@@ -61,7 +61,7 @@ fn read_row(table: &Table<'_>, line: &Line<'_>, settings: &Settings) -> Result<P
     Ok(Play { user_id: user_id.clone(), song_id: song_id.clone(), at, duration })
 }
 
-/// Checks an id. It must not be empty, and has at most 4 KiB after unquoting. All other text is valid.
+/// Checks an id. It must not be empty, and must have at most 4 KiB after unquoting. All other text is valid.
 pub fn check_id(id: &str) -> Result<(), &'static str> {
     if id.is_empty() {
         return Err("empty_field");

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-/// The value 1 for settings that are fractions. Fractions are integers in billionths, never floats, because
-/// a setting has at most nine decimal places.
+/// The value 1 of a setting that is a fraction. Fractions are integers in billionths, never floats. This is
+/// exact, because a setting has at most nine decimal places.
 pub const ONE: u64 = 1_000_000_000;
 
 /// The setting `insights.top_songs_this_week.week`.
@@ -21,7 +21,7 @@ pub enum Week {
 #[derive(Debug, Clone)]
 pub struct Settings {
     pub timezone: chrono_tz::Tz,
-    /// The time of reading in Unix seconds.
+    /// The time of reading, in Unix seconds.
     pub now: i64,
     pub max_future_seconds: i64,
     pub max_bad_lines: Option<u64>,
@@ -40,9 +40,9 @@ pub struct Settings {
     pub loyalty_decimals: u32,
     /// The setting `night_owl_users.min_plays`.
     pub min_plays: u64,
-    /// The start of the night in minutes since midnight.
+    /// The start of the night, in minutes since midnight.
     pub night_from: u32,
-    /// The end of the night in minutes since midnight. The night excludes this minute.
+    /// The end of the night, in minutes since midnight. This minute no longer belongs to the night.
     pub night_to: u32,
     pub roll_bytes: u64,
     /// The settings of all insights as text, such as `night_owl_users.min_plays`. Used for settings without

@@ -59,8 +59,8 @@ pub fn open<'a>(path: &str, bytes: &'a [u8], required: &[&str]) -> Result<Table<
     Ok(Table { header: Some(header), columns, rows: filled[1..].to_vec() })
 }
 
-/// Whether the reason `no_newline` applies. A file longer than 64 KiB has no LF in its first 64 KiB. A
-/// shorter file has no LF at all, and a CR before its last byte.
+/// Whether the reason `no_newline` applies. It applies to a file longer than 64 KiB if the first 64 KiB
+/// contain no LF. It also applies to a shorter file that contains no LF, but a CR before its last byte.
 fn lacks_newlines(bytes: &[u8]) -> bool {
     if bytes.len() > SNIFFED {
         return !bytes[..SNIFFED].contains(&b'\n');

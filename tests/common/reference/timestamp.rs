@@ -3,15 +3,15 @@
 use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, NaiveTime, Offset, TimeZone, Timelike};
 use chrono_tz::Tz;
 
-/// An instant: Unix seconds (rounded down) and the remaining nanoseconds. The order is by time.
+/// An instant: Unix seconds (rounded down) and the remaining nanoseconds. Instants are ordered by time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant {
     pub seconds: i64,
     pub nanoseconds: u32,
 }
 
-/// Parses `YYYY-MM-DD HH:MM[:SS[.fraction]]`. The separator is ` ` or `T`. After the time follows nothing,
-/// `Z` or `±HH:MM`.
+/// Parses `YYYY-MM-DD HH:MM[:SS[.fraction]]`, optionally followed by `Z` or `±HH:MM`. The separator between
+/// date and time is ` ` or `T`.
 pub fn parse_timestamp(text: &str, timezone: Tz) -> Result<Instant, &'static str> {
     let (local, nanoseconds, offset) = parse_form(text).ok_or("bad_timestamp")?;
     let seconds = match offset {
@@ -21,8 +21,8 @@ pub fn parse_timestamp(text: &str, timezone: Tz) -> Result<Instant, &'static str
     Ok(Instant { seconds, nanoseconds })
 }
 
-/// Returns the written local time as seconds since 1970-01-01 00:00 local time, the nanoseconds, and the
-/// written offset.
+/// Returns three values: the local time in the text, the nanoseconds, and the offset in the text. The local
+/// time is in seconds since 1970-01-01 00:00 local time.
 fn parse_form(text: &str) -> Option<(i64, u32, Option<i64>)> {
     let mut reader = Reader { rest: text.as_bytes() };
     let year = reader.number(4)?;
@@ -151,7 +151,7 @@ pub fn iso_week(at: Instant, timezone: Tz) -> (i32, u32) {
 }
 
 /// Prints RFC 3339 in the timezone. The offset zero is `Z`. The fraction has no trailing zeros, and is
-/// missing if it is zero.
+/// omitted if it is zero.
 pub fn format_timestamp(at: Instant, timezone: Tz) -> String {
     let clock = local_clock(at, timezone).format("%Y-%m-%dT%H:%M:%S");
     let fraction = match at.nanoseconds {
