@@ -63,7 +63,7 @@ pub fn run(config: ExecutorConfig) -> Result<(), Error> {
         .build()
         .map_err(|cause| Error::Bug(format!("cannot start the runtime: {cause}")))?;
     tracing::info!(
-        "executor of {}: {} tasks at a time, temporary files in {}",
+        "connected to the scheduler {}; runs up to {} tasks at a time; temporary files in {}",
         config.scheduler,
         process.cores,
         process.work_dir.display()

@@ -86,9 +86,9 @@ fn a_message_names_the_delimiter_that_the_file_uses() {
         (
             "user_id;song_id;timestamp;duration_sec",
             &[][..],
-            "separated by `;`, not by `,`: expected user_id,song_id,",
+            "separated by `;` instead of `,`; use `,` as in user_id,song_id,",
         ),
-        ("user_id\tsong_id\ttimestamp\tduration_sec", &[], "separated by `tab`, not by `,`"),
+        ("user_id\tsong_id\ttimestamp\tduration_sec", &[], "separated by `tab` instead of `,`"),
     ] {
         place.write("a.csv", &format!("{line}\n"));
         let output = place.done(&[&["replay", "a.csv"], args].concat());
@@ -99,7 +99,7 @@ fn a_message_names_the_delimiter_that_the_file_uses() {
     let output = place.run(&["replay", "a.csv", "--delimiter", ";"]);
     assert_eq!(output.status.code(), Some(66));
     assert!(
-        stderr(&output).contains("separated by `,`, not by `;`: expected song_id;title;"),
+        stderr(&output).contains("separated by `,` instead of `;`; use `;` as in song_id;title;"),
         "{}",
         stderr(&output)
     );

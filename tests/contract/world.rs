@@ -308,7 +308,7 @@ const WINDOWS: &[(u16, u16)] = &[(0, 300), (0, 300), (1380, 120), (1439, 0), (0,
 const SHARES: &[u64] =
     &[0, 1, 250_000_000, 333_333_333, 333_333_334, 500_000_000, 666_666_667, 800_000_000, 1_000_000_000];
 
-/// The zone with this name. Each zone is created once, because it is a table that covers two centuries.
+/// The zone with this name. Each zone is created once and reused, because creating its table of two centuries is slow.
 fn zone_named(name: &str) -> Zone {
     static MADE: LazyLock<Vec<Zone>> =
         LazyLock::new(|| ZONES.iter().map(|name| Zone::named(name).unwrap()).collect());

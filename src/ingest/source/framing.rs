@@ -128,8 +128,8 @@ impl LineFramer {
         Self { carry_offset: position.offset, line: position.lines + 1, state, ..Self::new(input) }
     }
 
-    /// The position at which another framer can continue. The tail hash of the position is 0, because
-    /// only the caller has the file.
+    /// The position at which another framer can continue. Its tail hash is left at 0: the hash needs the
+    /// bytes of the file, which only the caller can read.
     pub fn position(&self) -> Position {
         let (line, state) = match &self.state {
             State::Start => (self.line, ReaderState::Start),
