@@ -215,7 +215,7 @@ impl Work<'_> {
         let reports = reports.iter().map(|report| {
             let report: JobReport = serde_json::from_str(report).map_err(|cause| {
                 Error::Config(format!(
-                    "cannot read a job report: {cause}; all programs of a cluster must have one version"
+                    "cannot read a job report: {cause}; all programs of a cluster must run the same version"
                 ))
             })?;
             Ok((report.folder.clone(), report))

@@ -85,7 +85,7 @@ impl JobHandler for LogReader {
         let version = env!("CARGO_PKG_VERSION");
         let job: Job = serde_json::from_str(job).map_err(|source| {
             let context = format!(
-                "music-insights {version} cannot read a job; all programs of a cluster must have one version"
+                "music-insights {version} cannot read a job; all programs of a cluster must run the same version"
             );
             ClusterError::with_source(ErrorKind::Setup, context, source)
         })?;
