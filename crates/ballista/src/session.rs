@@ -83,7 +83,7 @@ impl Session {
             Some(version) if major(&version) != major(BALLISTA_VERSION) => {
                 let message = format!(
                     "the scheduler at {address} is Ballista {version}, but this program needs {BALLISTA_VERSION}; \
-                     all programs of a cluster must have one version"
+                     all programs of a cluster must run the same version"
                 );
                 Err(ClusterError::new(ErrorKind::Setup, message))
             }
