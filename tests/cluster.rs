@@ -566,7 +566,7 @@ fn errors_of_a_cluster_say_what_to_do() {
             let _ = stream.write_all(format!("{head}{body}").as_bytes());
         }
     });
-    assert_fails(78, &address, &[], &["54.1.0", "55.0.0", "one version"]);
+    assert_fails(78, &address, &[], &["54.1.0", "55.0.0", "must run the same version"]);
 
     let Some(mut cluster) = TestCluster::start(0, &[]) else { return };
     let address = cluster.address.clone();
