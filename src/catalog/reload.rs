@@ -13,7 +13,7 @@ use crate::catalog::Catalog;
 use crate::catalog::load::{Rows, parse};
 use crate::ingest::source::compression::{self, Compression};
 use crate::model::Reject;
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::CatalogDialect;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 
@@ -42,17 +42,17 @@ const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// If the file is missing or unreadable, or lacks a column (exit code 66).
 pub async fn load(
     path: &Path,
-    delimiter: Delimiter,
+    dialect: &CatalogDialect,
     dictionaries: &Dictionaries,
 ) -> Result<CatalogVersion, Error> {
-    Ok(build(read(path, delimiter).await?, dictionaries))
+    Ok(build(read(path, dialect).await?, dictionaries))
 }
 
 /// Reads the rows of the catalog file without interning their songs.
 ///
 /// # Errors
 /// The same as for [`load`].
-pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Error> {
+pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> {
     let unreadable = |cause: std::io::Error| compression::unreadable(path, cause);
     // Reading from a pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
@@ -61,21 +61,21 @@ pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Error> {
     let file = match Compression::of(path) {
         storage @ Compression::Parquet => {
             let mut text = Vec::new();
-            let read = storage.open(path, delimiter).and_then(|mut reader| reader.read_to_end(&mut text));
+            let read = storage.open(path).and_then(|mut reader| reader.read_to_end(&mut text));
             read.map(|_| text)
         }
         _ => std::fs::read(path),
     };
-    rows_of(path, &file.map_err(unreadable)?, delimiter).await
+    rows_of(path, &file.map_err(unreadable)?, dialect).await
 }
 
 /// Parses the text of the catalog file at `path`, and warns about rejects and repeated songs.
 ///
 /// # Errors
 /// If a column is missing (exit code 66).
-pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<Rows, Error> {
+pub async fn rows_of(path: &Path, file: &[u8], dialect: &CatalogDialect) -> Result<Rows, Error> {
     let broken = |detail: &str| Error::MissingInput(format!("{}:1: {detail}", path.display()));
-    let rows = parse(file, delimiter).await.map_err(|fault| broken(&fault.detail))?;
+    let rows = parse(file, &dialect.of_file(path)).await.map_err(|fault| broken(&fault.detail))?;
     let path = path.display();
     for reject in rows.rejects.iter().take(3) {
         tracing::warn!("{path}:{}: rejected: {}", reject.line, reject.reason.code());
@@ -123,7 +123,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 /// the file is broken or missing, the last catalog stays in use, and this function logs a warning.
 pub async fn watch_catalog(
     path: PathBuf,
-    delimiter: Delimiter,
+    dialect: CatalogDialect,
     dictionaries: Arc<Dictionaries>,
     versions: watch::Sender<Arc<CatalogVersion>>,
     metrics: Arc<Metrics>,
@@ -151,7 +151,7 @@ pub async fn watch_catalog(
         if now.is_none() || now == read || since.elapsed() < SETTLE_TIME {
             continue;
         }
-        let version = load(&path, delimiter, &dictionaries).await;
+        let version = load(&path, &dialect, &dictionaries).await;
         if stamp(&path) != now {
             continue;
         }

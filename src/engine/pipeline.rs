@@ -70,7 +70,7 @@ impl Pipeline {
     {
         let Self { settings, disk, mode, clock, options, progress, control } = self;
         // The catalog is read before anything is written. If it is missing, the output stays unchanged.
-        let rows = reload::read(&settings.songs, settings.input.delimiter).await?;
+        let rows = reload::read(&settings.songs, &settings.catalog_dialect()).await?;
         let locks = take_locks(&disk, &settings, mode)?;
         let dictionaries = Arc::new(Dictionaries::default());
         let recovered = tokio::task::block_in_place(|| match mode {
@@ -177,7 +177,7 @@ fn start_catalog(
     if mode == RunMode::Watch {
         tokio::spawn(reload::watch_catalog(
             settings.songs.clone(),
-            settings.input.delimiter,
+            settings.catalog_dialect(),
             Arc::clone(dictionaries),
             sender,
             Arc::clone(metrics),

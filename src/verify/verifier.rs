@@ -158,7 +158,7 @@ impl Verifier {
         }
         let committed = Committed {
             inputs,
-            delimiter: self.settings.input.delimiter,
+            dialect: self.settings.dialect(),
             earlier_rejects: Arc::new(earlier_rejects),
             now: self.now,
         };
@@ -190,7 +190,7 @@ impl Verifier {
     }
 
     async fn load_catalog(&self, dictionaries: &Dictionaries) -> Result<CatalogVersion, Error> {
-        reload::load(&self.settings.songs, self.settings.input.delimiter, dictionaries).await
+        reload::load(&self.settings.songs, &self.settings.catalog_dialect(), dictionaries).await
     }
 
     fn earlier_rejects(&self, manifest: &Manifest) -> Result<EarlierRejects, Error> {

@@ -44,7 +44,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let metrics: Arc<Metrics> = Arc::default();
     let rules = WatchOptions {
         folder: settings.incoming.clone(),
-        delimiter: input.delimiter,
+        dialect: settings.dialect(),
         last_lines: LastLines { wait: input.last_line_wait.0, once: args.once },
         archiver: Archiver {
             disk: disk.clone(),

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use crate::model::dialect::timestamp_format::TimestampFormat;
 use crate::model::{PlayTime, Reason};
 use crate::time::civil::{CivilDate, DAY};
 use crate::time::zone::Zone;
@@ -26,6 +27,7 @@ struct WallClock {
 pub struct TimestampReader<'a> {
     zone: &'a Zone,
     latest: i64,
+    format: &'a TimestampFormat,
     /// The last minute in the common form: its text, and the local time at which it starts.
     minute: ([u8; MINUTE], i64),
     /// The range of local times that have the cached `offset`.
@@ -39,8 +41,8 @@ const MINUTE: usize = 16;
 impl<'a> TimestampReader<'a> {
     /// A parser for timestamps in a zone. It rejects times after `latest`, which is in seconds since
     /// 1970-01-01T00:00:00Z.
-    pub fn new(zone: &'a Zone, latest: i64) -> Self {
-        Self { zone, latest, minute: ([0; MINUTE], 0), known: 0..0, offset: 0 }
+    pub fn new(zone: &'a Zone, latest: i64, format: &'a TimestampFormat) -> Self {
+        Self { zone, latest, format, minute: ([0; MINUTE], 0), known: 0..0, offset: 0 }
     }
 
     /// Parses a cell.
@@ -239,7 +241,7 @@ mod tests {
 
     fn instant(cell: &str) -> Result<(i64, u32), Reason> {
         let utc = Zone::named("UTC").unwrap();
-        TimestampReader::new(&utc, LATEST)
+        TimestampReader::new(&utc, LATEST, &TimestampFormat::Iso)
             .read(cell.as_bytes())
             .map(|play_time| (play_time.instant(), play_time.nanos))
     }
@@ -309,7 +311,7 @@ mod tests {
     #[test]
     fn skipped_local_times_need_an_offset() {
         let berlin = Zone::named("Europe/Berlin").unwrap();
-        let mut reader = TimestampReader::new(&berlin, LATEST);
+        let mut reader = TimestampReader::new(&berlin, LATEST, &TimestampFormat::Iso);
         assert_eq!(reader.read(b"2025-03-30 02:30"), Err(Reason::DstGap));
         let play_time = reader.read(b"2025-03-30 02:30Z").unwrap();
         assert_eq!((play_time.instant(), play_time.offset), (1_743_301_800, 7200));
@@ -322,7 +324,7 @@ mod tests {
             zone in prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("America/New_York")],
         ) {
             let zone = Zone::named(zone).unwrap();
-            let mut reader = TimestampReader::new(&zone, LATEST);
+            let mut reader = TimestampReader::new(&zone, LATEST, &TimestampFormat::Iso);
             for (second, form) in seconds {
                 // The times lie around the last Sunday of October 2025, or of March 2025 if `form` is
                 // odd.
@@ -330,7 +332,7 @@ mod tests {
                 let time = chrono::DateTime::from_timestamp(local, 0).unwrap();
                 let form = ["%F %T", "%FT%T", "%F %H:%M", "%F %T.5", "%F %H:%M:7%S", "%F %T+01:00"][form as usize / 2];
                 let cell = time.format(form).to_string();
-                let alone = TimestampReader::new(&zone, LATEST).read(cell.as_bytes());
+                let alone = TimestampReader::new(&zone, LATEST, &TimestampFormat::Iso).read(cell.as_bytes());
                 prop_assert_eq!(reader.read(cell.as_bytes()), alone, "{}", cell);
             }
         }
