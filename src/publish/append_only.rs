@@ -444,6 +444,91 @@ mod tests {
         }
     }
 
+    fn begun(folder: &Path, roll_bytes: u64) -> AppendOnlyWriter {
+        AppendOnlyWriter::begin(&RealDisk::without_fsync(), folder, b"h\n", roll_bytes).unwrap()
+    }
+
+    #[test]
+    fn a_check_restores_removed_and_replaced_files_with_all_new_rows() {
+        for published in ["", "a\n"] {
+            for copied in [false, true] {
+                let place = tempfile::tempdir().unwrap();
+                let folder = place.path().join("table");
+                let mut table = begun(&folder, 100);
+                table.append(published.as_bytes()).unwrap();
+                assert_eq!(table.check(false).unwrap(), TableCheck::InPlace);
+                table.publish().unwrap();
+                table.append(b"new\n").unwrap();
+                assert_eq!(table.check(false).unwrap(), TableCheck::InPlace);
+                let copy = std::fs::read(folder.join("part-00000.csv")).unwrap();
+                std::fs::remove_dir_all(&folder).unwrap();
+                if copied {
+                    std::fs::create_dir(&folder).unwrap();
+                    std::fs::write(folder.join("part-00000.csv"), copy).unwrap();
+                }
+                let is_lost = !copied && !published.is_empty();
+                if is_lost {
+                    let message = begun_error(&mut table);
+                    assert!(message.contains("--fresh") && message.contains("--accept-missing-output"));
+                    continue;
+                }
+                assert_eq!(table.check(false).unwrap(), TableCheck::Restored);
+                table.append(b"newer\n").unwrap();
+                let entries = table.publish().unwrap();
+                let expected = format!("h\n{published}new\nnewer\n");
+                assert_eq!(parts(&folder), [expected.as_str()]);
+                assert_eq!(entries[0].bytes, expected.len() as u64);
+                assert_eq!(entries[0].hash, hash_text(xxhash_rust::xxh3::xxh3_128(expected.as_bytes())));
+                assert_eq!(table.check(false).unwrap(), TableCheck::InPlace);
+            }
+        }
+    }
+
+    fn begun_error(table: &mut AppendOnlyWriter) -> String {
+        match table.check(false) {
+            Err(Error::Damaged(message)) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_accepted_loss_keeps_only_new_rows() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("table");
+        let mut table = begun(&folder, 6);
+        table.append(b"aaa\nbbb\nc\n").unwrap();
+        table.publish().unwrap();
+        table.append(b"d\n").unwrap();
+        std::fs::remove_file(folder.join("part-00000.csv")).unwrap();
+        assert_eq!(table.check(true).unwrap(), TableCheck::RowsLost);
+        table.publish().unwrap();
+        assert_eq!(parts(&folder), ["h\nd\n"]);
+    }
+
+    #[test]
+    fn new_rows_of_a_closed_part_cannot_be_kept() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("table");
+        let mut table = begun(&folder, 6);
+        table.publish().unwrap();
+        table.append(b"aaa\nbbb\nc\n").unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(table.check(true), Err(Error::Io(message)) if message.contains("start again")));
+    }
+
+    #[test]
+    fn a_table_that_is_not_published_yet_moves_to_a_new_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("table");
+        let mut table = begun(&folder, 100);
+        table.append(b"a\n").unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(table.check(false).unwrap(), TableCheck::Restored);
+        assert_eq!(table.check(false).unwrap(), TableCheck::InPlace);
+        table.publish().unwrap();
+        assert_eq!(parts(&folder), ["h\na\n"]);
+    }
+
     #[test]
     fn a_table_that_was_never_published_leaves_no_files() {
         let folder = tempfile::tempdir().unwrap();

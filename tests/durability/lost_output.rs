@@ -2,8 +2,9 @@
 //! `watch` writes the snapshots again. It withdraws no row of the append-only tables without being told to.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
 
@@ -438,6 +439,24 @@ fn a_crash_between_noticing_and_publishing_loses_nothing() {
         assert_verified(&place);
         assert_equals_replay(&place);
     }
+}
+
+#[test]
+fn a_replay_whose_folder_was_replaced_publishes_nothing() {
+    let place = place_with_log(3);
+    let mut replay = place.command(&["replay", "-"]);
+    let replay = replay.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut replay = replay.spawn().unwrap();
+    let mut input = replay.stdin.take().unwrap();
+    input.write_all(LOG_HEADER.as_bytes()).unwrap();
+    wait_for_file(&place, "output/_rejects/.part-00000.csv.tmp");
+    wait_for_file(&place, "output/enriched_logs/.part-00000.csv.tmp");
+    remove(&place, "output");
+    fs::create_dir(place.path("output")).unwrap();
+    input.write_all(rows(0, 3).as_bytes()).unwrap();
+    drop(input);
+    assert_refused(&replay.wait_with_output().unwrap(), IO, &["output: the folder was removed or replaced"]);
+    assert_eq!(place.files("output").len(), 0);
 }
 
 #[test]
