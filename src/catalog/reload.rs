@@ -61,7 +61,9 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
     let file = match Compression::of(path) {
         storage @ Compression::Parquet => {
             let mut text = Vec::new();
-            let read = storage.open(path).and_then(|mut reader| reader.read_to_end(&mut text));
+            let read = storage
+                .open(path, dialect.columns.wanted())
+                .and_then(|mut reader| reader.read_to_end(&mut text));
             read.map(|_| text)
         }
         _ => std::fs::read(path),
