@@ -1,5 +1,5 @@
-//! Reads `duration_sec`: digits, then optionally a point and one to three digits. The maximum is 86400
-//! seconds. The reference stores milliseconds.
+//! Reads `duration_sec`: digits, then optionally a point and digits. The maximum is 86400 seconds after
+//! rounding. The reference stores milliseconds.
 
 const LONGEST_MS: u64 = 86_400_000;
 
@@ -10,8 +10,10 @@ pub fn parse_duration(text: &str) -> Result<u64, &'static str> {
     }
     let (whole, fraction) = form(text).ok_or("bad_number")?;
     let seconds: u64 = whole.parse().map_err(|_| "overflow")?;
-    let milliseconds: u64 = format!("{fraction:0<3}").parse().map_err(|_| "bad_number")?;
-    let total = u128::from(seconds) * 1000 + u128::from(milliseconds);
+    // The first four decimals are tenths of milliseconds. Further decimals do not change the rounding.
+    let tenths: String = fraction.chars().chain("0000".chars()).take(4).collect();
+    let tenths: u64 = tenths.parse().map_err(|_| "bad_number")?;
+    let total = u128::from(seconds) * 1000 + u128::from((tenths + 5) / 10);
     if total > u128::from(LONGEST_MS) {
         return Err("duration_range");
     }
@@ -23,9 +25,7 @@ fn form(text: &str) -> Option<(&str, &str)> {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     match text.split_once('.') {
         None if digits(text) => Some((text, "")),
-        Some((whole, fraction)) if digits(whole) && digits(fraction) && fraction.len() <= 3 => {
-            Some((whole, fraction))
-        }
+        Some((whole, fraction)) if digits(whole) && digits(fraction) => Some((whole, fraction)),
         _ => None,
     }
 }

@@ -10,8 +10,8 @@ pub struct Instant {
     pub nanoseconds: u32,
 }
 
-/// Parses `YYYY-MM-DD HH:MM[:SS[.fraction]]`, optionally followed by `Z` or `±HH:MM`. The separator between
-/// date and time is ` ` or `T`.
+/// Parses `YYYY-MM-DD HH:MM[:SS[.fraction]]`, optionally followed by an offset. The separator between date and
+/// time is ` ` or `T`.
 pub fn parse_timestamp(text: &str, timezone: Tz) -> Result<Instant, &'static str> {
     let (local, nanoseconds, offset) = parse_form(text).ok_or("bad_timestamp")?;
     let seconds = match offset {
@@ -89,20 +89,26 @@ impl Reader<'_> {
         format!("{text:0<9}").parse().ok()
     }
 
-    /// Consumes the offset: nothing, `Z`, or `±HH:MM` up to 23:59. The outer `None` means a wrong format.
-    /// The inner `None` means that the text has no offset.
+    /// Consumes the offset: nothing, or `Z`, `UTC`, `±HH:MM`, `±HHMM` or `±HH` up to 23:59, with at most one
+    /// space before it. The outer `None` means a wrong format. The inner `None` means that the text has no
+    /// offset.
     fn offset(&mut self) -> Option<Option<i64>> {
         if self.rest.is_empty() {
             return Some(None);
         }
-        let sign = match self.expect(b"Z+-")? {
-            b'Z' => return Some(Some(0)),
-            b'-' => -1,
-            _ => 1,
-        };
+        let _ = self.expect(b" ");
+        if self.rest == b"Z" || self.rest == b"UTC" {
+            self.rest = b"";
+            return Some(Some(0));
+        }
+        let sign = if self.expect(b"+-")? == b'-' { -1 } else { 1 };
         let hours = self.number(2)?;
-        self.expect(b":")?;
-        let minutes = self.number(2)?;
+        let minutes = if self.rest.is_empty() {
+            0
+        } else {
+            let _ = self.expect(b":");
+            self.number(2)?
+        };
         if hours > 23 || minutes > 59 {
             return None;
         }
