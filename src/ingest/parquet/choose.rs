@@ -138,3 +138,82 @@ fn is_number(column: &ColumnDescriptor) -> bool {
         Meaning::Time { .. } | Meaning::Date | Meaning::Uuid => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::parquet::schema::parser::parse_message_type;
+    use std::sync::Arc;
+
+    const SCHEMA: &str = "message log {
+        optional binary User_ID (UTF8);
+        optional group track { optional binary id (UTF8); repeated binary tags (UTF8); }
+        repeated int32 scores;
+        optional int64 timestamp;
+        optional int64 at (TIMESTAMP_MILLIS);
+        optional int96 old;
+        optional binary duration_sec (UTF8);
+        optional fixed_len_byte_array(4) exact (DECIMAL(9, 3));
+        optional boolean flag;
+        optional group m { optional group n { required double seconds; } }
+    }";
+
+    fn schema() -> SchemaDescriptor {
+        SchemaDescriptor::new(Arc::new(parse_message_type(SCHEMA).unwrap()))
+    }
+
+    /// The names of the chosen columns. A column without cells is in parentheses.
+    fn names(wanted: &[&str]) -> String {
+        let wanted: Vec<ColumnName> = wanted.iter().map(|name| name.parse().unwrap()).collect();
+        let show = |column: ChosenColumn| match column.leaf {
+            Some(_) => column.name,
+            None => format!("({})", column.name),
+        };
+        match choose(&schema(), &wanted) {
+            Ok(chosen) => chosen.into_iter().map(show).collect::<Vec<_>>().join(","),
+            Err(cause) => cause.to_string(),
+        }
+    }
+
+    #[test]
+    fn wanted_columns_are_chosen_by_name_or_place() {
+        for (wanted, expected) in [
+            (&["user_id", "timestamp"][..], "User_ID,timestamp"),
+            (&["Track.ID", "m.n.seconds", "user_id"], "User_ID,track.id,m.n.seconds"),
+            (&["#1", "#4"], "User_ID,(),(),timestamp"),
+            (&["track.id", "#1"], "User_ID,track.id"),
+            (&["#2"], "Parquet error: column #2 is a group or a repeated column"),
+            (&["#3"], "Parquet error: column #3 is a group or a repeated column"),
+        ] {
+            assert_eq!(names(wanted), expected, "{wanted:?}");
+        }
+        let all = names(&["user_id", "track"]);
+        assert_eq!(
+            all,
+            "User_ID,(timestamp),(at),(old),(duration_sec),(exact),(flag),(track.id),(m.n.seconds)"
+        );
+        assert_eq!(names(&[]), all.replace(['(', ')'], ""));
+        assert!(names(&["#11"]).starts_with("(User_ID),(timestamp)"));
+    }
+
+    #[test]
+    fn typed_cells_do_not_follow_the_dialect() {
+        for (timestamp, duration_sec, expected) in [
+            ("timestamp", "duration_sec", (false, false)),
+            ("at", "exact", (true, true)),
+            ("old", "m.n.seconds", (true, true)),
+            ("#5", "#4", (true, true)),
+            ("user_id", "flag", (false, false)),
+            ("missing", "missing", (false, false)),
+        ] {
+            let columns = LogColumns {
+                timestamp: timestamp.parse().unwrap(),
+                duration_sec: duration_sec.parse().unwrap(),
+                user_id: "user_id".parse().unwrap(),
+                song_id: "track.id".parse().unwrap(),
+            };
+            let typed = typed_cells(&schema(), &columns).unwrap();
+            assert_eq!((typed.timestamp, typed.duration), expected, "{timestamp} {duration_sec}");
+        }
+    }
+}

@@ -6,7 +6,9 @@ use serde_json::Value as Json;
 use crate::ingest::decode::{DecodePath, Decoder};
 use crate::model::dialect::Dialect;
 use crate::model::dialect::columns::{LogColumns, NameMatch, compare_names};
-use crate::model::{Batch, Chunk, Content, Input, InputId, Layout, Position, Reason, RowLayout, Span, Text};
+use crate::model::{
+    Batch, Chunk, Content, Input, InputId, Layout, Position, RAW_LIMIT, Reason, RowLayout, Span, Text,
+};
 use crate::time::zone::Zone;
 
 fn columns([user_id, song_id, timestamp, duration_sec]: [&str; 4]) -> LogColumns {
@@ -44,7 +46,8 @@ fn decode(dialect: Dialect, text: &[u8]) -> Batch {
 fn read_in(dialect: &Dialect, line: &[u8]) -> Result<String, Reason> {
     let batch = decode(dialect.clone(), line);
     if let [reject] = batch.rejects.as_slice() {
-        assert_eq!((reject.line, reject.offset, reject.raw.as_slice()), (1, 100, line));
+        assert_eq!((reject.line, reject.offset), (1, 100));
+        assert!(line.starts_with(&reject.raw) && reject.raw.len() == line.len().min(RAW_LIMIT));
         return Err(reject.reason);
     }
     assert_eq!((batch.plays(), batch.rejects.len()), (1, 0), "{}", String::from_utf8_lossy(line));
