@@ -20,6 +20,7 @@ mod delimiter;
 mod formats;
 mod generate;
 mod golden;
+mod headers;
 mod laws;
 mod live_engine;
 mod output_files;
