@@ -234,7 +234,7 @@ mod tests {
             ("\"", "\",1,,,,x", Reason::FieldCount),
             ("a,\"A", "\"B\",,,", Reason::UnclosedQuote),
             ("a,\"A", "B\",,", Reason::FieldCount),
-            ("a,\"A", "B\",,,,C", Reason::FieldCount),
+            ("a,\"A", "B\",,,,,C", Reason::FieldCount),
             (",\"A", "B\",,,", Reason::EmptyField),
             ("a,\"A", "\0\",,,", Reason::UnclosedQuote),
             ("a,\"A", "\",\r,,", Reason::UnclosedQuote),
