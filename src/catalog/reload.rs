@@ -11,11 +11,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::catalog::Catalog;
 use crate::catalog::load::{Rows, parse};
+use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::source::compression::{self, Compression};
-use crate::model::Reject;
 use crate::model::dialect::CatalogDialect;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
+use crate::model::{Reason, Reject};
 
 use crate::telemetry::metrics::Metrics;
 
@@ -58,17 +59,20 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(Error::MissingInput(format!("{} is not a regular file", path.display())));
     }
-    let file = match Compression::of(path) {
-        storage @ Compression::Parquet => {
-            let mut text = Vec::new();
-            let read = storage
-                .open(path, dialect.columns.wanted())
-                .and_then(|mut reader| reader.read_to_end(&mut text));
-            read.map(|_| text)
-        }
-        _ => std::fs::read(path),
-    };
-    rows_of(path, &file.map_err(unreadable)?, dialect).await
+    let storage = Compression::of(path);
+    if !matches!(storage, Compression::Plain | Compression::Parquet) {
+        storage.check(path, dialect.columns.wanted()).map_err(unreadable)?.map_err(|fault| broken(path, &fault))?;
+    }
+    let mut text = Vec::new();
+    let read = storage
+        .open(path, dialect.columns.wanted())
+        .and_then(|mut reader| reader.read_to_end(&mut text));
+    read.map_err(unreadable)?;
+    rows_of(path, &text, dialect).await
+}
+
+fn broken(path: &Path, fault: &HeaderFault) -> Error {
+    Error::MissingInput(format!("{}:1: {}", path.display(), fault.detail))
 }
 
 /// Parses the text of the catalog file at `path`, and warns about rejects and repeated songs.
@@ -76,11 +80,15 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
 /// # Errors
 /// If a column is missing (exit code 66).
 pub async fn rows_of(path: &Path, file: &[u8], dialect: &CatalogDialect) -> Result<Rows, Error> {
-    let broken = |detail: &str| Error::MissingInput(format!("{}:1: {detail}", path.display()));
-    let rows = parse(file, &dialect.of_file(path)).await.map_err(|fault| broken(&fault.detail))?;
+    let rows = parse(file, &dialect.of_file(path)).await.map_err(|fault| broken(path, &fault))?;
     let path = path.display();
     for reject in rows.rejects.iter().take(3) {
-        tracing::warn!("{path}:{}: rejected: {}", reject.line, reject.reason.code());
+        tracing::warn!(
+            "{path}:{}: rejected: {}{}",
+            reject.line,
+            reject.reason.code(),
+            way_out(reject.reason)
+        );
     }
     if let Some((earlier, later)) = rows.replaced.first() {
         let count = rows.replaced.len();
@@ -89,6 +97,17 @@ pub async fn rows_of(path: &Path, file: &[u8], dialect: &CatalogDialect) -> Resu
         );
     }
     Ok(rows)
+}
+
+/// The setting that may help if rows are rejected for this reason.
+fn way_out(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BadQuote | Reason::UnclosedQuote => {
+            " (double the quotes inside quoted fields, or set catalog.quoting to false if quotes are plain text)"
+        }
+        Reason::InvalidUtf8 => " (set catalog.encoding if the file is not UTF-8, such as to `windows-1252`)",
+        _ => "",
+    }
 }
 
 /// Builds the catalog from rows, and interns their songs.
