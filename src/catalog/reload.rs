@@ -18,6 +18,7 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 
 use crate::telemetry::metrics::Metrics;
+use crate::text::shown;
 
 /// A catalog, and the rejects of its file.
 #[derive(Debug)]
@@ -56,7 +57,7 @@ pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Error> {
     let unreadable = |cause: std::io::Error| compression::unreadable(path, cause);
     // Reading from a pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(Error::MissingInput(format!("{} is not a regular file", path.display())));
+        return Err(Error::MissingInput(format!("{} is not a regular file", shown(path))));
     }
     let file = match Compression::of(path) {
         storage @ Compression::Parquet => {
@@ -74,9 +75,9 @@ pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Error> {
 /// # Errors
 /// If a column is missing (exit code 66).
 pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<Rows, Error> {
-    let broken = |detail: &str| Error::MissingInput(format!("{}:1: {detail}", path.display()));
+    let broken = |detail: &str| Error::MissingInput(format!("{}:1: {detail}", shown(path)));
     let rows = parse(file, delimiter).await.map_err(|fault| broken(&fault.detail))?;
-    let path = path.display();
+    let path = shown(path);
     for reject in rows.rejects.iter().take(3) {
         tracing::warn!("{path}:{}: rejected: {}", reject.line, reject.reason.code());
     }
@@ -143,7 +144,7 @@ pub async fn watch_catalog(
             if now.is_none() {
                 tracing::warn!(
                     "{}: the catalog file is missing; the last catalog stays in use",
-                    path.display()
+                    shown(&path)
                 );
             }
             (seen, since) = (now, Instant::now());
@@ -161,7 +162,7 @@ pub async fn watch_catalog(
                 count("same");
             }
             Ok(version) => {
-                tracing::info!("{}: catalog reloaded, {} songs", path.display(), version.catalog.len());
+                tracing::info!("{}: catalog reloaded, {} songs", shown(&path), version.catalog.len());
                 versions.send_replace(Arc::new(version));
                 count("new");
             }

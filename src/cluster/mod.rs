@@ -59,6 +59,7 @@ use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::{SharedDisk, create_folder};
 use crate::telemetry::progress::Stages;
+use crate::text::shown;
 
 /// The default folder of the tables, inside the output.
 const TABLES: &str = "_tables";
@@ -322,7 +323,7 @@ async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Error> {
         return reload::read(path, delimiter).await;
     }
     let text = shared_storage::read(&url_of(path)?).await?;
-    let missing = || Error::MissingInput(format!("{} does not exist", path.display()));
+    let missing = || Error::MissingInput(format!("{} does not exist", shown(path)));
     reload::rows_of(path, &text.ok_or_else(missing)?, delimiter).await
 }
 

@@ -19,6 +19,7 @@ use crate::storage::{
     DiskFile, SharedDisk, append, create_empty, create_folder, read_through, remove_from, sync_file,
     sync_folder,
 };
+use crate::text::shown;
 
 /// An append-only table in parts.
 #[derive(Debug)]
@@ -112,7 +113,7 @@ impl AppendOnlyWriter {
         if hash_text(hash.digest128()) != last.hash {
             let message = format!(
                 "{}: the first {} bytes have changed since they were committed; {RESTORE}",
-                path.display(),
+                shown(&path),
                 last.bytes
             );
             return Err(Error::Damaged(message));
@@ -227,7 +228,7 @@ const RESTORE: &str = "restore the file, or read everything again with --fresh";
 /// because its missing rows are lost.
 fn open_truncated(disk: &SharedDisk, folder: &Path, part: &PartEntry) -> Result<Box<dyn DiskFile>, Error> {
     let path = folder.join(&part.file);
-    let damaged = |detail: &str| Error::Damaged(format!("{}: {detail}; {RESTORE}", path.display()));
+    let damaged = |detail: &str| Error::Damaged(format!("{}: {detail}; {RESTORE}", shown(&path)));
     let unusable = |cause: std::io::Error| Error::file(FileRole::Open, Op::Open, &path, cause);
     let mut file = match disk.open(&path) {
         Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {

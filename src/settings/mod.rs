@@ -6,7 +6,7 @@ mod print;
 mod schema;
 
 use std::fmt::{self, Display};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -20,6 +20,8 @@ pub use crate::settings::schema::schema;
 
 use crate::ingest::parquet;
 use crate::ingest::source::archive::WhenDone;
+use crate::ingest::source::log_names::LogNames;
+use crate::ingest::source::scan::FolderRules;
 use crate::insights;
 use crate::insights::query::Weeks;
 use crate::insights::top_songs_this_week::WeekChoice;
@@ -28,6 +30,7 @@ use crate::model::error::Error;
 
 use crate::model::value::{Fraction, TimeSpan, from_text, from_text_or_none, written_as};
 use crate::telemetry::logging::{LoggingFormat, LoggingLevel};
+use crate::text::shown;
 use crate::time::civil::Week;
 use crate::time::window::NightWindow;
 use crate::time::zone::Zone;
@@ -109,6 +112,15 @@ pub struct Input {
     /// The character that separates the fields of logs and of the catalog.
     #[serde(deserialize_with = "from_text")]
     pub delimiter: Delimiter,
+    /// Which files in a folder are logs: patterns with `*`, `?` and `[…]` for the last part of a path, ignoring
+    /// ASCII case. Their compressed forms (`.gz`, `.zst`, `.bz2`, `.xz`) are included.
+    pub names: LogNames,
+    /// Whether to read subfolders, except those whose names start with `.` or `_`.
+    #[serde(deserialize_with = "from_text")]
+    pub recursive: bool,
+    /// Whether to read a link to a file as that file; a link to a folder is never followed.
+    #[serde(deserialize_with = "from_text")]
+    pub follow_symlinks: bool,
     /// How far in the future the timestamp of a play may be when the play is read.
     #[serde(deserialize_with = "from_text")]
     pub max_future: TimeSpan,
@@ -133,12 +145,26 @@ impl Default for Input {
     fn default() -> Self {
         Self {
             delimiter: Delimiter::COMMA,
+            names: LogNames::default(),
+            recursive: false,
+            follow_symlinks: false,
             max_future: TimeSpan(Duration::from_hours(48)),
             max_bad_lines: 0,
             last_line_wait: TimeSpan(Duration::from_secs(30)),
             when_done: WhenDone::Keep,
             archive_dir: "data/archive".into(),
             done_after: TimeSpan(Duration::from_mins(1)),
+        }
+    }
+}
+
+impl Input {
+    /// Which files in a folder are logs.
+    pub fn folder_rules(&self) -> FolderRules {
+        FolderRules {
+            names: self.names.clone(),
+            recursive: self.recursive,
+            follow_symlinks: self.follow_symlinks,
         }
     }
 }
@@ -292,15 +318,24 @@ impl Settings {
         Self { flush_interval: other.flush_interval, logging: other.logging, insights, ..self.clone() }
     }
 
-    /// Checks that the folders of a `watch` do not contain each other.
+    /// Checks that the folders of a `watch` do not contain each other, however they are spelled.
     ///
     /// # Errors
     /// The two folders that overlap, exit code 78.
     pub fn check_folders(&self) -> Result<(), Error> {
-        let place = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let [incoming, output, state] = [&self.incoming, &self.output, &self.state].map(place);
-        if place(&self.input.archive_dir) == incoming {
-            let message = format!("input.archive_dir must not be incoming: {}", incoming.display());
+        let [incoming, output, state] =
+            [&self.incoming, &self.output, &self.state].map(|path| place_of(path));
+        let archive = place_of(&self.input.archive_dir);
+        if archive == incoming {
+            let message = format!("input.archive_dir must not be incoming: {}", shown(&incoming));
+            return Err(Error::Config(message));
+        }
+        if self.input.recursive && archive.starts_with(&incoming) {
+            let message = format!(
+                "input.archive_dir must not be inside incoming if input.recursive is on: {} and {}",
+                shown(&archive),
+                shown(&incoming)
+            );
             return Err(Error::Config(message));
         }
         for (inner, outer, names) in [
@@ -311,11 +346,28 @@ impl Settings {
             (&output, &state, "output must not be inside state"),
         ] {
             if inner.starts_with(outer) {
-                let message = format!("{names}: {} and {}", inner.display(), outer.display());
+                let message = format!("{names}: {} and {}", shown(inner), shown(outer));
                 return Err(Error::Config(message));
             }
         }
         Ok(())
+    }
+
+    /// Checks that a folder of logs does not contain the output if its subfolders are read, too. Otherwise,
+    /// published tables would be read as logs.
+    ///
+    /// # Errors
+    /// If the folder contains the output, exit code 78.
+    pub fn check_log_folder(&self, folder: &Path) -> Result<(), Error> {
+        let (output, folder) = (place_of(&self.output), place_of(folder));
+        if !self.input.recursive || !output.starts_with(&folder) {
+            return Ok(());
+        }
+        let (output, folder) = (shown(&output), shown(&folder));
+        let message = format!(
+            "output must not be inside a folder of logs if input.recursive is on: {output} and {folder}"
+        );
+        Err(Error::Config(message))
     }
 
     /// Checks the rules that the types of the settings cannot express.
@@ -332,5 +384,16 @@ impl Settings {
             return wrong("flush_interval must be at least 1ms");
         }
         Ok(())
+    }
+}
+
+/// The absolute path of a folder without links. The part of the path that does not exist stays as it is.
+fn place_of(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let existing = absolute.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    match existing.and_then(|(part, place)| Some(place.join(absolute.strip_prefix(part).ok()?))) {
+        // Joining an empty path would add a slash, which makes no difference for comparisons.
+        Some(place) => place,
+        None => absolute,
     }
 }

@@ -17,6 +17,7 @@ use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
 use crate::storage::{Disk, DiskFile, SharedDisk};
 use crate::telemetry::heartbeat::Heartbeat;
+use crate::text::shown;
 
 /// The time between two attempts of a failed operation.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
@@ -75,7 +76,7 @@ impl RetryPolicy {
                 Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
                 Err(error) if self.may_pass(&error) => {
                     if !self.waiting.swap(true, Ordering::Relaxed) {
-                        let path = path.display();
+                        let path = shown(path);
                         tracing::warn!("cannot write {path}: {error}; reading stops until writing works");
                     }
                     waited = true;
@@ -84,7 +85,7 @@ impl RetryPolicy {
                 }
                 result => {
                     if waited && result.is_ok() && self.waiting.swap(false, Ordering::Relaxed) {
-                        tracing::info!("writing {} works again", path.display());
+                        tracing::info!("writing {} works again", shown(path));
                     }
                     return result;
                 }
@@ -176,7 +177,7 @@ impl Disk for RealDisk {
             Err(TryLockError::WouldBlock) => {
                 let mut owner = String::new();
                 let _ = file.read_to_string(&mut owner);
-                let folder = folder.display();
+                let folder = shown(folder);
                 let message = format!(
                     "{folder}: already in use by process {}; stop that process, or use a different folder",
                     owner.trim()
