@@ -3,7 +3,9 @@
 //! Every log, connection and table that is open needs a file descriptor. The parts of the program that may
 //! hold many of them each get a share of the limit, so that the rest of the program always finds some.
 
+use std::fs::File;
 use std::io;
+use std::sync::{Mutex, PoisonError};
 
 use rustix::io::Errno;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -16,6 +18,45 @@ const MAX_SHARE: usize = 256;
 const MIN_SHARE: usize = 8;
 /// On macOS, the soft limit must not exceed this number, even if the hard limit does (`OPEN_MAX`).
 const MACOS_LIMIT: u64 = 10_240;
+
+/// Number of descriptors in the reserve. They are enough to finish a flush.
+const RESERVE: usize = 8;
+
+/// Spare descriptors. The limit belongs to the process, and so does the reserve.
+static SPARE: Mutex<Reserve> = Mutex::new(Reserve { files: Vec::new(), is_used: false });
+
+/// Open files that only keep their descriptors from being used by others.
+#[derive(Debug)]
+struct Reserve {
+    files: Vec<File>,
+    is_used: bool,
+}
+
+/// Fills the reserve. If there are too few descriptors for it, the reserve still counts as used.
+pub fn fill_reserve() {
+    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    while spare.files.len() < RESERVE {
+        match File::open("/dev/null") {
+            Ok(file) => spare.files.push(file),
+            Err(_) => break,
+        }
+    }
+    spare.is_used = spare.files.len() < RESERVE;
+}
+
+/// Gives the reserve to an operation that found no descriptor. The reader of logs must then close some of them, and
+/// fill the reserve again. Otherwise, the writer of tables could wait for descriptors while the
+/// reader of logs holds them and waits for the writer.
+pub fn use_reserve() {
+    let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+    spare.files.clear();
+    spare.is_used = true;
+}
+
+/// Whether the reserve was used since it was filled.
+pub fn is_reserve_used() -> bool {
+    SPARE.lock().unwrap_or_else(PoisonError::into_inner).is_used
+}
 
 /// Raises the soft limit of this process to its hard limit. If this is not possible, the limit stays as it
 /// is.
@@ -62,6 +103,17 @@ mod tests {
         raise_limit();
         let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
         assert!(current == maximum || cfg!(target_os = "macos"));
+    }
+
+    #[test]
+    fn a_used_reserve_can_be_filled_again() {
+        use_reserve();
+        assert!(is_reserve_used());
+        fill_reserve();
+        assert!(!is_reserve_used());
+        use_reserve();
+        fill_reserve();
+        assert!(!is_reserve_used());
     }
 
     #[test]

@@ -42,6 +42,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     settings.check_folders()?;
     check_folder(&settings.incoming)?;
+    descriptors::fill_reserve();
     let shutdown = Shutdown::default();
     let heartbeat = Heartbeat::default();
     let disk = RealDisk::with_fsync_and_heartbeat(shutdown.clone(), heartbeat.clone());

@@ -75,7 +75,7 @@ impl Server {
                 .build();
             match runtime {
                 Ok(runtime) => runtime.block_on(async {
-                    let context = Arc::new(Context::new(access, sources));
+                    let context = Arc::new(Context::new(access, sources, connections::max_connections()));
                     tokio::spawn(live::measure(Arc::clone(&context)));
                     tokio::select! {
                         () = connections::serve(listener, context) => {}

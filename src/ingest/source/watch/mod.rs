@@ -321,6 +321,7 @@ impl Watch {
             if shutdown.is_requested() {
                 break;
             }
+            self.yield_descriptors();
             let mut read = self.read_file(folder, &file, last_lines, events, shutdown);
             if let Err(ReadError::Failed(error)) = &read
                 && descriptors::is_shortage(error)

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::ingest::source::watch::Watch;
 use crate::ingest::source::{Closed, EventSender, ReadError};
 use crate::model::shutdown::Shutdown;
+use crate::storage::descriptors;
 use crate::text::shown;
 
 /// A file that has not grown for this long is closed.
@@ -25,6 +26,15 @@ impl Watch {
             if !self.tails.orphans().contains(&id) {
                 self.tails.close(id);
             }
+        }
+    }
+
+    /// Closes files if an operation has used the reserve of descriptors. From then on, fewer files are kept open.
+    pub(super) fn yield_descriptors(&mut self) {
+        if descriptors::is_reserve_used() {
+            self.close_unneeded();
+            self.max_open = (self.max_open / 2).max(1);
+            descriptors::fill_reserve();
         }
     }
 
