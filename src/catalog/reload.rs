@@ -11,11 +11,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::catalog::Catalog;
 use crate::catalog::load::{Rows, parse};
+use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::source::compression::{self, Compression};
-use crate::model::Reject;
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::CatalogDialect;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
+use crate::model::{Reason, Reject};
 
 use crate::telemetry::metrics::Metrics;
 use crate::text::shown;
@@ -43,43 +44,54 @@ const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// If the file is missing or unreadable, or lacks a column (exit code 66).
 pub async fn load(
     path: &Path,
-    delimiter: Delimiter,
+    dialect: &CatalogDialect,
     dictionaries: &Dictionaries,
 ) -> Result<CatalogVersion, Error> {
-    Ok(build(read(path, delimiter).await?, dictionaries))
+    Ok(build(read(path, dialect).await?, dictionaries))
 }
 
 /// Reads the rows of the catalog file without interning their songs.
 ///
 /// # Errors
 /// The same as for [`load`].
-pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Error> {
+pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> {
     let unreadable = |cause: std::io::Error| compression::unreadable(path, cause);
     // Reading from a pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(Error::MissingInput(format!("{} is not a regular file", shown(path))));
     }
-    let file = match Compression::of(path) {
-        storage @ Compression::Parquet => {
-            let mut text = Vec::new();
-            let read = storage.open(path, delimiter).and_then(|mut reader| reader.read_to_end(&mut text));
-            read.map(|_| text)
-        }
-        _ => std::fs::read(path),
-    };
-    rows_of(path, &file.map_err(unreadable)?, delimiter).await
+    let storage = Compression::of(path);
+    if !matches!(storage, Compression::Plain | Compression::Parquet) {
+        storage
+            .check(path, dialect.columns.wanted())
+            .map_err(unreadable)?
+            .map_err(|fault| broken(path, &fault))?;
+    }
+    let mut text = Vec::new();
+    let read =
+        storage.open(path, dialect.columns.wanted()).and_then(|mut reader| reader.read_to_end(&mut text));
+    read.map_err(unreadable)?;
+    rows_of(path, &text, dialect).await
+}
+
+fn broken(path: &Path, fault: &HeaderFault) -> Error {
+    Error::MissingInput(format!("{}:1: {}", path.display(), fault.detail))
 }
 
 /// Parses the text of the catalog file at `path`, and warns about rejects and repeated songs.
 ///
 /// # Errors
 /// If a column is missing (exit code 66).
-pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<Rows, Error> {
-    let broken = |detail: &str| Error::MissingInput(format!("{}:1: {detail}", shown(path)));
-    let rows = parse(file, delimiter).await.map_err(|fault| broken(&fault.detail))?;
+pub async fn rows_of(path: &Path, file: &[u8], dialect: &CatalogDialect) -> Result<Rows, Error> {
+    let rows = parse(file, &dialect.of_file(path)).await.map_err(|fault| broken(path, &fault))?;
     let path = shown(path);
     for reject in rows.rejects.iter().take(3) {
-        tracing::warn!("{path}:{}: rejected: {}", reject.line, reject.reason.code());
+        tracing::warn!(
+            "{path}:{}: rejected: {}{}",
+            reject.line,
+            reject.reason.code(),
+            way_out(reject.reason)
+        );
     }
     if let Some((earlier, later)) = rows.replaced.first() {
         let count = rows.replaced.len();
@@ -88,6 +100,17 @@ pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<R
         );
     }
     Ok(rows)
+}
+
+/// The setting that may help if rows are rejected for this reason.
+fn way_out(reason: Reason) -> &'static str {
+    match reason {
+        Reason::BadQuote | Reason::UnclosedQuote => {
+            " (double the quotes inside quoted fields, or set catalog.quoting to false if quotes are plain text)"
+        }
+        Reason::InvalidUtf8 => " (set catalog.encoding if the file is not UTF-8, such as to `windows-1252`)",
+        _ => "",
+    }
 }
 
 /// Builds the catalog from rows, and interns their songs.
@@ -124,7 +147,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 /// the file is broken or missing, the last catalog stays in use, and this function logs a warning.
 pub async fn watch_catalog(
     path: PathBuf,
-    delimiter: Delimiter,
+    dialect: CatalogDialect,
     dictionaries: Arc<Dictionaries>,
     versions: watch::Sender<Arc<CatalogVersion>>,
     metrics: Arc<Metrics>,
@@ -152,7 +175,7 @@ pub async fn watch_catalog(
         if now.is_none() || now == read || since.elapsed() < SETTLE_TIME {
             continue;
         }
-        let version = load(&path, delimiter, &dictionaries).await;
+        let version = load(&path, &dialect, &dictionaries).await;
         if stamp(&path) != now {
             continue;
         }

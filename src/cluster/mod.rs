@@ -318,13 +318,13 @@ impl Work<'_> {
 
 /// Reads the rows of the catalog from a file or an object.
 async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Error> {
-    let (path, delimiter) = (&settings.songs, settings.input.delimiter);
+    let (path, dialect) = (&settings.songs, settings.catalog_dialect());
     if !is_object(path) {
-        return reload::read(path, delimiter).await;
+        return reload::read(path, &dialect).await;
     }
     let text = shared_storage::read(&url_of(path)?).await?;
     let missing = || Error::MissingInput(format!("{} does not exist", shown(path)));
-    reload::rows_of(path, &text.ok_or_else(missing)?, delimiter).await
+    reload::rows_of(path, &text.ok_or_else(missing)?, &dialect).await
 }
 
 /// Creates a temporary file. Dropping the returned path removes the file.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use music_insights_ballista::error::{ClusterError, ErrorKind};
 use music_insights_ballista::jobs::JobHandler;
@@ -40,7 +41,7 @@ impl LogReader {
         let stop = Shutdown::default();
         let source = Replay {
             logs: vec![file.path().to_owned()],
-            delimiter: log.config.delimiter,
+            dialect: Arc::new(log.config.dialect.clone()),
             now: log.now,
             chunk: CHUNK,
         };

@@ -44,7 +44,8 @@ mod format {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::ingest::source::fingerprint::{FileId, FileStat, Fingerprint, Head};
-    use crate::model::{Header, Position, ReaderState};
+    use crate::model::{Layout, Position, ReaderState};
+    use crate::state::layout_record;
 
     /// A fingerprint in the state.
     #[derive(Serialize, Deserialize)]
@@ -99,8 +100,8 @@ mod format {
     #[serde(remote = "ReaderState", rename_all = "snake_case")]
     enum ReaderStateFormat {
         Start,
-        Lines(#[serde(with = "header")] Arc<Header>),
-        AfterEnd(#[serde(with = "header")] Arc<Header>),
+        Lines(#[serde(with = "layout_record")] Arc<Layout>),
+        AfterEnd(#[serde(with = "layout_record")] Arc<Layout>),
         Finished,
         Refused,
         Faulted,
@@ -125,39 +126,6 @@ mod format {
             deserializer: D,
         ) -> Result<Option<PathBuf>, D::Error> {
             Ok(Some(parse_path(&String::deserialize(deserializer)?)))
-        }
-    }
-
-    /// Saves a header as the original line. Loading parses this line again.
-    mod header {
-        use std::sync::Arc;
-
-        use serde::de::Error as _;
-        use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
-        use crate::ingest::decode::header::parse;
-        use crate::model::Header;
-        use crate::model::delimiter::Delimiter;
-
-        #[derive(Serialize, Deserialize)]
-        struct HeaderFormat {
-            line: String,
-            delimiter: Delimiter,
-        }
-
-        pub(super) fn serialize<S: Serializer>(header: &Header, serializer: S) -> Result<S::Ok, S::Error> {
-            let line = String::from_utf8_lossy(&header.line).into_owned();
-            HeaderFormat { line, delimiter: header.delimiter }.serialize(serializer)
-        }
-
-        pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Arc<Header>, D::Error> {
-            let HeaderFormat { line, delimiter } = HeaderFormat::deserialize(deserializer)?;
-            match parse(line.as_bytes(), delimiter) {
-                Ok((header, _)) => Ok(Arc::new(header)),
-                Err(fault) => Err(D::Error::custom(fault.detail)),
-            }
         }
     }
 
@@ -191,21 +159,36 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::ingest::decode::header::parse;
     use crate::ingest::source::fingerprint::{FileId, FileStat, Head};
-    use crate::model::delimiter::Delimiter;
-    use crate::model::{ReaderState, Reason};
+    use crate::model::dialect::encoding::TextEncoding;
+    use crate::model::layout::TypedCells;
+    use crate::model::{FurtherFields, Header, Layout, ReaderState, Reason, RowLayout};
 
     #[test]
     fn a_record_survives_json() {
         let file = tempfile::tempfile().unwrap();
         let metadata = file.metadata().unwrap();
         let line = "user_id;song_id;timestamp;duration_sec;\u{e9}";
-        let header = Arc::new(parse(line.as_bytes(), ";".parse::<Delimiter>().unwrap()).unwrap().0);
+        let header = Header {
+            fields: 5,
+            min_fields: 4,
+            further: FurtherFields::Ignored,
+            user: 3,
+            song: 2,
+            timestamp: 1,
+            duration: 1,
+            delimiter: ";".parse().unwrap(),
+            quoting: false,
+            typed: TypedCells { timestamp: true, duration: false },
+            line: line.as_bytes().to_vec(),
+        };
+        let csv = Layout { encoding: TextEncoding::UTF_8, rows: RowLayout::Csv(header) };
+        let json = Layout { encoding: "koi8-r".parse().unwrap(), rows: RowLayout::JsonLines };
         for state in [
             ReaderState::Start,
-            ReaderState::Lines(Arc::clone(&header)),
-            ReaderState::AfterEnd(header),
+            ReaderState::Lines(Arc::new(csv.clone())),
+            ReaderState::AfterEnd(Arc::new(csv)),
+            ReaderState::Lines(Arc::new(json)),
             ReaderState::Finished,
             ReaderState::Refused,
             ReaderState::Faulted,

@@ -22,10 +22,9 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// Runs `replay` as the command does, but without parsing arguments and without printing a summary.
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> RunSummary {
-    let delimiter = settings.input.delimiter;
-    let source = move |events: &EventSender, _| {
-        Replay { logs, delimiter, now, chunk }.run(events, &Shutdown::default())
-    };
+    let dialect = settings.dialect();
+    let source =
+        move |events: &EventSender, _| Replay { logs, dialect, now, chunk }.run(events, &Shutdown::default());
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),

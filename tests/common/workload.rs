@@ -146,7 +146,7 @@ impl Place {
         let rules = WatchOptions {
             folder: settings.incoming.clone(),
             rules: settings.input.folder_rules(),
-            delimiter: settings.input.delimiter,
+            dialect: settings.dialect(),
             last_lines,
             archiver,
             max_open: 8,

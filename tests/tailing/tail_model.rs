@@ -23,7 +23,6 @@ use music_insights::ingest::source::scan::FolderRules;
 use music_insights::ingest::source::tail::{KnownInput, LastLines};
 use music_insights::ingest::source::watch::{Resume, Watch, WatchOptions};
 use music_insights::ingest::source::{Event, EventSender};
-use music_insights::model::delimiter::Delimiter;
 use music_insights::model::shutdown::Shutdown;
 use music_insights::model::{Chunk, Content, InputId, Position, ReaderState};
 use music_insights::storage::real::RealDisk;
@@ -831,7 +830,7 @@ impl Process {
         let rules = WatchOptions {
             folder: folder.to_owned(),
             rules: FolderRules::default(),
-            delimiter: Delimiter::COMMA,
+            dialect: Arc::default(),
             last_lines,
             archiver,
             max_open,

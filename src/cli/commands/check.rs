@@ -42,7 +42,7 @@ pub fn run(args: CheckArgs) -> Result<(), Error> {
     let logs = find_logs_of_arguments(args.logs, &settings)?;
     let replay = Replay {
         logs,
-        delimiter: settings.input.delimiter,
+        dialect: settings.dialect(),
         now: args.now.unwrap_or_else(|| Clock::System.now()),
         chunk: CHUNK,
     };
@@ -52,7 +52,7 @@ pub fn run(args: CheckArgs) -> Result<(), Error> {
 
 async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Result<String, Error> {
     let dictionaries = Arc::new(Dictionaries::default());
-    let catalog = reload::load(&settings.songs, settings.input.delimiter, &dictionaries).await?;
+    let catalog = reload::load(&settings.songs, &settings.catalog_dialect(), &dictionaries).await?;
     let mut catalog_rejects = BTreeMap::new();
     count(&mut catalog_rejects, &catalog.rejects);
     let mut examples = Examples::default();

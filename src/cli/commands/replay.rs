@@ -36,17 +36,17 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
     let logs = find_logs_of_arguments(args.logs, &settings)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
     let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));
-    let (delimiter, shutdown) = (settings.input.delimiter, Shutdown::default());
+    let (dialect, shutdown) = (settings.dialect(), Shutdown::default());
     let source = {
         let shutdown = shutdown.clone();
-        move |events: &_, _| Replay { logs, delimiter, now, chunk: CHUNK }.run(events, &shutdown)
+        move |events: &_, _| Replay { logs, dialect, now, chunk: CHUNK }.run(events, &shutdown)
     };
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
         mode: RunMode::Replay,
         clock: Clock::Stopped(now),
-        options: StartOptions { fresh: args.fresh, rollback: false },
+        options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
         progress: Arc::clone(&progress),
         control: ControlHandles::alone(&settings),
     };
@@ -72,7 +72,7 @@ fn run_on_cluster(
         logs,
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
-        options: StartOptions { fresh: args.fresh, rollback: false },
+        options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
         now: args.now.unwrap_or_else(|| Clock::System.now()),
     };
     let shutdown = Shutdown::default();

@@ -51,7 +51,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let rules = WatchOptions {
         folder: settings.incoming.clone(),
         rules: input.folder_rules(),
-        delimiter: input.delimiter,
+        dialect: settings.dialect(),
         last_lines: LastLines { wait: input.last_line_wait.0, once: args.once },
         archiver: Archiver {
             // A separate disk, because the other one waits until writing works, and reading must not wait.
@@ -83,7 +83,11 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         disk,
         mode: RunMode::Watch,
         clock: Clock::System,
-        options: StartOptions { rollback: args.rollback, fresh: args.fresh },
+        options: StartOptions {
+            rollback: args.rollback,
+            fresh: args.fresh,
+            accept_missing_output: args.accept_missing_output,
+        },
         progress: Arc::new(Progress::silent()),
         control: ControlHandles {
             heartbeat: heartbeat.clone(),

@@ -8,16 +8,27 @@
 pub mod duration;
 mod fast_path;
 pub mod header;
+mod json_lines;
 pub mod line;
 pub mod record;
+mod rows;
 pub mod scan;
 pub mod timestamp;
+mod transcode;
 
 use std::sync::Arc;
 
-use crate::ingest::decode::fast_path::Rows;
+use crate::ingest::decode::duration::DurationReader;
+use crate::ingest::decode::fast_path::CsvRows;
+use crate::ingest::decode::json_lines::JsonRows;
+use crate::ingest::decode::rows::Rows;
+use crate::ingest::decode::timestamp::TimestampReader;
+use crate::ingest::decode::transcode::{Transcoded, restore_offsets, transcode};
+use crate::model::dialect::Dialect;
+use crate::model::dialect::timestamp_format::TimestampFormat;
 use crate::model::dictionary::Dictionaries;
-use crate::model::{Batch, Chunk, Content, Input, Position, Reject, Span, Text};
+use crate::model::layout::TypedCells;
+use crate::model::{Batch, Chunk, Content, Header, Input, Position, Reject, RowLayout, Span, Text};
 use crate::time::zone::Zone;
 
 /// Decodes chunks. Threads can share a decoder.
@@ -29,6 +40,8 @@ pub struct Decoder {
     pub zone: Zone,
     /// How far the time of a play may lie in the future, in seconds after its row was first read.
     pub max_future: i64,
+    /// How the rows of logs are written.
+    pub dialect: Arc<Dialect>,
 }
 
 /// How lines are decoded.
@@ -49,8 +62,8 @@ impl Decoder {
     /// Decodes one chunk on a given path.
     pub fn decode_in(&self, path: DecodePath, chunk: Chunk) -> Batch {
         let latest = chunk.read_at.saturating_add(self.max_future);
-        let (text, header) = match chunk.content {
-            Content::Lines(header, text) => (text, header),
+        let (text, layout) = match chunk.content {
+            Content::Lines(layout, text) => (text, layout),
             Content::Fault(reject) => {
                 return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, false);
             }
@@ -58,12 +71,55 @@ impl Decoder {
                 return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, true);
             }
         };
-        let mut rows = Rows::new(&self.zone, &header, latest, chunk.span, &text);
+        let transcoded = transcode(&text, layout.encoding);
+        let (utf8, undecodable) = match &transcoded {
+            Some(Transcoded { text, undecodable }) => (text, undecodable.as_slice()),
+            None => (&text, [].as_slice()),
+        };
+        let rows = Rows::new(chunk.span, utf8);
+        let mut rows = match &layout.rows {
+            RowLayout::Csv(header) => self.decode_csv(path, header, latest, utf8, undecodable, rows),
+            RowLayout::JsonLines => self.decode_json(latest, utf8, undecodable, rows),
+        };
+        let Some(Transcoded { text: utf8, .. }) = transcoded else {
+            return rows.into_batch(&self.dictionaries, chunk.input, chunk.position, text);
+        };
+        restore_offsets(rows.rejects_mut(), &text, chunk.span.from, chunk.span.first_line);
+        rows.into_batch(&self.dictionaries, chunk.input, chunk.position, utf8)
+    }
+
+    fn decode_json(&self, latest: i64, text: &Text, undecodable: &[usize], rows: Rows) -> Rows {
+        // Numbers in JSON always have a point.
+        let typed = TypedCells { timestamp: false, duration: true };
+        let mut json = JsonRows {
+            columns: &self.dialect.columns,
+            timestamps: TimestampReader::new(&self.zone, latest, &self.dialect.timestamp),
+            durations: DurationReader::of(&self.dialect, typed),
+            undecodable,
+            rows,
+        };
+        json.read(text);
+        json.rows
+    }
+
+    fn decode_csv(
+        &self,
+        path: DecodePath,
+        header: &Header,
+        latest: i64,
+        text: &Text,
+        undecodable: &[usize],
+        rows: Rows,
+    ) -> Rows {
+        let format = if header.typed.timestamp { &TimestampFormat::Iso } else { &self.dialect.timestamp };
+        let timestamps = TimestampReader::new(&self.zone, latest, format);
+        let durations = DurationReader::of(&self.dialect, header.typed);
+        let mut csv = CsvRows::new(header, timestamps, durations, undecodable, text, rows);
         match path {
-            DecodePath::Fast => rows.read(&text),
-            DecodePath::Slow => rows.read_slow(&text),
+            DecodePath::Fast => csv.read(text),
+            DecodePath::Slow => csv.read_slow(text),
         }
-        rows.into_batch(&self.dictionaries, chunk.input, chunk.position, text)
+        csv.rows
     }
 }
 
@@ -94,7 +150,10 @@ fn batch_of_reject(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Layout;
     use crate::model::delimiter::Delimiter;
+    use crate::model::dialect::RowFormat;
+    use crate::model::dialect::encoding::TextEncoding;
     use crate::model::{InputId, Reason};
     use proptest::prelude::*;
 
@@ -103,8 +162,15 @@ mod tests {
     }
 
     fn decode_with(delimiter: Delimiter, path: DecodePath, header: &str, text: &[u8]) -> Batch {
-        let decoder =
-            Decoder { dictionaries: Arc::default(), zone: Zone::named("UTC").unwrap(), max_future: 0 };
+        let decoder = Decoder {
+            dictionaries: Arc::default(),
+            zone: Zone::named("UTC").unwrap(),
+            max_future: 0,
+            dialect: Arc::default(),
+        };
+        let format = RowFormat::Csv(delimiter);
+        let (header, _) = header::parse(header.as_bytes(), &decoder.dialect, format).unwrap();
+        let layout = Layout { encoding: TextEncoding::UTF_8, rows: RowLayout::Csv(header) };
         decoder.decode_in(
             path,
             Chunk {
@@ -112,10 +178,7 @@ mod tests {
                 span: Span { from: 100, to: 100 + text.len() as u64, first_line: 2 },
                 position: Position::default(),
                 read_at: 2_000_000_000,
-                content: Content::Lines(
-                    Arc::new(header::parse(header.as_bytes(), delimiter).unwrap().0),
-                    Text::new(text.to_vec(), text.len()),
-                ),
+                content: Content::Lines(Arc::new(layout), Text::new(text.to_vec(), text.len())),
             },
         )
     }
@@ -178,8 +241,99 @@ mod tests {
                 expected.map(|(user, song, millis)| (user.into(), song.into(), 1_742_519_340, millis))
             );
             let reasons: Vec<_> = batch.rejects.iter().map(|reject| (reject.line, reject.reason)).collect();
-            assert_eq!(reasons, [(3, Reason::EmptyField), (6, Reason::FieldCount)]);
+            assert_eq!(reasons, [(6, Reason::FieldCount)]);
         }
+    }
+
+    /// Decodes text in a dialect, given as JSON, on both paths. Returns the plays and the rejects.
+    fn decode_dialect(
+        dialect: &str,
+        encoding: &str,
+        header: &str,
+        text: &[u8],
+    ) -> (Vec<String>, Vec<Reject>) {
+        let dialect: Dialect = serde_json::from_str(dialect).unwrap();
+        let format = dialect.row_format("a.csv".as_ref());
+        let row_layout = match format {
+            RowFormat::Csv(delimiter) if header.is_empty() => {
+                RowLayout::Csv(header::without_header(&dialect, delimiter).unwrap())
+            }
+            format => RowLayout::Csv(header::parse(header.as_bytes(), &dialect, format).unwrap().0),
+        };
+        let layout = Arc::new(Layout { encoding: encoding.parse().unwrap(), rows: row_layout });
+        let decoder = Decoder {
+            dictionaries: Arc::default(),
+            zone: Zone::named("UTC").unwrap(),
+            max_future: 0,
+            dialect: Arc::new(dialect),
+        };
+        let [fast, slow] = [DecodePath::Fast, DecodePath::Slow].map(|path| {
+            let chunk = Chunk {
+                input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }),
+                span: Span { from: 100, to: 100 + text.len() as u64, first_line: 2 },
+                position: Position::default(),
+                read_at: 2_000_000_000,
+                content: Content::Lines(Arc::clone(&layout), Text::new(text.to_vec(), text.len())),
+            };
+            let batch = decoder.decode_in(path, chunk);
+            let plays = rows(&batch).into_iter().map(|(user, song, ..)| format!("{user} {song}"));
+            (plays.collect::<Vec<_>>(), batch.rejects)
+        });
+        assert_eq!(fast, slow);
+        fast
+    }
+
+    fn places(rejects: &[Reject]) -> Vec<(u64, u64, Reason)> {
+        rejects.iter().map(|reject| (reject.line, reject.offset, reject.reason)).collect()
+    }
+
+    #[test]
+    fn trailing_delimiters_and_unnamed_columns_need_no_fields() {
+        let text = b"u1,s1,2025-03-21 01:09,1,,\nu2,s2,2025-03-21 01:09,1\nu3,s3,2025-03-21 01:09,1,x\n\
+            u4,s4,2025-03-21 01:09,1,,,,\nu5,s5,2025-03-21 01:09,1,,,x\n";
+        let (plays, rejects) = decode_dialect("{}", "utf-8", &format!("{HEADER},, "), text);
+        assert_eq!(plays, ["u1 s1", "u2 s2", "u3 s3", "u4 s4"]);
+        assert_eq!(places(&rejects), [(6, 208, Reason::FieldCount)]);
+        let (plays, rejects) =
+            decode_dialect("{}", "utf-8", HEADER, b"u,s,2025-03-21 01:09,1,\nu,s,2025-03-21 01:09\n");
+        assert_eq!((plays.len(), places(&rejects)), (1, vec![(3, 124, Reason::FieldCount)]));
+    }
+
+    #[test]
+    fn rows_without_a_header_are_found_by_place() {
+        let dialect = r##"{"columns":{"user_id":"#2","song_id":"#1","timestamp":"#3","duration_sec":"#4"}}"##;
+        let text = b"s1,u1,2025-03-21 01:09,1,more\ns2,u2,2025-03-21 01:09,1\ns3,u3,2025-03-21 01:09\n";
+        let (plays, rejects) = decode_dialect(dialect, "utf-8", "", text);
+        assert_eq!(plays, ["u1 s1", "u2 s2"]);
+        assert_eq!(places(&rejects), [(4, 155, Reason::FieldCount)]);
+        // The first line is the header, although it could be a row. Lines that are equal to it are skipped.
+        let header = "s1,u1,2025-03-21 01:09,1";
+        let text = format!("s2,u2,2025-03-21 01:09,1\n{header}\n{header}\n");
+        let (plays, rejects) = decode_dialect(dialect, "utf-8", header, text.as_bytes());
+        assert_eq!((plays, rejects.len()), (vec!["u2 s2".to_owned()], 0));
+    }
+
+    #[test]
+    fn quotes_can_be_text() {
+        let text = b"\"u\" 1,\"s1,2025-03-21 01:09,1\nu2,s2,2025-03-21 01:09,1\n";
+        let (plays, rejects) = decode_dialect("{\"quoting\":false}", "utf-8", HEADER, text);
+        assert_eq!(
+            (plays, rejects.len()),
+            (vec!["\"\"\"u\"\" 1\" \"\"\"s1\"".to_owned(), "u2 s2".to_owned()], 0)
+        );
+    }
+
+    #[test]
+    fn text_in_other_encodings_keeps_its_offsets() {
+        let text =
+            b"\xe1,s1,2025-03-21 01:09,1\n\xe1\xe1,s2,bad,1\n\xd2\xe1,s3,2025-03-21 01:09,1\nu,\xe2,bad,1\n";
+        let (plays, rejects) = decode_dialect("{}", "windows-1253", HEADER, text);
+        assert_eq!(plays, ["α s1"]);
+        let expected =
+            [(3, 124, Reason::BadTimestamp), (4, 136, Reason::InvalidUtf8), (5, 161, Reason::BadTimestamp)];
+        assert_eq!(places(&rejects), expected);
+        assert_eq!(rejects[0].raw, "αα,s2,bad,1".as_bytes());
+        assert_eq!(rejects[1].raw, [b"\xd2".as_slice(), "α,s3,2025-03-21 01:09,1".as_bytes()].concat());
     }
 
     fn line() -> impl Strategy<Value = Vec<u8>> {

@@ -14,7 +14,7 @@ use crate::ingest::source::framing::{Eof, LineFramer};
 use crate::ingest::source::log_folder::LogFolder;
 use crate::ingest::source::send::{SendOutcome, no_tail, reject_unread, send_chunks};
 use crate::ingest::source::{Closed, Event, EventSender, ReadError};
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::Dialect;
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, Position, ReaderState};
 use crate::time::clock::Clock;
@@ -103,17 +103,17 @@ impl Tail {
         folder: Arc<LogFolder>,
         name: PathBuf,
         metadata: &Metadata,
-        delimiter: Delimiter,
+        dialect: &Arc<Dialect>,
     ) -> Self {
         Self {
             id: FileId::of(metadata),
             compression: Compression::of(&name),
-            folder,
-            name,
             head: Head::default(),
             hash_before_offset: 0,
             whole: 0,
-            framer: LineFramer::new(input).with_delimiter(delimiter),
+            framer: LineFramer::new(input).with_dialect(dialect, &name),
+            folder,
+            name,
             file: None,
             last_stat: None,
             noted_stat: None,
@@ -124,7 +124,7 @@ impl Tail {
     }
 
     /// Restores a tail that an earlier process committed. `folder` is the folder of its file.
-    pub fn resume(known: KnownInput, folder: Arc<LogFolder>, delimiter: Delimiter) -> Self {
+    pub fn resume(known: KnownInput, folder: Arc<LogFolder>, dialect: &Arc<Dialect>) -> Self {
         let KnownInput { input, fingerprint, position } = known;
         let Fingerprint { name, retired: _, id, head, whole, stat } = fingerprint;
         let compression = Compression::of(&name);
@@ -137,13 +137,13 @@ impl Tail {
         let unchanged = compression == Compression::Plain && position.offset == stat.size;
         Self {
             compression,
-            folder,
-            name,
             id,
             head,
             hash_before_offset: position.tail,
             whole,
-            framer: LineFramer::resume(input, &position).with_delimiter(delimiter),
+            framer: LineFramer::resume(input, &position).with_dialect(dialect, &name),
+            folder,
+            name,
             file: None,
             last_stat: (unchanged || state != State::Reading).then_some(stat),
             noted_stat: Some(stat),
@@ -313,7 +313,11 @@ impl Tail {
     /// its successor begin with the same header.
     fn has_rows(&self) -> bool {
         let Position { lines, state, .. } = self.framer.position();
-        lines > 1 || matches!(state, ReaderState::AfterEnd(_))
+        match state {
+            ReaderState::Lines(layout) => lines > u64::from(layout.has_header()),
+            ReaderState::AfterEnd(_) => true,
+            _ => lines > 1,
+        }
     }
 
     /// Whether a file starts with all bytes that were read.
@@ -503,7 +507,7 @@ impl Tail {
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
         let path = self.path();
-        if let Err(fault) = self.compression.check(&path, self.framer.delimiter())? {
+        if let Err(fault) = self.compression.check(&path, self.framer.dialect().columns.wanted())? {
             if last_lines.once || self.unchanged_since.elapsed() >= REJECT_DAMAGED_AFTER {
                 self.whole = hash_whole(&self.folder.open(&path, &self.id)?)?;
                 self.state = State::Rejected;
@@ -517,7 +521,8 @@ impl Tail {
             self.head = Head::read(&self.folder.open(&path, &self.id)?, metadata.len())?;
         }
         self.send_identity(metadata, events)?;
-        let mut reader = self.compression.open(&path, self.framer.delimiter())?;
+        let mut reader = self.compression.open(&path, self.framer.dialect().columns.wanted())?;
+        self.framer.find_typed_cells(&path);
         // Skips the text that an earlier process has read.
         io::copy(&mut (&mut reader).take(self.framer.read_offset()), &mut io::sink())?;
         let outcome = send_chunks(

@@ -33,7 +33,7 @@ use crate::ingest::source::watch::retirement::Retirement;
 use crate::ingest::source::watch::skipped::SkippedWarnings;
 use crate::ingest::source::watch::tail_set::{TailId, TailSet};
 use crate::ingest::source::{Closed, EventSender, ReadError};
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::Dialect;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, InputId};
@@ -62,7 +62,7 @@ pub struct Watch {
     /// Maximum number of open files. A file stays open so that it can be read to its end after its name is
     /// gone.
     max_open: usize,
-    delimiter: Delimiter,
+    dialect: Arc<Dialect>,
     last_lines: LastLines,
     metrics: Arc<Metrics>,
     /// Whether the archive is read first.
@@ -93,7 +93,7 @@ impl Watch {
     /// # Errors
     /// A missing folder (exit code 66).
     pub fn new(options: WatchOptions, resume: Resume) -> Result<Self, Error> {
-        let WatchOptions { folder, rules, delimiter, last_lines, archiver, max_open, metrics } = options;
+        let WatchOptions { folder, rules, dialect, last_lines, archiver, max_open, metrics } = options;
         check_folder(&folder)?;
         let (waker, wake) = sync_channel(1);
         let follow_symlinks = rules.follow_symlinks;
@@ -105,7 +105,7 @@ impl Watch {
             logs: folder_of(folder, false),
             archive,
             max_open,
-            delimiter,
+            dialect,
             last_lines,
             metrics,
             fresh: resume.fresh,
@@ -136,7 +136,7 @@ impl Watch {
         for known in inputs {
             self.next_input = self.next_input.max(known.input.id.0 + 1);
             let folder = if known.fingerprint.retired { &self.archive } else { &self.logs };
-            tails.push(Tail::resume(known, Arc::clone(folder), self.delimiter));
+            tails.push(Tail::resume(known, Arc::clone(folder), &self.dialect));
         }
         let device_of = |tail: &Tail| tail.id().inode_key.device();
         let here = self.logs.path.metadata().map_or(0, |metadata| FileId::of(&metadata).inode_key.device());
@@ -428,7 +428,7 @@ impl Watch {
         }
         let input = Arc::new(Input { id: InputId(self.next_input), label: path_text(name) });
         self.next_input += 1;
-        let tail = Tail::new(input, Arc::clone(folder), name.clone(), metadata, self.delimiter);
+        let tail = Tail::new(input, Arc::clone(folder), name.clone(), metadata, &self.dialect);
         Ok(Some(self.tails.insert(tail)))
     }
 

@@ -7,7 +7,7 @@ use std::sync::mpsc::Receiver;
 use crate::ingest::source::archive::{Archiver, RetirableInput};
 use crate::ingest::source::scan::FolderRules;
 use crate::ingest::source::tail::{KnownInput, LastLines};
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::Dialect;
 use crate::model::error::Error;
 use crate::telemetry::metrics::Metrics;
 use crate::text::shown;
@@ -19,8 +19,8 @@ pub struct WatchOptions {
     pub folder: PathBuf,
     /// Which files in the folder are logs.
     pub rules: FolderRules,
-    /// The delimiter of the fields in the logs.
-    pub delimiter: Delimiter,
+    /// How the rows of the logs are written.
+    pub dialect: Arc<Dialect>,
     /// When last lines without a line feed count as complete.
     pub last_lines: LastLines,
     /// What happens to finished inputs.
