@@ -98,7 +98,10 @@ impl ClusterRun {
     /// The same errors as for `replay` on one machine, and errors of the cluster.
     pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Error> {
         let run = unique_name();
-        let logs = inputs::find(&self.logs).await?;
+        for folder in self.logs.iter().filter(|path| path.is_dir()) {
+            self.settings.check_log_folder(folder)?;
+        }
+        let logs = inputs::find(&self.logs, &self.settings.input.folder_rules()).await?;
         let catalog = read_catalog(&self.settings).await?;
         create_folder(&*self.disk, &self.settings.output)?;
         let _lock = self.disk.lock(&self.settings.output)?;

@@ -17,6 +17,9 @@ pub(super) fn find_logs_of_arguments(
 ) -> Result<Vec<PathBuf>, Error> {
     if arguments.is_empty() {
         arguments.push(settings.incoming.clone());
+        if settings.input.recursive {
+            settings.check_folders()?;
+        }
     }
     for folder in arguments.iter().filter(|argument| argument.is_dir()) {
         settings.check_log_folder(folder)?;

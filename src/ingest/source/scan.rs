@@ -294,3 +294,66 @@ fn existing(metadata: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_first_ten_skipped_files_are_named() {
+        let mut skipped = SkippedFiles::default();
+        assert!(skipped.is_empty());
+        skipped.add("b\u{1b}.log".as_ref());
+        assert_eq!(
+            skipped.to_string(),
+            r"1 file is skipped because of its name (see input.names): b\x1b.log"
+        );
+        (10..30).rev().for_each(|number| skipped.add(format!("{number}.log").as_ref()));
+        skipped.folders = 2;
+        let text = skipped.to_string();
+        assert!(text.starts_with("21 files are skipped because of their names (see input.names): 10.log, "));
+        assert!(text.ends_with(
+            "19.log and 11 more; 2 subfolders are not read; input.recursive = true reads subfolders"
+        ));
+    }
+
+    #[test]
+    fn a_scan_finds_logs_links_and_known_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let put = |name: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        };
+        ["z.csv", "a.csv.1", "other.txt", "sub/b.csv", "sub/_no/c.csv"].map(put);
+        std::os::unix::fs::symlink(folder.path().join("z.csv"), folder.path().join("a.csv")).unwrap();
+        std::os::unix::fs::symlink(folder.path().join("other.txt"), folder.path().join("b.csv")).unwrap();
+        let find = |recursive, follow_symlinks| {
+            let rules = FolderRules { recursive, follow_symlinks, ..FolderRules::default() };
+            let mut all_skipped = Vec::new();
+            let known = |name: &Path, _| name == Path::new("a.csv.1");
+            let scan = FolderScanner::new(rules).scan(folder.path(), known, |name| {
+                all_skipped.push(name.to_owned());
+            });
+            let scan = scan.unwrap();
+            assert_eq!(all_skipped, [Path::new("other.txt")]);
+            assert_eq!((scan.skipped.count, scan.skipped.folders), (1, u64::from(!recursive)));
+            let names = scan.logs.iter().map(|log| log.name.to_str().unwrap().to_owned());
+            names.collect::<Vec<_>>()
+        };
+        assert_eq!(find(false, false), ["a.csv.1", "z.csv"]);
+        assert_eq!(find(true, false), ["a.csv.1", "sub/b.csv", "z.csv"]);
+        // A link to a file that is read anyway is not a second log.
+        assert_eq!(find(true, true), ["a.csv.1", "sub/b.csv", "z.csv", "b.csv"]);
+    }
+
+    #[test]
+    fn names_in_unread_subfolders_are_not_logs() {
+        let rules = |recursive| FolderRules { recursive, ..FolderRules::default() };
+        let is_log = |recursive, name: &str| rules(recursive).is_log(Path::new(name));
+        assert!(is_log(false, "a.csv") && !is_log(false, "b/a.csv"));
+        assert!(is_log(true, "b/c=1/a.csv") && !is_log(true, "b/_c/a.csv") && !is_log(true, ".b/a.csv"));
+    }
+}
