@@ -53,9 +53,9 @@ pub fn url_of(path: &Path) -> Result<Url, Error> {
 /// their paths as given.
 ///
 /// # Errors
-/// If an argument names no log (exit code 66), or if an argument is stdin (exit code 64). Other machines cannot read
+/// If an argument names no log and `allow_empty` is not set (exit code 66), or if an argument is stdin (exit code 64). Other machines cannot read
 /// stdin.
-pub async fn find(arguments: &[PathBuf]) -> Result<Vec<Log>, Error> {
+pub async fn find(arguments: &[PathBuf], allow_empty: bool) -> Result<Vec<Log>, Error> {
     if arguments.iter().any(|argument| is_stdin(argument)) {
         let message =
             "a cluster cannot read stdin; name a file, a folder or s3://bucket/folder/ that all machines see";
@@ -64,11 +64,11 @@ pub async fn find(arguments: &[PathBuf]) -> Result<Vec<Log>, Error> {
     let (objects, paths): (Vec<PathBuf>, Vec<PathBuf>) =
         arguments.iter().cloned().partition(|argument| is_object(argument));
     let mut logs = BTreeMap::new();
-    for path in find_logs(&paths)? {
+    for path in find_logs(&paths, allow_empty)? {
         logs.insert(path.as_os_str().as_bytes().to_vec(), file_log(&path)?);
     }
     for argument in objects {
-        for log in object_logs(&argument).await? {
+        for log in object_logs(&argument, allow_empty).await? {
             logs.insert(log.label.clone().into_bytes(), log);
         }
     }
@@ -82,7 +82,7 @@ fn file_log(path: &Path) -> Result<Log, Error> {
 }
 
 /// The logs of a URL: one object, all objects directly in a folder, or the objects in a folder that match a pattern.
-async fn object_logs(argument: &Path) -> Result<Vec<Log>, Error> {
+async fn object_logs(argument: &Path, allow_empty: bool) -> Result<Vec<Log>, Error> {
     let text = path_text(argument);
     let (folder, name) = text.rsplit_once('/').unwrap_or((&text, ""));
     let is_pattern = name.contains(['*', '?', '[']);
@@ -111,8 +111,8 @@ async fn object_logs(argument: &Path) -> Result<Vec<Log>, Error> {
             version: found.version,
         })
         .collect();
-    if logs.is_empty() {
-        return Err(Error::MissingInput(format!("{text}: no logs found")));
+    if logs.is_empty() && !allow_empty {
+        return Err(Error::MissingInput(format!("{text}: no logs found; --allow-empty accepts this")));
     }
     Ok(logs)
 }

@@ -16,6 +16,7 @@ use crate::catalog::reload::{self, CatalogVersion};
 use crate::engine::coordinator::{ControlHandles, Coordinator, CoordinatorDeps, RunContext, RunSummary};
 use crate::engine::recovery::{self, CommittedTables, Recovered};
 use crate::engine::run_mode::RunMode;
+use crate::engine::tally::Acceptance;
 use crate::engine::workers::{EnrichedWorker, InsightWorkers};
 use crate::ingest::source::EventSender;
 use crate::ingest::source::watch::Resume;
@@ -47,6 +48,8 @@ pub struct Pipeline {
     pub disk: SharedDisk,
     /// The command that runs the engine.
     pub mode: RunMode,
+    /// What the run requires of its rows; `None` if the run is accepted whatever it rejects.
+    pub acceptance: Option<Acceptance>,
     /// The clock. In a `replay` it stands still.
     pub clock: Clock,
     /// Whether to start from an empty state, and whether to accept an older generation.
@@ -66,7 +69,7 @@ impl Pipeline {
     where
         S: FnOnce(&EventSender, Resume) -> Result<(), Error> + Send + 'static,
     {
-        let Self { settings, disk, mode, clock, options, progress, control } = self;
+        let Self { settings, disk, mode, acceptance, clock, options, progress, control } = self;
         // The catalog is read before anything is written. If it is missing, the output stays unchanged.
         let rows = reload::read(&settings.songs, settings.input.delimiter).await?;
         let _locks = take_locks(&disk, &settings, mode)?;
@@ -112,7 +115,7 @@ impl Pipeline {
         let source = move |events: &EventSender| source(events, resume);
         let (events, source_thread) = spawn_source(&settings, &dictionaries, &control.metrics, source);
 
-        let context = RunContext { settings, mode, clock, progress, control };
+        let context = RunContext { settings, mode, acceptance, clock, progress, control };
         let deps = CoordinatorDeps {
             context,
             dictionaries,

@@ -98,11 +98,14 @@ impl InputTracker {
         let counts = !progress.given_up;
         if counts {
             let bad: u64 = progress.rejected.values().sum();
-            if max_bad_lines > 0 && !batch.refused && bad as usize + batch.rejects.len() >= max_bad_lines {
+            if max_bad_lines > 0
+                && batch.refused.is_none()
+                && bad as usize + batch.rejects.len() >= max_bad_lines
+            {
                 give_up(batch, max_bad_lines - bad as usize - 1);
                 progress.given_up = true;
             }
-            progress.given_up |= batch.refused;
+            progress.given_up |= batch.refused.is_some();
             let rows = (batch.plays() + batch.rejects.len()) as u64;
             progress.rows += rows;
             progress.unmatched += catalog.count_unknown(&batch.songs);
@@ -242,6 +245,11 @@ impl InputTracker {
     /// Number of rows that were read: plays and rejects.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Number of rows that were read from one input.
+    pub fn rows_of(&self, id: InputId) -> u64 {
+        self.inputs.get(&id).map_or(0, |progress| progress.rows)
     }
 
     /// Number of bytes that were read, after decompression.

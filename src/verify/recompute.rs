@@ -67,7 +67,7 @@ pub async fn recompute(
     let (source, reader_shutdown, delimiter) = (source.clone(), shutdown.clone(), settings.input.delimiter);
     let source = move |events: &EventSender| match source {
         ReplaySource::Logs(logs, now) => {
-            Replay { logs, delimiter, now, chunk: CHUNK }.run(events, &reader_shutdown)
+            Replay { logs, delimiter, now, chunk: CHUNK, allow_empty: true }.run(events, &reader_shutdown)
         }
         ReplaySource::Committed(committed) => committed.run(events, &reader_shutdown),
     };

@@ -24,12 +24,13 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> RunSummary {
     let delimiter = settings.input.delimiter;
     let source = move |events: &EventSender, _| {
-        Replay { logs, delimiter, now, chunk }.run(events, &Shutdown::default())
+        Replay { logs, delimiter, now, chunk, allow_empty: true }.run(events, &Shutdown::default())
     };
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
         mode: RunMode::Replay,
+        acceptance: None,
         clock: Clock::Stopped(now),
         options: StartOptions::default(),
         progress: Arc::new(Progress::silent()),

@@ -11,6 +11,7 @@ mod observe;
 mod pending;
 mod persistence;
 mod plays;
+mod reject_reports;
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -26,6 +27,7 @@ use crate::engine::coordinator::flush::Flush;
 use crate::engine::coordinator::pending::Pending;
 use crate::engine::coordinator::persistence::Persistence;
 use crate::engine::coordinator::plays::{Plays, RefreshScope};
+use crate::engine::coordinator::reject_reports::RejectReports;
 use crate::engine::workers::InsightWorkers;
 use crate::ingest::source::Event;
 use crate::ingest::source::archive::RetirableInput;
@@ -87,6 +89,9 @@ pub struct RunSummary {
     pub rows: u64,
     /// Bytes that this process read, after decompression.
     pub bytes: u64,
+    /// Whether the rows of this process are accepted. The error of a `watch` comes here, because it has already
+    /// committed and published the rows. The error of a `replay` ends the run before it publishes anything.
+    pub verdict: Result<(), Error>,
 }
 
 impl Coordinator {
@@ -112,6 +117,7 @@ impl Coordinator {
             persistence: Persistence::new(committer, retirable),
             pending: Pending::new(published.manifest().is_none()),
             published,
+            reports: RejectReports::default(),
         };
         Self { core, settings_taken: 0 }
     }
@@ -148,21 +154,38 @@ impl Coordinator {
                         None => self.save_when_idle()?,
                     }
                 }
-                _ = heartbeat.tick() => self.report_status(),
+                _ = heartbeat.tick() => {
+                    self.report_status();
+                    if self.core.context.mode == RunMode::Watch {
+                        self.core.warn_of_rejects(Instant::now());
+                    }
+                }
                 Ok(()) = self.core.context.control.settings.changed() => {
                     self.take_settings().await?;
                     tick = ticks(self.flush_interval());
                 }
             }
         }
+        let verdict = self.core.judge();
+        if self.core.context.mode == RunMode::Replay {
+            // What was published before stays.
+            verdict?;
+            self.flush_news().await?;
+            return Ok(self.summary(Ok(())));
+        }
         self.flush_news().await?;
+        Ok(self.summary(verdict))
+    }
+
+    fn summary(&self, verdict: Result<(), Error>) -> RunSummary {
         let Core { plays, inputs, published, .. } = &self.core;
-        Ok(RunSummary {
+        RunSummary {
             manifest: published.manifest().cloned().expect("the first flush is never skipped"),
             plays: plays.ledger().plays(),
             rows: inputs.rows(),
             bytes: inputs.bytes(),
-        })
+            verdict,
+        }
     }
 
     async fn apply(&mut self, event: Event<Decoded>) -> Result<(), Error> {
@@ -199,6 +222,7 @@ impl Coordinator {
             return Ok(());
         }
         core.pending.add_rows(read_at);
+        core.reports.add(&batch, core.inputs.tracker.rows_of(batch.input.id));
         core.add(*batch).await
     }
 

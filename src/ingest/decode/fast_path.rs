@@ -28,6 +28,8 @@ pub(super) struct Rows<'a> {
     millis: Vec<u32>,
     rejects: Vec<Reject>,
     plays_before: Vec<u32>,
+    /// Number of rejected rows whose timestamp is too far in the future.
+    future: u32,
     /// Ids that the slow path has unquoted. They are appended to the text of the chunk. `base` is the
     /// length of that text.
     unquoted: Vec<u8>,
@@ -58,6 +60,7 @@ impl<'a> Rows<'a> {
             millis: Vec::with_capacity(rows),
             rejects: Vec::new(),
             plays_before: Vec::new(),
+            future: 0,
             unquoted: Vec::new(),
             base: bytes.len(),
             record: Record::new(header.delimiter),
@@ -158,6 +161,7 @@ impl<'a> Rows<'a> {
             // Some logs are several files joined together, so they repeat the header.
             Err(_) if line == self.header.line => {}
             Err(reason) => {
+                self.future += u32::from(reason == Reason::TimestampRange && self.timestamps.is_late());
                 self.plays_before.push(self.users.len() as u32);
                 self.rejects.push(Reject::new(reason, line_number, self.span.from + start as u64, line));
             }
@@ -208,7 +212,8 @@ impl<'a> Rows<'a> {
             song_cells: self.songs,
             rejects: self.rejects,
             plays_before: self.plays_before,
-            refused: false,
+            future: self.future,
+            refused: None,
         };
         if !self.unquoted.is_empty() {
             quote_cells(&mut batch.text, self.base, &mut batch.user_cells);

@@ -52,10 +52,10 @@ impl Decoder {
         let (text, header) = match chunk.content {
             Content::Lines(header, text) => (text, header),
             Content::Fault(reject) => {
-                return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, false);
+                return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, None);
             }
-            Content::Refused(reject) => {
-                return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, true);
+            Content::Refused(reject, detail) => {
+                return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, Some(detail));
             }
         };
         let mut rows = Rows::new(&self.zone, &header, latest, chunk.span, &text);
@@ -72,7 +72,7 @@ fn batch_of_reject(
     span: Span,
     position: Position,
     reject: Reject,
-    refused: bool,
+    refused: Option<Box<str>>,
 ) -> Batch {
     Batch {
         input,
@@ -87,6 +87,7 @@ fn batch_of_reject(
         song_cells: Vec::new(),
         rejects: vec![reject],
         plays_before: vec![0],
+        future: 0,
         refused,
     }
 }

@@ -31,6 +31,8 @@ pub struct TimestampReader<'a> {
     /// The range of local times that have the cached `offset`.
     known: Range<i64>,
     offset: i32,
+    /// Whether the last time out of range was too late.
+    late: bool,
 }
 
 /// Length of `2025-03-21 01:09`.
@@ -40,7 +42,7 @@ impl<'a> TimestampReader<'a> {
     /// A parser for timestamps in a zone. It rejects times after `latest`, which is in seconds since
     /// 1970-01-01T00:00:00Z.
     pub fn new(zone: &'a Zone, latest: i64) -> Self {
-        Self { zone, latest, minute: ([0; MINUTE], 0), known: 0..0, offset: 0 }
+        Self { zone, latest, minute: ([0; MINUTE], 0), known: 0..0, offset: 0, late: false }
     }
 
     /// Parses a cell.
@@ -55,9 +57,15 @@ impl<'a> TimestampReader<'a> {
         };
         let instant = play_time.instant();
         if instant < 0 || instant > self.latest || (instant == self.latest && play_time.nanos > 0) {
+            self.late = instant >= 0;
             return Err(Reason::TimestampRange);
         }
         Ok(play_time)
+    }
+
+    /// Whether the last time that was rejected as `timestamp_range` was too far in the future.
+    pub fn is_late(&self) -> bool {
+        self.late
     }
 
     /// Parses the common form. Within the cached minute, only the seconds are parsed.

@@ -331,7 +331,8 @@ impl LineFramer {
         self.carry_offset = span.to;
         self.carry = Vec::new();
         self.state = State::Refused;
-        Frame::Refused(self.chunk(span, Content::Refused(reject)), fault.detail)
+        let content = Content::Refused(reject, fault.detail.as_str().into());
+        Frame::Refused(self.chunk(span, content), fault.detail)
     }
 }
 
@@ -375,7 +376,7 @@ mod tests {
                         )),
                     }
                 }
-                Content::Fault(reject) | Content::Refused(reject) => {
+                Content::Fault(reject) | Content::Refused(reject, _) => {
                     pieces.push((reject.line, reject.offset, reject.reason.code().to_owned(), reject.raw));
                 }
             }

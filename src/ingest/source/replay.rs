@@ -22,14 +22,15 @@ use crate::time::clock::Clock;
 
 /// Finds the logs for the arguments. An argument is a file, a folder, a pattern or stdin; a folder
 /// stands for the logs directly in it. The result has no duplicates, and is sorted by the bytes of the
-/// paths as given.
+/// paths as given. With `allow_empty`, a folder may be empty, and a pattern may match no file.
 ///
 /// # Errors
-/// The first argument that does not exist or matches no file (exit code 66), or an invalid pattern (exit
+/// The first argument that does not exist or names no log (exit code 66), or an invalid pattern (exit
 /// code 64).
-pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
+pub fn find_logs(arguments: &[PathBuf], allow_empty: bool) -> Result<Vec<PathBuf>, Error> {
     let mut paths = Vec::new();
     for argument in arguments {
+        let before = paths.len();
         if is_stdin(argument) {
             paths.push(argument.clone());
         } else if argument.is_dir() {
@@ -41,6 +42,9 @@ pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
         } else {
             paths.extend(find_matches(argument)?);
         }
+        if paths.len() == before && !allow_empty {
+            return Err(no_log(argument));
+        }
     }
     paths.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
     let mut found = HashSet::new();
@@ -49,28 +53,30 @@ pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
     Ok(paths)
 }
 
+/// The error for an argument that names no log.
+pub fn no_log(argument: &Path) -> Error {
+    let found = if argument.is_dir() { "no logs found" } else { "matches no finished file" };
+    Error::MissingInput(format!("{}: {found}; --allow-empty accepts this", path_text(argument)))
+}
+
 /// Finds the files that match a pattern such as `logs/2025-*.csv`.
 fn find_matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let missing = || {
         Error::MissingInput(format!(
             "{} does not exist; pass a file, a folder or a pattern",
-            pattern.display()
+            path_text(pattern)
         ))
     };
     let text = pattern.to_str().filter(|text| text.contains(['*', '?', '['])).ok_or_else(missing)?;
     let invalid = |source: glob::PatternError| Error::Usage(format!("{text}: not a valid pattern: {source}"));
     // Hidden files count as temporary files. A pattern matches them only if it contains the leading dot.
     let visible = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
-    let files: Vec<PathBuf> = glob::glob_with(text, visible)
+    Ok(glob::glob_with(text, visible)
         .map_err(invalid)?
         .flatten()
         .filter(|path| path.is_file() && !is_unfinished(path))
         .map(|path| if is_stdin(&path) { Path::new(".").join(path) } else { path })
-        .collect();
-    if files.is_empty() {
-        return Err(Error::MissingInput(format!("{text} matches no finished file")));
-    }
-    Ok(files)
+        .collect())
 }
 
 /// Reads finished logs one after the other.
@@ -84,13 +90,15 @@ pub struct Replay {
     pub now: i64,
     /// Bytes per chunk. The chunk size does not affect the rows.
     pub chunk: usize,
+    /// Whether stdin may be empty.
+    pub allow_empty: bool,
 }
 
 impl Replay {
     /// Reads all logs, but stops when a shutdown is requested.
     ///
     /// # Errors
-    /// The first log that cannot be read (exit code 66 or 74).
+    /// The first log that cannot be read (exit code 66 or 74), or stdin without a byte (66).
     pub fn run(self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
         for (path, number) in self.logs.iter().zip(0..) {
             let input = Arc::new(Input { id: InputId(number), label: path_text(path) });
@@ -145,6 +153,18 @@ impl Replay {
             Error::Damaged(format!("stdin cannot be read to its end, so nothing was published: {source}"))
         };
         let mut reader = stdin::open().map_err(|source| ReadError::Failed(damaged(source)))?;
+        let mut first = [0];
+        let len = loop {
+            match reader.read(&mut first) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read.map_err(|source| ReadError::Failed(damaged(source)))?,
+            }
+        };
+        if len == 0 && !self.allow_empty && !shutdown.is_requested() {
+            let message = "stdin is empty; --allow-empty accepts this".to_owned();
+            return Err(ReadError::Failed(Error::MissingInput(message)));
+        }
+        let mut reader = io::Cursor::new(&first[..len]).chain(reader);
         self.send(&mut reader, input, events, shutdown).map_err(|error| error.map(damaged))
     }
 

@@ -15,6 +15,7 @@ use crate::cli::commands::runtime::run_until_stopped;
 use crate::cli::commands::summary::rejected_text;
 use crate::engine::coordinator::Decoded;
 use crate::engine::pipeline::spawn_source;
+use crate::engine::tally::{Acceptance, RunTally};
 use crate::ingest::source::Event;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
@@ -25,7 +26,7 @@ use crate::model::shutdown::Shutdown;
 use crate::model::{Reason, Reject};
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
-use crate::text::{escape_bytes, harmless};
+use crate::text::{escape_bytes, harmless, path_text};
 use crate::time::clock::Clock;
 
 /// The number of rejected rows shown for each reason.
@@ -36,27 +37,41 @@ const SHOWN: usize = 80;
 /// Prints counts and examples of rejected rows.
 ///
 /// # Errors
-/// Unusable settings, or an unusable catalog or log. Rejected rows are not an error.
+/// Unusable settings, an unusable catalog or log, an argument that names no log (66), or rejects that a
+/// `replay` would not accept (65).
 pub fn run(args: CheckArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
-    let logs = find_logs_of_arguments(args.logs, &settings)?;
+    let logs = find_logs_of_arguments(args.logs, &settings, args.allow_empty)?;
     let replay = Replay {
         logs,
         delimiter: settings.input.delimiter,
         now: args.now.unwrap_or_else(|| Clock::System.now()),
         chunk: CHUNK,
+        allow_empty: args.allow_empty,
     };
     let shutdown = Shutdown::default();
-    print(&run_until_stopped(&settings, &shutdown, check(&settings, replay, shutdown.clone()))?)
+    let now = replay.now;
+    let report = run_until_stopped(&settings, &shutdown, check(&settings, replay, shutdown.clone()))?;
+    print(&report.text)?;
+    if let Some(warning) = report.tally.clock_warning(now, settings.input.max_future) {
+        tracing::warn!("{warning}");
+    }
+    report.tally.judge(Acceptance { strict: args.strict }, "")
 }
 
-async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Result<String, Error> {
+/// The result of a check.
+struct CheckReport {
+    text: String,
+    tally: RunTally,
+}
+
+async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Result<CheckReport, Error> {
     let dictionaries = Arc::new(Dictionaries::default());
     let catalog = reload::load(&settings.songs, settings.input.delimiter, &dictionaries).await?;
     let mut catalog_rejects = BTreeMap::new();
     count(&mut catalog_rejects, &catalog.rejects);
     let mut examples = Examples::default();
-    let songs = settings.songs.display().to_string();
+    let songs = path_text(&settings.songs);
     catalog.rejects.iter().for_each(|reject| examples.add(&songs, reject));
 
     let logs = replay.logs.len();
@@ -65,6 +80,8 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     });
     let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut unmatched = 0;
+    let mut tally = RunTally::default();
+    tally.set_catalog(&songs, &catalog.rejects);
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
             Event::Data(Decoded { batch, .. }) => batch,
@@ -72,6 +89,7 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
             Event::Grown(..) | Event::Identified(..) | Event::Advanced(..) => continue,
         };
         if inputs.apply(&mut batch, &catalog.catalog) {
+            tally.add(&batch, inputs.rows_of(batch.input.id));
             unmatched += catalog.catalog.count_unknown(&batch.songs);
             batch.rejects.iter().for_each(|reject| examples.add(&batch.input.label, reject));
         }
@@ -93,7 +111,7 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     );
     let _ = writeln!(text, "rejected  {}", rejected_text(&by_code(inputs.rejected())));
     text.push_str(&examples.text());
-    Ok(text)
+    Ok(CheckReport { text, tally })
 }
 
 /// The first rejects for each reason.
