@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use music_insights::catalog::load;
 use music_insights::ingest::decode::{DecodePath, Decoder};
 use music_insights::ingest::source::framing::{Eof, Frame, LineFramer};
-use music_insights::model::delimiter::Delimiter;
+use music_insights::model::dialect::CatalogDialect;
 use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::{Batch, Chunk, Content, Input, InputId};
 use music_insights::state::checkpoint::generation::Generation;
@@ -34,8 +34,12 @@ pub(crate) fn decode(bytes: &[u8]) {
 /// The plays of a log and its rejects with their positions, both in order.
 fn read(bytes: &[u8], chunk: usize, lane: DecodePath) -> (Vec<String>, Vec<String>) {
     let input = Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() });
-    let decoder =
-        Decoder { dictionaries: Arc::new(Dictionaries::default()), zone: ZONE.clone(), max_future: 172_800 };
+    let decoder = Decoder {
+        dictionaries: Arc::new(Dictionaries::default()),
+        zone: ZONE.clone(),
+        max_future: 172_800,
+        dialect: Arc::default(),
+    };
     let mut framer = LineFramer::with_chunk(input, chunk);
     let (mut plays, mut rejects) = (Vec::new(), Vec::new());
     let mut reader = bytes;
@@ -63,7 +67,7 @@ fn read(bytes: &[u8], chunk: usize, lane: DecodePath) -> (Vec<String>, Vec<Strin
 
 /// Parses a catalog.
 pub(crate) fn catalog(bytes: &[u8]) {
-    if let Ok(rows) = futures::executor::block_on(load::parse(bytes, Delimiter::COMMA)) {
+    if let Ok(rows) = futures::executor::block_on(load::parse(bytes, &CatalogDialect::default())) {
         let dictionaries = Dictionaries::default();
         let catalog = rows.catalog(&dictionaries);
         assert!(catalog.len() <= dictionaries.songs.read().len() as u64);

@@ -43,7 +43,7 @@
 //!     song: 1,
 //!     timestamp: 2,
 //!     duration: 3,
-//!     delimiter: Default::default(),
+//!     dialect: Default::default(),
 //!     line: b"user_id,song_id,timestamp,duration_sec".to_vec(),
 //! };
 //! let chunk = Chunk {

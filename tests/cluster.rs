@@ -19,7 +19,7 @@ use music_insights::cluster::queries;
 use music_insights::cluster::reader::LogReader;
 use music_insights::insights::enriched_logs;
 use music_insights::insights::query::Weeks;
-use music_insights::model::delimiter::Delimiter;
+use music_insights::model::dialect::CatalogDialect;
 use music_insights::settings::{Effective, Layers};
 use music_insights::state::checkpoint::generation::StateConfig;
 use music_insights::text::push_cell;
@@ -233,7 +233,7 @@ async fn rows_of_sql(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'static st
         }
     }
     let text = fs::read(folder.join("songs.csv")).unwrap();
-    let rows = parse(&text, Delimiter::COMMA).await.unwrap();
+    let rows = parse(&text, &CatalogDialect::default()).await.unwrap();
     let songs = folder.join("songs.parquet");
     queries::write_songs(&rows.songs(), &songs).unwrap();
     tables.push((Table::Songs, vec![url_of(&songs).unwrap()]));

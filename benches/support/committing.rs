@@ -9,7 +9,7 @@ use futures::executor::block_on;
 use music_insights::catalog::Catalog;
 use music_insights::catalog::reload;
 use music_insights::engine::recovery::{self, CommittedTables, Recovered};
-use music_insights::model::delimiter::Delimiter;
+use music_insights::model::dialect::CatalogDialect;
 use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::shutdown::Shutdown;
 use music_insights::model::{Batch, Epoch, Input, InputId, PlayTime, Position, SongId, Span, Text, UserId};
@@ -55,8 +55,9 @@ impl Committing {
                 .expect("the state is valid");
         let committer = committer.expect("watch has a committer");
         let songs = root.join("data/songs_metadata.csv");
-        let catalog =
-            block_on(reload::load(&songs, Delimiter::COMMA, &dictionaries)).expect("a catalog").catalog;
+        let catalog = block_on(reload::load(&songs, &CatalogDialect::default(), &dictionaries))
+            .expect("a catalog")
+            .catalog;
         let manifest = committer.current().manifest.clone().expect("watch has published");
         let unmatched = committer.current().unmatched.clone();
         let plays = (0..DIFFERENT).map(|number| plays(number, &dictionaries)).collect();
@@ -119,6 +120,7 @@ fn plays(number: u32, dictionaries: &Dictionaries) -> Batch {
         song_cells: Vec::new(),
         rejects: Vec::new(),
         plays_before: Vec::new(),
-        refused: false,
+        future: 0,
+        refused: None,
     }
 }

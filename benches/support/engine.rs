@@ -22,11 +22,11 @@ use music_insights::ingest::source::framing::CHUNK;
 use music_insights::insights::SNAPSHOTS;
 use music_insights::insights::enriched_logs::{EnrichedLogs, EnrichedRows};
 use music_insights::ledger::Ledger;
-use music_insights::model::delimiter::Delimiter;
+use music_insights::model::dialect::CatalogDialect;
 use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::sorted_ids::SortedIds;
 use music_insights::model::{
-    Chunk, Content, Field, Header, Input, InputId, Position, SongId, Span, Text, UserId,
+    Chunk, Content, Field, Input, InputId, Layout, Position, SongId, Span, Text, UserId,
 };
 use music_insights::publish::OutputFormats;
 use music_insights::publish::snapshot::Snapshot;
@@ -157,7 +157,7 @@ pub(crate) fn pieces(rows: &[u8]) -> Vec<&[u8]> {
 #[derive(Debug)]
 pub(crate) struct Reader {
     decoder: Decoder,
-    header: Arc<Header>,
+    layout: Arc<Layout>,
     input: Arc<Input>,
 }
 
@@ -168,10 +168,10 @@ impl Reader {
             dictionaries: Arc::new(Dictionaries::default()),
             zone: SETTINGS.timezone.0.clone(),
             max_future: SETTINGS.input.max_future.0.as_secs() as i64,
+            dialect: SETTINGS.dialect(),
         };
-        let header =
-            Arc::new(header::parse(text::HEADER.trim_ascii_end(), Delimiter::COMMA).expect("a header").0);
-        Self { decoder, header, input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }) }
+        let layout = Arc::new(header::default_layout(text::HEADER.trim_ascii_end()).expect("a header"));
+        Self { decoder, layout, input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }) }
     }
 
     /// Makes a chunk from a piece, as a source does.
@@ -181,7 +181,7 @@ impl Reader {
             span: Span { from: 0, to: piece.len() as u64, first_line: 2 },
             position: Position::default(),
             read_at: NOW,
-            content: Content::Lines(Arc::clone(&self.header), Text::new(piece.to_vec(), piece.len())),
+            content: Content::Lines(Arc::clone(&self.layout), Text::new(piece.to_vec(), piece.len())),
         }
     }
 
@@ -261,7 +261,7 @@ impl State {
     /// A state with the catalog of a feed, but without plays.
     pub(crate) fn new(reader: &Reader, feed: &Feed) -> Self {
         let dictionaries = Arc::clone(&reader.decoder.dictionaries);
-        let rows = block_on(load::parse(feed.catalog.as_slice(), Delimiter::COMMA))
+        let rows = block_on(load::parse(feed.catalog.as_slice(), &CatalogDialect::default()))
             .expect("the catalog has all columns");
         Self {
             ledger: Arc::new(Ledger::new(SETTINGS.night_window())),

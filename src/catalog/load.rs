@@ -7,11 +7,11 @@ use csv_async::{AsyncReaderBuilder, ByteRecord};
 use futures::StreamExt;
 
 use crate::catalog::{Catalog, Song};
-use crate::ingest::decode::header::CATALOG_COLUMNS;
-use crate::ingest::decode::header::{BYTE_ORDER_MARK, Columns, HeaderFault, find_columns, sniff};
+use crate::ingest::decode::header::{BYTE_ORDER_MARK, ColumnSearch, Columns, HeaderFault, sniff};
 use crate::ingest::decode::line;
 use crate::ingest::decode::record::{Record, check_id};
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::CatalogDialect;
+use crate::model::dialect::columns::CATALOG_FIELDS;
 use crate::model::dictionary::Dictionaries;
 use crate::model::{Reason, Reject};
 use std::collections::HashMap;
@@ -40,6 +40,11 @@ impl Rows {
         latest.into_values().collect()
     }
 
+    /// Whether the file has no songs.
+    pub fn is_empty(&self) -> bool {
+        self.songs.is_empty()
+    }
+
     /// The XXH3-128 hash of the file.
     pub fn fingerprint(&self) -> u128 {
         self.fingerprint
@@ -51,9 +56,10 @@ impl Rows {
 /// # Errors
 /// A fault of the header. A catalog without a valid header is broken and must not be used. A file
 /// without lines has no header.
-pub async fn parse(file: &[u8], delimiter: Delimiter) -> Result<Rows, HeaderFault> {
-    let Checked { columns, clean, numbers, rejects } = check_lines(file, delimiter)?;
-    let mut records = AsyncReaderBuilder::new().delimiter(delimiter.byte()).create_reader(clean.as_slice());
+pub async fn parse(file: &[u8], dialect: &CatalogDialect) -> Result<Rows, HeaderFault> {
+    let Checked { columns, clean, numbers, rejects } = check_lines(file, dialect)?;
+    let mut records =
+        AsyncReaderBuilder::new().delimiter(dialect.delimiter.byte()).create_reader(clean.as_slice());
     let mut records = records.byte_records();
     let mut songs: Vec<Song> = Vec::with_capacity(numbers.len());
     while let Some(record) = records.next().await {
@@ -77,20 +83,28 @@ struct Checked {
     rejects: Vec<Reject>,
 }
 
-fn check_lines(file: &[u8], delimiter: Delimiter) -> Result<Checked, HeaderFault> {
+fn check_lines(file: &[u8], dialect: &CatalogDialect) -> Result<Checked, HeaderFault> {
     sniff(file)?;
     let text = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
     let position = file.len() - text.len();
-    let mut lines = line::lines(text).zip(1..).filter(|((_, line, _), _)| !line::is_blank(line, delimiter));
+    let mut lines =
+        line::lines(text).zip(1..).filter(|((_, line, _), _)| !line::is_blank(line, dialect.delimiter));
     let ((_, header, _), _) = lines.next().unwrap_or(((0, &[], line::Ending::EndOfFile), 1));
-    let columns = find_columns(header, delimiter, CATALOG_COLUMNS)?;
+    let columns = ColumnSearch {
+        table: "catalog",
+        delimiter: dialect.delimiter,
+        quoting: dialect.quoting,
+        fields: CATALOG_FIELDS,
+        columns: dialect.columns.in_order(),
+    }
+    .find(header)?;
     let mut checked =
         Checked { columns, clean: Vec::with_capacity(text.len()), numbers: Vec::new(), rejects: Vec::new() };
     // The header stays in front, because csv-async removes a byte order mark from the first line that it
     // reads.
     checked.clean.extend_from_slice(header);
     checked.clean.push(b'\n');
-    let mut record = Record::new(delimiter);
+    let mut record = Record::new(dialect.delimiter, dialect.quoting);
     for ((start, line, ending), number) in lines {
         match check_record(&mut record, line, ending, &checked.columns) {
             Ok(()) => {
@@ -118,11 +132,13 @@ fn check_record(
     if record.len() != columns.fields {
         return Err(Reason::FieldCount);
     }
-    check_id(record.field(columns.positions[0]))
+    check_id(record.field(columns.positions[0].unwrap_or_default()))
 }
 
 fn song(record: &ByteRecord, columns: &Columns<5>) -> Song {
-    let [song_id, title, artist, genre, mood] = columns.positions.map(|position| record[position].to_vec());
+    let [song_id, title, artist, genre, mood] = columns
+        .positions
+        .map(|position| position.map_or_else(Vec::new, |position| record[position].to_vec()));
     Song { song_id, title, artist, genre, mood }
 }
 
@@ -142,7 +158,7 @@ mod tests {
 
     fn load(text: &str) -> (Rows, Catalog, Dictionaries) {
         let dictionaries = Dictionaries::default();
-        let rows = block_on(parse(text.as_bytes(), Delimiter::COMMA)).unwrap();
+        let rows = block_on(parse(text.as_bytes(), &CatalogDialect::default())).unwrap();
         let catalog = rows.catalog(&dictionaries);
         (rows, catalog, dictionaries)
     }
@@ -186,7 +202,7 @@ mod tests {
     #[test]
     fn a_catalog_without_its_columns_is_broken() {
         for file in ["", "\n\n", "song_id,title,artist,genre\n", "a;b\n"] {
-            assert!(block_on(parse(file.as_bytes(), Delimiter::COMMA)).is_err(), "{file:?}");
+            assert!(block_on(parse(file.as_bytes(), &CatalogDialect::default())).is_err(), "{file:?}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Reads the catalog file, and watches it for changes.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,13 +11,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::catalog::Catalog;
 use crate::catalog::load::{Rows, parse};
+use crate::ingest::decode::header::{BYTE_ORDER_MARK, HeaderFault};
+use crate::ingest::hints::{Subject, hint, with_hint};
 use crate::ingest::source::compression::{self, Compression};
 use crate::model::Reject;
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::CatalogDialect;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
-
 use crate::telemetry::metrics::Metrics;
+use crate::text::path_text;
 
 /// A catalog, and the rejects of its file.
 #[derive(Debug)]
@@ -39,54 +41,69 @@ const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// Reads the catalog file and builds the catalog.
 ///
 /// # Errors
-/// If the file is missing or unreadable, or lacks a column (exit code 66).
+/// If the file is missing (exit code 66), or is broken: it is unreadable or lacks a column (65).
 pub async fn load(
     path: &Path,
-    delimiter: Delimiter,
+    dialect: &CatalogDialect,
     dictionaries: &Dictionaries,
 ) -> Result<CatalogVersion, Error> {
-    Ok(build(read(path, delimiter).await?, dictionaries))
+    Ok(build(read(path, dialect).await?, dictionaries))
 }
 
 /// Reads the rows of the catalog file without interning their songs.
 ///
 /// # Errors
 /// The same as for [`load`].
-pub async fn read(path: &Path, delimiter: Delimiter) -> Result<Rows, Error> {
-    let unreadable = |cause: std::io::Error| compression::unreadable(path, cause);
+pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> {
+    let unreadable = |cause: std::io::Error| match cause.kind() {
+        ErrorKind::NotFound | ErrorKind::Unsupported => compression::unreadable(path, cause),
+        _ => Error::Damaged(format!("cannot read {}: {cause}", path_text(path))),
+    };
     // Reading from a pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(Error::MissingInput(format!("{} is not a regular file", path.display())));
+        return Err(Error::MissingInput(format!("{} is not a regular file", path_text(path))));
     }
     let file = match Compression::of(path) {
         storage @ Compression::Parquet => {
             let mut text = Vec::new();
-            let read = storage.open(path, delimiter).and_then(|mut reader| reader.read_to_end(&mut text));
+            let read = storage.open(path).and_then(|mut reader| reader.read_to_end(&mut text));
             read.map(|_| text)
         }
         _ => std::fs::read(path),
     };
-    rows_of(path, &file.map_err(unreadable)?, delimiter).await
+    rows_of(path, &file.map_err(unreadable)?, dialect).await
 }
 
 /// Parses the text of the catalog file at `path`, and warns about rejects and repeated songs.
 ///
 /// # Errors
-/// If a column is missing (exit code 66).
-pub async fn rows_of(path: &Path, file: &[u8], delimiter: Delimiter) -> Result<Rows, Error> {
-    let broken = |detail: &str| Error::MissingInput(format!("{}:1: {detail}", path.display()));
-    let rows = parse(file, delimiter).await.map_err(|fault| broken(&fault.detail))?;
-    let path = path.display();
+/// If a column is missing (exit code 65).
+pub async fn rows_of(path: &Path, file: &[u8], dialect: &CatalogDialect) -> Result<Rows, Error> {
+    let dialect = dialect.of_file(path);
+    let name = path_text(path);
+    let broken = |fault: &HeaderFault| {
+        let text = with_hint(Subject::Catalog, fault, first_line(file), dialect.delimiter);
+        Error::Damaged(format!("{name}:1: {text}"))
+    };
+    let rows = parse(file, &dialect).await.map_err(|fault| broken(&fault))?;
     for reject in rows.rejects.iter().take(3) {
-        tracing::warn!("{path}:{}: rejected: {}", reject.line, reject.reason.code());
+        let hint = hint(Subject::Catalog, reject).map(|hint| format!("; {hint}")).unwrap_or_default();
+        tracing::warn!("{name}:{}: rejected: {}{hint}", reject.line, reject.reason.code());
     }
     if let Some((earlier, later)) = rows.replaced.first() {
         let count = rows.replaced.len();
         tracing::warn!(
-            "{path}:{later}: same song as in line {earlier}; the later line counts (repeated rows: {count})"
+            "{name}:{later}: same song as in line {earlier}; the later line counts (repeated rows: {count})"
         );
     }
     Ok(rows)
+}
+
+/// The first line of a file that is not blank, without a byte order mark.
+fn first_line(file: &[u8]) -> &[u8] {
+    let text = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
+    let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.find(|line| !line.is_empty()).unwrap_or_default()
 }
 
 /// Builds the catalog from rows, and interns their songs.
@@ -120,13 +137,15 @@ fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 /// Watches the catalog file until the receiver is dropped, and sends a new catalog after each change. If
-/// the file is broken or missing, the last catalog stays in use, and this function logs a warning.
+/// the file is broken or missing, or has lost all its songs, the last catalog stays in use, and this function
+/// logs a warning. With `allow_empty`, a catalog without songs is used.
 pub async fn watch_catalog(
     path: PathBuf,
-    delimiter: Delimiter,
+    dialect: CatalogDialect,
     dictionaries: Arc<Dictionaries>,
     versions: watch::Sender<Arc<CatalogVersion>>,
     metrics: Arc<Metrics>,
+    allow_empty: bool,
 ) {
     let count = |result: &str| {
         metrics.catalog_reloads.with_label_values(&[result]).inc();
@@ -143,7 +162,7 @@ pub async fn watch_catalog(
             if now.is_none() {
                 tracing::warn!(
                     "{}: the catalog file is missing; the last catalog stays in use",
-                    path.display()
+                    path_text(&path)
                 );
             }
             (seen, since) = (now, Instant::now());
@@ -151,17 +170,22 @@ pub async fn watch_catalog(
         if now.is_none() || now == read || since.elapsed() < SETTLE_TIME {
             continue;
         }
-        let version = load(&path, delimiter, &dictionaries).await;
+        let version = load(&path, &dialect, &dictionaries).await;
         if stamp(&path) != now {
             continue;
         }
         read = now;
+        let songs = versions.borrow().catalog.len();
         match version {
+            Ok(version) if version.catalog.is_empty() && songs > 0 && !allow_empty => {
+                tracing::warn!("{}; the last catalog stays in use", lost_all_songs(&path, songs));
+                count("broken");
+            }
             Ok(version) if version.catalog.fingerprint() == versions.borrow().catalog.fingerprint() => {
                 count("same");
             }
             Ok(version) => {
-                tracing::info!("{}: catalog reloaded, {} songs", path.display(), version.catalog.len());
+                tracing::info!("{}: catalog reloaded, {} songs", path_text(&path), version.catalog.len());
                 versions.send_replace(Arc::new(version));
                 count("new");
             }
@@ -171,4 +195,12 @@ pub async fn watch_catalog(
             }
         }
     }
+}
+
+/// The text about a catalog that has lost all its songs.
+pub fn lost_all_songs(path: &Path, before: u64) -> String {
+    format!(
+        "{}: the catalog has lost all its songs; before, it had {before}; --allow-empty accepts this",
+        path_text(path)
+    )
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::tally::Example;
 use crate::model::{Reason, Reject};
 use crate::state::checkpoint::generation::StateConfig;
 
@@ -85,15 +86,20 @@ pub struct RejectExample {
     pub line: u64,
     /// The start of the line.
     pub raw: Vec<u8>,
+    /// Why the log was rejected as a whole, if it was.
+    #[serde(default)]
+    pub refusal: Option<Box<str>>,
 }
 
 impl LogCounts {
-    /// The rejects by reason: the number of rows, and the first reject.
-    pub fn rejects(&self) -> impl Iterator<Item = (u64, Reject)> {
-        Reason::ALL.iter().filter_map(|&reason| {
+    /// The rejects of the log with this label, by reason: the number of rows, and the first reject.
+    pub fn rejects(&self, label: &str) -> impl Iterator<Item = (u64, Example)> {
+        Reason::ALL.iter().filter_map(move |&reason| {
             let rows = *self.rejected.get(reason.code())?;
-            let RejectExample { line, raw } = self.examples.get(reason.code()).cloned().unwrap_or_default();
-            Some((rows, Reject { reason, line, offset: 0, raw }))
+            let RejectExample { line, raw, refusal } =
+                self.examples.get(reason.code()).cloned().unwrap_or_default();
+            let reject = Reject { reason, line, offset: 0, raw };
+            Some((rows, Example::new(label, &reject).with_refusal(refusal)))
         })
     }
 }

@@ -129,6 +129,7 @@ impl LogTables {
             self.examples.entry(reject.reason.code().to_owned()).or_insert_with(|| RejectExample {
                 line: reject.line,
                 raw: reject.raw[..reject.raw.len().min(SHOWN)].to_vec(),
+                refusal: batch.refused.clone(),
             });
             self.rejects.push(&[
                 Cell::Number(self.number),

@@ -49,7 +49,7 @@ use crate::cluster::progress::show_until_shutdown;
 use crate::cluster::staging::{StagedOutput, Staging, file_of};
 use crate::engine::coordinator::{RunMode, RunSummary};
 use crate::engine::recovery;
-use crate::engine::tally::{Acceptance, Example, RunTally};
+use crate::engine::tally::{Acceptance, RunTally};
 use crate::model::InputId;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
@@ -183,8 +183,8 @@ impl Work<'_> {
         for log in &self.logs {
             let Some((number, counts)) = by_url.get(log.url.as_str()) else { continue };
             tally.add_log(&log.label, InputId(*number), counts.rows, counts.plays, counts.future);
-            for (rows, reject) in counts.rejects() {
-                tally.add_log_rejects(rows, Example::new(&log.label, &reject));
+            for (rows, example) in counts.rejects(&log.label) {
+                tally.add_log_rejects(rows, example);
             }
         }
         if let Some(warning) = tally.clock_warning(self.args.now, settings.input.max_future) {
@@ -346,13 +346,13 @@ impl Work<'_> {
 
 /// Reads the rows of the catalog from a file or an object.
 async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Error> {
-    let (path, delimiter) = (&settings.songs, settings.input.delimiter);
+    let (path, dialect) = (&settings.songs, settings.catalog_dialect());
     if !is_object(path) {
-        return reload::read(path, delimiter).await;
+        return reload::read(path, &dialect).await;
     }
     let text = shared_storage::read(&url_of(path)?).await?;
     let missing = || Error::MissingInput(format!("{} does not exist", path.display()));
-    reload::rows_of(path, &text.ok_or_else(missing)?, delimiter).await
+    reload::rows_of(path, &text.ok_or_else(missing)?, &dialect).await
 }
 
 /// Creates a temporary file. Dropping the returned path removes the file.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use music_insights_ballista::error::{ClusterError, ErrorKind};
 use music_insights_ballista::jobs::JobHandler;
@@ -41,7 +42,7 @@ impl LogReader {
         let source = Replay {
             allow_empty: true,
             logs: vec![file.path().to_owned()],
-            delimiter: log.config.delimiter,
+            dialect: Arc::new(log.config.dialect.clone()),
             now: log.now,
             chunk: CHUNK,
         };

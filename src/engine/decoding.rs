@@ -55,6 +55,7 @@ where
         dictionaries: Arc::clone(dictionaries),
         zone: settings.timezone.0.clone(),
         max_future: settings.input.max_future.0.as_secs() as i64,
+        dialect: settings.dialect(),
     });
     let (sender, decoding) = mpsc::channel(DECODED_QUEUE);
     tokio::spawn(decode_all(events, decoder, settings.decoders(), sender, Arc::clone(metrics)));

@@ -71,15 +71,20 @@ impl Pipeline {
     {
         let Self { settings, disk, mode, acceptance, clock, options, progress, control } = self;
         // The catalog is read before anything is written. If it is missing, the output stays unchanged.
-        let rows = reload::read(&settings.songs, settings.input.delimiter).await?;
+        let rows = reload::read(&settings.songs, &settings.catalog_dialect()).await?;
         let _locks = take_locks(&disk, &settings, mode)?;
         let dictionaries = Arc::new(Dictionaries::default());
         let recovered = tokio::task::block_in_place(|| match mode {
             RunMode::Replay => recovery::replay(&disk, &settings, options),
             RunMode::Watch => recovery::watch(&disk, &settings, options, &dictionaries),
         })?;
+        let songs_before = recovered.published.manifest().map_or(0, |manifest| manifest.catalog.songs);
+        if rows.is_empty() && songs_before > 0 && !options.allow_empty {
+            return Err(Error::Damaged(reload::lost_all_songs(&settings.songs, songs_before)));
+        }
         remove_temporary_files(&disk, &settings.output)?;
-        let versions = start_catalog(rows, &settings, mode, &dictionaries, &control.metrics);
+        let versions =
+            start_catalog(rows, &settings, mode, &dictionaries, &control.metrics, options.allow_empty);
 
         let Recovered { loaded, committer, unmatched, published, tables } = recovered;
         let rejects = AppendOnlyWriter::resume(
@@ -160,15 +165,17 @@ fn start_catalog(
     mode: RunMode,
     dictionaries: &Arc<Dictionaries>,
     metrics: &Arc<Metrics>,
+    allow_empty: bool,
 ) -> watch::Receiver<Arc<CatalogVersion>> {
     let (sender, versions) = watch::channel(Arc::new(reload::build(rows, dictionaries)));
     if mode == RunMode::Watch {
         tokio::spawn(reload::watch_catalog(
             settings.songs.clone(),
-            settings.input.delimiter,
+            settings.catalog_dialect(),
             Arc::clone(dictionaries),
             sender,
             Arc::clone(metrics),
+            allow_empty,
         ));
     }
     versions

@@ -35,6 +35,8 @@ pub struct Example {
     pub file: String,
     /// The reject. Its `raw` may be shortened.
     pub reject: Reject,
+    /// Why the file was rejected as a whole, if it was.
+    pub refusal: Option<Box<str>>,
 }
 
 /// Rows whose timestamps are too far in the future.
@@ -65,7 +67,9 @@ impl RunTally {
         self.rows += (batch.plays() + batch.rejects.len()) as u64;
         self.plays += batch.plays() as u64;
         for reject in &batch.rejects {
-            self.logs.add(1, reject.reason, || Example::new(&batch.input.label, reject));
+            self.logs.add(1, reject.reason, || {
+                Example::new(&batch.input.label, reject).with_refusal(batch.refused.clone())
+            });
         }
         self.future.add(batch.input.id, &batch.input.label, u64::from(batch.future), rows_of_input);
     }
@@ -145,7 +149,8 @@ impl RejectTally {
         let Some((reason, (rows, example))) = most else { return text };
         let share = if *rows == total { "all".to_owned() } else { format!("most often ({rows} rows)") };
         let _ = write!(text, ", {share} as {}, for example {example}", reason.code());
-        if let Some(hint) = hints::hint(subject, &example.reject) {
+        let hint = example.refusal.as_deref().map(ToOwned::to_owned);
+        if let Some(hint) = hint.or_else(|| hints::hint(subject, &example.reject)) {
             let _ = write!(text, "; {hint}");
         }
         text
@@ -155,7 +160,13 @@ impl RejectTally {
 impl Example {
     /// Keeps what messages show of a reject.
     pub fn new(file: &str, reject: &Reject) -> Self {
-        Self { file: file.to_owned(), reject: reject.clone() }
+        Self { file: file.to_owned(), reject: reject.clone(), refusal: None }
+    }
+
+    /// Adds why the file was rejected as a whole.
+    #[must_use]
+    pub fn with_refusal(self, refusal: Option<Box<str>>) -> Self {
+        Self { refusal, ..self }
     }
 }
 

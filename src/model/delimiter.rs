@@ -13,6 +13,8 @@ pub struct Delimiter(u8);
 impl Delimiter {
     /// The default delimiter, a comma.
     pub const COMMA: Self = Self(b',');
+    /// The delimiter of `.tsv` files.
+    pub const TAB: Self = Self(b'\t');
 
     /// The character as a byte.
     #[inline]

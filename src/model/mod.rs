@@ -5,8 +5,10 @@
 
 pub mod bit_set;
 pub mod delimiter;
+pub mod dialect;
 pub mod dictionary;
 pub mod error;
+pub mod layout;
 pub mod rejects;
 pub mod shutdown;
 pub mod sorted_ids;
@@ -14,9 +16,8 @@ pub mod value;
 
 use std::sync::Arc;
 
+pub use crate::model::layout::{FurtherFields, Header, Layout, RowLayout};
 pub use crate::model::rejects::{RAW_LIMIT, Reason, Reject};
-
-use crate::model::delimiter::Delimiter;
 
 /// The dense number of a listener. [`crate::model::dictionary::Dictionaries`] assigns it in order of first
 /// occurrence.
@@ -58,26 +59,6 @@ pub struct Span {
     pub to: u64,
     /// Physical number of the first line; files start at line 1.
     pub first_line: u64,
-}
-
-/// The columns of a log, as found in its header.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Header {
-    /// Number of fields in every row.
-    pub fields: usize,
-    /// Index of `user_id`.
-    pub user: usize,
-    /// Index of `song_id`.
-    pub song: usize,
-    /// Index of `timestamp`.
-    pub timestamp: usize,
-    /// Index of `duration_sec`.
-    pub duration: usize,
-    /// The field separator.
-    pub delimiter: Delimiter,
-    /// The header line without byte order mark and line end. If it is repeated in the file, the repetition is
-    /// skipped.
-    pub line: Vec<u8>,
 }
 
 /// Number of zero bytes after the text of a chunk or the cells of a catalog. With this padding, a load of
@@ -157,10 +138,10 @@ pub enum ReaderState {
     /// The header.
     #[default]
     Start,
-    /// Lines after the header.
-    Lines(Arc<Header>),
+    /// Lines after the header, or from the beginning if the file has no header.
+    Lines(Arc<Layout>),
     /// The continuation of a last line that was read as complete without a line feed.
-    AfterEnd(Arc<Header>),
+    AfterEnd(Arc<Layout>),
     /// Nothing, because a compressed file was read to its end.
     Finished,
     /// Nothing, because the file was rejected as a whole.
@@ -188,7 +169,7 @@ pub struct Chunk {
 #[derive(Debug)]
 pub enum Content {
     /// Whole lines after the header. At the end of a file, the last line may lack its line end.
-    Lines(Arc<Header>, Text),
+    Lines(Arc<Layout>, Text),
     /// Bytes that are not a readable line, such as a line above the size limit.
     Fault(Reject),
     /// A file that is not a log, and a text that says why. It has no further chunks.

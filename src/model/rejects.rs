@@ -40,6 +40,11 @@ macro_rules! reasons {
             pub fn code(self) -> &'static str {
                 match self { $(Reason::$name => $code,)* }
             }
+
+            /// The reason with a code.
+            pub fn of_code(code: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.code() == code)
+            }
         }
     };
 }
@@ -47,12 +52,16 @@ macro_rules! reasons {
 reasons! {
     /// A carriage return outside quotes that is not part of a line end.
     BareCr = "bare_cr",
-    /// A duration that is not a decimal number with at most three decimal places.
+    /// A line that is not a JSON object with the wanted values.
+    BadJson = "bad_json",
+    /// A duration that is not a decimal number.
     BadNumber = "bad_number",
     /// Text after a closing quote.
     BadQuote = "bad_quote",
     /// A malformed timestamp, or a date or time that does not exist.
     BadTimestamp = "bad_timestamp",
+    /// A truncated or damaged bzip2 file.
+    Bz2Corrupt = "bz2_corrupt",
     /// Bytes that were appended to a last line after the line was read as complete.
     ContinuedAfterEof = "continued_after_eof",
     /// A local time that is skipped when clocks are set forward.
@@ -103,6 +112,8 @@ reasons! {
     UnclosedQuote = "unclosed_quote",
     /// A file with a delimiter that differs from `input.delimiter`.
     WrongDelimiter = "wrong_delimiter",
+    /// A truncated or damaged xz file.
+    XzCorrupt = "xz_corrupt",
     /// A truncated or damaged zstd file.
     ZstCorrupt = "zst_corrupt",
 }
@@ -127,10 +138,9 @@ pub fn by_code(counts: &ReasonCounts) -> BTreeMap<String, u64> {
 /// # Errors
 /// The first code that is not the code of a reason.
 pub fn from_codes(codes: BTreeMap<String, u64>) -> Result<ReasonCounts, String> {
-    let reason = |code: &str| Reason::ALL.iter().copied().find(|reason| reason.code() == code);
     codes
         .into_iter()
-        .map(|(code, rows)| match reason(&code) {
+        .map(|(code, rows)| match Reason::of_code(&code) {
             Some(reason) => Ok((reason, rows)),
             None => Err(format!("unknown reason `{code}`")),
         })

@@ -1,5 +1,6 @@
 //! All settings: read from flags, environment, file and defaults, and validated once.
 
+mod input;
 mod keys;
 mod layers;
 mod print;
@@ -13,17 +14,16 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use crate::settings::input::{Catalog, Input};
 pub use crate::settings::keys::{differences, values_of};
 pub use crate::settings::layers::{Effective, Layers, Origin, load};
 pub use crate::settings::print::{example, print, print_json};
 pub use crate::settings::schema::schema;
 
 use crate::ingest::parquet;
-use crate::ingest::source::archive::WhenDone;
 use crate::insights;
 use crate::insights::query::Weeks;
 use crate::insights::top_songs_this_week::WeekChoice;
-use crate::model::delimiter::Delimiter;
 use crate::model::error::Error;
 
 use crate::model::value::{Fraction, TimeSpan, from_text, from_text_or_none, written_as};
@@ -70,8 +70,10 @@ pub struct Settings {
     /// The formats of the published tables: `csv`, or `csv,parquet`.
     #[serde(deserialize_with = "from_text")]
     pub format: Format,
-    /// How logs and the catalog are read.
+    /// How logs are read.
     pub input: Input,
+    /// How the catalog is read.
+    pub catalog: Catalog,
     /// How CSV files are written.
     pub csv: Csv,
     /// Messages on stderr.
@@ -95,50 +97,10 @@ impl Default for Settings {
             threads: None,
             format: Format::default(),
             input: Input::default(),
+            catalog: Catalog::default(),
             csv: Csv::default(),
             logging: Logging::default(),
             insights: insights::Settings::default(),
-        }
-    }
-}
-
-/// `[input]`
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema, PartialEq, Eq)]
-#[serde(default, deny_unknown_fields)]
-pub struct Input {
-    /// The character that separates the fields of logs and of the catalog.
-    #[serde(deserialize_with = "from_text")]
-    pub delimiter: Delimiter,
-    /// How far in the future the timestamp of a play may be when the play is read.
-    #[serde(deserialize_with = "from_text")]
-    pub max_future: TimeSpan,
-    /// The number of bad lines after which the rest of a file is ignored; 0 means never.
-    #[serde(deserialize_with = "from_text")]
-    pub max_bad_lines: u64,
-    /// How long `watch` waits before it treats a last line without a line feed as complete.
-    #[serde(deserialize_with = "from_text")]
-    pub last_line_wait: TimeSpan,
-    /// What to do with a finished input: `keep`, `archive` or `delete`.
-    #[serde(deserialize_with = "from_text")]
-    pub when_done: WhenDone,
-    /// The folder for finished inputs if `when_done` is `archive`.
-    #[serde(deserialize_with = "from_text")]
-    pub archive_dir: PathBuf,
-    /// How long an input must stay unchanged before it counts as finished.
-    #[serde(deserialize_with = "from_text")]
-    pub done_after: TimeSpan,
-}
-
-impl Default for Input {
-    fn default() -> Self {
-        Self {
-            delimiter: Delimiter::COMMA,
-            max_future: TimeSpan(Duration::from_hours(48)),
-            max_bad_lines: 0,
-            last_line_wait: TimeSpan(Duration::from_secs(30)),
-            when_done: WhenDone::Keep,
-            archive_dir: "data/archive".into(),
-            done_after: TimeSpan(Duration::from_mins(1)),
         }
     }
 }
@@ -328,6 +290,7 @@ impl Settings {
         if self.threads.is_some_and(|threads| !(1..=MAX_THREADS).contains(&threads)) {
             return wrong("threads must be at least 1 and at most 1024");
         }
+        input::check(&self.input, &self.catalog).map_err(Error::Config)?;
         if self.flush_interval.0 < Duration::from_millis(1) {
             return wrong("flush_interval must be at least 1ms");
         }

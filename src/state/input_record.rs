@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ingest::source::fingerprint::Fingerprint;
-use crate::model::Position;
 use crate::model::rejects::ReasonCounts;
+use crate::model::{Position, Reason};
 use crate::state::input_record::format::{FingerprintFormat, PositionFormat};
 
 /// The saved progress of an input.
@@ -34,6 +34,19 @@ pub struct InputRecord {
     pub rejected: ReasonCounts,
     /// Whether the rest of the input is ignored.
     pub given_up: bool,
+    /// Why the input was rejected as a whole, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+}
+
+/// Why an input was rejected as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The reason. In JSON, it is the code of the reason.
+    #[serde(with = "format::reason")]
+    pub reason: Reason,
+    /// What is wrong, and what may help.
+    pub detail: String,
 }
 
 mod format {
@@ -43,7 +56,8 @@ mod format {
     use serde::{Deserialize, Serialize};
 
     use crate::ingest::source::fingerprint::{FileId, FileStat, Fingerprint, Head};
-    use crate::model::{Header, Position, ReaderState};
+    use crate::model::{Layout, Position, ReaderState};
+    use crate::state::layout_record;
 
     #[derive(Serialize, Deserialize)]
     #[serde(remote = "Fingerprint")]
@@ -70,8 +84,8 @@ mod format {
     #[serde(remote = "ReaderState", rename_all = "snake_case")]
     enum ReaderStateFormat {
         Start,
-        Lines(#[serde(with = "header")] Arc<Header>),
-        AfterEnd(#[serde(with = "header")] Arc<Header>),
+        Lines(#[serde(with = "layout_record")] Arc<Layout>),
+        AfterEnd(#[serde(with = "layout_record")] Arc<Layout>),
         Finished,
         Refused,
         Faulted,
@@ -94,40 +108,29 @@ mod format {
         }
     }
 
-    /// Saves a header as the original line. Loading parses this line again.
-    mod header {
-        use std::sync::Arc;
-
+    /// Saves counts. The keys are the codes of the reasons.
+    /// Saves a reason as its code.
+    pub(super) mod reason {
         use serde::de::Error as _;
-        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+        use serde::{Deserialize, Deserializer, Serializer};
 
-        use crate::ingest::decode::header::parse;
-        use crate::model::Header;
-        use crate::model::delimiter::Delimiter;
+        use crate::model::Reason;
 
-        #[derive(Serialize, Deserialize)]
-        struct HeaderFormat {
-            line: String,
-            delimiter: Delimiter,
+        pub(in super::super) fn serialize<S: Serializer>(
+            reason: &Reason,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str(reason.code())
         }
 
-        pub(super) fn serialize<S: Serializer>(header: &Header, serializer: S) -> Result<S::Ok, S::Error> {
-            let line = String::from_utf8_lossy(&header.line).into_owned();
-            HeaderFormat { line, delimiter: header.delimiter }.serialize(serializer)
-        }
-
-        pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
             deserializer: D,
-        ) -> Result<Arc<Header>, D::Error> {
-            let HeaderFormat { line, delimiter } = HeaderFormat::deserialize(deserializer)?;
-            match parse(line.as_bytes(), delimiter) {
-                Ok((header, _)) => Ok(Arc::new(header)),
-                Err(fault) => Err(D::Error::custom(fault.detail)),
-            }
+        ) -> Result<Reason, D::Error> {
+            let code = String::deserialize(deserializer)?;
+            Reason::of_code(&code).ok_or_else(|| D::Error::custom(format!("unknown reason `{code}`")))
         }
     }
 
-    /// Saves counts. The keys are the codes of the reasons.
     pub(super) mod reasons {
         use std::collections::BTreeMap;
 
@@ -157,21 +160,36 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::ingest::decode::header::parse;
     use crate::ingest::source::fingerprint::{FileId, FileStat, Head};
-    use crate::model::delimiter::Delimiter;
-    use crate::model::{ReaderState, Reason};
+    use crate::model::dialect::encoding::TextEncoding;
+    use crate::model::layout::TypedCells;
+    use crate::model::{FurtherFields, Header, Layout, ReaderState, Reason, RowLayout};
 
     #[test]
     fn a_record_survives_json() {
         let file = tempfile::tempfile().unwrap();
         let metadata = file.metadata().unwrap();
         let line = "user_id;song_id;timestamp;duration_sec;\u{e9}";
-        let header = Arc::new(parse(line.as_bytes(), ";".parse::<Delimiter>().unwrap()).unwrap().0);
+        let header = Header {
+            fields: 5,
+            min_fields: 4,
+            further: FurtherFields::Ignored,
+            user: 3,
+            song: 2,
+            timestamp: 1,
+            duration: 1,
+            delimiter: ";".parse().unwrap(),
+            quoting: false,
+            typed: TypedCells { timestamp: true, duration: false },
+            line: line.as_bytes().to_vec(),
+        };
+        let csv = Layout { encoding: TextEncoding::UTF_8, rows: RowLayout::Csv(header) };
+        let json = Layout { encoding: "koi8-r".parse().unwrap(), rows: RowLayout::JsonLines };
         for state in [
             ReaderState::Start,
-            ReaderState::Lines(Arc::clone(&header)),
-            ReaderState::AfterEnd(header),
+            ReaderState::Lines(Arc::new(csv.clone())),
+            ReaderState::AfterEnd(Arc::new(csv)),
+            ReaderState::Lines(Arc::new(json)),
             ReaderState::Finished,
             ReaderState::Refused,
             ReaderState::Faulted,
@@ -192,10 +210,12 @@ mod tests {
                 unmatched: 2,
                 rejected: ReasonCounts::from([(Reason::BadNumber, 4)]),
                 given_up: true,
+                refusal: Some(Refusal { reason: Reason::NotCsv, detail: "a PNG image".to_owned() }),
             };
             let text = serde_json::to_vec(&record).unwrap();
             let read: InputRecord = serde_json::from_slice(&text).unwrap();
             assert_eq!((&read.fingerprint, &read.position), (&record.fingerprint, &record.position));
+            assert_eq!(read.refusal, record.refusal);
             assert_eq!((read.id, &read.label, &read.rejected), (record.id, &record.label, &record.rejected));
             assert_eq!(serde_json::to_vec(&read).unwrap(), text);
         }

@@ -3,4 +3,5 @@
 pub mod checkpoint;
 pub mod input_progress;
 pub mod input_record;
+mod layout_record;
 pub mod unmatched;

@@ -14,7 +14,7 @@ use crate::ingest::source::framing::{Eof, Frame, LineFramer};
 use crate::ingest::source::send::reject_unread;
 use crate::ingest::source::tail::KnownInput;
 use crate::ingest::source::{Event, EventSender, ReadError};
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::Dialect;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
 use crate::model::{Chunk, Content, ReaderState, Reason, Reject, Span, Text};
@@ -51,8 +51,8 @@ pub fn earlier_rejects<'a>(lines: impl Iterator<Item = &'a [u8]>) -> EarlierReje
 pub struct Committed {
     /// The inputs with their current paths.
     pub inputs: Vec<(KnownInput, PathBuf)>,
-    /// The delimiter between fields in the inputs.
-    pub delimiter: Delimiter,
+    /// How the rows of the inputs are written.
+    pub dialect: Arc<Dialect>,
     /// The earlier rejects with a reason that depends on the time of reading.
     pub earlier_rejects: Arc<EarlierRejects>,
     /// The time that counts as now, in seconds since 1970-01-01T00:00:00Z. If it is `None`, the earlier
@@ -93,16 +93,14 @@ impl Committed {
     ) -> Result<(), ReadError> {
         let compression = Compression::of(path);
         if known.position.state == ReaderState::Faulted {
-            if let Err(fault) = compression.check(path, self.delimiter)? {
+            if let Err(fault) = compression.check(path)? {
                 reject_unread(&known.input, &fault, Clock::System, events)?;
             }
             return Ok(());
         }
         let reader: Box<dyn Read> = match compression {
             Compression::Plain => Box::new(File::open(path)?),
-            Compression::Gzip | Compression::Zstd | Compression::Parquet => {
-                compression.open(path, self.delimiter)?
-            }
+            Compression::Gzip | Compression::Zstd | Compression::Parquet => compression.open(path)?,
         };
         let mut reader = reader.take(known.position.offset);
         let end = match known.position.state {
@@ -115,7 +113,7 @@ impl Committed {
         let none = BTreeMap::new();
         let rejects = self.earlier_rejects.get(&known.input.label).filter(|_| self.now.is_none());
         let rejects = rejects.unwrap_or(&none);
-        let mut framer = LineFramer::new(Arc::clone(&known.input)).with_delimiter(self.delimiter);
+        let mut framer = LineFramer::new(Arc::clone(&known.input)).with_dialect(&self.dialect, path);
         while !shutdown.is_requested() {
             let chunk = match framer.next(&mut reader, end, self.now.unwrap_or(FAR_FUTURE))? {
                 Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,

@@ -64,10 +64,10 @@ pub async fn recompute(
         dictionaries: Arc::clone(&dictionaries),
         rows: Rows::new(comparison),
     };
-    let (source, reader_shutdown, delimiter) = (source.clone(), shutdown.clone(), settings.input.delimiter);
+    let (source, reader_shutdown, dialect) = (source.clone(), shutdown.clone(), settings.dialect());
     let source = move |events: &EventSender| match source {
         ReplaySource::Logs(logs, now) => {
-            Replay { logs, delimiter, now, chunk: CHUNK, allow_empty: true }.run(events, &reader_shutdown)
+            Replay { logs, dialect, now, chunk: CHUNK, allow_empty: true }.run(events, &reader_shutdown)
         }
         ReplaySource::Committed(committed) => committed.run(events, &reader_shutdown),
     };

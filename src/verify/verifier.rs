@@ -147,7 +147,7 @@ impl Verifier {
         }
         let committed = Committed {
             inputs,
-            delimiter: self.settings.input.delimiter,
+            dialect: self.settings.dialect(),
             earlier_rejects: Arc::new(self.earlier_rejects(manifest)?),
             now: self.now,
         };
@@ -177,7 +177,7 @@ impl Verifier {
     }
 
     async fn load_catalog(&self, dictionaries: &Dictionaries) -> Result<CatalogVersion, Error> {
-        reload::load(&self.settings.songs, self.settings.input.delimiter, dictionaries).await
+        reload::load(&self.settings.songs, &self.settings.catalog_dialect(), dictionaries).await
     }
 
     fn earlier_rejects(&self, manifest: &Manifest) -> Result<EarlierRejects, Error> {

@@ -22,9 +22,9 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// Runs `replay` as the command does, but without parsing arguments and without printing a summary.
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> RunSummary {
-    let delimiter = settings.input.delimiter;
+    let dialect = settings.dialect();
     let source = move |events: &EventSender, _| {
-        Replay { logs, delimiter, now, chunk, allow_empty: true }.run(events, &Shutdown::default())
+        Replay { logs, dialect, now, chunk, allow_empty: true }.run(events, &Shutdown::default())
     };
     let pipeline = Pipeline {
         settings: settings.clone(),

@@ -145,7 +145,7 @@ impl Place {
         let last_lines = LastLines { wait: NEVER, once };
         let rules = WatchOptions {
             folder: settings.incoming.clone(),
-            delimiter: settings.input.delimiter,
+            dialect: settings.dialect(),
             last_lines,
             archiver,
             metrics: Arc::default(),

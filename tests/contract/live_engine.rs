@@ -10,7 +10,7 @@ use music_insights::ingest::decode::{Decoder, header};
 use music_insights::insights::enriched_logs::{self, EnrichedLogs};
 use music_insights::insights::{Cut, Insight};
 use music_insights::ledger::Ledger;
-use music_insights::model::delimiter::Delimiter;
+use music_insights::model::dialect::CatalogDialect;
 use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::sorted_ids::SortedIds;
 use music_insights::model::{Batch, Chunk, Content, Input, InputId, Position, SongId, Span, Text, UserId};
@@ -105,6 +105,7 @@ fn decoder(settings: &Settings) -> Decoder {
         dictionaries: Arc::new(Dictionaries::default()),
         zone: settings.timezone.0.clone(),
         max_future: settings.input.max_future.0.as_secs() as i64,
+        dialect: settings.dialect(),
     }
 }
 
@@ -115,14 +116,14 @@ fn decode(decoder: &Decoder, now: i64, lines: &[u8]) -> Batch {
         position: Position::default(),
         read_at: now,
         content: Content::Lines(
-            Arc::new(header::parse(HEADER.as_bytes(), Delimiter::COMMA).unwrap().0),
+            Arc::new(header::default_layout(HEADER.as_bytes()).unwrap()),
             Text::new(lines.to_vec(), lines.len()),
         ),
     })
 }
 
 fn read_catalog(file: &[u8], decoder: &Decoder) -> Arc<Catalog> {
-    let rows = block_on(load::parse(file, Delimiter::COMMA)).expect("the catalog has all columns");
+    let rows = block_on(load::parse(file, &CatalogDialect::default())).expect("the catalog has all columns");
     Arc::new(rows.catalog(&decoder.dictionaries))
 }
 

@@ -12,7 +12,6 @@ use std::process::Command;
 use crate::daemon::{CATALOG_HEADER, LOG_HEADER, Place, play, stderr};
 use music_insights::ingest::parquet::csv_of;
 use music_insights::insights::NAMES;
-use music_insights::model::delimiter::Delimiter;
 
 const SONGS: &str = "s1,One,A,Rock,Sad\ns2,\"Two, \"\"too\"\"\",B,Pop,Happy\ns3,,é,=Folk,happy\n";
 
@@ -55,7 +54,7 @@ fn published(place: &Place) -> Vec<(String, String)> {
 fn rows_of(place: &Place, name: &str, part: u32) -> usize {
     let path = place.path(&format!("output/parquet/{name}/part-{part:05}.parquet"));
     let mut text = String::new();
-    csv_of(fs::File::open(path).unwrap(), Delimiter::COMMA).unwrap().read_to_string(&mut text).unwrap();
+    csv_of(fs::File::open(path).unwrap()).unwrap().read_to_string(&mut text).unwrap();
     text.lines().count() - 1
 }
 

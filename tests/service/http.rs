@@ -9,7 +9,6 @@ use serde_json::{Value, json};
 
 use crate::client::{Response, connect, get, get_with, read_response, send};
 use crate::daemon::{LOG_HEADER, Place, SONGS, play, stderr};
-use music_insights::model::delimiter::Delimiter;
 
 /// A log with more rows than fit on a page. Some listeners have one play, some have many. Some plays are
 /// unmatched, and some rows are bad.
@@ -119,10 +118,7 @@ fn parquet_contains_the_rows_of_the_published_files() {
         std::fs::write(place.path("a.parquet"), answer.body).unwrap();
         let file = std::fs::File::open(place.path("a.parquet")).unwrap();
         let mut text = String::new();
-        music_insights::ingest::parquet::csv_of(file, Delimiter::COMMA)
-            .unwrap()
-            .read_to_string(&mut text)
-            .unwrap();
+        music_insights::ingest::parquet::csv_of(file).unwrap().read_to_string(&mut text).unwrap();
         // The Parquet reader of this program reads only the columns of logs and catalogs.
         let (read, written) =
             (csv_rows(&text), csv_rows(&place.read(&format!("output/{name}/part-00000.csv"))));

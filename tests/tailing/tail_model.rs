@@ -22,7 +22,6 @@ use music_insights::ingest::source::scan::is_log_name;
 use music_insights::ingest::source::tail::{KnownInput, LastLines};
 use music_insights::ingest::source::watch::{Resume, Watch, WatchOptions};
 use music_insights::ingest::source::{Event, EventSender};
-use music_insights::model::delimiter::Delimiter;
 use music_insights::model::shutdown::Shutdown;
 use music_insights::model::{Chunk, Content, InputId, Position, ReaderState};
 use music_insights::storage::real::RealDisk;
@@ -753,7 +752,7 @@ impl Process {
         let last_lines = LastLines { wait, once: false };
         let rules = WatchOptions {
             folder: folder.to_owned(),
-            delimiter: Delimiter::COMMA,
+            dialect: Arc::default(),
             last_lines,
             archiver,
             metrics: Arc::default(),

@@ -12,6 +12,7 @@ use crate::cli::args::generate::GenerateCommand;
 use crate::cli::args::settings::{LoggingArgs, SettingArgs, setting};
 use crate::ingest::decode::timestamp::TimestampReader;
 use crate::model::PlayTime;
+use crate::model::dialect::timestamp_format::TimestampFormat;
 use crate::model::value::ByteSize;
 use crate::time::zone::Zone;
 
@@ -365,7 +366,7 @@ const LATEST_NOW: i64 = 7_258_118_399;
 /// second are dropped.
 fn parse_now(text: &str) -> Result<i64, String> {
     let utc = Zone::named("UTC").expect("UTC is a zone");
-    let time = TimestampReader::new(&utc, LATEST_NOW).read(text.as_bytes());
+    let time = TimestampReader::new(&utc, LATEST_NOW, &TimestampFormat::Iso).read(text.as_bytes());
     time.map(PlayTime::instant).map_err(|_| "expected a time such as 2025-03-31T00:00:00Z".to_owned())
 }
 

@@ -38,12 +38,12 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
     let logs = find_logs_of_arguments(args.logs, &settings, args.allow_empty)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
     let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));
-    let (delimiter, shutdown) = (settings.input.delimiter, Shutdown::default());
+    let (dialect, shutdown) = (settings.dialect(), Shutdown::default());
     let allow_empty = args.allow_empty;
     let source = {
         let shutdown = shutdown.clone();
         move |events: &EventSender, _| {
-            Replay { logs, delimiter, now, chunk: CHUNK, allow_empty }.run(events, &shutdown)?;
+            Replay { logs, dialect, now, chunk: CHUNK, allow_empty }.run(events, &shutdown)?;
             if shutdown.is_requested() && !events.has_sent_data() {
                 // Empty tables would replace the output of an earlier run.
                 return Err(Error::Io("stopped before any row was read; nothing was published".to_owned()));
@@ -57,7 +57,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
         mode: RunMode::Replay,
         acceptance: Some(Acceptance { strict: args.strict }),
         clock: Clock::Stopped(now),
-        options: StartOptions { fresh: args.fresh, rollback: false },
+        options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
         progress: Arc::clone(&progress),
         control: ControlHandles::alone(&settings),
     };
@@ -83,7 +83,7 @@ fn run_on_cluster(
         logs,
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
-        options: StartOptions { fresh: args.fresh, rollback: false },
+        options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
         acceptance: Acceptance { strict: args.strict },
         allow_empty: args.allow_empty,
         now: args.now.unwrap_or_else(|| Clock::System.now()),

@@ -45,7 +45,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let metrics: Arc<Metrics> = Arc::default();
     let rules = WatchOptions {
         folder: settings.incoming.clone(),
-        delimiter: input.delimiter,
+        dialect: settings.dialect(),
         last_lines: LastLines { wait: input.last_line_wait.0, once: args.once },
         archiver: Archiver {
             disk: disk.clone(),
@@ -77,7 +77,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         // A `watch` that runs on only warns.
         acceptance: args.once.then_some(Acceptance { strict: args.strict }),
         clock: Clock::System,
-        options: StartOptions { rollback: args.rollback, fresh: args.fresh },
+        options: StartOptions { rollback: args.rollback, fresh: args.fresh, allow_empty: args.allow_empty },
         progress: Arc::new(Progress::silent()),
         control: ControlHandles {
             heartbeat: heartbeat.clone(),

@@ -131,6 +131,7 @@ impl Coordinator {
         mut events: impl Stream<Item = Event<Decoded>> + Unpin,
     ) -> Result<RunSummary, Error> {
         self.core.adopt_catalog()?;
+        observe::record_inputs(&self.core);
         let mut tick = ticks(self.flush_interval());
         let mut heartbeat = ticks(HEARTBEAT);
         if self.core.published.manifest().is_some() {

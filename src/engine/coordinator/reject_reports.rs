@@ -144,7 +144,7 @@ impl RejectWarnings {
 }
 
 fn text(rows: u64, example: &Example) -> String {
-    let Example { file, reject } = example;
+    let Example { file, reject, .. } = example;
     let code = reject.reason.code();
     let count = if rows == 1 { "1 row" } else { &format!("{rows} rows") };
     let (line, raw) = (reject.line, shown(&reject.raw));
@@ -174,6 +174,7 @@ mod tests {
             dictionaries: Arc::default(),
             zone: crate::time::zone::Zone::named("UTC").unwrap(),
             max_future: 0,
+            dialect: Arc::default(),
         };
         let mut batch = decoder.decode(crate::model::Chunk {
             input: Arc::new(Input { id: InputId(input), label: format!("{input}.csv") }),

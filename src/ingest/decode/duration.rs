@@ -1,9 +1,38 @@
 //! Parses `duration_sec`, a number of seconds with up to three decimals, into milliseconds.
 
 use crate::model::Reason;
+use crate::model::dialect::{DecimalMark, Dialect, DurationUnit};
+use crate::model::layout::TypedCells;
 
 /// The maximum duration in milliseconds: one day.
 const LONGEST: u64 = 86_400_000;
+
+/// Parses durations in the unit and with the decimal mark of a dialect.
+#[derive(Clone, Copy, Debug)]
+pub struct DurationReader {
+    unit: DurationUnit,
+    mark: DecimalMark,
+}
+
+impl DurationReader {
+    /// A reader for the durations of a dialect. Typed cells always have a point.
+    pub fn of(dialect: &Dialect, typed: TypedCells) -> Self {
+        let mark = if typed.duration { DecimalMark::Point } else { dialect.decimal };
+        Self { unit: dialect.duration, mark }
+    }
+
+    /// Parses a cell into milliseconds.
+    ///
+    /// # Errors
+    /// The same as for [`parse`].
+    #[inline]
+    pub fn read(self, cell: &[u8]) -> Result<u32, Reason> {
+        match (self.unit, parse_plain(cell)) {
+            (DurationUnit::Seconds, Some(millis)) => Ok(millis),
+            _ => parse(cell),
+        }
+    }
+}
 
 /// Parses a duration into milliseconds.
 ///

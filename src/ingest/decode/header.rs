@@ -1,14 +1,13 @@
-//! Parses the header of a log or catalog, and detects files that are not CSV.
+//! Finds the columns of a log or catalog in its header, and detects files that are not CSV.
 
 use crate::ingest::decode::line::{Ending, check};
 use crate::ingest::decode::record::Record;
 use crate::model::delimiter::Delimiter;
-use crate::model::{Header, Reason};
-
-/// The columns of a listening log.
-pub const LOG_COLUMNS: [&str; 4] = ["user_id", "song_id", "timestamp", "duration_sec"];
-/// The columns of a catalog.
-pub const CATALOG_COLUMNS: [&str; 5] = ["song_id", "title", "artist", "genre", "mood"];
+use crate::model::dialect::columns::{ColumnName, LOG_FIELDS, NameMatch, compare_names};
+use crate::model::dialect::encoding::TextEncoding;
+use crate::model::dialect::{Dialect, RowFormat};
+use crate::model::layout::TypedCells;
+use crate::model::{FurtherFields, Header, Layout, Reason, RowLayout};
 
 /// Why a whole file is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,14 +18,31 @@ pub struct HeaderFault {
     pub detail: String,
 }
 
-/// The positions of required columns in a header.
+/// The columns to find in a header.
+#[derive(Debug)]
+pub struct ColumnSearch<'a, const N: usize> {
+    /// The table of settings that describes the file: `input` or `catalog`.
+    pub table: &'static str,
+    /// The delimiter of the header.
+    pub delimiter: Delimiter,
+    /// Whether quotes enclose fields.
+    pub quoting: bool,
+    /// The names of the fields.
+    pub fields: [&'static str; N],
+    /// The column of each field. `None` if the file has no such column.
+    pub columns: [Option<&'a ColumnName>; N],
+}
+
+/// The columns that were found in a header.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Columns<const N: usize> {
     /// Number of fields in the header.
     pub fields: usize,
-    /// Position of each required column.
-    pub positions: [usize; N],
-    /// Names of all other columns.
+    /// Number of fields that every row has: the last columns of a header may have no names.
+    pub min_fields: usize,
+    /// Index of the column of each field. `None` if the file has no such column.
+    pub positions: [Option<usize>; N],
+    /// Names of all columns that are not used.
     pub ignored: Vec<String>,
 }
 
@@ -48,7 +64,7 @@ const OTHER_KINDS: [(&[u8], Reason, &str); 9] = [
 
 /// Likely delimiters. If the configured delimiter does not split the header, but one of these does, the
 /// error suggests that delimiter.
-const OTHER_DELIMITERS: [char; 3] = [',', ';', '\t'];
+const OTHER_DELIMITERS: [u8; 4] = *b",;\t|";
 
 /// Checks the first bytes of a file for formats that are not CSV.
 ///
@@ -61,64 +77,188 @@ pub fn sniff(start: &[u8]) -> Result<(), HeaderFault> {
     }
 }
 
-/// Finds the required columns in a header line. The line must not include a byte order mark or a line
-/// end.
-///
-/// # Errors
-/// The first of these faults: an invalid line, a duplicate column, a wrong delimiter, no header, a
-/// missing column.
-pub fn find_columns<const N: usize>(
-    line: &[u8],
-    delimiter: Delimiter,
-    required: [&str; N],
-) -> Result<Columns<N>, HeaderFault> {
-    check(line, Ending::LineFeed).map_err(|reason| match reason {
-        Reason::NulByte => fault(Reason::NotCsv, "the header has NUL bytes"),
-        other => fault(other, "the header is not valid UTF-8 text"),
-    })?;
-    let mut record = Record::new(delimiter);
-    record.read(line).map_err(|reason| fault(reason, "the header is not a CSV record"))?;
-    let names: Vec<&str> =
-        record.fields().map(|name| std::str::from_utf8(name).unwrap_or_default()).collect();
-    if let Some(duplicate) = (1..names.len()).find(|&index| names[..index].contains(&names[index])) {
-        return Err(fault(
-            Reason::DuplicateColumn,
-            &format!("the header names `{}` twice", names[duplicate]),
-        ));
+impl<const N: usize> ColumnSearch<'_, N> {
+    /// Finds the columns in a header line. The line must not include a byte order mark or a line end.
+    ///
+    /// # Errors
+    /// The first of these faults: an invalid line, two columns for one field, a wrong delimiter, no header,
+    /// a missing column.
+    pub fn find(&self, line: &[u8]) -> Result<Columns<N>, HeaderFault> {
+        check(line, Ending::LineFeed).map_err(|reason| match reason {
+            Reason::NulByte => fault(Reason::NotCsv, "the header has NUL bytes"),
+            other => fault(other, "the header is not valid UTF-8 text"),
+        })?;
+        let mut record = Record::new(self.delimiter, self.quoting);
+        record.read(line).map_err(|reason| fault(reason, "the header is not a CSV record"))?;
+        let names: Vec<&[u8]> = record.fields().collect();
+        let mut positions = [None; N];
+        for (position, column) in positions.iter_mut().zip(self.columns) {
+            *position = column.map_or(Ok(None), |column| find_column(column, &names))?;
+        }
+        let is_missing = |index: &usize| self.columns[*index].is_some() && positions[*index].is_none();
+        if let Some(missing) = (0..N).find(is_missing) {
+            return Err(self.missing(missing, &names, &positions));
+        }
+        let is_named = |name: &&[u8]| !is_unnamed(name);
+        let last_used = positions.iter().flatten().max().map_or(0, |last| last + 1);
+        let last_named = names.iter().rposition(|name| is_named(&name)).map_or(0, |last| last + 1);
+        let is_ignored =
+            |(index, name): &(usize, &&[u8])| is_named(name) && !positions.contains(&Some(*index));
+        let ignored = names.iter().enumerate().filter(is_ignored);
+        Ok(Columns {
+            fields: names.len(),
+            min_fields: last_named.max(last_used),
+            ignored: ignored.map(|(_, name)| String::from_utf8_lossy(name).into_owned()).collect(),
+            positions,
+        })
     }
-    let expected = required.join(&char::from(delimiter.byte()).to_string());
-    if let [only] = names.as_slice()
-        && let Some(other) = OTHER_DELIMITERS
-            .iter()
-            .find(|&&other| other != char::from(delimiter.byte()) && only.contains(other))
-    {
-        let given = if *other == '\t' { "tab".to_owned() } else { other.to_string() };
-        let detail = format!(
-            "the columns are separated by `{given}` instead of `{delimiter}`; use `{delimiter}` \
-             as in {expected}, or set input.delimiter to `{given}`"
-        );
-        return Err(fault(Reason::WrongDelimiter, &detail));
+
+    /// The fault of a header without the column of a field.
+    fn missing(&self, missing: usize, names: &[&[u8]], positions: &[Option<usize>; N]) -> HeaderFault {
+        let wanted = self.columns.iter().flatten().map(ToString::to_string);
+        let expected = wanted.collect::<Vec<_>>().join(&char::from(self.delimiter.byte()).to_string());
+        if let [only] = names
+            && let Some(other) = OTHER_DELIMITERS
+                .iter()
+                .find(|&&other| other != self.delimiter.byte() && memchr::memchr(other, only).is_some())
+        {
+            let given = if *other == b'\t' { "tab".to_owned() } else { char::from(*other).to_string() };
+            let detail = format!("the columns are separated by `{given}` instead of `{}`", self.delimiter);
+            return fault(Reason::WrongDelimiter, &detail);
+        }
+        let is_found = |index: usize| {
+            matches!(self.columns[index], Some(ColumnName::Name(_))) && positions[index].is_some()
+        };
+        let is_wanted = |index: usize| matches!(self.columns[index], Some(ColumnName::Name(_)));
+        if (0..N).any(is_wanted) && !(0..N).any(is_found) {
+            return fault(Reason::MissingHeader, &format!("no header found: expected {expected}"));
+        }
+        let detail = match self.columns[missing] {
+            Some(ColumnName::Index(index)) => format!(
+                "{}.columns.{} is `#{}`, but the header has {} columns",
+                self.table,
+                self.fields[missing],
+                index + 1,
+                names.len()
+            ),
+            Some(ColumnName::Name(name)) => format!("the header lacks `{name}`: expected {expected}"),
+            None => expected,
+        };
+        fault(Reason::MissingColumn, &detail)
     }
-    let positions = required.map(|name| names.iter().position(|&other| other == name));
-    if positions.iter().all(Option::is_none) {
-        return Err(fault(Reason::MissingHeader, &format!("no header found: expected {expected}")));
-    }
-    if let Some(missing) = positions.iter().position(Option::is_none) {
-        let detail = format!("the header lacks `{}`: expected {expected}", required[missing]);
-        return Err(fault(Reason::MissingColumn, &detail));
-    }
-    let ignored = names.iter().filter(|name| !required.contains(name)).map(ToString::to_string).collect();
-    Ok(Columns { fields: names.len(), positions: positions.map(Option::unwrap_or_default), ignored })
 }
 
-/// Parses the header of a log. Also returns the names of ignored columns.
+/// Finds a column: the one with exactly this name, or else the one whose name is equal but for ASCII case,
+/// spaces, `_` and `-`.
 ///
 /// # Errors
-/// The same as for [`find_columns`].
-pub fn parse(line: &[u8], delimiter: Delimiter) -> Result<(Header, Vec<String>), HeaderFault> {
-    let Columns { fields, positions: [user, song, timestamp, duration], ignored } =
-        find_columns(line, delimiter, LOG_COLUMNS)?;
-    Ok((Header { fields, user, song, timestamp, duration, delimiter, line: line.to_vec() }, ignored))
+/// `duplicate_column` if two columns match equally well.
+fn find_column(column: &ColumnName, names: &[&[u8]]) -> Result<Option<usize>, HeaderFault> {
+    let name = match column {
+        ColumnName::Index(index) => return Ok((*index < names.len()).then_some(*index)),
+        ColumnName::Name(name) => name,
+    };
+    for wanted in [NameMatch::Exact, NameMatch::Relaxed] {
+        let matches = |index: &usize| compare_names(names[*index], name.as_bytes()) == Some(wanted);
+        let mut found = (0..names.len()).filter(matches);
+        match (found.next(), found.next()) {
+            (Some(first), Some(second)) => {
+                let detail = format!(
+                    "columns {} and {} of the header are both `{name}`; choose one by its place, such as `#{}`",
+                    first + 1,
+                    second + 1,
+                    first + 1
+                );
+                return Err(fault(Reason::DuplicateColumn, &detail));
+            }
+            (Some(only), None) => return Ok(Some(only)),
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a column has no name.
+fn is_unnamed(name: &[u8]) -> bool {
+    name.iter().all(|byte| matches!(byte, b' ' | b'\t'))
+}
+
+/// The columns of logs in a dialect.
+fn log_columns(dialect: &Dialect, delimiter: Delimiter, quoting: bool) -> ColumnSearch<'_, 4> {
+    ColumnSearch {
+        table: "input",
+        delimiter,
+        quoting,
+        fields: LOG_FIELDS,
+        columns: dialect.columns.in_order().map(Some),
+    }
+}
+
+/// Parses the header of a log. Also returns the names of ignored columns. JSON Lines have no header.
+///
+/// # Errors
+/// The same as for [`ColumnSearch::find`].
+pub fn parse(
+    line: &[u8],
+    dialect: &Dialect,
+    format: RowFormat,
+) -> Result<(Header, Vec<String>), HeaderFault> {
+    let (delimiter, quoting, typed) = match format {
+        RowFormat::Csv(delimiter) => (delimiter, dialect.quoting.0, TypedCells::default()),
+        RowFormat::Parquet(typed) => (Delimiter::COMMA, true, typed),
+        RowFormat::JsonLines => return Err(fault(Reason::MissingHeader, "JSON Lines have no header")),
+    };
+    let columns = log_columns(dialect, delimiter, quoting).find(line)?;
+    let Columns { fields, min_fields, positions, ignored } = columns;
+    let [user, song, timestamp, duration] = positions.map(Option::unwrap_or_default);
+    let header = Header {
+        fields,
+        min_fields,
+        further: FurtherFields::Empty,
+        user,
+        song,
+        timestamp,
+        duration,
+        delimiter,
+        quoting,
+        typed,
+        line: line.to_vec(),
+    };
+    Ok((header, ignored))
+}
+
+/// The layout of a CSV log in UTF-8 with this header and the default dialect.
+///
+/// # Errors
+/// The same as for [`ColumnSearch::find`].
+pub fn default_layout(line: &[u8]) -> Result<Layout, HeaderFault> {
+    let (header, _) = parse(line, &Dialect::default(), RowFormat::Csv(Delimiter::COMMA))?;
+    Ok(Layout { encoding: TextEncoding::UTF_8, rows: RowLayout::Csv(header) })
+}
+
+/// The columns of logs without a header. All columns of the dialect must be given by their places. `None` if
+/// one is not.
+pub fn without_header(dialect: &Dialect, delimiter: Delimiter) -> Option<Header> {
+    let mut positions = [0; 4];
+    for (position, column) in positions.iter_mut().zip(dialect.columns.in_order()) {
+        let ColumnName::Index(index) = column else { return None };
+        *position = *index;
+    }
+    let [user, song, timestamp, duration] = positions;
+    let fields = positions.into_iter().max().map_or(0, |last| last + 1);
+    Some(Header {
+        fields,
+        min_fields: fields,
+        further: FurtherFields::Ignored,
+        user,
+        song,
+        timestamp,
+        duration,
+        delimiter,
+        quoting: dialect.quoting.0,
+        typed: TypedCells::default(),
+        line: Vec::new(),
+    })
 }
 
 fn fault(reason: Reason, detail: &str) -> HeaderFault {
@@ -129,10 +269,13 @@ fn fault(reason: Reason, detail: &str) -> HeaderFault {
 mod tests {
     use super::*;
 
+    fn parse_default(line: &[u8]) -> Result<(Header, Vec<String>), HeaderFault> {
+        parse(line, &Dialect::default(), RowFormat::Csv(Delimiter::COMMA))
+    }
+
     #[test]
     fn columns_are_found_in_any_order() {
-        let (header, ignored) =
-            parse(b"\"duration_sec\",device,song_id,user_id,timestamp", Delimiter::COMMA).unwrap();
+        let (header, ignored) = parse_default(b"\"duration_sec\",device,song_id,user_id,timestamp").unwrap();
         assert_eq!((header.user, header.song, header.timestamp, header.duration), (3, 2, 4, 0));
         assert_eq!((header.fields, ignored), (5, vec!["device".to_owned()]));
     }
@@ -150,7 +293,36 @@ mod tests {
             (b"user\0_id", Reason::NotCsv),
             (b"user_id,\xff", Reason::InvalidUtf8),
         ] {
-            assert_eq!(parse(line, Delimiter::COMMA).unwrap_err().reason, reason);
+            assert_eq!(parse_default(line).unwrap_err().reason, reason);
         }
+    }
+
+    #[test]
+    fn an_exact_name_wins_and_unused_columns_may_clash() {
+        let (header, ignored) =
+            parse_default(b"User ID,user_id,note,note,Song-Id,Timestamp, DURATION_SEC ,, ").unwrap();
+        assert_eq!((header.user, header.song, header.timestamp, header.duration), (1, 4, 5, 6));
+        assert_eq!((header.fields, header.min_fields), (9, 7));
+        assert_eq!(ignored, ["User ID", "note", "note"]);
+        let clash = parse_default(b"UserID,user id,song_id,timestamp,duration_sec").unwrap_err();
+        assert_eq!(clash.reason, Reason::DuplicateColumn);
+    }
+
+    #[test]
+    fn columns_are_found_by_place_whatever_their_name() {
+        let columns =
+            r##"{"columns":{"user_id":"#2","song_id":"#2","timestamp":"when","duration_sec":"#4"}}"##;
+        let dialect: Dialect = serde_json::from_str(columns).unwrap();
+        let parse = |line: &[u8]| parse(line, &dialect, RowFormat::Csv(Delimiter::COMMA));
+        let (header, _) = parse(b"user_id,,when,song_id").unwrap();
+        assert_eq!((header.user, header.song, header.timestamp, header.duration), (1, 1, 2, 3));
+        for (line, reason) in [
+            (&b"when,b,c"[..], Reason::MissingColumn),
+            (b"a,b,c,d", Reason::MissingHeader),
+            (b"user_id,song_id,timestamp,duration_sec", Reason::MissingHeader),
+        ] {
+            assert_eq!(parse(line).unwrap_err().reason, reason);
+        }
+        assert!(without_header(&dialect, Delimiter::COMMA).is_none());
     }
 }

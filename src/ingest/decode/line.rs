@@ -20,10 +20,9 @@ pub fn without_return(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Whether a line contains only spaces and tabs. A tab that is the delimiter does not count. Blank lines
-/// are skipped.
+/// Whether a line contains only spaces, tabs and delimiters. Blank lines are skipped.
 pub fn is_blank(line: &[u8], delimiter: Delimiter) -> bool {
-    line.iter().all(|&byte| matches!(byte, b' ' | b'\t') && byte != delimiter.byte())
+    line.iter().all(|&byte| matches!(byte, b' ' | b'\t') || byte == delimiter.byte())
 }
 
 /// Checks the bytes of a line. The line does not include its line end.

@@ -18,19 +18,26 @@ pub fn check_id(id: &[u8]) -> Result<(), Reason> {
     }
 }
 
-/// The unquoted fields of a line. One record is reused for all lines. The default record uses the
-/// delimiter of the program's own output.
-#[derive(Debug, Default)]
+/// The unquoted fields of a line. One record is reused for all lines. The default record reads the CSV that
+/// this program writes.
+#[derive(Debug)]
 pub struct Record {
     delimiter: Delimiter,
+    quoting: bool,
     text: Vec<u8>,
     ends: Vec<usize>,
 }
 
+impl Default for Record {
+    fn default() -> Self {
+        Self::new(Delimiter::COMMA, true)
+    }
+}
+
 impl Record {
-    /// An empty record with a given delimiter.
-    pub fn new(delimiter: Delimiter) -> Self {
-        Self { delimiter, ..Self::default() }
+    /// An empty record with a given delimiter. Without `quoting`, quotes are plain text.
+    pub fn new(delimiter: Delimiter, quoting: bool) -> Self {
+        Self { delimiter, quoting, text: Vec::new(), ends: Vec::new() }
     }
 
     /// Parses a line into fields. The line must not include its line end.
@@ -46,7 +53,7 @@ impl Record {
         let mut rest = line;
         loop {
             rest = match rest {
-                [b'"', quoted @ ..] => self.read_quoted(quoted)?,
+                [b'"', quoted @ ..] if self.quoting => self.read_quoted(quoted)?,
                 _ => self.read_plain(rest)?,
             };
             self.ends.push(self.text.len());

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use crate::model::dialect::timestamp_format::TimestampFormat;
 use crate::model::{PlayTime, Reason};
 use crate::time::civil::{CivilDate, DAY};
 use crate::time::zone::Zone;
@@ -26,6 +27,7 @@ struct WallClock {
 pub struct TimestampReader<'a> {
     zone: &'a Zone,
     latest: i64,
+    format: &'a TimestampFormat,
     /// The last minute in the common form: its text, and the local time at which it starts.
     minute: ([u8; MINUTE], i64),
     /// The range of local times that have the cached `offset`.
@@ -41,8 +43,8 @@ const MINUTE: usize = 16;
 impl<'a> TimestampReader<'a> {
     /// A parser for timestamps in a zone. It rejects times after `latest`, which is in seconds since
     /// 1970-01-01T00:00:00Z.
-    pub fn new(zone: &'a Zone, latest: i64) -> Self {
-        Self { zone, latest, minute: ([0; MINUTE], 0), known: 0..0, offset: 0, late: false }
+    pub fn new(zone: &'a Zone, latest: i64, format: &'a TimestampFormat) -> Self {
+        Self { zone, latest, format, minute: ([0; MINUTE], 0), known: 0..0, offset: 0, late: false }
     }
 
     /// Parses a cell.
@@ -53,7 +55,11 @@ impl<'a> TimestampReader<'a> {
     pub fn read(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
         let play_time = match self.read_plain(cell) {
             Some(local) => PlayTime { local, offset: self.offset_of_local(local)?, nanos: 0 },
-            None => self.read_slow(cell)?,
+            None => {
+                // A number that is too large for a date is too late, too.
+                self.late = true;
+                self.read_slow(cell)?
+            }
         };
         let instant = play_time.instant();
         if instant < 0 || instant > self.latest || (instant == self.latest && play_time.nanos > 0) {
@@ -247,7 +253,7 @@ mod tests {
 
     fn instant(cell: &str) -> Result<(i64, u32), Reason> {
         let utc = Zone::named("UTC").unwrap();
-        TimestampReader::new(&utc, LATEST)
+        TimestampReader::new(&utc, LATEST, &TimestampFormat::Iso)
             .read(cell.as_bytes())
             .map(|play_time| (play_time.instant(), play_time.nanos))
     }
@@ -317,7 +323,7 @@ mod tests {
     #[test]
     fn skipped_local_times_need_an_offset() {
         let berlin = Zone::named("Europe/Berlin").unwrap();
-        let mut reader = TimestampReader::new(&berlin, LATEST);
+        let mut reader = TimestampReader::new(&berlin, LATEST, &TimestampFormat::Iso);
         assert_eq!(reader.read(b"2025-03-30 02:30"), Err(Reason::DstGap));
         let play_time = reader.read(b"2025-03-30 02:30Z").unwrap();
         assert_eq!((play_time.instant(), play_time.offset), (1_743_301_800, 7200));
@@ -330,7 +336,7 @@ mod tests {
             zone in prop_oneof![Just("UTC"), Just("Europe/Berlin"), Just("America/New_York")],
         ) {
             let zone = Zone::named(zone).unwrap();
-            let mut reader = TimestampReader::new(&zone, LATEST);
+            let mut reader = TimestampReader::new(&zone, LATEST, &TimestampFormat::Iso);
             for (second, form) in seconds {
                 // The times lie around the last Sunday of October 2025, or of March 2025 if `form` is
                 // odd.
@@ -338,7 +344,7 @@ mod tests {
                 let time = chrono::DateTime::from_timestamp(local, 0).unwrap();
                 let form = ["%F %T", "%FT%T", "%F %H:%M", "%F %T.5", "%F %H:%M:7%S", "%F %T+01:00"][form as usize / 2];
                 let cell = time.format(form).to_string();
-                let alone = TimestampReader::new(&zone, LATEST).read(cell.as_bytes());
+                let alone = TimestampReader::new(&zone, LATEST, &TimestampFormat::Iso).read(cell.as_bytes());
                 prop_assert_eq!(reader.read(cell.as_bytes()), alone, "{}", cell);
             }
         }

@@ -1,8 +1,9 @@
 //! Hints for headers: columns with other names, another delimiter, or no header.
 
-use crate::ingest::decode::header::{CATALOG_COLUMNS, LOG_COLUMNS};
 use crate::ingest::hints::cells::{DELIMITERS, delimiter_name, is_json, likely_delimiter, split_at};
 use crate::ingest::hints::{Subject, json_hint, timestamp};
+use crate::model::delimiter::Delimiter;
+use crate::model::dialect::columns::{CATALOG_FIELDS, LOG_FIELDS};
 
 /// Other names of the fields in practice, in the form of [`simplified`], the likelier ones first.
 const OTHER_NAMES: [(&str, &[&str]); 8] = [
@@ -77,8 +78,8 @@ pub fn simplified(name: &str) -> String {
 /// The columns of a kind of file.
 pub fn required(subject: Subject) -> &'static [&'static str] {
     match subject {
-        Subject::Log => &LOG_COLUMNS,
-        Subject::Catalog => &CATALOG_COLUMNS,
+        Subject::Log => &LOG_FIELDS,
+        Subject::Catalog => &CATALOG_FIELDS,
     }
 }
 
@@ -98,8 +99,9 @@ pub fn recognised(subject: Subject, names: &[String]) -> usize {
     required(subject).iter().filter(|field| look_alike(field, names).is_some()).count()
 }
 
-/// The hint for a file whose first line is not the expected header.
-pub(super) fn header_hint(subject: Subject, line: &[u8]) -> String {
+/// The hint for a file whose first line is not the expected header. `current` is the delimiter that the settings
+/// declare, if it is known.
+pub(super) fn header_hint(subject: Subject, line: &[u8], current: Option<Delimiter>) -> String {
     let table = subject.table();
     if subject == Subject::Log && is_json(line) {
         return json_hint();
@@ -115,7 +117,8 @@ pub(super) fn header_hint(subject: Subject, line: &[u8]) -> String {
         by_delimiter.into_iter().fold((0, default), |best, next| if next.0 > best.0 { next } else { best });
     let names = names(text, delimiter);
     let mut settings = Vec::new();
-    if delimiter != ',' && names.len() > 1 {
+    let is_current = current.map_or(delimiter == ',', |current| char::from(current.byte()) == delimiter);
+    if !is_current && names.len() > 1 {
         settings.push(format!("{table}.delimiter = \"{}\"", delimiter_name(delimiter)));
     }
     if found == 0 {
@@ -139,7 +142,7 @@ pub(super) fn header_hint(subject: Subject, line: &[u8]) -> String {
         }));
     }
     if settings.is_empty() {
-        // The names are right, so the delimiter of the settings is not the one of the file.
+        // The names are right, so another setting must be wrong. It can only be the delimiter.
         settings.push(format!("{table}.delimiter = \"{}\"", delimiter_name(delimiter)));
     }
     let mut hint = format!("set {}", settings.join(", "));
@@ -180,7 +183,7 @@ mod tests {
     use super::*;
 
     fn hint(line: &str) -> String {
-        header_hint(Subject::Log, line.as_bytes())
+        header_hint(Subject::Log, line.as_bytes(), None)
     }
 
     #[test]
@@ -206,8 +209,18 @@ mod tests {
     }
 
     #[test]
+    fn a_delimiter_that_is_set_already_is_not_suggested_again() {
+        let line = b"user_id\ttrack_id\tuts\tseconds";
+        let hint = header_hint(Subject::Log, line, Some(Delimiter::TAB));
+        assert!(!hint.contains("delimiter"), "{hint}");
+        assert!(hint.contains("input.columns.timestamp = \"uts\""), "{hint}");
+        let hint = header_hint(Subject::Catalog, b"song_id,title,artist,genre,mood", Some(Delimiter::TAB));
+        assert_eq!(hint, "set catalog.delimiter = \",\"");
+    }
+
+    #[test]
     fn the_catalog_has_its_own_settings() {
-        let hint = |line: &str| header_hint(Subject::Catalog, line.as_bytes());
+        let hint = |line: &str| header_hint(Subject::Catalog, line.as_bytes(), None);
         assert_eq!(hint("song_id,title,artist,genre,mood"), "set catalog.delimiter = \",\"");
         assert_eq!(hint("song_id;title;artist;genre;mood"), "set catalog.delimiter = \";\"");
         let other = hint("track_id,name,artist,genre");

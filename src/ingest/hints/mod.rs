@@ -7,12 +7,14 @@ pub mod cells;
 pub mod columns;
 pub mod timestamp;
 
+use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::hints::cells::{is_json, split};
 use crate::ingest::hints::columns::header_hint;
+use crate::model::delimiter::Delimiter;
 use crate::model::{Reason, Reject};
 
 /// The kind of file that was rejected. It determines the names of the settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Subject {
     /// A listening log, with settings under `[input]`.
     Log,
@@ -39,9 +41,7 @@ pub fn hint(subject: Subject, reject: &Reject) -> Option<String> {
 pub fn hint_for(subject: Subject, reason: Reason, raw: &[u8]) -> Option<String> {
     let table = subject.table();
     let text = match reason {
-        Reason::MissingHeader | Reason::MissingColumn | Reason::WrongDelimiter => {
-            return Some(header_hint(subject, raw));
-        }
+        _ if is_header_fault(reason) => return Some(header_hint(subject, raw, None)),
         Reason::DuplicateColumn => {
             format!("choose the column by its number, such as {table}.columns.song_id = \"#2\"")
         }
@@ -74,6 +74,22 @@ pub fn hint_for(subject: Subject, reason: Reason, raw: &[u8]) -> Option<String> 
         _ => return None,
     };
     Some(text)
+}
+
+/// A text about a whole file that was rejected: the fault, and the hint. `line` is the rejected line, and
+/// `delimiter` is the one that the settings declare.
+pub fn with_hint(subject: Subject, fault: &HeaderFault, line: &[u8], delimiter: Delimiter) -> String {
+    let hint = if is_header_fault(fault.reason) {
+        Some(header_hint(subject, line, Some(delimiter)))
+    } else {
+        hint_for(subject, fault.reason, line)
+    };
+    hint.map_or_else(|| fault.detail.clone(), |hint| format!("{}; {hint}", fault.detail))
+}
+
+/// Whether the header does not have the expected columns.
+fn is_header_fault(reason: Reason) -> bool {
+    matches!(reason, Reason::MissingHeader | Reason::MissingColumn | Reason::WrongDelimiter)
 }
 
 /// The hint for files of JSON Lines.

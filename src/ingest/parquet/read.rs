@@ -10,9 +10,8 @@ use ::parquet::data_type::DataType;
 use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 
-use crate::ingest::decode::header::{CATALOG_COLUMNS, LOG_COLUMNS};
 use crate::ingest::parquet::cell::{Meaning, NANOS, push};
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::columns::{CATALOG_FIELDS, LOG_FIELDS};
 
 /// Rows per batch.
 const BATCH: usize = 1024;
@@ -22,13 +21,12 @@ const BATCH: usize = 1024;
 ///
 /// # Errors
 /// Never fails. A damaged file causes an error in a later read.
-pub fn csv_of(file: File, delimiter: Delimiter) -> io::Result<Box<dyn Read + Send>> {
-    Ok(Box::new(CsvReader { unopened: Some(file), delimiter, rows: None, text: Vec::new(), at: 0 }))
+pub fn csv_of(file: File) -> io::Result<Box<dyn Read + Send>> {
+    Ok(Box::new(CsvReader { unopened: Some(file), rows: None, text: Vec::new(), at: 0 }))
 }
 
 struct CsvReader {
     unopened: Option<File>,
-    delimiter: Delimiter,
     rows: Option<Rows>,
     /// Formatted lines. Their first `at` bytes were already read.
     text: Vec<u8>,
@@ -61,9 +59,9 @@ impl CsvReader {
             let rows = Rows::open(file)?;
             for (index, column) in rows.columns.iter().enumerate() {
                 if index > 0 {
-                    self.text.push(self.delimiter.byte());
+                    self.text.push(b',');
                 }
-                push_field(&mut self.text, column.name.as_bytes(), self.delimiter);
+                push_field(&mut self.text, column.name.as_bytes());
             }
             self.text.push(b'\n');
             self.rows = Some(rows);
@@ -74,9 +72,9 @@ impl CsvReader {
         for row in 0..count {
             for (index, column) in rows.columns.iter().enumerate() {
                 if index > 0 {
-                    self.text.push(self.delimiter.byte());
+                    self.text.push(b',');
                 }
-                if !push_field(&mut self.text, column.cells.get(row), self.delimiter) {
+                if !push_field(&mut self.text, column.cells.get(row)) {
                     break;
                 }
             }
@@ -91,9 +89,9 @@ impl CsvReader {
 /// If the field has a line feed, only the part before it is appended, and the quote stays open. The
 /// decoder then rejects the line, as it does for a CSV file. In this case, the result is false, and no
 /// more fields may follow.
-fn push_field(text: &mut Vec<u8>, field: &[u8], delimiter: Delimiter) -> bool {
+fn push_field(text: &mut Vec<u8>, field: &[u8]) -> bool {
     let line_feed = memchr::memchr(b'\n', field);
-    let quoted = field.iter().any(|&byte| matches!(byte, b'"' | b'\r' | b'\n') || byte == delimiter.byte());
+    let quoted = field.iter().any(|&byte| matches!(byte, b'"' | b'\r' | b'\n' | b','));
     if !quoted {
         text.extend_from_slice(field);
         return true;
@@ -166,7 +164,7 @@ impl Rows {
         // If the file has no required column, all columns are kept, so that the reject shows their
         // names.
         let required =
-            |column: &Column| LOG_COLUMNS.iter().chain(&CATALOG_COLUMNS).any(|name| *name == column.name);
+            |column: &Column| LOG_FIELDS.iter().chain(&CATALOG_FIELDS).any(|name| *name == column.name);
         if columns.iter().any(required) {
             columns.retain(required);
         }

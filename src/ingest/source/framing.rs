@@ -6,14 +6,17 @@
 //! of the file.
 
 use std::io::{self, Read};
+use std::path::Path;
 use std::sync::Arc;
 
 use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::decode::line::{LINE_LIMIT, without_return};
+use crate::ingest::hints::{Subject, with_hint};
 use crate::ingest::source::header_finder::{HeaderFinder, Search, Skipped};
 use crate::model::delimiter::Delimiter;
+use crate::model::dialect::{Dialect, RowFormat};
 use crate::model::{
-    Chunk, Content, Header, Input, PADDING, Position, RAW_LIMIT, ReaderState, Reason, Reject, Span, Text,
+    Chunk, Content, Input, Layout, PADDING, Position, RAW_LIMIT, ReaderState, Reason, Reject, Span, Text,
 };
 
 /// Bytes per chunk. At this size, the cost of sending a chunk is negligible, and its text and columns
@@ -44,8 +47,8 @@ pub struct LineFramer {
     forgot_partial_line: bool,
     /// Bytes per chunk.
     chunk: usize,
-    /// The delimiter of the fields in the header.
-    delimiter: Delimiter,
+    dialect: Arc<Dialect>,
+    format: RowFormat,
     read: LastRead,
 }
 
@@ -60,14 +63,14 @@ struct LastRead {
 
 #[derive(Debug)]
 enum State {
-    /// Before the header.
+    /// Before the layout is known.
     Start,
-    /// Below the header.
-    Lines(Arc<Header>),
+    /// In the rows.
+    Lines(Arc<Layout>),
     /// Inside a rejected line. Only the beginning of this line is kept.
-    Skip { header: Arc<Header>, reject: Reject },
+    Skip { layout: Arc<Layout>, reject: Reject },
     /// After a last line that has no line feed but was counted as complete.
-    AfterEnd(Arc<Header>),
+    AfterEnd(Arc<Layout>),
     /// The file was rejected as a whole.
     Refused,
 }
@@ -101,28 +104,29 @@ impl LineFramer {
             state: State::Start,
             forgot_partial_line: false,
             chunk,
-            delimiter: Delimiter::COMMA,
+            dialect: Arc::default(),
+            format: RowFormat::Csv(Delimiter::COMMA),
             read: LastRead::default(),
         }
     }
 
-    /// Sets the delimiter of the fields.
+    /// Sets the dialect of the logs. The name of the file decides how its rows are written.
     #[must_use]
-    pub fn with_delimiter(self, delimiter: Delimiter) -> Self {
-        Self { delimiter, ..self }
+    pub fn with_dialect(self, dialect: &Arc<Dialect>, file: &Path) -> Self {
+        Self { dialect: Arc::clone(dialect), format: dialect.row_format(file), ..self }
     }
 
-    /// The delimiter of the fields.
-    pub fn delimiter(&self) -> Delimiter {
-        self.delimiter
+    /// The dialect of the logs.
+    pub fn dialect(&self) -> &Arc<Dialect> {
+        &self.dialect
     }
 
     /// A framer that continues at a position.
     pub fn resume(input: Arc<Input>, position: &Position) -> Self {
         let state = match &position.state {
             ReaderState::Start => State::Start,
-            ReaderState::Lines(header) => State::Lines(Arc::clone(header)),
-            ReaderState::AfterEnd(header) => State::AfterEnd(Arc::clone(header)),
+            ReaderState::Lines(layout) => State::Lines(Arc::clone(layout)),
+            ReaderState::AfterEnd(layout) => State::AfterEnd(Arc::clone(layout)),
             ReaderState::Finished | ReaderState::Refused | ReaderState::Faulted => State::Refused,
         };
         Self { carry_offset: position.offset, line: position.lines + 1, state, ..Self::new(input) }
@@ -133,12 +137,12 @@ impl LineFramer {
     pub fn position(&self) -> Position {
         let (line, state) = match &self.state {
             State::Start => (self.line, ReaderState::Start),
-            State::Lines(header) => (self.line, ReaderState::Lines(Arc::clone(header))),
-            State::Skip { header, reject } if reject.reason == Reason::ContinuedAfterEof => {
-                (reject.line, ReaderState::AfterEnd(Arc::clone(header)))
+            State::Lines(layout) => (self.line, ReaderState::Lines(Arc::clone(layout))),
+            State::Skip { layout, reject } if reject.reason == Reason::ContinuedAfterEof => {
+                (reject.line, ReaderState::AfterEnd(Arc::clone(layout)))
             }
-            State::Skip { header, reject } => (reject.line, ReaderState::Lines(Arc::clone(header))),
-            State::AfterEnd(header) => (self.line, ReaderState::AfterEnd(Arc::clone(header))),
+            State::Skip { layout, reject } => (reject.line, ReaderState::Lines(Arc::clone(layout))),
+            State::AfterEnd(layout) => (self.line, ReaderState::AfterEnd(Arc::clone(layout))),
             State::Refused => (self.line, ReaderState::Refused),
         };
         Position { offset: self.offset(), lines: line - 1, state, tail: 0 }
@@ -207,9 +211,9 @@ impl LineFramer {
     fn frame(&mut self) -> Option<Frame> {
         match &self.state {
             State::Start => self.frame_header(),
-            State::Lines(header) => self.frame_lines(Arc::clone(header)),
-            State::Skip { header, reject } => self.skip_line(Arc::clone(header), reject.clone()),
-            State::AfterEnd(header) => self.frame_after_end(Arc::clone(header)),
+            State::Lines(layout) => self.frame_lines(Arc::clone(layout)),
+            State::Skip { layout, reject } => self.skip_line(Arc::clone(layout), reject.clone()),
+            State::AfterEnd(layout) => self.frame_after_end(Arc::clone(layout)),
             State::Refused => {
                 self.drop_front(self.carry.len());
                 None
@@ -222,7 +226,8 @@ impl LineFramer {
             bytes: &self.carry,
             at_start: self.carry_offset == 0,
             is_final: self.read.is_final,
-            delimiter: self.delimiter,
+            dialect: &self.dialect,
+            format: self.format,
         };
         let search = finder.find();
         let (Search::Incomplete(skipped) | Search::Found { skipped, .. } | Search::Refused { skipped, .. }) =
@@ -232,9 +237,9 @@ impl LineFramer {
         self.line += lines;
         match search {
             Search::Incomplete(_) => None,
-            Search::Found { header, ignored, has_line_feed, .. } => {
-                let header = Arc::new(header);
-                self.state = if has_line_feed { State::Lines(header) } else { State::AfterEnd(header) };
+            Search::Found { layout, ignored, has_line_feed, .. } => {
+                let layout = Arc::new(layout);
+                self.state = if has_line_feed { State::Lines(layout) } else { State::AfterEnd(layout) };
                 if ignored.is_empty() { self.frame() } else { Some(Frame::Ignored(ignored)) }
             }
             Search::Refused { fault, line, .. } => Some(self.refuse(fault, &line)),
@@ -242,17 +247,17 @@ impl LineFramer {
     }
 
     /// Frames all complete lines.
-    fn frame_lines(&mut self, header: Arc<Header>) -> Option<Frame> {
+    fn frame_lines(&mut self, layout: Arc<Layout>) -> Option<Frame> {
         let whole = memchr::memrchr(b'\n', &self.carry).map_or(0, |last| last + 1);
         if whole == 0 && self.carry.len() > LINE_LIMIT + 1 {
             let reject = Reject::new(Reason::LineTooLong, self.line, self.carry_offset, &self.carry);
-            return self.skip_line(header, reject);
+            return self.skip_line(layout, reject);
         }
         let len = if self.read.is_final { self.carry.len() } else { whole };
         self.state = if self.read.is_final && whole < len {
-            State::AfterEnd(Arc::clone(&header))
+            State::AfterEnd(Arc::clone(&layout))
         } else {
-            State::Lines(Arc::clone(&header))
+            State::Lines(Arc::clone(&layout))
         };
         if len == 0 {
             return None;
@@ -263,11 +268,11 @@ impl LineFramer {
             Span { from: self.carry_offset, to: self.carry_offset + len as u64, first_line: self.line };
         self.carry_offset = span.to;
         self.line += memchr::memchr_iter(b'\n', &bytes[..len]).count() as u64;
-        Some(Frame::Chunk(self.chunk(span, Content::Lines(header, Text::new(bytes, len)))))
+        Some(Frame::Chunk(self.chunk(span, Content::Lines(layout, Text::new(bytes, len)))))
     }
 
     /// Skips a rejected line up to its end, or up to the end of `carry`.
-    fn skip_line(&mut self, header: Arc<Header>, mut reject: Reject) -> Option<Frame> {
+    fn skip_line(&mut self, layout: Arc<Layout>, mut reject: Reject) -> Option<Frame> {
         let line_feed = memchr::memchr(b'\n', &self.carry);
         let len = line_feed.map_or(self.carry.len(), |at| at + 1);
         let room = RAW_LIMIT - reject.raw.len();
@@ -282,30 +287,30 @@ impl LineFramer {
             reject.raw = without_return(&reject.raw).to_vec();
         }
         if !is_complete {
-            self.state = State::Skip { header, reject };
+            self.state = State::Skip { layout, reject };
             return None;
         }
         let span = Span { from: reject.offset, to: self.carry_offset, first_line: reject.line };
         self.line = reject.line + u64::from(line_feed.is_some());
-        self.state = if line_feed.is_some() { State::Lines(header) } else { State::AfterEnd(header) };
+        self.state = if line_feed.is_some() { State::Lines(layout) } else { State::AfterEnd(layout) };
         Some(Frame::Chunk(self.chunk(span, Content::Fault(reject))))
     }
 
     /// Continues after a last line that was counted as complete without a line feed. The line feed may
     /// still follow. Any other bytes would continue the counted line, so they are rejected.
-    fn frame_after_end(&mut self, header: Arc<Header>) -> Option<Frame> {
+    fn frame_after_end(&mut self, layout: Arc<Layout>) -> Option<Frame> {
         let late_end = match self.carry.as_slice() {
             [b'\n', ..] => 1,
             [b'\r', b'\n', ..] => 2,
             [] | [b'\r'] => return None,
             _ => {
                 let reject = Reject::new(Reason::ContinuedAfterEof, self.line, self.carry_offset, &[]);
-                return self.skip_line(header, reject);
+                return self.skip_line(layout, reject);
             }
         };
         self.drop_front(late_end);
         self.line += 1;
-        self.frame_lines(header)
+        self.frame_lines(layout)
     }
 
     fn chunk(&self, span: Span, content: Content) -> Chunk {
@@ -331,8 +336,13 @@ impl LineFramer {
         self.carry_offset = span.to;
         self.carry = Vec::new();
         self.state = State::Refused;
-        let content = Content::Refused(reject, fault.detail.as_str().into());
-        Frame::Refused(self.chunk(span, content), fault.detail)
+        let delimiter = match self.format {
+            RowFormat::Csv(delimiter) => delimiter,
+            RowFormat::JsonLines | RowFormat::Parquet(_) => Delimiter::COMMA,
+        };
+        let detail = with_hint(Subject::Log, &fault, line, delimiter);
+        let content = Content::Refused(reject, detail.as_str().into());
+        Frame::Refused(self.chunk(span, content), detail)
     }
 }
 

@@ -1,9 +1,15 @@
-//! Finds the header of a log: the first line that is not blank.
+//! Finds the layout of a log. A CSV log with a header has it in its first line that is not blank. The layout
+//! of all other logs is known at once.
+
+use std::borrow::Cow;
 
 use crate::ingest::decode::header::{self, BYTE_ORDER_MARK, HeaderFault, sniff};
 use crate::ingest::decode::line::{LINE_LIMIT, is_blank, without_return};
 use crate::model::delimiter::Delimiter;
-use crate::model::{Header, RAW_LIMIT, Reason};
+use crate::model::dialect::encoding::TextEncoding;
+use crate::model::dialect::header_rule::HeaderRule;
+use crate::model::dialect::{Dialect, RowFormat};
+use crate::model::{Layout, RAW_LIMIT, Reason, RowLayout};
 
 /// The first line feed of a log must lie within this number of bytes.
 const FIRST_LINE_FEED: usize = 64 << 10;
@@ -22,9 +28,9 @@ pub(super) struct Skipped {
 pub(super) enum Search {
     /// The header is not complete yet.
     Incomplete(Skipped),
-    /// The header was found. The skipped bytes include the header.
+    /// The layout is known. The skipped bytes include the header.
     Found {
-        header: Header,
+        layout: Layout,
         /// Columns that are not used.
         ignored: Vec<String>,
         skipped: Skipped,
@@ -45,20 +51,77 @@ pub(super) struct HeaderFinder<'a> {
     pub(super) at_start: bool,
     /// Whether the file ends after `bytes`.
     pub(super) is_final: bool,
-    /// The delimiter of the columns.
-    pub(super) delimiter: Delimiter,
+    /// The dialect of the logs.
+    pub(super) dialect: &'a Dialect,
+    /// How the rows of this log are written.
+    pub(super) format: RowFormat,
 }
 
 impl HeaderFinder<'_> {
-    /// Searches for the header.
+    /// Searches for the layout.
     pub(super) fn find(&self) -> Search {
         if self.at_start
             && let Err(fault) = self.check_start()
         {
             return self.refuse_start(fault);
         }
-        let has_mark = self.at_start && self.bytes.starts_with(BYTE_ORDER_MARK);
-        let mut start = if has_mark { BYTE_ORDER_MARK.len() } else { 0 };
+        match self.known_layout() {
+            Some(rows) => self.skip_byte_order_mark(rows),
+            None => self.find_header(),
+        }
+    }
+
+    fn delimiter(&self) -> Delimiter {
+        match self.format {
+            RowFormat::Csv(delimiter) => delimiter,
+            RowFormat::JsonLines | RowFormat::Parquet(_) => Delimiter::COMMA,
+        }
+    }
+
+    fn has_byte_order_mark(&self) -> bool {
+        self.at_start && self.bytes.starts_with(BYTE_ORDER_MARK)
+    }
+
+    fn encoding(&self) -> TextEncoding {
+        let is_utf8 = self.has_byte_order_mark() || matches!(self.format, RowFormat::Parquet(_));
+        if is_utf8 { TextEncoding::UTF_8 } else { self.dialect.encoding }
+    }
+
+    /// The layout of rows without a header line of their own. `None` if the first line is the header.
+    fn known_layout(&self) -> Option<RowLayout> {
+        let delimiter = match self.format {
+            RowFormat::Csv(delimiter) => delimiter,
+            RowFormat::JsonLines => return Some(RowLayout::JsonLines),
+            RowFormat::Parquet(_) => return None,
+        };
+        let header = match &self.dialect.header {
+            HeaderRule::FirstLine => None,
+            HeaderRule::None => header::without_header(self.dialect, delimiter),
+            HeaderRule::Literal(line) => {
+                header::parse(line.as_bytes(), self.dialect, self.format).ok().map(|(header, _)| header)
+            }
+        };
+        header.map(RowLayout::Csv)
+    }
+
+    /// Skips a byte order mark. The rows follow it.
+    fn skip_byte_order_mark(&self, rows: RowLayout) -> Search {
+        let may_have_mark = self.at_start && BYTE_ORDER_MARK.starts_with(self.bytes);
+        if may_have_mark && !self.has_byte_order_mark() && !self.is_final {
+            return Search::Incomplete(Skipped::default());
+        }
+        let bytes = if self.has_byte_order_mark() { BYTE_ORDER_MARK.len() } else { 0 };
+        let layout = Layout { encoding: self.encoding(), rows };
+        Search::Found {
+            layout,
+            ignored: Vec::new(),
+            skipped: Skipped { bytes, lines: 0 },
+            has_line_feed: true,
+        }
+    }
+
+    fn find_header(&self) -> Search {
+        let mut start = if self.has_byte_order_mark() { BYTE_ORDER_MARK.len() } else { 0 };
         let mut lines = 0;
         // A byte order mark is not skipped until its line ends with a line feed.
         let skipped =
@@ -78,16 +141,18 @@ impl HeaderFinder<'_> {
             }
             let end = start + line_feed.map_or(rest.len(), |at| at + 1);
             let lines_to_end = lines + u64::from(line_feed.is_some());
-            if !is_blank(line, self.delimiter) {
-                return match header::parse(line, self.delimiter) {
+            if !is_blank(line, self.delimiter()) {
+                // Blank lines before the header have consumed a byte order mark.
+                let line = self.encoding().decode(line).unwrap_or_else(Cow::Owned);
+                return match header::parse(&line, self.dialect, self.format) {
                     Ok((header, ignored)) => Search::Found {
-                        header,
+                        layout: Layout { encoding: self.encoding(), rows: RowLayout::Csv(header) },
                         ignored,
                         skipped: Skipped { bytes: end, lines: lines_to_end },
                         has_line_feed: line_feed.is_some(),
                     },
                     Err(fault) => {
-                        Search::Refused { fault, line: line.to_vec(), skipped: skipped(start, lines) }
+                        Search::Refused { fault, line: line.into_owned(), skipped: skipped(start, lines) }
                     }
                 };
             }
@@ -101,6 +166,10 @@ impl HeaderFinder<'_> {
     /// Checks the first bytes for signs that the file is not a log.
     fn check_start(&self) -> Result<(), HeaderFault> {
         sniff(self.bytes)?;
+        // Every line of JSON is checked by itself.
+        if self.format == RowFormat::JsonLines {
+            return Ok(());
+        }
         let line_feed = memchr::memchr(b'\n', self.bytes);
         let too_far = line_feed.is_none_or(|at| at >= FIRST_LINE_FEED) && self.bytes.len() > FIRST_LINE_FEED;
         // Classic Mac OS ended a line with a carriage return alone.
@@ -136,13 +205,19 @@ mod tests {
     const HEADER: &str = "user_id,song_id,timestamp,duration_sec";
 
     fn find(text: &str, is_final: bool) -> Search {
-        HeaderFinder { bytes: text.as_bytes(), at_start: true, is_final, delimiter: Delimiter::COMMA }.find()
+        find_in(&Dialect::default(), text, is_final)
+    }
+
+    fn find_in(dialect: &Dialect, text: &str, is_final: bool) -> Search {
+        let format = dialect.row_format("a.csv".as_ref());
+        HeaderFinder { bytes: text.as_bytes(), at_start: true, is_final, dialect, format }.find()
     }
 
     #[test]
     fn blank_lines_and_a_byte_order_mark_come_before_the_header() {
         let text = format!("\u{feff}\r\n \n{HEADER}\r\nrow");
-        let Search::Found { header, ignored, skipped, has_line_feed } = find(&text, false) else { panic!() };
+        let Search::Found { layout, ignored, skipped, has_line_feed } = find(&text, false) else { panic!() };
+        let RowLayout::Csv(header) = layout.rows else { panic!() };
         assert_eq!((header.fields, ignored.len(), has_line_feed), (4, 0, true));
         assert_eq!(skipped, Skipped { bytes: text.len() - 3, lines: 3 });
     }

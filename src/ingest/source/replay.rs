@@ -10,9 +10,9 @@ use crate::ingest::source::compression::{Compression, unreadable};
 use crate::ingest::source::framing::{Eof, LineFramer};
 use crate::ingest::source::scan::{FolderScanner, is_unfinished};
 use crate::ingest::source::send::{no_tail, reject_unread, send_chunks};
-use crate::ingest::source::stdin::{self, is_stdin};
+use crate::ingest::source::stdin::{self, STDIN, is_stdin};
 use crate::ingest::source::{Event, EventSender, ReadError};
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::Dialect;
 use crate::model::error::{Error, FileRole, Op};
 
 use crate::model::shutdown::Shutdown;
@@ -84,8 +84,8 @@ fn find_matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
 pub struct Replay {
     /// The paths of the logs, in order.
     pub logs: Vec<PathBuf>,
-    /// The delimiter of the fields in the logs.
-    pub delimiter: Delimiter,
+    /// How the rows of the logs are written.
+    pub dialect: Arc<Dialect>,
     /// The time of reading that applies to all rows, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
     /// Bytes per chunk. The chunk size does not affect the rows.
@@ -128,7 +128,7 @@ impl Replay {
     ) -> Result<(), ReadError<Error>> {
         let compression = Compression::of(path);
         let cannot_open = |source: io::Error| ReadError::Failed(unreadable(path, source));
-        let size = match compression.check(path, self.delimiter).map_err(cannot_open)? {
+        let size = match compression.check(path).map_err(cannot_open)? {
             Ok(size) => size,
             Err(fault) => {
                 return reject_unread(input, &fault, Clock::Stopped(self.now), events)
@@ -136,8 +136,8 @@ impl Replay {
             }
         };
         events.send(Event::Grown(Arc::clone(input), size))?;
-        let mut reader = compression.open(path, self.delimiter).map_err(cannot_open)?;
-        self.send(&mut reader, input, events, shutdown)
+        let mut reader = compression.open(path).map_err(cannot_open)?;
+        self.send(&mut reader, path, input, events, shutdown)
             .map_err(|error| error.map(|source| Error::file(FileRole::Open, Op::Read, path, source)))
     }
 
@@ -165,17 +165,19 @@ impl Replay {
             return Err(ReadError::Failed(Error::MissingInput(message)));
         }
         let mut reader = io::Cursor::new(&first[..len]).chain(reader);
-        self.send(&mut reader, input, events, shutdown).map_err(|error| error.map(damaged))
+        self.send(&mut reader, Path::new(STDIN), input, events, shutdown).map_err(|error| error.map(damaged))
     }
 
     fn send(
         &self,
         reader: &mut impl Read,
+        path: &Path,
         input: &Arc<Input>,
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        let mut framer = LineFramer::with_chunk(Arc::clone(input), self.chunk).with_delimiter(self.delimiter);
+        let framer = LineFramer::with_chunk(Arc::clone(input), self.chunk);
+        let mut framer = framer.with_dialect(&self.dialect, path);
         let clock = Clock::Stopped(self.now);
         send_chunks(&mut framer, reader, Eof::Final, &no_tail, clock, events, shutdown)?;
         Ok(())

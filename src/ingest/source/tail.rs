@@ -16,7 +16,7 @@ use crate::ingest::source::fingerprint::{
 use crate::ingest::source::framing::{Eof, LineFramer};
 use crate::ingest::source::send::{SendOutcome, no_tail, reject_unread, send_chunks};
 use crate::ingest::source::{Closed, Event, EventSender, ReadError};
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::Dialect;
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, Position, ReaderState};
 use crate::time::clock::Clock;
@@ -97,15 +97,15 @@ pub enum Comparison {
 
 impl Tail {
     /// A tail at the beginning of a file.
-    pub fn new(input: Arc<Input>, path: PathBuf, metadata: &Metadata, delimiter: Delimiter) -> Self {
+    pub fn new(input: Arc<Input>, path: PathBuf, metadata: &Metadata, dialect: &Arc<Dialect>) -> Self {
         Self {
             id: FileId::of(metadata),
             compression: Compression::of(&path),
-            path,
             head: Head::default(),
             hash_before_offset: 0,
             whole: 0,
-            framer: LineFramer::new(input).with_delimiter(delimiter),
+            framer: LineFramer::new(input).with_dialect(dialect, &path),
+            path,
             file: None,
             last_stat: None,
             unchanged_since: Instant::now(),
@@ -114,7 +114,7 @@ impl Tail {
     }
 
     /// Restores a tail that an earlier process committed.
-    pub fn resume(known: KnownInput, delimiter: Delimiter) -> Self {
+    pub fn resume(known: KnownInput, dialect: &Arc<Dialect>) -> Self {
         let KnownInput { input, fingerprint: Fingerprint { path, id, head, whole, stat }, position } = known;
         let compression = Compression::of(&path);
         let state = match &position.state {
@@ -126,12 +126,12 @@ impl Tail {
         let unchanged = compression == Compression::Plain && position.offset == stat.size;
         Self {
             compression,
-            path,
             id,
             head,
             hash_before_offset: position.tail,
             whole,
-            framer: LineFramer::resume(input, &position).with_delimiter(delimiter),
+            framer: LineFramer::resume(input, &position).with_dialect(dialect, &path),
+            path,
             file: None,
             last_stat: (unchanged || state != State::Reading).then_some(stat),
             unchanged_since: Instant::now(),
@@ -263,7 +263,11 @@ impl Tail {
     /// its successor begin with the same header.
     fn has_rows(&self) -> bool {
         let Position { lines, state, .. } = self.framer.position();
-        lines > 1 || matches!(state, ReaderState::AfterEnd(_))
+        match state {
+            ReaderState::Lines(layout) => lines > u64::from(layout.has_header()),
+            ReaderState::AfterEnd(_) => true,
+            _ => lines > 1,
+        }
     }
 
     /// Whether a file starts with all bytes that were read.
@@ -433,7 +437,7 @@ impl Tail {
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        if let Err(fault) = self.compression.check(&self.path, self.framer.delimiter())? {
+        if let Err(fault) = self.compression.check(&self.path)? {
             if last_lines.once || self.unchanged_since.elapsed() >= REJECT_DAMAGED_AFTER {
                 self.state = State::Rejected;
                 self.send_identity(metadata, events)?;
@@ -446,7 +450,7 @@ impl Tail {
             self.head = Head::read(&open(&self.path, &self.id)?, metadata.len())?;
         }
         self.send_identity(metadata, events)?;
-        let mut reader = self.compression.open(&self.path, self.framer.delimiter())?;
+        let mut reader = self.compression.open(&self.path)?;
         // Skips the text that an earlier process has read.
         io::copy(&mut (&mut reader).take(self.framer.read_offset()), &mut io::sink())?;
         let outcome = send_chunks(

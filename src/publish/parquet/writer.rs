@@ -13,6 +13,7 @@ use ::parquet::schema::types::Type;
 use crate::ingest::decode::record::Record;
 use crate::ingest::decode::timestamp::TimestampReader;
 use crate::insights::{Column, ColumnType, MESSAGE};
+use crate::model::dialect::timestamp_format::TimestampFormat;
 use crate::time::zone::Zone;
 
 /// Number of rows in a row group. A row group stays in memory until it is complete.
@@ -182,7 +183,7 @@ impl Cells {
         match self {
             Self::Text(cells) => cells.push(ByteArray::from(cell.to_vec())),
             Self::Whole(cells) if kind == ColumnType::Time => {
-                let play_time = TimestampReader::new(zone, LATEST).read(cell).ok()?;
+                let play_time = TimestampReader::new(zone, LATEST, &TimestampFormat::Iso).read(cell).ok()?;
                 cells.push(play_time.instant() * 1_000_000 + i64::from(play_time.nanos / 1000));
             }
             Self::Whole(cells) => cells.push(std::str::from_utf8(cell).ok()?.parse().ok()?),
@@ -230,7 +231,6 @@ mod tests {
     use super::*;
     use crate::ingest::parquet::csv_of;
     use crate::insights::columns;
-    use crate::model::delimiter::Delimiter;
     use crate::text::push_cell;
     use proptest::prelude::*;
     use std::io::{Read, Seek};
@@ -248,7 +248,7 @@ mod tests {
         file.write_all(bytes).unwrap();
         file.rewind().unwrap();
         let mut text = String::new();
-        csv_of(file, Delimiter::COMMA).unwrap().read_to_string(&mut text).unwrap();
+        csv_of(file).unwrap().read_to_string(&mut text).unwrap();
         text
     }
 

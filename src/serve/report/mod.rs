@@ -137,7 +137,7 @@ impl Songs {
     /// Adds missing titles and artists from the catalog. Does nothing if the catalog cannot be read.
     fn add_from_catalog<'a>(&mut self, settings: &Settings, songs: impl Iterator<Item = &'a SongCount>) {
         let dictionaries = Dictionaries::default();
-        let Ok(version) = block_on(reload::load(&settings.songs, settings.input.delimiter, &dictionaries))
+        let Ok(version) = block_on(reload::load(&settings.songs, &settings.catalog_dialect(), &dictionaries))
         else {
             return;
         };

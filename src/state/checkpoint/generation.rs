@@ -10,7 +10,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::Dialect;
 use crate::publish::manifest::{PartEntry, hash_text};
 use crate::settings::Settings;
 use crate::state::checkpoint::segment::SegmentEntry;
@@ -68,9 +68,9 @@ pub struct StateConfig {
     pub max_future: u64,
     /// `input.max_bad_lines`
     pub max_bad_lines: u64,
-    /// `input.delimiter`; absent for the comma.
-    #[serde(default, skip_serializing_if = "Delimiter::is_comma")]
-    pub delimiter: Delimiter,
+    /// The settings in `[input]` that decide how a row is read; absent for the default values.
+    #[serde(flatten)]
+    pub dialect: Dialect,
     /// `csv.escape_formulas`; absent for `false`. The state depends on it, because published rows of
     /// `enriched_logs` are never rewritten.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -92,7 +92,7 @@ impl StateConfig {
             enriched_logs: settings.insights.enriched_logs.enabled,
             max_future: settings.input.max_future.0.as_secs(),
             max_bad_lines: settings.input.max_bad_lines,
-            delimiter: settings.input.delimiter,
+            dialect: (*settings.dialect()).clone(),
             escape_formulas: settings.csv.escape_formulas,
             rules: RULES,
         }
@@ -122,11 +122,12 @@ impl StateConfig {
             ),
             ("input.max_future", span(self.max_future), span(current.max_future)),
             ("input.max_bad_lines", self.max_bad_lines.to_string(), current.max_bad_lines.to_string()),
-            ("input.delimiter", self.delimiter.to_string(), current.delimiter.to_string()),
             ("csv.escape_formulas", self.escape_formulas.to_string(), current.escape_formulas.to_string()),
             ("the version of the decoding rules", self.rules.to_string(), current.rules.to_string()),
         ];
-        let differing = pairs.into_iter().find(|(_, saved, current)| saved != current);
+        let dialects = self.dialect.settings().into_iter().zip(current.dialect.settings());
+        let dialects = dialects.map(|((name, saved), (_, current))| (name, saved, current));
+        let differing = pairs.into_iter().chain(dialects).find(|(_, saved, current)| saved != current);
         differing.map(|(name, saved, current)| format!("{name} is {saved} in the state and {current} now"))
     }
 }

@@ -20,6 +20,8 @@ pub struct StartOptions {
     pub rollback: bool,
     /// Discard the state and read everything again.
     pub fresh: bool,
+    /// Accept a catalog that has lost all its songs.
+    pub allow_empty: bool,
 }
 
 /// The numbers of the generations in a folder, newest first.

@@ -16,6 +16,7 @@ use crate::cli::commands::summary::rejected_text;
 use crate::engine::coordinator::Decoded;
 use crate::engine::pipeline::spawn_source;
 use crate::engine::tally::{Acceptance, RunTally};
+use crate::ingest::hints::{Subject, hint};
 use crate::ingest::source::Event;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
@@ -44,7 +45,7 @@ pub fn run(args: CheckArgs) -> Result<(), Error> {
     let logs = find_logs_of_arguments(args.logs, &settings, args.allow_empty)?;
     let replay = Replay {
         logs,
-        delimiter: settings.input.delimiter,
+        dialect: settings.dialect(),
         now: args.now.unwrap_or_else(|| Clock::System.now()),
         chunk: CHUNK,
         allow_empty: args.allow_empty,
@@ -67,12 +68,12 @@ struct CheckReport {
 
 async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Result<CheckReport, Error> {
     let dictionaries = Arc::new(Dictionaries::default());
-    let catalog = reload::load(&settings.songs, settings.input.delimiter, &dictionaries).await?;
+    let catalog = reload::load(&settings.songs, &settings.catalog_dialect(), &dictionaries).await?;
     let mut catalog_rejects = BTreeMap::new();
     count(&mut catalog_rejects, &catalog.rejects);
     let mut examples = Examples::default();
     let songs = path_text(&settings.songs);
-    catalog.rejects.iter().for_each(|reject| examples.add(&songs, reject));
+    catalog.rejects.iter().for_each(|reject| examples.add(Subject::Catalog, &songs, reject, None));
 
     let logs = replay.logs.len();
     let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), move |events: &_| {
@@ -91,7 +92,9 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
         if inputs.apply(&mut batch, &catalog.catalog) {
             tally.add(&batch, inputs.rows_of(batch.input.id));
             unmatched += catalog.catalog.count_unknown(&batch.songs);
-            batch.rejects.iter().for_each(|reject| examples.add(&batch.input.label, reject));
+            for reject in &batch.rejects {
+                examples.add(Subject::Log, &batch.input.label, reject, batch.refused.as_deref());
+            }
         }
     }
     source.await.map_err(|cause| Error::Bug(format!("the reader panicked: {cause}")))?;
@@ -114,14 +117,19 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     Ok(CheckReport { text, tally })
 }
 
-/// The first rejects for each reason.
+/// The first rejects for each reason, and what may help.
 #[derive(Default)]
-struct Examples(BTreeMap<Reason, Vec<String>>);
+struct Examples(BTreeMap<(Subject, Reason), Vec<String>>);
 
 impl Examples {
-    fn add(&mut self, file: &str, reject: &Reject) {
-        let examples = self.0.entry(reject.reason).or_default();
-        if examples.len() < EXAMPLES {
+    fn add(&mut self, subject: Subject, file: &str, reject: &Reject, refusal: Option<&str>) {
+        let examples = self.0.entry((subject, reject.reason)).or_default();
+        if examples.is_empty()
+            && let Some(hint) = refusal.map(ToOwned::to_owned).or_else(|| hint(subject, reject))
+        {
+            examples.push(format!("  {}: {}\n", reject.reason.code(), harmless(&hint)));
+        }
+        if examples.len() <= EXAMPLES {
             let raw = escape_bytes(&reject.raw[..reject.raw.len().min(SHOWN)]);
             let example = format!("{file}:{}: {}: {raw}", reject.line, reject.reason.code());
             examples.push(format!("  {}\n", harmless(&example)));

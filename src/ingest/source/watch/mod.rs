@@ -29,7 +29,7 @@ use crate::ingest::source::watch::notifications::{Hints, start_watcher};
 use crate::ingest::source::watch::retirement::Retirement;
 use crate::ingest::source::watch::tail_set::{TailId, TailSet};
 use crate::ingest::source::{Closed, EventSender, ReadError};
-use crate::model::delimiter::Delimiter;
+use crate::model::dialect::Dialect;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, InputId};
@@ -58,8 +58,8 @@ const IDLE: Duration = Duration::from_mins(1);
 pub struct WatchOptions {
     /// The folder.
     pub folder: PathBuf,
-    /// The delimiter of the fields in the logs.
-    pub delimiter: Delimiter,
+    /// How the rows of the logs are written.
+    pub dialect: Arc<Dialect>,
     /// When last lines without a line feed count as complete.
     pub last_lines: LastLines,
     /// What happens to finished inputs.
@@ -83,7 +83,7 @@ pub struct Resume {
 #[derive(Debug)]
 pub struct Watch {
     folder: PathBuf,
-    delimiter: Delimiter,
+    dialect: Arc<Dialect>,
     last_lines: LastLines,
     metrics: Arc<Metrics>,
     /// Whether the archive is read first.
@@ -113,12 +113,12 @@ impl Watch {
     /// # Errors
     /// A missing folder (exit code 66).
     pub fn new(options: WatchOptions, resume: Resume) -> Result<Self, Error> {
-        let WatchOptions { folder, delimiter, last_lines, archiver, metrics } = options;
+        let WatchOptions { folder, dialect, last_lines, archiver, metrics } = options;
         check_folder(&folder)?;
         let (waker, wake) = sync_channel(1);
         let mut watch = Self {
             folder,
-            delimiter,
+            dialect,
             last_lines,
             metrics,
             fresh: resume.fresh,
@@ -138,7 +138,7 @@ impl Watch {
         };
         for known in resume.inputs {
             watch.next_input = watch.next_input.max(known.input.id.0 + 1);
-            watch.tails.insert(Tail::resume(known, delimiter));
+            watch.tails.insert(Tail::resume(known, &watch.dialect));
         }
         watch.watch_folder();
         Ok(watch)
@@ -430,7 +430,7 @@ impl Watch {
         }
         let input = Arc::new(Input { id: InputId(self.next_input), label: path_text(path) });
         self.next_input += 1;
-        Ok(Some(self.tails.insert(Tail::new(input, path.to_owned(), metadata, self.delimiter))))
+        Ok(Some(self.tails.insert(Tail::new(input, path.to_owned(), metadata, &self.dialect))))
     }
 
     /// Stops reading a file, because bytes were overwritten after they had been read.

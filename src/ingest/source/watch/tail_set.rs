@@ -253,7 +253,7 @@ mod tests {
     use crate::ingest::source::EventSender;
     use crate::ingest::source::tail::LastLines;
     use crate::model::Input;
-    use crate::model::delimiter::Delimiter;
+    use crate::model::dialect::Dialect;
     use crate::model::shutdown::Shutdown;
 
     const HEADER: &str = "user_id,song_id,timestamp,duration_sec\n";
@@ -285,7 +285,7 @@ mod tests {
             let number = self.tails.tails.len() as u32;
             let input = Arc::new(Input { id: InputId(number), label: name.to_owned() });
             let (path, metadata) = (self.path(name), self.metadata(name));
-            let id = self.tails.insert(Tail::new(input, path, &metadata, Delimiter::COMMA));
+            let id = self.tails.insert(Tail::new(input, path, &metadata, &Arc::new(Dialect::default())));
             self.check();
             id
         }

@@ -1,6 +1,7 @@
 // Parts that several views use.
 
 import { drawing, element, shape } from "./dom.js";
+import { count } from "./format.js";
 import { write } from "./route.js";
 
 /** Values up to this length are treated as numbers. Numbers must not wrap. */
@@ -12,8 +13,9 @@ export function heading(title, meaning, ...more) {
 }
 
 /** Warnings about the inputs. */
-export function warnings({ inputs_rewritten: rewritten, catalog }) {
+export function warnings({ inputs_refused: refused, inputs_rewritten: rewritten, catalog }) {
     const texts = [
+        refused > 0 && `${count(refused, "file")} in the folder cannot be read as a log. The view “Inputs” shows the reasons.`,
         rewritten > 0 && "A log was changed in a part that had already been read. The rest of this log is not read until the file is replaced. The messages of the program name the log.",
         catalog?.broken && "The catalog file is invalid, so the last valid version stays in use. The messages of the program describe the error.",
     ];

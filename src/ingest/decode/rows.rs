@@ -1,0 +1,136 @@
+//! The columns of a batch while its rows are decoded.
+
+use std::sync::Arc;
+
+use crate::model::dictionary::Dictionaries;
+use crate::model::{Batch, Field, Input, PlayTime, Position, Reject, Span, Text};
+use crate::text::{needs_quotes, push_cell};
+
+/// Typical length of a row in bytes, used to estimate the capacity of columns.
+const TYPICAL_ROW: usize = 32;
+
+/// The columns of a batch that is being decoded.
+#[derive(Debug)]
+pub(super) struct Rows {
+    span: Span,
+    users: Vec<Field>,
+    songs: Vec<Field>,
+    play_times: Vec<PlayTime>,
+    millis: Vec<u32>,
+    rejects: Vec<Reject>,
+    plays_before: Vec<u32>,
+    /// Number of rejected rows whose timestamp is too far in the future.
+    pub(super) future: u32,
+    /// Ids that differ from their text in the chunk. They are appended to the text of the chunk. `base` is
+    /// the length of that text.
+    unquoted: Vec<u8>,
+    base: usize,
+}
+
+/// A play before its ids are interned.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) user: Field,
+    pub(super) song: Field,
+    pub(super) play_time: PlayTime,
+    pub(super) millis: u32,
+}
+
+impl Rows {
+    pub(super) fn new(span: Span, text: &Text) -> Self {
+        let base = text.as_bytes().len();
+        let rows = base / TYPICAL_ROW;
+        Self {
+            span,
+            users: Vec::with_capacity(rows),
+            songs: Vec::with_capacity(rows),
+            play_times: Vec::with_capacity(rows),
+            millis: Vec::with_capacity(rows),
+            rejects: Vec::new(),
+            plays_before: Vec::new(),
+            future: 0,
+            unquoted: Vec::new(),
+            base,
+        }
+    }
+
+    /// The number of the first line.
+    pub(super) fn first_line(&self) -> u64 {
+        self.span.first_line
+    }
+
+    #[inline]
+    pub(super) fn push(&mut self, row: &Row) {
+        self.users.push(row.user);
+        self.songs.push(row.song);
+        self.play_times.push(row.play_time);
+        self.millis.push(row.millis);
+    }
+
+    /// Adds a reject. Its offset is relative to the text of the chunk.
+    pub(super) fn reject(&mut self, mut reject: Reject) {
+        reject.offset += self.span.from;
+        self.plays_before.push(self.users.len() as u32);
+        self.rejects.push(reject);
+    }
+
+    /// Keeps an id that differs from its text in the chunk, or that may need quotes in CSV output.
+    pub(super) fn keep(&mut self, id: &[u8]) -> Field {
+        let start = self.base + self.unquoted.len();
+        self.unquoted.extend_from_slice(id);
+        Field { start: start as u32, len: id.len() as u32 }
+    }
+
+    /// Changes the offsets of the rejects, which are ascending by line.
+    pub(super) fn rejects_mut(&mut self) -> &mut [Reject] {
+        &mut self.rejects
+    }
+
+    pub(super) fn into_batch(
+        self,
+        dictionaries: &Dictionaries,
+        input: Arc<Input>,
+        position: Position,
+        mut text: Text,
+    ) -> Batch {
+        if !self.unquoted.is_empty() {
+            text.append(&self.unquoted);
+        }
+        let users = dictionaries.users.intern_column(&text, &self.users);
+        let songs = dictionaries.songs.intern_column(&text, &self.songs);
+        let mut batch = Batch {
+            input,
+            span: self.span,
+            position,
+            text,
+            users,
+            songs,
+            play_times: self.play_times,
+            millis: self.millis,
+            user_cells: self.users,
+            song_cells: self.songs,
+            rejects: self.rejects,
+            plays_before: self.plays_before,
+            future: self.future,
+            refused: None,
+        };
+        if !self.unquoted.is_empty() {
+            quote_cells(&mut batch.text, self.base, &mut batch.user_cells);
+            quote_cells(&mut batch.text, self.base, &mut batch.song_cells);
+        }
+        batch
+    }
+}
+
+/// Quotes the ids that need quotes in CSV output. Only ids that were kept can need quotes. Their text starts
+/// at `base`.
+fn quote_cells(text: &mut Text, base: usize, cells: &mut [Field]) {
+    for cell in cells.iter_mut().filter(|cell| cell.start as usize >= base) {
+        let id = text.field(*cell);
+        if needs_quotes(id) {
+            let mut quoted = Vec::with_capacity(id.len() + 2);
+            push_cell(&mut quoted, id);
+            *cell = text.append(&quoted);
+        }
+    }
+}
