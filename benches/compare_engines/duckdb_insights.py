@@ -37,11 +37,13 @@ db.execute(
         FROM read_csv('{args.songs}', header = true, all_varchar = true)"""
 )
 # Timestamps are parsed, because a text column would accept any value. Durations are exact decimals.
-db.execute(
-    f"""CREATE TABLE plays AS SELECT * FROM read_csv('{args.logs}', header = true, auto_detect = false, delim = ',',
-        quote = '"', escape = '"', columns = {{'user_id': 'VARCHAR', 'song_id': 'VARCHAR', 'timestamp': 'TIMESTAMP',
-        'duration_sec': 'DECIMAL(8, 3)'}})"""
-)
+COLUMNS = """{'user_id': 'VARCHAR', 'song_id': 'VARCHAR', 'timestamp': 'TIMESTAMP', 'duration_sec': 'DECIMAL(8, 3)'}"""
+if args.logs.suffix == ".jsonl":
+    source = f"read_json('{args.logs}', format = 'newline_delimited', columns = {COLUMNS})"
+else:
+    source = f"""read_csv('{args.logs}', header = true, auto_detect = false, delim = ',', quote = '"', escape = '"',
+        columns = {COLUMNS})"""
+db.execute(f"CREATE TABLE plays AS SELECT * FROM {source}")
 # The only expensive aggregate, per user and genre. Favourite genres, loyalty and sad plays are computed from it.
 db.execute(
     """CREATE TABLE tastes AS

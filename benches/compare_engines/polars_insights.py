@@ -31,10 +31,14 @@ songs = songs.with_columns(
     happy=pl.col("mood").str.to_lowercase() == "happy",
 ).lazy()
 # Timestamps are parsed, because a text column would accept any value. Durations are exact decimals.
-plays = pl.scan_csv(
-    args.logs,
-    schema={"user_id": pl.String, "song_id": pl.String, "timestamp": pl.String, "duration_sec": pl.Decimal(8, 3)},
-).with_columns(at=pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="ms")).collect().lazy()
+SCHEMA = {"user_id": pl.String, "song_id": pl.String, "timestamp": pl.String}
+if args.logs.suffix == ".jsonl":
+    scan = pl.scan_ndjson(args.logs, schema=SCHEMA | {"duration_sec": pl.Float64}).with_columns(
+        pl.col("duration_sec").cast(pl.Decimal(8, 3)))
+else:
+    scan = pl.scan_csv(args.logs, schema=SCHEMA | {"duration_sec": pl.Decimal(8, 3)})
+plays = scan.with_columns(
+    at=pl.col("timestamp").str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="ms")).collect().lazy()
 matched = plays.join(songs, on="song_id")
 # The only expensive aggregate, per user and genre. Favourite genres, loyalty and sad plays are computed from it.
 tastes = matched.group_by("user_id", "genre").agg(

@@ -19,6 +19,7 @@ mod bad_files;
 mod delimiter;
 mod generate;
 mod golden;
+mod headers;
 mod laws;
 mod live_engine;
 mod output_files;

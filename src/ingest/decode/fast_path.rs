@@ -99,15 +99,19 @@ impl<'a> CsvRows<'a> {
         !header.line.is_empty() && self.read_record(&header.line, Ending::LineFeed, usize::MAX).is_ok()
     }
 
-    /// Number of fields that the fast path expects: that of the header, or that of the first line if further
-    /// fields are ignored.
+    /// Number of fields that the fast path expects: that of the first line if rows may have different numbers.
     fn typical_fields(&self, bytes: &[u8]) -> usize {
-        if self.header.further == FurtherFields::Empty {
-            return self.header.fields;
+        let Header { fields, min_fields, further, delimiter, .. } = *self.header;
+        if further == FurtherFields::Empty && min_fields == fields {
+            return fields;
         }
         let first = bytes.split(|&byte| byte == b'\n').next().unwrap_or_default();
-        let fields = memchr::memchr_iter(self.header.delimiter.byte(), first).count() + 1;
-        fields.max(self.header.min_fields)
+        let found = memchr::memchr_iter(delimiter.byte(), first).count() + 1;
+        match further {
+            FurtherFields::Ignored => found.max(min_fields),
+            // A row with more fields takes the slow path, which checks that they are empty.
+            FurtherFields::Empty => found.clamp(min_fields, fields),
+        }
     }
 
     /// Decodes a row on the fast path. `ends` holds the end of each field. Returns `None` if the row

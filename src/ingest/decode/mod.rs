@@ -246,6 +246,97 @@ mod tests {
         }
     }
 
+    /// Decodes text in a dialect, given as JSON, on both paths. Returns the plays and the rejects.
+    fn decode_dialect(
+        dialect: &str,
+        encoding: &str,
+        header: &str,
+        text: &[u8],
+    ) -> (Vec<String>, Vec<Reject>) {
+        let dialect: Dialect = serde_json::from_str(dialect).unwrap();
+        let format = dialect.row_format("a.csv".as_ref());
+        let row_layout = match format {
+            RowFormat::Csv(delimiter) if header.is_empty() => {
+                RowLayout::Csv(header::without_header(&dialect, delimiter).unwrap())
+            }
+            format => RowLayout::Csv(header::parse(header.as_bytes(), &dialect, format).unwrap().0),
+        };
+        let layout = Arc::new(Layout { encoding: encoding.parse().unwrap(), rows: row_layout });
+        let decoder = Decoder {
+            dictionaries: Arc::default(),
+            zone: Zone::named("UTC").unwrap(),
+            max_future: 0,
+            dialect: Arc::new(dialect),
+        };
+        let [fast, slow] = [DecodePath::Fast, DecodePath::Slow].map(|path| {
+            let chunk = Chunk {
+                input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }),
+                span: Span { from: 100, to: 100 + text.len() as u64, first_line: 2 },
+                position: Position::default(),
+                read_at: 2_000_000_000,
+                content: Content::Lines(Arc::clone(&layout), Text::new(text.to_vec(), text.len())),
+            };
+            let batch = decoder.decode_in(path, chunk);
+            let plays = rows(&batch).into_iter().map(|(user, song, ..)| format!("{user} {song}"));
+            (plays.collect::<Vec<_>>(), batch.rejects)
+        });
+        assert_eq!(fast, slow);
+        fast
+    }
+
+    fn places(rejects: &[Reject]) -> Vec<(u64, u64, Reason)> {
+        rejects.iter().map(|reject| (reject.line, reject.offset, reject.reason)).collect()
+    }
+
+    #[test]
+    fn trailing_delimiters_and_unnamed_columns_need_no_fields() {
+        let text = b"u1,s1,2025-03-21 01:09,1,,\nu2,s2,2025-03-21 01:09,1\nu3,s3,2025-03-21 01:09,1,x\n\
+            u4,s4,2025-03-21 01:09,1,,,,\nu5,s5,2025-03-21 01:09,1,,,x\n";
+        let (plays, rejects) = decode_dialect("{}", "utf-8", &format!("{HEADER},, "), text);
+        assert_eq!(plays, ["u1 s1", "u2 s2", "u3 s3", "u4 s4"]);
+        assert_eq!(places(&rejects), [(6, 208, Reason::FieldCount)]);
+        let (plays, rejects) =
+            decode_dialect("{}", "utf-8", HEADER, b"u,s,2025-03-21 01:09,1,\nu,s,2025-03-21 01:09\n");
+        assert_eq!((plays.len(), places(&rejects)), (1, vec![(3, 124, Reason::FieldCount)]));
+    }
+
+    #[test]
+    fn rows_without_a_header_are_found_by_place() {
+        let dialect = r##"{"columns":{"user_id":"#2","song_id":"#1","timestamp":"#3","duration_sec":"#4"}}"##;
+        let text = b"s1,u1,2025-03-21 01:09,1,more\ns2,u2,2025-03-21 01:09,1\ns3,u3,2025-03-21 01:09\n";
+        let (plays, rejects) = decode_dialect(dialect, "utf-8", "", text);
+        assert_eq!(plays, ["u1 s1", "u2 s2"]);
+        assert_eq!(places(&rejects), [(4, 155, Reason::FieldCount)]);
+        // The first line is the header, although it could be a row. Lines that are equal to it are skipped.
+        let header = "s1,u1,2025-03-21 01:09,1";
+        let text = format!("s2,u2,2025-03-21 01:09,1\n{header}\n{header}\n");
+        let (plays, rejects) = decode_dialect(dialect, "utf-8", header, text.as_bytes());
+        assert_eq!((plays, rejects.len()), (vec!["u2 s2".to_owned()], 0));
+    }
+
+    #[test]
+    fn quotes_can_be_text() {
+        let text = b"\"u\" 1,\"s1,2025-03-21 01:09,1\nu2,s2,2025-03-21 01:09,1\n";
+        let (plays, rejects) = decode_dialect("{\"quoting\":false}", "utf-8", HEADER, text);
+        assert_eq!(
+            (plays, rejects.len()),
+            (vec!["\"\"\"u\"\" 1\" \"\"\"s1\"".to_owned(), "u2 s2".to_owned()], 0)
+        );
+    }
+
+    #[test]
+    fn text_in_other_encodings_keeps_its_offsets() {
+        let text =
+            b"\xe1,s1,2025-03-21 01:09,1\n\xe1\xe1,s2,bad,1\n\xd2\xe1,s3,2025-03-21 01:09,1\nu,\xe2,bad,1\n";
+        let (plays, rejects) = decode_dialect("{}", "windows-1253", HEADER, text);
+        assert_eq!(plays, ["α s1"]);
+        let expected =
+            [(3, 124, Reason::BadTimestamp), (4, 136, Reason::InvalidUtf8), (5, 161, Reason::BadTimestamp)];
+        assert_eq!(places(&rejects), expected);
+        assert_eq!(rejects[0].raw, "αα,s2,bad,1".as_bytes());
+        assert_eq!(rejects[1].raw, [b"\xd2".as_slice(), "α,s3,2025-03-21 01:09,1".as_bytes()].concat());
+    }
+
     fn line() -> impl Strategy<Value = Vec<u8>> {
         let id = prop_oneof![
             5 => "[a-c]{1,3}",

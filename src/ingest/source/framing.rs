@@ -5,6 +5,7 @@
 //! does that. The framer needs memory only for one chunk and the longest line, regardless of the length
 //! of the file.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -285,6 +286,10 @@ impl LineFramer {
         let is_complete = line_feed.is_some() || self.read.is_final;
         if is_complete && reject.raw.len() as u64 == line_len {
             reject.raw = without_return(&reject.raw).to_vec();
+        }
+        if is_complete && !layout.encoding.is_utf8() {
+            reject.raw = layout.encoding.decode(&reject.raw).unwrap_or_else(Cow::Owned).into_owned();
+            reject.raw.truncate(RAW_LIMIT);
         }
         if !is_complete {
             self.state = State::Skip { layout, reject };
