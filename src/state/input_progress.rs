@@ -422,3 +422,48 @@ fn give_up(batch: &mut Batch, last: usize) {
     batch.rejects.push(end);
     batch.plays_before.push(batch.plays() as u32);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::decode::Decoder;
+    use crate::model::{Chunk, Content, Span};
+    use crate::time::zone::Zone;
+
+    fn refuse(tracker: &mut InputTracker, id: u32, label: &str, detail: &str) {
+        let decoder = Decoder {
+            dictionaries: Arc::default(),
+            zone: Zone::named("UTC").unwrap(),
+            max_future: 0,
+            dialect: Arc::default(),
+        };
+        let mut batch = decoder.decode(Chunk {
+            input: Arc::new(Input { id: InputId(id), label: label.to_owned() }),
+            span: Span { from: 0, to: 0, first_line: 1 },
+            position: Position { state: ReaderState::Refused, ..Position::default() },
+            read_at: 0,
+            content: Content::Refused(Reject::new(Reason::NotCsv, 1, 0, b"x"), detail.into()),
+        });
+        assert!(tracker.apply(&mut batch, &Catalog::default()));
+    }
+
+    fn refused(tracker: &InputTracker) -> Vec<(String, String)> {
+        tracker.refused().into_iter().map(|input| (input.path, input.detail)).collect()
+    }
+
+    #[test]
+    fn an_input_is_refused_until_a_later_one_has_its_name() {
+        let mut tracker = InputTracker::default();
+        refuse(&mut tracker, 0, "a.csv", "first");
+        refuse(&mut tracker, 1, "b.csv", "second");
+        let pair = |path: &str, detail: &str| (path.to_owned(), detail.to_owned());
+        assert_eq!(refused(&tracker), [pair("b.csv", "second"), pair("a.csv", "first")]);
+        refuse(&mut tracker, 2, "a.csv", "third");
+        assert_eq!(refused(&tracker), [pair("a.csv", "third"), pair("b.csv", "second")]);
+        tracker.record_size(&Arc::new(Input { id: InputId(3), label: "a.csv".to_owned() }), 9);
+        assert_eq!(refused(&tracker), [pair("b.csv", "second")]);
+        assert_eq!(tracker.refused_len(), 1);
+        (4..4 + 2 * LATEST as u32).for_each(|id| refuse(&mut tracker, id, &format!("{id}.csv"), "more"));
+        assert_eq!((tracker.refused_len(), tracker.refused().len()), (1 + 2 * LATEST, LATEST));
+    }
+}

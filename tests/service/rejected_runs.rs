@@ -170,11 +170,12 @@ fn watch_once_without_logs_succeeds() {
 
 #[test]
 fn with_strict_each_reject_of_a_log_or_of_the_catalog_is_an_error() {
-    let (place, before) = published();
+    let (place, _) = published();
     let strict: [&[&str]; 2] = [&["replay", "--strict"], &["check", "--strict"]];
     for args in strict {
         place.done(args);
     }
+    let before = place.files("output");
     // A file that is no log does not matter among others, but it does with `--strict`.
     place.write("data/incoming/notes.csv", "{\"who\":\"kim\"}\n");
     place.done(&["replay", "--output", "lenient"]);
@@ -341,4 +342,30 @@ fn one_warning_asks_about_the_clock_if_most_rows_are_in_the_future() {
     let text = stderr(&place.done(&["watch", "--once", "--output", "live"]));
     assert_eq!(text.matches("is the clock right?").count(), 1, "{text}");
     assert!(text.contains("data/incoming/c.csv: most rows are in the future"), "{text}");
+}
+
+#[test]
+fn check_suggests_settings_that_it_has_tried() {
+    let place = Place::new(SONGS);
+    place.write(
+        "export.csv",
+        "Who|Track Id|Played At|Seconds\nkim|s1|2025-03-21 01:09:00|61\nlee|s2|2025-03-21 02:09:00|62\n",
+    );
+    let output = place.run(&["check", "export.csv"]);
+    assert_eq!(code(&output), Some(DATA));
+    let text = stdout(&output);
+    assert!(
+        text.contains("export.csv: cannot be read as a log; it begins with\n  | Who|Track Id|Played At"),
+        "{text}"
+    );
+    assert!(text.contains("2 of its first 2 rows are accepted"), "{text}");
+    let (_, block) = text.split_once("[input]\n").unwrap();
+    // The block is pasted as it is.
+    place.write("music-insights.toml", &format!("[input]\n{block}"));
+    place.done(&["check", "export.csv", "--strict"]);
+    place.done(&["replay", "export.csv"]);
+    assert_eq!(
+        place.read("output/user_favorite_genres/part-00000.csv"),
+        "user_id,genre,play_count\nkim,Rock,1\nlee,Pop,1\n"
+    );
 }

@@ -1,7 +1,11 @@
 //! `music-insights check`: reads settings, catalog and logs, and writes no files.
 
+mod sample;
+mod suggest;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use indicatif::HumanCount;
@@ -9,6 +13,7 @@ use tokio_stream::StreamExt;
 
 use crate::catalog::reload;
 use crate::cli::args::CheckArgs;
+use crate::cli::commands::check::suggest::suggest;
 use crate::cli::commands::logs::find_logs_of_arguments;
 use crate::cli::commands::print::print;
 use crate::cli::commands::runtime::run_until_stopped;
@@ -20,11 +25,12 @@ use crate::ingest::hints::{Subject, hint};
 use crate::ingest::source::Event;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
+use crate::ingest::source::stdin::is_stdin;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::model::rejects::{by_code, count};
 use crate::model::shutdown::Shutdown;
-use crate::model::{Reason, Reject};
+use crate::model::{InputId, Reason, Reject};
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
 use crate::text::{escape_bytes, harmless, path_text};
@@ -32,6 +38,8 @@ use crate::time::clock::Clock;
 
 /// The number of rejected rows shown for each reason.
 const EXAMPLES: usize = 3;
+/// The number of unreadable logs for which settings are suggested.
+const SUGGESTIONS: usize = 3;
 /// The maximum number of bytes shown of a rejected row.
 const SHOWN: usize = 80;
 
@@ -51,9 +59,10 @@ pub fn run(args: CheckArgs) -> Result<(), Error> {
         allow_empty: args.allow_empty,
     };
     let shutdown = Shutdown::default();
-    let now = replay.now;
+    let (now, logs) = (replay.now, replay.logs.clone());
     let report = run_until_stopped(&settings, &shutdown, check(&settings, replay, shutdown.clone()))?;
     print(&report.text)?;
+    print(&suggestions(&report.unreadable, &logs, &settings, now))?;
     if let Some(warning) = report.tally.clock_warning(now, settings.input.max_future) {
         tracing::warn!("{warning}");
     }
@@ -64,6 +73,21 @@ pub fn run(args: CheckArgs) -> Result<(), Error> {
 struct CheckReport {
     text: String,
     tally: RunTally,
+    /// The inputs of which no row was accepted although there are rejects.
+    unreadable: Vec<InputId>,
+}
+
+/// What may help with the first unreadable logs.
+fn suggestions(unreadable: &[InputId], logs: &[PathBuf], settings: &Settings, now: i64) -> String {
+    let paths = unreadable.iter().filter_map(|input| logs.get(input.0 as usize));
+    let mut text = String::new();
+    for path in paths.filter(|path| !is_stdin(path)).take(SUGGESTIONS) {
+        text.push_str(&suggest(path, &path_text(path), settings, now));
+    }
+    if unreadable.len() > SUGGESTIONS {
+        let _ = writeln!(text, "\n{} more logs cannot be read", unreadable.len() - SUGGESTIONS);
+    }
+    text
 }
 
 async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Result<CheckReport, Error> {
@@ -81,6 +105,7 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     });
     let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut unmatched = 0;
+    let mut accepted: BTreeMap<InputId, bool> = BTreeMap::new();
     let mut tally = RunTally::default();
     tally.set_catalog(&songs, &catalog.rejects);
     while let Some(next) = decoded.next().await {
@@ -90,6 +115,9 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
             Event::Grown(..) | Event::Identified(..) | Event::Advanced(..) => continue,
         };
         if inputs.apply(&mut batch, &catalog.catalog) {
+            if batch.plays() + batch.rejects.len() > 0 {
+                *accepted.entry(batch.input.id).or_default() |= batch.plays() > 0;
+            }
             tally.add(&batch, inputs.rows_of(batch.input.id));
             unmatched += catalog.catalog.count_unknown(&batch.songs);
             for reject in &batch.rejects {
@@ -114,7 +142,8 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     );
     let _ = writeln!(text, "rejected  {}", rejected_text(&by_code(inputs.rejected())));
     text.push_str(&examples.text());
-    Ok(CheckReport { text, tally })
+    let unreadable = accepted.into_iter().filter(|(_, accepted)| !accepted).map(|(input, _)| input).collect();
+    Ok(CheckReport { text, tally, unreadable })
 }
 
 /// The first rejects for each reason, and what may help.
