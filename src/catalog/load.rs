@@ -1,20 +1,24 @@
 //! Reads the catalog file `songs_metadata.csv`.
 //!
-//! The catalog follows the same rules for lines and quotes as logs. Therefore, the slow path of the log
-//! decoder checks every line first. Then csv-async reads the valid lines.
+//! The catalog follows the same rules for lines and quotes as logs, but its quoted fields may hold line ends.
+//! The slow path of the log decoder checks every record first. Then csv-async reads the valid records.
+
+use std::collections::HashMap;
 
 use csv_async::{AsyncReaderBuilder, ByteRecord};
 use futures::StreamExt;
+use xxhash_rust::xxh3::{Xxh3Default, xxh3_128};
 
+use crate::catalog::decoded::{DecodedText, is_utf16};
+use crate::catalog::layout::CatalogLayout;
+use crate::catalog::records::{CatalogRecord, Records};
 use crate::catalog::{Catalog, Song};
-use crate::ingest::decode::header::{BYTE_ORDER_MARK, ColumnSearch, Columns, HeaderFault, sniff};
-use crate::ingest::decode::line;
-use crate::ingest::decode::record::{Record, check_id};
+use crate::ingest::decode::header::{HeaderFault, sniff};
 use crate::model::dialect::CatalogDialect;
-use crate::model::dialect::columns::CATALOG_FIELDS;
+use crate::model::dialect::header_rule::HeaderRule;
 use crate::model::dictionary::Dictionaries;
 use crate::model::{Reason, Reject};
-use std::collections::HashMap;
+use crate::text::on_one_line;
 
 /// The rows of a catalog file, and its rejects.
 #[derive(Debug)]
@@ -45,7 +49,7 @@ impl Rows {
         self.songs.is_empty()
     }
 
-    /// The XXH3-128 hash of the file.
+    /// The XXH3-128 hash of the file and of the settings that differ from the default.
     pub fn fingerprint(&self) -> u128 {
         self.fingerprint
     }
@@ -57,9 +61,12 @@ impl Rows {
 /// A fault of the header. A catalog without a valid header is broken and must not be used. A file
 /// without lines has no header.
 pub async fn parse(file: &[u8], dialect: &CatalogDialect) -> Result<Rows, HeaderFault> {
-    let Checked { columns, clean, numbers, rejects } = check_lines(file, dialect)?;
-    let mut records =
-        AsyncReaderBuilder::new().delimiter(dialect.delimiter.byte()).create_reader(clean.as_slice());
+    let Checked { layout, clean, numbers, rejects } = check_records(file, dialect)?;
+    let mut records = AsyncReaderBuilder::new()
+        .delimiter(dialect.delimiter.byte())
+        .quoting(dialect.quoting)
+        .flexible(true)
+        .create_reader(clean.as_slice());
     let mut records = records.byte_records();
     let mut songs: Vec<Song> = Vec::with_capacity(numbers.len());
     while let Some(record) = records.next().await {
@@ -67,79 +74,75 @@ pub async fn parse(file: &[u8], dialect: &CatalogDialect) -> Result<Rows, Header
             reason: Reason::NotCsv,
             detail: format!("the catalog cannot be read: {cause}"),
         })?;
-        songs.push(song(&record, &columns));
+        songs.push(song(&record, &layout));
     }
     let replaced = find_replaced(&songs, &numbers);
-    let fingerprint = xxhash_rust::xxh3::xxh3_128(file);
-    Ok(Rows { songs, fingerprint, rejects, replaced })
+    Ok(Rows { songs, fingerprint: fingerprint(file, dialect), rejects, replaced })
 }
 
-/// The valid lines of a catalog file, and the rejects for all other lines.
+/// The hash of a file and of the settings that differ from the default. With the default dialect it is the
+/// hash of the file, as in earlier versions.
+fn fingerprint(file: &[u8], dialect: &CatalogDialect) -> u128 {
+    let of_file = xxh3_128(file);
+    let settings = dialect.changed_settings();
+    if settings.is_empty() {
+        return of_file;
+    }
+    let mut hash = Xxh3Default::new();
+    hash.update(&of_file.to_le_bytes());
+    for (name, value) in settings {
+        for text in [name, value.as_str()] {
+            hash.update(&(text.len() as u64).to_le_bytes());
+            hash.update(text.as_bytes());
+        }
+    }
+    hash.digest128()
+}
+
+/// The valid records of a catalog file, and the rejects for all other records.
 struct Checked {
-    columns: Columns<5>,
+    layout: CatalogLayout,
     clean: Vec<u8>,
-    /// The line number of each line in `clean`.
+    /// The number of the first line of each record in `clean`.
     numbers: Vec<u64>,
     rejects: Vec<Reject>,
 }
 
-fn check_lines(file: &[u8], dialect: &CatalogDialect) -> Result<Checked, HeaderFault> {
-    sniff(file)?;
-    let text = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
-    let position = file.len() - text.len();
-    let mut lines =
-        line::lines(text).zip(1..).filter(|((_, line, _), _)| !line::is_blank(line, dialect.delimiter));
-    let ((_, header, _), _) = lines.next().unwrap_or(((0, &[], line::Ending::EndOfFile), 1));
-    let columns = ColumnSearch {
-        table: "catalog",
-        delimiter: dialect.delimiter,
-        quoting: dialect.quoting,
-        fields: CATALOG_FIELDS,
-        columns: dialect.columns.in_order(),
+fn check_records(file: &[u8], dialect: &CatalogDialect) -> Result<Checked, HeaderFault> {
+    let decoded = DecodedText::of(file, dialect.encoding);
+    if !is_utf16(file) {
+        sniff(file)?;
     }
-    .find(header)?;
-    let mut checked =
-        Checked { columns, clean: Vec::with_capacity(text.len()), numbers: Vec::new(), rejects: Vec::new() };
-    // The header stays in front, because csv-async removes a byte order mark from the first line that it
-    // reads.
-    checked.clean.extend_from_slice(header);
-    checked.clean.push(b'\n');
-    let mut record = Record::new(dialect.delimiter, dialect.quoting);
-    for ((start, line, ending), number) in lines {
-        match check_record(&mut record, line, ending, &checked.columns) {
-            Ok(()) => {
-                checked.clean.extend_from_slice(line);
-                checked.clean.push(b'\n');
-                checked.numbers.push(number);
+    let mut records = Records::new(&decoded, dialect);
+    let layout = match &dialect.header {
+        HeaderRule::FirstLine => records.header(|header| CatalogLayout::of_header(header, dialect))?,
+        HeaderRule::None => CatalogLayout::without_header(dialect),
+        HeaderRule::Literal(header) => CatalogLayout::of_header(header.as_bytes(), dialect)?,
+    };
+    let mut clean = Vec::with_capacity(decoded.text.len());
+    let (mut numbers, mut rejects) = (Vec::new(), Vec::new());
+    // There is always a header in front, because csv-async skips the first record and removes a byte order
+    // mark from it.
+    clean.extend_from_slice(if layout.header.is_empty() { b"none" } else { &layout.header });
+    clean.push(b'\n');
+    while let Some(record) = records.next(&layout) {
+        match record {
+            CatalogRecord::Song(number, text) => {
+                clean.extend_from_slice(text);
+                clean.push(b'\n');
+                numbers.push(number);
             }
-            Err(_) if line == header => {}
-            Err(reason) => {
-                checked.rejects.push(Reject::new(reason, number, (position + start) as u64, line));
-            }
+            CatalogRecord::Reject(reject) => rejects.push(reject),
         }
     }
-    Ok(checked)
+    Ok(Checked { layout, clean, numbers, rejects })
 }
 
-fn check_record(
-    record: &mut Record,
-    line: &[u8],
-    ending: line::Ending,
-    columns: &Columns<5>,
-) -> Result<(), Reason> {
-    line::check(line, ending)?;
-    record.read(line)?;
-    if record.len() != columns.fields {
-        return Err(Reason::FieldCount);
-    }
-    check_id(record.field(columns.positions[0].unwrap_or_default()))
-}
-
-fn song(record: &ByteRecord, columns: &Columns<5>) -> Song {
-    let [song_id, title, artist, genre, mood] = columns
-        .positions
-        .map(|position| position.map_or_else(Vec::new, |position| record[position].to_vec()));
-    Song { song_id, title, artist, genre, mood }
+fn song(record: &ByteRecord, layout: &CatalogLayout) -> Song {
+    let field = |position| record.get(position).unwrap_or_default();
+    let [song_id, metadata @ ..] = layout.positions().map(|position| position.map_or(&b""[..], field));
+    let [title, artist, genre, mood] = metadata.map(|field| on_one_line(field).into_owned());
+    Song { song_id: song_id.to_vec(), title, artist, genre, mood }
 }
 
 fn find_replaced(songs: &[Song], numbers: &[u64]) -> Vec<(u64, u64)> {
@@ -191,6 +194,162 @@ mod tests {
         assert_eq!(rows.replaced, [(2, 4)]);
         let song = dictionaries.songs.read().get(b"a").unwrap();
         assert_eq!(catalog.title_cell(song), b",3");
+    }
+
+    fn dialect(change: impl FnOnce(&mut CatalogDialect)) -> CatalogDialect {
+        let mut dialect = CatalogDialect::default();
+        change(&mut dialect);
+        dialect
+    }
+
+    /// The songs as lines, and the rejects as line, offset and reason.
+    fn read(file: &[u8], dialect: &CatalogDialect) -> (Vec<String>, Vec<(u64, u64, Reason)>) {
+        let rows = block_on(parse(file, dialect)).unwrap();
+        let line = |song: &Song| {
+            let fields = [&song.song_id, &song.title, &song.artist, &song.genre, &song.mood];
+            fields.map(|field| String::from_utf8(field.clone()).unwrap()).join("|")
+        };
+        let rejects = rows.rejects.iter().map(|reject| (reject.line, reject.offset, reject.reason));
+        (rows.songs.iter().map(line).collect(), rejects.collect())
+    }
+
+    const HEADER: &str = "song_id,title,artist,genre,mood\n";
+
+    fn read_default(rows: &str) -> (Vec<String>, Vec<(u64, u64, Reason)>) {
+        read(format!("{HEADER}{rows}").as_bytes(), &CatalogDialect::default())
+    }
+
+    #[test]
+    fn quoted_fields_hold_line_ends_that_become_spaces() {
+        let (songs, rejects) = read_default(
+            "a,\"One\r\nTwo\n\n\",\"x,\n\"\"y\"\"\",P,\"Sad\r\"\r\n\"b\nc\",,,,\n,1,,,\nd,\"\n\",,,,,\"\"\ne,2,,,\"\n\"",
+        );
+        assert_eq!(songs, ["a|One Two  |x, \"y\"|P|Sad ", "b\nc||||", "d| |||", "e|2||| "]);
+        assert_eq!(rejects, [(9, 78, Reason::EmptyField)]);
+    }
+
+    #[test]
+    fn only_the_first_line_of_a_bad_record_is_rejected() {
+        // The first field never ends, so the lines after it are records of their own.
+        let (songs, rejects) = read_default("a,\"A,,,\nb,B,,,\nc,C,,,\n");
+        assert_eq!(songs, ["b|B|||", "c|C|||"]);
+        assert_eq!(rejects, [(2, 32, Reason::UnclosedQuote)]);
+        // The quotes fit together, but the records of several lines have a fault.
+        for (first, second, reason) in [
+            ("\"", "\",1,,,,x", Reason::FieldCount),
+            ("a,\"A", "\"B\",,,", Reason::UnclosedQuote),
+            ("a,\"A", "B\",,", Reason::FieldCount),
+            ("a,\"A", "B\",,,,,C", Reason::FieldCount),
+            (",\"A", "B\",,,", Reason::EmptyField),
+            ("a,\"A", "\0\",,,", Reason::UnclosedQuote),
+            ("a,\"A", "\",\r,,", Reason::UnclosedQuote),
+        ] {
+            let (songs, rejects) = read_default(&format!("{first}\n{second}\nc,C,,,\n"));
+            assert_eq!(songs, ["c|C|||"], "{first:?} {second:?}");
+            assert_eq!(rejects[0], (2, 32, reason), "{first:?} {second:?}");
+            assert_eq!(rejects[1..].iter().map(|reject| reject.0).collect::<Vec<_>>(), [3]);
+        }
+    }
+
+    #[test]
+    fn a_header_may_have_several_lines_and_repeat() {
+        let header = "\"Song\nID\",Title,\"Artist\n(all)\",GENRE,mood\n";
+        let columns = dialect(|dialect| {
+            dialect.columns.song_id = "#1".parse().unwrap();
+            dialect.columns.artist = "#3".parse().unwrap();
+        });
+        let file = format!("\n{header}a,A,,,\n{header}b,B,,,\n,,x,,\n");
+        let (songs, rejects) = read(file.as_bytes(), &columns);
+        assert_eq!(songs, ["a|A|||", "b|B|||"]);
+        assert_eq!(rejects, [(10, 99, Reason::EmptyField)]);
+        let (songs, rejects) = read_default(&format!("a,A,,,\n{HEADER}"));
+        assert_eq!((songs.len(), rejects.len()), (1, 0));
+    }
+
+    #[test]
+    fn trailing_delimiters_and_unnamed_columns_are_fine() {
+        let file = b"Song ID,title,artist,genre,Mood,, \na,A,,,Sad\n\t, ,,\nb,B,,,,,,,\nc,C,,\nd,D,,,,,,x\n";
+        let (songs, rejects) = read(file, &CatalogDialect::default());
+        assert_eq!(songs, ["a|A|||Sad", "b|B|||"]);
+        assert_eq!(
+            rejects.iter().map(|reject| (reject.0, reject.2)).collect::<Vec<_>>(),
+            [(5, Reason::FieldCount), (6, Reason::FieldCount)]
+        );
+    }
+
+    #[test]
+    fn a_catalog_has_a_dialect_of_its_own() {
+        let without_header = dialect(|dialect| {
+            dialect.header = HeaderRule::None;
+            dialect.columns.song_id = "#2".parse().unwrap();
+            dialect.columns.title = "#1".parse().unwrap();
+            dialect.columns.artist = "".parse().unwrap();
+            dialect.columns.genre = "#4".parse().unwrap();
+            dialect.columns.mood = "".parse().unwrap();
+            dialect.delimiter = ";".parse().unwrap();
+            dialect.quoting = false;
+            dialect.encoding = "iso-8859-2".parse().unwrap();
+        });
+        let file = b"\"\xb1\";a;x;Pop;more\nOne;b;;\n\n;;;;\nTwo;c;x\n\xb1\xb1;;x;\"\n";
+        let (songs, rejects) = read(file, &without_header);
+        assert_eq!(songs, ["a|\"ą\"||Pop|", "b|One|||"]);
+        assert_eq!(rejects, [(5, 31, Reason::FieldCount), (6, 39, Reason::EmptyField)]);
+
+        let literal = dialect(|dialect| {
+            dialect.header = HeaderRule::Literal("id,title,artist,genre,mood".to_owned());
+            dialect.columns.song_id = "id".parse().unwrap();
+        });
+        for first in
+            ["", "\u{feff}", "id,title,artist,genre,mood\n", "\u{feff}id,title,artist,genre,mood\r\n"]
+        {
+            let (songs, rejects) = read(format!("{first}a,A,,,\n").as_bytes(), &literal);
+            assert_eq!((songs, rejects), (vec!["a|A|||".to_owned()], vec![]));
+        }
+        assert!(
+            block_on(parse(b"a,b\n", &dialect(|dialect| dialect.columns.mood = "m".parse().unwrap())))
+                .is_err()
+        );
+    }
+
+    #[test]
+    fn utf16_and_bytes_without_a_character() {
+        let text = format!("\u{feff}{HEADER}a,\"É\n\",,,\n,é,,,\n");
+        let file: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let (songs, rejects) = read(&file, &CatalogDialect::default());
+        assert_eq!(songs, ["a|É |||"]);
+        assert_eq!(rejects, [(4, 43, Reason::EmptyField)]);
+        let greek = dialect(|dialect| dialect.encoding = "windows-1253".parse().unwrap());
+        let file = [HEADER.as_bytes(), b"a,\"\xe1\n\xd2\xaa\",,,\nb,\xe2,,,\n"].concat();
+        let (songs, rejects) = read(&file, &greek);
+        assert_eq!(songs, ["b|β|||"]);
+        assert_eq!(rejects, [(2, 32, Reason::UnclosedQuote), (3, 37, Reason::InvalidUtf8)]);
+    }
+
+    #[test]
+    fn a_fingerprint_includes_changed_settings() {
+        let file = HEADER.as_bytes();
+        let fingerprint = |dialect: &CatalogDialect| block_on(parse(file, dialect)).unwrap().fingerprint();
+        assert_eq!(fingerprint(&CatalogDialect::default()), xxh3_128(file));
+        let others = [
+            dialect(|dialect| dialect.quoting = false),
+            dialect(|dialect| dialect.columns.mood = "".parse().unwrap()),
+            dialect(|dialect| dialect.columns.genre = "mood".parse().unwrap()),
+            dialect(|dialect| dialect.encoding = "koi8-r".parse().unwrap()),
+        ];
+        let all: std::collections::BTreeSet<u128> =
+            others.iter().chain([&CatalogDialect::default()]).map(fingerprint).collect();
+        assert_eq!(all.len(), 5);
+    }
+
+    #[test]
+    fn moods_are_compared_without_case_and_surrounding_spaces() {
+        let (_, catalog, dictionaries) =
+            load("song_id,title,artist,genre,mood\na,,,, hAPPY\t\nb,,,,\t \nc,,,,Ha ppy\n");
+        let song = |id: &str| dictionaries.songs.read().get(id.as_bytes()).unwrap();
+        assert_eq!(catalog.happy_songs(), [song("a")]);
+        assert_eq!(catalog.mood(song("b")), MoodId::NONE);
+        let (text, len) = catalog.row_end(song("a")).unwrap();
+        assert_eq!(&text[..len], b",,,, hAPPY\t\n");
     }
 
     #[test]

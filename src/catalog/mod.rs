@@ -4,7 +4,10 @@
 //! A catalog is immutable. When the file changes, the program loads a new catalog. The new catalog
 //! replaces the old catalog between two cuts.
 
+mod decoded;
+pub mod layout;
 pub mod load;
+mod records;
 pub mod reload;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +20,8 @@ use crate::text::push_cell;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct GenreId(u32);
 
-/// The number of a mood. Moods that differ only in ASCII case have the same number.
+/// The number of a mood. Moods that differ only in ASCII case, or in spaces and tabs around them, have the same
+/// number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MoodId(u32);
 
@@ -55,7 +59,7 @@ impl MoodId {
 pub struct Song {
     /// The id; never empty.
     pub song_id: Vec<u8>,
-    /// The title.
+    /// The title, without line ends, like the other fields but the id.
     pub title: Vec<u8>,
     /// The artist.
     pub artist: Vec<u8>,
@@ -117,7 +121,7 @@ impl Catalog {
         };
         for (row, id) in rows.iter().zip(&ids) {
             let next = MoodId(mood_ids.len() as u32);
-            let mood = *mood_ids.entry(row.mood.to_ascii_lowercase()).or_insert(next);
+            let mood = *mood_ids.entry(comparable_mood(&row.mood)).or_insert(next);
             catalog.genres[id.index()] = genre_ids[row.genre.as_slice()];
             catalog.moods[id.index()] = mood;
             catalog.known[id.index() / 64] |= 1 << (id.index() % 64);
@@ -218,10 +222,18 @@ impl Catalog {
         self.songs == 0
     }
 
-    /// The XXH3-128 hash of the file of this catalog.
+    /// The hash of the file of this catalog and of its settings.
     pub fn fingerprint(&self) -> u128 {
         self.fingerprint
     }
+}
+
+/// A mood in the form in which moods are compared.
+fn comparable_mood(mood: &[u8]) -> Vec<u8> {
+    let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t');
+    let start = mood.iter().position(is_text).unwrap_or(mood.len());
+    let end = mood.iter().rposition(is_text).map_or(start, |last| last + 1);
+    mood[start..end].to_ascii_lowercase()
 }
 
 fn push_cells(cells: &mut Vec<u8>, row: &Song) -> Place {

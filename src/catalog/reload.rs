@@ -63,15 +63,20 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
     if !path.metadata().map_err(unreadable)?.is_file() {
         return Err(Error::MissingInput(format!("{} is not a regular file", path_text(path))));
     }
-    let file = match Compression::of(path) {
-        storage @ Compression::Parquet => {
-            let mut text = Vec::new();
-            let read = storage.open(path).and_then(|mut reader| reader.read_to_end(&mut text));
-            read.map(|_| text)
-        }
-        _ => std::fs::read(path),
-    };
-    rows_of(path, &file.map_err(unreadable)?, dialect).await
+    let storage = Compression::of(path);
+    if !matches!(storage, Compression::Plain | Compression::Parquet) {
+        let check = storage.check(path, dialect.columns.wanted()).map_err(unreadable)?;
+        check.map_err(|fault| broken(path, &fault.detail))?;
+    }
+    let mut text = Vec::new();
+    let read =
+        storage.open(path, dialect.columns.wanted()).and_then(|mut reader| reader.read_to_end(&mut text));
+    read.map_err(unreadable)?;
+    rows_of(path, &text, dialect).await
+}
+
+fn broken(path: &Path, detail: &str) -> Error {
+    Error::Damaged(format!("{}:1: {detail}", path_text(path)))
 }
 
 /// Parses the text of the catalog file at `path`, and warns about rejects and repeated songs.
@@ -81,11 +86,9 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
 pub async fn rows_of(path: &Path, file: &[u8], dialect: &CatalogDialect) -> Result<Rows, Error> {
     let dialect = dialect.of_file(path);
     let name = path_text(path);
-    let broken = |fault: &HeaderFault| {
-        let text = with_hint(Subject::Catalog, fault, first_line(file), dialect.delimiter);
-        Error::Damaged(format!("{name}:1: {text}"))
-    };
-    let rows = parse(file, &dialect).await.map_err(|fault| broken(&fault))?;
+    let hinted =
+        |fault: &HeaderFault| with_hint(Subject::Catalog, fault, first_line(file), dialect.delimiter);
+    let rows = parse(file, &dialect).await.map_err(|fault| broken(path, &hinted(&fault)))?;
     for reject in rows.rejects.iter().take(3) {
         let hint = hint(Subject::Catalog, reject).map(|hint| format!("; {hint}")).unwrap_or_default();
         tracing::warn!("{name}:{}: rejected: {}{hint}", reject.line, reject.reason.code());

@@ -16,7 +16,7 @@ use crate::insights::tally::Tally;
 use crate::ledger::listens::UserListens;
 use crate::model::value::{Fraction, from_text};
 use crate::model::{SongId, UserId};
-use crate::text::{push_cell, push_integer};
+use crate::text::{on_one_line, push_cell, push_integer};
 
 /// Name of the insight.
 pub const NAME: &str = "happy_recommendations";
@@ -211,7 +211,7 @@ impl Insight for HappyRecommendations {
                 for song in recommended {
                     push_cell(lines, users.resolve(user));
                     lines.push(b',');
-                    push_cell(lines, songs.resolve(song));
+                    push_cell(lines, &on_one_line(songs.resolve(song)));
                     lines.push(b',');
                     push_integer(lines, sad);
                     lines.extend_from_slice(cut.catalog.title_cell(song));

@@ -11,8 +11,11 @@
 -- twice, but it is small.
 
 WITH catalog AS (
-    -- The comparison of moods ignores ASCII case. LOWER() would also change letters outside ASCII.
-    SELECT song_id, title, TRANSLATE(mood, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS mood
+    -- The comparison of moods ignores ASCII case, and spaces and tabs around them. LOWER() would also change letters
+    -- outside ASCII.
+    SELECT
+        song_id, title,
+        TRANSLATE(BTRIM(mood, CONCAT(' ', CHR(9))), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz') AS mood
     FROM songs
 ),
 popularity AS (
@@ -68,7 +71,11 @@ candidates AS (
         )) AS place
     FROM sad_listeners CROSS JOIN limits
 )
-SELECT user_id, song_id, sad_count, title
+-- A line end in an id is written as a space.
+SELECT
+    user_id,
+    REPLACE(REPLACE(REPLACE(song_id, CONCAT(CHR(13), CHR(10)), ' '), CHR(10), ' '), CHR(13), ' ') AS song_id,
+    sad_count, title
 FROM ranked JOIN candidates USING (place)
 WHERE mood = 'happy'
 ORDER BY user_id, place

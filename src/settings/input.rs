@@ -7,6 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::catalog::layout::CatalogLayout;
 use crate::ingest::decode::header;
 use crate::ingest::source::archive::WhenDone;
 use crate::model::delimiter::Delimiter;
@@ -137,14 +138,18 @@ impl Settings {
 
     /// How the rows of the catalog are written.
     pub fn catalog_dialect(&self) -> CatalogDialect {
-        let Catalog { columns, header, delimiter, encoding, quoting } = self.catalog.clone();
-        CatalogDialect {
-            columns,
-            header,
-            delimiter: delimiter.unwrap_or(self.input.delimiter),
-            encoding: encoding.unwrap_or(self.input.encoding),
-            quoting: quoting.unwrap_or(self.input.quoting),
-        }
+        catalog_dialect(&self.input, &self.catalog)
+    }
+}
+
+fn catalog_dialect(input: &Input, catalog: &Catalog) -> CatalogDialect {
+    let Catalog { columns, header, delimiter, encoding, quoting } = catalog.clone();
+    CatalogDialect {
+        columns,
+        header,
+        delimiter: delimiter.unwrap_or(input.delimiter),
+        encoding: encoding.unwrap_or(input.encoding),
+        quoting: quoting.unwrap_or(input.quoting),
     }
 }
 
@@ -163,9 +168,18 @@ pub(super) fn check(input: &Input, catalog: &Catalog) -> Result<(), String> {
             }
         }
     }
+    let catalog = catalog_dialect(input, catalog);
     match &catalog.header {
+        HeaderRule::FirstLine => Ok(()),
         HeaderRule::None => check_places("catalog", catalog.columns.in_order()),
-        HeaderRule::FirstLine | HeaderRule::Literal(_) => Ok(()),
+        HeaderRule::Literal(line) => {
+            let delimiters = [catalog.delimiter, Delimiter::TAB];
+            let dialects = delimiters.map(|delimiter| CatalogDialect { delimiter, ..catalog.clone() });
+            match dialects.map(|dialect| CatalogLayout::of_header(line.as_bytes(), &dialect)) {
+                [Err(fault), Err(_)] => Err(format!("catalog.header: {}", fault.detail)),
+                _ => Ok(()),
+            }
+        }
     }
 }
 

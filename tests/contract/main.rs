@@ -17,6 +17,7 @@ mod size;
 
 mod bad_files;
 mod delimiter;
+mod formats;
 mod generate;
 mod golden;
 mod headers;

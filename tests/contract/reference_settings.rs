@@ -3,6 +3,7 @@
 use chrono::{DateTime, Datelike};
 use music_insights::insights::top_songs_this_week::WeekChoice;
 use music_insights::insights::user_favorite_genres::Ties;
+use music_insights::model::dialect::columns::ColumnName;
 use music_insights::model::value::Fraction;
 use music_insights::settings::{Settings, values_of};
 use music_insights::time::civil::Week;
@@ -18,6 +19,8 @@ pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Se
         timezone: timezone.0.name().parse().unwrap(),
         now,
         max_future_seconds: input.max_future.0.as_secs() as i64,
+        input: log_dialect(settings),
+        catalog: catalog_dialect(settings),
         max_bad_lines: (input.max_bad_lines > 0).then_some(input.max_bad_lines),
         ties_first: insights.user_favorite_genres.ties == Ties::First,
         avg_decimals: insights.avg_listen_time_per_song.decimals.0,
@@ -41,6 +44,37 @@ pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Se
             .into_iter()
             .filter_map(|(name, value)| Some((name.strip_prefix("insights.")?.to_owned(), value.to_string())))
             .collect(),
+    }
+}
+
+fn log_dialect(settings: &Settings) -> reference::Dialect {
+    let input = &settings.input;
+    let default = reference::Dialect::of_logs();
+    let columns = default.columns.iter().zip(input.columns.in_order());
+    reference::Dialect {
+        columns: columns.map(|((field, _), column)| (*field, column.to_string())).collect(),
+        header: input.header.to_string(),
+        timestamp: input.timestamp.to_string(),
+        duration: input.duration.to_string(),
+        decimal: char::from(input.decimal.byte()),
+        delimiter: char::from(input.delimiter.byte()),
+        encoding: input.encoding.to_string(),
+        quoting: input.quoting,
+    }
+}
+
+fn catalog_dialect(settings: &Settings) -> reference::Dialect {
+    let catalog = settings.catalog_dialect();
+    let default = reference::Dialect::of_catalog();
+    let columns = default.columns.iter().zip(catalog.columns.in_order());
+    let text = |column: Option<&ColumnName>| column.map(ToString::to_string).unwrap_or_default();
+    reference::Dialect {
+        columns: columns.map(|((field, _), column)| (*field, text(column))).collect(),
+        header: catalog.header.to_string(),
+        delimiter: char::from(catalog.delimiter.byte()),
+        encoding: catalog.encoding.to_string(),
+        quoting: catalog.quoting,
+        ..default
     }
 }
 

@@ -247,6 +247,10 @@ pub struct WatchArgs {
     /// Accept a catalog that has lost all its songs
     #[arg(long)]
     pub allow_empty: bool,
+    /// Continue although published rows of `enriched_logs` or `_rejects` are lost: the table begins again, and
+    /// the manifest says since when
+    #[arg(long)]
+    pub accept_missing_output: bool,
     /// Common settings.
     #[command(flatten)]
     pub common: SettingArgs,

@@ -77,7 +77,12 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         // A `watch` that runs on only warns.
         acceptance: args.once.then_some(Acceptance { strict: args.strict }),
         clock: Clock::System,
-        options: StartOptions { rollback: args.rollback, fresh: args.fresh, allow_empty: args.allow_empty },
+        options: StartOptions {
+            rollback: args.rollback,
+            fresh: args.fresh,
+            allow_empty: args.allow_empty,
+            accept_missing_output: args.accept_missing_output,
+        },
         progress: Arc::new(Progress::silent()),
         control: ControlHandles {
             heartbeat: heartbeat.clone(),

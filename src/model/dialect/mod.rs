@@ -7,6 +7,7 @@ pub mod columns;
 pub mod encoding;
 pub mod header_rule;
 pub mod timestamp_format;
+pub mod timestamp_pattern;
 
 use std::path::Path;
 
@@ -196,6 +197,32 @@ impl CatalogDialect {
             "parquet" => Self { columns: self.columns.clone(), ..Self::default() },
             _ => self.clone(),
         }
+    }
+
+    /// The settings that differ from the default: their names, with their values as text.
+    pub fn changed_settings(&self) -> Vec<(&'static str, String)> {
+        let (settings, default) = (self.settings(), Self::default().settings());
+        settings
+            .into_iter()
+            .zip(default)
+            .filter(|(here, there)| here != there)
+            .map(|(here, _)| here)
+            .collect()
+    }
+
+    fn settings(&self) -> [(&'static str, String); 9] {
+        let CatalogColumns { song_id, title, artist, genre, mood } = &self.columns;
+        [
+            ("catalog.columns.song_id", song_id.to_string()),
+            ("catalog.columns.title", title.to_string()),
+            ("catalog.columns.artist", artist.to_string()),
+            ("catalog.columns.genre", genre.to_string()),
+            ("catalog.columns.mood", mood.to_string()),
+            ("catalog.header", self.header.to_string()),
+            ("catalog.delimiter", self.delimiter.to_string()),
+            ("catalog.encoding", self.encoding.to_string()),
+            ("catalog.quoting", self.quoting.to_string()),
+        ]
     }
 }
 

@@ -22,6 +22,8 @@ pub struct StartOptions {
     pub fresh: bool,
     /// Accept a catalog that has lost all its songs.
     pub allow_empty: bool,
+    /// Continue if published rows of the append-only tables are lost.
+    pub accept_missing_output: bool,
 }
 
 /// The numbers of the generations in a folder, newest first.

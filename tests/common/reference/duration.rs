@@ -1,31 +1,36 @@
-//! Reads `duration_sec`: digits, then optionally a point and one to three digits. The maximum is 86400
-//! seconds. The reference stores milliseconds.
+//! Reads `duration_sec`: digits, then optionally a point and more digits. The maximum is 86400 seconds. The
+//! reference stores milliseconds.
 
-const LONGEST_MS: u64 = 86_400_000;
+use super::dialect::Dialect;
+
+const LONGEST_MS: u128 = 86_400_000;
 
 /// Reads a duration in milliseconds, or returns the reason of the reject.
-pub fn parse_duration(text: &str) -> Result<u64, &'static str> {
+pub fn parse_duration(text: &str, dialect: &Dialect) -> Result<u64, &'static str> {
+    let form = |text| form(text, dialect.decimal);
     if let Some(positive) = text.strip_prefix('-') {
         return Err(if form(positive).is_some() { "negative_duration" } else { "bad_number" });
     }
     let (whole, fraction) = form(text).ok_or("bad_number")?;
-    let seconds: u64 = whole.parse().map_err(|_| "overflow")?;
-    let milliseconds: u64 = format!("{fraction:0<3}").parse().map_err(|_| "bad_number")?;
-    let total = u128::from(seconds) * 1000 + u128::from(milliseconds);
-    if total > u128::from(LONGEST_MS) {
+    let whole = u128::from(whole.parse::<u64>().map_err(|_| "overflow")?);
+    // The digits of the fraction that count, and the first digit after them.
+    let counting = if dialect.duration == "ms" { 0 } else { 3 };
+    let padded = format!("{fraction:0<4}");
+    let counted: u128 = padded[..counting].parse().unwrap_or(0);
+    let rounded_up = u128::from(padded.as_bytes()[counting] >= b'5');
+    let total = whole * 10_u128.pow(counting as u32) + counted + rounded_up;
+    if total > LONGEST_MS {
         return Err("duration_range");
     }
     Ok(total as u64)
 }
 
-/// The digits before and after the point. `None` if the format is wrong.
-fn form(text: &str) -> Option<(&str, &str)> {
+/// The digits before and after the decimal mark. `None` if the format is wrong.
+fn form(text: &str, mark: char) -> Option<(&str, &str)> {
     let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-    match text.split_once('.') {
+    match text.split_once(mark) {
         None if digits(text) => Some((text, "")),
-        Some((whole, fraction)) if digits(whole) && digits(fraction) && fraction.len() <= 3 => {
-            Some((whole, fraction))
-        }
+        Some((whole, fraction)) if digits(whole) && digits(fraction) => Some((whole, fraction)),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, on_one_line};
 use super::csv_out::{decimal_ratio, record};
 use super::duration::format_duration;
 use super::play::Play;
@@ -100,7 +100,8 @@ pub fn happy_recommendations(plays: &[Play], songs: &Catalog, settings: &Setting
         let known: BTreeSet<&String> = user_plays.iter().map(|play| &play.song_id).collect();
         let unknown = happy_ranked.iter().filter(|song_id| !known.contains(song_id));
         for song_id in unknown.take(settings.per_user) {
-            text += &record(&[&user_id, song_id, &sad_count.to_string(), &songs[song_id].title]);
+            text +=
+                &record(&[&user_id, &on_one_line(song_id), &sad_count.to_string(), &songs[song_id].title]);
         }
     }
     text
@@ -128,12 +129,12 @@ fn happy_songs_by_popularity(plays: &[Play], songs: &Catalog) -> Vec<String> {
 /// The number of Sad plays of a sad listener. `None` if the user is not a sad listener.
 fn sad_count(user_plays: &[&Play], songs: &Catalog, settings: &Settings) -> Option<u64> {
     let mut matched = 0_u64;
-    // The key is the mood in ASCII lower case, because comparisons of moods ignore ASCII case.
+    // The key is the mood as it is compared.
     let mut moods: BTreeMap<String, u64> = BTreeMap::new();
     for play in user_plays {
         let Some(song) = songs.get(&play.song_id) else { continue };
         matched += 1;
-        *moods.entry(song.mood.to_ascii_lowercase()).or_default() += 1;
+        *moods.entry(song.plain_mood()).or_default() += 1;
     }
     let sad = moods.get("sad").copied().unwrap_or(0);
     let enough_plays = sad >= settings.min_sad_plays.max(1);

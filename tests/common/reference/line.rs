@@ -1,9 +1,17 @@
-//! Splits a line into fields, or finds the first fault of the line.
+//! Splits a record into fields, or finds the first fault of the record.
 
-const LONGEST_LINE: usize = 1_048_576;
+use super::dialect::Dialect;
 
-/// Parses one line by RFC 4180. `content` excludes the line end. `ended` tells whether the line ends with LF.
-pub fn parse_line(content: &[u8], ended: bool) -> Result<Vec<String>, &'static str> {
+pub const LONGEST_LINE: usize = 1_048_576;
+
+/// Parses one record by RFC 4180. `content` excludes the line end. `ended` tells whether the record ends with
+/// LF. `decodable` tells whether all bytes have a character in the encoding of the file.
+pub fn parse_line(
+    content: &[u8],
+    ended: bool,
+    decodable: bool,
+    dialect: &Dialect,
+) -> Result<Vec<String>, &'static str> {
     if content.len() > LONGEST_LINE {
         return Err("line_too_long");
     }
@@ -14,7 +22,10 @@ pub fn parse_line(content: &[u8], ended: bool) -> Result<Vec<String>, &'static s
         return Err("nul_byte");
     }
     let text = std::str::from_utf8(content).map_err(|_| "invalid_utf8")?;
-    split(text)
+    if !decodable {
+        return Err("invalid_utf8");
+    }
+    split(text, dialect)
 }
 
 /// The state of the scan.
@@ -30,7 +41,7 @@ enum Place {
 }
 
 /// Scans the line from left to right. Returns the reason for the first fault.
-fn split(text: &str) -> Result<Vec<String>, &'static str> {
+fn split(text: &str, dialect: &Dialect) -> Result<Vec<String>, &'static str> {
     let mut fields = Vec::new();
     let mut field = String::new();
     let mut place = Place::FieldStart;
@@ -44,12 +55,12 @@ fn split(text: &str) -> Result<Vec<String>, &'static str> {
             }
             // The remaining arms handle text outside quotes. The CR of the line end is already removed.
             (_, '\r') => return Err("bare_cr"),
-            (_, ',') => {
+            (_, delimiter) if delimiter == dialect.delimiter => {
                 fields.push(std::mem::take(&mut field));
                 place = Place::FieldStart;
             }
             (Place::QuoteInQuoted, _) => return Err("bad_quote"),
-            (Place::FieldStart, '"') => place = Place::Quoted,
+            (Place::FieldStart, '"') if dialect.quoting => place = Place::Quoted,
             (Place::FieldStart | Place::Unquoted, _) => {
                 field.push(character);
                 place = Place::Unquoted;
@@ -61,4 +72,44 @@ fn split(text: &str) -> Result<Vec<String>, &'static str> {
     }
     fields.push(field);
     Ok(fields)
+}
+
+/// The length of the first record of a text in bytes, without its line end. Its quoted fields may hold line ends.
+/// The reason is `field_count` if, before any other fault, there are more than `most` fields, and a further one is
+/// not empty. All other faults are an `unclosed_quote`. A bare CR is not a fault here.
+pub fn record_length(text: &[u8], delimiter: char, most: usize) -> Result<usize, &'static str> {
+    let mut place = Place::FieldStart;
+    let (mut fields, mut start) = (0, 0);
+    let mut at = 0;
+    loop {
+        let rest = &text[at..];
+        let line_end = [&b"\r\n"[..], b"\n"].iter().any(|end| rest.starts_with(end));
+        let at_end = line_end || rest.is_empty() || rest == b"\r";
+        let next = rest.first().copied().unwrap_or(b'\n');
+        let outside = !matches!(place, Place::Quoted);
+        if outside && (at_end || char::from(next) == delimiter) {
+            fields += 1;
+            let field = &text[start..at];
+            if fields > most && !field.is_empty() && field != b"\"\"" {
+                return Err("field_count");
+            }
+            if at > LONGEST_LINE {
+                return Err("unclosed_quote");
+            }
+            if at_end {
+                return Ok(at);
+            }
+            (start, place) = (at + 1, Place::FieldStart);
+        } else {
+            place = match (place, next) {
+                (Place::Quoted, _) if rest.is_empty() => return Err("unclosed_quote"),
+                (Place::Quoted, b'"') => Place::QuoteInQuoted,
+                (Place::QuoteInQuoted | Place::FieldStart, b'"') => Place::Quoted,
+                (Place::Quoted, _) => Place::Quoted,
+                (Place::QuoteInQuoted, _) => return Err("unclosed_quote"),
+                (Place::FieldStart | Place::Unquoted, _) => Place::Unquoted,
+            };
+        }
+        at += 1;
+    }
 }

@@ -4,6 +4,7 @@
 
 mod catalog;
 mod csv_out;
+mod dialect;
 mod duration;
 mod insights;
 mod line;
@@ -18,12 +19,13 @@ use std::collections::BTreeMap;
 
 pub use catalog::{Catalog, Song, read_catalog};
 pub use csv_out::{decimal_ratio, field, record};
+pub use dialect::Dialect;
 pub use duration::{format_duration, parse_duration};
 pub use line::parse_line;
 pub use play::{Play, read_log};
 pub use rejects::{Reject, escape_raw};
 pub use settings::{ONE, Settings, Week, format_fraction};
-pub use timestamp::{Instant, format_timestamp, parse_timestamp};
+pub use timestamp::{Instant, format_timestamp, parse_timestamp, parse_timestamp_in};
 
 /// The result of a `replay`: the output files and the totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +45,7 @@ pub struct Output {
 /// Panics with the reason if the catalog is broken.
 pub fn replay(logs: &[(String, Vec<u8>)], catalog: &(String, Vec<u8>), settings: &Settings) -> Output {
     let (catalog_path, catalog_bytes) = catalog;
-    let (songs, mut rejects) = read_catalog(catalog_path, catalog_bytes);
+    let (songs, mut rejects) = read_catalog(catalog_path, catalog_bytes, &settings.catalog);
 
     let mut plays = Vec::new();
     for (path, bytes) in logs {

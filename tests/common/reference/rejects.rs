@@ -20,8 +20,8 @@ pub struct Reject {
 
 impl Reject {
     /// The reject of one line.
-    pub fn of_line(file: &str, line: &Line<'_>, reason: &'static str) -> Reject {
-        let raw = escape_raw(line.content);
+    pub fn of_line(file: &str, line: &Line, reason: &'static str) -> Reject {
+        let raw = escape_raw(&line.content);
         Reject { file: file.to_string(), line: line.number, byte_offset: line.offset, reason, raw }
     }
 

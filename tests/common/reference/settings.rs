@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::dialect::Dialect;
+
 /// The value 1 of a setting that is a fraction. Fractions are integers in billionths, never floats. This is
 /// exact, because a setting has at most nine decimal places.
 pub const ONE: u64 = 1_000_000_000;
@@ -25,6 +27,10 @@ pub struct Settings {
     pub now: i64,
     pub max_future_seconds: i64,
     pub max_bad_lines: Option<u64>,
+    /// The dialect of logs.
+    pub input: Dialect,
+    /// The dialect of the catalog.
+    pub catalog: Dialect,
     /// Whether `user_favorite_genres.ties` is `first`.
     pub ties_first: bool,
     pub avg_decimals: u32,
@@ -64,6 +70,8 @@ impl Default for Settings {
             now: 1_795_392_000, // 2026-11-23T00:00:00Z
             max_future_seconds: 48 * 3600,
             max_bad_lines: None,
+            input: Dialect::of_logs(),
+            catalog: Dialect::of_catalog(),
             ties_first: false,
             avg_decimals: 2,
             top_limit: 10,

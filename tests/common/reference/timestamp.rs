@@ -10,8 +10,52 @@ pub struct Instant {
     pub nanoseconds: u32,
 }
 
-/// Parses `YYYY-MM-DD HH:MM[:SS[.fraction]]`, optionally followed by `Z` or `±HH:MM`. The separator between
-/// date and time is ` ` or `T`.
+/// Parses a timestamp in the given format: `iso`, `unix_s`, `unix_ms`, `unix_us` or a pattern.
+pub fn parse_timestamp_in(format: &str, text: &str, timezone: Tz) -> Result<Instant, &'static str> {
+    match format {
+        "iso" => parse_timestamp(text, timezone),
+        "unix_s" => parse_unix(text, 9),
+        "unix_ms" => parse_unix(text, 6),
+        "unix_us" => parse_unix(text, 3),
+        pattern => parse_pattern(pattern, text, timezone),
+    }
+}
+
+/// Parses a Unix timestamp whose unit has the given number of decimals down to nanoseconds.
+fn parse_unix(text: &str, decimals: usize) -> Result<Instant, &'static str> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(fraction) || fraction.len() > decimals {
+        return Err("bad_timestamp");
+    }
+    let nanoseconds: i128 =
+        format!("{whole}{fraction:0<decimals$}").parse().map_err(|_| "timestamp_range")?;
+    let seconds = i64::try_from(nanoseconds / 1_000_000_000).map_err(|_| "timestamp_range")?;
+    // The last second of the year 9999.
+    if seconds > 253_402_300_799 {
+        return Err("timestamp_range");
+    }
+    Ok(Instant { seconds, nanoseconds: (nanoseconds % 1_000_000_000) as u32 })
+}
+
+/// Parses a timestamp with a pattern of chrono.
+fn parse_pattern(pattern: &str, text: &str, timezone: Tz) -> Result<Instant, &'static str> {
+    if ["%z", "%:z", "%::z", "%#z", "%+"].iter().any(|offset| pattern.contains(offset)) {
+        let at = DateTime::parse_from_str(text, pattern).map_err(|_| "bad_timestamp")?;
+        return Ok(Instant { seconds: at.timestamp(), nanoseconds: at.timestamp_subsec_nanos() });
+    }
+    let midnight = |date: NaiveDate| date.and_time(NaiveTime::MIN);
+    let local = NaiveDateTime::parse_from_str(text, pattern)
+        .or_else(|_| NaiveDate::parse_from_str(text, pattern).map(midnight))
+        .map_err(|_| "bad_timestamp")?;
+    let seconds = local.and_utc().timestamp();
+    let seconds =
+        if pattern.contains("%s") { seconds } else { local_to_utc(seconds, timezone).ok_or("dst_gap")? };
+    Ok(Instant { seconds, nanoseconds: local.nanosecond() })
+}
+
+/// Parses `YYYY-MM-DD HH:MM[:SS[.fraction]]`, optionally followed by `Z`, `UTC`, `±HH:MM`, `±HHMM` or `±HH`,
+/// before which one space may stand. The separator between date and time is ` ` or `T`.
 pub fn parse_timestamp(text: &str, timezone: Tz) -> Result<Instant, &'static str> {
     let (local, nanoseconds, offset) = parse_form(text).ok_or("bad_timestamp")?;
     let seconds = match offset {
@@ -89,20 +133,30 @@ impl Reader<'_> {
         format!("{text:0<9}").parse().ok()
     }
 
-    /// Consumes the offset: nothing, `Z`, or `±HH:MM` up to 23:59. The outer `None` means a wrong format.
-    /// The inner `None` means that the text has no offset.
+    /// Consumes the offset: nothing, or after an optional space `Z`, `UTC`, or `±HH:MM`, `±HHMM` or `±HH` up to
+    /// 23:59. The outer `None` means a wrong format. The inner `None` means that the text has no offset.
     fn offset(&mut self) -> Option<Option<i64>> {
         if self.rest.is_empty() {
             return Some(None);
         }
-        let sign = match self.expect(b"Z+-")? {
+        let _ = self.expect(b" ");
+        let sign = match self.expect(b"ZU+-")? {
             b'Z' => return Some(Some(0)),
+            b'U' => {
+                self.expect(b"T")?;
+                self.expect(b"C")?;
+                return Some(Some(0));
+            }
             b'-' => -1,
             _ => 1,
         };
         let hours = self.number(2)?;
-        self.expect(b":")?;
-        let minutes = self.number(2)?;
+        let minutes = if self.rest.is_empty() {
+            0
+        } else {
+            let _ = self.expect(b":");
+            self.number(2)?
+        };
         if hours > 23 || minutes > 59 {
             return None;
         }

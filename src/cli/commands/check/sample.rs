@@ -41,11 +41,12 @@ impl Sample {
     /// Reads the start of a log.
     pub(super) fn read(path: &Path) -> io::Result<Self> {
         // Reading from a pipe or a device might never end.
-        if !path.metadata()?.is_file() {
+        let compression = Compression::of(path);
+        if !path.metadata()?.is_file() || compression == Compression::Parquet {
             return Err(io::ErrorKind::InvalidInput.into());
         }
         let mut bytes = Vec::new();
-        Compression::of(path).open(path)?.take(BYTES).read_to_end(&mut bytes)?;
+        compression.open(path, Vec::new())?.take(BYTES).read_to_end(&mut bytes)?;
         Ok(Self::of(bytes))
     }
 
