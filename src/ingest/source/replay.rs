@@ -55,8 +55,8 @@ pub fn find_logs(arguments: &[PathBuf], allow_empty: bool) -> Result<Vec<PathBuf
 
 /// The error for an argument that names no log.
 pub fn no_log(argument: &Path) -> Error {
-    let found = if argument.is_dir() { "no logs found" } else { "matches no finished file" };
-    Error::MissingInput(format!("{}: {found}; --allow-empty accepts this", path_text(argument)))
+    let found = if argument.is_dir() { "contains no logs" } else { "matches no finished file" };
+    Error::MissingInput(format!("{} {found}; --allow-empty accepts this", path_text(argument)))
 }
 
 /// Finds the files that match a pattern such as `logs/2025-*.csv`.
