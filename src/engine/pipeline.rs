@@ -95,7 +95,7 @@ impl Pipeline {
             REJECTS_HEADER,
             u64::MAX,
             &tables.rejects,
-            options.accept_missing_output,
+            tables.accept_loss,
         )?;
         note_check(&mut published, REJECTS, check);
         let catalog = Arc::clone(&versions.borrow().catalog);
@@ -103,7 +103,6 @@ impl Pipeline {
             &disk,
             &settings,
             &tables,
-            options.accept_missing_output,
             &mut published,
             unmatched,
             catalog,
@@ -202,7 +201,6 @@ fn enriched_worker(
     disk: &SharedDisk,
     settings: &Settings,
     tables: &CommittedTables,
-    accept_loss: bool,
     published: &mut Published,
     unmatched: Option<UnmatchedPlays>,
     catalog: Arc<Catalog>,
@@ -218,7 +216,7 @@ fn enriched_worker(
         enriched_logs::HEADER,
         config.roll_bytes.0,
         &tables.enriched,
-        accept_loss,
+        tables.accept_loss,
     )?;
     note_check(published, enriched_logs::NAME, check);
     // While the program was down, the catalog may have gained songs of unmatched plays. The worker therefore
