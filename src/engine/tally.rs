@@ -99,8 +99,8 @@ impl RunTally {
         self.rows
     }
 
-    /// The warning if most rows of a file or of the run are too far in the future; `None` if they are not. `now`
-    /// is in seconds since 1970-01-01T00:00:00Z.
+    /// The warning if most rows of a file or of the run are too far in the future; `None` if they are not.
+    /// `now` is in seconds since 1970-01-01T00:00:00Z.
     pub fn clock_warning(&self, now: i64, max_future: TimeSpan) -> Option<String> {
         let mut inputs = self.future.by_input.values();
         let file = inputs.find(|input| input.future * 2 > input.rows).map(|input| input.label.as_str());
@@ -170,10 +170,13 @@ impl Example {
     }
 }
 
-/// `file:line: raw`
+/// `file:line: raw`, or `file` if a whole file was rejected unread.
 impl std::fmt::Display for Example {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "{}:{}: {}", self.file, self.reject.line, shown(&self.reject.raw))
+        match self.reject.raw.as_slice() {
+            [] => out.write_str(&self.file),
+            raw => write!(out, "{}:{}: {}", self.file, self.reject.line, shown(raw)),
+        }
     }
 }
 
@@ -225,7 +228,8 @@ mod tests {
         tally.add_log("logs/a.csv", InputId(0), 3, 0, 0);
         tally.add_log_rejects(1, example(Reason::BadNumber, "ann,t1,2025-03-21 01:09,x"));
         tally.add_log_rejects(2, example(Reason::BadTimestamp, "ann,t1,1742519340,\u{1b}7"));
-        let message = "no row was accepted, and nothing was published: 3 rows rejected, most often (2 rows) as bad_timestamp, for example \
+        let message = "no row was accepted, and nothing was published: 3 rows rejected, most often (2 rows) as \
+             bad_timestamp, for example \
              logs/a.csv:2: ann,t1,1742519340,\u{1b}7; set input.timestamp = \"unix_s\"";
         assert_eq!(judge(&tally, false), message);
         tally.add_log("logs/b.csv", InputId(1), 1, 1, 0);

@@ -212,7 +212,7 @@ fn listeners_songs_and_inputs_have_their_own_views() {
     page.refuse_a_file();
     page.show("#/inputs", "Inputs");
     browser.wait_for_text(".notice", "1 file in the folder cannot be read as a log");
-    assert!(browser.text("main").contains("input.format = \"jsonl\""), "{}", browser.text("main"));
+    browser.wait_for_text("[aria-label='Files that cannot be read as logs']", "input.format = \"jsonl\"");
     browser.shoot("refused");
 
     page.show("#/users/u120", "u120");

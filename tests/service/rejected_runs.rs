@@ -327,8 +327,8 @@ fn one_warning_asks_about_the_clock_if_most_rows_are_in_the_future() {
     let late = |user: &str| format!("{user},s1,2025-06-01 12:00:00,60\n");
     place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{}{}", late("kim"), late("lee")));
     place.write("data/incoming/b.csv", &format!("{LOG_HEADER}{}{}", play(1, 1, 3), play(1, 1, 4)));
-    let question = "data/incoming/a.csv: most rows are in the future: is the clock right? the current time is \
-                    2025-03-30T00:00:00Z, and input.max_future is 48h";
+    let question = "data/incoming/a.csv: most rows are in the future: is the clock right? the current time \
+                    is 2025-03-30T00:00:00Z, and input.max_future is 48h";
     for command in ["replay", "check"] {
         let text = stderr(&place.done(&[command, "--now", "2025-03-30T00:00:00Z"]));
         assert_eq!(text.matches("is the clock right?").count(), 1, "{text}");

@@ -241,8 +241,8 @@ pub struct WatchArgs {
     /// If the newest generation of the state is damaged, continue from an older generation
     #[arg(long)]
     pub rollback: bool,
-    /// Fail if any row or file of a log, or any row of the catalog, is rejected; the rows are published all the
-    /// same; needs --once
+    /// Fail if any row or file of a log, or any row of the catalog, is rejected; needs --once, and publishes
+    /// first
     #[arg(long, requires = "once")]
     pub strict: bool,
     /// Accept a catalog that has lost all its songs

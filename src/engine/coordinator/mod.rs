@@ -103,8 +103,9 @@ pub struct RunSummary {
     pub rows: u64,
     /// Bytes that this process read, after decompression.
     pub bytes: u64,
-    /// Whether the rows of this process are accepted. The error of a `watch` comes here, because it has already
-    /// committed and published the rows. The error of a `replay` ends the run before it publishes anything.
+    /// Whether the rows of this process are accepted. The error of a `watch` comes here, because it has
+    /// already committed and published the rows. The error of a `replay` ends the run before it publishes
+    /// anything.
     pub verdict: Result<(), Error>,
 }
 

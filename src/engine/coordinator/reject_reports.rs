@@ -14,8 +14,8 @@ use crate::text::path_text;
 
 /// Minimum time between two warnings about the same file and reason.
 const PAUSE: Duration = Duration::from_mins(1);
-/// Maximum number of warnings in [`PAUSE`]. Further rejects are only counted, so that a folder full of bad files
-/// does not flood the messages.
+/// Maximum number of warnings in [`PAUSE`]. Further rejects are only counted, so that a folder full of bad
+/// files does not flood the messages.
 const MAX_WARNINGS: usize = 20;
 /// Maximum number of pairs of file and reason that are counted separately, which bounds the memory.
 const CAPACITY: usize = 1000;

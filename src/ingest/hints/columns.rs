@@ -99,8 +99,8 @@ pub fn recognised(subject: Subject, names: &[String]) -> usize {
     required(subject).iter().filter(|field| look_alike(field, names).is_some()).count()
 }
 
-/// The hint for a file whose first line is not the expected header. `current` is the delimiter that the settings
-/// declare, if it is known.
+/// The hint for a file whose first line is not the expected header. `current` is the delimiter that the
+/// settings declare, if it is known.
 pub(super) fn header_hint(subject: Subject, line: &[u8], current: Option<Delimiter>) -> String {
     let table = subject.table();
     if subject == Subject::Log && is_json(line) {

@@ -48,19 +48,24 @@ pub fn hint_for(subject: Subject, reason: Reason, raw: &[u8]) -> Option<String> 
         Reason::BadTimestamp => return Some(timestamp_hint(raw)),
         Reason::TimestampRange => {
             "check the clock of this machine; if the rows really lie ahead, raise input.max_future; if the \
-             timestamps are Unix times, set input.timestamp to their unit: \"unix_s\", \"unix_ms\" or \"unix_us\""
+             timestamps are Unix times, set input.timestamp to their unit: \"unix_s\", \"unix_ms\" or \
+             \"unix_us\""
                 .to_owned()
         }
         Reason::DstGap => "set timezone to the zone in which the logs were written".to_owned(),
         Reason::BadNumber if has_decimal_comma(raw) => "set input.decimal = \",\"".to_owned(),
-        Reason::BadNumber => "duration_sec is a number of seconds such as 180 or 180.5; for a decimal comma set \
+        Reason::BadNumber => {
+            "duration_sec is a number of seconds such as 180 or 180.5; for a decimal comma set \
              input.decimal = \",\", for milliseconds set input.duration = \"ms\""
-            .to_owned(),
+                .to_owned()
+        }
         Reason::DurationRange | Reason::Overflow => {
             "if the durations are milliseconds, set input.duration = \"ms\"".to_owned()
         }
         Reason::InvalidUtf8 => {
-            format!("save the file as UTF-8, or set {table}.encoding, such as {table}.encoding = \"windows-1252\"")
+            format!(
+                "save the file as UTF-8, or set {table}.encoding, such as {table}.encoding = \"windows-1252\""
+            )
         }
         Reason::EncodingUtf16 => "save the file as UTF-8, or as UTF-16 with a byte order mark".to_owned(),
         Reason::BadQuote | Reason::UnclosedQuote => quote_hint(subject, raw),

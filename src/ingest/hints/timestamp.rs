@@ -52,7 +52,8 @@ fn unix(cell: &str) -> Option<&'static str> {
     units.into_iter().find(|(_, per_second)| PLAUSIBLE.contains(&(number / per_second))).map(|(unit, _)| unit)
 }
 
-/// Whether a date probably starts with the day: if the first number can only be a day, or with dots and hyphens.
+/// Whether a date probably starts with the day: if the first number can only be a day, or with dots and
+/// hyphens.
 fn day_first(cell: &str) -> bool {
     let mut scanner = Scanner { rest: cell };
     let Some(first) = scanner.digits(1, 2) else { return true };

@@ -1,7 +1,8 @@
 //! Suggests settings for a log that cannot be read.
 //!
-//! `check` may guess, because a person decides what to do with the guess. Every suggestion is tried first: the
-//! start of the log is decoded with the suggested settings, and only settings that accept rows are printed.
+//! `check` may guess, because a person decides what to do with the guess. Every suggestion is tried first:
+//! the start of the log is decoded with the suggested settings, and only settings that accept rows are
+//! printed.
 
 use std::fmt::Write as _;
 use std::io::Cursor;
@@ -130,8 +131,8 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    /// The dialect that accepts the most rows, with the number of rows and of accepted rows. `None` if no dialect
-    /// accepts any row.
+    /// The dialect that accepts the most rows, with the number of rows and of accepted rows. `None` if no
+    /// dialect accepts any row.
     fn best(&self, table: &Table) -> Option<(usize, usize, Dialect)> {
         let mut best: Option<(usize, usize, Dialect)> = None;
         for candidate in candidates(table, self.sample.is_foreign, self.path) {
