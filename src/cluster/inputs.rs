@@ -49,13 +49,13 @@ pub fn url_of(path: &Path) -> Result<Url, Error> {
     Ok(shared_storage::file_url(&absolute)?)
 }
 
-/// Finds the logs that the arguments name. In a folder, `rules` say which files are logs. Each log occurs once. The logs are sorted by the bytes of
-/// their paths as given.
+/// Finds the logs that the arguments name. In a folder, `rules` say which files are logs. Each log occurs once.
+/// The logs are sorted by the bytes of their paths as given.
 ///
 /// # Errors
-/// If an argument names no log (exit code 66), or if an argument is stdin (exit code 64). Other machines cannot read
-/// stdin.
-pub async fn find(arguments: &[PathBuf], rules: &FolderRules) -> Result<Vec<Log>, Error> {
+/// If an argument names no log and `allow_empty` is not set (exit code 66), or if an argument is stdin (exit
+/// code 64). Other machines cannot read stdin.
+pub async fn find(arguments: &[PathBuf], rules: &FolderRules, allow_empty: bool) -> Result<Vec<Log>, Error> {
     if arguments.iter().any(|argument| is_stdin(argument)) {
         let message =
             "a cluster cannot read stdin; name a file, a folder or s3://bucket/folder/ that all machines see";
@@ -64,15 +64,17 @@ pub async fn find(arguments: &[PathBuf], rules: &FolderRules) -> Result<Vec<Log>
     let (objects, paths): (Vec<PathBuf>, Vec<PathBuf>) =
         arguments.iter().cloned().partition(|argument| is_object(argument));
     let mut logs = BTreeMap::new();
-    let FoundLogs { logs: files, mut skipped } = find_logs(&paths, rules)?;
+    let FoundLogs { logs: files, mut skipped } = find_logs(&paths, rules, allow_empty)?;
     for path in files {
         logs.insert(path.as_os_str().as_bytes().to_vec(), file_log(&path)?);
     }
     for argument in objects {
         let mut ignored = SkippedFiles::default();
-        for log in object_logs(&argument, rules, &mut ignored).await? {
-            logs.insert(log.label.clone().into_bytes(), log);
+        let found = object_logs(&argument, rules, &mut ignored).await?;
+        if found.is_empty() && !allow_empty {
+            return Err(no_log(&argument, &ignored));
         }
+        logs.extend(found.into_iter().map(|log| (log.label.clone().into_bytes(), log)));
         if !ignored.is_empty() {
             skipped.push((argument, ignored));
         }
@@ -134,9 +136,6 @@ async fn object_logs(
             version: found.version,
         })
         .collect();
-    if logs.is_empty() {
-        return Err(Error::MissingInput(format!("{text}: no logs found")));
-    }
     Ok(logs)
 }
 

@@ -20,6 +20,9 @@ pub enum Error {
     /// The state or the published output is damaged.
     #[error("{0}")]
     Damaged(String),
+    /// Rows or files were rejected, so the result is not accepted.
+    #[error("{0}")]
+    Rejected(String),
     /// The published output differs from the recomputed output.
     #[error("{0}")]
     Differs(String),

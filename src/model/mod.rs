@@ -172,8 +172,8 @@ pub enum Content {
     Lines(Arc<Layout>, Text),
     /// Bytes that are not a readable line, such as a line above the size limit.
     Fault(Reject),
-    /// A file that is not a log. It has no further chunks.
-    Refused(Reject),
+    /// A file that is not a log, and a text that says why. It has no further chunks.
+    Refused(Reject, Box<str>),
 }
 
 /// The identity of an input for all later stages.
@@ -230,8 +230,10 @@ pub struct Batch {
     pub rejects: Vec<Reject>,
     /// For each reject, the number of plays before the reject.
     pub plays_before: Vec<u32>,
-    /// Whether the input was rejected as a whole. The batch then has one reject.
-    pub refused: bool,
+    /// Number of rejected rows whose timestamp is too far in the future.
+    pub future: u32,
+    /// Why the input was rejected as a whole; `None` if it was not. The batch of a refusal has one reject.
+    pub refused: Option<Box<str>>,
 }
 
 impl Batch {

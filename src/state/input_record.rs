@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ingest::source::fingerprint::Fingerprint;
-use crate::model::Position;
 use crate::model::rejects::ReasonCounts;
+use crate::model::{Position, Reason};
 use crate::state::input_record::format::{FingerprintFormat, PositionFormat};
 
 /// The saved progress of an input.
@@ -34,6 +34,19 @@ pub struct InputRecord {
     pub rejected: ReasonCounts,
     /// Whether the rest of the input is ignored.
     pub given_up: bool,
+    /// Why the input was rejected as a whole, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refusal: Option<Refusal>,
+}
+
+/// Why an input was rejected as a whole.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// The reason. In JSON, it is the code of the reason.
+    #[serde(with = "format::reason")]
+    pub reason: Reason,
+    /// What is wrong, and what may help.
+    pub detail: String,
 }
 
 mod format {
@@ -130,6 +143,28 @@ mod format {
     }
 
     /// Saves counts. The keys are the codes of the reasons.
+    /// Saves a reason as its code.
+    pub(super) mod reason {
+        use serde::de::Error as _;
+        use serde::{Deserialize, Deserializer, Serializer};
+
+        use crate::model::Reason;
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            reason: &Reason,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            serializer.serialize_str(reason.code())
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Reason, D::Error> {
+            let code = String::deserialize(deserializer)?;
+            Reason::of_code(&code).ok_or_else(|| D::Error::custom(format!("unknown reason `{code}`")))
+        }
+    }
+
     pub(super) mod reasons {
         use std::collections::BTreeMap;
 
@@ -210,10 +245,12 @@ mod tests {
                 unmatched: 2,
                 rejected: ReasonCounts::from([(Reason::BadNumber, 4)]),
                 given_up: true,
+                refusal: Some(Refusal { reason: Reason::NotCsv, detail: "a PNG image".to_owned() }),
             };
             let text = serde_json::to_vec(&record).unwrap();
             let read: InputRecord = serde_json::from_slice(&text).unwrap();
             assert_eq!((&read.fingerprint, &read.position), (&record.fingerprint, &record.position));
+            assert_eq!(read.refusal, record.refusal);
             assert_eq!((read.id, &read.label, &read.rejected), (record.id, &record.label, &record.rejected));
             assert_eq!(serde_json::to_vec(&read).unwrap(), text);
         }

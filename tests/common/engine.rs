@@ -23,12 +23,14 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 /// Runs `replay` as the command does, but without parsing arguments and without printing a summary.
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> RunSummary {
     let dialect = settings.dialect();
-    let source =
-        move |events: &EventSender, _| Replay { logs, dialect, now, chunk }.run(events, &Shutdown::default());
+    let source = move |events: &EventSender, _| {
+        Replay { logs, dialect, now, chunk, allow_empty: true }.run(events, &Shutdown::default())
+    };
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
         mode: RunMode::Replay,
+        acceptance: None,
         clock: Clock::Stopped(now),
         options: StartOptions::default(),
         progress: Arc::new(Progress::silent()),

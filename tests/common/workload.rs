@@ -158,6 +158,7 @@ impl Place {
             settings,
             disk: shared,
             mode: RunMode::Watch,
+            acceptance: None,
             clock: Clock::Stopped(NOW),
             options,
             progress: Arc::new(Progress::silent()),

@@ -861,7 +861,7 @@ impl Process {
                         "the position is not at the end of its chunk"
                     );
                     let mut position = chunk.position.clone();
-                    if matches!(chunk.content, Content::Refused(_)) && position.state != ReaderState::Faulted
+                    if matches!(chunk.content, Content::Refused(..)) && position.state != ReaderState::Faulted
                     {
                         position.state = ReaderState::Refused;
                     }
@@ -897,7 +897,9 @@ fn deliver(chunk: Chunk, delivered: &mut Vec<Delivery>) {
         Content::Fault(reject) => {
             delivered.push((label, reject.line, reject.offset, reject.reason.code().to_owned()));
         }
-        Content::Refused(reject) => delivered.push((label, reject.line, reject.offset, "refused".to_owned())),
+        Content::Refused(reject, _) => {
+            delivered.push((label, reject.line, reject.offset, "refused".to_owned()))
+        }
     }
 }
 

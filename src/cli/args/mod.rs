@@ -158,6 +158,12 @@ pub struct ReplayArgs {
     /// Replace the output even if `watch` wrote it
     #[arg(long)]
     pub fresh: bool,
+    /// Fail if any row or file of a log, or any row of the catalog, is rejected
+    #[arg(long)]
+    pub strict: bool,
+    /// Publish empty tables if a folder or pattern names no log or stdin is empty
+    #[arg(long)]
+    pub allow_empty: bool,
     /// Run on the Ballista cluster with this scheduler, such as `df://scheduler:50050`; LOGS may then name
     /// `s3://bucket/folder/`
     #[arg(long, value_name = "ADDRESS")]
@@ -235,6 +241,13 @@ pub struct WatchArgs {
     /// If the newest generation of the state is damaged, continue from an older generation
     #[arg(long)]
     pub rollback: bool,
+    /// Fail if any row or file of a log, or any row of the catalog, is rejected; needs --once, and publishes
+    /// first
+    #[arg(long, requires = "once")]
+    pub strict: bool,
+    /// Accept a catalog that has lost all its songs
+    #[arg(long)]
+    pub allow_empty: bool,
     /// Continue although published rows of `enriched_logs` or `_rejects` are lost: the table begins again, and
     /// the manifest says since when
     #[arg(long)]
@@ -328,6 +341,12 @@ pub struct CheckArgs {
     /// Time to use as the current time [default: the system clock]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
+    /// Fail if any row or file of a log, or any row of the catalog, is rejected
+    #[arg(long)]
+    pub strict: bool,
+    /// Accept a folder or pattern that names no log, and an empty stdin
+    #[arg(long)]
+    pub allow_empty: bool,
     /// Common settings.
     #[command(flatten)]
     pub common: SettingArgs,

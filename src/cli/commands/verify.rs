@@ -38,7 +38,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
         }
         Some(_) => {
             locks.push(disk.lock(&settings.output)?);
-            logs = find_logs_of_arguments(args.logs, &settings)?;
+            logs = find_logs_of_arguments(args.logs, &settings, true)?;
             if logs.iter().any(|log| is_stdin(log)) {
                 let message =
                     "verify reads logs more than once, so it cannot read stdin; name a file instead";

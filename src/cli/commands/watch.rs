@@ -13,6 +13,7 @@ use crate::cli::commands::settings_reload::SettingsReloader;
 use crate::cli::commands::summary::summary;
 use crate::engine::coordinator::{ControlHandles, RunMode};
 use crate::engine::pipeline::Pipeline;
+use crate::engine::tally::Acceptance;
 use crate::ingest::source::archive::Archiver;
 use crate::ingest::source::tail::LastLines;
 use crate::ingest::source::watch::{Watch, WatchOptions, check_folder};
@@ -82,10 +83,13 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         settings: settings.clone(),
         disk,
         mode: RunMode::Watch,
+        // A `watch` that runs on only warns.
+        acceptance: args.once.then_some(Acceptance { strict: args.strict }),
         clock: Clock::System,
         options: StartOptions {
             rollback: args.rollback,
             fresh: args.fresh,
+            allow_empty: args.allow_empty,
             accept_missing_output: args.accept_missing_output,
         },
         progress: Arc::new(Progress::silent()),
@@ -117,7 +121,8 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         run
     };
     let run = run_until_stopped(&settings, &shutdown, run)?;
-    print(&summary(&run, &settings, began.elapsed()))
+    print(&summary(&run, &settings, began.elapsed()))?;
+    run.verdict
 }
 
 /// Starts the HTTP server, unless it is switched off.

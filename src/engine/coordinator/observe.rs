@@ -44,6 +44,7 @@ pub(super) fn record_inputs(core: &Core) {
     let discovered = core.inputs.discovered();
     metrics.files_discovered.inc_by(discovered.saturating_sub(metrics.files_discovered.get()));
     metrics.files_outstanding.set(inputs.unfinished_len() as i64);
+    metrics.inputs_refused.set(inputs.refused_len() as i64);
     metrics.bytes_unread.set(inputs.bytes_unread() as i64);
     if let Some(oldest) = core.pending.oldest_read {
         metrics.oldest_unread_timestamp.set(unix_seconds(oldest));
@@ -94,6 +95,7 @@ pub(super) fn publish_view(core: &Core) {
         threshold: settings.loyalty_threshold(),
         listeners: plays.listeners.count(),
         inputs: core.inputs.tracker.latest(),
+        refused: core.inputs.tracker.refused(),
         escaped: settings.csv.escape_formulas,
     };
     epochs.send_replace(Some(Arc::new(snapshot)));

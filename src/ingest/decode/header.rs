@@ -123,11 +123,7 @@ impl<const N: usize> ColumnSearch<'_, N> {
                 .find(|&&other| other != self.delimiter.byte() && memchr::memchr(other, only).is_some())
         {
             let given = if *other == b'\t' { "tab".to_owned() } else { char::from(*other).to_string() };
-            let detail = format!(
-                "the columns are separated by `{given}` instead of `{}`; set {}.delimiter to `{given}`, or use \
-                 `{}` as in {expected}",
-                self.delimiter, self.table, self.delimiter
-            );
+            let detail = format!("the columns are separated by `{given}` instead of `{}`", self.delimiter);
             return fault(Reason::WrongDelimiter, &detail);
         }
         let is_found = |index: usize| {

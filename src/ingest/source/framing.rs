@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::decode::line::{LINE_LIMIT, without_return};
+use crate::ingest::hints::{Subject, with_hint};
 use crate::ingest::parquet::typed_cells;
 use crate::ingest::source::header_finder::{HeaderFinder, Search, Skipped};
 use crate::model::delimiter::Delimiter;
@@ -352,7 +353,13 @@ impl LineFramer {
         self.carry_offset = span.to;
         self.carry = Vec::new();
         self.state = State::Refused;
-        Frame::Refused(self.chunk(span, Content::Refused(reject)), fault.detail)
+        let delimiter = match self.format {
+            RowFormat::Csv(delimiter) => delimiter,
+            RowFormat::JsonLines | RowFormat::Parquet(_) => Delimiter::COMMA,
+        };
+        let detail = with_hint(Subject::Log, &fault, line, delimiter);
+        let content = Content::Refused(reject, detail.as_str().into());
+        Frame::Refused(self.chunk(span, content), detail)
     }
 }
 
@@ -396,7 +403,7 @@ mod tests {
                         )),
                     }
                 }
-                Content::Fault(reject) | Content::Refused(reject) => {
+                Content::Fault(reject) | Content::Refused(reject, _) => {
                     pieces.push((reject.line, reject.offset, reject.reason.code().to_owned(), reject.raw));
                 }
             }

@@ -33,14 +33,15 @@ pub struct FoundLogs {
 
 /// Finds the logs for the arguments. An argument is a file, a folder, a pattern or stdin; a folder stands for
 /// the logs in it, according to `rules`. A file that is named directly or by a pattern is a log under any
-/// name.
+/// name. With `allow_empty`, a folder may be empty, and a pattern may match no file.
 ///
 /// # Errors
-/// The first argument that does not exist or matches no file (exit code 66), or an invalid pattern (exit
+/// The first argument that does not exist or names no log (exit code 66), or an invalid pattern (exit
 /// code 64).
-pub fn find_logs(arguments: &[PathBuf], rules: &FolderRules) -> Result<FoundLogs, Error> {
+pub fn find_logs(arguments: &[PathBuf], rules: &FolderRules, allow_empty: bool) -> Result<FoundLogs, Error> {
     let (mut paths, mut skipped) = (Vec::new(), Vec::new());
     for argument in arguments {
+        let (before, mut ignored) = (paths.len(), SkippedFiles::default());
         if is_stdin(argument) {
             paths.push(argument.clone());
         } else if argument.is_dir() {
@@ -51,13 +52,17 @@ pub fn find_logs(arguments: &[PathBuf], rules: &FolderRules) -> Result<FoundLogs
                 return Err(failed(&argument.join(name), source));
             }
             paths.extend(scan.logs.into_iter().map(|log| log.path));
-            if !scan.skipped.is_empty() {
-                skipped.push((argument.clone(), scan.skipped));
-            }
+            ignored = scan.skipped;
         } else if argument.exists() {
             paths.push(argument.clone());
         } else {
             paths.extend(find_matches(argument)?);
+        }
+        if paths.len() == before && !allow_empty {
+            return Err(no_log(argument, &ignored));
+        }
+        if !ignored.is_empty() {
+            skipped.push((argument.clone(), ignored));
         }
     }
     paths.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
@@ -72,6 +77,17 @@ pub fn find_logs(arguments: &[PathBuf], rules: &FolderRules) -> Result<FoundLogs
     Ok(FoundLogs { logs: paths, skipped })
 }
 
+/// The error for an argument that names no log. `skipped` are the files in it that are not logs because of
+/// their names.
+pub fn no_log(argument: &Path, skipped: &SkippedFiles) -> Error {
+    let argument = shown(argument);
+    Error::MissingInput(if skipped.is_empty() {
+        format!("{argument} contains no logs; --allow-empty accepts this")
+    } else {
+        format!("{argument} contains no logs: {skipped}; --allow-empty accepts this")
+    })
+}
+
 /// Finds the files that match a pattern such as `logs/2025-*.csv`.
 fn find_matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let missing = || {
@@ -81,16 +97,12 @@ fn find_matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let invalid = |source: glob::PatternError| Error::Usage(format!("{text}: not a valid pattern: {source}"));
     // Hidden files count as temporary files. A pattern matches them only if it contains the leading dot.
     let visible = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
-    let files: Vec<PathBuf> = glob::glob_with(text, visible)
+    Ok(glob::glob_with(text, visible)
         .map_err(invalid)?
         .flatten()
         .filter(|path| path.is_file())
         .map(|path| if is_stdin(&path) { Path::new(".").join(path) } else { path })
-        .collect();
-    if files.is_empty() {
-        return Err(Error::MissingInput(format!("{text} matches no file")));
-    }
-    Ok(files)
+        .collect())
 }
 
 /// Reads finished logs one after the other.
@@ -104,13 +116,15 @@ pub struct Replay {
     pub now: i64,
     /// Bytes per chunk. The chunk size does not affect the rows.
     pub chunk: usize,
+    /// Whether stdin may be empty.
+    pub allow_empty: bool,
 }
 
 impl Replay {
     /// Reads all logs, but stops when a shutdown is requested.
     ///
     /// # Errors
-    /// The first log that cannot be read (exit code 66 or 74).
+    /// The first log that cannot be read (exit code 66 or 74), or stdin without a byte (66).
     pub fn run(self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
         for (path, number) in self.logs.iter().zip(0..) {
             let input = Arc::new(Input { id: InputId(number), label: path_text(path) });
@@ -165,6 +179,18 @@ impl Replay {
             Error::Damaged(format!("stdin cannot be read to its end, so nothing was published: {source}"))
         };
         let mut reader = stdin::open().map_err(|source| ReadError::Failed(damaged(source)))?;
+        let mut first = [0];
+        let len = loop {
+            match reader.read(&mut first) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read.map_err(|source| ReadError::Failed(damaged(source)))?,
+            }
+        };
+        if len == 0 && !self.allow_empty && !shutdown.is_requested() {
+            let message = "stdin is empty; --allow-empty accepts this".to_owned();
+            return Err(ReadError::Failed(Error::MissingInput(message)));
+        }
+        let mut reader = io::Cursor::new(&first[..len]).chain(reader);
         self.send(&mut reader, Path::new(STDIN), input, events, shutdown).map_err(|error| error.map(damaged))
     }
 

@@ -327,7 +327,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         };
-        ["z.csv", "a.csv.1", "other.txt", "sub/b.csv", "sub/_no/c.csv"].map(put);
+        ["z.csv", "a.csv.1", "other.txt", "sub/b.csv", "sub/_no/c.csv"].into_iter().for_each(put);
         std::os::unix::fs::symlink(folder.path().join("z.csv"), folder.path().join("a.csv")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("other.txt"), folder.path().join("b.csv")).unwrap();
         let find = |recursive, follow_symlinks| {

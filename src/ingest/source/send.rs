@@ -80,7 +80,7 @@ pub fn reject_unread(
 ) -> Result<(), Closed> {
     tracing::warn!("{}: {}", input.label, fault.detail);
     let span = Span { from: 0, to: 0, first_line: 1 };
-    let content = Content::Refused(Reject::new(fault.reason, 1, 0, &[]));
+    let content = Content::Refused(Reject::new(fault.reason, 1, 0, &[]), fault.detail.as_str().into());
     let position = Position { state: ReaderState::Faulted, ..Position::default() };
     events.send(Event::Data(Chunk {
         input: Arc::clone(input),

@@ -21,6 +21,8 @@ pub struct StartOptions {
     pub rollback: bool,
     /// Discard the state and read everything again.
     pub fresh: bool,
+    /// Accept a catalog that has lost all its songs.
+    pub allow_empty: bool,
     /// Continue if published rows of the append-only tables are lost.
     pub accept_missing_output: bool,
 }
