@@ -5,12 +5,16 @@
 #![allow(dead_code, reason = "each fuzz target uses one of these functions")]
 
 use std::io;
+use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use music_insights::catalog::load;
+use music_insights::ingest::decode::timestamp::TimestampReader;
 use music_insights::ingest::decode::{DecodePath, Decoder};
 use music_insights::ingest::source::framing::{Eof, Frame, LineFramer};
-use music_insights::model::dialect::CatalogDialect;
+use music_insights::model::dialect::columns::{ColumnName, LogColumns};
+use music_insights::model::dialect::timestamp_format::TimestampFormat;
+use music_insights::model::dialect::{CatalogDialect, Dialect};
 use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::{Batch, Chunk, Content, Input, InputId};
 use music_insights::state::checkpoint::generation::Generation;
@@ -26,21 +30,59 @@ static ZONE: LazyLock<Zone> = LazyLock::new(|| Zone::named("Europe/Berlin").expe
 
 /// Decodes a log. Both decoding paths and all chunk sizes must give the same result.
 pub(crate) fn decode(bytes: &[u8]) {
-    let whole = read(bytes, WHOLE, DecodePath::Fast);
-    assert_eq!(whole, read(bytes, WHOLE, DecodePath::Slow), "the decoding paths give different results");
-    assert_eq!(whole, read(bytes, 100, DecodePath::Fast), "a smaller chunk size gives a different result");
+    decode_as("a.csv", &Arc::default(), bytes);
+}
+
+/// Decodes a log of JSON Lines, with a key in the outer object and one in a nested object.
+pub(crate) fn json_lines(bytes: &[u8]) {
+    let columns = LogColumns { song_id: ColumnName::Name("song.id".to_owned()), ..LogColumns::default() };
+    decode_as("a.jsonl", &Arc::new(Dialect { columns, ..Dialect::default() }), bytes);
+}
+
+fn decode_as(name: &str, dialect: &Arc<Dialect>, bytes: &[u8]) {
+    let whole = read(name, dialect, bytes, WHOLE, DecodePath::Fast);
+    let slow = read(name, dialect, bytes, WHOLE, DecodePath::Slow);
+    assert_eq!(whole, slow, "the decoding paths give different results");
+    let small = read(name, dialect, bytes, 100, DecodePath::Fast);
+    assert_eq!(whole, small, "a smaller chunk size gives a different result");
+}
+
+/// Parses timestamps. The first line is the form, and all other lines are cells. A cell must be read alike
+/// before and after other cells.
+pub(crate) fn timestamp(bytes: &[u8]) {
+    let mut lines = bytes.split(|&byte| byte == b'\n');
+    let form = std::str::from_utf8(lines.next().unwrap_or_default()).unwrap_or_default();
+    let Ok(format) = form.parse::<TimestampFormat>() else { return };
+    assert_eq!(format.to_string(), form);
+    let reader = || TimestampReader::new(&ZONE, 4_000_000_000, &format);
+    let mut shared = reader();
+    for cell in lines {
+        let read = shared.read(cell);
+        assert_eq!(read, reader().read(cell), "the cells before a cell change its time");
+        if let Ok(time) = read {
+            assert!((0..=4_000_000_000).contains(&time.instant()));
+            assert!(time.nanos < 1_000_000_000);
+            assert!(!cell.is_empty());
+        }
+    }
 }
 
 /// The plays of a log and its rejects with their positions, both in order.
-fn read(bytes: &[u8], chunk: usize, lane: DecodePath) -> (Vec<String>, Vec<String>) {
-    let input = Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() });
+fn read(
+    name: &str,
+    dialect: &Arc<Dialect>,
+    bytes: &[u8],
+    chunk: usize,
+    lane: DecodePath,
+) -> (Vec<String>, Vec<String>) {
+    let input = Arc::new(Input { id: InputId(0), label: name.to_owned() });
     let decoder = Decoder {
         dictionaries: Arc::new(Dictionaries::default()),
         zone: ZONE.clone(),
         max_future: 172_800,
-        dialect: Arc::default(),
+        dialect: Arc::clone(dialect),
     };
-    let mut framer = LineFramer::with_chunk(input, chunk);
+    let mut framer = LineFramer::with_chunk(input, chunk).with_dialect(dialect, Path::new(name));
     let (mut plays, mut rejects) = (Vec::new(), Vec::new());
     let mut reader = bytes;
     loop {

@@ -60,11 +60,13 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
         return Err(Error::MissingInput(format!("{} is not a regular file", path.display())));
     }
     let storage = Compression::of(path);
+    let wanted = dialect.columns.wanted();
     if !matches!(storage, Compression::Plain | Compression::Parquet) {
-        storage.check(path).map_err(unreadable)?.map_err(|fault| broken(path, &fault))?;
+        let checked = storage.check(path, wanted.clone()).map_err(unreadable)?;
+        checked.map_err(|fault| broken(path, &fault))?;
     }
     let mut text = Vec::new();
-    let read = storage.open(path).and_then(|mut reader| reader.read_to_end(&mut text));
+    let read = storage.open(path, wanted).and_then(|mut reader| reader.read_to_end(&mut text));
     read.map_err(unreadable)?;
     rows_of(path, &text, dialect).await
 }

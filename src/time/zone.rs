@@ -79,8 +79,14 @@ impl Zone {
 
     /// How many seconds local clocks are ahead of UTC at an instant (Unix time).
     pub fn offset_at(&self, instant: i64) -> i32 {
+        self.offset_around(instant).0
+    }
+
+    /// The offset at an instant (Unix time), and the range of instants around it with the same offset.
+    pub fn offset_around(&self, instant: i64) -> (i32, Range<i64>) {
         let next = self.intervals.partition_point(|interval| interval.from <= instant);
-        self.intervals[next - 1].offset
+        let Interval { from, to, offset } = self.intervals[next - 1];
+        (offset, from..to)
     }
 
     /// The offset at a local wall-clock time. When clocks are set back, a time can occur twice; then the

@@ -93,14 +93,16 @@ impl Committed {
     ) -> Result<(), ReadError> {
         let compression = Compression::of(path);
         if known.position.state == ReaderState::Faulted {
-            if let Err(fault) = compression.check(path)? {
+            if let Err(fault) = compression.check(path, self.dialect.columns.wanted())? {
                 reject_unread(&known.input, &fault, Clock::System, events)?;
             }
             return Ok(());
         }
         let reader: Box<dyn Read> = match compression {
             Compression::Plain => Box::new(File::open(path)?),
-            Compression::Gzip | Compression::Zstd | Compression::Parquet => compression.open(path)?,
+            Compression::Gzip | Compression::Zstd | Compression::Parquet => {
+                compression.open(path, self.dialect.columns.wanted())?
+            }
         };
         let mut reader = reader.take(known.position.offset);
         let end = match known.position.state {
@@ -114,6 +116,7 @@ impl Committed {
         let rejects = self.earlier_rejects.get(&known.input.label).filter(|_| self.now.is_none());
         let rejects = rejects.unwrap_or(&none);
         let mut framer = LineFramer::new(Arc::clone(&known.input)).with_dialect(&self.dialect, path);
+        framer.find_typed_cells(path);
         while !shutdown.is_requested() {
             let chunk = match framer.next(&mut reader, end, self.now.unwrap_or(FAR_FUTURE))? {
                 Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,

@@ -17,8 +17,10 @@ mod size;
 
 mod bad_files;
 mod delimiter;
+mod formats;
 mod generate;
 mod golden;
+mod headers;
 mod laws;
 mod live_engine;
 mod output_files;

@@ -54,7 +54,7 @@ fn published(place: &Place) -> Vec<(String, String)> {
 fn rows_of(place: &Place, name: &str, part: u32) -> usize {
     let path = place.path(&format!("output/parquet/{name}/part-{part:05}.parquet"));
     let mut text = String::new();
-    csv_of(fs::File::open(path).unwrap()).unwrap().read_to_string(&mut text).unwrap();
+    csv_of(fs::File::open(path).unwrap(), Vec::new()).unwrap().read_to_string(&mut text).unwrap();
     text.lines().count() - 1
 }
 

@@ -11,8 +11,13 @@ use proptest::test_runner::{Config, TestRunner};
 
 type Target = fn(&[u8]);
 
-const TARGETS: [(&str, Target); 3] =
-    [("decode", targets::decode), ("catalog", targets::catalog), ("checkpoint", targets::checkpoint)];
+const TARGETS: [(&str, Target); 5] = [
+    ("decode", targets::decode),
+    ("json_lines", targets::json_lines),
+    ("timestamp", targets::timestamp),
+    ("catalog", targets::catalog),
+    ("checkpoint", targets::checkpoint),
+];
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);

@@ -118,7 +118,7 @@ fn parquet_contains_the_rows_of_the_published_files() {
         std::fs::write(place.path("a.parquet"), answer.body).unwrap();
         let file = std::fs::File::open(place.path("a.parquet")).unwrap();
         let mut text = String::new();
-        music_insights::ingest::parquet::csv_of(file).unwrap().read_to_string(&mut text).unwrap();
+        music_insights::ingest::parquet::csv_of(file, Vec::new()).unwrap().read_to_string(&mut text).unwrap();
         // The Parquet reader of this program reads only the columns of logs and catalogs.
         let (read, written) =
             (csv_rows(&text), csv_rows(&place.read(&format!("output/{name}/part-00000.csv"))));

@@ -1,4 +1,4 @@
-//! Parses `duration_sec`, a number of seconds with up to three decimals, into milliseconds.
+//! Parses `duration_sec`, a decimal number of seconds or milliseconds, into whole milliseconds.
 
 use crate::model::Reason;
 use crate::model::dialect::{DecimalMark, Dialect, DurationUnit};
@@ -24,85 +24,108 @@ impl DurationReader {
     /// Parses a cell into milliseconds.
     ///
     /// # Errors
-    /// The same as for [`parse`].
+    /// `negative_duration`, `bad_number`, `overflow` or `duration_range`.
     #[inline]
     pub fn read(self, cell: &[u8]) -> Result<u32, Reason> {
-        match (self.unit, parse_plain(cell)) {
-            (DurationUnit::Seconds, Some(millis)) => Ok(millis),
-            _ => parse(cell),
+        let plain = match self.unit {
+            DurationUnit::Seconds => parse_plain::<5>(cell).map(|seconds| seconds * 1000),
+            DurationUnit::Millis => parse_plain::<8>(cell),
+        };
+        match plain {
+            Some(millis) if u64::from(millis) <= LONGEST => Ok(millis),
+            _ => self.parse(cell),
         }
     }
+
+    /// Parses any cell.
+    fn parse(self, cell: &[u8]) -> Result<u32, Reason> {
+        if let [b'-', positive @ ..] = cell {
+            let negative = !matches!(self.parse(positive), Err(Reason::BadNumber | Reason::NegativeDuration));
+            return Err(if negative { Reason::NegativeDuration } else { Reason::BadNumber });
+        }
+        let mark = self.mark.byte();
+        let (whole, decimals) = match cell.iter().position(|&byte| byte == mark) {
+            Some(at) => (&cell[..at], Some(&cell[at + 1..])),
+            None => (cell, None),
+        };
+        let is_number = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        if !is_number(whole) || decimals.is_some_and(|digits| !is_number(digits)) {
+            return Err(Reason::BadNumber);
+        }
+        let digit = |byte: &u8| u64::from(byte - b'0');
+        let mut number = 0_u64;
+        for next in whole.iter().map(digit) {
+            number =
+                number.checked_mul(10).and_then(|tens| tens.checked_add(next)).ok_or(Reason::Overflow)?;
+        }
+        let kept = match self.unit {
+            DurationUnit::Seconds => 3,
+            DurationUnit::Millis => 0,
+        };
+        let decimals = decimals.unwrap_or_default();
+        let mut millis = number;
+        for at in 0..kept {
+            millis = millis.saturating_mul(10).saturating_add(decimals.get(at).map_or(0, digit));
+        }
+        // The next decimal alone decides how a number is rounded half up.
+        let rounds_up = decimals.get(kept).is_some_and(|next| digit(next) >= 5);
+        let millis = millis.saturating_add(u64::from(rounds_up));
+        if millis > LONGEST {
+            return Err(Reason::DurationRange);
+        }
+        Ok(millis as u32)
+    }
 }
 
-/// Parses a duration into milliseconds.
-///
-/// # Errors
-/// `negative_duration`, `bad_number`, `overflow` or `duration_range`.
-pub fn parse(cell: &[u8]) -> Result<u32, Reason> {
-    if let [b'-', positive @ ..] = cell {
-        let negative = !matches!(parse(positive), Err(Reason::BadNumber | Reason::NegativeDuration));
-        return Err(if negative { Reason::NegativeDuration } else { Reason::BadNumber });
-    }
-    let point = cell.iter().position(|&byte| byte == b'.');
-    let (whole, decimals) = match point {
-        Some(point) => (&cell[..point], Some(&cell[point + 1..])),
-        None => (cell, None),
-    };
-    let all_digits = |digits: &[u8]| !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
-    if !all_digits(whole) || decimals.is_some_and(|digits| !all_digits(digits) || digits.len() > 3) {
-        return Err(Reason::BadNumber);
-    }
-    let mut seconds = 0_u64;
-    for digit in whole {
-        let shifted = seconds.checked_mul(10).and_then(|tens| tens.checked_add(u64::from(digit - b'0')));
-        seconds = shifted.ok_or(Reason::Overflow)?;
-    }
-    let mut unit = 1000;
-    let mut millis = seconds.saturating_mul(unit);
-    for digit in decimals.unwrap_or_default() {
-        unit /= 10;
-        millis = millis.saturating_add(u64::from(digit - b'0') * unit);
-    }
-    if millis > LONGEST {
-        return Err(Reason::DurationRange);
-    }
-    Ok(millis as u32)
-}
-
-/// Parses the common form of a duration: one to five digits. Returns `None` for any other cell, which
-/// then needs [`parse`].
+/// Parses the common form of a duration: up to `LIMIT` digits, at most nine. `None` for any other cell.
 #[inline]
-pub fn parse_plain(cell: &[u8]) -> Option<u32> {
-    if cell.is_empty() || cell.len() > 5 {
+fn parse_plain<const LIMIT: usize>(cell: &[u8]) -> Option<u32> {
+    if cell.is_empty() || cell.len() > LIMIT {
         return None;
     }
-    let mut seconds = 0;
+    let mut number = 0;
     for byte in cell {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
-        seconds = seconds * 10 + u32::from(digit);
+        number = number * 10 + u32::from(digit);
     }
-    (u64::from(seconds) * 1000 <= LONGEST).then_some(seconds * 1000)
+    Some(number)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    const SECONDS: DurationReader = DurationReader { unit: DurationUnit::Seconds, mark: DecimalMark::Point };
+    const MILLIS: DurationReader = DurationReader { unit: DurationUnit::Millis, mark: DecimalMark::Point };
+    const COMMA: DurationReader = DurationReader { unit: DurationUnit::Seconds, mark: DecimalMark::Comma };
 
     #[test]
     fn durations_are_exact_milliseconds() {
-        for (cell, millis) in [
-            ("0", 0),
-            ("150", 150_000),
-            ("69.5", 69_500),
-            ("0.001", 1),
-            ("86400", 86_400_000),
-            ("00000000000000000000000007", 7_000),
-            ("86400.000", 86_400_000),
+        for (reader, cell, millis) in [
+            (SECONDS, "0", 0),
+            (SECONDS, "150", 150_000),
+            (SECONDS, "69.5", 69_500),
+            (SECONDS, "0.001", 1),
+            (SECONDS, "86400", 86_400_000),
+            (SECONDS, "00000000000000000000000007", 7_000),
+            (SECONDS, "86400.000", 86_400_000),
+            (SECONDS, "1.2345", 1_235),
+            (SECONDS, "1.23449999999999999999999999", 1_234),
+            (SECONDS, "0.9995", 1_000),
+            (SECONDS, "86400.00049999", 86_400_000),
+            (MILLIS, "86400000", 86_400_000),
+            (MILLIS, "69500", 69_500),
+            (MILLIS, "0.5", 1),
+            (MILLIS, "0.49", 0),
+            (MILLIS, "086400000.4", 86_400_000),
+            (COMMA, "69,5", 69_500),
+            (COMMA, "70", 70_000),
         ] {
-            assert_eq!(parse(cell.as_bytes()), Ok(millis), "{cell}");
+            assert_eq!(reader.read(cell.as_bytes()), Ok(millis), "{cell}");
         }
     }
 
@@ -113,7 +136,8 @@ mod tests {
             (".", Reason::BadNumber),
             ("1.", Reason::BadNumber),
             (".5", Reason::BadNumber),
-            ("1.2345", Reason::BadNumber),
+            ("1.2.3", Reason::BadNumber),
+            ("1,5", Reason::BadNumber),
             ("NaN", Reason::BadNumber),
             ("1e3", Reason::BadNumber),
             ("+1", Reason::BadNumber),
@@ -125,21 +149,31 @@ mod tests {
             ("-5", Reason::NegativeDuration),
             ("-0.5", Reason::NegativeDuration),
             ("86400.001", Reason::DurationRange),
+            ("86400.0005", Reason::DurationRange),
             ("18446744073709551615", Reason::DurationRange),
             ("18446744073709551616", Reason::Overflow),
             ("-18446744073709551616", Reason::NegativeDuration),
         ] {
-            assert_eq!(parse(cell.as_bytes()), Err(reason), "{cell}");
+            assert_eq!(SECONDS.read(cell.as_bytes()), Err(reason), "{cell}");
+        }
+        for (reader, cell, reason) in [
+            (COMMA, "1.5", Reason::BadNumber),
+            (COMMA, "1,5,0", Reason::BadNumber),
+            (MILLIS, "86400000.5", Reason::DurationRange),
+            (MILLIS, "99999999", Reason::DurationRange),
+            (MILLIS, "18446744073709551616", Reason::Overflow),
+            (MILLIS, "-1", Reason::NegativeDuration),
+        ] {
+            assert_eq!(reader.read(cell.as_bytes()), Err(reason), "{cell}");
         }
     }
 
-    #[test]
-    fn the_fast_path_agrees() {
-        for cell in ["0", "150", "86400", "86401", "99999", "", "1.5", "123456", "1x"] {
-            if let Some(plain) = parse_plain(cell.as_bytes()) {
-                assert_eq!(parse(cell.as_bytes()), Ok(plain), "{cell}");
+    proptest! {
+        #[test]
+        fn the_fast_path_agrees_with_the_slow_path(cell in "[0-9]{0,10}([.,x][0-9]{0,5})?") {
+            for reader in [SECONDS, MILLIS, COMMA] {
+                prop_assert_eq!(reader.read(cell.as_bytes()), reader.parse(cell.as_bytes()));
             }
         }
-        assert_eq!(parse_plain(b"86401"), None);
     }
 }

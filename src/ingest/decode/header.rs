@@ -157,7 +157,7 @@ impl<const N: usize> ColumnSearch<'_, N> {
 ///
 /// # Errors
 /// `duplicate_column` if two columns match equally well.
-fn find_column(column: &ColumnName, names: &[&[u8]]) -> Result<Option<usize>, HeaderFault> {
+pub fn find_column(column: &ColumnName, names: &[&[u8]]) -> Result<Option<usize>, HeaderFault> {
     let name = match column {
         ColumnName::Index(index) => return Ok((*index < names.len()).then_some(*index)),
         ColumnName::Name(name) => name,

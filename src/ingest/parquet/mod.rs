@@ -8,12 +8,14 @@ mod absent;
 #[cfg(feature = "parquet")]
 mod cell;
 #[cfg(feature = "parquet")]
+mod choose;
+#[cfg(feature = "parquet")]
 mod read;
 
 #[cfg(not(feature = "parquet"))]
-pub use absent::csv_of;
+pub use absent::{csv_of, typed_cells};
 #[cfg(feature = "parquet")]
-pub use read::csv_of;
+pub use read::{csv_of, typed_cells};
 
 /// Whether this build can read and write Parquet.
 pub const AVAILABLE: bool = cfg!(feature = "parquet");

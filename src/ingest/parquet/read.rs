@@ -11,22 +11,35 @@ use ::parquet::errors::ParquetError;
 use ::parquet::file::reader::{FileReader, SerializedFileReader};
 
 use crate::ingest::parquet::cell::{Meaning, NANOS, push};
-use crate::model::dialect::columns::{CATALOG_FIELDS, LOG_FIELDS};
+use crate::ingest::parquet::choose::{self, ChosenColumn};
+use crate::model::dialect::columns::{ColumnName, LogColumns};
+use crate::model::layout::TypedCells;
 
 /// Rows per batch.
 const BATCH: usize = 1024;
 
-/// Reads a Parquet file as CSV text. This function reads nothing yet; the file is read while the text is
-/// read.
+/// Reads a Parquet file as CSV text with the wanted columns; none stands for all columns. This function reads
+/// nothing yet; the file is read while the text is read.
 ///
 /// # Errors
 /// Never fails. A damaged file causes an error in a later read.
-pub fn csv_of(file: File) -> io::Result<Box<dyn Read + Send>> {
-    Ok(Box::new(CsvReader { unopened: Some(file), rows: None, text: Vec::new(), at: 0 }))
+pub fn csv_of(file: File, wanted: Vec<ColumnName>) -> io::Result<Box<dyn Read + Send>> {
+    Ok(Box::new(CsvReader { unopened: Some((file, wanted)), rows: None, text: Vec::new(), at: 0 }))
+}
+
+/// Which cells of a log have types. All, if the file cannot be read.
+pub fn typed_cells(file: File, columns: &LogColumns) -> TypedCells {
+    let typed = || {
+        let file = SerializedFileReader::new(file)?;
+        choose::typed_cells(file.metadata().file_metadata().schema_descr(), columns)
+    };
+    // The Parquet library panics on some damaged files.
+    let typed = catch_unwind(AssertUnwindSafe(typed));
+    typed.ok().and_then(Result::ok).unwrap_or(TypedCells { timestamp: true, duration: true })
 }
 
 struct CsvReader {
-    unopened: Option<File>,
+    unopened: Option<(File, Vec<ColumnName>)>,
     rows: Option<Rows>,
     /// Formatted lines. Their first `at` bytes were already read.
     text: Vec<u8>,
@@ -55,8 +68,8 @@ impl Read for CsvReader {
 impl CsvReader {
     /// Formats the next lines. Returns false at the end of the file.
     fn fill(&mut self) -> Result<bool, ParquetError> {
-        if let Some(file) = self.unopened.take() {
-            let rows = Rows::open(file)?;
+        if let Some((file, wanted)) = self.unopened.take() {
+            let rows = Rows::open(file, &wanted)?;
             for (index, column) in rows.columns.iter().enumerate() {
                 if index > 0 {
                     self.text.push(b',');
@@ -74,7 +87,9 @@ impl CsvReader {
                 if index > 0 {
                     self.text.push(b',');
                 }
-                if !push_field(&mut self.text, column.cells.get(row)) {
+                if let Some(leaf) = &column.leaf
+                    && !push_field(&mut self.text, leaf.cells.get(row))
+                {
                     break;
                 }
             }
@@ -119,13 +134,19 @@ struct Rows {
     left: usize,
 }
 
-/// A column, and its cells in the current batch.
+/// A column of the text.
 struct Column {
-    index: usize,
     name: String,
+    /// `None` if all cells are empty.
+    leaf: Option<Leaf>,
+}
+
+/// A column of the file, and its cells in the current batch.
+struct Leaf {
+    index: usize,
     meaning: Meaning,
-    /// Whether the column may have nulls. A null becomes an empty cell.
-    optional: bool,
+    /// The definition level of a value. A value with a lower level is null, which becomes an empty cell.
+    defined: i16,
     /// The reader of this column in the current row group.
     reader: Option<ColumnReader>,
     cells: Cells,
@@ -145,33 +166,22 @@ impl Cells {
 }
 
 impl Rows {
-    fn open(file: File) -> Result<Self, ParquetError> {
+    fn open(file: File, wanted: &[ColumnName]) -> Result<Self, ParquetError> {
         let file = SerializedFileReader::new(file)?;
         let schema = file.metadata().file_metadata().schema_descr();
-        // Nested and repeated columns cannot be written as cells.
-        let flat = schema.columns().iter().enumerate().filter(|(_, column)| column.path().parts().len() == 1);
-        let mut columns: Vec<Column> = flat
-            .filter(|(_, column)| column.max_rep_level() == 0)
-            .map(|(index, column)| Column {
-                index,
-                name: column.name().to_owned(),
-                meaning: Meaning::of(column),
-                optional: column.max_def_level() > 0,
-                reader: None,
-                cells: Cells::default(),
-            })
-            .collect();
-        // If the file has no required column, all columns are kept, so that the reject shows their
-        // names.
-        let required =
-            |column: &Column| LOG_FIELDS.iter().chain(&CATALOG_FIELDS).any(|name| *name == column.name);
-        if columns.iter().any(required) {
-            columns.retain(required);
-        }
-        if columns.is_empty() {
-            return Err(damaged("the file has no flat columns"));
-        }
+        let leaf = |index| {
+            let column = schema.column(index);
+            let (meaning, defined) = (Meaning::of(&column), column.max_def_level());
+            Leaf { index, meaning, defined, reader: None, cells: Cells::default() }
+        };
+        let chosen = choose::choose(schema, wanted)?.into_iter();
+        let columns =
+            chosen.map(|ChosenColumn { name, leaf: index }| Column { name, leaf: index.map(leaf) }).collect();
         Ok(Self { file, columns, next: 0, left: 0 })
+    }
+
+    fn leaves(&mut self) -> impl Iterator<Item = &mut Leaf> {
+        self.columns.iter_mut().filter_map(|column| column.leaf.as_mut())
     }
 
     /// Reads the next batch and returns its number of rows. `None` at the end of the file.
@@ -184,25 +194,25 @@ impl Rows {
             let rows = group.metadata().num_rows();
             self.left =
                 usize::try_from(rows).map_err(|_| damaged("a row group has a negative number of rows"))?;
-            for column in &mut self.columns {
-                column.reader = Some(group.get_column_reader(column.index)?);
+            for leaf in self.columns.iter_mut().filter_map(|column| column.leaf.as_mut()) {
+                leaf.reader = Some(group.get_column_reader(leaf.index)?);
             }
             self.next += 1;
         }
         let count = self.left.min(BATCH);
-        for column in &mut self.columns {
-            column.read(count)?;
+        for leaf in self.leaves() {
+            leaf.read(count)?;
         }
         self.left -= count;
         Ok(Some(count))
     }
 }
 
-impl Column {
+impl Leaf {
     fn read(&mut self, count: usize) -> Result<(), ParquetError> {
-        let Self { meaning, optional, reader, cells, .. } = self;
+        let Self { meaning, defined, reader, cells, .. } = self;
         let reader = reader.as_mut().ok_or_else(|| damaged("a row group lacks a column"))?;
-        let mut rows = Batch { cells, optional: *optional, count };
+        let mut rows = Batch { cells, defined: *defined, count };
         let unsigned = *meaning == Meaning::Unsigned;
         match reader {
             ColumnReader::BoolColumnReader(reader) => {
@@ -238,7 +248,8 @@ impl Column {
 /// A batch of cells that is being read.
 struct Batch<'a> {
     cells: &'a mut Cells,
-    optional: bool,
+    /// The definition level of a value that is not null.
+    defined: i16,
     count: usize,
 }
 
@@ -250,8 +261,9 @@ impl Batch<'_> {
     ) -> Result<(), ParquetError> {
         let (mut levels, mut values) = (Vec::new(), Vec::new());
         let (rows, ..) =
-            reader.read_records(self.count, self.optional.then_some(&mut levels), None, &mut values)?;
-        let has_value = |row: usize| !self.optional || levels.get(row).is_some_and(|&level| level > 0);
+            reader.read_records(self.count, (self.defined > 0).then_some(&mut levels), None, &mut values)?;
+        let has_value =
+            |row: usize| self.defined == 0 || levels.get(row).is_some_and(|&level| level == self.defined);
         if rows != self.count || (0..rows).filter(|&row| has_value(row)).count() != values.len() {
             return Err(damaged("a column has more or fewer values than its row group has rows"));
         }

@@ -8,6 +8,7 @@ use std::path::Path;
 use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::parquet::csv_of;
 use crate::model::Reason;
+use crate::model::dialect::columns::ColumnName;
 use crate::model::error::{Error, FileRole, Op};
 
 /// The format of a log file.
@@ -53,13 +54,13 @@ impl Compression {
         }
     }
 
-    /// Opens a file as CSV text.
+    /// Opens a file as text. The text of a Parquet file has only the wanted columns.
     ///
     /// # Errors
     /// If the file cannot be opened.
-    pub fn open(self, path: &Path) -> io::Result<Box<dyn Read + Send>> {
+    pub fn open(self, path: &Path, wanted: Vec<ColumnName>) -> io::Result<Box<dyn Read + Send>> {
         let file = File::open(path)?;
-        if self == Self::Parquet { csv_of(file) } else { self.decode(file) }
+        if self == Self::Parquet { csv_of(file, wanted) } else { self.decode(file) }
     }
 
     /// Decompresses a stream.
@@ -86,13 +87,13 @@ impl Compression {
     ///
     /// # Errors
     /// If the file cannot be opened.
-    pub fn check(self, path: &Path) -> io::Result<Result<u64, HeaderFault>> {
+    pub fn check(self, path: &Path, wanted: Vec<ColumnName>) -> io::Result<Result<u64, HeaderFault>> {
         let compressed = path.metadata()?.len();
         if self == Self::Plain {
             return Ok(Ok(compressed));
         }
         let limit = compressed.saturating_mul(RATIO).saturating_add(ALLOWANCE);
-        let mut reader = self.open(path)?.take(limit + 1);
+        let mut reader = self.open(path, wanted)?.take(limit + 1);
         Ok(match io::copy(&mut reader, &mut io::sink()) {
             Ok(size) if size > limit => {
                 let detail =
@@ -136,7 +137,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(name);
         std::fs::write(&path, bytes).unwrap();
-        Compression::of(&path).check(&path).unwrap().map_err(|fault| fault.reason)
+        Compression::of(&path).check(&path, Vec::new()).unwrap().map_err(|fault| fault.reason)
     }
 
     #[test]

@@ -6,12 +6,14 @@
 //! of the file.
 
 use std::borrow::Cow;
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::decode::line::{LINE_LIMIT, without_return};
+use crate::ingest::parquet::typed_cells;
 use crate::ingest::source::header_finder::{HeaderFinder, Search, Skipped};
 use crate::model::delimiter::Delimiter;
 use crate::model::dialect::{Dialect, RowFormat};
@@ -114,6 +116,16 @@ impl LineFramer {
     #[must_use]
     pub fn with_dialect(self, dialect: &Arc<Dialect>, file: &Path) -> Self {
         Self { dialect: Arc::clone(dialect), format: dialect.row_format(file), ..self }
+    }
+
+    /// Finds out which cells of a Parquet file have types, because these cells do not follow the dialect. Must
+    /// be called before the text of such a file is read.
+    pub fn find_typed_cells(&mut self, path: &Path) {
+        if let RowFormat::Parquet(cells) = &mut self.format
+            && let Ok(file) = File::open(path)
+        {
+            *cells = typed_cells(file, &self.dialect.columns);
+        }
     }
 
     /// The dialect of the logs.

@@ -120,7 +120,7 @@ impl Replay {
     ) -> Result<(), ReadError<Error>> {
         let compression = Compression::of(path);
         let cannot_open = |source: io::Error| ReadError::Failed(unreadable(path, source));
-        let size = match compression.check(path).map_err(cannot_open)? {
+        let size = match compression.check(path, self.dialect.columns.wanted()).map_err(cannot_open)? {
             Ok(size) => size,
             Err(fault) => {
                 return reject_unread(input, &fault, Clock::Stopped(self.now), events)
@@ -128,7 +128,7 @@ impl Replay {
             }
         };
         events.send(Event::Grown(Arc::clone(input), size))?;
-        let mut reader = compression.open(path).map_err(cannot_open)?;
+        let mut reader = compression.open(path, self.dialect.columns.wanted()).map_err(cannot_open)?;
         self.send(&mut reader, path, input, events, shutdown)
             .map_err(|error| error.map(|source| Error::file(FileRole::Open, Op::Read, path, source)))
     }
@@ -158,6 +158,7 @@ impl Replay {
     ) -> Result<(), ReadError> {
         let framer = LineFramer::with_chunk(Arc::clone(input), self.chunk);
         let mut framer = framer.with_dialect(&self.dialect, path);
+        framer.find_typed_cells(path);
         let clock = Clock::Stopped(self.now);
         send_chunks(&mut framer, reader, Eof::Final, &no_tail, clock, events, shutdown)?;
         Ok(())

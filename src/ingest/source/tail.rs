@@ -437,7 +437,7 @@ impl Tail {
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        if let Err(fault) = self.compression.check(&self.path)? {
+        if let Err(fault) = self.compression.check(&self.path, self.framer.dialect().columns.wanted())? {
             if last_lines.once || self.unchanged_since.elapsed() >= REJECT_DAMAGED_AFTER {
                 self.state = State::Rejected;
                 self.send_identity(metadata, events)?;
@@ -450,7 +450,8 @@ impl Tail {
             self.head = Head::read(&open(&self.path, &self.id)?, metadata.len())?;
         }
         self.send_identity(metadata, events)?;
-        let mut reader = self.compression.open(&self.path)?;
+        let mut reader = self.compression.open(&self.path, self.framer.dialect().columns.wanted())?;
+        self.framer.find_typed_cells(&self.path);
         // Skips the text that an earlier process has read.
         io::copy(&mut (&mut reader).take(self.framer.read_offset()), &mut io::sink())?;
         let outcome = send_chunks(

@@ -128,6 +128,11 @@ impl LogColumns {
     pub fn in_order(&self) -> [&ColumnName; 4] {
         [&self.user_id, &self.song_id, &self.timestamp, &self.duration_sec]
     }
+
+    /// The columns as a list.
+    pub fn wanted(&self) -> Vec<ColumnName> {
+        self.in_order().map(Clone::clone).to_vec()
+    }
 }
 
 /// `[catalog.columns]`: the columns of the catalog. An empty text means that the catalog has no such column.
@@ -169,6 +174,11 @@ impl CatalogColumns {
         let Self { song_id, title, artist, genre, mood } = self;
         let [title, artist, genre, mood] = [title, artist, genre, mood].map(|column| column.0.as_ref());
         [Some(song_id), title, artist, genre, mood]
+    }
+
+    /// The columns that the catalog has, as a list.
+    pub fn wanted(&self) -> Vec<ColumnName> {
+        self.in_order().into_iter().flatten().cloned().collect()
     }
 }
 

@@ -7,6 +7,7 @@ pub mod columns;
 pub mod encoding;
 pub mod header_rule;
 pub mod timestamp_format;
+pub mod timestamp_pattern;
 
 use std::path::Path;
 

@@ -3,6 +3,7 @@
 use std::fmt::{self, Display};
 use std::str::FromStr;
 
+pub use crate::model::dialect::timestamp_pattern::TimestampPattern;
 use crate::model::value::written_as;
 
 /// How timestamps are written.
@@ -28,32 +29,8 @@ pub enum UnixUnit {
     Micros,
 }
 
-/// A pattern such as `%m/%d/%Y %H:%M`. It is checked when it is parsed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimestampPattern(String);
-
-impl TimestampPattern {
-    /// The text of the pattern.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for TimestampPattern {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        if !text.contains('%') {
-            return Err(
-                "expected `iso`, `unix_s`, `unix_ms`, `unix_us` or a pattern such as `%d.%m.%Y %H:%M`",
-            );
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
 impl FromStr for TimestampFormat {
-    type Err = &'static str;
+    type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Ok(match text {

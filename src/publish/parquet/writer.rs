@@ -248,7 +248,7 @@ mod tests {
         file.write_all(bytes).unwrap();
         file.rewind().unwrap();
         let mut text = String::new();
-        csv_of(file).unwrap().read_to_string(&mut text).unwrap();
+        csv_of(file, Vec::new()).unwrap().read_to_string(&mut text).unwrap();
         text
     }
 
