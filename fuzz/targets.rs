@@ -19,7 +19,7 @@ use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::{Batch, Chunk, Content, Input, InputId};
 use music_insights::state::checkpoint::generation::Generation;
 use music_insights::state::checkpoint::table::TableReader;
-use music_insights::storage::DiskFile;
+use music_insights::storage::{DiskFile, FileIdentity};
 use music_insights::time::zone::Zone;
 
 /// A chunk size in bytes that is larger than all generated inputs.
@@ -151,6 +151,10 @@ impl DiskFile for Memory {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.0.len() as u64)
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        Ok((0, 0))
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {

@@ -4,7 +4,7 @@
 //! including the source that reads the files. At shutdown, the source ends first. Then the channels close
 //! one after another.
 
-use std::any::Any;
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -13,7 +13,9 @@ use tokio::task::JoinHandle;
 use crate::catalog::Catalog;
 use crate::catalog::load::Rows;
 use crate::catalog::reload::{self, CatalogVersion};
-use crate::engine::coordinator::{ControlHandles, Coordinator, CoordinatorDeps, RunContext, RunSummary};
+use crate::engine::coordinator::{
+    ControlHandles, Coordinator, CoordinatorDeps, Locks, RunContext, RunSummary,
+};
 use crate::engine::recovery::{self, CommittedTables, Recovered};
 use crate::engine::run_mode::RunMode;
 use crate::engine::workers::{EnrichedWorker, InsightWorkers};
@@ -22,7 +24,7 @@ use crate::ingest::source::watch::Resume;
 use crate::insights::enriched_logs::{self, EnrichedLogs};
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
-use crate::publish::append_only::AppendOnlyWriter;
+use crate::publish::append_only::{AppendOnlyWriter, TableCheck};
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::Published;
 use crate::publish::rejects::REJECTS_HEADER;
@@ -69,7 +71,7 @@ impl Pipeline {
         let Self { settings, disk, mode, clock, options, progress, control } = self;
         // The catalog is read before anything is written. If it is missing, the output stays unchanged.
         let rows = reload::read(&settings.songs, &settings.catalog_dialect()).await?;
-        let _locks = take_locks(&disk, &settings, mode)?;
+        let locks = take_locks(&disk, &settings, mode)?;
         let dictionaries = Arc::new(Dictionaries::default());
         let recovered = tokio::task::block_in_place(|| match mode {
             RunMode::Replay => recovery::replay(&disk, &settings, options),
@@ -78,20 +80,23 @@ impl Pipeline {
         remove_temporary_files(&disk, &settings.output)?;
         let versions = start_catalog(rows, &settings, mode, &dictionaries, &control.metrics);
 
-        let Recovered { loaded, committer, unmatched, published, tables } = recovered;
-        let rejects = AppendOnlyWriter::resume(
+        let Recovered { loaded, committer, unmatched, mut published, tables } = recovered;
+        let (rejects, check) = AppendOnlyWriter::resume_or_begin(
             &disk,
             &settings.output.join(REJECTS),
             REJECTS_HEADER,
             u64::MAX,
             &tables.rejects,
+            options.accept_missing_output,
         )?;
+        note_check(&mut published, REJECTS, check);
         let catalog = Arc::clone(&versions.borrow().catalog);
         let (enriched, enriched_thread) = match enriched_worker(
             &disk,
             &settings,
             &tables,
-            &published,
+            options.accept_missing_output,
+            &mut published,
             unmatched,
             catalog,
             &dictionaries,
@@ -112,7 +117,8 @@ impl Pipeline {
         let source = move |events: &EventSender| source(events, resume);
         let (events, source_thread) = spawn_source(&settings, &dictionaries, &control.metrics, source);
 
-        let context = RunContext { settings, mode, clock, progress, control };
+        let accept_missing_output = options.accept_missing_output;
+        let context = RunContext { settings, mode, clock, accept_missing_output, progress, control };
         let deps = CoordinatorDeps {
             context,
             dictionaries,
@@ -122,8 +128,12 @@ impl Pipeline {
             published,
             committer,
             retirable,
+            locks,
         };
-        let outcome = Coordinator::new(deps, loaded).run(events).await;
+        let mut coordinator = Coordinator::new(deps, loaded);
+        let outcome = coordinator.run(events).await;
+        // The workers end now. The folders stay locked until all threads have ended.
+        let _locks = coordinator.into_locks();
 
         // If a thread has failed, its error caused the error of the coordinator. The run returns the error of
         // the thread.
@@ -135,19 +145,24 @@ impl Pipeline {
     }
 }
 
-/// The locks of a run. They are held until the run ends.
-type Locks = Vec<Box<dyn Any + Send>>;
-
 /// Locks the folders that the run writes to.
 fn take_locks(disk: &SharedDisk, settings: &Settings, mode: RunMode) -> Result<Locks, Error> {
-    let state = (mode == RunMode::Watch).then_some(&settings.state);
-    let folders = [&settings.output].into_iter().chain(state);
-    folders
-        .map(|folder| {
-            create_folder(&**disk, folder)?;
-            disk.lock(folder)
-        })
-        .collect()
+    let lock = |folder: &Path| {
+        create_folder(&**disk, folder)?;
+        disk.lock(folder)
+    };
+    let output = lock(&settings.output)?;
+    let state = (mode == RunMode::Watch).then(|| lock(&settings.state)).transpose()?;
+    Ok(Locks { output, state })
+}
+
+/// Notes whether the committed files of an append-only table were missing.
+fn note_check(published: &mut Published, table: &str, check: TableCheck) {
+    match check {
+        TableCheck::InPlace => {}
+        TableCheck::Restored => published.note_damage(),
+        TableCheck::RowsLost => published.note_rows_lost(table),
+    }
 }
 
 /// Builds the catalog. In a `watch`, a task sends a new version whenever the file changes.
@@ -176,7 +191,8 @@ fn enriched_worker(
     disk: &SharedDisk,
     settings: &Settings,
     tables: &CommittedTables,
-    published: &Published,
+    accept_loss: bool,
+    published: &mut Published,
     unmatched: Option<UnmatchedPlays>,
     catalog: Arc<Catalog>,
     dictionaries: &Arc<Dictionaries>,
@@ -185,19 +201,22 @@ fn enriched_worker(
     if !config.enabled {
         return Ok(None);
     }
-    let table = AppendOnlyWriter::resume(
+    let (table, check) = AppendOnlyWriter::resume_or_begin(
         disk,
         &settings.output.join(enriched_logs::NAME),
         enriched_logs::HEADER,
         config.roll_bytes.0,
         &tables.enriched,
+        accept_loss,
     )?;
+    note_check(published, enriched_logs::NAME, check);
     // While the program was down, the catalog may have gained songs of unmatched plays. The worker therefore
     // starts with an empty catalog. The first cut then brings the current catalog, and the worker appends the
     // plays of those songs.
     let first_catalog = if published.manifest().is_some() { Arc::default() } else { catalog };
     let insight = EnrichedLogs::new(first_catalog);
-    let parquet = published.files(enriched_logs::NAME).map_or(&[][..], |entry| &entry.parquet);
+    let known = published.files(enriched_logs::NAME).filter(|_| check != TableCheck::RowsLost);
+    let parquet = known.map_or(&[][..], |entry| &entry.parquet);
     let formats = OutputFormats::of(settings);
     let worker = EnrichedWorker::new(insight, table, unmatched, Arc::clone(dictionaries), formats);
     Ok(Some(worker.with_parquet(parquet)))

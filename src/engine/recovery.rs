@@ -9,11 +9,12 @@ use crate::ingest::source::archive::WhenDone;
 use crate::ingest::source::compression::Compression;
 use crate::ingest::source::fingerprint::{FileId, InodeKey, UNKNOWN, has_read_content};
 use crate::ingest::source::tail::KnownInput;
+use crate::insights::enriched_logs;
 use crate::model::Epoch;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::publish::epoch::Published;
-use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
+use crate::publish::manifest::{self, InsightEntry, Manifest, PartEntry, hash_text};
 use crate::settings::Settings;
 use crate::state::checkpoint::committer::{Committer, manifest_of};
 use crate::state::checkpoint::generation::StateConfig;
@@ -21,6 +22,7 @@ use crate::state::checkpoint::load::Loaded;
 use crate::state::checkpoint::recover::{StartOptions, begin, generations_in, open, read_sound};
 use crate::state::unmatched::UnmatchedPlays;
 use crate::storage::{Disk, SharedDisk, hash_of};
+use crate::text::path_text;
 
 /// The state that a run starts from.
 #[derive(Debug)]
@@ -147,12 +149,34 @@ fn compare_with_output(
 ) -> Published {
     let text = Manifest::text_in(disk, output).ok().flatten();
     let manifest_written = text.as_deref() == Some(committed.to_text().as_bytes());
+    // The manifest is written last. If it is in place, all other files were there, too. If there is none, it
+    // was removed, unless a crash interrupted the publication of the first epoch.
+    let was_complete = manifest_written || (text.is_none() && committed.epoch > 1);
     let is_in_place = |name: &String, entry: &InsightEntry| {
         entry.files(output, name).iter().all(|(path, part)| matches_entry(&**disk, path, part))
     };
     let files: BTreeMap<_, _> =
         committed.insights.clone().into_iter().filter(|(name, entry)| is_in_place(name, entry)).collect();
-    published.with_committed(committed, files, manifest_written)
+    // The CSV parts of `enriched_logs` may be longer than the committed ones. Their own check comes later.
+    let is_missing = |(name, entry): &(&String, &InsightEntry)| {
+        !files.contains_key(*name)
+            && (*name != enriched_logs::NAME
+                || InsightEntry { parts: Vec::new(), ..(*entry).clone() }
+                    .files(output, name)
+                    .iter()
+                    .any(|(path, part)| !matches_entry(&**disk, path, part)))
+    };
+    let missing = committed.insights.iter().find(is_missing).map(|(name, _)| name.clone());
+    let mut published = published.with_committed(committed, files, manifest_written);
+    if was_complete && (missing.is_some() || !manifest_written) {
+        let name = missing.as_deref().unwrap_or(manifest::FILE);
+        let output = path_text(output);
+        tracing::warn!(
+            "{output}: published files are missing or damaged, including {name}; they are written again"
+        );
+        published.note_damage();
+    }
+    published
 }
 
 /// Whether a file has exactly the length and hash of its entry.
@@ -174,10 +198,11 @@ fn refuse_if_deleted(
     manifest: Option<&Manifest>,
 ) -> Result<(), Error> {
     let refuse = |what: &str| {
-        let (output, state) = (settings.output.display(), settings.state.display());
+        let (output, state) = (path_text(&settings.output), path_text(&settings.state));
         let message = format!(
-            "{what}, so reading everything again would lose rows; to accept the loss, remove {output} and \
-             {state} yourself"
+            "{what}, so reading everything again would lose rows; start without --fresh to continue from \
+             {state} (with --accept-missing-output if tables of {output} are missing), or accept the loss: \
+             remove {output} and {state} yourself"
         );
         Err(Error::Config(message))
     };

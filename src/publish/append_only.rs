@@ -4,6 +4,9 @@
 //! A new table starts under temporary names. The output of an earlier run therefore stays complete until
 //! the new table is first published. From then on, the files of the table grow in place, and the manifest
 //! states their published lengths. After a crash, the files are truncated to their committed lengths.
+//!
+//! Files can be removed or replaced while the program runs. [`AppendOnlyWriter::check`] notices this, and
+//! restores the table if no published row is lost.
 
 use std::path::{Path, PathBuf};
 
@@ -16,9 +19,10 @@ use crate::publish::parquet::StagedParquet;
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{
-    DiskFile, SharedDisk, append, create_empty, create_folder, read_through, remove_from, sync_file,
-    sync_folder,
+    DiskFile, FileIdentity, SharedDisk, append, create_empty, create_folder, is_missing, read_through,
+    remove_from, sync_file, sync_folder,
 };
+use crate::text::path_text;
 
 /// An append-only table in parts.
 #[derive(Debug)]
@@ -34,6 +38,20 @@ pub struct AppendOnlyWriter {
     staged: Option<Vec<StagedFile>>,
     /// Whether the folder has new file names that are not synced yet.
     new_names: bool,
+    /// The parts with their lengths when the table was last published.
+    published: Vec<PartEntry>,
+}
+
+/// The state of the files of a table, compared with what was committed or published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TableCheck {
+    /// All files are in place.
+    InPlace,
+    /// Files were missing or replaced, but no published row is lost. The table is in place again after it is
+    /// published for the next time.
+    Restored,
+    /// Published rows are lost, and the loss was accepted. The table begins again without these rows.
+    RowsLost,
 }
 
 /// The last part, which still grows.
@@ -81,6 +99,7 @@ impl AppendOnlyWriter {
             open,
             staged: Some(vec![staged]),
             new_names: true,
+            published: Vec::new(),
         })
     }
 
@@ -112,7 +131,7 @@ impl AppendOnlyWriter {
         if hash_text(hash.digest128()) != last.hash {
             let message = format!(
                 "{}: the first {} bytes have changed since they were committed; {RESTORE}",
-                path.display(),
+                path_text(&path),
                 last.bytes
             );
             return Err(Error::Damaged(message));
@@ -131,7 +150,105 @@ impl AppendOnlyWriter {
             open,
             staged: None,
             new_names: false,
+            published: parts.to_vec(),
         })
+    }
+
+    /// Same as [`resume`](Self::resume), but begins the table again if files of a table without rows are
+    /// missing. With `accept_loss`, also begins a table again whose rows are lost.
+    ///
+    /// # Errors
+    /// If rows are lost and the loss is not accepted (65), or if a file system operation fails (73, 74).
+    pub fn resume_or_begin(
+        disk: &SharedDisk,
+        folder: &Path,
+        header: &'static [u8],
+        roll_bytes: u64,
+        parts: &[PartEntry],
+        accept_loss: bool,
+    ) -> Result<(Self, TableCheck), Error> {
+        let loss = match Self::resume(disk, folder, header, roll_bytes, parts) {
+            Err(Error::Damaged(loss)) => loss,
+            resumed => return Ok((resumed?, TableCheck::InPlace)),
+        };
+        let rows: u64 = parts.iter().map(|part| part.rows).sum();
+        if rows > 0 && !accept_loss {
+            return Err(Error::Damaged(loss));
+        }
+        let table = Self::begin(disk, folder, header, roll_bytes)?;
+        if rows == 0 {
+            return Ok((table, TableCheck::Restored));
+        }
+        let folder = path_text(folder);
+        tracing::warn!("{folder}: {rows} published rows are lost; the table begins again without them");
+        Ok((table, TableCheck::RowsLost))
+    }
+
+    /// Checks that the files are in place, that is, that the next row goes to the file that readers see. If
+    /// not, restores the table, and keeps all rows that were appended since it was last published.
+    ///
+    /// # Errors
+    /// If published rows are lost and the loss is not accepted (65), if rows are lost that were not published
+    /// yet (74; a restart reads them again), or if a file system operation fails (73, 74).
+    pub fn check(&mut self, accept_loss: bool) -> Result<TableCheck, Error> {
+        if self.is_in_place() {
+            return Ok(TableCheck::InPlace);
+        }
+        let new_rows = self.unpublished_rows();
+        // A staged file removes its temporary name when it is dropped. It is dropped now, because the new
+        // table uses the same name.
+        self.staged = None;
+        let published = std::mem::take(&mut self.published);
+        let (mut table, check) = Self::resume_or_begin(
+            &self.disk,
+            &self.folder,
+            self.header,
+            self.roll_bytes,
+            &published,
+            accept_loss,
+        )?;
+        let Some(new_rows) = new_rows else {
+            return Err(Error::Io(format!(
+                "{}: the table was removed or replaced while rows were written to it; start again to \
+                 continue from the last commit",
+                path_text(&self.folder)
+            )));
+        };
+        table.append(&new_rows)?;
+        *self = table;
+        Ok(if check == TableCheck::InPlace { TableCheck::Restored } else { check })
+    }
+
+    /// Whether every part has at least the written length, and the last part is the file that is open. If
+    /// the file system cannot tell, the answer is yes.
+    fn is_in_place(&self) -> bool {
+        let path = |index: usize, file: &str| match &self.staged {
+            Some(staged) => staged[index].temporary().to_owned(),
+            None => self.folder.join(file),
+        };
+        let is_there = |path: &Path, bytes: u64, identity: Option<FileIdentity>| match self.disk.stat(path) {
+            Ok(stat) => stat.len >= bytes && identity.is_none_or(|identity| stat.identity == identity),
+            Err(cause) => !is_missing(&cause),
+        };
+        let mut full = self.full.iter().enumerate();
+        full.all(|(index, part)| is_there(&path(index, &part.file), part.bytes, None))
+            && is_there(
+                &path(self.full.len(), &part_name(self.full.len())),
+                self.open.bytes,
+                self.open.file.identity().ok(),
+            )
+    }
+
+    /// The rows since the table was last published; `None` if they can no longer be read.
+    fn unpublished_rows(&self) -> Option<Vec<u8>> {
+        // The files of complete parts are closed, so only the rows of the open part can still be read.
+        if self.full.len() > self.published.len().saturating_sub(1) {
+            return None;
+        }
+        let from = self.published.last().map_or(self.header.len() as u64, |part| part.bytes);
+        let mut rows = vec![0; (self.open.bytes - from) as usize];
+        let read = self.open.file.read_at(&mut rows, from).ok()?;
+        (read == rows.len()).then_some(rows)
     }
 
     /// Appends whole lines.
@@ -216,21 +333,23 @@ impl AppendOnlyWriter {
         if std::mem::take(&mut self.new_names) {
             sync_folder(&*self.disk, &self.folder)?;
         }
-        Ok(self.full.iter().cloned().chain([self.open.entry()]).collect())
+        self.published = self.full.iter().cloned().chain([self.open.entry()]).collect();
+        Ok(self.published.clone())
     }
 }
 
 /// The advice for a damaged part.
-const RESTORE: &str = "restore the file, or read everything again with --fresh";
+const RESTORE: &str = "restore the file, read everything again with --fresh, or continue without the earlier \
+                       rows of this table with --accept-missing-output";
 
 /// Opens a part and truncates it to its committed length. A part that is already shorter is never extended,
 /// because its missing rows are lost.
 fn open_truncated(disk: &SharedDisk, folder: &Path, part: &PartEntry) -> Result<Box<dyn DiskFile>, Error> {
     let path = folder.join(&part.file);
-    let damaged = |detail: &str| Error::Damaged(format!("{}: {detail}; {RESTORE}", path.display()));
+    let damaged = |detail: &str| Error::Damaged(format!("{}: {detail}; {RESTORE}", path_text(&path)));
     let unusable = |cause: std::io::Error| Error::file(FileRole::Open, Op::Open, &path, cause);
     let mut file = match disk.open(&path) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
+        Err(cause) if is_missing(&cause) => {
             return Err(damaged(&format!("the file is gone, but {} bytes were committed", part.bytes)));
         }
         other => other.map_err(unusable)?,
@@ -323,6 +442,91 @@ mod tests {
                 assert_eq!(entry.hash, hash_text(xxhash_rust::xxh3::xxh3_128(text.as_bytes())));
             }
         }
+    }
+
+    fn begun(folder: &Path, roll_bytes: u64) -> AppendOnlyWriter {
+        AppendOnlyWriter::begin(&RealDisk::without_fsync(), folder, b"h\n", roll_bytes).unwrap()
+    }
+
+    #[test]
+    fn a_check_restores_removed_and_replaced_files_with_all_new_rows() {
+        for published in ["", "a\n"] {
+            for copied in [false, true] {
+                let place = tempfile::tempdir().unwrap();
+                let folder = place.path().join("table");
+                let mut table = begun(&folder, 100);
+                table.append(published.as_bytes()).unwrap();
+                assert_eq!(table.check(false).unwrap(), TableCheck::InPlace);
+                table.publish().unwrap();
+                table.append(b"new\n").unwrap();
+                assert_eq!(table.check(false).unwrap(), TableCheck::InPlace);
+                let copy = std::fs::read(folder.join("part-00000.csv")).unwrap();
+                std::fs::remove_dir_all(&folder).unwrap();
+                if copied {
+                    std::fs::create_dir(&folder).unwrap();
+                    std::fs::write(folder.join("part-00000.csv"), copy).unwrap();
+                }
+                let is_lost = !copied && !published.is_empty();
+                if is_lost {
+                    let message = begun_error(&mut table);
+                    assert!(message.contains("--fresh") && message.contains("--accept-missing-output"));
+                    continue;
+                }
+                assert_eq!(table.check(false).unwrap(), TableCheck::Restored);
+                table.append(b"newer\n").unwrap();
+                let entries = table.publish().unwrap();
+                let expected = format!("h\n{published}new\nnewer\n");
+                assert_eq!(parts(&folder), [expected.as_str()]);
+                assert_eq!(entries[0].bytes, expected.len() as u64);
+                assert_eq!(entries[0].hash, hash_text(xxhash_rust::xxh3::xxh3_128(expected.as_bytes())));
+                assert_eq!(table.check(false).unwrap(), TableCheck::InPlace);
+            }
+        }
+    }
+
+    fn begun_error(table: &mut AppendOnlyWriter) -> String {
+        match table.check(false) {
+            Err(Error::Damaged(message)) => message,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn an_accepted_loss_keeps_only_new_rows() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("table");
+        let mut table = begun(&folder, 6);
+        table.append(b"aaa\nbbb\nc\n").unwrap();
+        table.publish().unwrap();
+        table.append(b"d\n").unwrap();
+        std::fs::remove_file(folder.join("part-00000.csv")).unwrap();
+        assert_eq!(table.check(true).unwrap(), TableCheck::RowsLost);
+        table.publish().unwrap();
+        assert_eq!(parts(&folder), ["h\nd\n"]);
+    }
+
+    #[test]
+    fn new_rows_of_a_closed_part_cannot_be_kept() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("table");
+        let mut table = begun(&folder, 6);
+        table.publish().unwrap();
+        table.append(b"aaa\nbbb\nc\n").unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert!(matches!(table.check(true), Err(Error::Io(message)) if message.contains("start again")));
+    }
+
+    #[test]
+    fn a_table_that_is_not_published_yet_moves_to_a_new_folder() {
+        let place = tempfile::tempdir().unwrap();
+        let folder = place.path().join("table");
+        let mut table = begun(&folder, 100);
+        table.append(b"a\n").unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(table.check(false).unwrap(), TableCheck::Restored);
+        assert_eq!(table.check(false).unwrap(), TableCheck::InPlace);
+        table.publish().unwrap();
+        assert_eq!(parts(&folder), ["h\na\n"]);
     }
 
     #[test]

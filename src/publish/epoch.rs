@@ -6,7 +6,7 @@
 //! 4. Publish: [`Published::publish`] gives the files their final names, removes files that no longer
 //!    belong to the output, and writes the manifest last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -15,15 +15,15 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use crate::insights::enriched_logs;
 use crate::model::Epoch;
 use crate::model::error::Error;
-use crate::publish::OutputFormats;
 use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
-use crate::publish::manifest::{CatalogEntry, InputEntry, InsightEntry, Manifest, Totals};
-use crate::publish::parquet::StagedParquet;
+use crate::publish::manifest::{self, CatalogEntry, InputEntry, InsightEntry, Manifest, Totals};
+use crate::publish::parquet::{StagedParquet, folder_of};
 use crate::publish::snapshot::Snapshot;
+use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
 use crate::storage::failpoint::{Bug, fail_point, planted};
-use crate::storage::{SharedDisk, sync_folder};
+use crate::storage::{FileIdentity, SharedDisk, is_missing, sync_folder};
 
 /// The staged files of an epoch. Dropping the value removes the files.
 #[derive(Debug, Default)]
@@ -63,8 +63,25 @@ pub struct Published {
     files: BTreeMap<String, InsightEntry>,
     /// `None` before the first epoch of this process.
     manifest: Option<Manifest>,
-    /// Whether the manifest file has the content of `manifest`.
-    manifest_written: bool,
+    /// The length of the manifest file; `None` if the file does not have the content of `manifest`.
+    manifest_bytes: Option<u64>,
+    /// The last published part of `enriched_logs`.
+    enriched_identity: Option<FileIdentity>,
+    /// Whether published files were missing, so that the next cut is published as a new epoch.
+    was_damaged: bool,
+    /// The append-only tables that lack rows, each with the time at which it began again.
+    incomplete: BTreeMap<String, String>,
+}
+
+/// The published files that are missing or have a wrong length.
+#[derive(Debug, Default)]
+pub struct MissingFiles {
+    /// The paths.
+    pub paths: Vec<PathBuf>,
+    /// The names of the Parquet parts of `enriched_logs` among these files.
+    pub parquet: BTreeSet<String>,
+    /// Whether a part of `enriched_logs` is missing, too short, or not the published file.
+    pub enriched: bool,
 }
 
 impl Published {
@@ -78,7 +95,10 @@ impl Published {
             epoch,
             files: BTreeMap::new(),
             manifest: None,
-            manifest_written: false,
+            manifest_bytes: None,
+            enriched_identity: None,
+            was_damaged: false,
+            incomplete: BTreeMap::new(),
         }
     }
 
@@ -92,7 +112,83 @@ impl Published {
         files: BTreeMap<String, InsightEntry>,
         manifest_written: bool,
     ) -> Self {
-        Self { files, manifest: Some(manifest), manifest_written, ..self }
+        let tables = manifest.insights.iter().map(|(name, entry)| (name.as_str(), entry));
+        let tables = tables.chain([(REJECTS, &manifest.rejects)]);
+        let since =
+            |(name, entry): (&str, &InsightEntry)| Some((name.to_owned(), entry.incomplete_since.clone()?));
+        let incomplete = tables.filter_map(since).collect();
+        let manifest_bytes = manifest_written.then(|| manifest.to_text().len() as u64);
+        Self { files, manifest: Some(manifest), manifest_bytes, incomplete, ..self }
+    }
+
+    /// Notes that published files were missing. The next cut is then published as a new epoch, even if no row
+    /// has changed.
+    pub fn note_damage(&mut self) {
+        self.was_damaged = true;
+    }
+
+    /// Whether published files were missing, and no epoch was published since.
+    pub fn was_damaged(&self) -> bool {
+        self.was_damaged
+    }
+
+    /// Notes that an append-only table has lost its rows and begins again now.
+    pub fn note_rows_lost(&mut self, table: &str) {
+        self.incomplete.insert(table.to_owned(), now_text());
+        self.was_damaged = true;
+    }
+
+    /// Looks for published files that are missing or have a wrong length. Forgets the snapshots among them,
+    /// and the manifest, so that the next epoch writes them again. If the folder `is_new`, forgets all of
+    /// them. Parts of `_rejects` are not checked here.
+    pub fn forget_missing(&mut self, is_new: bool) -> MissingFiles {
+        let mut missing = MissingFiles { enriched: is_new, ..MissingFiles::default() };
+        let Some(manifest) = &self.manifest else { return missing };
+        let is_there = |path: &Path, bytes: u64| match self.disk.stat(path) {
+            Ok(stat) => stat.len == bytes,
+            Err(cause) => !is_missing(&cause),
+        };
+        let snapshots = self.files.iter().filter(|(name, _)| *name != enriched_logs::NAME);
+        let mut forgotten = Vec::new();
+        for (name, entry) in snapshots {
+            let files = entry.files(&self.output, name).into_iter();
+            let gone: Vec<PathBuf> =
+                files.filter(|(path, part)| !is_there(path, part.bytes)).map(|(path, _)| path).collect();
+            if is_new || !gone.is_empty() {
+                forgotten.push(name.clone());
+            }
+            missing.paths.extend(gone);
+        }
+        if let Some(entry) = manifest.insights.get(enriched_logs::NAME) {
+            let folder = folder_of(&self.output, enriched_logs::NAME);
+            for part in entry.parquet.iter().filter(|part| !is_there(&folder.join(&part.file), part.bytes)) {
+                missing.paths.push(folder.join(&part.file));
+                missing.parquet.insert(part.file.clone());
+            }
+            missing.enriched = is_new || !self.has_enriched(entry);
+        }
+        let manifest_file = self.output.join(manifest::FILE);
+        if self.manifest_bytes.is_some_and(|bytes| !is_there(&manifest_file, bytes)) {
+            missing.paths.push(manifest_file);
+            self.manifest_bytes = None;
+        }
+        self.files.retain(|name, _| !forgotten.contains(name));
+        missing
+    }
+
+    /// Whether the published parts of `enriched_logs` are in place.
+    fn has_enriched(&self, entry: &InsightEntry) -> bool {
+        let folder = self.output.join(enriched_logs::NAME);
+        entry.parts.iter().all(|part| match self.disk.stat(&folder.join(&part.file)) {
+            Ok(stat) => stat.len >= part.bytes,
+            Err(cause) => !is_missing(&cause),
+        }) && (self.enriched_identity.is_none() || self.enriched_identity == self.identity_of_enriched(entry))
+    }
+
+    /// The identity of the last part of `enriched_logs`.
+    fn identity_of_enriched(&self, entry: &InsightEntry) -> Option<FileIdentity> {
+        let path = self.output.join(enriched_logs::NAME).join(&entry.parts.last()?.file);
+        self.disk.stat(&path).ok().map(|stat| stat.identity)
     }
 
     /// The manifest of the last epoch; `None` before the first epoch of this process.
@@ -137,15 +233,19 @@ impl Published {
         if let Some(enriched) = &staged.enriched {
             insights.insert(enriched_logs::NAME.to_owned(), enriched.clone());
         }
-        let rejects = InsightEntry::new(rejects.publish()?);
+        let mut rejects = InsightEntry::new(rejects.publish()?);
         fail_point("commit.logs_synced");
+        for (name, entry) in insights.iter_mut().map(|(name, entry)| (name.as_str(), entry)) {
+            entry.incomplete_since = self.incomplete.get(name).cloned();
+        }
+        rejects.incomplete_since = self.incomplete.get(REJECTS).cloned();
         let CutSummary { producer, totals, unfinished, catalog, inputs_deleted } = cut;
         Ok(Manifest {
             version: Manifest::version(),
             producer: producer.to_owned(),
             epoch: self.epoch.0 + 1,
-            generated_at: DateTime::<Utc>::from(SystemTime::now())
-                .to_rfc3339_opts(SecondsFormat::Millis, true),
+            generated_at: now_text(),
+            incomplete_since: self.incomplete.values().max().cloned(),
             totals,
             unfinished,
             catalog,
@@ -166,8 +266,19 @@ impl Published {
     /// # Errors
     /// A file system error, exit code 73 or 74.
     pub fn publish(&mut self, staged: StagedEpoch, manifest: Manifest) -> Result<(), Error> {
-        self.manifest_written = false;
+        self.manifest_bytes = None;
+        self.was_damaged = false;
         self.finish(staged, manifest)
+    }
+
+    /// Takes over a committed manifest without publishing its files, because the folder was replaced. The
+    /// next epoch publishes all files.
+    pub fn postpone(&mut self, manifest: Manifest) {
+        self.manifest_bytes = None;
+        self.files.clear();
+        self.epoch = Epoch(manifest.epoch);
+        self.manifest = Some(manifest);
+        self.was_damaged = true;
     }
 
     /// Completes the publication of the last epoch. Publishes only the staged files that are still missing in
@@ -186,10 +297,13 @@ impl Published {
         remove_disabled(&self.disk, &self.output, self.formats, &enabled)?;
         fail_point("publish.manifest");
         remove_unlisted_parquet(&self.disk, &self.output, &manifest)?;
-        if !self.manifest_written {
-            Manifest::publish(&self.disk, &self.output, &manifest.to_text())?;
+        if self.manifest_bytes.is_none() {
+            let text = manifest.to_text();
+            Manifest::publish(&self.disk, &self.output, &text)?;
+            self.manifest_bytes = Some(text.len() as u64);
         }
-        self.manifest_written = true;
+        let enriched = manifest.insights.get(enriched_logs::NAME);
+        self.enriched_identity = enriched.and_then(|entry| self.identity_of_enriched(entry));
         self.epoch = Epoch(manifest.epoch);
         self.files.clone_from(&manifest.insights);
         self.manifest = Some(manifest);
@@ -216,4 +330,9 @@ impl Published {
         }
         Ok(())
     }
+}
+
+/// The current time in UTC, in the format of RFC 3339.
+fn now_text() -> String {
+    DateTime::<Utc>::from(SystemTime::now()).to_rfc3339_opts(SecondsFormat::Millis, true)
 }

@@ -33,6 +33,11 @@ pub struct Manifest {
     pub epoch: u64,
     /// Time of publication in UTC, in the format of RFC 3339.
     pub generated_at: String,
+    /// Time in UTC, in the format of RFC 3339. Before this time, published rows of `enriched_logs` or
+    /// `_rejects` were lost, and the loss was accepted with `--accept-missing-output`. The entries of the
+    /// tables say which of them lack rows. `None` if no row is missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete_since: Option<String>,
     /// Sums over all inputs.
     pub totals: Totals,
     /// The inputs that are not fully read.
@@ -104,6 +109,9 @@ pub struct InsightEntry {
     /// table has no Parquet file.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub parquet: Vec<PartEntry>,
+    /// Time at which the table began again without its earlier rows; see [`Manifest::incomplete_since`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete_since: Option<String>,
 }
 
 /// One file of a table.
@@ -136,7 +144,12 @@ impl CatalogEntry {
 impl InsightEntry {
     /// The entry of a table without Parquet files.
     pub fn new(parts: Vec<PartEntry>) -> Self {
-        Self { rows: parts.iter().map(|part| part.rows).sum(), parts, parquet: Vec::new() }
+        Self {
+            rows: parts.iter().map(|part| part.rows).sum(),
+            parts,
+            parquet: Vec::new(),
+            incomplete_since: None,
+        }
     }
 
     /// All files of the table `name`, with their paths in the output folder.

@@ -9,7 +9,6 @@ pub mod failpoint;
 pub mod real;
 pub mod staged_file;
 
-use std::any::Any;
 use std::ffi::OsString;
 use std::fmt::Debug;
 use std::io;
@@ -72,11 +71,17 @@ pub trait Disk: Debug + Send + Sync {
     /// An error of the file system. After this error, the durable state is unknown, so the process must end.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
 
+    /// The length and the identity of a file, without following symbolic links.
+    ///
+    /// # Errors
+    /// An error of the file system.
+    fn stat(&self, path: &Path) -> io::Result<FileStat>;
+
     /// Locks an existing folder until the returned value is dropped.
     ///
     /// # Errors
     /// `Busy` if another process holds the lock (exit code 75), or an error of the file system (73).
-    fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Error>;
+    fn lock(&self, folder: &Path) -> Result<Box<dyn FolderLock>, Error>;
 
     /// Enables retries. From now on, if an operation fails because the disk is full, write permission is
     /// missing or too many files are open, the disk repeats the operation until it succeeds.
@@ -86,6 +91,33 @@ pub trait Disk: Debug + Send + Sync {
     fn is_waiting(&self) -> bool {
         false
     }
+}
+
+/// What identifies a file as long as it is open: the numbers of its device and of its inode.
+pub type FileIdentity = (u64, u64);
+
+/// The length and the identity of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileStat {
+    /// The length in bytes.
+    pub len: u64,
+    /// The identity.
+    pub identity: FileIdentity,
+}
+
+/// The lock of a folder. Dropping the value releases the lock.
+pub trait FolderLock: Debug + Send {
+    /// Whether the folder at the path is still the locked folder. If the file system cannot tell, the answer
+    /// is yes.
+    fn is_current(&self) -> bool;
+
+    /// Locks the folder that is at the path now. Creates it if it is missing. If the folder at the path is
+    /// the locked folder, nothing changes. Returns whether the folder was a different one.
+    ///
+    /// # Errors
+    /// `Busy` if another process holds the lock of the new folder (exit code 75), or an error of the file
+    /// system (73).
+    fn renew(&mut self) -> Result<bool, Error>;
 }
 
 /// A shared disk.
@@ -110,6 +142,12 @@ pub trait DiskFile: Debug + Send + Sync {
     /// # Errors
     /// An error of the file system.
     fn len(&self) -> io::Result<u64>;
+
+    /// The identity.
+    ///
+    /// # Errors
+    /// An error of the file system.
+    fn identity(&self) -> io::Result<FileIdentity>;
 
     /// Whether the file has no bytes.
     ///
@@ -183,9 +221,7 @@ pub fn names_in(disk: &dyn Disk, folder: &Path) -> Result<Vec<OsString>, Error> 
             names.sort_unstable();
             Ok(names)
         }
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(Vec::new())
-        }
+        Err(error) if is_missing(&error) => Ok(Vec::new()),
         Err(source) => Err(Error::file(FileRole::Output, Op::Read, folder, source)),
     }
 }
@@ -283,6 +319,11 @@ pub fn read_small(disk: &dyn Disk, path: &Path, limit: u64) -> io::Result<Vec<u8
     let mut bytes = Vec::with_capacity(len as usize);
     read_through(&*file, len, |read| bytes.extend_from_slice(read))?;
     Ok(bytes)
+}
+
+/// Whether the error of a file operation means that there is no such file.
+pub fn is_missing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 /// Whether a name is the temporary name of a [`staged_file::StagedFile`].

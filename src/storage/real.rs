@@ -1,10 +1,9 @@
 //! The file system of the operating system.
 
-use std::any::Any;
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +14,11 @@ use rustix::io::Errno;
 
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
-use crate::storage::{Disk, DiskFile, SharedDisk};
+use crate::storage::{
+    Disk, DiskFile, FileIdentity, FileStat, FolderLock, SharedDisk, create_folder, is_missing,
+};
 use crate::telemetry::heartbeat::Heartbeat;
+use crate::text::path_text;
 
 /// The time between two attempts of a failed operation.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
@@ -26,8 +28,11 @@ const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
 /// names for these errors.
 const NO_DESCRIPTORS: [i32; 2] = [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_os_error()];
 
+/// The file in a locked folder that is locked, too. It has the number of the process that holds the lock.
+const LOCK_FILE: &str = ".lock";
+
 /// The file system of this machine.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct RealDisk {
     retry: RetryPolicy,
     /// Whether a sync waits for the hardware. If false, a sync does nothing.
@@ -164,29 +169,13 @@ impl Disk for RealDisk {
         File::open(folder)?.sync_all()
     }
 
-    fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Error> {
-        let path = folder.join(".lock");
-        let failed = |cause: io::Error| Error::file(FileRole::Output, Op::Lock, &path, cause);
-        let mut options = OpenOptions::new();
-        let options = options.read(true).write(true).create(true).truncate(false).custom_flags(NO_FOLLOW);
-        let mut file = options.open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
-            Err(TryLockError::WouldBlock) => {
-                let mut owner = String::new();
-                let _ = file.read_to_string(&mut owner);
-                let folder = folder.display();
-                let message = format!(
-                    "{folder}: already in use by process {}; stop that process, or use a different folder",
-                    owner.trim()
-                );
-                return Err(Error::Busy(message));
-            }
-        }
-        let named = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
-        named.map_err(failed)?;
-        Ok(Box::new(file))
+    fn stat(&self, path: &Path) -> io::Result<FileStat> {
+        let metadata = path.symlink_metadata()?;
+        Ok(FileStat { len: metadata.len(), identity: identity_of(&metadata) })
+    }
+
+    fn lock(&self, folder: &Path) -> Result<Box<dyn FolderLock>, Error> {
+        Ok(Box::new(RealLock::take(self.clone(), folder)?))
     }
 
     fn is_waiting(&self) -> bool {
@@ -198,11 +187,131 @@ impl Disk for RealDisk {
     }
 }
 
+/// The number of the device and the number of the inode.
+fn identity_of(metadata: &Metadata) -> FileIdentity {
+    (metadata.dev(), metadata.ino())
+}
+
+/// Maximum number of steps to lock a folder that is replaced at the same time.
+const LOCK_ATTEMPTS: u32 = 16;
+
+/// A locked folder. Two locks exclude other processes. The lock on the open folder itself holds even if the
+/// file `.lock` is removed, and while the folder is open, no other folder gets its identity. The lock on the
+/// file `.lock` also excludes other machines, because network file systems lock only files.
+#[derive(Debug)]
+struct RealLock {
+    disk: RealDisk,
+    path: PathBuf,
+    folder: File,
+    file: File,
+}
+
+impl RealLock {
+    fn take(disk: RealDisk, path: &Path) -> Result<Self, Error> {
+        let (folder, file) = (disk.open_locked_folder(path)?, disk.open_lock_file(path)?);
+        let mut lock = Self { disk, path: path.to_owned(), folder, file };
+        lock.settle()?;
+        Ok(lock)
+    }
+
+    /// Locks until both locks are those of the folder at the path. Between opening and locking, another
+    /// process may replace the folder. Returns whether the folder was a different one.
+    fn settle(&mut self) -> Result<bool, Error> {
+        let mut is_new = false;
+        for _ in 0..LOCK_ATTEMPTS {
+            if !self.is_current() {
+                create_folder(&self.disk, &self.path)?;
+                self.folder = self.disk.open_locked_folder(&self.path)?;
+                is_new = true;
+            } else if self.has_lock_file() {
+                return Ok(is_new);
+            } else {
+                self.file = self.disk.open_lock_file(&self.path)?;
+            }
+        }
+        let folder = path_text(&self.path);
+        Err(Error::Io(format!("{folder}: the folder is replaced again and again, so it cannot be locked")))
+    }
+
+    /// Whether a path has the identity of an open file. If the file system cannot tell, the answer is yes.
+    fn is_at(file: &File, path: &Path) -> bool {
+        match (file.metadata(), path.metadata()) {
+            (Ok(open), Ok(named)) => identity_of(&open) == identity_of(&named),
+            (Ok(_), Err(cause)) if is_missing(&cause) => false,
+            (Err(cause), _) if cause.raw_os_error() == Some(Errno::STALE.raw_os_error()) => false,
+            _ => true,
+        }
+    }
+
+    fn has_lock_file(&self) -> bool {
+        Self::is_at(&self.file, &self.path.join(LOCK_FILE))
+    }
+}
+
+impl FolderLock for RealLock {
+    fn is_current(&self) -> bool {
+        let folder = if self.path.as_os_str().is_empty() { Path::new(".") } else { &self.path };
+        Self::is_at(&self.folder, folder)
+    }
+
+    fn renew(&mut self) -> Result<bool, Error> {
+        self.settle()
+    }
+}
+
 impl RealDisk {
+    /// Opens and locks a folder.
+    fn open_locked_folder(&self, path: &Path) -> Result<File, Error> {
+        let name = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let failed = |cause: io::Error| Error::file(FileRole::Output, Op::Lock, path, cause);
+        let folder = self.retry.attempt(path, || File::open(name)).map_err(failed)?;
+        match folder.try_lock() {
+            // Some file systems cannot lock folders. The lock of the file is then enough.
+            Ok(()) | Err(TryLockError::Error(_)) => Ok(folder),
+            Err(TryLockError::WouldBlock) => {
+                let owner = fs::read_to_string(path.join(LOCK_FILE)).unwrap_or_default();
+                Err(in_use(path, &owner))
+            }
+        }
+    }
+
+    /// Opens and locks the lock file of a folder, and writes the number of this process to it.
+    fn open_lock_file(&self, folder: &Path) -> Result<File, Error> {
+        let path = folder.join(LOCK_FILE);
+        let failed = |cause: io::Error| Error::file(FileRole::Output, Op::Lock, &path, cause);
+        let mut options = OpenOptions::new();
+        let options = options.read(true).write(true).create(true).truncate(false).custom_flags(NO_FOLLOW);
+        let mut file = self.retry.attempt(&path, || options.open(&path)).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(cause)) => return Err(failed(cause)),
+            Err(TryLockError::WouldBlock) => {
+                let mut owner = String::new();
+                let _ = file.read_to_string(&mut owner);
+                return Err(in_use(folder, &owner));
+            }
+        }
+        let named = file.set_len(0).and_then(|()| write!(file, "{}", std::process::id()));
+        named.map_err(failed)?;
+        Ok(file)
+    }
+
     fn file(&self, file: File, path: &Path) -> Box<dyn DiskFile> {
         let (path, retry) = (path.to_owned(), self.retry.clone());
         Box::new(RealFile { file, path, retry, fsync: self.fsync })
     }
+}
+
+/// The error for a folder that another process has locked. `owner` is the content of the lock file.
+fn in_use(folder: &Path, owner: &str) -> Error {
+    let process = match owner.trim() {
+        "" => "another process".to_owned(),
+        number => format!("process {number}"),
+    };
+    let folder = path_text(folder);
+    Error::Busy(format!(
+        "{folder}: already in use by {process}; stop that process, or use a different folder"
+    ))
 }
 
 #[derive(Debug)]
@@ -240,6 +349,10 @@ impl DiskFile for RealFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.file.metadata()?.len())
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        Ok(identity_of(&self.file.metadata()?))
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {

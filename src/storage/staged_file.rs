@@ -38,6 +38,11 @@ impl StagedFile {
         Ok((staged, file))
     }
 
+    /// The temporary path of the file.
+    pub fn temporary(&self) -> &Path {
+        &self.temporary
+    }
+
     /// Makes the content durable. The caller must sync before the commit. Otherwise, a power cut may
     /// leave an incomplete file with the final name.
     ///

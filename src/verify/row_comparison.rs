@@ -26,8 +26,81 @@ pub struct RowComparison<'a> {
     pub songs: &'a SongIds,
     /// Facts about the published rows that cannot be recomputed from the inputs.
     pub published: &'a Published,
-    /// Whether inputs are missing. If so, the published rows only need to include all recomputed rows.
-    pub inputs_missing: bool,
+    /// The reasons why the rows cannot be equal.
+    pub gaps: Gaps,
+}
+
+/// What is missing for an exact comparison.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gaps {
+    /// Whether inputs are missing. Their rows cannot be recomputed.
+    pub inputs: bool,
+    /// Whether rejects are lost whose reason depends on the time of reading. Their rows are recomputed as
+    /// plays.
+    pub rejects: bool,
+}
+
+impl Gaps {
+    /// Whether plays cannot be recomputed exactly.
+    pub fn any(self) -> bool {
+        self.inputs || self.rejects
+    }
+}
+
+/// How the published rows of a table must relate to the recomputed rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Relation {
+    /// Both have the same rows.
+    Equal,
+    /// All recomputed rows are published.
+    Includes,
+    /// All published rows are recomputed.
+    Included,
+    /// No comparison is possible.
+    Unknown,
+}
+
+impl Relation {
+    /// The relation for a table of which recomputed or published rows are missing.
+    fn new(recomputed_missing: bool, published_missing: bool) -> Self {
+        match (recomputed_missing, published_missing) {
+            (false, false) => Self::Equal,
+            (true, false) => Self::Includes,
+            (false, true) => Self::Included,
+            (true, true) => Self::Unknown,
+        }
+    }
+
+    /// A bucket with a row that contradicts the relation.
+    fn violation(self, expected: &Multiset, published: &Multiset) -> Option<usize> {
+        match self {
+            Self::Equal => expected.differing_bucket(published),
+            Self::Includes => expected.bucket_missing_in(published),
+            Self::Included => published.bucket_missing_in(expected),
+            Self::Unknown => None,
+        }
+    }
+
+    /// Adds the result for a table without violations to the report. Its rows are complete since `since`.
+    fn report(self, table: &str, rows: u64, since: Option<&str>, report: &mut Report) {
+        let result = match self {
+            Self::Equal => "rows, equal to the recomputed rows",
+            Self::Includes => "rows, including all rows of the remaining inputs",
+            Self::Included => "rows, all of them among the recomputed rows",
+            Self::Unknown => "",
+        };
+        if self != Self::Unknown {
+            report.verified.push(format!("{table}: {rows} {result}"));
+        }
+        let Some(since) = since else { return };
+        report.unverifiable.push(match self {
+            Self::Unknown => format!(
+                "{table}: rows from before {since} are lost and inputs are missing, so the rows cannot be \
+                 compared"
+            ),
+            _ => format!("{table}: rows from before {since} are lost; only the published rows were compared"),
+        });
+    }
 }
 
 impl RowComparison<'_> {
@@ -37,29 +110,21 @@ impl RowComparison<'_> {
     /// # Errors
     /// The first file that cannot be read, exit code 66.
     pub async fn run(&self, recomputed: Recomputed, report: &mut Report) -> Result<(), Error> {
-        let comparison = Comparison { keep_hashes: self.inputs_missing, ..Comparison::default() };
+        let keep_hashes = self.gaps.any() || self.manifest.incomplete_since.is_some();
+        let comparison = Comparison { keep_hashes, ..Comparison::default() };
         let rows = self.published_rows(comparison, Some(report))?;
-        let differing = |expected: &Multiset, published: &Multiset| {
-            if self.inputs_missing {
-                expected.bucket_missing_in(published)
-            } else {
-                expected.differing_bucket(published)
-            }
-        };
         let published_enriched = self.manifest.insights.get(enriched_logs::NAME);
         let has_enriched = published_enriched.is_some();
-        let enriched = differing(&recomputed.rows.enriched, &rows.enriched).filter(|_| has_enriched);
-        let rejects = differing(&recomputed.rows.rejects, &rows.rejects);
-        let result = if self.inputs_missing {
-            "rows, including all rows of the remaining inputs"
-        } else {
-            "rows, equal to the recomputed rows"
-        };
+        let (for_enriched, for_rejects) = self.relations();
+        let enriched = for_enriched.violation(&recomputed.rows.enriched, &rows.enriched);
+        let enriched = enriched.filter(|_| has_enriched);
+        let rejects = for_rejects.violation(&recomputed.rows.rejects, &rows.rejects);
         if let Some(entry) = published_enriched.filter(|_| enriched.is_none()) {
-            report.verified.push(format!("{}: {} {result}", enriched_logs::NAME, entry.rows));
+            for_enriched.report(enriched_logs::NAME, entry.rows, entry.incomplete_since.as_deref(), report);
         }
         if rejects.is_none() {
-            report.verified.push(format!("{REJECTS}: {} {result}", rows.rejects.rows));
+            let since = self.manifest.rejects.incomplete_since.as_deref();
+            for_rejects.report(REJECTS, rows.rejects.rows, since, report);
         }
         // A `replay` publishes plays in the order of its logs.
         let ordered = matches!(self.source, ReplaySource::Logs(..)) && has_enriched && enriched.is_none();
@@ -75,12 +140,23 @@ impl RowComparison<'_> {
             recompute(self.settings, self.shutdown, self.source, self.songs, comparison).await?.rows;
         let published = self.published_rows(comparison, None)?;
         if enriched.is_some() {
-            self.show(enriched_logs::NAME, expected.enriched, published.enriched, report);
+            self.show(enriched_logs::NAME, for_enriched, expected.enriched, published.enriched, report);
         }
         if rejects.is_some() {
-            self.show(REJECTS, expected.rejects, published.rejects, report);
+            self.show(REJECTS, for_rejects, expected.rejects, published.rejects, report);
         }
         Ok(())
+    }
+
+    /// The relations for `enriched_logs` and `_rejects`.
+    fn relations(&self) -> (Relation, Relation) {
+        let enriched = self.manifest.insights.get(enriched_logs::NAME);
+        let enriched_lost = enriched.is_some_and(|entry| entry.incomplete_since.is_some());
+        let rejects_lost = self.manifest.rejects.incomplete_since.is_some();
+        (
+            Relation::new(self.gaps.inputs, enriched_lost || self.gaps.rejects),
+            Relation::new(self.gaps.inputs, rejects_lost),
+        )
     }
 
     /// Reads the published rows. If there is a `report`, adds to it each row with metadata that the song
@@ -100,15 +176,24 @@ impl RowComparison<'_> {
     }
 
     /// Reports the rows of one bucket that the expected and the published table do not have in common.
-    fn show(&self, table: &str, expected: Multiset, published: Multiset, report: &mut Report) {
+    fn show(
+        &self,
+        table: &str,
+        relation: Relation,
+        expected: Multiset,
+        published: Multiset,
+        report: &mut Report,
+    ) {
         let (expected, published) = (expected.into_kept(), published.into_kept());
         let mut show = |difference: &str, rows: Vec<Vec<u8>>| {
             let lines =
                 rows.iter().take(MAX_SHOWN).map(|row| format!("{table}: {difference}: {}", shown(row)));
             report.differences.extend(lines);
         };
-        show("missing", missing_in(&expected, &published));
-        if !self.inputs_missing {
+        if relation != Relation::Included {
+            show("missing", missing_in(&expected, &published));
+        }
+        if relation != Relation::Includes {
             show("not in the inputs", missing_in(&published, &expected));
         }
     }

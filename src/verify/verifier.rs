@@ -1,6 +1,6 @@
 //! The steps of a verification, for the output of a `replay` and of a `watch`.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::ledger::Ledger;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
-use crate::model::{ReaderState, SongId};
+use crate::model::{ReaderState, Reason, SongId};
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{Manifest, hash_text};
 use crate::publish::rejects::reject_lines;
@@ -26,7 +26,7 @@ use crate::verify::committed_state::CommittedState;
 use crate::verify::files::compare_files;
 use crate::verify::recompute::{Recomputed, ReplaySource, recompute};
 use crate::verify::report::Report;
-use crate::verify::row_comparison::RowComparison;
+use crate::verify::row_comparison::{Gaps, RowComparison};
 use crate::verify::rows::{Comparison, Published, SongIds, each_row};
 use crate::verify::snapshots::{compare_snapshot, cut_of};
 
@@ -78,13 +78,15 @@ impl Verifier {
         let version = self.load_catalog(&dictionaries).await?;
         let songs = songs_of(&version.catalog, &dictionaries);
         let catalog_rejects = reject_lines(&path_text(&self.settings.songs), &version.rejects);
-        let recomputed = self.recompute(&source, &songs, false).await?;
+        let recomputed = self.recompute(&source, &songs, manifest, Gaps::default()).await?;
         if self.is_published_catalog(manifest, &version.catalog, report) {
             self.compare_snapshots(manifest, recomputed.ledger.clone(), &recomputed.dictionaries, report)
                 .await?;
         }
         let published = Published::by_replay(catalog_rejects);
-        self.row_comparison(manifest, &source, &songs, &published, false).run(recomputed, report).await
+        self.row_comparison(manifest, &source, &songs, &published, Gaps::default())
+            .run(recomputed, report)
+            .await
     }
 
     async fn verify_watch(&self, manifest: &Manifest, report: &mut Report) -> Result<(), Error> {
@@ -97,11 +99,11 @@ impl Verifier {
             ));
             return Ok(());
         }
-        let (source, inputs_missing) = self.committed_source(&state, manifest, report)?;
-        let recomputed = self.recompute(&source, &state.songs, inputs_missing).await?;
+        let (source, gaps) = self.committed_source(&state, manifest, report)?;
+        let recomputed = self.recompute(&source, &state.songs, manifest, gaps).await?;
         let version = self.load_catalog(&Dictionaries::default()).await?;
         if self.is_published_catalog(manifest, &version.catalog, report) {
-            let (ledger, dictionaries) = if inputs_missing {
+            let (ledger, dictionaries) = if gaps.any() {
                 (&state.loaded.ledger, &state.dictionaries)
             } else {
                 (&recomputed.ledger, &recomputed.dictionaries)
@@ -116,18 +118,16 @@ impl Verifier {
             catalog_label: path_text(&self.settings.songs),
             catalog_rejects: Vec::new(),
         };
-        self.row_comparison(manifest, &source, &songs, &published, inputs_missing)
-            .run(recomputed, report)
-            .await
+        self.row_comparison(manifest, &source, &songs, &published, gaps).run(recomputed, report).await
     }
 
-    /// The committed inputs that still exist, and whether any committed inputs are missing.
+    /// The committed inputs that still exist, and what is missing for an exact comparison.
     fn committed_source(
         &self,
         state: &CommittedState,
         manifest: &Manifest,
         report: &mut Report,
-    ) -> Result<(ReplaySource, bool), Error> {
+    ) -> Result<(ReplaySource, Gaps), Error> {
         let files = FileIndex::in_folders(&[&self.settings.incoming, &self.settings.input.archive_dir]);
         let (mut inputs, mut missing) = (Vec::new(), Vec::new());
         for input in state.loaded.inputs.known() {
@@ -145,22 +145,35 @@ impl Verifier {
                 missing.len()
             ));
         }
+        let earlier_rejects = self.earlier_rejects(manifest)?;
+        let gaps = Gaps {
+            inputs: !missing.is_empty(),
+            rejects: lacks_rejects(manifest, &earlier_rejects) && self.now.is_none(),
+        };
+        if gaps.rejects {
+            report.unverifiable.push(format!(
+                "{REJECTS}: lost rows say which rows were rejected because of the time of reading; the \
+                 snapshots are compared with the committed state, not with the inputs"
+            ));
+        }
         let committed = Committed {
             inputs,
             dialect: self.settings.dialect(),
-            earlier_rejects: Arc::new(self.earlier_rejects(manifest)?),
+            earlier_rejects: Arc::new(earlier_rejects),
             now: self.now,
         };
-        Ok((ReplaySource::Committed(committed), !missing.is_empty()))
+        Ok((ReplaySource::Committed(committed), gaps))
     }
 
     async fn recompute(
         &self,
         source: &ReplaySource,
         songs: &SongIds,
-        inputs_missing: bool,
+        manifest: &Manifest,
+        gaps: Gaps,
     ) -> Result<Recomputed, Error> {
-        let comparison = Comparison { keep_hashes: inputs_missing, ..Comparison::default() };
+        let keep_hashes = gaps.any() || manifest.incomplete_since.is_some();
+        let comparison = Comparison { keep_hashes, ..Comparison::default() };
         recompute(&self.settings, &self.shutdown, source, songs, comparison).await
     }
 
@@ -170,10 +183,10 @@ impl Verifier {
         source: &'a ReplaySource,
         songs: &'a SongIds,
         published: &'a Published,
-        inputs_missing: bool,
+        gaps: Gaps,
     ) -> RowComparison<'a> {
         let (settings, shutdown) = (&self.settings, &self.shutdown);
-        RowComparison { settings, shutdown, manifest, source, songs, published, inputs_missing }
+        RowComparison { settings, shutdown, manifest, source, songs, published, gaps }
     }
 
     async fn load_catalog(&self, dictionaries: &Dictionaries) -> Result<CatalogVersion, Error> {
@@ -238,6 +251,15 @@ impl Verifier {
         let now = self.now.unwrap_or(self.clock);
         Week::of_local(now + i64::from(self.settings.timezone.0.offset_at(now)))
     }
+}
+
+/// Whether `_rejects` has lost rows with a reason that depends on the time of reading. `known` are those that
+/// it still has.
+fn lacks_rejects(manifest: &Manifest, known: &EarlierRejects) -> bool {
+    let reasons = [Reason::TimestampRange, Reason::ContinuedAfterEof];
+    let counted: u64 = reasons.iter().filter_map(|reason| manifest.totals.rejected.get(reason.code())).sum();
+    let known: usize = known.values().map(BTreeMap::len).sum();
+    manifest.rejects.incomplete_since.is_some() && (known as u64) < counted
 }
 
 /// The ids of the songs in a catalog.

@@ -4,7 +4,6 @@
 //! all synced operations. Random numbers decide which unsynced operations reach the medium. One recorded run
 //! therefore yields any number of possible images.
 
-use std::any::Any;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io::{self, ErrorKind};
@@ -15,7 +14,7 @@ use std::time::{Duration, Instant};
 use music_insights::generate::rng::Rng as Dice;
 use music_insights::model::error::Error;
 
-use music_insights::storage::{Disk, DiskFile};
+use music_insights::storage::{Disk, DiskFile, FileIdentity, FileStat, FolderLock};
 
 use crate::medium::Medium;
 
@@ -377,7 +376,17 @@ impl Disk for SimDisk {
         self.act(Op::SyncFolder(folder.to_owned()))
     }
 
-    fn lock(&self, folder: &Path) -> Result<Box<dyn Any + Send>, Error> {
+    fn stat(&self, path: &Path) -> io::Result<FileStat> {
+        let now = &self.inner().now;
+        match now.names.get(path) {
+            Some(&number) => {
+                Ok(FileStat { len: now.files[number].len() as u64, identity: (0, number as u64) })
+            }
+            None => not_found(),
+        }
+    }
+
+    fn lock(&self, folder: &Path) -> Result<Box<dyn FolderLock>, Error> {
         if !self.inner().locked.insert(folder.to_owned()) {
             return Err(Error::Busy("locked".to_owned()));
         }
@@ -385,7 +394,18 @@ impl Disk for SimDisk {
     }
 }
 
+#[derive(Debug)]
 struct Lock(SimDisk, PathBuf);
+
+impl FolderLock for Lock {
+    fn is_current(&self) -> bool {
+        true
+    }
+
+    fn renew(&mut self) -> Result<bool, Error> {
+        Ok(false)
+    }
+}
 
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -414,6 +434,10 @@ impl DiskFile for SimFile {
 
     fn len(&self) -> io::Result<u64> {
         Ok(self.disk.inner().now.files[self.number].len() as u64)
+    }
+
+    fn identity(&self) -> io::Result<FileIdentity> {
+        Ok((0, self.number as u64))
     }
 
     fn truncate(&mut self, len: u64) -> io::Result<()> {

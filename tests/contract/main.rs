@@ -17,6 +17,8 @@ mod size;
 
 mod bad_files;
 mod delimiter;
+mod dialect_world;
+mod dialects;
 mod formats;
 mod generate;
 mod golden;

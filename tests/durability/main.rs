@@ -29,6 +29,7 @@ mod damage;
 mod exact;
 mod faults;
 mod kills;
+mod lost_output;
 mod parallel;
 mod power_loss;
 mod restarts;

@@ -66,6 +66,27 @@ fn all_pages(page: &str, address: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
+fn a_loss_of_published_rows_shows_in_status_and_health() {
+    let place = place_with(&crowd());
+    let once = ["watch", "--once", "--http", "off"];
+    place.done(&once);
+    std::fs::remove_dir_all(place.path("output/enriched_logs")).unwrap();
+    place.done(&[&once[..], &["--accept-missing-output"]].concat());
+    let since = place.manifest("output").unwrap()["incomplete_since"].clone();
+    let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);
+    wait_for_shown(&place, &page, 402);
+    let status = get(&page, "/api/v1/status").json();
+    assert_eq!(status["incomplete_since"], since);
+    for insight in status["insights"].as_array().unwrap() {
+        let expected = if insight["name"] == "enriched_logs" { &since } else { &Value::Null };
+        assert_eq!(&insight["incomplete_since"], expected, "{insight}");
+    }
+    let health = get(&page, "/health/readyz");
+    assert_eq!(health.status, 200);
+    assert!(health.text().contains(since.as_str().unwrap()), "{}", health.text());
+}
+
+#[test]
 fn pages_contain_the_rows_of_the_published_files() {
     let place = place_with(&crowd());
     let (_daemon, page) = place.watch_with_page("127.0.0.1:0", &[]);

@@ -234,6 +234,10 @@ pub struct WatchArgs {
     /// If the newest generation of the state is damaged, continue from an older generation
     #[arg(long)]
     pub rollback: bool,
+    /// Continue although published rows of `enriched_logs` or `_rejects` are lost: the table begins again, and
+    /// the manifest says since when
+    #[arg(long)]
+    pub accept_missing_output: bool,
     /// Common settings.
     #[command(flatten)]
     pub common: SettingArgs,

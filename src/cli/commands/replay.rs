@@ -46,7 +46,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
         disk: RealDisk::without_fsync(),
         mode: RunMode::Replay,
         clock: Clock::Stopped(now),
-        options: StartOptions { fresh: args.fresh, rollback: false },
+        options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
         progress: Arc::clone(&progress),
         control: ControlHandles::alone(&settings),
     };
@@ -72,7 +72,7 @@ fn run_on_cluster(
         logs,
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
-        options: StartOptions { fresh: args.fresh, rollback: false },
+        options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
         now: args.now.unwrap_or_else(|| Clock::System.now()),
     };
     let shutdown = Shutdown::default();

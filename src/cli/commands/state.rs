@@ -10,6 +10,7 @@ use crate::cli::commands::print::print;
 use crate::ingest::source::tail::KnownInput;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
+use crate::state::checkpoint::committer::manifest_of;
 use crate::state::checkpoint::generation::{Generation, StateConfig, Unusable, generation_name};
 use crate::state::checkpoint::load::Loaded;
 use crate::state::checkpoint::recover::generations_in;
@@ -115,6 +116,9 @@ fn describe(disk: &dyn Disk, folder: &Path, generation: &Generation, text: &mut 
         let bytes = HumanBytes(bytes).to_string();
         let _ =
             writeln!(text, "  {name:<32} {bytes:>10}  {} rows in {} parts", HumanCount(rows), parts.len());
+    }
+    if let Some(since) = manifest_of(generation).and_then(|manifest| manifest.incomplete_since) {
+        let _ = writeln!(text, "  rows of enriched_logs or _rejects from before {since} are lost");
     }
     damaged
 }

@@ -38,6 +38,9 @@ pub(super) fn summary(run: &RunSummary, settings: &Settings, elapsed: Duration) 
     if !manifest.unfinished.is_empty() {
         let _ = writeln!(text, "unread    {} files have unread bytes", manifest.unfinished.len());
     }
+    if let Some(since) = &manifest.incomplete_since {
+        let _ = writeln!(text, "lost      rows of enriched_logs or _rejects from before {since}");
+    }
     let parts = manifest
         .insights
         .values()

@@ -74,7 +74,11 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         disk,
         mode: RunMode::Watch,
         clock: Clock::System,
-        options: StartOptions { rollback: args.rollback, fresh: args.fresh },
+        options: StartOptions {
+            rollback: args.rollback,
+            fresh: args.fresh,
+            accept_missing_output: args.accept_missing_output,
+        },
         progress: Arc::new(Progress::silent()),
         control: ControlHandles {
             heartbeat: heartbeat.clone(),

@@ -16,6 +16,7 @@ use crate::publish::epoch::Published;
 use crate::publish::rejects::reject_lines;
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
+use crate::storage::FolderLock;
 use crate::telemetry::progress::Progress;
 use crate::text::path_text;
 use crate::time::civil::Week;
@@ -32,6 +33,7 @@ pub(super) struct Core {
     pub(super) rejects: AppendOnlyWriter,
     pub(super) persistence: Persistence,
     pub(super) published: Published,
+    pub(super) output_lock: Box<dyn FolderLock>,
     pub(super) pending: Pending,
 }
 
@@ -44,6 +46,8 @@ pub struct RunContext {
     pub mode: RunMode,
     /// The clock that determines the current week.
     pub clock: Clock,
+    /// Whether to continue if published rows of the append-only tables are lost.
+    pub accept_missing_output: bool,
     /// The progress bar.
     pub progress: Arc<Progress>,
     /// Heartbeat, new settings, metrics, and published epochs.

@@ -28,8 +28,9 @@ impl Flush {
     }
 
     /// Makes a cut, stages and commits it, and publishes it as the next epoch. Workers that have just started
-    /// stage every table. If no row differs from the last epoch, the flush publishes only missing files and
-    /// no new epoch.
+    /// stage every table. If no row differs from the last epoch, the flush completes that epoch and publishes
+    /// no new one. If the output folder is replaced in the meantime, the cut is committed but not published,
+    /// and there are news for the next flush.
     ///
     /// # Errors
     /// The first file that cannot be written.
@@ -46,11 +47,13 @@ impl Flush {
             } else {
                 commit_and_publish(core, staged, manifest)?;
             }
-            observe::record_epoch(core);
-            observe::publish_view(core);
+            if !core.published.was_damaged() {
+                observe::record_epoch(core);
+                observe::publish_view(core);
+            }
             core.persistence.retire(&core.inputs.tracker)
         })?;
-        core.pending.reset();
+        core.pending.reset(core.published.was_damaged());
         Ok(())
     }
 
@@ -58,7 +61,7 @@ impl Flush {
     async fn stage(&self, core: &mut Core) -> Result<StagedCut, Error> {
         let cut = core.plays.cut(self.scope, core.catalog.catalog(), core.pending.week).await;
         fail_point("flush.cut");
-        let staged = core.workers.stage(cut).await?;
+        let staged = core.workers.stage(cut, &core.published).await?;
         fail_point("flush.staged");
         Ok(staged)
     }
@@ -95,6 +98,12 @@ fn commit_and_publish(core: &mut Core, mut staged: StagedCut, manifest: Manifest
         epoch: Epoch(manifest.epoch),
         manifest: &manifest.to_text(),
     })?;
+    if !core.output_lock.is_current() {
+        // The staged files are gone, and another process may own the new folder. The next flush publishes
+        // this commit again, if this process gets the lock.
+        core.published.postpone(manifest);
+        return Ok(());
+    }
     core.published.publish(staged.epoch, manifest)?;
     fail_point("publish.done");
     Ok(())

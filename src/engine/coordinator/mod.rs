@@ -8,6 +8,7 @@ mod control;
 mod engine_core;
 mod flush;
 mod observe;
+mod output_check;
 mod pending;
 mod persistence;
 mod plays;
@@ -23,6 +24,7 @@ use crate::engine::coordinator::catalog::CatalogInForce;
 use crate::engine::coordinator::control::{HEARTBEAT, ticks};
 use crate::engine::coordinator::engine_core::{Core, RunInputs};
 use crate::engine::coordinator::flush::Flush;
+use crate::engine::coordinator::output_check::{QUIET_CHECK, check_output};
 use crate::engine::coordinator::pending::Pending;
 use crate::engine::coordinator::persistence::Persistence;
 use crate::engine::coordinator::plays::{Plays, RefreshScope};
@@ -37,6 +39,7 @@ use crate::publish::epoch::Published;
 use crate::publish::manifest::Manifest;
 use crate::state::checkpoint::committer::Committer;
 use crate::state::checkpoint::load::Loaded;
+use crate::storage::FolderLock;
 
 pub use crate::engine::coordinator::control::ControlHandles;
 pub use crate::engine::coordinator::engine_core::RunContext;
@@ -66,6 +69,17 @@ pub struct CoordinatorDeps {
     pub committer: Option<Committer>,
     /// Tells the source which inputs it may archive or delete.
     pub retirable: mpsc::Sender<Vec<RetirableInput>>,
+    /// The locks of the folders.
+    pub locks: Locks,
+}
+
+/// The locks of a run.
+#[derive(Debug)]
+pub struct Locks {
+    /// The lock of the output folder.
+    pub output: Box<dyn FolderLock>,
+    /// The lock of the state folder; `None` in a `replay`.
+    pub state: Option<Box<dyn FolderLock>>,
 }
 
 /// The task that owns the ledger, the input progress and the epoch.
@@ -101,6 +115,7 @@ impl Coordinator {
             published,
             committer,
             retirable,
+            locks,
         } = deps;
         let core = Core {
             context,
@@ -109,11 +124,18 @@ impl Coordinator {
             catalog: CatalogInForce::new(versions, loaded.catalog_rejects),
             workers,
             rejects,
-            persistence: Persistence::new(committer, retirable),
-            pending: Pending::new(published.manifest().is_none()),
+            persistence: Persistence::new(committer, locks.state, retirable),
+            pending: Pending::new(published.manifest().is_none() || published.was_damaged()),
             published,
+            output_lock: locks.output,
         };
         Self { core, settings_taken: 0 }
+    }
+
+    /// The locks. All other parts of the coordinator are dropped, which ends the workers.
+    pub fn into_locks(self) -> Locks {
+        let Core { output_lock, persistence, .. } = self.core;
+        Locks { output: output_lock, state: persistence.into_lock() }
     }
 
     /// Applies events until the stream ends, then flushes the remaining changes.
@@ -121,12 +143,13 @@ impl Coordinator {
     /// # Errors
     /// The first input that cannot be read, or the first file that cannot be written.
     pub async fn run(
-        mut self,
+        &mut self,
         mut events: impl Stream<Item = Event<Decoded>> + Unpin,
     ) -> Result<RunSummary, Error> {
         self.core.adopt_catalog()?;
         let mut tick = ticks(self.flush_interval());
         let mut heartbeat = ticks(HEARTBEAT);
+        let mut quiet_check = ticks(QUIET_CHECK);
         if self.core.published.manifest().is_some() {
             // An earlier process may have been killed before it published its last commit.
             Flush::new(RefreshScope::Everything).run(&mut self.core).await?;
@@ -141,11 +164,18 @@ impl Coordinator {
                 _ = tick.tick(), if self.core.context.mode == RunMode::Watch => {
                     match self.flush_news().await? {
                         Some(took) => {
+                            quiet_check.reset();
                             let until_next = self.flush_interval().saturating_sub(took);
                             tick.reset_after(until_next.max(took * REST));
                             self.report_status();
                         }
                         None => self.save_when_idle()?,
+                    }
+                }
+                _ = quiet_check.tick(), if self.core.context.mode == RunMode::Watch => {
+                    check_output(&mut self.core).await?;
+                    if self.core.published.was_damaged() {
+                        self.flush_news().await?;
                     }
                 }
                 _ = heartbeat.tick() => self.report_status(),
@@ -155,7 +185,9 @@ impl Coordinator {
                 }
             }
         }
-        self.flush_news().await?;
+        // The summary must not name files that are gone.
+        check_output(&mut self.core).await?;
+        while self.flush_news().await?.is_some() && self.core.published.was_damaged() {}
         let Core { plays, inputs, published, .. } = &self.core;
         Ok(RunSummary {
             manifest: published.manifest().cloned().expect("the first flush is never skipped"),
@@ -216,6 +248,7 @@ impl Coordinator {
         if new_catalog {
             core.adopt_catalog()?;
         }
+        check_output(core).await?;
         let is_first = core.published.manifest().is_none();
         let scope = if new_catalog || is_first { RefreshScope::Catalog } else { RefreshScope::Plays };
         Flush::new(scope).run(core).await?;
@@ -237,6 +270,7 @@ impl Coordinator {
         core.context.settings.clone_from(&settings);
         if insights_changed {
             core.workers.restart_snapshots(&settings);
+            check_output(core).await?;
             Flush::new(RefreshScope::Everything).run(core).await?;
         }
         self.settings_taken += 1;

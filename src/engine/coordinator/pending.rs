@@ -29,9 +29,9 @@ impl Pending {
         self.oldest_read.get_or_insert(read_at);
     }
 
-    /// Notes the end of a flush.
-    pub(super) fn reset(&mut self) {
-        self.has_news = false;
+    /// Notes the end of a flush. `has_news` says whether the flush has left anything to publish.
+    pub(super) fn reset(&mut self, has_news: bool) {
+        self.has_news = has_news;
         self.restart_idle();
     }
 

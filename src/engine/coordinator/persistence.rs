@@ -11,6 +11,8 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::state::checkpoint::committer::{Commit, Committer};
 use crate::state::input_progress::InputTracker;
+use crate::storage::FolderLock;
+use crate::text::path_text;
 
 /// Idle time after which the coordinator commits input progress without new rows. If a flush comes earlier,
 /// it commits the progress, and no separate commit is needed.
@@ -20,14 +22,42 @@ const QUIET: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Persistence {
     committer: Option<Committer>,
+    /// The lock of the state folder; `None` in a `replay`.
+    lock: Option<Box<dyn FolderLock>>,
     /// Tells the source which inputs it may archive or delete.
     retirable: mpsc::Sender<Vec<RetirableInput>>,
 }
 
 impl Persistence {
-    /// `committer` is `None` in a `replay`.
-    pub(super) fn new(committer: Option<Committer>, retirable: mpsc::Sender<Vec<RetirableInput>>) -> Self {
-        Self { committer, retirable }
+    /// `committer` and `lock` are `None` in a `replay`.
+    pub(super) fn new(
+        committer: Option<Committer>,
+        lock: Option<Box<dyn FolderLock>>,
+        retirable: mpsc::Sender<Vec<RetirableInput>>,
+    ) -> Self {
+        Self { committer, lock, retirable }
+    }
+
+    /// The lock of the state folder.
+    pub(super) fn into_lock(self) -> Option<Box<dyn FolderLock>> {
+        self.lock
+    }
+
+    /// Checks that the state folder is still the locked one and has its newest generation. Otherwise, a commit
+    /// would refer to files that are gone.
+    ///
+    /// # Errors
+    /// If the folder was removed or replaced, exit code 74.
+    pub(super) fn check_folder(&self) -> Result<(), Error> {
+        let Some(committer) = &self.committer else { return Ok(()) };
+        if self.lock.as_ref().is_none_or(|lock| lock.is_current()) && committer.is_in_place() {
+            return Ok(());
+        }
+        Err(Error::Io(format!(
+            "{}: the state was removed or replaced while it was in use, so nothing more is committed or \
+             published; restore the folder, or start with --fresh to read everything again",
+            path_text(committer.folder())
+        )))
     }
 
     /// Whether this run commits its state.
@@ -57,8 +87,9 @@ impl Persistence {
     /// Commits a cut.
     ///
     /// # Errors
-    /// A file system error (73, 74), or a damaged segment (65).
+    /// A file system error (73, 74), a state folder that is gone (74), or a damaged segment (65).
     pub(super) fn commit(&mut self, commit: Commit<'_>) -> Result<(), Error> {
+        self.check_folder()?;
         self.committer.as_mut().map_or(Ok(()), |committer| committer.commit(commit))
     }
 
@@ -90,15 +121,21 @@ impl Persistence {
         pending: &mut Pending,
         done_after: Duration,
     ) -> Result<(), Error> {
-        let Some(committer) = &mut self.committer else { return Ok(()) };
-        if inputs.has_unsaved() && pending.idle() >= QUIET {
-            pending.restart_idle();
-            tokio::task::block_in_place(|| committer.commit_inputs(inputs))?;
-        } else if committer.has_unretirable() && pending.idle() >= done_after {
-            tokio::task::block_in_place(|| committer.recommit())?;
-        } else {
+        let Some(committer) = &self.committer else { return Ok(()) };
+        let saves_inputs = inputs.has_unsaved() && pending.idle() >= QUIET;
+        if !saves_inputs && !(committer.has_unretirable() && pending.idle() >= done_after) {
             return Ok(());
         }
-        tokio::task::block_in_place(|| self.retire(inputs))
+        tokio::task::block_in_place(|| {
+            self.check_folder()?;
+            let Some(committer) = &mut self.committer else { return Ok(()) };
+            if saves_inputs {
+                pending.restart_idle();
+                committer.commit_inputs(inputs)?;
+            } else {
+                committer.recommit()?;
+            }
+            self.retire(inputs)
+        })
     }
 }

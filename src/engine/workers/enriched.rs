@@ -1,5 +1,6 @@
 //! The worker of `enriched_logs`: appends a row for each play whose song is in the catalog.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -11,7 +12,7 @@ use crate::model::Batch;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::publish::OutputFormats;
-use crate::publish::append_only::AppendOnlyWriter;
+use crate::publish::append_only::{AppendOnlyWriter, TableCheck};
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{InsightEntry, PartEntry};
 use crate::publish::parquet::StagedParquet;
@@ -36,6 +37,15 @@ pub enum EnrichedMessage {
         /// Receives the durable state of the table.
         answer: oneshot::Sender<EnrichedCut>,
     },
+    /// Published files are missing or were replaced.
+    Restore {
+        /// Whether the table begins again if its rows are lost.
+        accept_loss: bool,
+        /// The names of the Parquet parts that are missing. The next cut stages them again.
+        parquet: BTreeSet<String>,
+        /// Receives the state of the table.
+        answer: oneshot::Sender<Result<TableCheck, Error>>,
+    },
 }
 
 /// The state of `enriched_logs` at a cut.
@@ -59,6 +69,8 @@ pub struct EnrichedWorker {
     escaped: Vec<u8>,
     /// The parts that exist as Parquet; `None` unless `format.parquet` is set.
     parquet: Option<Vec<PartEntry>>,
+    /// The names of published Parquet parts that are missing.
+    missing_parquet: BTreeSet<String>,
     /// The unmatched plays; `None` in a `replay`, because its catalog never changes.
     unmatched: Option<UnmatchedPlays>,
     dictionaries: Arc<Dictionaries>,
@@ -75,7 +87,16 @@ impl EnrichedWorker {
     ) -> Self {
         let escape = FormulaEscape::of(enriched_logs::NAME, formats.escape_formulas);
         let parquet = formats.parquet.then(Vec::new);
-        Self { insight, table, escape, escaped: Vec::new(), parquet, unmatched, dictionaries }
+        Self {
+            insight,
+            table,
+            escape,
+            escaped: Vec::new(),
+            parquet,
+            missing_parquet: BTreeSet::new(),
+            unmatched,
+            dictionaries,
+        }
     }
 
     /// Continues after the Parquet parts that an earlier process published.
@@ -108,9 +129,23 @@ impl EnrichedWorker {
                     // The receiver is gone only if the coordinator has failed.
                     let _ = answer.send(self.cut()?);
                 }
+                EnrichedMessage::Restore { accept_loss, parquet, answer } => {
+                    self.missing_parquet.extend(parquet);
+                    let _ = answer.send(self.restore(accept_loss));
+                }
             }
         }
         Ok(())
+    }
+
+    /// Restores the table if its files are missing or were replaced.
+    fn restore(&mut self, accept_loss: bool) -> Result<TableCheck, Error> {
+        let check = self.table.check(accept_loss)?;
+        if check == TableCheck::RowsLost {
+            self.parquet.iter_mut().for_each(Vec::clear);
+            self.missing_parquet.clear();
+        }
+        Ok(check)
     }
 
     /// Makes the table and the unmatched plays durable.
@@ -132,11 +167,16 @@ impl EnrichedWorker {
         let Some(known) = &mut self.parquet else { return Ok(Vec::new()) };
         let complete = parts.len() - usize::from(self.unmatched.is_some());
         let mut staged = Vec::new();
-        for part in &parts[known.len().min(complete)..complete] {
+        for (index, part) in parts[..complete].iter().enumerate() {
+            let published = known.get(index).filter(|entry| !self.missing_parquet.contains(&entry.file));
+            if published.is_some() {
+                continue;
+            }
             let parquet = self.table.parquet_of(enriched_logs::NAME, part)?;
-            known.push(parquet.entry().clone());
+            known.splice(index..known.len().min(index + 1), [parquet.entry().clone()]);
             staged.push(parquet);
         }
+        self.missing_parquet.clear();
         Ok(staged)
     }
 

@@ -3,6 +3,7 @@
 mod enriched;
 mod snapshot;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -13,7 +14,8 @@ use crate::insights::{Cut, Insight};
 use crate::model::Batch;
 use crate::model::error::Error;
 use crate::publish::OutputFormats;
-use crate::publish::epoch::StagedEpoch;
+use crate::publish::append_only::TableCheck;
+use crate::publish::epoch::{Published, StagedEpoch};
 use crate::settings::Settings;
 use crate::state::unmatched::UnmatchedChanges;
 use crate::storage::SharedDisk;
@@ -85,18 +87,37 @@ impl InsightWorkers {
         metrics.send("enrich", enriched, message).await.map_err(|_| ended())
     }
 
-    /// Sends a cut to all workers, and waits until each has staged its output.
+    /// Asks the worker of `enriched_logs` to restore its table. `parquet` are the names of the missing Parquet
+    /// parts.
+    ///
+    /// # Errors
+    /// Rows that are lost (65, 74), a file system error (73, 74), or a worker that has ended.
+    pub async fn restore_enriched(
+        &self,
+        accept_loss: bool,
+        parquet: BTreeSet<String>,
+    ) -> Result<TableCheck, Error> {
+        let Some(enriched) = &self.enriched else { return Ok(TableCheck::InPlace) };
+        let (answer, answered) = oneshot::channel();
+        let message = EnrichedMessage::Restore { accept_loss, parquet, answer };
+        enriched.send(message).await.map_err(|_| ended())?;
+        answered.await.map_err(|_| ended())?
+    }
+
+    /// Sends a cut to all workers, and waits until each has staged its output. A worker stages its table if
+    /// the rows have changed or if `published` does not have the table.
     ///
     /// # Errors
     /// The first file that cannot be written, or a worker that has ended.
-    pub async fn stage(&self, cut: Cut) -> Result<StagedCut, Error> {
+    pub async fn stage(&self, cut: Cut, published: &Published) -> Result<StagedCut, Error> {
         let catalog = Arc::clone(&cut.catalog);
         let cut = Arc::new(cut);
         let mut pending = Vec::new();
         for (name, requests) in &self.snapshots {
             let (answer, answered) = oneshot::channel();
             let cut = Arc::clone(&cut);
-            requests.send(SnapshotRequest { cut, answer }).await.map_err(|_| ended())?;
+            let is_missing = published.files(name).is_none();
+            requests.send(SnapshotRequest { cut, is_missing, answer }).await.map_err(|_| ended())?;
             pending.push((*name, answered));
         }
         // Once all references to the ledger are gone, the coordinator can change the ledger without a copy.

@@ -11,11 +11,14 @@ use crate::publish::OutputFormats;
 use crate::publish::snapshot::Snapshot;
 use crate::storage::SharedDisk;
 
-/// A request for the snapshot of a cut. The answer is `None` if no row has changed.
+/// A request for the snapshot of a cut. The answer is `None` if no row has changed and the published snapshot
+/// exists.
 #[derive(Debug)]
 pub struct SnapshotRequest {
     /// The cut.
     pub cut: Arc<Cut>,
+    /// Whether there is no published snapshot.
+    pub is_missing: bool,
     /// Receives the staged snapshot.
     pub answer: oneshot::Sender<Result<Option<Snapshot>, Error>>,
 }
@@ -30,11 +33,11 @@ pub fn serve_snapshots(
     mut requests: mpsc::Receiver<SnapshotRequest>,
 ) {
     let mut is_first = true;
-    while let Some(SnapshotRequest { cut, answer }) = requests.blocking_recv() {
+    while let Some(SnapshotRequest { cut, is_missing, answer }) = requests.blocking_recv() {
         let changed = insight.refresh(&cut);
         let write =
             || Snapshot::write(disk, output, insight.name(), formats, &mut |emit| insight.render(&cut, emit));
-        let snapshot = (changed || std::mem::take(&mut is_first)).then(write);
+        let snapshot = (changed || std::mem::take(&mut is_first) || is_missing).then(write);
         // After the answer, the coordinator may change the ledger. While `cut` refers to the ledger, such a
         // change would copy the whole ledger.
         drop(cut);

@@ -52,11 +52,22 @@ async fn livez(State(context): State<Arc<Context>>) -> Response {
 
 async fn readyz(State(context): State<Arc<Context>>) -> Response {
     let (status, message) = match context.state() {
-        ServiceState::Ready => (StatusCode::OK, "ready\n"),
-        ServiceState::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting: no epoch is published yet\n"),
+        ServiceState::Ready => (StatusCode::OK, ready_text(&context)),
+        ServiceState::Starting => {
+            (StatusCode::SERVICE_UNAVAILABLE, "starting: no epoch is published yet\n".to_owned())
+        }
         ServiceState::WaitingForRoom => {
-            (StatusCode::SERVICE_UNAVAILABLE, "waiting: the disk is full or writing fails\n")
+            (StatusCode::SERVICE_UNAVAILABLE, "waiting: the disk is full or writing fails\n".to_owned())
         }
     };
     (status, uncached("text/plain; charset=utf-8", message)).into_response()
+}
+
+/// The answer of a server that is ready. It says whether published rows are lost.
+fn ready_text(context: &Context) -> String {
+    let view = context.view().ok();
+    match view.and_then(|view| view.snapshot.manifest.incomplete_since.clone()) {
+        Some(since) => format!("ready; append-only tables lack rows from before {since}\n"),
+        None => "ready\n".to_owned(),
+    }
 }

@@ -59,6 +59,7 @@ fn epoch_fields(view: &View, timezone: &str) -> std::io::Result<serde_json::Map<
     let value = json!({
         "epoch": manifest.epoch,
         "published_at": manifest.generated_at,
+        "incomplete_since": manifest.incomplete_since,
         "totals": {
             "inputs": totals.inputs,
             "bytes": totals.bytes,
@@ -101,6 +102,7 @@ fn insights(view: &View, timezone: &str) -> Vec<Value> {
             "meaning": meaning(about, view, timezone),
             "empty": about.empty,
             "rows": entry.rows,
+            "incomplete_since": entry.incomplete_since,
             "bytes": entry.parts.iter().map(|part| part.bytes).sum::<u64>(),
             "columns": columns_json(about.columns),
         }))

@@ -1,6 +1,7 @@
 //! Commits of cuts. Each commit writes the changes since the previous commit.
 
 use std::collections::{HashSet, VecDeque};
+use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -84,6 +85,16 @@ impl Committer {
             saved_catalog_rejects: catalog_rejects,
             advanced: retires_inputs.then(VecDeque::new),
         }
+    }
+
+    /// The state folder.
+    pub fn folder(&self) -> &Path {
+        self.store.folder()
+    }
+
+    /// Whether the file of the last committed generation exists.
+    pub fn is_in_place(&self) -> bool {
+        self.store.is_in_place()
     }
 
     /// The last committed generation.

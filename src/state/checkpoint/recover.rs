@@ -20,6 +20,8 @@ pub struct StartOptions {
     pub rollback: bool,
     /// Discard the state and read everything again.
     pub fresh: bool,
+    /// Continue if published rows of the append-only tables are lost.
+    pub accept_missing_output: bool,
 }
 
 /// The numbers of the generations in a folder, newest first.

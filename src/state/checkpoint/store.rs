@@ -9,7 +9,7 @@ use crate::state::checkpoint::generation::{Generation, generation_name};
 use crate::state::checkpoint::segment::{SegmentEntry, SegmentWriter};
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::staged_file::StagedFile;
-use crate::storage::{SharedDisk, append, remove_file, sync_folder};
+use crate::storage::{SharedDisk, append, is_missing, remove_file, sync_folder};
 
 /// Number of generations that are kept for a rollback.
 pub const KEPT: usize = 3;
@@ -42,6 +42,18 @@ impl Store {
         let folder = folder.to_owned();
         let disk = disk.clone();
         Self { disk, folder, current, kept, compaction: None, superseded: Vec::new(), last_number }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Whether the file of the last committed generation exists. If the file system cannot tell, the answer is
+    /// yes.
+    pub fn is_in_place(&self) -> bool {
+        let name = generation_name(self.current.number);
+        self.disk.stat(&self.folder.join(name)).map_or_else(|cause| !is_missing(&cause), |_| true)
     }
 
     /// The last committed generation.
