@@ -18,10 +18,11 @@ use crate::dialect_world::{
 use crate::engine::{NOW, Piece, replay, watch};
 use crate::files::Files;
 use crate::output_files::{difference, output_files};
+use crate::reference::UTF16_LOGS;
 use crate::size::cases;
 
 /// What the program can read.
-const ABILITIES: Abilities = Abilities { utf16_logs: false, bz2_and_xz: false };
+const ABILITIES: Abilities = Abilities { utf16_logs: UTF16_LOGS, bz2_and_xz: false };
 /// The endings of the names that `watch` reads.
 const WATCHED: [&str; 3] = [".csv", ".csv.gz", ".csv.zst"];
 

@@ -16,6 +16,7 @@ mod reference;
 mod size;
 
 mod bad_files;
+mod catalog;
 mod delimiter;
 mod dialect_world;
 mod dialects;
