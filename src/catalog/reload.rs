@@ -19,6 +19,7 @@ use crate::model::error::Error;
 use crate::model::{Reason, Reject};
 
 use crate::telemetry::metrics::Metrics;
+use crate::text::shown;
 
 /// A catalog, and the rejects of its file.
 #[derive(Debug)]
@@ -57,22 +58,24 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
     let unreadable = |cause: std::io::Error| compression::unreadable(path, cause);
     // Reading from a pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(Error::MissingInput(format!("{} is not a regular file", path.display())));
+        return Err(Error::MissingInput(format!("{} is not a regular file", shown(path))));
     }
     let storage = Compression::of(path);
-    let wanted = dialect.columns.wanted();
     if !matches!(storage, Compression::Plain | Compression::Parquet) {
-        let checked = storage.check(path, wanted.clone()).map_err(unreadable)?;
-        checked.map_err(|fault| broken(path, &fault))?;
+        storage
+            .check(path, dialect.columns.wanted())
+            .map_err(unreadable)?
+            .map_err(|fault| broken(path, &fault))?;
     }
     let mut text = Vec::new();
-    let read = storage.open(path, wanted).and_then(|mut reader| reader.read_to_end(&mut text));
+    let read =
+        storage.open(path, dialect.columns.wanted()).and_then(|mut reader| reader.read_to_end(&mut text));
     read.map_err(unreadable)?;
     rows_of(path, &text, dialect).await
 }
 
 fn broken(path: &Path, fault: &HeaderFault) -> Error {
-    Error::MissingInput(format!("{}:1: {}", path.display(), fault.detail))
+    Error::MissingInput(format!("{}:1: {}", shown(path), fault.detail))
 }
 
 /// Parses the text of the catalog file at `path`, and warns about rejects and repeated songs.
@@ -81,7 +84,7 @@ fn broken(path: &Path, fault: &HeaderFault) -> Error {
 /// If a column is missing (exit code 66).
 pub async fn rows_of(path: &Path, file: &[u8], dialect: &CatalogDialect) -> Result<Rows, Error> {
     let rows = parse(file, &dialect.of_file(path)).await.map_err(|fault| broken(path, &fault))?;
-    let path = path.display();
+    let path = shown(path);
     for reject in rows.rejects.iter().take(3) {
         tracing::warn!(
             "{path}:{}: rejected: {}{}",
@@ -164,7 +167,7 @@ pub async fn watch_catalog(
             if now.is_none() {
                 tracing::warn!(
                     "{}: the catalog file is missing; the last catalog stays in use",
-                    path.display()
+                    shown(&path)
                 );
             }
             (seen, since) = (now, Instant::now());
@@ -182,7 +185,7 @@ pub async fn watch_catalog(
                 count("same");
             }
             Ok(version) => {
-                tracing::info!("{}: catalog reloaded, {} songs", path.display(), version.catalog.len());
+                tracing::info!("{}: catalog reloaded, {} songs", shown(&path), version.catalog.len());
                 versions.send_replace(Arc::new(version));
                 count("new");
             }

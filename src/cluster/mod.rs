@@ -59,6 +59,7 @@ use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::{SharedDisk, create_folder};
 use crate::telemetry::progress::Stages;
+use crate::text::shown;
 
 /// The default folder of the tables, inside the output.
 const TABLES: &str = "_tables";
@@ -97,7 +98,10 @@ impl ClusterRun {
     /// The same errors as for `replay` on one machine, and errors of the cluster.
     pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Error> {
         let run = unique_name();
-        let logs = inputs::find(&self.logs).await?;
+        for folder in self.logs.iter().filter(|path| path.is_dir()) {
+            self.settings.check_log_folder(folder)?;
+        }
+        let logs = inputs::find(&self.logs, &self.settings.input.folder_rules()).await?;
         let catalog = read_catalog(&self.settings).await?;
         create_folder(&*self.disk, &self.settings.output)?;
         let _lock = self.disk.lock(&self.settings.output)?;
@@ -322,7 +326,7 @@ async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Error> {
         return reload::read(path, &dialect).await;
     }
     let text = shared_storage::read(&url_of(path)?).await?;
-    let missing = || Error::MissingInput(format!("{} does not exist", path.display()));
+    let missing = || Error::MissingInput(format!("{} does not exist", shown(path)));
     reload::rows_of(path, &text.ok_or_else(missing)?, &dialect).await
 }
 

@@ -29,6 +29,8 @@ pub struct Metrics {
     pub files_truncated: IntCounter,
     /// Inputs that are no longer read because bytes that had already been read were overwritten.
     pub files_rewritten: IntCounter,
+    /// Finished inputs that could not be archived or deleted yet.
+    pub inputs_not_retired: IntGauge,
     /// Open inputs.
     pub files_open: IntGauge,
     /// Inputs with unread bytes.
@@ -102,6 +104,10 @@ impl Default for Metrics {
             files_rewritten: register.counter(
                 "files_rewritten_total",
                 "Inputs that are no longer read because bytes that had already been read were overwritten.",
+            ),
+            inputs_not_retired: register.gauge(
+                "inputs_not_retired",
+                "Finished inputs that could not be archived or deleted; `watch` tries again.",
             ),
             files_open: register.gauge("files_open", "Open inputs."),
             files_outstanding: register.gauge("files_outstanding", "Inputs with unread bytes."),

@@ -51,7 +51,9 @@ pub(crate) fn watch(settings: &Settings, steps: Vec<Vec<Piece>>) {
     run_watch(settings, move |events, resume| {
         let mut watch = Watch::new(options, resume)?;
         for step in steps {
-            step.into_iter().for_each(|piece| piece());
+            for piece in step {
+                piece();
+            }
             if watch.poll(events, &Shutdown::default()).is_err() {
                 break;
             }
@@ -66,6 +68,7 @@ fn watch_options(settings: &Settings, once: bool) -> WatchOptions {
     let input = &settings.input;
     WatchOptions {
         folder: settings.incoming.clone(),
+        rules: input.folder_rules(),
         dialect: settings.dialect(),
         last_lines: LastLines { wait: input.last_line_wait.0, once },
         archiver: Archiver {
@@ -74,6 +77,7 @@ fn watch_options(settings: &Settings, once: bool) -> WatchOptions {
             archive_dir: input.archive_dir.clone(),
             after: input.done_after.0,
         },
+        max_open: 16,
         metrics: Arc::default(),
     }
 }

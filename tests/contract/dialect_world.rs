@@ -98,6 +98,7 @@ pub(crate) fn songs(choices: &mut Choices) -> Vec<Song> {
 }
 
 /// How a CSV table is written.
+#[allow(clippy::struct_excessive_bools, reason = "each field is an independent feature of a file")]
 #[derive(Clone, Debug)]
 struct Csv {
     delimiter: char,
@@ -215,8 +216,8 @@ impl TableDialect {
         for _ in 0..if header == Header::None { 0 } else { choices.one(&[0, 0, 1, 2]) } {
             columns.push((None, choices.one(&["", " "]).to_owned()));
         }
-        for place in 0..columns.len() {
-            let (Some(field), _) = columns[place] else { continue };
+        for (place, (field, column)) in columns.iter_mut().enumerate() {
+            let Some(field) = *field else { continue };
             let place_of = format!("#{}", place + 1);
             let (name, setting) = match choices.below(6) {
                 _ if header == Header::None => ("-".to_owned(), Some(place_of)),
@@ -224,7 +225,7 @@ impl TableDialect {
                 4 => (format!("Spalte {field}ü"), Some(format!("spalte{field}ü"))),
                 _ => (choices.one(&["", "note", "x"]).to_owned(), Some(place_of)),
             };
-            columns[place].1 = name;
+            *column = name;
             settings.extend(setting.map(|setting| (format!("columns.{}", fields[field]), setting)));
         }
         for &field in absent {
@@ -479,7 +480,7 @@ impl LogForm {
             format!("{}{}", play.millis, choices.one(&["", ".0", ".49"]))
         } else {
             match choices.below(3) {
-                0 if play.millis % 1000 == 0 => (play.millis / 1000).to_string(),
+                0 if play.millis.is_multiple_of(1000) => (play.millis / 1000).to_string(),
                 1 => format!("{}.{:03}4999", play.millis / 1000, play.millis % 1000),
                 _ => format!("{}.{:03}", play.millis / 1000, play.millis % 1000),
             }
@@ -526,7 +527,7 @@ impl Json {
             *path = key;
             table.settings.extend(setting.map(|setting| (format!("columns.{field}"), setting)));
         }
-        table.ending = choices.one(&[".jsonl", ".ndjson", ".JSONL", ".csv"]).to_owned();
+        choices.one(&[".jsonl", ".ndjson", ".JSONL", ".csv"]).clone_into(&mut table.ending);
         if table.ending == ".csv" {
             table.settings.push(("format".to_owned(), "jsonl".to_owned()));
         }
@@ -627,14 +628,15 @@ pub(crate) fn plain_catalog(songs: &[Song]) -> String {
     text
 }
 
+/// The file with the compression that the ending of its name says.
 fn compressed(ending: &str, bytes: Vec<u8>) -> Vec<u8> {
-    if ending.ends_with(".gz") {
-        let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(&bytes).unwrap();
-        return encoder.finish().unwrap();
+    match ending.rsplit('.').next() {
+        Some("gz") => {
+            let mut encoder = GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(&bytes).unwrap();
+            encoder.finish().unwrap()
+        }
+        Some("zst") => zstd::encode_all(bytes.as_slice(), 1).unwrap(),
+        _ => bytes,
     }
-    if ending.ends_with(".zst") {
-        return zstd::encode_all(bytes.as_slice(), 1).unwrap();
-    }
-    bytes
 }

@@ -25,7 +25,7 @@ use crate::model::shutdown::Shutdown;
 use crate::model::{Reason, Reject};
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
-use crate::text::{escape_bytes, harmless};
+use crate::text::{escape_bytes, harmless, shown};
 use crate::time::clock::Clock;
 
 /// The number of rejected rows shown for each reason.
@@ -56,7 +56,7 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     let mut catalog_rejects = BTreeMap::new();
     count(&mut catalog_rejects, &catalog.rejects);
     let mut examples = Examples::default();
-    let songs = settings.songs.display().to_string();
+    let songs = shown(&settings.songs).to_string();
     catalog.rejects.iter().for_each(|reject| examples.add(&songs, reject));
 
     let logs = replay.logs.len();
