@@ -109,10 +109,17 @@ fn read(
 
 /// Parses a catalog.
 pub(crate) fn catalog(bytes: &[u8]) {
-    if let Ok(rows) = futures::executor::block_on(load::parse(bytes, &CatalogDialect::default())) {
-        let dictionaries = Dictionaries::default();
-        let catalog = rows.catalog(&dictionaries);
-        assert!(catalog.len() <= dictionaries.songs.read().len() as u64);
+    let western = "windows-1252".parse().expect("the encoding exists");
+    for dialect in [
+        CatalogDialect::default(),
+        CatalogDialect { quoting: false, ..CatalogDialect::default() },
+        CatalogDialect { encoding: western, ..CatalogDialect::default() },
+    ] {
+        if let Ok(rows) = futures::executor::block_on(load::parse(bytes, &dialect)) {
+            let dictionaries = Dictionaries::default();
+            let catalog = rows.catalog(&dictionaries);
+            assert!(catalog.len() <= dictionaries.songs.read().len() as u64);
+        }
     }
 }
 

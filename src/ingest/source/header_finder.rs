@@ -137,7 +137,13 @@ impl HeaderFinder<'_> {
                 return Search::Refused { fault, line: line[..RAW_LIMIT].to_vec(), skipped };
             }
             if line_feed.is_none() && !self.is_final {
-                return Search::Incomplete(skipped(start, lines));
+                // The byte order mark decides the encoding of the header, so it is kept until the header is read.
+                let keeps_mark = self.has_byte_order_mark() && !self.dialect.encoding.is_utf8();
+                return Search::Incomplete(if keeps_mark {
+                    Skipped::default()
+                } else {
+                    skipped(start, lines)
+                });
             }
             let end = start + line_feed.map_or(rest.len(), |at| at + 1);
             let lines_to_end = lines + u64::from(line_feed.is_some());
@@ -230,6 +236,16 @@ mod tests {
         }
         let Search::Found { has_line_feed, .. } = find(HEADER, true) else { panic!() };
         assert!(!has_line_feed);
+    }
+
+    #[test]
+    fn a_byte_order_mark_decides_the_encoding_of_a_header_after_blank_lines() {
+        let dialect = Dialect { encoding: "koi8-r".parse().unwrap(), ..Dialect::default() };
+        let text = format!("\u{feff}\n\n{HEADER},gr\u{fc}n");
+        let Search::Incomplete(skipped) = find_in(&dialect, &text, false) else { panic!() };
+        assert_eq!(skipped, Skipped::default());
+        let Search::Found { layout, ignored, .. } = find_in(&dialect, &text, true) else { panic!() };
+        assert_eq!((layout.encoding, ignored), (TextEncoding::UTF_8, vec!["gr\u{fc}n".to_owned()]));
     }
 
     #[test]
