@@ -91,7 +91,7 @@ fn read(
             .expect("reading from memory succeeds")
         {
             Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,
-            Frame::Ignored(_) => continue,
+            Frame::Ignored(_) | Frame::EarlierHeader => continue,
             Frame::End => return (plays, rejects),
         };
         if let Content::Lines(_, text) = &chunk.content {

@@ -9,7 +9,7 @@ use music_insights::ingest::source::EventSender;
 use music_insights::ingest::source::archive::Archiver;
 use music_insights::ingest::source::replay::Replay;
 use music_insights::ingest::source::tail::LastLines;
-use music_insights::ingest::source::watch::{Resume, Watch, WatchOptions};
+use music_insights::ingest::source::watch::{ROLL_WAIT, Resume, Watch, WatchOptions};
 use music_insights::model::error::Error;
 use music_insights::model::shutdown::Shutdown;
 use music_insights::settings::Settings;
@@ -79,6 +79,7 @@ fn watch_options(settings: &Settings, once: bool) -> WatchOptions {
             archive_dir: input.archive_dir.clone(),
             after: input.done_after.0,
         },
+        roll_wait: ROLL_WAIT,
         max_open: 16,
         metrics: Arc::default(),
     }
@@ -94,6 +95,7 @@ where
         mode: RunMode::Watch,
         clock: Clock::Stopped(NOW),
         options: StartOptions::default(),
+        acceptance: None,
         progress: Arc::new(Progress::silent()),
         control: ControlHandles::alone(settings),
     };

@@ -6,10 +6,12 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
+use bzip2::write::BzEncoder;
 use chrono::{DateTime, NaiveDateTime, TimeZone, Utc};
 use chrono_tz::Tz;
 use encoding_rs::Encoding;
 use flate2::write::GzEncoder;
+use lzma_rust2::{XzOptions, XzWriter};
 
 /// Makes choices with the numbers of a case.
 pub(crate) struct Choices {
@@ -156,13 +158,6 @@ impl Bytes {
     }
 }
 
-/// What this program can read so far.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Abilities {
-    pub(crate) utf16_logs: bool,
-    pub(crate) bz2_and_xz: bool,
-}
-
 /// A table in a random dialect: the settings below its table in the settings file, and the writing.
 #[derive(Debug)]
 pub(crate) struct TableDialect {
@@ -199,11 +194,11 @@ const ENCODINGS: [Bytes; 6] = [
 
 impl TableDialect {
     /// Chooses a dialect for a table with these fields. `absent` are fields without a column.
-    fn choose(choices: &mut Choices, fields: &[&str], absent: &[usize], quoting: bool, utf16: bool) -> Self {
+    fn choose(choices: &mut Choices, fields: &[&str], absent: &[usize], quoting: bool) -> Self {
         let mut settings = Vec::new();
         let header = choices.one(&[Header::FirstLine, Header::FirstLine, Header::None, Header::Literal]);
         let delimiter = choices.one(&[',', ';', '\t', '|']);
-        let bytes = choices.one(if utf16 { &ENCODINGS } else { &ENCODINGS[..4] });
+        let bytes = choices.one(&ENCODINGS);
         let present = (0..fields.len()).filter(|field| !absent.contains(field));
         let mut columns: Vec<(Option<usize>, String)> =
             present.map(|field| (Some(field), fields[field].to_owned())).collect();
@@ -344,9 +339,9 @@ impl CatalogForm {
     pub(crate) fn choose(choices: &mut Choices) -> Self {
         let absent: Vec<usize> = (1..5).filter(|_| choices.below(6) == 5).collect();
         let quoting = !choices.rarely();
-        let mut table = TableDialect::choose(choices, &SONG_FIELDS, &absent, quoting, true);
+        let mut table = TableDialect::choose(choices, &SONG_FIELDS, &absent, quoting);
         if choices.rarely() {
-            table.ending += choices.one(&[".gz", ".zst"]);
+            table.ending += choices.one(&[".gz", ".zst", ".bz2", ".xz"]);
         }
         let space = if quoting { choices.one(&[" ", " ", "\n", "\r\n", "\r"]) } else { " " };
         Self { table, absent, space }
@@ -402,22 +397,17 @@ const PATTERNS: [&str; 6] = [
 ];
 
 impl LogForm {
-    pub(crate) fn choose(choices: &mut Choices, zone: Tz, abilities: Abilities) -> Self {
+    pub(crate) fn choose(choices: &mut Choices, zone: Tz) -> Self {
         let is_json = choices.rarely();
         let quoting = is_json || !choices.rarely();
-        let mut table = TableDialect::choose(choices, &LOG_FIELDS, &[], quoting, abilities.utf16_logs);
+        let mut table = TableDialect::choose(choices, &LOG_FIELDS, &[], quoting);
         let formats = [&["iso", "iso", "unix_s", "unix_ms", "unix_us"][..], &PATTERNS].concat();
         let timestamp = choices.one(&formats);
         let millis = choices.rarely();
         // Without quotes, a comma in a number would be a delimiter.
         let comma = choices.rarely() && (quoting || table.csv.delimiter != ',');
         let json = is_json.then(|| Json::choose(choices, &mut table));
-        let endings: &[&str] = if abilities.bz2_and_xz {
-            &["", "", ".gz", ".zst", ".bz2", ".xz"]
-        } else {
-            &["", "", ".gz", ".zst"]
-        };
-        table.ending += choices.one(endings);
+        table.ending += choices.one(&["", "", ".gz", ".zst", ".bz2", ".xz"]);
         let own = [
             ("timestamp", timestamp, timestamp != "iso"),
             ("duration", "ms", millis),
@@ -637,6 +627,16 @@ fn compressed(ending: &str, bytes: Vec<u8>) -> Vec<u8> {
             encoder.finish().unwrap()
         }
         Some("zst") => zstd::encode_all(bytes.as_slice(), 1).unwrap(),
+        Some("bz2") => {
+            let mut encoder = BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            encoder.write_all(&bytes).unwrap();
+            encoder.finish().unwrap()
+        }
+        Some("xz") => {
+            let mut encoder = XzWriter::new(Vec::new(), XzOptions::with_preset(0)).unwrap();
+            encoder.write_all(&bytes).unwrap();
+            encoder.finish().unwrap()
+        }
         _ => bytes,
     }
 }

@@ -14,17 +14,11 @@ use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
 use crate::daemon::is_long;
-use crate::dialect_world::{
-    Abilities, CatalogForm, Choices, LogForm, plain_catalog, plain_log, plays, songs,
-};
+use crate::dialect_world::{CatalogForm, Choices, LogForm, plain_catalog, plain_log, plays, songs};
 use crate::engine::{NOW, Piece, replay, watch};
 use crate::files::Files;
 use crate::output_files::{difference, output_files};
-use crate::reference::UTF16_LOGS;
 use crate::size::cases;
-
-/// What the program can read.
-const ABILITIES: Abilities = Abilities { utf16_logs: UTF16_LOGS, bz2_and_xz: false };
 
 /// Settings from the text of a settings file.
 fn settings_of(text: &str) -> Settings {
@@ -85,7 +79,7 @@ fn compare(numbers: Vec<u16>) -> Result<(), TestCaseError> {
         ("some/day=1/", "input.recursive = true\n"),
         ("Log-", "input.names = [\"log-[0-9].*\", \"*.none\"]\n"),
     ]);
-    let (logs, catalog) = (LogForm::choose(choices, zone, ABILITIES), CatalogForm::choose(choices));
+    let (logs, catalog) = (LogForm::choose(choices, zone), CatalogForm::choose(choices));
     let (plays, songs) = (logs.writable(&plays(choices)), catalog.writable(&songs(choices)));
 
     let mut plain = Settings { songs: path("plain_songs.csv"), output: path("plain"), ..Settings::default() };

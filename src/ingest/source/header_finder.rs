@@ -55,6 +55,8 @@ pub(super) struct HeaderFinder<'a> {
     pub(super) dialect: &'a Dialect,
     /// How the rows of this log are written.
     pub(super) format: RowFormat,
+    /// Whether the text is UTF-8, whatever the dialect says.
+    pub(super) is_utf8: bool,
 }
 
 impl HeaderFinder<'_> {
@@ -83,7 +85,8 @@ impl HeaderFinder<'_> {
     }
 
     fn encoding(&self) -> TextEncoding {
-        let is_utf8 = self.has_byte_order_mark() || matches!(self.format, RowFormat::Parquet(_));
+        let is_utf8 =
+            self.is_utf8 || self.has_byte_order_mark() || matches!(self.format, RowFormat::Parquet(_));
         if is_utf8 { TextEncoding::UTF_8 } else { self.dialect.encoding }
     }
 
@@ -184,12 +187,12 @@ impl HeaderFinder<'_> {
             return Ok(());
         }
         let line = &self.bytes[..line_feed.unwrap_or(self.bytes.len())];
-        let (reason, detail) = if line.contains(&0) {
-            (Reason::NotCsv, "the file has NUL bytes")
+        Err(if line.contains(&0) {
+            header::nul_bytes(line, "the file has NUL bytes")
         } else {
-            (Reason::NoNewline, "the first line has no line feed")
-        };
-        Err(HeaderFault { reason, detail: detail.to_owned() })
+            let detail = "the first line has no line feed".to_owned();
+            HeaderFault { reason: Reason::NoNewline, detail }
+        })
     }
 
     /// Rejects the file because of its first bytes, but first waits for all bytes that the reject shows.
@@ -216,7 +219,8 @@ mod tests {
 
     fn find_in(dialect: &Dialect, text: &str, is_final: bool) -> Search {
         let format = dialect.row_format("a.csv".as_ref());
-        HeaderFinder { bytes: text.as_bytes(), at_start: true, is_final, dialect, format }.find()
+        HeaderFinder { bytes: text.as_bytes(), at_start: true, is_final, dialect, format, is_utf8: false }
+            .find()
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::ingest::source::compression::{Compression, unreadable};
 use crate::ingest::source::fingerprint::FileId;
 use crate::ingest::source::framing::{Eof, LineFramer};
 use crate::ingest::source::scan::{FolderRules, FolderScanner, SkippedFiles};
-use crate::ingest::source::send::{no_tail, reject_unread, send_chunks};
+use crate::ingest::source::send::{no_hashes, reject_unread, send_chunks};
 use crate::ingest::source::stdin::{self, STDIN, is_stdin};
 use crate::ingest::source::{Event, EventSender, ReadError};
 use crate::model::dialect::Dialect;
@@ -163,7 +163,9 @@ impl Replay {
         };
         events.send(Event::Grown(Arc::clone(input), size))?;
         let mut reader = compression.open(path, self.dialect.columns.wanted()).map_err(cannot_open)?;
-        self.send(&mut reader, path, input, events, shutdown)
+        let mut framer = self.framer(path, input);
+        framer.find_typed_cells(path);
+        self.send(&mut reader, framer, events, shutdown)
             .map_err(|error| error.map(|source| Error::file(FileRole::Open, Op::Read, path, source)))
     }
 
@@ -178,7 +180,7 @@ impl Replay {
         let damaged = |source: io::Error| {
             Error::Damaged(format!("stdin cannot be read to its end, so nothing was published: {source}"))
         };
-        let mut reader = stdin::open().map_err(|source| ReadError::Failed(damaged(source)))?;
+        let (mut reader, is_utf16) = stdin::open().map_err(|source| ReadError::Failed(damaged(source)))?;
         let mut first = [0];
         let len = loop {
             match reader.read(&mut first) {
@@ -191,22 +193,24 @@ impl Replay {
             return Err(ReadError::Failed(Error::MissingInput(message)));
         }
         let mut reader = io::Cursor::new(&first[..len]).chain(reader);
-        self.send(&mut reader, Path::new(STDIN), input, events, shutdown).map_err(|error| error.map(damaged))
+        let framer = self.framer(Path::new(STDIN), input).with_utf8(is_utf16);
+        self.send(&mut reader, framer, events, shutdown).map_err(|error| error.map(damaged))
+    }
+
+    /// A framer for the file at `path`.
+    fn framer(&self, path: &Path, input: &Arc<Input>) -> LineFramer {
+        LineFramer::with_chunk(Arc::clone(input), self.chunk).with_dialect(&self.dialect, path)
     }
 
     fn send(
         &self,
         reader: &mut impl Read,
-        path: &Path,
-        input: &Arc<Input>,
+        mut framer: LineFramer,
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        let framer = LineFramer::with_chunk(Arc::clone(input), self.chunk);
-        let mut framer = framer.with_dialect(&self.dialect, path);
-        framer.find_typed_cells(path);
         let clock = Clock::Stopped(self.now);
-        send_chunks(&mut framer, reader, Eof::Final, &no_tail, clock, events, shutdown)?;
+        send_chunks(&mut framer, reader, Eof::Final, &no_hashes, clock, events, shutdown)?;
         Ok(())
     }
 }

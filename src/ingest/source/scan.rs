@@ -40,7 +40,7 @@ fn is_read_folder(name: &OsStr) -> bool {
 }
 
 /// A file that may be a log.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Candidate {
     /// The name relative to the folder.
     pub name: PathBuf,

@@ -25,7 +25,6 @@ pub use line::parse_line;
 pub use play::{Play, read_log};
 pub use rejects::{Reject, escape_raw};
 pub use settings::{ONE, Settings, Week, format_fraction};
-pub use table::UTF16_LOGS;
 pub use timestamp::{Instant, format_timestamp, parse_timestamp, parse_timestamp_in};
 
 /// The result of a `replay`: the output files and the totals.

@@ -5,9 +5,6 @@ use super::line::{parse_line, record_length};
 use super::lines::{Line, lines};
 use super::rejects::Reject;
 
-/// Whether UTF-16 logs are read. The catalog may always be UTF-16.
-pub const UTF16_LOGS: bool = false;
-
 const SNIFFED: usize = 64 * 1024;
 
 /// The first bytes of files that are not CSV: PNG, ELF, zip, gzip, zstd, PDF, Parquet.
@@ -54,10 +51,6 @@ pub fn open(path: &str, bytes: &[u8], dialect: &Dialect, several_lines: bool) ->
     let is_filled = |line: &Line| !line.is_blank(dialect.delimiter);
     let first = rows.iter().position(is_filled);
 
-    let is_utf16 = bytes.starts_with(b"\xFF\xFE") || bytes.starts_with(b"\xFE\xFF");
-    if is_utf16 && !several_lines && !UTF16_LOGS {
-        return Err(Reject::of_bytes(path, bytes, "encoding_utf16"));
-    }
     let nul_in_header =
         dialect.header == "first_line" && first.is_some_and(|first| rows[first].content.contains(&0));
     if nul_in_header || BINARY.iter().any(|magic| bytes.starts_with(magic)) {
