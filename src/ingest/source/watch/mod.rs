@@ -412,7 +412,7 @@ impl Watch {
                 tracing::warn!(
                     "{label}: the file was truncated, and its name is not a log name; it is no longer read"
                 );
-                self.tails.forget_file(id);
+                self.tails.forget_file(id, name);
             }
             Identity::Replaced(id) => {
                 if is_log && !self.tails[id].is_rejected() {
