@@ -16,6 +16,7 @@ import filecmp
 import shutil
 import subprocess
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -39,6 +40,9 @@ def dialects():
     def seconds(time):
         return int(datetime.fromisoformat(time).replace(tzinfo=UTC).timestamp())
 
+    def millis(duration):
+        return int(Decimal(duration) * 1000)
+
     mapped = columns(user_id="listener", song_id="track", timestamp="at", duration_sec="played")
     plain = "user_id,song_id,timestamp,duration_sec"
     return {
@@ -46,7 +50,7 @@ def dialects():
         "mapped": ("csv", "at,listener,played,device,track", lambda u, s, t, d: f"{t},{u},{d},phone,{s}", mapped),
         "tsv": ("tsv", plain.replace(",", "\t"), lambda u, s, t, d: f"{u}\t{s}\t{t}\t{d}", []),
         "unix": ("csv", plain, lambda u, s, t, d: f"{u},{s},{seconds(t)},{d}", ["input.timestamp=unix_s"]),
-        "unix_ms": ("csv", plain, lambda u, s, t, d: f"{u},{s},{seconds(t)}000,{d}000",
+        "unix_ms": ("csv", plain, lambda u, s, t, d: f"{u},{s},{seconds(t)}000,{millis(d)}",
                     ["input.timestamp=unix_ms", "input.duration=ms"]),
         "iso_z": ("csv", plain, lambda u, s, t, d: f"{u},{s},{t.replace(' ', 'T')}.000Z,{d}", []),
         "pattern": ("csv", plain, lambda u, s, t, d: f"{u},{s},{t[8:10]}.{t[5:7]}.{t[:4]} {t[11:]},{d}",
@@ -55,7 +59,7 @@ def dialects():
                   f'{{"user_id":"{u}","song_id":"{s}","timestamp":"{t}","duration_sec":{d}}}', []),
         "nested": ("jsonl", "", lambda u, s, t, d:
                    f'{{"user_name":"{u}","listened_at":{seconds(t)},"track_metadata":{{"additional_info":'
-                   f'{{"recording_mbid":"{s}","duration_ms":{d}000}},"track_name":"Some Track"}}}}',
+                   f'{{"recording_mbid":"{s}","duration_ms":{millis(d)}}},"track_name":"Some Track"}}}}',
                    ["input.timestamp=unix_s", "input.duration=ms"] + columns(
                        user_id="user_name", timestamp="listened_at",
                        song_id="track_metadata.additional_info.recording_mbid",

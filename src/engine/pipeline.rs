@@ -87,7 +87,7 @@ impl Pipeline {
             REJECTS_HEADER,
             u64::MAX,
             &tables.rejects,
-            options.accept_missing_output,
+            tables.accept_loss,
         )?;
         note_check(&mut published, REJECTS, check);
         let catalog = Arc::clone(&versions.borrow().catalog);
@@ -95,7 +95,6 @@ impl Pipeline {
             &disk,
             &settings,
             &tables,
-            options.accept_missing_output,
             &mut published,
             unmatched,
             catalog,
@@ -191,7 +190,6 @@ fn enriched_worker(
     disk: &SharedDisk,
     settings: &Settings,
     tables: &CommittedTables,
-    accept_loss: bool,
     published: &mut Published,
     unmatched: Option<UnmatchedPlays>,
     catalog: Arc<Catalog>,
@@ -207,7 +205,7 @@ fn enriched_worker(
         enriched_logs::HEADER,
         config.roll_bytes.0,
         &tables.enriched,
-        accept_loss,
+        tables.accept_loss,
     )?;
     note_check(published, enriched_logs::NAME, check);
     // While the program was down, the catalog may have gained songs of unmatched plays. The worker therefore

@@ -46,6 +46,8 @@ pub struct CommittedTables {
     pub enriched: Vec<PartEntry>,
     /// Parts of `_rejects`.
     pub rejects: Vec<PartEntry>,
+    /// Whether a table begins again if its rows are lost.
+    pub accept_loss: bool,
 }
 
 /// Starts a `replay`, always from an empty state.
@@ -114,8 +116,11 @@ pub fn watch(
     let places = std::mem::take(&mut loaded.unmatched);
     let unmatched = UnmatchedPlays::resume(disk, &settings.state, &store.current().unmatched, places)?;
     let generation = store.current();
-    let tables =
-        CommittedTables { enriched: generation.enriched.clone(), rejects: generation.rejects.clone() };
+    let tables = CommittedTables {
+        enriched: generation.enriched.clone(),
+        rejects: generation.rejects.clone(),
+        accept_loss: options.accept_missing_output,
+    };
     let mut published = Published::new(disk, settings, Epoch(generation.epoch.max(last_epoch)));
     if let Some(committed) = manifest_of(generation) {
         published = compare_with_output(disk, &settings.output, published, committed);

@@ -140,10 +140,10 @@ impl RowComparison<'_> {
             recompute(self.settings, self.shutdown, self.source, self.songs, comparison).await?.rows;
         let published = self.published_rows(comparison, None)?;
         if enriched.is_some() {
-            self.show(enriched_logs::NAME, for_enriched, expected.enriched, published.enriched, report);
+            show(enriched_logs::NAME, for_enriched, expected.enriched, published.enriched, report);
         }
         if rejects.is_some() {
-            self.show(REJECTS, for_rejects, expected.rejects, published.rejects, report);
+            show(REJECTS, for_rejects, expected.rejects, published.rejects, report);
         }
         Ok(())
     }
@@ -174,27 +174,19 @@ impl RowComparison<'_> {
             }
         })
     }
+}
 
-    /// Reports the rows of one bucket that the expected and the published table do not have in common.
-    fn show(
-        &self,
-        table: &str,
-        relation: Relation,
-        expected: Multiset,
-        published: Multiset,
-        report: &mut Report,
-    ) {
-        let (expected, published) = (expected.into_kept(), published.into_kept());
-        let mut show = |difference: &str, rows: Vec<Vec<u8>>| {
-            let lines =
-                rows.iter().take(MAX_SHOWN).map(|row| format!("{table}: {difference}: {}", shown(row)));
-            report.differences.extend(lines);
-        };
-        if relation != Relation::Included {
-            show("missing", missing_in(&expected, &published));
-        }
-        if relation != Relation::Includes {
-            show("not in the inputs", missing_in(&published, &expected));
-        }
+/// Reports the rows of one bucket that contradict the relation.
+fn show(table: &str, relation: Relation, expected: Multiset, published: Multiset, report: &mut Report) {
+    let (expected, published) = (expected.into_kept(), published.into_kept());
+    let mut show = |difference: &str, rows: Vec<Vec<u8>>| {
+        let lines = rows.iter().take(MAX_SHOWN).map(|row| format!("{table}: {difference}: {}", shown(row)));
+        report.differences.extend(lines);
+    };
+    if relation != Relation::Included {
+        show("missing", missing_in(&expected, &published));
+    }
+    if relation != Relation::Includes {
+        show("not in the inputs", missing_in(&published, &expected));
     }
 }

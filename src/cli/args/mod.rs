@@ -206,6 +206,7 @@ pub struct ExecutorArgs {
 
 /// Arguments of `watch`.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each one is a flag")]
 #[command(args = [
     incoming(),
     state(),

@@ -140,7 +140,8 @@ impl Persistence {
     ) -> Result<(), Error> {
         let Some(committer) = &self.committer else { return Ok(()) };
         let saves_inputs = inputs.has_unsaved() && pending.idle() >= QUIET;
-        if !saves_inputs && !(committer.has_unretirable() && pending.idle() >= done_after) {
+        let recommits = committer.has_unretirable() && pending.idle() >= done_after;
+        if !saves_inputs && !recommits {
             return Ok(());
         }
         tokio::task::block_in_place(|| {

@@ -79,7 +79,7 @@ impl Decoder {
         let rows = Rows::new(chunk.span, utf8);
         let mut rows = match &layout.rows {
             RowLayout::Csv(header) => self.decode_csv(path, header, latest, utf8, undecodable, rows),
-            RowLayout::JsonLines => self.decode_json(latest, utf8, undecodable, rows),
+            RowLayout::JsonLines => self.decode_json(path, latest, utf8, undecodable, rows),
         };
         let Some(Transcoded { text: utf8, .. }) = transcoded else {
             return rows.into_batch(&self.dictionaries, chunk.input, chunk.position, text);
@@ -88,7 +88,14 @@ impl Decoder {
         rows.into_batch(&self.dictionaries, chunk.input, chunk.position, utf8)
     }
 
-    fn decode_json(&self, latest: i64, text: &Text, undecodable: &[usize], rows: Rows) -> Rows {
+    fn decode_json(
+        &self,
+        path: DecodePath,
+        latest: i64,
+        text: &Text,
+        undecodable: &[usize],
+        rows: Rows,
+    ) -> Rows {
         // Numbers in JSON always have a point.
         let typed = TypedCells { timestamp: false, duration: true };
         let mut json = JsonRows {
@@ -98,7 +105,10 @@ impl Decoder {
             undecodable,
             rows,
         };
-        json.read(text);
+        match path {
+            DecodePath::Fast => json.read(text),
+            DecodePath::Slow => json.read_slow(text),
+        }
         json.rows
     }
 

@@ -21,7 +21,26 @@ fn columns([user_id, song_id, timestamp, duration_sec]: [&str; 4]) -> LogColumns
     }
 }
 
+/// Decodes a text on both paths.
 fn decode(dialect: Dialect, text: &[u8]) -> Batch {
+    let fast = decode_in(DecodePath::Fast, dialect.clone(), text);
+    let slow = decode_in(DecodePath::Slow, dialect, text);
+    assert_eq!(plays(&fast), plays(&slow));
+    assert_eq!((&fast.rejects, &fast.plays_before), (&slow.rejects, &slow.plays_before));
+    fast
+}
+
+/// The plays as CSV rows.
+fn plays(batch: &Batch) -> Vec<String> {
+    let cell = |field| std::str::from_utf8(batch.text.field(field)).unwrap();
+    let row = |row: usize| {
+        let (user, song) = (cell(batch.user_cells[row]), cell(batch.song_cells[row]));
+        format!("{user},{song},{},{}", batch.play_times[row].instant(), batch.millis[row])
+    };
+    (0..batch.plays()).map(row).collect()
+}
+
+fn decode_in(path: DecodePath, dialect: Dialect, text: &[u8]) -> Batch {
     let encoding = dialect.encoding;
     let decoder = Decoder {
         dictionaries: Arc::default(),
@@ -39,7 +58,7 @@ fn decode(dialect: Dialect, text: &[u8]) -> Batch {
             Text::new(text.to_vec(), text.len()),
         ),
     };
-    decoder.decode_in(DecodePath::Fast, chunk)
+    decoder.decode_in(path, chunk)
 }
 
 /// The play of a line as a CSV row, or its reason.
@@ -51,9 +70,7 @@ fn read_in(dialect: &Dialect, line: &[u8]) -> Result<String, Reason> {
         return Err(reject.reason);
     }
     assert_eq!((batch.plays(), batch.rejects.len()), (1, 0), "{}", String::from_utf8_lossy(line));
-    let cell = |field| std::str::from_utf8(batch.text.field(field)).unwrap();
-    let (user, song) = (cell(batch.user_cells[0]), cell(batch.song_cells[0]));
-    Ok(format!("{user},{song},{},{}", batch.play_times[0].instant(), batch.millis[0]))
+    Ok(plays(&batch).remove(0))
 }
 
 fn read(line: &str) -> Result<String, Reason> {
@@ -246,7 +263,48 @@ fn object() -> impl Strategy<Value = Vec<(String, Json)>> {
     proptest::collection::vec((key().prop_map(str::to_owned), value), 0..7)
 }
 
+/// A line that has the same shape as its neighbours, with more or less usual values, or with an edit.
+fn similar_line() -> impl Strategy<Value = String> {
+    let id = prop_oneof![
+        6 => "\"[a-z]{1,12}\"",
+        1 => "\"[a-z,é🎵 \\\\/nu00d8]{0,12}\"",
+        2 => "-?[0-9]{1,4}(\\.[0-9]{0,2})?(e1)?",
+        1 => "null|true|\\{\\}|\\[1\\]|[ -~]{0,3}",
+    ];
+    let time = prop_oneof![
+        8 => Just("\"2025-03-21 01:09:00\""),
+        1 => Just("\"2025-02-29 01:09\""),
+        1 => Just("7"),
+    ];
+    let duration = prop_oneof![8 => "[1-9][0-9]{0,4}", 1 => "[0-9]{1,6}\\.[0-9]{1,4}", 1 => "\"3\"|\"x\"|-1"];
+    let edit = prop_oneof![9 => Just(None), 1 => (any::<proptest::sample::Index>(), "[ -~]?").prop_map(Some)];
+    (id.clone(), id.clone(), id, time, duration, any::<bool>(), edit).prop_map(
+        |(user, song, other, time, duration, nested, edit)| {
+            let song =
+                if nested { format!("{{\"id\":{song}}}") } else { format!("{song},\"s.id\":{song}") };
+            let mut line = format!(
+                "{{\"user_id\":{user}, \"x\":[{other}],\"s\":{song},\"timestamp\":{time},\"duration_sec\":{duration}}}"
+            );
+            if let Some((at, text)) = edit {
+                let at = at.index(line.len());
+                if line.is_char_boundary(at) && line.is_char_boundary(at + 1) {
+                    line.replace_range(at..=at, &text);
+                }
+            }
+            line
+        },
+    )
+}
+
 proptest! {
+    #[test]
+    fn the_two_paths_agree(lines in proptest::collection::vec(similar_line(), 1..30), end in "\n|") {
+        let dialect =
+            Dialect { columns: columns(["user_id", "s.id", "timestamp", "duration_sec"]), ..Dialect::default() };
+        let batch = decode(dialect, (lines.join("\n") + &end).as_bytes());
+        prop_assert!(batch.plays() + batch.rejects.len() <= lines.len());
+    }
+
     #[test]
     fn the_decoder_agrees_with_a_tree_of_values(objects in proptest::collection::vec(object(), 1..6), escape in any::<bool>()) {
         let names = ["user_id", "s.id"];

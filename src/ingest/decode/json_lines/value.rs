@@ -71,6 +71,15 @@ impl<'t> Utf8<'t> {
         Self { bytes, text: std::str::from_utf8(bytes).ok() }
     }
 
+    /// Whether the whole text is valid UTF-8.
+    pub(super) fn is_whole(&self) -> bool {
+        self.text.is_some()
+    }
+
+    pub(super) fn as_bytes(&self) -> &'t [u8] {
+        self.bytes
+    }
+
     /// A part of the text. `None` if the part is not valid UTF-8.
     pub(super) fn part(&self, start: usize, len: usize) -> Option<&'t str> {
         match self.text {
