@@ -102,6 +102,17 @@ fn a_project_that_was_copied_to_a_new_place_goes_on() {
 }
 
 #[test]
+fn the_spelling_of_the_catalog_makes_no_difference_to_verify() {
+    let place = Place::new("s1,One,A,Rock,Sad\n,no id,,,\n");
+    place.write("data/incoming/songs_metadata.csv", &format!("{LOG_HEADER}bad row\n{}", play(1, 1, 1)));
+    read(&place, "data/incoming", &[]);
+    for songs in ["data/songs_metadata.csv", "./data/songs_metadata.csv", "data/../data/songs_metadata.csv"] {
+        place.done(&["verify", "--songs", songs]);
+    }
+    assert_eq!(rejected(&place), 2);
+}
+
+#[test]
 fn a_renamed_log_is_known_in_a_new_place() {
     let place = Place::new(SONGS);
     place.write("data/incoming/early.csv", &log(1));

@@ -254,7 +254,7 @@ impl Watch {
         let was_readable = std::mem::replace(&mut self.readable, scan.is_ok());
         let files = match scan {
             Ok(FolderScan { logs, skipped, unreadable }) => {
-                self.skipped.warn(&self.logs.path, skipped.folders);
+                self.skipped.warn(&self.logs.path, &self.archive.path, skipped.folders);
                 unreadable.into_iter().for_each(|(name, error)| self.note_unreadable(&name, error));
                 logs
             }
