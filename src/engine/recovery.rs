@@ -280,12 +280,10 @@ impl FileIndex {
 /// Whether a file still has the bytes that were read from an input.
 fn has_what_was_read(path: &Path, known: &KnownInput) -> bool {
     // Opening a pipe would block.
-    let Ok(file) = path.metadata().and_then(|metadata| match metadata.is_file() {
-        true => File::open(path),
-        false => Err(std::io::ErrorKind::InvalidInput.into()),
-    }) else {
+    if !path.is_file() {
         return false;
-    };
+    }
+    let Ok(file) = File::open(path) else { return false };
     let long_enough = match Compression::of(path) {
         Compression::Plain => file.metadata().is_ok_and(|metadata| metadata.len() >= known.position.offset),
         Compression::Gzip | Compression::Zstd | Compression::Parquet => true,

@@ -255,7 +255,9 @@ impl Watch {
         let files = match scan {
             Ok(FolderScan { logs, skipped, unreadable }) => {
                 self.skipped.warn(&self.logs.path, &self.archive.path, skipped.folders);
-                unreadable.into_iter().for_each(|(name, error)| self.note_unreadable(&name, error));
+                for (name, error) in unreadable {
+                    self.note_unreadable(&name, error);
+                }
                 logs
             }
             Err(error) => {
