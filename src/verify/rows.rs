@@ -91,8 +91,8 @@ pub struct Published {
     pub catalog_label: String,
     /// For a `replay`: the lines of `_rejects` for rejected rows of the catalog.
     pub catalog_rejects: Vec<u8>,
-    /// For a `watch`: the labels of all inputs. A row of `_rejects` with a different label is one of a catalog,
-    /// whose path may have been spelled differently.
+    /// For a `watch`: the labels of all inputs. A row of `_rejects` with a different label is one of a
+    /// catalog, whose path may have been spelled differently.
     pub input_labels: HashSet<String>,
     /// For a `watch`: the reason and the text of each rejected row of a catalog. The catalog and an input may
     /// have the same label.

@@ -1,5 +1,5 @@
-//! Logs are known by their file and by their name in the folder. The spelling and the place of the folder make
-//! no difference.
+//! Logs are known by their file and by their name in the folder. The spelling and the place of the folder
+//! make no difference.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -109,8 +109,8 @@ impl Persistence {
         Ok(())
     }
 
-    /// Commits input progress without new rows at the end of a run. For example, the next run must know the new
-    /// name of an input.
+    /// Commits input progress without new rows at the end of a run. For example, the next run must know the
+    /// new name of an input.
     ///
     /// # Errors
     /// Same as [`commit`](Self::commit).
