@@ -301,12 +301,10 @@ impl FileIndex {
 /// Whether a file still has the bytes that were read from an input.
 fn has_what_was_read(path: &Path, known: &KnownInput) -> bool {
     // Opening a pipe would block.
-    let Ok(file) = path.metadata().and_then(|metadata| match metadata.is_file() {
-        true => File::open(path),
-        false => Err(std::io::ErrorKind::InvalidInput.into()),
-    }) else {
+    if !path.is_file() {
         return false;
-    };
+    }
+    let Ok(file) = File::open(path) else { return false };
     // A file in UTF-16 is read whole, too, and has a plain name.
     let is_plain = Compression::of(path) == Compression::Plain && known.fingerprint.whole == 0;
     let long_enough = match Compression::of(path) {

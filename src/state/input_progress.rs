@@ -344,9 +344,9 @@ impl InputTracker {
         self.unread
     }
 
-    /// The inputs `ids` that may be archived or deleted, with their current offsets. An input that was rejected
-    /// or given up, or of which every row was rejected, is not one of them: once its cause is corrected, it is
-    /// needed again.
+    /// The inputs `ids` that may be archived or deleted, with their current offsets. An input that was
+    /// rejected or given up, or of which every row was rejected, is not one of them: once the cause is
+    /// corrected, it is needed again.
     pub fn retirable(&self, ids: &[InputId]) -> Vec<RetirableInput> {
         let inputs = ids.iter().map(|id| (*id, &self.inputs[id]));
         let inputs = inputs.filter(|(_, progress)| !progress.given_up && !progress.has_only_rejects());

@@ -168,6 +168,7 @@ mod format {
 
         use crate::text::{parse_path, path_text};
 
+        #[expect(clippy::ref_option, reason = "serde passes fields by reference")]
         pub(super) fn serialize<S: Serializer>(
             path: &Option<PathBuf>,
             serializer: S,

@@ -19,7 +19,7 @@ use crate::publish::rejects::reject_lines;
 use crate::publish::{FIRST_PART, REJECTS};
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
-use crate::text::{path_text, shown};
+use crate::text::{escape_bytes, path_text, shown};
 use crate::time::civil::Week;
 use crate::verify::committed::{Committed, EarlierRejects, RejectCounts, earlier_rejects};
 use crate::verify::committed_state::CommittedState;
@@ -111,8 +111,13 @@ impl Verifier {
             self.compare_snapshots(manifest, ledger.clone(), dictionaries, report).await?;
         }
         let unmatched = state.take_unmatched_rows(&self.disk, &self.settings)?;
-        let CommittedState { songs, metadata, .. } = state;
+        let CommittedState { songs, metadata, loaded, .. } = state;
+        let known = loaded.inputs.known();
+        let catalog_rows =
+            loaded.catalog_rejects.iter().map(|(reason, raw)| (reason.code(), escape_bytes(raw)));
         let published = Published {
+            input_labels: known.iter().map(|known| known.input.label.clone()).collect(),
+            catalog_rows: catalog_rows.collect(),
             metadata: Some(metadata),
             unmatched,
             catalog_label: path_text(&self.settings.songs),

@@ -769,6 +769,9 @@ impl Model {
                     // `watch` no longer reads a truncated file without a log name.
                     if !is_log_name(name) {
                         self.by_number.remove(&file.inode_key);
+                        if followed.name == name && self.by_name.get(name) == Some(&input) {
+                            self.by_name.remove(name);
+                        }
                     }
                 }
                 Found::Another => {}

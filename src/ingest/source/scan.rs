@@ -103,7 +103,7 @@ impl Display for SkippedFiles {
             |count: u64| if count == 1 { ("", "is", "its name") } else { ("s", "are", "their names") };
         if self.count > 0 {
             let (s, are, names) = plural(self.count);
-            let listed: Vec<String> = self.first.iter().map(|name| shown(name).to_string()).collect();
+            let listed: Vec<String> = self.first.iter().map(|name| shown(name)).collect();
             write!(
                 formatter,
                 "{} file{s} {are} skipped because of {names} (see input.names): {}",

@@ -276,8 +276,10 @@ impl Watch {
         let was_readable = std::mem::replace(&mut self.readable, scan.is_ok());
         let files = match scan {
             Ok(FolderScan { logs, skipped, unreadable }) => {
-                self.skipped.warn(&self.logs.path, skipped.folders);
-                unreadable.into_iter().for_each(|(name, error)| self.note_unreadable(&name, error));
+                self.skipped.warn(&self.logs.path, &self.archive.path, skipped.folders);
+                for (name, error) in unreadable {
+                    self.note_unreadable(&name, error);
+                }
                 logs
             }
             Err(error) => {
@@ -519,7 +521,7 @@ impl Watch {
                 tracing::warn!(
                     "{label}: the file was truncated, and its name is not a log name; it is no longer read"
                 );
-                self.tails.forget_file(id);
+                self.tails.forget_file(id, name);
             }
             Identity::Replaced(_) | Identity::New if self.rolled.consider(folder, file, &self.tails)? => {
                 return Ok(None);

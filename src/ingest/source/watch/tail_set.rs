@@ -196,9 +196,12 @@ impl TailSet {
         self.rename(id, archive, name);
     }
 
-    /// Closes a tail and no longer recognizes its file.
-    pub(super) fn forget_file(&mut self, id: TailId) {
+    /// Closes a tail and no longer recognizes its file, which has this name now.
+    pub(super) fn forget_file(&mut self, id: TailId, name: &Path) {
         self.close(id);
+        if self[id].name() == name {
+            self.forget_name(id);
+        }
         self.forget_key(self[id].id().inode_key, id);
     }
 
@@ -480,7 +483,7 @@ mod tests {
         folder.check();
         assert_eq!(folder.tails.find_name("a.csv".as_ref()), None);
         let metadata = folder.metadata("b.csv");
-        folder.tails.forget_file(b);
+        folder.tails.forget_file(b, "b.csv".as_ref());
         folder.check();
         assert!(!folder.tails.has_file(&metadata));
         assert!(folder.tails.open().is_empty() && folder.tails.orphans().is_empty());
