@@ -19,7 +19,7 @@ use crate::model::dialect::CatalogDialect;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::telemetry::metrics::Metrics;
-use crate::text::path_text;
+use crate::text::shown;
 
 /// A catalog, and the rejects of its file.
 #[derive(Debug)]
@@ -57,11 +57,11 @@ pub async fn load(
 pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> {
     let unreadable = |cause: std::io::Error| match cause.kind() {
         ErrorKind::NotFound | ErrorKind::Unsupported => compression::unreadable(path, cause),
-        _ => Error::Damaged(format!("cannot read {}: {cause}", path_text(path))),
+        _ => Error::Damaged(format!("cannot read {}: {cause}", shown(path))),
     };
     // Reading from a pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(Error::MissingInput(format!("{} is not a regular file", path_text(path))));
+        return Err(Error::MissingInput(format!("{} is not a regular file", shown(path))));
     }
     let storage = Compression::of(path);
     if !matches!(storage, Compression::Plain | Compression::Parquet) {
@@ -76,7 +76,7 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
 }
 
 fn broken(path: &Path, detail: &str) -> Error {
-    Error::Damaged(format!("{}:1: {detail}", path_text(path)))
+    Error::Damaged(format!("{}:1: {detail}", shown(path)))
 }
 
 /// Parses the text of the catalog file at `path`, and warns about rejects and repeated songs.
@@ -85,7 +85,7 @@ fn broken(path: &Path, detail: &str) -> Error {
 /// If a column is missing (exit code 65).
 pub async fn rows_of(path: &Path, file: &[u8], dialect: &CatalogDialect) -> Result<Rows, Error> {
     let dialect = dialect.of_file(path);
-    let name = path_text(path);
+    let name = shown(path);
     let hinted =
         |fault: &HeaderFault| with_hint(Subject::Catalog, fault, first_line(file), dialect.delimiter);
     let rows = parse(file, &dialect).await.map_err(|fault| broken(path, &hinted(&fault)))?;
@@ -165,7 +165,7 @@ pub async fn watch_catalog(
             if now.is_none() {
                 tracing::warn!(
                     "{}: the catalog file is missing; the last catalog stays in use",
-                    path_text(&path)
+                    shown(&path)
                 );
             }
             (seen, since) = (now, Instant::now());
@@ -188,7 +188,7 @@ pub async fn watch_catalog(
                 count("same");
             }
             Ok(version) => {
-                tracing::info!("{}: catalog reloaded, {} songs", path_text(&path), version.catalog.len());
+                tracing::info!("{}: catalog reloaded, {} songs", shown(&path), version.catalog.len());
                 versions.send_replace(Arc::new(version));
                 count("new");
             }
@@ -204,6 +204,6 @@ pub async fn watch_catalog(
 pub fn lost_all_songs(path: &Path, before: u64) -> String {
     format!(
         "{}: the catalog has lost all its songs; before, it had {before}; --allow-empty accepts this",
-        path_text(path)
+        shown(path)
     )
 }

@@ -19,7 +19,7 @@ use crate::model::rejects::by_code;
 use crate::model::{Batch, PlayTime, SongId};
 use crate::state::input_progress::InputTracker;
 use crate::text::line_buffer::LineBuffer;
-use crate::text::{TimestampWriter, escape_bytes, push_seconds};
+use crate::text::{TimestampWriter, escape_bytes, push_seconds, shown};
 use crate::time::civil::Week;
 use crate::time::zone::Zone;
 
@@ -80,6 +80,7 @@ impl LogTables {
                 dictionaries: Arc::clone(&dictionaries),
                 zone,
                 max_future: config.max_future as i64,
+                dialect: Arc::new(config.dialect.clone()),
             },
             inputs: InputTracker::new(config.max_bad_lines),
             ledger: Ledger::new(config.night_window()),
@@ -247,7 +248,7 @@ fn time_and_duration<'a>(
 pub(super) fn temporary_file(work_dir: &Path) -> Result<TempPath, ClusterError> {
     let created = tempfile::Builder::new().prefix(".table-").tempfile_in(work_dir);
     let file = created.map_err(|source| {
-        ClusterError::with_source(ErrorKind::Io, format!("cannot write to {}", work_dir.display()), source)
+        ClusterError::with_source(ErrorKind::Io, format!("cannot write to {}", shown(work_dir)), source)
     })?;
     Ok(file.into_temp_path())
 }

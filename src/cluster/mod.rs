@@ -104,7 +104,10 @@ impl ClusterRun {
     /// The same errors as for `replay` on one machine, and errors of the cluster.
     pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Error> {
         let run = unique_name();
-        let logs = inputs::find(&self.logs, self.allow_empty).await?;
+        for folder in self.logs.iter().filter(|path| path.is_dir()) {
+            self.settings.check_log_folder(folder)?;
+        }
+        let logs = inputs::find(&self.logs, &self.settings.input.folder_rules(), self.allow_empty).await?;
         let catalog = read_catalog(&self.settings).await?;
         create_folder(&*self.disk, &self.settings.output)?;
         let _lock = self.disk.lock(&self.settings.output)?;
@@ -351,7 +354,7 @@ async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Error> {
         return reload::read(path, &dialect).await;
     }
     let text = shared_storage::read(&url_of(path)?).await?;
-    let missing = || Error::MissingInput(format!("{} does not exist", path.display()));
+    let missing = || Error::MissingInput(format!("{} does not exist", shown(path)));
     reload::rows_of(path, &text.ok_or_else(missing)?, &dialect).await
 }
 

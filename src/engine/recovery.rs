@@ -22,7 +22,7 @@ use crate::state::checkpoint::load::Loaded;
 use crate::state::checkpoint::recover::{StartOptions, begin, generations_in, open, read_sound};
 use crate::state::unmatched::UnmatchedPlays;
 use crate::storage::{Disk, SharedDisk, hash_of};
-use crate::text::path_text;
+use crate::text::shown;
 
 /// The state that a run starts from.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> 
         let message = format!(
             "{} is the output of a watch; choose a different folder with --output, or replace this one with \
              --fresh",
-            settings.output.display()
+            shown(&settings.output)
         );
         return Err(Error::Config(message));
     }
@@ -102,7 +102,7 @@ pub fn watch(
         }
         store
     } else if manifest.is_some() {
-        let (output, state) = (settings.output.display(), settings.state.display());
+        let (output, state) = (shown(&settings.output), shown(&settings.state));
         let message = format!(
             "{output} is the output of a watch, but {state} has no state for it; restore the state, or read \
              everything again with --fresh"
@@ -136,7 +136,7 @@ pub fn watch(
 /// The error for a state that is older than the output: the state is a backup, or its newest generation
 /// was removed. Continuing from such a state would withdraw published rows.
 fn older_than_output(settings: &Settings, committed: u64, published: u64) -> Error {
-    let (output, state) = (settings.output.display(), settings.state.display());
+    let (output, state) = (shown(&settings.output), shown(&settings.state));
     let message = format!(
         "{output} shows epoch {published}, but {state} ends at epoch {committed}; restore the newer state, \
          continue from this state with --rollback (rows of inputs that no longer exist are lost), or read \
@@ -175,7 +175,7 @@ fn compare_with_output(
     let mut published = published.with_committed(committed, files, manifest_written);
     if was_complete && (missing.is_some() || !manifest_written) {
         let name = missing.as_deref().unwrap_or(manifest::FILE);
-        let output = path_text(output);
+        let output = shown(output);
         tracing::warn!(
             "{output}: published files are missing or damaged, including {name}; they are written again"
         );
@@ -203,7 +203,7 @@ fn refuse_if_deleted(
     manifest: Option<&Manifest>,
 ) -> Result<(), Error> {
     let refuse = |what: &str| {
-        let (output, state) = (path_text(&settings.output), path_text(&settings.state));
+        let (output, state) = (shown(&settings.output), shown(&settings.state));
         let message = format!(
             "{what}, so reading everything again would lose rows; start without --fresh to continue from \
              {state} (with --accept-missing-output if tables of {output} are missing), or accept the loss: \
@@ -215,7 +215,7 @@ fn refuse_if_deleted(
         let deleted = manifest.is_some_and(|manifest| manifest.inputs_deleted);
         return if deleted { refuse("inputs were deleted after they were read") } else { Ok(()) };
     };
-    let files = FileIndex::in_folders(&[&settings.incoming, &settings.input.archive_dir]);
+    let files = FileIndex::of(settings);
     let gone: Vec<&KnownInput> =
         known.iter().filter(|known| known.position.offset > 0 && files.find(known).is_none()).collect();
     match gone.first() {
@@ -235,42 +235,57 @@ fn known_inputs(disk: &dyn Disk, state: &Path) -> Option<Vec<KnownInput>> {
     Some(Loaded::of(disk, state, &generation, &Dictionaries::default()).ok()?.inputs.known())
 }
 
-/// The files of some folders, by inode and by size.
+/// The files in the folders of incoming and of archived logs, by name, inode and size.
 #[derive(Debug, Default)]
 pub struct FileIndex {
+    folders: Vec<PathBuf>,
     by_inode: HashMap<InodeKey, (FileId, PathBuf)>,
     by_size: HashMap<u64, Vec<PathBuf>>,
 }
 
 impl FileIndex {
-    /// Indexes the files directly in `folders`. Missing folders are skipped.
-    pub fn in_folders(folders: &[&Path]) -> Self {
-        let mut files = Self::default();
-        for entry in folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_file() {
-                let id = FileId::of(&metadata);
-                files.by_inode.insert(id.inode_key, (id, entry.path()));
-                files.by_size.entry(metadata.len()).or_default().push(entry.path());
+    /// Indexes all files, whatever their names. Folders that cannot be read are skipped.
+    pub fn of(settings: &Settings) -> Self {
+        let folders = vec![settings.incoming.clone(), settings.input.archive_dir.clone()];
+        let mut files = Self { folders: folders.clone(), ..Self::default() };
+        let mut unread = folders;
+        while let Some(folder) = unread.pop() {
+            for entry in folder.read_dir().into_iter().flatten().flatten() {
+                let Ok(metadata) = entry.metadata() else { continue };
+                if metadata.is_file() {
+                    let id = FileId::of(&metadata);
+                    files.by_inode.insert(id.inode_key, (id, entry.path()));
+                    files.by_size.entry(metadata.len()).or_default().push(entry.path());
+                } else if metadata.is_dir() && settings.input.recursive {
+                    unread.push(entry.path());
+                }
             }
         }
         files
     }
 
     /// The path of a file that still has all bytes that were read from an input; `None` if there is no such
-    /// file.
+    /// file. The name of the input may also lead to a subfolder or a link.
     pub fn find(&self, known: &KnownInput) -> Option<PathBuf> {
         let fingerprint = &known.fingerprint;
         let by_inode = self.by_inode.get(&fingerprint.id.inode_key);
-        let by_inode = by_inode.filter(|(id, _)| id.may_be_same(&fingerprint.id)).map(|(_, path)| path);
-        let by_size = self.by_size.get(&fingerprint.stat.size).into_iter().flatten();
-        by_inode.into_iter().chain(by_size).find(|path| has_what_was_read(path, known)).cloned()
+        let by_inode =
+            by_inode.filter(|(id, _)| id.may_be_same(&fingerprint.id)).map(|(_, path)| path.clone());
+        let by_name = self.folders.iter().map(|folder| folder.join(&fingerprint.name));
+        let by_size = self.by_size.get(&fingerprint.stat.size).into_iter().flatten().cloned();
+        by_inode.into_iter().chain(by_name).chain(by_size).find(|path| has_what_was_read(path, known))
     }
 }
 
 /// Whether a file still has the bytes that were read from an input.
 fn has_what_was_read(path: &Path, known: &KnownInput) -> bool {
-    let Ok(file) = File::open(path) else { return false };
+    // Opening a pipe would block.
+    let Ok(file) = path.metadata().and_then(|metadata| match metadata.is_file() {
+        true => File::open(path),
+        false => Err(std::io::ErrorKind::InvalidInput.into()),
+    }) else {
+        return false;
+    };
     let long_enough = match Compression::of(path) {
         Compression::Plain => file.metadata().is_ok_and(|metadata| metadata.len() >= known.position.offset),
         Compression::Gzip | Compression::Zstd | Compression::Parquet => true,

@@ -36,7 +36,7 @@ pub enum Error {
     #[error("{0}")]
     Bug(String),
     /// A file operation failed.
-    #[error("cannot {op} {}: {source}", path.display())]
+    #[error("cannot {op} {}: {source}", Escaped(path))]
     File {
         /// The role of the file.
         role: FileRole,
@@ -48,7 +48,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The file needs a feature that this build lacks.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", Escaped(path))]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -65,6 +65,21 @@ pub enum Error {
         /// The error of the operating system.
         source: io::Error,
     },
+}
+
+/// A path without control characters.
+struct Escaped<'a>(&'a Path);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.to_string_lossy().chars().try_for_each(|char| {
+            if char.is_control() {
+                write!(formatter, "{}", char.escape_default())
+            } else {
+                write!(formatter, "{char}")
+            }
+        })
+    }
 }
 
 /// The role of a file, which determines the exit code.

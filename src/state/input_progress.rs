@@ -280,9 +280,13 @@ impl InputTracker {
         self.unread
     }
 
-    /// The inputs `ids` with their current offsets.
+    /// The inputs `ids` that may be archived or deleted, with their current offsets. An input that was rejected
+    /// or given up, or of which every row was rejected, is not one of them: once its cause is corrected, it is
+    /// needed again.
     pub fn retirable(&self, ids: &[InputId]) -> Vec<RetirableInput> {
-        ids.iter().map(|id| RetirableInput { input: *id, offset: self.inputs[id].position.offset }).collect()
+        let inputs = ids.iter().map(|id| (*id, &self.inputs[id]));
+        let inputs = inputs.filter(|(_, progress)| !progress.given_up && !progress.has_only_rejects());
+        inputs.map(|(input, progress)| RetirableInput { input, offset: progress.position.offset }).collect()
     }
 
     /// The ids of all inputs, in ascending order.
@@ -348,6 +352,11 @@ impl InputTracker {
 }
 
 impl InputProgress {
+    /// Whether rows were read, and all of them were rejected.
+    fn has_only_rejects(&self) -> bool {
+        self.rows > 0 && self.rejected.values().sum::<u64>() >= self.rows
+    }
+
     /// The entry of the input in the manifest.
     fn entry(&self) -> InputEntry {
         InputEntry {

@@ -53,21 +53,50 @@ mod format {
     use std::path::PathBuf;
     use std::sync::Arc;
 
-    use serde::{Deserialize, Serialize};
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
     use crate::ingest::source::fingerprint::{FileId, FileStat, Fingerprint, Head};
     use crate::model::{Layout, Position, ReaderState};
     use crate::state::layout_record;
 
+    /// A fingerprint in the state.
     #[derive(Serialize, Deserialize)]
-    #[serde(remote = "Fingerprint")]
     pub(super) struct FingerprintFormat {
-        #[serde(with = "path")]
-        path: PathBuf,
+        /// The name relative to the folder of the logs.
+        #[serde(default, with = "path", skip_serializing_if = "Option::is_none")]
+        name: Option<PathBuf>,
+        /// Instead of `name`, version 0.2.0 saved the whole path. Its logs were never in subfolders.
+        #[serde(default, with = "path", skip_serializing_if = "Option::is_none")]
+        path: Option<PathBuf>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        retired: bool,
         id: FileId,
         head: Head,
         whole: u128,
         stat: FileStat,
+    }
+
+    impl FingerprintFormat {
+        pub(super) fn serialize<S: Serializer>(
+            fingerprint: &Fingerprint,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            let Fingerprint { name, retired, id, head, whole, stat } = fingerprint.clone();
+            Serialize::serialize(
+                &Self { name: Some(name), path: None, retired, id, head, whole, stat },
+                serializer,
+            )
+        }
+
+        pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Fingerprint, D::Error> {
+            let Self { name, path, retired, id, head, whole, stat } = Deserialize::deserialize(deserializer)?;
+            let name = name.or_else(|| Some(path?.file_name()?.into()));
+            let name = name.ok_or_else(|| D::Error::custom("an input has no name"))?;
+            Ok(Fingerprint { name, retired, id, head, whole, stat })
+        }
     }
 
     #[derive(Serialize, Deserialize)]
@@ -93,18 +122,23 @@ mod format {
 
     /// Saves a path as text. Bytes that are not UTF-8 are escaped.
     mod path {
-        use std::path::{Path, PathBuf};
+        use std::path::PathBuf;
 
-        use serde::{Deserialize, Deserializer, Serializer};
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
         use crate::text::{parse_path, path_text};
 
-        pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-            serializer.serialize_str(&path_text(path))
+        pub(super) fn serialize<S: Serializer>(
+            path: &Option<PathBuf>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            path.as_deref().map(path_text).serialize(serializer)
         }
 
-        pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
-            Ok(parse_path(&String::deserialize(deserializer)?))
+        pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<PathBuf>, D::Error> {
+            Ok(Some(parse_path(&String::deserialize(deserializer)?)))
         }
     }
 
@@ -198,7 +232,8 @@ mod tests {
                 id: 7,
                 label: "a.csv".to_owned(),
                 fingerprint: Fingerprint {
-                    path: std::ffi::OsString::from_vec(b"data/\xff.csv".to_vec()).into(),
+                    name: std::ffi::OsString::from_vec(b"2025/\xff.csv".to_vec()).into(),
+                    retired: state == ReaderState::Finished,
                     id: FileId::of(&metadata),
                     head: Head::default(),
                     whole: u128::MAX,
@@ -219,6 +254,24 @@ mod tests {
             assert_eq!((read.id, &read.label, &read.rejected), (record.id, &record.label, &record.rejected));
             assert_eq!(serde_json::to_vec(&read).unwrap(), text);
         }
+    }
+
+    #[test]
+    fn a_fingerprint_of_version_0_2_0_has_the_name_of_its_file() {
+        let id = r#"{"number":{"device":1,"inode":2},"born":[3,4]}"#;
+        let stat = r#"{"size":5,"modified":[6,7],"changed":[8,9]}"#;
+        let read = |path: &str| {
+            let rest = format!(r#""id":{id},"head":{{"len":0,"hash":0}},"whole":0,"stat":{stat}"#);
+            let text = format!("{{{path}{rest}}}");
+            FingerprintFormat::deserialize(&mut serde_json::Deserializer::from_str(&text))
+        };
+        for path in ["data/incoming/a.csv", "./in/a.csv", "/srv/in/a.csv", "a.csv"] {
+            let fingerprint = read(&format!(r#""path":"{path}","#)).unwrap();
+            assert_eq!((fingerprint.name.to_str(), fingerprint.retired), (Some("a.csv"), false), "{path}");
+        }
+        let fingerprint = read(r#""name":"2025/a.csv","retired":true,"#).unwrap();
+        assert_eq!((fingerprint.name.to_str(), fingerprint.retired), (Some("2025/a.csv"), true));
+        assert!(read("").is_err());
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::publish::rejects::reject_lines;
 use crate::publish::{FIRST_PART, REJECTS};
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
-use crate::text::path_text;
+use crate::text::{path_text, shown};
 use crate::time::civil::Week;
 use crate::verify::committed::{Committed, EarlierRejects, earlier_rejects};
 use crate::verify::committed_state::CommittedState;
@@ -58,7 +58,7 @@ impl Verifier {
             let message = format!(
                 "{}: no _manifest.json, so no output is published here; pass --output to use a different \
                  folder",
-                output.display()
+                shown(output)
             );
             return Err(Error::MissingInput(message));
         };
@@ -128,7 +128,7 @@ impl Verifier {
         manifest: &Manifest,
         report: &mut Report,
     ) -> Result<(ReplaySource, Gaps), Error> {
-        let files = FileIndex::in_folders(&[&self.settings.incoming, &self.settings.input.archive_dir]);
+        let files = FileIndex::of(&self.settings);
         let (mut inputs, mut missing) = (Vec::new(), Vec::new());
         for input in state.loaded.inputs.known() {
             match files.find(&input) {
@@ -206,7 +206,7 @@ impl Verifier {
             report.unverifiable.push(format!(
                 "{} is not the catalog of epoch {}, so the snapshots cannot be compared; first publish an \
                  epoch with this catalog",
-                self.settings.songs.display(),
+                shown(&self.settings.songs),
                 manifest.epoch
             ));
         }
@@ -238,7 +238,7 @@ impl Verifier {
             if differences.is_empty() {
                 report.verified.push(format!("{name}: {} rows, equal to the recomputed rows", entry.rows));
             }
-            let path = path.display();
+            let path = shown(&path);
             report
                 .differences
                 .extend(differences.into_iter().map(|difference| format!("{path}:{difference}")));

@@ -145,9 +145,11 @@ impl Place {
         let last_lines = LastLines { wait: NEVER, once };
         let rules = WatchOptions {
             folder: settings.incoming.clone(),
+            rules: settings.input.folder_rules(),
             dialect: settings.dialect(),
             last_lines,
             archiver,
+            max_open: 8,
             metrics: Arc::default(),
         };
         let stop = stop.clone();

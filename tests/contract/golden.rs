@@ -23,7 +23,7 @@ use std::process::Command;
 use music_insights::cli::args::{self, Cli};
 use music_insights::ingest::decode::record::Record;
 use music_insights::ingest::source::compression::Compression;
-use music_insights::ingest::source::scan::is_log_name;
+use music_insights::ingest::source::log_names::LogNames;
 use music_insights::insights::{ColumnType, MESSAGE, NAMES, columns};
 use music_insights::model::Reason;
 use music_insights::settings::{Layers, load};
@@ -150,7 +150,7 @@ impl Case {
         let settings = load(&Layers { config, ..Layers::default() }).unwrap();
         let now = args.now.unwrap_or_else(|| Clock::System.now());
         let read = |name: &str| (name.to_owned(), fs::read(path(name)).unwrap());
-        let is_log = |name: &&String| is_log_name(OsStr::new(name));
+        let is_log = |name: &&String| LogNames::default().is_log(OsStr::new(name));
         let logs: Vec<_> =
             self.logs.iter().filter(is_log).map(|name| read(&format!("logs/{name}"))).collect();
         let output =

@@ -9,5 +9,8 @@ mod oracle;
 mod size;
 
 mod archive;
+mod descriptors;
+mod folder_rules;
+mod identity;
 mod live;
 mod tail_model;

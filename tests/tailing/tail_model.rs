@@ -18,7 +18,8 @@ use flate2::write::GzEncoder;
 use music_insights::ingest::decode::line::LINE_LIMIT;
 use music_insights::ingest::source::archive::{Archiver, WhenDone};
 use music_insights::ingest::source::fingerprint::{FileId, FileStat, Fingerprint, InodeKey};
-use music_insights::ingest::source::scan::is_log_name;
+use music_insights::ingest::source::log_names::LogNames;
+use music_insights::ingest::source::scan::FolderRules;
 use music_insights::ingest::source::tail::{KnownInput, LastLines};
 use music_insights::ingest::source::watch::{Resume, Watch, WatchOptions};
 use music_insights::ingest::source::{Event, EventSender};
@@ -124,10 +125,22 @@ enum Step {
     },
     /// Scan the folder.
     Look,
-    /// Restart from a commit that lacks the given number of latest events.
+    /// Restart from a commit that lacks the given number of latest events. The folder may be spelled
+    /// differently, or be in a different place.
     Restart {
         events: u8,
+        place: Spelling,
     },
+}
+
+/// How the folder is named after a restart.
+#[derive(Clone, Copy, Debug)]
+enum Spelling {
+    Path,
+    Dots,
+    Link,
+    /// The project was copied with its times, and the original is gone.
+    Moved,
 }
 
 /// The content of the new file, compared with the replaced file.
@@ -137,6 +150,10 @@ enum Successor {
     Same,
     SameAndMore,
     Beginning,
+}
+
+fn is_log_name(name: &str) -> bool {
+    LogNames::default().is_log(name.as_ref())
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -167,7 +184,17 @@ fn step() -> impl Strategy<Value = Step> {
         1 => log.prop_map(|name| Step::Headless { name }),
         1 => (0..PACKED.len(), any::<bool>()).prop_map(|(name, again)| Step::Pack { name, again }),
         1 => (0..PACKED.len(), any::<bool>()).prop_map(|(name, away)| Step::MovePacked { name, away }),
-        3 => prop_oneof![2 => Just(0_u8), 1 => 0_u8..12].prop_map(|events| Step::Restart { events }),
+        3 => (prop_oneof![2 => Just(0_u8), 1 => 0_u8..12], spelling())
+            .prop_map(|(events, place)| Step::Restart { events, place }),
+    ]
+}
+
+fn spelling() -> impl Strategy<Value = Spelling> {
+    prop_oneof![
+        2 => Just(Spelling::Path),
+        1 => Just(Spelling::Dots),
+        1 => Just(Spelling::Link),
+        2 => Just(Spelling::Moved),
     ]
 }
 
@@ -283,6 +310,31 @@ impl Folder {
         let entries = fs::read_dir(self.root.path()).unwrap().map(Result::unwrap);
         let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
         files.map(|entry| (entry.file_name().into_string().unwrap(), entry.path())).collect()
+    }
+
+    /// A path of the folder. For [`Spelling::Moved`], moves the folder first.
+    fn spelled(&mut self, spelling: Spelling, links: &Path) -> PathBuf {
+        let root = self.root.path();
+        match spelling {
+            Spelling::Path => root.to_owned(),
+            Spelling::Dots => root.join("..").join(root.file_name().unwrap()).join("."),
+            Spelling::Link => {
+                let link = links.join("link");
+                let _ = fs::remove_file(&link);
+                std::os::unix::fs::symlink(root, &link).unwrap();
+                link
+            }
+            Spelling::Moved => {
+                let moved = tempfile::tempdir().unwrap();
+                let copied =
+                    Command::new("cp").arg("-a").arg(root.join(".")).arg(moved.path()).status().unwrap();
+                assert!(copied.success());
+                self.root = moved;
+                self.looked.clear();
+                self.note();
+                self.root.path().to_owned()
+            }
+        }
     }
 
     /// Performs a step. An impossible step does nothing.
@@ -447,6 +499,8 @@ struct Followed {
     partial: bool,
     /// The size and times of the file when it was last read to its end.
     seen: Option<FileStat>,
+    /// The size and times in the last fingerprint.
+    noted: Option<FileStat>,
     open: bool,
 }
 
@@ -456,6 +510,9 @@ type Files<'a> = BTreeMap<&'a str, (FileId, FileStat)>;
 /// The model: the followed files and the expected deliveries.
 struct Model {
     ends_soon: bool,
+    max_open: usize,
+    /// The open files, sorted by the time of opening.
+    open: Vec<u32>,
     all: BTreeMap<u32, Followed>,
     by_name: HashMap<String, u32>,
     by_number: HashMap<InodeKey, u32>,
@@ -464,11 +521,11 @@ struct Model {
 }
 
 impl Model {
-    fn new(ends_soon: bool, all: BTreeMap<u32, Followed>) -> Self {
+    fn new(ends_soon: bool, max_open: usize, all: BTreeMap<u32, Followed>) -> Self {
         let next = all.keys().last().map_or(0, |last| last + 1);
         let by_name = all.iter().map(|(&input, followed)| (followed.name.clone(), input)).collect();
         let by_number = all.iter().map(|(&input, followed)| (followed.file.inode_key, input)).collect();
-        Self { ends_soon, all, by_name, by_number, next, delivered: Vec::new() }
+        Self { ends_soon, max_open, open: Vec::new(), all, by_name, by_number, next, delivered: Vec::new() }
     }
 
     /// Scans the folder, and returns the expected deliveries.
@@ -477,16 +534,22 @@ impl Model {
         let files: Files = files.iter().map(|(name, path)| (name.as_str(), look_at(path))).collect();
         let known: HashSet<u64> = self.all.values().map(|followed| followed.file.inode_key.inode()).collect();
         for (&name, &(file, stamp)) in &files {
-            if !is_log_name(name.as_ref()) && !known.contains(&file.inode_key.inode()) {
+            let is_known = known.contains(&file.inode_key.inode()) || self.by_name.contains_key(name);
+            if !is_log_name(name) && !is_known {
                 continue;
             }
             let content = &folder.contents[&file];
-            if let Some(input) = self.input_of(name, file, content, &files, folder) {
+            if let Some(input) = self.input_of(name, (file, stamp), content, &files, folder) {
                 let followed = &self.all[&input];
                 if followed.is_packed() || followed.partial || followed.seen != Some(stamp) {
-                    self.read(input, content);
+                    self.read(input, content, stamp);
                     self.all.get_mut(&input).unwrap().seen = Some(stamp);
                 }
+            }
+            self.update_open();
+            while self.open.len() > self.max_open {
+                let first = self.open.remove(0);
+                self.all.get_mut(&first).unwrap().open = false;
             }
         }
         let open = self.all.iter().filter(|(_, followed)| followed.open);
@@ -494,7 +557,8 @@ impl Model {
             let file = self.all[&input].file;
             // The followed file has lost its name, but it is still open. Read its rest.
             if !self.all[&input].has_name(&files) && self.by_number.get(&file.inode_key) == Some(&input) {
-                self.read(input, &folder.contents[&file]);
+                let noted = self.all[&input].noted.unwrap();
+                self.read(input, &folder.contents[&file], noted);
             }
         }
         let mut delivered = std::mem::take(&mut self.delivered);
@@ -502,11 +566,19 @@ impl Model {
         delivered
     }
 
+    /// Updates the list of open files.
+    fn update_open(&mut self) {
+        self.open.retain(|input| self.all[input].open);
+        let opened = self.all.iter().filter(|(input, followed)| followed.open && !self.open.contains(input));
+        let opened: Vec<u32> = opened.map(|(&input, _)| input).collect();
+        self.open.extend(opened);
+    }
+
     /// The input that a file belongs to. `None` if `watch` must not read the file.
     fn input_of(
         &mut self,
         name: &str,
-        file: FileId,
+        (file, stamp): (FileId, FileStat),
         content: &[u8],
         files: &Files,
         folder: &Folder,
@@ -517,7 +589,7 @@ impl Model {
             by_number.filter(|input| self.all[input].name == name || !self.all[input].has_name(files));
         let by_name = by_number.filter(|input| self.all[input].name == name);
         let by_name = by_name.or(self.by_name.get(name).copied());
-        let found = |input: u32| Found::of(&self.all[&input], file, content, folder);
+        let found = |input: u32| Found::of(&self.all[&input], (file, stamp), content, folder);
         let candidate = match (by_name, by_number) {
             (Some(input), _) if found(input) == Found::Same => Some(input),
             (by_name, by_number) => by_number.or(by_name),
@@ -546,14 +618,14 @@ impl Model {
                 Found::Truncated => {
                     followed.open = false;
                     // `watch` no longer reads a truncated file without a log name.
-                    if !is_log_name(name.as_ref()) {
+                    if !is_log_name(name) {
                         self.by_number.remove(&file.inode_key);
                     }
                 }
                 Found::Another => {}
             }
         }
-        is_log_name(name.as_ref()).then(|| self.follow(name, file))
+        is_log_name(name).then(|| self.follow(name, file))
     }
 
     fn follow(&mut self, name: &str, file: FileId) -> u32 {
@@ -572,6 +644,7 @@ impl Model {
             scanned: 0,
             partial: false,
             seen: None,
+            noted: None,
             open: false,
         };
         self.all.insert(input, followed);
@@ -597,11 +670,12 @@ impl Model {
         self.by_name.insert(name.to_owned(), input);
     }
 
-    fn read(&mut self, input: u32, content: &[u8]) {
+    fn read(&mut self, input: u32, content: &[u8], stamp: FileStat) {
         let followed = self.all.get_mut(&input).unwrap();
         if !matches!(followed.state, State::Start | State::Lines | State::AfterEnd) {
             return;
         }
+        followed.noted = Some(stamp);
         let packed = followed.is_packed();
         let content = if packed { unpack(content) } else { content.to_vec() };
         followed.open = !packed;
@@ -629,7 +703,7 @@ enum Found {
 }
 
 impl Found {
-    fn of(followed: &Followed, file: FileId, content: &[u8], folder: &Folder) -> Self {
+    fn of(followed: &Followed, (file, stamp): (FileId, FileStat), content: &[u8], folder: &Folder) -> Self {
         let unpacked;
         let content = if followed.is_packed() {
             unpacked = unpack(content);
@@ -648,9 +722,12 @@ impl Found {
             let still = followed.open.then(|| folder.contents[&followed.file].get(from..)).flatten();
             let rest =
                 still.is_none_or(|still| content.get(from..).is_some_and(|new| new.starts_with(still)));
-            let rows = followed.is_packed() || followed.line > 2 || followed.state == State::AfterEnd;
+            let refused = followed.state == State::Refused;
+            let rows =
+                followed.is_packed() || followed.line > 2 || followed.state == State::AfterEnd || refused;
             let whole = followed.is_packed() || content.len() >= followed.scanned;
-            let copy = continues && whole && rest && rows && followed.state != State::Refused;
+            let moved = followed.noted.is_some_and(|noted| stamp.is_copy_of(&noted));
+            let copy = continues && rest && (whole && rows || moved);
             return if copy { Self::Copy } else { Self::Another };
         }
         if followed.state == State::Refused {
@@ -741,7 +818,7 @@ struct Process {
 }
 
 impl Process {
-    fn start(folder: &Path, ends_soon: bool, owner: &Owner) -> Self {
+    fn start(folder: &Path, ends_soon: bool, max_open: usize, owner: &Owner) -> Self {
         let wait = if ends_soon { Duration::ZERO } else { Duration::from_hours(1) };
         let archiver = Archiver {
             disk: RealDisk::without_fsync(),
@@ -752,9 +829,11 @@ impl Process {
         let last_lines = LastLines { wait, once: false };
         let rules = WatchOptions {
             folder: folder.to_owned(),
+            rules: FolderRules::default(),
             dialect: Arc::default(),
             last_lines,
             archiver,
+            max_open,
             metrics: Arc::default(),
         };
         let inputs = owner.values().map(|kept| kept.known.clone()).collect();
@@ -841,7 +920,7 @@ fn apply(owner: &mut Owner, change: &Change) {
 /// The followed files of a new process. This process knows only the committed inputs.
 fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Followed> {
     let followed = owner.iter().map(|(&input, kept)| {
-        let KnownInput { fingerprint: Fingerprint { path, id, stat, .. }, position, .. } = &kept.known;
+        let KnownInput { fingerprint: Fingerprint { name, id, stat, .. }, position, .. } = &kept.known;
         let known = &read[&input];
         let state = match position.state {
             ReaderState::Start => State::Start,
@@ -853,7 +932,7 @@ fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Foll
         let offset = position.offset as usize;
         let followed = Followed {
             label: kept.label.clone(),
-            name: path.file_name().unwrap().to_str().unwrap().to_owned(),
+            name: name.to_str().unwrap().to_owned(),
             file: *id,
             read: known.read[..offset].to_vec(),
             line: position.lines + 1,
@@ -861,6 +940,7 @@ fn followed(owner: &Owner, read: &BTreeMap<u32, Followed>) -> BTreeMap<u32, Foll
             scanned: offset,
             partial: false,
             seen: (position.offset == stat.size).then_some(*stat),
+            noted: Some(*stat),
             open: false,
             ..known.clone()
         };
@@ -877,7 +957,8 @@ struct Moment {
     read: BTreeMap<u32, Followed>,
 }
 
-fn check(ends_soon: bool, steps: &[Step]) -> Result<(), TestCaseError> {
+fn check(ends_soon: bool, max_open: usize, steps: &[Step]) -> Result<(), TestCaseError> {
+    let links = tempfile::tempdir().unwrap();
     let mut folder = Folder {
         root: tempfile::tempdir().unwrap(),
         contents: HashMap::new(),
@@ -886,8 +967,8 @@ fn check(ends_soon: bool, steps: &[Step]) -> Result<(), TestCaseError> {
         ticks: 0,
     };
     let mut owner = Owner::new();
-    let mut process = Process::start(folder.root.path(), ends_soon, &owner);
-    let mut model = Model::new(ends_soon, BTreeMap::new());
+    let mut process = Process::start(folder.root.path(), ends_soon, max_open, &owner);
+    let mut model = Model::new(ends_soon, max_open, BTreeMap::new());
     let mut play_times: Vec<Moment> = Vec::new();
     for (number, step) in steps.iter().chain([Step::Look, Step::Look].iter()).enumerate() {
         match *step {
@@ -916,7 +997,7 @@ fn check(ends_soon: bool, steps: &[Step]) -> Result<(), TestCaseError> {
                 play_times.push(Moment { owner: before, changes, read: model.all.clone() });
                 folder.has_looked();
             }
-            Step::Restart { events } => {
+            Step::Restart { events, place } => {
                 let mut back = usize::from(events);
                 while let Some(last) = play_times.last()
                     && back > last.changes.len()
@@ -935,8 +1016,9 @@ fn check(ends_soon: bool, steps: &[Step]) -> Result<(), TestCaseError> {
                     play_times.push(Moment { owner: owner.clone(), changes: Vec::new(), read: last.read });
                     // The old process ends before the next one starts.
                     drop(process);
-                    process = Process::start(folder.root.path(), ends_soon, &owner);
-                    model = Model::new(ends_soon, all);
+                    let path = folder.spelled(place, links.path());
+                    process = Process::start(&path, ends_soon, max_open, &owner);
+                    model = Model::new(ends_soon, max_open, all);
                 }
             }
             _ => folder.take(step),
@@ -955,8 +1037,9 @@ proptest! {
 
     #[test]
     fn every_line_is_read_once_after_any_file_operations(
-        ends_soon: bool, steps in vec(step(), 1..30),
+        ends_soon: bool, max_open in prop_oneof![3 => Just(256_usize), 1 => 1..3_usize],
+        steps in vec(step(), 1..30),
     ) {
-        check(ends_soon, &steps)?;
+        check(ends_soon, max_open, &steps)?;
     }
 }

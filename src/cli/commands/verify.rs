@@ -11,6 +11,7 @@ use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
 use crate::publish::manifest::Manifest;
 use crate::storage::real::RealDisk;
+use crate::text::shown;
 use crate::time::clock::Clock;
 use crate::verify::report::Report;
 use crate::verify::verifier::Verifier;
@@ -63,7 +64,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
             let way_out = if is_watch { "`music-insights watch --fresh`" } else { "`music-insights replay`" };
             Err(Error::Differs(format!(
                 "{}: {count} differences; run {way_out} to recompute the output from the inputs",
-                settings.output.display()
+                shown(&settings.output)
             )))
         }
     }

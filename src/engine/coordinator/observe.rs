@@ -14,6 +14,7 @@ use crate::model::Batch;
 use crate::publish::manifest::Manifest;
 use crate::telemetry::heartbeat::EngineStatus;
 use crate::telemetry::metrics::unix_seconds;
+use crate::text::shown;
 
 /// Sends a heartbeat with the current progress.
 pub(super) fn report_status(core: &Core, settings_taken: u64) {
@@ -121,7 +122,7 @@ fn open_snapshots(
             Err(cause) => {
                 tracing::warn!(
                     "{}: cannot open; the dashboard lacks this table until the next epoch: {cause}",
-                    path.display()
+                    shown(&path)
                 );
             }
         }

@@ -23,6 +23,11 @@ impl InodeKey {
     pub fn inode(self) -> u64 {
         self.inode
     }
+
+    /// The device.
+    pub fn device(self) -> u64 {
+        self.device
+    }
 }
 
 /// The identity of a file. File systems reuse the inode numbers of deleted files. Therefore, the
@@ -51,6 +56,12 @@ impl FileId {
     /// reused.
     pub fn is_same(&self, other: &Self) -> bool {
         self.inode_key == other.inode_key && self.created.is_some() && self.created == other.created
+    }
+
+    /// The same file on a device that has a different number now.
+    #[must_use]
+    pub fn on_device(self, device: u64) -> Self {
+        Self { inode_key: InodeKey { device, ..self.inode_key }, ..self }
     }
 
     /// Whether both identities may belong to the same file. Without a creation time, only the inode is
@@ -176,6 +187,12 @@ pub struct FileStat {
 }
 
 impl FileStat {
+    /// Whether both have the same size and the same time of the last change of the content. A careful copy
+    /// of a file keeps both, and its other time is that of the copy.
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        (self.size, self.modified) == (other.size, other.modified)
+    }
+
     /// Reads size and times from metadata.
     pub fn of(metadata: &Metadata) -> Self {
         Self {
@@ -189,8 +206,10 @@ impl FileStat {
 /// The data that identifies an input after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// The last known path.
-    pub path: PathBuf,
+    /// The last known name, relative to the folder of the logs, or to that of archived logs.
+    pub name: PathBuf,
+    /// Whether the file is archived or deleted.
+    pub retired: bool,
     /// The identity of the file.
     pub id: FileId,
     /// The hash of the beginning of the file.

@@ -7,6 +7,8 @@ mod event;
 pub mod fingerprint;
 pub mod framing;
 mod header_finder;
+pub mod log_folder;
+pub mod log_names;
 pub mod replay;
 pub mod scan;
 pub mod send;

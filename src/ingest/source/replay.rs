@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::ingest::source::compression::{Compression, unreadable};
+use crate::ingest::source::fingerprint::FileId;
 use crate::ingest::source::framing::{Eof, LineFramer};
-use crate::ingest::source::scan::{FolderScanner, is_unfinished};
+use crate::ingest::source::scan::{FolderRules, FolderScanner, SkippedFiles};
 use crate::ingest::source::send::{no_tail, reject_unread, send_chunks};
 use crate::ingest::source::stdin::{self, STDIN, is_stdin};
 use crate::ingest::source::{Event, EventSender, ReadError};
@@ -17,55 +19,75 @@ use crate::model::error::{Error, FileRole, Op};
 
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, InputId};
-use crate::text::path_text;
+use crate::text::{path_text, shown};
 use crate::time::clock::Clock;
 
-/// Finds the logs for the arguments. An argument is a file, a folder, a pattern or stdin; a folder
-/// stands for the logs directly in it. The result has no duplicates, and is sorted by the bytes of the
-/// paths as given. With `allow_empty`, a folder may be empty, and a pattern may match no file.
+/// The logs that arguments name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundLogs {
+    /// The paths, without duplicates, sorted by the bytes of the paths as given.
+    pub logs: Vec<PathBuf>,
+    /// The folders among the arguments that contain skipped files.
+    pub skipped: Vec<(PathBuf, SkippedFiles)>,
+}
+
+/// Finds the logs for the arguments. An argument is a file, a folder, a pattern or stdin; a folder stands for
+/// the logs in it, according to `rules`. A file that is named directly or by a pattern is a log under any
+/// name. With `allow_empty`, a folder may be empty, and a pattern may match no file.
 ///
 /// # Errors
 /// The first argument that does not exist or names no log (exit code 66), or an invalid pattern (exit
 /// code 64).
-pub fn find_logs(arguments: &[PathBuf], allow_empty: bool) -> Result<Vec<PathBuf>, Error> {
-    let mut paths = Vec::new();
+pub fn find_logs(arguments: &[PathBuf], rules: &FolderRules, allow_empty: bool) -> Result<FoundLogs, Error> {
+    let (mut paths, mut skipped) = (Vec::new(), Vec::new());
     for argument in arguments {
         let before = paths.len();
         if is_stdin(argument) {
             paths.push(argument.clone());
         } else if argument.is_dir() {
-            let logs = FolderScanner::default().scan(argument, |_| false);
-            let logs = logs.map_err(|source| Error::file(FileRole::Input, Op::Read, argument, source))?;
-            paths.extend(logs.into_iter().map(|log| log.path));
+            let failed = |path: &Path, source| Error::file(FileRole::Input, Op::Read, path, source);
+            let scan = FolderScanner::showing_paths(rules.clone()).scan(argument, |_, _| false, |_| {});
+            let scan = scan.map_err(|source| failed(argument, source))?;
+            if let Some((name, source)) = scan.unreadable.into_iter().next() {
+                return Err(failed(&argument.join(name), source));
+            }
+            paths.extend(scan.logs.into_iter().map(|log| log.path));
+            if !scan.skipped.is_empty() {
+                skipped.push((argument.clone(), scan.skipped));
+            }
         } else if argument.exists() {
             paths.push(argument.clone());
         } else {
             paths.extend(find_matches(argument)?);
         }
         if paths.len() == before && !allow_empty {
-            return Err(no_log(argument));
+            let skipped = skipped.last().filter(|(folder, _)| folder == argument).map(|(_, files)| files);
+            return Err(no_log(argument, skipped));
         }
     }
     paths.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
-    let mut found = HashSet::new();
-    let canonical = |path: &PathBuf| path.canonicalize().ok().filter(|_| !is_stdin(path));
-    paths.retain(|path| found.insert(canonical(path).unwrap_or_else(|| path.clone())));
-    Ok(paths)
+    let (mut found, mut files) = (HashSet::new(), HashSet::new());
+    paths.retain(|path| {
+        let canonical = path.canonicalize().ok().filter(|_| !is_stdin(path));
+        // A file with one link is one file, even if its folder is mounted twice.
+        let one = path.metadata().ok().filter(|file| file.is_file() && file.nlink() == 1 && !is_stdin(path));
+        let is_new_file = one.is_none_or(|file| files.insert(FileId::of(&file).inode_key));
+        found.insert(canonical.unwrap_or_else(|| path.clone())) && is_new_file
+    });
+    Ok(FoundLogs { logs: paths, skipped })
 }
 
-/// The error for an argument that names no log.
-pub fn no_log(argument: &Path) -> Error {
-    let found = if argument.is_dir() { "contains no logs" } else { "matches no finished file" };
-    Error::MissingInput(format!("{} {found}; --allow-empty accepts this", path_text(argument)))
+/// The error for an argument that names no log. `skipped` are the other files of a folder.
+fn no_log(argument: &Path, skipped: Option<&SkippedFiles>) -> Error {
+    let found = if argument.is_dir() { "contains no logs" } else { "matches no file" };
+    let skipped = skipped.map(|skipped| format!("; {skipped}")).unwrap_or_default();
+    Error::MissingInput(format!("{} {found}{skipped}; --allow-empty accepts this", shown(argument)))
 }
 
 /// Finds the files that match a pattern such as `logs/2025-*.csv`.
 fn find_matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let missing = || {
-        Error::MissingInput(format!(
-            "{} does not exist; pass a file, a folder or a pattern",
-            path_text(pattern)
-        ))
+        Error::MissingInput(format!("{} does not exist; pass a file, a folder or a pattern", shown(pattern)))
     };
     let text = pattern.to_str().filter(|text| text.contains(['*', '?', '['])).ok_or_else(missing)?;
     let invalid = |source: glob::PatternError| Error::Usage(format!("{text}: not a valid pattern: {source}"));
@@ -74,7 +96,7 @@ fn find_matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     Ok(glob::glob_with(text, visible)
         .map_err(invalid)?
         .flatten()
-        .filter(|path| path.is_file() && !is_unfinished(path))
+        .filter(|path| path.is_file())
         .map(|path| if is_stdin(&path) { Path::new(".").join(path) } else { path })
         .collect())
 }

@@ -2,18 +2,16 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-
-use rustix::fs::OFlags;
 
 use crate::ingest::source::compression::Compression;
 use crate::ingest::source::fingerprint::{
     FileId, FileStat, Fingerprint, HEAD, Head, UNKNOWN, has_read_content, hash_tail, hash_whole, ranges_match,
 };
 use crate::ingest::source::framing::{Eof, LineFramer};
+use crate::ingest::source::log_folder::LogFolder;
 use crate::ingest::source::send::{SendOutcome, no_tail, reject_unread, send_chunks};
 use crate::ingest::source::{Closed, Event, EventSender, ReadError};
 use crate::model::dialect::Dialect;
@@ -24,9 +22,6 @@ use crate::time::clock::Clock;
 /// How long a damaged compressed file must be unchanged before it is rejected. Until then, a program may
 /// still be copying the file.
 const REJECT_DAMAGED_AFTER: Duration = Duration::from_secs(2);
-/// Flags for opening a file. A different file may have taken the path since the scan. Therefore,
-/// symbolic links are not followed, and opening a pipe does not block.
-const SAFE_OPEN: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
 
 /// An input as of the last commit.
 #[derive(Clone, Debug)]
@@ -51,7 +46,9 @@ pub struct LastLines {
 /// A followed file.
 #[derive(Debug)]
 pub struct Tail {
-    path: PathBuf,
+    folder: Arc<LogFolder>,
+    /// The name relative to the folder.
+    name: PathBuf,
     id: FileId,
     compression: Compression,
     head: Head,
@@ -65,6 +62,10 @@ pub struct Tail {
     file: Option<File>,
     /// Size and times at the last complete read.
     last_stat: Option<FileStat>,
+    /// Size and times in the last fingerprint.
+    noted_stat: Option<FileStat>,
+    /// Whether the name or the file has changed since the last fingerprint.
+    has_moved: bool,
     unchanged_since: Instant,
     state: State,
 }
@@ -96,27 +97,37 @@ pub enum Comparison {
 }
 
 impl Tail {
-    /// A tail at the beginning of a file.
-    pub fn new(input: Arc<Input>, path: PathBuf, metadata: &Metadata, dialect: &Arc<Dialect>) -> Self {
+    /// A tail at the beginning of the file `name` in `folder`.
+    pub fn new(
+        input: Arc<Input>,
+        folder: Arc<LogFolder>,
+        name: PathBuf,
+        metadata: &Metadata,
+        dialect: &Arc<Dialect>,
+    ) -> Self {
         Self {
             id: FileId::of(metadata),
-            compression: Compression::of(&path),
+            compression: Compression::of(&name),
             head: Head::default(),
             hash_before_offset: 0,
             whole: 0,
-            framer: LineFramer::new(input).with_dialect(dialect, &path),
-            path,
+            framer: LineFramer::new(input).with_dialect(dialect, &name),
+            folder,
+            name,
             file: None,
             last_stat: None,
+            noted_stat: None,
+            has_moved: false,
             unchanged_since: Instant::now(),
             state: State::Reading,
         }
     }
 
-    /// Restores a tail that an earlier process committed.
-    pub fn resume(known: KnownInput, dialect: &Arc<Dialect>) -> Self {
-        let KnownInput { input, fingerprint: Fingerprint { path, id, head, whole, stat }, position } = known;
-        let compression = Compression::of(&path);
+    /// Restores a tail that an earlier process committed. `folder` is the folder of its file.
+    pub fn resume(known: KnownInput, folder: Arc<LogFolder>, dialect: &Arc<Dialect>) -> Self {
+        let KnownInput { input, fingerprint, position } = known;
+        let Fingerprint { name, retired: _, id, head, whole, stat } = fingerprint;
+        let compression = Compression::of(&name);
         let state = match &position.state {
             ReaderState::Refused | ReaderState::Faulted => State::Rejected,
             ReaderState::Finished => State::Done,
@@ -130,10 +141,13 @@ impl Tail {
             head,
             hash_before_offset: position.tail,
             whole,
-            framer: LineFramer::resume(input, &position).with_dialect(dialect, &path),
-            path,
+            framer: LineFramer::resume(input, &position).with_dialect(dialect, &name),
+            folder,
+            name,
             file: None,
             last_stat: (unchanged || state != State::Reading).then_some(stat),
+            noted_stat: Some(stat),
+            has_moved: false,
             unchanged_since: Instant::now(),
             state,
         }
@@ -144,9 +158,19 @@ impl Tail {
         &self.id
     }
 
+    /// The last known name of the file, relative to its folder.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
     /// The last known path of the file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn path(&self) -> PathBuf {
+        self.folder.path.join(&self.name)
+    }
+
+    /// Whether the file was archived or deleted.
+    pub fn is_retired(&self) -> bool {
+        self.folder.is_archive
     }
 
     /// The input that the file belongs to.
@@ -154,9 +178,10 @@ impl Tail {
         self.framer.input()
     }
 
-    /// Changes the path after the file was renamed.
-    pub fn rename(&mut self, path: PathBuf) {
-        self.path = path;
+    /// Changes the name, and perhaps the folder, after the file was renamed.
+    pub fn rename(&mut self, folder: Arc<LogFolder>, name: PathBuf) {
+        self.has_moved = true;
+        (self.folder, self.name) = (folder, name);
     }
 
     /// Whether the file was rejected because of its content. If so, a repaired file is expected to
@@ -182,7 +207,20 @@ impl Tail {
 
     /// Whether the file still has its last known path.
     pub fn has_its_path(&self) -> bool {
-        self.path.symlink_metadata().is_ok_and(|metadata| FileId::of(&metadata).may_be_same(&self.id))
+        self.folder.metadata(&self.name).is_ok_and(|metadata| FileId::of(&metadata).may_be_same(&self.id))
+    }
+
+    /// Changes the number of the device.
+    pub fn set_device(&mut self, device: u64) {
+        self.id = self.id.on_device(device);
+    }
+
+    /// Whether the followed file is at its path, but its device has the number `device` now.
+    pub fn is_on_device(&self, device: u64) -> bool {
+        let Ok(metadata) = self.folder.metadata(&self.name) else { return false };
+        let (found, renumbered) = (FileId::of(&metadata), self.id.on_device(device));
+        let same_stat = || self.noted_stat.is_some_and(|noted| FileStat::of(&metadata).is_copy_of(&noted));
+        found.is_same(&renumbered) || found.may_be_same(&renumbered) && same_stat()
     }
 
     /// How long the file has been unchanged.
@@ -195,11 +233,16 @@ impl Tail {
         self.framer.offset()
     }
 
-    /// A key for the content that was read: the offset, and the hashes of head and tail. `None` before
-    /// the first row.
+    /// A key for the content that was read: the offset, and the hashes of head and tail. For a compressed
+    /// file, it is made of the hash of the whole file. `None` before the first row.
     pub fn content_key(&self) -> Option<(u64, u128, u128)> {
-        let rows = self.has_rows() && self.state == State::Reading;
-        rows.then_some((self.offset(), self.head.hash, self.hash_before_offset))
+        match self.state {
+            State::Reading if self.compression == Compression::Plain && self.has_rows() => {
+                Some((self.offset(), self.head.hash, self.hash_before_offset))
+            }
+            State::Done if self.has_rows() => Some((u64::MAX, self.whole, 0)),
+            _ => None,
+        }
     }
 
     /// Whether the whole file was read and accepted, so that it may be archived.
@@ -230,9 +273,15 @@ impl Tail {
             let plain = self.compression == Compression::Plain;
             // A rotated log and its successor have the same header. They may differ only in the part
             // that has not been read yet.
-            let comparable = !plain || self.has_rows() && size >= self.framer.read_offset();
-            let copy = !rejected
-                && comparable
+            let comparable = match self.state {
+                // What was read of a rejected file are its first bytes.
+                State::Rejected if plain => self.offset() > 0 && size >= self.offset(),
+                State::Rejected => self.whole != 0,
+                _ => !plain || self.has_rows() && size >= self.framer.read_offset(),
+            };
+            // After a project was moved, even a file without rows has its size and its time.
+            let moved = self.noted_stat.is_some_and(|noted| FileStat::of(metadata).is_copy_of(&noted));
+            let copy = (comparable || moved)
                 && self.has_same_content(path, &id)?
                 && self.has_same_rest(path, &id)?;
             return Ok(if copy { Comparison::Copy } else { Comparison::Different });
@@ -242,7 +291,8 @@ impl Tail {
         }
         if rejected {
             // A log that was rejected because of its header stays rejected while it grows.
-            let grown = self.compression == Compression::Plain && self.has_same_content(path, &id)?;
+            let known = self.compression == Compression::Plain || self.whole != 0;
+            let grown = known && self.has_same_content(path, &id)?;
             return Ok(if grown { Comparison::Same } else { Comparison::Different });
         }
         if self.compression == Compression::Plain && size < self.framer.read_offset() {
@@ -276,13 +326,13 @@ impl Tail {
             if self.whole == 0 {
                 return Ok(true);
             }
-            return Ok(hash_whole(&open(path, id)?)? == self.whole);
+            return Ok(hash_whole(&self.folder.open(path, id)?)? == self.whole);
         }
         let opened;
         let file = match &self.file {
             Some(file) if id.may_be_same(&self.id) => file,
             _ => {
-                opened = open(path, id)?;
+                opened = self.folder.open(path, id)?;
                 &opened
             }
         };
@@ -293,16 +343,17 @@ impl Tail {
     /// open, its unread part is unknown, and the result is true.
     fn has_same_rest(&self, path: &Path, id: &FileId) -> io::Result<bool> {
         let Some(file) = &self.file else { return Ok(true) };
-        ranges_match([file, &open(path, id)?], self.offset(), file.metadata()?.len())
+        ranges_match([file, &self.folder.open(path, id)?], self.offset(), file.metadata()?.len())
     }
 
     fn has_same_head(&self, path: &Path, id: &FileId) -> io::Result<bool> {
-        Ok(Head::read(&open(path, id)?, self.head.len)? == self.head)
+        Ok(Head::read(&self.folder.open(path, id)?, self.head.len)? == self.head)
     }
 
     /// Continues in a different file with the same content.
     pub fn switch_to(&mut self, metadata: &Metadata) {
         self.id = FileId::of(metadata);
+        self.has_moved = true;
         self.file = None;
         if self.state == State::Conflict {
             self.state = State::Reading;
@@ -320,9 +371,10 @@ impl Tail {
     pub fn is_due(&self, metadata: &Metadata) -> bool {
         match self.state {
             State::Conflict => false,
-            State::Done | State::Rejected => self.last_stat != Some(FileStat::of(metadata)),
+            State::Done | State::Rejected => self.has_moved || self.last_stat != Some(FileStat::of(metadata)),
             State::Reading => {
-                self.last_stat != Some(FileStat::of(metadata))
+                self.has_moved
+                    || self.last_stat != Some(FileStat::of(metadata))
                     || self.compression != Compression::Plain
                     || self.framer.has_partial_line()
             }
@@ -346,6 +398,9 @@ impl Tail {
         }
         if self.state != State::Reading {
             self.last_stat = stat;
+            if self.has_moved {
+                self.send_identity(metadata, events)?;
+            }
             return Ok(());
         }
         // `last_stat` is set again only after a complete read, so that a failed read is repeated.
@@ -372,7 +427,7 @@ impl Tail {
         let size = metadata.len();
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => open(&self.path, &self.id)?,
+            None => self.folder.open(&self.path(), &self.id)?,
         };
         self.send_identity(metadata, events)?;
         // The size is checked again. If the file was truncated and lost its name before this read, its
@@ -402,10 +457,24 @@ impl Tail {
         Ok(())
     }
 
-    fn send_identity(&self, metadata: &Metadata, events: &EventSender) -> Result<(), Closed> {
-        let (path, id, head, whole) = (self.path.clone(), self.id, self.head, self.whole);
-        let fingerprint = Fingerprint { path, id, head, whole, stat: FileStat::of(metadata) };
-        events.send(Event::Identified(Arc::clone(self.framer.input()), Box::new(fingerprint)))?;
+    /// Sends the fingerprint again, because the file was archived or deleted. `stat` is the size and the
+    /// times of the file when it was read.
+    ///
+    /// # Errors
+    /// A closed channel.
+    pub fn send_retired(&mut self, stat: FileStat, events: &EventSender) -> Result<(), Closed> {
+        self.send_fingerprint(stat, events)
+    }
+
+    fn send_fingerprint(&mut self, stat: FileStat, events: &EventSender) -> Result<(), Closed> {
+        let (name, id, head, whole) = (self.name.clone(), self.id, self.head, self.whole);
+        let fingerprint = Fingerprint { name, retired: self.is_retired(), id, head, whole, stat };
+        (self.noted_stat, self.has_moved) = (Some(stat), false);
+        events.send(Event::Identified(Arc::clone(self.framer.input()), Box::new(fingerprint)))
+    }
+
+    fn send_identity(&mut self, metadata: &Metadata, events: &EventSender) -> Result<(), Closed> {
+        self.send_fingerprint(FileStat::of(metadata), events)?;
         if self.compression == Compression::Plain {
             events.send(Event::Grown(Arc::clone(self.framer.input()), metadata.len()))?;
         }
@@ -437,21 +506,23 @@ impl Tail {
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        if let Err(fault) = self.compression.check(&self.path, self.framer.dialect().columns.wanted())? {
+        let path = self.path();
+        if let Err(fault) = self.compression.check(&path, self.framer.dialect().columns.wanted())? {
             if last_lines.once || self.unchanged_since.elapsed() >= REJECT_DAMAGED_AFTER {
+                self.whole = hash_whole(&self.folder.open(&path, &self.id)?)?;
                 self.state = State::Rejected;
                 self.send_identity(metadata, events)?;
                 reject_unread(self.framer.input(), &fault, Clock::System, events)?;
             }
             return Ok(());
         }
-        self.whole = hash_whole(&open(&self.path, &self.id)?)?;
+        self.whole = hash_whole(&self.folder.open(&path, &self.id)?)?;
         if self.head.len == 0 {
-            self.head = Head::read(&open(&self.path, &self.id)?, metadata.len())?;
+            self.head = Head::read(&self.folder.open(&path, &self.id)?, metadata.len())?;
         }
         self.send_identity(metadata, events)?;
-        let mut reader = self.compression.open(&self.path, self.framer.dialect().columns.wanted())?;
-        self.framer.find_typed_cells(&self.path);
+        let mut reader = self.compression.open(&path, self.framer.dialect().columns.wanted())?;
+        self.framer.find_typed_cells(&path);
         // Skips the text that an earlier process has read.
         io::copy(&mut (&mut reader).take(self.framer.read_offset()), &mut io::sink())?;
         let outcome = send_chunks(
@@ -473,17 +544,5 @@ impl Tail {
             events.send(Event::Advanced(Arc::clone(self.framer.input()), position))?;
         }
         Ok(())
-    }
-}
-
-/// Opens a file. It must be the file that was scanned.
-fn open(path: &Path, id: &FileId) -> io::Result<File> {
-    let file = File::options().read(true).custom_flags(SAFE_OPEN).open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() && FileId::of(&metadata).may_be_same(id) && metadata.nlink() > 0 {
-        Ok(file)
-    } else {
-        // The next scan finds the file that is now at this path.
-        Err(io::ErrorKind::NotFound.into())
     }
 }

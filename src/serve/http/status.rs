@@ -37,6 +37,7 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
         "freshness_seconds": live.freshness_seconds,
         "bytes_unread": context.metrics.bytes_unread.get(),
         "inputs_unfinished": context.metrics.files_outstanding.get(),
+        "inputs_not_retired": context.metrics.inputs_not_retired.get(),
         "inputs_rewritten": context.metrics.files_rewritten.get(),
         "inputs_refused": context.metrics.inputs_refused.get(),
         "timezone": context.settings.timezone.0.name(),

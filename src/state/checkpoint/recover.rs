@@ -12,6 +12,7 @@ use crate::state::checkpoint::store::{KEPT, Store};
 use crate::state::unmatched::{UnmatchedFile, is_unmatched_name};
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::{Disk, SharedDisk, is_temporary, names_in, remove_file, sync_folder};
+use crate::text::shown;
 
 /// The options of a start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -90,7 +91,7 @@ pub fn open(
         match read_checked(&**disk, folder, number, &mut checked) {
             Ok(generation) => sound.push(generation),
             Err(unusable) => {
-                let message = format!("{}: {unusable}", folder.join(generation_name(number)).display());
+                let message = format!("{}: {unusable}", shown(&folder.join(generation_name(number))));
                 if matches!(unusable, Unusable::Format(_)) {
                     return Err(Error::Config(format!(
                         "{message}; use the program version that wrote it, or read everything again with \
@@ -107,13 +108,13 @@ pub fn open(
     let Some(current) = sound.first().cloned() else {
         return Err(Error::Damaged(format!(
             "{}: no generation is sound; read everything again with `music-insights watch --fresh`",
-            folder.display()
+            shown(folder)
         )));
     };
     if let Some(difference) = current.config.difference(config) {
         return Err(Error::Config(format!(
             "{}: {difference}; restore the old value, or read everything again with --fresh",
-            folder.display()
+            shown(folder)
         )));
     }
     // Obsolete generations are still here if the previous process was killed before it removed them. An empty
@@ -136,7 +137,7 @@ fn newest_is_damaged(disk: &dyn Disk, folder: &Path, numbers: &[u64], damage: &s
     let way_out = match older {
         Some(number) => format!(
             "generation {number} is sound: go back to it with `music-insights watch --state {} --rollback`",
-            folder.display()
+            shown(folder)
         ),
         None => "no older generation is sound: read everything again with `music-insights watch --fresh`"
             .to_owned(),
