@@ -49,12 +49,12 @@ pub fn url_of(path: &Path) -> Result<Url, Error> {
     Ok(shared_storage::file_url(&absolute)?)
 }
 
-/// Finds the logs that the arguments name. In a folder, `rules` say which files are logs. Each log occurs once. The logs are sorted by the bytes of
-/// their paths as given.
+/// Finds the logs that the arguments name. In a folder, `rules` say which files are logs. Each log occurs once.
+/// The logs are sorted by the bytes of their paths as given.
 ///
 /// # Errors
-/// If an argument names no log and `allow_empty` is not set (exit code 66), or if an argument is stdin (exit code 64).
-/// Other machines cannot read stdin.
+/// If an argument names no log and `allow_empty` is not set (exit code 66), or if an argument is stdin (exit
+/// code 64). Other machines cannot read stdin.
 pub async fn find(arguments: &[PathBuf], rules: &FolderRules, allow_empty: bool) -> Result<Vec<Log>, Error> {
     if arguments.iter().any(|argument| is_stdin(argument)) {
         let message =
@@ -70,9 +70,11 @@ pub async fn find(arguments: &[PathBuf], rules: &FolderRules, allow_empty: bool)
     }
     for argument in objects {
         let mut ignored = SkippedFiles::default();
-        for log in object_logs(&argument, rules, &mut ignored, allow_empty).await? {
-            logs.insert(log.label.clone().into_bytes(), log);
+        let found = object_logs(&argument, rules, &mut ignored).await?;
+        if found.is_empty() && !allow_empty {
+            return Err(no_log(&argument, &ignored));
         }
+        logs.extend(found.into_iter().map(|log| (log.label.clone().into_bytes(), log)));
         if !ignored.is_empty() {
             skipped.push((argument, ignored));
         }
@@ -135,9 +137,6 @@ async fn object_logs(
             version: found.version,
         })
         .collect();
-    if logs.is_empty() && !allow_empty {
-        return Err(Error::MissingInput(format!("{text}: no logs found; --allow-empty accepts this")));
-    }
     Ok(logs)
 }
 

@@ -107,7 +107,8 @@ impl ClusterRun {
         for folder in self.logs.iter().filter(|path| path.is_dir()) {
             self.settings.check_log_folder(folder)?;
         }
-        let logs = inputs::find(&self.logs, &self.settings.input.folder_rules(), self.allow_empty).await?;
+        let rules = self.settings.input.folder_rules();
+        let logs = inputs::find(&self.logs, &rules, self.allow_empty).await?;
         let catalog = read_catalog(&self.settings).await?;
         create_folder(&*self.disk, &self.settings.output)?;
         let _lock = self.disk.lock(&self.settings.output)?;

@@ -20,9 +20,10 @@ use crate::state::checkpoint::committer::{Committer, manifest_of};
 use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::load::Loaded;
 use crate::state::checkpoint::recover::{StartOptions, begin, generations_in, open, read_sound};
+use crate::state::checkpoint::store::Store;
 use crate::state::unmatched::UnmatchedPlays;
 use crate::storage::{Disk, SharedDisk, hash_of};
-use crate::text::shown;
+use crate::text::{harmless, shown};
 
 /// The state that a run starts from.
 #[derive(Debug)]
@@ -93,7 +94,7 @@ pub fn watch(
         manifest => manifest?.filter(|manifest| manifest.producer == RunMode::Watch.name()),
     };
     let last_epoch = manifest.as_ref().map_or(0, |manifest| manifest.epoch);
-    let store = if options.fresh {
+    let mut store = if options.fresh {
         refuse_if_deleted(disk, settings, manifest.as_ref())?;
         begin(disk, &settings.state, config, last_epoch)?
     } else if let Some(store) = open(disk, &settings.state, &config, options)? {
@@ -112,6 +113,9 @@ pub fn watch(
         begin(disk, &settings.state, config, last_epoch)?
     };
     let mut loaded = Loaded::of(&**disk, &settings.state, store.current(), dictionaries)?;
+    if options.retry_rejected {
+        retry_rejected(&mut store, &mut loaded, StateConfig::of(settings));
+    }
     loaded.ledger.tables_mut().listens.keep_unsaved();
     let places = std::mem::take(&mut loaded.unmatched);
     let unmatched = UnmatchedPlays::resume(disk, &settings.state, &store.current().unmatched, places)?;
@@ -131,6 +135,21 @@ pub fn watch(
     let mut committer = Committer::new(store, dictionaries, metadata, rejects, retires_inputs);
     committer.note_advanced(loaded.inputs.ids());
     Ok(Recovered { loaded, committer: Some(committer), unmatched: Some(unmatched), published, tables })
+}
+
+/// Prepares for reading inputs again whose rows were all rejected.
+fn retry_rejected(store: &mut Store, loaded: &mut Loaded, config: StateConfig) {
+    let found = loaded.inputs.retry_rejected(store.current().config != config);
+    store.set_config(config);
+    tracing::info!("{} rejected inputs are read again", found.retried);
+    if let Some(first) = found.partly_rejected.first() {
+        tracing::warn!(
+            "{} inputs are not read again, because other rows of them count, for example {}; read everything \
+             again with --fresh to count their rejected rows",
+            found.partly_rejected.len(),
+            harmless(first)
+        );
+    }
 }
 
 /// The error for a state that is older than the output: the state is a backup, or its newest generation
@@ -216,8 +235,10 @@ fn refuse_if_deleted(
         return if deleted { refuse("inputs were deleted after they were read") } else { Ok(()) };
     };
     let files = FileIndex::of(settings);
-    let gone: Vec<&KnownInput> =
-        known.iter().filter(|known| known.position.offset > 0 && files.find(known).is_none()).collect();
+    let gone: Vec<&KnownInput> = known
+        .iter()
+        .filter(|known| !known.retried && known.position.offset > 0 && files.find(known).is_none())
+        .collect();
     match gone.first() {
         None => Ok(()),
         Some(first) => refuse(&format!(
@@ -280,19 +301,21 @@ impl FileIndex {
 /// Whether a file still has the bytes that were read from an input.
 fn has_what_was_read(path: &Path, known: &KnownInput) -> bool {
     // Opening a pipe would block.
-    let Ok(file) = path.metadata().and_then(|metadata| match metadata.is_file() {
-        true => File::open(path),
-        false => Err(std::io::ErrorKind::InvalidInput.into()),
-    }) else {
+    if !path.is_file() {
         return false;
-    };
+    }
+    let Ok(file) = File::open(path) else { return false };
+    // A file in UTF-16 is read whole, too, and has a plain name.
+    let is_plain = Compression::of(path) == Compression::Plain && known.fingerprint.whole == 0;
     let long_enough = match Compression::of(path) {
-        Compression::Plain => file.metadata().is_ok_and(|metadata| metadata.len() >= known.position.offset),
-        Compression::Gzip | Compression::Zstd | Compression::Parquet => true,
+        Compression::Plain if is_plain => {
+            file.metadata().is_ok_and(|metadata| metadata.len() >= known.position.offset)
+        }
+        _ => true,
     };
     // In a compressed input, the position is an offset in the decompressed text, so the hash of the tail
     // cannot be compared.
-    let tail = if Compression::of(path) == Compression::Plain { known.position.tail } else { UNKNOWN };
+    let tail = if is_plain { known.position.tail } else { UNKNOWN };
     long_enough
         && has_read_content(&file, known.fingerprint.head, known.position.offset, tail).unwrap_or(false)
 }

@@ -130,6 +130,8 @@ pub struct Position {
     pub state: ReaderState,
     /// Hash of the bytes before the offset. A different hash reveals that the file was rewritten.
     pub tail: u128,
+    /// Hash of all whole blocks before the offset; see `ingest::source::content_hash`. `None` if not known.
+    pub blocks: Option<u128>,
 }
 
 /// What a reader expects at its position.
@@ -148,6 +150,16 @@ pub enum ReaderState {
     Refused,
     /// Nothing until the file changes, because its content could not be read.
     Faulted,
+}
+
+impl ReaderState {
+    /// The layout of the input, if the reader expects rows.
+    pub fn layout(&self) -> Option<&Arc<Layout>> {
+        match self {
+            Self::Lines(layout) | Self::AfterEnd(layout) => Some(layout),
+            Self::Start | Self::Finished | Self::Refused | Self::Faulted => None,
+        }
+    }
 }
 
 /// A piece of one input: whole lines, or bytes that are not readable lines.

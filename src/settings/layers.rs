@@ -281,7 +281,7 @@ mod tests {
             flags: vec![("--state".into(), "state".into(), "c".into())],
         })
         .unwrap();
-        let paths = [settings.output, settings.songs, settings.state].map(|path| shown(&path).to_string());
+        let paths = [settings.output, settings.songs, settings.state].map(|path| shown(&path));
         assert_eq!(paths, ["a", "b", "c"]);
         assert_eq!(settings.input.max_future.0.as_secs(), 3600);
         assert_eq!(settings.insights.genre_loyalty_scores.threshold, Fraction::from_billionths(700_000_000));

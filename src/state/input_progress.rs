@@ -8,7 +8,7 @@ use crate::ingest::source::archive::RetirableInput;
 use crate::ingest::source::fingerprint::Fingerprint;
 use crate::ingest::source::tail::KnownInput;
 use crate::model::rejects::{ReasonCounts, by_code, count};
-use crate::model::{Batch, Input, InputId, Position, ReaderState, Reason, Reject};
+use crate::model::{Batch, Input, InputId, Layout, Position, ReaderState, Reason, Reject};
 use crate::publish::manifest::{InputEntry, Totals};
 use crate::state::input_record::{InputRecord, Refusal};
 
@@ -46,6 +46,15 @@ pub struct RefusedInput {
     pub detail: String,
 }
 
+/// The inputs of which rows were rejected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetriedInputs {
+    /// Number of inputs that are read again.
+    pub retried: u64,
+    /// The names of inputs that are not read again, because other rows of them count.
+    pub partly_rejected: Vec<String>,
+}
+
 #[derive(Debug)]
 struct InputProgress {
     input: Arc<Input>,
@@ -61,6 +70,12 @@ struct InputProgress {
     given_up: bool,
     refusal: Option<Refusal>,
     position: Position,
+    /// The layout of an earlier position, if the current position has none.
+    layout: Option<Arc<Layout>>,
+    /// Whether the file is read again as another input.
+    retried: bool,
+    /// Whether rows were read with settings of the dialect that have changed since then.
+    earlier_settings: bool,
     fingerprint: Option<Box<Fingerprint>>,
 }
 
@@ -83,7 +98,7 @@ impl InputTracker {
         progress.taken += bytes;
         let changed = progress.position != position;
         if !progress.given_up {
-            progress.position = position;
+            progress.set_position(position);
         }
         self.bytes += bytes;
         self.set_unsaved_if(changed, input.id);
@@ -130,9 +145,10 @@ impl InputTracker {
             progress.rows += rows;
             progress.unmatched += catalog.count_unknown(&batch.songs);
             count(&mut progress.rejected, &batch.rejects);
-            progress.position = batch.position.clone();
+            progress.set_position(batch.position.clone());
             if progress.given_up && progress.position.state != ReaderState::Faulted {
-                progress.position.state = ReaderState::Refused;
+                let refused = Position { state: ReaderState::Refused, ..progress.position.clone() };
+                progress.set_position(refused);
             }
             self.rows += rows;
             count(&mut self.rejected, &batch.rejects);
@@ -166,6 +182,9 @@ impl InputTracker {
                 given_up: false,
                 refusal: None,
                 position: Position::default(),
+                layout: None,
+                retried: false,
+                earlier_settings: false,
                 fingerprint: None,
             }
         })
@@ -195,7 +214,11 @@ impl InputTracker {
 
     fn update_unread(&mut self, id: InputId) {
         let Some(progress) = self.inputs.get_mut(&id) else { return };
-        let unread = if progress.given_up { 0 } else { progress.size.saturating_sub(progress.taken) };
+        let unread = if progress.given_up || progress.retried {
+            0
+        } else {
+            progress.size.saturating_sub(progress.taken)
+        };
         let before = std::mem::replace(&mut progress.unread, unread);
         self.unread = self.unread - before + unread;
         if unread > 0 {
@@ -255,9 +278,50 @@ impl InputTracker {
                 input: Arc::clone(&progress.input),
                 fingerprint,
                 position: progress.position.clone(),
+                layout: progress.layout.clone(),
+                rows: progress.rows,
+                retried: progress.retried,
+                earlier_settings: progress.earlier_settings,
             })
         });
         known.collect()
+    }
+
+    /// Prepares for reading inputs again whose rows were all rejected. Their counts stay in the totals, because
+    /// their rejects stay in `_rejects`. The source reads their files as new inputs. `settings_changed` says
+    /// whether the rows of all other inputs were read with different settings of the dialect.
+    pub fn retry_rejected(&mut self, settings_changed: bool) -> RetriedInputs {
+        let mut found = RetriedInputs::default();
+        for (&id, progress) in self.inputs.iter_mut().filter(|(_, progress)| !progress.retried) {
+            if progress.has_only_rejects() {
+                progress.retried = true;
+                found.retried += 1;
+            } else {
+                if !progress.rejected.is_empty() {
+                    found.partly_rejected.push(progress.input.label.clone());
+                }
+                if !settings_changed || progress.rows == 0 {
+                    continue;
+                }
+                progress.earlier_settings = true;
+            }
+            self.unsaved.insert(id);
+        }
+        for id in self.unsaved.clone() {
+            self.update_unread(id);
+        }
+        found
+    }
+
+    /// The rejects of inputs that are read again, by the name of the input and the reason.
+    pub fn retried_rejects(&self) -> BTreeMap<(String, Reason), u64> {
+        let mut counts = BTreeMap::new();
+        for progress in self.inputs.values().filter(|progress| progress.retried) {
+            for (&reason, rows) in &progress.rejected {
+                *counts.entry((progress.input.label.clone(), reason)).or_default() += rows;
+            }
+        }
+        counts
     }
 
     /// Number of inputs.
@@ -280,9 +344,9 @@ impl InputTracker {
         self.unread
     }
 
-    /// The inputs `ids` that may be archived or deleted, with their current offsets. An input that was rejected
-    /// or given up, or of which every row was rejected, is not one of them: once its cause is corrected, it is
-    /// needed again.
+    /// The inputs `ids` that may be archived or deleted, with their current offsets. An input that was
+    /// rejected or given up, or of which every row was rejected, is not one of them: once the cause is
+    /// corrected, it is needed again.
     pub fn retirable(&self, ids: &[InputId]) -> Vec<RetirableInput> {
         let inputs = ids.iter().map(|id| (*id, &self.inputs[id]));
         let inputs = inputs.filter(|(_, progress)| !progress.given_up && !progress.has_only_rejects());
@@ -332,7 +396,7 @@ impl InputTracker {
     /// The sums over all inputs. `unmatched` is the current number of unmatched plays.
     pub fn totals(&self, unmatched: u64) -> Totals {
         Totals {
-            inputs: self.inputs.len() as u64,
+            inputs: self.inputs.values().filter(|progress| !progress.retried).count() as u64,
             bytes: self.bytes,
             rows: self.rows,
             rejected: by_code(&self.rejected),
@@ -352,6 +416,16 @@ impl InputTracker {
 }
 
 impl InputProgress {
+    /// Changes the position. A layout that the new position no longer has is kept.
+    fn set_position(&mut self, position: Position) {
+        let before = std::mem::replace(&mut self.position, position);
+        if self.position.state.layout().is_none()
+            && let Some(layout) = before.state.layout()
+        {
+            self.layout = Some(Arc::clone(layout));
+        }
+    }
+
     /// Whether rows were read, and all of them were rejected.
     fn has_only_rejects(&self) -> bool {
         self.rows > 0 && self.rejected.values().sum::<u64>() >= self.rows
@@ -381,6 +455,9 @@ impl InputProgress {
             rejected: self.rejected.clone(),
             given_up: self.given_up,
             refusal: self.refusal.clone(),
+            layout: self.layout.clone().filter(|_| self.position.state.layout().is_none()),
+            retried: self.retried,
+            earlier_settings: self.earlier_settings,
         })
     }
 
@@ -396,6 +473,9 @@ impl InputProgress {
             rejected,
             given_up,
             refusal,
+            layout,
+            retried,
+            earlier_settings,
         } = record;
         // A state of an earlier version does not say why an input was rejected as a whole.
         let is_refused = matches!(position.state, ReaderState::Refused | ReaderState::Faulted);
@@ -413,6 +493,9 @@ impl InputProgress {
             given_up,
             refusal,
             position,
+            layout,
+            retried,
+            earlier_settings,
             fingerprint: Some(Box::new(fingerprint)),
         }
     }

@@ -3,11 +3,13 @@
 //! The types in the rooms `model` and `ingest` do not depend on this format. The `…Format` types repeat the
 //! fields of those types for serde, and the compiler checks that no field is missing.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ingest::source::fingerprint::Fingerprint;
 use crate::model::rejects::ReasonCounts;
-use crate::model::{Position, Reason};
+use crate::model::{Layout, Position, Reason};
 use crate::state::input_record::format::{FingerprintFormat, PositionFormat};
 
 /// The saved progress of an input.
@@ -34,6 +36,16 @@ pub struct InputRecord {
     pub rejected: ReasonCounts,
     /// Whether the rest of the input is ignored.
     pub given_up: bool,
+    /// The layout of the input, if the position no longer has it because the input was read to its end. A
+    /// later file with the same name may lack a header.
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "format::optional_layout")]
+    pub layout: Option<Arc<Layout>>,
+    /// Whether the file is read again as another input. The rejects of this input stay in `_rejects`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retried: bool,
+    /// Whether rows were read with settings of the dialect that have changed since then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub earlier_settings: bool,
     /// Why the input was rejected as a whole, if it was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refusal: Option<Refusal>,
@@ -107,6 +119,34 @@ mod format {
         #[serde(with = "ReaderStateFormat")]
         state: ReaderState,
         tail: u128,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        blocks: Option<u128>,
+    }
+
+    /// Saves the layout of an input that was read to its end.
+    pub(super) mod optional_layout {
+        use std::sync::Arc;
+
+        use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+        use crate::model::Layout;
+        use crate::state::layout_record;
+
+        #[derive(Serialize, Deserialize)]
+        struct LayoutFormat(#[serde(with = "layout_record")] Arc<Layout>);
+
+        pub(in super::super) fn serialize<S: Serializer>(
+            layout: &Option<Arc<Layout>>,
+            serializer: S,
+        ) -> Result<S::Ok, S::Error> {
+            layout.clone().map(LayoutFormat).serialize(serializer)
+        }
+
+        pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<Arc<Layout>>, D::Error> {
+            Ok(Option::<LayoutFormat>::deserialize(deserializer)?.map(|LayoutFormat(layout)| layout))
+        }
     }
 
     #[derive(Serialize, Deserialize)]
@@ -128,6 +168,7 @@ mod format {
 
         use crate::text::{parse_path, path_text};
 
+        #[expect(clippy::ref_option, reason = "serde passes fields by reference")]
         pub(super) fn serialize<S: Serializer>(
             path: &Option<PathBuf>,
             serializer: S,
@@ -222,7 +263,7 @@ mod tests {
         for state in [
             ReaderState::Start,
             ReaderState::Lines(Arc::new(csv.clone())),
-            ReaderState::AfterEnd(Arc::new(csv)),
+            ReaderState::AfterEnd(Arc::new(csv.clone())),
             ReaderState::Lines(Arc::new(json)),
             ReaderState::Finished,
             ReaderState::Refused,
@@ -239,13 +280,22 @@ mod tests {
                     whole: u128::MAX,
                     stat: FileStat::of(&metadata),
                 },
-                position: Position { offset: u64::MAX, lines: 3, state, tail: u128::MAX - 1 },
+                position: Position {
+                    offset: u64::MAX,
+                    lines: 3,
+                    state,
+                    tail: u128::MAX - 1,
+                    blocks: Some(u128::MAX),
+                },
                 size: 9,
                 rows: 8,
                 unmatched: 2,
                 rejected: ReasonCounts::from([(Reason::BadNumber, 4)]),
                 given_up: true,
                 refusal: Some(Refusal { reason: Reason::NotCsv, detail: "a PNG image".to_owned() }),
+                layout: Some(Arc::new(csv.clone())),
+                retried: true,
+                earlier_settings: true,
             };
             let text = serde_json::to_vec(&record).unwrap();
             let read: InputRecord = serde_json::from_slice(&text).unwrap();

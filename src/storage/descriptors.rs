@@ -44,9 +44,9 @@ pub fn fill_reserve() {
     spare.is_used = spare.files.len() < RESERVE;
 }
 
-/// Gives the reserve to an operation that found no descriptor. The reader of logs must then close some of them, and
-/// fill the reserve again. Otherwise, the writer of tables could wait for descriptors while the
-/// reader of logs holds them and waits for the writer.
+/// Gives the reserve to an operation that found no descriptor. The reader of logs must then close some of them,
+/// and fill the reserve again. Otherwise, the writer of tables could wait for descriptors while the reader of
+/// logs holds them and waits for the writer.
 pub fn use_reserve() {
     let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
     spare.files.clear();

@@ -38,6 +38,8 @@ pub struct Gaps {
     /// Whether rejects are lost whose reason depends on the time of reading. Their rows are recomputed as
     /// plays.
     pub rejects: bool,
+    /// Number of published rejects of inputs that were read again later.
+    pub retried: u64,
 }
 
 impl Gaps {
@@ -110,7 +112,8 @@ impl RowComparison<'_> {
     /// # Errors
     /// The first file that cannot be read, exit code 66.
     pub async fn run(&self, recomputed: Recomputed, report: &mut Report) -> Result<(), Error> {
-        let keep_hashes = self.gaps.any() || self.manifest.incomplete_since.is_some();
+        let keep_hashes =
+            self.gaps.any() || self.gaps.retried > 0 || self.manifest.incomplete_since.is_some();
         let comparison = Comparison { keep_hashes, ..Comparison::default() };
         let rows = self.published_rows(comparison, Some(report))?;
         let published_enriched = self.manifest.insights.get(enriched_logs::NAME);
@@ -121,6 +124,17 @@ impl RowComparison<'_> {
         let rejects = for_rejects.violation(&recomputed.rows.rejects, &rows.rejects);
         if let Some(entry) = published_enriched.filter(|_| enriched.is_none()) {
             for_enriched.report(enriched_logs::NAME, entry.rows, entry.incomplete_since.as_deref(), report);
+        }
+        let expected_rejects = recomputed.rows.rejects.rows + self.gaps.retried;
+        if for_rejects == Relation::Includes
+            && !self.gaps.inputs
+            && rejects.is_none()
+            && rows.rejects.rows != expected_rejects
+        {
+            report.differences.push(format!(
+                "{REJECTS}: {} rows instead of {expected_rejects}, including those of inputs that were read again",
+                rows.rejects.rows
+            ));
         }
         if rejects.is_none() {
             let since = self.manifest.rejects.incomplete_since.as_deref();
@@ -155,7 +169,7 @@ impl RowComparison<'_> {
         let rejects_lost = self.manifest.rejects.incomplete_since.is_some();
         (
             Relation::new(self.gaps.inputs, enriched_lost || self.gaps.rejects),
-            Relation::new(self.gaps.inputs, rejects_lost),
+            Relation::new(self.gaps.inputs || self.gaps.retried > 0, rejects_lost),
         )
     }
 

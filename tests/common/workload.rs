@@ -148,6 +148,7 @@ impl Place {
             rules: settings.input.folder_rules(),
             dialect: settings.dialect(),
             last_lines,
+            roll_wait: std::time::Duration::from_secs(10),
             archiver,
             max_open: 8,
             metrics: Arc::default(),

@@ -23,6 +23,9 @@ fn users(place: &Place) -> Vec<u32> {
 
 /// Reads the folder with `watch --once` and with `replay`. Returns the messages of `watch`.
 fn read(place: &Place, settings: &[&str]) -> String {
+    for folder in ["output", "data/state"] {
+        let _ = fs::remove_dir_all(place.path(folder));
+    }
     let sets: Vec<&str> = settings.iter().flat_map(|setting| ["--set", setting]).collect();
     let messages = stderr(&place.done(&[&["watch", "--once", "--http", "off"], &sets[..]].concat()));
     let by_watch = users(place);

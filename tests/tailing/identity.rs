@@ -1,5 +1,5 @@
-//! Logs are known by their file and by their name in the folder. The spelling and the place of the folder make
-//! no difference.
+//! Logs are known by their file and by their name in the folder. The spelling and the place of the folder
+//! make no difference.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -99,6 +99,17 @@ fn a_project_that_was_copied_to_a_new_place_goes_on() {
     read(&place, "data/incoming", &[]);
     assert_eq!(rows(&place), ALL.0 + 2);
     place.done(&["verify"]);
+}
+
+#[test]
+fn the_spelling_of_the_catalog_makes_no_difference_to_verify() {
+    let place = Place::new("s1,One,A,Rock,Sad\n,no id,,,\n");
+    place.write("data/incoming/songs_metadata.csv", &format!("{LOG_HEADER}bad row\n{}", play(1, 1, 1)));
+    read(&place, "data/incoming", &[]);
+    for songs in ["data/songs_metadata.csv", "./data/songs_metadata.csv", "data/../data/songs_metadata.csv"] {
+        place.done(&["verify", "--songs", songs]);
+    }
+    assert_eq!(rejected(&place), 2);
 }
 
 #[test]

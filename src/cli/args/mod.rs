@@ -149,8 +149,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(arg = format())]
 pub struct ReplayArgs {
-    /// Files, folders, patterns, or `-` for stdin. A folder stands for the *.csv, *.csv.gz, *.csv.zst and
-    /// *.parquet files directly inside it [default: data/incoming]
+    /// Files, folders, patterns, or `-` for stdin. A folder stands for the logs inside it; see
+    /// `input.names` and `input.recursive` [default: data/incoming]
     pub logs: Vec<PathBuf>,
     /// Time to use as the current time, such as 2025-03-31T00:00:00Z [default: the system clock]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
@@ -248,6 +248,10 @@ pub struct WatchArgs {
     /// Accept a catalog that has lost all its songs
     #[arg(long)]
     pub allow_empty: bool,
+    /// After settings were corrected, read the inputs again that were rejected, or of which all rows were
+    /// rejected
+    #[arg(long, conflicts_with_all = ["fresh", "rollback"])]
+    pub retry_rejected: bool,
     /// Continue although published rows of `enriched_logs` or `_rejects` are lost: the table begins again, and
     /// the manifest says since when
     #[arg(long)]

@@ -103,7 +103,7 @@ fn bytes_of(logs: &[PathBuf]) -> Option<u64> {
     let sizes = logs.iter().map(|path| match Compression::of(path) {
         _ if is_stdin(path) => None,
         Compression::Plain => path.metadata().ok().map(|metadata| metadata.len()),
-        Compression::Gzip | Compression::Zstd | Compression::Parquet => None,
+        _ => None,
     });
     sizes.sum()
 }

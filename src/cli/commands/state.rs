@@ -61,7 +61,9 @@ pub fn run(args: &StateArgs) -> Result<(), Error> {
         if let Some(difference) = generation.config.difference(&StateConfig::of(&settings)) {
             let _ = writeln!(text, "settings   {difference}");
         }
-        describe_inputs(&loaded.inputs.known(), args.inputs, &mut text);
+        let mut inputs = loaded.inputs.known();
+        inputs.retain(|known| !known.retried);
+        describe_inputs(&inputs, args.inputs, &mut text);
     }
     print(&text)?;
     if damaged > 0 {

@@ -16,7 +16,7 @@ use crate::engine::pipeline::Pipeline;
 use crate::engine::tally::Acceptance;
 use crate::ingest::source::archive::Archiver;
 use crate::ingest::source::tail::LastLines;
-use crate::ingest::source::watch::{Watch, WatchOptions, check_folder};
+use crate::ingest::source::watch::{ROLL_WAIT, Watch, WatchOptions, check_folder};
 use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
 use crate::serve::http::{Access, Server, Sources, read_token};
@@ -54,6 +54,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         rules: input.folder_rules(),
         dialect: settings.dialect(),
         last_lines: LastLines { wait: input.last_line_wait.0, once: args.once },
+        roll_wait: ROLL_WAIT,
         archiver: Archiver {
             // A separate disk, because the other one waits until writing works, and reading must not wait.
             disk: RealDisk::with_fsync(shutdown.clone()),
@@ -90,6 +91,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
             rollback: args.rollback,
             fresh: args.fresh,
             allow_empty: args.allow_empty,
+            retry_rejected: args.retry_rejected,
             accept_missing_output: args.accept_missing_output,
         },
         progress: Arc::new(Progress::silent()),

@@ -206,6 +206,7 @@ impl Coordinator {
         // The summary must not name files that are gone.
         check_output(&mut self.core).await?;
         while self.flush_news().await?.is_some() && self.core.published.was_damaged() {}
+        self.core.persistence.save_at_end(&mut self.core.inputs.tracker)?;
         Ok(self.summary(verdict))
     }
 

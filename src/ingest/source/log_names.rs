@@ -109,6 +109,13 @@ pub fn is_temporary_name(name: &OsStr) -> bool {
 }
 
 /// A name without an ending; `None` if the name has a different ending. ASCII case does not matter.
+/// Whether a file may be a compressed log under a name that is not the name of a log, such as `a.csv.1.gz`. It
+/// is read only if it contains a log that is known.
+pub fn may_be_rolled(name: &OsStr) -> bool {
+    let is_compressed = |ending: &&[u8]| without_ending(name.as_bytes(), ending).is_some();
+    !is_temporary_name(name) && COMPRESSED.iter().any(|ending| is_compressed(&ending.as_ref()))
+}
+
 fn without_ending<'a>(name: &'a [u8], ending: &[u8]) -> Option<&'a [u8]> {
     let (stem, end) = name.split_at_checked(name.len().checked_sub(ending.len())?)?;
     end.eq_ignore_ascii_case(ending).then_some(stem)

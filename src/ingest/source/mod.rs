@@ -3,6 +3,7 @@
 
 pub mod archive;
 pub mod compression;
+pub mod content_hash;
 mod event;
 pub mod fingerprint;
 pub mod framing;
@@ -14,6 +15,7 @@ pub mod scan;
 pub mod send;
 pub mod stdin;
 pub mod tail;
+pub mod utf16;
 pub mod watch;
 
 pub use crate::ingest::source::event::{Closed, Event, EventSender, ReadError};

@@ -11,7 +11,7 @@ use crate::ingest::source::compression::{Compression, unreadable};
 use crate::ingest::source::fingerprint::FileId;
 use crate::ingest::source::framing::{Eof, LineFramer};
 use crate::ingest::source::scan::{FolderRules, FolderScanner, SkippedFiles};
-use crate::ingest::source::send::{no_tail, reject_unread, send_chunks};
+use crate::ingest::source::send::{no_hashes, reject_unread, send_chunks};
 use crate::ingest::source::stdin::{self, STDIN, is_stdin};
 use crate::ingest::source::{Event, EventSender, ReadError};
 use crate::model::dialect::Dialect;
@@ -41,7 +41,7 @@ pub struct FoundLogs {
 pub fn find_logs(arguments: &[PathBuf], rules: &FolderRules, allow_empty: bool) -> Result<FoundLogs, Error> {
     let (mut paths, mut skipped) = (Vec::new(), Vec::new());
     for argument in arguments {
-        let before = paths.len();
+        let (before, mut ignored) = (paths.len(), SkippedFiles::default());
         if is_stdin(argument) {
             paths.push(argument.clone());
         } else if argument.is_dir() {
@@ -52,17 +52,17 @@ pub fn find_logs(arguments: &[PathBuf], rules: &FolderRules, allow_empty: bool) 
                 return Err(failed(&argument.join(name), source));
             }
             paths.extend(scan.logs.into_iter().map(|log| log.path));
-            if !scan.skipped.is_empty() {
-                skipped.push((argument.clone(), scan.skipped));
-            }
+            ignored = scan.skipped;
         } else if argument.exists() {
             paths.push(argument.clone());
         } else {
             paths.extend(find_matches(argument)?);
         }
         if paths.len() == before && !allow_empty {
-            let skipped = skipped.last().filter(|(folder, _)| folder == argument).map(|(_, files)| files);
-            return Err(no_log(argument, skipped));
+            return Err(no_log(argument, &ignored));
+        }
+        if !ignored.is_empty() {
+            skipped.push((argument.clone(), ignored));
         }
     }
     paths.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
@@ -77,11 +77,20 @@ pub fn find_logs(arguments: &[PathBuf], rules: &FolderRules, allow_empty: bool) 
     Ok(FoundLogs { logs: paths, skipped })
 }
 
-/// The error for an argument that names no log. `skipped` are the other files of a folder.
-fn no_log(argument: &Path, skipped: Option<&SkippedFiles>) -> Error {
-    let found = if argument.is_dir() { "contains no logs" } else { "matches no file" };
-    let skipped = skipped.map(|skipped| format!("; {skipped}")).unwrap_or_default();
-    Error::MissingInput(format!("{} {found}{skipped}; --allow-empty accepts this", shown(argument)))
+/// The error for an argument that names no log. `skipped` are the files in it that are not logs because of
+/// their names.
+pub fn no_log(argument: &Path, skipped: &SkippedFiles) -> Error {
+    let found = if argument.to_string_lossy().contains(['*', '?', '[']) {
+        "matches no file"
+    } else {
+        "contains no logs"
+    };
+    let argument = shown(argument);
+    Error::MissingInput(if skipped.is_empty() {
+        format!("{argument} {found}; --allow-empty accepts this")
+    } else {
+        format!("{argument} contains no logs: {skipped}; --allow-empty accepts this")
+    })
 }
 
 /// Finds the files that match a pattern such as `logs/2025-*.csv`.
@@ -159,7 +168,9 @@ impl Replay {
         };
         events.send(Event::Grown(Arc::clone(input), size))?;
         let mut reader = compression.open(path, self.dialect.columns.wanted()).map_err(cannot_open)?;
-        self.send(&mut reader, path, input, events, shutdown)
+        let mut framer = self.framer(path, input);
+        framer.find_typed_cells(path);
+        self.send(&mut reader, framer, events, shutdown)
             .map_err(|error| error.map(|source| Error::file(FileRole::Open, Op::Read, path, source)))
     }
 
@@ -174,7 +185,7 @@ impl Replay {
         let damaged = |source: io::Error| {
             Error::Damaged(format!("stdin cannot be read to its end, so nothing was published: {source}"))
         };
-        let mut reader = stdin::open().map_err(|source| ReadError::Failed(damaged(source)))?;
+        let (mut reader, is_utf16) = stdin::open().map_err(|source| ReadError::Failed(damaged(source)))?;
         let mut first = [0];
         let len = loop {
             match reader.read(&mut first) {
@@ -187,22 +198,24 @@ impl Replay {
             return Err(ReadError::Failed(Error::MissingInput(message)));
         }
         let mut reader = io::Cursor::new(&first[..len]).chain(reader);
-        self.send(&mut reader, Path::new(STDIN), input, events, shutdown).map_err(|error| error.map(damaged))
+        let framer = self.framer(Path::new(STDIN), input).with_utf8(is_utf16);
+        self.send(&mut reader, framer, events, shutdown).map_err(|error| error.map(damaged))
+    }
+
+    /// A framer for the file at `path`.
+    fn framer(&self, path: &Path, input: &Arc<Input>) -> LineFramer {
+        LineFramer::with_chunk(Arc::clone(input), self.chunk).with_dialect(&self.dialect, path)
     }
 
     fn send(
         &self,
         reader: &mut impl Read,
-        path: &Path,
-        input: &Arc<Input>,
+        mut framer: LineFramer,
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        let framer = LineFramer::with_chunk(Arc::clone(input), self.chunk);
-        let mut framer = framer.with_dialect(&self.dialect, path);
-        framer.find_typed_cells(path);
         let clock = Clock::Stopped(self.now);
-        send_chunks(&mut framer, reader, Eof::Final, &no_tail, clock, events, shutdown)?;
+        send_chunks(&mut framer, reader, Eof::Final, &no_hashes, clock, events, shutdown)?;
         Ok(())
     }
 }

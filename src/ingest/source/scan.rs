@@ -40,7 +40,7 @@ fn is_read_folder(name: &OsStr) -> bool {
 }
 
 /// A file that may be a log.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Candidate {
     /// The name relative to the folder.
     pub name: PathBuf,
@@ -103,7 +103,7 @@ impl Display for SkippedFiles {
             |count: u64| if count == 1 { ("", "is", "its name") } else { ("s", "are", "their names") };
         if self.count > 0 {
             let (s, are, names) = plural(self.count);
-            let listed: Vec<String> = self.first.iter().map(|name| shown(name).to_string()).collect();
+            let listed: Vec<String> = self.first.iter().map(|name| shown(name)).collect();
             write!(
                 formatter,
                 "{} file{s} {are} skipped because of {names} (see input.names): {}",
@@ -327,7 +327,7 @@ mod tests {
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, "").unwrap();
         };
-        ["z.csv", "a.csv.1", "other.txt", "sub/b.csv", "sub/_no/c.csv"].map(put);
+        ["z.csv", "a.csv.1", "other.txt", "sub/b.csv", "sub/_no/c.csv"].into_iter().for_each(put);
         std::os::unix::fs::symlink(folder.path().join("z.csv"), folder.path().join("a.csv")).unwrap();
         std::os::unix::fs::symlink(folder.path().join("other.txt"), folder.path().join("b.csv")).unwrap();
         let find = |recursive, follow_symlinks| {

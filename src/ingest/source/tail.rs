@@ -1,5 +1,8 @@
 //! A followed file, with its identity and its position.
 
+mod whole;
+
+use std::cell::RefCell;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -7,21 +10,21 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::ingest::source::compression::Compression;
+use crate::ingest::source::content_hash::{BLOCK, ContentHash, HashingReader, block_start};
 use crate::ingest::source::fingerprint::{
-    FileId, FileStat, Fingerprint, HEAD, Head, UNKNOWN, has_read_content, hash_tail, hash_whole, ranges_match,
+    FileId, FileStat, Fingerprint, HEAD, Head, UNKNOWN, has_read_content, hash_prefix, hash_tail, hash_whole,
+    ranges_match, read_range,
 };
 use crate::ingest::source::framing::{Eof, LineFramer};
 use crate::ingest::source::log_folder::LogFolder;
-use crate::ingest::source::send::{SendOutcome, no_tail, reject_unread, send_chunks};
+use crate::ingest::source::send::{SendOutcome, send_chunks};
 use crate::ingest::source::{Closed, Event, EventSender, ReadError};
 use crate::model::dialect::Dialect;
 use crate::model::shutdown::Shutdown;
-use crate::model::{Input, Position, ReaderState};
+use crate::model::{Input, Layout, Position, ReaderState};
 use crate::time::clock::Clock;
 
-/// How long a damaged compressed file must be unchanged before it is rejected. Until then, a program may
-/// still be copying the file.
-const REJECT_DAMAGED_AFTER: Duration = Duration::from_secs(2);
+pub use crate::ingest::source::tail::whole::ReadContent;
 
 /// An input as of the last commit.
 #[derive(Clone, Debug)]
@@ -32,6 +35,21 @@ pub struct KnownInput {
     pub fingerprint: Fingerprint,
     /// The position at which reading resumes.
     pub position: Position,
+    /// The layout of an earlier position, if the current position has none.
+    pub layout: Option<Arc<Layout>>,
+    /// Number of rows that were read: plays and rejects.
+    pub rows: u64,
+    /// Whether the file is read again as another input.
+    pub retried: bool,
+    /// Whether rows were read with settings of the dialect that have changed since then.
+    pub earlier_settings: bool,
+}
+
+impl KnownInput {
+    /// The last known layout of the input.
+    pub fn layout(&self) -> Option<&Arc<Layout>> {
+        self.position.state.layout().or(self.layout.as_ref())
+    }
 }
 
 /// When a last line without a line feed counts as complete.
@@ -54,8 +72,21 @@ pub struct Tail {
     head: Head,
     /// Hash of the bytes before the framer's offset.
     hash_before_offset: u128,
-    /// Hash of the whole file if it is compressed, else 0.
+    /// Hash of all whole blocks before the framer's offset. `None` if not known.
+    blocks: Option<u128>,
+    /// The bytes of an overlong line that were read after the framer's offset.
+    overlong: Option<Overlong>,
+    /// Whether rows were read before the last restart, or under the header of an earlier file. Otherwise, the
+    /// number of lines tells whether rows were read.
+    had_rows: bool,
+    /// The layout of a compressed file that an earlier process has read to its end.
+    last_layout: Option<Arc<Layout>>,
+    /// Hash of the whole file if it is read whole, else 0.
     whole: u128,
+    /// Number of bytes in this hash.
+    whole_size: u64,
+    /// Size and times of a file in UTF-16 that has grown after it was read.
+    growing: Option<FileStat>,
     framer: LineFramer,
     /// The open file. It stays open while it is active. If its name disappears, it can therefore still
     /// be read to its end.
@@ -68,6 +99,15 @@ pub struct Tail {
     has_moved: bool,
     unchanged_since: Instant,
     state: State,
+}
+
+/// What was read of a line that is too long and has no end yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Overlong {
+    /// Hash of the bytes before the framer's read offset.
+    tail: u128,
+    /// Hash of all whole blocks before the framer's read offset.
+    blocks: Option<u128>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,7 +150,13 @@ impl Tail {
             compression: Compression::of(&name),
             head: Head::default(),
             hash_before_offset: 0,
+            blocks: Some(0),
+            overlong: None,
+            had_rows: false,
+            last_layout: None,
             whole: 0,
+            whole_size: 0,
+            growing: None,
             framer: LineFramer::new(input).with_dialect(dialect, &name),
             folder,
             name,
@@ -125,32 +171,63 @@ impl Tail {
 
     /// Restores a tail that an earlier process committed. `folder` is the folder of its file.
     pub fn resume(known: KnownInput, folder: Arc<LogFolder>, dialect: &Arc<Dialect>) -> Self {
-        let KnownInput { input, fingerprint, position } = known;
+        let KnownInput { input, fingerprint, position, layout, rows, .. } = known;
         let Fingerprint { name, retired: _, id, head, whole, stat } = fingerprint;
-        let compression = Compression::of(&name);
+        let compression = match Compression::of(&name) {
+            // Of plain text, only text in UTF-16 has this hash.
+            Compression::Plain if whole != 0 => Compression::Utf16,
+            other => other,
+        };
         let state = match &position.state {
             ReaderState::Refused | ReaderState::Faulted => State::Rejected,
             ReaderState::Finished => State::Done,
             _ => State::Reading,
         };
         // A file that was read to its end is opened only if it has changed since then.
-        let unchanged = compression == Compression::Plain && position.offset == stat.size;
+        let unchanged = match compression {
+            Compression::Plain => position.offset == stat.size,
+            // A part that was added later may not be rejected yet.
+            Compression::Utf16 => state != State::Done || position.tail == u128::from(stat.size),
+            _ => true,
+        };
         Self {
             compression,
             id,
             head,
             hash_before_offset: position.tail,
+            // The first block is not whole yet, so there is nothing to know about it.
+            blocks: position.blocks.or((position.offset < BLOCK).then_some(0)),
+            overlong: None,
+            // A file that was rejected as a whole has one row, which is no row of the log.
+            had_rows: rows > u64::from(state == State::Rejected),
+            last_layout: layout,
             whole,
+            whole_size: stat.size,
+            growing: None,
             framer: LineFramer::resume(input, &position).with_dialect(dialect, &name),
             folder,
             name,
             file: None,
-            last_stat: (unchanged || state != State::Reading).then_some(stat),
+            last_stat: (unchanged && (compression.is_plain() || state != State::Reading)
+                || state == State::Rejected)
+                .then_some(stat),
             noted_stat: Some(stat),
             has_moved: false,
             unchanged_since: Instant::now(),
             state,
         }
+    }
+
+    /// Sets the layout of an earlier file with the same name. It applies if this file has no header.
+    #[must_use]
+    pub fn with_earlier_layout(mut self, earlier: Option<Arc<Layout>>) -> Self {
+        self.framer = self.framer.with_earlier_layout(earlier);
+        self
+    }
+
+    /// The last known layout of the file.
+    pub fn layout(&self) -> Option<&Arc<Layout>> {
+        self.framer.layout().or(self.last_layout.as_ref())
     }
 
     /// The identity of the file.
@@ -205,6 +282,14 @@ impl Tail {
         self.file.as_ref().and_then(|file| file.metadata().ok())
     }
 
+    /// The metadata of the file at the last known path. It may be a different file.
+    ///
+    /// # Errors
+    /// An error of the file system.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.folder.metadata(&self.name)
+    }
+
     /// Whether the file still has its last known path.
     pub fn has_its_path(&self) -> bool {
         self.folder.metadata(&self.name).is_ok_and(|metadata| FileId::of(&metadata).may_be_same(&self.id))
@@ -251,7 +336,7 @@ impl Tail {
             self.last_stat.is_some_and(|stat| stat.size == self.offset()) && !self.framer.has_partial_line();
         match self.compression {
             Compression::Plain => self.state == State::Reading && is_complete,
-            Compression::Gzip | Compression::Zstd | Compression::Parquet => self.state == State::Done,
+            _ => self.state == State::Done,
         }
     }
 
@@ -295,7 +380,12 @@ impl Tail {
             let grown = known && self.has_same_content(path, &id)?;
             return Ok(if grown { Comparison::Same } else { Comparison::Different });
         }
-        if self.compression == Compression::Plain && size < self.framer.read_offset() {
+        let known_size = match self.compression {
+            Compression::Plain => self.framer.read_offset(),
+            Compression::Utf16 if self.whole != 0 => self.whole_size,
+            _ => 0,
+        };
+        if size < known_size {
             return Ok(Comparison::Truncated);
         }
         if self.state == State::Conflict || self.has_same_content(path, &id)? {
@@ -314,6 +404,7 @@ impl Tail {
     fn has_rows(&self) -> bool {
         let Position { lines, state, .. } = self.framer.position();
         match state {
+            _ if self.had_rows => true,
             ReaderState::Lines(layout) => lines > u64::from(layout.has_header()),
             ReaderState::AfterEnd(_) => true,
             _ => lines > 1,
@@ -326,7 +417,11 @@ impl Tail {
             if self.whole == 0 {
                 return Ok(true);
             }
-            return Ok(hash_whole(&self.folder.open(path, id)?)? == self.whole);
+            let file = self.folder.open(path, id)?;
+            return match self.compression {
+                Compression::Utf16 => Ok(hash_prefix(&file, self.whole_size)? == self.whole),
+                _ => Ok(hash_whole(&file)? == self.whole),
+            };
         }
         let opened;
         let file = match &self.file {
@@ -392,6 +487,9 @@ impl Tail {
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
+        if self.has_grown(metadata) {
+            return self.reject_growth(metadata, last_lines, events);
+        }
         let stat = Some(FileStat::of(metadata));
         if self.last_stat != stat {
             self.unchanged_since = Instant::now();
@@ -405,11 +503,12 @@ impl Tail {
         }
         // `last_stat` is set again only after a complete read, so that a failed read is repeated.
         self.last_stat = None;
+        if self.compression.is_plain() && self.framer.read_offset() == 0 {
+            self.detect_utf16()?;
+        }
         match self.compression {
             Compression::Plain => self.read_plain(metadata, last_lines, events, shutdown)?,
-            Compression::Gzip | Compression::Zstd | Compression::Parquet => {
-                self.read_compressed(metadata, last_lines, events, shutdown)?;
-            }
+            _ => self.read_whole(metadata, last_lines, events, shutdown)?,
         }
         if !shutdown.is_requested() {
             self.last_stat = stat;
@@ -430,9 +529,17 @@ impl Tail {
             None => self.folder.open(&self.path(), &self.id)?,
         };
         self.send_identity(metadata, events)?;
+        let has_partial_line = self.framer.has_partial_line();
+        if let Some(overlong) = self.overlong
+            && hash_tail(&file, self.framer.read_offset())? != overlong.tail
+        {
+            // The file was truncated within the line, and then more was written to it.
+            self.framer.rewind();
+            self.overlong = None;
+        }
         // The size is checked again. If the file was truncated and lost its name before this read, its
         // last line is not complete.
-        let is_final = self.framer.has_partial_line()
+        let is_final = has_partial_line
             && size >= self.framer.read_offset()
             && (last_lines.once || self.unchanged_since.elapsed() >= last_lines.wait)
             && file.metadata()?.len() == size;
@@ -440,9 +547,9 @@ impl Tail {
             file.seek(SeekFrom::Start(self.framer.read_offset()))?;
             let eof = if is_final { Eof::Final } else { Eof::MayGrow };
             let unread = size - self.framer.read_offset();
-            self.send_lines(&mut (&file).take(unread), &file, eof, events, shutdown)?;
+            self.send_lines(unread, &file, eof, events, shutdown)?;
         } else if is_final {
-            self.send_lines(&mut io::empty(), &file, Eof::Final, events, shutdown)?;
+            self.send_lines(0, &file, Eof::Final, events, shutdown)?;
         }
         // Bytes of an incomplete line may still change, so the head covers only framed bytes.
         let known = self.offset().min(HEAD as u64);
@@ -483,66 +590,51 @@ impl Tail {
 
     fn send_lines(
         &mut self,
-        reader: &mut impl Read,
+        unread: u64,
         file: &File,
         eof: Eof,
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        let tail = |offset| hash_tail(file, offset).unwrap_or(UNKNOWN);
-        let outcome = send_chunks(&mut self.framer, reader, eof, &tail, Clock::System, events, shutdown);
+        let hash = self.content_hash(file)?.map(RefCell::new);
+        let mut reader = HashingReader { inner: file.take(unread), hash: hash.as_ref() };
+        // The bytes before the first offset were compared or hashed before. They may have changed since then.
+        let (before, known) = (self.offset(), self.hash_before_offset);
+        let tail = |offset| match known {
+            known if offset == before && known != UNKNOWN => known,
+            _ => hash_tail(file, offset).unwrap_or(UNKNOWN),
+        };
+        let blocks = |offset| hash.as_ref()?.borrow_mut().at(offset);
+        let add_hashes = |position: &mut Position| {
+            position.tail = tail(position.offset);
+            position.blocks = blocks(position.offset);
+        };
+        let clock = Clock::System;
+        let started = self.framer.layout().is_some();
+        let outcome = send_chunks(&mut self.framer, &mut reader, eof, &add_hashes, clock, events, shutdown);
         self.framer.forget_partial_line();
-        self.hash_before_offset = tail(self.offset());
+        let (offset, read_offset) = (self.offset(), self.framer.read_offset());
+        (self.hash_before_offset, self.blocks) = (tail(offset), blocks(offset));
+        let overlong = || Overlong { tail: tail(read_offset), blocks: blocks(read_offset) };
+        self.overlong = (read_offset > offset).then(overlong);
+        self.had_rows |= !started && offset > 0 && self.framer.used_earlier_layout();
         if outcome? == SendOutcome::Refused {
             self.state = State::Rejected;
         }
         Ok(())
     }
 
-    fn read_compressed(
-        &mut self,
-        metadata: &Metadata,
-        last_lines: LastLines,
-        events: &EventSender,
-        shutdown: &Shutdown,
-    ) -> Result<(), ReadError> {
-        let path = self.path();
-        if let Err(fault) = self.compression.check(&path, self.framer.dialect().columns.wanted())? {
-            if last_lines.once || self.unchanged_since.elapsed() >= REJECT_DAMAGED_AFTER {
-                self.whole = hash_whole(&self.folder.open(&path, &self.id)?)?;
-                self.state = State::Rejected;
-                self.send_identity(metadata, events)?;
-                reject_unread(self.framer.input(), &fault, Clock::System, events)?;
-            }
-            return Ok(());
+    /// The hash of everything before the framer's read offset. `None` if it is not known.
+    fn content_hash(&self, file: &File) -> io::Result<Option<ContentHash>> {
+        let blocks = self.overlong.map_or(self.blocks, |overlong| overlong.blocks);
+        let (Some(at_offset), Some(at_read)) = (self.blocks, blocks) else { return Ok(None) };
+        let read_offset = self.framer.read_offset();
+        let start = block_start(read_offset);
+        let rest = read_range(file, start, read_offset - start)?;
+        if rest.len() as u64 != read_offset - start {
+            return Ok(None);
         }
-        self.whole = hash_whole(&self.folder.open(&path, &self.id)?)?;
-        if self.head.len == 0 {
-            self.head = Head::read(&self.folder.open(&path, &self.id)?, metadata.len())?;
-        }
-        self.send_identity(metadata, events)?;
-        let mut reader = self.compression.open(&path, self.framer.dialect().columns.wanted())?;
-        self.framer.find_typed_cells(&path);
-        // Skips the text that an earlier process has read.
-        io::copy(&mut (&mut reader).take(self.framer.read_offset()), &mut io::sink())?;
-        let outcome = send_chunks(
-            &mut self.framer,
-            &mut reader,
-            Eof::Final,
-            &no_tail,
-            Clock::System,
-            events,
-            shutdown,
-        )?;
-        self.state = match outcome {
-            SendOutcome::Refused => State::Rejected,
-            SendOutcome::Sent if shutdown.is_requested() => State::Reading,
-            SendOutcome::Sent => State::Done,
-        };
-        if self.state == State::Done {
-            let position = Position { state: ReaderState::Finished, ..self.framer.position() };
-            events.send(Event::Advanced(Arc::clone(self.framer.input()), position))?;
-        }
-        Ok(())
+        let hash = ContentHash::resume(read_offset, at_read, rest);
+        Ok(Some(hash.with_earlier(self.offset(), at_offset)))
     }
 }

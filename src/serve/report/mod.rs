@@ -99,7 +99,7 @@ impl Report {
         let mut tables = snapshots.tables;
         tables.push((enriched_logs::NAME, plays.map(|plays| plays.table)));
         tables.sort_by_key(|(name, _)| (*name == REJECTS, *name));
-        let output = shown(&settings.output).to_string();
+        let output = shown(&settings.output);
         Self { manifest, output, overview, range, tables }
     }
 }

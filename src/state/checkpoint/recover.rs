@@ -23,6 +23,8 @@ pub struct StartOptions {
     pub fresh: bool,
     /// Accept a catalog that has lost all its songs.
     pub allow_empty: bool,
+    /// Read inputs again whose rows were all rejected. The dialect of the logs may have changed.
+    pub retry_rejected: bool,
     /// Continue if published rows of the append-only tables are lost.
     pub accept_missing_output: bool,
 }
@@ -111,9 +113,15 @@ pub fn open(
             shown(folder)
         )));
     };
-    if let Some(difference) = current.config.difference(config) {
+    let other_difference = current.config.with_dialect_of(config).difference(config);
+    let allowed = options.retry_rejected && other_difference.is_none();
+    if let Some(difference) = current.config.difference(config).filter(|_| !allowed) {
+        let (difference, retry) = match other_difference {
+            Some(other) => (other, ""),
+            None => (difference, "read only the rejected inputs again with --retry-rejected, "),
+        };
         return Err(Error::Config(format!(
-            "{}: {difference}; restore the old value, or read everything again with --fresh",
+            "{}: {difference}; restore the old value, {retry}or read everything again with --fresh",
             shown(folder)
         )));
     }

@@ -165,7 +165,7 @@ impl Trial<'_> {
                     rows += batch.plays() + batch.rejects.len();
                     accepted += batch.plays();
                 }
-                Frame::Ignored(_) => {}
+                Frame::Ignored(_) | Frame::EarlierHeader => {}
                 Frame::Refused(..) | Frame::End => break,
             }
         }

@@ -3,11 +3,13 @@
 //! Repeated scans of the folder find every change, on any file system. Change notifications from the
 //! operating system only make the program find changes sooner.
 
+mod headers;
 mod identify;
 mod notifications;
 mod open_files;
 mod options;
 mod retirement;
+mod rolled;
 mod skipped;
 mod tail_set;
 
@@ -21,27 +23,31 @@ use std::time::{Duration, Instant};
 
 use notify::RecommendedWatcher;
 
-use crate::ingest::source::compression::unreadable;
+use crate::ingest::source::compression::{Compression, unreadable};
 use crate::ingest::source::fingerprint::{FileId, InodeKey};
 use crate::ingest::source::log_folder::LogFolder;
-use crate::ingest::source::log_names::LogNames;
+use crate::ingest::source::log_names::{LogNames, may_be_rolled};
 use crate::ingest::source::scan::{Candidate, FolderRules, FolderScan, FolderScanner, drop_repeated_links};
 use crate::ingest::source::tail::{KnownInput, LastLines, Tail};
+use crate::ingest::source::watch::headers::EarlierHeaders;
 use crate::ingest::source::watch::identify::{Identity, identify};
 use crate::ingest::source::watch::notifications::{Hints, start_watcher};
 use crate::ingest::source::watch::retirement::Retirement;
+use crate::ingest::source::watch::rolled::{Decided, Decision, Rolled};
 use crate::ingest::source::watch::skipped::SkippedWarnings;
 use crate::ingest::source::watch::tail_set::{TailId, TailSet};
-use crate::ingest::source::{Closed, EventSender, ReadError};
+use crate::ingest::source::{Closed, Event, EventSender, ReadError};
 use crate::model::dialect::Dialect;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, InputId};
 use crate::storage::descriptors;
 use crate::telemetry::metrics::Metrics;
-use crate::text::{path_text, shown};
+use crate::text::{harmless, path_text, shown};
 
 pub use crate::ingest::source::watch::options::{Resume, WatchOptions, check_folder};
+
+pub use crate::ingest::source::watch::rolled::ROLL_WAIT;
 
 /// Interval between scans of a small folder.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
@@ -79,6 +85,8 @@ pub struct Watch {
     skipped: SkippedWarnings,
     tails: TailSet,
     retirement: Retirement,
+    rolled: Rolled,
+    headers: EarlierHeaders,
     next_input: u32,
     /// Files that could not be read. Only one warning is logged for each file.
     unreadable: BTreeSet<PathBuf>,
@@ -93,7 +101,8 @@ impl Watch {
     /// # Errors
     /// A missing folder (exit code 66).
     pub fn new(options: WatchOptions, resume: Resume) -> Result<Self, Error> {
-        let WatchOptions { folder, rules, dialect, last_lines, archiver, max_open, metrics } = options;
+        let WatchOptions { folder, rules, dialect, last_lines, roll_wait, archiver, max_open, metrics } =
+            options;
         check_folder(&folder)?;
         let (waker, wake) = sync_channel(1);
         let follow_symlinks = rules.follow_symlinks;
@@ -119,6 +128,8 @@ impl Watch {
             skipped: SkippedWarnings::default(),
             tails: TailSet::default(),
             retirement,
+            rolled: Rolled::new(roll_wait),
+            headers: EarlierHeaders::of(&resume.inputs),
             next_input: 0,
             unreadable: BTreeSet::new(),
             error: None,
@@ -135,8 +146,13 @@ impl Watch {
         let mut tails: Vec<Tail> = Vec::with_capacity(inputs.len());
         for known in inputs {
             self.next_input = self.next_input.max(known.input.id.0 + 1);
+            if known.retried {
+                continue;
+            }
             let folder = if known.fingerprint.retired { &self.archive } else { &self.logs };
-            tails.push(Tail::resume(known, Arc::clone(folder), &self.dialect));
+            let earlier = self.headers.get(&known.fingerprint.name);
+            let tail = Tail::resume(known, Arc::clone(folder), &self.dialect);
+            tails.push(tail.with_earlier_layout(earlier));
         }
         let device_of = |tail: &Tail| tail.id().inode_key.device();
         let here = self.logs.path.metadata().map_or(0, |metadata| FileId::of(&metadata).inode_key.device());
@@ -198,10 +214,16 @@ impl Watch {
     }
 
     fn read_changes(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Closed> {
-        let changed = self.find_changes();
+        let (changed, is_scan) = self.find_changes();
         let logs = Arc::clone(&self.logs);
         self.read_files(&logs, changed, self.last_lines, events, shutdown)?;
         self.read_orphans(events, shutdown)?;
+        // Only a scan of the whole folder tells whether a file is gone, because it may have been renamed.
+        if is_scan && self.readable && !shutdown.is_requested() {
+            self.decide_rolled(events, shutdown)?;
+        } else if self.rolled.may_decide(&self.tails) {
+            self.next_scan = Instant::now();
+        }
         self.retirement.run(&mut self.tails, events)
     }
 
@@ -226,18 +248,18 @@ impl Watch {
         self.error.take().map_or(Ok(()), Err)
     }
 
-    /// Finds the files that may have changed. If a scan is due, it inspects all files. Otherwise, it
+    /// Finds the files that may have changed, and tells whether the whole folder was scanned. If a scan is due, it inspects all files. Otherwise, it
     /// inspects only files with a notification or an incomplete last line.
-    fn find_changes(&mut self) -> Vec<Candidate> {
+    fn find_changes(&mut self) -> (Vec<Candidate>, bool) {
         let hints = std::mem::take(&mut *self.hints.lock().unwrap_or_else(PoisonError::into_inner));
         if hints.overflow {
             self.metrics.watch_overflows.inc();
         }
         self.metrics.files_open.set(self.tails.open().len() as i64);
         if hints.overflow || Instant::now() >= self.next_scan {
-            self.scan()
+            (self.scan(), true)
         } else {
-            self.inspect(hints.names)
+            (self.inspect(hints.names), false)
         }
     }
 
@@ -254,8 +276,10 @@ impl Watch {
         let was_readable = std::mem::replace(&mut self.readable, scan.is_ok());
         let files = match scan {
             Ok(FolderScan { logs, skipped, unreadable }) => {
-                self.skipped.warn(&self.logs.path, skipped.folders);
-                unreadable.into_iter().for_each(|(name, error)| self.note_unreadable(&name, error));
+                self.skipped.warn(&self.logs.path, &self.archive.path, skipped.folders);
+                for (name, error) in unreadable {
+                    self.note_unreadable(&name, error);
+                }
                 logs
             }
             Err(error) => {
@@ -275,7 +299,9 @@ impl Watch {
 
     fn scan_folder(&mut self) -> io::Result<FolderScan> {
         let (tails, skipped) = (&self.tails, &mut self.skipped);
-        let known = |name: &Path, inode| tails.has_inode(inode) || tails.find_name(name).is_some();
+        let known = |name: &Path, inode| {
+            tails.has_inode(inode) || tails.find_name(name).is_some() || is_rolled_name(name)
+        };
         self.scanner.scan(&self.logs.path, known, |name| skipped.note(name))
     }
 
@@ -289,7 +315,7 @@ impl Watch {
         for name in names {
             let tails = &self.tails;
             match self.scanner.inspect(&self.logs.path, &name, |metadata| {
-                tails.has_file(metadata) || tails.find_name(&name).is_some()
+                tails.has_file(metadata) || tails.find_name(&name).is_some() || is_rolled_name(&name)
             }) {
                 Ok(Some(file)) => files.push(file),
                 Ok(None) => {
@@ -312,11 +338,13 @@ impl Watch {
     fn read_files(
         &mut self,
         folder: &Arc<LogFolder>,
-        files: Vec<Candidate>,
+        mut files: Vec<Candidate>,
         last_lines: LastLines,
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), Closed> {
+        // A compressed file may contain one of the plain files, so these are read first.
+        files.sort_by_key(|file| !Compression::of(&file.path).is_plain());
         for file in files {
             if shutdown.is_requested() {
                 break;
@@ -359,6 +387,17 @@ impl Watch {
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
         let Some(id) = self.follow(folder, file)? else { return Ok(()) };
+        self.read_due(id, file, last_lines, events, shutdown)
+    }
+
+    fn read_due(
+        &mut self,
+        id: TailId,
+        file: &Candidate,
+        last_lines: LastLines,
+        events: &EventSender,
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
         if !self.tails[id].is_due(&file.metadata) {
             return Ok(());
         }
@@ -378,7 +417,74 @@ impl Watch {
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        self.tails.update(id, |tail| tail.read(metadata, last_lines, events, shutdown))
+        let read = self.tails.update(id, |tail| tail.read(metadata, last_lines, events, shutdown));
+        let tail = &self.tails[id];
+        if let Some(layout) = tail.layout() {
+            self.headers.note(tail.name(), layout);
+        }
+        read
+    }
+
+    /// Decides which compressed files are rolled logs, and reads the files that no longer wait.
+    fn decide_rolled(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Closed> {
+        for decided in self.rolled.decide(&self.tails, self.last_lines.once) {
+            match self.read_decided(&decided, events, shutdown) {
+                Ok(()) => {}
+                Err(ReadError::Closed) => return Err(Closed),
+                Err(ReadError::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(ReadError::Failed(error)) => self.note_unreadable(&decided.file.name, error),
+            }
+        }
+        if let Some(deadline) = self.rolled.deadline() {
+            self.next_scan = self.next_scan.min(deadline);
+        }
+        Ok(())
+    }
+
+    fn read_decided(
+        &mut self,
+        decided: &Decided,
+        events: &EventSender,
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
+        let Decided { folder, file, decision } = decided;
+        let is_log = folder.is_archive || self.scanner.rules().is_log(&file.name);
+        let label = shown(&file.name);
+        let id = match *decision {
+            Decision::Continues(id, bytes) => {
+                let input = Arc::clone(self.tails[id].input());
+                tracing::info!(
+                    "{label}: this is {}, compressed; reading continues at byte {} of its text",
+                    harmless(&input.label),
+                    self.tails[id].offset()
+                );
+                self.tails.continue_compressed(id, folder, &file.name, &file.metadata);
+                events.send(Event::Grown(input, bytes))?;
+                id
+            }
+            Decision::Contained(id) => {
+                let other = harmless(&self.tails[id].input().label);
+                tracing::info!("{label}: this is {other}, compressed; all its rows were read before");
+                if is_log {
+                    let id = self.insert_new(folder, file);
+                    return self.tails.update(id, |tail| tail.finish_unread(&file.metadata, events));
+                }
+                self.rolled.ignore(file);
+                return Ok(());
+            }
+            Decision::New(_) if !is_log => {
+                self.rolled.ignore(file);
+                return Ok(());
+            }
+            Decision::New(same) => {
+                if let Some(same) = same {
+                    let other = harmless(&self.tails[same].input().label);
+                    tracing::warn!("{label}: has the same content as {other}; its rows are counted again");
+                }
+                self.insert_new(folder, file)
+            }
+        };
+        self.read_due(id, file, self.last_lines, events, shutdown)
     }
 
     /// The tail that follows a file: an existing tail, even if the file was renamed, or a new tail.
@@ -390,6 +496,9 @@ impl Watch {
         match identify(&self.tails, file)? {
             Identity::Known(id) => {
                 self.rename(id, folder, file);
+                if let Some(layout) = self.tails[id].layout() {
+                    self.headers.note(name, layout);
+                }
                 return Ok(Some(id));
             }
             Identity::Copy(id) => {
@@ -412,7 +521,10 @@ impl Watch {
                 tracing::warn!(
                     "{label}: the file was truncated, and its name is not a log name; it is no longer read"
                 );
-                self.tails.forget_file(id);
+                self.tails.forget_file(id, name);
+            }
+            Identity::Replaced(_) | Identity::New if self.rolled.consider(folder, file, &self.tails)? => {
+                return Ok(None);
             }
             Identity::Replaced(id) => {
                 if is_log && !self.tails[id].is_rejected() {
@@ -424,12 +536,19 @@ impl Watch {
             Identity::New => {}
         }
         if !is_log {
+            self.skipped.note(name);
             return Ok(None);
         }
+        Ok(Some(self.insert_new(folder, file)))
+    }
+
+    /// Follows a new file.
+    fn insert_new(&mut self, folder: &Arc<LogFolder>, file: &Candidate) -> TailId {
+        let Candidate { name, metadata, .. } = file;
         let input = Arc::new(Input { id: InputId(self.next_input), label: path_text(name) });
         self.next_input += 1;
         let tail = Tail::new(input, Arc::clone(folder), name.clone(), metadata, &self.dialect);
-        Ok(Some(self.tails.insert(tail)))
+        self.tails.insert(tail.with_earlier_layout(self.headers.get(name)))
     }
 
     /// Gives a tail the name of its file. If the file has several names at the same time, for example because
@@ -479,4 +598,9 @@ impl Watch {
             }
         }
     }
+}
+
+/// Whether a file may be a compressed log, according to its name.
+fn is_rolled_name(name: &Path) -> bool {
+    name.file_name().is_some_and(may_be_rolled)
 }

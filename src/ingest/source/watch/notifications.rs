@@ -30,7 +30,7 @@ pub(super) fn start_watcher(
 ) -> notify::Result<RecommendedWatcher> {
     // Some systems report paths without links. Therefore, a path without links is watched.
     let root = folder.canonicalize().unwrap_or_else(|_| folder.to_owned());
-    let watched = root.clone();
+    let target = root.clone();
     let collect = move |event: notify::Result<Event>| {
         let mut hints = hints.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
@@ -52,7 +52,7 @@ pub(super) fn start_watcher(
     };
     let mut watcher = RecommendedWatcher::new(collect, Config::default().with_follow_symlinks(false))?;
     let mode = if recursive { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-    watcher.watch(&watched, mode)?;
+    watcher.watch(&target, mode)?;
     Ok(watcher)
 }
 

@@ -29,7 +29,8 @@ impl Watch {
         }
     }
 
-    /// Closes files if an operation has used the reserve of descriptors. From then on, fewer files are kept open.
+    /// Closes files if an operation has used the reserve of descriptors. From then on, fewer files are kept
+    /// open.
     pub(super) fn yield_descriptors(&mut self) {
         if descriptors::is_reserve_used() {
             self.close_unneeded();

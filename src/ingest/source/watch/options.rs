@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use crate::ingest::source::archive::{Archiver, RetirableInput};
 use crate::ingest::source::scan::FolderRules;
@@ -23,6 +24,8 @@ pub struct WatchOptions {
     pub dialect: Arc<Dialect>,
     /// When last lines without a line feed count as complete.
     pub last_lines: LastLines,
+    /// How long the plain file of a rolled log may still exist after its compressed form is complete.
+    pub roll_wait: Duration,
     /// What happens to finished inputs.
     pub archiver: Archiver,
     /// Maximum number of logs that are open at the same time.

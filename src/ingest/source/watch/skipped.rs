@@ -39,11 +39,15 @@ impl SkippedWarnings {
     }
 
     /// Ends a scan of `folder`, and warns if a warning is due. `folders` is the number of subfolders that are
-    /// not read.
-    pub(super) fn warn(&mut self, folder: &Path, folders: u64) {
+    /// not read; the archive is no news.
+    pub(super) fn warn(&mut self, folder: &Path, archive: &Path, folders: u64) {
         self.before = std::mem::take(&mut self.now);
         if !std::mem::replace(&mut self.started, true) {
-            self.new.folders = folders;
+            let has_archive = match (folder.canonicalize(), archive.canonicalize()) {
+                (Ok(folder), Ok(archive)) => archive.parent() == Some(&folder),
+                _ => false,
+            };
+            self.new.folders = folders.saturating_sub(has_archive.into());
         }
         if !self.new.is_empty() && self.warned.is_none_or(|warned| warned.elapsed() >= PAUSE) {
             tracing::warn!("{}: {}", shown(folder), std::mem::take(&mut self.new));

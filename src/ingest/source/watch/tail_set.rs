@@ -5,15 +5,17 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::Metadata;
+use std::io;
 use std::ops::Index;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::ingest::source::fingerprint::{FileId, InodeKey};
+use crate::ingest::source::fingerprint::{FileId, Head, InodeKey};
 use crate::ingest::source::log_folder::LogFolder;
 use crate::ingest::source::scan::Candidate;
 use crate::ingest::source::tail::Tail;
+use crate::ingest::source::watch::rolled::Heads;
 use crate::model::InputId;
 use crate::text::shown;
 
@@ -36,6 +38,8 @@ pub(super) struct TailSet {
     /// For each content, the first tail with this content. A second tail with the same content reveals a
     /// file that was delivered twice.
     by_content: HashMap<(u64, u128, u128), TailId>,
+    /// The heads of plain logs, to recognise compressed logs.
+    heads: Heads,
     /// Tails with an incomplete last line.
     incomplete: BTreeSet<TailId>,
     /// Open tails, sorted by the time of opening.
@@ -58,6 +62,7 @@ impl TailSet {
         let id = TailId(self.tails.len());
         self.by_input.insert(tail.input().id, id);
         let (key, content) = (tail.id().inode_key, tail.content_key());
+        self.heads.change(id, None, head_of(&tail));
         self.tails.push(tail);
         self.index_file(key, id);
         self.index_name(id);
@@ -112,7 +117,9 @@ impl TailSet {
     pub(super) fn update<R>(&mut self, id: TailId, change: impl FnOnce(&mut Tail) -> R) -> R {
         let tail = &mut self.tails[id.0];
         let (key, content, was_open) = (tail.id().inode_key, tail.content_key(), tail.is_open());
+        let head = head_of(tail);
         let result = change(tail);
+        self.heads.change(id, head, head_of(tail));
         let (new_key, new_content, is_open) = (tail.id().inode_key, tail.content_key(), tail.is_open());
         if new_key != key {
             self.forget_key(key, id);
@@ -128,6 +135,43 @@ impl TailSet {
             self.orphans.remove(&id);
         }
         result
+    }
+
+    /// Whether there is a plain log with rows.
+    pub(super) fn has_heads(&self) -> bool {
+        !self.heads.is_empty()
+    }
+
+    /// The plain logs with rows whose heads are the beginning of a text.
+    pub(super) fn find_heads(&self, text: &[u8]) -> Vec<TailId> {
+        self.heads.find(text)
+    }
+
+    /// Whether the file of a plain log is gone, truncated or replaced, as far as this can be told without a
+    /// scan of the folder.
+    pub(super) fn is_gone(&self, id: TailId) -> bool {
+        let tail = &self[id];
+        match tail.metadata() {
+            // The content before the truncation has a tail of its own.
+            _ if !self.owns_its_file(id) => true,
+            Ok(metadata) if FileId::of(&metadata).may_be_same(tail.id()) => metadata.len() < tail.offset(),
+            // An archived file may have been copied to a different device.
+            Ok(_) => !tail.is_retired(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Continues a rolled plain log in its compressed file.
+    pub(super) fn continue_compressed(
+        &mut self,
+        id: TailId,
+        folder: &Arc<LogFolder>,
+        name: &Path,
+        metadata: &Metadata,
+    ) {
+        self.set_incomplete(id, false);
+        self.rename(id, folder, name);
+        self.update(id, |tail| tail.continue_compressed(metadata));
     }
 
     /// Closes a tail.
@@ -152,9 +196,12 @@ impl TailSet {
         self.rename(id, archive, name);
     }
 
-    /// Closes a tail and no longer recognizes its file.
-    pub(super) fn forget_file(&mut self, id: TailId) {
+    /// Closes a tail and no longer recognizes its file, which has this name now.
+    pub(super) fn forget_file(&mut self, id: TailId, name: &Path) {
         self.close(id);
+        if self[id].name() == name {
+            self.forget_name(id);
+        }
         self.forget_key(self[id].id().inode_key, id);
     }
 
@@ -254,6 +301,11 @@ impl TailSet {
             tracing::warn!("{this}: has the same content as {other}; its rows are counted again");
         }
     }
+}
+
+/// The head of a plain log with rows.
+fn head_of(tail: &Tail) -> Option<Head> {
+    tail.read_content().map(|_| tail.head())
 }
 
 #[cfg(test)]
@@ -431,7 +483,7 @@ mod tests {
         folder.check();
         assert_eq!(folder.tails.find_name("a.csv".as_ref()), None);
         let metadata = folder.metadata("b.csv");
-        folder.tails.forget_file(b);
+        folder.tails.forget_file(b, "b.csv".as_ref());
         folder.check();
         assert!(!folder.tails.has_file(&metadata));
         assert!(folder.tails.open().is_empty() && folder.tails.orphans().is_empty());
