@@ -61,8 +61,7 @@ use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::{SharedDisk, create_folder};
 use crate::telemetry::progress::Stages;
-use crate::text::path_text;
-use crate::text::shown;
+use crate::text::{path_text, shown};
 
 /// The default folder of the tables, inside the output.
 const TABLES: &str = "_tables";

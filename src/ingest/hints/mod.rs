@@ -45,7 +45,7 @@ pub fn hint_for(subject: Subject, reason: Reason, raw: &[u8]) -> Option<String> 
         Reason::DuplicateColumn => {
             format!("choose the column by its number, such as {table}.columns.song_id = \"#2\"")
         }
-        Reason::BadTimestamp => return Some(timestamp_hint(raw)),
+        Reason::BadTimestamp => return timestamp_hint(raw),
         Reason::TimestampRange => {
             "check the clock of this machine; if the rows really lie ahead, raise input.max_future; if the \
              timestamps are Unix times, set input.timestamp to their unit: \"unix_s\", \"unix_ms\" or \
@@ -102,14 +102,20 @@ fn json_hint() -> String {
     "for JSON Lines, set input.format = \"jsonl\", or let the name of the file end in .jsonl".to_owned()
 }
 
-fn timestamp_hint(raw: &[u8]) -> String {
+/// The hint for a timestamp; `None` if it has the default form, so that its date or time does not exist.
+fn timestamp_hint(raw: &[u8]) -> Option<String> {
     let cells = split(raw);
-    match cells.iter().find_map(|cell| timestamp::guess(cell)) {
-        Some(format) => format!("set input.timestamp = \"{format}\""),
-        None => "timestamps look like 2025-03-21 01:09:00; for other forms set input.timestamp, such as \
-             input.timestamp = \"unix_s\" or \"%m/%d/%Y %H:%M\""
-            .to_owned(),
+    if cells.iter().any(|cell| timestamp::has_default_form(cell)) {
+        return None;
     }
+    Some(cells.iter().find_map(|cell| timestamp::guess(cell)).map_or_else(
+        || {
+            "timestamps look like 2025-03-21 01:09:00; for other forms set input.timestamp, such as \
+             input.timestamp = \"unix_s\" or \"%m/%d/%Y %H:%M\""
+                .to_owned()
+        },
+        |format| format!("set input.timestamp = \"{format}\""),
+    ))
 }
 
 /// Whether a cell is a number with a comma, or the line ends in two numbers that a comma as the delimiter has
@@ -177,6 +183,8 @@ mod tests {
             assert!(log(reason, raw).contains(setting), "{reason:?} {raw}: {}", log(reason, raw));
         }
         assert_eq!(hint_for(Subject::Log, Reason::NulByte, b"x"), None);
+        // The form is right, but there is no such day.
+        assert_eq!(log(Reason::BadTimestamp, "ann,t1,2025-02-30 01:09:00,12"), "");
     }
 
     #[test]

@@ -26,6 +26,17 @@ pub fn guess(cell: &str) -> Option<String> {
     unix(cell).map(ToOwned::to_owned).or_else(|| pattern(cell, day_first(cell)))
 }
 
+/// Whether a cell begins like `2025-03-21 01:09`.
+pub(super) fn has_default_form(cell: &str) -> bool {
+    let form = b"0000-00-00 00:00";
+    let fits = |(byte, form): (&u8, &u8)| match form {
+        b'0' => byte.is_ascii_digit(),
+        b' ' => matches!(byte, b' ' | b'T'),
+        form => byte == form,
+    };
+    cell.len() >= form.len() && cell.as_bytes().iter().zip(form).all(fits)
+}
+
 /// The values of `input.timestamp` that may read a cell. If day and month cannot be told apart, there are two
 /// values, the likelier one first.
 pub fn candidates(cell: &str) -> Vec<String> {

@@ -438,7 +438,16 @@ impl LineFramer {
             RowFormat::Csv(delimiter) => delimiter,
             RowFormat::JsonLines | RowFormat::Parquet(_) => Delimiter::COMMA,
         };
-        let detail = with_hint(Subject::Log, &fault, line, delimiter);
+        let is_tsv = delimiter == Delimiter::TAB && self.dialect.delimiter != Delimiter::TAB;
+        let detail = if is_tsv && fault.reason == Reason::WrongDelimiter {
+            // The setting `delimiter` does not apply to this file.
+            format!(
+                "{}, as the ending .tsv says; let the name end in .csv, or set input.format = \"csv\"",
+                fault.detail
+            )
+        } else {
+            with_hint(Subject::Log, &fault, line, delimiter)
+        };
         let content = Content::Refused(reject, detail.as_str().into());
         Frame::Refused(self.chunk(span, content), detail)
     }

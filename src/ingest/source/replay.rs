@@ -80,9 +80,17 @@ pub fn find_logs(arguments: &[PathBuf], rules: &FolderRules, allow_empty: bool) 
 /// The error for an argument that names no log. `skipped` are the files in it that are not logs because of
 /// their names.
 pub fn no_log(argument: &Path, skipped: &SkippedFiles) -> Error {
-    let found = if argument.is_dir() { "contains no logs" } else { "matches no file" };
-    let skipped = if skipped.is_empty() { String::new() } else { format!("; {skipped}") };
-    Error::MissingInput(format!("{} {found}{skipped}; --allow-empty accepts this", shown(argument)))
+    let found = if argument.to_string_lossy().contains(['*', '?', '[']) {
+        "matches no file"
+    } else {
+        "contains no logs"
+    };
+    let argument = shown(argument);
+    Error::MissingInput(if skipped.is_empty() {
+        format!("{argument} {found}; --allow-empty accepts this")
+    } else {
+        format!("{argument} contains no logs: {skipped}; --allow-empty accepts this")
+    })
 }
 
 /// Finds the files that match a pattern such as `logs/2025-*.csv`.

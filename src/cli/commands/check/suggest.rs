@@ -15,6 +15,7 @@ use crate::ingest::hints::cells::delimiter_name;
 use crate::ingest::hints::columns::{look_alike, recognised};
 use crate::ingest::hints::{Subject, timestamp};
 use crate::ingest::source::framing::{Eof, Frame, LineFramer};
+use crate::model::delimiter::Delimiter;
 use crate::model::dialect::columns::{LOG_FIELDS, compare_names};
 use crate::model::dialect::{Dialect, RowFormat};
 use crate::model::{Input, InputId};
@@ -189,7 +190,13 @@ fn candidates(table: &Table, is_foreign: bool, path: &Path) -> Vec<Vec<Setting>>
     match table.delimiter {
         None if by_name != RowFormat::JsonLines => set("format", "jsonl".to_owned()),
         None => {}
-        Some(delimiter) => set("delimiter", delimiter_name(delimiter)),
+        Some('\t') if by_name == RowFormat::Csv(Delimiter::TAB) => {}
+        Some(delimiter) => {
+            if by_name != RowFormat::Csv(Delimiter::COMMA) {
+                set("format", "csv".to_owned());
+            }
+            set("delimiter", delimiter_name(delimiter));
+        }
     }
     if is_foreign {
         set("encoding", "windows-1252".to_owned());
@@ -344,6 +351,26 @@ mod tests {
             "columns.duration_sec = \"#4\"",
             "header = \"none\"",
             "delimiter = \"tab\"",
+        ] {
+            assert!(text.contains(line), "{line}\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_promises_another_format_is_overruled() {
+        let text =
+            suggested("a.tsv", b"user_id,song_id,timestamp,duration_sec\nann,t1,2025-03-21 01:09:00,61\n");
+        assert!(text.ends_with("\n[input]\nformat = \"csv\"\n"), "{text}");
+        let text = suggested(
+            "a.csv",
+            b"{\"user_id\":\"ann\",\"track\":{\"id\":\"t1\"},\"uts\":1742519340,\"ms_played\":61000}\n",
+        );
+        for line in [
+            "It looks like JSON Lines.",
+            "\ncolumns.song_id = \"track.id\"\n",
+            "\ntimestamp = \"unix_s\"\n",
+            "\nduration = \"ms\"\n",
+            "\nformat = \"jsonl\"\n",
         ] {
             assert!(text.contains(line), "{line}\n{text}");
         }
