@@ -61,12 +61,14 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
     }
     let storage = Compression::of(path);
     if !matches!(storage, Compression::Plain | Compression::Parquet) {
-        storage.check(path, dialect.columns.wanted()).map_err(unreadable)?.map_err(|fault| broken(path, &fault))?;
+        storage
+            .check(path, dialect.columns.wanted())
+            .map_err(unreadable)?
+            .map_err(|fault| broken(path, &fault))?;
     }
     let mut text = Vec::new();
-    let read = storage
-        .open(path, dialect.columns.wanted())
-        .and_then(|mut reader| reader.read_to_end(&mut text));
+    let read =
+        storage.open(path, dialect.columns.wanted()).and_then(|mut reader| reader.read_to_end(&mut text));
     read.map_err(unreadable)?;
     rows_of(path, &text, dialect).await
 }
