@@ -91,7 +91,7 @@ fn read(
             .expect("reading from memory succeeds")
         {
             Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,
-            Frame::Ignored(_) => continue,
+            Frame::Ignored(_) | Frame::EarlierHeader => continue,
             Frame::End => return (plays, rejects),
         };
         if let Content::Lines(_, text) = &chunk.content {
@@ -109,10 +109,17 @@ fn read(
 
 /// Parses a catalog.
 pub(crate) fn catalog(bytes: &[u8]) {
-    if let Ok(rows) = futures::executor::block_on(load::parse(bytes, &CatalogDialect::default())) {
-        let dictionaries = Dictionaries::default();
-        let catalog = rows.catalog(&dictionaries);
-        assert!(catalog.len() <= dictionaries.songs.read().len() as u64);
+    let western = "windows-1252".parse().expect("the encoding exists");
+    for dialect in [
+        CatalogDialect::default(),
+        CatalogDialect { quoting: false, ..CatalogDialect::default() },
+        CatalogDialect { encoding: western, ..CatalogDialect::default() },
+    ] {
+        if let Ok(rows) = futures::executor::block_on(load::parse(bytes, &dialect)) {
+            let dictionaries = Dictionaries::default();
+            let catalog = rows.catalog(&dictionaries);
+            assert!(catalog.len() <= dictionaries.songs.read().len() as u64);
+        }
     }
 }
 

@@ -7,11 +7,12 @@ use clap::error::ErrorKind;
 use music_insights::cli::args::Cli;
 use music_insights::cli::commands;
 use music_insights::cli::exit_code::{ExitCode, exit_code};
-use music_insights::storage::allocator;
+use music_insights::storage::{allocator, descriptors};
 use music_insights::telemetry::logging;
 
 fn main() -> process::ExitCode {
     allocator::limit_arenas();
+    descriptors::raise_limit();
     logging::start();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

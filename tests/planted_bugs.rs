@@ -2,6 +2,7 @@
 //!
 //! A planted bug affects the whole process, so this file is a separate test binary with a single test.
 
+#[expect(dead_code, reason = "tests/contract uses the rest")]
 #[path = "common/engine.rs"]
 mod engine;
 #[path = "common/files.rs"]

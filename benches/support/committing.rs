@@ -120,6 +120,7 @@ fn plays(number: u32, dictionaries: &Dictionaries) -> Batch {
         song_cells: Vec::new(),
         rejects: Vec::new(),
         plays_before: Vec::new(),
-        refused: false,
+        future: 0,
+        refused: None,
     }
 }

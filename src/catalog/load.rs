@@ -44,6 +44,11 @@ impl Rows {
         latest.into_values().collect()
     }
 
+    /// Whether the file has no songs.
+    pub fn is_empty(&self) -> bool {
+        self.songs.is_empty()
+    }
+
     /// The XXH3-128 hash of the file and of the settings that differ from the default.
     pub fn fingerprint(&self) -> u128 {
         self.fingerprint

@@ -1,6 +1,6 @@
 //! Reads the catalog file, and watches it for changes.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,14 +11,15 @@ use tokio::time::{Instant, sleep};
 
 use crate::catalog::Catalog;
 use crate::catalog::load::{Rows, parse};
-use crate::ingest::decode::header::HeaderFault;
+use crate::ingest::decode::header::{BYTE_ORDER_MARK, HeaderFault};
+use crate::ingest::hints::{Subject, hint, with_hint};
 use crate::ingest::source::compression::{self, Compression};
+use crate::model::Reject;
 use crate::model::dialect::CatalogDialect;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
-use crate::model::{Reason, Reject};
-
 use crate::telemetry::metrics::Metrics;
+use crate::text::shown;
 
 /// A catalog, and the rejects of its file.
 #[derive(Debug)]
@@ -40,7 +41,7 @@ const SETTLE_TIME: Duration = Duration::from_millis(200);
 /// Reads the catalog file and builds the catalog.
 ///
 /// # Errors
-/// If the file is missing or unreadable, or lacks a column (exit code 66).
+/// If the file is missing (exit code 66), or is broken: it is unreadable or lacks a column (65).
 pub async fn load(
     path: &Path,
     dialect: &CatalogDialect,
@@ -54,17 +55,18 @@ pub async fn load(
 /// # Errors
 /// The same as for [`load`].
 pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> {
-    let unreadable = |cause: std::io::Error| compression::unreadable(path, cause);
+    let unreadable = |cause: std::io::Error| match cause.kind() {
+        ErrorKind::NotFound | ErrorKind::Unsupported => compression::unreadable(path, cause),
+        _ => Error::Damaged(format!("cannot read {}: {cause}", shown(path))),
+    };
     // Reading from a pipe or a device might never end.
     if !path.metadata().map_err(unreadable)?.is_file() {
-        return Err(Error::MissingInput(format!("{} is not a regular file", path.display())));
+        return Err(Error::MissingInput(format!("{} is not a regular file", shown(path))));
     }
     let storage = Compression::of(path);
     if !matches!(storage, Compression::Plain | Compression::Parquet) {
-        storage
-            .check(path, dialect.columns.wanted())
-            .map_err(unreadable)?
-            .map_err(|fault| broken(path, &fault))?;
+        let check = storage.check(path, dialect.columns.wanted()).map_err(unreadable)?;
+        check.map_err(|fault| broken(path, &fault.detail))?;
     }
     let mut text = Vec::new();
     let read =
@@ -73,43 +75,38 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
     rows_of(path, &text, dialect).await
 }
 
-fn broken(path: &Path, fault: &HeaderFault) -> Error {
-    Error::MissingInput(format!("{}:1: {}", path.display(), fault.detail))
+fn broken(path: &Path, detail: &str) -> Error {
+    Error::Damaged(format!("{}:1: {detail}", shown(path)))
 }
 
 /// Parses the text of the catalog file at `path`, and warns about rejects and repeated songs.
 ///
 /// # Errors
-/// If a column is missing (exit code 66).
+/// If a column is missing (exit code 65).
 pub async fn rows_of(path: &Path, file: &[u8], dialect: &CatalogDialect) -> Result<Rows, Error> {
-    let rows = parse(file, &dialect.of_file(path)).await.map_err(|fault| broken(path, &fault))?;
-    let path = path.display();
+    let dialect = dialect.of_file(path);
+    let name = shown(path);
+    let hinted =
+        |fault: &HeaderFault| with_hint(Subject::Catalog, fault, first_line(file), dialect.delimiter);
+    let rows = parse(file, &dialect).await.map_err(|fault| broken(path, &hinted(&fault)))?;
     for reject in rows.rejects.iter().take(3) {
-        tracing::warn!(
-            "{path}:{}: rejected: {}{}",
-            reject.line,
-            reject.reason.code(),
-            way_out(reject.reason)
-        );
+        let hint = hint(Subject::Catalog, reject).map(|hint| format!("; {hint}")).unwrap_or_default();
+        tracing::warn!("{name}:{}: rejected: {}{hint}", reject.line, reject.reason.code());
     }
     if let Some((earlier, later)) = rows.replaced.first() {
         let count = rows.replaced.len();
         tracing::warn!(
-            "{path}:{later}: same song as in line {earlier}; the later line counts (repeated rows: {count})"
+            "{name}:{later}: same song as in line {earlier}; the later line counts (repeated rows: {count})"
         );
     }
     Ok(rows)
 }
 
-/// The setting that may help if rows are rejected for this reason.
-fn way_out(reason: Reason) -> &'static str {
-    match reason {
-        Reason::BadQuote | Reason::UnclosedQuote => {
-            " (double the quotes inside quoted fields, or set catalog.quoting to false if quotes are plain text)"
-        }
-        Reason::InvalidUtf8 => " (set catalog.encoding if the file is not UTF-8, such as to `windows-1252`)",
-        _ => "",
-    }
+/// The first line of a file that is not blank, without a byte order mark.
+fn first_line(file: &[u8]) -> &[u8] {
+    let text = file.strip_prefix(BYTE_ORDER_MARK).unwrap_or(file);
+    let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.find(|line| !line.is_empty()).unwrap_or_default()
 }
 
 /// Builds the catalog from rows, and interns their songs.
@@ -143,13 +140,15 @@ fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 /// Watches the catalog file until the receiver is dropped, and sends a new catalog after each change. If
-/// the file is broken or missing, the last catalog stays in use, and this function logs a warning.
+/// the file is broken or missing, or has lost all its songs, the last catalog stays in use, and this function
+/// logs a warning. With `allow_empty`, a catalog without songs is used.
 pub async fn watch_catalog(
     path: PathBuf,
     dialect: CatalogDialect,
     dictionaries: Arc<Dictionaries>,
     versions: watch::Sender<Arc<CatalogVersion>>,
     metrics: Arc<Metrics>,
+    allow_empty: bool,
 ) {
     let count = |result: &str| {
         metrics.catalog_reloads.with_label_values(&[result]).inc();
@@ -166,7 +165,7 @@ pub async fn watch_catalog(
             if now.is_none() {
                 tracing::warn!(
                     "{}: the catalog file is missing; the last catalog stays in use",
-                    path.display()
+                    shown(&path)
                 );
             }
             (seen, since) = (now, Instant::now());
@@ -179,12 +178,17 @@ pub async fn watch_catalog(
             continue;
         }
         read = now;
+        let songs = versions.borrow().catalog.len();
         match version {
+            Ok(version) if version.catalog.is_empty() && songs > 0 && !allow_empty => {
+                tracing::warn!("{}; the last catalog stays in use", lost_all_songs(&path, songs));
+                count("broken");
+            }
             Ok(version) if version.catalog.fingerprint() == versions.borrow().catalog.fingerprint() => {
                 count("same");
             }
             Ok(version) => {
-                tracing::info!("{}: catalog reloaded, {} songs", path.display(), version.catalog.len());
+                tracing::info!("{}: catalog reloaded, {} songs", shown(&path), version.catalog.len());
                 versions.send_replace(Arc::new(version));
                 count("new");
             }
@@ -194,4 +198,12 @@ pub async fn watch_catalog(
             }
         }
     }
+}
+
+/// The text about a catalog that has lost all its songs.
+pub fn lost_all_songs(path: &Path, before: u64) -> String {
+    format!(
+        "{}: the catalog has lost all its songs; before, it had {before}; --allow-empty accepts this",
+        shown(path)
+    )
 }

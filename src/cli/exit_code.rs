@@ -8,7 +8,8 @@ use crate::model::error::{Error, FileRole};
 pub enum ExitCode {
     /// The command line is wrong.
     Usage = 64,
-    /// The state or the output is damaged, or the output differs from the recomputed output.
+    /// The state, the output or the catalog is damaged, rows were rejected, or the output differs from the
+    /// recomputed output.
     Data = 65,
     /// An input is missing or cannot be read.
     NoInput = 66,
@@ -28,7 +29,7 @@ pub enum ExitCode {
 pub fn exit_code(error: &Error) -> ExitCode {
     match error {
         Error::Usage(_) => ExitCode::Usage,
-        Error::Damaged(_) | Error::Differs(_) => ExitCode::Data,
+        Error::Damaged(_) | Error::Differs(_) | Error::Rejected(_) => ExitCode::Data,
         Error::MissingInput(_) => ExitCode::NoInput,
         Error::Bug(_) => ExitCode::Software,
         Error::Io(_) | Error::Listen { .. } => ExitCode::Io,

@@ -9,6 +9,7 @@ use music_insights_ballista::scheduler::parse_address;
 
 use crate::cluster::reader::LogReader;
 use crate::model::error::Error;
+use crate::text::shown;
 
 /// The stack size of a thread. The engine traverses deep plans recursively.
 const STACK_BYTES: usize = 32 << 20;
@@ -66,7 +67,7 @@ pub fn run(config: ExecutorConfig) -> Result<(), Error> {
         "connected to the scheduler {}; runs up to {} tasks at a time; temporary files in {}",
         config.scheduler,
         process.cores,
-        process.work_dir.display()
+        shown(&process.work_dir)
     );
     runtime.block_on(async {
         let reader = Arc::new(LogReader::new(tokio::runtime::Handle::current()));

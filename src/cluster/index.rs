@@ -121,7 +121,8 @@ impl Index {
         logs.iter().filter(|log| !known.contains(log.url.as_str())).cloned().collect()
     }
 
-    fn logs(&self) -> impl Iterator<Item = (u32, &KnownLog)> {
+    /// All logs with their numbers.
+    pub fn logs(&self) -> impl Iterator<Item = (u32, &KnownLog)> {
         self.folders.iter().flat_map(|folder| &folder.logs).map(|(&number, log)| (number, log))
     }
 

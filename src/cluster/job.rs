@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::tally::Example;
+use crate::model::{Reason, Reject};
 use crate::state::checkpoint::generation::StateConfig;
 
 /// The name of the report in the folder of a job. The executor writes the report last.
@@ -69,4 +71,35 @@ pub struct LogCounts {
     pub latest: Option<(i64, i64)>,
     /// The time at which the log was read.
     pub now: i64,
+    /// Number of rejected rows whose timestamp is too far in the future.
+    #[serde(default)]
+    pub future: u64,
+    /// The first reject of each reason. Its `raw` is shortened.
+    #[serde(default)]
+    pub examples: BTreeMap<String, RejectExample>,
+}
+
+/// A reject, as messages show it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectExample {
+    /// Physical line number.
+    pub line: u64,
+    /// The start of the line.
+    pub raw: Vec<u8>,
+    /// Why the log was rejected as a whole, if it was.
+    #[serde(default)]
+    pub refusal: Option<Box<str>>,
+}
+
+impl LogCounts {
+    /// The rejects of the log with this label, by reason: the number of rows, and the first reject.
+    pub fn rejects(&self, label: &str) -> impl Iterator<Item = (u64, Example)> {
+        Reason::ALL.iter().filter_map(move |&reason| {
+            let rows = *self.rejected.get(reason.code())?;
+            let RejectExample { line, raw, refusal } =
+                self.examples.get(reason.code()).cloned().unwrap_or_default();
+            let reject = Reject { reason, line, offset: 0, raw };
+            Some((rows, Example::new(label, &reject).with_refusal(refusal)))
+        })
+    }
 }

@@ -9,7 +9,8 @@ use music_insights_ballista::tables::{Cell, INPUT_TABLES, Table, TableWriter};
 use tempfile::TempPath;
 
 use crate::catalog::Catalog;
-use crate::cluster::job::{LogCounts, ReadLog};
+use crate::cluster::job::{LogCounts, ReadLog, RejectExample};
+use crate::engine::tally::SHOWN;
 use crate::ingest::decode::Decoder;
 use crate::ingest::source::Event;
 use crate::ledger::Ledger;
@@ -18,7 +19,7 @@ use crate::model::rejects::by_code;
 use crate::model::{Batch, PlayTime, SongId};
 use crate::state::input_progress::InputTracker;
 use crate::text::line_buffer::LineBuffer;
-use crate::text::{TimestampWriter, escape_bytes, push_seconds};
+use crate::text::{TimestampWriter, escape_bytes, push_seconds, shown};
 use crate::time::civil::Week;
 use crate::time::zone::Zone;
 
@@ -39,6 +40,10 @@ pub(super) struct LogTables {
     song_weeks: HashMap<(SongId, Week), (i64, i64)>,
     plays: TableWriter,
     rejects: TableWriter,
+    /// Number of rejected rows whose timestamp is too far in the future.
+    future: u64,
+    /// The first reject of each reason.
+    examples: BTreeMap<String, RejectExample>,
     /// The number of rows in `rejects`.
     rejected: i64,
     /// The files of the tables, in the order of [`INPUT_TABLES`].
@@ -81,6 +86,8 @@ impl LogTables {
             song_weeks: HashMap::new(),
             plays: create(Table::Plays)?,
             rejects: create(Table::Rejects)?,
+            future: 0,
+            examples: BTreeMap::new(),
             rejected: 0,
             dictionaries,
             files,
@@ -117,7 +124,13 @@ impl LogTables {
             *plays += 1;
             *sum += i64::from(millis);
         }
+        self.future += u64::from(batch.future);
         for reject in &batch.rejects {
+            self.examples.entry(reject.reason.code().to_owned()).or_insert_with(|| RejectExample {
+                line: reject.line,
+                raw: reject.raw[..reject.raw.len().min(SHOWN)].to_vec(),
+                refusal: batch.refused.clone(),
+            });
             self.rejects.push(&[
                 Cell::Number(self.number),
                 Cell::Number(self.rejected),
@@ -162,6 +175,8 @@ impl LogTables {
             rejected: by_code(self.inputs.rejected()),
             latest: self.ledger.latest(),
             now,
+            future: self.future,
+            examples: self.examples,
         };
         let changes = self.ledger.cut();
         let (users, songs) = (self.dictionaries.users.read(), self.dictionaries.songs.read());
@@ -232,7 +247,7 @@ fn time_and_duration<'a>(
 pub(super) fn temporary_file(work_dir: &Path) -> Result<TempPath, ClusterError> {
     let created = tempfile::Builder::new().prefix(".table-").tempfile_in(work_dir);
     let file = created.map_err(|source| {
-        ClusterError::with_source(ErrorKind::Io, format!("cannot write to {}", work_dir.display()), source)
+        ClusterError::with_source(ErrorKind::Io, format!("cannot write to {}", shown(work_dir)), source)
     })?;
     Ok(file.into_temp_path())
 }

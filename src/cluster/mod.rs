@@ -44,11 +44,13 @@ use crate::catalog::reload;
 use crate::cluster::error::AttemptError;
 use crate::cluster::index::Index;
 use crate::cluster::inputs::{Log, is_object, url_of};
-use crate::cluster::job::{Job, JobReport};
+use crate::cluster::job::{Job, JobReport, LogCounts};
 use crate::cluster::progress::show_until_shutdown;
 use crate::cluster::staging::{StagedOutput, Staging, file_of};
 use crate::engine::coordinator::{RunMode, RunSummary};
 use crate::engine::recovery;
+use crate::engine::tally::{Acceptance, RunTally};
+use crate::model::InputId;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
 use crate::publish::cleanup::remove_temporary_files;
@@ -59,6 +61,7 @@ use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::{SharedDisk, create_folder};
 use crate::telemetry::progress::Stages;
+use crate::text::shown;
 
 /// The default folder of the tables, inside the output.
 const TABLES: &str = "_tables";
@@ -86,6 +89,10 @@ pub struct ClusterRun {
     pub disk: SharedDisk,
     /// What to do with an existing output.
     pub options: StartOptions,
+    /// What the run requires of its rows.
+    pub acceptance: Acceptance,
+    /// Whether an argument may name no log.
+    pub allow_empty: bool,
     /// The current time, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
 }
@@ -97,7 +104,11 @@ impl ClusterRun {
     /// The same errors as for `replay` on one machine, and errors of the cluster.
     pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Error> {
         let run = unique_name();
-        let logs = inputs::find(&self.logs).await?;
+        for folder in self.logs.iter().filter(|path| path.is_dir()) {
+            self.settings.check_log_folder(folder)?;
+        }
+        let rules = self.settings.input.folder_rules();
+        let logs = inputs::find(&self.logs, &rules, self.allow_empty).await?;
         let catalog = read_catalog(&self.settings).await?;
         create_folder(&*self.disk, &self.settings.output)?;
         let _lock = self.disk.lock(&self.settings.output)?;
@@ -152,6 +163,7 @@ impl Work<'_> {
         let mut index = Index::read(&self.tables, &StateConfig::of(settings)).await?;
         let new = index.keep_only(&self.logs, self.args.now);
         let (rows, bytes) = self.read(&mut index, &new).await?;
+        self.judge(&index)?;
         let songs = self.upload_songs().await?;
         let tables = self.table_files(&index, &songs).await?;
         let (staged, unmatched) = self.query(&index, &tables, &songs).await?;
@@ -161,7 +173,28 @@ impl Work<'_> {
         shared_storage::remove(&songs).await?;
         self.merge(&mut index).await?;
         index.remove_unlisted(&self.tables).await?;
-        Ok(RunSummary { manifest, plays, rows, bytes })
+        Ok(RunSummary { manifest, plays, rows, bytes, verdict: Ok(()) })
+    }
+
+    /// Decides from the counts of all logs whether the run is accepted. The tables of the logs are kept for the
+    /// next run.
+    fn judge(&self, index: &Index) -> Result<(), Error> {
+        let settings = &self.args.settings;
+        let by_url: BTreeMap<&str, (u32, &LogCounts)> =
+            index.logs().map(|(number, log)| (log.url.as_str(), (number, &log.counts))).collect();
+        let mut tally = RunTally::default();
+        tally.set_catalog(&path_text(&settings.songs), &self.catalog.rejects);
+        for log in &self.logs {
+            let Some((number, counts)) = by_url.get(log.url.as_str()) else { continue };
+            tally.add_log(&log.label, InputId(*number), counts.rows, counts.plays, counts.future);
+            for (rows, example) in counts.rejects(&log.label) {
+                tally.add_log_rejects(rows, example);
+            }
+        }
+        if let Some(warning) = tally.clock_warning(self.args.now, settings.input.max_future) {
+            tracing::warn!("{warning}");
+        }
+        tally.judge(self.args.acceptance, "nothing was published")
     }
 
     /// Makes tables of logs on the executors. Returns the numbers of rows and bytes in these logs.
@@ -322,7 +355,7 @@ async fn read_catalog(settings: &Settings) -> Result<CatalogRows, Error> {
         return reload::read(path, &dialect).await;
     }
     let text = shared_storage::read(&url_of(path)?).await?;
-    let missing = || Error::MissingInput(format!("{} does not exist", path.display()));
+    let missing = || Error::MissingInput(format!("{} does not exist", shown(path)));
     reload::rows_of(path, &text.ok_or_else(missing)?, &dialect).await
 }
 

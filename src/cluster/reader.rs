@@ -40,6 +40,7 @@ impl LogReader {
         let mut tables = LogTables::create(log, work_dir)?;
         let stop = Shutdown::default();
         let source = Replay {
+            allow_empty: true,
             logs: vec![file.path().to_owned()],
             dialect: Arc::new(log.config.dialect.clone()),
             now: log.now,

@@ -14,6 +14,7 @@ use crate::model::sorted_ids::SortedIds;
 use crate::model::value::Fraction;
 use crate::model::{SongId, UserId};
 use crate::publish::manifest::{InputEntry, Manifest, PartEntry};
+use crate::state::input_progress::RefusedInput;
 use crate::time::civil::Week;
 use crate::time::window::NightWindow;
 
@@ -59,6 +60,8 @@ pub struct EpochSnapshot {
     pub listeners: u64,
     /// The progress of the inputs that were read most recently, latest first.
     pub inputs: Vec<InputEntry>,
+    /// The latest inputs that cannot be read as logs, latest first.
+    pub refused: Vec<RefusedInput>,
     /// Whether formulas are escaped in the CSV files.
     pub escaped: bool,
 }

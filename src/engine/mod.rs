@@ -6,4 +6,5 @@ pub mod epoch;
 pub mod pipeline;
 pub mod recovery;
 pub mod run_mode;
+pub mod tally;
 pub mod workers;

@@ -18,6 +18,7 @@ use crate::engine::coordinator::{
 };
 use crate::engine::recovery::{self, CommittedTables, Recovered};
 use crate::engine::run_mode::RunMode;
+use crate::engine::tally::Acceptance;
 use crate::engine::workers::{EnrichedWorker, InsightWorkers};
 use crate::ingest::source::EventSender;
 use crate::ingest::source::watch::Resume;
@@ -49,6 +50,8 @@ pub struct Pipeline {
     pub disk: SharedDisk,
     /// The command that runs the engine.
     pub mode: RunMode,
+    /// What the run requires of its rows; `None` if the run is accepted whatever it rejects.
+    pub acceptance: Option<Acceptance>,
     /// The clock. In a `replay` it stands still.
     pub clock: Clock,
     /// Whether to start from an empty state, and whether to accept an older generation.
@@ -68,7 +71,7 @@ impl Pipeline {
     where
         S: FnOnce(&EventSender, Resume) -> Result<(), Error> + Send + 'static,
     {
-        let Self { settings, disk, mode, clock, options, progress, control } = self;
+        let Self { settings, disk, mode, acceptance, clock, options, progress, control } = self;
         // The catalog is read before anything is written. If it is missing, the output stays unchanged.
         let rows = reload::read(&settings.songs, &settings.catalog_dialect()).await?;
         let locks = take_locks(&disk, &settings, mode)?;
@@ -77,8 +80,13 @@ impl Pipeline {
             RunMode::Replay => recovery::replay(&disk, &settings, options),
             RunMode::Watch => recovery::watch(&disk, &settings, options, &dictionaries),
         })?;
+        let songs_before = recovered.published.manifest().map_or(0, |manifest| manifest.catalog.songs);
+        if rows.is_empty() && songs_before > 0 && !options.allow_empty {
+            return Err(Error::Damaged(reload::lost_all_songs(&settings.songs, songs_before)));
+        }
         remove_temporary_files(&disk, &settings.output)?;
-        let versions = start_catalog(rows, &settings, mode, &dictionaries, &control.metrics);
+        let versions =
+            start_catalog(rows, &settings, mode, &dictionaries, &control.metrics, options.allow_empty);
 
         let Recovered { loaded, committer, unmatched, mut published, tables } = recovered;
         let (rejects, check) = AppendOnlyWriter::resume_or_begin(
@@ -87,7 +95,7 @@ impl Pipeline {
             REJECTS_HEADER,
             u64::MAX,
             &tables.rejects,
-            options.accept_missing_output,
+            tables.accept_loss,
         )?;
         note_check(&mut published, REJECTS, check);
         let catalog = Arc::clone(&versions.borrow().catalog);
@@ -95,7 +103,6 @@ impl Pipeline {
             &disk,
             &settings,
             &tables,
-            options.accept_missing_output,
             &mut published,
             unmatched,
             catalog,
@@ -118,7 +125,8 @@ impl Pipeline {
         let (events, source_thread) = spawn_source(&settings, &dictionaries, &control.metrics, source);
 
         let accept_missing_output = options.accept_missing_output;
-        let context = RunContext { settings, mode, clock, accept_missing_output, progress, control };
+        let context =
+            RunContext { settings, mode, acceptance, clock, accept_missing_output, progress, control };
         let deps = CoordinatorDeps {
             context,
             dictionaries,
@@ -172,6 +180,7 @@ fn start_catalog(
     mode: RunMode,
     dictionaries: &Arc<Dictionaries>,
     metrics: &Arc<Metrics>,
+    allow_empty: bool,
 ) -> watch::Receiver<Arc<CatalogVersion>> {
     let (sender, versions) = watch::channel(Arc::new(reload::build(rows, dictionaries)));
     if mode == RunMode::Watch {
@@ -181,6 +190,7 @@ fn start_catalog(
             Arc::clone(dictionaries),
             sender,
             Arc::clone(metrics),
+            allow_empty,
         ));
     }
     versions
@@ -191,7 +201,6 @@ fn enriched_worker(
     disk: &SharedDisk,
     settings: &Settings,
     tables: &CommittedTables,
-    accept_loss: bool,
     published: &mut Published,
     unmatched: Option<UnmatchedPlays>,
     catalog: Arc<Catalog>,
@@ -207,7 +216,7 @@ fn enriched_worker(
         enriched_logs::HEADER,
         config.roll_bytes.0,
         &tables.enriched,
-        accept_loss,
+        tables.accept_loss,
     )?;
     note_check(published, enriched_logs::NAME, check);
     // While the program was down, the catalog may have gained songs of unmatched plays. The worker therefore

@@ -20,9 +20,10 @@ use crate::state::checkpoint::committer::{Committer, manifest_of};
 use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::load::Loaded;
 use crate::state::checkpoint::recover::{StartOptions, begin, generations_in, open, read_sound};
+use crate::state::checkpoint::store::Store;
 use crate::state::unmatched::UnmatchedPlays;
 use crate::storage::{Disk, SharedDisk, hash_of};
-use crate::text::path_text;
+use crate::text::{harmless, shown};
 
 /// The state that a run starts from.
 #[derive(Debug)]
@@ -46,6 +47,8 @@ pub struct CommittedTables {
     pub enriched: Vec<PartEntry>,
     /// Parts of `_rejects`.
     pub rejects: Vec<PartEntry>,
+    /// Whether a table begins again if its rows are lost.
+    pub accept_loss: bool,
 }
 
 /// Starts a `replay`, always from an empty state.
@@ -60,7 +63,7 @@ pub fn replay(disk: &SharedDisk, settings: &Settings, options: StartOptions) -> 
         let message = format!(
             "{} is the output of a watch; choose a different folder with --output, or replace this one with \
              --fresh",
-            settings.output.display()
+            shown(&settings.output)
         );
         return Err(Error::Config(message));
     }
@@ -91,7 +94,7 @@ pub fn watch(
         manifest => manifest?.filter(|manifest| manifest.producer == RunMode::Watch.name()),
     };
     let last_epoch = manifest.as_ref().map_or(0, |manifest| manifest.epoch);
-    let store = if options.fresh {
+    let mut store = if options.fresh {
         refuse_if_deleted(disk, settings, manifest.as_ref())?;
         begin(disk, &settings.state, config, last_epoch)?
     } else if let Some(store) = open(disk, &settings.state, &config, options)? {
@@ -100,7 +103,7 @@ pub fn watch(
         }
         store
     } else if manifest.is_some() {
-        let (output, state) = (settings.output.display(), settings.state.display());
+        let (output, state) = (shown(&settings.output), shown(&settings.state));
         let message = format!(
             "{output} is the output of a watch, but {state} has no state for it; restore the state, or read \
              everything again with --fresh"
@@ -110,12 +113,18 @@ pub fn watch(
         begin(disk, &settings.state, config, last_epoch)?
     };
     let mut loaded = Loaded::of(&**disk, &settings.state, store.current(), dictionaries)?;
+    if options.retry_rejected {
+        retry_rejected(&mut store, &mut loaded, StateConfig::of(settings));
+    }
     loaded.ledger.tables_mut().listens.keep_unsaved();
     let places = std::mem::take(&mut loaded.unmatched);
     let unmatched = UnmatchedPlays::resume(disk, &settings.state, &store.current().unmatched, places)?;
     let generation = store.current();
-    let tables =
-        CommittedTables { enriched: generation.enriched.clone(), rejects: generation.rejects.clone() };
+    let tables = CommittedTables {
+        enriched: generation.enriched.clone(),
+        rejects: generation.rejects.clone(),
+        accept_loss: options.accept_missing_output,
+    };
     let mut published = Published::new(disk, settings, Epoch(generation.epoch.max(last_epoch)));
     if let Some(committed) = manifest_of(generation) {
         published = compare_with_output(disk, &settings.output, published, committed);
@@ -128,10 +137,25 @@ pub fn watch(
     Ok(Recovered { loaded, committer: Some(committer), unmatched: Some(unmatched), published, tables })
 }
 
+/// Prepares for reading inputs again whose rows were all rejected.
+fn retry_rejected(store: &mut Store, loaded: &mut Loaded, config: StateConfig) {
+    let found = loaded.inputs.retry_rejected(store.current().config != config);
+    store.set_config(config);
+    tracing::info!("{} rejected inputs are read again", found.retried);
+    if let Some(first) = found.partly_rejected.first() {
+        tracing::warn!(
+            "{} inputs are not read again, because other rows of them count, for example {}; read everything \
+             again with --fresh to count their rejected rows",
+            found.partly_rejected.len(),
+            harmless(first)
+        );
+    }
+}
+
 /// The error for a state that is older than the output: the state is a backup, or its newest generation
 /// was removed. Continuing from such a state would withdraw published rows.
 fn older_than_output(settings: &Settings, committed: u64, published: u64) -> Error {
-    let (output, state) = (settings.output.display(), settings.state.display());
+    let (output, state) = (shown(&settings.output), shown(&settings.state));
     let message = format!(
         "{output} shows epoch {published}, but {state} ends at epoch {committed}; restore the newer state, \
          continue from this state with --rollback (rows of inputs that no longer exist are lost), or read \
@@ -170,7 +194,7 @@ fn compare_with_output(
     let mut published = published.with_committed(committed, files, manifest_written);
     if was_complete && (missing.is_some() || !manifest_written) {
         let name = missing.as_deref().unwrap_or(manifest::FILE);
-        let output = path_text(output);
+        let output = shown(output);
         tracing::warn!(
             "{output}: published files are missing or damaged, including {name}; they are written again"
         );
@@ -198,7 +222,7 @@ fn refuse_if_deleted(
     manifest: Option<&Manifest>,
 ) -> Result<(), Error> {
     let refuse = |what: &str| {
-        let (output, state) = (path_text(&settings.output), path_text(&settings.state));
+        let (output, state) = (shown(&settings.output), shown(&settings.state));
         let message = format!(
             "{what}, so reading everything again would lose rows; start without --fresh to continue from \
              {state} (with --accept-missing-output if tables of {output} are missing), or accept the loss: \
@@ -210,9 +234,11 @@ fn refuse_if_deleted(
         let deleted = manifest.is_some_and(|manifest| manifest.inputs_deleted);
         return if deleted { refuse("inputs were deleted after they were read") } else { Ok(()) };
     };
-    let files = FileIndex::in_folders(&[&settings.incoming, &settings.input.archive_dir]);
-    let gone: Vec<&KnownInput> =
-        known.iter().filter(|known| known.position.offset > 0 && files.find(known).is_none()).collect();
+    let files = FileIndex::of(settings);
+    let gone: Vec<&KnownInput> = known
+        .iter()
+        .filter(|known| !known.retried && known.position.offset > 0 && files.find(known).is_none())
+        .collect();
     match gone.first() {
         None => Ok(()),
         Some(first) => refuse(&format!(
@@ -230,49 +256,66 @@ fn known_inputs(disk: &dyn Disk, state: &Path) -> Option<Vec<KnownInput>> {
     Some(Loaded::of(disk, state, &generation, &Dictionaries::default()).ok()?.inputs.known())
 }
 
-/// The files of some folders, by inode and by size.
+/// The files in the folders of incoming and of archived logs, by name, inode and size.
 #[derive(Debug, Default)]
 pub struct FileIndex {
+    folders: Vec<PathBuf>,
     by_inode: HashMap<InodeKey, (FileId, PathBuf)>,
     by_size: HashMap<u64, Vec<PathBuf>>,
 }
 
 impl FileIndex {
-    /// Indexes the files directly in `folders`. Missing folders are skipped.
-    pub fn in_folders(folders: &[&Path]) -> Self {
-        let mut files = Self::default();
-        for entry in folders.iter().filter_map(|folder| folder.read_dir().ok()).flatten().flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
-            if metadata.is_file() {
-                let id = FileId::of(&metadata);
-                files.by_inode.insert(id.inode_key, (id, entry.path()));
-                files.by_size.entry(metadata.len()).or_default().push(entry.path());
+    /// Indexes all files, whatever their names. Folders that cannot be read are skipped.
+    pub fn of(settings: &Settings) -> Self {
+        let folders = vec![settings.incoming.clone(), settings.input.archive_dir.clone()];
+        let mut files = Self { folders: folders.clone(), ..Self::default() };
+        let mut unread = folders;
+        while let Some(folder) = unread.pop() {
+            for entry in folder.read_dir().into_iter().flatten().flatten() {
+                let Ok(metadata) = entry.metadata() else { continue };
+                if metadata.is_file() {
+                    let id = FileId::of(&metadata);
+                    files.by_inode.insert(id.inode_key, (id, entry.path()));
+                    files.by_size.entry(metadata.len()).or_default().push(entry.path());
+                } else if metadata.is_dir() && settings.input.recursive {
+                    unread.push(entry.path());
+                }
             }
         }
         files
     }
 
     /// The path of a file that still has all bytes that were read from an input; `None` if there is no such
-    /// file.
+    /// file. The name of the input may also lead to a subfolder or a link.
     pub fn find(&self, known: &KnownInput) -> Option<PathBuf> {
         let fingerprint = &known.fingerprint;
         let by_inode = self.by_inode.get(&fingerprint.id.inode_key);
-        let by_inode = by_inode.filter(|(id, _)| id.may_be_same(&fingerprint.id)).map(|(_, path)| path);
-        let by_size = self.by_size.get(&fingerprint.stat.size).into_iter().flatten();
-        by_inode.into_iter().chain(by_size).find(|path| has_what_was_read(path, known)).cloned()
+        let by_inode =
+            by_inode.filter(|(id, _)| id.may_be_same(&fingerprint.id)).map(|(_, path)| path.clone());
+        let by_name = self.folders.iter().map(|folder| folder.join(&fingerprint.name));
+        let by_size = self.by_size.get(&fingerprint.stat.size).into_iter().flatten().cloned();
+        by_inode.into_iter().chain(by_name).chain(by_size).find(|path| has_what_was_read(path, known))
     }
 }
 
 /// Whether a file still has the bytes that were read from an input.
 fn has_what_was_read(path: &Path, known: &KnownInput) -> bool {
+    // Opening a pipe would block.
+    if !path.is_file() {
+        return false;
+    }
     let Ok(file) = File::open(path) else { return false };
+    // A file in UTF-16 is read whole, too, and has a plain name.
+    let is_plain = Compression::of(path) == Compression::Plain && known.fingerprint.whole == 0;
     let long_enough = match Compression::of(path) {
-        Compression::Plain => file.metadata().is_ok_and(|metadata| metadata.len() >= known.position.offset),
-        Compression::Gzip | Compression::Zstd | Compression::Parquet => true,
+        Compression::Plain if is_plain => {
+            file.metadata().is_ok_and(|metadata| metadata.len() >= known.position.offset)
+        }
+        _ => true,
     };
     // In a compressed input, the position is an offset in the decompressed text, so the hash of the tail
     // cannot be compared.
-    let tail = if Compression::of(path) == Compression::Plain { known.position.tail } else { UNKNOWN };
+    let tail = if is_plain { known.position.tail } else { UNKNOWN };
     long_enough
         && has_read_content(&file, known.fingerprint.head, known.position.offset, tail).unwrap_or(false)
 }

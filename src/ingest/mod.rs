@@ -2,5 +2,6 @@
 //! batches.
 
 pub mod decode;
+pub mod hints;
 pub mod parquet;
 pub mod source;

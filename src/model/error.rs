@@ -20,6 +20,9 @@ pub enum Error {
     /// The state or the published output is damaged.
     #[error("{0}")]
     Damaged(String),
+    /// Rows or files were rejected, so the result is not accepted.
+    #[error("{0}")]
+    Rejected(String),
     /// The published output differs from the recomputed output.
     #[error("{0}")]
     Differs(String),
@@ -33,7 +36,7 @@ pub enum Error {
     #[error("{0}")]
     Bug(String),
     /// A file operation failed.
-    #[error("cannot {op} {}: {source}", path.display())]
+    #[error("cannot {op} {}: {source}", Escaped(path))]
     File {
         /// The role of the file.
         role: FileRole,
@@ -45,7 +48,7 @@ pub enum Error {
         source: io::Error,
     },
     /// The file needs a feature that this build lacks.
-    #[error("cannot read {}: {source}", path.display())]
+    #[error("cannot read {}: {source}", Escaped(path))]
     Unsupported {
         /// The file.
         path: PathBuf,
@@ -62,6 +65,21 @@ pub enum Error {
         /// The error of the operating system.
         source: io::Error,
     },
+}
+
+/// A path without control characters.
+struct Escaped<'a>(&'a Path);
+
+impl Display for Escaped<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.to_string_lossy().chars().try_for_each(|char| {
+            if char.is_control() {
+                write!(formatter, "{}", char.escape_default())
+            } else {
+                write!(formatter, "{char}")
+            }
+        })
+    }
 }
 
 /// The role of a file, which determines the exit code.

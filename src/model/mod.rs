@@ -130,6 +130,8 @@ pub struct Position {
     pub state: ReaderState,
     /// Hash of the bytes before the offset. A different hash reveals that the file was rewritten.
     pub tail: u128,
+    /// Hash of all whole blocks before the offset; see `ingest::source::content_hash`. `None` if not known.
+    pub blocks: Option<u128>,
 }
 
 /// What a reader expects at its position.
@@ -148,6 +150,16 @@ pub enum ReaderState {
     Refused,
     /// Nothing until the file changes, because its content could not be read.
     Faulted,
+}
+
+impl ReaderState {
+    /// The layout of the input, if the reader expects rows.
+    pub fn layout(&self) -> Option<&Arc<Layout>> {
+        match self {
+            Self::Lines(layout) | Self::AfterEnd(layout) => Some(layout),
+            Self::Start | Self::Finished | Self::Refused | Self::Faulted => None,
+        }
+    }
 }
 
 /// A piece of one input: whole lines, or bytes that are not readable lines.
@@ -172,8 +184,8 @@ pub enum Content {
     Lines(Arc<Layout>, Text),
     /// Bytes that are not a readable line, such as a line above the size limit.
     Fault(Reject),
-    /// A file that is not a log. It has no further chunks.
-    Refused(Reject),
+    /// A file that is not a log, and a text that says why. It has no further chunks.
+    Refused(Reject, Box<str>),
 }
 
 /// The identity of an input for all later stages.
@@ -230,8 +242,10 @@ pub struct Batch {
     pub rejects: Vec<Reject>,
     /// For each reject, the number of plays before the reject.
     pub plays_before: Vec<u32>,
-    /// Whether the input was rejected as a whole. The batch then has one reject.
-    pub refused: bool,
+    /// Number of rejected rows whose timestamp is too far in the future.
+    pub future: u32,
+    /// Why the input was rejected as a whole; `None` if it was not. The batch of a refusal has one reject.
+    pub refused: Option<Box<str>>,
 }
 
 impl Batch {

@@ -40,6 +40,11 @@ macro_rules! reasons {
             pub fn code(self) -> &'static str {
                 match self { $(Reason::$name => $code,)* }
             }
+
+            /// The reason with a code.
+            pub fn of_code(code: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|reason| reason.code() == code)
+            }
         }
     };
 }
@@ -133,10 +138,9 @@ pub fn by_code(counts: &ReasonCounts) -> BTreeMap<String, u64> {
 /// # Errors
 /// The first code that is not the code of a reason.
 pub fn from_codes(codes: BTreeMap<String, u64>) -> Result<ReasonCounts, String> {
-    let reason = |code: &str| Reason::ALL.iter().copied().find(|reason| reason.code() == code);
     codes
         .into_iter()
-        .map(|(code, rows)| match reason(&code) {
+        .map(|(code, rows)| match Reason::of_code(&code) {
             Some(reason) => Ok((reason, rows)),
             None => Err(format!("unknown reason `{code}`")),
         })

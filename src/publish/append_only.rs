@@ -22,7 +22,7 @@ use crate::storage::{
     DiskFile, FileIdentity, SharedDisk, append, create_empty, create_folder, is_missing, read_through,
     remove_from, sync_file, sync_folder,
 };
-use crate::text::path_text;
+use crate::text::shown;
 
 /// An append-only table in parts.
 #[derive(Debug)]
@@ -131,7 +131,7 @@ impl AppendOnlyWriter {
         if hash_text(hash.digest128()) != last.hash {
             let message = format!(
                 "{}: the first {} bytes have changed since they were committed; {RESTORE}",
-                path_text(&path),
+                shown(&path),
                 last.bytes
             );
             return Err(Error::Damaged(message));
@@ -179,7 +179,7 @@ impl AppendOnlyWriter {
         if rows == 0 {
             return Ok((table, TableCheck::Restored));
         }
-        let folder = path_text(folder);
+        let folder = shown(folder);
         tracing::warn!("{folder}: {rows} published rows are lost; the table begins again without them");
         Ok((table, TableCheck::RowsLost))
     }
@@ -211,7 +211,7 @@ impl AppendOnlyWriter {
             return Err(Error::Io(format!(
                 "{}: the table was removed or replaced while rows were written to it; start again to \
                  continue from the last commit",
-                path_text(&self.folder)
+                shown(&self.folder)
             )));
         };
         table.append(&new_rows)?;
@@ -346,7 +346,7 @@ const RESTORE: &str = "restore the file, read everything again with --fresh, or 
 /// because its missing rows are lost.
 fn open_truncated(disk: &SharedDisk, folder: &Path, part: &PartEntry) -> Result<Box<dyn DiskFile>, Error> {
     let path = folder.join(&part.file);
-    let damaged = |detail: &str| Error::Damaged(format!("{}: {detail}; {RESTORE}", path_text(&path)));
+    let damaged = |detail: &str| Error::Damaged(format!("{}: {detail}; {RESTORE}", shown(&path)));
     let unusable = |cause: std::io::Error| Error::file(FileRole::Open, Op::Open, &path, cause);
     let mut file = match disk.open(&path) {
         Err(cause) if is_missing(&cause) => {

@@ -11,7 +11,7 @@ use crate::model::error::{Error, FileRole, Op};
 use crate::model::rejects::{ReasonCounts, by_code, count};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{SharedDisk, append, read_small, sync_folder};
-use crate::text::path_text;
+use crate::text::{path_text, shown};
 
 /// Name of the manifest file.
 pub const FILE: &str = "_manifest.json";
@@ -193,7 +193,7 @@ impl Manifest {
             let path = output.join(FILE);
             Error::Damaged(format!(
                 "{}: not a valid manifest: {cause}; use --fresh to write the output again",
-                path.display()
+                shown(&path)
             ))
         };
         let text = Self::text_in(disk, output)?;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::layout::CatalogLayout;
 use crate::ingest::decode::header;
 use crate::ingest::source::archive::WhenDone;
+use crate::ingest::source::log_names::LogNames;
+use crate::ingest::source::scan::FolderRules;
 use crate::model::delimiter::Delimiter;
 use crate::model::dialect::columns::{CatalogColumns, ColumnName, LogColumns};
 use crate::model::dialect::encoding::TextEncoding;
@@ -51,6 +53,15 @@ pub struct Input {
     /// The format of all logs but Parquet: `csv`, `jsonl`, or `auto` to go by the ending of the name.
     #[serde(deserialize_with = "from_text")]
     pub format: LogFormat,
+    /// Which files in a folder are logs: patterns with `*`, `?` and `[…]` for the last part of a path,
+    /// ignoring ASCII case. Their compressed forms (`.gz`, `.zst`, `.bz2`, `.xz`) are included.
+    pub names: LogNames,
+    /// Whether to read subfolders, except those whose names start with `.` or `_`.
+    #[serde(deserialize_with = "from_text")]
+    pub recursive: bool,
+    /// Whether to read a link to a file as that file; a link to a folder is never followed.
+    #[serde(deserialize_with = "from_text")]
+    pub follow_symlinks: bool,
     /// How far in the future the timestamp of a play may be when the play is read.
     #[serde(deserialize_with = "from_text")]
     pub max_future: TimeSpan,
@@ -83,6 +94,9 @@ impl Default for Input {
             encoding: TextEncoding::default(),
             quoting: true,
             format: LogFormat::default(),
+            names: LogNames::default(),
+            recursive: false,
+            follow_symlinks: false,
             max_future: TimeSpan(Duration::from_hours(48)),
             max_bad_lines: 0,
             last_line_wait: TimeSpan(Duration::from_secs(30)),
@@ -94,6 +108,15 @@ impl Default for Input {
 }
 
 impl Input {
+    /// Which files in a folder are logs.
+    pub fn folder_rules(&self) -> FolderRules {
+        FolderRules {
+            names: self.names.clone(),
+            recursive: self.recursive,
+            follow_symlinks: self.follow_symlinks,
+        }
+    }
+
     /// How the rows of logs are written.
     fn dialect(&self) -> Dialect {
         Dialect {

@@ -12,6 +12,7 @@ use toml::{Table, Value};
 use crate::model::error::{Error, FileRole, Op};
 use crate::settings::keys::{Keys, Kind, below};
 use crate::settings::{Logging, Settings};
+use crate::text::shown;
 
 /// The sources of settings that override the defaults, lowest precedence first.
 #[derive(Clone, Debug, Default)]
@@ -59,7 +60,7 @@ impl Display for Origin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => formatter.write_str("default"),
-            Self::File(path, line) => write!(formatter, "{}:{line}", path.display()),
+            Self::File(path, line) => write!(formatter, "{}:{line}", shown(path)),
             Self::Variable(name) | Self::Flag(name) => formatter.write_str(name),
         }
     }
@@ -280,7 +281,7 @@ mod tests {
             flags: vec![("--state".into(), "state".into(), "c".into())],
         })
         .unwrap();
-        let paths = [settings.output, settings.songs, settings.state].map(|path| path.display().to_string());
+        let paths = [settings.output, settings.songs, settings.state].map(|path| shown(&path));
         assert_eq!(paths, ["a", "b", "c"]);
         assert_eq!(settings.input.max_future.0.as_secs(), 3600);
         assert_eq!(settings.insights.genre_loyalty_scores.threshold, Fraction::from_billionths(700_000_000));

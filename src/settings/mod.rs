@@ -7,7 +7,7 @@ mod print;
 mod schema;
 
 use std::fmt::{self, Display};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use crate::model::error::Error;
 
 use crate::model::value::{Fraction, TimeSpan, from_text, from_text_or_none, written_as};
 use crate::telemetry::logging::{LoggingFormat, LoggingLevel};
+use crate::text::shown;
 use crate::time::civil::Week;
 use crate::time::window::NightWindow;
 use crate::time::zone::Zone;
@@ -254,15 +255,24 @@ impl Settings {
         Self { flush_interval: other.flush_interval, logging: other.logging, insights, ..self.clone() }
     }
 
-    /// Checks that the folders of a `watch` do not contain each other.
+    /// Checks that the folders of a `watch` do not contain each other, however they are spelled.
     ///
     /// # Errors
     /// The two folders that overlap, exit code 78.
     pub fn check_folders(&self) -> Result<(), Error> {
-        let place = |path: &PathBuf| std::path::absolute(path).unwrap_or_else(|_| path.clone());
-        let [incoming, output, state] = [&self.incoming, &self.output, &self.state].map(place);
-        if place(&self.input.archive_dir) == incoming {
-            let message = format!("input.archive_dir must not be incoming: {}", incoming.display());
+        let [incoming, output, state] =
+            [&self.incoming, &self.output, &self.state].map(|path| place_of(path));
+        let archive = place_of(&self.input.archive_dir);
+        if archive == incoming {
+            let message = format!("input.archive_dir must not be incoming: {}", shown(&incoming));
+            return Err(Error::Config(message));
+        }
+        if self.input.recursive && archive.starts_with(&incoming) {
+            let message = format!(
+                "input.archive_dir must not be inside incoming if input.recursive is on: {} and {}",
+                shown(&archive),
+                shown(&incoming)
+            );
             return Err(Error::Config(message));
         }
         for (inner, outer, names) in [
@@ -273,11 +283,28 @@ impl Settings {
             (&output, &state, "output must not be inside state"),
         ] {
             if inner.starts_with(outer) {
-                let message = format!("{names}: {} and {}", inner.display(), outer.display());
+                let message = format!("{names}: {} and {}", shown(inner), shown(outer));
                 return Err(Error::Config(message));
             }
         }
         Ok(())
+    }
+
+    /// Checks that a folder of logs does not contain the output if its subfolders are read, too. Otherwise,
+    /// published tables would be read as logs.
+    ///
+    /// # Errors
+    /// If the folder contains the output, exit code 78.
+    pub fn check_log_folder(&self, folder: &Path) -> Result<(), Error> {
+        let (output, folder) = (place_of(&self.output), place_of(folder));
+        if !self.input.recursive || !output.starts_with(&folder) {
+            return Ok(());
+        }
+        let (output, folder) = (shown(&output), shown(&folder));
+        let message = format!(
+            "output must not be inside a folder of logs if input.recursive is on: {output} and {folder}"
+        );
+        Err(Error::Config(message))
     }
 
     /// Checks the rules that the types of the settings cannot express.
@@ -295,5 +322,16 @@ impl Settings {
             return wrong("flush_interval must be at least 1ms");
         }
         Ok(())
+    }
+}
+
+/// The absolute path of a folder without links. The part of the path that does not exist stays as it is.
+fn place_of(path: &Path) -> PathBuf {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let existing = absolute.ancestors().find_map(|part| Some((part, part.canonicalize().ok()?)));
+    match existing.and_then(|(part, place)| Some(place.join(absolute.strip_prefix(part).ok()?))) {
+        // Joining an empty path would add a slash, which makes no difference for comparisons.
+        Some(place) => place,
+        None => absolute,
     }
 }

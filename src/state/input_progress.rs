@@ -1,6 +1,6 @@
 //! The progress of the inputs: positions that only move forward, and counts.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::catalog::Catalog;
@@ -8,9 +8,9 @@ use crate::ingest::source::archive::RetirableInput;
 use crate::ingest::source::fingerprint::Fingerprint;
 use crate::ingest::source::tail::KnownInput;
 use crate::model::rejects::{ReasonCounts, by_code, count};
-use crate::model::{Batch, Input, InputId, Position, ReaderState, Reason, Reject};
+use crate::model::{Batch, Input, InputId, Layout, Position, ReaderState, Reason, Reject};
 use crate::publish::manifest::{InputEntry, Totals};
-use crate::state::input_record::InputRecord;
+use crate::state::input_record::{InputRecord, Refusal};
 
 /// The progress of all inputs.
 #[derive(Debug, Default)]
@@ -26,10 +26,34 @@ pub struct InputTracker {
     unsaved: BTreeSet<InputId>,
     /// The inputs that were read most recently, latest first.
     latest: VecDeque<InputId>,
+    /// The inputs that cannot be read as logs, and their ids by name. An input that later gets the same name
+    /// replaces such an input.
+    refused: BTreeSet<InputId>,
+    refused_names: HashMap<String, InputId>,
 }
 
 /// Maximum number of inputs in the list of recently read inputs.
 const LATEST: usize = 50;
+
+/// An input that cannot be read as a log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedInput {
+    /// The name of the input.
+    pub path: String,
+    /// The reason.
+    pub reason: Reason,
+    /// What is wrong, and what may help. Empty if an earlier version has read the input.
+    pub detail: String,
+}
+
+/// The inputs of which rows were rejected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetriedInputs {
+    /// Number of inputs that are read again.
+    pub retried: u64,
+    /// The names of inputs that are not read again, because other rows of them count.
+    pub partly_rejected: Vec<String>,
+}
 
 #[derive(Debug)]
 struct InputProgress {
@@ -44,7 +68,14 @@ struct InputProgress {
     unmatched: u64,
     rejected: ReasonCounts,
     given_up: bool,
+    refusal: Option<Refusal>,
     position: Position,
+    /// The layout of an earlier position, if the current position has none.
+    layout: Option<Arc<Layout>>,
+    /// Whether the file is read again as another input.
+    retried: bool,
+    /// Whether rows were read with settings of the dialect that have changed since then.
+    earlier_settings: bool,
     fingerprint: Option<Box<Fingerprint>>,
 }
 
@@ -67,7 +98,7 @@ impl InputTracker {
         progress.taken += bytes;
         let changed = progress.position != position;
         if !progress.given_up {
-            progress.position = position;
+            progress.set_position(position);
         }
         self.bytes += bytes;
         self.set_unsaved_if(changed, input.id);
@@ -98,21 +129,32 @@ impl InputTracker {
         let counts = !progress.given_up;
         if counts {
             let bad: u64 = progress.rejected.values().sum();
-            if max_bad_lines > 0 && !batch.refused && bad as usize + batch.rejects.len() >= max_bad_lines {
+            if max_bad_lines > 0
+                && batch.refused.is_none()
+                && bad as usize + batch.rejects.len() >= max_bad_lines
+            {
                 give_up(batch, max_bad_lines - bad as usize - 1);
                 progress.given_up = true;
             }
-            progress.given_up |= batch.refused;
+            if let Some(detail) = &batch.refused {
+                let reason = batch.rejects.first().map_or(Reason::NotCsv, |reject| reject.reason);
+                progress.refusal = Some(Refusal { reason, detail: detail.to_string() });
+                progress.given_up = true;
+            }
             let rows = (batch.plays() + batch.rejects.len()) as u64;
             progress.rows += rows;
             progress.unmatched += catalog.count_unknown(&batch.songs);
             count(&mut progress.rejected, &batch.rejects);
-            progress.position = batch.position.clone();
+            progress.set_position(batch.position.clone());
             if progress.given_up && progress.position.state != ReaderState::Faulted {
-                progress.position.state = ReaderState::Refused;
+                let refused = Position { state: ReaderState::Refused, ..progress.position.clone() };
+                progress.set_position(refused);
             }
             self.rows += rows;
             count(&mut self.rejected, &batch.rejects);
+            if batch.refused.is_some() {
+                self.set_refused(batch.input.id);
+            }
         }
         self.bytes += bytes;
         self.set_unsaved(batch.input.id);
@@ -122,18 +164,39 @@ impl InputTracker {
 
     /// The progress of an input. Creates it if the input is new.
     fn progress(&mut self, input: &Arc<Input>) -> &mut InputProgress {
-        self.inputs.entry(input.id).or_insert_with(|| InputProgress {
-            input: Arc::clone(input),
-            taken: 0,
-            unread: 0,
-            size: 0,
-            rows: 0,
-            unmatched: 0,
-            rejected: ReasonCounts::new(),
-            given_up: false,
-            position: Position::default(),
-            fingerprint: None,
+        let refused_names = &mut self.refused_names;
+        let refused = &mut self.refused;
+        self.inputs.entry(input.id).or_insert_with(|| {
+            // A repaired file has taken the place of one that could not be read.
+            if let Some(replaced) = refused_names.remove(&input.label) {
+                refused.remove(&replaced);
+            }
+            InputProgress {
+                input: Arc::clone(input),
+                taken: 0,
+                unread: 0,
+                size: 0,
+                rows: 0,
+                unmatched: 0,
+                rejected: ReasonCounts::new(),
+                given_up: false,
+                refusal: None,
+                position: Position::default(),
+                layout: None,
+                retried: false,
+                earlier_settings: false,
+                fingerprint: None,
+            }
         })
+    }
+
+    fn set_refused(&mut self, id: InputId) {
+        self.refused.insert(id);
+        if let Some(replaced) = self.refused_names.insert(self.inputs[&id].input.label.clone(), id)
+            && replaced != id
+        {
+            self.refused.remove(&replaced);
+        }
     }
 
     /// Marks an input as unsaved if it has changed. Sources also report unchanged inputs at every scan. Such
@@ -151,7 +214,11 @@ impl InputTracker {
 
     fn update_unread(&mut self, id: InputId) {
         let Some(progress) = self.inputs.get_mut(&id) else { return };
-        let unread = if progress.given_up { 0 } else { progress.size.saturating_sub(progress.taken) };
+        let unread = if progress.given_up || progress.retried {
+            0
+        } else {
+            progress.size.saturating_sub(progress.taken)
+        };
         let before = std::mem::replace(&mut progress.unread, unread);
         self.unread = self.unread - before + unread;
         if unread > 0 {
@@ -190,7 +257,14 @@ impl InputTracker {
             *self.rejected.entry(reason).or_default() += rows;
         }
         let id = progress.input.id;
+        if let Some(replaced) = self.refused_names.remove(&progress.input.label) {
+            self.refused.remove(&replaced);
+        }
+        let is_refused = progress.refusal.is_some();
         self.inputs.insert(id, progress);
+        if is_refused {
+            self.set_refused(id);
+        }
         self.update_unread(id);
         self.set_latest(id);
     }
@@ -204,9 +278,50 @@ impl InputTracker {
                 input: Arc::clone(&progress.input),
                 fingerprint,
                 position: progress.position.clone(),
+                layout: progress.layout.clone(),
+                rows: progress.rows,
+                retried: progress.retried,
+                earlier_settings: progress.earlier_settings,
             })
         });
         known.collect()
+    }
+
+    /// Prepares for reading inputs again whose rows were all rejected. Their counts stay in the totals, because
+    /// their rejects stay in `_rejects`. The source reads their files as new inputs. `settings_changed` says
+    /// whether the rows of all other inputs were read with different settings of the dialect.
+    pub fn retry_rejected(&mut self, settings_changed: bool) -> RetriedInputs {
+        let mut found = RetriedInputs::default();
+        for (&id, progress) in self.inputs.iter_mut().filter(|(_, progress)| !progress.retried) {
+            if progress.has_only_rejects() {
+                progress.retried = true;
+                found.retried += 1;
+            } else {
+                if !progress.rejected.is_empty() {
+                    found.partly_rejected.push(progress.input.label.clone());
+                }
+                if !settings_changed || progress.rows == 0 {
+                    continue;
+                }
+                progress.earlier_settings = true;
+            }
+            self.unsaved.insert(id);
+        }
+        for id in self.unsaved.clone() {
+            self.update_unread(id);
+        }
+        found
+    }
+
+    /// The rejects of inputs that are read again, by the name of the input and the reason.
+    pub fn retried_rejects(&self) -> BTreeMap<(String, Reason), u64> {
+        let mut counts = BTreeMap::new();
+        for progress in self.inputs.values().filter(|progress| progress.retried) {
+            for (&reason, rows) in &progress.rejected {
+                *counts.entry((progress.input.label.clone(), reason)).or_default() += rows;
+            }
+        }
+        counts
     }
 
     /// Number of inputs.
@@ -229,9 +344,13 @@ impl InputTracker {
         self.unread
     }
 
-    /// The inputs `ids` with their current offsets.
+    /// The inputs `ids` that may be archived or deleted, with their current offsets. An input that was
+    /// rejected or given up, or of which every row was rejected, is not one of them: once the cause is
+    /// corrected, it is needed again.
     pub fn retirable(&self, ids: &[InputId]) -> Vec<RetirableInput> {
-        ids.iter().map(|id| RetirableInput { input: *id, offset: self.inputs[id].position.offset }).collect()
+        let inputs = ids.iter().map(|id| (*id, &self.inputs[id]));
+        let inputs = inputs.filter(|(_, progress)| !progress.given_up && !progress.has_only_rejects());
+        inputs.map(|(input, progress)| RetirableInput { input, offset: progress.position.offset }).collect()
     }
 
     /// The ids of all inputs, in ascending order.
@@ -244,6 +363,11 @@ impl InputTracker {
         self.rows
     }
 
+    /// Number of rows that were read from one input.
+    pub fn rows_of(&self, id: InputId) -> u64 {
+        self.inputs.get(&id).map_or(0, |progress| progress.rows)
+    }
+
     /// Number of bytes that were read, after decompression.
     pub fn bytes(&self) -> u64 {
         self.bytes
@@ -254,10 +378,25 @@ impl InputTracker {
         &self.rejected
     }
 
+    /// Number of inputs that cannot be read as logs.
+    pub fn refused_len(&self) -> usize {
+        self.refused.len()
+    }
+
+    /// The 50 latest inputs that cannot be read as logs, latest first.
+    pub fn refused(&self) -> Vec<RefusedInput> {
+        let refused = self.refused.iter().rev().take(LATEST).filter_map(|id| {
+            let progress = &self.inputs[id];
+            let Refusal { reason, detail } = progress.refusal.clone()?;
+            Some(RefusedInput { path: progress.input.label.clone(), reason, detail })
+        });
+        refused.collect()
+    }
+
     /// The sums over all inputs. `unmatched` is the current number of unmatched plays.
     pub fn totals(&self, unmatched: u64) -> Totals {
         Totals {
-            inputs: self.inputs.len() as u64,
+            inputs: self.inputs.values().filter(|progress| !progress.retried).count() as u64,
             bytes: self.bytes,
             rows: self.rows,
             rejected: by_code(&self.rejected),
@@ -277,6 +416,21 @@ impl InputTracker {
 }
 
 impl InputProgress {
+    /// Changes the position. A layout that the new position no longer has is kept.
+    fn set_position(&mut self, position: Position) {
+        let before = std::mem::replace(&mut self.position, position);
+        if self.position.state.layout().is_none()
+            && let Some(layout) = before.state.layout()
+        {
+            self.layout = Some(Arc::clone(layout));
+        }
+    }
+
+    /// Whether rows were read, and all of them were rejected.
+    fn has_only_rejects(&self) -> bool {
+        self.rows > 0 && self.rejected.values().sum::<u64>() >= self.rows
+    }
+
     /// The entry of the input in the manifest.
     fn entry(&self) -> InputEntry {
         InputEntry {
@@ -300,12 +454,34 @@ impl InputProgress {
             unmatched: self.unmatched,
             rejected: self.rejected.clone(),
             given_up: self.given_up,
+            refusal: self.refusal.clone(),
+            layout: self.layout.clone().filter(|_| self.position.state.layout().is_none()),
+            retried: self.retried,
+            earlier_settings: self.earlier_settings,
         })
     }
 
     fn from_record(record: InputRecord) -> Self {
-        let InputRecord { id, label, fingerprint, position, size, rows, unmatched, rejected, given_up } =
-            record;
+        let InputRecord {
+            id,
+            label,
+            fingerprint,
+            position,
+            size,
+            rows,
+            unmatched,
+            rejected,
+            given_up,
+            refusal,
+            layout,
+            retried,
+            earlier_settings,
+        } = record;
+        // A state of an earlier version does not say why an input was rejected as a whole.
+        let is_refused = matches!(position.state, ReaderState::Refused | ReaderState::Faulted);
+        let only_reason = rejected.keys().next().filter(|_| is_refused && rows == 1).copied();
+        let of_counts = only_reason.map(|reason| Refusal { reason, detail: String::new() });
+        let refusal = refusal.or(of_counts);
         Self {
             input: Arc::new(Input { id: InputId(id), label }),
             taken: position.offset,
@@ -315,7 +491,11 @@ impl InputProgress {
             unmatched,
             rejected,
             given_up,
+            refusal,
             position,
+            layout,
+            retried,
+            earlier_settings,
             fingerprint: Some(Box::new(fingerprint)),
         }
     }
@@ -333,4 +513,49 @@ fn give_up(batch: &mut Batch, last: usize) {
     );
     batch.rejects.push(end);
     batch.plays_before.push(batch.plays() as u32);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::decode::Decoder;
+    use crate::model::{Chunk, Content, Span};
+    use crate::time::zone::Zone;
+
+    fn refuse(tracker: &mut InputTracker, id: u32, label: &str, detail: &str) {
+        let decoder = Decoder {
+            dictionaries: Arc::default(),
+            zone: Zone::named("UTC").unwrap(),
+            max_future: 0,
+            dialect: Arc::default(),
+        };
+        let mut batch = decoder.decode(Chunk {
+            input: Arc::new(Input { id: InputId(id), label: label.to_owned() }),
+            span: Span { from: 0, to: 0, first_line: 1 },
+            position: Position { state: ReaderState::Refused, ..Position::default() },
+            read_at: 0,
+            content: Content::Refused(Reject::new(Reason::NotCsv, 1, 0, b"x"), detail.into()),
+        });
+        assert!(tracker.apply(&mut batch, &Catalog::default()));
+    }
+
+    fn refused(tracker: &InputTracker) -> Vec<(String, String)> {
+        tracker.refused().into_iter().map(|input| (input.path, input.detail)).collect()
+    }
+
+    #[test]
+    fn an_input_is_refused_until_a_later_one_has_its_name() {
+        let mut tracker = InputTracker::default();
+        refuse(&mut tracker, 0, "a.csv", "first");
+        refuse(&mut tracker, 1, "b.csv", "second");
+        let pair = |path: &str, detail: &str| (path.to_owned(), detail.to_owned());
+        assert_eq!(refused(&tracker), [pair("b.csv", "second"), pair("a.csv", "first")]);
+        refuse(&mut tracker, 2, "a.csv", "third");
+        assert_eq!(refused(&tracker), [pair("a.csv", "third"), pair("b.csv", "second")]);
+        tracker.record_size(&Arc::new(Input { id: InputId(3), label: "a.csv".to_owned() }), 9);
+        assert_eq!(refused(&tracker), [pair("b.csv", "second")]);
+        assert_eq!(tracker.refused_len(), 1);
+        (4..4 + 2 * LATEST as u32).for_each(|id| refuse(&mut tracker, id, &format!("{id}.csv"), "more"));
+        assert_eq!((tracker.refused_len(), tracker.refused().len()), (1 + 2 * LATEST, LATEST));
+    }
 }

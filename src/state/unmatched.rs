@@ -21,6 +21,7 @@ use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{
     Disk, DiskFile, SharedDisk, append, create_empty, create_folder, has_end, sync_file, sync_folder,
 };
+use crate::text::shown;
 
 /// Number of plays to buffer before a write. The buffer takes about two megabytes.
 const BUFFERED: usize = 1 << 16;
@@ -312,7 +313,7 @@ impl UnmatchedPlays {
     fn damaged(&self, offset: u64) -> Error {
         Error::Damaged(format!(
             "{}: the block at byte {offset} is damaged; read everything again with `music-insights watch --fresh`",
-            self.current_path().display()
+            shown(&self.current_path())
         ))
     }
 }

@@ -5,6 +5,7 @@
 //! operating system. Tests use a simulated disk instead, which loses all changes that were not synced.
 
 pub mod allocator;
+pub mod descriptors;
 pub mod failpoint;
 pub mod real;
 pub mod staged_file;

@@ -15,18 +15,15 @@ use rustix::io::Errno;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
 use crate::storage::{
-    Disk, DiskFile, FileIdentity, FileStat, FolderLock, SharedDisk, create_folder, is_missing,
+    Disk, DiskFile, FileIdentity, FileStat, FolderLock, SharedDisk, create_folder, descriptors, is_missing,
 };
 use crate::telemetry::heartbeat::Heartbeat;
-use crate::text::path_text;
+use crate::text::shown;
 
 /// The time between two attempts of a failed operation.
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// Rejects symbolic links, because a link may lead to a different folder.
 const NO_FOLLOW: i32 = OFlags::NOFOLLOW.bits() as i32;
-/// Error codes for too many open files, in the process or on the whole machine. `io::ErrorKind` has no
-/// names for these errors.
-const NO_DESCRIPTORS: [i32; 2] = [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_os_error()];
 
 /// The file in a locked folder that is locked, too. It has the number of the process that holds the lock.
 const LOCK_FILE: &str = ".lock";
@@ -72,15 +69,32 @@ impl RetryPolicy {
         Self { enabled: Arc::default(), waiting: Arc::default(), shutdown, heartbeat }
     }
 
-    /// Repeats an operation until it succeeds or its error is not temporary.
-    fn attempt<T>(&self, path: &Path, mut operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    /// Repeats an operation that writes until it succeeds or its error is not temporary.
+    fn attempt<T>(&self, path: &Path, operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.repeat(path, Self::blocks_writing, operation)
+    }
+
+    /// Repeats an operation that only opens a file as long as there are too many open files.
+    fn attempt_open<T>(&self, path: &Path, operation: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+        self.repeat(path, descriptors::is_shortage, operation)
+    }
+
+    fn repeat<T>(
+        &self,
+        path: &Path,
+        may_pass: fn(&io::Error) -> bool,
+        mut operation: impl FnMut() -> io::Result<T>,
+    ) -> io::Result<T> {
         let mut waited = false;
         loop {
             match operation() {
                 Err(cause) if cause.kind() == ErrorKind::Interrupted => {}
-                Err(error) if self.may_pass(&error) => {
+                Err(error) if may_pass(&error) && self.is_enabled() => {
+                    if descriptors::is_shortage(&error) {
+                        descriptors::use_reserve();
+                    }
                     if !self.waiting.swap(true, Ordering::Relaxed) {
-                        let path = path.display();
+                        let path = shown(path);
                         tracing::warn!("cannot write {path}: {error}; reading stops until writing works");
                     }
                     waited = true;
@@ -89,7 +103,7 @@ impl RetryPolicy {
                 }
                 result => {
                     if waited && result.is_ok() && self.waiting.swap(false, Ordering::Relaxed) {
-                        tracing::info!("writing {} works again", path.display());
+                        tracing::info!("writing {} works again", shown(path));
                     }
                     return result;
                 }
@@ -97,15 +111,19 @@ impl RetryPolicy {
         }
     }
 
-    fn may_pass(&self, error: &io::Error) -> bool {
+    fn blocks_writing(error: &io::Error) -> bool {
         let temporary = matches!(
             error.kind(),
             ErrorKind::StorageFull
                 | ErrorKind::QuotaExceeded
                 | ErrorKind::ReadOnlyFilesystem
                 | ErrorKind::PermissionDenied
-        ) || error.raw_os_error().is_some_and(|code| NO_DESCRIPTORS.contains(&code));
-        temporary && self.enabled.load(Ordering::Relaxed) && !self.shutdown.is_requested()
+        );
+        temporary || descriptors::is_shortage(error)
+    }
+
+    fn is_enabled(&self) -> bool {
+        self.enabled.load(Ordering::Relaxed) && !self.shutdown.is_requested()
     }
 }
 
@@ -119,8 +137,8 @@ impl Disk for RealDisk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        let writable = options.read(true).append(true).custom_flags(NO_FOLLOW).open(path);
-        let file = match writable {
+        let options = options.read(true).append(true).custom_flags(NO_FOLLOW);
+        let file = self.retry.attempt_open(path, || match options.open(path) {
             // The commands `verify` and `state` need only read access.
             Err(cause)
                 if matches!(cause.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem) =>
@@ -128,7 +146,7 @@ impl Disk for RealDisk {
                 OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path)
             }
             other => other,
-        };
+        });
         Ok(self.file(file?, path))
     }
 
@@ -148,6 +166,11 @@ impl Disk for RealDisk {
         self.create_folder(parent)?;
         match self.retry.attempt(path, || fs::create_dir(path)) {
             Err(cause) if cause.kind() == ErrorKind::AlreadyExists && path.is_dir() => {}
+            Err(cause) if matches!(cause.kind(), ErrorKind::AlreadyExists | ErrorKind::NotADirectory) => {
+                let message =
+                    if path.exists() { "it is not a folder" } else { "a part of the path is not a folder" };
+                return Err(io::Error::new(cause.kind(), message));
+            }
             other => other?,
         }
         self.sync_folder(parent)
@@ -158,7 +181,7 @@ impl Disk for RealDisk {
     }
 
     fn list(&self, folder: &Path) -> io::Result<Vec<OsString>> {
-        folder.read_dir()?.map(|entry| Ok(entry?.file_name())).collect()
+        self.retry.attempt_open(folder, || folder.read_dir())?.map(|entry| Ok(entry?.file_name())).collect()
     }
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
@@ -166,7 +189,7 @@ impl Disk for RealDisk {
             return Ok(());
         }
         let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        File::open(folder)?.sync_all()
+        self.retry.attempt_open(folder, || File::open(folder))?.sync_all()
     }
 
     fn stat(&self, path: &Path) -> io::Result<FileStat> {
@@ -229,7 +252,7 @@ impl RealLock {
                 self.file = self.disk.open_lock_file(&self.path)?;
             }
         }
-        let folder = path_text(&self.path);
+        let folder = shown(&self.path);
         Err(Error::Io(format!("{folder}: the folder is replaced again and again, so it cannot be locked")))
     }
 
@@ -308,7 +331,7 @@ fn in_use(folder: &Path, owner: &str) -> Error {
         "" => "another process".to_owned(),
         number => format!("process {number}"),
     };
-    let folder = path_text(folder);
+    let folder = shown(folder);
     Error::Busy(format!(
         "{folder}: already in use by {process}; stop that process, or use a different folder"
     ))

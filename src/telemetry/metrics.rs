@@ -29,6 +29,10 @@ pub struct Metrics {
     pub files_truncated: IntCounter,
     /// Inputs that are no longer read because bytes that had already been read were overwritten.
     pub files_rewritten: IntCounter,
+    /// Finished inputs that could not be archived or deleted yet.
+    pub inputs_not_retired: IntGauge,
+    /// Inputs that cannot be read as logs.
+    pub inputs_refused: IntGauge,
     /// Open inputs.
     pub files_open: IntGauge,
     /// Inputs with unread bytes.
@@ -103,6 +107,11 @@ impl Default for Metrics {
                 "files_rewritten_total",
                 "Inputs that are no longer read because bytes that had already been read were overwritten.",
             ),
+            inputs_not_retired: register.gauge(
+                "inputs_not_retired",
+                "Finished inputs that could not be archived or deleted; `watch` tries again.",
+            ),
+            inputs_refused: register.gauge("inputs_refused", "Inputs that cannot be read as logs."),
             files_open: register.gauge("files_open", "Open inputs."),
             files_outstanding: register.gauge("files_outstanding", "Inputs with unread bytes."),
             bytes_unread: register.gauge("bytes_unread", "Known bytes that have not been read yet."),

@@ -21,6 +21,15 @@ pub fn path_text(path: &Path) -> String {
     text
 }
 
+/// A path for a message or a terminal: [`path_text`] without any character that a terminal may obey.
+///
+/// ```
+/// assert_eq!(music_insights::text::shown("a\u{1b}\u{9b}\u{202e}.csv".as_ref()), r"a\x1b\u{9b}\u{202e}.csv");
+/// ```
+pub fn shown(path: &Path) -> String {
+    harmless(&path_text(path))
+}
+
 /// The inverse of [`path_text`].
 ///
 /// ```

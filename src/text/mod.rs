@@ -7,6 +7,6 @@ mod number;
 mod timestamp;
 
 pub use crate::text::cell::{needs_quotes, on_one_line, push_cell};
-pub use crate::text::escape::{escape_bytes, harmless, parse_path, path_text};
+pub use crate::text::escape::{escape_bytes, harmless, parse_path, path_text, shown};
 pub use crate::text::number::{push_integer, push_ratio, push_seconds};
 pub use crate::text::timestamp::TimestampWriter;

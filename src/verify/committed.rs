@@ -2,8 +2,7 @@
 //! depended on the time of reading.
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +12,7 @@ use crate::ingest::source::compression::Compression;
 use crate::ingest::source::framing::{Eof, Frame, LineFramer};
 use crate::ingest::source::send::reject_unread;
 use crate::ingest::source::tail::KnownInput;
+use crate::ingest::source::utf16::LaterText;
 use crate::ingest::source::{Event, EventSender, ReadError};
 use crate::model::dialect::Dialect;
 use crate::model::error::{Error, FileRole, Op};
@@ -25,8 +25,16 @@ use crate::time::clock::Clock;
 /// and the offset of the row. The values are the reason, and the text of the row in `_rejects`.
 pub type EarlierRejects = HashMap<String, BTreeMap<u64, (Reason, Vec<u8>)>>;
 
-/// Collects the rejects with a reason that depends on the time of reading. `lines` are lines of `_rejects`.
-pub fn earlier_rejects<'a>(lines: impl Iterator<Item = &'a [u8]>) -> EarlierRejects {
+/// Numbers of rejects by the name of the input and the reason.
+pub type RejectCounts = BTreeMap<(String, Reason), u64>;
+
+/// Collects the rejects with a reason that depends on the time of reading. `lines` are lines of `_rejects`. The
+/// first rejects of each input and reason are left out if they belong to an input that was read again later;
+/// `retried` has their numbers.
+pub fn earlier_rejects<'a>(
+    lines: impl Iterator<Item = &'a [u8]>,
+    mut retried: RejectCounts,
+) -> EarlierRejects {
     let mut rejects = EarlierRejects::new();
     let mut record = Record::default();
     for line in lines {
@@ -41,6 +49,10 @@ pub fn earlier_rejects<'a>(lines: impl Iterator<Item = &'a [u8]>) -> EarlierReje
         let offset = std::str::from_utf8(record.field(2)).ok().and_then(|text| text.parse().ok());
         let Some(offset) = offset else { continue };
         let label = String::from_utf8_lossy(record.field(0)).into_owned();
+        if let Some(left) = retried.get_mut(&(label.clone(), reason)).filter(|left| **left > 0) {
+            *left -= 1;
+            continue;
+        }
         rejects.entry(label).or_default().insert(offset, (reason, record.field(4).to_vec()));
     }
     rejects
@@ -98,13 +110,9 @@ impl Committed {
             }
             return Ok(());
         }
-        let reader: Box<dyn Read> = match compression {
-            Compression::Plain => Box::new(File::open(path)?),
-            Compression::Gzip | Compression::Zstd | Compression::Parquet => {
-                compression.open(path, self.dialect.columns.wanted())?
-            }
-        };
-        let mut reader = reader.take(known.position.offset);
+        let mut reader = compression.open(path, self.dialect.columns.wanted())?;
+        // Text in UTF-16 is read whole. What was added to it later was rejected, part by part.
+        let is_utf16 = compression.is_plain() && known.fingerprint.whole != 0;
         let end = match known.position.state {
             ReaderState::Start | ReaderState::Lines(_) => Eof::MayGrow,
             ReaderState::AfterEnd(_)
@@ -115,19 +123,55 @@ impl Committed {
         let none = BTreeMap::new();
         let rejects = self.earlier_rejects.get(&known.input.label).filter(|_| self.now.is_none());
         let rejects = rejects.unwrap_or(&none);
-        let mut framer = LineFramer::new(Arc::clone(&known.input)).with_dialect(&self.dialect, path);
+        let framer = LineFramer::new(Arc::clone(&known.input)).with_dialect(&self.dialect, path);
+        let mut framer = framer.with_earlier_layout(known.layout().cloned());
         framer.find_typed_cells(path);
+        let later = |(offset, (reason, _)): (&u64, &(Reason, Vec<u8>))| {
+            (is_utf16 && *reason == Reason::ContinuedAfterEof).then_some(*offset)
+        };
+        let mut ends: Vec<u64> =
+            rejects.range(..known.position.offset).filter_map(later).chain([known.position.offset]).collect();
+        let mut rows = reader.by_ref().take(ends.remove(0));
         while !shutdown.is_requested() {
-            let chunk = match framer.next(&mut reader, end, self.now.unwrap_or(FAR_FUTURE))? {
+            let chunk = match framer.next(&mut rows, end, self.now.unwrap_or(FAR_FUTURE))? {
                 Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,
-                Frame::Ignored(_) => continue,
+                Frame::Ignored(_) | Frame::EarlierHeader => continue,
                 Frame::End => break,
             };
             for chunk in apply_rejects(chunk, rejects) {
                 events.send(Event::Data(chunk))?;
             }
         }
+        let mut position = framer.position();
+        for end in ends {
+            let text = read_later(&mut reader, end - position.offset)?;
+            let (from, first_line) = (position.offset, position.lines + 1);
+            position.offset = end;
+            position.lines += text.line_feeds;
+            let reject = Reject::new(Reason::ContinuedAfterEof, first_line, from, &text.first_line);
+            events.send(Event::Data(Chunk {
+                input: Arc::clone(&known.input),
+                span: Span { from, to: end, first_line },
+                position: position.clone(),
+                read_at: FAR_FUTURE,
+                content: Content::Fault(reject),
+            }))?;
+        }
         Ok(())
+    }
+}
+
+/// Reads text that was added to a file in UTF-16 after it had been read whole.
+fn read_later(reader: &mut impl Read, bytes: u64) -> io::Result<LaterText> {
+    let (mut reader, mut text) = (reader.take(bytes), LaterText::default());
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok(text),
+            Ok(len) => text.add(&buffer[..len]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }
 

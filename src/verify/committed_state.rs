@@ -19,7 +19,7 @@ use crate::state::checkpoint::segment::SegmentReader;
 use crate::state::checkpoint::table::Table;
 use crate::state::unmatched::UnmatchedPlays;
 use crate::storage::SharedDisk;
-use crate::text::push_cell;
+use crate::text::{push_cell, shown};
 use crate::verify::rows::{SongIds, unmatched_rows};
 
 /// The columns of a song with its metadata. All are text.
@@ -52,12 +52,12 @@ impl CommittedState {
             let message = format!(
                 "{}: no state here, so the inputs that were read are unknown; pass --state to use a \
                  different folder",
-                state.display()
+                shown(state)
             );
             return Err(Error::Config(message));
         };
         let generation = read_sound(&**disk, state, newest).map_err(|unusable| {
-            let message = format!("{}: generation {newest}: {unusable}", state.display());
+            let message = format!("{}: generation {newest}: {unusable}", shown(state));
             match unusable {
                 Unusable::Damaged(_) => Error::Damaged(format!(
                     "{message}; continue from an older generation with `watch --rollback`"
@@ -70,7 +70,7 @@ impl CommittedState {
         if let Some(difference) = generation.config.difference(&StateConfig::of(settings)) {
             return Err(Error::Config(format!(
                 "{}: {difference}; verify with the settings that the `watch` ran with",
-                state.display()
+                shown(state)
             )));
         }
         let dictionaries = Arc::new(Dictionaries::default());

@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::publish::REJECTS;
 use crate::publish::manifest::{Manifest, hash_text};
 use crate::storage::READ;
+use crate::text::shown;
 use crate::verify::report::Report;
 
 /// Compares all files of an output with its manifest.
@@ -18,10 +19,10 @@ pub fn compare_files(output: &Path, manifest: &Manifest, report: &mut Report) {
     for (name, entry) in insights.chain([(REJECTS, &manifest.rejects)]) {
         for (path, part) in entry.files(output, name) {
             match hash_of(&path, part.bytes) {
-                Err(cause) => report.differences.push(format!("{}: {cause}", path.display())),
+                Err(cause) => report.differences.push(format!("{}: {cause}", shown(&path))),
                 Ok(hash) if hash != part.hash => report.differences.push(format!(
                     "{}: the hash of the first {} bytes differs from the manifest",
-                    path.display(),
+                    shown(&path),
                     part.bytes
                 )),
                 Ok(_) => {}

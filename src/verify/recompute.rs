@@ -67,7 +67,7 @@ pub async fn recompute(
     let (source, reader_shutdown, dialect) = (source.clone(), shutdown.clone(), settings.dialect());
     let source = move |events: &EventSender| match source {
         ReplaySource::Logs(logs, now) => {
-            Replay { logs, dialect, now, chunk: CHUNK }.run(events, &reader_shutdown)
+            Replay { logs, dialect, now, chunk: CHUNK, allow_empty: true }.run(events, &reader_shutdown)
         }
         ReplaySource::Committed(committed) => committed.run(events, &reader_shutdown),
     };

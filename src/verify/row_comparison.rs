@@ -38,6 +38,8 @@ pub struct Gaps {
     /// Whether rejects are lost whose reason depends on the time of reading. Their rows are recomputed as
     /// plays.
     pub rejects: bool,
+    /// Number of published rejects of inputs that were read again later.
+    pub retried: u64,
 }
 
 impl Gaps {
@@ -110,7 +112,8 @@ impl RowComparison<'_> {
     /// # Errors
     /// The first file that cannot be read, exit code 66.
     pub async fn run(&self, recomputed: Recomputed, report: &mut Report) -> Result<(), Error> {
-        let keep_hashes = self.gaps.any() || self.manifest.incomplete_since.is_some();
+        let keep_hashes =
+            self.gaps.any() || self.gaps.retried > 0 || self.manifest.incomplete_since.is_some();
         let comparison = Comparison { keep_hashes, ..Comparison::default() };
         let rows = self.published_rows(comparison, Some(report))?;
         let published_enriched = self.manifest.insights.get(enriched_logs::NAME);
@@ -121,6 +124,17 @@ impl RowComparison<'_> {
         let rejects = for_rejects.violation(&recomputed.rows.rejects, &rows.rejects);
         if let Some(entry) = published_enriched.filter(|_| enriched.is_none()) {
             for_enriched.report(enriched_logs::NAME, entry.rows, entry.incomplete_since.as_deref(), report);
+        }
+        let expected_rejects = recomputed.rows.rejects.rows + self.gaps.retried;
+        if for_rejects == Relation::Includes
+            && !self.gaps.inputs
+            && rejects.is_none()
+            && rows.rejects.rows != expected_rejects
+        {
+            report.differences.push(format!(
+                "{REJECTS}: {} rows instead of {expected_rejects}, including those of inputs that were read again",
+                rows.rejects.rows
+            ));
         }
         if rejects.is_none() {
             let since = self.manifest.rejects.incomplete_since.as_deref();
@@ -140,10 +154,10 @@ impl RowComparison<'_> {
             recompute(self.settings, self.shutdown, self.source, self.songs, comparison).await?.rows;
         let published = self.published_rows(comparison, None)?;
         if enriched.is_some() {
-            self.show(enriched_logs::NAME, for_enriched, expected.enriched, published.enriched, report);
+            show(enriched_logs::NAME, for_enriched, expected.enriched, published.enriched, report);
         }
         if rejects.is_some() {
-            self.show(REJECTS, for_rejects, expected.rejects, published.rejects, report);
+            show(REJECTS, for_rejects, expected.rejects, published.rejects, report);
         }
         Ok(())
     }
@@ -155,7 +169,7 @@ impl RowComparison<'_> {
         let rejects_lost = self.manifest.rejects.incomplete_since.is_some();
         (
             Relation::new(self.gaps.inputs, enriched_lost || self.gaps.rejects),
-            Relation::new(self.gaps.inputs, rejects_lost),
+            Relation::new(self.gaps.inputs || self.gaps.retried > 0, rejects_lost),
         )
     }
 
@@ -174,27 +188,19 @@ impl RowComparison<'_> {
             }
         })
     }
+}
 
-    /// Reports the rows of one bucket that the expected and the published table do not have in common.
-    fn show(
-        &self,
-        table: &str,
-        relation: Relation,
-        expected: Multiset,
-        published: Multiset,
-        report: &mut Report,
-    ) {
-        let (expected, published) = (expected.into_kept(), published.into_kept());
-        let mut show = |difference: &str, rows: Vec<Vec<u8>>| {
-            let lines =
-                rows.iter().take(MAX_SHOWN).map(|row| format!("{table}: {difference}: {}", shown(row)));
-            report.differences.extend(lines);
-        };
-        if relation != Relation::Included {
-            show("missing", missing_in(&expected, &published));
-        }
-        if relation != Relation::Includes {
-            show("not in the inputs", missing_in(&published, &expected));
-        }
+/// Reports the rows of one bucket that contradict the relation.
+fn show(table: &str, relation: Relation, expected: Multiset, published: Multiset, report: &mut Report) {
+    let (expected, published) = (expected.into_kept(), published.into_kept());
+    let mut show = |difference: &str, rows: Vec<Vec<u8>>| {
+        let lines = rows.iter().take(MAX_SHOWN).map(|row| format!("{table}: {difference}: {}", shown(row)));
+        report.differences.extend(lines);
+    };
+    if relation != Relation::Included {
+        show("missing", missing_in(&expected, &published));
+    }
+    if relation != Relation::Includes {
+        show("not in the inputs", missing_in(&published, &expected));
     }
 }

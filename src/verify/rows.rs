@@ -91,6 +91,12 @@ pub struct Published {
     pub catalog_label: String,
     /// For a `replay`: the lines of `_rejects` for rejected rows of the catalog.
     pub catalog_rejects: Vec<u8>,
+    /// For a `watch`: the labels of all inputs. A row of `_rejects` with a different label is one of a
+    /// catalog, whose path may have been spelled differently.
+    pub input_labels: HashSet<String>,
+    /// For a `watch`: the reason and the text of each rejected row of a catalog. The catalog and an input may
+    /// have the same label.
+    pub catalog_rows: HashSet<(&'static str, String)>,
 }
 
 impl Published {
@@ -99,7 +105,25 @@ impl Published {
     pub fn by_replay(catalog_rejects: Vec<u8>) -> Self {
         let label = catalog_rejects.split(|&byte| byte == b',').next().unwrap_or_default();
         let catalog_label = String::from_utf8_lossy(label).into_owned();
-        Self { metadata: None, unmatched: Vec::new(), catalog_label, catalog_rejects }
+        let (input_labels, catalog_rows) = (HashSet::new(), HashSet::new());
+        Self {
+            metadata: None,
+            unmatched: Vec::new(),
+            catalog_label,
+            catalog_rejects,
+            input_labels,
+            catalog_rows,
+        }
+    }
+
+    /// Whether a row of `_rejects` of a `watch` is one of a catalog.
+    fn is_of_catalog(&self, row: &Record) -> bool {
+        let text = |field| String::from_utf8_lossy(row.field(field));
+        let is_listed = || {
+            let raw = text(4);
+            self.catalog_rows.iter().any(|(reason, listed)| text(3) == *reason && raw == *listed)
+        };
+        !self.input_labels.contains(&*text(0)) || text(0) == self.catalog_label && is_listed()
     }
 }
 
@@ -135,8 +159,11 @@ pub fn published_rows(
     let catalog_rows = lines_of(&published.catalog_rejects).collect::<HashSet<_>>();
     each_row(output, REJECTS, &manifest.rejects, |row| {
         let of_catalog = record.read(row).is_ok()
-            && record.field(0) == published.catalog_label.as_bytes()
-            && (published.metadata.is_some() || catalog_rows.contains(row));
+            && if published.metadata.is_some() {
+                published.is_of_catalog(&record)
+            } else {
+                record.field(0) == published.catalog_label.as_bytes() && catalog_rows.contains(row)
+            };
         if !of_catalog {
             rows.rejects.add(row);
         }

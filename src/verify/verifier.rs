@@ -19,9 +19,9 @@ use crate::publish::rejects::reject_lines;
 use crate::publish::{FIRST_PART, REJECTS};
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
-use crate::text::path_text;
+use crate::text::{escape_bytes, path_text, shown};
 use crate::time::civil::Week;
-use crate::verify::committed::{Committed, EarlierRejects, earlier_rejects};
+use crate::verify::committed::{Committed, EarlierRejects, RejectCounts, earlier_rejects};
 use crate::verify::committed_state::CommittedState;
 use crate::verify::files::compare_files;
 use crate::verify::recompute::{Recomputed, ReplaySource, recompute};
@@ -58,7 +58,7 @@ impl Verifier {
             let message = format!(
                 "{}: no _manifest.json, so no output is published here; pass --output to use a different \
                  folder",
-                output.display()
+                shown(output)
             );
             return Err(Error::MissingInput(message));
         };
@@ -111,8 +111,13 @@ impl Verifier {
             self.compare_snapshots(manifest, ledger.clone(), dictionaries, report).await?;
         }
         let unmatched = state.take_unmatched_rows(&self.disk, &self.settings)?;
-        let CommittedState { songs, metadata, .. } = state;
+        let CommittedState { songs, metadata, loaded, .. } = state;
+        let known = loaded.inputs.known();
+        let catalog_rows =
+            loaded.catalog_rejects.iter().map(|(reason, raw)| (reason.code(), escape_bytes(raw)));
         let published = Published {
+            input_labels: known.iter().map(|known| known.input.label.clone()).collect(),
+            catalog_rows: catalog_rows.collect(),
             metadata: Some(metadata),
             unmatched,
             catalog_label: path_text(&self.settings.songs),
@@ -128,9 +133,16 @@ impl Verifier {
         manifest: &Manifest,
         report: &mut Report,
     ) -> Result<(ReplaySource, Gaps), Error> {
-        let files = FileIndex::in_folders(&[&self.settings.incoming, &self.settings.input.archive_dir]);
-        let (mut inputs, mut missing) = (Vec::new(), Vec::new());
+        let files = FileIndex::of(&self.settings);
+        let (mut inputs, mut missing, mut earlier) = (Vec::new(), Vec::new(), 0_u64);
         for input in state.loaded.inputs.known() {
+            if input.retried {
+                continue;
+            }
+            if input.earlier_settings {
+                earlier += 1;
+                continue;
+            }
             match files.find(&input) {
                 Some(path) => inputs.push((input, path)),
                 // If no byte of an input was read, the input has no rows.
@@ -145,11 +157,27 @@ impl Verifier {
                 missing.len()
             ));
         }
-        let earlier_rejects = self.earlier_rejects(manifest)?;
+        if earlier > 0 {
+            report.unverifiable.push(format!(
+                "{earlier} inputs were read before the settings of the dialect changed, so their rows cannot \
+                 be recomputed; the snapshots are compared with the committed state, not with the inputs"
+            ));
+        }
+        let retried = state.loaded.inputs.retried_rejects();
+        let all_rejects = self.earlier_rejects(manifest, RejectCounts::new())?;
         let gaps = Gaps {
-            inputs: !missing.is_empty(),
-            rejects: lacks_rejects(manifest, &earlier_rejects) && self.now.is_none(),
+            inputs: !missing.is_empty() || earlier > 0,
+            rejects: lacks_rejects(manifest, &all_rejects) && self.now.is_none(),
+            retried: retried.values().sum(),
         };
+        if gaps.retried > 0 {
+            report.unverifiable.push(format!(
+                "{REJECTS}: {} rows belong to inputs that were read again later with --retry-rejected; only \
+                 their number is checked",
+                gaps.retried
+            ));
+        }
+        let earlier_rejects = self.earlier_rejects(manifest, retried)?;
         if gaps.rejects {
             report.unverifiable.push(format!(
                 "{REJECTS}: lost rows say which rows were rejected because of the time of reading; the \
@@ -172,7 +200,7 @@ impl Verifier {
         manifest: &Manifest,
         gaps: Gaps,
     ) -> Result<Recomputed, Error> {
-        let keep_hashes = gaps.any() || manifest.incomplete_since.is_some();
+        let keep_hashes = gaps.any() || gaps.retried > 0 || manifest.incomplete_since.is_some();
         let comparison = Comparison { keep_hashes, ..Comparison::default() };
         recompute(&self.settings, &self.shutdown, source, songs, comparison).await
     }
@@ -193,10 +221,10 @@ impl Verifier {
         reload::load(&self.settings.songs, &self.settings.catalog_dialect(), dictionaries).await
     }
 
-    fn earlier_rejects(&self, manifest: &Manifest) -> Result<EarlierRejects, Error> {
+    fn earlier_rejects(&self, manifest: &Manifest, retried: RejectCounts) -> Result<EarlierRejects, Error> {
         let mut rows = Vec::new();
         each_row(&self.settings.output, REJECTS, &manifest.rejects, |row| rows.push(row.to_vec()))?;
-        Ok(earlier_rejects(rows.iter().map(Vec::as_slice)))
+        Ok(earlier_rejects(rows.iter().map(Vec::as_slice), retried))
     }
 
     /// Whether the published epoch used this catalog. If it did not, adds a line to the report.
@@ -206,7 +234,7 @@ impl Verifier {
             report.unverifiable.push(format!(
                 "{} is not the catalog of epoch {}, so the snapshots cannot be compared; first publish an \
                  epoch with this catalog",
-                self.settings.songs.display(),
+                shown(&self.settings.songs),
                 manifest.epoch
             ));
         }
@@ -238,7 +266,7 @@ impl Verifier {
             if differences.is_empty() {
                 report.verified.push(format!("{name}: {} rows, equal to the recomputed rows", entry.rows));
             }
-            let path = path.display();
+            let path = shown(&path);
             report
                 .differences
                 .extend(differences.into_iter().map(|difference| format!("{path}:{difference}")));

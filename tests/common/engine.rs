@@ -6,7 +6,11 @@ use std::sync::{Arc, LazyLock};
 use music_insights::engine::coordinator::{ControlHandles, RunMode, RunSummary};
 use music_insights::engine::pipeline::Pipeline;
 use music_insights::ingest::source::EventSender;
+use music_insights::ingest::source::archive::Archiver;
 use music_insights::ingest::source::replay::Replay;
+use music_insights::ingest::source::tail::LastLines;
+use music_insights::ingest::source::watch::{ROLL_WAIT, Resume, Watch, WatchOptions};
+use music_insights::model::error::Error;
 use music_insights::model::shutdown::Shutdown;
 use music_insights::settings::Settings;
 use music_insights::state::checkpoint::recover::StartOptions;
@@ -23,18 +27,79 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 /// Runs `replay` as the command does, but without parsing arguments and without printing a summary.
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> RunSummary {
     let dialect = settings.dialect();
-    let source =
-        move |events: &EventSender, _| Replay { logs, dialect, now, chunk }.run(events, &Shutdown::default());
+    let source = move |events: &EventSender, _| {
+        Replay { logs, dialect, now, chunk, allow_empty: true }.run(events, &Shutdown::default())
+    };
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
         mode: RunMode::Replay,
+        acceptance: None,
         clock: Clock::Stopped(now),
         options: StartOptions::default(),
         progress: Arc::new(Progress::silent()),
         control: ControlHandles::alone(settings),
     };
     RUNTIME.block_on(pipeline.run(source)).unwrap()
+}
+
+/// Writes to the folder of the logs.
+pub(crate) type Piece = Box<dyn FnOnce() + Send>;
+
+/// Runs `watch` without fsync while the steps write to the folder of the logs. It polls the folder after each step.
+/// Then a second process reads what is there with `--once`.
+pub(crate) fn watch(settings: &Settings, steps: Vec<Vec<Piece>>) {
+    let options = watch_options(settings, false);
+    run_watch(settings, move |events, resume| {
+        let mut watch = Watch::new(options, resume)?;
+        for step in steps {
+            for piece in step {
+                piece();
+            }
+            if watch.poll(events, &Shutdown::default()).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    });
+    let options = watch_options(settings, true);
+    run_watch(settings, |events, resume| Watch::new(options, resume)?.run(events, &Shutdown::default()));
+}
+
+fn watch_options(settings: &Settings, once: bool) -> WatchOptions {
+    let input = &settings.input;
+    WatchOptions {
+        folder: settings.incoming.clone(),
+        rules: input.folder_rules(),
+        dialect: settings.dialect(),
+        last_lines: LastLines { wait: input.last_line_wait.0, once },
+        archiver: Archiver {
+            disk: RealDisk::without_fsync(),
+            when_done: input.when_done,
+            archive_dir: input.archive_dir.clone(),
+            after: input.done_after.0,
+        },
+        roll_wait: ROLL_WAIT,
+        max_open: 16,
+        metrics: Arc::default(),
+    }
+}
+
+fn run_watch<S>(settings: &Settings, source: S)
+where
+    S: FnOnce(&EventSender, Resume) -> Result<(), Error> + Send + 'static,
+{
+    let pipeline = Pipeline {
+        settings: settings.clone(),
+        disk: RealDisk::without_fsync(),
+        mode: RunMode::Watch,
+        clock: Clock::Stopped(NOW),
+        options: StartOptions::default(),
+        acceptance: None,
+        progress: Arc::new(Progress::silent()),
+        control: ControlHandles::alone(settings),
+    };
+    RUNTIME.block_on(pipeline.run(source)).unwrap();
 }
 
 /// The header of all logs in these tests, without a line feed.

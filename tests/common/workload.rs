@@ -145,9 +145,12 @@ impl Place {
         let last_lines = LastLines { wait: NEVER, once };
         let rules = WatchOptions {
             folder: settings.incoming.clone(),
+            rules: settings.input.folder_rules(),
             dialect: settings.dialect(),
             last_lines,
+            roll_wait: std::time::Duration::from_secs(10),
             archiver,
+            max_open: 8,
             metrics: Arc::default(),
         };
         let stop = stop.clone();
@@ -156,6 +159,7 @@ impl Place {
             settings,
             disk: shared,
             mode: RunMode::Watch,
+            acceptance: None,
             clock: Clock::Stopped(NOW),
             options,
             progress: Arc::new(Progress::silent()),

@@ -33,7 +33,7 @@ fn rejects(place: &Place) -> Vec<String> {
     let text = place.read("output/_rejects/part-00000.csv");
     let rows = text.lines().skip(1).filter_map(|line| {
         let cells: Vec<&str> = line.splitn(5, ',').collect();
-        let file = cells[0].strip_prefix("data/incoming/")?;
+        let file = cells[0].strip_prefix("data/incoming/").unwrap_or(cells[0]);
         Some(format!("{file}:{} {}", cells[1], cells[3]))
     });
     let mut rows: Vec<String> = rows.collect();
@@ -222,11 +222,7 @@ fn a_deleted_log_counts_and_its_inode_may_be_reused() {
     place.wait_for_rows(12);
     let output = daemon.stop();
     assert!(output.status.success());
-    assert!(
-        stderr(&output).contains("c.csv: has the same content as data/incoming/b.csv"),
-        "{}",
-        stderr(&output)
-    );
+    assert!(stderr(&output).contains("c.csv: has the same content as b.csv"), "{}", stderr(&output));
 }
 
 #[test]

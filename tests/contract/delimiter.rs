@@ -82,28 +82,25 @@ fn watch_refuses_a_delimiter_that_differs_from_its_state() {
 #[test]
 fn a_message_names_the_delimiter_that_the_file_uses() {
     let place = Place::new("s1,One,A,Rock,Sad\n");
-    for (line, args, message) in [
+    for (line, message) in [
         (
             "user_id;song_id;timestamp;duration_sec",
-            &[][..],
-            "separated by `;` instead of `,`; use `,` as in user_id,song_id,",
+            "separated by `;` instead of `,`; set input.delimiter = \";\"; if the catalog",
         ),
-        ("user_id\tsong_id\ttimestamp\tduration_sec", &[], "separated by `tab` instead of `,`"),
+        ("user_id\tsong_id\ttimestamp\tduration_sec", "separated by `tab` instead of `,`"),
     ] {
-        place.write("a.csv", &format!("{line}\n"));
-        let output = place.done(&[&["replay", "a.csv"], args].concat());
+        place.write("data/incoming/a.csv", &format!("{line}\n"));
+        let output = place.run(&["watch", "--once"]);
+        assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
         assert!(stderr(&output).contains(message), "{}", stderr(&output));
         assert!(place.read("output/_rejects/part-00000.csv").contains("a.csv,1,0,wrong_delimiter,"));
     }
-    // The program reports a wrong delimiter of the catalog in the same way.
-    let output = place.run(&["replay", "a.csv", "--delimiter", ";"]);
-    assert_eq!(output.status.code(), Some(66));
-    assert!(
-        stderr(&output).contains("separated by `,` instead of `;`; use `;` as in song_id;title;"),
-        "{}",
-        stderr(&output)
-    );
-    let output = place.run(&["replay", "a.csv", "--delimiter", "-"]);
+    // The program reports a wrong delimiter of the catalog in the same way, with the setting of the catalog.
+    let output = place.run(&["replay", "--delimiter", ";"]);
+    assert_eq!(output.status.code(), Some(65));
+    let message = "separated by `,` instead of `;`; set catalog.delimiter = \",\"";
+    assert!(stderr(&output).contains(message), "{}", stderr(&output));
+    let output = place.run(&["replay", "--delimiter", "-"]);
     assert_eq!(output.status.code(), Some(78));
     assert!(stderr(&output).contains("--delimiter"), "{}", stderr(&output));
 }

@@ -16,7 +16,10 @@ mod reference;
 mod size;
 
 mod bad_files;
+mod catalog;
 mod delimiter;
+mod dialect_world;
+mod dialects;
 mod formats;
 mod generate;
 mod golden;

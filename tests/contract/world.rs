@@ -65,7 +65,7 @@ fn id(usual: &'static [&'static str], odd: &'static [&'static str]) -> impl Stra
 
 /// A cell. It is quoted only if it needs quotes.
 fn quoted_if_needed(text: &str) -> String {
-    if text.starts_with('"') || text.contains(',') { quoted(text) } else { text.to_owned() }
+    if text.starts_with('"') || text.contains([',', '\r', '\n']) { quoted(text) } else { text.to_owned() }
 }
 
 fn quoted(text: &str) -> String {
@@ -147,8 +147,24 @@ fn play() -> impl Strategy<Value = Cells> {
 
 fn song() -> impl Strategy<Value = Cells> {
     let genre = select(&["Pop", "Pop", "Rock", "pop", "", "R&B, Soul"][..]);
-    let mood = select(&["Happy", "HAPPY", "happy", "Sad", "sAD", "Sad", "Calm", "CALM", "", "É", "é"][..]);
-    let text = select(&["", "Plain", "With, comma", "With \"quotes\"", "\u{1F3B5}\u{301}"][..]);
+    let mood = select(
+        &[
+            "Happy", "HAPPY", "happy", "Sad", "sAD", "Sad", "Calm", "CALM", "", "É", "é", " Happy", "sad\t ",
+            " \t", "Sad\n",
+        ][..],
+    );
+    let text = select(
+        &[
+            "",
+            "Plain",
+            "With, comma",
+            "With \"quotes\"",
+            "\u{1F3B5}\u{301}",
+            "Two\nlines",
+            "\r\n",
+            "a\n\n\"b\r",
+        ][..],
+    );
     (id(SONGS, ODD_SONGS), text.clone(), text, genre, mood).prop_map(
         |(song_id, title, artist, genre, mood)| {
             let [title, artist, genre, mood] = [title, artist, genre, mood].map(quoted_if_needed);
@@ -188,12 +204,18 @@ struct Layout {
     blank_start: bool,
     columns: Vec<&'static str>,
     quoted_header: bool,
+    /// How the names of columns differ from the wanted names.
+    names: usize,
+    /// Number of columns without a name at the end.
+    unnamed: usize,
+    /// For each row, the number of its delimiters after the last named column.
+    trailing: Vec<usize>,
     /// For each line, whether it ends with CRLF.
     returns: Vec<bool>,
     last_line_feed: bool,
 }
 
-const EXTRA_COLUMNS: &[&str] = &["device", "session id", "ü,x"];
+const EXTRA_COLUMNS: &[&str] = &["device", "session id", "ü,x", "device", "User-Id"];
 
 fn layout(columns: &'static [&'static str]) -> impl Strategy<Value = Layout> {
     let plain = Just(columns.to_vec());
@@ -203,26 +225,47 @@ fn layout(columns: &'static [&'static str]) -> impl Strategy<Value = Layout> {
     let columns = prop_oneof![2 => plain, 1 => shuffled];
     let returns = prop_oneof![2 => Just(vec![false]), 1 => Just(vec![true]), 1 => vec(any::<bool>(), 1..5)];
     let odd = || prop::bool::weighted(0.2);
-    (odd(), odd(), columns, odd(), returns, prop::bool::weighted(0.7)).prop_map(
-        |(position, blank_start, columns, quoted_header, returns, last_line_feed)| Layout {
+    let names = prop_oneof![3 => Just(0), 1 => 1_usize..4];
+    let ends = prop_oneof![4 => Just((0, vec![0])), 1 => (0_usize..3, vec(0_usize..4, 1..4))];
+    (odd(), odd(), columns, odd(), (names, ends), returns, prop::bool::weighted(0.7)).prop_map(
+        |(
             position,
             blank_start,
             columns,
             quoted_header,
+            (names, (unnamed, trailing)),
             returns,
             last_line_feed,
+        )| {
+            Layout {
+                position,
+                blank_start,
+                columns,
+                quoted_header,
+                names,
+                unnamed,
+                trailing,
+                returns,
+                last_line_feed,
+            }
         },
     )
 }
 
 impl Layout {
     fn render(&self, lines: &[Line]) -> Vec<u8> {
-        let quote = |name: &&str| if self.quoted_header { quoted(name) } else { quoted_if_needed(name) };
-        let header = self.columns.iter().map(quote).collect::<Vec<_>>().join(",").into_bytes();
+        let quote = |name: &&str| {
+            let name = self.name(name);
+            if self.quoted_header { quoted(&name) } else { quoted_if_needed(&name) }
+        };
+        let unnamed = [",", ", "].into_iter().cycle().take(self.unnamed).collect::<String>();
+        let header = (self.columns.iter().map(quote).collect::<Vec<_>>().join(",") + &unnamed).into_bytes();
         let mut file = if self.position { b"\xef\xbb\xbf".to_vec() } else { Vec::new() };
         let ends = self.returns.iter().map(|&with| if with { &b"\r\n"[..] } else { b"\n" }).cycle();
         let blank = self.blank_start.then(|| b" ".to_vec());
-        let rows = lines.iter().map(|line| self.render_line(line, &header));
+        let trailing = self.trailing.iter().cycle();
+        let rows =
+            lines.iter().zip(trailing).map(|(line, &trailing)| self.render_line(line, trailing, &header));
         let all: Vec<_> = blank.into_iter().chain([header.clone()]).chain(rows).zip(ends).collect();
         let last = all.len() - 1;
         for (number, (text, end)) in all.into_iter().enumerate() {
@@ -232,11 +275,21 @@ impl Layout {
         file
     }
 
-    fn render_line(&self, line: &Line, header: &[u8]) -> Vec<u8> {
+    /// The name of a column, as it stands or as a similar name.
+    fn name(&self, name: &str) -> String {
+        match self.names {
+            0 => name.to_owned(),
+            1 => name.replace('_', "").to_ascii_uppercase(),
+            2 => format!(" {name} "),
+            _ => name.replace('_', "-"),
+        }
+    }
+
+    fn render_line(&self, line: &Line, trailing: usize, header: &[u8]) -> Vec<u8> {
         match line {
-            Line::Row(cells) => self.render_row(cells),
+            Line::Row(cells) => self.render_row(cells, trailing),
             Line::Spoiled(cells, at, byte) => {
-                let mut row = self.render_row(cells);
+                let mut row = self.render_row(cells, trailing);
                 row.insert(at.index(row.len() + 1), *byte);
                 row
             }
@@ -245,10 +298,10 @@ impl Layout {
         }
     }
 
-    fn render_row(&self, cells: &Cells) -> Vec<u8> {
+    fn render_row(&self, cells: &Cells, trailing: usize) -> Vec<u8> {
         let cell =
             |name| cells.iter().find(|(column, _)| column == name).map_or("", |(_, cell)| cell.as_str());
-        self.columns.iter().map(cell).collect::<Vec<_>>().join(",").into_bytes()
+        (self.columns.iter().map(cell).collect::<Vec<_>>().join(",") + &",".repeat(trailing)).into_bytes()
     }
 }
 
@@ -298,6 +351,9 @@ pub(crate) fn rows(count: Range<usize>) -> impl Strategy<Value = File> {
         blank_start: false,
         columns: HEADER.split(',').collect(),
         quoted_header: false,
+        names: 0,
+        unnamed: 0,
+        trailing: vec![0],
         returns: vec![false],
         last_line_feed: true,
     };

@@ -120,7 +120,7 @@ fn watch_tries_an_unreadable_input_again_and_reads_all_others() {
         place.wait_for_rows(42);
         let output = daemon.stop();
         assert!(output.status.success(), "{}", stderr(&output));
-        let warnings = stderr(&output).matches(&format!("cannot read {path}")).count();
+        let warnings = stderr(&output).matches("cannot read a.csv").count();
         assert_eq!(warnings, 1, "{calls} {how}: {}", stderr(&output));
         assert_equals_replay(&place);
     }

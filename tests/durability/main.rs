@@ -4,6 +4,7 @@
 #[expect(dead_code, reason = "the other test binaries use the rest")]
 #[path = "../common/daemon.rs"]
 mod daemon;
+#[expect(dead_code, reason = "tests/contract uses the rest")]
 #[path = "../common/engine.rs"]
 mod engine;
 #[path = "../common/files.rs"]

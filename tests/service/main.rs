@@ -16,5 +16,6 @@ mod docs;
 mod generated_docs;
 mod http;
 mod page;
+mod rejected_runs;
 mod shell;
 mod systemd;

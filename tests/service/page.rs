@@ -39,6 +39,12 @@ impl Page {
         Some(page)
     }
 
+    /// Adds a file that cannot be read as a log to the folder of [`Page::lively`].
+    fn refuse_a_file(&self) {
+        self.place.write("data/incoming/objects.csv", "{\"listener\":\"u1\"}\n");
+        self.place.wait_for_rows(u64::from(LISTENERS * (LISTENERS + 1) / 2 + 2));
+    }
+
     /// Opens a view, and waits for its title.
     fn show(&self, view: &str, title: &str) {
         self.browser.open(&format!("{}/{view}", self.address));
@@ -202,6 +208,12 @@ fn listeners_songs_and_inputs_have_their_own_views() {
     browser.click("main a[href='#/rejects']");
     browser.wait_for_text("main h1", "Rejected rows");
     page.wait_for_first("a.csv");
+
+    page.refuse_a_file();
+    page.show("#/inputs", "Inputs");
+    browser.wait_for_text(".notice", "1 file in the folder cannot be read as a log");
+    browser.wait_for_text("[aria-label='Files that cannot be read as logs']", "input.format = \"jsonl\"");
+    browser.shoot("refused");
 
     page.show("#/users/u120", "u120");
     browser.open(&format!("{}/#/users/missing", page.address));
@@ -427,6 +439,7 @@ fn no_view_has_accessibility_violations() {
     let browser = &page.browser;
     browser.open(&page.address);
     browser.run(&axe, &json!([]));
+    page.refuse_a_file();
     for (view, title) in VIEWS {
         page.show(view, title);
         browser

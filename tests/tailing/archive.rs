@@ -149,13 +149,16 @@ fn a_rejected_log_is_not_archived() {
     let place = Place::new(SONGS);
     let daemon = place.watch(&ARCHIVE);
     place.write("data/incoming/bad.csv", "no,header\n");
+    // No row of this log is valid.
+    place.write("data/incoming/none.csv", &format!("{LOG_HEADER}x,y,z,1\n"));
+    fs::write(place.path("data/incoming/none.csv.gz"), packed(&format!("{LOG_HEADER}x,y,z,2\n"))).unwrap();
     place.write("data/incoming/good.csv", &log(1));
-    place.wait_for_rows(3);
+    place.wait_for_rows(5);
     place.wait_for("the good log to be archived", || {
         (!place.path("data/incoming/good.csv").exists()).then_some(())
     });
     thread::sleep(Duration::from_millis(200));
-    assert_eq!(names(&place, "data/incoming"), ["bad.csv"]);
+    assert_eq!(names(&place, "data/incoming"), ["bad.csv", "none.csv", "none.csv.gz"]);
     assert!(daemon.stop().status.success());
     assert_equals_replay_of_archive(&place);
 }

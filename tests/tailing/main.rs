@@ -9,5 +9,12 @@ mod oracle;
 mod size;
 
 mod archive;
+mod descriptors;
+mod folder_rules;
+mod identity;
 mod live;
+mod lost_header;
+mod retry_rejected;
+mod rolled;
 mod tail_model;
+mod utf16;

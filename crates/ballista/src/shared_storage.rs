@@ -117,6 +117,25 @@ pub async fn list(url: &Url) -> Result<Vec<ObjectInfo>, ClusterError> {
     Ok(found.objects.iter().filter_map(|meta| Some(info(meta, child(url, &name(meta)?)))).collect())
 }
 
+/// Lists the objects in a folder and in all its subfolders.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn list_tree(url: &Url) -> Result<Vec<ObjectInfo>, ClusterError> {
+    let (store, key) = (store_for(url)?, key_of(url)?);
+    let found: Vec<ObjectMeta> =
+        store.list(Some(&key)).try_collect().await.map_err(|error| store_error("list", url, error))?;
+    let info = |meta: &ObjectMeta| {
+        let parts = meta.location.prefix_match(&key)?;
+        Some(ObjectInfo {
+            url: parts.fold(url.clone(), |url, part| child(&url, part.as_ref())),
+            size: meta.size,
+            version: meta.e_tag.clone().unwrap_or_else(|| meta.last_modified.to_rfc3339()),
+        })
+    };
+    Ok(found.iter().filter_map(info).collect())
+}
+
 /// The names of the folders directly in a folder.
 ///
 /// # Errors

@@ -149,8 +149,8 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(arg = format())]
 pub struct ReplayArgs {
-    /// Files, folders, patterns, or `-` for stdin. A folder stands for the *.csv, *.csv.gz, *.csv.zst and
-    /// *.parquet files directly inside it [default: data/incoming]
+    /// Files, folders, patterns, or `-` for stdin. A folder stands for the logs inside it; see
+    /// `input.names` and `input.recursive` [default: data/incoming]
     pub logs: Vec<PathBuf>,
     /// Time to use as the current time, such as 2025-03-31T00:00:00Z [default: the system clock]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
@@ -158,6 +158,12 @@ pub struct ReplayArgs {
     /// Replace the output even if `watch` wrote it
     #[arg(long)]
     pub fresh: bool,
+    /// Fail if any row or file of a log, or any row of the catalog, is rejected
+    #[arg(long)]
+    pub strict: bool,
+    /// Publish empty tables if a folder or pattern names no log or stdin is empty
+    #[arg(long)]
+    pub allow_empty: bool,
     /// Run on the Ballista cluster with this scheduler, such as `df://scheduler:50050`; LOGS may then name
     /// `s3://bucket/folder/`
     #[arg(long, value_name = "ADDRESS")]
@@ -206,6 +212,7 @@ pub struct ExecutorArgs {
 
 /// Arguments of `watch`.
 #[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each one is a flag")]
 #[command(args = [
     incoming(),
     state(),
@@ -234,6 +241,17 @@ pub struct WatchArgs {
     /// If the newest generation of the state is damaged, continue from an older generation
     #[arg(long)]
     pub rollback: bool,
+    /// Fail if any row or file of a log, or any row of the catalog, is rejected; needs --once, and publishes
+    /// first
+    #[arg(long, requires = "once")]
+    pub strict: bool,
+    /// Accept a catalog that has lost all its songs
+    #[arg(long)]
+    pub allow_empty: bool,
+    /// After settings were corrected, read the inputs again that were rejected, or of which all rows were
+    /// rejected
+    #[arg(long, conflicts_with_all = ["fresh", "rollback"])]
+    pub retry_rejected: bool,
     /// Continue although published rows of `enriched_logs` or `_rejects` are lost: the table begins again, and
     /// the manifest says since when
     #[arg(long)]
@@ -327,6 +345,12 @@ pub struct CheckArgs {
     /// Time to use as the current time [default: the system clock]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
+    /// Fail if any row or file of a log, or any row of the catalog, is rejected
+    #[arg(long)]
+    pub strict: bool,
+    /// Accept a folder or pattern that names no log, and an empty stdin
+    #[arg(long)]
+    pub allow_empty: bool,
     /// Common settings.
     #[command(flatten)]
     pub common: SettingArgs,

@@ -11,6 +11,8 @@ use crate::cli::commands::runtime::run_until_stopped;
 use crate::cli::commands::summary::summary;
 use crate::engine::coordinator::{ControlHandles, RunMode};
 use crate::engine::pipeline::Pipeline;
+use crate::engine::tally::Acceptance;
+use crate::ingest::source::EventSender;
 use crate::ingest::source::compression::Compression;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
@@ -33,18 +35,27 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
     if let Some(address) = args.cluster.clone() {
         return run_on_cluster(address, args, &settings, began);
     }
-    let logs = find_logs_of_arguments(args.logs, &settings)?;
+    let logs = find_logs_of_arguments(args.logs, &settings, args.allow_empty)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
     let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));
     let (dialect, shutdown) = (settings.dialect(), Shutdown::default());
+    let allow_empty = args.allow_empty;
     let source = {
         let shutdown = shutdown.clone();
-        move |events: &_, _| Replay { logs, dialect, now, chunk: CHUNK }.run(events, &shutdown)
+        move |events: &EventSender, _| {
+            Replay { logs, dialect, now, chunk: CHUNK, allow_empty }.run(events, &shutdown)?;
+            if shutdown.is_requested() && !events.has_sent_data() {
+                // Empty tables would replace the output of an earlier run.
+                return Err(Error::Io("stopped before any row was read; nothing was published".to_owned()));
+            }
+            Ok(())
+        }
     };
     let pipeline = Pipeline {
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
         mode: RunMode::Replay,
+        acceptance: Some(Acceptance { strict: args.strict }),
         clock: Clock::Stopped(now),
         options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
         progress: Arc::clone(&progress),
@@ -73,6 +84,8 @@ fn run_on_cluster(
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
         options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
+        acceptance: Acceptance { strict: args.strict },
+        allow_empty: args.allow_empty,
         now: args.now.unwrap_or_else(|| Clock::System.now()),
     };
     let shutdown = Shutdown::default();
@@ -90,7 +103,7 @@ fn bytes_of(logs: &[PathBuf]) -> Option<u64> {
     let sizes = logs.iter().map(|path| match Compression::of(path) {
         _ if is_stdin(path) => None,
         Compression::Plain => path.metadata().ok().map(|metadata| metadata.len()),
-        Compression::Gzip | Compression::Zstd | Compression::Parquet => None,
+        _ => None,
     });
     sizes.sum()
 }

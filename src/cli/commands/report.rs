@@ -10,6 +10,7 @@ use crate::serve::report::{Report, to_html};
 use crate::storage::real::RealDisk;
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{SharedDisk, append, create_folder};
+use crate::text::shown;
 
 /// Writes the page and the charts.
 ///
@@ -32,7 +33,7 @@ pub fn run(args: &ReportArgs) -> Result<(), Error> {
         return print(&page);
     }
     write(&disk, &args.html, &page)?;
-    print(&format!("written   {}\n", args.html.display()))
+    print(&format!("written   {}\n", shown(&args.html)))
 }
 
 fn write(disk: &SharedDisk, path: &Path, text: &str) -> Result<(), Error> {

@@ -18,6 +18,7 @@ use crate::state::checkpoint::segment::SegmentReader;
 use crate::state::unmatched::UnmatchedPlays;
 use crate::storage::Disk;
 use crate::storage::real::RealDisk;
+use crate::text::shown;
 
 /// Runs the command.
 ///
@@ -32,7 +33,7 @@ pub fn run(args: &StateArgs) -> Result<(), Error> {
     if numbers.is_empty() {
         return Err(Error::MissingInput(format!(
             "{}: no state here; pass --state to use a different folder, or run `music-insights watch` to create one",
-            folder.display()
+            shown(folder)
         )));
     }
     let mut text = String::new();
@@ -60,20 +61,22 @@ pub fn run(args: &StateArgs) -> Result<(), Error> {
         if let Some(difference) = generation.config.difference(&StateConfig::of(&settings)) {
             let _ = writeln!(text, "settings   {difference}");
         }
-        describe_inputs(&loaded.inputs.known(), args.inputs, &mut text);
+        let mut inputs = loaded.inputs.known();
+        inputs.retain(|known| !known.retried);
+        describe_inputs(&inputs, args.inputs, &mut text);
     }
     print(&text)?;
     if damaged > 0 {
         return Err(Error::Damaged(format!(
             "{}: {damaged} files are damaged; `music-insights watch --rollback` uses the newest sound generation",
-            folder.display()
+            shown(folder)
         )));
     }
     if other_formats > 0 {
         return Err(Error::Config(format!(
             "{}: {other_formats} generations have another format version; use the program version that \
              wrote them, or read everything again with `music-insights watch --fresh`",
-            folder.display()
+            shown(folder)
         )));
     }
     Ok(())
@@ -129,8 +132,8 @@ fn describe_inputs(inputs: &[KnownInput], all: bool, text: &mut String) {
     for input in inputs {
         let (offset, size) = (input.position.offset, input.fingerprint.stat.size);
         if all || offset < size {
-            let (path, lines) = (input.fingerprint.path.display(), input.position.lines);
-            let _ = writeln!(text, "  {path}: read to byte {offset} of {size}, {lines} lines");
+            let (name, lines) = (shown(&input.fingerprint.name), input.position.lines);
+            let _ = writeln!(text, "  {name}: read to byte {offset} of {size}, {lines} lines");
         }
     }
 }

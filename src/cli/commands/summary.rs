@@ -8,6 +8,7 @@ use indicatif::{HumanBytes, HumanCount};
 
 use crate::engine::coordinator::RunSummary;
 use crate::settings::Settings;
+use crate::text::shown;
 
 /// A summary of a run as text.
 pub(super) fn summary(run: &RunSummary, settings: &Settings, elapsed: Duration) -> String {
@@ -47,8 +48,7 @@ pub(super) fn summary(run: &RunSummary, settings: &Settings, elapsed: Duration) 
         .chain([&manifest.rejects])
         .flat_map(|entry| entry.parts.iter().chain(&entry.parquet));
     let (files, bytes) = parts.fold((1, 0), |(files, bytes), part| (files + 1, bytes + part.bytes));
-    let _ =
-        writeln!(text, "written   {files} files ({}) to {}", HumanBytes(bytes), settings.output.display());
+    let _ = writeln!(text, "written   {files} files ({}) to {}", HumanBytes(bytes), shown(&settings.output));
     for (name, entry) in &manifest.insights {
         let _ = writeln!(text, "  {name:<26} {} rows", HumanCount(entry.rows));
     }

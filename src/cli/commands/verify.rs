@@ -11,6 +11,7 @@ use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
 use crate::publish::manifest::Manifest;
 use crate::storage::real::RealDisk;
+use crate::text::shown;
 use crate::time::clock::Clock;
 use crate::verify::report::Report;
 use crate::verify::verifier::Verifier;
@@ -37,7 +38,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
         }
         Some(_) => {
             locks.push(disk.lock(&settings.output)?);
-            logs = find_logs_of_arguments(args.logs, &settings)?;
+            logs = find_logs_of_arguments(args.logs, &settings, true)?;
             if logs.iter().any(|log| is_stdin(log)) {
                 let message =
                     "verify reads logs more than once, so it cannot read stdin; name a file instead";
@@ -63,7 +64,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
             let way_out = if is_watch { "`music-insights watch --fresh`" } else { "`music-insights replay`" };
             Err(Error::Differs(format!(
                 "{}: {count} differences; run {way_out} to recompute the output from the inputs",
-                settings.output.display()
+                shown(&settings.output)
             )))
         }
     }

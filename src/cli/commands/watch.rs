@@ -13,20 +13,26 @@ use crate::cli::commands::settings_reload::SettingsReloader;
 use crate::cli::commands::summary::summary;
 use crate::engine::coordinator::{ControlHandles, RunMode};
 use crate::engine::pipeline::Pipeline;
+use crate::engine::tally::Acceptance;
 use crate::ingest::source::archive::Archiver;
 use crate::ingest::source::tail::LastLines;
-use crate::ingest::source::watch::{Watch, WatchOptions, check_folder};
+use crate::ingest::source::watch::{ROLL_WAIT, Watch, WatchOptions, check_folder};
 use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
 use crate::serve::http::{Access, Server, Sources, read_token};
 use crate::settings::{Http, Settings};
 use crate::state::checkpoint::recover::StartOptions;
+use crate::storage::descriptors;
 use crate::storage::real::RealDisk;
 use crate::telemetry::heartbeat::Heartbeat;
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 use crate::telemetry::systemd::ServiceNotifier;
+use crate::text::shown;
 use crate::time::clock::Clock;
+
+/// The logs that `watch` keeps open may take one of this many parts of the limit on open files.
+const OPEN_LOGS: usize = 4;
 
 /// Runs the pipeline and the HTTP server, reloads settings on SIGHUP, and prints a summary at the end.
 ///
@@ -37,6 +43,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     settings.check_folders()?;
     check_folder(&settings.incoming)?;
+    descriptors::fill_reserve();
     let shutdown = Shutdown::default();
     let heartbeat = Heartbeat::default();
     let disk = RealDisk::with_fsync_and_heartbeat(shutdown.clone(), heartbeat.clone());
@@ -44,14 +51,18 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
     let metrics: Arc<Metrics> = Arc::default();
     let rules = WatchOptions {
         folder: settings.incoming.clone(),
+        rules: input.folder_rules(),
         dialect: settings.dialect(),
         last_lines: LastLines { wait: input.last_line_wait.0, once: args.once },
+        roll_wait: ROLL_WAIT,
         archiver: Archiver {
-            disk: disk.clone(),
+            // A separate disk, because the other one waits until writing works, and reading must not wait.
+            disk: RealDisk::with_fsync(shutdown.clone()),
             when_done: input.when_done,
             archive_dir: input.archive_dir.clone(),
             after: input.done_after.0,
         },
+        max_open: descriptors::share(OPEN_LOGS),
         metrics: Arc::clone(&metrics),
     };
     let source = {
@@ -73,10 +84,14 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         settings: settings.clone(),
         disk,
         mode: RunMode::Watch,
+        // A `watch` that runs on only warns.
+        acceptance: args.once.then_some(Acceptance { strict: args.strict }),
         clock: Clock::System,
         options: StartOptions {
             rollback: args.rollback,
             fresh: args.fresh,
+            allow_empty: args.allow_empty,
+            retry_rejected: args.retry_rejected,
             accept_missing_output: args.accept_missing_output,
         },
         progress: Arc::new(Progress::silent()),
@@ -95,7 +110,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         engine_status: heartbeat.subscribe(),
         notifier: Arc::clone(&notifier),
     };
-    tracing::info!("watching {}, publishing to {}", settings.incoming.display(), settings.output.display());
+    tracing::info!("watching {}, publishing to {}", shown(&settings.incoming), shown(&settings.output));
     let run = async {
         let failed = |cause| Error::Bug(format!("cannot listen for signals: {cause}"));
         let hangups = signal(SignalKind::hangup()).map_err(failed)?;
@@ -108,7 +123,8 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         run
     };
     let run = run_until_stopped(&settings, &shutdown, run)?;
-    print(&summary(&run, &settings, began.elapsed()))
+    print(&summary(&run, &settings, began.elapsed()))?;
+    run.verdict
 }
 
 /// Starts the HTTP server, unless it is switched off.

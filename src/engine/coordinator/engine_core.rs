@@ -7,7 +7,9 @@ use crate::engine::coordinator::control::ControlHandles;
 use crate::engine::coordinator::pending::Pending;
 use crate::engine::coordinator::persistence::Persistence;
 use crate::engine::coordinator::plays::Plays;
+use crate::engine::coordinator::reject_reports::RejectReports;
 use crate::engine::run_mode::RunMode;
+use crate::engine::tally::Acceptance;
 use crate::engine::workers::InsightWorkers;
 use crate::model::error::Error;
 use crate::model::{Batch, Reject};
@@ -35,6 +37,7 @@ pub(super) struct Core {
     pub(super) published: Published,
     pub(super) output_lock: Box<dyn FolderLock>,
     pub(super) pending: Pending,
+    pub(super) reports: RejectReports,
 }
 
 /// How the engine was started, and its connections to the rest of the program.
@@ -44,6 +47,8 @@ pub struct RunContext {
     pub settings: Settings,
     /// The command that runs the engine.
     pub mode: RunMode,
+    /// What the run requires of its rows; `None` if the run is accepted whatever it rejects.
+    pub acceptance: Option<Acceptance>,
     /// The clock that determines the current week.
     pub clock: Clock,
     /// Whether to continue if published rows of the append-only tables are lost.

@@ -12,6 +12,7 @@ mod output_check;
 mod pending;
 mod persistence;
 mod plays;
+mod reject_reports;
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -28,6 +29,7 @@ use crate::engine::coordinator::output_check::{QUIET_CHECK, check_output};
 use crate::engine::coordinator::pending::Pending;
 use crate::engine::coordinator::persistence::Persistence;
 use crate::engine::coordinator::plays::{Plays, RefreshScope};
+use crate::engine::coordinator::reject_reports::RejectReports;
 use crate::engine::workers::InsightWorkers;
 use crate::ingest::source::Event;
 use crate::ingest::source::archive::RetirableInput;
@@ -101,6 +103,10 @@ pub struct RunSummary {
     pub rows: u64,
     /// Bytes that this process read, after decompression.
     pub bytes: u64,
+    /// Whether the rows of this process are accepted. The error of a `watch` comes here, because it has
+    /// already committed and published the rows. The error of a `replay` ends the run before it publishes
+    /// anything.
+    pub verdict: Result<(), Error>,
 }
 
 impl Coordinator {
@@ -127,6 +133,7 @@ impl Coordinator {
             persistence: Persistence::new(committer, locks.state, retirable),
             pending: Pending::new(published.manifest().is_none() || published.was_damaged()),
             published,
+            reports: RejectReports::default(),
             output_lock: locks.output,
         };
         Self { core, settings_taken: 0 }
@@ -147,6 +154,7 @@ impl Coordinator {
         mut events: impl Stream<Item = Event<Decoded>> + Unpin,
     ) -> Result<RunSummary, Error> {
         self.core.adopt_catalog()?;
+        observe::record_inputs(&self.core);
         let mut tick = ticks(self.flush_interval());
         let mut heartbeat = ticks(HEARTBEAT);
         let mut quiet_check = ticks(QUIET_CHECK);
@@ -178,23 +186,39 @@ impl Coordinator {
                         self.flush_news().await?;
                     }
                 }
-                _ = heartbeat.tick() => self.report_status(),
+                _ = heartbeat.tick() => {
+                    self.report_status();
+                    if self.core.context.mode == RunMode::Watch {
+                        self.core.warn_of_rejects(Instant::now());
+                    }
+                }
                 Ok(()) = self.core.context.control.settings.changed() => {
                     self.take_settings().await?;
                     tick = ticks(self.flush_interval());
                 }
             }
         }
+        let mut verdict = self.core.judge();
+        if self.core.context.mode == RunMode::Replay {
+            // What was published before stays.
+            verdict = Ok(verdict?);
+        }
         // The summary must not name files that are gone.
         check_output(&mut self.core).await?;
         while self.flush_news().await?.is_some() && self.core.published.was_damaged() {}
+        self.core.persistence.save_at_end(&mut self.core.inputs.tracker)?;
+        Ok(self.summary(verdict))
+    }
+
+    fn summary(&self, verdict: Result<(), Error>) -> RunSummary {
         let Core { plays, inputs, published, .. } = &self.core;
-        Ok(RunSummary {
+        RunSummary {
             manifest: published.manifest().cloned().expect("the first flush is never skipped"),
             plays: plays.ledger().plays(),
             rows: inputs.rows(),
             bytes: inputs.bytes(),
-        })
+            verdict,
+        }
     }
 
     async fn apply(&mut self, event: Event<Decoded>) -> Result<(), Error> {
@@ -231,6 +255,7 @@ impl Coordinator {
             return Ok(());
         }
         core.pending.add_rows(read_at);
+        core.reports.add(&batch, core.inputs.tracker.rows_of(batch.input.id));
         core.add(*batch).await
     }
 

@@ -14,6 +14,7 @@ use crate::model::Batch;
 use crate::publish::manifest::Manifest;
 use crate::telemetry::heartbeat::EngineStatus;
 use crate::telemetry::metrics::unix_seconds;
+use crate::text::shown;
 
 /// Sends a heartbeat with the current progress.
 pub(super) fn report_status(core: &Core, settings_taken: u64) {
@@ -43,6 +44,7 @@ pub(super) fn record_inputs(core: &Core) {
     let discovered = core.inputs.discovered();
     metrics.files_discovered.inc_by(discovered.saturating_sub(metrics.files_discovered.get()));
     metrics.files_outstanding.set(inputs.unfinished_len() as i64);
+    metrics.inputs_refused.set(inputs.refused_len() as i64);
     metrics.bytes_unread.set(inputs.bytes_unread() as i64);
     if let Some(oldest) = core.pending.oldest_read {
         metrics.oldest_unread_timestamp.set(unix_seconds(oldest));
@@ -93,6 +95,7 @@ pub(super) fn publish_view(core: &Core) {
         threshold: settings.loyalty_threshold(),
         listeners: plays.listeners.count(),
         inputs: core.inputs.tracker.latest(),
+        refused: core.inputs.tracker.refused(),
         escaped: settings.csv.escape_formulas,
     };
     epochs.send_replace(Some(Arc::new(snapshot)));
@@ -119,7 +122,7 @@ fn open_snapshots(
             Err(cause) => {
                 tracing::warn!(
                     "{}: cannot open; the dashboard lacks this table until the next epoch: {cause}",
-                    path.display()
+                    shown(&path)
                 );
             }
         }

@@ -57,16 +57,14 @@ pub(super) async fn check_output(core: &mut Core) -> Result<(), Error> {
 
 fn warn_of_damage(core: &Core, is_new: bool, missing: &[PathBuf]) {
     let output = path_text(core.published.output());
-    match missing {
-        _ if is_new => {
-            tracing::warn!("{output}: the folder was removed or replaced; all tables are written again")
-        }
-        [] => tracing::warn!("{output}: an append-only table was removed or replaced; it is written again"),
-        [first, ..] => tracing::warn!(
-            "{output}: published files are missing or have a wrong length ({}, including {}); they are written \
-             again",
+    let damage = match missing {
+        _ if is_new => "the folder was removed or replaced".to_owned(),
+        [] => "an append-only table was removed or replaced".to_owned(),
+        [first, ..] => format!(
+            "{} published files are missing or have a wrong length, including {}",
             missing.len(),
             path_text(first)
         ),
-    }
+    };
+    tracing::warn!("{output}: {damage}; everything that is missing is written again");
 }

@@ -109,6 +109,23 @@ impl Persistence {
         Ok(())
     }
 
+    /// Commits input progress without new rows at the end of a run. For example, the next run must know the
+    /// new name of an input.
+    ///
+    /// # Errors
+    /// Same as [`commit`](Self::commit).
+    pub(super) fn save_at_end(&mut self, inputs: &mut InputTracker) -> Result<(), Error> {
+        if self.committer.is_none() || !inputs.has_unsaved() {
+            return Ok(());
+        }
+        tokio::task::block_in_place(|| {
+            self.check_folder()?;
+            let Some(committer) = &mut self.committer else { return Ok(()) };
+            committer.commit_inputs(inputs)?;
+            self.retire(inputs)
+        })
+    }
+
     /// Commits the state while there is nothing to publish. First commits input progress without new rows.
     /// After `done_after`, commits the current state once more. This commit replaces an older generation, so
     /// that the most recently read inputs can be retired.
@@ -123,7 +140,8 @@ impl Persistence {
     ) -> Result<(), Error> {
         let Some(committer) = &self.committer else { return Ok(()) };
         let saves_inputs = inputs.has_unsaved() && pending.idle() >= QUIET;
-        if !saves_inputs && !(committer.has_unretirable() && pending.idle() >= done_after) {
+        let recommits = committer.has_unretirable() && pending.idle() >= done_after;
+        if !saves_inputs && !recommits {
             return Ok(());
         }
         tokio::task::block_in_place(|| {

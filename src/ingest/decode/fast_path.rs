@@ -159,7 +159,10 @@ impl<'a> CsvRows<'a> {
         }
         match self.read_record(line, ending, start) {
             Ok(row) => self.rows.push(&row),
-            Err(reason) => self.rows.reject(Reject::new(reason, line_number, start as u64, line)),
+            Err(reason) => {
+                self.rows.future += u32::from(reason == Reason::TimestampRange && self.timestamps.is_late());
+                self.rows.reject(Reject::new(reason, line_number, start as u64, line));
+            }
         }
     }
 

@@ -50,14 +50,13 @@ pub struct Columns<const N: usize> {
 pub const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The first bytes of files that users put into log folders by mistake, by format.
-const OTHER_KINDS: [(&[u8], Reason, &str); 9] = [
-    (b"\xff\xfe", Reason::EncodingUtf16, "the file is UTF-16, expected UTF-8"),
-    (b"\xfe\xff", Reason::EncodingUtf16, "the file is UTF-16, expected UTF-8"),
+const OTHER_KINDS: [(&[u8], Reason, &str); 8] = [
     (b"\x89PNG", Reason::NotCsv, "the file is a PNG image, expected CSV"),
     (b"\x7fELF", Reason::NotCsv, "the file is a program, expected CSV"),
     (b"PK\x03\x04", Reason::NotCsv, "the file is a zip archive or spreadsheet, expected CSV"),
     (b"\x1f\x8b", Reason::NotCsv, "the file is gzip; rename it to end in .gz"),
     (b"\x28\xb5\x2f\xfd", Reason::NotCsv, "the file is zstd; rename it to end in .zst"),
+    (b"\xfd7zXZ\0", Reason::NotCsv, "the file is xz; rename it to end in .xz"),
     (b"%PDF-", Reason::NotCsv, "the file is a PDF document, expected CSV"),
     (b"PAR1", Reason::NotCsv, "the file is Parquet; rename it to end in .parquet"),
 ];
@@ -69,10 +68,14 @@ const OTHER_DELIMITERS: [u8; 4] = *b",;\t|";
 /// Checks the first bytes of a file for formats that are not CSV.
 ///
 /// # Errors
-/// `encoding_utf16` or `not_csv`, with the detected format.
+/// `not_csv`, with the detected format.
 pub fn sniff(start: &[u8]) -> Result<(), HeaderFault> {
     match OTHER_KINDS.iter().find(|(magic, ..)| start.starts_with(magic)) {
         Some(&(_, reason, detail)) => Err(fault(reason, detail)),
+        // The digit is the block size, and the rest marks a block.
+        None if start.starts_with(b"BZh") && start.get(4..10) == Some(b"1AY&SY") => {
+            Err(fault(Reason::NotCsv, "the file is bzip2; rename it to end in .bz2"))
+        }
         None => Ok(()),
     }
 }
@@ -85,7 +88,7 @@ impl<const N: usize> ColumnSearch<'_, N> {
     /// a missing column.
     pub fn find(&self, line: &[u8]) -> Result<Columns<N>, HeaderFault> {
         check(line, Ending::LineFeed).map_err(|reason| match reason {
-            Reason::NulByte => fault(Reason::NotCsv, "the header has NUL bytes"),
+            Reason::NulByte => nul_bytes(line, "the header has NUL bytes"),
             other => fault(other, "the header is not valid UTF-8 text"),
         })?;
         let mut record = Record::new(self.delimiter, self.quoting);
@@ -123,11 +126,7 @@ impl<const N: usize> ColumnSearch<'_, N> {
                 .find(|&&other| other != self.delimiter.byte() && memchr::memchr(other, only).is_some())
         {
             let given = if *other == b'\t' { "tab".to_owned() } else { char::from(*other).to_string() };
-            let detail = format!(
-                "the columns are separated by `{given}` instead of `{}`; set {}.delimiter to `{given}`, or use \
-                 `{}` as in {expected}",
-                self.delimiter, self.table, self.delimiter
-            );
+            let detail = format!("the columns are separated by `{given}` instead of `{}`", self.delimiter);
             return fault(Reason::WrongDelimiter, &detail);
         }
         let is_found = |index: usize| {
@@ -150,6 +149,18 @@ impl<const N: usize> ColumnSearch<'_, N> {
         };
         fault(Reason::MissingColumn, &detail)
     }
+}
+
+/// The fault of a first line with NUL bytes. Text in UTF-16 has many of them, all at even places or all at odd
+/// places.
+pub fn nul_bytes(line: &[u8], detail: &str) -> HeaderFault {
+    let nuls = |parity: usize| line.iter().skip(parity).step_by(2).filter(|&&byte| byte == 0).count();
+    let (even, odd, many) = (nuls(0), nuls(1), line.len() / 4);
+    if line.len() >= 8 && (even == 0 && odd >= many || odd == 0 && even >= many) {
+        let detail = "the file is UTF-16 without a byte order mark; save it as UTF-8, or with the mark";
+        return fault(Reason::EncodingUtf16, detail);
+    }
+    fault(Reason::NotCsv, detail)
 }
 
 /// Finds a column: the one with exactly this name, or else the one whose name is equal but for ASCII case,

@@ -65,10 +65,10 @@ impl Decoder {
         let (text, layout) = match chunk.content {
             Content::Lines(layout, text) => (text, layout),
             Content::Fault(reject) => {
-                return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, false);
+                return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, None);
             }
-            Content::Refused(reject) => {
-                return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, true);
+            Content::Refused(reject, detail) => {
+                return batch_of_reject(chunk.input, chunk.span, chunk.position, reject, Some(detail));
             }
         };
         let transcoded = transcode(&text, layout.encoding);
@@ -138,7 +138,7 @@ fn batch_of_reject(
     span: Span,
     position: Position,
     reject: Reject,
-    refused: bool,
+    refused: Option<Box<str>>,
 ) -> Batch {
     Batch {
         input,
@@ -153,6 +153,7 @@ fn batch_of_reject(
         song_cells: Vec::new(),
         rejects: vec![reject],
         plays_before: vec![0],
+        future: 0,
         refused,
     }
 }

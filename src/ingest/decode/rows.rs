@@ -19,6 +19,8 @@ pub(super) struct Rows {
     millis: Vec<u32>,
     rejects: Vec<Reject>,
     plays_before: Vec<u32>,
+    /// Number of rejected rows whose timestamp is too far in the future.
+    pub(super) future: u32,
     /// Ids that differ from their text in the chunk. They are appended to the text of the chunk. `base` is
     /// the length of that text.
     unquoted: Vec<u8>,
@@ -46,6 +48,7 @@ impl Rows {
             millis: Vec::with_capacity(rows),
             rejects: Vec::new(),
             plays_before: Vec::new(),
+            future: 0,
             unquoted: Vec::new(),
             base,
         }
@@ -108,7 +111,8 @@ impl Rows {
             song_cells: self.songs,
             rejects: self.rejects,
             plays_before: self.plays_before,
-            refused: false,
+            future: self.future,
+            refused: None,
         };
         if !self.unquoted.is_empty() {
             quote_cells(&mut batch.text, self.base, &mut batch.user_cells);

@@ -8,12 +8,11 @@ use std::time::Duration;
 
 use crate::ingest::source::fingerprint::FileStat;
 use crate::model::InputId;
-use crate::model::error::Error;
-
 use crate::model::value::written_as;
 use crate::storage::failpoint::fail_point;
 use crate::storage::staged_file::StagedFile;
-use crate::storage::{READ, SharedDisk, create_folder};
+use crate::storage::{READ, SharedDisk};
+use crate::text::shown;
 
 /// The setting `input.when_done`: what happens to finished inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +63,8 @@ pub struct RetirableInput {
 /// Archives or deletes finished inputs.
 #[derive(Clone, Debug)]
 pub struct Archiver {
-    /// The file system of the inputs.
+    /// The file system of the inputs. It must not wait until a failed operation works, because reading goes
+    /// on meanwhile.
     pub disk: SharedDisk,
     /// What happens to finished inputs.
     pub when_done: WhenDone,
@@ -76,22 +76,28 @@ pub struct Archiver {
 }
 
 impl Archiver {
-    /// Archives or deletes a file. Returns the new path of an archived file, or the old path of a
-    /// deleted file. If its size or times differ from `expected`, the file has changed. A changed file
-    /// stays, and the result is `None`.
+    /// Archives or deletes the file `path`, whose name in its folder is `name`. Returns its name in the
+    /// archive, or its old name if it was deleted. If its size or times differ from `expected`, the file has
+    /// changed. A changed file stays, and the result is `None`.
     ///
     /// # Errors
     /// An error of the file system.
-    pub fn archive(&self, path: &Path, expected: &FileStat) -> io::Result<Option<PathBuf>> {
-        if FileStat::of(&path.symlink_metadata()?) != *expected {
+    pub fn archive(&self, path: &Path, name: &Path, expected: &FileStat) -> io::Result<Option<PathBuf>> {
+        // A link is not the log itself, so it stays.
+        let metadata = path.symlink_metadata()?;
+        if metadata.is_symlink() {
+            return Err(io::Error::other("it is a link; remove it yourself"));
+        }
+        if FileStat::of(&metadata) != *expected {
             return Ok(None);
         }
         if self.when_done == WhenDone::Delete {
             self.disk.remove(path)?;
             fail_point("inputs.archived");
-            return Ok(Some(path.to_owned()));
+            return Ok(Some(name.to_owned()));
         }
-        let target = self.free_name(path).map_err(io::Error::other)?;
+        let archived = self.free_name(name)?;
+        let target = self.archive_dir.join(&archived);
         match self.disk.rename(path, &target) {
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => self.copy(path, &target)?,
             other => other?,
@@ -103,23 +109,28 @@ impl Archiver {
             self.disk.rename(&target, path)?;
             return Ok(None);
         }
-        Ok(Some(target))
+        Ok(Some(archived))
     }
 
-    /// An unused path in the archive for the file at `path`.
-    fn free_name(&self, path: &Path) -> Result<PathBuf, Error> {
-        create_folder(&*self.disk, &self.archive_dir)?;
-        let name = path.file_name().unwrap_or_default();
-        let mut target = self.archive_dir.join(name);
+    /// An unused name in the archive for the log `name`. The log keeps its subfolder.
+    fn free_name(&self, name: &Path) -> io::Result<PathBuf> {
+        let subfolder = name.parent().unwrap_or(Path::new(""));
+        let folder = self.archive_dir.join(subfolder);
+        if folder.is_file() {
+            return Err(io::Error::other(format!("{} is not a folder", shown(&folder))));
+        }
+        self.disk.create_folder(&folder)?;
+        let file_name = name.file_name().unwrap_or_default();
+        let mut free = name.to_owned();
         let mut number = 1;
-        while target.symlink_metadata().is_ok() {
+        while self.archive_dir.join(&free).symlink_metadata().is_ok() {
             // The number goes in front of the name, so that the file keeps its extension.
             let mut numbered = std::ffi::OsString::from(format!("{number}-"));
-            numbered.push(name);
-            target = self.archive_dir.join(numbered);
+            numbered.push(file_name);
+            free = subfolder.join(numbered);
             number += 1;
         }
-        Ok(target)
+        Ok(free)
     }
 
     /// Copies a file to a different file system. The copy is durable before the original is removed.
@@ -135,7 +146,7 @@ impl Archiver {
         }
         staged.sync(&mut *file).map_err(io::Error::other)?;
         staged.commit().map_err(io::Error::other)?;
-        self.disk.sync_folder(&self.archive_dir)?;
+        self.disk.sync_folder(target.parent().unwrap_or(&self.archive_dir))?;
         self.disk.remove(path)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -79,17 +80,25 @@ impl<E> From<Closed> for ReadError<E> {
 
 /// The sender of a source's event channel. Sending blocks while the channel is full.
 #[derive(Debug)]
-pub struct EventSender(mpsc::Sender<Event>);
+pub struct EventSender {
+    channel: mpsc::Sender<Event>,
+    has_sent_data: AtomicBool,
+}
 
 impl EventSender {
     /// A sender for a bounded channel.
     pub fn new(sender: mpsc::Sender<Event>) -> Self {
-        Self(sender)
+        Self { channel: sender, has_sent_data: AtomicBool::new(false) }
     }
 
     /// Whether the pipeline has ended.
     pub fn is_closed(&self) -> bool {
-        self.0.is_closed()
+        self.channel.is_closed()
+    }
+
+    /// Whether rows or rejects were sent.
+    pub fn has_sent_data(&self) -> bool {
+        self.has_sent_data.load(Ordering::Relaxed)
     }
 
     /// Sends an event. Waits until the channel has room.
@@ -97,6 +106,9 @@ impl EventSender {
     /// # Errors
     /// `Closed` if the pipeline has ended.
     pub fn send(&self, event: Event) -> Result<(), Closed> {
-        self.0.blocking_send(event).map_err(|_| Closed)
+        if matches!(event, Event::Data(_)) {
+            self.has_sent_data.store(true, Ordering::Relaxed);
+        }
+        self.channel.blocking_send(event).map_err(|_| Closed)
     }
 }

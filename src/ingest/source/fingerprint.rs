@@ -23,6 +23,11 @@ impl InodeKey {
     pub fn inode(self) -> u64 {
         self.inode
     }
+
+    /// The device.
+    pub fn device(self) -> u64 {
+        self.device
+    }
 }
 
 /// The identity of a file. File systems reuse the inode numbers of deleted files. Therefore, the
@@ -53,6 +58,12 @@ impl FileId {
         self.inode_key == other.inode_key && self.created.is_some() && self.created == other.created
     }
 
+    /// The same file on a device that has a different number now.
+    #[must_use]
+    pub fn on_device(self, device: u64) -> Self {
+        Self { inode_key: InodeKey { device, ..self.inode_key }, ..self }
+    }
+
     /// Whether both identities may belong to the same file. Without a creation time, only the inode is
     /// compared.
     pub fn may_be_same(&self, other: &Self) -> bool {
@@ -66,7 +77,7 @@ impl FileId {
 pub const HEAD: usize = 4096;
 
 /// The hash of the beginning of a file. It covers more bytes as the file grows, up to [`HEAD`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Head {
     /// Number of hashed bytes.
     pub len: u64,
@@ -83,6 +94,11 @@ impl Default for Head {
 }
 
 impl Head {
+    /// The head of a file that begins with these bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self { len: bytes.len() as u64, hash: xxh3_128(bytes) }
+    }
+
     /// Hashes the first `len` bytes of a file, but at most [`HEAD`] bytes.
     ///
     /// # Errors
@@ -132,7 +148,23 @@ pub fn has_read_content(file: &File, head: Head, offset: u64, tail: u128) -> io:
 /// Hashes a range of at most [`HEAD`] bytes. Returns how many bytes of the range exist, and their hash.
 fn hash_range(file: &File, from: u64, len: u64) -> io::Result<(u64, u128)> {
     let mut bytes = [0; HEAD];
-    let bytes = &mut bytes[..len as usize];
+    let filled = fill(file, from, &mut bytes[..len as usize])?;
+    Ok((filled as u64, xxh3_128(&bytes[..filled])))
+}
+
+/// Reads a range of a file. The result is shorter if the file ends before the range.
+///
+/// # Errors
+/// An error of the file system.
+pub fn read_range(file: &File, from: u64, len: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; len as usize];
+    let filled = fill(file, from, &mut bytes)?;
+    bytes.truncate(filled);
+    Ok(bytes)
+}
+
+/// Reads bytes at an offset, until the buffer is full or the file ends. Returns the number of bytes.
+fn fill(file: &File, from: u64, bytes: &mut [u8]) -> io::Result<usize> {
     let mut filled = 0;
     while filled < bytes.len() {
         match file.read_at(&mut bytes[filled..], from + filled as u64) {
@@ -142,7 +174,7 @@ fn hash_range(file: &File, from: u64, len: u64) -> io::Result<(u64, u128)> {
             Err(cause) => return Err(cause),
         }
     }
-    Ok((filled as u64, xxh3_128(&bytes[..filled])))
+    Ok(filled)
 }
 
 /// Hashes a whole file.
@@ -150,11 +182,20 @@ fn hash_range(file: &File, from: u64, len: u64) -> io::Result<(u64, u128)> {
 /// # Errors
 /// An error of the file system.
 pub fn hash_whole(file: &File) -> io::Result<u128> {
+    hash_prefix(file, u64::MAX)
+}
+
+/// Hashes the first `len` bytes of a file, or the whole file if it is shorter.
+///
+/// # Errors
+/// An error of the file system.
+pub fn hash_prefix(file: &File, len: u64) -> io::Result<u128> {
     let mut hash = Xxh3::new();
     let mut bytes = vec![0; 256 << 10];
     let mut at = 0;
     loop {
-        match file.read_at(&mut bytes, at) {
+        let wanted = (len - at).min(bytes.len() as u64) as usize;
+        match file.read_at(&mut bytes[..wanted], at) {
             Ok(0) => return Ok(hash.digest128()),
             Ok(read) => {
                 hash.update(&bytes[..read]);
@@ -176,6 +217,12 @@ pub struct FileStat {
 }
 
 impl FileStat {
+    /// Whether both have the same size and the same time of the last change of the content. A careful copy
+    /// of a file keeps both, and its other time is that of the copy.
+    pub fn is_copy_of(&self, other: &Self) -> bool {
+        (self.size, self.modified) == (other.size, other.modified)
+    }
+
     /// Reads size and times from metadata.
     pub fn of(metadata: &Metadata) -> Self {
         Self {
@@ -189,13 +236,15 @@ impl FileStat {
 /// The data that identifies an input after a restart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fingerprint {
-    /// The last known path.
-    pub path: PathBuf,
+    /// The last known name, relative to the folder of the logs, or to that of archived logs.
+    pub name: PathBuf,
+    /// Whether the file is archived or deleted.
+    pub retired: bool,
     /// The identity of the file.
     pub id: FileId,
     /// The hash of the beginning of the file.
     pub head: Head,
-    /// The hash of the whole file if it is compressed, else 0.
+    /// The hash of the whole file if it is compressed or in UTF-16, else 0.
     pub whole: u128,
     /// The size and the change times of the file.
     pub stat: FileStat,

@@ -11,14 +11,19 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::ingest::decode::header::HeaderFault;
+use crate::ingest::decode::header::{self, BYTE_ORDER_MARK, HeaderFault};
 use crate::ingest::decode::line::{LINE_LIMIT, without_return};
+use crate::ingest::hints::{Subject, with_hint};
 use crate::ingest::parquet::typed_cells;
+use crate::ingest::source::compression::Compression;
 use crate::ingest::source::header_finder::{HeaderFinder, Search, Skipped};
 use crate::model::delimiter::Delimiter;
+use crate::model::dialect::encoding::TextEncoding;
+use crate::model::dialect::header_rule::HeaderRule;
 use crate::model::dialect::{Dialect, RowFormat};
 use crate::model::{
-    Chunk, Content, Input, Layout, PADDING, Position, RAW_LIMIT, ReaderState, Reason, Reject, Span, Text,
+    Chunk, Content, Input, Layout, PADDING, Position, RAW_LIMIT, ReaderState, Reason, Reject, RowLayout,
+    Span, Text,
 };
 
 /// Bytes per chunk. At this size, the cost of sending a chunk is negligible, and its text and columns
@@ -51,6 +56,12 @@ pub struct LineFramer {
     chunk: usize,
     dialect: Arc<Dialect>,
     format: RowFormat,
+    /// The layout of an earlier file with the same name. It applies if this file has no header.
+    earlier: Option<Arc<Layout>>,
+    /// Whether the layout of an earlier file applies.
+    is_headless: bool,
+    /// Whether the text is UTF-8, whatever the dialect says.
+    is_utf8: bool,
     read: LastRead,
 }
 
@@ -84,6 +95,8 @@ pub enum Frame {
     Chunk(Chunk),
     /// The header was read. The listed columns are not used.
     Ignored(Vec<String>),
+    /// The file has no header, so the header of an earlier file with the same name applies.
+    EarlierHeader,
     /// The file was rejected as a whole. The text explains the fault.
     Refused(Chunk, String),
     /// There are no more complete lines for now.
@@ -108,6 +121,9 @@ impl LineFramer {
             chunk,
             dialect: Arc::default(),
             format: RowFormat::Csv(Delimiter::COMMA),
+            earlier: None,
+            is_headless: false,
+            is_utf8: false,
             read: LastRead::default(),
         }
     }
@@ -118,9 +134,35 @@ impl LineFramer {
         Self { dialect: Arc::clone(dialect), format: dialect.row_format(file), ..self }
     }
 
-    /// Finds out which cells of a Parquet file have types, because these cells do not follow the dialect. Must
-    /// be called before the text of such a file is read.
+    /// Sets the layout of an earlier file with the same name. It applies if this file has no header.
+    #[must_use]
+    pub fn with_earlier_layout(self, earlier: Option<Arc<Layout>>) -> Self {
+        Self { earlier, ..self }
+    }
+
+    /// The layout of the file. `None` before the header, and after the file was rejected as a whole.
+    pub fn layout(&self) -> Option<&Arc<Layout>> {
+        match &self.state {
+            State::Lines(layout) | State::Skip { layout, .. } | State::AfterEnd(layout) => Some(layout),
+            State::Start | State::Refused => None,
+        }
+    }
+
+    /// Whether the header of an earlier file applies, because this file has none.
+    pub fn used_earlier_layout(&self) -> bool {
+        self.is_headless
+    }
+
+    /// Sets the encoding of the text to UTF-8, whatever the dialect says, if `is_utf8` is true.
+    #[must_use]
+    pub fn with_utf8(self, is_utf8: bool) -> Self {
+        Self { is_utf8, ..self }
+    }
+
+    /// Finds out what in a file does not follow the dialect: text in UTF-16, which is read as UTF-8, and cells
+    /// of a Parquet file that have types. Must be called before the text of the file is read.
     pub fn find_typed_cells(&mut self, path: &Path) {
+        self.is_utf8 = Compression::of(path).is_utf16(path).unwrap_or(false);
         if let RowFormat::Parquet(cells) = &mut self.format
             && let Ok(file) = File::open(path)
         {
@@ -144,8 +186,8 @@ impl LineFramer {
         Self { carry_offset: position.offset, line: position.lines + 1, state, ..Self::new(input) }
     }
 
-    /// The position at which another framer can continue. Its tail hash is left at 0: the hash needs the
-    /// bytes of the file, which only the caller can read.
+    /// The position at which another framer can continue. Its hashes are left out: they need the bytes of
+    /// the file, which only the caller can read.
     pub fn position(&self) -> Position {
         let (line, state) = match &self.state {
             State::Start => (self.line, ReaderState::Start),
@@ -157,7 +199,7 @@ impl LineFramer {
             State::AfterEnd(layout) => (self.line, ReaderState::AfterEnd(Arc::clone(layout))),
             State::Refused => (self.line, ReaderState::Refused),
         };
-        Position { offset: self.offset(), lines: line - 1, state, tail: 0 }
+        Position { offset: self.offset(), lines: line - 1, state, tail: 0, blocks: None }
     }
 
     /// The framed input.
@@ -190,6 +232,19 @@ impl LineFramer {
         let late_return = matches!(self.state, State::AfterEnd(_)) && self.carry == b"\r";
         self.forgot_partial_line = !self.carry.is_empty() && !late_return;
         self.carry = Vec::new();
+    }
+
+    /// Goes back to [`position`](Self::position), because the bytes after it have changed.
+    pub fn rewind(&mut self) {
+        let Position { offset, lines, .. } = self.position();
+        (self.carry_offset, self.line) = (offset, lines + 1);
+        self.carry = Vec::new();
+        self.forgot_partial_line = false;
+        if let State::Skip { layout, reject } = &self.state {
+            let layout = Arc::clone(layout);
+            let after_end = reject.reason == Reason::ContinuedAfterEof;
+            self.state = if after_end { State::AfterEnd(layout) } else { State::Lines(layout) };
+        }
     }
 
     /// Reads until there is a frame. The reader must continue at [`read_offset`](Self::read_offset).
@@ -240,6 +295,7 @@ impl LineFramer {
             is_final: self.read.is_final,
             dialect: &self.dialect,
             format: self.format,
+            is_utf8: self.is_utf8,
         };
         let search = finder.find();
         let (Search::Incomplete(skipped) | Search::Found { skipped, .. } | Search::Refused { skipped, .. }) =
@@ -254,8 +310,34 @@ impl LineFramer {
                 self.state = if has_line_feed { State::Lines(layout) } else { State::AfterEnd(layout) };
                 if ignored.is_empty() { self.frame() } else { Some(Frame::Ignored(ignored)) }
             }
-            Search::Refused { fault, line, .. } => Some(self.refuse(fault, &line)),
+            Search::Refused { fault, line, .. } => match self.earlier_layout(&fault) {
+                Some(layout) => {
+                    self.state = State::Lines(Arc::new(layout));
+                    self.is_headless = true;
+                    if self.begins_with_mark() {
+                        self.drop_front(BYTE_ORDER_MARK.len());
+                    }
+                    Some(Frame::EarlierHeader)
+                }
+                None => Some(self.refuse(fault, &line)),
+            },
         }
+    }
+
+    /// The layout of an earlier file, in the current dialect, if the fault is that this file has no header.
+    fn earlier_layout(&self, fault: &HeaderFault) -> Option<Layout> {
+        if fault.reason != Reason::MissingHeader || self.dialect.header != HeaderRule::FirstLine {
+            return None;
+        }
+        let RowLayout::Csv(earlier) = &self.earlier.as_ref()?.rows else { return None };
+        let (header, _) = header::parse(&earlier.line, &self.dialect, self.format).ok()?;
+        let is_utf8 = self.is_utf8 || self.begins_with_mark();
+        let encoding = if is_utf8 { TextEncoding::UTF_8 } else { self.dialect.encoding };
+        Some(Layout { encoding, rows: RowLayout::Csv(header) })
+    }
+
+    fn begins_with_mark(&self) -> bool {
+        self.carry_offset == 0 && self.carry.starts_with(BYTE_ORDER_MARK)
     }
 
     /// Frames all complete lines.
@@ -352,7 +434,13 @@ impl LineFramer {
         self.carry_offset = span.to;
         self.carry = Vec::new();
         self.state = State::Refused;
-        Frame::Refused(self.chunk(span, Content::Refused(reject)), fault.detail)
+        let delimiter = match self.format {
+            RowFormat::Csv(delimiter) => delimiter,
+            RowFormat::JsonLines | RowFormat::Parquet(_) => Delimiter::COMMA,
+        };
+        let detail = with_hint(Subject::Log, &fault, line, delimiter);
+        let content = Content::Refused(reject, detail.as_str().into());
+        Frame::Refused(self.chunk(span, content), detail)
     }
 }
 
@@ -375,7 +463,7 @@ mod tests {
         loop {
             let chunk = match framer.next(&mut bytes, eof, 7).unwrap() {
                 Frame::Chunk(chunk) | Frame::Refused(chunk, _) => chunk,
-                Frame::Ignored(_) => continue,
+                Frame::Ignored(_) | Frame::EarlierHeader => continue,
                 Frame::End => return,
             };
             match chunk.content {
@@ -396,7 +484,7 @@ mod tests {
                         )),
                     }
                 }
-                Content::Fault(reject) | Content::Refused(reject) => {
+                Content::Fault(reject) | Content::Refused(reject, _) => {
                     pieces.push((reject.line, reject.offset, reject.reason.code().to_owned(), reject.raw));
                 }
             }

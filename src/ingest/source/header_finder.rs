@@ -55,6 +55,8 @@ pub(super) struct HeaderFinder<'a> {
     pub(super) dialect: &'a Dialect,
     /// How the rows of this log are written.
     pub(super) format: RowFormat,
+    /// Whether the text is UTF-8, whatever the dialect says.
+    pub(super) is_utf8: bool,
 }
 
 impl HeaderFinder<'_> {
@@ -83,7 +85,8 @@ impl HeaderFinder<'_> {
     }
 
     fn encoding(&self) -> TextEncoding {
-        let is_utf8 = self.has_byte_order_mark() || matches!(self.format, RowFormat::Parquet(_));
+        let is_utf8 =
+            self.is_utf8 || self.has_byte_order_mark() || matches!(self.format, RowFormat::Parquet(_));
         if is_utf8 { TextEncoding::UTF_8 } else { self.dialect.encoding }
     }
 
@@ -137,7 +140,13 @@ impl HeaderFinder<'_> {
                 return Search::Refused { fault, line: line[..RAW_LIMIT].to_vec(), skipped };
             }
             if line_feed.is_none() && !self.is_final {
-                return Search::Incomplete(skipped(start, lines));
+                // The byte order mark decides the encoding of the header, so it is kept until the header is read.
+                let keeps_mark = self.has_byte_order_mark() && !self.dialect.encoding.is_utf8();
+                return Search::Incomplete(if keeps_mark {
+                    Skipped::default()
+                } else {
+                    skipped(start, lines)
+                });
             }
             let end = start + line_feed.map_or(rest.len(), |at| at + 1);
             let lines_to_end = lines + u64::from(line_feed.is_some());
@@ -178,12 +187,12 @@ impl HeaderFinder<'_> {
             return Ok(());
         }
         let line = &self.bytes[..line_feed.unwrap_or(self.bytes.len())];
-        let (reason, detail) = if line.contains(&0) {
-            (Reason::NotCsv, "the file has NUL bytes")
+        Err(if line.contains(&0) {
+            header::nul_bytes(line, "the file has NUL bytes")
         } else {
-            (Reason::NoNewline, "the first line has no line feed")
-        };
-        Err(HeaderFault { reason, detail: detail.to_owned() })
+            let detail = "the first line has no line feed".to_owned();
+            HeaderFault { reason: Reason::NoNewline, detail }
+        })
     }
 
     /// Rejects the file because of its first bytes, but first waits for all bytes that the reject shows.
@@ -210,7 +219,8 @@ mod tests {
 
     fn find_in(dialect: &Dialect, text: &str, is_final: bool) -> Search {
         let format = dialect.row_format("a.csv".as_ref());
-        HeaderFinder { bytes: text.as_bytes(), at_start: true, is_final, dialect, format }.find()
+        HeaderFinder { bytes: text.as_bytes(), at_start: true, is_final, dialect, format, is_utf8: false }
+            .find()
     }
 
     #[test]
@@ -230,6 +240,16 @@ mod tests {
         }
         let Search::Found { has_line_feed, .. } = find(HEADER, true) else { panic!() };
         assert!(!has_line_feed);
+    }
+
+    #[test]
+    fn a_byte_order_mark_decides_the_encoding_of_a_header_after_blank_lines() {
+        let dialect = Dialect { encoding: "koi8-r".parse().unwrap(), ..Dialect::default() };
+        let text = format!("\u{feff}\n\n{HEADER},gr\u{fc}n");
+        let Search::Incomplete(skipped) = find_in(&dialect, &text, false) else { panic!() };
+        assert_eq!(skipped, Skipped::default());
+        let Search::Found { layout, ignored, .. } = find_in(&dialect, &text, true) else { panic!() };
+        assert_eq!((layout.encoding, ignored), (TextEncoding::UTF_8, vec!["gr\u{fc}n".to_owned()]));
     }
 
     #[test]

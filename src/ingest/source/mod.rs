@@ -3,15 +3,19 @@
 
 pub mod archive;
 pub mod compression;
+pub mod content_hash;
 mod event;
 pub mod fingerprint;
 pub mod framing;
 mod header_finder;
+pub mod log_folder;
+pub mod log_names;
 pub mod replay;
 pub mod scan;
 pub mod send;
 pub mod stdin;
 pub mod tail;
+pub mod utf16;
 pub mod watch;
 
 pub use crate::ingest::source::event::{Closed, Event, EventSender, ReadError};

@@ -3,13 +3,15 @@
 use std::collections::HashSet;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::ingest::source::compression::{Compression, unreadable};
+use crate::ingest::source::fingerprint::FileId;
 use crate::ingest::source::framing::{Eof, LineFramer};
-use crate::ingest::source::scan::{FolderScanner, is_unfinished};
-use crate::ingest::source::send::{no_tail, reject_unread, send_chunks};
+use crate::ingest::source::scan::{FolderRules, FolderScanner, SkippedFiles};
+use crate::ingest::source::send::{no_hashes, reject_unread, send_chunks};
 use crate::ingest::source::stdin::{self, STDIN, is_stdin};
 use crate::ingest::source::{Event, EventSender, ReadError};
 use crate::model::dialect::Dialect;
@@ -17,60 +19,90 @@ use crate::model::error::{Error, FileRole, Op};
 
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, InputId};
-use crate::text::path_text;
+use crate::text::{path_text, shown};
 use crate::time::clock::Clock;
 
-/// Finds the logs for the arguments. An argument is a file, a folder, a pattern or stdin; a folder
-/// stands for the logs directly in it. The result has no duplicates, and is sorted by the bytes of the
-/// paths as given.
+/// The logs that arguments name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FoundLogs {
+    /// The paths, without duplicates, sorted by the bytes of the paths as given.
+    pub logs: Vec<PathBuf>,
+    /// The folders among the arguments that contain skipped files.
+    pub skipped: Vec<(PathBuf, SkippedFiles)>,
+}
+
+/// Finds the logs for the arguments. An argument is a file, a folder, a pattern or stdin; a folder stands for
+/// the logs in it, according to `rules`. A file that is named directly or by a pattern is a log under any
+/// name. With `allow_empty`, a folder may be empty, and a pattern may match no file.
 ///
 /// # Errors
-/// The first argument that does not exist or matches no file (exit code 66), or an invalid pattern (exit
+/// The first argument that does not exist or names no log (exit code 66), or an invalid pattern (exit
 /// code 64).
-pub fn find_logs(arguments: &[PathBuf]) -> Result<Vec<PathBuf>, Error> {
-    let mut paths = Vec::new();
+pub fn find_logs(arguments: &[PathBuf], rules: &FolderRules, allow_empty: bool) -> Result<FoundLogs, Error> {
+    let (mut paths, mut skipped) = (Vec::new(), Vec::new());
     for argument in arguments {
+        let (before, mut ignored) = (paths.len(), SkippedFiles::default());
         if is_stdin(argument) {
             paths.push(argument.clone());
         } else if argument.is_dir() {
-            let logs = FolderScanner::default().scan(argument, |_| false);
-            let logs = logs.map_err(|source| Error::file(FileRole::Input, Op::Read, argument, source))?;
-            paths.extend(logs.into_iter().map(|log| log.path));
+            let failed = |path: &Path, source| Error::file(FileRole::Input, Op::Read, path, source);
+            let scan = FolderScanner::showing_paths(rules.clone()).scan(argument, |_, _| false, |_| {});
+            let scan = scan.map_err(|source| failed(argument, source))?;
+            if let Some((name, source)) = scan.unreadable.into_iter().next() {
+                return Err(failed(&argument.join(name), source));
+            }
+            paths.extend(scan.logs.into_iter().map(|log| log.path));
+            ignored = scan.skipped;
         } else if argument.exists() {
             paths.push(argument.clone());
         } else {
             paths.extend(find_matches(argument)?);
         }
+        if paths.len() == before && !allow_empty {
+            return Err(no_log(argument, &ignored));
+        }
+        if !ignored.is_empty() {
+            skipped.push((argument.clone(), ignored));
+        }
     }
     paths.sort_unstable_by(|a, b| a.as_os_str().as_bytes().cmp(b.as_os_str().as_bytes()));
-    let mut found = HashSet::new();
-    let canonical = |path: &PathBuf| path.canonicalize().ok().filter(|_| !is_stdin(path));
-    paths.retain(|path| found.insert(canonical(path).unwrap_or_else(|| path.clone())));
-    Ok(paths)
+    let (mut found, mut files) = (HashSet::new(), HashSet::new());
+    paths.retain(|path| {
+        let canonical = path.canonicalize().ok().filter(|_| !is_stdin(path));
+        // A file with one link is one file, even if its folder is mounted twice.
+        let one = path.metadata().ok().filter(|file| file.is_file() && file.nlink() == 1 && !is_stdin(path));
+        let is_new_file = one.is_none_or(|file| files.insert(FileId::of(&file).inode_key));
+        found.insert(canonical.unwrap_or_else(|| path.clone())) && is_new_file
+    });
+    Ok(FoundLogs { logs: paths, skipped })
+}
+
+/// The error for an argument that names no log. `skipped` are the files in it that are not logs because of
+/// their names.
+pub fn no_log(argument: &Path, skipped: &SkippedFiles) -> Error {
+    let argument = shown(argument);
+    Error::MissingInput(if skipped.is_empty() {
+        format!("{argument} contains no logs; --allow-empty accepts this")
+    } else {
+        format!("{argument} contains no logs: {skipped}; --allow-empty accepts this")
+    })
 }
 
 /// Finds the files that match a pattern such as `logs/2025-*.csv`.
 fn find_matches(pattern: &Path) -> Result<Vec<PathBuf>, Error> {
     let missing = || {
-        Error::MissingInput(format!(
-            "{} does not exist; pass a file, a folder or a pattern",
-            pattern.display()
-        ))
+        Error::MissingInput(format!("{} does not exist; pass a file, a folder or a pattern", shown(pattern)))
     };
     let text = pattern.to_str().filter(|text| text.contains(['*', '?', '['])).ok_or_else(missing)?;
     let invalid = |source: glob::PatternError| Error::Usage(format!("{text}: not a valid pattern: {source}"));
     // Hidden files count as temporary files. A pattern matches them only if it contains the leading dot.
     let visible = glob::MatchOptions { require_literal_leading_dot: true, ..glob::MatchOptions::default() };
-    let files: Vec<PathBuf> = glob::glob_with(text, visible)
+    Ok(glob::glob_with(text, visible)
         .map_err(invalid)?
         .flatten()
-        .filter(|path| path.is_file() && !is_unfinished(path))
+        .filter(|path| path.is_file())
         .map(|path| if is_stdin(&path) { Path::new(".").join(path) } else { path })
-        .collect();
-    if files.is_empty() {
-        return Err(Error::MissingInput(format!("{text} matches no finished file")));
-    }
-    Ok(files)
+        .collect())
 }
 
 /// Reads finished logs one after the other.
@@ -84,13 +116,15 @@ pub struct Replay {
     pub now: i64,
     /// Bytes per chunk. The chunk size does not affect the rows.
     pub chunk: usize,
+    /// Whether stdin may be empty.
+    pub allow_empty: bool,
 }
 
 impl Replay {
     /// Reads all logs, but stops when a shutdown is requested.
     ///
     /// # Errors
-    /// The first log that cannot be read (exit code 66 or 74).
+    /// The first log that cannot be read (exit code 66 or 74), or stdin without a byte (66).
     pub fn run(self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
         for (path, number) in self.logs.iter().zip(0..) {
             let input = Arc::new(Input { id: InputId(number), label: path_text(path) });
@@ -129,7 +163,9 @@ impl Replay {
         };
         events.send(Event::Grown(Arc::clone(input), size))?;
         let mut reader = compression.open(path, self.dialect.columns.wanted()).map_err(cannot_open)?;
-        self.send(&mut reader, path, input, events, shutdown)
+        let mut framer = self.framer(path, input);
+        framer.find_typed_cells(path);
+        self.send(&mut reader, framer, events, shutdown)
             .map_err(|error| error.map(|source| Error::file(FileRole::Open, Op::Read, path, source)))
     }
 
@@ -144,23 +180,37 @@ impl Replay {
         let damaged = |source: io::Error| {
             Error::Damaged(format!("stdin cannot be read to its end, so nothing was published: {source}"))
         };
-        let mut reader = stdin::open().map_err(|source| ReadError::Failed(damaged(source)))?;
-        self.send(&mut reader, Path::new(STDIN), input, events, shutdown).map_err(|error| error.map(damaged))
+        let (mut reader, is_utf16) = stdin::open().map_err(|source| ReadError::Failed(damaged(source)))?;
+        let mut first = [0];
+        let len = loop {
+            match reader.read(&mut first) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read.map_err(|source| ReadError::Failed(damaged(source)))?,
+            }
+        };
+        if len == 0 && !self.allow_empty && !shutdown.is_requested() {
+            let message = "stdin is empty; --allow-empty accepts this".to_owned();
+            return Err(ReadError::Failed(Error::MissingInput(message)));
+        }
+        let mut reader = io::Cursor::new(&first[..len]).chain(reader);
+        let framer = self.framer(Path::new(STDIN), input).with_utf8(is_utf16);
+        self.send(&mut reader, framer, events, shutdown).map_err(|error| error.map(damaged))
+    }
+
+    /// A framer for the file at `path`.
+    fn framer(&self, path: &Path, input: &Arc<Input>) -> LineFramer {
+        LineFramer::with_chunk(Arc::clone(input), self.chunk).with_dialect(&self.dialect, path)
     }
 
     fn send(
         &self,
         reader: &mut impl Read,
-        path: &Path,
-        input: &Arc<Input>,
+        mut framer: LineFramer,
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        let framer = LineFramer::with_chunk(Arc::clone(input), self.chunk);
-        let mut framer = framer.with_dialect(&self.dialect, path);
-        framer.find_typed_cells(path);
         let clock = Clock::Stopped(self.now);
-        send_chunks(&mut framer, reader, Eof::Final, &no_tail, clock, events, shutdown)?;
+        send_chunks(&mut framer, reader, Eof::Final, &no_hashes, clock, events, shutdown)?;
         Ok(())
     }
 }

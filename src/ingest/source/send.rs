@@ -19,13 +19,11 @@ pub enum SendOutcome {
     Refused,
 }
 
-/// Hashes the bytes before an offset in the file that is being read.
-pub type HashTail<'a> = &'a dyn Fn(u64) -> u128;
+/// Adds the hashes of the bytes before a position to the position.
+pub type AddHashes<'a> = &'a dyn Fn(&mut Position);
 
-/// The tail hash of a log whose tail is never compared.
-pub fn no_tail(_offset: u64) -> u128 {
-    0
-}
+/// Adds no hashes, for a log whose positions are never compared.
+pub fn no_hashes(_position: &mut Position) {}
 
 /// Frames the bytes of a reader and sends them as chunks. Stops when the reader has no more bytes or a
 /// shutdown is requested.
@@ -36,7 +34,7 @@ pub fn send_chunks(
     framer: &mut LineFramer,
     reader: &mut impl Read,
     eof: Eof,
-    hash_tail: HashTail<'_>,
+    add_hashes: AddHashes<'_>,
     clock: Clock,
     events: &EventSender,
     shutdown: &Shutdown,
@@ -44,12 +42,12 @@ pub fn send_chunks(
     while !shutdown.is_requested() {
         match framer.next(reader, eof, clock.now())? {
             Frame::Chunk(mut chunk) => {
-                chunk.position.tail = hash_tail(chunk.position.offset);
+                add_hashes(&mut chunk.position);
                 events.send(Event::Data(chunk))?;
             }
             Frame::Refused(mut chunk, detail) => {
                 tracing::warn!("{}:{}: {detail}", framer.input().label, chunk.span.first_line);
-                chunk.position.tail = hash_tail(chunk.position.offset);
+                add_hashes(&mut chunk.position);
                 events.send(Event::Data(chunk))?;
                 return Ok(SendOutcome::Refused);
             }
@@ -57,9 +55,15 @@ pub fn send_chunks(
                 let label = &framer.input().label;
                 tracing::warn!("{label}: unknown columns are ignored: {}", columns.join(", "));
             }
+            Frame::EarlierHeader => {
+                let label = &framer.input().label;
+                tracing::info!(
+                    "{label}: no header in the first line; the header of the last file with this name applies"
+                );
+            }
             Frame::End => {
                 let mut position = framer.position();
-                position.tail = hash_tail(position.offset);
+                add_hashes(&mut position);
                 events.send(Event::Advanced(Arc::clone(framer.input()), position))?;
                 break;
             }
@@ -80,7 +84,7 @@ pub fn reject_unread(
 ) -> Result<(), Closed> {
     tracing::warn!("{}: {}", input.label, fault.detail);
     let span = Span { from: 0, to: 0, first_line: 1 };
-    let content = Content::Refused(Reject::new(fault.reason, 1, 0, &[]));
+    let content = Content::Refused(Reject::new(fault.reason, 1, 0, &[]), fault.detail.as_str().into());
     let position = Position { state: ReaderState::Faulted, ..Position::default() };
     events.send(Event::Data(Chunk {
         input: Arc::clone(input),

@@ -14,18 +14,18 @@ pub fn is_stdin(log: &Path) -> bool {
     log.as_os_str() == STDIN
 }
 
-/// Opens stdin and decompresses it.
+/// Opens stdin and decompresses it. Also tells whether its text is UTF-16.
 ///
 /// # Errors
 /// If stdin cannot be read, or contains Parquet.
-pub fn open() -> io::Result<Box<dyn Read + Send>> {
+pub fn open() -> io::Result<(Box<dyn Read + Send>, bool)> {
     open_pipe(io::stdin())
 }
 
-fn open_pipe(mut pipe: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+fn open_pipe(mut pipe: impl Read + Send + 'static) -> io::Result<(Box<dyn Read + Send>, bool)> {
     let mut start = Vec::new();
     pipe.by_ref().take(MAGIC as u64).read_to_end(&mut start)?;
-    Compression::of_content(&start).decode(Cursor::new(start).chain(pipe))
+    Compression::of_content(&start).decode_stream(Cursor::new(start).chain(pipe))
 }
 
 #[cfg(test)]
@@ -45,7 +45,7 @@ mod tests {
 
     fn read(bytes: &[u8]) -> io::Result<String> {
         let mut text = String::new();
-        open_pipe(Slow(Cursor::new(bytes.to_vec())))?.read_to_string(&mut text)?;
+        open_pipe(Slow(Cursor::new(bytes.to_vec())))?.0.read_to_string(&mut text)?;
         Ok(text)
     }
 

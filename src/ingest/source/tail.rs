@@ -1,32 +1,30 @@
 //! A followed file, with its identity and its position.
 
+mod whole;
+
+use std::cell::RefCell;
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
-
 use crate::ingest::source::compression::Compression;
+use crate::ingest::source::content_hash::{BLOCK, ContentHash, HashingReader, block_start};
 use crate::ingest::source::fingerprint::{
-    FileId, FileStat, Fingerprint, HEAD, Head, UNKNOWN, has_read_content, hash_tail, hash_whole, ranges_match,
+    FileId, FileStat, Fingerprint, HEAD, Head, UNKNOWN, has_read_content, hash_prefix, hash_tail, hash_whole,
+    ranges_match, read_range,
 };
 use crate::ingest::source::framing::{Eof, LineFramer};
-use crate::ingest::source::send::{SendOutcome, no_tail, reject_unread, send_chunks};
+use crate::ingest::source::log_folder::LogFolder;
+use crate::ingest::source::send::{SendOutcome, send_chunks};
 use crate::ingest::source::{Closed, Event, EventSender, ReadError};
 use crate::model::dialect::Dialect;
 use crate::model::shutdown::Shutdown;
-use crate::model::{Input, Position, ReaderState};
+use crate::model::{Input, Layout, Position, ReaderState};
 use crate::time::clock::Clock;
 
-/// How long a damaged compressed file must be unchanged before it is rejected. Until then, a program may
-/// still be copying the file.
-const REJECT_DAMAGED_AFTER: Duration = Duration::from_secs(2);
-/// Flags for opening a file. A different file may have taken the path since the scan. Therefore,
-/// symbolic links are not followed, and opening a pipe does not block.
-const SAFE_OPEN: i32 = OFlags::NOFOLLOW.union(OFlags::NONBLOCK).bits() as i32;
+pub use crate::ingest::source::tail::whole::ReadContent;
 
 /// An input as of the last commit.
 #[derive(Clone, Debug)]
@@ -37,6 +35,21 @@ pub struct KnownInput {
     pub fingerprint: Fingerprint,
     /// The position at which reading resumes.
     pub position: Position,
+    /// The layout of an earlier position, if the current position has none.
+    pub layout: Option<Arc<Layout>>,
+    /// Number of rows that were read: plays and rejects.
+    pub rows: u64,
+    /// Whether the file is read again as another input.
+    pub retried: bool,
+    /// Whether rows were read with settings of the dialect that have changed since then.
+    pub earlier_settings: bool,
+}
+
+impl KnownInput {
+    /// The last known layout of the input.
+    pub fn layout(&self) -> Option<&Arc<Layout>> {
+        self.position.state.layout().or(self.layout.as_ref())
+    }
 }
 
 /// When a last line without a line feed counts as complete.
@@ -51,22 +64,50 @@ pub struct LastLines {
 /// A followed file.
 #[derive(Debug)]
 pub struct Tail {
-    path: PathBuf,
+    folder: Arc<LogFolder>,
+    /// The name relative to the folder.
+    name: PathBuf,
     id: FileId,
     compression: Compression,
     head: Head,
     /// Hash of the bytes before the framer's offset.
     hash_before_offset: u128,
-    /// Hash of the whole file if it is compressed, else 0.
+    /// Hash of all whole blocks before the framer's offset. `None` if not known.
+    blocks: Option<u128>,
+    /// The bytes of an overlong line that were read after the framer's offset.
+    overlong: Option<Overlong>,
+    /// Whether rows were read before the last restart, or under the header of an earlier file. Otherwise, the
+    /// number of lines tells whether rows were read.
+    had_rows: bool,
+    /// The layout of a compressed file that an earlier process has read to its end.
+    last_layout: Option<Arc<Layout>>,
+    /// Hash of the whole file if it is read whole, else 0.
     whole: u128,
+    /// Number of bytes in this hash.
+    whole_size: u64,
+    /// Size and times of a file in UTF-16 that has grown after it was read.
+    growing: Option<FileStat>,
     framer: LineFramer,
     /// The open file. It stays open while it is active. If its name disappears, it can therefore still
     /// be read to its end.
     file: Option<File>,
     /// Size and times at the last complete read.
     last_stat: Option<FileStat>,
+    /// Size and times in the last fingerprint.
+    noted_stat: Option<FileStat>,
+    /// Whether the name or the file has changed since the last fingerprint.
+    has_moved: bool,
     unchanged_since: Instant,
     state: State,
+}
+
+/// What was read of a line that is too long and has no end yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Overlong {
+    /// Hash of the bytes before the framer's read offset.
+    tail: u128,
+    /// Hash of all whole blocks before the framer's read offset.
+    blocks: Option<u128>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,47 +137,97 @@ pub enum Comparison {
 }
 
 impl Tail {
-    /// A tail at the beginning of a file.
-    pub fn new(input: Arc<Input>, path: PathBuf, metadata: &Metadata, dialect: &Arc<Dialect>) -> Self {
+    /// A tail at the beginning of the file `name` in `folder`.
+    pub fn new(
+        input: Arc<Input>,
+        folder: Arc<LogFolder>,
+        name: PathBuf,
+        metadata: &Metadata,
+        dialect: &Arc<Dialect>,
+    ) -> Self {
         Self {
             id: FileId::of(metadata),
-            compression: Compression::of(&path),
+            compression: Compression::of(&name),
             head: Head::default(),
             hash_before_offset: 0,
+            blocks: Some(0),
+            overlong: None,
+            had_rows: false,
+            last_layout: None,
             whole: 0,
-            framer: LineFramer::new(input).with_dialect(dialect, &path),
-            path,
+            whole_size: 0,
+            growing: None,
+            framer: LineFramer::new(input).with_dialect(dialect, &name),
+            folder,
+            name,
             file: None,
             last_stat: None,
+            noted_stat: None,
+            has_moved: false,
             unchanged_since: Instant::now(),
             state: State::Reading,
         }
     }
 
-    /// Restores a tail that an earlier process committed.
-    pub fn resume(known: KnownInput, dialect: &Arc<Dialect>) -> Self {
-        let KnownInput { input, fingerprint: Fingerprint { path, id, head, whole, stat }, position } = known;
-        let compression = Compression::of(&path);
+    /// Restores a tail that an earlier process committed. `folder` is the folder of its file.
+    pub fn resume(known: KnownInput, folder: Arc<LogFolder>, dialect: &Arc<Dialect>) -> Self {
+        let KnownInput { input, fingerprint, position, layout, rows, .. } = known;
+        let Fingerprint { name, retired: _, id, head, whole, stat } = fingerprint;
+        let compression = match Compression::of(&name) {
+            // Of plain text, only text in UTF-16 has this hash.
+            Compression::Plain if whole != 0 => Compression::Utf16,
+            other => other,
+        };
         let state = match &position.state {
             ReaderState::Refused | ReaderState::Faulted => State::Rejected,
             ReaderState::Finished => State::Done,
             _ => State::Reading,
         };
         // A file that was read to its end is opened only if it has changed since then.
-        let unchanged = compression == Compression::Plain && position.offset == stat.size;
+        let unchanged = match compression {
+            Compression::Plain => position.offset == stat.size,
+            // A part that was added later may not be rejected yet.
+            Compression::Utf16 => state != State::Done || position.tail == u128::from(stat.size),
+            _ => true,
+        };
         Self {
             compression,
             id,
             head,
             hash_before_offset: position.tail,
+            // The first block is not whole yet, so there is nothing to know about it.
+            blocks: position.blocks.or((position.offset < BLOCK).then_some(0)),
+            overlong: None,
+            // A file that was rejected as a whole has one row, which is no row of the log.
+            had_rows: rows > u64::from(state == State::Rejected),
+            last_layout: layout,
             whole,
-            framer: LineFramer::resume(input, &position).with_dialect(dialect, &path),
-            path,
+            whole_size: stat.size,
+            growing: None,
+            framer: LineFramer::resume(input, &position).with_dialect(dialect, &name),
+            folder,
+            name,
             file: None,
-            last_stat: (unchanged || state != State::Reading).then_some(stat),
+            last_stat: (unchanged && (compression.is_plain() || state != State::Reading)
+                || state == State::Rejected)
+                .then_some(stat),
+            noted_stat: Some(stat),
+            has_moved: false,
             unchanged_since: Instant::now(),
             state,
         }
+    }
+
+    /// Sets the layout of an earlier file with the same name. It applies if this file has no header.
+    #[must_use]
+    pub fn with_earlier_layout(mut self, earlier: Option<Arc<Layout>>) -> Self {
+        self.framer = self.framer.with_earlier_layout(earlier);
+        self
+    }
+
+    /// The last known layout of the file.
+    pub fn layout(&self) -> Option<&Arc<Layout>> {
+        self.framer.layout().or(self.last_layout.as_ref())
     }
 
     /// The identity of the file.
@@ -144,9 +235,19 @@ impl Tail {
         &self.id
     }
 
+    /// The last known name of the file, relative to its folder.
+    pub fn name(&self) -> &Path {
+        &self.name
+    }
+
     /// The last known path of the file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    pub fn path(&self) -> PathBuf {
+        self.folder.path.join(&self.name)
+    }
+
+    /// Whether the file was archived or deleted.
+    pub fn is_retired(&self) -> bool {
+        self.folder.is_archive
     }
 
     /// The input that the file belongs to.
@@ -154,9 +255,10 @@ impl Tail {
         self.framer.input()
     }
 
-    /// Changes the path after the file was renamed.
-    pub fn rename(&mut self, path: PathBuf) {
-        self.path = path;
+    /// Changes the name, and perhaps the folder, after the file was renamed.
+    pub fn rename(&mut self, folder: Arc<LogFolder>, name: PathBuf) {
+        self.has_moved = true;
+        (self.folder, self.name) = (folder, name);
     }
 
     /// Whether the file was rejected because of its content. If so, a repaired file is expected to
@@ -180,9 +282,30 @@ impl Tail {
         self.file.as_ref().and_then(|file| file.metadata().ok())
     }
 
+    /// The metadata of the file at the last known path. It may be a different file.
+    ///
+    /// # Errors
+    /// An error of the file system.
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.folder.metadata(&self.name)
+    }
+
     /// Whether the file still has its last known path.
     pub fn has_its_path(&self) -> bool {
-        self.path.symlink_metadata().is_ok_and(|metadata| FileId::of(&metadata).may_be_same(&self.id))
+        self.folder.metadata(&self.name).is_ok_and(|metadata| FileId::of(&metadata).may_be_same(&self.id))
+    }
+
+    /// Changes the number of the device.
+    pub fn set_device(&mut self, device: u64) {
+        self.id = self.id.on_device(device);
+    }
+
+    /// Whether the followed file is at its path, but its device has the number `device` now.
+    pub fn is_on_device(&self, device: u64) -> bool {
+        let Ok(metadata) = self.folder.metadata(&self.name) else { return false };
+        let (found, renumbered) = (FileId::of(&metadata), self.id.on_device(device));
+        let same_stat = || self.noted_stat.is_some_and(|noted| FileStat::of(&metadata).is_copy_of(&noted));
+        found.is_same(&renumbered) || found.may_be_same(&renumbered) && same_stat()
     }
 
     /// How long the file has been unchanged.
@@ -195,11 +318,16 @@ impl Tail {
         self.framer.offset()
     }
 
-    /// A key for the content that was read: the offset, and the hashes of head and tail. `None` before
-    /// the first row.
+    /// A key for the content that was read: the offset, and the hashes of head and tail. For a compressed
+    /// file, it is made of the hash of the whole file. `None` before the first row.
     pub fn content_key(&self) -> Option<(u64, u128, u128)> {
-        let rows = self.has_rows() && self.state == State::Reading;
-        rows.then_some((self.offset(), self.head.hash, self.hash_before_offset))
+        match self.state {
+            State::Reading if self.compression == Compression::Plain && self.has_rows() => {
+                Some((self.offset(), self.head.hash, self.hash_before_offset))
+            }
+            State::Done if self.has_rows() => Some((u64::MAX, self.whole, 0)),
+            _ => None,
+        }
     }
 
     /// Whether the whole file was read and accepted, so that it may be archived.
@@ -208,7 +336,7 @@ impl Tail {
             self.last_stat.is_some_and(|stat| stat.size == self.offset()) && !self.framer.has_partial_line();
         match self.compression {
             Compression::Plain => self.state == State::Reading && is_complete,
-            Compression::Gzip | Compression::Zstd | Compression::Parquet => self.state == State::Done,
+            _ => self.state == State::Done,
         }
     }
 
@@ -230,9 +358,15 @@ impl Tail {
             let plain = self.compression == Compression::Plain;
             // A rotated log and its successor have the same header. They may differ only in the part
             // that has not been read yet.
-            let comparable = !plain || self.has_rows() && size >= self.framer.read_offset();
-            let copy = !rejected
-                && comparable
+            let comparable = match self.state {
+                // What was read of a rejected file are its first bytes.
+                State::Rejected if plain => self.offset() > 0 && size >= self.offset(),
+                State::Rejected => self.whole != 0,
+                _ => !plain || self.has_rows() && size >= self.framer.read_offset(),
+            };
+            // After a project was moved, even a file without rows has its size and its time.
+            let moved = self.noted_stat.is_some_and(|noted| FileStat::of(metadata).is_copy_of(&noted));
+            let copy = (comparable || moved)
                 && self.has_same_content(path, &id)?
                 && self.has_same_rest(path, &id)?;
             return Ok(if copy { Comparison::Copy } else { Comparison::Different });
@@ -242,10 +376,16 @@ impl Tail {
         }
         if rejected {
             // A log that was rejected because of its header stays rejected while it grows.
-            let grown = self.compression == Compression::Plain && self.has_same_content(path, &id)?;
+            let known = self.compression == Compression::Plain || self.whole != 0;
+            let grown = known && self.has_same_content(path, &id)?;
             return Ok(if grown { Comparison::Same } else { Comparison::Different });
         }
-        if self.compression == Compression::Plain && size < self.framer.read_offset() {
+        let known_size = match self.compression {
+            Compression::Plain => self.framer.read_offset(),
+            Compression::Utf16 if self.whole != 0 => self.whole_size,
+            _ => 0,
+        };
+        if size < known_size {
             return Ok(Comparison::Truncated);
         }
         if self.state == State::Conflict || self.has_same_content(path, &id)? {
@@ -264,6 +404,7 @@ impl Tail {
     fn has_rows(&self) -> bool {
         let Position { lines, state, .. } = self.framer.position();
         match state {
+            _ if self.had_rows => true,
             ReaderState::Lines(layout) => lines > u64::from(layout.has_header()),
             ReaderState::AfterEnd(_) => true,
             _ => lines > 1,
@@ -276,13 +417,17 @@ impl Tail {
             if self.whole == 0 {
                 return Ok(true);
             }
-            return Ok(hash_whole(&open(path, id)?)? == self.whole);
+            let file = self.folder.open(path, id)?;
+            return match self.compression {
+                Compression::Utf16 => Ok(hash_prefix(&file, self.whole_size)? == self.whole),
+                _ => Ok(hash_whole(&file)? == self.whole),
+            };
         }
         let opened;
         let file = match &self.file {
             Some(file) if id.may_be_same(&self.id) => file,
             _ => {
-                opened = open(path, id)?;
+                opened = self.folder.open(path, id)?;
                 &opened
             }
         };
@@ -293,16 +438,17 @@ impl Tail {
     /// open, its unread part is unknown, and the result is true.
     fn has_same_rest(&self, path: &Path, id: &FileId) -> io::Result<bool> {
         let Some(file) = &self.file else { return Ok(true) };
-        ranges_match([file, &open(path, id)?], self.offset(), file.metadata()?.len())
+        ranges_match([file, &self.folder.open(path, id)?], self.offset(), file.metadata()?.len())
     }
 
     fn has_same_head(&self, path: &Path, id: &FileId) -> io::Result<bool> {
-        Ok(Head::read(&open(path, id)?, self.head.len)? == self.head)
+        Ok(Head::read(&self.folder.open(path, id)?, self.head.len)? == self.head)
     }
 
     /// Continues in a different file with the same content.
     pub fn switch_to(&mut self, metadata: &Metadata) {
         self.id = FileId::of(metadata);
+        self.has_moved = true;
         self.file = None;
         if self.state == State::Conflict {
             self.state = State::Reading;
@@ -320,9 +466,10 @@ impl Tail {
     pub fn is_due(&self, metadata: &Metadata) -> bool {
         match self.state {
             State::Conflict => false,
-            State::Done | State::Rejected => self.last_stat != Some(FileStat::of(metadata)),
+            State::Done | State::Rejected => self.has_moved || self.last_stat != Some(FileStat::of(metadata)),
             State::Reading => {
-                self.last_stat != Some(FileStat::of(metadata))
+                self.has_moved
+                    || self.last_stat != Some(FileStat::of(metadata))
                     || self.compression != Compression::Plain
                     || self.framer.has_partial_line()
             }
@@ -340,21 +487,28 @@ impl Tail {
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
+        if self.has_grown(metadata) {
+            return self.reject_growth(metadata, last_lines, events);
+        }
         let stat = Some(FileStat::of(metadata));
         if self.last_stat != stat {
             self.unchanged_since = Instant::now();
         }
         if self.state != State::Reading {
             self.last_stat = stat;
+            if self.has_moved {
+                self.send_identity(metadata, events)?;
+            }
             return Ok(());
         }
         // `last_stat` is set again only after a complete read, so that a failed read is repeated.
         self.last_stat = None;
+        if self.compression.is_plain() && self.framer.read_offset() == 0 {
+            self.detect_utf16()?;
+        }
         match self.compression {
             Compression::Plain => self.read_plain(metadata, last_lines, events, shutdown)?,
-            Compression::Gzip | Compression::Zstd | Compression::Parquet => {
-                self.read_compressed(metadata, last_lines, events, shutdown)?;
-            }
+            _ => self.read_whole(metadata, last_lines, events, shutdown)?,
         }
         if !shutdown.is_requested() {
             self.last_stat = stat;
@@ -372,12 +526,20 @@ impl Tail {
         let size = metadata.len();
         let mut file = match self.file.take() {
             Some(file) => file,
-            None => open(&self.path, &self.id)?,
+            None => self.folder.open(&self.path(), &self.id)?,
         };
         self.send_identity(metadata, events)?;
+        let has_partial_line = self.framer.has_partial_line();
+        if let Some(overlong) = self.overlong
+            && hash_tail(&file, self.framer.read_offset())? != overlong.tail
+        {
+            // The file was truncated within the line, and then more was written to it.
+            self.framer.rewind();
+            self.overlong = None;
+        }
         // The size is checked again. If the file was truncated and lost its name before this read, its
         // last line is not complete.
-        let is_final = self.framer.has_partial_line()
+        let is_final = has_partial_line
             && size >= self.framer.read_offset()
             && (last_lines.once || self.unchanged_since.elapsed() >= last_lines.wait)
             && file.metadata()?.len() == size;
@@ -385,9 +547,9 @@ impl Tail {
             file.seek(SeekFrom::Start(self.framer.read_offset()))?;
             let eof = if is_final { Eof::Final } else { Eof::MayGrow };
             let unread = size - self.framer.read_offset();
-            self.send_lines(&mut (&file).take(unread), &file, eof, events, shutdown)?;
+            self.send_lines(unread, &file, eof, events, shutdown)?;
         } else if is_final {
-            self.send_lines(&mut io::empty(), &file, Eof::Final, events, shutdown)?;
+            self.send_lines(0, &file, Eof::Final, events, shutdown)?;
         }
         // Bytes of an incomplete line may still change, so the head covers only framed bytes.
         let known = self.offset().min(HEAD as u64);
@@ -402,10 +564,24 @@ impl Tail {
         Ok(())
     }
 
-    fn send_identity(&self, metadata: &Metadata, events: &EventSender) -> Result<(), Closed> {
-        let (path, id, head, whole) = (self.path.clone(), self.id, self.head, self.whole);
-        let fingerprint = Fingerprint { path, id, head, whole, stat: FileStat::of(metadata) };
-        events.send(Event::Identified(Arc::clone(self.framer.input()), Box::new(fingerprint)))?;
+    /// Sends the fingerprint again, because the file was archived or deleted. `stat` is the size and the
+    /// times of the file when it was read.
+    ///
+    /// # Errors
+    /// A closed channel.
+    pub fn send_retired(&mut self, stat: FileStat, events: &EventSender) -> Result<(), Closed> {
+        self.send_fingerprint(stat, events)
+    }
+
+    fn send_fingerprint(&mut self, stat: FileStat, events: &EventSender) -> Result<(), Closed> {
+        let (name, id, head, whole) = (self.name.clone(), self.id, self.head, self.whole);
+        let fingerprint = Fingerprint { name, retired: self.is_retired(), id, head, whole, stat };
+        (self.noted_stat, self.has_moved) = (Some(stat), false);
+        events.send(Event::Identified(Arc::clone(self.framer.input()), Box::new(fingerprint)))
+    }
+
+    fn send_identity(&mut self, metadata: &Metadata, events: &EventSender) -> Result<(), Closed> {
+        self.send_fingerprint(FileStat::of(metadata), events)?;
         if self.compression == Compression::Plain {
             events.send(Event::Grown(Arc::clone(self.framer.input()), metadata.len()))?;
         }
@@ -414,76 +590,51 @@ impl Tail {
 
     fn send_lines(
         &mut self,
-        reader: &mut impl Read,
+        unread: u64,
         file: &File,
         eof: Eof,
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        let tail = |offset| hash_tail(file, offset).unwrap_or(UNKNOWN);
-        let outcome = send_chunks(&mut self.framer, reader, eof, &tail, Clock::System, events, shutdown);
+        let hash = self.content_hash(file)?.map(RefCell::new);
+        let mut reader = HashingReader { inner: file.take(unread), hash: hash.as_ref() };
+        // The bytes before the first offset were compared or hashed before. They may have changed since then.
+        let (before, known) = (self.offset(), self.hash_before_offset);
+        let tail = |offset| match known {
+            known if offset == before && known != UNKNOWN => known,
+            _ => hash_tail(file, offset).unwrap_or(UNKNOWN),
+        };
+        let blocks = |offset| hash.as_ref()?.borrow_mut().at(offset);
+        let add_hashes = |position: &mut Position| {
+            position.tail = tail(position.offset);
+            position.blocks = blocks(position.offset);
+        };
+        let clock = Clock::System;
+        let started = self.framer.layout().is_some();
+        let outcome = send_chunks(&mut self.framer, &mut reader, eof, &add_hashes, clock, events, shutdown);
         self.framer.forget_partial_line();
-        self.hash_before_offset = tail(self.offset());
+        let (offset, read_offset) = (self.offset(), self.framer.read_offset());
+        (self.hash_before_offset, self.blocks) = (tail(offset), blocks(offset));
+        let overlong = || Overlong { tail: tail(read_offset), blocks: blocks(read_offset) };
+        self.overlong = (read_offset > offset).then(overlong);
+        self.had_rows |= !started && offset > 0 && self.framer.used_earlier_layout();
         if outcome? == SendOutcome::Refused {
             self.state = State::Rejected;
         }
         Ok(())
     }
 
-    fn read_compressed(
-        &mut self,
-        metadata: &Metadata,
-        last_lines: LastLines,
-        events: &EventSender,
-        shutdown: &Shutdown,
-    ) -> Result<(), ReadError> {
-        if let Err(fault) = self.compression.check(&self.path, self.framer.dialect().columns.wanted())? {
-            if last_lines.once || self.unchanged_since.elapsed() >= REJECT_DAMAGED_AFTER {
-                self.state = State::Rejected;
-                self.send_identity(metadata, events)?;
-                reject_unread(self.framer.input(), &fault, Clock::System, events)?;
-            }
-            return Ok(());
+    /// The hash of everything before the framer's read offset. `None` if it is not known.
+    fn content_hash(&self, file: &File) -> io::Result<Option<ContentHash>> {
+        let blocks = self.overlong.map_or(self.blocks, |overlong| overlong.blocks);
+        let (Some(at_offset), Some(at_read)) = (self.blocks, blocks) else { return Ok(None) };
+        let read_offset = self.framer.read_offset();
+        let start = block_start(read_offset);
+        let rest = read_range(file, start, read_offset - start)?;
+        if rest.len() as u64 != read_offset - start {
+            return Ok(None);
         }
-        self.whole = hash_whole(&open(&self.path, &self.id)?)?;
-        if self.head.len == 0 {
-            self.head = Head::read(&open(&self.path, &self.id)?, metadata.len())?;
-        }
-        self.send_identity(metadata, events)?;
-        let mut reader = self.compression.open(&self.path, self.framer.dialect().columns.wanted())?;
-        self.framer.find_typed_cells(&self.path);
-        // Skips the text that an earlier process has read.
-        io::copy(&mut (&mut reader).take(self.framer.read_offset()), &mut io::sink())?;
-        let outcome = send_chunks(
-            &mut self.framer,
-            &mut reader,
-            Eof::Final,
-            &no_tail,
-            Clock::System,
-            events,
-            shutdown,
-        )?;
-        self.state = match outcome {
-            SendOutcome::Refused => State::Rejected,
-            SendOutcome::Sent if shutdown.is_requested() => State::Reading,
-            SendOutcome::Sent => State::Done,
-        };
-        if self.state == State::Done {
-            let position = Position { state: ReaderState::Finished, ..self.framer.position() };
-            events.send(Event::Advanced(Arc::clone(self.framer.input()), position))?;
-        }
-        Ok(())
-    }
-}
-
-/// Opens a file. It must be the file that was scanned.
-fn open(path: &Path, id: &FileId) -> io::Result<File> {
-    let file = File::options().read(true).custom_flags(SAFE_OPEN).open(path)?;
-    let metadata = file.metadata()?;
-    if metadata.is_file() && FileId::of(&metadata).may_be_same(id) && metadata.nlink() > 0 {
-        Ok(file)
-    } else {
-        // The next scan finds the file that is now at this path.
-        Err(io::ErrorKind::NotFound.into())
+        let hash = ContentHash::resume(read_offset, at_read, rest);
+        Ok(Some(hash.with_earlier(self.offset(), at_offset)))
     }
 }

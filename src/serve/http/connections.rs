@@ -15,9 +15,11 @@ use tower_service::Service;
 
 use crate::serve::http::context::Context;
 use crate::serve::http::routes;
+use crate::storage::descriptors;
 
-/// Maximum number of open connections.
-const MAX_CONNECTIONS: usize = 256;
+/// Open connections may take one of this many parts of the limit on open files, because a request can open
+/// files, too.
+const CONNECTIONS: usize = 8;
 /// Time limit for a client to send the head of a request. The time starts when the connection opens or
 /// the previous request ends.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,13 +35,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const TOO_MANY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
 
+/// Maximum number of open connections: 256, or fewer if the limit on open files is low.
+pub(super) fn max_connections() -> usize {
+    descriptors::share(CONNECTIONS)
+}
+
 /// Accepts and serves connections. Returns only if the listener is unusable.
 pub(super) async fn serve(listener: TcpListener, context: Arc<Context>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(cause) => return tracing::error!("cannot serve HTTP: {cause}"),
     };
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let permits = Arc::new(Semaphore::new(max_connections()));
     let metrics = Arc::clone(&context.metrics);
     let router = routes::router(context);
     loop {

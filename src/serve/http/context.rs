@@ -52,9 +52,9 @@ pub(super) struct Context {
     metrics_text: Mutex<Option<(Instant, Arc<str>)>>,
 }
 
-/// Maximum number of subscribers. The maximum is lower than the limit on connections, so that the server can
-/// still accept other requests.
-const MAX_SUBSCRIBERS: usize = 192;
+/// Maximum number of subscribers, in quarters of the limit on connections. The server can still accept other
+/// requests.
+const SUBSCRIBER_QUARTERS: usize = 3;
 /// Maximum number of simultaneous Parquet downloads.
 const MAX_CONVERSIONS: usize = 2;
 /// How long the text of `/metrics` is reused.
@@ -65,13 +65,15 @@ const METRICS_MAX_AGE: Duration = Duration::from_millis(250);
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_mins(5);
 
 impl Context {
-    pub(super) fn new(access: Access, sources: Sources) -> Self {
+    /// `max_connections` is the limit on connections.
+    pub(super) fn new(access: Access, sources: Sources, max_connections: usize) -> Self {
+        let max_subscribers = max_connections * SUBSCRIBER_QUARTERS / 4;
         let Sources { epochs, metrics, disk, engine_status, settings } = sources;
         let (sender, views) = watch::channel(None);
         tokio::spawn(view::build_views(epochs, settings.output.clone(), sender));
         let (engine_status, last_heartbeat) = (Mutex::new(engine_status), Mutex::new(Instant::now()));
         let live = watch::Sender::new(Arc::default());
-        let subscribers = Arc::new(Semaphore::new(MAX_SUBSCRIBERS));
+        let subscribers = Arc::new(Semaphore::new(max_subscribers));
         let (conversions, metrics_text) = (Arc::new(Semaphore::new(MAX_CONVERSIONS)), Mutex::default());
         let started_at = SystemTime::now();
         Self {

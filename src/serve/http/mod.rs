@@ -33,6 +33,7 @@ pub use crate::serve::http::context::Sources;
 use crate::model::error::{Error, FileRole, Op};
 use crate::serve::http::context::Context;
 use crate::serve::http::priority::lower_priority;
+use crate::text::shown;
 
 /// Number of threads for slow requests, such as a search in a million rows.
 const SEARCH_THREADS: usize = 1;
@@ -74,7 +75,7 @@ impl Server {
                 .build();
             match runtime {
                 Ok(runtime) => runtime.block_on(async {
-                    let context = Arc::new(Context::new(access, sources));
+                    let context = Arc::new(Context::new(access, sources, connections::max_connections()));
                     tokio::spawn(live::measure(Arc::clone(&context)));
                     tokio::select! {
                         () = connections::serve(listener, context) => {}
@@ -108,7 +109,7 @@ pub fn read_token(path: &Path) -> Result<String, Error> {
         let message = format!(
             "{}: expected a token of at least {MIN_LENGTH} printable ASCII characters; create one with \
              `openssl rand -hex 32`",
-            path.display()
+            shown(path)
         );
         return Err(Error::Config(message));
     }

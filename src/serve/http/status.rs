@@ -16,6 +16,7 @@ use crate::serve::http::insights::columns_json;
 use crate::serve::http::response::{Problem, json_of_epoch, uncached};
 use crate::serve::view::View;
 use crate::serve::view::page::{Query, Row};
+use crate::text::harmless;
 
 /// Maximum number of rejects in the search for examples. The search begins with the newest reject.
 const SEARCHED_REJECTS: usize = 1000;
@@ -36,7 +37,9 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
         "freshness_seconds": live.freshness_seconds,
         "bytes_unread": context.metrics.bytes_unread.get(),
         "inputs_unfinished": context.metrics.files_outstanding.get(),
+        "inputs_not_retired": context.metrics.inputs_not_retired.get(),
         "inputs_rewritten": context.metrics.files_rewritten.get(),
+        "inputs_refused": context.metrics.inputs_refused.get(),
         "timezone": context.settings.timezone.0.name(),
         "epoch": Value::Null,
     });
@@ -71,6 +74,7 @@ fn epoch_fields(view: &View, timezone: &str) -> std::io::Result<serde_json::Map<
         "listeners": view.snapshot.listeners,
         "songs_played": played,
         "inputs": inputs(view),
+        "refused": refused(view),
         "rejects": rejects(view)?,
         "catalog": {
             "path": catalog.path,
@@ -145,6 +149,18 @@ fn inputs(view: &View) -> Vec<Value> {
             })
         })
         .collect()
+}
+
+/// The latest inputs that cannot be read as logs.
+fn refused(view: &View) -> Vec<Value> {
+    let refused = view.snapshot.refused.iter().map(|input| {
+        json!({
+            "path": input.path,
+            "reason": input.reason.code(),
+            "detail": harmless(&input.detail),
+        })
+    });
+    refused.collect()
 }
 
 /// Rejects by reason, with the newest examples.

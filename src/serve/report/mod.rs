@@ -24,6 +24,7 @@ use crate::serve::report::published_output::{PublishedOutput, read_consistently}
 use crate::serve::report::tables::{Snapshots, Table, read_snapshots};
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
+use crate::text::shown;
 
 pub use crate::serve::report::html::to_html;
 
@@ -98,7 +99,7 @@ impl Report {
         let mut tables = snapshots.tables;
         tables.push((enriched_logs::NAME, plays.map(|plays| plays.table)));
         tables.sort_by_key(|(name, _)| (*name == REJECTS, *name));
-        let output = settings.output.display().to_string();
+        let output = shown(&settings.output);
         Self { manifest, output, overview, range, tables }
     }
 }

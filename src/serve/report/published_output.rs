@@ -15,6 +15,7 @@ use crate::model::error::{Error, FileRole, Op};
 use crate::publish::REJECTS;
 use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
 use crate::storage::{READ, SharedDisk};
+use crate::text::shown;
 
 /// How long files may differ from an unchanged manifest. Publishing replaces the manifest last, so
 /// files can be newer than the manifest for a moment.
@@ -47,7 +48,7 @@ pub(super) fn read_consistently<T>(
     loop {
         let manifest = Manifest::read(disk, output)?.ok_or_else(|| {
             let message = "there is no _manifest.json; run `replay` or `watch` first";
-            Error::MissingInput(format!("{}: {message}", output.display()))
+            Error::MissingInput(format!("{}: {message}", shown(output)))
         })?;
         let result = PublishedOutput::open(output, manifest.clone()).and_then(|output| read(&output));
         let Err(error) = result else { return result };
@@ -117,7 +118,7 @@ impl PublishedOutput {
         let is_append_only = [enriched_logs::NAME, REJECTS].contains(&name);
         let longer = !is_append_only && path.metadata().is_ok_and(|metadata| metadata.len() > part.bytes);
         if longer || hash_text(hash) != part.hash {
-            let (path, bytes) = (path.display(), part.bytes);
+            let (path, bytes) = (shown(&path), part.bytes);
             let message =
                 format!("{path}: differs from the manifest, which lists {bytes} bytes; run `verify`");
             return Err(Error::Damaged(message));
@@ -128,7 +129,7 @@ impl PublishedOutput {
     /// The error for a line that is not a valid row of the table.
     pub(super) fn bad_row(&self, name: &str, part: &PartEntry, number: u64) -> Error {
         let path = self.path(name, part);
-        Error::Damaged(format!("{}:{}: not a valid row of {name}", path.display(), number + 1))
+        Error::Damaged(format!("{}:{}: not a valid row of {name}", shown(&path), number + 1))
     }
 }
 

@@ -103,6 +103,12 @@ impl StateConfig {
         NightWindow { from: TimeOfDay(self.night.0), to: TimeOfDay(self.night.1) }
     }
 
+    /// These settings with the dialect of other settings.
+    #[must_use]
+    pub fn with_dialect_of(&self, other: &Self) -> Self {
+        Self { dialect: other.dialect.clone(), ..self.clone() }
+    }
+
     /// Describes the first setting that differs between the state (`self`) and `current`. Returns `None` if
     /// all settings are equal.
     pub fn difference(&self, current: &Self) -> Option<String> {

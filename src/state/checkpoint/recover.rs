@@ -12,6 +12,7 @@ use crate::state::checkpoint::store::{KEPT, Store};
 use crate::state::unmatched::{UnmatchedFile, is_unmatched_name};
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::{Disk, SharedDisk, is_temporary, names_in, remove_file, sync_folder};
+use crate::text::shown;
 
 /// The options of a start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,6 +21,10 @@ pub struct StartOptions {
     pub rollback: bool,
     /// Discard the state and read everything again.
     pub fresh: bool,
+    /// Accept a catalog that has lost all its songs.
+    pub allow_empty: bool,
+    /// Read inputs again whose rows were all rejected. The dialect of the logs may have changed.
+    pub retry_rejected: bool,
     /// Continue if published rows of the append-only tables are lost.
     pub accept_missing_output: bool,
 }
@@ -88,7 +93,7 @@ pub fn open(
         match read_checked(&**disk, folder, number, &mut checked) {
             Ok(generation) => sound.push(generation),
             Err(unusable) => {
-                let message = format!("{}: {unusable}", folder.join(generation_name(number)).display());
+                let message = format!("{}: {unusable}", shown(&folder.join(generation_name(number))));
                 if matches!(unusable, Unusable::Format(_)) {
                     return Err(Error::Config(format!(
                         "{message}; use the program version that wrote it, or read everything again with \
@@ -105,13 +110,19 @@ pub fn open(
     let Some(current) = sound.first().cloned() else {
         return Err(Error::Damaged(format!(
             "{}: no generation is sound; read everything again with `music-insights watch --fresh`",
-            folder.display()
+            shown(folder)
         )));
     };
-    if let Some(difference) = current.config.difference(config) {
+    let other_difference = current.config.with_dialect_of(config).difference(config);
+    let allowed = options.retry_rejected && other_difference.is_none();
+    if let Some(difference) = current.config.difference(config).filter(|_| !allowed) {
+        let (difference, retry) = match other_difference {
+            Some(other) => (other, ""),
+            None => (difference, "read only the rejected inputs again with --retry-rejected, "),
+        };
         return Err(Error::Config(format!(
-            "{}: {difference}; restore the old value, or read everything again with --fresh",
-            folder.display()
+            "{}: {difference}; restore the old value, {retry}or read everything again with --fresh",
+            shown(folder)
         )));
     }
     // Obsolete generations are still here if the previous process was killed before it removed them. An empty
@@ -134,7 +145,7 @@ fn newest_is_damaged(disk: &dyn Disk, folder: &Path, numbers: &[u64], damage: &s
     let way_out = match older {
         Some(number) => format!(
             "generation {number} is sound: go back to it with `music-insights watch --state {} --rollback`",
-            folder.display()
+            shown(folder)
         ),
         None => "no older generation is sound: read everything again with `music-insights watch --fresh`"
             .to_owned(),

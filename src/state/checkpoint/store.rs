@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use crate::model::error::Error;
 use crate::state::checkpoint::compact::Compaction;
-use crate::state::checkpoint::generation::{Generation, generation_name};
+use crate::state::checkpoint::generation::{Generation, StateConfig, generation_name};
 use crate::state::checkpoint::segment::{SegmentEntry, SegmentWriter};
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::staged_file::StagedFile;
@@ -54,6 +54,11 @@ impl Store {
     pub fn is_in_place(&self) -> bool {
         let name = generation_name(self.current.number);
         self.disk.stat(&self.folder.join(name)).map_or_else(|cause| !is_missing(&cause), |_| true)
+    }
+
+    /// Changes the settings of the state. The next commit contains them.
+    pub fn set_config(&mut self, config: StateConfig) {
+        self.current.config = config;
     }
 
     /// The last committed generation.

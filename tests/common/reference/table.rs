@@ -76,11 +76,12 @@ pub fn open(path: &str, bytes: &[u8], dialect: &Dialect, several_lines: bool) ->
     };
     let mut header = rows[first].clone();
     let mut rest = rows.split_off(first + 1);
-    if several_lines && dialect.quoting {
-        if let Some((content, count)) = join(&header, &rest, dialect.delimiter, usize::MAX).ok() {
-            header.content = content;
-            rest.drain(..count);
-        }
+    if several_lines
+        && dialect.quoting
+        && let Ok((content, count)) = join(&header, &rest, dialect.delimiter, usize::MAX)
+    {
+        header.content = content;
+        rest.drain(..count);
     }
     parse_line(&header.content, header.ended(), header.decodable, dialect)
         .and_then(|names| with_names(&names, header.content.clone(), rest, dialect))

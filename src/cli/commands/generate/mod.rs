@@ -22,6 +22,7 @@ use crate::model::shutdown::Shutdown;
 use crate::storage::create_folder;
 use crate::storage::real::RealDisk;
 use crate::telemetry::progress::{Progress, Unit};
+use crate::text::shown;
 use crate::time::clock::Clock;
 
 /// The paths and sizes of the generated files.
@@ -48,7 +49,7 @@ pub struct Generated {
 impl fmt::Display for Generated {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { catalog, songs, incoming, files, rows, bytes, elapsed, .. } = self;
-        let (catalog, incoming) = (catalog.display(), incoming.display());
+        let (catalog, incoming) = (shown(catalog), shown(incoming));
         write!(
             out,
             "{songs} songs in {catalog}; {rows} rows ({bytes} bytes) in {files} files in {incoming}; {elapsed:.1?}"

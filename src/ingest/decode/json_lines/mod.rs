@@ -72,6 +72,8 @@ impl JsonRows<'_> {
                     let other =
                         (reason == Reason::BadJson).then(|| self.check_line(line, ending, start).err());
                     let reason = other.flatten().unwrap_or(reason);
+                    self.rows.future +=
+                        u32::from(reason == Reason::TimestampRange && self.timestamps.is_late());
                     self.rows.reject(Reject::new(reason, line_number, start as u64, line));
                 }
             }

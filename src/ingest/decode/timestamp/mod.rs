@@ -28,6 +28,8 @@ pub struct TimestampReader<'a> {
     /// The range of instants that have the cached `instant_offset`.
     known_instants: Range<i64>,
     instant_offset: i32,
+    /// Whether the last time out of range was too late.
+    late: bool,
 }
 
 impl<'a> TimestampReader<'a> {
@@ -44,6 +46,7 @@ impl<'a> TimestampReader<'a> {
             offset: 0,
             known_instants: 0..0,
             instant_offset: 0,
+            late: false,
         }
     }
 
@@ -55,13 +58,23 @@ impl<'a> TimestampReader<'a> {
     pub fn read(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
         let play_time = match self.read_plain(cell) {
             Some(local) => PlayTime { local, offset: self.offset_of_local(local)?, nanos: 0 },
-            None => self.read_other(cell)?,
+            None => {
+                // A number that is too large for a date is too late, too.
+                self.late = true;
+                self.read_other(cell)?
+            }
         };
         let instant = play_time.instant();
         if instant < 0 || instant > self.latest || (instant == self.latest && play_time.nanos > 0) {
+            self.late = instant >= 0;
             return Err(Reason::TimestampRange);
         }
         Ok(play_time)
+    }
+
+    /// Whether the last time that was rejected as `timestamp_range` was too far in the future.
+    pub fn is_late(&self) -> bool {
+        self.late
     }
 
     /// Parses the most common form.

@@ -1,9 +1,9 @@
 //! Decides which tail a file belongs to, regardless of its name.
 
-use std::fs::Metadata;
 use std::io;
-use std::path::Path;
 
+use crate::ingest::source::fingerprint::FileId;
+use crate::ingest::source::scan::Candidate;
 use crate::ingest::source::tail::Comparison;
 use crate::ingest::source::watch::tail_set::{TailId, TailSet};
 
@@ -18,36 +18,42 @@ pub(super) enum Identity {
     Rewritten(TailId),
     /// The file that a tail follows, but shorter than the part that was read.
     Truncated(TailId),
-    /// A new file at the path of a file that a tail has followed.
+    /// A new file with the name of a file that a tail has followed.
     Replaced(TailId),
     /// A new file.
     New,
 }
 
-/// Compares a file with the tail of its path and with the tail of its inode.
+/// Compares a file with the tail of its name and with the tail of its inode.
 ///
 /// # Errors
 /// An error of the file system.
-pub(super) fn identify(tails: &TailSet, path: &Path, metadata: &Metadata) -> io::Result<Identity> {
-    let by_file = tails.find_file(path, metadata);
-    let by_path = by_file.filter(|&id| tails[id].path() == path).or_else(|| tails.find_path(path));
-    let mut found = by_path;
-    let mut comparison = match by_path {
+pub(super) fn identify(tails: &TailSet, file: &Candidate) -> io::Result<Identity> {
+    let Candidate { name, path, metadata, .. } = file;
+    let by_file = tails.find_file(file);
+    let has_name = |&id: &TailId| tails[id].name() == name && tails[id].path() == *path;
+    let by_name = by_file.filter(has_name).or_else(|| tails.find_name(name));
+    let mut found = by_name;
+    let mut comparison = match by_name {
         Some(id) => tails[id].compare_with(path, metadata)?,
         None => Comparison::Different,
     };
     if comparison != Comparison::Same
         && let Some(id) = by_file
-        && by_path != Some(id)
+        && by_name != Some(id)
     {
-        found = Some(id);
-        comparison = tails[id].compare_with(path, metadata)?;
+        let other = tails[id].compare_with(path, metadata)?;
+        // If the inode may have been reused, a copy with the right name is better evidence.
+        let is_certain = tails[id].id().is_same(&FileId::of(metadata));
+        if comparison != Comparison::Copy || is_certain || other == Comparison::Same {
+            (found, comparison) = (Some(id), other);
+        }
     }
     Ok(match (comparison, found) {
         (Comparison::Same, Some(id)) => Identity::Known(id),
         (Comparison::Copy, Some(id)) => Identity::Copy(id),
         (Comparison::Rewritten, Some(id)) => Identity::Rewritten(id),
         (Comparison::Truncated, Some(id)) => Identity::Truncated(id),
-        (Comparison::Different, _) | (_, None) => by_path.map_or(Identity::New, Identity::Replaced),
+        (Comparison::Different, _) | (_, None) => by_name.map_or(Identity::New, Identity::Replaced),
     })
 }

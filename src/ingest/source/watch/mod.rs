@@ -3,13 +3,17 @@
 //! Repeated scans of the folder find every change, on any file system. Change notifications from the
 //! operating system only make the program find changes sooner.
 
+mod headers;
 mod identify;
 mod notifications;
+mod open_files;
+mod options;
 mod retirement;
+mod rolled;
+mod skipped;
 mod tail_set;
 
 use std::collections::{BTreeSet, HashSet};
-use std::ffi::OsString;
 use std::fs::Metadata;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -19,22 +23,31 @@ use std::time::{Duration, Instant};
 
 use notify::RecommendedWatcher;
 
-use crate::ingest::source::archive::{Archiver, RetirableInput};
-use crate::ingest::source::compression::unreadable;
+use crate::ingest::source::compression::{Compression, unreadable};
 use crate::ingest::source::fingerprint::{FileId, InodeKey};
-use crate::ingest::source::scan::{Candidate, FolderScanner, is_log_name};
+use crate::ingest::source::log_folder::LogFolder;
+use crate::ingest::source::log_names::{LogNames, may_be_rolled};
+use crate::ingest::source::scan::{Candidate, FolderRules, FolderScan, FolderScanner, drop_repeated_links};
 use crate::ingest::source::tail::{KnownInput, LastLines, Tail};
+use crate::ingest::source::watch::headers::EarlierHeaders;
 use crate::ingest::source::watch::identify::{Identity, identify};
 use crate::ingest::source::watch::notifications::{Hints, start_watcher};
 use crate::ingest::source::watch::retirement::Retirement;
+use crate::ingest::source::watch::rolled::{Decided, Decision, Rolled};
+use crate::ingest::source::watch::skipped::SkippedWarnings;
 use crate::ingest::source::watch::tail_set::{TailId, TailSet};
-use crate::ingest::source::{Closed, EventSender, ReadError};
+use crate::ingest::source::{Closed, Event, EventSender, ReadError};
 use crate::model::dialect::Dialect;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, InputId};
+use crate::storage::descriptors;
 use crate::telemetry::metrics::Metrics;
-use crate::text::path_text;
+use crate::text::{harmless, path_text, shown};
+
+pub use crate::ingest::source::watch::options::{Resume, WatchOptions, check_folder};
+
+pub use crate::ingest::source::watch::rolled::ROLL_WAIT;
 
 /// Interval between scans of a small folder.
 const SCAN_INTERVAL: Duration = Duration::from_secs(1);
@@ -47,42 +60,14 @@ const DEBOUNCE: Duration = Duration::from_millis(5);
 /// Interval between checks for a shutdown and for incomplete last lines.
 const TICK: Duration = Duration::from_millis(50);
 
-/// Maximum number of open files. A file stays open so that it can be read to its end after its name is
-/// gone.
-const MAX_OPEN: usize = 256;
-/// A file that has not grown for this long is closed.
-const IDLE: Duration = Duration::from_mins(1);
-
-/// The options for watching a folder.
-#[derive(Debug)]
-pub struct WatchOptions {
-    /// The folder.
-    pub folder: PathBuf,
-    /// How the rows of the logs are written.
-    pub dialect: Arc<Dialect>,
-    /// When last lines without a line feed count as complete.
-    pub last_lines: LastLines,
-    /// What happens to finished inputs.
-    pub archiver: Archiver,
-    /// The metrics to update.
-    pub metrics: Arc<Metrics>,
-}
-
-/// The inputs of an earlier process, and the notices about later commits.
-#[derive(Debug)]
-pub struct Resume {
-    /// The inputs of the last commit, in the order of their ids.
-    pub inputs: Vec<KnownInput>,
-    /// Receives inputs that may be archived or deleted.
-    pub retirable: Receiver<Vec<RetirableInput>>,
-    /// Whether all inputs are read again, including archived inputs.
-    pub fresh: bool,
-}
-
 /// A watched folder.
 #[derive(Debug)]
 pub struct Watch {
-    folder: PathBuf,
+    logs: Arc<LogFolder>,
+    archive: Arc<LogFolder>,
+    /// Maximum number of open files. A file stays open so that it can be read to its end after its name is
+    /// gone.
+    max_open: usize,
     dialect: Arc<Dialect>,
     last_lines: LastLines,
     metrics: Arc<Metrics>,
@@ -97,8 +82,11 @@ pub struct Watch {
     /// Whether the last scan of the folder succeeded.
     readable: bool,
     scanner: FolderScanner,
+    skipped: SkippedWarnings,
     tails: TailSet,
     retirement: Retirement,
+    rolled: Rolled,
+    headers: EarlierHeaders,
     next_input: u32,
     /// Files that could not be read. Only one warning is logged for each file.
     unreadable: BTreeSet<PathBuf>,
@@ -113,11 +101,19 @@ impl Watch {
     /// # Errors
     /// A missing folder (exit code 66).
     pub fn new(options: WatchOptions, resume: Resume) -> Result<Self, Error> {
-        let WatchOptions { folder, dialect, last_lines, archiver, metrics } = options;
+        let WatchOptions { folder, rules, dialect, last_lines, roll_wait, archiver, max_open, metrics } =
+            options;
         check_folder(&folder)?;
         let (waker, wake) = sync_channel(1);
+        let follow_symlinks = rules.follow_symlinks;
+        let folder_of = |path, is_archive| Arc::new(LogFolder { path, is_archive, follow_symlinks });
+        let archive = folder_of(archiver.archive_dir.clone(), true);
+        let retirement =
+            Retirement::new(archiver, Arc::clone(&archive), resume.retirable, Arc::clone(&metrics));
         let mut watch = Self {
-            folder,
+            logs: folder_of(folder, false),
+            archive,
+            max_open,
             dialect,
             last_lines,
             metrics,
@@ -128,33 +124,60 @@ impl Watch {
             watcher: None,
             watched: None,
             readable: true,
-            scanner: FolderScanner::default(),
+            scanner: FolderScanner::new(rules),
+            skipped: SkippedWarnings::default(),
             tails: TailSet::default(),
-            retirement: Retirement::new(archiver, resume.retirable),
+            retirement,
+            rolled: Rolled::new(roll_wait),
+            headers: EarlierHeaders::of(&resume.inputs),
             next_input: 0,
             unreadable: BTreeSet::new(),
             error: None,
             next_scan: Instant::now(),
         };
-        for known in resume.inputs {
-            watch.next_input = watch.next_input.max(known.input.id.0 + 1);
-            watch.tails.insert(Tail::resume(known, &watch.dialect));
-        }
+        watch.resume(resume.inputs);
         watch.watch_folder();
         Ok(watch)
+    }
+
+    /// Continues with the inputs of an earlier process. The number of a device may change when the device is
+    /// mounted again. If a file proves this, its device has the new number for all files.
+    fn resume(&mut self, inputs: Vec<KnownInput>) {
+        let mut tails: Vec<Tail> = Vec::with_capacity(inputs.len());
+        for known in inputs {
+            self.next_input = self.next_input.max(known.input.id.0 + 1);
+            if known.retried {
+                continue;
+            }
+            let folder = if known.fingerprint.retired { &self.archive } else { &self.logs };
+            let earlier = self.headers.get(&known.fingerprint.name);
+            let tail = Tail::resume(known, Arc::clone(folder), &self.dialect);
+            tails.push(tail.with_earlier_layout(earlier));
+        }
+        let device_of = |tail: &Tail| tail.id().inode_key.device();
+        let here = self.logs.path.metadata().map_or(0, |metadata| FileId::of(&metadata).inode_key.device());
+        let renumbered = tails.iter().find(|tail| device_of(tail) != here && tail.is_on_device(here));
+        let renumbered = renumbered.map(device_of);
+        for mut tail in tails {
+            if renumbered == Some(device_of(&tail)) {
+                tail.set_device(here);
+            }
+            self.tails.insert(tail);
+        }
     }
 
     /// Starts change notifications for the folder that is at the path now. If there are no
     /// notifications, only scans find changes.
     fn watch_folder(&mut self) {
-        let folder = self.folder.metadata().ok().map(|metadata| FileId::of(&metadata).inode_key);
+        let folder = self.logs.path.metadata().ok().map(|metadata| FileId::of(&metadata).inode_key);
         if folder == self.watched {
             return;
         }
         self.watched = folder;
-        let watcher = start_watcher(&self.folder, Arc::clone(&self.hints), self.waker.clone());
+        let recursive = self.scanner.rules().recursive;
+        let watcher = start_watcher(&self.logs.path, recursive, Arc::clone(&self.hints), self.waker.clone());
         if let (Err(error), Some(_)) = (&watcher, folder) {
-            let folder = self.folder.display();
+            let folder = shown(&self.logs.path);
             tracing::warn!("{folder}: no change notifications ({error}); the folder is scanned every second");
         }
         self.watcher = watcher.ok();
@@ -191,39 +214,52 @@ impl Watch {
     }
 
     fn read_changes(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Closed> {
-        let changed = self.find_changes();
-        self.read_files(changed, self.last_lines, events, shutdown)?;
+        let (changed, is_scan) = self.find_changes();
+        let logs = Arc::clone(&self.logs);
+        self.read_files(&logs, changed, self.last_lines, events, shutdown)?;
         self.read_orphans(events, shutdown)?;
-        self.retirement.run(&mut self.tails);
-        Ok(())
+        // Only a scan of the whole folder tells whether a file is gone, because it may have been renamed.
+        if is_scan && self.readable && !shutdown.is_requested() {
+            self.decide_rolled(events, shutdown)?;
+        } else if self.rolled.may_decide(&self.tails) {
+            self.next_scan = Instant::now();
+        }
+        self.retirement.run(&mut self.tails, events)
     }
 
     /// Reads the inputs that earlier processes have archived.
     fn read_archive(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
-        let archive = self.retirement.archive_dir();
-        let files = match self.scanner.scan(archive, |_| false) {
+        let archive = Arc::clone(&self.archive);
+        let failed = |path: &Path, error| Error::file(FileRole::Input, Op::Read, path, error);
+        // Rotated logs were archived under any name.
+        let names = LogNames::new(["*"]).expect("the pattern is valid");
+        let mut scanner = FolderScanner::new(FolderRules { names, ..self.scanner.rules().clone() });
+        let scan = match scanner.scan(&archive.path, |_, _| false, |_| {}) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            files => files.map_err(|error| Error::file(FileRole::Input, Op::Read, archive, error))?,
+            scan => scan.map_err(|error| failed(&archive.path, error))?,
         };
+        if let Some((name, error)) = scan.unreadable.into_iter().next() {
+            return Err(failed(&archive.path.join(name), error));
+        }
         // Archived files are complete.
         let last_lines = LastLines { once: true, ..self.last_lines };
         // A closed channel also ends the loop of the caller.
-        let _ = self.read_files(files, last_lines, events, shutdown);
+        let _ = self.read_files(&archive, scan.logs, last_lines, events, shutdown);
         self.error.take().map_or(Ok(()), Err)
     }
 
-    /// Finds the files that may have changed. If a scan is due, it inspects all files. Otherwise, it
+    /// Finds the files that may have changed, and tells whether the whole folder was scanned. If a scan is due, it inspects all files. Otherwise, it
     /// inspects only files with a notification or an incomplete last line.
-    fn find_changes(&mut self) -> Vec<Candidate> {
+    fn find_changes(&mut self) -> (Vec<Candidate>, bool) {
         let hints = std::mem::take(&mut *self.hints.lock().unwrap_or_else(PoisonError::into_inner));
         if hints.overflow {
             self.metrics.watch_overflows.inc();
         }
         self.metrics.files_open.set(self.tails.open().len() as i64);
         if hints.overflow || Instant::now() >= self.next_scan {
-            self.scan()
+            (self.scan(), true)
         } else {
-            self.inspect(hints.names)
+            (self.inspect(hints.names), false)
         }
     }
 
@@ -232,134 +268,136 @@ impl Watch {
         let start = Instant::now();
         // Notifications start before the scan, so that no change between the two is missed.
         self.watch_folder();
-        let tails = &self.tails;
-        let files = self.scanner.scan(&self.folder, |inode| tails.has_inode(inode));
-        let was_readable = std::mem::replace(&mut self.readable, files.is_ok());
-        let files = files.unwrap_or_else(|error| {
-            let error = Error::file(FileRole::Input, Op::Read, &self.folder, error);
-            if was_readable {
-                tracing::warn!("{error}; trying again");
+        let mut scan = self.scan_folder();
+        if scan.as_ref().is_err_and(descriptors::is_shortage) {
+            self.close_unneeded();
+            scan = self.scan_folder();
+        }
+        let was_readable = std::mem::replace(&mut self.readable, scan.is_ok());
+        let files = match scan {
+            Ok(FolderScan { logs, skipped, unreadable }) => {
+                self.skipped.warn(&self.logs.path, &self.archive.path, skipped.folders);
+                for (name, error) in unreadable {
+                    self.note_unreadable(&name, error);
+                }
+                logs
             }
-            self.error = Some(error);
-            Vec::new()
-        });
+            Err(error) => {
+                let error = Error::file(FileRole::Input, Op::Read, &self.logs.path, error);
+                if was_readable {
+                    tracing::warn!("{error}; trying again");
+                }
+                self.error = Some(error);
+                Vec::new()
+            }
+        };
         self.revisit_open();
         self.next_scan =
             Instant::now() + (start.elapsed() * SCAN_SHARE).clamp(SCAN_INTERVAL, MAX_SCAN_INTERVAL);
         files
     }
 
+    fn scan_folder(&mut self) -> io::Result<FolderScan> {
+        let (tails, skipped) = (&self.tails, &mut self.skipped);
+        let known = |name: &Path, inode| {
+            tails.has_inode(inode) || tails.find_name(name).is_some() || is_rolled_name(name)
+        };
+        self.scanner.scan(&self.logs.path, known, |name| skipped.note(name))
+    }
+
     /// Inspects the changed files, and the files with an incomplete last line.
-    fn inspect(&mut self, changed: HashSet<OsString>) -> Vec<Candidate> {
-        let incomplete = self.tails.incomplete().iter().filter_map(|&id| self.tails[id].path().file_name());
-        let mut names: Vec<OsString> = incomplete.map(ToOwned::to_owned).chain(changed).collect();
+    fn inspect(&mut self, changed: HashSet<PathBuf>) -> Vec<Candidate> {
+        let incomplete = self.tails.incomplete().iter().map(|&id| self.tails[id].name().to_owned());
+        let mut names: Vec<PathBuf> = incomplete.chain(changed).collect();
         names.sort_unstable();
         names.dedup();
         let mut files = Vec::new();
         for name in names {
             let tails = &self.tails;
-            match self.scanner.inspect(&self.folder, &name, |metadata| tails.has_file(metadata)) {
+            match self.scanner.inspect(&self.logs.path, &name, |metadata| {
+                tails.has_file(metadata) || tails.find_name(&name).is_some() || is_rolled_name(&name)
+            }) {
                 Ok(Some(file)) => files.push(file),
                 Ok(None) => {
                     // The name is gone. The rest of the file is read from the open file.
-                    if let Some(id) = self.tails.find_path(&self.folder.join(&name)) {
+                    if let Some(id) = self.tails.find_name(&name) {
                         self.tails.orphan(id);
                         self.tails.set_incomplete(id, false);
+                    } else if self.scanner.rules().recursive && self.logs.path.join(&name).is_dir() {
+                        // A subfolder may have appeared together with its files.
+                        self.next_scan = Instant::now();
                     }
                 }
-                Err(error) => tracing::warn!("cannot read {}: {error}", self.folder.join(&name).display()),
+                Err(error) => self.note_unreadable(&name, error),
             }
         }
+        drop_repeated_links(&mut files);
         files
-    }
-
-    /// Closes idle files. Also finds open files whose path is gone or belongs to a different file.
-    fn revisit_open(&mut self) {
-        while self.tails.open().len() > MAX_OPEN {
-            self.tails.close(self.tails.open()[0]);
-        }
-        for id in self.tails.open().clone() {
-            let tail = &self.tails[id];
-            let needed = self.tails.orphans().contains(&id) || self.tails.incomplete().contains(&id);
-            if tail.unchanged_for() > IDLE && !needed {
-                self.tails.close(id);
-            } else if !tail.has_its_path() {
-                self.tails.orphan(id);
-            }
-        }
-    }
-
-    /// Reads each open file to its end if its path is gone or belongs to a different file.
-    fn read_orphans(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Closed> {
-        for id in self.tails.take_orphans() {
-            let tail = &self.tails[id];
-            let Some(metadata) = tail.open_metadata() else { continue };
-            if !self.tails.owns_its_file(id) {
-                self.tails.close(id);
-                continue;
-            }
-            if tail.has_its_path() {
-                continue;
-            }
-            if tail.is_due(&metadata) {
-                match self.read_tail(id, &metadata, self.last_lines, events, shutdown) {
-                    Ok(()) => {}
-                    Err(ReadError::Closed) => return Err(Closed),
-                    Err(ReadError::Failed(error)) => {
-                        let path = self.tails[id].path().display();
-                        tracing::warn!("cannot read {path} to its end: {error}");
-                        self.tails.close(id);
-                        continue;
-                    }
-                }
-            }
-            let tail = &self.tails[id];
-            if tail.is_due(&metadata) || tail.unchanged_for() < IDLE {
-                self.tails.orphan(id);
-            } else {
-                self.tails.close(id);
-            }
-        }
-        Ok(())
     }
 
     fn read_files(
         &mut self,
-        files: Vec<Candidate>,
+        folder: &Arc<LogFolder>,
+        mut files: Vec<Candidate>,
         last_lines: LastLines,
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), Closed> {
+        // A compressed file may contain one of the plain files, so these are read first.
+        files.sort_by_key(|file| !Compression::of(&file.path).is_plain());
         for file in files {
             if shutdown.is_requested() {
                 break;
             }
-            match self.read_file(&file, last_lines, events, shutdown) {
+            self.yield_descriptors();
+            let mut read = self.read_file(folder, &file, last_lines, events, shutdown);
+            if let Err(ReadError::Failed(error)) = &read
+                && descriptors::is_shortage(error)
+            {
+                self.close_unneeded();
+                read = self.read_file(folder, &file, last_lines, events, shutdown);
+            }
+            match read {
                 Ok(()) => {
-                    self.unreadable.remove(&file.path);
+                    self.unreadable.remove(&file.name);
                 }
                 Err(ReadError::Closed) => return Err(Closed),
                 Err(ReadError::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(ReadError::Failed(error)) => {
-                    let error = unreadable(&file.path, error);
-                    if self.unreadable.insert(file.path) {
-                        tracing::warn!("{error}; trying again");
-                    }
-                    self.error = Some(error);
-                }
+                Err(ReadError::Failed(error)) => self.note_unreadable(&file.name, error),
             }
         }
         Ok(())
     }
 
+    /// Records that a file or subfolder cannot be read. Warns once.
+    fn note_unreadable(&mut self, name: &Path, error: io::Error) {
+        let error = unreadable(name, error);
+        if self.unreadable.insert(name.to_owned()) {
+            tracing::warn!("{error}; trying again");
+        }
+        self.error = Some(error);
+    }
+
     fn read_file(
         &mut self,
+        folder: &Arc<LogFolder>,
         file: &Candidate,
         last_lines: LastLines,
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        let Some(id) = self.follow(&file.path, &file.metadata)? else { return Ok(()) };
+        let Some(id) = self.follow(folder, file)? else { return Ok(()) };
+        self.read_due(id, file, last_lines, events, shutdown)
+    }
+
+    fn read_due(
+        &mut self,
+        id: TailId,
+        file: &Candidate,
+        last_lines: LastLines,
+        events: &EventSender,
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
         if !self.tails[id].is_due(&file.metadata) {
             return Ok(());
         }
@@ -367,9 +405,7 @@ impl Watch {
         // After an error, the file is not tried again before the next scan or notification.
         let incomplete = read.is_ok() && self.tails[id].is_due(&file.metadata);
         self.tails.set_incomplete(id, incomplete);
-        if self.tails.open().len() > MAX_OPEN {
-            self.revisit_open();
-        }
+        self.close_surplus();
         read
     }
 
@@ -381,17 +417,88 @@ impl Watch {
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
-        self.tails.update(id, |tail| tail.read(metadata, last_lines, events, shutdown))
+        let read = self.tails.update(id, |tail| tail.read(metadata, last_lines, events, shutdown));
+        let tail = &self.tails[id];
+        if let Some(layout) = tail.layout() {
+            self.headers.note(tail.name(), layout);
+        }
+        read
+    }
+
+    /// Decides which compressed files are rolled logs, and reads the files that no longer wait.
+    fn decide_rolled(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Closed> {
+        for decided in self.rolled.decide(&self.tails, self.last_lines.once) {
+            match self.read_decided(&decided, events, shutdown) {
+                Ok(()) => {}
+                Err(ReadError::Closed) => return Err(Closed),
+                Err(ReadError::Failed(error)) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(ReadError::Failed(error)) => self.note_unreadable(&decided.file.name, error),
+            }
+        }
+        if let Some(deadline) = self.rolled.deadline() {
+            self.next_scan = self.next_scan.min(deadline);
+        }
+        Ok(())
+    }
+
+    fn read_decided(
+        &mut self,
+        decided: &Decided,
+        events: &EventSender,
+        shutdown: &Shutdown,
+    ) -> Result<(), ReadError> {
+        let Decided { folder, file, decision } = decided;
+        let is_log = folder.is_archive || self.scanner.rules().is_log(&file.name);
+        let label = shown(&file.name);
+        let id = match *decision {
+            Decision::Continues(id, bytes) => {
+                let input = Arc::clone(self.tails[id].input());
+                tracing::info!(
+                    "{label}: this is {}, compressed; reading continues at byte {} of its text",
+                    harmless(&input.label),
+                    self.tails[id].offset()
+                );
+                self.tails.continue_compressed(id, folder, &file.name, &file.metadata);
+                events.send(Event::Grown(input, bytes))?;
+                id
+            }
+            Decision::Contained(id) => {
+                let other = harmless(&self.tails[id].input().label);
+                tracing::info!("{label}: this is {other}, compressed; all its rows were read before");
+                if is_log {
+                    let id = self.insert_new(folder, file);
+                    return self.tails.update(id, |tail| tail.finish_unread(&file.metadata, events));
+                }
+                self.rolled.ignore(file);
+                return Ok(());
+            }
+            Decision::New(_) if !is_log => {
+                self.rolled.ignore(file);
+                return Ok(());
+            }
+            Decision::New(same) => {
+                if let Some(same) = same {
+                    let other = harmless(&self.tails[same].input().label);
+                    tracing::warn!("{label}: has the same content as {other}; its rows are counted again");
+                }
+                self.insert_new(folder, file)
+            }
+        };
+        self.read_due(id, file, self.last_lines, events, shutdown)
     }
 
     /// The tail that follows a file: an existing tail, even if the file was renamed, or a new tail.
     /// `None` if the file must not be read.
-    fn follow(&mut self, path: &Path, metadata: &Metadata) -> io::Result<Option<TailId>> {
-        let is_log = is_log_name(path.file_name().unwrap_or_default());
-        let shown = path.display();
-        match identify(&self.tails, path, metadata)? {
+    fn follow(&mut self, folder: &Arc<LogFolder>, file: &Candidate) -> io::Result<Option<TailId>> {
+        let Candidate { name, metadata, .. } = file;
+        let is_log = folder.is_archive || self.scanner.rules().is_log(name);
+        let label = shown(name);
+        match identify(&self.tails, file)? {
             Identity::Known(id) => {
-                self.tails.rename(id, path.to_owned());
+                self.rename(id, folder, file);
+                if let Some(layout) = self.tails[id].layout() {
+                    self.headers.note(name, layout);
+                }
                 return Ok(Some(id));
             }
             Identity::Copy(id) => {
@@ -399,51 +506,72 @@ impl Watch {
                 return Ok(Some(id));
             }
             Identity::Rewritten(id) => {
-                self.tails.rename(id, path.to_owned());
+                self.rename(id, folder, file);
                 self.stop_rewritten(id, metadata);
                 return Ok(None);
             }
             Identity::Truncated(id) if is_log => {
                 self.metrics.files_truncated.inc();
-                tracing::warn!("{shown}: the file was truncated; it is read again from the beginning");
+                tracing::warn!("{label}: the file was truncated; it is read again from the beginning");
                 self.tails.close(id);
             }
             Identity::Truncated(id) => {
                 // It is unclear whether the content was already read under the name of the log.
                 self.metrics.files_truncated.inc();
                 tracing::warn!(
-                    "{shown}: the file was truncated, and its name is not a log name; it is no longer read"
+                    "{label}: the file was truncated, and its name is not a log name; it is no longer read"
                 );
-                self.tails.forget_file(id);
+                self.tails.forget_file(id, name);
+            }
+            Identity::Replaced(_) | Identity::New if self.rolled.consider(folder, file, &self.tails)? => {
+                return Ok(None);
             }
             Identity::Replaced(id) => {
-                if !self.tails[id].is_rejected() {
+                if is_log && !self.tails[id].is_rejected() {
                     tracing::warn!(
-                        "{shown}: a different file has this path now; it is read from the beginning"
+                        "{label}: a different file has this path now; it is read from the beginning"
                     );
                 }
             }
             Identity::New => {}
         }
         if !is_log {
+            self.skipped.note(name);
             return Ok(None);
         }
-        let input = Arc::new(Input { id: InputId(self.next_input), label: path_text(path) });
+        Ok(Some(self.insert_new(folder, file)))
+    }
+
+    /// Follows a new file.
+    fn insert_new(&mut self, folder: &Arc<LogFolder>, file: &Candidate) -> TailId {
+        let Candidate { name, metadata, .. } = file;
+        let input = Arc::new(Input { id: InputId(self.next_input), label: path_text(name) });
         self.next_input += 1;
-        Ok(Some(self.tails.insert(Tail::new(input, path.to_owned(), metadata, &self.dialect))))
+        let tail = Tail::new(input, Arc::clone(folder), name.clone(), metadata, &self.dialect);
+        self.tails.insert(tail.with_earlier_layout(self.headers.get(name)))
+    }
+
+    /// Gives a tail the name of its file. If the file has several names at the same time, for example because
+    /// its folder is mounted twice, the first name stays.
+    fn rename(&mut self, id: TailId, folder: &Arc<LogFolder>, file: &Candidate) {
+        let tail = &self.tails[id];
+        if tail.name() != file.name && tail.has_its_path() {
+            return;
+        }
+        self.tails.rename(id, folder, &file.name);
     }
 
     /// Stops reading a file, because bytes were overwritten after they had been read.
     fn stop_rewritten(&mut self, id: TailId, metadata: &Metadata) {
         self.metrics.files_rewritten.inc();
         let tail = &self.tails[id];
-        let path = tail.path().display();
+        let label = shown(tail.name());
         tracing::error!(
-            "{path}: bytes before offset {} were overwritten after they had been read; the file is no longer \
+            "{label}: bytes before offset {} were overwritten after they had been read; the file is no longer \
              read; replace it, truncate it or copy it to a different name to read it from the beginning",
             tail.offset()
         );
-        let message = format!("{path}: bytes were overwritten after they had been read");
+        let message = format!("{label}: bytes were overwritten after they had been read");
         self.error = Some(Error::MissingInput(message));
         self.tails.update(id, |tail| tail.give_up(metadata));
         self.tails.set_incomplete(id, false);
@@ -472,15 +600,7 @@ impl Watch {
     }
 }
 
-/// Checks that the folder exists.
-///
-/// # Errors
-/// A missing folder (exit code 66).
-pub fn check_folder(folder: &Path) -> Result<(), Error> {
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let message =
-        format!("{} does not exist; create it, or pass --incoming with a different folder", folder.display());
-    Err(Error::MissingInput(message))
+/// Whether a file may be a compressed log, according to its name.
+fn is_rolled_name(name: &Path) -> bool {
+    name.file_name().is_some_and(may_be_rolled)
 }

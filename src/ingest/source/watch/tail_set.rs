@@ -1,16 +1,23 @@
-//! All tails of a watched folder, with indices by file, path, input and content.
+//! All tails of a watched folder, with indices by file, name, input and content.
 //!
 //! Only the code in this file changes a tail or an index, so that tails and indices always agree.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fs::Metadata;
+use std::io;
 use std::ops::Index;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::ingest::source::fingerprint::{FileId, InodeKey};
+use crate::ingest::source::fingerprint::{FileId, Head, InodeKey};
+use crate::ingest::source::log_folder::LogFolder;
+use crate::ingest::source::scan::Candidate;
 use crate::ingest::source::tail::Tail;
+use crate::ingest::source::watch::rolled::Heads;
 use crate::model::InputId;
+use crate::text::shown;
 
 /// The number of a tail in its set. It is valid as long as the set exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,16 +32,19 @@ pub(super) struct TailSet {
     /// For each inode number, the number of keys in `by_file` that contain it. These keys can belong to
     /// several devices.
     inodes: HashMap<u64, usize>,
-    by_path: HashMap<PathBuf, TailId>,
+    /// The tail of a name relative to the folder. Retired tails have no name there.
+    by_name: HashMap<PathBuf, TailId>,
     by_input: HashMap<InputId, TailId>,
     /// For each content, the first tail with this content. A second tail with the same content reveals a
     /// file that was delivered twice.
     by_content: HashMap<(u64, u128, u128), TailId>,
+    /// The heads of plain logs, to recognise compressed logs.
+    heads: Heads,
     /// Tails with an incomplete last line.
     incomplete: BTreeSet<TailId>,
     /// Open tails, sorted by the time of opening.
     open: VecDeque<TailId>,
-    /// Open tails without a path of their own. The path is gone, or belongs to a different file.
+    /// Open tails without a name of their own. The name is gone, or belongs to a different file.
     orphans: BTreeSet<TailId>,
 }
 
@@ -47,20 +57,25 @@ impl Index<TailId> for TailSet {
 }
 
 impl TailSet {
-    /// Adds a tail. If a different tail had the same file or path, the new tail takes it over.
+    /// Adds a tail. If a different tail had the same file or name, the new tail takes it over.
     pub(super) fn insert(&mut self, tail: Tail) -> TailId {
         let id = TailId(self.tails.len());
         self.by_input.insert(tail.input().id, id);
-        let (key, path) = (tail.id().inode_key, tail.path().to_owned());
+        let (key, content) = (tail.id().inode_key, tail.content_key());
+        self.heads.change(id, None, head_of(&tail));
         self.tails.push(tail);
         self.index_file(key, id);
-        self.index_path(path, id);
+        self.index_name(id);
+        // An earlier process has already warned of tails with the same content.
+        if let Some(content) = content {
+            self.by_content.entry(content).or_insert(id);
+        }
         id
     }
 
-    /// Finds the tail of a path.
-    pub(super) fn find_path(&self, path: &Path) -> Option<TailId> {
-        self.by_path.get(path).copied()
+    /// Finds the tail of a name.
+    pub(super) fn find_name(&self, name: &Path) -> Option<TailId> {
+        self.by_name.get(name).copied()
     }
 
     /// Finds the tail of an input.
@@ -68,15 +83,17 @@ impl TailSet {
         self.by_input.get(&input).copied()
     }
 
-    /// Finds the tail that follows a file. If the path of the file differs from the path of the tail,
-    /// the path of the tail must be gone or belong to a different file. Otherwise, a hard link would be
-    /// mistaken for a rename.
-    pub(super) fn find_file(&self, path: &Path, metadata: &Metadata) -> Option<TailId> {
-        let file = FileId::of(metadata);
-        let &id = self.by_file.get(&file.inode_key)?;
+    /// Finds the tail that follows a file. A file with one link is one file, whatever its path. If a file has
+    /// several links, and its name differs from that of the tail, the name of the tail must be gone or belong
+    /// to a different file. Otherwise, a hard link would be mistaken for a rename.
+    pub(super) fn find_file(&self, file: &Candidate) -> Option<TailId> {
+        let found = FileId::of(&file.metadata);
+        let &id = self.by_file.get(&found.inode_key)?;
         let tail = &self[id];
-        let renamed = tail.path() == path || !tail.has_its_path();
-        (renamed && file.may_be_same(tail.id())).then_some(id)
+        let is_one = file.metadata.nlink() == 1 || file.is_link;
+        let has_name = || tail.name() == file.name && tail.path() == file.path;
+        let is_same = is_one || has_name() || !tail.has_its_path();
+        (is_same && found.may_be_same(tail.id())).then_some(id)
     }
 
     /// Whether a tail follows the file with this metadata.
@@ -96,11 +113,13 @@ impl TailSet {
     }
 
     /// Changes a tail, and then updates the indices that depend on its state. The change must not affect
-    /// the path.
+    /// the name.
     pub(super) fn update<R>(&mut self, id: TailId, change: impl FnOnce(&mut Tail) -> R) -> R {
         let tail = &mut self.tails[id.0];
         let (key, content, was_open) = (tail.id().inode_key, tail.content_key(), tail.is_open());
+        let head = head_of(tail);
         let result = change(tail);
+        self.heads.change(id, head, head_of(tail));
         let (new_key, new_content, is_open) = (tail.id().inode_key, tail.content_key(), tail.is_open());
         if new_key != key {
             self.forget_key(key, id);
@@ -118,32 +137,71 @@ impl TailSet {
         result
     }
 
+    /// Whether there is a plain log with rows.
+    pub(super) fn has_heads(&self) -> bool {
+        !self.heads.is_empty()
+    }
+
+    /// The plain logs with rows whose heads are the beginning of a text.
+    pub(super) fn find_heads(&self, text: &[u8]) -> Vec<TailId> {
+        self.heads.find(text)
+    }
+
+    /// Whether the file of a plain log is gone, truncated or replaced, as far as this can be told without a
+    /// scan of the folder.
+    pub(super) fn is_gone(&self, id: TailId) -> bool {
+        let tail = &self[id];
+        match tail.metadata() {
+            // The content before the truncation has a tail of its own.
+            _ if !self.owns_its_file(id) => true,
+            Ok(metadata) if FileId::of(&metadata).may_be_same(tail.id()) => metadata.len() < tail.offset(),
+            // An archived file may have been copied to a different device.
+            Ok(_) => !tail.is_retired(),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Continues a rolled plain log in its compressed file.
+    pub(super) fn continue_compressed(
+        &mut self,
+        id: TailId,
+        folder: &Arc<LogFolder>,
+        name: &Path,
+        metadata: &Metadata,
+    ) {
+        self.set_incomplete(id, false);
+        self.rename(id, folder, name);
+        self.update(id, |tail| tail.continue_compressed(metadata));
+    }
+
     /// Closes a tail.
     pub(super) fn close(&mut self, id: TailId) {
         self.update(id, Tail::close);
     }
 
-    /// Gives a tail the path of its renamed file.
-    pub(super) fn rename(&mut self, id: TailId, path: PathBuf) {
-        if self.by_path.get(&path) == Some(&id) {
+    /// Gives a tail the name of its renamed file.
+    pub(super) fn rename(&mut self, id: TailId, folder: &Arc<LogFolder>, name: &Path) {
+        if !folder.is_archive && self.by_name.get(name) == Some(&id) {
             return;
         }
-        self.forget_path(id);
+        self.forget_name(id);
         self.orphans.remove(&id);
-        self.tails[id.0].rename(path.clone());
-        self.index_path(path, id);
+        self.tails[id.0].rename(Arc::clone(folder), name.to_owned());
+        self.index_name(id);
     }
 
-    /// Closes a tail after its file was moved out of the folder to `target`, or deleted.
-    pub(super) fn retire(&mut self, id: TailId, target: PathBuf) {
+    /// Closes a tail after its file was moved to `name` in the folder of archived logs, or deleted.
+    pub(super) fn retire(&mut self, id: TailId, archive: &Arc<LogFolder>, name: &Path) {
         self.close(id);
-        self.forget_path(id);
-        self.tails[id.0].rename(target);
+        self.rename(id, archive, name);
     }
 
-    /// Closes a tail and no longer recognizes its file.
-    pub(super) fn forget_file(&mut self, id: TailId) {
+    /// Closes a tail and no longer recognizes its file, which has this name now.
+    pub(super) fn forget_file(&mut self, id: TailId, name: &Path) {
         self.close(id);
+        if self[id].name() == name {
+            self.forget_name(id);
+        }
         self.forget_key(self[id].id().inode_key, id);
     }
 
@@ -204,18 +262,22 @@ impl TailSet {
         }
     }
 
-    /// Gives a path to a tail. If a different tail had this path, that tail becomes an orphan.
-    fn index_path(&mut self, path: PathBuf, id: TailId) {
-        if let Some(other) = self.by_path.insert(path, id) {
+    /// Indexes the name of a tail. If a different tail had this name, that tail becomes an orphan.
+    fn index_name(&mut self, id: TailId) {
+        if self[id].is_retired() {
+            return;
+        }
+        let name = self[id].name().to_owned();
+        if let Some(other) = self.by_name.insert(name, id) {
             self.incomplete.remove(&other);
             self.orphan(other);
         }
     }
 
-    fn forget_path(&mut self, id: TailId) {
-        let path = self.tails[id.0].path();
-        if self.by_path.get(path) == Some(&id) {
-            self.by_path.remove(path);
+    fn forget_name(&mut self, id: TailId) {
+        let name = self.tails[id.0].name();
+        if self.by_name.get(name) == Some(&id) {
+            self.by_name.remove(name);
         }
     }
 
@@ -235,10 +297,15 @@ impl TailSet {
         let Some(content) = content else { return };
         let first = *self.by_content.entry(content).or_insert(id);
         if first != id {
-            let [this, other] = [id, first].map(|id| self[id].path().display());
+            let [this, other] = [id, first].map(|id| shown(self[id].name()));
             tracing::warn!("{this}: has the same content as {other}; its rows are counted again");
         }
     }
+}
+
+/// The head of a plain log with rows.
+fn head_of(tail: &Tail) -> Option<Head> {
+    tail.read_content().map(|_| tail.head())
 }
 
 #[cfg(test)]
@@ -261,12 +328,17 @@ mod tests {
 
     struct Folder {
         folder: tempfile::TempDir,
+        logs: Arc<LogFolder>,
+        archive: Arc<LogFolder>,
         tails: TailSet,
     }
 
     impl Folder {
         fn new() -> Self {
-            Self { folder: tempfile::tempdir().unwrap(), tails: TailSet::default() }
+            let folder = tempfile::tempdir().unwrap();
+            let logs = |path, is_archive| Arc::new(LogFolder { path, is_archive, follow_symlinks: false });
+            let (path, archive) = (folder.path().to_owned(), folder.path().join("archive"));
+            Self { folder, logs: logs(path, false), archive: logs(archive, true), tails: TailSet::default() }
         }
 
         fn path(&self, name: &str) -> PathBuf {
@@ -284,10 +356,21 @@ mod tests {
         fn follow(&mut self, name: &str) -> TailId {
             let number = self.tails.tails.len() as u32;
             let input = Arc::new(Input { id: InputId(number), label: name.to_owned() });
-            let (path, metadata) = (self.path(name), self.metadata(name));
-            let id = self.tails.insert(Tail::new(input, path, &metadata, &Arc::new(Dialect::default())));
+            let (folder, metadata) = (Arc::clone(&self.logs), self.metadata(name));
+            let id = self.tails.insert(Tail::new(
+                input,
+                folder,
+                name.into(),
+                &metadata,
+                &Arc::new(Dialect::default()),
+            ));
             self.check();
             id
+        }
+
+        fn find_file(&self, name: &str) -> Option<TailId> {
+            let (path, metadata) = (self.path(name), self.metadata(name));
+            self.tails.find_file(&Candidate { name: name.into(), path, metadata, is_link: false })
         }
 
         fn read(&mut self, id: TailId, name: &str) {
@@ -311,8 +394,9 @@ mod tests {
             let mut inodes = HashMap::new();
             tails.by_file.keys().for_each(|key| *inodes.entry(key.inode()).or_default() += 1);
             assert_eq!(tails.inodes, inodes);
-            for (path, &id) in &tails.by_path {
-                assert_eq!(tails[id].path(), path);
+            for (name, &id) in &tails.by_name {
+                assert_eq!(tails[id].name(), name);
+                assert!(!tails[id].is_retired());
             }
             for (&input, &id) in &tails.by_input {
                 assert_eq!(tails[id].input().id, input);
@@ -330,24 +414,24 @@ mod tests {
     }
 
     #[test]
-    fn a_tail_is_found_by_file_path_and_input() {
+    fn a_tail_is_found_by_file_name_and_input() {
         let mut folder = Folder::new();
         folder.write("a.csv", HEADER);
         let id = folder.follow("a.csv");
         let metadata = folder.metadata("a.csv");
-        assert_eq!(folder.tails.find_path(&folder.path("a.csv")), Some(id));
-        assert_eq!(folder.tails.find_file(&folder.path("a.csv"), &metadata), Some(id));
+        assert_eq!(folder.tails.find_name("a.csv".as_ref()), Some(id));
+        assert_eq!(folder.find_file("a.csv"), Some(id));
         assert_eq!(folder.tails.find_input(InputId(0)), Some(id));
         assert!(folder.tails.has_file(&metadata) && folder.tails.owns_its_file(id));
         // A hard link counts as a different file as long as the first name exists.
         fs::hard_link(folder.path("a.csv"), folder.path("b.csv")).unwrap();
-        assert_eq!(folder.tails.find_file(&folder.path("b.csv"), &metadata), None);
+        assert_eq!(folder.find_file("b.csv"), None);
         fs::remove_file(folder.path("a.csv")).unwrap();
-        assert_eq!(folder.tails.find_file(&folder.path("b.csv"), &metadata), Some(id));
+        assert_eq!(folder.find_file("b.csv"), Some(id));
     }
 
     #[test]
-    fn a_rename_moves_the_path_and_orphans_the_tail_that_had_it() {
+    fn a_rename_moves_the_name_and_orphans_the_tail_that_had_it() {
         let mut folder = Folder::new();
         folder.write("a.csv", &format!("{HEADER}{ROW}"));
         folder.write("b.csv", &format!("{HEADER}{ROW}{ROW}"));
@@ -355,10 +439,11 @@ mod tests {
         folder.read(a, "a.csv");
         folder.read(b, "b.csv");
         folder.tails.set_incomplete(b, true);
-        folder.tails.rename(a, folder.path("b.csv"));
+        let logs = Arc::clone(&folder.logs);
+        folder.tails.rename(a, &logs, "b.csv".as_ref());
         folder.check();
-        assert_eq!(folder.tails.find_path(&folder.path("a.csv")), None);
-        assert_eq!(folder.tails.find_path(&folder.path("b.csv")), Some(a));
+        assert_eq!(folder.tails.find_name("a.csv".as_ref()), None);
+        assert_eq!(folder.tails.find_name("b.csv".as_ref()), Some(a));
         assert!(folder.tails.incomplete().is_empty());
         assert_eq!(folder.tails.take_orphans(), BTreeSet::from([b]));
     }
@@ -384,7 +469,7 @@ mod tests {
     }
 
     #[test]
-    fn a_retired_or_forgotten_tail_has_no_open_file_and_no_path_or_inode() {
+    fn a_retired_or_forgotten_tail_has_no_open_file_and_no_name_or_inode() {
         let mut folder = Folder::new();
         folder.write("a.csv", &format!("{HEADER}{ROW}"));
         folder.write("b.csv", &format!("{HEADER}{ROW}{ROW}"));
@@ -393,11 +478,12 @@ mod tests {
         folder.read(b, "b.csv");
         assert_eq!(folder.tails.open(), &[a, b]);
         folder.tails.orphan(a);
-        folder.tails.retire(a, folder.path("archive/a.csv"));
+        let archive = Arc::clone(&folder.archive);
+        folder.tails.retire(a, &archive, "a.csv".as_ref());
         folder.check();
-        assert_eq!(folder.tails.find_path(&folder.path("a.csv")), None);
+        assert_eq!(folder.tails.find_name("a.csv".as_ref()), None);
         let metadata = folder.metadata("b.csv");
-        folder.tails.forget_file(b);
+        folder.tails.forget_file(b, "b.csv".as_ref());
         folder.check();
         assert!(!folder.tails.has_file(&metadata));
         assert!(folder.tails.open().is_empty() && folder.tails.orphans().is_empty());

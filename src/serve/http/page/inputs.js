@@ -27,6 +27,7 @@ export function render(data, { status, live }) {
             ["Left to read", bytes(unread), unread > 0 ? "being read now" : "all input has been read"],
             ["Rejected rows", number(rejected), "each stored with its reason", write(["rejects"])],
             ["Unmatched plays", number(unmatched), "counted once the catalog has their songs"]),
+        status.refused.length > 0 && card("Files that cannot be read as logs", "No row of these files is counted. After a repair, replace the file.", {}, refused(status)),
         element("div", { class: "cards pair" },
             card("Rejected rows", "A bad row does not affect other rows. It is stored with its position and reason.", {}, rejects(status)),
             card("Catalog", "The known songs. When the catalog file changes, all tables are updated, including past plays.", {}, catalogFigures(catalog)),
@@ -48,6 +49,17 @@ function logs({ inputs }) {
             : element("span", { class: "progress" }, bar(size ? read / size : 1), `${bytes(read)} of ${bytes(size)}`),
     };
     return table({ label: "Logs", columns, rows: inputs, cell: (name, row) => cells[name]?.(row) });
+}
+
+function refused({ refused, inputs_refused: all }) {
+    const columns = ["path", "reason", "detail"].map((name) => ({ name, type: "text" }));
+    columns[0].title = "File";
+    columns[2].title = "Details";
+    const cells = { reason: ({ reason: code }) => [reason(code), " ", element("code", {}, code)] };
+    return [
+        table({ label: "Files that cannot be read as logs", columns, rows: refused, cell: (name, row) => cells[name]?.(row) }),
+        all > refused.length && element("p", { class: "meaning" }, `The latest ${number(refused.length)} of ${number(all)} files.`),
+    ];
 }
 
 function rejects({ rejects }) {

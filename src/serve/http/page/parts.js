@@ -1,6 +1,7 @@
 // Parts that several views use.
 
 import { drawing, element, shape } from "./dom.js";
+import { count } from "./format.js";
 import { write } from "./route.js";
 
 /** Values up to this length are treated as numbers. Numbers must not wrap. */
@@ -12,8 +13,10 @@ export function heading(title, meaning, ...more) {
 }
 
 /** Warnings about the inputs. */
-export function warnings({ inputs_rewritten: rewritten, incomplete_since: lost, catalog }) {
+export function warnings({ inputs_refused: refused, inputs_rewritten: rewritten, inputs_not_retired: kept, incomplete_since: lost, catalog }) {
     const texts = [
+        kept > 0 && "Finished logs cannot be archived or deleted. The program tries again, and its messages name the logs.",
+        refused > 0 && `${count(refused, "file")} in the folder cannot be read as a log. The view “Inputs” shows the reasons.`,
         rewritten > 0 && "A log was changed in a part that had already been read. The rest of this log is not read until the file is replaced. The messages of the program name the log.",
         lost && `Published rows of enriched_logs or _rejects were lost. Their rows from before ${lost} are missing. All other tables are complete.`,
         catalog?.broken && "The catalog file is invalid, so the last valid version stays in use. The messages of the program describe the error.",

@@ -34,6 +34,10 @@ const REASONS = {
     gz_corrupt: "the .gz file is damaged",
     zst_corrupt: "the .zst file is damaged",
     gz_ratio: "the .gz file expands to far too much data",
+    bz2_corrupt: "the .bz2 file is damaged",
+    xz_corrupt: "the .xz file is damaged",
+    parquet_corrupt: "the Parquet file is damaged",
+    bad_json: "the line is not a JSON object with plain values",
     too_many_bad_lines: "too many bad lines; the rest of the file is skipped",
 };
 

@@ -1,7 +1,11 @@
 //! `music-insights check`: reads settings, catalog and logs, and writes no files.
 
+mod sample;
+mod suggest;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use indicatif::HumanCount;
@@ -9,55 +13,92 @@ use tokio_stream::StreamExt;
 
 use crate::catalog::reload;
 use crate::cli::args::CheckArgs;
+use crate::cli::commands::check::suggest::suggest;
 use crate::cli::commands::logs::find_logs_of_arguments;
 use crate::cli::commands::print::print;
 use crate::cli::commands::runtime::run_until_stopped;
 use crate::cli::commands::summary::rejected_text;
 use crate::engine::coordinator::Decoded;
 use crate::engine::pipeline::spawn_source;
+use crate::engine::tally::{Acceptance, RunTally};
+use crate::ingest::hints::{Subject, hint};
 use crate::ingest::source::Event;
 use crate::ingest::source::framing::CHUNK;
 use crate::ingest::source::replay::Replay;
+use crate::ingest::source::stdin::is_stdin;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::model::rejects::{by_code, count};
 use crate::model::shutdown::Shutdown;
-use crate::model::{Reason, Reject};
+use crate::model::{InputId, Reason, Reject};
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
-use crate::text::{escape_bytes, harmless};
+use crate::text::path_text;
+use crate::text::{escape_bytes, harmless, shown};
 use crate::time::clock::Clock;
 
 /// The number of rejected rows shown for each reason.
 const EXAMPLES: usize = 3;
+/// The number of unreadable logs for which settings are suggested.
+const SUGGESTIONS: usize = 3;
 /// The maximum number of bytes shown of a rejected row.
 const SHOWN: usize = 80;
 
 /// Prints counts and examples of rejected rows.
 ///
 /// # Errors
-/// Unusable settings, or an unusable catalog or log. Rejected rows are not an error.
+/// Unusable settings, an unusable catalog or log, an argument that names no log (66), or rejects that a
+/// `replay` would not accept (65).
 pub fn run(args: CheckArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
-    let logs = find_logs_of_arguments(args.logs, &settings)?;
+    let logs = find_logs_of_arguments(args.logs, &settings, args.allow_empty)?;
     let replay = Replay {
         logs,
         dialect: settings.dialect(),
         now: args.now.unwrap_or_else(|| Clock::System.now()),
         chunk: CHUNK,
+        allow_empty: args.allow_empty,
     };
     let shutdown = Shutdown::default();
-    print(&run_until_stopped(&settings, &shutdown, check(&settings, replay, shutdown.clone()))?)
+    let (now, logs) = (replay.now, replay.logs.clone());
+    let report = run_until_stopped(&settings, &shutdown, check(&settings, replay, shutdown.clone()))?;
+    print(&report.text)?;
+    print(&suggestions(&report.unreadable, &logs, &settings, now))?;
+    if let Some(warning) = report.tally.clock_warning(now, settings.input.max_future) {
+        tracing::warn!("{warning}");
+    }
+    report.tally.judge(Acceptance { strict: args.strict }, "")
 }
 
-async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Result<String, Error> {
+/// The result of a check.
+struct CheckReport {
+    text: String,
+    tally: RunTally,
+    /// The inputs of which no row was accepted although there are rejects.
+    unreadable: Vec<InputId>,
+}
+
+/// What may help with the first unreadable logs.
+fn suggestions(unreadable: &[InputId], logs: &[PathBuf], settings: &Settings, now: i64) -> String {
+    let paths = unreadable.iter().filter_map(|input| logs.get(input.0 as usize));
+    let mut text = String::new();
+    for path in paths.filter(|path| !is_stdin(path)).take(SUGGESTIONS) {
+        text.push_str(&suggest(path, &path_text(path), settings, now));
+    }
+    if unreadable.len() > SUGGESTIONS {
+        let _ = writeln!(text, "\n{} more logs cannot be read", unreadable.len() - SUGGESTIONS);
+    }
+    text
+}
+
+async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Result<CheckReport, Error> {
     let dictionaries = Arc::new(Dictionaries::default());
     let catalog = reload::load(&settings.songs, &settings.catalog_dialect(), &dictionaries).await?;
     let mut catalog_rejects = BTreeMap::new();
     count(&mut catalog_rejects, &catalog.rejects);
     let mut examples = Examples::default();
-    let songs = settings.songs.display().to_string();
-    catalog.rejects.iter().for_each(|reject| examples.add(&songs, reject));
+    let songs = shown(&settings.songs).to_string();
+    catalog.rejects.iter().for_each(|reject| examples.add(Subject::Catalog, &songs, reject, None));
 
     let logs = replay.logs.len();
     let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), move |events: &_| {
@@ -65,6 +106,9 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     });
     let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut unmatched = 0;
+    let mut accepted: BTreeMap<InputId, bool> = BTreeMap::new();
+    let mut tally = RunTally::default();
+    tally.set_catalog(&songs, &catalog.rejects);
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
             Event::Data(Decoded { batch, .. }) => batch,
@@ -72,8 +116,14 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
             Event::Grown(..) | Event::Identified(..) | Event::Advanced(..) => continue,
         };
         if inputs.apply(&mut batch, &catalog.catalog) {
+            if batch.plays() + batch.rejects.len() > 0 {
+                *accepted.entry(batch.input.id).or_default() |= batch.plays() > 0;
+            }
+            tally.add(&batch, inputs.rows_of(batch.input.id));
             unmatched += catalog.catalog.count_unknown(&batch.songs);
-            batch.rejects.iter().for_each(|reject| examples.add(&batch.input.label, reject));
+            for reject in &batch.rejects {
+                examples.add(Subject::Log, &batch.input.label, reject, batch.refused.as_deref());
+            }
         }
     }
     source.await.map_err(|cause| Error::Bug(format!("the reader panicked: {cause}")))?;
@@ -93,17 +143,23 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     );
     let _ = writeln!(text, "rejected  {}", rejected_text(&by_code(inputs.rejected())));
     text.push_str(&examples.text());
-    Ok(text)
+    let unreadable = accepted.into_iter().filter(|(_, accepted)| !accepted).map(|(input, _)| input).collect();
+    Ok(CheckReport { text, tally, unreadable })
 }
 
-/// The first rejects for each reason.
+/// The first rejects for each reason, and what may help.
 #[derive(Default)]
-struct Examples(BTreeMap<Reason, Vec<String>>);
+struct Examples(BTreeMap<(Subject, Reason), Vec<String>>);
 
 impl Examples {
-    fn add(&mut self, file: &str, reject: &Reject) {
-        let examples = self.0.entry(reject.reason).or_default();
-        if examples.len() < EXAMPLES {
+    fn add(&mut self, subject: Subject, file: &str, reject: &Reject, refusal: Option<&str>) {
+        let examples = self.0.entry((subject, reject.reason)).or_default();
+        if examples.is_empty()
+            && let Some(hint) = refusal.map(ToOwned::to_owned).or_else(|| hint(subject, reject))
+        {
+            examples.push(format!("  {}: {}\n", reject.reason.code(), harmless(&hint)));
+        }
+        if examples.len() <= EXAMPLES {
             let raw = escape_bytes(&reject.raw[..reject.raw.len().min(SHOWN)]);
             let example = format!("{file}:{}: {}: {raw}", reject.line, reject.reason.code());
             examples.push(format!("  {}\n", harmless(&example)));
