@@ -167,7 +167,16 @@ mod parquet {
         let columns = ["input.columns.song_id=track.id", "input.columns.timestamp=at", "input.duration=ms"];
         for (time, per_second, settings) in [
             ("", 1_000, &["input.timestamp=unix_ms", "input.decimal=,"][..]),
-            ("", 1_000_000, &["input.timestamp=unix_us", "input.columns.user_id=#5", "input.delimiter=;"]),
+            (
+                "",
+                1_000_000,
+                &[
+                    "input.timestamp=unix_us",
+                    "input.columns.user_id=#5",
+                    "input.delimiter=;",
+                    "catalog.delimiter=,",
+                ],
+            ),
             ("(TIMESTAMP_MILLIS)", 1_000, &["input.timestamp=unix_s", "input.encoding=windows-1252"]),
             ("(TIMESTAMP_MICROS)", 1_000_000, &["input.timestamp=%d.%m.%Y", "input.quoting=false"]),
         ] {

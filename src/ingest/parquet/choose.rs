@@ -193,7 +193,7 @@ mod tests {
             "User_ID,(timestamp),(at),(old),(duration_sec),(exact),(flag),(track.id),(m.n.seconds)"
         );
         assert_eq!(names(&[]), all.replace(['(', ')'], ""));
-        assert!(names(&["#11"]).starts_with("(User_ID),(timestamp)"));
+        assert!(names(&["#11"]).starts_with("(User_ID),(),(),(timestamp)"));
     }
 
     #[test]

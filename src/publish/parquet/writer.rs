@@ -255,8 +255,10 @@ mod tests {
     #[test]
     fn a_message_is_not_a_row_and_a_malformed_row_is_an_error() {
         let text = b"message\nNo users found with genre loyalty score above 0.8.\n";
-        // The reader skips columns that neither logs nor catalogs have, so only two remain.
-        assert_eq!(read(&write("genre_loyalty_scores", &[text])), "user_id,genre\n");
+        assert_eq!(
+            read(&write("genre_loyalty_scores", &[text])),
+            "user_id,genre,genre_plays,total_plays,loyalty_score\n"
+        );
         let mut writer = ParquetWriter::new(columns("genre_loyalty_scores").unwrap(), Vec::new()).unwrap();
         writer.push(text).unwrap();
         assert_eq!(writer.rows(), 0);

@@ -220,7 +220,7 @@ mod tests {
             ("abc\"", Some(3)),
             ("abcdefg\"x\"", Some(7)),
             ("abcdefgh\"", Some(8)),
-            ("é🎵 ~\u{7f}!#[]\",\"", Some(14)),
+            ("é🎵 ~\u{7f}!#[]\",\"", Some(13)),
             ("abc", None),
             ("a\\\"b\"", None),
             ("a\tb\"", None),
