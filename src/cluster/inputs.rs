@@ -97,6 +97,7 @@ async fn object_logs(
     argument: &Path,
     rules: &FolderRules,
     skipped: &mut SkippedFiles,
+    allow_empty: bool,
 ) -> Result<Vec<Log>, Error> {
     let text = path_text(argument);
     let (folder, name) = text.rsplit_once('/').unwrap_or((&text, ""));

@@ -80,6 +80,7 @@ impl LogTables {
                 dictionaries: Arc::clone(&dictionaries),
                 zone,
                 max_future: config.max_future as i64,
+                dialect: Arc::new(config.dialect.clone()),
             },
             inputs: InputTracker::new(config.max_bad_lines),
             ledger: Ledger::new(config.night_window()),

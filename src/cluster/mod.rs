@@ -61,6 +61,7 @@ use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::{SharedDisk, create_folder};
 use crate::telemetry::progress::Stages;
+use crate::text::path_text;
 use crate::text::shown;
 
 /// The default folder of the tables, inside the output.

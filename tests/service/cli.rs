@@ -55,7 +55,7 @@ fn every_error_has_its_exit_code_and_says_what_is_wrong() {
         (&["replay", "--set", "limit"], 64, "expected KEY=VALUE"),
         (&["replay", "logs/[.csv"], 64, "not a valid pattern"),
         (&["replay", "nowhere.csv"], 66, "nowhere.csv does not exist"),
-        (&["replay", "logs-*.csv"], 66, "logs-*.csv matches no finished file"),
+        (&["replay", "logs-*.csv"], 66, "logs-*.csv matches no file"),
         (&["replay", "--songs", "nowhere.csv"], 66, "cannot read nowhere.csv"),
         (&["replay", "--songs", "/dev/zero"], 66, "/dev/zero is not a regular file"),
         (&["replay", "--songs", "data"], 66, "data is not a regular file"),

@@ -60,6 +60,10 @@ fn an_argument_that_names_no_log_leaves_the_output_as_it_is() {
     }
     assert_eq!(place.files("output"), before);
 
+    // The files that are skipped because of their names are named.
+    let output = place.run(&["check", "others"]);
+    assert!(stderr(&output).contains("notes.text"), "{}", stderr(&output));
+
     // A file that does not exist is always an error.
     let output = place.run(&["replay", "nowhere.csv", "--allow-empty"]);
     assert_eq!(code(&output), Some(NO_INPUT));
@@ -216,10 +220,13 @@ fn watch_warns_of_rejected_rows_while_it_runs() {
     place.write("data/incoming/export.csv", &format!("{}{}", slashes(), play(1, 1, 3)));
     place.wait_for_rows(4);
     let text = stderr(&daemon.stop());
-    let warning = "warning: data/incoming/export.csv: 2 rows rejected as bad_timestamp, such as line 2: \
+    let warning = "warning: export.csv: 2 rows rejected as bad_timestamp, such as line 2: \
                    kim,s1,4/28/2025 07:15 PM,61; set input.timestamp = \"%m/%d/%Y %I:%M %p\"";
     assert!(text.contains(warning), "{text}");
-    assert!(text.contains("export.csv: 1 row rejected as empty_field, such as line 4: lee,,"), "{text}");
+    assert!(
+        text.contains("warning: export.csv: 1 row rejected as empty_field, such as line 4: lee,,"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -241,7 +248,7 @@ fn status_and_metrics_show_inputs_that_cannot_be_read_until_they_are_replaced() 
         });
         let found = refused(&page);
         assert_eq!(found.len(), 1, "{found:?}");
-        assert_eq!(found[0]["path"], "data/incoming/names.csv");
+        assert_eq!(found[0]["path"], "names.csv");
         assert_eq!(found[0]["reason"], "missing_column");
         let detail = found[0]["detail"].as_str().unwrap();
         assert!(detail.contains("input.columns.song_id = \"track_id\""), "{detail}");
@@ -341,7 +348,7 @@ fn one_warning_asks_about_the_clock_if_most_rows_are_in_the_future() {
     place.write("data/incoming/c.csv", &far(format!("{LOG_HEADER}{}{}", late("kim"), late("lee"))));
     let text = stderr(&place.done(&["watch", "--once", "--output", "live"]));
     assert_eq!(text.matches("is the clock right?").count(), 1, "{text}");
-    assert!(text.contains("data/incoming/c.csv: most rows are in the future"), "{text}");
+    assert!(text.contains("c.csv: most rows are in the future"), "{text}");
 }
 
 #[test]

@@ -80,12 +80,9 @@ pub fn find_logs(arguments: &[PathBuf], rules: &FolderRules, allow_empty: bool) 
 /// The error for an argument that names no log. `skipped` are the files in it that are not logs because of
 /// their names.
 pub fn no_log(argument: &Path, skipped: &SkippedFiles) -> Error {
-    let argument = shown(argument);
-    Error::MissingInput(if skipped.is_empty() {
-        format!("{argument} contains no logs; --allow-empty accepts this")
-    } else {
-        format!("{argument} contains no logs: {skipped}; --allow-empty accepts this")
-    })
+    let found = if argument.is_dir() { "contains no logs" } else { "matches no file" };
+    let skipped = if skipped.is_empty() { String::new() } else { format!("; {skipped}") };
+    Error::MissingInput(format!("{} {found}{skipped}; --allow-empty accepts this", shown(argument)))
 }
 
 /// Finds the files that match a pattern such as `logs/2025-*.csv`.

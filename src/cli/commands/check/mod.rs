@@ -33,8 +33,7 @@ use crate::model::shutdown::Shutdown;
 use crate::model::{InputId, Reason, Reject};
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
-use crate::text::path_text;
-use crate::text::{escape_bytes, harmless, shown};
+use crate::text::{escape_bytes, harmless, path_text, shown};
 use crate::time::clock::Clock;
 
 /// The number of rejected rows shown for each reason.
@@ -97,7 +96,7 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     let mut catalog_rejects = BTreeMap::new();
     count(&mut catalog_rejects, &catalog.rejects);
     let mut examples = Examples::default();
-    let songs = shown(&settings.songs).to_string();
+    let songs = shown(&settings.songs);
     catalog.rejects.iter().for_each(|reject| examples.add(Subject::Catalog, &songs, reject, None));
 
     let logs = replay.logs.len();
