@@ -125,8 +125,8 @@ mod tests {
                 assert_eq!(decoded.offset(8), 8);
             }
         }
-        let lone = [little("a"), vec![0x00, 0xd8], b"b\0c".to_vec()].concat();
-        assert_eq!(DecodedText::of(&lone, TextEncoding::UTF_8).text, b"a\xffb\xff".as_slice());
+        let surrogate = [little("a"), vec![0x00, 0xd8], b"b\0c".to_vec()].concat();
+        assert_eq!(DecodedText::of(&surrogate, TextEncoding::UTF_8).text, b"a\xffb\xff".as_slice());
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The progress of the inputs: positions that only move forward, and counts.
 
+mod retry;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
@@ -11,6 +13,8 @@ use crate::model::rejects::{ReasonCounts, by_code, count};
 use crate::model::{Batch, Input, InputId, Layout, Position, ReaderState, Reason, Reject};
 use crate::publish::manifest::{InputEntry, Totals};
 use crate::state::input_record::{InputRecord, Refusal};
+
+pub use crate::state::input_progress::retry::RetriedInputs;
 
 /// The progress of all inputs.
 #[derive(Debug, Default)]
@@ -44,15 +48,6 @@ pub struct RefusedInput {
     pub reason: Reason,
     /// What is wrong, and what may help. Empty if an earlier version has read the input.
     pub detail: String,
-}
-
-/// The inputs of which rows were rejected.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RetriedInputs {
-    /// Number of inputs that are read again.
-    pub retried: u64,
-    /// The names of inputs that are not read again, because other rows of them count.
-    pub partly_rejected: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -260,7 +255,7 @@ impl InputTracker {
         if let Some(replaced) = self.refused_names.remove(&progress.input.label) {
             self.refused.remove(&replaced);
         }
-        let is_refused = progress.refusal.is_some();
+        let is_refused = progress.refusal.is_some() && !progress.retried;
         self.inputs.insert(id, progress);
         if is_refused {
             self.set_refused(id);
@@ -285,43 +280,6 @@ impl InputTracker {
             })
         });
         known.collect()
-    }
-
-    /// Prepares for reading inputs again whose rows were all rejected. Their counts stay in the totals, because
-    /// their rejects stay in `_rejects`. The source reads their files as new inputs. `settings_changed` says
-    /// whether the rows of all other inputs were read with different settings of the dialect.
-    pub fn retry_rejected(&mut self, settings_changed: bool) -> RetriedInputs {
-        let mut found = RetriedInputs::default();
-        for (&id, progress) in self.inputs.iter_mut().filter(|(_, progress)| !progress.retried) {
-            if progress.has_only_rejects() {
-                progress.retried = true;
-                found.retried += 1;
-            } else {
-                if !progress.rejected.is_empty() {
-                    found.partly_rejected.push(progress.input.label.clone());
-                }
-                if !settings_changed || progress.rows == 0 {
-                    continue;
-                }
-                progress.earlier_settings = true;
-            }
-            self.unsaved.insert(id);
-        }
-        for id in self.unsaved.clone() {
-            self.update_unread(id);
-        }
-        found
-    }
-
-    /// The rejects of inputs that are read again, by the name of the input and the reason.
-    pub fn retried_rejects(&self) -> BTreeMap<(String, Reason), u64> {
-        let mut counts = BTreeMap::new();
-        for progress in self.inputs.values().filter(|progress| progress.retried) {
-            for (&reason, rows) in &progress.rejected {
-                *counts.entry((progress.input.label.clone(), reason)).or_default() += rows;
-            }
-        }
-        counts
     }
 
     /// Number of inputs.

@@ -135,6 +135,7 @@ mod format {
         #[derive(Serialize, Deserialize)]
         struct LayoutFormat(#[serde(with = "layout_record")] Arc<Layout>);
 
+        #[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
         pub(in super::super) fn serialize<S: Serializer>(
             layout: &Option<Arc<Layout>>,
             serializer: S,
@@ -183,7 +184,6 @@ mod format {
         }
     }
 
-    /// Saves counts. The keys are the codes of the reasons.
     /// Saves a reason as its code.
     pub(super) mod reason {
         use serde::de::Error as _;
@@ -191,6 +191,7 @@ mod format {
 
         use crate::model::Reason;
 
+        #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
         pub(in super::super) fn serialize<S: Serializer>(
             reason: &Reason,
             serializer: S,
@@ -206,6 +207,7 @@ mod format {
         }
     }
 
+    /// Saves counts. The keys are the codes of the reasons.
     pub(super) mod reasons {
         use std::collections::BTreeMap;
 

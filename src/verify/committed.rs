@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::ingest::decode::line::without_return;
@@ -99,7 +99,7 @@ impl Committed {
     fn read(
         &self,
         known: &KnownInput,
-        path: &PathBuf,
+        path: &Path,
         events: &EventSender,
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {

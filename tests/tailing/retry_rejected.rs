@@ -17,7 +17,7 @@ fn rejected_inputs_are_read_again_with_corrected_settings() {
     place.write("data/incoming/wrong.csv", &semicolons);
     place.run(&ONCE);
     assert_eq!(totals(&place)["rejected"], serde_json::json!({"wrong_delimiter": 1}));
-    let semicolon = ["--set", "input.delimiter=;"];
+    let semicolon = ["--set", "input.delimiter=;", "--set", "catalog.delimiter=,"];
     // Other settings cannot be used with this state, and the message names the way out.
     let refused = place.run(&[&ONCE[..], &semicolon].concat());
     assert_eq!(refused.status.code(), Some(78));

@@ -408,6 +408,7 @@ impl Folder {
     }
 
     /// Performs a step. An impossible step does nothing.
+    #[expect(clippy::too_many_lines, reason = "one short arm per step is easier to read than many functions")]
     fn take(&mut self, step: &Step) {
         match *step {
             Step::Append { name, rows } => self.when_there(name, |folder, name| {
@@ -435,7 +436,7 @@ impl Folder {
                 }
             }
             Step::Roll { name, to, then } if self.is_file(NAMES[name]) => {
-                self.roll(NAMES[name], ROLLED[to], then)
+                self.roll(NAMES[name], ROLLED[to], then);
             }
             Step::DeleteRolled { name } => self.clear(ROLLED[name]),
             Step::TruncateHeadless { name, rows } if self.is_file(NAMES[name]) => {
@@ -593,6 +594,7 @@ enum State {
 
 /// A file that `watch` follows.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags are independent of each other")]
 struct Followed {
     label: String,
     name: String,
@@ -1175,7 +1177,7 @@ fn deliver(chunk: Chunk, delivered: &mut Vec<Delivery>) {
             delivered.push((label, reject.line, reject.offset, reject.reason.code().to_owned()));
         }
         Content::Refused(reject, _) => {
-            delivered.push((label, reject.line, reject.offset, "refused".to_owned()))
+            delivered.push((label, reject.line, reject.offset, "refused".to_owned()));
         }
     }
 }

@@ -104,7 +104,7 @@ impl<const N: usize> ColumnSearch<'_, N> {
         }
         let is_named = |name: &&[u8]| !is_unnamed(name);
         let last_used = positions.iter().flatten().max().map_or(0, |last| last + 1);
-        let last_named = names.iter().rposition(|name| is_named(&name)).map_or(0, |last| last + 1);
+        let last_named = names.iter().rposition(is_named).map_or(0, |last| last + 1);
         let is_ignored =
             |(index, name): &(usize, &&[u8])| is_named(name) && !positions.contains(&Some(*index));
         let ignored = names.iter().enumerate().filter(is_ignored);

@@ -319,7 +319,7 @@ impl LineFramer {
                     }
                     Some(Frame::EarlierHeader)
                 }
-                None => Some(self.refuse(fault, &line)),
+                None => Some(self.refuse(&fault, &line)),
             },
         }
     }
@@ -428,7 +428,7 @@ impl LineFramer {
     }
 
     /// Rejects the file as a whole. The reject shows the current line.
-    fn refuse(&mut self, fault: HeaderFault, line: &[u8]) -> Frame {
+    fn refuse(&mut self, fault: &HeaderFault, line: &[u8]) -> Frame {
         let reject = Reject::new(fault.reason, self.line, self.carry_offset, line);
         let span = Span { from: self.carry_offset, to: self.read_offset(), first_line: self.line };
         self.carry_offset = span.to;
@@ -446,7 +446,7 @@ impl LineFramer {
                 fault.detail
             )
         } else {
-            with_hint(Subject::Log, &fault, line, delimiter)
+            with_hint(Subject::Log, fault, line, delimiter)
         };
         let content = Content::Refused(reject, detail.as_str().into());
         Frame::Refused(self.chunk(span, content), detail)
@@ -526,7 +526,7 @@ mod tests {
     #[test]
     fn a_file_that_is_not_a_log_is_rejected_once() {
         let code = |line, code: &str| vec![(line, 0, code.to_owned())];
-        assert_eq!(codes(b"\xff\xfea\0\n\0"), code(1, "encoding_utf16"));
+        assert_eq!(codes(b"u\0s\0e\0r\0\n\0"), code(1, "encoding_utf16"));
         assert_eq!(codes(b"\x89PNG\r\n\n\n"), code(1, "not_csv"));
         assert_eq!(codes(b"user_id\0\na\n"), code(1, "not_csv"));
         assert_eq!(codes(format!("{HEADER}\ra\rb").as_bytes()), code(1, "no_newline"));

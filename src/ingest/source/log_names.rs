@@ -112,8 +112,8 @@ pub fn is_temporary_name(name: &OsStr) -> bool {
 /// Whether a file may be a compressed log under a name that is not the name of a log, such as `a.csv.1.gz`. It
 /// is read only if it contains a log that is known.
 pub fn may_be_rolled(name: &OsStr) -> bool {
-    let is_compressed = |ending: &&[u8]| without_ending(name.as_bytes(), ending).is_some();
-    !is_temporary_name(name) && COMPRESSED.iter().any(|ending| is_compressed(&ending.as_ref()))
+    let has_ending = |ending: &&[u8]| without_ending(name.as_bytes(), ending).is_some();
+    !is_temporary_name(name) && COMPRESSED.iter().any(has_ending)
 }
 
 fn without_ending<'a>(name: &'a [u8], ending: &[u8]) -> Option<&'a [u8]> {

@@ -192,18 +192,16 @@ impl<R: Read> TextReader<R> {
     fn begin(&mut self) -> io::Result<Mode> {
         let mut start = Vec::new();
         self.inner.by_ref().take(2).read_to_end(&mut start)?;
-        Ok(match ByteOrder::of(&start) {
-            Some(order) => Mode::Utf16 {
-                decoder: Utf16Decoder::new(order),
-                bytes: vec![0; BUFFER],
-                text: Vec::new(),
-                from: 0,
-                ended: false,
-            },
-            None => {
-                let first = |index| start.get(index).copied().unwrap_or_default();
-                Mode::Unchanged { start: [first(0), first(1)], from: 0, to: start.len() }
-            }
+        let Some(order) = ByteOrder::of(&start) else {
+            let first = |index| start.get(index).copied().unwrap_or_default();
+            return Ok(Mode::Unchanged { start: [first(0), first(1)], from: 0, to: start.len() });
+        };
+        Ok(Mode::Utf16 {
+            decoder: Utf16Decoder::new(order),
+            bytes: vec![0; BUFFER],
+            text: Vec::new(),
+            from: 0,
+            ended: false,
         })
     }
 }

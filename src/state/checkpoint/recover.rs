@@ -16,6 +16,7 @@ use crate::text::shown;
 
 /// The options of a start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each one is a flag of the command line")]
 pub struct StartOptions {
     /// Use an older generation if the newest one is damaged.
     pub rollback: bool,

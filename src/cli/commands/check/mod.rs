@@ -96,7 +96,7 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     let mut catalog_rejects = BTreeMap::new();
     count(&mut catalog_rejects, &catalog.rejects);
     let mut examples = Examples::default();
-    let songs = shown(&settings.songs).to_string();
+    let songs = shown(&settings.songs);
     catalog.rejects.iter().for_each(|reject| examples.add(Subject::Catalog, &songs, reject, None));
 
     let logs = replay.logs.len();

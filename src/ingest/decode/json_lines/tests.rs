@@ -317,19 +317,18 @@ proptest! {
                 format!("\"{key}\":{value}")
             };
             let entries: Vec<String> = object.iter().map(entry).chain([REST.to_owned()]).collect();
-            text += &format!("{{{}}}\n", entries.join(","));
+            text.extend(["{", &entries.join(","), "}\n"]);
         }
         let batch = decode(dialect, text.as_bytes());
         let mut rejects = batch.rejects.iter().peekable();
         let mut play = 0;
         for (object, line) in objects.iter().zip(1..) {
-            let found = match rejects.next_if(|reject| reject.line == line) {
-                Some(reject) => Err(reject.reason),
-                None => {
-                    let cells = [batch.user_cells[play], batch.song_cells[play]];
-                    play += 1;
-                    Ok(cells.map(|cell| unquoted(batch.text.field(cell))))
-                }
+            let found = if let Some(reject) = rejects.next_if(|reject| reject.line == line) {
+                Err(reject.reason)
+            } else {
+                let cells = [batch.user_cells[play], batch.song_cells[play]];
+                play += 1;
+                Ok(cells.map(|cell| unquoted(batch.text.field(cell))))
             };
             prop_assert_eq!(found, expected_ids(object, names), "{}", text);
         }

@@ -48,7 +48,7 @@ impl IsoReader {
             && let Some(local) = self.read_plain(plain)
         {
             let nanos = optional_fraction(&mut rest)?;
-            return Some(WallClock { local, nanos, offset: offset(rest)? });
+            return Some(WallClock { local, nanos, offset: offset(rest).ok()? });
         }
         parse(cell)
     }
@@ -137,7 +137,7 @@ pub(super) fn parse(cell: &[u8]) -> Option<WallClock> {
         second = number(&mut rest, 2).filter(|&second| second <= 59)?;
         nanos = optional_fraction(&mut rest)?;
     }
-    let offset = offset(rest)?;
+    let offset = offset(rest).ok()?;
     let days = CivilDate { year: year as i32, month, day }.to_days()?;
     let local = days * DAY + i64::from(hour * 3600 + minute * 60 + second);
     Some(WallClock { local, nanos, offset })
@@ -162,25 +162,31 @@ fn optional_fraction(rest: &mut &[u8]) -> Option<u32> {
     Some(number(rest, digits)? * 10_u32.pow(9 - digits as u32))
 }
 
+/// A text that is no offset.
+struct NoOffset;
+
 /// Parses the rest of a cell as an offset: nothing, `Z`, `UTC`, `±HH:MM`, `±HHMM` or `±HH`. A space may stand
-/// before it. The outer `None` means that the text is wrong.
-fn offset(rest: &[u8]) -> Option<Option<i32>> {
+/// before it.
+///
+/// # Errors
+/// If the text is no offset.
+fn offset(rest: &[u8]) -> Result<Option<i32>, NoOffset> {
     let (sign, digits) = match rest.strip_prefix(b" ").unwrap_or(rest) {
-        [] if rest.is_empty() => return Some(None),
-        b"Z" | b"UTC" => return Some(Some(0)),
+        [] if rest.is_empty() => return Ok(None),
+        b"Z" | b"UTC" => return Ok(Some(0)),
         [b'+', digits @ ..] => (1, digits),
         [b'-', digits @ ..] => (-1, digits),
-        _ => return None,
+        _ => return Err(NoOffset),
     };
     let digits = match *digits {
         [a, b] => [a, b, b'0', b'0'],
         [a, b, c, d] | [a, b, b':', c, d] => [a, b, c, d],
-        _ => return None,
+        _ => return Err(NoOffset),
     };
     let mut digits = digits.as_slice();
-    let hours = number(&mut digits, 2).filter(|&hours| hours <= 23)?;
-    let minutes = number(&mut digits, 2).filter(|&minutes| minutes <= 59)?;
-    Some(Some(sign * (hours * 3600 + minutes * 60) as i32))
+    let hours = number(&mut digits, 2).filter(|&hours| hours <= 23).ok_or(NoOffset)?;
+    let minutes = number(&mut digits, 2).filter(|&minutes| minutes <= 59).ok_or(NoOffset)?;
+    Ok(Some(sign * (hours * 3600 + minutes * 60) as i32))
 }
 
 fn literal(rest: &mut &[u8], wanted: u8) -> Option<()> {

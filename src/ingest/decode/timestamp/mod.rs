@@ -56,13 +56,12 @@ impl<'a> TimestampReader<'a> {
     /// The first reason that applies: `bad_timestamp`, `dst_gap` or `timestamp_range`.
     #[inline]
     pub fn read(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
-        let play_time = match self.read_plain(cell) {
-            Some(local) => PlayTime { local, offset: self.offset_of_local(local)?, nanos: 0 },
-            None => {
-                // A number that is too large for a date is too late, too.
-                self.late = true;
-                self.read_other(cell)?
-            }
+        let play_time = if let Some(local) = self.read_plain(cell) {
+            PlayTime { local, offset: self.offset_of_local(local)?, nanos: 0 }
+        } else {
+            // A number that is too large for a date is too late, too.
+            self.late = true;
+            self.read_other(cell)?
         };
         let instant = play_time.instant();
         if instant < 0 || instant > self.latest || (instant == self.latest && play_time.nanos > 0) {

@@ -78,7 +78,7 @@ impl Fields {
         let digits = text.strip_suffix(rest).filter(|digits| !digits.is_empty())?;
         match digits.parse::<u64>() {
             Ok(seconds) if seconds <= LAST_SECOND => {
-                self.parsed.set_timestamp(seconds as i64).map(drop).ok()?
+                self.parsed.set_timestamp(seconds as i64).map(drop).ok()?;
             }
             _ => self.is_too_large = true,
         }

@@ -327,7 +327,7 @@ mod tests {
     const ROW: &str = "u1,s1,2025-03-21 01:09:00,150\n";
 
     struct Folder {
-        folder: tempfile::TempDir,
+        place: tempfile::TempDir,
         logs: Arc<LogFolder>,
         archive: Arc<LogFolder>,
         tails: TailSet,
@@ -338,11 +338,16 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let logs = |path, is_archive| Arc::new(LogFolder { path, is_archive, follow_symlinks: false });
             let (path, archive) = (folder.path().to_owned(), folder.path().join("archive"));
-            Self { folder, logs: logs(path, false), archive: logs(archive, true), tails: TailSet::default() }
+            Self {
+                place: folder,
+                logs: logs(path, false),
+                archive: logs(archive, true),
+                tails: TailSet::default(),
+            }
         }
 
         fn path(&self, name: &str) -> PathBuf {
-            self.folder.path().join(name)
+            self.place.path().join(name)
         }
 
         fn metadata(&self, name: &str) -> Metadata {
