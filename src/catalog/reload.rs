@@ -69,9 +69,12 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
         check.map_err(|fault| broken(path, &fault.detail))?;
     }
     let mut text = Vec::new();
-    let read =
-        storage.open(path, dialect.columns.wanted()).and_then(|mut reader| reader.read_to_end(&mut text));
-    read.map_err(unreadable)?;
+    // The text of a compressed catalog is decoded later, with the encoding that the dialect declares.
+    let reader = match storage {
+        Compression::Parquet => storage.open(path, dialect.columns.wanted()),
+        _ => storage.open_compressed(path),
+    };
+    reader.and_then(|mut reader| reader.read_to_end(&mut text)).map_err(unreadable)?;
     rows_of(path, &text, dialect).await
 }
 

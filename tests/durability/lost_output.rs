@@ -193,7 +193,9 @@ fn fresh_names_both_ways_out_if_inputs_are_gone() {
     for folder in ["output", "data/state"] {
         remove(&place, folder);
     }
-    done_once(&place, &[]);
+    // The remaining log has only a rejected row.
+    let output = once(&place, &[]);
+    assert_eq!(output.status.code(), Some(65), "{}", stderr(&output));
     assert_eq!(incomplete_since(&place.wait_for_rows(1)), None);
     assert_equals_replay(&place);
 }

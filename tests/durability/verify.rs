@@ -185,7 +185,7 @@ fn escaped_formulas_are_verified_and_the_setting_cannot_change() {
             "data/incoming/a.csv",
             "u3,=s1,2025-03-21 00:01:00,31\n\"-u,2\",later,2025-03-21 12:00:00,9\n",
         );
-        place.done(&[&["watch", "--once", "--http", "off"], &guarded[..]].concat());
+        place.done(&[&["watch", "--once", "--http", "off", "--allow-empty"], &guarded[..]].concat());
         assert_verified(&place, &guarded);
     }
     let published = place.read("output/enriched_logs/part-00000.csv");

@@ -39,7 +39,9 @@ fn the_example_contains_every_setting_with_its_default() {
         assert_eq!(defaults["origins"][name], "default");
         let origin = origin.as_str().unwrap();
         // In the example, a setting without a default is a comment.
-        let is_set = !["threads", "http_token_file"].contains(&name.as_str());
+        let without_default =
+            ["threads", "http_token_file", "catalog.delimiter", "catalog.encoding", "catalog.quoting"];
+        let is_set = !without_default.contains(&name.as_str());
         assert_eq!(
             origin.starts_with("music-insights.toml:"),
             is_set,
@@ -90,6 +92,7 @@ fn accepts(schema: &Value, value: &Value) -> bool {
             let is = |kind: &Value| match kind.as_str().unwrap() {
                 "object" => value.is_object(),
                 "string" => value.is_string(),
+                "array" => value.is_array(),
                 "boolean" => value.is_boolean(),
                 "number" => value.is_number(),
                 "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
@@ -97,6 +100,7 @@ fn accepts(schema: &Value, value: &Value) -> bool {
             };
             rule.as_array().map_or_else(|| is(rule), |kinds| kinds.iter().any(is))
         }
+        "items" => value.as_array().is_none_or(|items| items.iter().all(|item| accepts(rule, item))),
         "enum" => rule.as_array().unwrap().contains(value),
         "pattern" => {
             value.as_str().is_none_or(|text| Regex::new(rule.as_str().unwrap()).unwrap().is_match(text))

@@ -59,13 +59,15 @@ fn the_page_of_the_settings_is_up_to_date() {
     page.push_str("\n## General\n\n");
     write_settings(&mut page, "", &top);
     for (name, table) in tables {
-        let inner: Vec<_> = table["properties"].as_object().unwrap().iter().collect();
-        if inner[0].1.get("properties").is_none() {
-            write_table(&mut page, name, table);
-            continue;
+        let inner = table["properties"].as_object().unwrap().iter();
+        let (tables, settings): (Vec<_>, Vec<_>) =
+            inner.partition(|(_, property)| property.get("properties").is_some());
+        if !settings.is_empty() {
+            write_table(&mut page, name, table, &settings);
         }
-        for (key, table) in inner {
-            write_table(&mut page, &format!("{name}.{key}"), table);
+        for (key, table) in tables {
+            let settings: Vec<_> = table["properties"].as_object().unwrap().iter().collect();
+            write_table(&mut page, &format!("{name}.{key}"), table, &settings);
         }
     }
     for (name, _) in values_of(&Settings::default()) {
@@ -74,10 +76,9 @@ fn the_page_of_the_settings_is_up_to_date() {
     assert_up_to_date("docs/reference/settings.md", &page);
 }
 
-fn write_table(page: &mut String, name: &str, table: &Value) {
+fn write_table(page: &mut String, name: &str, table: &Value, settings: &[(&String, &Value)]) {
     write!(page, "\n## `[{name}]`\n\n{}\n\n", table["description"].as_str().unwrap_or_default()).unwrap();
-    let settings: Vec<_> = table["properties"].as_object().unwrap().iter().collect();
-    write_settings(page, &format!("{name}."), &settings);
+    write_settings(page, &format!("{name}."), settings);
 }
 
 fn write_settings(page: &mut String, prefix: &str, settings: &[(&String, &Value)]) {

@@ -13,6 +13,7 @@ mod pending;
 mod persistence;
 mod plays;
 mod reject_reports;
+mod verdict;
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};

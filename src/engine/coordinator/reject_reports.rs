@@ -1,16 +1,12 @@
-//! The reports about rejected rows: warnings while `watch` runs, and the verdict at the end of a run.
+//! The rejects of a run, and the texts of the warnings about them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
-use crate::engine::coordinator::engine_core::Core;
-use crate::engine::run_mode::RunMode;
 use crate::engine::tally::{Example, RunTally, shown};
 use crate::ingest::hints::{self, Subject};
-use crate::model::error::Error;
 use crate::model::{Batch, InputId, Reason};
-use crate::text::path_text;
 
 /// Minimum time between two warnings about the same file and reason.
 const PAUSE: Duration = Duration::from_mins(1);
@@ -23,10 +19,10 @@ const CAPACITY: usize = 1000;
 /// The rejects of a run, and the warnings about them.
 #[derive(Debug, Default)]
 pub(super) struct RejectReports {
-    tally: RunTally,
-    warnings: RejectWarnings,
+    pub(super) tally: RunTally,
+    pub(super) warnings: RejectWarnings,
     /// Whether the warning about the clock was given.
-    warned_of_clock: bool,
+    pub(super) warned_of_clock: bool,
 }
 
 impl RejectReports {
@@ -40,50 +36,9 @@ impl RejectReports {
     }
 }
 
-impl Core {
-    /// Warns of rows that were rejected since the last call.
-    pub(super) fn warn_of_rejects(&mut self, now: Instant) {
-        for text in self.reports.warnings.take_due(now) {
-            tracing::warn!("{text}");
-        }
-        self.warn_of_clock();
-    }
-
-    /// Warns once if most rows are too far in the future.
-    fn warn_of_clock(&mut self) {
-        if self.reports.warned_of_clock {
-            return;
-        }
-        let max_future = self.context.settings.input.max_future;
-        if let Some(warning) = self.reports.tally.clock_warning(self.context.clock.now(), max_future) {
-            tracing::warn!("{warning}");
-            self.reports.warned_of_clock = true;
-        }
-    }
-
-    /// Decides at the end of the input whether the run is accepted.
-    ///
-    /// # Errors
-    /// See [`RunTally::judge`].
-    pub(super) fn judge(&mut self) -> Result<(), Error> {
-        let is_watch = self.context.mode == RunMode::Watch;
-        if is_watch {
-            for text in self.reports.warnings.take_all() {
-                tracing::warn!("{text}");
-            }
-        }
-        self.warn_of_clock();
-        let Some(acceptance) = self.context.acceptance else { return Ok(()) };
-        let songs = path_text(&self.context.settings.songs);
-        self.reports.tally.set_catalog(&songs, &self.catalog.version().rejects);
-        let consequence = if is_watch { "" } else { ", and nothing was published" };
-        self.reports.tally.judge(acceptance, consequence)
-    }
-}
-
 /// Rejected rows that no warning has reported yet, by file and reason.
 #[derive(Debug, Default)]
-struct RejectWarnings {
+pub(super) struct RejectWarnings {
     unreported: BTreeMap<(InputId, Reason), (u64, Example)>,
     /// When the last warning about a file and reason was given.
     reported: BTreeMap<(InputId, Reason), Instant>,
@@ -108,7 +63,7 @@ impl RejectWarnings {
     }
 
     /// Takes the warnings that are due.
-    fn take_due(&mut self, now: Instant) -> Vec<String> {
+    pub(super) fn take_due(&mut self, now: Instant) -> Vec<String> {
         let is_over = |since: &Instant| now.saturating_duration_since(*since) >= PAUSE;
         self.reported.retain(|_, since| !is_over(since));
         let mut texts = Vec::new();
@@ -133,7 +88,7 @@ impl RejectWarnings {
     }
 
     /// Takes all warnings, because the run ends.
-    fn take_all(&mut self) -> Vec<String> {
+    pub(super) fn take_all(&mut self) -> Vec<String> {
         let unreported = std::mem::take(&mut self.unreported);
         let others: u64 = unreported.values().skip(MAX_WARNINGS).map(|(rows, _)| rows).sum();
         let mut texts: Vec<String> =

@@ -1,7 +1,8 @@
 //! Hints for headers: columns with other names, another delimiter, or no header.
 
 use crate::ingest::hints::cells::{DELIMITERS, delimiter_name, is_json, likely_delimiter, split_at};
-use crate::ingest::hints::{Subject, json_hint, timestamp};
+use crate::ingest::hints::subject::{Subject, json_hint};
+use crate::ingest::hints::timestamp;
 use crate::model::delimiter::Delimiter;
 use crate::model::dialect::columns::{CATALOG_FIELDS, LOG_FIELDS};
 

@@ -5,32 +5,17 @@
 
 pub mod cells;
 pub mod columns;
+mod subject;
 pub mod timestamp;
+
+pub use crate::ingest::hints::subject::Subject;
 
 use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::hints::cells::{is_json, split};
 use crate::ingest::hints::columns::header_hint;
+use crate::ingest::hints::subject::json_hint;
 use crate::model::delimiter::Delimiter;
 use crate::model::{Reason, Reject};
-
-/// The kind of file that was rejected. It determines the names of the settings.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Subject {
-    /// A listening log, with settings under `[input]`.
-    Log,
-    /// The catalog, with settings under `[catalog]`.
-    Catalog,
-}
-
-impl Subject {
-    /// The table of the settings.
-    pub fn table(self) -> &'static str {
-        match self {
-            Self::Log => "input",
-            Self::Catalog => "catalog",
-        }
-    }
-}
 
 /// The hint for a reject; `None` if no setting can help.
 pub fn hint(subject: Subject, reject: &Reject) -> Option<String> {
@@ -95,11 +80,6 @@ pub fn with_hint(subject: Subject, fault: &HeaderFault, line: &[u8], delimiter: 
 /// Whether the header does not have the expected columns.
 fn is_header_fault(reason: Reason) -> bool {
     matches!(reason, Reason::MissingHeader | Reason::MissingColumn | Reason::WrongDelimiter)
-}
-
-/// The hint for files of JSON Lines.
-fn json_hint() -> String {
-    "for JSON Lines, set input.format = \"jsonl\", or let the name of the file end in .jsonl".to_owned()
 }
 
 /// The hint for a timestamp; `None` if it has the default form, so that its date or time does not exist.

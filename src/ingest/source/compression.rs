@@ -86,8 +86,10 @@ impl Compression {
         let file = File::open(path)?;
         match self {
             Self::Parquet => csv_of(file, wanted),
-            // A plain file is read without another layer, because that is fastest.
-            Self::Plain if ByteOrder::of(&read_range(&file, 0, 2)?).is_none() => Ok(Box::new(file)),
+            // A plain file is read without another layer, because that is fastest. A pipe has no ranges.
+            Self::Plain if read_range(&file, 0, 2).is_ok_and(|start| ByteOrder::of(&start).is_none()) => {
+                Ok(Box::new(file))
+            }
             _ => self.decode(file),
         }
     }
@@ -113,12 +115,13 @@ impl Compression {
         Ok((Box::new(text), is_utf16))
     }
 
-    /// Whether the text of a file is UTF-16 with a byte order mark.
+    /// Whether the text of a regular file is UTF-16 with a byte order mark.
     ///
     /// # Errors
     /// If the file cannot be opened, or its beginning cannot be decompressed.
     pub fn is_utf16(self, path: &Path) -> io::Result<bool> {
-        if self == Self::Parquet {
+        // What is read from a pipe is gone.
+        if self == Self::Parquet || !path.metadata()?.is_file() {
             return Ok(false);
         }
         let mut start = Vec::new();

@@ -5,7 +5,8 @@ use std::io;
 use crate::ingest::source::fingerprint::FileId;
 use crate::ingest::source::scan::Candidate;
 use crate::ingest::source::tail::Comparison;
-use crate::ingest::source::watch::tail_set::{TailId, TailSet};
+use crate::ingest::source::watch::tail_id::TailId;
+use crate::ingest::source::watch::tail_set::TailSet;
 
 /// The relation of a file to the tails of a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

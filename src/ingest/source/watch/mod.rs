@@ -5,6 +5,7 @@
 
 mod changes;
 mod headers;
+mod heads;
 mod identify;
 mod notifications;
 mod open_files;
@@ -12,6 +13,7 @@ mod options;
 mod retirement;
 mod rolled;
 mod skipped;
+mod tail_id;
 mod tail_set;
 
 use std::collections::BTreeSet;
@@ -36,7 +38,8 @@ use crate::ingest::source::watch::notifications::{Hints, start_watcher};
 use crate::ingest::source::watch::retirement::Retirement;
 use crate::ingest::source::watch::rolled::{Decided, Decision, Rolled};
 use crate::ingest::source::watch::skipped::SkippedWarnings;
-use crate::ingest::source::watch::tail_set::{TailId, TailSet};
+use crate::ingest::source::watch::tail_id::TailId;
+use crate::ingest::source::watch::tail_set::TailSet;
 use crate::ingest::source::{Closed, Event, EventSender, ReadError};
 use crate::model::dialect::Dialect;
 use crate::model::error::{Error, FileRole, Op};

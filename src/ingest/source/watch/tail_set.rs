@@ -15,13 +15,10 @@ use crate::ingest::source::fingerprint::{FileId, Head, InodeKey};
 use crate::ingest::source::log_folder::LogFolder;
 use crate::ingest::source::scan::Candidate;
 use crate::ingest::source::tail::Tail;
-use crate::ingest::source::watch::rolled::Heads;
+use crate::ingest::source::watch::heads::Heads;
+use crate::ingest::source::watch::tail_id::TailId;
 use crate::model::InputId;
 use crate::text::shown;
-
-/// The number of a tail in its set. It is valid as long as the set exists.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct TailId(usize);
 
 /// All tails of a watched folder.
 #[derive(Debug, Default)]
