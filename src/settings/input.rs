@@ -53,8 +53,7 @@ pub struct Input {
     /// The format of all logs but Parquet: `csv`, `jsonl`, or `auto` to go by the ending of the name.
     #[serde(deserialize_with = "from_text")]
     pub format: LogFormat,
-    /// Which files in a folder are logs: patterns with `*`, `?` and `[…]` for the last part of a path,
-    /// ignoring ASCII case. Their compressed forms (`.gz`, `.zst`, `.bz2`, `.xz`) are included.
+    /// Patterns (`*`, `?`, `[…]`) for the names of logs in a folder; their compressed forms are included.
     pub names: LogNames,
     /// Whether to read subfolders, except those whose names start with `.` or `_`.
     #[serde(deserialize_with = "from_text")]

@@ -105,6 +105,8 @@ fn accepts(schema: &Value, value: &Value) -> bool {
         "pattern" => {
             value.as_str().is_none_or(|text| Regex::new(rule.as_str().unwrap()).unwrap().is_match(text))
         }
+        "minItems" => value.as_array().is_none_or(|items| items.len() as u64 >= rule.as_u64().unwrap()),
+        "minLength" => value.as_str().is_none_or(|text| text.len() as u64 >= rule.as_u64().unwrap()),
         "minimum" => value.as_f64().is_none_or(|number| number >= rule.as_f64().unwrap()),
         "maximum" => value.as_f64().is_none_or(|number| number <= rule.as_f64().unwrap()),
         "properties" => {
@@ -141,6 +143,11 @@ fn the_schema_accepts_what_the_program_accepts() {
         ("[input]\nwhen_done = 'burn'", false),
         ("[input]\nwhendone = 'keep'", false),
         ("input = 'x'", false),
+        ("[input]\nnames = ['*.log']\n[input.columns]\nuser_id = '#2'", true),
+        ("[input]\nnames = '*.log,*.csv'\nquoting = false\ntimestamp = '%d.%m.%Y'", true),
+        ("[input]\ndecimal = ';'", false),
+        ("[catalog]\ndelimiter = 'tab'\ncolumns.title = ''", true),
+        ("[catalog]\ncolumns.song = 'x'", false),
         ("[logging]\nformat = 'json'\nlevel = 'debug'", true),
         ("[logging]\nlevel = 'trace'", false),
         ("[insights.genre_loyalty_scores]\nthreshold = 0.333333333\ndecimals = 18", true),

@@ -40,4 +40,12 @@ impl Display for HeaderRule {
     }
 }
 
-written_as!(HeaderRule, "examples": ["first_line", "none", "user_id,song_id,timestamp,duration_sec"]);
+written_as!(
+    HeaderRule,
+    "examples": [
+        "first_line",
+        "none",
+        "user_id,song_id,timestamp,duration_sec",
+        "song_id,title,artist,genre,mood"
+    ]
+);
