@@ -141,7 +141,8 @@ impl Case {
     fn by_reference(&self) -> Option<Files> {
         let path = |name: &str| self.work.path().join(name);
         let plain = |name: &String| {
-            Compression::of(Path::new(name)) == Compression::Plain && !name.ends_with(".jsonl")
+            Compression::of(Path::new(name)) == Compression::Plain
+                && Path::new(name).extension() != Some(OsStr::new("jsonl"))
         };
         if !self.logs.iter().all(plain) {
             return None;
