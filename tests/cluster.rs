@@ -216,12 +216,12 @@ async fn rows_of_sql(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'static st
     logs.sort();
     for (number, log) in (0..).zip(&logs) {
         let target = url_of(&folder.join(format!("tables-{number}"))).unwrap();
-        let kind = JobKind::Read(ReadLog {
+        let kind = JobKind::Read(Box::new(ReadLog {
             number,
             url: url_of(log).unwrap().into(),
             config: StateConfig::of(&settings),
             now: 1_767_225_600,
-        });
+        }));
         let job = Job { program: env!("CARGO_PKG_VERSION").to_owned(), folder: target.to_string(), kind };
         let job = serde_json::to_string(&job).unwrap();
         let (reader, work) = (Arc::clone(&reader), folder.to_owned());

@@ -150,8 +150,12 @@ impl Index {
         let jobs = logs.iter().map(|log| {
             let number = self.next;
             self.next += 1;
-            let kind =
-                JobKind::Read(ReadLog { number, url: log.url.clone(), config: self.config.clone(), now });
+            let kind = JobKind::Read(Box::new(ReadLog {
+                number,
+                url: log.url.clone(),
+                config: self.config.clone(),
+                now,
+            }));
             (job(tables, &format!("{number:06}-{run}"), kind), log.clone())
         });
         jobs.collect()
@@ -159,7 +163,8 @@ impl Index {
 
     /// Adds the folder that a job has made of a log.
     pub fn add(&mut self, report: JobReport, job: &Job, log: &Log) {
-        let (JobKind::Read(ReadLog { number, .. }), Some(counts)) = (&job.kind, report.log) else { return };
+        let (JobKind::Read(read), Some(counts)) = (&job.kind, report.log) else { return };
+        let number = &read.number;
         let known = KnownLog { url: log.url.clone(), size: log.size, version: log.version.clone(), counts };
         let logs = BTreeMap::from([(*number, known)]);
         self.folders.push(Folder { name: name_of(&report.folder), rows: report.tables, logs });

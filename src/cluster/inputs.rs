@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use music_insights_ballista::shared_storage::{self, ObjectInfo};
 use url::Url;
 
-use crate::ingest::source::replay::{FoundLogs, find_logs};
+use crate::ingest::source::replay::{FoundLogs, find_logs, no_log};
 use crate::ingest::source::scan::{FolderRules, SkippedFiles};
 use crate::ingest::source::stdin::is_stdin;
 use crate::model::error::{Error, FileRole, Op};
@@ -97,7 +97,6 @@ async fn object_logs(
     argument: &Path,
     rules: &FolderRules,
     skipped: &mut SkippedFiles,
-    allow_empty: bool,
 ) -> Result<Vec<Log>, Error> {
     let text = path_text(argument);
     let (folder, name) = text.rsplit_once('/').unwrap_or((&text, ""));

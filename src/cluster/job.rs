@@ -27,7 +27,7 @@ pub struct Job {
 #[serde(rename_all = "snake_case")]
 pub enum JobKind {
     /// Make tables of one log.
-    Read(ReadLog),
+    Read(Box<ReadLog>),
     /// Merge the tables of several folders, given as URLs.
     Merge(Vec<String>),
 }
