@@ -70,6 +70,7 @@ pub const PADDING: usize = 64;
 pub struct Text {
     bytes: Vec<u8>,
     len: usize,
+    growth: Option<u64>,
 }
 
 impl Text {
@@ -81,7 +82,19 @@ impl Text {
         assert!(len <= bytes.len(), "text of {len} bytes in {}", bytes.len());
         bytes.truncate(len);
         bytes.resize(len + PADDING, 0);
-        Self { bytes, len }
+        Self { bytes, len, growth: None }
+    }
+
+    /// Sets the [`growth`](Self::growth).
+    #[must_use]
+    pub fn with_growth(self, growth: Option<u64>) -> Self {
+        Self { growth, ..self }
+    }
+
+    /// By how many bytes the text before this one grows when it is converted to UTF-8. In a compressed file,
+    /// offsets refer to the converted text. `None` if offsets refer to the file.
+    pub fn growth(&self) -> Option<u64> {
+        self.growth
     }
 
     /// The text without its padding.

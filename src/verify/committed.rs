@@ -126,6 +126,9 @@ impl Committed {
         let framer = LineFramer::new(Arc::clone(&known.input)).with_dialect(&self.dialect, path);
         let mut framer = framer.with_earlier_layout(known.layout().cloned());
         framer.find_typed_cells(path);
+        if !compression.is_plain() {
+            framer.begin_compressed(&mut reader)?;
+        }
         let later = |(offset, (reason, _)): (&u64, &(Reason, Vec<u8>))| {
             (is_utf16 && *reason == Reason::ContinuedAfterEof).then_some(*offset)
         };

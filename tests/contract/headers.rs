@@ -139,3 +139,31 @@ fn encodings_are_declared_and_a_byte_order_mark_overrides_them() {
     assert_eq!(enriched.matches(",Caf\u{e9},").count(), 2, "{enriched}");
     place.done(&[&["verify"], &settings[..]].concat());
 }
+
+#[test]
+fn offsets_in_compressed_logs_are_those_of_the_converted_text() {
+    let place = Place::new(SONGS);
+    let mut log = b"user_id,song_id,timestamp,duration_sec,\xe9\n".to_vec();
+    for _ in 0..3 {
+        log.extend_from_slice(b"J\xf6rg,s1,2025-03-21 01:09:00,159,\nx\xe9,s1,bad,1,\n");
+    }
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, &log).unwrap();
+    fs::write(place.path("data/incoming/a.csv"), &log).unwrap();
+    fs::write(place.path("data/incoming/b.csv.gz"), encoder.finish().unwrap()).unwrap();
+    let settings = ["--set", "input.encoding=windows-1252", "--set", "catalog.encoding=utf-8"];
+    place.done(&[&["watch", "--once"], &settings[..]].concat());
+    let rejects = place.read("output/_rejects/part-00000.csv");
+    let offsets: Vec<u64> =
+        rejects.lines().skip(1).map(|line| line.split(',').nth(2).unwrap().parse().unwrap()).collect();
+    let text =
+        String::from_utf8(log.iter().flat_map(|&byte| char::from(byte).to_string().into_bytes()).collect());
+    let (in_file, in_text) = (places(&log, b"x\xe9"), places(text.unwrap().as_bytes(), "x\u{e9}".as_bytes()));
+    assert_eq!(offsets, [in_file, in_text].concat());
+    place.done(&[&["verify"], &settings[..]].concat());
+}
+
+/// Where a part of a text begins.
+fn places(text: &[u8], part: &[u8]) -> Vec<u64> {
+    (0..text.len() as u64).filter(|&at| text[at as usize..].starts_with(part)).collect()
+}

@@ -81,10 +81,15 @@ impl Decoder {
             RowLayout::Csv(header) => self.decode_csv(path, header, latest, utf8, undecodable, rows),
             RowLayout::JsonLines => self.decode_json(path, latest, utf8, undecodable, rows),
         };
+        if let Some(growth) = text.growth() {
+            rows.rejects_mut().iter_mut().for_each(|reject| reject.offset += growth);
+        }
         let Some(Transcoded { text: utf8, .. }) = transcoded else {
             return rows.into_batch(&self.dictionaries, chunk.input, chunk.position, text);
         };
-        restore_offsets(rows.rejects_mut(), &text, chunk.span.from, chunk.span.first_line);
+        if text.growth().is_none() {
+            restore_offsets(rows.rejects_mut(), &text, chunk.span.from, chunk.span.first_line);
+        }
         rows.into_batch(&self.dictionaries, chunk.input, chunk.position, utf8)
     }
 

@@ -62,6 +62,11 @@ pub struct LineFramer {
     is_headless: bool,
     /// Whether the text is UTF-8, whatever the dialect says.
     is_utf8: bool,
+    /// By how many bytes the text before `carry` grows when it is converted to UTF-8; `None` if offsets refer
+    /// to the file.
+    growth: Option<u64>,
+    /// The growth before the line that is being skipped.
+    skipped_growth: u64,
     read: LastRead,
 }
 
@@ -124,6 +129,8 @@ impl LineFramer {
             earlier: None,
             is_headless: false,
             is_utf8: false,
+            growth: None,
+            skipped_growth: 0,
             read: LastRead::default(),
         }
     }
@@ -132,6 +139,39 @@ impl LineFramer {
     #[must_use]
     pub fn with_dialect(self, dialect: &Arc<Dialect>, file: &Path) -> Self {
         Self { dialect: Arc::clone(dialect), format: dialect.row_format(file), ..self }
+    }
+
+    /// Prepares for the text of a compressed file, and skips the part that was read before. In such a file, the
+    /// offsets of rejects refer to the text after its conversion to UTF-8.
+    ///
+    /// # Errors
+    /// An error of the reader.
+    pub fn begin_compressed(&mut self, reader: &mut impl Read) -> io::Result<()> {
+        self.growth = (!self.dialect.encoding.is_utf8()).then_some(0);
+        let encoding = self.layout().map_or(self.dialect.encoding, |layout| layout.encoding);
+        let mut left = self.read_offset();
+        let mut bytes = vec![0; self.chunk];
+        while left > 0 {
+            let wanted = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+            let len = reader.read(&mut bytes[..wanted])?;
+            if len == 0 {
+                break;
+            }
+            self.count_growth(encoding, &bytes[..len]);
+            left -= len as u64;
+        }
+        Ok(())
+    }
+
+    /// Counts by how many bytes this text grows when it is converted to UTF-8.
+    fn count_growth(&mut self, encoding: TextEncoding, bytes: &[u8]) {
+        if let Some(growth) = &mut self.growth
+            && !encoding.is_utf8()
+            && !bytes.is_ascii()
+        {
+            let decoded = encoding.decode(bytes).unwrap_or_else(Cow::Owned);
+            *growth += (decoded.len() - bytes.len()) as u64;
+        }
     }
 
     /// Sets the layout of an earlier file with the same name. It applies if this file has no header.
@@ -301,11 +341,13 @@ impl LineFramer {
         let (Search::Incomplete(skipped) | Search::Found { skipped, .. } | Search::Refused { skipped, .. }) =
             &search;
         let Skipped { bytes, lines } = *skipped;
+        let header = if self.growth.is_some() { self.carry[..bytes].to_vec() } else { Vec::new() };
         self.drop_front(bytes);
         self.line += lines;
         match search {
             Search::Incomplete(_) => None,
             Search::Found { layout, ignored, has_line_feed, .. } => {
+                self.count_growth(layout.encoding, &header);
                 let layout = Arc::new(layout);
                 self.state = if has_line_feed { State::Lines(layout) } else { State::AfterEnd(layout) };
                 if ignored.is_empty() { self.frame() } else { Some(Frame::Ignored(ignored)) }
@@ -345,6 +387,7 @@ impl LineFramer {
         let whole = memchr::memrchr(b'\n', &self.carry).map_or(0, |last| last + 1);
         if whole == 0 && self.carry.len() > LINE_LIMIT + 1 {
             let reject = Reject::new(Reason::LineTooLong, self.line, self.carry_offset, &self.carry);
+            self.skipped_growth = self.growth.unwrap_or_default();
             return self.skip_line(layout, reject);
         }
         let len = if self.read.is_final { self.carry.len() } else { whole };
@@ -362,7 +405,10 @@ impl LineFramer {
             Span { from: self.carry_offset, to: self.carry_offset + len as u64, first_line: self.line };
         self.carry_offset = span.to;
         self.line += memchr::memchr_iter(b'\n', &bytes[..len]).count() as u64;
-        Some(Frame::Chunk(self.chunk(span, Content::Lines(layout, Text::new(bytes, len)))))
+        let growth = self.growth;
+        self.count_growth(layout.encoding, &bytes[..len]);
+        let text = Text::new(bytes, len).with_growth(growth);
+        Some(Frame::Chunk(self.chunk(span, Content::Lines(layout, text))))
     }
 
     /// Skips a rejected line up to its end, or up to the end of `carry`.
@@ -373,6 +419,10 @@ impl LineFramer {
         if self.carry_offset > reject.offset || reject.raw.is_empty() {
             let line = &self.carry[..line_feed.unwrap_or(len)];
             reject.raw.extend_from_slice(&line[..line.len().min(room)]);
+        }
+        if self.growth.is_some() {
+            let skipped = self.carry[..len].to_vec();
+            self.count_growth(layout.encoding, &skipped);
         }
         self.drop_front(len);
         let line_len = self.carry_offset - reject.offset - u64::from(line_feed.is_some());
@@ -390,6 +440,7 @@ impl LineFramer {
         }
         let span = Span { from: reject.offset, to: self.carry_offset, first_line: reject.line };
         self.line = reject.line + u64::from(line_feed.is_some());
+        reject.offset += self.skipped_growth;
         self.state = if line_feed.is_some() { State::Lines(layout) } else { State::AfterEnd(layout) };
         Some(Frame::Chunk(self.chunk(span, Content::Fault(reject))))
     }
@@ -403,6 +454,7 @@ impl LineFramer {
             [] | [b'\r'] => return None,
             _ => {
                 let reject = Reject::new(Reason::ContinuedAfterEof, self.line, self.carry_offset, &[]);
+                self.skipped_growth = self.growth.unwrap_or_default();
                 return self.skip_line(layout, reject);
             }
         };

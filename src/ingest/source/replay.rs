@@ -170,6 +170,9 @@ impl Replay {
         let mut reader = compression.open(path, self.dialect.columns.wanted()).map_err(cannot_open)?;
         let mut framer = self.framer(path, input);
         framer.find_typed_cells(path);
+        if !compression.is_plain() {
+            framer.begin_compressed(&mut reader).map_err(cannot_open)?;
+        }
         self.send(&mut reader, framer, events, shutdown)
             .map_err(|error| error.map(|source| Error::file(FileRole::Open, Op::Read, path, source)))
     }

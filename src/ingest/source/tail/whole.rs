@@ -112,8 +112,7 @@ impl Tail {
             self.compression.open(&self.path(), self.framer.dialect().columns.wanted())?
         };
         self.framer.find_typed_cells(&self.path());
-        // Skips the text that was read before.
-        io::copy(&mut (&mut reader).take(self.framer.read_offset()), &mut io::sink())?;
+        self.framer.begin_compressed(&mut reader)?;
         let outcome = send_chunks(
             &mut self.framer,
             &mut reader,
