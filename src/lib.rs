@@ -28,35 +28,29 @@
 //! ```
 //! use std::sync::Arc;
 //!
+//! use music_insights::ingest::decode::header::default_layout;
 //! use music_insights::insights::night_owl_users::{NightOwlUsers, Settings};
 //! use music_insights::model::dictionary::Dictionaries;
 //! use music_insights::model::sorted_ids::SortedIds;
-//! use music_insights::model::{Chunk, Content, Header, Input, InputId, Position, Span, Text};
+//! use music_insights::model::{Chunk, Content, Input, InputId, Position, Span, Text};
 //! use music_insights::time::civil::Week;
 //! use music_insights::time::zone::Zone;
 //! use music_insights::{Cut, Decoder, Insight, Ledger};
 //!
 //! let log = b"u1,s1,2025-03-21 02:30:00,180\nu2,s1,2025-03-21 12:00:00,95.5\n";
-//! let header = Header {
-//!     fields: 4,
-//!     user: 0,
-//!     song: 1,
-//!     timestamp: 2,
-//!     duration: 3,
-//!     dialect: Default::default(),
-//!     line: b"user_id,song_id,timestamp,duration_sec".to_vec(),
-//! };
+//! let layout = default_layout(b"user_id,song_id,timestamp,duration_sec").unwrap();
 //! let chunk = Chunk {
 //!     input: Arc::new(Input { id: InputId(0), label: "example.csv".to_owned() }),
 //!     span: Span { from: 39, to: 39 + log.len() as u64, first_line: 2 },
 //!     position: Position::default(),
 //!     read_at: 1_742_600_000,
-//!     content: Content::Lines(Arc::new(header), Text::new(log.to_vec(), log.len())),
+//!     content: Content::Lines(Arc::new(layout), Text::new(log.to_vec(), log.len())),
 //! };
 //!
 //! let dictionaries = Arc::new(Dictionaries::default());
 //! let zone = Zone::named("UTC").unwrap();
-//! let decoder = Decoder { dictionaries: Arc::clone(&dictionaries), zone, max_future: 3600 };
+//! let dialect = Arc::default();
+//! let decoder = Decoder { dictionaries: Arc::clone(&dictionaries), zone, max_future: 3600, dialect };
 //! let batch = decoder.decode(chunk);
 //! assert_eq!((batch.plays(), batch.rejects.len()), (2, 0));
 //!

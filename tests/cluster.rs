@@ -395,7 +395,7 @@ fn a_cluster_equals_replay_for_difficult_inputs_and_all_settings() {
     // A folder without logs.
     fs::remove_dir_all(folder.path().join("logs")).unwrap();
     fs::create_dir(folder.path().join("logs")).unwrap();
-    compare(&cluster, folder.path(), &[]);
+    compare(&cluster, folder.path(), &["--allow-empty"]);
 }
 
 #[test]

@@ -184,6 +184,10 @@ fn apply_rejects(chunk: Chunk, rejects: &BTreeMap<u64, (Reason, Vec<u8>)>) -> Ve
     let Content::Lines(header, text) = &content else {
         return vec![Chunk { input, span, position, read_at, content }];
     };
+    // The offsets of rejects in converted text cannot be found in the text itself.
+    if text.growth().is_some() {
+        return vec![Chunk { input, span, position, read_at, content }];
+    }
     let bytes = text.as_bytes();
     let mut chunks = Vec::new();
     let (mut done, mut line) = (0, span.first_line);

@@ -70,7 +70,9 @@ fn a_log_that_is_rolled_beside_itself_counts_once() {
         let output = daemon.stop();
         let messages = stderr(&output);
         assert!(!messages.contains("counted again"), "{packed}: {messages}");
-        assert!(messages.contains("compressed; reading continues at byte"), "{packed}: {messages}");
+        // If all lines were complete, they may have been read before the rotation.
+        let continues = messages.contains("compressed; reading continues at byte");
+        assert!(continues || end == "\n", "{packed}: {messages}");
         place.done(&["verify"]);
         // A restart knows the compressed file.
         once(&place);
