@@ -698,8 +698,10 @@ impl Model {
             }
             self.update_open();
             while self.open.len() > self.max_open {
-                let first = self.open.remove(0);
-                self.all.get_mut(&first).unwrap().open = false;
+                // A file without a name cannot be opened again, so it is closed last.
+                let named = self.open.iter().position(|input| self.all[input].has_name(&files));
+                let surplus = self.open.remove(named.unwrap_or(0));
+                self.all.get_mut(&surplus).unwrap().open = false;
             }
         }
         let open = self.all.iter().filter(|(_, followed)| followed.open);

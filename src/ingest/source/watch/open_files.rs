@@ -12,10 +12,14 @@ use crate::text::shown;
 const IDLE: Duration = Duration::from_mins(1);
 
 impl Watch {
-    /// Closes files until only as many are open as allowed. Files that were opened first are closed first.
+    /// Closes files until only as many are open as allowed. Files that were opened first are closed first, but
+    /// files without a name are closed last, because they cannot be opened again.
     pub(super) fn close_surplus(&mut self) {
         while self.tails.open().len() > self.max_open {
-            self.tails.close(self.tails.open()[0]);
+            let open = self.tails.open();
+            let named = open.iter().find(|&&id| self.tails[id].has_its_path());
+            let surplus = *named.unwrap_or(&open[0]);
+            self.tails.close(surplus);
         }
     }
 
@@ -23,7 +27,7 @@ impl Watch {
     /// they have grown.
     pub(super) fn close_unneeded(&mut self) {
         for id in self.tails.open().clone() {
-            if !self.tails.orphans().contains(&id) {
+            if self.tails[id].has_its_path() {
                 self.tails.close(id);
             }
         }
