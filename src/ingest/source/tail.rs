@@ -384,6 +384,7 @@ impl Tail {
         self.send_identity(metadata, events)?;
         let has_partial_line = self.framer.has_partial_line();
         if let Some(overlong) = self.overlong
+            && size >= self.framer.read_offset()
             && hash_tail(&file, self.framer.read_offset())? != overlong.tail
         {
             // The file was truncated within the line, and then more was written to it.
