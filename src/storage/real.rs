@@ -210,7 +210,7 @@ impl Disk for RealDisk {
     }
 }
 
-/// The number of the device and the number of the inode.
+/// The device number and the inode number.
 fn identity_of(metadata: &Metadata) -> FileIdentity {
     (metadata.dev(), metadata.ino())
 }

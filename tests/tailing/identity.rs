@@ -112,6 +112,14 @@ fn the_spelling_of_the_catalog_makes_no_difference_to_verify() {
     assert_eq!(rejected(&place), 2);
 }
 
+/// Copies a whole place with its times, as a move to a new disk does.
+fn copy_of(place: &Place) -> Place {
+    let copy = Place::new(SONGS);
+    let copied = Command::new("cp").arg("-a").arg(place.root().join(".")).arg(copy.root()).status();
+    assert!(copied.unwrap().success());
+    copy
+}
+
 #[test]
 fn a_renamed_log_is_known_in_a_new_place() {
     let place = Place::new(SONGS);
@@ -119,16 +127,7 @@ fn a_renamed_log_is_known_in_a_new_place() {
     read(&place, "data/incoming", &[]);
     fs::rename(place.path("data/incoming/early.csv"), place.path("data/incoming/late.csv")).unwrap();
     read(&place, "data/incoming", &[]);
-    let moved = Place::new(SONGS);
-    assert!(
-        Command::new("cp")
-            .arg("-a")
-            .arg(place.root().join("."))
-            .arg(moved.root())
-            .status()
-            .unwrap()
-            .success()
-    );
+    let moved = copy_of(&place);
     read(&moved, "data/incoming", &[]);
     assert_eq!(rows(&moved), 2);
 }
@@ -144,16 +143,7 @@ fn archived_logs_are_known_wherever_the_archive_is() {
     place.wait_for("the commit", || stdout(&place.run(&["state"])).contains("inputs     1").then_some(()));
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert!(daemon.stop().status.success());
-    let moved = Place::new(SONGS);
-    assert!(
-        Command::new("cp")
-            .arg("-a")
-            .arg(place.root().join("."))
-            .arg(moved.root())
-            .status()
-            .unwrap()
-            .success()
-    );
+    let moved = copy_of(&place);
     moved.done(&["verify"]);
     moved.write("data/incoming/day.csv", &log(5));
     let messages = read(&moved, "./data/incoming", &[]);

@@ -1,4 +1,4 @@
-//! Logs whose writer wrote the header only once, before the rotation.
+//! Rotated logs without a header: the writer wrote the header only to the first file.
 
 use std::fs;
 

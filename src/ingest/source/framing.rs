@@ -486,10 +486,7 @@ impl LineFramer {
         self.carry_offset = span.to;
         self.carry = Vec::new();
         self.state = State::Refused;
-        let delimiter = match self.format {
-            RowFormat::Csv(delimiter) => delimiter,
-            RowFormat::JsonLines | RowFormat::Parquet(_) => Delimiter::COMMA,
-        };
+        let delimiter = self.format.delimiter();
         let is_tsv = delimiter == Delimiter::TAB && self.dialect.delimiter != Delimiter::TAB;
         let detail = if is_tsv && fault.reason == Reason::WrongDelimiter {
             // The setting `delimiter` does not apply to this file.

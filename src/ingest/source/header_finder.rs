@@ -5,7 +5,6 @@ use std::borrow::Cow;
 
 use crate::ingest::decode::header::{self, BYTE_ORDER_MARK, HeaderFault, sniff};
 use crate::ingest::decode::line::{LINE_LIMIT, is_blank, without_return};
-use crate::model::delimiter::Delimiter;
 use crate::model::dialect::encoding::TextEncoding;
 use crate::model::dialect::header_rule::HeaderRule;
 use crate::model::dialect::{Dialect, RowFormat};
@@ -70,13 +69,6 @@ impl HeaderFinder<'_> {
         match self.known_layout() {
             Some(rows) => self.skip_byte_order_mark(rows),
             None => self.find_header(),
-        }
-    }
-
-    fn delimiter(&self) -> Delimiter {
-        match self.format {
-            RowFormat::Csv(delimiter) => delimiter,
-            RowFormat::JsonLines | RowFormat::Parquet(_) => Delimiter::COMMA,
         }
     }
 
@@ -150,7 +142,7 @@ impl HeaderFinder<'_> {
             }
             let end = start + line_feed.map_or(rest.len(), |at| at + 1);
             let lines_to_end = lines + u64::from(line_feed.is_some());
-            if !is_blank(line, self.delimiter()) {
+            if !is_blank(line, self.format.delimiter()) {
                 // Blank lines before the header have consumed a byte order mark.
                 let line = self.encoding().decode(line).unwrap_or_else(Cow::Owned);
                 return match header::parse(&line, self.dialect, self.format) {

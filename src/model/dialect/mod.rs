@@ -81,6 +81,16 @@ pub enum RowFormat {
     Parquet(TypedCells),
 }
 
+impl RowFormat {
+    /// The delimiter of the text. That of a Parquet table, and the value for JSON Lines, is a comma.
+    pub fn delimiter(self) -> Delimiter {
+        match self {
+            Self::Csv(delimiter) => delimiter,
+            Self::JsonLines | Self::Parquet(_) => Delimiter::COMMA,
+        }
+    }
+}
+
 /// How the rows of logs are written. The fields have the names of the settings in `[input]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]

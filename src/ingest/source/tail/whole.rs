@@ -86,7 +86,7 @@ impl Tail {
         shutdown: &Shutdown,
     ) -> Result<(), ReadError> {
         let is_utf16 = self.compression == Compression::Utf16;
-        // Until the file stands still, the program cannot know whether it is complete. Once its reading has begun, it goes on.
+        // A file that still grows may be incomplete, so it is not read yet. A read that has begun is continued.
         if is_utf16 && self.whole == 0 && !last_lines.once && self.unchanged_since.elapsed() < last_lines.wait
         {
             return Ok(());

@@ -133,8 +133,8 @@ impl Watch {
         Ok(watch)
     }
 
-    /// Continues with the inputs of an earlier process. The number of a device may change when the device is
-    /// mounted again. If a file proves this, its device has the new number for all files.
+    /// Continues with the inputs of an earlier process. A device may get a new number when it is mounted again.
+    /// If one known file has moved to a new device number, the number is changed for all files of that device.
     fn resume(&mut self, inputs: Vec<KnownInput>) {
         let mut tails: Vec<Tail> = Vec::with_capacity(inputs.len());
         for known in inputs {
