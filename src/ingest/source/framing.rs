@@ -16,6 +16,7 @@ use crate::ingest::decode::line::{LINE_LIMIT, without_return};
 use crate::ingest::hints::{Subject, with_hint};
 use crate::ingest::parquet::typed_cells;
 use crate::ingest::source::compression::Compression;
+use crate::ingest::source::growth::Growth;
 use crate::ingest::source::header_finder::{HeaderFinder, Search, Skipped};
 use crate::model::delimiter::Delimiter;
 use crate::model::dialect::encoding::TextEncoding;
@@ -62,10 +63,9 @@ pub struct LineFramer {
     is_headless: bool,
     /// Whether the text is UTF-8, whatever the dialect says.
     is_utf8: bool,
-    /// By how many bytes the text before `carry` grows when it is converted to UTF-8; `None` if offsets refer
-    /// to the file.
-    growth: Option<u64>,
-    /// The growth before the line that is being skipped.
+    /// The growth of the text before `carry`.
+    growth: Growth,
+    /// The growth of the text before the line that is being skipped.
     skipped_growth: u64,
     read: LastRead,
 }
@@ -129,7 +129,7 @@ impl LineFramer {
             earlier: None,
             is_headless: false,
             is_utf8: false,
-            growth: None,
+            growth: Growth::default(),
             skipped_growth: 0,
             read: LastRead::default(),
         }
@@ -147,31 +147,9 @@ impl LineFramer {
     /// # Errors
     /// An error of the reader.
     pub fn begin_compressed(&mut self, reader: &mut impl Read) -> io::Result<()> {
-        self.growth = (!self.dialect.encoding.is_utf8()).then_some(0);
+        self.growth = Growth::of(self.dialect.encoding);
         let encoding = self.layout().map_or(self.dialect.encoding, |layout| layout.encoding);
-        let mut left = self.read_offset();
-        let mut bytes = vec![0; self.chunk];
-        while left > 0 {
-            let wanted = bytes.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-            let len = reader.read(&mut bytes[..wanted])?;
-            if len == 0 {
-                break;
-            }
-            self.count_growth(encoding, &bytes[..len]);
-            left -= len as u64;
-        }
-        Ok(())
-    }
-
-    /// Counts by how many bytes this text grows when it is converted to UTF-8.
-    fn count_growth(&mut self, encoding: TextEncoding, bytes: &[u8]) {
-        if let Some(growth) = &mut self.growth
-            && !encoding.is_utf8()
-            && !bytes.is_ascii()
-        {
-            let decoded = encoding.decode(bytes).unwrap_or_else(Cow::Owned);
-            *growth += (decoded.len() - bytes.len()) as u64;
-        }
+        self.growth.add_from(reader, self.read_offset(), encoding)
     }
 
     /// Sets the layout of an earlier file with the same name. It applies if this file has no header.
@@ -341,13 +319,14 @@ impl LineFramer {
         let (Search::Incomplete(skipped) | Search::Found { skipped, .. } | Search::Refused { skipped, .. }) =
             &search;
         let Skipped { bytes, lines } = *skipped;
-        let header = if self.growth.is_some() { self.carry[..bytes].to_vec() } else { Vec::new() };
+        if let Search::Found { layout, .. } = &search {
+            self.growth.add(layout.encoding, &self.carry[..bytes]);
+        }
         self.drop_front(bytes);
         self.line += lines;
         match search {
             Search::Incomplete(_) => None,
             Search::Found { layout, ignored, has_line_feed, .. } => {
-                self.count_growth(layout.encoding, &header);
                 let layout = Arc::new(layout);
                 self.state = if has_line_feed { State::Lines(layout) } else { State::AfterEnd(layout) };
                 if ignored.is_empty() { self.frame() } else { Some(Frame::Ignored(ignored)) }
@@ -387,7 +366,7 @@ impl LineFramer {
         let whole = memchr::memrchr(b'\n', &self.carry).map_or(0, |last| last + 1);
         if whole == 0 && self.carry.len() > LINE_LIMIT + 1 {
             let reject = Reject::new(Reason::LineTooLong, self.line, self.carry_offset, &self.carry);
-            self.skipped_growth = self.growth.unwrap_or_default();
+            self.skipped_growth = self.growth.total().unwrap_or_default();
             return self.skip_line(layout, reject);
         }
         let len = if self.read.is_final { self.carry.len() } else { whole };
@@ -405,8 +384,8 @@ impl LineFramer {
             Span { from: self.carry_offset, to: self.carry_offset + len as u64, first_line: self.line };
         self.carry_offset = span.to;
         self.line += memchr::memchr_iter(b'\n', &bytes[..len]).count() as u64;
-        let growth = self.growth;
-        self.count_growth(layout.encoding, &bytes[..len]);
+        let growth = self.growth.total();
+        self.growth.add(layout.encoding, &bytes[..len]);
         let text = Text::new(bytes, len).with_growth(growth);
         Some(Frame::Chunk(self.chunk(span, Content::Lines(layout, text))))
     }
@@ -420,10 +399,7 @@ impl LineFramer {
             let line = &self.carry[..line_feed.unwrap_or(len)];
             reject.raw.extend_from_slice(&line[..line.len().min(room)]);
         }
-        if self.growth.is_some() {
-            let skipped = self.carry[..len].to_vec();
-            self.count_growth(layout.encoding, &skipped);
-        }
+        self.growth.add(layout.encoding, &self.carry[..len]);
         self.drop_front(len);
         let line_len = self.carry_offset - reject.offset - u64::from(line_feed.is_some());
         let is_complete = line_feed.is_some() || self.read.is_final;
@@ -454,7 +430,7 @@ impl LineFramer {
             [] | [b'\r'] => return None,
             _ => {
                 let reject = Reject::new(Reason::ContinuedAfterEof, self.line, self.carry_offset, &[]);
-                self.skipped_growth = self.growth.unwrap_or_default();
+                self.skipped_growth = self.growth.total().unwrap_or_default();
                 return self.skip_line(layout, reject);
             }
         };

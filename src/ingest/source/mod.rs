@@ -7,6 +7,7 @@ pub mod content_hash;
 mod event;
 pub mod fingerprint;
 pub mod framing;
+mod growth;
 mod header_finder;
 pub mod log_folder;
 pub mod log_names;
