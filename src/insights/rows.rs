@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use crate::insights::ranges::in_ranges;
 use crate::model::dictionary::Id;
 
 /// CSV lines by id.
@@ -9,15 +10,14 @@ use crate::model::dictionary::Id;
 pub struct Rows<I> {
     places: Vec<(u64, u32)>,
     text: Vec<u8>,
-    /// Number of bytes in `text` that no id uses any more.
+    /// Number of bytes in `text` that no id uses any more. All these bytes are zero.
     dead: usize,
-    lines: u64,
     kind: PhantomData<I>,
 }
 
 impl<I> Default for Rows<I> {
     fn default() -> Self {
-        Self { places: Vec::new(), text: Vec::new(), dead: 0, lines: 0, kind: PhantomData }
+        Self { places: Vec::new(), text: Vec::new(), dead: 0, kind: PhantomData }
     }
 }
 
@@ -35,13 +35,15 @@ impl<I: Id> Rows<I> {
         if old == lines {
             return false;
         }
-        let (start, old_len, old_count) = (self.places[index].0, old.len(), count(old));
-        self.lines = self.lines + count(lines) - old_count;
+        let (start, old_len) = (self.places[index].0, old.len());
+        let old = &mut self.text[start as usize..][..old_len];
         if lines.len() <= old_len {
-            self.text[start as usize..][..lines.len()].copy_from_slice(lines);
+            old[..lines.len()].copy_from_slice(lines);
+            old[lines.len()..].fill(0);
             self.places[index].1 = lines.len() as u32;
             self.dead += old_len - lines.len();
         } else {
+            old.fill(0);
             self.dead += old_len;
             self.places[index] = (self.text.len() as u64, lines.len() as u32);
             self.text.extend_from_slice(lines);
@@ -52,19 +54,31 @@ impl<I: Id> Rows<I> {
         true
     }
 
-    /// Renders the lines of some ids again, and returns whether any line changed.
-    pub fn refresh(
-        &mut self,
-        ids: impl IntoIterator<Item = I>,
-        mut render: impl FnMut(I, &mut Vec<u8>),
-    ) -> bool {
-        let mut lines = Vec::new();
+    /// Renders the lines of some ids again, on up to `threads` threads, and returns whether any line changed.
+    /// `renderer` makes the function that renders the lines of one id; each range of ids has its own.
+    pub fn refresh<R>(&mut self, ids: &[I], threads: usize, renderer: impl Fn() -> R + Sync) -> bool
+    where
+        I: Sync + Send,
+        R: FnMut(I, &mut Vec<u8>),
+    {
         let mut changed = false;
-        for id in ids {
-            lines.clear();
-            render(id, &mut lines);
-            changed |= self.set(id, &lines);
-        }
+        let render_range = |range: &[I]| {
+            let mut render = renderer();
+            let mut text = Vec::new();
+            let mut ends = Vec::with_capacity(range.len());
+            for &id in range {
+                render(id, &mut text);
+                ends.push((id, text.len()));
+            }
+            (text, ends)
+        };
+        in_ranges(ids, threads, render_range, |(text, ends)| {
+            let mut start = 0;
+            for (id, end) in ends {
+                changed |= self.set(id, &text[start..end]);
+                start = end;
+            }
+        });
         changed
     }
 
@@ -76,12 +90,12 @@ impl<I: Id> Rows<I> {
                 emit(self.of(index));
             }
         }
-        self.lines
+        count(&self.text)
     }
 
     /// Whether no id has lines.
     pub fn is_empty(&self) -> bool {
-        self.lines == 0
+        self.text.len() == self.dead
     }
 
     fn of(&self, index: usize) -> &[u8] {
