@@ -67,7 +67,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a scoped thread panicked")]
     fn a_panic_is_passed_on() {
-        let ids: Vec<usize> = (0..FEW + 1).collect();
+        let ids: Vec<usize> = (0..=FEW).collect();
         in_ranges(&ids, 2, |range| assert_ne!(range[0], RANGE), |()| ());
     }
 }

@@ -26,7 +26,9 @@ impl Nights {
             let of_night = users.iter().zip(play_times).filter(|(_, time)| window.contains(time.local));
             of_night.for_each(|(&user, _)| self.count(user));
         } else if self.window.contains(hour.start()) {
-            users.iter().for_each(|&user| self.count(user));
+            for &user in users {
+                self.count(user);
+            }
         }
     }
 

@@ -79,45 +79,50 @@ impl Run {
         let start = self.grow(keys.len());
         let (songs, plays) = (&mut self.songs[start..], &mut self.plays[start..]);
         let song_mask = (1 << song_bits) - 1;
-        let (mut pairs, mut plays_of_pair) = (0, 0);
-        for (at, &key) in keys.iter().enumerate() {
-            let next = keys.get(at + 1).copied().unwrap_or(!key);
+        let (mut last, mut pair, mut plays_of_pair) = (first, 0, 0);
+        for &key in keys {
             // The processor cannot predict which plays repeat a pair, so the code does not branch on it.
-            let is_last = key != next;
-            plays_of_pair += 1;
-            songs[pairs] = (key & song_mask) as u32;
-            plays[pairs] = plays_of_pair.min(u64::from(MANY)) as u8;
-            if plays_of_pair >= u64::from(MANY) && is_last {
-                self.many.push(((start + pairs) as u32, plays_of_pair));
+            let is_new = key != last;
+            pair += usize::from(is_new);
+            plays_of_pair = if is_new { 1 } else { plays_of_pair + 1 };
+            songs[pair] = (key & song_mask) as u32;
+            plays[pair] = plays_of_pair as u8;
+            if plays_of_pair >= u64::from(MANY) {
+                plays[pair] = MANY;
+                self.many.pop_if(|(many, _)| *many == (start + pair) as u32);
+                self.many.push(((start + pair) as u32, plays_of_pair));
             }
-            pairs += usize::from(is_last);
-            plays_of_pair *= u64::from(!is_last);
-            if (key ^ next) >> song_bits != 0 {
-                self.users.push(((key >> song_bits) as u32, (start + pairs) as u32));
+            if (key ^ last) >> song_bits != 0 {
+                self.users.push(((last >> song_bits) as u32, (start + pair) as u32));
             }
+            last = key;
         }
-        self.truncate(start + pairs);
+        self.truncate(start + pair + 1);
+        self.users.push(((last >> song_bits) as u32, (start + pair + 1) as u32));
     }
 
     /// Appends pairs of one user: sorted numbers `song << 32 | plays`. The plays of equal songs are summed.
     pub(super) fn append_summed(&mut self, user: u32, entries: &[u64]) {
+        let Some(&first) = entries.first() else { return };
         let start = self.grow(entries.len());
         let (songs, plays) = (&mut self.songs[start..], &mut self.plays[start..]);
-        let (mut pairs, mut plays_of_pair) = (0, 0);
-        for (at, &entry) in entries.iter().enumerate() {
-            let next = entries.get(at + 1).copied().unwrap_or(!entry);
-            let is_last = entry >> 32 != next >> 32;
-            plays_of_pair += u64::from(entry as u32);
-            songs[pairs] = (entry >> 32) as u32;
-            plays[pairs] = plays_of_pair.min(u64::from(MANY)) as u8;
-            if plays_of_pair >= u64::from(MANY) && is_last {
-                self.many.push(((start + pairs) as u32, plays_of_pair));
+        let (mut last, mut pair, mut plays_of_pair) = (first >> 32, 0, 0);
+        for &entry in entries {
+            let song = entry >> 32;
+            let is_new = song != last;
+            pair += usize::from(is_new);
+            plays_of_pair = if is_new { 0 } else { plays_of_pair } + u64::from(entry as u32);
+            songs[pair] = song as u32;
+            plays[pair] = plays_of_pair as u8;
+            if plays_of_pair >= u64::from(MANY) {
+                plays[pair] = MANY;
+                self.many.pop_if(|(many, _)| *many == (start + pair) as u32);
+                self.many.push(((start + pair) as u32, plays_of_pair));
             }
-            pairs += usize::from(is_last);
-            plays_of_pair *= u64::from(!is_last);
+            last = song;
         }
-        self.truncate(start + pairs);
-        self.users.push((user, (start + pairs) as u32));
+        self.truncate(start + pair + 1);
+        self.users.push((user, (start + pair + 1) as u32));
     }
 
     /// Appends the pairs of the user at `index` in another run.

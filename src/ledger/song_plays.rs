@@ -35,17 +35,6 @@ struct WeekPlays {
     has_unsaved: bool,
 }
 
-impl WeekPlays {
-    #[inline]
-    fn page_of(&mut self, song: SongId) -> &mut Page {
-        let page = song.index() / PAGE;
-        if page >= self.pages.len() {
-            self.pages.resize_with(page + 1, Page::default);
-        }
-        &mut self.pages[page]
-    }
-}
-
 impl Page {
     #[inline]
     fn plays_of(&mut self, song: SongId) -> &mut u64 {
@@ -72,13 +61,13 @@ impl SongPlays {
         let week = &mut self.weeks[week];
         week.has_changed = true;
         for (&song, &millis) in songs.iter().zip(millis) {
-            if song.index() >= totals.len() {
-                totals.resize(song.index() + 1, Total::default());
+            if song.index() >= totals.len() || song.index() / PAGE >= week.pages.len() {
+                make_room(totals, &mut week.pages, song);
             }
             let total = &mut totals[song.index()];
             total.plays += 1;
             total.millis += u64::from(millis);
-            let page = week.page_of(song);
+            let page = &mut week.pages[song.index() / PAGE];
             page.changed |= 1 << (song.index() % PAGE);
             *page.plays_of(song) += 1;
         }
@@ -137,7 +126,9 @@ impl SongPlays {
         if week >= self.weeks.len() {
             self.weeks.resize_with(week + 1, WeekPlays::default);
         }
-        *self.weeks[week].page_of(song).plays_of(song) = plays;
+        let pages = &mut self.weeks[week].pages;
+        make_room(&mut self.totals, pages, song);
+        *pages[song.index() / PAGE].plays_of(song) = plays;
     }
 
     fn total_of(&mut self, song: SongId) -> &mut Total {
@@ -173,6 +164,14 @@ impl SongPlays {
                 .map(move |(at, &plays)| (SongId((index * PAGE + at) as u32), plays))
         })
     }
+}
+
+/// Makes room for a song.
+#[cold]
+#[inline(never)]
+fn make_room(totals: &mut Vec<Total>, pages: &mut Vec<Page>, song: SongId) {
+    totals.resize(totals.len().max(song.index() + 1), Total::default());
+    pages.resize_with(pages.len().max(song.index() / PAGE + 1), Page::default);
 }
 
 /// The songs of the bits that are set on a page, ascending.
