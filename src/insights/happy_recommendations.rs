@@ -89,6 +89,8 @@ pub struct HappyRecommendations {
     settings: Settings,
     rows: Rows<UserId>,
     rank: Vec<SongId>,
+    /// The place of each song in the order of the ids, by number. Sorting by places is faster than by ids.
+    places: Vec<u32>,
     /// The state of each listener, by number.
     listeners: Vec<Listener>,
     shortlist: Shortlist,
@@ -125,6 +127,7 @@ impl HappyRecommendations {
             settings,
             rows: Rows::default(),
             rank: Vec::new(),
+            places: Vec::new(),
             listeners: Vec::new(),
             shortlist: Shortlist::default(),
             facts: Vec::new(),
@@ -133,11 +136,18 @@ impl HappyRecommendations {
 
     /// Ranks the happy songs, and returns the first place that changed.
     fn rank_songs(&mut self, cut: &Cut) -> usize {
-        let songs = cut.dictionaries.songs.read();
-        let plays = |song| cut.ledger.song_plays().total(song).plays;
-        let mut rank = cut.catalog.happy_songs().to_vec();
-        rank.sort_by(|&a, &b| plays(b).cmp(&plays(a)).then_with(|| songs.resolve(a).cmp(songs.resolve(b))));
-        debug_assert!(rank.is_sorted_by_key(|&song| Reverse(plays(song))), "most played first");
+        let order = cut.song_order.ids();
+        if self.places.len() != order.len() {
+            self.places.resize(order.len(), 0);
+            (0..).zip(order).for_each(|(place, song)| self.places[song.index()] = place);
+        }
+        let key = |&song: &SongId| {
+            let plays = cut.ledger.song_plays().total(song).plays;
+            (Reverse(plays), self.places[song.index()])
+        };
+        let mut keys: Vec<(Reverse<u64>, u32)> = cut.catalog.happy_songs().iter().map(key).collect();
+        keys.sort_unstable();
+        let rank: Vec<SongId> = keys.into_iter().map(|(_, place)| order[place as usize]).collect();
         let same = self.rank.iter().zip(&rank).take_while(|(old, new)| old == new).count();
         self.rank = rank;
         same

@@ -4,6 +4,10 @@ use crate::ledger::radix;
 use crate::ledger::run::Run;
 use crate::model::{SongId, UserId};
 
+/// Number of plays in a full buffer. The keys of a full buffer take 16 MiB, and sorting takes another 16
+/// MiB of scratch space.
+pub const BUFFER: usize = 2 << 20;
+
 /// Pairs of user and song, one per play, packed into numbers `user << song_bits | song`. The fewer bits a key
 /// has, the fewer passes the sort needs.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +19,11 @@ pub struct Keys {
 impl Keys {
     /// Appends one play per row.
     pub fn extend(&mut self, users: &[UserId], songs: &[SongId]) {
+        if self.keys.capacity() == 0 {
+            // Memory is taken only for the keys that are written. The last batch makes the buffer a little more
+            // than full.
+            self.keys.reserve_exact(BUFFER + BUFFER / 8);
+        }
         let all_bits = songs.iter().fold(0, |bits, song| bits | song.0);
         self.widen(u32::BITS - all_bits.leading_zeros());
         let song_bits = self.song_bits;

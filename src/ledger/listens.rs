@@ -9,15 +9,12 @@
 
 use std::sync::Arc;
 
-use crate::ledger::keys::Keys;
+use crate::ledger::keys::{BUFFER, Keys};
 use crate::ledger::merge::merge;
 use crate::ledger::run::{Run, Songs};
 use crate::model::bit_set::BitSet;
 use crate::model::{SongId, UserId};
 
-/// Number of plays in a full buffer. The keys of a full buffer take 16 MiB, and sorting takes another 16
-/// MiB of scratch space.
-const BUFFER: usize = 2 << 20;
 /// Number of runs that are not merged if the table is never saved. Such a table is read only once, at the end,
 /// and a table of 20 million plays then needs no merging.
 const UNMERGED: usize = 16;

@@ -54,23 +54,34 @@ pub struct SongPlays {
 impl SongPlays {
     /// Counts plays of one week, one per row.
     pub fn add(&mut self, week: Week, songs: &[SongId], millis: &[u32]) {
-        let (totals, week) = (&mut self.totals, week.0 as usize);
-        if week >= self.weeks.len() {
-            self.weeks.resize_with(week + 1, WeekPlays::default);
-        }
-        let week = &mut self.weeks[week];
-        week.has_changed = true;
+        let Some(last) = songs.iter().max() else { return };
+        let (totals, pages) = self.room_for(week, *last);
         for (&song, &millis) in songs.iter().zip(millis) {
-            if song.index() >= totals.len() || song.index() / PAGE >= week.pages.len() {
-                make_room(totals, &mut week.pages, song);
-            }
             let total = &mut totals[song.index()];
             total.plays += 1;
             total.millis += u64::from(millis);
-            let page = &mut week.pages[song.index() / PAGE];
+            let page = &mut pages[song.index() / PAGE];
             page.changed |= 1 << (song.index() % PAGE);
             *page.plays_of(song) += 1;
         }
+        self.weeks[week.0 as usize].has_changed = true;
+    }
+
+    /// Makes room for the songs up to `last` in the totals and in a week.
+    fn room_for(&mut self, week: Week, last: SongId) -> (&mut [Total], &mut [Page]) {
+        let Self { totals, weeks } = self;
+        let (week, songs, pages) = (week.0 as usize, last.index() + 1, last.index() / PAGE + 1);
+        if week >= weeks.len() {
+            weeks.resize_with(week + 1, WeekPlays::default);
+        }
+        let week = &mut weeks[week];
+        if songs > totals.len() {
+            totals.resize(songs, Total::default());
+        }
+        if pages > week.pages.len() {
+            week.pages.resize_with(pages, Page::default);
+        }
+        (totals, &mut week.pages)
     }
 
     /// The songs with new plays since the last call, ascending.
@@ -122,12 +133,7 @@ impl SongPlays {
 
     /// Restores the saved plays of a song in a week.
     pub fn restore_week(&mut self, week: Week, song: SongId, plays: u64) {
-        let week = week.0 as usize;
-        if week >= self.weeks.len() {
-            self.weeks.resize_with(week + 1, WeekPlays::default);
-        }
-        let pages = &mut self.weeks[week].pages;
-        make_room(&mut self.totals, pages, song);
+        let (_, pages) = self.room_for(week, song);
         *pages[song.index() / PAGE].plays_of(song) = plays;
     }
 
@@ -164,14 +170,6 @@ impl SongPlays {
                 .map(move |(at, &plays)| (SongId((index * PAGE + at) as u32), plays))
         })
     }
-}
-
-/// Makes room for a song.
-#[cold]
-#[inline(never)]
-fn make_room(totals: &mut Vec<Total>, pages: &mut Vec<Page>, song: SongId) {
-    totals.resize(totals.len().max(song.index() + 1), Total::default());
-    pages.resize_with(pages.len().max(song.index() / PAGE + 1), Page::default);
 }
 
 /// The songs of the bits that are set on a page, ascending.
