@@ -10,11 +10,11 @@ pub fn merge(runs: &[Arc<Run>]) -> Run {
     let mut sum = Run::with_capacity(runs.iter().map(|run| run.pairs()).sum());
     let mut merger = Merger::default();
     // For each run, the index of its next user, and the number of this user.
-    let number = |run: &Run, index| run.user_at(index).map_or(NOBODY, u64::from);
+    let number = |run: &Run, index| run.user_at(index).map_or(NO_USER, u64::from);
     let mut next: Vec<(usize, u64)> = runs.iter().map(|run| (0, number(run, 0))).collect();
     loop {
-        let user = next.iter().map(|&(_, user)| user).min().unwrap_or(NOBODY);
-        if user == NOBODY {
+        let user = next.iter().map(|&(_, user)| user).min().unwrap_or(NO_USER);
+        if user == NO_USER {
             break;
         }
         let mut found: Option<(&Run, usize)> = None;
@@ -39,7 +39,7 @@ pub fn merge(runs: &[Arc<Run>]) -> Run {
 }
 
 /// Larger than the number of every user.
-const NOBODY: u64 = u64::MAX;
+const NO_USER: u64 = u64::MAX;
 
 /// Merges the songs that one user has in several runs. They fit into the first-level cache.
 #[derive(Debug, Default)]

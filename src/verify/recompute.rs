@@ -71,7 +71,7 @@ pub async fn recompute(
         }
         ReplaySource::Committed(committed) => committed.run(events, &reader_shutdown),
     };
-    let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), source);
+    let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), None, source);
     let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut text = EnrichedRows::default();
     let escape = FormulaEscape::of(enriched_logs::NAME, settings.csv.escape_formulas);

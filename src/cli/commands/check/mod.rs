@@ -100,9 +100,10 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     catalog.rejects.iter().for_each(|reject| examples.add(Subject::Catalog, &songs, reject, None));
 
     let logs = replay.logs.len();
-    let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), move |events: &_| {
-        replay.run(events, &shutdown)
-    });
+    let (mut decoded, source) =
+        spawn_source(settings, &dictionaries, &Arc::default(), None, move |events: &_| {
+            replay.run(events, &shutdown)
+        });
     let mut inputs = InputTracker::new(settings.input.max_bad_lines);
     let mut unmatched = 0;
     let mut accepted: BTreeMap<InputId, bool> = BTreeMap::new();
