@@ -265,8 +265,11 @@ impl State {
         let dictionaries = Arc::clone(&reader.decoder.dictionaries);
         let rows = block_on(load::parse(feed.catalog.as_slice(), &CatalogDialect::default()))
             .expect("the catalog has all columns");
+        let mut ledger = Ledger::new(SETTINGS.night_window());
+        // As in a `watch`, the runs are read at every flush, so they are merged early.
+        ledger.tables_mut().listens.keep_unsaved();
         Self {
-            ledger: Arc::new(Ledger::new(SETTINGS.night_window())),
+            ledger: Arc::new(ledger),
             catalog: Arc::new(rows.catalog(&dictionaries)),
             new_catalog: true,
             dictionaries,
@@ -283,7 +286,9 @@ impl State {
     /// Makes a cut, as a flush does. Drop each cut before you make the next cut. Otherwise the next cut
     /// copies tables.
     pub(crate) fn cut(&mut self) -> Cut {
-        let changes = Arc::make_mut(&mut self.ledger).cut();
+        let ledger = Arc::make_mut(&mut self.ledger);
+        let changes = ledger.cut();
+        ledger.tables_mut().listens.take_unsaved();
         Arc::make_mut(&mut self.user_order).extend(&self.dictionaries.users.read());
         Arc::make_mut(&mut self.song_order).extend(&self.dictionaries.songs.read());
         Cut {
