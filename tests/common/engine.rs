@@ -8,7 +8,7 @@ use music_insights::engine::pipeline::Pipeline;
 use music_insights::ingest::source::EventSender;
 use music_insights::ingest::source::archive::Archiver;
 use music_insights::ingest::source::replay::Replay;
-use music_insights::ingest::source::tail::LastLines;
+use music_insights::ingest::source::tail::{LastLines, MAX_HELD};
 use music_insights::ingest::source::watch::{ROLL_WAIT, Resume, Watch, WatchOptions};
 use music_insights::model::error::Error;
 use music_insights::model::shutdown::Shutdown;
@@ -28,7 +28,8 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> RunSummary {
     let dialect = settings.dialect();
     let source = move |events: &EventSender, _| {
-        Replay { logs, dialect, now, chunk, allow_empty: true }.run(events, &Shutdown::default())
+        Replay { logs, dialect, now, chunk, allow_empty: true, reads_once: true }
+            .run(events, &Shutdown::default())
     };
     let pipeline = Pipeline {
         settings: settings.clone(),
@@ -80,6 +81,7 @@ fn watch_options(settings: &Settings, once: bool) -> WatchOptions {
             after: input.done_after.0,
         },
         roll_wait: ROLL_WAIT,
+        max_held: MAX_HELD,
         max_open: 16,
         metrics: Arc::default(),
     }

@@ -13,6 +13,7 @@ mod pending;
 mod persistence;
 mod plays;
 mod reject_reports;
+mod start_over;
 mod verdict;
 
 use std::sync::{Arc, mpsc};
@@ -237,6 +238,7 @@ impl Coordinator {
                 inputs.advance(&input, position);
             }
             Event::Data(decoded) => self.apply_batch(decoded).await?,
+            Event::StartedOver => self.core.start_over().await?,
             // No flush follows. The output of an earlier run stays, because it is better than an incomplete
             // new output.
             Event::Failed(error) => return Err(error),

@@ -30,6 +30,8 @@ const PIECE: usize = 1024;
 pub enum EnrichedMessage {
     /// More plays.
     Batch(Arc<Batch>),
+    /// All earlier batches are taken back. Comes only before the first cut.
+    StartOver,
     /// A cut that covers all earlier batches.
     Cut {
         /// The catalog of the cut.
@@ -121,6 +123,7 @@ impl EnrichedWorker {
         while let Some(message) = messages.blocking_recv() {
             match message {
                 EnrichedMessage::Batch(batch) => self.append(&batch, &mut rows)?,
+                EnrichedMessage::StartOver => self.table.start_over()?,
                 EnrichedMessage::Cut { catalog, answer } => {
                     if !Arc::ptr_eq(&catalog, self.insight.catalog()) {
                         self.insight.set_catalog(catalog);
