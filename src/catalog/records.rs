@@ -63,6 +63,11 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// A field of the last record; `None` if the record has fewer fields.
+    pub(super) fn field(&self, index: usize) -> Option<&[u8]> {
+        (index < self.record.len()).then(|| self.record.field(index))
+    }
+
     /// Reads the next record. Skips blank lines, and lines that are equal to the header.
     pub(super) fn next(&mut self, layout: &CatalogLayout) -> Option<CatalogRecord<'a>> {
         loop {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_stream::StreamExt;
 
-use crate::catalog::{Catalog, Song};
+use crate::catalog::{Catalog, Songs};
 use crate::engine::coordinator::Decoded;
 use crate::engine::pipeline::spawn_source;
 use crate::ingest::source::framing::CHUNK;
@@ -56,7 +56,7 @@ pub async fn recompute(
     comparison: Comparison,
 ) -> Result<Recomputed, Error> {
     let dictionaries = Arc::new(Dictionaries::default());
-    let rows: Vec<Song> = songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
+    let rows = Songs::of_ids(songs.iter().map(Vec::as_slice));
     let catalog = Arc::new(Catalog::new(&rows, &dictionaries, 0));
     let mut insight = EnrichedLogs::new(Arc::clone(&catalog));
     let nothing = || Recomputed {

@@ -63,7 +63,12 @@ pub(crate) fn watch(settings: &Settings, steps: Vec<Vec<Piece>>) {
         }
         Ok(())
     });
-    let options = watch_options(settings, true);
+    watch_once(settings, MAX_HELD);
+}
+
+/// Runs `watch --once`. `max_held` is the number of bytes of text to hold back while a compressed log is checked.
+pub(crate) fn watch_once(settings: &Settings, max_held: u64) {
+    let options = WatchOptions { max_held, ..watch_options(settings, true) };
     run_watch(settings, |events, resume| Watch::new(options, resume)?.run(events, &Shutdown::default()));
 }
 
