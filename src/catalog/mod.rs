@@ -76,6 +76,17 @@ pub struct Catalog {
     fingerprint: u128,
 }
 
+/// The number of rows whose ends are looked up together.
+pub const GROUP: usize = 64;
+
+/// The place of the end of an enriched row in a catalog. The length is 0 if the song is not in the catalog.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RowEnd {
+    start: usize,
+    /// The length in bytes.
+    pub len: usize,
+}
+
 #[derive(Clone, Copy, Debug, Default)]
 struct Place {
     start: u64,
@@ -165,19 +176,27 @@ impl Catalog {
         Some((&self.cells[place.start as usize..], place.len as usize))
     }
 
-    /// Loads into the cache the data that [`row_end`](Self::row_end) needs for the first 64 of these
-    /// songs. The cache misses overlap.
+    /// Finds the ends of the enriched rows of up to [`GROUP`] songs, and loads them into the cache, so that their
+    /// cache misses overlap.
     #[inline]
-    pub fn touch(&self, songs: &[SongId]) {
-        let mut ends = [(0, 0); 64];
-        for (ends, song) in ends.iter_mut().zip(songs) {
-            let place = self.places.get(song.index()).copied().unwrap_or_default();
-            *ends = (place.start as usize, place.start as usize + place.len as usize);
+    pub fn row_ends(&self, songs: &[SongId]) -> [RowEnd; GROUP] {
+        let mut ends = [RowEnd::default(); GROUP];
+        for (end, song) in ends.iter_mut().zip(songs) {
+            let Place { start, len, .. } = self.places.get(song.index()).copied().unwrap_or_default();
+            *end = RowEnd { start: start as usize, len: len as usize };
         }
         // `cells` ends with padding, so there is at least one byte after every row.
-        let touched =
-            ends.iter().fold(0, |touched, &(first, last)| touched | self.cells[first] | self.cells[last]);
+        let touched = ends
+            .iter()
+            .fold(0, |touched, &RowEnd { start, len }| touched | self.cells[start] | self.cells[start + len]);
         std::hint::black_box(touched);
+        ends
+    }
+
+    /// The text of the end of a row, padded as in [`row_end`](Self::row_end).
+    #[inline]
+    pub fn text_of(&self, end: RowEnd) -> &[u8] {
+        &self.cells[end.start..]
     }
 
     /// The title of a song as a CSV cell, with a comma in front. Empty if the song is not in the

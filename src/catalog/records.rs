@@ -187,23 +187,24 @@ fn record_len(text: &[u8], delimiter: Delimiter, max_fields: usize) -> Result<us
         } else {
             at += memchr::memchr2(delimiter.byte(), b'\n', &text[at..]).unwrap_or(text.len() - at);
         }
-        let end = if is_quoted { at } else { start + without_return(&text[start..at]).len() };
         let is_last = match &text[at..] {
             [] | b"\r" | [b'\n', ..] | [b'\r', b'\n', ..] => true,
             [next, ..] if *next == delimiter.byte() => false,
             _ => return Err(Reason::UnclosedQuote),
         };
         fields += 1;
-        let len = if is_last { end } else { at };
+        // The carriage return of the line end belongs to no field.
+        let has_return = is_last && !is_quoted;
+        let end = if has_return { start + without_return(&text[start..at]).len() } else { at };
         let is_empty = end == start || (is_quoted && end == start + 2);
         if fields > max_fields && !is_empty {
             return Err(Reason::FieldCount);
         }
-        if len > LINE_LIMIT {
+        if end > LINE_LIMIT {
             return Err(Reason::UnclosedQuote);
         }
         if is_last {
-            return Ok(len);
+            return Ok(end);
         }
         at += 1;
     }
@@ -233,6 +234,7 @@ mod tests {
             ("\"a\r\nb\",\"\"\"\n\"\r\nd", Ok(12)),
             ("x,\"\n\",y\"z", Ok(9)),
             ("x,\"\n\",y\r", Ok(7)),
+            ("\"a\nb\",,,\r,", Err(Reason::FieldCount)),
             ("x,\"\n\"\r", Ok(5)),
             ("x,\"\n\",y,,\"\",\n", Ok(12)),
             ("x,\"\n\",y,,z\n", Err(Reason::FieldCount)),

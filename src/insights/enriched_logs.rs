@@ -9,14 +9,14 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, GROUP};
 use crate::insights::about::{About, InsightSettings};
 use crate::insights::column::Column;
 use crate::insights::query::{Parameter, Weeks};
 use crate::model::dictionary::Dictionaries;
 use crate::model::value::{ByteSize, from_text};
-use crate::model::{Batch, PlayTime, SongId, UserId};
-use crate::text::line_buffer::{Line, LineBuffer};
+use crate::model::{Batch, PADDING, PlayTime, SongId, UserId};
+use crate::text::line_buffer::{LineBuffer, Pieces, SHORT_LINE};
 use crate::text::{TimestampWriter, push_cell, push_seconds};
 
 /// Name of the insight.
@@ -96,11 +96,10 @@ pub struct EnrichedLogs {
     timestamps: TimestampWriter,
 }
 
-/// The maximum length of the commas, the timestamp and the duration in a row.
-const REST: usize = 96;
-/// The number of rows in a group. The metadata of a group is prefetched before the first row is copied, so
-/// that cache misses overlap.
-const GROUP: usize = 64;
+/// The maximum length of the commas, the timestamp and the duration in a row. With three pieces of up to
+/// [`PADDING`] bytes, a row is a short line.
+const REST: usize = 60;
+const _: () = assert!(3 * PADDING + REST < SHORT_LINE);
 
 impl EnrichedLogs {
     /// Renders rows with the catalog of the first epoch.
@@ -130,24 +129,33 @@ impl EnrichedLogs {
         mut unmatched: impl FnMut(SongId, UnmatchedPlay),
     ) {
         let text = batch.text.padded();
+        let catalog = &*self.catalog;
         for start in plays.clone().step_by(GROUP) {
-            let songs = &batch.songs[start..plays.end.min(start + GROUP)];
-            self.catalog.touch(songs);
-            for (row, &song) in (start..).zip(songs) {
-                let (play_time, millis) = (batch.play_times[row], batch.millis[row]);
-                let Some((row_end, row_end_len)) = self.catalog.row_end(song) else {
+            let group = start..plays.end.min(start + GROUP);
+            let songs = &batch.songs[group.clone()];
+            let ends = catalog.row_ends(songs);
+            let times = batch.play_times[group.clone()].iter().zip(&batch.millis[group.clone()]);
+            let cells = batch.song_cells[group.clone()].iter().zip(&batch.user_cells[group]);
+            for ((((row, end), &song), (&play_time, &millis)), (&song_cell, &user_cell)) in
+                (start..).zip(ends).zip(songs).zip(times).zip(cells)
+            {
+                if end.len == 0 {
                     unmatched(song, UnmatchedPlay { user: batch.users[row], play_time, millis });
                     continue;
-                };
-                let (song, user) = (batch.song_cells[row], batch.user_cells[row]);
-                let mut line = rows.text.line((song.len + user.len) as usize + REST + row_end_len);
-                line.push_padded(&text[song.start as usize..], song.len as usize);
-                line.store(b",", 1);
-                line.push_padded(&text[user.start as usize..], user.len as usize);
-                line.store(b",", 1);
-                push_time_and_duration(&mut line, &mut self.timestamps, play_time, millis);
-                line.push_padded(row_end, row_end_len);
-                line.end();
+                }
+                let cells = [song_cell, user_cell].map(|cell| (&text[cell.start as usize..], cell.len as usize));
+                let end = (catalog.text_of(end), end.len);
+                let times = (&mut self.timestamps, play_time, millis);
+                let longest = cells[0].1.max(cells[1].1).max(end.1);
+                if longest <= PADDING {
+                    let mut line = rows.text.short_line();
+                    push_row(&mut line, cells, times, end);
+                    line.end();
+                } else {
+                    let mut line = rows.text.line(cells[0].1 + cells[1].1 + REST + end.1);
+                    push_row(&mut line, cells, times, end);
+                    line.end();
+                }
                 rows.rows += 1;
             }
         }
@@ -175,7 +183,7 @@ impl EnrichedLogs {
             cells.push(b',');
             let mut line = rows.text.line(cells.len() + REST + row_end_len);
             line.push_slice(&cells);
-            push_time_and_duration(&mut line, &mut self.timestamps, play.play_time, play.millis);
+            push_time_and_duration(&mut line, (&mut self.timestamps, play.play_time, play.millis));
             line.push_padded(row_end, row_end_len);
             line.end();
             rows.rows += 1;
@@ -183,12 +191,29 @@ impl EnrichedLogs {
     }
 }
 
+/// A text with padding, and its length.
+type Padded<'a> = (&'a [u8], usize);
+
+/// Appends the pieces of a row: the cells of song and user, the time, the duration, and the end.
+#[inline]
+fn push_row(
+    line: &mut impl Pieces,
+    [song, user]: [Padded<'_>; 2],
+    times: (&mut TimestampWriter, PlayTime, u32),
+    end: Padded<'_>,
+) {
+    line.push_padded(song.0, song.1);
+    line.store(b",", 1);
+    line.push_padded(user.0, user.1);
+    line.store(b",", 1);
+    push_time_and_duration(line, times);
+    line.push_padded(end.0, end.1);
+}
+
 #[inline]
 fn push_time_and_duration(
-    line: &mut Line<'_>,
-    timestamps: &mut TimestampWriter,
-    play_time: PlayTime,
-    millis: u32,
+    line: &mut impl Pieces,
+    (timestamps, play_time, millis): (&mut TimestampWriter, PlayTime, u32),
 ) {
     timestamps.push(line, play_time);
     line.store(b",", 1);

@@ -126,6 +126,8 @@ const MASKS: [u128; INLINE + 1] = {
 /// The number of rows in a group. All slots of a group are read before the first slot is compared. A group
 /// keeps every line-fill buffer of a core busy, and its slots fit into the first-level cache.
 const GROUP: usize = 64;
+/// Stands for the number of an id that is not in the dictionary.
+const UNKNOWN: u32 = u32::MAX;
 /// Number of slots in an empty table.
 const FIRST_SLOTS: usize = 1024;
 
@@ -196,27 +198,40 @@ impl<I: Id> Dictionary<I> {
     /// entries of the returned rows are placeholders.
     fn find_all(&self, text: &Text, column: &[Field], numbers: &mut Vec<I>) -> Vec<usize> {
         let mut new = Vec::new();
-        // The key of each row of a group, and the ideal slot of the key.
-        let mut group = [(0_u128, 0_usize); GROUP];
+        let padded = text.padded();
+        // The slice has a power of two as its length. With this mask, accesses need no bounds checks.
+        let slots = self.slots.as_slice();
+        let mask = slots.len() - 1;
+        // The key of each row of a group, the ideal slot of the key, and the number.
+        let mut keys = [0; GROUP];
+        let mut ideals = [0; GROUP];
+        let mut found = [I::from_u32(UNKNOWN); GROUP];
         for fields in column.chunks(GROUP) {
-            let first = numbers.len();
             let mut hashed = 0;
-            for (entry, &field) in group.iter_mut().zip(fields) {
-                let key = self.key_in(text, field);
-                hashed |= key & HASHED;
-                *entry = (key, self.ideal_slot(key));
+            for ((key, ideal), &field) in keys.iter_mut().zip(&mut ideals).zip(fields) {
+                *key = self.key_in(padded, field);
+                hashed |= *key;
+                *ideal = self.spread(*key) as usize & mask;
             }
             // This loop only loads slots. With fewer instructions between loads, more cache misses overlap.
-            let group = &group[..fields.len()];
-            black_box(group.iter().fold(0, |touched, &(_, ideal)| touched | self.slots[ideal] as u64));
-            for &(key, ideal) in group {
-                let found = self.probe(key, ideal, |_| true);
-                if found.is_err() {
-                    new.push(numbers.len());
-                }
-                numbers.push(found.unwrap_or(I::from_u32(u32::MAX)));
+            black_box(ideals.iter().fold(0, |touched, &ideal| touched | slots[ideal & mask] as u64));
+            let mut unknown = false;
+            for ((number, &key), &ideal) in found.iter_mut().zip(&keys).zip(&ideals).take(fields.len()) {
+                let slot = slots[ideal & mask];
+                // Most ids are in their ideal slot.
+                *number = if has_key(slot, key) {
+                    number_in(slot)
+                } else {
+                    self.probe(key, (ideal + 1) & mask, |_| true).unwrap_or(I::from_u32(UNKNOWN))
+                };
+                unknown |= number.to_u32() == UNKNOWN;
             }
-            if hashed == HASHED {
+            let first = numbers.len();
+            numbers.extend_from_slice(&found[..fields.len()]);
+            if unknown {
+                new.extend((first..numbers.len()).filter(|&row| numbers[row].to_u32() == UNKNOWN));
+            }
+            if hashed & HASHED == HASHED {
                 self.check_hashed(text, fields, first, numbers, &mut new);
             }
         }
@@ -233,14 +248,14 @@ impl<I: Id> Dictionary<I> {
         new: &mut Vec<usize>,
     ) {
         // All texts are read before the first text is compared, so that these cache misses overlap, too.
-        let found = numbers[first..].iter().filter(|number| number.to_u32() != u32::MAX);
+        let found = numbers[first..].iter().filter(|number| number.to_u32() != UNKNOWN);
         black_box(found.fold(0, |touched, &number| {
             let text = self.resolve(number);
             touched | text[0] | text[text.len() - 1]
         }));
         for (row, &field) in (first..).zip(fields).filter(|(_, field)| field.len as usize > INLINE) {
             let id = text.field(field);
-            if numbers[row].to_u32() != u32::MAX && !self.matches(numbers[row], id) {
+            if numbers[row].to_u32() != UNKNOWN && !self.matches(numbers[row], id) {
                 match self.get(id) {
                     Some(number) => numbers[row] = number,
                     None => new.push(row),
@@ -256,12 +271,11 @@ impl<I: Id> Dictionary<I> {
         let mut at = ideal;
         loop {
             let slot = self.slots[at];
+            if has_key(slot, key) && matches(number_in(slot)) {
+                return Ok(number_in(slot));
+            }
             if slot == 0 {
                 return Err(at);
-            }
-            let number = I::from_u32((slot >> KEY_BITS) as u32);
-            if (slot ^ key) << (u128::BITS - KEY_BITS) == 0 && matches(number) {
-                return Ok(number);
             }
             at = (at + 1) & (self.slots.len() - 1);
         }
@@ -285,14 +299,13 @@ impl<I: Id> Dictionary<I> {
 
     /// The key of a field. The padding of the text allows a single load of 16 bytes.
     #[inline]
-    fn key_in(&self, text: &Text, field: Field) -> u128 {
-        let length = field.len as usize;
-        if length > INLINE {
-            return self.hash(text.field(field));
-        }
-        let start = field.start as usize;
-        let loaded: [u8; LOADED] = text.padded()[start..start + LOADED].try_into().expect("16 bytes");
-        u128::from_le_bytes(loaded) & MASKS[length]
+    fn key_in(&self, padded: &[u8], field: Field) -> u128 {
+        let (start, length) = (field.start as usize, field.len as usize);
+        let Some(mask) = MASKS.get(length) else {
+            return self.hash(&padded[start..start + length]);
+        };
+        let loaded = padded[start..].first_chunk::<LOADED>().expect("a padded text");
+        u128::from_le_bytes(*loaded) & mask
     }
 
     fn hash(&self, id: &[u8]) -> u128 {
@@ -302,10 +315,16 @@ impl<I: Id> Dictionary<I> {
     /// The slot where the search for a key starts.
     #[inline]
     fn ideal_slot(&self, key: u128) -> usize {
+        self.spread(key) as usize & (self.slots.len() - 1)
+    }
+
+    /// The hash of a key.
+    #[inline]
+    fn spread(&self, key: u128) -> u64 {
         let once = folded_product(key as u64 ^ self.seeds[0], (key >> 64) as u64 ^ self.seeds[1]);
         // For a short id, the second factor depends on the seed alone. For about one seed in several hundred,
         // that factor clusters consecutive ids. The constant factor of the second round spreads these ids.
-        folded_product(once, GOLDEN) as usize & (self.slots.len() - 1)
+        folded_product(once, GOLDEN)
     }
 
     fn grow(&mut self) {
@@ -319,6 +338,18 @@ impl<I: Id> Dictionary<I> {
             self.slots[at] = slot;
         }
     }
+}
+
+/// Whether the key of a slot is `key`. The key of an empty slot equals no key.
+#[inline]
+fn has_key(slot: u128, key: u128) -> bool {
+    (slot ^ key) << (u128::BITS - KEY_BITS) == 0
+}
+
+/// The number in a slot.
+#[inline]
+fn number_in<I: Id>(slot: u128) -> I {
+    I::from_u32((slot >> KEY_BITS) as u32)
 }
 
 /// The odd number nearest to 2^64 divided by the golden ratio. The multiples of this number are spread evenly

@@ -1,6 +1,6 @@
 //! Numbers as decimal text.
 
-use crate::text::line_buffer::Line;
+use crate::text::line_buffer::Pieces;
 
 /// Appends an integer in decimal.
 pub fn push_integer(out: &mut Vec<u8>, value: u64) {
@@ -78,17 +78,20 @@ const DIGITS: [u32; 1000] = {
 /// # Panics
 /// If `line` has no room for 16 bytes.
 #[inline]
-pub fn push_seconds(line: &mut Line<'_>, millis: u32) {
+pub fn push_seconds(line: &mut impl Pieces, millis: u32) {
     let seconds = millis / 1000;
     if let Some(digits) = DIGITS.get(seconds as usize) {
         line.store(&digits.to_le_bytes(), (digits >> 24) as usize);
     } else {
         push_long_seconds(line, seconds);
     }
-    let mut fraction = millis % 1000;
-    if fraction > 0 {
-        line.store(b".", 1);
+    if millis % 1000 > 0 {
+        push_decimals(line, millis % 1000);
     }
+}
+
+fn push_decimals(line: &mut impl Pieces, mut fraction: u32) {
+    line.store(b".", 1);
     while fraction > 0 {
         line.store(&[b'0' + (fraction / 100) as u8], 1);
         fraction = fraction % 100 * 10;
@@ -96,7 +99,7 @@ pub fn push_seconds(line: &mut Line<'_>, millis: u32) {
 }
 
 #[cold]
-fn push_long_seconds(line: &mut Line<'_>, seconds: u32) {
+fn push_long_seconds(line: &mut impl Pieces, seconds: u32) {
     let mut digits = Vec::new();
     push_integer(&mut digits, u64::from(seconds));
     line.push_slice(&digits);

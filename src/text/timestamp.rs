@@ -1,26 +1,63 @@
 //! Timestamps in RFC 3339.
 
 use crate::model::PlayTime;
-use crate::text::line_buffer::Line;
+use crate::text::line_buffer::Pieces;
 use crate::text::number::push_fraction;
 use crate::time::civil::{CivilDate, DAY};
 
 /// Writes timestamps in RFC 3339. It caches the text of the last minute, because neighbouring rows often lie
-/// in the same minute.
+/// in the same minute, and the texts of several days.
 #[derive(Debug)]
 pub struct TimestampWriter {
+    /// The local time at which the minute starts.
     minute: i64,
-    /// The text of the minute with a trailing colon, then padding.
+    /// The text of the minute, such as `2025-03-21T01:09:`, then padding.
     text: [u8; 32],
+    offset: i32,
+    /// The text of the offset above two zero bytes, which have room for the seconds, and its length.
+    suffix: u64,
+    suffix_len: usize,
+    /// The texts of days, such as `2025-03-21T`. The place of a day depends on its number.
+    days: Vec<Day>,
 }
 
+/// The number of a day and its text.
+#[derive(Clone, Copy, Debug)]
+struct Day {
+    number: i64,
+    text: [u8; DATE],
+}
+
+/// Length of `2025-03-21T` in bytes.
+const DATE: usize = 11;
 /// Length of `2025-03-21T01:09:` in bytes.
 const MINUTE: usize = 17;
+/// The number of days that are cached: more than a year. A power of two.
+const DAYS: usize = 512;
+
+/// The two digits of each number below 60.
+const TWO_DIGITS: [[u8; 2]; 60] = {
+    let mut all = [[0; 2]; 60];
+    let mut number = 0;
+    while number < all.len() {
+        all[number] = [b'0' + number as u8 / 10, b'0' + number as u8 % 10];
+        number += 1;
+    }
+    all
+};
 
 impl Default for TimestampWriter {
     fn default() -> Self {
-        let mut writer = Self { minute: 0, text: [0; 32] };
+        let mut writer = Self {
+            minute: 0,
+            text: [0; 32],
+            offset: 0,
+            suffix: 0,
+            suffix_len: 0,
+            days: vec![Day { number: i64::MIN, text: [0; DATE] }; DAYS],
+        };
         writer.set_minute(0);
+        writer.set_offset(0);
         writer
     }
 }
@@ -32,36 +69,57 @@ impl TimestampWriter {
     /// # Panics
     /// If `line` has no room for 64 bytes.
     #[inline]
-    pub fn push(&mut self, line: &mut Line<'_>, play_time: PlayTime) {
-        let minute = play_time.local.div_euclid(60);
-        if minute != self.minute {
-            self.set_minute(minute);
+    pub fn push(&mut self, line: &mut impl Pieces, play_time: PlayTime) {
+        let mut second = play_time.local.wrapping_sub(self.minute) as u64;
+        if second >= 60 {
+            self.set_minute(play_time.local.div_euclid(60) * 60);
+            second = (play_time.local - self.minute) as u64;
         }
         line.store(&self.text, MINUTE);
-        let [tens, ones] = two_digits((play_time.local - minute * 60) as u8);
-        if play_time.nanos == 0 && play_time.offset == 0 {
-            line.store(&[tens, ones, b'Z', 0], 3);
-        } else {
-            line.store(&[tens, ones], 2);
+        let digits = TWO_DIGITS[second as usize];
+        if play_time.nanos != 0 {
+            line.store(&digits, 2);
             push_fraction_and_offset(line, play_time);
+            return;
         }
+        if play_time.offset != self.offset {
+            self.set_offset(play_time.offset);
+        }
+        let rest = self.suffix | u64::from(u16::from_le_bytes(digits));
+        line.store(&rest.to_le_bytes(), 2 + self.suffix_len);
     }
 
     fn set_minute(&mut self, minute: i64) {
         self.minute = minute;
-        let day = minute.div_euclid(DAY / 60);
-        let minute = minute.rem_euclid(DAY / 60) as u32;
-        let CivilDate { year, month, day } = CivilDate::from_days(day);
-        self.text[..MINUTE].copy_from_slice(b"0000-00-00T00:00:");
-        self.text[..4].copy_from_slice(&four_digits(year as u32));
-        let pairs = [(5, month), (8, day), (11, minute / 60), (14, minute % 60)];
-        for (at, number) in pairs {
-            self.text[at..at + 2].copy_from_slice(&two_digits(number as u8));
+        let number = minute.div_euclid(DAY);
+        let minutes = minute.rem_euclid(DAY) as usize / 60;
+        let day = &mut self.days[number.rem_euclid(DAYS as i64) as usize];
+        if day.number != number {
+            *day = Day { number, text: date(number) };
         }
+        self.text[..DATE].copy_from_slice(&day.text);
+        let ([h1, h2], [m1, m2]) = (TWO_DIGITS[minutes / 60], TWO_DIGITS[minutes % 60]);
+        self.text[DATE..MINUTE].copy_from_slice(&[h1, h2, b':', m1, m2, b':']);
+    }
+
+    fn set_offset(&mut self, offset: i32) {
+        self.offset = offset;
+        let mut text = vec![0; 2];
+        push_offset(&mut text, offset);
+        self.suffix_len = text.len() - 2;
+        text.resize(size_of::<u64>(), 0);
+        self.suffix = u64::from_le_bytes(*text.first_chunk().expect("eight bytes"));
     }
 }
 
-fn push_fraction_and_offset(line: &mut Line<'_>, play_time: PlayTime) {
+fn date(day: i64) -> [u8; DATE] {
+    let CivilDate { year, month, day } = CivilDate::from_days(day);
+    let [y1, y2, y3, y4] = four_digits(year as u32);
+    let ([m1, m2], [d1, d2]) = (two_digits(month as u8), two_digits(day as u8));
+    [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T']
+}
+
+fn push_fraction_and_offset(line: &mut impl Pieces, play_time: PlayTime) {
     let mut rest = Vec::with_capacity(16);
     if play_time.nanos != 0 {
         rest.push(b'.');
@@ -110,5 +168,20 @@ mod tests {
         assert_eq!(timestamp(1_742_519_340, 0, 0), "2025-03-21T01:09:00Z");
         assert_eq!(timestamp(1_742_519_340, 3600, 250_000_000), "2025-03-21T01:09:00.25+01:00");
         assert_eq!(timestamp(-1, -19_800, 1), "1969-12-31T23:59:59.000000001-05:30");
+    }
+
+    #[test]
+    fn a_writer_remembers_nothing_that_changes_a_timestamp() {
+        let (mut out, mut writer) = (LineBuffer::default(), TimestampWriter::default());
+        // Days 512 apart have the same place, and the offset changes every time.
+        let times = [0, 1, 512, 0, 513, 20_168, 19_656].map(|day| day * DAY + 3_599);
+        for (turn, local) in (0..).zip([times, times].concat()) {
+            let offset = [0, 3_600, -19_800][turn % 3];
+            out.clear();
+            let mut line = out.line(64);
+            writer.push(&mut line, PlayTime { local, offset, nanos: 0 });
+            line.end();
+            assert_eq!(std::str::from_utf8(out.as_bytes()).unwrap(), timestamp(local, offset, 0));
+        }
     }
 }

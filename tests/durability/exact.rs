@@ -8,13 +8,16 @@ use music_insights::state::checkpoint::generation::{Generation, generation_numbe
 use music_insights::state::checkpoint::store::KEPT;
 use music_insights::storage::real::RealDisk;
 
-use crate::daemon::Place;
+use crate::daemon::{Place, stderr};
 use crate::oracle::assert_equals_replay_of;
 
 /// Runs `watch --once`, and compares its output with a replay of the given inputs.
 pub(crate) fn assert_exact(place: &Place, settings: &[&str], inputs: &[&str]) {
     let once = [&["watch", "--once", "--http", "off"], settings].concat();
-    place.done(&once);
+    let first = place.run(&once);
+    // All new rows can be rejects, because a kill leaves half a line. The rows are committed all the same.
+    let only_rejects = first.status.code() == Some(65) && stderr(&first).contains("no row was accepted");
+    assert!(first.status.success() || only_rejects, "{once:?}: {}", stderr(&first));
     assert_equals_replay_of(place, inputs);
     assert_no_leftovers(place);
     let before = place.files("output");

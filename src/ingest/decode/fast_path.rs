@@ -1,13 +1,16 @@
 //! Decodes lines on the fast path or the slow path, and chooses the path of each line.
 
 use crate::ingest::decode::duration::DurationReader;
+use crate::ingest::decode::line;
 use crate::ingest::decode::line::Ending;
 use crate::ingest::decode::record::{ID_LIMIT, Record, check_id};
 use crate::ingest::decode::rows::{Row, Rows};
+use crate::ingest::decode::scan::{self, StructuralIndex};
 use crate::ingest::decode::timestamp::TimestampReader;
-use crate::ingest::decode::{line, scan};
-use crate::model::delimiter::Delimiter;
 use crate::model::{Field, FurtherFields, Header, Reason, Reject, Text};
+
+/// The usual order of the fields: user, song, timestamp, duration.
+const DEFAULT_ORDER: [usize; 4] = [0, 1, 2, 3];
 
 /// Decodes the rows of a chunk of CSV.
 pub(super) struct CsvRows<'a> {
@@ -16,6 +19,8 @@ pub(super) struct CsvRows<'a> {
     durations: DurationReader,
     /// Whether the whole text is valid UTF-8. If so, the lines need no separate checks.
     all_utf8: bool,
+    /// Whether the text has room for a line that is too long.
+    may_be_overlong: bool,
     /// Where the lines start that have bytes without a character, ascending.
     undecodable: &'a [usize],
     record: Record,
@@ -28,14 +33,14 @@ impl<'a> CsvRows<'a> {
         timestamps: TimestampReader<'a>,
         durations: DurationReader,
         undecodable: &'a [usize],
-        text: &Text,
         rows: Rows,
     ) -> Self {
         Self {
             header,
             timestamps,
             durations,
-            all_utf8: undecodable.is_empty() && std::str::from_utf8(text.as_bytes()).is_ok(),
+            all_utf8: false,
+            may_be_overlong: true,
             undecodable,
             record: Record::new(header.delimiter, header.quoting),
             rows,
@@ -43,45 +48,68 @@ impl<'a> CsvRows<'a> {
     }
 
     pub(super) fn read(&mut self, text: &Text) {
-        let bytes = text.as_bytes();
         if self.header_is_row() {
             self.read_slow(text);
             return;
         }
-        let delimiter = self.header.delimiter;
+        let bytes = text.as_bytes();
         let fields = self.typical_fields(bytes);
-        let index = scan::scan(text.padded(), bytes.len(), delimiter);
-        let mut separators = index.separators.as_slice();
-        let mut irregular = index.irregular.iter().copied().peekable();
-        let mut start = 0;
+        let index = scan::scan(text.padded(), bytes.len(), self.header.delimiter);
+        self.set_checks(bytes, index.is_ascii);
+        self.rows.reserve(index.line_feeds.len() + 1);
+        // The code is compiled twice. In one version, the places of the fields are constants.
+        if fields == DEFAULT_ORDER.len() && self.field_order() == DEFAULT_ORDER {
+            self.read_lines::<true>(text, &index, fields);
+        } else {
+            self.read_lines::<false>(text, &index, fields);
+        }
+    }
+
+    /// Finds out which checks each line of the text needs.
+    fn set_checks(&mut self, bytes: &[u8], is_ascii: bool) {
+        self.all_utf8 = self.undecodable.is_empty() && (is_ascii || std::str::from_utf8(bytes).is_ok());
+        self.may_be_overlong = bytes.len() > line::LINE_LIMIT;
+    }
+
+    /// The fields of user, song, timestamp and duration.
+    fn field_order(&self) -> [usize; 4] {
+        let Header { user, song, timestamp, duration, .. } = *self.header;
+        [user, song, timestamp, duration]
+    }
+
+    fn read_lines<const DEFAULT: bool>(&mut self, text: &Text, index: &StructuralIndex, fields: usize) {
+        let bytes = text.as_bytes();
+        let fields = if DEFAULT { DEFAULT_ORDER.len() } else { fields };
+        let separators = index.separators.as_slice();
+        let mut irregular = index.irregular.iter().copied();
+        let mut next_irregular = irregular.next().unwrap_or(u32::MAX);
+        // The separator before the line.
+        let mut before = 0;
         let mut line_number = self.rows.first_line();
-        while start < bytes.len() {
-            let regular = separators.get(..fields).filter(|ends| is_record(bytes, ends, delimiter));
-            let is_irregular = |end: u32, irregular: &mut std::iter::Peekable<_>| {
-                let found = irregular.peek().is_some_and(|&at| at < end);
-                while irregular.next_if(|&at| at < end).is_some() {}
-                found
-            };
-            if let Some(ends) = regular
-                && let end = ends[ends.len() - 1]
-                && !is_irregular(end, &mut irregular)
-                && let Some(row) = self.read_fast(bytes, start, ends)
+        for &line_feed in &index.line_feeds {
+            let ends = separators.get(before..=before + fields);
+            if let Some(ends) = ends
+                && ends[fields] == line_feed
+                && line_feed < next_irregular
+                && let Some(row) = self.read_fast::<DEFAULT>(text.padded(), ends)
             {
                 self.rows.push(&row);
-                separators = &separators[fields..];
-                start = end as usize + 1;
+                before += fields;
             } else {
-                let newline = separators.iter().position(|&at| bytes[at as usize] == b'\n');
-                let (end, ending) = match newline {
-                    Some(index) => (separators[index] as usize, Ending::LineFeed),
-                    None => (bytes.len(), Ending::EndOfFile),
-                };
-                self.read_line(line::without_return(&bytes[start..end]), ending, start, line_number);
-                is_irregular(end as u32, &mut irregular);
-                separators = newline.map_or(&[], |index| &separators[index + 1..]);
-                start = end + 1;
+                let start = separators[before].wrapping_add(1) as usize;
+                let line = &bytes[start..line_feed as usize];
+                self.read_line(line::without_return(line), Ending::LineFeed, start, line_number);
+                before += 1 + separators[before + 1..].partition_point(|&at| at < line_feed);
+                while next_irregular < line_feed {
+                    next_irregular = irregular.next().unwrap_or(u32::MAX);
+                }
             }
             line_number += 1;
+        }
+        let start = separators[before].wrapping_add(1) as usize;
+        if start < bytes.len() {
+            let line = line::without_return(&bytes[start..]);
+            self.read_line(line, Ending::EndOfFile, start, line_number);
         }
     }
 
@@ -114,35 +142,45 @@ impl<'a> CsvRows<'a> {
         }
     }
 
-    /// Decodes a row on the fast path. `ends` holds the end of each field. Returns `None` if the row
-    /// needs the slow path.
+    /// Decodes a row on the fast path. `ends` holds the position before the row and the end of each field.
+    /// Returns `None` if the row needs the slow path.
     #[inline]
-    fn read_fast(&mut self, bytes: &[u8], start: usize, ends: &[u32]) -> Option<Row> {
-        let last = ends.len() - 1;
+    fn read_fast<const DEFAULT: bool>(&mut self, padded: &[u8], ends: &[u32]) -> Option<Row> {
+        let [user, song, timestamp, duration] = if DEFAULT { DEFAULT_ORDER } else { self.field_order() };
         let field = |index: usize| {
-            let from = if index == 0 { start } else { ends[index - 1] as usize + 1 };
-            let to = ends[index] as usize;
-            let to = if index == last && to > from && bytes[to - 1] == b'\r' { to - 1 } else { to };
-            from..to
+            let start = ends[index].wrapping_add(1);
+            Field { start, len: ends[index + 1].wrapping_sub(start) }
         };
-        let line = start..ends[last] as usize;
-        if !self.all_utf8
-            && (std::str::from_utf8(&bytes[line.clone()]).is_err()
-                || self.undecodable.binary_search(&start).is_ok())
-        {
+        let (user, song, timestamp) = (field(user), field(song), field(timestamp));
+        let is_id = |id: Field| id.len.wrapping_sub(1) < ID_LIMIT as u32;
+        if !is_id(user) || !is_id(song) || !self.needs_no_check(padded, ends) {
             return None;
         }
-        let (user, song) = (field(self.header.user), field(self.header.song));
-        let is_id = |id: &std::ops::Range<usize>| (1..=ID_LIMIT).contains(&id.len());
-        if !is_id(&user) || !is_id(&song) || line.len() > line::LINE_LIMIT {
-            return None;
+        let is_last = duration + 2 == ends.len();
+        let mut duration = field(duration);
+        if is_last && padded[ends[ends.len() - 1].wrapping_sub(1) as usize] == b'\r' {
+            duration.len = duration.len.checked_sub(1)?;
         }
-        let play_time = self.timestamps.read(&bytes[field(self.header.timestamp)]).ok()?;
-        let duration = &bytes[field(self.header.duration)];
-        let millis = self.durations.read(duration).ok()?;
-        let cell =
-            |range: std::ops::Range<usize>| Field { start: range.start as u32, len: range.len() as u32 };
-        Some(Row { user: cell(user), song: cell(song), play_time, millis })
+        let mut play_time = |cell| self.timestamps.read(cell).ok();
+        let play_time = play_time(&padded[timestamp.start as usize..][..timestamp.len as usize])?;
+        let millis = self.durations.read_padded(&padded[duration.start as usize..], duration.len as usize)?;
+        Some(Row { user, song, play_time, millis })
+    }
+
+    /// Whether a line is valid UTF-8 and not too long.
+    #[inline]
+    fn needs_no_check(&self, padded: &[u8], ends: &[u32]) -> bool {
+        (self.all_utf8 && !self.may_be_overlong) || self.passes_checks(padded, ends)
+    }
+
+    #[cold]
+    fn passes_checks(&self, padded: &[u8], ends: &[u32]) -> bool {
+        let (start, end) = (ends[0].wrapping_add(1) as usize, ends[ends.len() - 1] as usize);
+        let is_utf8 = || {
+            std::str::from_utf8(&padded[start..end]).is_ok()
+                && self.undecodable.binary_search(&start).is_err()
+        };
+        end - start <= line::LINE_LIMIT && (self.all_utf8 || is_utf8())
     }
 
     /// The slow path: decodes a line into a play or a reject. Skips blank lines. `line` does not include
@@ -191,11 +229,4 @@ impl<'a> CsvRows<'a> {
         self.record.len() >= self.header.min_fields
             && (self.header.further == FurtherFields::Ignored || further.all(<[u8]>::is_empty))
     }
-}
-
-/// Whether the last of `ends` is a line feed and all other ends are delimiters.
-#[inline]
-fn is_record(bytes: &[u8], ends: &[u32], delimiter: Delimiter) -> bool {
-    let (last, inner) = ends.split_last().expect("a header has a field");
-    inner.iter().all(|&at| bytes[at as usize] == delimiter.byte()) && bytes[*last as usize] == b'\n'
 }

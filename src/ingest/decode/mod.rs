@@ -129,7 +129,7 @@ impl Decoder {
         let format = if header.typed.timestamp { &TimestampFormat::Iso } else { &self.dialect.timestamp };
         let timestamps = TimestampReader::new(&self.zone, latest, format);
         let durations = DurationReader::of(&self.dialect, header.typed);
-        let mut csv = CsvRows::new(header, timestamps, durations, undecodable, text, rows);
+        let mut csv = CsvRows::new(header, timestamps, durations, undecodable, rows);
         match path {
             DecodePath::Fast => csv.read(text),
             DecodePath::Slow => csv.read_slow(text),

@@ -6,9 +6,6 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::{Batch, Field, Input, PlayTime, Position, Reject, Span, Text};
 use crate::text::{needs_quotes, push_cell};
 
-/// Typical length of a row in bytes, used to estimate the capacity of columns.
-const TYPICAL_ROW: usize = 32;
-
 /// The columns of a batch that is being decoded.
 #[derive(Debug)]
 pub(super) struct Rows {
@@ -38,20 +35,26 @@ pub(super) struct Row {
 
 impl Rows {
     pub(super) fn new(span: Span, text: &Text) -> Self {
-        let base = text.as_bytes().len();
-        let rows = base / TYPICAL_ROW;
         Self {
             span,
-            users: Vec::with_capacity(rows),
-            songs: Vec::with_capacity(rows),
-            play_times: Vec::with_capacity(rows),
-            millis: Vec::with_capacity(rows),
+            users: Vec::new(),
+            songs: Vec::new(),
+            play_times: Vec::new(),
+            millis: Vec::new(),
             rejects: Vec::new(),
             plays_before: Vec::new(),
             future: 0,
             unquoted: Vec::new(),
-            base,
+            base: text.as_bytes().len(),
         }
+    }
+
+    /// Makes room for further rows.
+    pub(super) fn reserve(&mut self, rows: usize) {
+        self.users.reserve(rows);
+        self.songs.reserve(rows);
+        self.play_times.reserve(rows);
+        self.millis.reserve(rows);
     }
 
     /// The number of the first line.

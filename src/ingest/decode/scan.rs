@@ -5,15 +5,23 @@ use wide::u8x16;
 use crate::model::delimiter::Delimiter;
 
 /// The positions of the bytes that structure a text.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct StructuralIndex {
-    /// Positions of delimiters and line feeds, ascending.
+    /// [`BEFORE_TEXT`], then the positions of delimiters and line feeds, ascending. A field therefore lies
+    /// between two neighbouring entries.
     pub separators: Vec<u32>,
+    /// Positions of line feeds, ascending.
+    pub line_feeds: Vec<u32>,
     /// Positions of irregular bytes, ascending. A line with an irregular byte needs the slow path.
     /// Irregular bytes are quotes, NULs, commas inside fields, and carriage returns that are not
     /// certainly part of a line end. A field with a comma needs quotes in the output.
     pub irregular: Vec<u32>,
+    /// Whether all bytes are ASCII.
+    pub is_ascii: bool,
 }
+
+/// The position before the first byte of a text. Adding 1 with wrapping gives the position of this byte.
+pub const BEFORE_TEXT: u32 = u32::MAX;
 
 /// Bytes per iteration.
 const BLOCK: usize = 64;
@@ -22,7 +30,9 @@ const BLOCK: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bits {
     separators: u64,
+    line_feeds: u64,
     irregular: u64,
+    is_ascii: bool,
 }
 
 /// Scans the first `len` bytes of `padded`.
@@ -39,34 +49,81 @@ pub fn scan(padded: &[u8], len: usize, delimiter: Delimiter) -> StructuralIndex 
 }
 
 fn scan_for<const COMMA: bool>(padded: &[u8], len: usize, delimiter: u8) -> StructuralIndex {
-    let mut index = StructuralIndex { separators: vec![0; len / 8 + BLOCK], irregular: Vec::new() };
-    let mut found = 0;
+    let mut separators = Positions::with_room(len / 8);
+    separators.push(BEFORE_TEXT);
+    let mut line_feeds = Positions::with_room(len / 32);
+    let mut irregular = Positions::with_room(0);
+    let mut is_ascii = true;
     for start in (0..len).step_by(BLOCK) {
         let block: &[u8; BLOCK] = padded[start..start + BLOCK].try_into().expect("a padded text");
         let inside = if len - start < BLOCK { (1 << (len - start)) - 1 } else { u64::MAX };
         let bits = classify::<COMMA>(block, delimiter);
-        if found + BLOCK > index.separators.len() {
-            index.separators.resize(index.separators.len() * 2, 0);
+        separators.extend::<SEPARATORS>(start, bits.separators & inside);
+        line_feeds.extend::<LINE_FEEDS>(start, bits.line_feeds & inside);
+        if bits.irregular & inside != 0 {
+            irregular.extend::<1>(start, bits.irregular & inside);
         }
-        // The slice has room for a whole block, so that the loop needs no bounds checks.
-        let room: &mut [u32; BLOCK] = index.separators[found..].first_chunk_mut().expect("room for a block");
-        for (position, place) in positions(start, bits.separators & inside).zip(room) {
-            *place = position;
-            found += 1;
-        }
-        index.irregular.extend(positions(start, bits.irregular & inside));
+        // The padding is ASCII.
+        is_ascii &= bits.is_ascii;
     }
-    index.separators.truncate(found);
-    index
+    StructuralIndex {
+        separators: separators.into_vec(),
+        line_feeds: line_feeds.into_vec(),
+        irregular: irregular.into_vec(),
+        is_ascii,
+    }
 }
 
-/// The positions of the set bits in `bits`. The block begins at position `start`.
-fn positions(start: usize, mut bits: u64) -> impl Iterator<Item = u32> {
-    std::iter::from_fn(move || {
-        let position = (bits != 0).then(|| start as u32 + bits.trailing_zeros());
-        bits &= bits.wrapping_sub(1);
-        position
-    })
+/// Typical numbers of separators and of line feeds in a block.
+const SEPARATORS: usize = 4;
+const LINE_FEEDS: usize = 2;
+
+/// A growing list of positions.
+struct Positions {
+    /// The positions, then unused entries.
+    entries: Vec<u32>,
+    len: usize,
+}
+
+impl Positions {
+    fn with_room(positions: usize) -> Self {
+        Self { entries: vec![0; positions + BLOCK + 1], len: 0 }
+    }
+
+    fn push(&mut self, position: u32) {
+        self.entries[self.len] = position;
+        self.len += 1;
+    }
+
+    /// Appends the positions of the set bits. The block of the bits begins at position `start`.
+    ///
+    /// Writes `STEP` entries at a time, even if there are fewer bits, because the processor can rarely predict
+    /// the number of bits. The next block overwrites the excess entries.
+    #[inline]
+    fn extend<const STEP: usize>(&mut self, start: usize, mut bits: u64) {
+        let count = bits.count_ones() as usize;
+        if self.len + BLOCK > self.entries.len() {
+            self.entries.resize(self.entries.len() * 2, 0);
+        }
+        // The slice has room for a whole block, so the loop needs no bounds checks.
+        let room: &mut [u32; BLOCK] = self.entries[self.len..].first_chunk_mut().expect("room for a block");
+        for step in room.chunks_exact_mut(STEP) {
+            for entry in step {
+                // The highest bit is a valid position, so that the processor needs no check for zero.
+                *entry = start as u32 + (bits | 1 << 63).trailing_zeros();
+                bits &= bits.wrapping_sub(1);
+            }
+            if bits == 0 {
+                break;
+            }
+        }
+        self.len += count;
+    }
+
+    fn into_vec(mut self) -> Vec<u32> {
+        self.entries.truncate(self.len);
+        self.entries
+    }
 }
 
 /// Classifies the bytes of a block. The crate `wide` uses SSE2, NEON or plain integers, depending on the
@@ -74,22 +131,25 @@ fn positions(start: usize, mut bits: u64) -> impl Iterator<Item = u32> {
 #[inline]
 fn classify<const COMMA: bool>(block: &[u8; BLOCK], delimiter: u8) -> Bits {
     let quarters = block.as_chunks::<16>().0;
-    let mut separators = 0;
-    let mut irregular = u8x16::ZERO;
+    let (mut separators, mut line_feeds) = (0, 0);
+    let (mut irregular, mut all) = (u8x16::ZERO, u8x16::ZERO);
     for (index, quarter) in quarters.iter().enumerate() {
         let bytes = u8x16::new(*quarter);
         let equal_to = |byte| bytes.simd_eq(u8x16::splat(byte));
-        let separator = equal_to(delimiter) | equal_to(b'\n');
-        separators |= u64::from(separator.to_bitmask()) << (index * 16);
+        let is_line_feed = equal_to(b'\n');
+        let is_separator = equal_to(delimiter) | is_line_feed;
+        separators |= u64::from(is_separator.to_bitmask()) << (index * 16);
+        line_feeds |= u64::from(is_line_feed.to_bitmask()) << (index * 16);
         irregular |= equal_to(b'"') | equal_to(0) | equal_to(b'\r');
         if !COMMA {
             irregular |= equal_to(b',');
         }
+        all |= bytes;
     }
     // Most blocks have no irregular byte, so the positions of irregular bytes are computed only if there
     // are any.
     let irregular = if irregular.to_bitmask() == 0 { 0 } else { irregular_bytes::<COMMA>(quarters) };
-    Bits { separators, irregular }
+    Bits { separators, line_feeds, irregular, is_ascii: all.to_bitmask() == 0 }
 }
 
 /// One bit per irregular byte of a block.
@@ -110,10 +170,11 @@ fn irregular_bytes<const COMMA: bool>(quarters: &[[u8; 16]]) -> u64 {
 /// Does the same as [`classify`], one byte at a time. It is the reference for tests.
 #[cfg(test)]
 fn classify_bytes(block: &[u8; BLOCK], delimiter: u8) -> Bits {
-    let mut bits = Bits { separators: 0, irregular: 0 };
+    let mut bits = Bits { separators: 0, line_feeds: 0, irregular: 0, is_ascii: block.is_ascii() };
     for (at, byte) in block.iter().enumerate() {
         let ends_line = *byte == b'\r' && block.get(at + 1) == Some(&b'\n');
         bits.separators |= u64::from(*byte == delimiter || *byte == b'\n') << at;
+        bits.line_feeds |= u64::from(*byte == b'\n') << at;
         let is_irregular = matches!(byte, b'"' | 0 | b'\r' | b',') && *byte != delimiter;
         bits.irregular |= u64::from(is_irregular && !ends_line) << at;
     }
@@ -150,14 +211,22 @@ mod tests {
         }
 
         #[test]
-        fn every_separator_is_found(mut text in block(), len in 0..=BLOCK) {
-            text.resize(2 * BLOCK, b',');
+        fn every_separator_and_line_feed_is_found(
+            mut text in proptest::collection::vec(block(), 0..4).prop_map(|blocks| blocks.concat()), cut in 0..BLOCK,
+        ) {
+            let len = text.len().saturating_sub(cut);
+            text.truncate(len);
+            text.resize(len + BLOCK, b',');
             for delimiter in [Delimiter::COMMA, ";".parse().unwrap(), "tab".parse().unwrap()] {
                 let index = scan(&text, len, delimiter);
-                let expected: Vec<u32> = (0..len as u32)
-                    .filter(|&at| text[at as usize] == delimiter.byte() || text[at as usize] == b'\n')
-                    .collect();
-                prop_assert_eq!(index.separators, expected);
+                let places = |wanted: &dyn Fn(u8) -> bool| -> Vec<u32> {
+                    (0..len as u32).filter(|&at| wanted(text[at as usize])).collect()
+                };
+                let separators = places(&|byte| byte == delimiter.byte() || byte == b'\n');
+                prop_assert_eq!(index.separators, [&[BEFORE_TEXT][..], &separators].concat());
+                prop_assert_eq!(index.line_feeds, places(&|byte| byte == b'\n'));
+                // The bytes after the text are ASCII, like its padding.
+                prop_assert_eq!(index.is_ascii, text[..len].is_ascii());
             }
         }
     }

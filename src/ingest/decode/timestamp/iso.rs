@@ -9,55 +9,24 @@ const DAYS_BEFORE: [[u16; 13]; 2] = [
     [0, 31, 60, 91, 121, 152, 182, 213, 244, 274, 305, 335, 366],
 ];
 
-/// Parses the form of most logs. It caches the last minute, because neighbouring rows often share it.
-#[derive(Debug)]
-pub(super) struct IsoReader {
-    /// The last minute in the common form: its text, and the local time at which it starts.
-    minute: ([u8; MINUTE], i64),
-}
-
-/// Length of `2025-03-21 01:09`.
-const MINUTE: usize = 16;
 /// Length of `2025-03-21 01:09:00`.
 pub(super) const PLAIN: usize = 19;
 
-impl Default for IsoReader {
-    fn default() -> Self {
-        Self { minute: ([0; MINUTE], 0) }
+/// Parses any accepted form. A fraction or an offset often follows the common form.
+pub(super) fn parse(cell: &[u8]) -> Option<WallClock> {
+    if let Some((plain, mut rest)) = cell.split_first_chunk()
+        && let Some(local) = parse_plain(plain)
+    {
+        let nanos = optional_fraction(&mut rest)?;
+        return Some(WallClock { local, nanos, offset: offset(rest).ok()? });
     }
-}
-
-impl IsoReader {
-    /// Parses the common form. Within the cached minute, only the seconds are parsed.
-    #[inline]
-    pub(super) fn read_plain(&mut self, cell: &[u8; PLAIN]) -> Option<i64> {
-        let (text, start) = &self.minute;
-        let minute: &[u8; MINUTE] = cell.first_chunk()?;
-        let [tens, ones] = [cell[17], cell[18]].map(|byte| byte.wrapping_sub(b'0'));
-        if minute == text && cell[16] == b':' && tens < 6 && ones < 10 {
-            return Some(start + i64::from(tens * 10 + ones));
-        }
-        let local = parse_plain(cell)?;
-        self.minute = (*minute, local - local % 60);
-        Some(local)
-    }
-
-    /// Parses any accepted form. A fraction or an offset often follows the common form.
-    pub(super) fn read(&mut self, cell: &[u8]) -> Option<WallClock> {
-        if let Some((plain, mut rest)) = cell.split_first_chunk()
-            && let Some(local) = self.read_plain(plain)
-        {
-            let nanos = optional_fraction(&mut rest)?;
-            return Some(WallClock { local, nanos, offset: offset(rest).ok()? });
-        }
-        parse(cell)
-    }
+    parse_slowly(cell)
 }
 
 /// Parses the common form `2025-03-21 01:09:00`, eight bytes at a time. Accepts only the years 1970 to
 /// 2199.
 #[inline]
-fn parse_plain(cell: &[u8; 19]) -> Option<i64> {
+pub(super) fn parse_plain(cell: &[u8; PLAIN]) -> Option<i64> {
     let year_and_month = DATE.numbers(u64::from_le_bytes(*cell.first_chunk()?))?;
     let time = TIME.numbers(u64::from_le_bytes(*cell.last_chunk()?))?;
     let (tens, ones) = (u32::from(cell[8].wrapping_sub(b'0')), u32::from(cell[9].wrapping_sub(b'0')));
@@ -122,7 +91,7 @@ impl Pattern {
 }
 
 /// Parses all accepted forms, byte by byte.
-pub(super) fn parse(cell: &[u8]) -> Option<WallClock> {
+fn parse_slowly(cell: &[u8]) -> Option<WallClock> {
     let mut rest = cell;
     let year = number(&mut rest, 4)?;
     literal(&mut rest, b'-')?;
@@ -216,7 +185,7 @@ mod tests {
             hour in 0_u32..25, minute in 0_u32..61, second in 0_u32..61,
         ) {
             let cell = format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}:{second:02}");
-            let slow = parse(cell.as_bytes()).map(|clock| clock.local);
+            let slow = parse_slowly(cell.as_bytes()).map(|clock| clock.local);
             if let Some(plain) = parse_plain(cell.as_bytes().try_into().unwrap()) {
                 prop_assert_eq!(Some(plain), slow);
             } else {
@@ -229,7 +198,7 @@ mod tests {
             second in 0_u32..62, fraction in "(\\.[0-9]{0,10})?", offset in "( ?(Z|UTC|[+-][0-9:]{0,6}))? ?",
         ) {
             let cell = format!("2025-03-21T01:09:{second:02}{fraction}{offset}");
-            prop_assert_eq!(IsoReader::default().read(cell.as_bytes()), parse(cell.as_bytes()), "{}", cell);
+            prop_assert_eq!(parse(cell.as_bytes()), parse_slowly(cell.as_bytes()), "{}", cell);
         }
     }
 }

@@ -1,27 +1,29 @@
 //! Parses `timestamp` in the form that the dialect declares. A timestamp without an offset is local time.
 
 mod iso;
+mod minute;
 mod pattern;
 mod unix;
 mod wall_clock;
 
 use std::ops::Range;
 
-use crate::ingest::decode::timestamp::iso::{IsoReader, PLAIN};
+use crate::ingest::decode::timestamp::iso::PLAIN;
+use crate::ingest::decode::timestamp::minute::Minute;
 use crate::ingest::decode::timestamp::wall_clock::WallClock;
 use crate::model::dialect::timestamp_format::TimestampFormat;
 use crate::model::{PlayTime, Reason};
 use crate::time::zone::Zone;
 
-/// Parses timestamps. It caches the last offsets, because neighbouring rows often share them.
+/// Parses timestamps. It caches the last minute and the last offsets, because neighbouring rows often share
+/// them.
 #[derive(Debug)]
 pub struct TimestampReader<'a> {
     zone: &'a Zone,
     latest: i64,
     format: &'a TimestampFormat,
-    /// Whether `format` is the default form.
-    is_iso: bool,
-    iso: IsoReader,
+    /// The last minute of the common form.
+    minute: Minute,
     /// The range of local times that have the cached `offset`.
     known: Range<i64>,
     offset: i32,
@@ -40,8 +42,7 @@ impl<'a> TimestampReader<'a> {
             zone,
             latest,
             format,
-            is_iso: *format == TimestampFormat::Iso,
-            iso: IsoReader::default(),
+            minute: Minute::default(),
             known: 0..0,
             offset: 0,
             known_instants: 0..0,
@@ -56,11 +57,25 @@ impl<'a> TimestampReader<'a> {
     /// The first reason that applies: `bad_timestamp`, `dst_gap` or `timestamp_range`.
     #[inline]
     pub fn read(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
-        let play_time = if let Some(local) = self.read_plain(cell) {
-            PlayTime { local, offset: self.offset_of_local(local)?, nanos: 0 }
+        if let Ok(plain) = cell.try_into()
+            && let Some(play_time) = self.minute.read(plain)
+        {
+            return Ok(play_time);
+        }
+        self.read_any(cell)
+    }
+
+    fn read_any(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
+        // A number that is too large for a date is too late, too.
+        self.late = true;
+        let play_time = if *self.format == TimestampFormat::Iso
+            && let Ok(plain) = cell.try_into()
+            && let Some(local) = iso::parse_plain(plain)
+        {
+            let play_time = PlayTime { local, offset: self.offset_of_local(local)?, nanos: 0 };
+            self.remember_minute(plain, play_time);
+            play_time
         } else {
-            // A number that is too large for a date is too late, too.
-            self.late = true;
             self.read_other(cell)?
         };
         let instant = play_time.instant();
@@ -71,16 +86,19 @@ impl<'a> TimestampReader<'a> {
         Ok(play_time)
     }
 
+    /// Remembers the minute of a time in the common form, if all times in this minute are accepted.
+    fn remember_minute(&mut self, cell: &[u8; PLAIN], play_time: PlayTime) {
+        let first = PlayTime { local: play_time.local - play_time.local % 60, ..play_time };
+        let last = first.local + 59;
+        let has_one_offset = self.known.contains(&first.local) && self.known.contains(&last);
+        if has_one_offset && first.instant() >= 0 && first.instant() + 59 <= self.latest {
+            self.minute = Minute::new(cell, first);
+        }
+    }
+
     /// Whether the last time that was rejected as `timestamp_range` was too far in the future.
     pub fn is_late(&self) -> bool {
         self.late
-    }
-
-    /// Parses the most common form.
-    #[inline]
-    fn read_plain(&mut self, cell: &[u8]) -> Option<i64> {
-        let cell: &[u8; PLAIN] = cell.try_into().ok()?;
-        if self.is_iso { self.iso.read_plain(cell) } else { None }
     }
 
     #[inline]
@@ -94,7 +112,7 @@ impl<'a> TimestampReader<'a> {
     fn read_other(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
         let clock = match self.format {
             TimestampFormat::Unix(unit) => unix::parse(cell, *unit)?,
-            TimestampFormat::Iso => self.iso.read(cell).ok_or(Reason::BadTimestamp)?,
+            TimestampFormat::Iso => iso::parse(cell).ok_or(Reason::BadTimestamp)?,
             TimestampFormat::Pattern(pattern) => pattern::parse(cell, pattern)?,
         };
         let WallClock { local, nanos, offset } = clock;
