@@ -14,6 +14,7 @@ use crate::catalog::layout::CatalogLayout;
 use crate::catalog::records::{CatalogRecord, Records};
 use crate::catalog::{Catalog, Song, Songs};
 use crate::ingest::decode::header::{HeaderFault, sniff};
+use crate::model::delimiter::Delimiter;
 use crate::model::dialect::CatalogDialect;
 use crate::model::dialect::header_rule::HeaderRule;
 use crate::model::dictionary::{Dictionaries, SharedDictionary};
@@ -71,49 +72,71 @@ pub async fn parse(file: &[u8], dialect: &CatalogDialect) -> Result<Rows, Header
         HeaderRule::Literal(header) => CatalogLayout::of_header(header.as_bytes(), dialect)?,
     };
     let mut songs = Songs::with_room(decoded.text.len());
-    let (mut numbers, mut rejects) = (Vec::new(), Vec::new());
+    let (mut quoted, mut numbers, mut rejects) = (QuotedRecords::default(), Vec::new(), Vec::new());
     while let Some(record) = records.next(&layout) {
         match record {
             CatalogRecord::Song(number, text) => {
                 if dialect.quoting && memchr::memchr(b'"', text).is_some() {
-                    let record = read_quoted(text, dialect).await?;
-                    push_song(&mut songs, &layout, |index| record.get(index));
+                    quoted.add(songs.len(), text);
+                    songs.push([b""; 5]);
                 } else {
-                    push_song(&mut songs, &layout, |index| records.field(index));
+                    songs.push(layout.fields_of(|index| records.field(index)));
                 }
                 numbers.push(number);
             }
             CatalogRecord::Reject(reject) => rejects.push(reject),
         }
     }
+    // The reader is large, so it does not become part of the futures of all callers.
+    Box::pin(quoted.read(&mut songs, &layout, dialect.delimiter)).await?;
     let replaced = find_replaced(&songs, &numbers);
     Ok(Rows { songs, fingerprint: fingerprint(file, dialect), rejects, replaced })
 }
 
-/// Reads a valid record with quotes.
-async fn read_quoted(text: &[u8], dialect: &CatalogDialect) -> Result<ByteRecord, HeaderFault> {
-    // csv-async skips an empty line, and removes a byte order mark at the start of its text.
-    let line = [b"\n", text].concat();
-    let mut reader = AsyncReaderBuilder::new()
-        .delimiter(dialect.delimiter.byte())
-        .has_headers(false)
-        .buffer_capacity(line.len())
-        .create_reader(line.as_slice());
-    let mut record = ByteRecord::new();
-    let read = reader.read_byte_record(&mut record).await;
-    let unreadable = |cause| HeaderFault {
-        reason: Reason::NotCsv,
-        detail: format!("the catalog cannot be read: {cause}"),
-    };
-    read.map(|_| record).map_err(unreadable)
+/// The valid records with quotes.
+struct QuotedRecords {
+    text: Vec<u8>,
+    /// The index of each record among the songs.
+    songs: Vec<usize>,
 }
 
-/// Appends a song. `field` returns the field of a row at an index.
-fn push_song<'a>(songs: &mut Songs, layout: &CatalogLayout, field: impl Fn(usize) -> Option<&'a [u8]>) {
-    let [song_id, metadata @ ..] =
-        layout.positions().map(|position| position.and_then(&field).unwrap_or_default());
-    let [title, artist, genre, mood] = metadata.map(on_one_line);
-    songs.push([song_id, &title, &artist, &genre, &mood]);
+impl Default for QuotedRecords {
+    fn default() -> Self {
+        // csv-async removes a byte order mark at the start of its text, so the first line is not a record.
+        Self { text: b"header\n".to_vec(), songs: Vec::new() }
+    }
+}
+
+impl QuotedRecords {
+    fn add(&mut self, song: usize, text: &[u8]) {
+        self.songs.push(song);
+        self.text.extend_from_slice(text);
+        self.text.push(b'\n');
+    }
+
+    /// Reads the records into their places among the songs.
+    async fn read(
+        &self,
+        songs: &mut Songs,
+        layout: &CatalogLayout,
+        delimiter: Delimiter,
+    ) -> Result<(), HeaderFault> {
+        let mut reader = AsyncReaderBuilder::new()
+            .delimiter(delimiter.byte())
+            .flexible(true)
+            .create_reader(self.text.as_slice());
+        let mut record = ByteRecord::new();
+        for &song in &self.songs {
+            reader.read_byte_record(&mut record).await.map_err(|cause| HeaderFault {
+                reason: Reason::NotCsv,
+                detail: format!("the catalog cannot be read: {cause}"),
+            })?;
+            let [song_id, metadata @ ..] = layout.fields_of(|index| record.get(index));
+            let [title, artist, genre, mood] = metadata.map(on_one_line);
+            songs.replace(song, [song_id, &title, &artist, &genre, &mood]);
+        }
+        Ok(())
+    }
 }
 
 /// The hash of a file and of the settings that differ from the default. With the default dialect it is the
@@ -153,7 +176,27 @@ fn find_replaced(songs: &Songs, numbers: &[u64]) -> Vec<(u64, u64)> {
 mod tests {
     use super::*;
     use crate::catalog::MoodId;
+    use crate::ingest::decode::record::Record;
     use futures::executor::block_on;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn csv_async_reads_valid_records_like_the_decoder(text in "[\\x22,a \u{feff}\u{e9}]{1,16}") {
+            let mut record = Record::default();
+            if record.read(text.as_bytes()).is_ok() {
+                let columns = [0, 1, 2, 3, 4].map(|index| if index < record.len() { record.field(index) } else { b"" });
+                let mut quoted = QuotedRecords::default();
+                quoted.add(0, text.as_bytes());
+                let layout = CatalogLayout::of_header(HEADER.trim_end().as_bytes(), &CatalogDialect::default());
+                let mut songs = Songs::default();
+                songs.push([b""; 5]);
+                block_on(quoted.read(&mut songs, &layout.unwrap(), Delimiter::COMMA)).unwrap();
+                let Song { song_id, title, artist, genre, mood } = songs.iter().next().unwrap();
+                prop_assert_eq!([song_id, title, artist, genre, mood], columns);
+            }
+        }
+    }
 
     fn load(text: &str) -> (Rows, Catalog, Dictionaries) {
         let dictionaries = Dictionaries::default();

@@ -17,45 +17,8 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::{PADDING, SongId};
 use crate::text::push_cell;
 
+pub use crate::catalog::names::{GenreId, MoodId};
 pub use crate::catalog::songs::{Song, Songs};
-
-/// The number of a genre. Genres are numbered in the byte order of their names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GenreId(u32);
-
-/// The number of a mood. Moods that differ only in ASCII case, or in spaces and tabs around them, have the same
-/// number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MoodId(u32);
-
-impl GenreId {
-    /// No genre: the song is not in the catalog, or its genre is empty.
-    pub const NONE: Self = Self(0);
-
-    /// The genre with this index.
-    pub fn from_index(index: usize) -> Self {
-        Self(index as u32)
-    }
-
-    /// The id as an index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-impl MoodId {
-    /// No mood: the song is not in the catalog, or its mood is empty.
-    pub const NONE: Self = Self(0);
-    /// The mood Happy.
-    pub const HAPPY: Self = Self(1);
-    /// The mood Sad.
-    pub const SAD: Self = Self(2);
-
-    /// The id as an index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
 
 /// All songs that have metadata.
 #[derive(Clone, Debug, Default)]

@@ -19,14 +19,21 @@ pub struct Song<'a> {
 #[derive(Debug, Default)]
 pub struct Songs {
     text: Vec<u8>,
-    /// Where the fields of each row end.
-    ends: Vec<[usize; 5]>,
+    rows: Vec<Row>,
+}
+
+/// The place of a row in the text.
+#[derive(Clone, Copy, Debug)]
+struct Row {
+    start: usize,
+    /// Where the fields end.
+    ends: [usize; 5],
 }
 
 impl Songs {
     /// An empty list with room for `bytes` bytes of text.
     pub(super) fn with_room(bytes: usize) -> Self {
-        Self { text: Vec::with_capacity(bytes), ends: Vec::new() }
+        Self { text: Vec::with_capacity(bytes), rows: Vec::new() }
     }
 
     /// Rows that have only an id.
@@ -38,26 +45,37 @@ impl Songs {
 
     /// Appends a row: id, title, artist, genre, mood.
     pub(super) fn push(&mut self, fields: [&[u8]; 5]) {
-        self.ends.push(fields.map(|field| {
+        let row = self.append(fields);
+        self.rows.push(row);
+    }
+
+    /// Replaces the fields of a row.
+    pub(super) fn replace(&mut self, index: usize, fields: [&[u8]; 5]) {
+        self.rows[index] = self.append(fields);
+    }
+
+    fn append(&mut self, fields: [&[u8]; 5]) -> Row {
+        let start = self.text.len();
+        let ends = fields.map(|field| {
             self.text.extend_from_slice(field);
             self.text.len()
-        }));
+        });
+        Row { start, ends }
     }
 
     /// Number of rows.
     pub fn len(&self) -> usize {
-        self.ends.len()
+        self.rows.len()
     }
 
     /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
+        self.rows.is_empty()
     }
 
     /// The rows in order.
     pub fn iter(&self) -> impl Iterator<Item = Song<'_>> {
-        let mut start = 0;
-        self.ends.iter().map(move |ends| {
+        self.rows.iter().map(|&Row { mut start, ends }| {
             let [song_id, title, artist, genre, mood] = ends.map(|end| {
                 let field = &self.text[start..end];
                 start = end;

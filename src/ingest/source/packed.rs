@@ -21,8 +21,10 @@ const ALLOWANCE: u64 = 16 << 20;
 
 /// A text that tells at its end whether its file is sound. Reading fails if the file is damaged.
 pub trait CheckedText: Read {
-    /// Reads the rest of the text. Returns the size of the whole text in bytes, or the fault if the file must be
-    /// rejected.
+    /// Reads the rest of the text. Returns the size of the whole text in bytes.
+    ///
+    /// # Errors
+    /// The fault if the file must be rejected.
     fn finish(&mut self) -> Result<u64, HeaderFault>;
 }
 

@@ -182,12 +182,6 @@ impl Tail {
         self
     }
 
-    /// Changes the number of bytes of text that are held back while a compressed file is checked.
-    #[must_use]
-    pub fn with_max_held(self, max_held: u64) -> Self {
-        Self { max_held, ..self }
-    }
-
     /// The last known layout of the file.
     pub fn layout(&self) -> Option<&Arc<Layout>> {
         self.framer.layout().or(self.last_layout.as_ref())

@@ -7,13 +7,13 @@ use std::thread;
 use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::source::packed::{CheckedText, PackedText};
 
-/// Bytes per block. One call of a decoder fills a block, and a block stays in the second-level cache.
-const BLOCK: usize = 256 << 10;
+/// Bytes per block. Smaller blocks switch between the threads more often.
+const BLOCK: usize = 1 << 20;
 /// Maximum number of blocks that wait for the caller. They keep the thread busy while the caller waits for the
 /// decoders.
-const QUEUE: usize = 4;
+const QUEUE: usize = 2;
 /// A smaller file is decompressed by the caller, because a thread would cost more than it saves.
-const SMALL: u64 = 64 << 10;
+const SMALL: u64 = 128 << 10;
 
 /// Calls `read` with the text of a file. If the file is large, another thread decompresses it ahead of `read`. The
 /// thread ends when `read` ends.
@@ -27,13 +27,13 @@ pub(super) fn unpacked<T>(
     if text.compressed() < SMALL {
         return Ok(read(&mut text));
     }
-    let (filled, blocks) = sync_channel(QUEUE);
+    let (filled, pieces) = sync_channel(QUEUE);
     let (empty, used) = channel();
     thread::scope(|scope| {
         thread::Builder::new()
             .name("unpack".to_owned())
             .spawn_scoped(scope, move || unpack(text, &filled, &used))?;
-        Ok(read(&mut Blocks { blocks, empty, block: Block::default(), at: 0, end: None }))
+        Ok(read(&mut Blocks { pieces, empty, block: Block::default(), at: 0, end: None }))
     })
 }
 
@@ -81,7 +81,7 @@ fn fill(text: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
 
 /// The text of a file, in the blocks of the thread that decompresses it.
 struct Blocks {
-    blocks: Receiver<Piece>,
+    pieces: Receiver<Piece>,
     /// Returns blocks to the thread, which fills them again.
     empty: Sender<Vec<u8>>,
     block: Block,
@@ -97,7 +97,7 @@ impl Blocks {
         if self.end.is_some() {
             return false;
         }
-        match self.blocks.recv().expect("the thread sends its verdict before it ends") {
+        match self.pieces.recv().expect("the thread sends its verdict before it ends") {
             Ok(block) => {
                 let read = std::mem::replace(&mut self.block, block);
                 self.at = 0;
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn the_text_and_the_verdict_are_the_same_with_and_without_a_thread() {
-        for size in [0, 1, 1000, BLOCK, 3 * BLOCK + 7, 20 * BLOCK] {
+        for size in [0, 1, 1000, BLOCK, 3 * BLOCK + 7, 8 * BLOCK] {
             let text = text(size);
             let packed = zstd::encode_all(text.as_slice(), 1).unwrap();
             assert_eq!(packed.len() as u64 >= SMALL, size >= BLOCK);
@@ -188,7 +188,7 @@ mod tests {
     fn the_thread_ends_when_the_reader_goes_away() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.zst");
-        std::fs::write(&path, zstd::encode_all(text(40 * BLOCK).as_slice(), 1).unwrap()).unwrap();
+        std::fs::write(&path, zstd::encode_all(text(8 * BLOCK).as_slice(), 1).unwrap()).unwrap();
         let packed = PackedText::open(Compression::Zstd, &path, Vec::new()).unwrap();
         assert!(packed.compressed() >= SMALL);
         let mut byte = [0];

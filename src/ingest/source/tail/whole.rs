@@ -50,6 +50,12 @@ struct Framed<'a> {
 }
 
 impl Tail {
+    /// Changes the number of bytes of text that are held back while a compressed file is checked.
+    #[must_use]
+    pub fn with_max_held(self, max_held: u64) -> Self {
+        Self { max_held, ..self }
+    }
+
     /// Everything that was read of a plain log with at least one row. A compressed file with the same text
     /// may be the same log.
     pub fn read_content(&self) -> Option<ReadContent> {
