@@ -85,7 +85,7 @@ pub fn push_seconds(line: &mut impl Pieces, millis: u32) {
     } else {
         push_long_seconds(line, seconds);
     }
-    if millis % 1000 > 0 {
+    if !millis.is_multiple_of(1000) {
         push_decimals(line, millis % 1000);
     }
 }

@@ -67,7 +67,7 @@ impl Verifier {
         if manifest.producer == RunMode::Replay.name() {
             self.verify_replay(&manifest, &mut report).await?;
         } else {
-            self.verify_watch(&manifest, &mut report).await?;
+            Box::pin(self.verify_watch(&manifest, &mut report)).await?;
         }
         Ok(report)
     }
