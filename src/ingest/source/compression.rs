@@ -29,6 +29,27 @@ pub enum Compression {
     Parquet,
 }
 
+/// A plain file that is open.
+pub struct PlainText {
+    /// The text.
+    pub text: Box<dyn Read + Send>,
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// Whether the file is a regular file with text in UTF-16.
+    pub is_utf16: bool,
+}
+
+impl std::fmt::Debug for PlainText {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { size, is_utf16, .. } = self;
+        formatter
+            .debug_struct("PlainText")
+            .field("size", size)
+            .field("is_utf16", is_utf16)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Number of bytes that [`Compression::of_content`] needs.
 pub const MAGIC: usize = 6;
 /// Buffer size for compressed files, in bytes.
@@ -74,20 +95,33 @@ impl Compression {
         self == Self::Plain
     }
 
+    /// Opens a plain file as text. UTF-16 with a byte order mark is decoded.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn open_plain(path: &Path) -> io::Result<PlainText> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        // A pipe has no ranges.
+        let start = read_range(&file, 0, 2);
+        let has_mark = start.as_ref().is_ok_and(|start| ByteOrder::of(start).is_some());
+        let (size, is_utf16) = (metadata.len(), has_mark && metadata.is_file());
+        // Other text is read without another layer, because that is fastest.
+        let text: Box<dyn Read + Send> =
+            if start.is_ok() && !has_mark { Box::new(file) } else { Self::Plain.decode(file)? };
+        Ok(PlainText { text, size, is_utf16 })
+    }
+
     /// Opens a file as text. UTF-16 with a byte order mark is decoded, also inside a compressed file.
     /// The text of a Parquet file has only the wanted columns.
     ///
     /// # Errors
     /// If the file cannot be opened.
     pub fn open(self, path: &Path, wanted: Vec<ColumnName>) -> io::Result<Box<dyn Read + Send>> {
-        let file = File::open(path)?;
         match self {
-            Self::Parquet => csv_of(file, wanted),
-            // A plain file is read without another layer, because that is fastest. A pipe has no ranges.
-            Self::Plain if read_range(&file, 0, 2).is_ok_and(|start| ByteOrder::of(&start).is_none()) => {
-                Ok(Box::new(file))
-            }
-            _ => self.decode(file),
+            Self::Plain => Ok(Self::open_plain(path)?.text),
+            Self::Parquet => csv_of(File::open(path)?, wanted),
+            _ => self.decode(File::open(path)?),
         }
     }
 

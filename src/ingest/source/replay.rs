@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::ingest::decode::header::HeaderFault;
-use crate::ingest::source::compression::{Compression, unreadable};
+use crate::ingest::source::compression::{Compression, PlainText, unreadable};
 use crate::ingest::source::fingerprint::FileId;
 use crate::ingest::source::framing::{Eof, LineFramer};
 use crate::ingest::source::packed::{CheckedText, PackedText, check};
@@ -168,7 +168,8 @@ impl Replay {
     /// The first log that cannot be read (exit code 66 or 74), or stdin without a byte (66).
     pub fn run(mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
         // What is read from a pipe is gone.
-        self.reads_once &= self.logs.iter().all(|path| !is_stdin(path) && path.is_file());
+        self.reads_once &= self.logs.iter().any(|path| Compression::of(path).is_packed())
+            && self.logs.iter().all(|path| !is_stdin(path) && path.is_file());
         let (mut verdicts, mut first_new) = (Verdicts::new(), InputId(0));
         while let ReadOutcome::Damaged(damaged) = self.read_all(&mut verdicts, first_new, events, shutdown)? {
             self.check_after(damaged, &mut verdicts, shutdown);
@@ -245,6 +246,9 @@ impl Log<'_> {
         events: &EventSender,
     ) -> Result<(), LogError> {
         let format = Compression::of(self.path);
+        if format.is_plain() {
+            return self.read_plain(&mut outbox);
+        }
         let is_unchecked = !verdicts.contains_key(&self.input.id);
         if is_unchecked && self.replay.reads_once && format.is_packed() {
             let mut held = Outbox::holding_notices(events);
@@ -284,11 +288,18 @@ impl Log<'_> {
         let mut reader = format.open(self.path, self.wanted()).map_err(|error| self.cannot_open(error))?;
         let mut framer = self.framer();
         framer.find_typed_cells(self.path);
-        if !format.is_plain() {
-            framer.begin_compressed(&mut reader).map_err(|error| self.cannot_open(error))?;
-        }
+        framer.begin_compressed(&mut reader).map_err(|error| self.cannot_open(error))?;
         self.send(&mut reader, framer, &mut outbox)
             .map_err(|error| error.map(|error| self.cannot_read(error)))?;
+        Ok(())
+    }
+
+    fn read_plain(&self, outbox: &mut Outbox<'_>) -> Result<(), LogError> {
+        let PlainText { mut text, size, is_utf16 } =
+            Compression::open_plain(self.path).map_err(|error| self.cannot_open(error))?;
+        outbox.send(Event::Grown(Arc::clone(self.input), size))?;
+        let framer = self.framer().with_utf8(is_utf16);
+        self.send(&mut text, framer, outbox).map_err(|error| error.map(|error| self.cannot_read(error)))?;
         Ok(())
     }
 

@@ -39,9 +39,12 @@ pub fn send_chunks(
     outbox: &mut Outbox<'_>,
     shutdown: &Shutdown,
 ) -> Result<SendOutcome, ReadError> {
+    // The position after the last chunk, without its hashes.
+    let mut sent = None;
     while !shutdown.is_requested() && !outbox.has_overflowed() {
         match framer.next(reader, eof, clock.now())? {
             Frame::Chunk(mut chunk) => {
+                sent = Some(chunk.position.clone());
                 add_hashes(&mut chunk.position);
                 outbox.send(Event::Data(chunk))?;
             }
@@ -63,8 +66,10 @@ pub fn send_chunks(
             }
             Frame::End => {
                 let mut position = framer.position();
-                add_hashes(&mut position);
-                outbox.send(Event::Advanced(Arc::clone(framer.input()), position))?;
+                if sent.as_ref() != Some(&position) {
+                    add_hashes(&mut position);
+                    outbox.send(Event::Advanced(Arc::clone(framer.input()), position))?;
+                }
                 break;
             }
         }
