@@ -143,7 +143,8 @@ impl EnrichedLogs {
                     unmatched(song, UnmatchedPlay { user: batch.users[row], play_time, millis });
                     continue;
                 }
-                let cells = [song_cell, user_cell].map(|cell| (&text[cell.start as usize..], cell.len as usize));
+                let cells =
+                    [song_cell, user_cell].map(|cell| (&text[cell.start as usize..], cell.len as usize));
                 let end = (catalog.text_of(end), end.len);
                 let times = (&mut self.timestamps, play_time, millis);
                 let longest = cells[0].1.max(cells[1].1).max(end.1);
