@@ -11,6 +11,7 @@ class Data:
     ids: str = "short"
     files: int = 1
     scale: int = 1
+    shuffled: bool = False  # if true, the rows are in random order instead of the order of their times
     packed: str = ""
 
     def plain(self):
@@ -38,6 +39,7 @@ CASES = [
     Case("zipf", "few songs are played very often (Zipf)", replace(UNIFORM, popularity="zipf")),
     Case("uuid", "ids of 36 characters", replace(UNIFORM, ids="uuid")),
     Case("files", "10,000 small files", replace(UNIFORM, files=10_000)),
+    Case("random-order", "timestamps in random order", replace(UNIFORM, shuffled=True)),
     Case("scale", "ten times the rows, listeners and songs", replace(UNIFORM, scale=10), enriched=False),
 ]
 NAMES = [case.name for case in CASES]

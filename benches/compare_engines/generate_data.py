@@ -36,6 +36,9 @@ class DataStore:
                    "--files", min(data.files, self.args.rows), "--days", 30, "--out", self.folder]
         subprocess.run(list(map(str, command)), check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                        timeout=TIMEOUT)
+        if data.shuffled:
+            for log in (self.folder / "incoming").iterdir():
+                shuffle(log)
 
     def rows(self, data):
         return self.args.rows * data.scale
@@ -47,6 +50,18 @@ class DataStore:
     def drop(self):
         shutil.rmtree(self.folder, ignore_errors=True)
         self.made = None
+
+
+def shuffle(log):
+    """Shuffles the rows of a log. Its own bytes are the source of randomness, so the order is always the same."""
+    ordered = log.rename(log.with_suffix(".ordered"))
+    with open(ordered, "rb") as source, open(log, "wb") as target:
+        target.write(source.readline())
+        target.flush()
+        rows = subprocess.Popen(["tail", "--lines", "+2", ordered], stdout=subprocess.PIPE)
+        subprocess.run(["shuf", f"--random-source={ordered}"], check=True, stdin=rows.stdout, stdout=target, timeout=TIMEOUT)
+        rows.wait(TIMEOUT)
+    ordered.unlink()
 
 
 def pack(source, target):

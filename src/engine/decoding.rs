@@ -8,6 +8,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt};
 
+use crate::engine::rendering::{RenderedRows, Renderer};
 use crate::ingest::decode::Decoder;
 use crate::ingest::source::{Event, EventSender};
 use crate::model::dictionary::Dictionaries;
@@ -28,16 +29,19 @@ const DECODED_QUEUE: usize = 4;
 pub struct Decoded {
     /// The plays and rejects of a chunk.
     pub batch: Box<Batch>,
+    /// The enriched rows of the plays; `None` without a renderer.
+    pub rendered: Option<RenderedRows>,
     /// The time at which the source read the chunk. The program measures freshness from this time.
     pub read_at: SystemTime,
 }
 
-/// Starts a source and its decoders. Returns the decoded events in the order of the source, and the handle of
+/// Starts a source and its decoders. With a renderer, the decoders also render the enriched rows. Returns the decoded events in the order of the source, and the handle of
 /// the source's thread.
 pub fn spawn_source<S>(
     settings: &Settings,
     dictionaries: &Arc<Dictionaries>,
     metrics: &Arc<Metrics>,
+    renderer: Option<Renderer>,
     source: S,
 ) -> (impl Stream<Item = Event<Decoded>> + Unpin + use<S>, JoinHandle<()>)
 where
@@ -51,32 +55,47 @@ where
             let _ = events.send(Event::Failed(error));
         }
     });
-    let decoder = Arc::new(Decoder {
+    let decoder = Decoder {
         dictionaries: Arc::clone(dictionaries),
         zone: settings.timezone.0.clone(),
         max_future: settings.input.max_future.0.as_secs() as i64,
         dialect: settings.dialect(),
-    });
+    };
+    let stage = Arc::new(DecodeStage { decoder, renderer });
     let (sender, decoding) = mpsc::channel(DECODED_QUEUE);
-    tokio::spawn(decode_all(events, decoder, settings.decoders(), sender, Arc::clone(metrics)));
+    tokio::spawn(decode_all(events, stage, settings.decoders(), sender, Arc::clone(metrics)));
     let batches = ReceiverStream::new(decoding).then(|event: Event<Decoding>| event.then(Decoding::join));
     (Box::pin(batches), source)
 }
 
+/// What is done with each chunk.
+struct DecodeStage {
+    decoder: Decoder,
+    renderer: Option<Renderer>,
+}
+
+impl DecodeStage {
+    fn process(&self, chunk: Chunk) -> (Batch, Option<RenderedRows>) {
+        let batch = self.decoder.decode(chunk);
+        let rendered = self.renderer.as_ref().map(|renderer| renderer.render(&batch));
+        (batch, rendered)
+    }
+}
+
 /// A chunk that is being decoded.
 struct Decoding {
-    batch: JoinHandle<Batch>,
+    batch: JoinHandle<(Batch, Option<RenderedRows>)>,
     read_at: SystemTime,
 }
 
 impl Decoding {
     /// Starts to decode a chunk as soon as a permit is free.
-    async fn start(chunk: Chunk, decoder: &Arc<Decoder>, permits: &Arc<Semaphore>) -> Self {
+    async fn start(chunk: Chunk, stage: &Arc<DecodeStage>, permits: &Arc<Semaphore>) -> Self {
         let read_at = SystemTime::now();
         let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
-        let decoder = Arc::clone(decoder);
+        let stage = Arc::clone(stage);
         let batch = spawn_blocking(move || {
-            let batch = decoder.decode(chunk);
+            let batch = stage.process(chunk);
             drop(permit);
             batch
         });
@@ -85,14 +104,15 @@ impl Decoding {
 
     /// Waits for the batch.
     async fn join(self) -> Decoded {
-        Decoded { batch: Box::new(self.batch.await.expect("decoding does not panic")), read_at: self.read_at }
+        let (batch, rendered) = self.batch.await.expect("decoding does not panic");
+        Decoded { batch: Box::new(batch), rendered, read_at: self.read_at }
     }
 }
 
 /// Decodes up to `parallel` chunks at the same time, and sends the batches to the coordinator in order.
 async fn decode_all(
     mut events: mpsc::Receiver<Event>,
-    decoder: Arc<Decoder>,
+    stage: Arc<DecodeStage>,
     parallel: usize,
     decoding: mpsc::Sender<Event<Decoding>>,
     metrics: Arc<Metrics>,
@@ -105,7 +125,7 @@ async fn decode_all(
             () = decoding.closed() => None,
         };
         let Some(event) = event else { return };
-        let next = event.then(|chunk| Decoding::start(chunk, &decoder, &permits)).await;
+        let next = event.then(|chunk| Decoding::start(chunk, &stage, &permits)).await;
         if metrics.send("apply", &decoding, next).await.is_err() {
             return;
         }

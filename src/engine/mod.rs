@@ -5,6 +5,7 @@ pub mod decoding;
 pub mod epoch;
 pub mod pipeline;
 pub mod recovery;
+pub mod rendering;
 pub mod run_mode;
 pub mod tally;
 pub mod workers;

@@ -17,6 +17,7 @@ use crate::engine::coordinator::{
     ControlHandles, Coordinator, CoordinatorDeps, Locks, RunContext, RunSummary,
 };
 use crate::engine::recovery::{self, CommittedTables, Recovered};
+use crate::engine::rendering::Renderer;
 use crate::engine::run_mode::RunMode;
 use crate::engine::tally::Acceptance;
 use crate::engine::workers::{EnrichedWorker, InsightWorkers};
@@ -122,7 +123,9 @@ impl Pipeline {
         let resume =
             Resume { inputs: loaded.inputs.known(), retirable: retirable_inputs, fresh: options.fresh };
         let source = move |events: &EventSender| source(events, resume);
-        let (events, source_thread) = spawn_source(&settings, &dictionaries, &control.metrics, source);
+        let renderer = workers.has_enriched().then(|| Renderer::new(versions.clone()));
+        let (events, source_thread) =
+            spawn_source(&settings, &dictionaries, &control.metrics, renderer, source);
 
         let accept_missing_output = options.accept_missing_output;
         let context =

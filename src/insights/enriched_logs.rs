@@ -9,7 +9,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, GROUP};
+use crate::catalog::{Catalog, GROUP, RowEnd};
 use crate::insights::about::{About, InsightSettings};
 use crate::insights::column::Column;
 use crate::insights::query::{Parameter, Weeks};
@@ -17,7 +17,7 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::value::{ByteSize, from_text};
 use crate::model::{Batch, PADDING, PlayTime, SongId, UserId};
 use crate::text::line_buffer::{LineBuffer, Pieces, SHORT_LINE};
-use crate::text::{TimestampWriter, push_cell, push_seconds};
+use crate::text::{MINUTE, TimestampWriter, push_cell, push_seconds, whole_seconds};
 
 /// Name of the insight.
 pub const NAME: &str = "enriched_logs";
@@ -80,6 +80,12 @@ pub struct UnmatchedPlay {
     pub millis: u32,
 }
 
+impl UnmatchedPlay {
+    fn of(batch: &Batch, row: usize) -> Self {
+        Self { user: batch.users[row], play_time: batch.play_times[row], millis: batch.millis[row] }
+    }
+}
+
 /// Rendered rows that are ready to be appended.
 #[derive(Debug, Default)]
 pub struct EnrichedRows {
@@ -87,6 +93,14 @@ pub struct EnrichedRows {
     pub text: LineBuffer,
     /// The number of rows.
     pub rows: u64,
+}
+
+impl EnrichedRows {
+    /// Removes the rows and keeps the allocation.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.rows = 0;
+    }
 }
 
 /// Renders rows with the current catalog.
@@ -129,36 +143,68 @@ impl EnrichedLogs {
         mut unmatched: impl FnMut(SongId, UnmatchedPlay),
     ) {
         let text = batch.text.padded();
-        let catalog = &*self.catalog;
+        let catalog = Arc::clone(&self.catalog);
         for start in plays.clone().step_by(GROUP) {
             let group = start..plays.end.min(start + GROUP);
             let songs = &batch.songs[group.clone()];
             let ends = catalog.row_ends(songs);
-            let times = batch.play_times[group.clone()].iter().zip(&batch.millis[group.clone()]);
-            let cells = batch.song_cells[group.clone()].iter().zip(&batch.user_cells[group]);
-            for ((((row, end), &song), (&play_time, &millis)), (&song_cell, &user_cell)) in
-                (start..).zip(ends).zip(songs).zip(times).zip(cells)
-            {
-                if end.len == 0 {
-                    unmatched(song, UnmatchedPlay { user: batch.users[row], play_time, millis });
-                    continue;
-                }
-                let cells =
-                    [song_cell, user_cell].map(|cell| (&text[cell.start as usize..], cell.len as usize));
-                let end = (catalog.text_of(end), end.len);
-                let times = (&mut self.timestamps, play_time, millis);
-                let longest = cells[0].1.max(cells[1].1).max(end.1);
-                if longest <= PADDING {
+            let song_cells = &batch.song_cells[group.clone()][..songs.len()];
+            let user_cells = &batch.user_cells[group.clone()][..songs.len()];
+            let play_times = &batch.play_times[group.clone()][..songs.len()];
+            let millis = &batch.millis[group][..songs.len()];
+            rows.rows += songs.len() as u64;
+            for row in 0..songs.len() {
+                let end = ends[row % GROUP];
+                let (song, user) = (song_cells[row], user_cells[row]);
+                // The bitwise or is below a power of two if all lengths are.
+                let is_short = (song.len as usize | user.len as usize | end.len) < PADDING;
+                if is_short
+                    && end.len > 0
+                    && play_times[row].nanos == 0
+                    && let Some(seconds) = whole_seconds(millis[row])
+                {
+                    let PlayTime { local, offset, .. } = play_times[row];
+                    let second = self.timestamps.turn_to(local, offset);
                     let mut line = rows.text.short_line();
-                    push_row(&mut line, cells, times, end);
+                    line.push_padded(&text[song.start as usize..], song.len as usize);
+                    line.store(b",", 1);
+                    line.push_padded(&text[user.start as usize..], user.len as usize);
+                    line.store(b",", 1);
+                    line.store(self.timestamps.minute(), MINUTE);
+                    line.store(&second.0, second.1);
+                    line.store(b",", 1);
+                    line.store(&seconds.0, seconds.1);
+                    line.push_padded(catalog.text_of(end), end.len);
                     line.end();
+                } else if end.len > 0 {
+                    self.push_row(&mut rows.text, batch, start + row, end);
                 } else {
-                    let mut line = rows.text.line(cells[0].1 + cells[1].1 + REST + end.1);
-                    push_row(&mut line, cells, times, end);
-                    line.end();
+                    rows.rows -= 1;
+                    unmatched(songs[row], UnmatchedPlay::of(batch, start + row));
                 }
-                rows.rows += 1;
             }
+        }
+    }
+
+    /// Appends a row that has a long text or a fraction of a second.
+    #[inline(never)]
+    fn push_row(&mut self, rows: &mut LineBuffer, batch: &Batch, row: usize, end: RowEnd) {
+        let (song, user) = (batch.song_cells[row], batch.user_cells[row]);
+        let text = batch.text.padded();
+        let mut line = rows.line((song.len + user.len) as usize + REST + end.len);
+        line.push_padded(&text[song.start as usize..], song.len as usize);
+        line.store(b",", 1);
+        line.push_padded(&text[user.start as usize..], user.len as usize);
+        line.store(b",", 1);
+        push_time_and_duration(&mut line, &mut self.timestamps, batch.play_times[row], batch.millis[row]);
+        line.push_padded(self.catalog.text_of(end), end.len);
+        line.end();
+    }
+
+    /// Passes the unmatched plays of a batch to `unmatched`.
+    pub fn unmatched(&self, batch: &Batch, mut unmatched: impl FnMut(SongId, UnmatchedPlay)) {
+        for (row, &song) in batch.songs.iter().enumerate().filter(|&(_, &song)| !self.catalog.contains(song)) {
+            unmatched(song, UnmatchedPlay::of(batch, row));
         }
     }
 
@@ -184,7 +230,7 @@ impl EnrichedLogs {
             cells.push(b',');
             let mut line = rows.text.line(cells.len() + REST + row_end_len);
             line.push_slice(&cells);
-            push_time_and_duration(&mut line, (&mut self.timestamps, play.play_time, play.millis));
+            push_time_and_duration(&mut line, &mut self.timestamps, play.play_time, play.millis);
             line.push_padded(row_end, row_end_len);
             line.end();
             rows.rows += 1;
@@ -192,29 +238,11 @@ impl EnrichedLogs {
     }
 }
 
-/// A text with padding, and its length.
-type Padded<'a> = (&'a [u8], usize);
-
-/// Appends the pieces of a row: the cells of song and user, the time, the duration, and the end.
-#[inline]
-fn push_row(
-    line: &mut impl Pieces,
-    [song, user]: [Padded<'_>; 2],
-    times: (&mut TimestampWriter, PlayTime, u32),
-    end: Padded<'_>,
-) {
-    line.push_padded(song.0, song.1);
-    line.store(b",", 1);
-    line.push_padded(user.0, user.1);
-    line.store(b",", 1);
-    push_time_and_duration(line, times);
-    line.push_padded(end.0, end.1);
-}
-
-#[inline]
 fn push_time_and_duration(
     line: &mut impl Pieces,
-    (timestamps, play_time, millis): (&mut TimestampWriter, PlayTime, u32),
+    timestamps: &mut TimestampWriter,
+    play_time: PlayTime,
+    millis: u32,
 ) {
     timestamps.push(line, play_time);
     line.store(b",", 1);

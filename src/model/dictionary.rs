@@ -4,13 +4,15 @@
 //! are stored in their slot, so a lookup reads one cache line. In addition, a whole column is looked up at
 //! once: the slots of a group of rows are read first, so that their cache misses overlap.
 
-use std::hash::{BuildHasher, RandomState};
+mod slot_table;
+
 use std::hint::black_box;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use xxhash_rust::xxh3::xxh3_128_with_seed;
-
+use crate::model::dictionary::slot_table::{INLINE, Key, SlotTable};
 use crate::model::{Field, SongId, Text, UserId};
+
+pub(crate) use crate::model::dictionary::slot_table::GOLDEN;
 
 /// A typed dense number.
 pub trait Id: Copy + Ord {
@@ -93,54 +95,24 @@ impl<I: Id> SharedDictionary<I> {
 /// A dictionary: ids by number, and numbers by id.
 #[derive(Debug)]
 pub struct Dictionary<I> {
-    /// A hash table with open addressing. The low 96 bits of a slot are the key of an id, the other bits are
-    /// its number. No key is zero, so zero is an empty slot.
-    slots: Vec<u128>,
+    table: SlotTable,
     text: Vec<u8>,
     ends: Vec<u64>,
-    seeds: [u64; 2],
     kind: std::marker::PhantomData<I>,
 }
 
-/// Bits of a key. A slot with key and number takes 16 bytes. Four slots therefore fill a cache line, and the
-/// tables of 200,000 listeners and 50,000 songs take 5 MB.
-const KEY_BITS: u32 = 96;
-/// The maximum length of a short id. A short id, padded with zero bytes, is its own key.
-const INLINE: usize = KEY_BITS as usize / 8;
-/// The last byte of the key of a long id; the other bytes are a hash. This byte never occurs in UTF-8, so the
-/// key differs from the key of every short id.
-const HASHED: u128 = 0xff << (KEY_BITS - 8);
-/// Bytes that are loaded to compute the key of a field.
-const LOADED: usize = size_of::<u128>();
-/// For each length of an id, a mask for the loaded bytes that belong to the id. Reading a mask from this
-/// table is faster than a 128-bit shift.
-const MASKS: [u128; INLINE + 1] = {
-    let mut masks = [0; INLINE + 1];
-    let mut length = 1;
-    while length <= INLINE {
-        masks[length] = u128::MAX >> (8 * (LOADED - length));
-        length += 1;
-    }
-    masks
-};
 /// The number of rows in a group. All slots of a group are read before the first slot is compared. A group
 /// keeps every line-fill buffer of a core busy, and its slots fit into the first-level cache.
 const GROUP: usize = 64;
 /// Stands for the number of an id that is not in the dictionary.
 const UNKNOWN: u32 = u32::MAX;
-/// Number of slots in an empty table.
-const FIRST_SLOTS: usize = 1024;
 
 impl<I> Default for Dictionary<I> {
     fn default() -> Self {
-        // The seeds are random in each process, so that ids cannot be crafted to collide. No result depends
-        // on them.
-        let random = RandomState::new();
         Self {
-            slots: vec![0; FIRST_SLOTS],
+            table: SlotTable::default(),
             text: Vec::new(),
             ends: Vec::new(),
-            seeds: [random.hash_one(1), random.hash_one(2)],
             kind: std::marker::PhantomData,
         }
     }
@@ -169,8 +141,8 @@ impl<I: Id> Dictionary<I> {
 
     /// The number of an id; `None` if it is unknown.
     pub fn get(&self, id: &[u8]) -> Option<I> {
-        let key = self.key(id);
-        self.probe(key, self.ideal_slot(key), |number| self.matches(number, id)).ok()
+        let key = Key::of(id, self.table.seed());
+        self.table.find(key, self.table.ideal(key), |number| self.matches(number, id)).map(I::from_u32)
     }
 
     /// The number of an id. A new id gets the next number.
@@ -179,18 +151,13 @@ impl<I: Id> Dictionary<I> {
     /// If `id` is empty, or there are already 2^32 ids.
     pub fn intern(&mut self, id: &[u8]) -> I {
         assert!(!id.is_empty(), "an id is never empty");
-        let key = self.key(id);
-        let slot = match self.probe(key, self.ideal_slot(key), |number| self.matches(number, id)) {
-            Ok(number) => return number,
-            Err(slot) => slot,
-        };
+        if let Some(known) = self.get(id) {
+            return known;
+        }
         let number = u32::try_from(self.ends.len()).expect("fewer than 2^32 ids");
-        self.slots[slot] = u128::from(number) << KEY_BITS | key;
+        self.table.insert(Key::of(id, self.table.seed()), number);
         self.text.extend_from_slice(id);
         self.ends.push(self.text.len() as u64);
-        if self.ends.len() * 8 > self.slots.len() * 7 {
-            self.grow();
-        }
         I::from_u32(number)
     }
 
@@ -198,40 +165,37 @@ impl<I: Id> Dictionary<I> {
     /// entries of the returned rows are placeholders.
     fn find_all(&self, text: &Text, column: &[Field], numbers: &mut Vec<I>) -> Vec<usize> {
         let mut new = Vec::new();
-        let padded = text.padded();
-        // The slice has a power of two as its length. With this mask, accesses need no bounds checks.
-        let slots = self.slots.as_slice();
+        let (padded, seed) = (text.padded(), self.table.seed());
+        // With this mask, accesses need no bounds checks.
+        let slots = self.table.slots();
         let mask = slots.len() - 1;
-        // The key of each row of a group, the ideal slot of the key, and the number.
-        let mut keys = [0; GROUP];
+        // The key of each row of a group, its ideal slot, and its number.
+        let mut keys = [Key::default(); GROUP];
         let mut ideals = [0; GROUP];
         let mut found = [I::from_u32(UNKNOWN); GROUP];
         for fields in column.chunks(GROUP) {
-            let mut hashed = 0;
-            for ((key, ideal), &field) in keys.iter_mut().zip(&mut ideals).zip(fields) {
-                *key = self.key_in(padded, field);
-                hashed |= *key;
-                *ideal = self.spread(*key) as usize & mask;
+            let mut has_hash = false;
+            for ((key, ideal), field) in keys.iter_mut().zip(&mut ideals).zip(fields) {
+                *key = Key::in_padded(&padded[field.start as usize..], field.len as usize, seed);
+                has_hash |= key.may_be_hash();
+                *ideal = self.table.ideal(*key) & mask;
             }
             // This loop only loads slots. With fewer instructions between loads, more cache misses overlap.
-            black_box(ideals.iter().fold(0, |touched, &ideal| touched | slots[ideal & mask] as u64));
-            let mut unknown = false;
-            for ((number, &key), &ideal) in found.iter_mut().zip(&keys).zip(&ideals).take(fields.len()) {
-                let slot = slots[ideal & mask];
+            black_box(ideals.iter().fold(0, |touched, &ideal| touched | slots[ideal & mask].number()));
+            let mut largest = 0;
+            for ((number, &key), &ideal) in found[..fields.len()].iter_mut().zip(&keys).zip(&ideals) {
                 // Most ids are in their ideal slot.
-                *number = if has_key(slot, key) {
-                    number_in(slot)
-                } else {
-                    self.probe(key, (ideal + 1) & mask, |_| true).unwrap_or(I::from_u32(UNKNOWN))
-                };
-                unknown |= number.to_u32() == UNKNOWN;
+                let known = slots[ideal & mask].number_of(key);
+                let known = known.or_else(|| self.table.find(key, ideal + 1, |_| true)).unwrap_or(UNKNOWN);
+                largest = largest.max(known);
+                *number = I::from_u32(known);
             }
             let first = numbers.len();
             numbers.extend_from_slice(&found[..fields.len()]);
-            if unknown {
+            if largest == UNKNOWN {
                 new.extend((first..numbers.len()).filter(|&row| numbers[row].to_u32() == UNKNOWN));
             }
-            if hashed & HASHED == HASHED {
+            if has_hash {
                 self.check_hashed(text, fields, first, numbers, &mut new);
             }
         }
@@ -255,7 +219,7 @@ impl<I: Id> Dictionary<I> {
         }));
         for (row, &field) in (first..).zip(fields).filter(|(_, field)| field.len as usize > INLINE) {
             let id = text.field(field);
-            if numbers[row].to_u32() != UNKNOWN && !self.matches(numbers[row], id) {
+            if numbers[row].to_u32() != UNKNOWN && !self.matches(numbers[row].to_u32(), id) {
                 match self.get(id) {
                     Some(number) => numbers[row] = number,
                     None => new.push(row),
@@ -264,103 +228,11 @@ impl<I: Id> Dictionary<I> {
         }
     }
 
-    /// Searches for a key, starting at its ideal slot. Returns the number that has the key and satisfies
-    /// `matches`, or the empty slot where the key can be inserted.
-    #[inline]
-    fn probe(&self, key: u128, ideal: usize, matches: impl Fn(I) -> bool) -> Result<I, usize> {
-        let mut at = ideal;
-        loop {
-            let slot = self.slots[at];
-            if has_key(slot, key) && matches(number_in(slot)) {
-                return Ok(number_in(slot));
-            }
-            if slot == 0 {
-                return Err(at);
-            }
-            at = (at + 1) & (self.slots.len() - 1);
-        }
-    }
-
     /// Whether `number` is the number of `id`. A check of the key is not enough, because long ids can share a
     /// key.
-    fn matches(&self, number: I, id: &[u8]) -> bool {
-        self.resolve(number) == id
+    fn matches(&self, number: u32, id: &[u8]) -> bool {
+        self.resolve(I::from_u32(number)) == id
     }
-
-    fn key(&self, id: &[u8]) -> u128 {
-        // A NUL could not be distinguished from padding. Ids in logs and catalogs never contain NULs.
-        if id.len() > INLINE || id.contains(&0) {
-            return self.hash(id);
-        }
-        let mut padded = [0; LOADED];
-        padded[..id.len()].copy_from_slice(id);
-        u128::from_le_bytes(padded)
-    }
-
-    /// The key of a field. The padding of the text allows a single load of 16 bytes.
-    #[inline]
-    fn key_in(&self, padded: &[u8], field: Field) -> u128 {
-        let (start, length) = (field.start as usize, field.len as usize);
-        let Some(mask) = MASKS.get(length) else {
-            return self.hash(&padded[start..start + length]);
-        };
-        let loaded = padded[start..].first_chunk::<LOADED>().expect("a padded text");
-        u128::from_le_bytes(*loaded) & mask
-    }
-
-    fn hash(&self, id: &[u8]) -> u128 {
-        HASHED | xxh3_128_with_seed(id, self.seeds[0]) >> (u128::BITS - KEY_BITS)
-    }
-
-    /// The slot where the search for a key starts.
-    #[inline]
-    fn ideal_slot(&self, key: u128) -> usize {
-        self.spread(key) as usize & (self.slots.len() - 1)
-    }
-
-    /// The hash of a key.
-    #[inline]
-    fn spread(&self, key: u128) -> u64 {
-        let once = folded_product(key as u64 ^ self.seeds[0], (key >> 64) as u64 ^ self.seeds[1]);
-        // For a short id, the second factor depends on the seed alone. For about one seed in several hundred,
-        // that factor clusters consecutive ids. The constant factor of the second round spreads these ids.
-        folded_product(once, GOLDEN)
-    }
-
-    fn grow(&mut self) {
-        let larger = vec![0; self.slots.len() * 2];
-        let old = std::mem::replace(&mut self.slots, larger);
-        for slot in old.into_iter().filter(|&slot| slot != 0) {
-            let mut at = self.ideal_slot(slot & (u128::MAX >> (u128::BITS - KEY_BITS)));
-            while self.slots[at] != 0 {
-                at = (at + 1) & (self.slots.len() - 1);
-            }
-            self.slots[at] = slot;
-        }
-    }
-}
-
-/// Whether the key of a slot is `key`. The key of an empty slot equals no key.
-#[inline]
-fn has_key(slot: u128, key: u128) -> bool {
-    (slot ^ key) << (u128::BITS - KEY_BITS) == 0
-}
-
-/// The number in a slot.
-#[inline]
-fn number_in<I: Id>(slot: u128) -> I {
-    I::from_u32((slot >> KEY_BITS) as u32)
-}
-
-/// The odd number nearest to 2^64 divided by the golden ratio. The multiples of this number are spread evenly
-/// (Knuth, *The Art of Computer Programming*, volume 3, 6.4).
-pub(crate) const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// Combines both halves of the 128-bit product, so that every bit of the factors affects the result.
-#[inline]
-fn folded_product(one: u64, other: u64) -> u64 {
-    let product = u128::from(one) * u128::from(other);
-    product as u64 ^ (product >> 64) as u64
 }
 
 #[cfg(test)]
@@ -399,40 +271,6 @@ mod tests {
         let (text, fields) = column(&[ids.as_slice(), &ids].concat());
         let expected: Vec<SongId> = (0..30).chain(0..30).map(SongId).collect();
         assert_eq!(dictionaries.intern_column(&text, &fields), expected);
-    }
-
-    #[test]
-    fn no_seed_clusters_consecutive_ids() {
-        let mut seed = 0_u64;
-        let mut next_seed = || {
-            seed += 1;
-            xxhash_rust::xxh3::xxh3_64(&seed.to_le_bytes())
-        };
-        let shapes: [fn(u32) -> String; 3] =
-            [|n| format!("u{n}"), |n| format!("user_{n}"), |n| format!("U{n:06}")];
-        for round in 0..100 {
-            let seeds = [next_seed(), next_seed()];
-            for shape in shapes {
-                let mut dictionary = Dictionary::<UserId> { seeds, ..Dictionary::default() };
-                // Three quarters of 4,096 slots.
-                for n in 0..3_072 {
-                    dictionary.intern(shape(n).as_bytes());
-                }
-                assert!(dictionary.mean_probe_length() < 4.0, "{} in round {round}: {seeds:x?}", shape(7));
-            }
-        }
-    }
-
-    impl Dictionary<UserId> {
-        /// The average number of slots that are read to find an id; 2.5 for random hashes.
-        fn mean_probe_length(&self) -> f64 {
-            let last = self.slots.len() - 1;
-            let lengths = (0..=last).filter(|&at| self.slots[at] != 0).map(|at| {
-                let ideal = self.ideal_slot(self.slots[at] & (u128::MAX >> (u128::BITS - KEY_BITS)));
-                (at.wrapping_sub(ideal) & last) + 1
-            });
-            lengths.sum::<usize>() as f64 / self.len() as f64
-        }
     }
 
     #[test]

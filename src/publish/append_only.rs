@@ -350,6 +350,10 @@ impl AppendOnlyWriter {
     }
 }
 
+/// Bytes that are hashed and then written. With this number, they are still in the second-level cache when they
+/// are written.
+const PIECE: usize = 256 << 10;
+
 /// The advice for a damaged part.
 const RESTORE: &str = "restore the file, read everything again with --fresh, or continue without the earlier \
                        rows of this table with --accept-missing-output";
@@ -390,10 +394,12 @@ impl OpenPart {
     }
 
     fn write(&mut self, text: &[u8]) -> Result<(), Error> {
-        append(&mut *self.file, &self.path, text)?;
-        self.synced = false;
-        self.bytes += text.len() as u64;
-        self.hash.update(text);
+        for piece in text.chunks(PIECE) {
+            self.hash.update(piece);
+            append(&mut *self.file, &self.path, piece)?;
+            self.synced = false;
+            self.bytes += piece.len() as u64;
+        }
         Ok(())
     }
 

@@ -26,7 +26,7 @@ pub fn push_cell(out: &mut Vec<u8>, cell: &[u8]) {
 
 /// Whether a cell must be quoted because it contains a comma, a quote, a CR or an LF.
 pub fn needs_quotes(cell: &[u8]) -> bool {
-    memchr::memchr3(b',', b'"', b'\n', cell).is_some() || memchr::memchr(b'\r', cell).is_some()
+    cell.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'))
 }
 
 /// The text with each line end (LF, CRLF or CR) replaced by a space.

@@ -91,7 +91,7 @@ impl LineBuffer {
     }
 
     /// Begins a line of fewer than [`SHORT_LINE`] bytes.
-    #[inline]
+    #[inline(always)]
     pub fn short_line(&mut self) -> ShortLine<'_> {
         self.make_room(ROOM);
         let room = self.bytes[self.len..].first_chunk_mut().expect("room for a short line");
@@ -132,27 +132,34 @@ impl Line<'_> {
     }
 }
 
-impl Pieces for ShortLine<'_> {
-    #[inline]
-    fn store<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
+impl ShortLine<'_> {
+    /// Appends the first `len` bytes of a source that has [`PADDING`] more bytes. `len` is at most `PADDING`.
+    ///
+    /// # Panics
+    /// If the source lacks the padding.
+    #[inline(always)]
+    pub fn push_padded(&mut self, source: &[u8], len: usize) {
+        if len <= SHORT {
+            self.store::<SHORT>(source.first_chunk().expect("a padded source"), len);
+        } else {
+            self.store::<PADDING>(source.first_chunk().expect("a padded source"), len);
+        }
+    }
+
+    /// Appends the first `len` bytes of a short text.
+    #[inline(always)]
+    pub fn store<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
         debug_assert!(self.at + len < SHORT_LINE, "a line of {} bytes is not short", self.at + len);
         // The mask changes nothing. It shows the compiler that there is room.
         *self.room[self.at & (SHORT_LINE - 1)..].first_chunk_mut().expect("room") = *bytes;
         self.at += len;
     }
 
-    fn push_slice(&mut self, piece: &[u8]) {
-        self.room[self.at..self.at + piece.len()].copy_from_slice(piece);
-        self.at += piece.len();
-    }
-}
-
-impl ShortLine<'_> {
     /// Makes the line part of the text.
     ///
     /// # Panics
     /// If the line is too long.
-    #[inline]
+    #[inline(always)]
     pub fn end(self) {
         assert!(self.at < SHORT_LINE, "a short line");
         *self.len += self.at;

@@ -73,20 +73,26 @@ const DIGITS: [u32; 1000] = {
     all
 };
 
+/// The text of milliseconds that are a whole number of seconds below 1,000, and its length. `None` for others.
+#[inline]
+pub fn whole_seconds(millis: u32) -> Option<([u8; 4], usize)> {
+    let seconds = millis / 1000;
+    let digits = DIGITS.get(seconds as usize).filter(|_| seconds * 1000 == millis)?;
+    Some((digits.to_le_bytes(), (digits >> 24) as usize))
+}
+
 /// Appends milliseconds as seconds, without trailing zeros: `180`, `69.5`.
 ///
 /// # Panics
 /// If `line` has no room for 16 bytes.
-#[inline]
 pub fn push_seconds(line: &mut impl Pieces, millis: u32) {
-    let seconds = millis / 1000;
-    if let Some(digits) = DIGITS.get(seconds as usize) {
-        line.store(&digits.to_le_bytes(), (digits >> 24) as usize);
-    } else {
-        push_long_seconds(line, seconds);
+    let fraction = millis % 1000;
+    match whole_seconds(millis - fraction) {
+        Some((digits, len)) => line.store(&digits, len),
+        None => push_long_seconds(line, millis / 1000),
     }
-    if !millis.is_multiple_of(1000) {
-        push_decimals(line, millis % 1000);
+    if fraction > 0 {
+        push_decimals(line, fraction);
     }
 }
 
@@ -98,7 +104,6 @@ fn push_decimals(line: &mut impl Pieces, mut fraction: u32) {
     }
 }
 
-#[cold]
 fn push_long_seconds(line: &mut impl Pieces, seconds: u32) {
     let mut digits = Vec::new();
     push_integer(&mut digits, u64::from(seconds));

@@ -31,7 +31,7 @@ struct Day {
 /// Length of `2025-03-21T` in bytes.
 const DATE: usize = 11;
 /// Length of `2025-03-21T01:09:` in bytes.
-const MINUTE: usize = 17;
+pub const MINUTE: usize = 17;
 /// The number of days that are cached: more than a year. A power of two.
 const DAYS: usize = 512;
 
@@ -68,27 +68,40 @@ impl TimestampWriter {
     ///
     /// # Panics
     /// If `line` has no room for 64 bytes.
-    #[inline]
     pub fn push(&mut self, line: &mut impl Pieces, play_time: PlayTime) {
-        let mut second = play_time.local.wrapping_sub(self.minute) as u64;
-        if second >= 60 {
-            self.set_minute(play_time.local.div_euclid(60) * 60);
-            second = (play_time.local - self.minute) as u64;
-        }
-        line.store(&self.text, MINUTE);
-        let digits = TWO_DIGITS[second as usize];
-        if play_time.nanos != 0 {
-            line.store(&digits, 2);
+        let (rest, rest_len) = self.turn_to(play_time.local, play_time.offset);
+        line.store(self.minute(), MINUTE);
+        if play_time.nanos == 0 {
+            line.store(&rest, rest_len);
+        } else {
+            line.store(&rest, 2);
             push_fraction_and_offset(line, play_time);
-            return;
         }
-        if play_time.offset != self.offset {
-            self.set_offset(play_time.offset);
-        }
-        let rest = self.suffix | u64::from(u16::from_le_bytes(digits));
-        line.store(&rest.to_le_bytes(), 2 + self.suffix_len);
     }
 
+    /// Turns to the minute of a local time with an offset. Returns the text after [`minute`](Self::minute), such
+    /// as `07+01:00`, and its length.
+    #[inline]
+    pub fn turn_to(&mut self, local: i64, offset: i32) -> ([u8; 8], usize) {
+        let mut second = local.wrapping_sub(self.minute) as u64;
+        if second >= 60 {
+            self.set_minute(local.div_euclid(60) * 60);
+            second = (local - self.minute) as u64;
+        }
+        if offset != self.offset {
+            self.set_offset(offset);
+        }
+        let rest = self.suffix | u64::from(u16::from_le_bytes(TWO_DIGITS[second as usize]));
+        (rest.to_le_bytes(), 2 + self.suffix_len)
+    }
+
+    /// The text of the current minute: [`MINUTE`] bytes such as `2025-03-21T01:09:`, then padding.
+    #[inline]
+    pub fn minute(&self) -> &[u8; 32] {
+        &self.text
+    }
+
+    #[inline(never)]
     fn set_minute(&mut self, minute: i64) {
         self.minute = minute;
         let number = minute.div_euclid(DAY);
@@ -102,6 +115,7 @@ impl TimestampWriter {
         self.text[DATE..MINUTE].copy_from_slice(&[h1, h2, b':', m1, m2, b':']);
     }
 
+    #[inline(never)]
     fn set_offset(&mut self, offset: i32) {
         self.offset = offset;
         let mut text = vec![0; 2];

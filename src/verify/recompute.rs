@@ -74,7 +74,7 @@ pub async fn recompute(
         }
         ReplaySource::Committed(committed) => committed.run(events, &reader_shutdown),
     };
-    let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), source);
+    let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), None, source);
     let no_inputs = || InputTracker::new(settings.input.max_bad_lines);
     let mut inputs = no_inputs();
     let mut text = EnrichedRows::default();

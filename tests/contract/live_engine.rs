@@ -145,7 +145,7 @@ impl Enriching {
 
     /// Adds whole lines.
     pub(crate) fn take_rows(&mut self, lines: &[u8]) {
-        self.messages.push(EnrichedMessage::Batch(Arc::new(decode(&self.decoder, self.now, lines))));
+        self.messages.push(EnrichedMessage::Batch(Arc::new(decode(&self.decoder, self.now, lines)), None));
     }
 
     /// Makes a cut with a new catalog.

@@ -8,6 +8,7 @@ use crate::engine::coordinator::pending::Pending;
 use crate::engine::coordinator::persistence::Persistence;
 use crate::engine::coordinator::plays::Plays;
 use crate::engine::coordinator::reject_reports::RejectReports;
+use crate::engine::rendering::RenderedRows;
 use crate::engine::run_mode::RunMode;
 use crate::engine::tally::Acceptance;
 use crate::engine::workers::InsightWorkers;
@@ -101,10 +102,10 @@ impl RunInputs {
 
 impl Core {
     /// Adds the rows of a batch. The caller has already recorded the input progress of the batch.
-    pub(super) async fn add(&mut self, batch: Batch) -> Result<(), Error> {
+    pub(super) async fn add(&mut self, batch: Batch, rendered: Option<RenderedRows>) -> Result<(), Error> {
         self.append_rejects(&batch.input.label, &batch.rejects)?;
         let batch = Arc::new(batch);
-        self.workers.append(&batch, &self.context.control.metrics).await?;
+        self.workers.append(&batch, rendered, &self.context.control.metrics).await?;
         self.plays.add(&batch).await;
         Ok(())
     }

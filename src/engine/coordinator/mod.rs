@@ -249,7 +249,7 @@ impl Coordinator {
     }
 
     /// Adds the rows of a batch, unless its input was given up earlier.
-    async fn apply_batch(&mut self, Decoded { mut batch, read_at }: Decoded) -> Result<(), Error> {
+    async fn apply_batch(&mut self, Decoded { mut batch, rendered, read_at }: Decoded) -> Result<(), Error> {
         let core = &mut self.core;
         let inputs = &mut core.inputs.tracker;
         let (rows_before, bytes_before) = (inputs.rows(), inputs.bytes());
@@ -261,7 +261,7 @@ impl Coordinator {
         }
         core.pending.add_rows(read_at);
         core.reports.add(&batch, core.inputs.tracker.rows_of(batch.input.id));
-        core.add(*batch).await
+        core.add(*batch, rendered).await
     }
 
     /// Flushes if there is anything new for readers. Returns the duration of the flush, or `None` if there

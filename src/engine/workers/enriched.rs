@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::catalog::Catalog;
+use crate::engine::rendering::RenderedRows;
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::model::Batch;
 use crate::model::dictionary::Dictionaries;
@@ -28,8 +29,8 @@ const PIECE: usize = 1024;
 /// A message to the worker of `enriched_logs`.
 #[derive(Debug)]
 pub enum EnrichedMessage {
-    /// More plays.
-    Batch(Arc<Batch>),
+    /// More plays, and their rows if they are already rendered.
+    Batch(Arc<Batch>, Option<RenderedRows>),
     /// All earlier batches are taken back. Comes only before the first cut.
     StartOver,
     /// A cut that covers all earlier batches.
@@ -122,7 +123,12 @@ impl EnrichedWorker {
         let mut rows = EnrichedRows::default();
         while let Some(message) = messages.blocking_recv() {
             match message {
-                EnrichedMessage::Batch(batch) => self.append(&batch, &mut rows)?,
+                EnrichedMessage::Batch(batch, rendered) => match &rendered {
+                    Some(rendered) if let Some(ready) = rendered.of(&batch, self.insight.catalog()) => {
+                        self.append_rendered(&batch, ready)?;
+                    }
+                    _ => self.append(&batch, &mut rows)?,
+                },
                 EnrichedMessage::StartOver => self.table.start_over()?,
                 EnrichedMessage::Cut { catalog, answer } => {
                     if !Arc::ptr_eq(&catalog, self.insight.catalog()) {
@@ -195,6 +201,16 @@ impl EnrichedWorker {
             self.table.append(self.escape.apply(rows.text.as_bytes(), &mut self.escaped))?;
         }
         self.unmatched.as_mut().map_or(Ok(()), UnmatchedPlays::spill)
+    }
+
+    /// Appends rows that are already rendered with the current catalog.
+    fn append_rendered(&mut self, batch: &Batch, rows: &EnrichedRows) -> Result<(), Error> {
+        self.table.append(self.escape.apply(rows.text.as_bytes(), &mut self.escaped))?;
+        let Some(unmatched) = &mut self.unmatched else { return Ok(()) };
+        if rows.rows < batch.plays() as u64 {
+            self.insight.unmatched(batch, |song, play| unmatched.add(song, play));
+        }
+        unmatched.spill()
     }
 
     /// Appends the unmatched plays whose song is in the catalog now.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
+use crate::engine::rendering::RenderedRows;
 use crate::insights::enriched_logs;
 use crate::insights::{Cut, Insight};
 use crate::model::Batch;
@@ -77,13 +78,18 @@ impl InsightWorkers {
         self.enriched.is_some()
     }
 
-    /// Passes a batch to the worker of `enriched_logs`.
+    /// Passes a batch and its rendered rows to the worker of `enriched_logs`.
     ///
     /// # Errors
     /// The worker has ended.
-    pub async fn append(&self, batch: &Arc<Batch>, metrics: &Metrics) -> Result<(), Error> {
+    pub async fn append(
+        &self,
+        batch: &Arc<Batch>,
+        rendered: Option<RenderedRows>,
+        metrics: &Metrics,
+    ) -> Result<(), Error> {
         let Some(enriched) = &self.enriched else { return Ok(()) };
-        let message = EnrichedMessage::Batch(Arc::clone(batch));
+        let message = EnrichedMessage::Batch(Arc::clone(batch), rendered);
         metrics.send("enrich", enriched, message).await.map_err(|_| ended())
     }
 

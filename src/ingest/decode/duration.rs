@@ -12,13 +12,24 @@ const LONGEST: u64 = 86_400_000;
 pub struct DurationReader {
     unit: DurationUnit,
     mark: DecimalMark,
+    /// The maximum number of digits in the common form, and the milliseconds of a unit.
+    plain_len: usize,
+    millis: u32,
 }
 
 impl DurationReader {
     /// A reader for the durations of a dialect. Typed cells always have a point.
     pub fn of(dialect: &Dialect, typed: TypedCells) -> Self {
         let mark = if typed.duration { DecimalMark::Point } else { dialect.decimal };
-        Self { unit: dialect.duration, mark }
+        Self::new(dialect.duration, mark)
+    }
+
+    const fn new(unit: DurationUnit, mark: DecimalMark) -> Self {
+        let (plain_len, millis) = match unit {
+            DurationUnit::Seconds => (5, 1000),
+            DurationUnit::Millis => (WORD, 1),
+        };
+        Self { unit, mark, plain_len, millis }
     }
 
     /// Parses a cell into milliseconds.
@@ -37,14 +48,10 @@ impl DurationReader {
     /// is the first `len` bytes of `padded`, which has at least eight bytes. `None` for any other cell.
     #[inline]
     pub fn read_padded(self, padded: &[u8], len: usize) -> Option<u32> {
-        let (limit, unit) = match self.unit {
-            DurationUnit::Seconds => (5, 1000),
-            DurationUnit::Millis => (WORD, 1),
-        };
-        if len.wrapping_sub(1) >= limit {
+        if len.wrapping_sub(1) >= self.plain_len {
             return None;
         }
-        let millis = digits(u64::from_le_bytes(*padded.first_chunk()?), len)? * unit;
+        let millis = digits(u64::from_le_bytes(*padded.first_chunk()?), len)? * self.millis;
         (u64::from(millis) <= LONGEST).then_some(millis)
     }
 
@@ -113,9 +120,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const SECONDS: DurationReader = DurationReader { unit: DurationUnit::Seconds, mark: DecimalMark::Point };
-    const MILLIS: DurationReader = DurationReader { unit: DurationUnit::Millis, mark: DecimalMark::Point };
-    const COMMA: DurationReader = DurationReader { unit: DurationUnit::Seconds, mark: DecimalMark::Comma };
+    const SECONDS: DurationReader = DurationReader::new(DurationUnit::Seconds, DecimalMark::Point);
+    const MILLIS: DurationReader = DurationReader::new(DurationUnit::Millis, DecimalMark::Point);
+    const COMMA: DurationReader = DurationReader::new(DurationUnit::Seconds, DecimalMark::Comma);
 
     #[test]
     fn durations_are_exact_milliseconds() {

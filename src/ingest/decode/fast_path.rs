@@ -1,16 +1,23 @@
 //! Decodes lines on the fast path or the slow path, and chooses the path of each line.
 
+use std::cell::RefCell;
+
 use crate::ingest::decode::duration::DurationReader;
 use crate::ingest::decode::line;
 use crate::ingest::decode::line::Ending;
 use crate::ingest::decode::record::{ID_LIMIT, Record, check_id};
 use crate::ingest::decode::rows::{Row, Rows};
-use crate::ingest::decode::scan::{self, StructuralIndex};
-use crate::ingest::decode::timestamp::TimestampReader;
+use crate::ingest::decode::scan::StructuralIndex;
+use crate::ingest::decode::timestamp::{PLAIN, TimestampReader};
 use crate::model::{Field, FurtherFields, Header, Reason, Reject, Text};
 
 /// The usual order of the fields: user, song, timestamp, duration.
 const DEFAULT_ORDER: [usize; 4] = [0, 1, 2, 3];
+
+thread_local! {
+    /// The index of the current text. The next text of the thread reuses its memory.
+    static INDEX: RefCell<StructuralIndex> = RefCell::default();
+}
 
 /// Decodes the rows of a chunk of CSV.
 pub(super) struct CsvRows<'a> {
@@ -19,8 +26,8 @@ pub(super) struct CsvRows<'a> {
     durations: DurationReader,
     /// Whether the whole text is valid UTF-8. If so, the lines need no separate checks.
     all_utf8: bool,
-    /// Whether the text has room for a line that is too long.
-    may_be_overlong: bool,
+    /// Whether lines can be too long or invalid UTF-8.
+    needs_checks: bool,
     /// Where the lines start that have bytes without a character, ascending.
     undecodable: &'a [usize],
     record: Record,
@@ -40,7 +47,7 @@ impl<'a> CsvRows<'a> {
             timestamps,
             durations,
             all_utf8: false,
-            may_be_overlong: true,
+            needs_checks: true,
             undecodable,
             record: Record::new(header.delimiter, header.quoting),
             rows,
@@ -52,23 +59,29 @@ impl<'a> CsvRows<'a> {
             self.read_slow(text);
             return;
         }
+        INDEX.with_borrow_mut(|index| {
+            index.scan(text.padded(), text.as_bytes().len(), self.header.delimiter);
+            self.read_scanned(text, index);
+        });
+    }
+
+    fn read_scanned(&mut self, text: &Text, index: &StructuralIndex) {
         let bytes = text.as_bytes();
         let fields = self.typical_fields(bytes);
-        let index = scan::scan(text.padded(), bytes.len(), self.header.delimiter);
-        self.set_checks(bytes, index.is_ascii);
-        self.rows.reserve(index.line_feeds.len() + 1);
+        self.set_checks(bytes, index.is_ascii());
+        self.rows.reserve(index.line_feeds().len() + 1);
         // The code is compiled twice. In one version, the places of the fields are constants.
         if fields == DEFAULT_ORDER.len() && self.field_order() == DEFAULT_ORDER {
-            self.read_lines::<true>(text, &index, fields);
+            self.read_lines::<true>(text, index, fields);
         } else {
-            self.read_lines::<false>(text, &index, fields);
+            self.read_lines::<false>(text, index, fields);
         }
     }
 
     /// Finds out which checks each line of the text needs.
     fn set_checks(&mut self, bytes: &[u8], is_ascii: bool) {
         self.all_utf8 = self.undecodable.is_empty() && (is_ascii || std::str::from_utf8(bytes).is_ok());
-        self.may_be_overlong = bytes.len() > line::LINE_LIMIT;
+        self.needs_checks = !self.all_utf8 || bytes.len() > line::LINE_LIMIT;
     }
 
     /// The fields of user, song, timestamp and duration.
@@ -78,38 +91,34 @@ impl<'a> CsvRows<'a> {
     }
 
     fn read_lines<const DEFAULT: bool>(&mut self, text: &Text, index: &StructuralIndex, fields: usize) {
-        let bytes = text.as_bytes();
+        let (bytes, padded) = (text.as_bytes(), text.padded());
         let fields = if DEFAULT { DEFAULT_ORDER.len() } else { fields };
-        let separators = index.separators.as_slice();
-        let mut irregular = index.irregular.iter().copied();
+        let mut irregular = index.irregular().iter().copied();
         let mut next_irregular = irregular.next().unwrap_or(u32::MAX);
-        // The separator before the line.
-        let mut before = 0;
-        let mut line_number = self.rows.first_line();
-        for &line_feed in &index.line_feeds {
-            let ends = separators.get(before..=before + fields);
-            if let Some(ends) = ends
+        // The separators from the one before the line on.
+        let mut separators = index.separators();
+        for (number, &line_feed) in index.line_feeds().iter().enumerate() {
+            if let Some(ends) = separators.get(..=fields)
                 && ends[fields] == line_feed
                 && line_feed < next_irregular
-                && let Some(row) = self.read_fast::<DEFAULT>(text.padded(), ends)
+                && self.read_fast::<DEFAULT>(padded, ends)
             {
-                self.rows.push(&row);
-                before += fields;
-            } else {
-                let start = separators[before].wrapping_add(1) as usize;
-                let line = &bytes[start..line_feed as usize];
-                self.read_line(line::without_return(line), Ending::LineFeed, start, line_number);
-                before += 1 + separators[before + 1..].partition_point(|&at| at < line_feed);
-                while next_irregular < line_feed {
-                    next_irregular = irregular.next().unwrap_or(u32::MAX);
-                }
+                separators = &separators[fields..];
+                continue;
             }
-            line_number += 1;
+            let start = separators[0].wrapping_add(1) as usize;
+            let line = line::without_return(&bytes[start..line_feed as usize]);
+            self.read_line(line, Ending::LineFeed, start, self.rows.first_line() + number as u64);
+            let inside = separators[1..].partition_point(|&at| at < line_feed);
+            separators = &separators[1 + inside..];
+            while next_irregular < line_feed {
+                next_irregular = irregular.next().unwrap_or(u32::MAX);
+            }
         }
-        let start = separators[before].wrapping_add(1) as usize;
+        let start = separators[0].wrapping_add(1) as usize;
         if start < bytes.len() {
-            let line = line::without_return(&bytes[start..]);
-            self.read_line(line, Ending::EndOfFile, start, line_number);
+            let number = self.rows.first_line() + index.line_feeds().len() as u64;
+            self.read_line(line::without_return(&bytes[start..]), Ending::EndOfFile, start, number);
         }
     }
 
@@ -143,36 +152,48 @@ impl<'a> CsvRows<'a> {
     }
 
     /// Decodes a row on the fast path. `ends` holds the position before the row and the end of each field.
-    /// Returns `None` if the row needs the slow path.
+    /// Returns false if the row needs the slow path.
     #[inline]
-    fn read_fast<const DEFAULT: bool>(&mut self, padded: &[u8], ends: &[u32]) -> Option<Row> {
+    fn read_fast<const DEFAULT: bool>(&mut self, padded: &[u8], ends: &[u32]) -> bool {
         let [user, song, timestamp, duration] = if DEFAULT { DEFAULT_ORDER } else { self.field_order() };
         let field = |index: usize| {
             let start = ends[index].wrapping_add(1);
             Field { start, len: ends[index + 1].wrapping_sub(start) }
         };
-        let (user, song, timestamp) = (field(user), field(song), field(timestamp));
-        let is_id = |id: Field| id.len.wrapping_sub(1) < ID_LIMIT as u32;
-        if !is_id(user) || !is_id(song) || !self.needs_no_check(padded, ends) {
-            return None;
-        }
         let is_last = duration + 2 == ends.len();
-        let mut duration = field(duration);
-        if is_last && padded[ends[ends.len() - 1].wrapping_sub(1) as usize] == b'\r' {
-            duration.len = duration.len.checked_sub(1)?;
+        let (user, song, timestamp, mut duration) =
+            (field(user), field(song), field(timestamp), field(duration));
+        let is_id = |id: Field| id.len.wrapping_sub(1) < ID_LIMIT as u32;
+        if !is_id(user) || !is_id(song) || (self.needs_checks && !self.passes_checks(padded, ends)) {
+            return false;
         }
-        let mut play_time = |cell| self.timestamps.read(cell).ok();
-        let play_time = play_time(&padded[timestamp.start as usize..][..timestamp.len as usize])?;
-        let millis = self.durations.read_padded(&padded[duration.start as usize..], duration.len as usize)?;
-        Some(Row { user, song, play_time, millis })
+        if is_last && padded[ends[ends.len() - 1].wrapping_sub(1) as usize] == b'\r' {
+            duration.len = duration.len.saturating_sub(1);
+        }
+        let text = |field: Field| &padded[field.start as usize..];
+        if timestamp.len as usize == PLAIN
+            && let Some(cell) = text(timestamp).first_chunk()
+            && let Some(play_time) = self.timestamps.read_in_last_minute(cell)
+            && let Some(millis) = self.durations.read_padded(text(duration), duration.len as usize)
+        {
+            self.rows.push(&Row { user, song, play_time, millis });
+            return true;
+        }
+        let cell = |field: Field| &text(field)[..field.len as usize];
+        self.read_other_values(user, song, cell(timestamp), cell(duration))
+    }
+
+    /// Completes a row with another minute than the last row, or with an unusual value. This is a function of its
+    /// own because the usual row would otherwise be kept in memory instead of registers.
+    #[inline(never)]
+    fn read_other_values(&mut self, user: Field, song: Field, timestamp: &[u8], duration: &[u8]) -> bool {
+        let (play_time, millis) = (self.timestamps.read_any(timestamp), self.durations.read(duration));
+        let (Ok(play_time), Ok(millis)) = (play_time, millis) else { return false };
+        self.rows.push(&Row { user, song, play_time, millis });
+        true
     }
 
     /// Whether a line is valid UTF-8 and not too long.
-    #[inline]
-    fn needs_no_check(&self, padded: &[u8], ends: &[u32]) -> bool {
-        (self.all_utf8 && !self.may_be_overlong) || self.passes_checks(padded, ends)
-    }
-
     #[cold]
     fn passes_checks(&self, padded: &[u8], ends: &[u32]) -> bool {
         let (start, end) = (ends[0].wrapping_add(1) as usize, ends[ends.len() - 1] as usize);

@@ -14,6 +14,8 @@ pub(super) struct Rows {
     songs: Vec<Field>,
     play_times: Vec<PlayTime>,
     millis: Vec<u32>,
+    /// The last rows, which are not in the columns yet.
+    block: Block,
     rejects: Vec<Reject>,
     plays_before: Vec<u32>,
     /// Number of rejected rows whose timestamp is too far in the future.
@@ -22,6 +24,31 @@ pub(super) struct Rows {
     /// the length of that text.
     unquoted: Vec<u8>,
     base: usize,
+}
+
+/// Columns with room for a fixed number of rows, so that adding a row needs a single check.
+#[derive(Debug)]
+struct Block {
+    users: [Field; BLOCK],
+    songs: [Field; BLOCK],
+    play_times: [PlayTime; BLOCK],
+    millis: [u32; BLOCK],
+    len: usize,
+}
+
+/// The number of rows in a block.
+const BLOCK: usize = 64;
+
+impl Default for Block {
+    fn default() -> Self {
+        Self {
+            users: [Field { start: 0, len: 0 }; BLOCK],
+            songs: [Field { start: 0, len: 0 }; BLOCK],
+            play_times: [PlayTime { local: 0, offset: 0, nanos: 0 }; BLOCK],
+            millis: [0; BLOCK],
+            len: 0,
+        }
+    }
 }
 
 /// A play before its ids are interned.
@@ -41,6 +68,7 @@ impl Rows {
             songs: Vec::new(),
             play_times: Vec::new(),
             millis: Vec::new(),
+            block: Block::default(),
             rejects: Vec::new(),
             plays_before: Vec::new(),
             future: 0,
@@ -64,16 +92,32 @@ impl Rows {
 
     #[inline]
     pub(super) fn push(&mut self, row: &Row) {
-        self.users.push(row.user);
-        self.songs.push(row.song);
-        self.play_times.push(row.play_time);
-        self.millis.push(row.millis);
+        let block = &mut self.block;
+        let at = block.len % BLOCK;
+        block.users[at] = row.user;
+        block.songs[at] = row.song;
+        block.play_times[at] = row.play_time;
+        block.millis[at] = row.millis;
+        block.len = at + 1;
+        if block.len == BLOCK {
+            self.empty_block();
+        }
+    }
+
+    /// Moves the rows of the block to the columns.
+    fn empty_block(&mut self) {
+        let len = self.block.len;
+        self.users.extend_from_slice(&self.block.users[..len]);
+        self.songs.extend_from_slice(&self.block.songs[..len]);
+        self.play_times.extend_from_slice(&self.block.play_times[..len]);
+        self.millis.extend_from_slice(&self.block.millis[..len]);
+        self.block.len = 0;
     }
 
     /// Adds a reject. Its offset is relative to the text of the chunk.
     pub(super) fn reject(&mut self, mut reject: Reject) {
         reject.offset += self.span.from;
-        self.plays_before.push(self.users.len() as u32);
+        self.plays_before.push((self.users.len() + self.block.len) as u32);
         self.rejects.push(reject);
     }
 
@@ -90,12 +134,13 @@ impl Rows {
     }
 
     pub(super) fn into_batch(
-        self,
+        mut self,
         dictionaries: &Dictionaries,
         input: Arc<Input>,
         position: Position,
         mut text: Text,
     ) -> Batch {
+        self.empty_block();
         if !self.unquoted.is_empty() {
             text.append(&self.unquoted);
         }

@@ -1,23 +1,45 @@
 //! Finds all delimiters, line feeds and irregular bytes of a text, in blocks of 64 bytes.
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+
 use wide::u8x16;
 
 use crate::model::delimiter::Delimiter;
 
 /// The positions of the bytes that structure a text.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct StructuralIndex {
+    separators: Positions,
+    line_feeds: Positions,
+    irregular: Positions,
+    is_ascii: bool,
+}
+
+impl StructuralIndex {
     /// [`BEFORE_TEXT`], then the positions of delimiters and line feeds, ascending. A field therefore lies
     /// between two neighbouring entries.
-    pub separators: Vec<u32>,
+    pub fn separators(&self) -> &[u32] {
+        self.separators.as_slice()
+    }
+
     /// Positions of line feeds, ascending.
-    pub line_feeds: Vec<u32>,
+    pub fn line_feeds(&self) -> &[u32] {
+        self.line_feeds.as_slice()
+    }
+
     /// Positions of irregular bytes, ascending. A line with an irregular byte needs the slow path.
-    /// Irregular bytes are quotes, NULs, commas inside fields, and carriage returns that are not
-    /// certainly part of a line end. A field with a comma needs quotes in the output.
-    pub irregular: Vec<u32>,
+    ///
+    /// Irregular bytes are quotes, NULs, commas inside fields, and carriage returns that are not certainly part
+    /// of a line end. A field with a comma needs quotes in the output.
+    pub fn irregular(&self) -> &[u32] {
+        self.irregular.as_slice()
+    }
+
     /// Whether all bytes are ASCII.
-    pub is_ascii: bool,
+    pub fn is_ascii(&self) -> bool {
+        self.is_ascii
+    }
 }
 
 /// The position before the first byte of a text. Adding 1 with wrapping gives the position of this byte.
@@ -35,42 +57,57 @@ struct Bits {
     is_ascii: bool,
 }
 
-/// Scans the first `len` bytes of `padded`.
-///
-/// # Panics
-/// If `padded` is not at least 64 bytes longer than `len`.
-pub fn scan(padded: &[u8], len: usize, delimiter: Delimiter) -> StructuralIndex {
-    // The code is compiled twice. In one version, the delimiter is a constant: the comma, which is the
-    // usual delimiter.
-    match delimiter {
-        Delimiter::COMMA => scan_for::<true>(padded, len, b','),
-        other => scan_for::<false>(padded, len, other.byte()),
-    }
-}
-
-fn scan_for<const COMMA: bool>(padded: &[u8], len: usize, delimiter: u8) -> StructuralIndex {
-    let mut separators = Positions::with_room(len / 8);
-    separators.push(BEFORE_TEXT);
-    let mut line_feeds = Positions::with_room(len / 32);
-    let mut irregular = Positions::with_room(0);
-    let mut is_ascii = true;
-    for start in (0..len).step_by(BLOCK) {
-        let block: &[u8; BLOCK] = padded[start..start + BLOCK].try_into().expect("a padded text");
-        let inside = if len - start < BLOCK { (1 << (len - start)) - 1 } else { u64::MAX };
-        let bits = classify::<COMMA>(block, delimiter);
-        separators.extend::<SEPARATORS>(start, bits.separators & inside);
-        line_feeds.extend::<LINE_FEEDS>(start, bits.line_feeds & inside);
-        if bits.irregular & inside != 0 {
-            irregular.extend::<1>(start, bits.irregular & inside);
+impl StructuralIndex {
+    /// Scans the first `len` bytes of `padded`. Reuses the memory of an earlier scan.
+    ///
+    /// # Panics
+    /// If `padded` is not at least 64 bytes longer than `len`.
+    pub fn scan(&mut self, padded: &[u8], len: usize, delimiter: Delimiter) {
+        // The code is compiled twice. In one version, the delimiter is a constant: the comma, which is the
+        // usual delimiter.
+        match delimiter {
+            Delimiter::COMMA => self.scan_for::<true>(padded, len, b','),
+            other => self.scan_for::<false>(padded, len, other.byte()),
         }
-        // The padding is ASCII.
-        is_ascii &= bits.is_ascii;
     }
-    StructuralIndex {
-        separators: separators.into_vec(),
-        line_feeds: line_feeds.into_vec(),
-        irregular: irregular.into_vec(),
-        is_ascii,
+
+    fn scan_for<const COMMA: bool>(&mut self, padded: &[u8], len: usize, delimiter: u8) {
+        #[cfg(target_arch = "x86_64")]
+        if avx2::scan::<COMMA>(self, padded, len, delimiter) {
+            return;
+        }
+        self.scan_blocks(padded, len, |block| classify::<COMMA>(block, delimiter));
+    }
+
+    /// Scans block by block. All functions are inlined, so that they are compiled for the same processor.
+    #[inline(always)]
+    fn scan_blocks(&mut self, padded: &[u8], len: usize, classify: impl Fn(&[u8; BLOCK]) -> Bits) {
+        self.separators.clear(len + 1);
+        self.line_feeds.clear(len);
+        self.irregular.clear(len);
+        self.is_ascii = true;
+        self.separators.push(BEFORE_TEXT);
+        let (blocks, rest) = padded[..len].as_chunks::<BLOCK>();
+        for (index, block) in blocks.iter().enumerate() {
+            self.add(index * BLOCK, classify(block), u64::MAX);
+        }
+        if !rest.is_empty() {
+            let start = len - rest.len();
+            // The padding is ASCII.
+            let block = padded[start..].first_chunk().expect("a padded text");
+            self.add(start, classify(block), (1 << rest.len()) - 1);
+        }
+    }
+
+    /// Adds the bits of a block that are set in `inside`.
+    #[inline(always)]
+    fn add(&mut self, start: usize, bits: Bits, inside: u64) {
+        self.separators.extend::<SEPARATORS>(start, bits.separators & inside);
+        self.line_feeds.extend::<LINE_FEEDS>(start, bits.line_feeds & inside);
+        if bits.irregular & inside != 0 {
+            self.irregular.extend::<1>(start, bits.irregular & inside);
+        }
+        self.is_ascii &= bits.is_ascii;
     }
 }
 
@@ -78,7 +115,8 @@ fn scan_for<const COMMA: bool>(padded: &[u8], len: usize, delimiter: u8) -> Stru
 const SEPARATORS: usize = 4;
 const LINE_FEEDS: usize = 2;
 
-/// A growing list of positions.
+/// A list of positions.
+#[derive(Debug, Default)]
 struct Positions {
     /// The positions, then unused entries.
     entries: Vec<u32>,
@@ -86,8 +124,17 @@ struct Positions {
 }
 
 impl Positions {
-    fn with_room(positions: usize) -> Self {
-        Self { entries: vec![0; positions + BLOCK + 1], len: 0 }
+    /// Removes all positions, and makes room for a number of positions and a whole block.
+    fn clear(&mut self, positions: usize) {
+        self.len = 0;
+        if self.entries.len() < positions + BLOCK {
+            // The system provides zeros without touching them, so unused entries take no memory.
+            self.entries = vec![0; positions + BLOCK];
+        }
+    }
+
+    fn as_slice(&self) -> &[u32] {
+        &self.entries[..self.len]
     }
 
     fn push(&mut self, position: u32) {
@@ -99,12 +146,9 @@ impl Positions {
     ///
     /// Writes `STEP` entries at a time, even if there are fewer bits, because the processor can rarely predict
     /// the number of bits. The next block overwrites the excess entries.
-    #[inline]
+    #[inline(always)]
     fn extend<const STEP: usize>(&mut self, start: usize, mut bits: u64) {
         let count = bits.count_ones() as usize;
-        if self.len + BLOCK > self.entries.len() {
-            self.entries.resize(self.entries.len() * 2, 0);
-        }
         // The slice has room for a whole block, so the loop needs no bounds checks.
         let room: &mut [u32; BLOCK] = self.entries[self.len..].first_chunk_mut().expect("room for a block");
         for step in room.chunks_exact_mut(STEP) {
@@ -119,16 +163,11 @@ impl Positions {
         }
         self.len += count;
     }
-
-    fn into_vec(mut self) -> Vec<u32> {
-        self.entries.truncate(self.len);
-        self.entries
-    }
 }
 
 /// Classifies the bytes of a block. The crate `wide` uses SSE2, NEON or plain integers, depending on the
 /// machine.
-#[inline]
+#[inline(always)]
 fn classify<const COMMA: bool>(block: &[u8; BLOCK], delimiter: u8) -> Bits {
     let quarters = block.as_chunks::<16>().0;
     let (mut separators, mut line_feeds) = (0, 0);
@@ -200,7 +239,24 @@ mod tests {
         proptest::collection::vec(byte, BLOCK)
     }
 
+    fn lists(index: &StructuralIndex) -> ([&[u32]; 3], bool) {
+        ([index.separators(), index.line_feeds(), index.irregular()], index.is_ascii())
+    }
+
     proptest! {
+        #[test]
+        fn both_versions_of_the_scan_agree(text in block().prop_map(|block| block.repeat(2)), cut in 0..BLOCK) {
+            for delimiter in [b';', b'\t', b'|'] {
+                let (mut best, mut portable) = (StructuralIndex::default(), StructuralIndex::default());
+                best.scan_for::<false>(&text, cut, delimiter);
+                portable.scan_blocks(&text, cut, |block| classify::<false>(block, delimiter));
+                prop_assert_eq!(lists(&best), lists(&portable));
+                best.scan_for::<true>(&text, cut, b',');
+                portable.scan_blocks(&text, cut, |block| classify::<true>(block, b','));
+                prop_assert_eq!(lists(&best), lists(&portable));
+            }
+        }
+
         #[test]
         fn vectorized_and_scalar_classification_agree(block in block()) {
             let block: &[u8; BLOCK] = block.as_slice().try_into().unwrap();
@@ -218,15 +274,16 @@ mod tests {
             text.truncate(len);
             text.resize(len + BLOCK, b',');
             for delimiter in [Delimiter::COMMA, ";".parse().unwrap(), "tab".parse().unwrap()] {
-                let index = scan(&text, len, delimiter);
+                let mut index = StructuralIndex::default();
+                index.scan(&text, len, delimiter);
                 let places = |wanted: &dyn Fn(u8) -> bool| -> Vec<u32> {
                     (0..len as u32).filter(|&at| wanted(text[at as usize])).collect()
                 };
                 let separators = places(&|byte| byte == delimiter.byte() || byte == b'\n');
-                prop_assert_eq!(index.separators, [&[BEFORE_TEXT][..], &separators].concat());
-                prop_assert_eq!(index.line_feeds, places(&|byte| byte == b'\n'));
+                prop_assert_eq!(index.separators(), [&[BEFORE_TEXT][..], &separators].concat());
+                prop_assert_eq!(index.line_feeds(), places(&|byte| byte == b'\n'));
                 // The bytes after the text are ASCII, like its padding.
-                prop_assert_eq!(index.is_ascii, text[..len].is_ascii());
+                prop_assert_eq!(index.is_ascii(), text[..len].is_ascii());
             }
         }
     }

@@ -101,9 +101,10 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     let nothing = || Findings::new(settings, &songs, &catalog);
     let mut findings = nothing();
     let logs = replay.logs.len();
-    let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), move |events: &_| {
-        replay.run(events, &shutdown)
-    });
+    let (mut decoded, source) =
+        spawn_source(settings, &dictionaries, &Arc::default(), None, move |events: &_| {
+            replay.run(events, &shutdown)
+        });
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
             Event::Data(Decoded { batch, .. }) => batch,

@@ -9,8 +9,8 @@ const DAYS_BEFORE: [[u16; 13]; 2] = [
     [0, 31, 60, 91, 121, 152, 182, 213, 244, 274, 305, 335, 366],
 ];
 
-/// Length of `2025-03-21 01:09:00`.
-pub(super) const PLAIN: usize = 19;
+/// Length of the common form, `2025-03-21 01:09:00`.
+pub const PLAIN: usize = 19;
 
 /// Parses any accepted form. A fraction or an offset often follows the common form.
 pub(super) fn parse(cell: &[u8]) -> Option<WallClock> {

@@ -8,7 +8,7 @@ mod wall_clock;
 
 use std::ops::Range;
 
-use crate::ingest::decode::timestamp::iso::PLAIN;
+pub use crate::ingest::decode::timestamp::iso::PLAIN;
 use crate::ingest::decode::timestamp::minute::Minute;
 use crate::ingest::decode::timestamp::wall_clock::WallClock;
 use crate::model::dialect::timestamp_format::TimestampFormat;
@@ -55,17 +55,24 @@ impl<'a> TimestampReader<'a> {
     ///
     /// # Errors
     /// The first reason that applies: `bad_timestamp`, `dst_gap` or `timestamp_range`.
-    #[inline]
     pub fn read(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
-        if let Ok(plain) = cell.try_into()
-            && let Some(play_time) = self.minute.read(plain)
-        {
-            return Ok(play_time);
-        }
-        self.read_any(cell)
+        cell.try_into()
+            .ok()
+            .and_then(|plain| self.read_in_last_minute(plain))
+            .map_or_else(|| self.read_any(cell), Ok)
     }
 
-    fn read_any(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
+    /// Parses a cell of the common length if its minute is the last minute.
+    #[inline]
+    pub fn read_in_last_minute(&self, cell: &[u8; PLAIN]) -> Option<PlayTime> {
+        self.minute.read(cell)
+    }
+
+    /// Same as [`read`](Self::read), for a cell that is not in the last minute.
+    ///
+    /// # Errors
+    /// The same as `read`.
+    pub fn read_any(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
         // A number that is too large for a date is too late, too.
         self.late = true;
         let play_time = if *self.format == TimestampFormat::Iso
