@@ -203,7 +203,8 @@ impl EnrichedLogs {
 
     /// Passes the unmatched plays of a batch to `unmatched`.
     pub fn unmatched(&self, batch: &Batch, mut unmatched: impl FnMut(SongId, UnmatchedPlay)) {
-        for (row, &song) in batch.songs.iter().enumerate().filter(|&(_, &song)| !self.catalog.contains(song)) {
+        for (row, &song) in batch.songs.iter().enumerate().filter(|&(_, &song)| !self.catalog.contains(song))
+        {
             unmatched(song, UnmatchedPlay::of(batch, row));
         }
     }
