@@ -263,7 +263,22 @@ impl AppendOnlyWriter {
         (read == rows.len()).then_some(rows)
     }
 
-    /// Appends whole lines.
+    /// Appends whole lines, one for each of `rows` rows.
+    ///
+    /// # Errors
+    /// A file system error, exit code 73 or 74.
+    pub fn append_rows(&mut self, lines: &[u8], rows: u64) -> Result<(), Error> {
+        if self.open.bytes + lines.len() as u64 > self.roll_bytes {
+            return self.append(lines);
+        }
+        if planted(Bug::CommitBeforeLogs) {
+            self.open.sync()?;
+        }
+        self.open.rows += rows;
+        self.open.write(lines)
+    }
+
+    /// Appends whole lines, and counts them.
     ///
     /// # Errors
     /// A file system error, exit code 73 or 74.

@@ -205,7 +205,8 @@ impl EnrichedWorker {
 
     /// Appends rows that are already rendered with the current catalog.
     fn append_rendered(&mut self, batch: &Batch, rows: &EnrichedRows) -> Result<(), Error> {
-        self.table.append(self.escape.apply(rows.text.as_bytes(), &mut self.escaped))?;
+        let text = self.escape.apply(rows.text.as_bytes(), &mut self.escaped);
+        self.table.append_rows(text, rows.rows)?;
         let Some(unmatched) = &mut self.unmatched else { return Ok(()) };
         if rows.rows < batch.plays() as u64 {
             self.insight.unmatched(batch, |song, play| unmatched.add(song, play));
