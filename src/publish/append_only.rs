@@ -103,6 +103,18 @@ impl AppendOnlyWriter {
         })
     }
 
+    /// Starts this table again without its rows. No row of it may be published yet.
+    ///
+    /// # Errors
+    /// A file system error, exit code 73 or 74.
+    pub fn start_over(&mut self) -> Result<(), Error> {
+        // A staged file removes its temporary name when it is dropped. It is dropped now, because the new
+        // table uses the same name.
+        self.staged = None;
+        *self = Self::begin(&self.disk, &self.folder, self.header, self.roll_bytes)?;
+        Ok(())
+    }
+
     /// Continues a table from its committed `parts`. Removes all rows that were written after that commit.
     /// Without parts, the table starts empty.
     ///

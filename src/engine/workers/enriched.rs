@@ -31,6 +31,8 @@ const PIECE: usize = 1024;
 pub enum EnrichedMessage {
     /// More plays, and their rows if they are already rendered.
     Batch(Arc<Batch>, Option<RenderedRows>),
+    /// All earlier batches are taken back. Comes only before the first cut.
+    StartOver,
     /// A cut that covers all earlier batches.
     Cut {
         /// The catalog of the cut.
@@ -127,6 +129,7 @@ impl EnrichedWorker {
                     }
                     _ => self.append(&batch, &mut rows)?,
                 },
+                EnrichedMessage::StartOver => self.table.start_over()?,
                 EnrichedMessage::Cut { catalog, answer } => {
                     if !Arc::ptr_eq(&catalog, self.insight.catalog()) {
                         self.insight.set_catalog(catalog);
