@@ -69,6 +69,7 @@
 //!     user_order: Arc::new(user_order),
 //!     song_order: Arc::default(),
 //!     current_week: Week(0),
+//!     threads: 1,
 //! };
 //!
 //! let mut insight = NightOwlUsers::new(settings);

@@ -75,6 +75,8 @@ pub(crate) struct Feed {
 const START: u64 = 1_742_428_800;
 /// The time of reading. It is later than all plays.
 const NOW: i64 = 1_800_000_000;
+/// Number of threads that an insight may use. With one thread, the times do not depend on the machine.
+const THREADS: usize = 1;
 /// The distance between the numbers of consecutive listeners. It is coprime to all numbers 2^a 5^b.
 const SCATTER: u64 = 618_033_989;
 
@@ -293,6 +295,7 @@ impl State {
             user_order: Arc::clone(&self.user_order),
             song_order: Arc::clone(&self.song_order),
             current_week: Week::of_local(NOW),
+            threads: THREADS,
         }
     }
 

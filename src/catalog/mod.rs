@@ -94,6 +94,11 @@ impl Catalog {
 
     /// Counts the songs in `songs` that are not in the catalog.
     pub fn count_unknown(&self, songs: &[SongId]) -> u64 {
+        if self.songs == self.places.len() as u64 {
+            // The songs of the first catalog have the lowest numbers. Comparing numbers is faster than bits.
+            let end = self.places.len() as u32;
+            return songs.iter().map(|song| u32::from(song.0 >= end)).sum::<u32>().into();
+        }
         songs.iter().map(|&song| u64::from(!self.contains(song))).sum()
     }
 

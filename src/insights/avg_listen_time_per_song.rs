@@ -72,12 +72,14 @@ impl Insight for AvgListenTimePerSong {
     fn refresh(&mut self, cut: &Cut) -> bool {
         let songs = cut.dictionaries.songs.read();
         let decimals = self.settings.decimals.0;
-        self.rows.refresh(cut.changes.songs.iter().copied(), |song, line| {
-            let total = cut.ledger.song_plays().total(song);
-            push_cell(line, songs.resolve(song));
-            line.push(b',');
-            push_ratio(line, u128::from(total.millis), u128::from(total.plays) * 1000, decimals);
-            line.push(b'\n');
+        self.rows.refresh(&cut.changes.songs, cut.threads, || {
+            |song, line: &mut Vec<u8>| {
+                let total = cut.ledger.song_plays().total(song);
+                push_cell(line, songs.resolve(song));
+                line.push(b',');
+                push_ratio(line, u128::from(total.millis), u128::from(total.plays) * 1000, decimals);
+                line.push(b'\n');
+            }
         })
     }
 

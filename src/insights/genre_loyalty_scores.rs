@@ -88,21 +88,25 @@ impl Insight for GenreLoyaltyScores {
     fn refresh(&mut self, cut: &Cut) -> bool {
         let users = cut.dictionaries.users.read();
         let Settings { threshold, decimals, .. } = self.settings;
-        let mut tally = Tally::default();
-        self.rows.refresh(cut.users_to_refresh(), |user, lines| {
-            let total = count_genres(&mut tally, cut.ledger.listens().of(user), &cut.catalog);
-            for (genre, plays) in tally.sorted().filter(|&(_, plays)| threshold.compare(plays, total).is_gt())
-            {
-                push_cell(lines, users.resolve(user));
-                lines.push(b',');
-                push_cell(lines, cut.catalog.genre_name(GenreId::from_index(genre)));
-                lines.push(b',');
-                push_integer(lines, plays);
-                lines.push(b',');
-                push_integer(lines, total);
-                lines.push(b',');
-                push_ratio(lines, u128::from(plays), u128::from(total), decimals.0);
-                lines.push(b'\n');
+        self.rows.refresh(&cut.users_to_refresh(), cut.threads, || {
+            let mut tally = Tally::default();
+            let mut listens = cut.ledger.listens().reader();
+            let users = &users;
+            move |user, lines: &mut Vec<u8>| {
+                let total = count_genres(&mut tally, listens.of(user), &cut.catalog);
+                let is_loyal = |&(_, plays): &(usize, u64)| threshold.compare(plays, total).is_gt();
+                for (genre, plays) in tally.sorted().filter(is_loyal) {
+                    push_cell(lines, users.resolve(user));
+                    lines.push(b',');
+                    push_cell(lines, cut.catalog.genre_name(GenreId::from_index(genre)));
+                    lines.push(b',');
+                    push_integer(lines, plays);
+                    lines.push(b',');
+                    push_integer(lines, total);
+                    lines.push(b',');
+                    push_ratio(lines, u128::from(plays), u128::from(total), decimals.0);
+                    lines.push(b'\n');
+                }
             }
         })
     }

@@ -1,6 +1,7 @@
 //! Which happy songs are new to listeners of sad songs?
 
 use std::cmp::Reverse;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -10,10 +11,11 @@ use crate::insights::about::{About, InsightSettings};
 use crate::insights::column::Column;
 use crate::insights::insight::{Cut, Insight};
 use crate::insights::query::{Parameter, Weeks};
+use crate::insights::ranges::in_ranges;
 use crate::insights::rows::Rows;
 use crate::insights::shortlist::Shortlist;
 use crate::insights::tally::Tally;
-use crate::ledger::listens::UserListens;
+use crate::ledger::listens::{ListensReader, UserListens};
 use crate::model::value::{Fraction, from_text};
 use crate::model::{SongId, UserId};
 use crate::text::{on_one_line, push_cell, push_integer};
@@ -87,21 +89,36 @@ pub struct HappyRecommendations {
     settings: Settings,
     rows: Rows<UserId>,
     rank: Vec<SongId>,
+    /// The place of each song in the order of the ids, by number. Sorting by places is faster than by ids.
+    places: Vec<u32>,
     /// The state of each listener, by number.
     listeners: Vec<Listener>,
     shortlist: Shortlist,
+    /// What a scan of listens needs, by number of the song. Songs beyond the end are not in the catalog.
+    facts: Vec<SongFacts>,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 struct Listener {
     /// Number of sad plays of a sad listener; 0 for all other listeners.
     sad_plays: u64,
     /// Number of places of the ranking that were searched; [`ALL`] if the ranking was too short.
-    depth: u32,
+    depth: AtomicU32,
+}
+
+/// What a scan of listens needs to know of a song. One place per song means one cache miss per pair.
+#[derive(Clone, Copy, Debug, Default)]
+struct SongFacts {
+    /// The bit in the shortlist.
+    bit: u64,
+    is_matched: bool,
+    is_sad: bool,
 }
 
 /// A depth beyond the end of every ranking.
 const ALL: u32 = u32::MAX;
+/// Number of places of the ranking whose cells are rendered in advance. Few searches go deeper.
+const CELLS: usize = 64;
 
 impl HappyRecommendations {
     /// An insight without rows.
@@ -110,79 +127,121 @@ impl HappyRecommendations {
             settings,
             rows: Rows::default(),
             rank: Vec::new(),
+            places: Vec::new(),
             listeners: Vec::new(),
             shortlist: Shortlist::default(),
+            facts: Vec::new(),
         }
     }
 
     /// Ranks the happy songs, and returns the first place that changed.
     fn rank_songs(&mut self, cut: &Cut) -> usize {
-        let songs = cut.dictionaries.songs.read();
-        let plays = |song| cut.ledger.song_plays().total(song).plays;
-        let mut rank = cut.catalog.happy_songs().to_vec();
-        rank.sort_by(|&a, &b| plays(b).cmp(&plays(a)).then_with(|| songs.resolve(a).cmp(songs.resolve(b))));
-        debug_assert!(rank.is_sorted_by_key(|&song| Reverse(plays(song))), "most played first");
+        let order = cut.song_order.ids();
+        if self.places.len() != order.len() {
+            self.places.resize(order.len(), 0);
+            (0..).zip(order).for_each(|(place, song)| self.places[song.index()] = place);
+        }
+        let key = |&song: &SongId| {
+            let plays = cut.ledger.song_plays().total(song).plays;
+            (Reverse(plays), self.places[song.index()])
+        };
+        let mut keys: Vec<(Reverse<u64>, u32)> = cut.catalog.happy_songs().iter().map(key).collect();
+        keys.sort_unstable();
+        let rank: Vec<SongId> = keys.into_iter().map(|(_, place)| order[place as usize]).collect();
         let same = self.rank.iter().zip(&rank).take_while(|(old, new)| old == new).count();
         self.rank = rank;
         same
     }
 
+    /// Updates the facts of all songs and the state of the users whose listens must be scanned.
+    fn scan(&mut self, cut: &Cut) {
+        let known = cut.user_order.ids().len().max(self.listeners.len());
+        self.listeners.resize_with(known, Listener::default);
+        let is_covered = self.shortlist.covers(&self.rank);
+        if !is_covered {
+            self.shortlist.rebuild(&self.rank);
+        }
+        if cut.new_catalog || !is_covered {
+            let fact = |song| SongFacts {
+                bit: self.shortlist.bit(song),
+                is_matched: cut.catalog.contains(song),
+                is_sad: cut.catalog.mood(song) == MoodId::SAD,
+            };
+            self.facts = (0..cut.song_order.ids().len() as u32).map(|song| fact(SongId(song))).collect();
+        }
+        let users = if is_covered { cut.users_to_refresh() } else { (0..known as u32).map(UserId).collect() };
+        self.scan_listens(&users, cut);
+    }
+
     /// Counts the sad plays of users, and updates the bits of these users in the shortlist.
     fn scan_listens(&mut self, users: &[UserId], cut: &Cut) {
-        let mut tally = Tally::default();
-        for &user in users {
-            tally.reset(cut.catalog.mood_count());
-            let (mut matched, mut played) = (0, 0);
-            cut.ledger.listens().of(user).for_each(|song, plays| {
-                // A song outside the catalog has no mood.
-                tally.add(cut.catalog.mood(song).index(), plays);
-                if cut.catalog.contains(song) {
-                    matched += plays;
-                }
-                played |= self.shortlist.bit(song);
-            });
-            self.listeners[user.index()].sad_plays = self.sad_plays(&tally, matched);
-            self.shortlist.set_played(user, played);
-        }
+        let Self { settings, facts, listeners, shortlist, .. } = self;
+        let scan_range = |range: &[UserId]| {
+            let mut listens = cut.ledger.listens().reader();
+            let scanned = range.iter().map(|&user| (user, scan(listens.of(user), facts, settings, cut)));
+            scanned.collect::<Vec<_>>()
+        };
+        in_ranges(users, cut.threads, scan_range, |scanned| {
+            for (user, (sad_plays, played)) in scanned {
+                listeners[user.index()].sad_plays = sad_plays;
+                shortlist.set_played(user, played);
+            }
+        });
     }
 
-    /// The number of sad plays if the user is a sad listener, otherwise 0. `matched` is the number of matched
-    /// plays of the user.
-    fn sad_plays(&self, tally: &Tally, matched: u64) -> u64 {
-        let sad = tally.of(MoodId::SAD.index());
-        let enough =
-            sad >= self.settings.min_sad_plays && self.settings.min_sad_share.compare(sad, matched).is_ge();
-        let strongest =
-            tally.sorted().filter(|&(mood, _)| mood != MoodId::NONE.index()).map(|(_, plays)| plays).max();
-        let dominates = !self.settings.dominant || strongest == Some(sad);
-        if enough && dominates { sad } else { 0 }
-    }
-
-    /// The first songs of the ranking that a user has never played, and the depth of the search.
-    fn recommend(&self, user: UserId, listens: UserListens<'_>) -> (Vec<SongId>, u32) {
-        let mut songs = Vec::with_capacity(self.settings.per_user.min(16));
+    /// Finds the places of the first songs of the ranking that a user has never played. Returns the depth of
+    /// the search.
+    fn recommend(&self, user: UserId, listens: &mut ListensReader<'_>, places: &mut Vec<usize>) -> u32 {
+        places.clear();
         for (place, &song) in self.rank.iter().enumerate() {
-            if songs.len() == self.settings.per_user {
-                return (songs, place as u32);
+            if places.len() == self.settings.per_user {
+                return place as u32;
             }
             if !self.shortlist.has_played(user, listens, song) {
-                songs.push(song);
+                places.push(place);
             }
         }
-        (songs, ALL)
+        ALL
     }
 
     /// Users with new plays, and users whose search reached a changed place of the ranking.
     fn users_to_refresh(&self, cut: &Cut, first_changed: usize) -> Vec<UserId> {
         let mut users = cut.users_to_refresh();
         if !cut.new_catalog && first_changed < self.rank.len() {
-            let reaches = |&(_, listener): &(u32, &Listener)| listener.depth as usize > first_changed;
+            let reaches = |&(_, listener): &(u32, &Listener)| {
+                listener.depth.load(Ordering::Relaxed) as usize > first_changed
+            };
             users.extend((0..).zip(&self.listeners).filter(reaches).map(|(user, _)| UserId(user)));
             users.sort_unstable();
             users.dedup();
         }
         users
     }
+}
+
+/// The number of sad plays if the user with these listens is a sad listener, otherwise 0; and the bits of the
+/// songs in the shortlist that the user has played.
+fn scan(listens: &UserListens<'_>, facts: &[SongFacts], settings: &Settings, cut: &Cut) -> (u64, u64) {
+    let (mut sad, mut matched, mut played) = (0, 0, 0);
+    listens.for_each(|song, plays| {
+        let song = facts.get(song.index()).copied().unwrap_or_default();
+        sad += plays * u64::from(song.is_sad);
+        matched += plays * u64::from(song.is_matched);
+        played |= song.bit;
+    });
+    let is_sad_listener = sad >= settings.min_sad_plays
+        && settings.min_sad_share.compare(sad, matched).is_ge()
+        && (!settings.dominant || most_plays_of_a_mood(listens, cut) == sad);
+    (if is_sad_listener { sad } else { 0 }, played)
+}
+
+fn most_plays_of_a_mood(listens: &UserListens<'_>, cut: &Cut) -> u64 {
+    let mut tally = Tally::default();
+    tally.reset(cut.catalog.mood_count());
+    // A song outside the catalog has no mood.
+    listens.for_each(|song, plays| tally.add(cut.catalog.mood(song).index(), plays));
+    tally.take(MoodId::NONE.index());
+    tally.most()
 }
 
 impl Insight for HappyRecommendations {
@@ -192,33 +251,40 @@ impl Insight for HappyRecommendations {
 
     fn refresh(&mut self, cut: &Cut) -> bool {
         let first_changed = self.rank_songs(cut);
-        let known = cut.user_order.ids().len().max(self.listeners.len());
-        self.listeners.resize(known, Listener::default());
-        if self.shortlist.covers(&self.rank) {
-            self.scan_listens(&cut.users_to_refresh(), cut);
-        } else {
-            self.shortlist.rebuild(&self.rank);
-            self.scan_listens(&(0..known as u32).map(UserId).collect::<Vec<_>>(), cut);
-        }
+        self.scan(cut);
+        let users_to_refresh = self.users_to_refresh(cut, first_changed);
         let (users, songs) = (cut.dictionaries.users.read(), cut.dictionaries.songs.read());
+        let cell_of = |song: &SongId| {
+            let mut cell = Vec::new();
+            push_cell(&mut cell, &on_one_line(songs.resolve(*song)));
+            cell
+        };
+        let cells: Vec<Vec<u8>> = self.rank.iter().take(CELLS).map(cell_of).collect();
         let mut rows = std::mem::take(&mut self.rows);
-        let changed = rows.refresh(self.users_to_refresh(cut, first_changed), |user, lines| {
-            let sad = self.listeners[user.index()].sad_plays;
-            let mut depth = 0;
-            if sad > 0 {
-                let (recommended, depth_of_search) = self.recommend(user, cut.ledger.listens().of(user));
-                depth = depth_of_search;
-                for song in recommended {
+        let changed = rows.refresh(&users_to_refresh, cut.threads, || {
+            let mut listens = cut.ledger.listens().reader();
+            let mut places = Vec::new();
+            let (this, users, cells) = (&*self, &users, &cells);
+            move |user, lines: &mut Vec<u8>| {
+                let listener = &this.listeners[user.index()];
+                let sad = listener.sad_plays;
+                let depth = if sad > 0 { this.recommend(user, &mut listens, &mut places) } else { 0 };
+                for &place in places.iter().filter(|_| sad > 0) {
+                    let song = this.rank[place];
                     push_cell(lines, users.resolve(user));
                     lines.push(b',');
-                    push_cell(lines, &on_one_line(songs.resolve(song)));
+                    match cells.get(place) {
+                        Some(cell) => lines.extend_from_slice(cell),
+                        None => lines.extend(cell_of(&song)),
+                    }
                     lines.push(b',');
                     push_integer(lines, sad);
                     lines.extend_from_slice(cut.catalog.title_cell(song));
                     lines.push(b'\n');
                 }
+                // Each listener is rendered by one thread, and the depth is read after all threads.
+                listener.depth.store(depth, Ordering::Relaxed);
             }
-            self.listeners[user.index()].depth = depth;
         });
         self.rows = rows;
         changed

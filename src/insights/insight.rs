@@ -56,6 +56,8 @@ pub struct Cut {
     pub song_order: Arc<SortedIds<SongId>>,
     /// The week that contains the current time.
     pub current_week: Week,
+    /// Number of threads that an insight may use. No result depends on it.
+    pub threads: usize,
 }
 
 impl Cut {

@@ -14,6 +14,7 @@ pub mod about;
 pub mod column;
 pub mod insight;
 pub mod query;
+pub mod ranges;
 pub mod rows;
 pub mod shortlist;
 pub mod tally;

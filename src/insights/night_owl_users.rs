@@ -90,10 +90,12 @@ impl Insight for NightOwlUsers {
     fn refresh(&mut self, cut: &Cut) -> bool {
         let users = cut.dictionaries.users.read();
         let min_plays = self.settings.min_plays;
-        self.rows.refresh(cut.changes.users.iter().copied(), |user, line| {
-            if cut.ledger.nights().of(user) >= min_plays {
-                push_cell(line, users.resolve(user));
-                line.push(b'\n');
+        self.rows.refresh(&cut.changes.users, cut.threads, || {
+            |user, line: &mut Vec<u8>| {
+                if cut.ledger.nights().of(user) >= min_plays {
+                    push_cell(line, users.resolve(user));
+                    line.push(b'\n');
+                }
             }
         })
     }

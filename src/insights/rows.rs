@@ -1,23 +1,28 @@
 //! Caches the rendered rows of an insight by user or song, so that a cut renders only changed rows.
 
+use std::hint::black_box;
 use std::marker::PhantomData;
 
+use crate::insights::ranges::in_ranges;
 use crate::model::dictionary::Id;
+
+/// Number of ids in a group. The lines of a group are loaded into the cache before the first line is emitted,
+/// so that the cache misses overlap.
+const GROUP: usize = 64;
 
 /// CSV lines by id.
 #[derive(Clone, Debug)]
 pub struct Rows<I> {
     places: Vec<(u64, u32)>,
     text: Vec<u8>,
-    /// Number of bytes in `text` that no id uses any more.
+    /// Number of bytes in `text` that no id uses any more. All these bytes are zero.
     dead: usize,
-    lines: u64,
     kind: PhantomData<I>,
 }
 
 impl<I> Default for Rows<I> {
     fn default() -> Self {
-        Self { places: Vec::new(), text: Vec::new(), dead: 0, lines: 0, kind: PhantomData }
+        Self { places: Vec::new(), text: Vec::new(), dead: 0, kind: PhantomData }
     }
 }
 
@@ -35,13 +40,15 @@ impl<I: Id> Rows<I> {
         if old == lines {
             return false;
         }
-        let (start, old_len, old_count) = (self.places[index].0, old.len(), count(old));
-        self.lines = self.lines + count(lines) - old_count;
+        let (start, old_len) = (self.places[index].0, old.len());
+        let old = &mut self.text[start as usize..][..old_len];
         if lines.len() <= old_len {
-            self.text[start as usize..][..lines.len()].copy_from_slice(lines);
+            old[..lines.len()].copy_from_slice(lines);
+            old[lines.len()..].fill(0);
             self.places[index].1 = lines.len() as u32;
             self.dead += old_len - lines.len();
         } else {
+            old.fill(0);
             self.dead += old_len;
             self.places[index] = (self.text.len() as u64, lines.len() as u32);
             self.text.extend_from_slice(lines);
@@ -52,40 +59,52 @@ impl<I: Id> Rows<I> {
         true
     }
 
-    /// Renders the lines of some ids again, and returns whether any line changed.
-    pub fn refresh(
-        &mut self,
-        ids: impl IntoIterator<Item = I>,
-        mut render: impl FnMut(I, &mut Vec<u8>),
-    ) -> bool {
-        let mut lines = Vec::new();
+    /// Renders the lines of some ids again, on up to `threads` threads, and returns whether any line changed.
+    /// `renderer` makes the function that renders the lines of one id; each range of ids has its own.
+    pub fn refresh<R>(&mut self, ids: &[I], threads: usize, renderer: impl Fn() -> R + Sync) -> bool
+    where
+        I: Sync + Send,
+        R: FnMut(I, &mut Vec<u8>),
+    {
         let mut changed = false;
-        for id in ids {
-            lines.clear();
-            render(id, &mut lines);
-            changed |= self.set(id, &lines);
-        }
+        let render_range = |range: &[I]| {
+            let mut render = renderer();
+            let mut text = Vec::new();
+            let mut ends = Vec::with_capacity(range.len());
+            for &id in range {
+                render(id, &mut text);
+                ends.push((id, text.len()));
+            }
+            (text, ends)
+        };
+        in_ranges(ids, threads, render_range, |(text, ends)| {
+            let mut start = 0;
+            for (id, end) in ends {
+                changed |= self.set(id, &text[start..end]);
+                start = end;
+            }
+        });
         changed
     }
 
     /// Passes the lines to `emit` in the order of `ids`, and returns the number of all lines.
     pub fn emit(&self, ids: &[I], emit: &mut dyn FnMut(&[u8])) -> u64 {
-        for id in ids {
-            let index = id.to_u32() as usize;
-            if index < self.places.len() && self.places[index].1 > 0 {
-                emit(self.of(index));
-            }
+        for ids in ids.chunks(GROUP) {
+            let lines =
+                || ids.iter().map(|id| self.of(id.to_u32() as usize)).filter(|lines| !lines.is_empty());
+            black_box(lines().fold(0, |touched, lines| touched | lines[0]));
+            lines().for_each(&mut *emit);
         }
-        self.lines
+        count(&self.text)
     }
 
     /// Whether no id has lines.
     pub fn is_empty(&self) -> bool {
-        self.lines == 0
+        self.text.len() == self.dead
     }
 
     fn of(&self, index: usize) -> &[u8] {
-        let (start, len) = self.places[index];
+        let (start, len) = self.places.get(index).copied().unwrap_or_default();
         &self.text[start as usize..][..len as usize]
     }
 

@@ -4,7 +4,7 @@
 //! need a search in the listens of every user. For 200,000 users, this search would take longer than the rest
 //! of a flush.
 
-use crate::ledger::listens::UserListens;
+use crate::ledger::listens::ListensReader;
 use crate::model::{SongId, UserId};
 
 /// The number of songs on the list, which is the number of bits in a word.
@@ -54,10 +54,10 @@ impl Shortlist {
         self.played[user.index()] = played;
     }
 
-    /// Whether the user with these listens has played a song.
-    pub fn has_played(&self, user: UserId, listens: UserListens<'_>, song: SongId) -> bool {
+    /// Whether a user has played a song. Only the listens of songs outside the list are read.
+    pub fn has_played(&self, user: UserId, listens: &mut ListensReader<'_>, song: SongId) -> bool {
         match self.bit(song) {
-            0 => listens.contains(song),
+            0 => listens.of(user).contains(song),
             bit => self.played[user.index()] & bit != 0,
         }
     }

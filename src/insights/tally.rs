@@ -23,10 +23,26 @@ impl Tally {
     }
 
     /// Counts plays of a kind.
-    #[inline]
     pub fn add(&mut self, kind: usize, plays: u64) {
-        self.plays[kind] += plays;
-        self.seen[kind / BITS] |= 1 << (kind % BITS);
+        self.adder()(kind, plays);
+    }
+
+    /// A function that counts plays of a kind. In a loop it is faster than [`add`](Self::add), because the
+    /// places of the counts stay in registers.
+    #[inline]
+    pub fn adder(&mut self) -> impl FnMut(usize, u64) + '_ {
+        let (counts, seen) = (self.plays.as_mut_slice(), self.seen.as_mut_slice());
+        move |kind, plays| {
+            counts[kind] += plays;
+            seen[kind / BITS] |= 1 << (kind % BITS);
+        }
+    }
+
+    /// The largest number of plays of a kind.
+    pub fn most(&self) -> u64 {
+        let mut most = 0;
+        self.sorted().for_each(|(_, plays)| most = plays.max(most));
+        most
     }
 
     /// Removes a kind, and returns the number of its plays.

@@ -103,13 +103,15 @@ impl UserFavoriteGenres {
 }
 
 /// Counts the plays of a user by genre, and returns the sum. Songs without a genre do not count.
-pub fn count_genres(tally: &mut Tally, listens: UserListens<'_>, catalog: &Catalog) -> u64 {
+pub fn count_genres(tally: &mut Tally, listens: &UserListens<'_>, catalog: &Catalog) -> u64 {
     tally.reset(catalog.genre_count());
     let mut total = 0;
+    let mut add = tally.adder();
     listens.for_each(|song, plays| {
-        tally.add(catalog.genre(song).index(), plays);
+        add(catalog.genre(song).index(), plays);
         total += plays;
     });
+    drop(add);
     total - tally.take(GenreId::NONE.index())
 }
 
@@ -121,18 +123,22 @@ impl Insight for UserFavoriteGenres {
     fn refresh(&mut self, cut: &Cut) -> bool {
         let users = cut.dictionaries.users.read();
         let limit = if self.settings.ties == Ties::First { 1 } else { usize::MAX };
-        let mut tally = Tally::default();
-        self.rows.refresh(cut.users_to_refresh(), |user, lines| {
-            count_genres(&mut tally, cut.ledger.listens().of(user), &cut.catalog);
-            let most = tally.sorted().map(|(_, plays)| plays).max().unwrap_or_default();
-            let favourites = tally.sorted().filter(|&(_, plays)| plays == most);
-            for (genre, plays) in favourites.take(limit) {
-                push_cell(lines, users.resolve(user));
-                lines.push(b',');
-                push_cell(lines, cut.catalog.genre_name(GenreId::from_index(genre)));
-                lines.push(b',');
-                push_integer(lines, plays);
-                lines.push(b'\n');
+        self.rows.refresh(&cut.users_to_refresh(), cut.threads, || {
+            let mut tally = Tally::default();
+            let mut listens = cut.ledger.listens().reader();
+            let users = &users;
+            move |user, lines: &mut Vec<u8>| {
+                count_genres(&mut tally, listens.of(user), &cut.catalog);
+                let most = tally.most();
+                let favourites = tally.sorted().filter(|&(_, plays)| plays == most);
+                for (genre, plays) in favourites.take(limit) {
+                    push_cell(lines, users.resolve(user));
+                    lines.push(b',');
+                    push_cell(lines, cut.catalog.genre_name(GenreId::from_index(genre)));
+                    lines.push(b',');
+                    push_integer(lines, plays);
+                    lines.push(b'\n');
+                }
             }
         })
     }

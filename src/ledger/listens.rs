@@ -4,30 +4,33 @@
 //! every cut, the buffer is sorted and sealed into an immutable [`Run`]. Appending and sorting access
 //! memory in order. A hash table of pairs would instead miss the cache once per play.
 //!
-//! Two runs are merged when the newer run is at least half as large as the older run. Therefore there
-//! are few runs, and each pair is merged only a logarithmic number of times.
+//! If there are too many runs, each older run that is at most twice as large as all newer runs together is
+//! merged with them. Therefore there are few runs, and each pair is merged only a logarithmic number of times.
 
 use std::sync::Arc;
 
-use crate::ledger::radix;
+use crate::ledger::keys::{BUFFER, Keys};
+use crate::ledger::merge::merge;
 use crate::ledger::run::{Run, Songs};
+use crate::model::bit_set::BitSet;
 use crate::model::{SongId, UserId};
 
-/// Number of plays in a full buffer. The keys of a full buffer take 16 MiB, and sorting takes another 16
-/// MiB of scratch space. Keys and scratch space together fit into the last-level cache of a small
-/// server.
-const BUFFER: usize = 2 << 20;
+/// Number of runs that are not merged if the table is never saved. Such a table is read only once, at the end,
+/// and a table of 20 million plays then needs no merging.
+const UNMERGED: usize = 16;
 
 /// Plays by user and song.
 #[derive(Clone, Debug, Default)]
 pub struct Listens {
-    buffer: Vec<u64>,
+    buffer: Keys,
     /// An empty buffer. It receives new plays while the other buffer is being sealed.
-    spare: Vec<u64>,
+    spare: Keys,
     scratch: Vec<u64>,
     is_out: bool,
     /// The runs, oldest and largest first.
     runs: Vec<Arc<Run>>,
+    /// The users of the runs that were sealed since the last cut.
+    changed: BitSet,
     /// The runs sealed since the last save. `None` if the table is never saved.
     unsaved: Option<Vec<Arc<Run>>>,
 }
@@ -35,8 +38,12 @@ pub struct Listens {
 impl Listens {
     /// Counts one play per row.
     pub fn add(&mut self, users: &[UserId], songs: &[SongId]) {
-        self.buffer
-            .extend(users.iter().zip(songs).map(|(user, song)| u64::from(user.0) << 32 | u64::from(song.0)));
+        self.buffer.extend(users, songs);
+    }
+
+    /// Number of plays in the buffer.
+    pub fn unsealed(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Whether the buffer is full.
@@ -58,16 +65,26 @@ impl Listens {
     pub fn take_unsealed(&mut self) -> Unsealed {
         assert!(!std::mem::replace(&mut self.is_out, true), "one buffer is sealed at a time");
         let keys = std::mem::replace(&mut self.buffer, std::mem::take(&mut self.spare));
-        Unsealed { keys, scratch: std::mem::take(&mut self.scratch), runs: self.runs.clone() }
+        let unmerged = if self.unsaved.is_some() { 1 } else { UNMERGED };
+        Unsealed { keys, scratch: std::mem::take(&mut self.scratch), runs: self.runs.clone(), unmerged }
     }
 
     /// Puts back a sealed buffer with its runs.
     pub fn put_back(&mut self, sealed: Sealed) {
         self.is_out = false;
         (self.runs, self.spare, self.scratch) = (sealed.runs, sealed.keys, sealed.scratch);
-        if let (Some(unsaved), Some(newest)) = (&mut self.unsaved, sealed.newest) {
+        let Some(newest) = sealed.newest else { return };
+        for user in newest.users() {
+            self.changed.insert(user.index());
+        }
+        if let Some(unsaved) = &mut self.unsaved {
             unsaved.push(newest);
         }
+    }
+
+    /// The users of the runs that were sealed since the last call, ascending.
+    pub fn take_changed(&mut self) -> Vec<UserId> {
+        std::mem::take(&mut self.changed).iter().map(|user| UserId(user as u32)).collect()
     }
 
     /// From now on, keeps each sealed run until [`take_unsaved`](Self::take_unsaved) takes it.
@@ -87,10 +104,15 @@ impl Listens {
         }
     }
 
-    /// The songs that a user has played, with their plays. The same song can occur several times; add up
-    /// its plays. Plays in the buffer are not included.
+    /// The songs that a user has played, with their plays. Plays in the buffer are not included. To read many
+    /// users, use a [reader](Self::reader).
     pub fn of(&self, user: UserId) -> UserListens<'_> {
         UserListens::new(&self.runs, user)
+    }
+
+    /// A reader that is fast if the users are read in ascending order. Plays in the buffer are not included.
+    pub fn reader(&self) -> ListensReader<'_> {
+        ListensReader { runs: &self.runs, places: vec![0; self.runs.len()], found: UserListens::default() }
     }
 
     /// The sealed runs, oldest and largest first.
@@ -112,9 +134,11 @@ impl Listens {
 /// A buffer that is not sealed yet, and the runs to merge it with.
 #[derive(Debug)]
 pub struct Unsealed {
-    keys: Vec<u64>,
+    keys: Keys,
     scratch: Vec<u64>,
     runs: Vec<Arc<Run>>,
+    /// Number of runs that need no merging.
+    unmerged: usize,
 }
 
 /// The runs after a buffer was sealed, and the empty buffers for reuse.
@@ -123,55 +147,140 @@ pub struct Sealed {
     runs: Vec<Arc<Run>>,
     /// The run of the sealed buffer alone, before it was merged. `None` if the buffer was empty.
     newest: Option<Arc<Run>>,
-    keys: Vec<u64>,
+    keys: Keys,
     scratch: Vec<u64>,
 }
 
 impl Unsealed {
-    /// Sorts the buffer into a run, and merges this run with older runs that are not much larger. This
-    /// can take a fraction of a second.
+    /// Sorts the buffer into a run. If there are too many runs, merges this run with older runs that are not
+    /// much larger. This can take a fraction of a second.
     pub fn seal(self) -> Sealed {
-        let Self { mut keys, mut scratch, mut runs } = self;
+        let Self { mut keys, mut scratch, mut runs, unmerged } = self;
         if keys.is_empty() {
             return Sealed { runs, newest: None, keys, scratch };
         }
-        radix::sort(&mut keys, &mut scratch);
-        let newest = Arc::new(Run::from_sorted(&keys));
-        keys.clear();
-        let mut merged = Arc::clone(&newest);
-        while let Some(older) = runs.pop_if(|older| older.pairs() / 2 <= merged.pairs()) {
-            merged = Arc::new(Run::merge(&older, &merged));
+        let newest = Arc::new(keys.take_run(&mut scratch));
+        runs.push(Arc::clone(&newest));
+        if runs.len() > unmerged {
+            let similar = runs.split_off(first_similar(&runs));
+            runs.push(if similar.len() > 1 { Arc::new(merge(&similar)) } else { Arc::clone(&newest) });
         }
-        runs.push(merged);
         Sealed { runs, newest: Some(newest), keys, scratch }
     }
 }
 
-/// The songs of one user, with their plays.
-#[derive(Clone, Copy, Debug)]
-pub struct UserListens<'a> {
-    runs: &'a [Arc<Run>],
-    user: UserId,
+/// The index of the first run that is at most twice as large as all newer runs together. All newer runs are
+/// merged with it, even if they are larger than the sum of those after them.
+fn first_similar(runs: &[Arc<Run>]) -> usize {
+    let Some((last, older)) = runs.split_last() else { return 0 };
+    let mut pairs = last.pairs();
+    let mut first = older.len();
+    while first > 0 && older[first - 1].pairs() / 2 <= pairs {
+        first -= 1;
+        pairs += older[first].pairs();
+    }
+    first
 }
+
+/// The songs of one user, with their plays. The same song can occur several times; add up its plays.
+#[derive(Clone, Debug, Default)]
+pub struct UserListens<'a>(Vec<Songs<'a>>);
 
 impl<'a> UserListens<'a> {
     /// The songs of a user in these runs.
     pub(super) fn new(runs: &'a [Arc<Run>], user: UserId) -> Self {
-        Self { runs, user }
-    }
-
-    fn songs(self) -> impl Iterator<Item = Songs<'a>> {
-        self.runs.iter().map(move |run| run.songs_of(self.user))
+        Self(runs.iter().map(|run| run.songs_of(user)).collect())
     }
 
     /// Passes each song with its plays to `each`.
     #[inline]
-    pub fn for_each(self, mut each: impl FnMut(SongId, u64)) {
-        self.songs().for_each(|songs| songs.for_each(&mut each));
+    pub fn for_each(&self, mut each: impl FnMut(SongId, u64)) {
+        self.0.iter().for_each(|songs| songs.for_each(&mut each));
     }
 
     /// Whether the user has played a song.
-    pub fn contains(self, song: SongId) -> bool {
-        self.songs().any(|songs| songs.contains(song))
+    pub fn contains(&self, song: SongId) -> bool {
+        self.0.iter().any(|songs| songs.contains(song))
+    }
+}
+
+/// Reads the songs of one user after the other. It remembers its place in each run.
+#[derive(Debug)]
+pub struct ListensReader<'a> {
+    runs: &'a [Arc<Run>],
+    /// For each run, the index of the first user that is not smaller than the last user.
+    places: Vec<usize>,
+    found: UserListens<'a>,
+}
+
+impl<'a> ListensReader<'a> {
+    /// The songs that a user has played, with their plays.
+    #[inline]
+    pub fn of(&mut self, user: UserId) -> &UserListens<'a> {
+        self.found.0.clear();
+        for (run, place) in self.runs.iter().zip(&mut self.places) {
+            *place = run.place_near(user, *place);
+            if run.user_at(*place) == Some(user.0) {
+                self.found.0.push(run.songs_at(*place));
+            }
+        }
+        &self.found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn add(listens: &mut Listens, rows: &[(u32, u32)]) {
+        let (users, songs): (Vec<_>, Vec<_>) =
+            rows.iter().map(|&(user, song)| (UserId(user), SongId(song))).unzip();
+        listens.add(&users, &songs);
+        listens.seal();
+    }
+
+    fn plays(listens: &UserListens<'_>) -> Vec<(u32, u64)> {
+        let mut plays = std::collections::BTreeMap::new();
+        listens.for_each(|song, more| *plays.entry(song.0).or_default() += more);
+        plays.into_iter().collect()
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_reading_and_the_number_of_runs_do_not_matter(
+            seals in proptest::collection::vec(proptest::collection::vec((0_u32..20, 0_u32..5), 0..40), 0..40),
+            users in proptest::collection::vec(0_u32..22, 0..60),
+        ) {
+            let (mut few, mut many) = (Listens::default(), Listens::default());
+            few.keep_unsaved();
+            for rows in &seals {
+                add(&mut few, rows);
+                add(&mut many, rows);
+            }
+            prop_assert!(many.runs.len() <= UNMERGED + 10);
+            let mut reader = many.reader();
+            for user in users.into_iter().map(UserId) {
+                let expected = plays(&few.of(user));
+                prop_assert_eq!(&plays(reader.of(user)), &expected);
+                prop_assert_eq!(plays(&many.of(user)), expected);
+            }
+            let mut changed: Vec<u32> = seals.iter().flatten().map(|&(user, _)| user).collect();
+            changed.sort_unstable();
+            changed.dedup();
+            prop_assert_eq!(many.take_changed(), changed.into_iter().map(UserId).collect::<Vec<_>>());
+            prop_assert_eq!(many.take_changed(), []);
+        }
+    }
+
+    #[test]
+    fn the_number_of_runs_grows_with_the_logarithm_of_the_plays() {
+        let mut listens = Listens::default();
+        listens.keep_unsaved();
+        for seal in 0..300 {
+            add(&mut listens, &[(seal, 0)]);
+            assert!(listens.runs.len() <= 9, "{} runs after {seal} seals", listens.runs.len());
+            assert_eq!(listens.pairs(), seal as usize + 1);
+        }
     }
 }

@@ -5,11 +5,14 @@
 //! corrected genre therefore applies to all earlier plays at once.
 
 pub mod hours;
+pub mod keys;
 pub mod listens;
+pub mod merge;
 pub mod nights;
 pub mod radix;
 pub mod run;
 pub mod song_plays;
+pub mod stretches;
 
 use std::sync::Arc;
 
@@ -18,11 +21,12 @@ use crate::ledger::listens::{Listens, UserListens};
 use crate::ledger::nights::Nights;
 use crate::ledger::run::Run;
 use crate::ledger::song_plays::{SongPlays, Total};
-use crate::model::dictionary::Id;
+use crate::ledger::stretches::stretches;
+use crate::model::bit_set::BitSet;
 use crate::model::{Batch, SongId, UserId};
 use crate::time::window::NightWindow;
 
-/// The tables, and the users and songs with new plays since the last cut.
+/// The tables. They also know the users and songs with new plays since the last cut.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     listens: Listens,
@@ -32,8 +36,6 @@ pub struct Ledger {
     /// The latest play: its instant in seconds since 1970-01-01T00:00:00Z, and its local time.
     latest: Option<(i64, i64)>,
     plays: u64,
-    touched_users: Touched,
-    touched_songs: Touched,
 }
 
 /// The users and songs with new plays since the last cut.
@@ -68,8 +70,6 @@ impl Ledger {
             hours: Hours::default(),
             latest: None,
             plays: 0,
-            touched_users: Touched::default(),
-            touched_songs: Touched::default(),
         }
     }
 
@@ -84,31 +84,35 @@ impl Ledger {
     /// Adds a batch. The caller must seal the listens when their buffer is full.
     pub fn append(&mut self, batch: &Batch) {
         self.listens.add(&batch.users, &batch.songs);
-        self.song_plays.add(&batch.songs, &batch.play_times, &batch.millis);
-        self.nights.add(&batch.users, &batch.play_times);
-        self.hours.add(&batch.play_times);
-        self.latest = batch
-            .play_times
-            .iter()
-            .map(|play_time| (play_time.instant(), play_time.local))
-            .chain(self.latest)
-            .max();
+        for stretch in stretches(&batch.play_times) {
+            let (hour, rows) = (stretch.hour, stretch.rows);
+            let play_times = &batch.play_times[rows.clone()];
+            self.hours.add(hour.of_week(), rows.len());
+            self.nights.add(hour, &batch.users[rows.clone()], play_times);
+            self.song_plays.add(hour.week(), &batch.songs[rows.clone()], &batch.millis[rows]);
+            if self.latest.is_none_or(|(latest, _)| latest < stretch.latest) {
+                // In the configured zone, an instant has one local time.
+                let latest = play_times.iter().rfind(|time| time.instant() == stretch.latest);
+                self.latest = latest.map(|time| (time.instant(), time.local));
+            }
+        }
         self.plays += batch.plays() as u64;
-        self.touched_users.add(&batch.users);
-        self.touched_songs.add(&batch.songs);
     }
 
     /// Makes all added plays readable, and returns the changes since the last cut.
     pub fn cut(&mut self) -> Changes {
         self.listens.seal();
-        Changes { users: self.touched_users.take(), songs: self.touched_songs.take() }
+        Changes { users: self.listens.take_changed(), songs: self.song_plays.take_changed() }
     }
 
     /// Changes that contain every user and every song, for insights that start without rows.
     pub fn everything(&self) -> Changes {
-        let mut users = Touched::default();
-        self.listens.users().for_each(|user| users.add(&[user]));
-        Changes { users: users.take(), songs: self.song_plays.songs().collect() }
+        let mut users = BitSet::default();
+        for user in self.listens.users() {
+            users.insert(user.index());
+        }
+        let users = users.iter().map(|user| UserId(user as u32)).collect();
+        Changes { users, songs: self.song_plays.songs().collect() }
     }
 
     /// A copy of the tables as of the last cut, for readers on other threads.
@@ -206,35 +210,5 @@ impl LedgerReader {
     /// Number of plays.
     pub fn plays(&self) -> u64 {
         self.plays
-    }
-}
-
-/// A set of ids with one bit per id. Counting a row sets one bit, and a cut scans all bits.
-#[derive(Clone, Debug, Default)]
-struct Touched {
-    words: Vec<u64>,
-}
-
-impl Touched {
-    fn add<I: Id>(&mut self, ids: &[I]) {
-        for id in ids {
-            let id = id.to_u32() as usize;
-            if id / 64 >= self.words.len() {
-                self.words.resize(id / 64 + 1, 0);
-            }
-            self.words[id / 64] |= 1 << (id % 64);
-        }
-    }
-
-    fn take<I: Id>(&mut self) -> Vec<I> {
-        let mut ids = Vec::new();
-        for (index, word) in self.words.iter_mut().enumerate() {
-            let mut bits = std::mem::take(word);
-            while bits != 0 {
-                ids.push(I::from_u32(index as u32 * 64 + bits.trailing_zeros()));
-                bits &= bits - 1;
-            }
-        }
-        ids
     }
 }

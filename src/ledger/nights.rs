@@ -1,5 +1,6 @@
 //! Nights: the number of plays of each user that lie in the night window.
 
+use crate::ledger::stretches::LocalHour;
 use crate::model::{PlayTime, UserId};
 use crate::time::window::NightWindow;
 
@@ -18,17 +19,26 @@ impl Nights {
         Self { window, plays: Vec::new() }
     }
 
-    /// Counts the rows of a batch that lie in the window.
-    pub fn add(&mut self, users: &[UserId], play_times: &[PlayTime]) {
-        for (user, play_time) in users.iter().zip(play_times) {
-            if self.window.contains(play_time.local) {
-                if user.index() >= self.plays.len() {
-                    self.plays.resize(user.index() + 1, 0);
-                }
-                let plays = &mut self.plays[user.index()];
-                *plays = plays.saturating_add(1);
+    /// Counts the rows that lie in the window. All rows are in `hour`.
+    pub fn add(&mut self, hour: LocalHour, users: &[UserId], play_times: &[PlayTime]) {
+        if self.window.divides_hour(hour.start()) {
+            let window = self.window;
+            let of_night = users.iter().zip(play_times).filter(|(_, time)| window.contains(time.local));
+            of_night.for_each(|(&user, _)| self.count(user));
+        } else if self.window.contains(hour.start()) {
+            for &user in users {
+                self.count(user);
             }
         }
+    }
+
+    #[inline]
+    fn count(&mut self, user: UserId) {
+        if user.index() >= self.plays.len() {
+            self.plays.resize(user.index() + 1, 0);
+        }
+        let plays = &mut self.plays[user.index()];
+        *plays = plays.saturating_add(1);
     }
 
     /// Restores the saved night plays of a user.
@@ -42,5 +52,27 @@ impl Nights {
     /// The night plays of a user.
     pub fn of(&self, user: UserId) -> u32 {
         self.plays.get(user.index()).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::window::TimeOfDay;
+
+    #[test]
+    fn an_hour_with_a_border_of_the_window_is_counted_by_row() {
+        for (from, to) in [(0, 300), (1, 299), (1430, 10), (15, 45), (45, 15)] {
+            let window = NightWindow { from: TimeOfDay(from), to: TimeOfDay(to) };
+            let mut nights = Nights::new(window);
+            for minute in 0..1440 {
+                let time = PlayTime { local: minute * 60, offset: 0, nanos: 0 };
+                nights.add(LocalHour::of(time.local), &[UserId(minute as u32)], &[time]);
+            }
+            for minute in 0..1440 {
+                let expected = u32::from(window.contains(minute * 60));
+                assert_eq!(nights.of(UserId(minute as u32)), expected, "{from} to {to}, minute {minute}");
+            }
+        }
     }
 }

@@ -21,41 +21,133 @@ pub struct Run {
 const MANY: u8 = u8::MAX;
 
 /// The songs of one user in one run.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Songs<'a> {
     run: &'a Run,
-    from: usize,
-    to: usize,
+    pairs: Range<usize>,
 }
 
 impl Songs<'_> {
     /// Passes each song with its plays to `each`, in ascending order.
     #[inline]
-    pub fn for_each(self, mut each: impl FnMut(SongId, u64)) {
-        let pairs = self.from..self.to;
-        let plays = &self.run.plays[pairs.clone()];
-        for ((pair, &song), &plays) in pairs.clone().zip(&self.run.songs[pairs]).zip(plays) {
+    pub fn for_each(&self, mut each: impl FnMut(SongId, u64)) {
+        let plays = &self.run.plays[self.pairs.clone()];
+        for ((pair, &song), &plays) in self.pairs.clone().zip(&self.run.songs[self.pairs.clone()]).zip(plays)
+        {
             let plays = if plays == MANY { self.run.plays_of(pair) } else { u64::from(plays) };
             each(SongId(song), plays);
         }
     }
 
+    /// The number of songs.
+    pub fn len(&self) -> usize {
+        self.pairs.len()
+    }
+
+    /// Whether the run contains no song of this user.
+    pub fn is_empty(&self) -> bool {
+        self.pairs.is_empty()
+    }
+
     /// Whether the run contains the song for this user.
-    pub fn contains(self, song: SongId) -> bool {
-        self.run.songs[self.from..self.to].binary_search(&song.0).is_ok()
+    pub fn contains(&self, song: SongId) -> bool {
+        self.run.songs[self.pairs.clone()].binary_search(&song.0).is_ok()
     }
 }
 
 impl Run {
-    /// Builds a run from the sorted keys `user << 32 | song`, one per play.
-    pub fn from_sorted(keys: &[u64]) -> Self {
-        let mut run = Self::default();
-        run.songs.reserve_exact(keys.len());
-        run.plays.reserve_exact(keys.len());
-        for same in keys.chunk_by(|a, b| a == b) {
-            run.push((same[0] >> 32) as u32, same[0] as u32, same.len() as u64);
+    /// An empty run with room for `pairs` pairs.
+    pub fn with_capacity(pairs: usize) -> Self {
+        Self { songs: Vec::with_capacity(pairs), plays: Vec::with_capacity(pairs), ..Self::default() }
+    }
+
+    /// Frees the room that no pair uses.
+    pub fn shrink(&mut self) {
+        self.songs.shrink_to_fit();
+        self.plays.shrink_to_fit();
+    }
+
+    /// Appends sorted keys `user << song_bits | song`, one per play. The first key must be larger than the
+    /// keys of all pairs in the run.
+    ///
+    /// # Panics
+    /// If the run gets 2^32 pairs or more.
+    pub fn append_sorted(&mut self, keys: &[u64], song_bits: u32) {
+        let Some(&first) = keys.first() else { return };
+        // A user whose pairs continue gets a new end.
+        self.users.pop_if(|(user, _)| *user == (first >> song_bits) as u32);
+        let start = self.grow(keys.len());
+        let (songs, plays) = (&mut self.songs[start..], &mut self.plays[start..]);
+        let song_mask = (1 << song_bits) - 1;
+        let (mut last, mut pair, mut plays_of_pair) = (first, 0, 0);
+        for &key in keys {
+            // The processor cannot predict which plays repeat a pair, so the code does not branch on it.
+            let is_new = key != last;
+            pair += usize::from(is_new);
+            plays_of_pair = if is_new { 1 } else { plays_of_pair + 1 };
+            songs[pair] = (key & song_mask) as u32;
+            plays[pair] = plays_of_pair as u8;
+            if plays_of_pair >= u64::from(MANY) {
+                plays[pair] = MANY;
+                self.many.pop_if(|(many, _)| *many == (start + pair) as u32);
+                self.many.push(((start + pair) as u32, plays_of_pair));
+            }
+            if (key ^ last) >> song_bits != 0 {
+                self.users.push(((last >> song_bits) as u32, (start + pair) as u32));
+            }
+            last = key;
         }
-        run
+        self.truncate(start + pair + 1);
+        self.users.push(((last >> song_bits) as u32, (start + pair + 1) as u32));
+    }
+
+    /// Appends pairs of one user: sorted numbers `song << 32 | plays`. The plays of equal songs are summed.
+    pub(super) fn append_summed(&mut self, user: u32, entries: &[u64]) {
+        let Some(&first) = entries.first() else { return };
+        let start = self.grow(entries.len());
+        let (songs, plays) = (&mut self.songs[start..], &mut self.plays[start..]);
+        let (mut last, mut pair, mut plays_of_pair) = (first >> 32, 0, 0);
+        for &entry in entries {
+            let song = entry >> 32;
+            let is_new = song != last;
+            pair += usize::from(is_new);
+            plays_of_pair = if is_new { 0 } else { plays_of_pair } + u64::from(entry as u32);
+            songs[pair] = song as u32;
+            plays[pair] = plays_of_pair as u8;
+            if plays_of_pair >= u64::from(MANY) {
+                plays[pair] = MANY;
+                self.many.pop_if(|(many, _)| *many == (start + pair) as u32);
+                self.many.push(((start + pair) as u32, plays_of_pair));
+            }
+            last = song;
+        }
+        self.truncate(start + pair + 1);
+        self.users.push((user, (start + pair + 1) as u32));
+    }
+
+    /// Appends the pairs of the user at `index` in another run.
+    pub(super) fn append_user(&mut self, run: &Self, index: usize) {
+        let pairs = run.pairs_of(index);
+        let start = self.songs.len() as u32;
+        self.songs.extend_from_slice(&run.songs[pairs.clone()]);
+        self.plays.extend_from_slice(&run.plays[pairs.clone()]);
+        let many = run.many_of(&pairs).iter();
+        self.many.extend(many.map(|&(pair, plays)| (start + pair - pairs.start as u32, plays)));
+        self.users.push((run.users[index].0, self.last_pair() + 1));
+    }
+
+    /// Appends unused pairs, and returns the index of the first one.
+    fn grow(&mut self, pairs: usize) -> usize {
+        let start = self.songs.len();
+        self.songs.resize(start + pairs, 0);
+        self.plays.resize(start + pairs, 0);
+        self.last_pair();
+        start
+    }
+
+    fn truncate(&mut self, pairs: usize) {
+        self.songs.truncate(pairs);
+        self.plays.truncate(pairs);
     }
 
     /// Appends a pair. Its key must be larger than the keys of all pairs in the run.
@@ -70,9 +162,8 @@ impl Run {
     /// All pairs as keys `user << 32 | song` with their plays, ascending.
     pub fn entries(&self) -> impl Iterator<Item = (u64, u64)> {
         self.users.iter().enumerate().flat_map(move |(index, &(user, _))| {
-            let (from, to) = self.pairs_of(index);
             let key = move |pair: usize| u64::from(user) << 32 | u64::from(self.songs[pair]);
-            (from..to).map(move |pair| (key(pair), self.plays_of(pair)))
+            self.pairs_of(index).map(move |pair| (key(pair), self.plays_of(pair)))
         })
     }
 
@@ -86,100 +177,62 @@ impl Run {
         self.users.iter().map(|&(user, _)| UserId(user))
     }
 
-    /// The songs of a user. Empty if the user is not in the run.
-    pub fn songs_of(&self, user: UserId) -> Songs<'_> {
-        let (from, to) = self.place_of(user.0).map_or((0, 0), |index| self.pairs_of(index));
-        Songs { run: self, from, to }
+    /// The number of the user at `index`. `None` beyond the last user.
+    #[inline]
+    pub(super) fn user_at(&self, index: usize) -> Option<u32> {
+        self.users.get(index).map(|&(user, _)| user)
     }
 
-    /// The index of a user in `users`. `None` if the user is not in the run.
+    /// The songs of the user at `index`.
+    #[inline]
+    pub(super) fn songs_at(&self, index: usize) -> Songs<'_> {
+        Songs { run: self, pairs: self.pairs_of(index) }
+    }
+
+    /// The songs of a user. Empty if the user is not in the run.
+    pub fn songs_of(&self, user: UserId) -> Songs<'_> {
+        let place = self.place_of(user);
+        if self.user_at(place) == Some(user.0) {
+            self.songs_at(place)
+        } else {
+            Songs { run: self, pairs: 0..0 }
+        }
+    }
+
+    /// Same as [`place_of`](Self::place_of). It is faster if the user is at `place` or at the next index.
+    #[inline]
+    pub(super) fn place_near(&self, user: UserId, place: usize) -> usize {
+        let is_before = |index: usize| self.users.get(index).is_some_and(|&(other, _)| other < user.0);
+        if is_before(place) {
+            return if is_before(place + 1) { self.place_of(user) } else { place + 1 };
+        }
+        if place == 0 || is_before(place - 1) { place } else { self.place_of(user) }
+    }
+
+    /// The index of the first user that is not smaller than `user`.
     ///
     /// Users are numbered in the order of their first play, so the numbers of the users in a run are
     /// spread evenly. The search starts at the expected index and doubles its step each time.
-    fn place_of(&self, user: u32) -> Option<usize> {
-        let (last, _) = *self.users.last()?;
-        if user > last {
-            return None;
+    pub(super) fn place_of(&self, user: UserId) -> usize {
+        let Some(&(last, _)) = self.users.last() else { return 0 };
+        if user.0 > last {
+            return self.users.len();
         }
         let at = |index: usize| self.users[index].0;
-        let guess = (u64::from(user) * self.users.len() as u64 / (u64::from(last) + 1)) as usize;
+        let guess = (u64::from(user.0) * self.users.len() as u64 / (u64::from(last) + 1)) as usize;
         let mut step = 1;
-        let near = if at(guess) < user {
-            while guess + step < self.users.len() && at(guess + step) < user {
+        let near = if at(guess) < user.0 {
+            while guess + step < self.users.len() && at(guess + step) < user.0 {
                 step *= 2;
             }
             guess + step / 2..self.users.len().min(guess + step + 1)
         } else {
-            while step <= guess && at(guess - step) > user {
+            while step <= guess && at(guess - step) >= user.0 {
                 step *= 2;
             }
             guess.saturating_sub(step)..guess - step / 2 + 1
         };
-        let found = self.users[near.clone()].binary_search_by_key(&user, |&(user, _)| user);
-        found.ok().map(|index| near.start + index)
-    }
-
-    /// The sum of two runs.
-    pub fn merge(left: &Self, right: &Self) -> Self {
-        let mut sum = Self::default();
-        sum.songs.reserve_exact(left.pairs() + right.pairs());
-        sum.plays.reserve_exact(left.pairs() + right.pairs());
-        let (mut l, mut r) = (0, 0);
-        while l < left.users.len() || r < right.users.len() {
-            let left_user = left.users.get(l).map_or(u64::MAX, |&(user, _)| u64::from(user));
-            let right_user = right.users.get(r).map_or(u64::MAX, |&(user, _)| u64::from(user));
-            let user = left_user.min(right_user);
-            let take = |run: &Self, index: &mut usize, present: bool| {
-                if !present {
-                    return (0, 0);
-                }
-                *index += 1;
-                run.pairs_of(*index - 1)
-            };
-            let left_pairs = take(left, &mut l, left_user == user);
-            let right_pairs = take(right, &mut r, right_user == user);
-            sum.push_merged(user as u32, (left, left_pairs), (right, right_pairs));
-        }
-        sum.songs.shrink_to_fit();
-        sum.plays.shrink_to_fit();
-        sum
-    }
-
-    /// Appends the sum of the pairs of one user in two runs.
-    fn push_merged(&mut self, user: u32, left: (&Self, (usize, usize)), right: (&Self, (usize, usize))) {
-        let (left, (mut l, left_end)) = left;
-        let (right, (mut r, right_end)) = right;
-        while l < left_end && r < right_end {
-            // The processor cannot predict which of two songs is smaller, so the code does not branch on
-            // it.
-            let (left_song, right_song) = (left.songs[l], right.songs[r]);
-            let (from_left, from_right) = (left_song <= right_song, right_song <= left_song);
-            let few = |plays: u8, taken: bool| u32::from(plays) * u32::from(taken);
-            let plays = few(left.plays[l], from_left) + few(right.plays[r], from_right);
-            self.songs.push(left_song.min(right_song));
-            self.plays.push(plays.min(MANY.into()) as u8);
-            if plays >= MANY.into() {
-                let of = |run: &Self, pair, taken: bool| if taken { run.plays_of(pair) } else { 0 };
-                self.many.push((self.last_pair(), of(left, l, from_left) + of(right, r, from_right)));
-            }
-            l += usize::from(from_left);
-            r += usize::from(from_right);
-        }
-        self.extend(left, l..left_end);
-        self.extend(right, r..right_end);
-        self.users.push((user, self.last_pair() + 1));
-    }
-
-    /// Appends pairs from a different run.
-    fn extend(&mut self, run: &Self, pairs: Range<usize>) {
-        self.songs.extend_from_slice(&run.songs[pairs.clone()]);
-        for pair in pairs {
-            self.plays.push(run.plays[pair]);
-            if run.plays[pair] == MANY {
-                let index = self.plays.len() as u32 - 1;
-                self.many.push((index, run.plays_of(pair)));
-            }
-        }
+        near.start + self.users[near].partition_point(|&(other, _)| other < user.0)
     }
 
     /// The index of the last pair.
@@ -205,10 +258,16 @@ impl Run {
         }
     }
 
-    /// The range of the pairs that belong to the user at `index`.
-    fn pairs_of(&self, index: usize) -> (usize, usize) {
+    /// The pairs that belong to the user at `index`.
+    fn pairs_of(&self, index: usize) -> Range<usize> {
         let from = if index == 0 { 0 } else { self.users[index - 1].1 };
-        (from as usize, self.users[index].1 as usize)
+        from as usize..self.users[index].1 as usize
+    }
+
+    /// The entries of `many` for some pairs.
+    fn many_of(&self, pairs: &Range<usize>) -> &[(u32, u64)] {
+        let place = |pair: usize| self.many.partition_point(|&(other, _)| (other as usize) < pair);
+        if self.many.is_empty() { &[] } else { &self.many[place(pairs.start)..place(pairs.end)] }
     }
 
     fn plays_of(&self, pair: usize) -> u64 {
@@ -226,59 +285,26 @@ impl Run {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::BTreeMap;
-
-    fn keys() -> impl Strategy<Value = Vec<u64>> {
-        let pair = (0_u64..6, 0_u64..6, prop_oneof![4 => Just(1_usize), 1 => 250_usize..260]);
-        proptest::collection::vec(pair, 0..20).prop_map(|pairs| {
-            let mut keys: Vec<u64> = pairs
-                .into_iter()
-                .flat_map(|(user, song, plays)| std::iter::repeat_n(user << 32 | song, plays))
-                .collect();
-            keys.sort_unstable();
-            keys
-        })
-    }
-
-    fn table(run: &Run) -> BTreeMap<u64, u64> {
-        let mut table = BTreeMap::new();
-        for user in run.users() {
-            run.songs_of(user).for_each(|song, plays| {
-                table.insert(u64::from(user.0) << 32 | u64::from(song.0), plays);
-            });
-        }
-        table
-    }
-
-    fn count(keys: &[u64]) -> BTreeMap<u64, u64> {
-        let mut counts = BTreeMap::new();
-        for &key in keys {
-            *counts.entry(key).or_default() += 1;
-        }
-        counts
-    }
 
     proptest! {
         #[test]
         fn whoever_is_in_a_run_is_found_and_nobody_else(
             users in proptest::collection::btree_set(prop_oneof![0_u32..60, 0_u32..5000, any::<u32>()], 0..80),
             others in proptest::collection::vec(prop_oneof![0_u32..60, 0_u32..5000, any::<u32>()], 0..80),
+            places in proptest::collection::vec(0_usize..90, 160),
         ) {
             let keys: Vec<u64> = users.iter().map(|&user| u64::from(user) << 32 | 7).collect();
-            let run = Run::from_sorted(&keys);
-            for user in users.iter().copied().chain(others) {
-                prop_assert_eq!(run.songs_of(UserId(user)).contains(SongId(7)), users.contains(&user));
+            let mut run = Run::default();
+            run.append_sorted(&keys, 32);
+            for (user, place) in users.iter().copied().chain(others).zip(places) {
+                let found = run.songs_of(UserId(user));
+                prop_assert_eq!((found.len(), found.contains(SongId(7))), {
+                    let is_user = users.contains(&user);
+                    (usize::from(is_user), is_user)
+                });
+                prop_assert_eq!(run.place_of(UserId(user)), users.range(..user).count());
+                prop_assert_eq!(run.place_near(UserId(user), place), run.place_of(UserId(user)));
             }
-        }
-
-        #[test]
-        fn a_run_counts_plays_and_merging_adds(a in keys(), b in keys()) {
-            let (left, right) = (Run::from_sorted(&a), Run::from_sorted(&b));
-            prop_assert_eq!(table(&left), count(&a));
-            let both: Vec<u64> = a.into_iter().chain(b).collect();
-            prop_assert_eq!(table(&Run::merge(&left, &right)), count(&both));
-            prop_assert_eq!(Run::merge(&left, &right), Run::merge(&right, &left));
-            prop_assert_eq!(Run::merge(&left, &Run::default()), left);
         }
     }
 }

@@ -1,8 +1,6 @@
 //! Song plays: the number and total duration of each song's plays, and the plays of each song by week.
 
-use std::hint::black_box;
-
-use crate::model::{PlayTime, SongId};
+use crate::model::SongId;
 use crate::time::civil::Week;
 
 /// All plays of one song.
@@ -17,54 +15,31 @@ pub struct Total {
 
 /// Number of songs on a page of a week. A week in the distant past has few plays, so a week has pages
 /// only for songs with plays. Even a page with a single play takes only half a kilobyte.
-const PAGE: usize = 64;
-/// Number of rows in a group. The counts of a group are loaded into the cache before the first row is
-/// counted, so that the cache misses overlap.
-const GROUP: usize = 64;
+const PAGE: usize = u64::BITS as usize;
+
+/// The plays of [`PAGE`] songs in one week.
+#[derive(Clone, Debug, Default)]
+struct Page {
+    plays: Option<Box<[u64; PAGE]>>,
+    /// One bit per song: whether the song has new plays since the last cut.
+    changed: u64,
+    /// One bit per song: whether the song had new plays between the last save and the last cut.
+    unsaved: u64,
+}
 
 /// The plays of one week, by song.
 #[derive(Clone, Debug, Default)]
 struct WeekPlays {
-    pages: Vec<Option<Box<[u64; PAGE]>>>,
-    /// For each page, whether it has changed since the last save. At one byte per page, this list stays
-    /// in the cache.
-    unsaved: Vec<bool>,
+    pages: Vec<Page>,
+    has_changed: bool,
+    has_unsaved: bool,
 }
 
-impl WeekPlays {
-    /// Counts one play per element of `songs`.
-    fn add(&mut self, songs: &[SongId]) {
-        self.grow(end_of(songs));
-        for songs in songs.chunks(GROUP) {
-            let page_of = |song: &SongId| self.pages[song.index() / PAGE].as_ref();
-            let plays_of = |song| page_of(song).map_or(0, |page| page[song.index() % PAGE]);
-            black_box(songs.iter().fold(0, |touched, song| touched | plays_of(song)));
-            for &song in songs {
-                *self.plays_of(song) += 1;
-                self.unsaved[song.index() / PAGE] = true;
-            }
-        }
-    }
-
-    /// Grows the list of pages to cover all songs with an index below `end`.
-    fn grow(&mut self, end: usize) {
-        let pages = end.div_ceil(PAGE);
-        if pages > self.pages.len() {
-            self.pages.resize(pages, None);
-            self.unsaved.resize(pages, false);
-        }
-    }
-
+impl Page {
     #[inline]
     fn plays_of(&mut self, song: SongId) -> &mut u64 {
-        let page = self.pages[song.index() / PAGE].get_or_insert_with(|| Box::new([0; PAGE]));
-        &mut page[song.index() % PAGE]
+        &mut self.plays.get_or_insert_with(|| Box::new([0; PAGE]))[song.index() % PAGE]
     }
-}
-
-/// The largest index in `songs`, plus one. Zero if `songs` is empty.
-fn end_of(songs: &[SongId]) -> usize {
-    songs.iter().map(|song| song.0).max().map_or(0, |last| last as usize + 1)
 }
 
 /// Plays by song, and by week and song.
@@ -77,62 +52,69 @@ pub struct SongPlays {
 }
 
 impl SongPlays {
-    /// Counts one play per row.
-    pub fn add(&mut self, songs: &[SongId], play_times: &[PlayTime], millis: &[u32]) {
-        let end = end_of(songs);
-        if end > self.totals.len() {
-            self.totals.resize(end, Total::default());
+    /// Counts plays of one week, one per row.
+    pub fn add(&mut self, week: Week, songs: &[SongId], millis: &[u32]) {
+        let Some(last) = songs.iter().max() else { return };
+        let (totals, pages) = self.room_for(week, *last);
+        for (&song, &millis) in songs.iter().zip(millis) {
+            let total = &mut totals[song.index()];
+            total.plays += 1;
+            total.millis += u64::from(millis);
+            let page = &mut pages[song.index() / PAGE];
+            page.changed |= 1 << (song.index() % PAGE);
+            *page.plays_of(song) += 1;
         }
-        for (songs, millis) in songs.chunks(GROUP).zip(millis.chunks(GROUP)) {
-            black_box(songs.iter().fold(0, |touched, song| touched | self.totals[song.index()].plays));
-            for (song, &millis) in songs.iter().zip(millis) {
-                let total = &mut self.totals[song.index()];
-                total.plays += 1;
-                total.millis += u64::from(millis);
+        self.weeks[week.0 as usize].has_changed = true;
+    }
+
+    /// Makes room for the songs up to `last` in the totals and in a week.
+    fn room_for(&mut self, week: Week, last: SongId) -> (&mut [Total], &mut [Page]) {
+        let Self { totals, weeks } = self;
+        let (week, songs, pages) = (week.0 as usize, last.index() + 1, last.index() / PAGE + 1);
+        if week >= weeks.len() {
+            weeks.resize_with(week + 1, WeekPlays::default);
+        }
+        let week = &mut weeks[week];
+        if songs > totals.len() {
+            totals.resize(songs, Total::default());
+        }
+        if pages > week.pages.len() {
+            week.pages.resize_with(pages, Page::default);
+        }
+        (totals, &mut week.pages)
+    }
+
+    /// The songs with new plays since the last call, ascending.
+    pub fn take_changed(&mut self) -> Vec<SongId> {
+        let mut words = Vec::new();
+        for week in self.weeks.iter_mut().filter(|week| week.has_changed) {
+            (week.has_changed, week.has_unsaved) = (false, true);
+            words.resize(week.pages.len().max(words.len()), 0);
+            for (page, word) in week.pages.iter_mut().zip(&mut words) {
+                let changed = std::mem::take(&mut page.changed);
+                page.unsaved |= changed;
+                *word |= changed;
             }
         }
-        // Most logs are sorted by time, so neighbouring rows usually lie in the same week.
-        let (mut songs, mut play_times) = (songs, play_times);
-        while let Some(first) = play_times.first() {
-            let week = Week::of_local(first.local);
-            let seconds = week.seconds();
-            let rows = play_times.iter().take_while(|play_time| seconds.contains(&play_time.local)).count();
-            let of_week;
-            (of_week, songs) = songs.split_at(rows);
-            play_times = &play_times[rows..];
-            self.week(week).add(of_week);
-        }
+        (0..).zip(words).flat_map(|(page, word)| songs_of(page, word)).collect()
     }
 
-    fn week(&mut self, week: Week) -> &mut WeekPlays {
-        let week = week.0 as usize;
-        if week >= self.weeks.len() {
-            self.weeks.resize(week + 1, WeekPlays::default());
-        }
-        &mut self.weeks[week]
-    }
-
-    /// Calls `each` for every week and song with new plays since the previous call of this function, in
-    /// ascending order. The last argument of `each` is the number of all plays of the song in the week.
-    /// `songs` must contain the changed songs, ascending.
+    /// Calls `each` for every week and song that changed between the previous call of this function and the
+    /// last cut, in ascending order. The last argument of `each` is the number of all plays of the song in the
+    /// week.
     ///
     /// # Errors
     /// The errors of `each`.
     pub fn take_unsaved_weeks<E>(
         &mut self,
-        songs: &[SongId],
         mut each: impl FnMut(Week, SongId, u64) -> Result<(), E>,
     ) -> Result<(), E> {
-        for (week, plays) in (0..).zip(&mut self.weeks) {
-            for (page, unsaved) in plays.unsaved.iter_mut().enumerate() {
-                if !std::mem::take(unsaved) {
-                    continue;
-                }
-                let Some(counts) = &plays.pages[page] else { continue };
-                let from = songs.partition_point(|song| song.index() < page * PAGE);
-                let changed = songs[from..].iter().take_while(|song| song.index() / PAGE == page);
-                for &song in changed.filter(|song| counts[song.index() % PAGE] > 0) {
-                    each(Week(week), song, counts[song.index() % PAGE])?;
+        let weeks = (0..).zip(&mut self.weeks);
+        for (number, week) in weeks.filter(|(_, week)| week.has_unsaved) {
+            week.has_unsaved = false;
+            for (index, page) in (0..).zip(&mut week.pages) {
+                for song in songs_of(index, std::mem::take(&mut page.unsaved)) {
+                    each(Week(number), song, *page.plays_of(song))?;
                 }
             }
         }
@@ -151,9 +133,8 @@ impl SongPlays {
 
     /// Restores the saved plays of a song in a week.
     pub fn restore_week(&mut self, week: Week, song: SongId, plays: u64) {
-        let week = self.week(week);
-        week.grow(song.index() + 1);
-        *week.plays_of(song) = plays;
+        let (_, pages) = self.room_for(week, song);
+        *pages[song.index() / PAGE].plays_of(song) = plays;
     }
 
     fn total_of(&mut self, song: SongId) -> &mut Total {
@@ -183,10 +164,55 @@ impl SongPlays {
     pub fn of_week(&self, week: Week) -> impl Iterator<Item = (SongId, u64)> {
         let plays = usize::try_from(week.0).ok().and_then(|week| self.weeks.get(week));
         plays.into_iter().flat_map(|plays| plays.pages.iter().enumerate()).flat_map(|(index, page)| {
-            let songs = page.iter().flat_map(|page| page.iter().enumerate());
+            let songs = page.plays.iter().flat_map(|plays| plays.iter().enumerate());
             songs
                 .filter(|&(_, &plays)| plays > 0)
                 .map(move |(at, &plays)| (SongId((index * PAGE + at) as u32), plays))
         })
+    }
+}
+
+/// The songs of the bits that are set on a page, ascending.
+fn songs_of(page: u32, mut bits: u64) -> impl Iterator<Item = SongId> {
+    std::iter::from_fn(move || {
+        let song = (bits != 0).then(|| SongId(page * PAGE as u32 + bits.trailing_zeros()));
+        bits &= bits.wrapping_sub(1);
+        song
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn add(plays: &mut SongPlays, week: i64, songs: &[u32]) {
+        let songs: Vec<SongId> = songs.iter().map(|&song| SongId(song)).collect();
+        plays.add(Week(week), &songs, &vec![500; songs.len()]);
+    }
+
+    fn unsaved(plays: &mut SongPlays) -> Vec<(i64, u32, u64)> {
+        let mut all = Vec::new();
+        let add = |week: Week, song: SongId, plays| {
+            all.push((week.0, song.0, plays));
+            Ok::<(), ()>(())
+        };
+        plays.take_unsaved_weeks(add).unwrap();
+        all
+    }
+
+    #[test]
+    fn changes_are_taken_once_at_a_cut_and_once_at_a_save() {
+        let mut plays = SongPlays::default();
+        add(&mut plays, 3, &[200, 1, 200]);
+        add(&mut plays, 1, &[70, 1]);
+        assert_eq!(unsaved(&mut plays), [], "nothing is saved before a cut");
+        assert_eq!(plays.take_changed(), [1, 70, 200].map(SongId));
+        assert_eq!(plays.take_changed(), []);
+        add(&mut plays, 3, &[1]);
+        assert_eq!(unsaved(&mut plays), [(1, 1, 1), (1, 70, 1), (3, 1, 2), (3, 200, 2)]);
+        assert_eq!(plays.take_changed(), [SongId(1)]);
+        assert_eq!(unsaved(&mut plays), [(3, 1, 2)]);
+        assert_eq!(plays.total(SongId(1)), Total { plays: 3, millis: 1500 });
+        assert_eq!(plays.of_week(Week(3)).collect::<Vec<_>>(), [(SongId(1), 2), (SongId(200), 2)]);
     }
 }

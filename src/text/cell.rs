@@ -26,7 +26,9 @@ pub fn push_cell(out: &mut Vec<u8>, cell: &[u8]) {
 
 /// Whether a cell must be quoted because it contains a comma, a quote, a CR or an LF.
 pub fn needs_quotes(cell: &[u8]) -> bool {
-    cell.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'))
+    // A comma is the largest of these bytes, and most ids have only larger ones.
+    let smallest = cell.iter().fold(u8::MAX, |smallest, &byte| smallest.min(byte));
+    smallest <= b',' && cell.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'))
 }
 
 /// The text with each line end (LF, CRLF or CR) replaced by a space.

@@ -44,6 +44,12 @@ impl NightWindow {
         let [from, to] = [self.from.0, self.to.0].map(u32::from);
         if from < to { (from..to).contains(&minute) } else { minute >= from || minute < to }
     }
+
+    /// Whether the window begins or ends within the hour that starts at a local time, given in seconds.
+    pub fn divides_hour(self, start: i64) -> bool {
+        let hour = (start.rem_euclid(86_400) / 3600) as u16;
+        [self.from, self.to].into_iter().any(|time| time.0 / 60 == hour && time.0 % 60 != 0)
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub fn cut_of(
     catalog: Arc<Catalog>,
     dictionaries: &Arc<Dictionaries>,
     current_week: Week,
+    threads: usize,
 ) -> Cut {
     let (mut user_order, mut song_order) = (SortedIds::default(), SortedIds::default());
     user_order.extend(&dictionaries.users.read());
@@ -31,6 +32,7 @@ pub fn cut_of(
         user_order: Arc::new(user_order),
         song_order: Arc::new(song_order),
         current_week,
+        threads,
     }
 }
 

@@ -250,7 +250,7 @@ impl Verifier {
         report: &mut Report,
     ) -> Result<(), Error> {
         let catalog = self.load_catalog(dictionaries).await?.catalog;
-        let cut = cut_of(ledger, catalog, dictionaries, self.week());
+        let cut = cut_of(ledger, catalog, dictionaries, self.week(), self.settings.decoders());
         for mut insight in self.settings.insights.enabled_snapshots() {
             let name = insight.name();
             let Some(entry) = manifest.insights.get(name) else {

@@ -330,6 +330,36 @@ fn many_cuts_of_many_sizes_equal_a_replay() {
     assert!(difference.is_none(), "{}", difference.unwrap());
 }
 
+/// There are so many listeners that the insights spread them over several threads.
+#[test]
+fn many_listeners_on_several_threads_equal_the_reference() {
+    let mut settings = Settings::default();
+    settings.insights.genre_loyalty_scores.threshold = "0.6".parse().unwrap();
+    let mut dice = Dice(3);
+    let mut live = Live::new(&settings, NOW, &large_catalog(0).0);
+    let (mut taken, mut current) = (String::new(), 0);
+    // The second cut refreshes only the last listeners. The third one refreshes all, with a new catalog.
+    for (listeners, catalog) in [(0..20_000, 0), (19_990..20_010, 0), (19_000..20_020, 1)] {
+        let mut rows = String::new();
+        for user in listeners {
+            for _ in 0..=dice.below(3) {
+                let (song, hour) = (dice.below(400), dice.below(24));
+                writeln!(rows, "user{user},song{song},2025-03-20 {hour:02}:10:00,100").unwrap();
+            }
+        }
+        let is_same = std::mem::replace(&mut current, catalog) == catalog;
+        let catalog = large_catalog(catalog);
+        live.take_rows(rows.as_bytes());
+        if !is_same {
+            live.take_catalog(&catalog.0);
+        }
+        taken += &rows;
+        let expected = expected(&settings, 0, &catalog, taken.as_bytes());
+        let difference = difference(&expected, &live.cut(NOW).0);
+        assert!(difference.is_none(), "{}", difference.unwrap());
+    }
+}
+
 /// The ledger seals a full buffer even without a cut.
 #[test]
 fn all_plays_count_if_they_exceed_the_buffer() {

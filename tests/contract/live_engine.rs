@@ -84,6 +84,7 @@ impl Live {
             user_order: Arc::clone(&self.user_order),
             song_order: Arc::clone(&self.song_order),
             current_week: Week::of_local(now + i64::from(self.decoder.zone.offset_at(now))),
+            threads: 2,
         };
         let (mut files, mut claimed) = (Files::new(), Vec::new());
         for insight in &mut self.insights {

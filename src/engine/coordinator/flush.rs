@@ -59,7 +59,8 @@ impl Flush {
 
     /// Makes a cut, and waits until every worker has staged its changes.
     async fn stage(&self, core: &mut Core) -> Result<StagedCut, Error> {
-        let cut = core.plays.cut(self.scope, core.catalog.catalog(), core.pending.week).await;
+        let threads = core.context.settings.decoders();
+        let cut = core.plays.cut(self.scope, core.catalog.catalog(), core.pending.week, threads).await;
         fail_point("flush.cut");
         let staged = core.workers.stage(cut, &core.published).await?;
         fail_point("flush.staged");

@@ -9,10 +9,14 @@ use crate::insights::Cut;
 use crate::ledger::listens::Sealed;
 use crate::ledger::{Changes, Ledger};
 use crate::model::bit_set::BitSet;
-use crate::model::dictionary::Dictionaries;
+use crate::model::dictionary::{Dictionaries, Dictionary, Id};
 use crate::model::sorted_ids::SortedIds;
 use crate::model::{Batch, SongId, UserId};
 use crate::time::civil::Week;
+
+/// Number of plays in the buffer of listens from which a cut seals them on another thread. Fewer plays are
+/// sealed in a few milliseconds.
+const MANY_PLAYS: usize = 100_000;
 
 /// What has changed since the workers saw a cut for the last time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,10 +71,15 @@ impl Plays {
     pub(super) async fn add(&mut self, batch: &Batch) {
         Arc::make_mut(&mut self.ledger).append(batch);
         if self.ledger.listens().is_full() {
-            self.finish_sealing().await;
-            let full = Arc::make_mut(&mut self.ledger).tables_mut().listens.take_unsealed();
-            self.sealing = Some(spawn_blocking(move || full.seal()));
+            self.start_sealing().await;
         }
+    }
+
+    /// Starts to seal the buffer of listens on another thread.
+    async fn start_sealing(&mut self) {
+        self.finish_sealing().await;
+        let unsealed = Arc::make_mut(&mut self.ledger).tables_mut().listens.take_unsealed();
+        self.sealing = Some(spawn_blocking(move || unsealed.seal()));
     }
 
     /// Waits for the listens that are being sealed, and puts them back into the ledger.
@@ -82,12 +91,25 @@ impl Plays {
     }
 
     /// Makes a cut of all plays.
-    pub(super) async fn cut(&mut self, scope: RefreshScope, catalog: &Arc<Catalog>, week: Week) -> Cut {
+    pub(super) async fn cut(
+        &mut self,
+        scope: RefreshScope,
+        catalog: &Arc<Catalog>,
+        week: Week,
+        threads: usize,
+    ) -> Cut {
+        self.finish_sealing().await;
+        if self.ledger.listens().unsealed() >= MANY_PLAYS {
+            self.start_sealing().await;
+        }
+        // Meanwhile, this thread sorts the new ids.
+        tokio::task::block_in_place(|| {
+            sort_new(&mut self.user_order, &self.dictionaries.users.read());
+            sort_new(&mut self.song_order, &self.dictionaries.songs.read());
+        });
         self.finish_sealing().await;
         tokio::task::block_in_place(|| {
             self.changes = Arc::new(Arc::make_mut(&mut self.ledger).cut());
-            Arc::make_mut(&mut self.user_order).extend(&self.dictionaries.users.read());
-            Arc::make_mut(&mut self.song_order).extend(&self.dictionaries.songs.read());
             let changes = match scope {
                 RefreshScope::Everything => Arc::new(self.ledger.everything()),
                 RefreshScope::Plays | RefreshScope::Catalog => Arc::clone(&self.changes),
@@ -102,6 +124,7 @@ impl Plays {
                 user_order: Arc::clone(&self.user_order),
                 song_order: Arc::clone(&self.song_order),
                 current_week: week,
+                threads,
             }
         })
     }
@@ -111,6 +134,13 @@ impl Plays {
         let songs = (0..self.song_order.ids().len() as u32).map(SongId);
         let unmatched = songs.filter(|&song| !catalog.contains(song));
         unmatched.map(|song| self.ledger.song_plays().total(song).plays).sum()
+    }
+}
+
+/// Inserts the new ids of a dictionary.
+fn sort_new<I: Id>(order: &mut Arc<SortedIds<I>>, dictionary: &Dictionary<I>) {
+    if dictionary.len() > order.ids().len() {
+        Arc::make_mut(order).extend(dictionary);
     }
 }
 

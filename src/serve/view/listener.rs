@@ -95,7 +95,7 @@ impl View {
         let plays = songs.values().sum();
         let matched = songs.iter().filter(|&(&song, _)| catalog.contains(song)).map(|(_, plays)| plays).sum();
         let mut tally = Tally::default();
-        let with_genre = count_genres(&mut tally, self.snapshot.ledger.listens_of(user), catalog);
+        let with_genre = count_genres(&mut tally, &self.snapshot.ledger.listens_of(user), catalog);
         let mut shares: Vec<GenreShare> = tally
             .sorted()
             .map(|(genre, plays)| GenreShare {

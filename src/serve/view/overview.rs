@@ -118,7 +118,7 @@ impl View {
         for user in (0..users as u32).step_by(step).map(UserId) {
             let all = count_genres(
                 &mut tally,
-                self.snapshot.ledger.listens_of(user),
+                &self.snapshot.ledger.listens_of(user),
                 &self.snapshot.catalog.catalog,
             );
             if let Some(most) = tally.sorted().map(|(_, plays)| plays).max().filter(|_| all > 0) {

@@ -267,7 +267,7 @@ fn write_ledger(writer: &mut SegmentWriter, ledger: &mut Ledger, changes: &Chang
         writer.number(u64::from(song.0), tables.song_plays.total(song).millis)?;
     }
     writer.begin(Table::SongWeeks)?;
-    tables.song_plays.take_unsaved_weeks(&changes.songs, |week, song, plays| {
+    tables.song_plays.take_unsaved_weeks(|week, song, plays| {
         writer.number((week.0 as u64) << 32 | u64::from(song.0), plays)
     })?;
     writer.begin(Table::Nights)?;
