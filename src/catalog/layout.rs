@@ -67,8 +67,9 @@ impl CatalogLayout {
         self.positions[0].unwrap_or_default()
     }
 
-    /// Index of each field. `None` if the catalog has no such column.
-    pub(super) fn positions(&self) -> [Option<usize>; 5] {
-        self.positions
+    /// The fields of a row: id, title, artist, genre, mood. `field` returns the field at an index. A column that
+    /// the catalog does not have is empty.
+    pub(super) fn fields_of<'a>(&self, field: impl Fn(usize) -> Option<&'a [u8]>) -> [&'a [u8]; 5] {
+        self.positions.map(|position| position.and_then(&field).unwrap_or_default())
     }
 }

@@ -7,67 +7,18 @@
 mod decoded;
 pub mod layout;
 pub mod load;
+mod names;
 mod records;
 pub mod reload;
+mod songs;
 
-use std::collections::{BTreeSet, HashMap};
-
+use crate::catalog::names::{Genres, Moods};
 use crate::model::dictionary::Dictionaries;
 use crate::model::{PADDING, SongId};
 use crate::text::push_cell;
 
-/// The number of a genre. Genres are numbered in the byte order of their names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct GenreId(u32);
-
-/// The number of a mood. Moods that differ only in ASCII case, or in spaces and tabs around them, have the same
-/// number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MoodId(u32);
-
-impl GenreId {
-    /// No genre: the song is not in the catalog, or its genre is empty.
-    pub const NONE: Self = Self(0);
-
-    /// The genre with this index.
-    pub fn from_index(index: usize) -> Self {
-        Self(index as u32)
-    }
-
-    /// The id as an index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-impl MoodId {
-    /// No mood: the song is not in the catalog, or its mood is empty.
-    pub const NONE: Self = Self(0);
-    /// The mood Happy.
-    pub const HAPPY: Self = Self(1);
-    /// The mood Sad.
-    pub const SAD: Self = Self(2);
-
-    /// The id as an index.
-    pub fn index(self) -> usize {
-        self.0 as usize
-    }
-}
-
-/// One row of the catalog, as text.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Song {
-    /// The id; never empty.
-    pub song_id: Vec<u8>,
-    /// The title, without line ends, like the other fields but the id.
-    pub title: Vec<u8>,
-    /// The artist.
-    pub artist: Vec<u8>,
-    /// The genre; may be empty.
-    pub genre: Vec<u8>,
-    /// The mood; may be empty.
-    pub mood: Vec<u8>,
-}
+pub use crate::catalog::names::{GenreId, MoodId};
+pub use crate::catalog::songs::{Song, Songs};
 
 /// All songs that have metadata.
 #[derive(Clone, Debug, Default)]
@@ -108,43 +59,30 @@ struct Place {
 
 impl Catalog {
     /// Builds a catalog from rows. If several rows have the same `song_id`, the last row counts.
-    pub fn new(rows: &[Song], dictionaries: &Dictionaries, fingerprint: u128) -> Self {
-        let ids: Vec<SongId> = rows.iter().map(|row| dictionaries.songs.intern(&row.song_id)).collect();
+    pub fn new(rows: &Songs, dictionaries: &Dictionaries, fingerprint: u128) -> Self {
+        let ids = dictionaries.songs.intern_all(rows.iter().map(|row| row.song_id));
         let size = dictionaries.songs.read().len();
-        let no_genre = [&b""[..]];
-        let genre_names: BTreeSet<&[u8]> =
-            rows.iter().map(|row| row.genre.as_slice()).chain(no_genre).collect();
-        let genre_ids: HashMap<&[u8], GenreId> =
-            genre_names.iter().zip(0..).map(|(&name, number)| (name, GenreId(number))).collect();
-        let mut mood_ids: HashMap<Vec<u8>, MoodId> = HashMap::from([
-            (b"".to_vec(), MoodId::NONE),
-            (b"happy".to_vec(), MoodId::HAPPY),
-            (b"sad".to_vec(), MoodId::SAD),
-        ]);
+        let (genres, mut moods) = (Genres::of(rows), Moods::default());
         let mut catalog = Self {
             genres: vec![GenreId::NONE; size],
             moods: vec![MoodId::NONE; size],
             known: vec![0; size.div_ceil(64)],
             places: vec![Place::default(); size],
-            genre_names: genre_names.iter().map(|name| name.to_vec()).collect(),
             fingerprint,
             ..Self::default()
         };
-        for (row, id) in rows.iter().zip(&ids) {
-            let next = MoodId(mood_ids.len() as u32);
-            let mood = *mood_ids.entry(comparable_mood(&row.mood)).or_insert(next);
-            catalog.genres[id.index()] = genre_ids[row.genre.as_slice()];
-            catalog.moods[id.index()] = mood;
+        for ((row, &id), &genre) in rows.iter().zip(&ids).zip(&genres.of_rows) {
+            catalog.genres[id.index()] = genre;
+            catalog.moods[id.index()] = moods.number(row.mood);
             catalog.known[id.index() / 64] |= 1 << (id.index() % 64);
             catalog.places[id.index()] = push_cells(&mut catalog.cells, row);
         }
         catalog.cells.extend_from_slice(&[0; PADDING]);
-        catalog.mood_count = mood_ids.len();
-        let present =
-            |catalog: &Self| (0..size as u32).map(SongId).filter(|&song| catalog.contains(song)).collect();
-        let all: Vec<SongId> = present(&catalog);
-        catalog.songs = all.len() as u64;
-        catalog.happy = all.into_iter().filter(|&song| catalog.mood(song) == MoodId::HAPPY).collect();
+        catalog.genre_names = genres.names;
+        catalog.mood_count = moods.len();
+        catalog.songs = catalog.known.iter().map(|word| u64::from(word.count_ones())).sum();
+        let all = (0..size as u32).map(SongId);
+        catalog.happy = all.filter(|song| catalog.moods[song.index()] == MoodId::HAPPY).collect();
         catalog
     }
 
@@ -252,20 +190,12 @@ impl Catalog {
     }
 }
 
-/// A mood in the form in which moods are compared.
-fn comparable_mood(mood: &[u8]) -> Vec<u8> {
-    let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t');
-    let start = mood.iter().position(is_text).unwrap_or(mood.len());
-    let end = mood.iter().rposition(is_text).map_or(start, |last| last + 1);
-    mood[start..end].to_ascii_lowercase()
-}
-
-fn push_cells(cells: &mut Vec<u8>, row: &Song) -> Place {
+fn push_cells(cells: &mut Vec<u8>, row: Song<'_>) -> Place {
     let start = cells.len();
     cells.push(b',');
-    push_cell(cells, &row.title);
+    push_cell(cells, row.title);
     let title_len = (cells.len() - start) as u32;
-    for cell in [&row.artist, &row.genre, &row.mood] {
+    for cell in [row.artist, row.genre, row.mood] {
         cells.push(b',');
         push_cell(cells, cell);
     }

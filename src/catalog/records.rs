@@ -17,6 +17,8 @@ pub(super) struct Records<'a> {
     /// Where the next line starts in the text, and its number.
     start: usize,
     line: u64,
+    /// Whether the text has no NUL and is valid UTF-8. Then its lines are not checked one by one.
+    is_clean: bool,
     record: Record,
 }
 
@@ -40,7 +42,8 @@ impl<'a> Records<'a> {
     /// Starts at the beginning of the text.
     pub(super) fn new(decoded: &'a DecodedText<'a>, dialect: &CatalogDialect) -> Self {
         let CatalogDialect { delimiter, quoting, .. } = *dialect;
-        Self { decoded, delimiter, start: 0, line: 1, record: Record::new(delimiter, quoting) }
+        let is_clean = line::check_bytes(&decoded.text, Ending::LineFeed).is_ok();
+        Self { decoded, delimiter, start: 0, line: 1, is_clean, record: Record::new(delimiter, quoting) }
     }
 
     /// Reads the header, which is the first record that is not blank. A file without lines has an empty
@@ -61,6 +64,11 @@ impl<'a> Records<'a> {
             }
             Err(_) => find(line.text),
         }
+    }
+
+    /// A field of the last record; `None` if the record has fewer fields.
+    pub(super) fn field(&self, index: usize) -> Option<&[u8]> {
+        (index < self.record.len()).then(|| self.record.field(index))
     }
 
     /// Reads the next record. Skips blank lines, and lines that are equal to the header.
@@ -120,7 +128,9 @@ impl<'a> Records<'a> {
         ending: Ending,
         layout: &CatalogLayout,
     ) -> Result<(), Reason> {
-        line::check(text, ending)?;
+        if !self.is_clean || text.len() > LINE_LIMIT {
+            line::check(text, ending)?;
+        }
         // An empty line has no bytes that could not be decoded.
         if !self.decoded.is_decodable(start..start + text.len()) {
             return Err(Reason::InvalidUtf8);

@@ -14,6 +14,7 @@ use crate::catalog::load::{Rows, parse};
 use crate::ingest::decode::header::{BYTE_ORDER_MARK, HeaderFault};
 use crate::ingest::hints::{Subject, hint, with_hint};
 use crate::ingest::source::compression::{self, Compression};
+use crate::ingest::source::packed;
 use crate::model::Reject;
 use crate::model::dialect::CatalogDialect;
 use crate::model::dictionary::Dictionaries;
@@ -65,7 +66,7 @@ pub async fn read(path: &Path, dialect: &CatalogDialect) -> Result<Rows, Error> 
     }
     let storage = Compression::of(path);
     if !matches!(storage, Compression::Plain | Compression::Parquet) {
-        let check = storage.check(path, dialect.columns.wanted()).map_err(unreadable)?;
+        let check = packed::check(storage, path, dialect.columns.wanted()).map_err(unreadable)?;
         check.map_err(|fault| broken(path, &fault.detail))?;
     }
     let mut text = Vec::new();

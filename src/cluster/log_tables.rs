@@ -104,6 +104,7 @@ impl LogTables {
             Event::Advanced(input, position) => self.inputs.advance(&input, position),
             // An executor reads each log only once, so a log is never continued.
             Event::Identified(..) => {}
+            Event::StartedOver => unreachable!("a log of a job is checked before it is read"),
             Event::Failed(error) => return Err(ClusterError::new(ErrorKind::Io, error.to_string())),
             Event::Data(chunk) => {
                 let mut batch = self.decoder.decode(chunk);

@@ -237,11 +237,11 @@ pub async fn count_unmatched(session: &Session, tables: &TableFiles) -> Result<u
 ///
 /// # Errors
 /// If the file cannot be written.
-pub fn write_songs(songs: &[&Song], file: &Path) -> Result<(), Error> {
+pub fn write_songs(songs: &[Song<'_>], file: &Path) -> Result<(), Error> {
     let mut writer = TableWriter::create(Table::Songs, file)?;
     for song in songs {
-        let cells = [&song.song_id, &song.title, &song.artist, &song.genre, &song.mood];
-        writer.push(&cells.map(|cell| Cell::Text(cell)))?;
+        let cells = [song.song_id, song.title, song.artist, song.genre, song.mood];
+        writer.push(&cells.map(Cell::Text))?;
     }
     writer.finish()?;
     Ok(())

@@ -45,6 +45,8 @@ impl LogReader {
             dialect: Arc::new(log.config.dialect.clone()),
             now: log.now,
             chunk: CHUNK,
+            // The tables of a job cannot be taken back.
+            reads_once: false,
         };
         let (sender, mut events) = mpsc::channel(QUEUE);
         std::thread::scope(|scope| {

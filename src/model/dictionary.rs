@@ -80,6 +80,12 @@ impl<I: Id> SharedDictionary<I> {
         numbers
     }
 
+    /// The numbers of several ids. New ids get the next numbers.
+    pub fn intern_all<'a>(&self, ids: impl Iterator<Item = &'a [u8]>) -> Vec<I> {
+        let mut dictionary = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        ids.map(|id| dictionary.intern(id)).collect()
+    }
+
     /// The number of an id. A new id gets the next number.
     pub fn intern(&self, id: &[u8]) -> I {
         self.0.write().unwrap_or_else(PoisonError::into_inner).intern(id)

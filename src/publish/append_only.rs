@@ -103,6 +103,18 @@ impl AppendOnlyWriter {
         })
     }
 
+    /// Starts this table again without its rows. No row of it may be published yet.
+    ///
+    /// # Errors
+    /// A file system error, exit code 73 or 74.
+    pub fn start_over(&mut self) -> Result<(), Error> {
+        // A staged file removes its temporary name when it is dropped. It is dropped now, because the new
+        // table uses the same name.
+        self.staged = None;
+        *self = Self::begin(&self.disk, &self.folder, self.header, self.roll_bytes)?;
+        Ok(())
+    }
+
     /// Continues a table from its committed `parts`. Removes all rows that were written after that commit.
     /// Without parts, the table starts empty.
     ///
@@ -251,7 +263,22 @@ impl AppendOnlyWriter {
         (read == rows.len()).then_some(rows)
     }
 
-    /// Appends whole lines.
+    /// Appends whole lines, one for each of `rows` rows.
+    ///
+    /// # Errors
+    /// A file system error, exit code 73 or 74.
+    pub fn append_rows(&mut self, lines: &[u8], rows: u64) -> Result<(), Error> {
+        if self.open.bytes + lines.len() as u64 > self.roll_bytes {
+            return self.append(lines);
+        }
+        if planted(Bug::CommitBeforeLogs) {
+            self.open.sync()?;
+        }
+        self.open.rows += rows;
+        self.open.write(lines)
+    }
+
+    /// Appends whole lines, and counts them.
     ///
     /// # Errors
     /// A file system error, exit code 73 or 74.

@@ -116,6 +116,13 @@ impl Input {
         }
     }
 
+    /// Whether a run over finished logs may read compressed logs only once, and start over if one proves damaged.
+    /// With a limit of bad lines it must not: the warning that a log is given up would come before the log is
+    /// known to be sound.
+    pub fn may_start_over(&self) -> bool {
+        self.max_bad_lines == 0
+    }
+
     /// How the rows of logs are written.
     fn dialect(&self) -> Dialect {
         Dialect {

@@ -172,6 +172,14 @@ impl Default for Metrics {
 }
 
 impl Metrics {
+    /// Sets the counters of rows, bytes and inputs to zero, because a run reads all its inputs again.
+    pub fn take_back_rows(&self) {
+        self.events.reset();
+        self.events_rejected.reset();
+        self.bytes_read.reset();
+        self.files_discovered.reset();
+    }
+
     /// All metrics in the text format of Prometheus.
     pub fn to_text(&self) -> String {
         TextEncoder::new().encode_to_string(&self.registry.gather()).expect("metrics have valid names")

@@ -51,6 +51,14 @@ impl Progress {
         }
     }
 
+    /// Starts at zero again.
+    pub fn restart(&self) {
+        self.rows.store(0, Ordering::Relaxed);
+        if let Some(bar) = &self.bar {
+            bar.reset();
+        }
+    }
+
     /// The rows counted so far.
     pub fn rows(&self) -> u64 {
         self.rows.load(Ordering::Relaxed)
@@ -142,5 +150,7 @@ mod tests {
         progress.advance(3, 100);
         progress.finish();
         assert_eq!(progress.rows(), 3);
+        progress.restart();
+        assert_eq!(progress.rows(), 0);
     }
 }

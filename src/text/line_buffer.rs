@@ -91,7 +91,7 @@ impl LineBuffer {
     }
 
     /// Begins a line of fewer than [`SHORT_LINE`] bytes.
-    #[inline(always)]
+    #[inline]
     pub fn short_line(&mut self) -> ShortLine<'_> {
         self.make_room(ROOM);
         let room = self.bytes[self.len..].first_chunk_mut().expect("room for a short line");
@@ -137,7 +137,7 @@ impl ShortLine<'_> {
     ///
     /// # Panics
     /// If the source lacks the padding.
-    #[inline(always)]
+    #[inline]
     pub fn push_padded(&mut self, source: &[u8], len: usize) {
         if len <= SHORT {
             self.store::<SHORT>(source.first_chunk().expect("a padded source"), len);
@@ -147,7 +147,7 @@ impl ShortLine<'_> {
     }
 
     /// Appends the first `len` bytes of a short text.
-    #[inline(always)]
+    #[inline]
     pub fn store<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
         debug_assert!(self.at + len < SHORT_LINE, "a line of {} bytes is not short", self.at + len);
         // The mask changes nothing. It shows the compiler that there is room.
@@ -159,7 +159,7 @@ impl ShortLine<'_> {
     ///
     /// # Panics
     /// If the line is too long.
-    #[inline(always)]
+    #[inline]
     pub fn end(self) {
         assert!(self.at < SHORT_LINE, "a short line");
         *self.len += self.at;

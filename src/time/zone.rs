@@ -13,6 +13,9 @@ use crate::time::civil::DAY;
 const FIRST: i64 = -2 * 86_400;
 /// End of the table, 2200-01-01T00:00:00Z. Later times keep the last offset.
 const LAST: i64 = 7_258_118_400;
+/// The ends of the first and the last interval.
+const BEGINNING: i64 = i64::MIN / 4;
+const END: i64 = i64::MAX / 4;
 /// Interval at which the zone is sampled for changes. Since 1970 no zone has changed its offset twice
 /// within six hours.
 const STEP: i64 = 6 * 3600;
@@ -54,8 +57,17 @@ impl Zone {
     }
 
     fn new(name: Tz) -> Self {
+        // Every start needs UTC, and sampling takes as long as reading a catalog.
+        if name == Tz::UTC {
+            return Self { name, intervals: vec![Interval { from: BEGINNING, to: END, offset: 0 }] };
+        }
+        Self::sampled(name)
+    }
+
+    /// The zone with all changes of its offset.
+    fn sampled(name: Tz) -> Self {
         let mut intervals = Vec::new();
-        let mut from = i64::MIN / 4;
+        let mut from = BEGINNING;
         let mut at = FIRST;
         let mut offset = offset_of(name, at);
         while at < LAST {
@@ -68,7 +80,7 @@ impl Zone {
             intervals.push(Interval { from, to: change, offset });
             (from, at, offset) = (change, change, offset_of(name, change));
         }
-        intervals.push(Interval { from, to: i64::MAX / 4, offset });
+        intervals.push(Interval { from, to: END, offset });
         Self { name, intervals }
     }
 
@@ -169,5 +181,6 @@ mod tests {
         let utc = Zone::named("UTC").unwrap();
         assert_eq!(utc.intervals.len(), 1);
         assert_eq!(utc.offset_of_local(0), Some(0));
+        assert_eq!(format!("{utc:?}"), format!("{:?}", Zone::sampled(Tz::UTC)));
     }
 }

@@ -10,10 +10,11 @@ use crate::ingest::decode::line::without_return;
 use crate::ingest::decode::record::Record;
 use crate::ingest::source::compression::Compression;
 use crate::ingest::source::framing::{Eof, Frame, LineFramer};
+use crate::ingest::source::packed;
 use crate::ingest::source::send::reject_unread;
 use crate::ingest::source::tail::KnownInput;
 use crate::ingest::source::utf16::LaterText;
-use crate::ingest::source::{Event, EventSender, ReadError};
+use crate::ingest::source::{Event, EventSender, Outbox, ReadError};
 use crate::model::dialect::Dialect;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
@@ -105,8 +106,8 @@ impl Committed {
     ) -> Result<(), ReadError> {
         let compression = Compression::of(path);
         if known.position.state == ReaderState::Faulted {
-            if let Err(fault) = compression.check(path, self.dialect.columns.wanted())? {
-                reject_unread(&known.input, &fault, Clock::System, events)?;
+            if let Err(fault) = packed::check(compression, path, self.dialect.columns.wanted())? {
+                reject_unread(&known.input, &fault, Clock::System, &mut Outbox::new(events))?;
             }
             return Ok(());
         }

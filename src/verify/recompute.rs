@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio_stream::StreamExt;
 
-use crate::catalog::{Catalog, Song};
+use crate::catalog::{Catalog, Songs};
 use crate::engine::coordinator::Decoded;
 use crate::engine::pipeline::spawn_source;
 use crate::ingest::source::framing::CHUNK;
@@ -56,23 +56,27 @@ pub async fn recompute(
     comparison: Comparison,
 ) -> Result<Recomputed, Error> {
     let dictionaries = Arc::new(Dictionaries::default());
-    let rows: Vec<Song> = songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
+    let rows = Songs::of_ids(songs.iter().map(Vec::as_slice));
     let catalog = Arc::new(Catalog::new(&rows, &dictionaries, 0));
     let mut insight = EnrichedLogs::new(Arc::clone(&catalog));
-    let mut recomputed = Recomputed {
+    let nothing = || Recomputed {
         ledger: Ledger::new(settings.night_window()),
         dictionaries: Arc::clone(&dictionaries),
         rows: Rows::new(comparison),
     };
+    let mut recomputed = nothing();
+    let reads_once = settings.input.may_start_over();
     let (source, reader_shutdown, dialect) = (source.clone(), shutdown.clone(), settings.dialect());
     let source = move |events: &EventSender| match source {
         ReplaySource::Logs(logs, now) => {
-            Replay { logs, dialect, now, chunk: CHUNK, allow_empty: true }.run(events, &reader_shutdown)
+            Replay { logs, dialect, now, chunk: CHUNK, allow_empty: true, reads_once }
+                .run(events, &reader_shutdown)
         }
         ReplaySource::Committed(committed) => committed.run(events, &reader_shutdown),
     };
     let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), None, source);
-    let mut inputs = InputTracker::new(settings.input.max_bad_lines);
+    let no_inputs = || InputTracker::new(settings.input.max_bad_lines);
+    let mut inputs = no_inputs();
     let mut text = EnrichedRows::default();
     let escape = FormulaEscape::of(enriched_logs::NAME, settings.csv.escape_formulas);
     let mut buffer = Vec::new();
@@ -80,6 +84,10 @@ pub async fn recompute(
         let mut batch = match next {
             Event::Data(Decoded { batch, .. }) => batch,
             Event::Failed(failure) => return Err(failure),
+            Event::StartedOver => {
+                (recomputed, inputs) = (nothing(), no_inputs());
+                continue;
+            }
             Event::Grown(..) | Event::Identified(..) | Event::Advanced(..) => continue,
         };
         if !inputs.apply(&mut batch, &catalog) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-use crate::catalog::{Catalog, Song};
+use crate::catalog::{Catalog, Songs};
 use crate::ingest::decode::record::Record;
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::model::dictionary::Dictionaries;
@@ -181,8 +181,7 @@ pub fn unmatched_rows(
     songs: &SongIds,
     escape: FormulaEscape,
 ) -> Result<Vec<Vec<u8>>, Error> {
-    let without_metadata: Vec<Song> =
-        songs.iter().map(|id| Song { song_id: id.clone(), ..Song::default() }).collect();
+    let without_metadata = Songs::of_ids(songs.iter().map(Vec::as_slice));
     let catalog = Arc::new(Catalog::new(&without_metadata, dictionaries, 0));
     let mut insight = EnrichedLogs::new(Arc::clone(&catalog));
     let mut rows = Vec::new();

@@ -8,7 +8,7 @@ use music_insights::engine::pipeline::Pipeline;
 use music_insights::ingest::source::EventSender;
 use music_insights::ingest::source::archive::Archiver;
 use music_insights::ingest::source::replay::Replay;
-use music_insights::ingest::source::tail::LastLines;
+use music_insights::ingest::source::tail::{LastLines, MAX_HELD};
 use music_insights::ingest::source::watch::{ROLL_WAIT, Resume, Watch, WatchOptions};
 use music_insights::model::error::Error;
 use music_insights::model::shutdown::Shutdown;
@@ -28,7 +28,8 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> RunSummary {
     let dialect = settings.dialect();
     let source = move |events: &EventSender, _| {
-        Replay { logs, dialect, now, chunk, allow_empty: true }.run(events, &Shutdown::default())
+        Replay { logs, dialect, now, chunk, allow_empty: true, reads_once: true }
+            .run(events, &Shutdown::default())
     };
     let pipeline = Pipeline {
         settings: settings.clone(),
@@ -62,7 +63,12 @@ pub(crate) fn watch(settings: &Settings, steps: Vec<Vec<Piece>>) {
         }
         Ok(())
     });
-    let options = watch_options(settings, true);
+    watch_once(settings, MAX_HELD);
+}
+
+/// Runs `watch --once`. `max_held` is the number of bytes of text to hold back while a compressed log is checked.
+pub(crate) fn watch_once(settings: &Settings, max_held: u64) {
+    let options = WatchOptions { max_held, ..watch_options(settings, true) };
     run_watch(settings, |events, resume| Watch::new(options, resume)?.run(events, &Shutdown::default()));
 }
 
@@ -80,6 +86,7 @@ fn watch_options(settings: &Settings, once: bool) -> WatchOptions {
             after: input.done_after.0,
         },
         roll_wait: ROLL_WAIT,
+        max_held: MAX_HELD,
         max_open: 16,
         metrics: Arc::default(),
     }

@@ -15,7 +15,7 @@ use music_insights::engine::pipeline::Pipeline;
 use music_insights::generate::rng::Rng as Dice;
 use music_insights::ingest::source::EventSender;
 use music_insights::ingest::source::archive::{Archiver, WhenDone};
-use music_insights::ingest::source::tail::LastLines;
+use music_insights::ingest::source::tail::{LastLines, MAX_HELD};
 use music_insights::ingest::source::watch::{Watch, WatchOptions};
 use music_insights::model::error::Error;
 
@@ -149,6 +149,7 @@ impl Place {
             dialect: settings.dialect(),
             last_lines,
             roll_wait: std::time::Duration::from_secs(10),
+            max_held: MAX_HELD,
             archiver,
             max_open: 8,
             metrics: Arc::default(),

@@ -27,6 +27,7 @@ mod headers;
 mod laws;
 mod live_engine;
 mod output_files;
+mod packed;
 mod parquet;
 mod reference_edges;
 mod reference_settings;

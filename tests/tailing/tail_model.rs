@@ -1106,6 +1106,8 @@ impl Process {
             dialect: Arc::default(),
             last_lines,
             roll_wait: wait(!soon[1]),
+            // Only short texts are held back.
+            max_held: 100,
             archiver,
             max_open,
             metrics: Arc::default(),
@@ -1122,7 +1124,7 @@ impl Process {
         let (mut delivered, mut changes) = (Vec::new(), Vec::new());
         while let Ok(event) = self.events.try_recv() {
             match event {
-                Event::Grown(..) => {}
+                Event::Grown(..) | Event::StartedOver => {}
                 Event::Identified(input, fingerprint) => {
                     let known = KnownInput {
                         input,

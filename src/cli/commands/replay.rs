@@ -40,10 +40,11 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
     let progress = Arc::new(Progress::new(bytes_of(&logs), Unit::Bytes));
     let (dialect, shutdown) = (settings.dialect(), Shutdown::default());
     let allow_empty = args.allow_empty;
+    let reads_once = settings.input.may_start_over();
     let source = {
         let shutdown = shutdown.clone();
         move |events: &EventSender, _| {
-            Replay { logs, dialect, now, chunk: CHUNK, allow_empty }.run(events, &shutdown)?;
+            Replay { logs, dialect, now, chunk: CHUNK, allow_empty, reads_once }.run(events, &shutdown)?;
             if shutdown.is_requested() && !events.has_sent_data() {
                 // Empty tables would replace the output of an earlier run.
                 return Err(Error::Io("stopped before any row was read; nothing was published".to_owned()));

@@ -15,7 +15,7 @@ use crate::engine::coordinator::{ControlHandles, RunMode};
 use crate::engine::pipeline::Pipeline;
 use crate::engine::tally::Acceptance;
 use crate::ingest::source::archive::Archiver;
-use crate::ingest::source::tail::LastLines;
+use crate::ingest::source::tail::{LastLines, MAX_HELD};
 use crate::ingest::source::watch::{ROLL_WAIT, Watch, WatchOptions, check_folder};
 use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
@@ -55,6 +55,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         dialect: settings.dialect(),
         last_lines: LastLines { wait: input.last_line_wait.0, once: args.once },
         roll_wait: ROLL_WAIT,
+        max_held: MAX_HELD,
         archiver: Archiver {
             // A separate disk, because the other one waits until writing works, and reading must not wait.
             disk: RealDisk::with_fsync(shutdown.clone()),

@@ -59,6 +59,11 @@ impl CatalogInForce {
         new
     }
 
+    /// Reports all rejects of the current version again.
+    pub(super) fn forget_reported(&mut self) {
+        self.reported.clear();
+    }
+
     /// The entry of the catalog in the manifest.
     pub(super) fn entry(&self, path: &Path) -> CatalogEntry {
         let catalog = self.catalog();

@@ -13,6 +13,7 @@ mod pending;
 mod persistence;
 mod plays;
 mod reject_reports;
+mod start_over;
 mod verdict;
 
 use std::sync::{Arc, mpsc};
@@ -52,6 +53,8 @@ pub use crate::engine::run_mode::RunMode;
 /// Minimum pause after a flush, as a multiple of the duration of the flush. Even if a flush takes longer
 /// than the flush interval, at least half of the time remains for reading.
 const REST: u32 = 1;
+/// The same for a `watch --once`. Readers get its last epoch soon in any case, so most of the time is for reading.
+const REST_ONCE: u32 = 9;
 
 /// The components of a coordinator.
 #[derive(Debug)]
@@ -175,7 +178,7 @@ impl Coordinator {
                         Some(took) => {
                             quiet_check.reset();
                             let until_next = self.flush_interval().saturating_sub(took);
-                            tick.reset_after(until_next.max(took * REST));
+                            tick.reset_after(until_next.max(took * self.rest()));
                             self.report_status();
                         }
                         None => self.save_when_idle()?,
@@ -237,6 +240,7 @@ impl Coordinator {
                 inputs.advance(&input, position);
             }
             Event::Data(decoded) => self.apply_batch(decoded).await?,
+            Event::StartedOver => self.core.start_over().await?,
             // No flush follows. The output of an earlier run stays, because it is better than an incomplete
             // new output.
             Event::Failed(error) => return Err(error),
@@ -306,6 +310,11 @@ impl Coordinator {
 
     fn report_status(&self) {
         observe::report_status(&self.core, self.settings_taken);
+    }
+
+    fn rest(&self) -> u32 {
+        // A `watch` that runs on accepts all rows.
+        if self.core.context.acceptance.is_some() { REST_ONCE } else { REST }
     }
 
     fn flush_interval(&self) -> Duration {

@@ -31,6 +31,8 @@ const PIECE: usize = 1024;
 pub enum EnrichedMessage {
     /// More plays, and their rows if they are already rendered.
     Batch(Arc<Batch>, Option<RenderedRows>),
+    /// All earlier batches are taken back. Comes only before the first cut.
+    StartOver,
     /// A cut that covers all earlier batches.
     Cut {
         /// The catalog of the cut.
@@ -127,6 +129,7 @@ impl EnrichedWorker {
                     }
                     _ => self.append(&batch, &mut rows)?,
                 },
+                EnrichedMessage::StartOver => self.table.start_over()?,
                 EnrichedMessage::Cut { catalog, answer } => {
                     if !Arc::ptr_eq(&catalog, self.insight.catalog()) {
                         self.insight.set_catalog(catalog);
@@ -202,7 +205,8 @@ impl EnrichedWorker {
 
     /// Appends rows that are already rendered with the current catalog.
     fn append_rendered(&mut self, batch: &Batch, rows: &EnrichedRows) -> Result<(), Error> {
-        self.table.append(self.escape.apply(rows.text.as_bytes(), &mut self.escaped))?;
+        let text = self.escape.apply(rows.text.as_bytes(), &mut self.escaped);
+        self.table.append_rows(text, rows.rows)?;
         let Some(unmatched) = &mut self.unmatched else { return Ok(()) };
         if rows.rows < batch.plays() as u64 {
             self.insight.unmatched(batch, |song, play| unmatched.add(song, play));

@@ -93,6 +93,15 @@ impl InsightWorkers {
         metrics.send("enrich", enriched, message).await.map_err(|_| ended())
     }
 
+    /// Takes back all batches. The snapshot workers know no plays before the first cut.
+    ///
+    /// # Errors
+    /// The worker has ended.
+    pub async fn start_over(&self) -> Result<(), Error> {
+        let Some(enriched) = &self.enriched else { return Ok(()) };
+        enriched.send(EnrichedMessage::StartOver).await.map_err(|_| ended())
+    }
+
     /// Asks the worker of `enriched_logs` to restore its table. `parquet` are the names of the missing Parquet
     /// parts.
     ///

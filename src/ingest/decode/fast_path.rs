@@ -156,19 +156,18 @@ impl<'a> CsvRows<'a> {
     #[inline]
     fn read_fast<const DEFAULT: bool>(&mut self, padded: &[u8], ends: &[u32]) -> bool {
         let [user, song, timestamp, duration] = if DEFAULT { DEFAULT_ORDER } else { self.field_order() };
+        let last = ends.len() - 1;
+        // A carriage return in front of the line feed belongs to the line end.
+        let has_return = padded.get(ends[last].wrapping_sub(1) as usize) == Some(&b'\r');
         let field = |index: usize| {
             let start = ends[index].wrapping_add(1);
-            Field { start, len: ends[index + 1].wrapping_sub(start) }
+            let end = ends[index + 1].wrapping_sub(u32::from(index + 1 == last && has_return));
+            Field { start, len: end.wrapping_sub(start) }
         };
-        let is_last = duration + 2 == ends.len();
-        let (user, song, timestamp, mut duration) =
-            (field(user), field(song), field(timestamp), field(duration));
+        let (user, song, timestamp, duration) = (field(user), field(song), field(timestamp), field(duration));
         let is_id = |id: Field| id.len.wrapping_sub(1) < ID_LIMIT as u32;
         if !is_id(user) || !is_id(song) || (self.needs_checks && !self.passes_checks(padded, ends)) {
             return false;
-        }
-        if is_last && padded[ends[ends.len() - 1].wrapping_sub(1) as usize] == b'\r' {
-            duration.len = duration.len.saturating_sub(1);
         }
         let text = |field: Field| &padded[field.start as usize..];
         if timestamp.len as usize == PLAIN

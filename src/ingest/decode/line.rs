@@ -33,6 +33,14 @@ pub fn check(line: &[u8], ending: Ending) -> Result<(), Reason> {
     if line.len() > LINE_LIMIT {
         return Err(Reason::LineTooLong);
     }
+    check_bytes(line, ending)
+}
+
+/// The same for a text of any length.
+///
+/// # Errors
+/// The text has NUL bytes, or is not valid UTF-8.
+pub fn check_bytes(line: &[u8], ending: Ending) -> Result<(), Reason> {
     if memchr::memchr(0, line).is_some() {
         let is_unwritten = ending == Ending::EndOfFile && line.iter().all(|&byte| byte == 0);
         return Err(if is_unwritten { Reason::NulTail } else { Reason::NulByte });

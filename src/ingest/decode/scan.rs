@@ -1,5 +1,7 @@
 //! Finds all delimiters, line feeds and irregular bytes of a text, in blocks of 64 bytes.
 
+#![allow(clippy::inline_always, reason = "the functions must be compiled for the processor of their caller")]
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 

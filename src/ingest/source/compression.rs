@@ -1,14 +1,12 @@
-//! Reads gzip, zstd, bzip2, xz and Parquet logs as CSV text, after a check of the whole file.
+//! The formats of files, and readers that decompress them.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::parquet::csv_of;
 use crate::ingest::source::fingerprint::read_range;
 use crate::ingest::source::utf16::{ByteOrder, TextReader};
-use crate::model::Reason;
 use crate::model::dialect::columns::ColumnName;
 use crate::model::error::{Error, FileRole, Op};
 
@@ -31,18 +29,33 @@ pub enum Compression {
     Parquet,
 }
 
+/// A plain file that is open.
+pub struct PlainText {
+    /// The text.
+    pub text: Box<dyn Read + Send>,
+    /// The size of the file in bytes.
+    pub size: u64,
+    /// Whether the file is a regular file with text in UTF-16.
+    pub is_utf16: bool,
+}
+
+impl std::fmt::Debug for PlainText {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { size, is_utf16, .. } = self;
+        formatter
+            .debug_struct("PlainText")
+            .field("size", size)
+            .field("is_utf16", is_utf16)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Number of bytes that [`Compression::of_content`] needs.
 pub const MAGIC: usize = 6;
 /// Buffer size for compressed files, in bytes.
 const BUFFER: usize = 256 << 10;
 /// Maximum memory for decoding an xz file, in KiB. `xz -9` needs 65 MiB.
 const XZ_MEMORY: u32 = 256 << 10;
-/// The maximum decompressed size is this multiple of the compressed size, plus [`ALLOWANCE`]. Even a log of one
-/// listener and one song, with a row every 30 seconds and long ids, stays below: xz reaches 192, zstd 185,
-/// bzip2 101 and gzip 34. Common logs stay below 30.
-const RATIO: u64 = 200;
-/// Additional bytes that the decompressed size may have, so that small files are not rejected.
-const ALLOWANCE: u64 = 16 << 20;
 
 impl Compression {
     /// The format according to the file name extension, in any case.
@@ -72,9 +85,31 @@ impl Compression {
         }
     }
 
+    /// Whether the name tells that the file is compressed. Parquet has a compression of its own.
+    pub fn is_packed(self) -> bool {
+        matches!(self, Self::Gzip | Self::Zstd | Self::Bzip2 | Self::Xz)
+    }
+
     /// Whether the file is plain text, which is read while it grows. A file of any other format is read whole.
     pub fn is_plain(self) -> bool {
         self == Self::Plain
+    }
+
+    /// Opens a plain file as text. UTF-16 with a byte order mark is decoded.
+    ///
+    /// # Errors
+    /// If the file cannot be opened.
+    pub fn open_plain(path: &Path) -> io::Result<PlainText> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        // A pipe has no ranges.
+        let start = read_range(&file, 0, 2);
+        let has_mark = start.as_ref().is_ok_and(|start| ByteOrder::of(start).is_some());
+        let (size, is_utf16) = (metadata.len(), has_mark && metadata.is_file());
+        // Other text is read without another layer, because that is fastest.
+        let text: Box<dyn Read + Send> =
+            if start.is_ok() && !has_mark { Box::new(file) } else { Self::Plain.decode(file)? };
+        Ok(PlainText { text, size, is_utf16 })
     }
 
     /// Opens a file as text. UTF-16 with a byte order mark is decoded, also inside a compressed file.
@@ -83,14 +118,10 @@ impl Compression {
     /// # Errors
     /// If the file cannot be opened.
     pub fn open(self, path: &Path, wanted: Vec<ColumnName>) -> io::Result<Box<dyn Read + Send>> {
-        let file = File::open(path)?;
         match self {
-            Self::Parquet => csv_of(file, wanted),
-            // A plain file is read without another layer, because that is fastest. A pipe has no ranges.
-            Self::Plain if read_range(&file, 0, 2).is_ok_and(|start| ByteOrder::of(&start).is_none()) => {
-                Ok(Box::new(file))
-            }
-            _ => self.decode(file),
+            Self::Plain => Ok(Self::open_plain(path)?.text),
+            Self::Parquet => csv_of(File::open(path)?, wanted),
+            _ => self.decode(File::open(path)?),
         }
     }
 
@@ -158,44 +189,6 @@ impl Compression {
             }
         })
     }
-
-    /// The maximum decompressed size of a file, in bytes.
-    pub fn limit(compressed: u64) -> u64 {
-        compressed.saturating_mul(RATIO).saturating_add(ALLOWANCE)
-    }
-
-    /// Reads a compressed file to its end. This check ensures that the rows of truncated files, damaged
-    /// files and decompression bombs never count. Returns the decompressed size, or the fault if the
-    /// file must be rejected.
-    ///
-    /// # Errors
-    /// If the file cannot be opened.
-    pub fn check(self, path: &Path, wanted: Vec<ColumnName>) -> io::Result<Result<u64, HeaderFault>> {
-        let compressed = path.metadata()?.len();
-        if self.is_plain() {
-            return Ok(Ok(compressed));
-        }
-        let limit = Self::limit(compressed);
-        let mut reader = self.open(path, wanted)?.take(limit + 1);
-        Ok(match io::copy(&mut reader, &mut io::sink()) {
-            Ok(size) if size > limit => {
-                let detail =
-                    format!("the file decompresses to more than {RATIO} times its {compressed} bytes");
-                Err(HeaderFault { reason: Reason::GzRatio, detail })
-            }
-            Ok(size) => Ok(size),
-            Err(error) => Err(HeaderFault {
-                reason: match self {
-                    Self::Gzip => Reason::GzCorrupt,
-                    Self::Plain | Self::Utf16 | Self::Zstd => Reason::ZstCorrupt,
-                    Self::Bzip2 => Reason::Bz2Corrupt,
-                    Self::Xz => Reason::XzCorrupt,
-                    Self::Parquet => Reason::ParquetCorrupt,
-                },
-                detail: format!("the file is truncated or damaged: {error}"),
-            }),
-        })
-    }
 }
 
 /// The error for a log or catalog that cannot be read. A format that this build does not support has a
@@ -230,51 +223,6 @@ mod tests {
         let mut encoder = XzWriter::new(Vec::new(), XzOptions::with_preset(6)).unwrap();
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
-    }
-
-    fn check(name: &str, bytes: &[u8]) -> Result<u64, Reason> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join(name);
-        std::fs::write(&path, bytes).unwrap();
-        Compression::of(&path).check(&path, Vec::new()).unwrap().map_err(|fault| fault.reason)
-    }
-
-    #[test]
-    fn complete_files_pass_and_all_others_have_a_reason() {
-        let members = [gzip(b"abc"), gzip(b"def")].concat();
-        assert_eq!(check("a.csv.gz", &members), Ok(6));
-        assert_eq!(check("a.csv.gz", &members[..members.len() - 3]), Err(Reason::GzCorrupt));
-        assert_eq!(check("a.csv.gz", &[members.as_slice(), b"trailing"].concat()), Err(Reason::GzCorrupt));
-        assert_eq!(check("a.csv.gz", b""), Err(Reason::GzCorrupt));
-        assert_eq!(check("a.csv.gz", &gzip(&vec![b'a'; 40 << 20])), Err(Reason::GzRatio));
-        let frames =
-            [zstd::encode_all(&b"abc"[..], 1).unwrap(), zstd::encode_all(&b"def"[..], 1).unwrap()].concat();
-        assert_eq!(check("a.csv.zst", &frames), Ok(6));
-        assert_eq!(check("a.csv.zst", &frames[..frames.len() - 1]), Err(Reason::ZstCorrupt));
-        assert_eq!(check("a.csv", b"abc"), Ok(3));
-    }
-
-    #[test]
-    fn bzip2_and_xz_may_have_several_streams_and_must_be_complete() {
-        for (name, pack, damage) in [
-            ("a.csv.bz2", bzip2 as fn(&[u8]) -> Vec<u8>, Reason::Bz2Corrupt),
-            ("a.csv.XZ", xz, Reason::XzCorrupt),
-        ] {
-            let streams = [pack(b"abc"), pack(b"defg")].concat();
-            assert_eq!(check(name, &streams), Ok(7), "{name}");
-            for cut in 1..streams.len() {
-                let whole = cut == pack(b"abc").len();
-                let expected = if whole { Ok(3) } else { Err(damage) };
-                assert_eq!(check(name, &streams[..cut]), expected, "{name}: {cut} bytes");
-            }
-            assert_eq!(check(name, b""), Err(damage), "{name}");
-            assert_eq!(check(name, &[&streams[..], b"trailing"].concat()), Err(damage), "{name}");
-            let mut damaged = pack(&[b'x'; 1000]);
-            let middle = damaged.len() / 2;
-            damaged[middle] ^= 0x20;
-            assert_eq!(check(name, &damaged), Err(damage), "{name}");
-            assert_eq!(check(name, &pack(&vec![b'a'; 40 << 20])), Err(Reason::GzRatio), "{name}");
-        }
     }
 
     #[test]

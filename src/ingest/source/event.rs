@@ -22,6 +22,9 @@ pub enum Event<T = Chunk> {
     Advanced(Arc<Input>, Position),
     /// More lines of an input, or the rows decoded from them.
     Data(T),
+    /// The source reads all inputs again, because a file has proved damaged after its first rows were sent.
+    /// Nothing that was sent before counts. Only `replay` starts over.
+    StartedOver,
     /// The source failed, so its inputs are incomplete.
     Failed(Error),
 }
@@ -37,6 +40,7 @@ impl<T> Event<T> {
             Self::Identified(input, fingerprint) => Event::Identified(input, fingerprint),
             Self::Advanced(input, position) => Event::Advanced(input, position),
             Self::Data(data) => Event::Data(convert(data).await),
+            Self::StartedOver => Event::StartedOver,
             Self::Failed(error) => Event::Failed(error),
         }
     }
@@ -96,7 +100,7 @@ impl EventSender {
         self.channel.is_closed()
     }
 
-    /// Whether rows or rejects were sent.
+    /// Whether rows or rejects were sent that count.
     pub fn has_sent_data(&self) -> bool {
         self.has_sent_data.load(Ordering::Relaxed)
     }
@@ -106,8 +110,10 @@ impl EventSender {
     /// # Errors
     /// `Closed` if the pipeline has ended.
     pub fn send(&self, event: Event) -> Result<(), Closed> {
-        if matches!(event, Event::Data(_)) {
-            self.has_sent_data.store(true, Ordering::Relaxed);
+        match &event {
+            Event::Data(_) => self.has_sent_data.store(true, Ordering::Relaxed),
+            Event::StartedOver => self.has_sent_data.store(false, Ordering::Relaxed),
+            _ => {}
         }
         self.channel.blocking_send(event).map_err(|_| Closed)
     }

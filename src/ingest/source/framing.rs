@@ -41,7 +41,7 @@ pub enum Eof {
 }
 
 /// Frames one file into chunks.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct LineFramer {
     input: Arc<Input>,
     /// Offset of the first byte of `carry`.
@@ -79,7 +79,7 @@ struct LastRead {
     is_final: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum State {
     /// Before the layout is known.
     Start,
@@ -175,6 +175,11 @@ impl LineFramer {
     #[must_use]
     pub fn with_utf8(self, is_utf8: bool) -> Self {
         Self { is_utf8, ..self }
+    }
+
+    /// The same for a framer that is in use.
+    pub fn set_utf8(&mut self, is_utf8: bool) {
+        self.is_utf8 = is_utf8;
     }
 
     /// Finds out what in a file does not follow the dialect: text in UTF-16, which is read as UTF-8, and cells

@@ -11,12 +11,16 @@ mod growth;
 mod header_finder;
 pub mod log_folder;
 pub mod log_names;
+mod outbox;
+pub mod packed;
 pub mod replay;
 pub mod scan;
 pub mod send;
 pub mod stdin;
 pub mod tail;
+mod unpack;
 pub mod utf16;
 pub mod watch;
 
 pub use crate::ingest::source::event::{Closed, Event, EventSender, ReadError};
+pub use crate::ingest::source::outbox::Outbox;

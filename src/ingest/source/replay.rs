@@ -1,22 +1,25 @@
 //! The source of `replay`: reads finished logs in the order of their paths.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::ingest::source::compression::{Compression, unreadable};
+use crate::ingest::decode::header::HeaderFault;
+use crate::ingest::source::compression::{Compression, PlainText, unreadable};
 use crate::ingest::source::fingerprint::FileId;
 use crate::ingest::source::framing::{Eof, LineFramer};
+use crate::ingest::source::packed::{CheckedText, PackedText, check};
 use crate::ingest::source::scan::{FolderRules, FolderScanner, SkippedFiles};
 use crate::ingest::source::send::{no_hashes, reject_unread, send_chunks};
-use crate::ingest::source::stdin::{self, STDIN, is_stdin};
-use crate::ingest::source::{Event, EventSender, ReadError};
+use crate::ingest::source::stdin::{self, is_stdin};
+use crate::ingest::source::unpack::unpacked;
+use crate::ingest::source::{Closed, Event, EventSender, Outbox, ReadError};
 use crate::model::dialect::Dialect;
+use crate::model::dialect::columns::ColumnName;
 use crate::model::error::{Error, FileRole, Op};
-
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, InputId};
 use crate::text::{path_text, shown};
@@ -123,6 +126,39 @@ pub struct Replay {
     pub chunk: usize,
     /// Whether stdin may be empty.
     pub allow_empty: bool,
+    /// Whether compressed logs are read only once. The source then starts over if a log proves damaged, and all
+    /// its events must be taken back. Otherwise, each compressed log is checked before it is read.
+    pub reads_once: bool,
+}
+
+/// The verdicts about compressed logs: the size of the text, or the fault of the file.
+type Verdicts = HashMap<InputId, Result<u64, HeaderFault>>;
+
+/// How far the logs were read.
+enum ReadOutcome {
+    /// To the end, or to a shutdown.
+    Ended,
+    /// A log has proved damaged after its first rows were sent.
+    Damaged(InputId),
+}
+
+/// Why a log was not read to its end.
+enum LogError {
+    Read(ReadError<Error>),
+    /// The log has proved damaged after its first rows were sent.
+    Damaged(HeaderFault),
+}
+
+impl From<ReadError<Error>> for LogError {
+    fn from(error: ReadError<Error>) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<Closed> for LogError {
+    fn from(_: Closed) -> Self {
+        Self::Read(ReadError::Closed)
+    }
 }
 
 impl Replay {
@@ -130,61 +166,167 @@ impl Replay {
     ///
     /// # Errors
     /// The first log that cannot be read (exit code 66 or 74), or stdin without a byte (66).
-    pub fn run(self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
-        for (path, number) in self.logs.iter().zip(0..) {
-            let input = Arc::new(Input { id: InputId(number), label: path_text(path) });
-            let read = if is_stdin(path) {
-                self.read_stdin(&input, events, shutdown)
-            } else {
-                self.read_file(path, &input, events, shutdown)
-            };
-            match read {
-                Ok(()) => {}
-                Err(ReadError::Failed(error)) => return Err(error),
-                Err(ReadError::Closed) => break,
-            }
-            if shutdown.is_requested() {
+    pub fn run(mut self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
+        // What is read from a pipe is gone.
+        self.reads_once &= self.logs.iter().any(|path| Compression::of(path).is_packed())
+            && self.logs.iter().all(|path| !is_stdin(path) && path.is_file());
+        let (mut verdicts, mut first_new) = (Verdicts::new(), InputId(0));
+        while let ReadOutcome::Damaged(damaged) = self.read_all(&mut verdicts, first_new, events, shutdown)? {
+            self.check_after(damaged, &mut verdicts, shutdown);
+            first_new = damaged;
+            if events.send(Event::StartedOver).is_err() {
                 break;
             }
         }
         Ok(())
     }
 
-    fn read_file(
+    /// Reads all logs. Notices about the logs before `first_new` were given before.
+    fn read_all(
         &self,
-        path: &Path,
-        input: &Arc<Input>,
+        verdicts: &mut Verdicts,
+        first_new: InputId,
         events: &EventSender,
         shutdown: &Shutdown,
-    ) -> Result<(), ReadError<Error>> {
-        let compression = Compression::of(path);
-        let cannot_open = |source: io::Error| ReadError::Failed(unreadable(path, source));
-        let size = match compression.check(path, self.dialect.columns.wanted()).map_err(cannot_open)? {
+    ) -> Result<ReadOutcome, Error> {
+        for (path, number) in self.logs.iter().zip(0..) {
+            let input = Arc::new(Input { id: InputId(number), label: path_text(path) });
+            let outbox =
+                if input.id < first_new { Outbox::without_notices(events) } else { Outbox::new(events) };
+            let log = Log { replay: self, path, input: &input, shutdown };
+            let read = if is_stdin(path) {
+                log.read_stdin(outbox).map_err(LogError::Read)
+            } else {
+                log.read_file(verdicts, outbox, events)
+            };
+            match read {
+                Ok(()) => {}
+                Err(LogError::Read(ReadError::Failed(error))) => return Err(error),
+                Err(LogError::Read(ReadError::Closed)) => break,
+                Err(LogError::Damaged(fault)) => {
+                    verdicts.insert(input.id, Err(fault));
+                    return Ok(ReadOutcome::Damaged(input.id));
+                }
+            }
+            if shutdown.is_requested() {
+                break;
+            }
+        }
+        Ok(ReadOutcome::Ended)
+    }
+
+    /// Checks the logs after a damaged log, so that the source starts over only once.
+    fn check_after(&self, damaged: InputId, verdicts: &mut Verdicts, shutdown: &Shutdown) {
+        for (path, number) in self.logs.iter().zip(0..).skip(damaged.0 as usize + 1) {
+            let format = Compression::of(path);
+            if format.is_packed()
+                && !shutdown.is_requested()
+                // A log that cannot be opened is reported in its turn.
+                && let Ok(verdict) = check(format, path, self.dialect.columns.wanted())
+            {
+                verdicts.insert(InputId(number), verdict);
+            }
+        }
+    }
+}
+
+/// The log that is being read.
+struct Log<'a> {
+    replay: &'a Replay,
+    path: &'a Path,
+    input: &'a Arc<Input>,
+    shutdown: &'a Shutdown,
+}
+
+impl Log<'_> {
+    fn read_file(
+        &self,
+        verdicts: &mut Verdicts,
+        mut outbox: Outbox<'_>,
+        events: &EventSender,
+    ) -> Result<(), LogError> {
+        let format = Compression::of(self.path);
+        if format.is_plain() {
+            return self.read_plain(&mut outbox);
+        }
+        let is_unchecked = !verdicts.contains_key(&self.input.id);
+        if is_unchecked && self.replay.reads_once && format.is_packed() {
+            let mut held = Outbox::holding_notices(events);
+            match self.read_packed(format, &mut held) {
+                Ok(size) => {
+                    verdicts.insert(self.input.id, Ok(size));
+                    held.release()?;
+                    return Ok(());
+                }
+                Err(LogError::Damaged(fault)) if !held.has_sent() => {
+                    verdicts.insert(self.input.id, Err(fault));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let verdict = match verdicts.get(&self.input.id) {
+            Some(verdict) => verdict.clone(),
+            None => check(format, self.path, self.wanted()).map_err(|error| self.cannot_open(error))?,
+        };
+        let size = match verdict {
             Ok(size) => size,
             Err(fault) => {
-                return reject_unread(input, &fault, Clock::Stopped(self.now), events)
-                    .map_err(ReadError::from);
+                reject_unread(self.input, &fault, Clock::Stopped(self.replay.now), &mut outbox)?;
+                return Ok(());
             }
         };
-        events.send(Event::Grown(Arc::clone(input), size))?;
-        let mut reader = compression.open(path, self.dialect.columns.wanted()).map_err(cannot_open)?;
-        let mut framer = self.framer(path, input);
-        framer.find_typed_cells(path);
-        if !compression.is_plain() {
-            framer.begin_compressed(&mut reader).map_err(cannot_open)?;
+        outbox.send(Event::Grown(Arc::clone(self.input), size))?;
+        if format.is_packed() {
+            return match self.read_packed(format, &mut outbox) {
+                // The file has changed after the check.
+                Err(LogError::Damaged(fault)) => {
+                    Err(ReadError::Failed(self.cannot_read(io::Error::other(fault.detail))).into())
+                }
+                read => read.map(drop),
+            };
         }
-        self.send(&mut reader, framer, events, shutdown)
-            .map_err(|error| error.map(|source| Error::file(FileRole::Open, Op::Read, path, source)))
+        let mut reader = format.open(self.path, self.wanted()).map_err(|error| self.cannot_open(error))?;
+        let mut framer = self.framer();
+        framer.find_typed_cells(self.path);
+        framer.begin_compressed(&mut reader).map_err(|error| self.cannot_open(error))?;
+        self.send(&mut reader, framer, &mut outbox)
+            .map_err(|error| error.map(|error| self.cannot_read(error)))?;
+        Ok(())
+    }
+
+    fn read_plain(&self, outbox: &mut Outbox<'_>) -> Result<(), LogError> {
+        let PlainText { mut text, size, is_utf16 } =
+            Compression::open_plain(self.path).map_err(|error| self.cannot_open(error))?;
+        outbox.send(Event::Grown(Arc::clone(self.input), size))?;
+        let framer = self.framer().with_utf8(is_utf16);
+        self.send(&mut text, framer, outbox).map_err(|error| error.map(|error| self.cannot_read(error)))?;
+        Ok(())
+    }
+
+    /// Reads a compressed log. Its rows are sent as they come. Returns the size of its text.
+    fn read_packed(&self, format: Compression, outbox: &mut Outbox<'_>) -> Result<u64, LogError> {
+        let cannot_open = |error| self.cannot_open(error);
+        let mut text = PackedText::open(format, self.path, self.wanted()).map_err(cannot_open)?;
+        let mut framer = self.framer().with_utf8(text.is_utf16());
+        framer.begin_compressed(&mut text).map_err(cannot_open)?;
+        let read = |mut text: &mut dyn CheckedText| {
+            let sent = self.send(&mut text, framer, outbox);
+            if matches!(sent, Err(ReadError::Closed)) {
+                return Err(LogError::Read(ReadError::Closed));
+            }
+            // A header that is rejected, or a shutdown, ends the rows before the end of the text.
+            let size = text.finish().map_err(LogError::Damaged)?;
+            sent.map_err(|error| error.map(|error| self.cannot_read(error)))?;
+            Ok(size)
+        };
+        let size = unpacked(text, read).map_err(cannot_open)??;
+        outbox.send(Event::Grown(Arc::clone(self.input), size))?;
+        Ok(size)
     }
 
     /// Reads stdin. If stdin is damaged, the rows before the damage were already sent. Therefore, the
     /// run ends with an error and publishes nothing.
-    fn read_stdin(
-        &self,
-        input: &Arc<Input>,
-        events: &EventSender,
-        shutdown: &Shutdown,
-    ) -> Result<(), ReadError<Error>> {
+    fn read_stdin(&self, mut outbox: Outbox<'_>) -> Result<(), ReadError<Error>> {
         let damaged = |source: io::Error| {
             Error::Damaged(format!("stdin cannot be read to its end, so nothing was published: {source}"))
         };
@@ -196,29 +338,40 @@ impl Replay {
                 read => break read.map_err(|source| ReadError::Failed(damaged(source)))?,
             }
         };
-        if len == 0 && !self.allow_empty && !shutdown.is_requested() {
+        if len == 0 && !self.replay.allow_empty && !self.shutdown.is_requested() {
             let message = "stdin is empty; --allow-empty accepts this".to_owned();
             return Err(ReadError::Failed(Error::MissingInput(message)));
         }
         let mut reader = io::Cursor::new(&first[..len]).chain(reader);
-        let framer = self.framer(Path::new(STDIN), input).with_utf8(is_utf16);
-        self.send(&mut reader, framer, events, shutdown).map_err(|error| error.map(damaged))
+        let framer = self.framer().with_utf8(is_utf16);
+        self.send(&mut reader, framer, &mut outbox).map_err(|error| error.map(damaged))
     }
 
-    /// A framer for the file at `path`.
-    fn framer(&self, path: &Path, input: &Arc<Input>) -> LineFramer {
-        LineFramer::with_chunk(Arc::clone(input), self.chunk).with_dialect(&self.dialect, path)
+    fn framer(&self) -> LineFramer {
+        LineFramer::with_chunk(Arc::clone(self.input), self.replay.chunk)
+            .with_dialect(&self.replay.dialect, self.path)
+    }
+
+    fn wanted(&self) -> Vec<ColumnName> {
+        self.replay.dialect.columns.wanted()
     }
 
     fn send(
         &self,
         reader: &mut impl Read,
         mut framer: LineFramer,
-        events: &EventSender,
-        shutdown: &Shutdown,
+        outbox: &mut Outbox<'_>,
     ) -> Result<(), ReadError> {
-        let clock = Clock::Stopped(self.now);
-        send_chunks(&mut framer, reader, Eof::Final, &no_hashes, clock, events, shutdown)?;
+        let clock = Clock::Stopped(self.replay.now);
+        send_chunks(&mut framer, reader, Eof::Final, &no_hashes, clock, outbox, self.shutdown)?;
         Ok(())
+    }
+
+    fn cannot_open(&self, source: io::Error) -> ReadError<Error> {
+        ReadError::Failed(unreadable(self.path, source))
+    }
+
+    fn cannot_read(&self, source: io::Error) -> Error {
+        Error::file(FileRole::Open, Op::Read, self.path, source)
     }
 }

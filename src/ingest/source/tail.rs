@@ -19,7 +19,7 @@ use crate::ingest::source::fingerprint::{
 use crate::ingest::source::framing::{Eof, LineFramer};
 use crate::ingest::source::log_folder::LogFolder;
 use crate::ingest::source::send::{SendOutcome, send_chunks};
-use crate::ingest::source::{Closed, Event, EventSender, ReadError};
+use crate::ingest::source::{Closed, Event, EventSender, Outbox, ReadError};
 use crate::model::dialect::Dialect;
 use crate::model::shutdown::Shutdown;
 use crate::model::{Input, Layout, Position, ReaderState};
@@ -27,7 +27,7 @@ use crate::time::clock::Clock;
 
 pub use crate::ingest::source::tail::comparison::Comparison;
 pub use crate::ingest::source::tail::known::{KnownInput, LastLines};
-pub use crate::ingest::source::tail::whole::ReadContent;
+pub use crate::ingest::source::tail::whole::{MAX_HELD, ReadContent};
 
 /// A followed file.
 #[derive(Debug)]
@@ -49,6 +49,8 @@ pub struct Tail {
     had_rows: bool,
     /// The layout of a compressed file that an earlier process has read to its end.
     last_layout: Option<Arc<Layout>>,
+    /// The maximum number of bytes of text to hold back while a compressed file is checked.
+    max_held: u64,
     /// Hash of the whole file if it is read whole, else 0.
     whole: u128,
     /// Number of bytes in this hash.
@@ -107,6 +109,7 @@ impl Tail {
             overlong: None,
             had_rows: false,
             last_layout: None,
+            max_held: MAX_HELD,
             whole: 0,
             whole_size: 0,
             growing: None,
@@ -154,6 +157,7 @@ impl Tail {
             // A file that was rejected as a whole has one row, which is no row of the log.
             had_rows: rows > u64::from(state == State::Rejected),
             last_layout: layout,
+            max_held: MAX_HELD,
             whole,
             whole_size: stat.size,
             growing: None,
@@ -465,7 +469,8 @@ impl Tail {
         };
         let clock = Clock::System;
         let started = self.framer.layout().is_some();
-        let outcome = send_chunks(&mut self.framer, &mut reader, eof, &add_hashes, clock, events, shutdown);
+        let outbox = &mut Outbox::new(events);
+        let outcome = send_chunks(&mut self.framer, &mut reader, eof, &add_hashes, clock, outbox, shutdown);
         self.framer.forget_partial_line();
         let (offset, read_offset) = (self.offset(), self.framer.read_offset());
         (self.hash_before_offset, self.blocks) = (tail(offset), blocks(offset));

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use indicatif::HumanCount;
 use tokio_stream::StreamExt;
 
-use crate::catalog::reload;
+use crate::catalog::Catalog;
+use crate::catalog::reload::{self, CatalogVersion};
 use crate::cli::args::CheckArgs;
 use crate::cli::commands::check::suggest::suggest;
 use crate::cli::commands::logs::find_logs_of_arguments;
@@ -30,7 +31,7 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::model::rejects::{by_code, count};
 use crate::model::shutdown::Shutdown;
-use crate::model::{InputId, Reason, Reject};
+use crate::model::{Batch, InputId, Reason, Reject};
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
 use crate::text::{escape_bytes, harmless, path_text, shown};
@@ -57,6 +58,7 @@ pub fn run(args: CheckArgs) -> Result<(), Error> {
         now: args.now.unwrap_or_else(|| Clock::System.now()),
         chunk: CHUNK,
         allow_empty: args.allow_empty,
+        reads_once: settings.input.may_start_over(),
     };
     let shutdown = Shutdown::default();
     let (now, logs) = (replay.now, replay.logs.clone());
@@ -95,38 +97,28 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     let catalog = reload::load(&settings.songs, &settings.catalog_dialect(), &dictionaries).await?;
     let mut catalog_rejects = BTreeMap::new();
     count(&mut catalog_rejects, &catalog.rejects);
-    let mut examples = Examples::default();
     let songs = shown(&settings.songs);
-    catalog.rejects.iter().for_each(|reject| examples.add(Subject::Catalog, &songs, reject, None));
-
+    let nothing = || Findings::new(settings, &songs, &catalog);
+    let mut findings = nothing();
     let logs = replay.logs.len();
     let (mut decoded, source) =
         spawn_source(settings, &dictionaries, &Arc::default(), None, move |events: &_| {
             replay.run(events, &shutdown)
         });
-    let mut inputs = InputTracker::new(settings.input.max_bad_lines);
-    let mut unmatched = 0;
-    let mut accepted: BTreeMap<InputId, bool> = BTreeMap::new();
-    let mut tally = RunTally::default();
-    tally.set_catalog(&songs, &catalog.rejects);
     while let Some(next) = decoded.next().await {
         let mut batch = match next {
             Event::Data(Decoded { batch, .. }) => batch,
             Event::Failed(error) => return Err(error),
+            Event::StartedOver => {
+                findings = nothing();
+                continue;
+            }
             Event::Grown(..) | Event::Identified(..) | Event::Advanced(..) => continue,
         };
-        if inputs.apply(&mut batch, &catalog.catalog) {
-            if batch.plays() + batch.rejects.len() > 0 {
-                *accepted.entry(batch.input.id).or_default() |= batch.plays() > 0;
-            }
-            tally.add(&batch, inputs.rows_of(batch.input.id));
-            unmatched += catalog.catalog.count_unknown(&batch.songs);
-            for reject in &batch.rejects {
-                examples.add(Subject::Log, &batch.input.label, reject, batch.refused.as_deref());
-            }
-        }
+        findings.add(&mut batch, &catalog.catalog);
     }
     source.await.map_err(|cause| Error::Bug(format!("the reader panicked: {cause}")))?;
+    let Findings { examples, inputs, unmatched, accepted, tally } = findings;
 
     let mut text = String::from("settings  valid\n");
     let _ = writeln!(
@@ -145,6 +137,42 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     text.push_str(&examples.text());
     let unreadable = accepted.into_iter().filter(|(_, accepted)| !accepted).map(|(input, _)| input).collect();
     Ok(CheckReport { text, tally, unreadable })
+}
+
+/// What the logs contain.
+struct Findings {
+    examples: Examples,
+    inputs: InputTracker,
+    unmatched: u64,
+    /// Whether rows of an input were accepted. Inputs without rows are left out.
+    accepted: BTreeMap<InputId, bool>,
+    tally: RunTally,
+}
+
+impl Findings {
+    /// The findings before the first row of a log. `songs` is the name of the catalog.
+    fn new(settings: &Settings, songs: &str, catalog: &CatalogVersion) -> Self {
+        let (mut examples, mut tally) = (Examples::default(), RunTally::default());
+        catalog.rejects.iter().for_each(|reject| examples.add(Subject::Catalog, songs, reject, None));
+        tally.set_catalog(songs, &catalog.rejects);
+        let inputs = InputTracker::new(settings.input.max_bad_lines);
+        Self { examples, inputs, unmatched: 0, accepted: BTreeMap::new(), tally }
+    }
+
+    /// Adds the rows of a batch, unless its input was given up.
+    fn add(&mut self, batch: &mut Batch, catalog: &Catalog) {
+        if !self.inputs.apply(batch, catalog) {
+            return;
+        }
+        if batch.plays() + batch.rejects.len() > 0 {
+            *self.accepted.entry(batch.input.id).or_default() |= batch.plays() > 0;
+        }
+        self.tally.add(batch, self.inputs.rows_of(batch.input.id));
+        self.unmatched += catalog.count_unknown(&batch.songs);
+        for reject in &batch.rejects {
+            self.examples.add(Subject::Log, &batch.input.label, reject, batch.refused.as_deref());
+        }
+    }
 }
 
 /// The first rejects for each reason, and what may help.

@@ -6,15 +6,17 @@ use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::ingest::decode::header::HeaderFault;
 use crate::ingest::source::compression::Compression;
 use crate::ingest::source::fingerprint::{
     FileId, FileStat, Head, UNKNOWN, hash_prefix, hash_whole, read_range,
 };
 use crate::ingest::source::framing::{Eof, LineFramer};
+use crate::ingest::source::packed::{CheckedText, PackedText, check};
 use crate::ingest::source::send::{SendOutcome, no_hashes, reject_unread, send_chunks};
 use crate::ingest::source::tail::{LastLines, State, Tail};
 use crate::ingest::source::utf16::{ByteOrder, LaterText};
-use crate::ingest::source::{Event, EventSender, ReadError};
+use crate::ingest::source::{Event, EventSender, Outbox, ReadError};
 use crate::model::shutdown::Shutdown;
 use crate::model::{Chunk, Content, Position, ReaderState, Reason, Reject, Span};
 use crate::time::clock::Clock;
@@ -34,7 +36,26 @@ pub struct ReadContent {
     pub blocks: Option<u128>,
 }
 
+/// The maximum number of bytes of text to hold back until the file of the text is checked. A file with more text is
+/// decompressed twice: once for the check, and once for its rows.
+pub const MAX_HELD: u64 = 64 << 20;
+
+/// A compressed file that is sound. Its rows are not sent yet.
+struct Framed<'a> {
+    /// The framer after the file.
+    framer: LineFramer,
+    /// The rows.
+    outbox: Outbox<'a>,
+    outcome: SendOutcome,
+}
+
 impl Tail {
+    /// Changes the number of bytes of text that are held back while a compressed file is checked.
+    #[must_use]
+    pub fn with_max_held(self, max_held: u64) -> Self {
+        Self { max_held, ..self }
+    }
+
     /// Everything that was read of a plain log with at least one row. A compressed file with the same text
     /// may be the same log.
     pub fn read_content(&self) -> Option<ReadContent> {
@@ -91,37 +112,32 @@ impl Tail {
         {
             return Ok(());
         }
-        if let Err(fault) = self.compression.check(&self.path(), self.framer.dialect().columns.wanted())? {
-            if last_lines.once || self.unchanged_since.elapsed() >= REJECT_DAMAGED_AFTER {
-                self.hash_file(metadata)?;
-                self.state = State::Rejected;
-                self.send_identity(metadata, events)?;
-                reject_unread(self.framer.input(), &fault, Clock::System, events)?;
+        let framed = match self.check_whole(events, shutdown)? {
+            Ok(_) if shutdown.is_requested() => return Ok(()),
+            Ok(framed) => framed,
+            Err(fault) => {
+                if last_lines.once || self.unchanged_since.elapsed() >= REJECT_DAMAGED_AFTER {
+                    self.hash_file(metadata)?;
+                    self.state = State::Rejected;
+                    self.send_identity(metadata, events)?;
+                    reject_unread(self.framer.input(), &fault, Clock::System, &mut Outbox::new(events))?;
+                }
+                return Ok(());
             }
-            return Ok(());
-        }
+        };
         self.hash_file(metadata)?;
         if self.head.len == 0 {
             self.head = Head::read(&self.folder.open(&self.path(), &self.id)?, metadata.len())?;
         }
         self.send_identity(metadata, events)?;
-        let mut reader: Box<dyn Read> = if is_utf16 {
-            let file = self.folder.open(&self.path(), &self.id)?;
-            self.compression.decode(file.take(self.whole_size))?
-        } else {
-            self.compression.open(&self.path(), self.framer.dialect().columns.wanted())?
+        let outcome = match framed {
+            Some(Framed { framer, outbox, outcome }) => {
+                self.framer = framer;
+                outbox.release()?;
+                outcome
+            }
+            None => self.send_whole(events, shutdown)?,
         };
-        self.framer.find_typed_cells(&self.path());
-        self.framer.begin_compressed(&mut reader)?;
-        let outcome = send_chunks(
-            &mut self.framer,
-            &mut reader,
-            Eof::Final,
-            &no_hashes,
-            Clock::System,
-            events,
-            shutdown,
-        )?;
         self.state = match outcome {
             SendOutcome::Refused => State::Rejected,
             SendOutcome::Sent if shutdown.is_requested() => State::Reading,
@@ -136,6 +152,54 @@ impl Tail {
             events.send(Event::Advanced(Arc::clone(self.framer.input()), position))?;
         }
         Ok(())
+    }
+
+    /// Reads the file to its end, and sends nothing. Returns the fault if the file must be rejected. The rows of a
+    /// compressed file are framed in the same pass, unless there are too many.
+    fn check_whole<'a>(
+        &self,
+        events: &'a EventSender,
+        shutdown: &Shutdown,
+    ) -> io::Result<Result<Option<Framed<'a>>, HeaderFault>> {
+        let (path, wanted) = (self.path(), self.framer.dialect().columns.wanted());
+        if !self.compression.is_packed() {
+            return Ok(check(self.compression, &path, wanted)?.map(|_| None));
+        }
+        let mut text = PackedText::open(self.compression, &path, wanted)?;
+        let (mut framer, mut outbox) = (self.framer.clone(), Outbox::holding(events, self.max_held));
+        framer.set_utf8(text.is_utf16());
+        let outcome = framer.begin_compressed(&mut text).map_err(ReadError::from).and_then(|()| {
+            let clock = Clock::System;
+            send_chunks(&mut framer, &mut text, Eof::Final, &no_hashes, clock, &mut outbox, shutdown)
+        });
+        if shutdown.is_requested() {
+            return Ok(Ok(None));
+        }
+        Ok(text.finish().map(|_| {
+            let outcome = outcome.ok().filter(|_| !outbox.has_overflowed())?;
+            Some(Framed { framer, outbox, outcome })
+        }))
+    }
+
+    /// Reads the file, which was checked before, and sends its rows as they come.
+    fn send_whole(&mut self, events: &EventSender, shutdown: &Shutdown) -> Result<SendOutcome, ReadError> {
+        let mut reader: Box<dyn Read> = if self.compression == Compression::Utf16 {
+            let file = self.folder.open(&self.path(), &self.id)?;
+            self.compression.decode(file.take(self.whole_size))?
+        } else {
+            self.compression.open(&self.path(), self.framer.dialect().columns.wanted())?
+        };
+        self.framer.find_typed_cells(&self.path());
+        self.framer.begin_compressed(&mut reader)?;
+        send_chunks(
+            &mut self.framer,
+            &mut reader,
+            Eof::Final,
+            &no_hashes,
+            Clock::System,
+            &mut Outbox::new(events),
+            shutdown,
+        )
     }
 
     /// Hashes the whole file. Of text in UTF-16, only the bytes that are read belong to the hash, because such a

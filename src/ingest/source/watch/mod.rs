@@ -63,6 +63,8 @@ pub struct Watch {
     max_open: usize,
     dialect: Arc<Dialect>,
     last_lines: LastLines,
+    /// The maximum number of bytes of text to hold back while a compressed log is checked.
+    max_held: u64,
     metrics: Arc<Metrics>,
     /// Whether the archive is read first.
     fresh: bool,
@@ -94,8 +96,17 @@ impl Watch {
     /// # Errors
     /// A missing folder (exit code 66).
     pub fn new(options: WatchOptions, resume: Resume) -> Result<Self, Error> {
-        let WatchOptions { folder, rules, dialect, last_lines, roll_wait, archiver, max_open, metrics } =
-            options;
+        let WatchOptions {
+            folder,
+            rules,
+            dialect,
+            last_lines,
+            roll_wait,
+            max_held,
+            archiver,
+            max_open,
+            metrics,
+        } = options;
         check_folder(&folder)?;
         let (waker, wake) = sync_channel(1);
         let follow_symlinks = rules.follow_symlinks;
@@ -109,6 +120,7 @@ impl Watch {
             max_open,
             dialect,
             last_lines,
+            max_held,
             metrics,
             fresh: resume.fresh,
             hints: Arc::default(),
@@ -144,7 +156,7 @@ impl Watch {
             }
             let folder = if known.fingerprint.retired { &self.archive } else { &self.logs };
             let earlier = self.headers.get(&known.fingerprint.name);
-            let tail = Tail::resume(known, Arc::clone(folder), &self.dialect);
+            let tail = Tail::resume(known, Arc::clone(folder), &self.dialect).with_max_held(self.max_held);
             tails.push(tail.with_earlier_layout(earlier));
         }
         let device_of = |tail: &Tail| tail.id().inode_key.device();
@@ -453,7 +465,8 @@ impl Watch {
         let Candidate { name, metadata, .. } = file;
         let input = Arc::new(Input { id: InputId(self.next_input), label: path_text(name) });
         self.next_input += 1;
-        let tail = Tail::new(input, Arc::clone(folder), name.clone(), metadata, &self.dialect);
+        let tail = Tail::new(input, Arc::clone(folder), name.clone(), metadata, &self.dialect)
+            .with_max_held(self.max_held);
         self.tails.insert(tail.with_earlier_layout(self.headers.get(name)))
     }
 

@@ -26,6 +26,9 @@ pub struct WatchOptions {
     pub last_lines: LastLines,
     /// How long the plain file of a rolled log may still exist after its compressed form is complete.
     pub roll_wait: Duration,
+    /// The maximum number of bytes of text to hold back while a compressed log is checked. A log with more text is
+    /// decompressed twice.
+    pub max_held: u64,
     /// What happens to finished inputs.
     pub archiver: Archiver,
     /// Maximum number of logs that are open at the same time.

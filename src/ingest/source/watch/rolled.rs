@@ -18,6 +18,7 @@ use crate::ingest::source::compression::Compression;
 use crate::ingest::source::content_hash::ContentHash;
 use crate::ingest::source::fingerprint::{FileStat, HEAD};
 use crate::ingest::source::log_folder::LogFolder;
+use crate::ingest::source::packed;
 use crate::ingest::source::scan::Candidate;
 use crate::ingest::source::tail::ReadContent;
 use crate::ingest::source::watch::tail_id::TailId;
@@ -253,7 +254,7 @@ fn compare(
     let read = |id: TailId| Some((id, tails[id].read_content()?));
     let mut inputs: Vec<(TailId, ReadContent)> = inputs.into_iter().filter_map(read).collect();
     inputs.sort_by_key(|(id, content)| (content.offset, *id));
-    let limit = Compression::limit(path.metadata()?.len());
+    let limit = packed::limit(path.metadata()?.len());
     let mut reader = format.open_compressed(path)?.take(limit + 1);
     let mut hash = ContentHash::new();
     let mut equal = Vec::new();
