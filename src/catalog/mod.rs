@@ -14,6 +14,7 @@ mod songs;
 
 use crate::catalog::names::{Genres, Moods};
 use crate::model::dictionary::Dictionaries;
+use crate::model::memory::{in_huge_pages, prefetch};
 use crate::model::{PADDING, SongId};
 use crate::text::push_cell;
 
@@ -77,7 +78,10 @@ impl Catalog {
             catalog.known[id.index() / 64] |= 1 << (id.index() % 64);
             catalog.places[id.index()] = push_cells(&mut catalog.cells, row);
         }
-        catalog.cells.extend_from_slice(&[0; PADDING]);
+        // Rows of popular and of rare songs are spread over all cells.
+        let mut cells = in_huge_pages(0, catalog.cells.len() + PADDING);
+        cells[..catalog.cells.len()].copy_from_slice(&catalog.cells);
+        catalog.cells = cells;
         catalog.genre_names = genres.names;
         catalog.mood_count = moods.len();
         catalog.songs = catalog.known.iter().map(|word| u64::from(word.count_ones())).sum();
@@ -144,21 +148,23 @@ impl Catalog {
         Some((&self.cells[place.start as usize..], place.len as usize))
     }
 
-    /// Finds the ends of the enriched rows of up to [`GROUP`] songs, and loads them into the cache, so that their
-    /// cache misses overlap.
+    /// Finds the ends of the enriched rows of up to [`GROUP`] songs, and starts to load them into the cache.
     #[inline]
     pub fn row_ends(&self, songs: &[SongId]) -> [RowEnd; GROUP] {
         let mut ends = [RowEnd::default(); GROUP];
         for (end, song) in ends.iter_mut().zip(songs) {
             let Place { start, len, .. } = self.places.get(song.index()).copied().unwrap_or_default();
             *end = RowEnd { start: start as usize, len: len as usize };
+            prefetch(&self.cells, end.start);
+            prefetch(&self.cells, end.start + end.len);
         }
-        // `cells` ends with padding, so there is at least one byte after every row.
-        let touched = ends
-            .iter()
-            .fold(0, |touched, &RowEnd { start, len }| touched | self.cells[start] | self.cells[start + len]);
-        std::hint::black_box(touched);
         ends
+    }
+
+    /// Starts to load the places of row ends into the cache, for a later call of [`row_ends`](Self::row_ends).
+    #[inline]
+    pub fn prefetch_places(&self, songs: &[SongId]) {
+        songs.iter().for_each(|song| prefetch(&self.places, song.index()));
     }
 
     /// The text of the end of a row, padded as in [`row_end`](Self::row_end).

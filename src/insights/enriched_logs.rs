@@ -144,10 +144,15 @@ impl EnrichedLogs {
     ) {
         let text = batch.text.padded();
         let catalog = Arc::clone(&self.catalog);
+        let group_at = |start: usize| &batch.songs[start.min(plays.end)..plays.end.min(start + GROUP)];
+        // The ends of each group are loaded while the group before is rendered, and their places one group earlier.
+        let mut next_ends = catalog.row_ends(group_at(plays.start));
+        catalog.prefetch_places(group_at(plays.start + GROUP));
         for start in plays.clone().step_by(GROUP) {
             let group = start..plays.end.min(start + GROUP);
             let songs = &batch.songs[group.clone()];
-            let ends = catalog.row_ends(songs);
+            let ends = std::mem::replace(&mut next_ends, catalog.row_ends(group_at(start + GROUP)));
+            catalog.prefetch_places(group_at(start + 2 * GROUP));
             let song_cells = &batch.song_cells[group.clone()][..songs.len()];
             let user_cells = &batch.user_cells[group.clone()][..songs.len()];
             let play_times = &batch.play_times[group.clone()][..songs.len()];

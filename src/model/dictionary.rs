@@ -2,7 +2,7 @@
 //!
 //! The latency of lookups dominates the time per row. Two measures reduce this latency. Ids of up to 12 bytes
 //! are stored in their slot, so a lookup reads one cache line. In addition, a whole column is looked up at
-//! once: the slots of a group of rows are read first, so that their cache misses overlap.
+//! once: while the ids of a group of rows are compared, the slots of the next group are loaded.
 
 mod slot_table;
 
@@ -10,6 +10,7 @@ use std::hint::black_box;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use crate::model::dictionary::slot_table::{INLINE, Key, SlotTable};
+use crate::model::memory::prefetch;
 use crate::model::{Field, SongId, Text, UserId};
 
 pub(crate) use crate::model::dictionary::slot_table::GOLDEN;
@@ -101,9 +102,23 @@ pub struct Dictionary<I> {
     kind: std::marker::PhantomData<I>,
 }
 
-/// The number of rows in a group. All slots of a group are read before the first slot is compared. A group
-/// keeps every line-fill buffer of a core busy, and its slots fit into the first-level cache.
+/// The number of rows in a group. A group keeps every line-fill buffer of a core busy, and its slots fit into
+/// the first-level cache.
 const GROUP: usize = 64;
+/// The keys of a group of ids, and their ideal slots.
+struct Group {
+    keys: [Key; GROUP],
+    ideals: [usize; GROUP],
+    /// Whether there can be a long id.
+    has_hash: bool,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self { keys: [Key::default(); GROUP], ideals: [0; GROUP], has_hash: false }
+    }
+}
+
 /// Stands for the number of an id that is not in the dictionary.
 const UNKNOWN: u32 = u32::MAX;
 
@@ -165,41 +180,67 @@ impl<I: Id> Dictionary<I> {
     /// entries of the returned rows are placeholders.
     fn find_all(&self, text: &Text, column: &[Field], numbers: &mut Vec<I>) -> Vec<usize> {
         let mut new = Vec::new();
-        let (padded, seed) = (text.padded(), self.table.seed());
+        let mut groups = [Group::default(), Group::default()];
+        let mut columns = column.chunks(GROUP).peekable();
+        if let Some(first) = columns.peek() {
+            self.prepare(&mut groups[0], text, first);
+        }
+        let mut is_first = true;
+        while let Some(fields) = columns.next() {
+            let [one, other] = &mut groups;
+            let (current, next) = if is_first { (one, other) } else { (other, one) };
+            is_first = !is_first;
+            if let Some(fields) = columns.peek() {
+                self.prepare(next, text, fields);
+            }
+            self.find_group(current, text, fields, numbers, &mut new);
+        }
+        new
+    }
+
+    /// Computes the keys of a group, and starts to load their ideal slots.
+    #[inline]
+    fn prepare(&self, group: &mut Group, text: &Text, fields: &[Field]) {
+        let (padded, seed, slots) = (text.padded(), self.table.seed(), self.table.slots());
+        let mask = slots.len() - 1;
+        group.has_hash = false;
+        for ((key, ideal), field) in group.keys.iter_mut().zip(&mut group.ideals).zip(fields) {
+            *key = Key::in_padded(&padded[field.start as usize..], field.len as usize, seed);
+            group.has_hash |= key.may_be_hash();
+            *ideal = self.table.ideal(*key) & mask;
+            prefetch(slots, *ideal);
+        }
+    }
+
+    #[inline]
+    fn find_group(
+        &self,
+        group: &Group,
+        text: &Text,
+        fields: &[Field],
+        numbers: &mut Vec<I>,
+        new: &mut Vec<usize>,
+    ) {
         // With this mask, accesses need no bounds checks.
         let slots = self.table.slots();
         let mask = slots.len() - 1;
-        // The key of each row of a group, its ideal slot, and its number.
-        let mut keys = [Key::default(); GROUP];
-        let mut ideals = [0; GROUP];
         let mut found = [I::from_u32(UNKNOWN); GROUP];
-        for fields in column.chunks(GROUP) {
-            let mut has_hash = false;
-            for ((key, ideal), field) in keys.iter_mut().zip(&mut ideals).zip(fields) {
-                *key = Key::in_padded(&padded[field.start as usize..], field.len as usize, seed);
-                has_hash |= key.may_be_hash();
-                *ideal = self.table.ideal(*key) & mask;
-            }
-            // This loop only loads slots. With fewer instructions between loads, more cache misses overlap.
-            black_box(ideals.iter().fold(0, |touched, &ideal| touched | slots[ideal & mask].number()));
-            let mut largest = 0;
-            for ((number, &key), &ideal) in found[..fields.len()].iter_mut().zip(&keys).zip(&ideals) {
-                // Most ids are in their ideal slot.
-                let known = slots[ideal & mask].number_of(key);
-                let known = known.or_else(|| self.table.find(key, ideal + 1, |_| true)).unwrap_or(UNKNOWN);
-                largest = largest.max(known);
-                *number = I::from_u32(known);
-            }
-            let first = numbers.len();
-            numbers.extend_from_slice(&found[..fields.len()]);
-            if largest == UNKNOWN {
-                new.extend((first..numbers.len()).filter(|&row| numbers[row].to_u32() == UNKNOWN));
-            }
-            if has_hash {
-                self.check_hashed(text, fields, first, numbers, &mut new);
-            }
+        let mut largest = 0;
+        for ((number, &key), &ideal) in found[..fields.len()].iter_mut().zip(&group.keys).zip(&group.ideals) {
+            // Most ids are in their ideal slot.
+            let known = slots[ideal & mask].number_of(key);
+            let known = known.or_else(|| self.table.find(key, ideal + 1, |_| true)).unwrap_or(UNKNOWN);
+            largest = largest.max(known);
+            *number = I::from_u32(known);
         }
-        new
+        let first = numbers.len();
+        numbers.extend_from_slice(&found[..fields.len()]);
+        if largest == UNKNOWN {
+            new.extend((first..numbers.len()).filter(|&row| numbers[row].to_u32() == UNKNOWN));
+        }
+        if group.has_hash {
+            self.check_hashed(text, fields, first, numbers, new);
+        }
     }
 
     /// Compares the text of long ids in a group. Before this call, only their hashes were compared.

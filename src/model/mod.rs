@@ -9,6 +9,7 @@ pub mod dialect;
 pub mod dictionary;
 pub mod error;
 pub mod layout;
+pub mod memory;
 pub mod rejects;
 pub mod shutdown;
 pub mod sorted_ids;

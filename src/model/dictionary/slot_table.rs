@@ -4,6 +4,8 @@ use std::hash::{BuildHasher, RandomState};
 
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use crate::model::memory::in_huge_pages;
+
 /// The key of an id: 12 bytes. A short id, padded with zero bytes, is its own key.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Key {
@@ -86,12 +88,6 @@ impl Slot {
     #[inline]
     pub(super) fn number_of(self, key: Key) -> Option<u32> {
         (self.key() == key).then_some(self.number)
-    }
-
-    /// The number. It means nothing in an empty slot.
-    #[inline]
-    pub(super) fn number(self) -> u32 {
-        self.number
     }
 
     #[inline]
@@ -188,7 +184,7 @@ impl SlotTable {
     }
 
     fn grow(&mut self) {
-        let larger = vec![Slot::default(); self.slots.len() * 2];
+        let larger = in_huge_pages(Slot::default(), self.slots.len() * 2);
         let old = std::mem::replace(&mut self.slots, larger);
         old.into_iter().filter(|slot| !slot.is_empty()).for_each(|slot| self.place(slot));
     }
