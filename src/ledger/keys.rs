@@ -2,6 +2,7 @@
 
 use crate::ledger::radix;
 use crate::ledger::run::Run;
+use crate::model::memory::with_huge_pages;
 use crate::model::{SongId, UserId};
 
 /// Number of plays in a full buffer. The keys of a full buffer take 16 MiB, and sorting takes another 16
@@ -22,7 +23,7 @@ impl Keys {
         if self.keys.capacity() == 0 {
             // Memory is taken only for the keys that are written. The last batch makes the buffer a little more
             // than full.
-            self.keys.reserve_exact(BUFFER + BUFFER / 8);
+            self.keys = with_huge_pages(BUFFER + BUFFER / 8);
         }
         let all_bits = songs.iter().fold(0, |bits, song| bits | song.0);
         self.widen(u32::BITS - all_bits.leading_zeros());

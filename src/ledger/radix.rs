@@ -4,6 +4,8 @@
 //! lowest digit to the highest. A part fits into the first-level cache, so only the distribution waits for
 //! memory.
 
+use crate::model::memory::with_huge_pages;
+
 /// The maximum number of bits of a digit. The 2,048 counters of 11 bits stay in the first-level cache.
 const DIGIT: u32 = 11;
 const COUNTERS: usize = 1 << DIGIT;
@@ -17,6 +19,9 @@ const PART: usize = 4096;
 ///
 /// The sort takes linear time, and skips the highest bits if they are zero in all keys.
 pub fn sort(keys: &mut [u64], scratch: &mut Vec<u64>, mut each: impl FnMut(&[u64])) {
+    if scratch.capacity() < keys.len() {
+        *scratch = with_huge_pages(keys.len());
+    }
     scratch.resize(keys.len(), 0);
     let bits = u64::BITS - keys.iter().fold(0, |all, key| all | key).leading_zeros();
     let part_bits = (keys.len() / PART).checked_ilog2().unwrap_or_default().min(bits).min(DIGIT);

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use crate::model::memory::with_huge_pages;
 use crate::model::{SongId, UserId};
 
 /// Pairs of user and song, with their plays. The pairs are sorted, and each pair occurs once.
@@ -58,7 +59,7 @@ impl Songs<'_> {
 impl Run {
     /// An empty run with room for `pairs` pairs.
     pub fn with_capacity(pairs: usize) -> Self {
-        Self { songs: Vec::with_capacity(pairs), plays: Vec::with_capacity(pairs), ..Self::default() }
+        Self { songs: with_huge_pages(pairs), plays: with_huge_pages(pairs), ..Self::default() }
     }
 
     /// Frees the room that no pair uses.

@@ -19,13 +19,19 @@ pub fn prefetch<T>(slice: &[T], index: usize) {
     let _ = (slice, index);
 }
 
-/// `len` copies of a value in memory with huge pages, if the system has any. With huge pages, random accesses to
-/// a large table need fewer translations of addresses.
+/// `len` copies of a value in [huge pages](with_huge_pages).
 pub fn in_huge_pages<T: Clone>(value: T, len: usize) -> Vec<T> {
-    let mut table = Vec::with_capacity(len);
-    prefer_huge_pages(table.spare_capacity_mut());
+    let mut table = with_huge_pages(len);
     table.resize(len, value);
     table
+}
+
+/// An empty vector with room for `capacity` values in huge pages, if the system has any. With huge pages, random
+/// accesses to a large table need fewer translations of addresses, and filling it needs fewer page faults.
+pub fn with_huge_pages<T>(capacity: usize) -> Vec<T> {
+    let mut values = Vec::with_capacity(capacity);
+    prefer_huge_pages(values.spare_capacity_mut());
+    values
 }
 
 /// Asks the system to use huge pages for memory that was not used yet.
