@@ -36,10 +36,10 @@ CASES = [
     Case("zst", "one .csv.zst", replace(UNIFORM, packed=".zst")),
     Case("threads", "music-insights by threads and cores"),
     Case("watch", "music-insights with commits"),
+    Case("random-order", "timestamps in random order", replace(UNIFORM, shuffled=True)),
     Case("zipf", "few songs are played very often (Zipf)", replace(UNIFORM, popularity="zipf")),
     Case("uuid", "ids of 36 characters", replace(UNIFORM, ids="uuid")),
     Case("files", "10,000 small files", replace(UNIFORM, files=10_000)),
-    Case("random-order", "timestamps in random order", replace(UNIFORM, shuffled=True)),
     Case("scale", "ten times the rows, listeners and songs", replace(UNIFORM, scale=10), enriched=False),
 ]
 NAMES = [case.name for case in CASES]
