@@ -164,7 +164,9 @@ impl Catalog {
     /// Starts to load the places of row ends into the cache, for a later call of [`row_ends`](Self::row_ends).
     #[inline]
     pub fn prefetch_places(&self, songs: &[SongId]) {
-        songs.iter().for_each(|song| prefetch(&self.places, song.index()));
+        for song in songs {
+            prefetch(&self.places, song.index());
+        }
     }
 
     /// The text of the end of a row, padded as in [`row_end`](Self::row_end).

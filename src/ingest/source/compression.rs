@@ -201,25 +201,25 @@ pub fn unreadable(path: &Path, source: io::Error) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use std::io::Write;
 
     use lzma_rust2::{XzOptions, XzWriter};
 
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
+    pub(in crate::ingest::source) fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
 
-    fn bzip2(bytes: &[u8]) -> Vec<u8> {
+    pub(in crate::ingest::source) fn bzip2(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
     }
 
-    fn xz(bytes: &[u8]) -> Vec<u8> {
+    pub(in crate::ingest::source) fn xz(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = XzWriter::new(Vec::new(), XzOptions::with_preset(6)).unwrap();
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()

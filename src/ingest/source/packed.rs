@@ -167,27 +167,7 @@ pub fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io::Write;
-
-    use lzma_rust2::{XzOptions, XzWriter};
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn bzip2(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::best());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn xz(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = XzWriter::new(Vec::new(), XzOptions::with_preset(6)).unwrap();
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
+    use crate::ingest::source::compression::tests::{bzip2, gzip, xz};
 
     fn check(name: &str, bytes: &[u8]) -> Result<u64, Reason> {
         let folder = tempfile::tempdir().unwrap();
