@@ -18,7 +18,7 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::rejects::by_code;
 use crate::model::{Batch, PlayTime, SongId};
 use crate::state::input_progress::InputTracker;
-use crate::text::line_buffer::{LineBuffer, Pieces};
+use crate::text::line_buffer::LineBuffer;
 use crate::text::{TimestampWriter, escape_bytes, push_seconds, shown};
 use crate::time::civil::Week;
 use crate::time::zone::Zone;

@@ -16,7 +16,7 @@ use crate::insights::query::{Parameter, Weeks};
 use crate::model::dictionary::Dictionaries;
 use crate::model::value::{ByteSize, from_text};
 use crate::model::{Batch, PADDING, PlayTime, SongId, UserId};
-use crate::text::line_buffer::{LineBuffer, Pieces, SHORT_LINE};
+use crate::text::line_buffer::{Line, LineBuffer, SHORT_LINE};
 use crate::text::{MINUTE, TimestampWriter, push_cell, push_seconds, whole_seconds};
 
 /// Name of the insight.
@@ -245,7 +245,7 @@ impl EnrichedLogs {
 }
 
 fn push_time_and_duration(
-    line: &mut impl Pieces,
+    line: &mut Line<'_>,
     timestamps: &mut TimestampWriter,
     play_time: PlayTime,
     millis: u32,

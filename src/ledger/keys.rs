@@ -9,8 +9,7 @@ use crate::model::{SongId, UserId};
 /// MiB of scratch space.
 pub const BUFFER: usize = 2 << 20;
 
-/// Pairs of user and song, one per play, packed into numbers `user << song_bits | song`. The fewer bits a key
-/// has, the fewer passes the sort needs.
+/// The keys of plays: one number `user << song_bits | song` per play. Shorter keys need fewer sorting passes.
 #[derive(Clone, Debug, Default)]
 pub struct Keys {
     keys: Vec<u64>,

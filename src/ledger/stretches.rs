@@ -47,7 +47,7 @@ pub struct Stretch {
     pub hour: LocalHour,
     /// The rows.
     pub rows: Range<usize>,
-    /// The latest instant of a row, in seconds since 1970-01-01T00:00:00Z.
+    /// The latest instant of the rows, in seconds since 1970-01-01T00:00:00Z.
     pub latest: i64,
 }
 

@@ -102,8 +102,8 @@ pub struct Dictionary<I> {
     kind: std::marker::PhantomData<I>,
 }
 
-/// The number of rows in a group. A group keeps every line-fill buffer of a core busy, and its slots fit into
-/// the first-level cache.
+/// The number of rows in a group. It exceeds the number of cache misses that a core handles at once, and the
+/// slots of a group fit into the first-level cache.
 const GROUP: usize = 64;
 /// The keys of a group of ids, and their ideal slots.
 struct Group {
@@ -119,7 +119,7 @@ impl Default for Group {
     }
 }
 
-/// Stands for the number of an id that is not in the dictionary.
+/// Placeholder for the number of an unknown id.
 const UNKNOWN: u32 = u32::MAX;
 
 impl<I> Default for Dictionary<I> {

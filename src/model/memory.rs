@@ -5,8 +5,8 @@
 /// The size of a huge page on x86-64, and on aarch64 with pages of 4 KiB.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// Asks the processor to load an element into its cache. Unlike a load, this hint lets the following
-/// instructions continue. Does nothing on other processors than x86-64.
+/// Prefetches an element into the cache. Unlike a load, a prefetch does not stall the instructions after it. Does
+/// nothing on other processors than x86-64.
 #[inline]
 pub fn prefetch<T>(slice: &[T], index: usize) {
     #[cfg(target_arch = "x86_64")]
@@ -26,8 +26,8 @@ pub fn in_huge_pages<T: Clone>(value: T, len: usize) -> Vec<T> {
     table
 }
 
-/// An empty vector with room for `capacity` values in huge pages, if the system has any. With huge pages, random
-/// accesses to a large table need fewer translations of addresses, and filling it needs fewer page faults.
+/// An empty vector with room for `capacity` values, in huge pages if the system provides them. Huge pages cause
+/// fewer TLB misses when a large table is read at random, and fewer page faults when it is filled.
 pub fn with_huge_pages<T>(capacity: usize) -> Vec<T> {
     let mut values = Vec::with_capacity(capacity);
     prefer_huge_pages(values.spare_capacity_mut());

@@ -11,7 +11,7 @@ use crate::model::PADDING;
 const SHORT: usize = 16;
 /// The maximum length of a [`ShortLine`], plus one. A power of two.
 pub const SHORT_LINE: usize = 256;
-/// The room of a short line: it can still take a padded piece at its end.
+/// The room of a short line. A padded piece fits even at its end.
 const ROOM: usize = SHORT_LINE + PADDING;
 
 /// A growing text.
@@ -20,36 +20,6 @@ pub struct LineBuffer {
     /// The text, then unused bytes.
     bytes: Vec<u8>,
     len: usize,
-}
-
-/// A line to which pieces are appended.
-pub trait Pieces {
-    /// Appends the first `len` bytes of a short text.
-    ///
-    /// # Panics
-    /// If there is no room.
-    fn store<const N: usize>(&mut self, bytes: &[u8; N], len: usize);
-
-    /// Appends a piece of any length, without padding.
-    ///
-    /// # Panics
-    /// If there is no room.
-    fn push_slice(&mut self, piece: &[u8]);
-
-    /// Appends the first `len` bytes of a source that has [`PADDING`] more bytes.
-    ///
-    /// # Panics
-    /// If the source lacks the padding, or the line has no room.
-    #[inline]
-    fn push_padded(&mut self, source: &[u8], len: usize) {
-        if len <= SHORT {
-            self.store::<SHORT>(source.first_chunk().expect("a padded source"), len);
-        } else if len <= PADDING {
-            self.store::<PADDING>(source.first_chunk().expect("a padded source"), len);
-        } else {
-            self.push_slice(&source[..len]);
-        }
-    }
 }
 
 /// A line at the end of a [`LineBuffer`]. It becomes part of the text when it is [ended](Line::end).
@@ -111,20 +81,41 @@ impl LineBuffer {
     }
 }
 
-impl Pieces for Line<'_> {
+impl Line<'_> {
+    /// Appends the first `len` bytes of a source that has [`PADDING`] more bytes.
+    ///
+    /// # Panics
+    /// If the source lacks the padding, or the line has no room.
     #[inline]
-    fn store<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
+    pub fn push_padded(&mut self, source: &[u8], len: usize) {
+        if len <= SHORT {
+            self.store::<SHORT>(source.first_chunk().expect("a padded source"), len);
+        } else if len <= PADDING {
+            self.store::<PADDING>(source.first_chunk().expect("a padded source"), len);
+        } else {
+            self.push_slice(&source[..len]);
+        }
+    }
+
+    /// Appends the first `len` bytes of a short text.
+    ///
+    /// # Panics
+    /// If there is no room.
+    #[inline]
+    pub fn store<const N: usize>(&mut self, bytes: &[u8; N], len: usize) {
         *self.room[self.at..].first_chunk_mut().expect("room") = *bytes;
         self.at += len;
     }
 
-    fn push_slice(&mut self, piece: &[u8]) {
+    /// Appends a piece of any length, without padding.
+    ///
+    /// # Panics
+    /// If there is no room.
+    pub fn push_slice(&mut self, piece: &[u8]) {
         self.room[self.at..self.at + piece.len()].copy_from_slice(piece);
         self.at += piece.len();
     }
-}
 
-impl Line<'_> {
     /// Makes the line part of the text.
     #[inline]
     pub fn end(self) {

@@ -1,6 +1,6 @@
 //! Numbers as decimal text.
 
-use crate::text::line_buffer::Pieces;
+use crate::text::line_buffer::Line;
 
 /// Appends an integer in decimal.
 pub fn push_integer(out: &mut Vec<u8>, value: u64) {
@@ -85,7 +85,7 @@ pub fn whole_seconds(millis: u32) -> Option<([u8; 4], usize)> {
 ///
 /// # Panics
 /// If `line` has no room for 16 bytes.
-pub fn push_seconds(line: &mut impl Pieces, millis: u32) {
+pub fn push_seconds(line: &mut Line<'_>, millis: u32) {
     let fraction = millis % 1000;
     match whole_seconds(millis - fraction) {
         Some((digits, len)) => line.store(&digits, len),
@@ -96,7 +96,7 @@ pub fn push_seconds(line: &mut impl Pieces, millis: u32) {
     }
 }
 
-fn push_decimals(line: &mut impl Pieces, mut fraction: u32) {
+fn push_decimals(line: &mut Line<'_>, mut fraction: u32) {
     line.store(b".", 1);
     while fraction > 0 {
         line.store(&[b'0' + (fraction / 100) as u8], 1);
@@ -104,7 +104,7 @@ fn push_decimals(line: &mut impl Pieces, mut fraction: u32) {
     }
 }
 
-fn push_long_seconds(line: &mut impl Pieces, seconds: u32) {
+fn push_long_seconds(line: &mut Line<'_>, seconds: u32) {
     let mut digits = Vec::new();
     push_integer(&mut digits, u64::from(seconds));
     line.push_slice(&digits);

@@ -1,7 +1,7 @@
 //! Timestamps in RFC 3339.
 
 use crate::model::PlayTime;
-use crate::text::line_buffer::Pieces;
+use crate::text::line_buffer::Line;
 use crate::text::number::push_fraction;
 use crate::time::civil::{CivilDate, DAY};
 
@@ -68,7 +68,7 @@ impl TimestampWriter {
     ///
     /// # Panics
     /// If `line` has no room for 64 bytes.
-    pub fn push(&mut self, line: &mut impl Pieces, play_time: PlayTime) {
+    pub fn push(&mut self, line: &mut Line<'_>, play_time: PlayTime) {
         let (rest, rest_len) = self.turn_to(play_time.local, play_time.offset);
         line.store(self.minute(), MINUTE);
         if play_time.nanos == 0 {
@@ -79,8 +79,8 @@ impl TimestampWriter {
         }
     }
 
-    /// Turns to the minute of a local time with an offset. Returns the text after [`minute`](Self::minute), such
-    /// as `07+01:00`, and its length.
+    /// Caches the minute and the offset of a time. Returns the text that follows the cached
+    /// [`minute`](Self::minute), such as `07+01:00`, and its length.
     #[inline]
     pub fn turn_to(&mut self, local: i64, offset: i32) -> ([u8; 8], usize) {
         let mut second = local.wrapping_sub(self.minute) as u64;
@@ -133,7 +133,7 @@ fn date(day: i64) -> [u8; DATE] {
     [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T']
 }
 
-fn push_fraction_and_offset(line: &mut impl Pieces, play_time: PlayTime) {
+fn push_fraction_and_offset(line: &mut Line<'_>, play_time: PlayTime) {
     let mut rest = Vec::with_capacity(16);
     if play_time.nanos != 0 {
         rest.push(b'.');

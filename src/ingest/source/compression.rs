@@ -106,7 +106,7 @@ impl Compression {
         let start = read_range(&file, 0, 2);
         let has_mark = start.as_ref().is_ok_and(|start| ByteOrder::of(start).is_some());
         let (size, is_utf16) = (metadata.len(), has_mark && metadata.is_file());
-        // Other text is read without another layer, because that is fastest.
+        // Without a mark, the file is read directly. A decoder would only slow down reading.
         let text: Box<dyn Read + Send> =
             if start.is_ok() && !has_mark { Box::new(file) } else { Self::Plain.decode(file)? };
         Ok(PlainText { text, size, is_utf16 })

@@ -20,7 +20,7 @@ pub(super) const INLINE: usize = 12;
 const HASHED: u32 = 0xff << 24;
 /// Bytes that are loaded to compute the key of a field.
 const LOADED: usize = 16;
-/// For each length of an id, a mask for the loaded bytes that belong to the id.
+/// Masks by the length of an id. A mask keeps the bytes of the id and clears the bytes after it.
 const MASKS: [Key; INLINE + 1] = {
     let mut masks = [Key { low: 0, high: 0 }; INLINE + 1];
     let mut length = 1;
