@@ -17,6 +17,7 @@ mod size;
 
 mod bad_files;
 mod catalog;
+mod dates;
 mod delimiter;
 mod dialect_world;
 mod dialects;

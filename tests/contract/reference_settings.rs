@@ -39,6 +39,8 @@ pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Se
         min_plays: u64::from(night.min_plays),
         night_from: u32::from(night.from.0),
         night_to: u32::from(night.to.0),
+        from: None,
+        to: None,
         roll_bytes: insights.enriched_logs.roll_bytes.0,
         insights: values_of(settings)
             .into_iter()

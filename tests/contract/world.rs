@@ -10,6 +10,8 @@ use music_insights::insights::top_songs_this_week::WeekChoice;
 use music_insights::insights::user_favorite_genres::Ties;
 use music_insights::model::value::{ByteSize, Decimals, Fraction, TimeSpan};
 use music_insights::settings::{Settings, Timezone};
+use music_insights::time::civil::CivilDate;
+use music_insights::time::date_range::DateRange;
 use music_insights::time::window::TimeOfDay;
 use music_insights::time::zone::Zone;
 use proptest::collection::vec;
@@ -359,6 +361,19 @@ pub(crate) fn rows(count: Range<usize>) -> impl Strategy<Value = File> {
     };
     vec(line(play().boxed()), count)
         .prop_map(move |lines| File(layout.render(&lines)[HEADER.len() + 1..].to_vec()))
+}
+
+/// Mostly no range of dates. Otherwise both ends are days with plays, or days beside them.
+pub(crate) fn dates() -> impl Strategy<Value = DateRange> {
+    let end = || {
+        let day = prop_oneof![4 => select(DAYS), 1 => select(ODD_DAYS)];
+        (day, -1_i64..2).prop_filter_map("a date that exists", |(day, beside)| {
+            Some(CivilDate::from_days(CivilDate::parse(day)?.to_days()? + beside))
+        })
+    };
+    let limited = (weighted(0.7, end()), weighted(0.7, end()));
+    let limited = limited.prop_map(|(from, to)| DateRange { from, to });
+    prop_oneof![1 => Just(DateRange::default()), 1 => limited]
 }
 
 // These zones have gaps of an hour, half an hour and a day, and offsets in minutes or (before 1972) in

@@ -25,7 +25,7 @@ pub use line::parse_line;
 pub use play::{Play, read_log};
 pub use rejects::{Reject, escape_raw};
 pub use settings::{ONE, Settings, Week, format_fraction};
-pub use timestamp::{Instant, format_timestamp, parse_timestamp, parse_timestamp_in};
+pub use timestamp::{Instant, format_timestamp, local_clock, parse_timestamp, parse_timestamp_in};
 
 /// The result of a `replay`: the output files and the totals.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +35,10 @@ pub struct Output {
     pub files: BTreeMap<String, Vec<u8>>,
     /// The number of rejects for each reason. Includes the rejects of the catalog.
     pub rejected: BTreeMap<String, u64>,
-    /// The number of valid rows in all logs.
+    /// The number of plays that count.
     pub plays: u64,
+    /// The number of valid rows outside the dates of the settings.
+    pub outside: u64,
     /// The number of plays whose song is not in the catalog.
     pub unmatched: u64,
 }
@@ -53,6 +55,10 @@ pub fn replay(logs: &[(String, Vec<u8>)], catalog: &(String, Vec<u8>), settings:
         plays.extend(log_plays);
         rejects.extend(log_rejects);
     }
+    let (plays, outside): (Vec<_>, Vec<_>) = plays.into_iter().partition(|play| {
+        let date = local_clock(play.at, settings.timezone).date();
+        settings.from.is_none_or(|from| from <= date) && settings.to.is_none_or(|to| date <= to)
+    });
 
     let mut files = BTreeMap::new();
     let rejected_rows = ("_rejects", rejects::rejects_file(&rejects));
@@ -68,5 +74,5 @@ pub fn replay(logs: &[(String, Vec<u8>)], catalog: &(String, Vec<u8>), settings:
         *rejected.entry(reject.reason.to_string()).or_insert(0) += 1;
     }
     let unmatched = plays.iter().filter(|play| !songs.contains_key(&play.song_id)).count() as u64;
-    Output { files, rejected, plays: plays.len() as u64, unmatched }
+    Output { files, rejected, plays: plays.len() as u64, outside: outside.len() as u64, unmatched }
 }

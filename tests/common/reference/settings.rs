@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+
 use super::dialect::Dialect;
 
 /// The value 1 of a setting that is a fraction. Fractions are integers in billionths, never floats. This is
@@ -27,6 +29,10 @@ pub struct Settings {
     pub now: i64,
     pub max_future_seconds: i64,
     pub max_bad_lines: Option<u64>,
+    /// The first local date of the plays that count.
+    pub from: Option<NaiveDate>,
+    /// The last local date of the plays that count.
+    pub to: Option<NaiveDate>,
     /// The dialect of logs.
     pub input: Dialect,
     /// The dialect of the catalog.
@@ -70,6 +76,8 @@ impl Default for Settings {
             now: 1_795_392_000, // 2026-11-23T00:00:00Z
             max_future_seconds: 48 * 3600,
             max_bad_lines: None,
+            from: None,
+            to: None,
             input: Dialect::of_logs(),
             catalog: Dialect::of_catalog(),
             ties_first: false,
