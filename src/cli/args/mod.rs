@@ -51,7 +51,12 @@ Examples:
 const GENERATE: &str = "\
 Examples:
   music-insights generate --out demo --rows 1000000 --users 20000 --songs 5000 --files 8
-  music-insights generate --rate 1000 --start now";
+  music-insights generate --out decade --rows 1000000 --start 2015-01-01 --days 3650
+  music-insights generate --rate 1000 --start now
+
+Up to 366 days, all songs and listeners are there from the first day to the last. In a longer period, a song is
+released on a day, and four of five songs fade; a listener joins on a day and may leave again; and plays become
+four times as frequent.";
 
 const CHECK: &str = "\
 Examples:
