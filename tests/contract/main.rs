@@ -31,6 +31,7 @@ mod output_files;
 mod packed;
 mod parquet;
 mod reference_edges;
+mod reference_periods;
 mod reference_settings;
 mod stdin;
 mod world;

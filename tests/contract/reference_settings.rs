@@ -42,6 +42,7 @@ pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Se
         from: None,
         to: None,
         roll_bytes: insights.enriched_logs.roll_bytes.0,
+        periods: reference::Periods::default(),
         insights: values_of(settings)
             .into_iter()
             .filter_map(|(name, value)| Some((name.strip_prefix("insights.")?.to_owned(), value.to_string())))

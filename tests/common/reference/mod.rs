@@ -9,6 +9,7 @@ mod duration;
 mod insights;
 mod line;
 mod lines;
+mod periods;
 mod play;
 mod rejects;
 mod settings;
@@ -22,6 +23,10 @@ pub use csv_out::{decimal_ratio, field, record};
 pub use dialect::Dialect;
 pub use duration::{format_duration, parse_duration};
 pub use line::parse_line;
+pub use periods::{
+    Keep, LENGTHS, Latest, Length, Period, Periods, latest_period, period_files, period_tables,
+    published_periods,
+};
 pub use play::{Play, read_log};
 pub use rejects::{Reject, escape_raw};
 pub use settings::{ONE, Settings, Week, format_fraction};
@@ -43,7 +48,8 @@ pub struct Output {
     pub unmatched: u64,
 }
 
-/// Reads the catalog, then the logs in the given order, and writes the seven insights and the rejects.
+/// Reads the catalog, then the logs in the given order, and writes the seven insights, the rejects, and the
+/// tables of the periods.
 /// Panics with the reason if the catalog is broken.
 pub fn replay(logs: &[(String, Vec<u8>)], catalog: &(String, Vec<u8>), settings: &Settings) -> Output {
     let (catalog_path, catalog_bytes) = catalog;
@@ -68,6 +74,8 @@ pub fn replay(logs: &[(String, Vec<u8>)], catalog: &(String, Vec<u8>), settings:
     for (number, part) in insights::enriched_logs(&plays, &songs, settings).into_iter().enumerate() {
         files.insert(format!("enriched_logs/part-{number:05}.csv"), part.into_bytes());
     }
+
+    files.extend(period_files(&plays, &songs, settings, &[settings.now]));
 
     let mut rejected = BTreeMap::new();
     for reject in &rejects {

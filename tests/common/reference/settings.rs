@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::NaiveDate;
 
 use super::dialect::Dialect;
+use super::periods::Periods;
 
 /// The value 1 of a setting that is a fraction. Fractions are integers in billionths, never floats. This is
 /// exact, because a setting has at most nine decimal places.
@@ -57,6 +58,8 @@ pub struct Settings {
     /// The end of the night, in minutes since midnight. This minute no longer belongs to the night.
     pub night_to: u32,
     pub roll_bytes: u64,
+    /// The settings of periods.
+    pub periods: Periods,
     /// The settings of all insights as text, such as `night_owl_users.min_plays`. Used for settings without
     /// a field above.
     pub insights: BTreeMap<String, String>,
@@ -94,6 +97,7 @@ impl Default for Settings {
             night_from: 0,
             night_to: 5 * 60,
             roll_bytes: 256 * 1024 * 1024,
+            periods: Periods::default(),
             insights: BTreeMap::new(),
         }
     }
