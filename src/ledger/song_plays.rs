@@ -67,6 +67,28 @@ impl SongPlays {
         self.weeks[week.0 as usize].has_changed = true;
     }
 
+    /// Counts plays without their weeks, one per row.
+    pub fn add_totals(&mut self, songs: &[SongId], millis: &[u32]) {
+        let Some(&last) = songs.iter().max() else { return };
+        self.total_of(last);
+        for (song, &millis) in songs.iter().zip(millis) {
+            let total = &mut self.totals[song.index()];
+            total.plays += 1;
+            total.millis += u64::from(millis);
+        }
+    }
+
+    /// Adds the totals of another table.
+    pub fn absorb_totals(&mut self, other: &Self) {
+        if other.totals.len() > self.totals.len() {
+            self.totals.resize(other.totals.len(), Total::default());
+        }
+        for (total, other) in self.totals.iter_mut().zip(&other.totals) {
+            total.plays += other.plays;
+            total.millis += other.millis;
+        }
+    }
+
     /// Makes room for the songs up to `last` in the totals and in a week.
     fn room_for(&mut self, week: Week, last: SongId) -> (&mut [Total], &mut [Page]) {
         let Self { totals, weeks } = self;
@@ -129,6 +151,13 @@ impl SongPlays {
     /// Restores the saved milliseconds of a song.
     pub fn restore_millis(&mut self, song: SongId, millis: u64) {
         self.total_of(song).millis = millis;
+    }
+
+    /// Adds saved plays and milliseconds of a song.
+    pub fn add_saved(&mut self, song: SongId, saved: Total) {
+        let total = self.total_of(song);
+        total.plays += saved.plays;
+        total.millis += saved.millis;
     }
 
     /// Restores the saved plays of a song in a week.

@@ -11,9 +11,11 @@ pub mod error;
 pub mod layout;
 pub mod memory;
 pub mod outside;
+pub mod period_rules;
 pub mod rejects;
 pub mod shutdown;
 pub mod sorted_ids;
+pub mod text_list;
 pub mod value;
 
 use std::sync::Arc;

@@ -3,5 +3,6 @@
 pub mod civil;
 pub mod clock;
 pub mod date_range;
+pub mod period;
 pub mod window;
 pub mod zone;
