@@ -52,6 +52,14 @@ impl Page {
         *self.plays_of(song) += 1;
     }
 
+    /// Loads the plays of a song into the cache.
+    #[inline]
+    fn prefetch(&self, song: SongId) {
+        if let Some(plays) = &self.plays {
+            prefetch(plays.as_slice(), song.index() % PAGE);
+        }
+    }
+
     #[inline]
     fn plays_of(&mut self, song: SongId) -> &mut u64 {
         &mut self.plays.get_or_insert_with(|| Box::new([0; PAGE]))[song.index() % PAGE]
@@ -72,6 +80,11 @@ impl SongPlays {
     pub fn add(&mut self, week: Week, songs: &[SongId], millis: &[u32]) {
         let Some(last) = songs.iter().max() else { return };
         let (totals, pages) = self.room_for(week, *last);
+        // With many songs, their sums are not in the cache.
+        for song in songs {
+            prefetch(totals, song.index());
+            pages[song.index() / PAGE].prefetch(*song);
+        }
         for (&song, &millis) in songs.iter().zip(millis) {
             totals[song.index()].add(millis);
             pages[song.index() / PAGE].add(song);
@@ -79,16 +92,13 @@ impl SongPlays {
         self.weeks[week.0 as usize].has_changed = true;
     }
 
-    /// Counts plays of different weeks, one per row. All sums are prefetched before the first is changed, because
-    /// those of several weeks are rarely in the cache.
+    /// Counts plays of different weeks, one per row.
     pub fn add_mixed(&mut self, weeks: &[Week], songs: &[SongId], millis: &[u32]) {
         let Some(&last) = songs.iter().max() else { return };
         for (week, song) in weeks.iter().zip(songs) {
             let (totals, pages) = self.room_for(*week, last);
             prefetch(totals, song.index());
-            if let Some(plays) = &pages[song.index() / PAGE].plays {
-                prefetch(plays.as_slice(), song.index() % PAGE);
-            }
+            pages[song.index() / PAGE].prefetch(*song);
         }
         for ((week, &song), &millis) in weeks.iter().zip(songs).zip(millis) {
             self.totals[song.index()].add(millis);
