@@ -119,7 +119,7 @@ impl EventSender {
     }
 
     /// Sends events in bundles of about `limit` bytes from now on, for a source that never waits for new input.
-    /// At its end, the source must [send the last bundle](Self::send_unsent).
+    /// At its end, the source must [send the last bundle](Self::end_bundles).
     pub fn send_in_bundles(&self, limit: usize) {
         *self.unsent.lock().unwrap_or_else(PoisonError::into_inner) =
             Some(Unsent { limit, ..Unsent::default() });
@@ -152,13 +152,13 @@ impl EventSender {
         bundle.map_or(Ok(()), |bundle| self.send_bundle(bundle))
     }
 
-    /// Sends the events that are not sent yet.
+    /// Sends the last bundle. From now on, every event is sent at once.
     ///
     /// # Errors
     /// `Closed` if the pipeline has ended.
-    pub fn send_unsent(&self) -> Result<(), Closed> {
-        let unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(Unsent::take);
-        unsent.filter(|bundle| !bundle.is_empty()).map_or(Ok(()), |bundle| self.send_bundle(bundle))
+    pub fn end_bundles(&self) -> Result<(), Closed> {
+        let unsent = self.unsent.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        if unsent.events.is_empty() { Ok(()) } else { self.send_bundle(unsent.events) }
     }
 
     fn send_bundle(&self, bundle: Bundle) -> Result<(), Closed> {
@@ -171,12 +171,10 @@ impl Unsent {
     fn add(&mut self, event: Event) -> Option<Bundle> {
         self.bytes += size_of::<Event>() + event.text_len();
         self.events.push(event);
-        (self.bytes >= self.limit).then(|| self.take())
-    }
-
-    fn take(&mut self) -> Bundle {
-        self.bytes = 0;
-        std::mem::take(&mut self.events)
+        (self.bytes >= self.limit).then(|| {
+            self.bytes = 0;
+            std::mem::take(&mut self.events)
+        })
     }
 }
 
@@ -202,13 +200,13 @@ mod tests {
         let (sender, mut channel) = mpsc::channel(10);
         let events = EventSender::new(sender);
         (0..2).for_each(|size| events.send(grown(size)).unwrap());
-        events.send_unsent().unwrap();
-        assert_eq!(sent(&mut channel), [[0], [1]]);
         events.send_in_bundles(3 * size_of::<Event>());
-        (0..7).for_each(|size| events.send(grown(size)).unwrap());
-        assert_eq!(sent(&mut channel), [[0, 1, 2], [3, 4, 5]]);
-        events.send_unsent().unwrap();
-        events.send_unsent().unwrap();
-        assert_eq!(sent(&mut channel), [[6]]);
+        (2..9).for_each(|size| events.send(grown(size)).unwrap());
+        assert_eq!(sent(&mut channel), [&[0][..], &[1], &[2, 3, 4], &[5, 6, 7]]);
+        events.end_bundles().unwrap();
+        assert_eq!(sent(&mut channel), [[8]]);
+        events.end_bundles().unwrap();
+        events.send(grown(9)).unwrap();
+        assert_eq!(sent(&mut channel), [[9]]);
     }
 }

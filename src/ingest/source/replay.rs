@@ -174,7 +174,7 @@ impl Replay {
         events.send_in_bundles(self.chunk / 2);
         let read = self.read_again_if_damaged(events, shutdown);
         // If the pipeline has ended, the run reports why.
-        let _ = events.send_unsent();
+        let _ = events.end_bundles();
         read
     }
 
