@@ -61,6 +61,7 @@
 //! let mut user_order = SortedIds::default();
 //! user_order.extend(&dictionaries.users.read());
 //! let cut = Cut {
+//!     period: None,
 //!     ledger: Arc::new(ledger),
 //!     changes,
 //!     catalog: Arc::default(),

@@ -14,7 +14,7 @@ use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::shutdown::Shutdown;
 use music_insights::model::{Batch, Epoch, Input, InputId, PlayTime, Position, SongId, Span, Text, UserId};
 use music_insights::settings::Settings;
-use music_insights::state::checkpoint::committer::{Commit, Committer};
+use music_insights::state::checkpoint::committer::{Commit, Committer, PeriodCommit};
 use music_insights::state::checkpoint::load::Loaded;
 use music_insights::state::checkpoint::recover::StartOptions;
 use music_insights::state::unmatched::{UnmatchedChanges, UnmatchedFile};
@@ -75,7 +75,9 @@ impl Committing {
     pub(crate) fn commit(&mut self) {
         let changes = self.loaded.ledger.cut();
         self.epoch.0 += 1;
+        let periods = PeriodCommit::default();
         let commit = Commit {
+            periods: &periods,
             ledger: &mut self.loaded.ledger,
             changes: &changes,
             dictionaries: &self.dictionaries,

@@ -30,6 +30,7 @@ use music_insights::model::{
 };
 use music_insights::publish::OutputFormats;
 use music_insights::publish::snapshot::Snapshot;
+use music_insights::publish::table_folders::TableFolders;
 use music_insights::settings::Settings;
 use music_insights::storage::real::RealDisk;
 use music_insights::time::civil::Week;
@@ -292,6 +293,7 @@ impl State {
         Arc::make_mut(&mut self.user_order).extend(&self.dictionaries.users.read());
         Arc::make_mut(&mut self.song_order).extend(&self.dictionaries.songs.read());
         Cut {
+            period: None,
             ledger: Arc::clone(&self.ledger),
             changes: Arc::new(changes),
             catalog: Arc::clone(&self.catalog),
@@ -384,7 +386,7 @@ pub(crate) fn render(insight: &dyn Insight, cut: &Cut) -> u64 {
 pub(crate) fn write_snapshot(folder: &Path, insight: &dyn Insight, cut: &Cut) -> u64 {
     let snapshot = Snapshot::write(
         &RealDisk::without_fsync(),
-        folder,
+        &TableFolders::of(folder, insight.name()),
         insight.name(),
         OutputFormats::default(),
         &mut |emit| insight.render(cut, emit),

@@ -20,6 +20,7 @@ use crate::model::error::Error;
 use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::snapshot::Snapshot;
+use crate::publish::table_folders::TableFolders;
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
@@ -90,7 +91,7 @@ async fn stage_one(
     let (sender, mut blocks) = mpsc::channel::<Vec<u8>>(QUEUE);
     let (disk, output, formats) = (disk.clone(), settings.output.clone(), OutputFormats::of(settings));
     let written = spawn_blocking(move || {
-        Snapshot::write(&disk, &output, name, formats, &mut |emit| {
+        Snapshot::write(&disk, &TableFolders::of(&output, name), name, formats, &mut |emit| {
             let mut rows = header_rows;
             let mut is_header = true;
             while let Some(block) = blocks.blocking_recv() {

@@ -3,6 +3,7 @@
 pub mod coordinator;
 pub mod decoding;
 pub mod epoch;
+pub mod periods;
 pub mod pipeline;
 pub mod recovery;
 pub mod rendering;

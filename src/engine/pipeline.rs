@@ -16,6 +16,7 @@ use crate::catalog::reload::{self, CatalogVersion};
 use crate::engine::coordinator::{
     ControlHandles, Coordinator, CoordinatorDeps, Locks, RunContext, RunSummary,
 };
+use crate::engine::periods::PeriodTables;
 use crate::engine::recovery::{self, CommittedTables, Recovered};
 use crate::engine::rendering::Renderer;
 use crate::engine::run_mode::RunMode;
@@ -29,6 +30,7 @@ use crate::model::error::Error;
 use crate::publish::append_only::{AppendOnlyWriter, TableCheck};
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::Published;
+use crate::publish::periods;
 use crate::publish::rejects::REJECTS_HEADER;
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
@@ -86,10 +88,13 @@ impl Pipeline {
             return Err(Error::Damaged(reload::lost_all_songs(&settings.songs, songs_before)));
         }
         remove_temporary_files(&disk, &settings.output)?;
+        periods::remove_temporary_files(&*disk, &settings.output)?;
         let versions =
             start_catalog(rows, &settings, mode, &dictionaries, &control.metrics, options.allow_empty);
 
-        let Recovered { loaded, committer, unmatched, mut published, tables } = recovered;
+        let Recovered { mut loaded, committer, unmatched, mut published, tables } = recovered;
+        let committed = std::mem::take(&mut loaded.periods);
+        let periods = PeriodTables::new(&disk, &settings, committed, mode == RunMode::Watch);
         let (rejects, check) = AppendOnlyWriter::resume_or_begin(
             &disk,
             &settings.output.join(REJECTS),
@@ -133,6 +138,7 @@ impl Pipeline {
         let deps = CoordinatorDeps {
             context,
             dictionaries,
+            periods,
             workers,
             versions,
             rejects,

@@ -169,7 +169,7 @@ impl HappyRecommendations {
             };
             self.facts = (0..cut.song_order.ids().len() as u32).map(|song| fact(SongId(song))).collect();
         }
-        let users = if is_covered { cut.users_to_refresh() } else { (0..known as u32).map(UserId).collect() };
+        let users = if is_covered { cut.users_to_refresh() } else { cut.users() };
         self.scan_listens(&users, cut);
     }
 

@@ -10,6 +10,7 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::sorted_ids::SortedIds;
 use crate::model::{SongId, UserId};
 use crate::time::civil::Week;
+use crate::time::period::Period;
 
 /// A question about all plays up to a cut.
 ///
@@ -40,9 +41,12 @@ pub trait Insight: Send {
 /// A consistent view of all plays and one catalog. All insights read the same cut.
 #[derive(Clone, Debug)]
 pub struct Cut {
-    /// All plays.
+    /// The period whose plays the ledger has; `None` for all plays.
+    pub period: Option<Period>,
+    /// The plays.
     pub ledger: Arc<Ledger>,
-    /// Users and songs with new plays since the last cut.
+    /// Users and songs with new plays since the last cut. If the catalog of a period is new, these are all users
+    /// and songs of the period.
     pub changes: Arc<Changes>,
     /// The catalog.
     pub catalog: Arc<Catalog>,
@@ -63,10 +67,15 @@ pub struct Cut {
 impl Cut {
     /// The users with rows that may have changed. If the catalog changed, these are all users.
     pub fn users_to_refresh(&self) -> Vec<UserId> {
-        if self.new_catalog {
-            (0..self.user_order.ids().len() as u32).map(UserId).collect()
-        } else {
-            self.changes.users.clone()
+        if self.new_catalog { self.users() } else { self.changes.users.clone() }
+    }
+
+    /// All users that may have plays.
+    pub fn users(&self) -> Vec<UserId> {
+        match self.period {
+            // A period has few of the users.
+            Some(_) => self.ledger.everything().users,
+            None => (0..self.user_order.ids().len() as u32).map(UserId).collect(),
         }
     }
 

@@ -140,6 +140,11 @@ pub fn about(name: &str) -> Option<&'static About> {
     all().find(|about| about.name == name)
 }
 
+/// The name of the table of a period that answers the question of an insight.
+pub fn name_in_period(name: &'static str) -> &'static str {
+    if name == top_songs_this_week::NAME { top_songs_this_week::NAME_IN_PERIOD } else { name }
+}
+
 /// The columns of the insight with this name in the order of its header, if there is such an insight.
 ///
 /// ```

@@ -18,6 +18,9 @@ use crate::time::civil::Week;
 /// Name of the insight.
 pub const NAME: &str = "top_songs_this_week";
 
+/// Name of the table of a period, which ranks the songs of that period.
+pub const NAME_IN_PERIOD: &str = "top_songs";
+
 /// The insight in words, columns and SQL.
 pub const ABOUT: About = About {
     name: NAME,
@@ -133,9 +136,14 @@ impl Insight for TopSongsThisWeek {
 
     fn refresh(&mut self, cut: &Cut) -> bool {
         let songs = cut.dictionaries.songs.read();
-        let week = self.settings.week.resolve(cut.weeks());
-        let played = week.into_iter().flat_map(|week| cut.ledger.song_plays().of_week(week));
-        let mut top: Vec<_> = played.map(|(song, plays)| (Reverse(plays), songs.resolve(song))).collect();
+        let song_plays = cut.ledger.song_plays();
+        let ranked = |(song, plays)| (Reverse(plays), songs.resolve(song));
+        let mut top: Vec<_> = if cut.period.is_some() {
+            song_plays.songs().map(|song| ranked((song, song_plays.total(song).plays))).collect()
+        } else {
+            let week = self.settings.week.resolve(cut.weeks());
+            week.into_iter().flat_map(|week| song_plays.of_week(week)).map(ranked).collect()
+        };
         if top.len() > self.settings.limit {
             top.select_nth_unstable(self.settings.limit);
             top.truncate(self.settings.limit);

@@ -17,6 +17,15 @@ pub struct Keys {
 }
 
 impl Keys {
+    /// The keys of some plays.
+    pub fn of(users: &[UserId], songs: &[SongId]) -> Self {
+        let mut keys = Self { keys: Vec::with_capacity(users.len()), song_bits: 0 };
+        if !users.is_empty() {
+            keys.extend(users, songs);
+        }
+        keys
+    }
+
     /// Appends one play per row.
     pub fn extend(&mut self, users: &[UserId], songs: &[SongId]) {
         if self.keys.capacity() == 0 {

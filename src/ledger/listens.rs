@@ -82,6 +82,14 @@ impl Listens {
         }
     }
 
+    /// Adds the pairs of a run. They can be read at once, and do not count as changed or unsaved.
+    pub fn absorb(&mut self, run: Arc<Run>) {
+        if run.pairs() > 0 {
+            self.runs.push(run);
+            merge_similar(&mut self.runs, 1);
+        }
+    }
+
     /// The users of the runs that were sealed since the last call, ascending.
     pub fn take_changed(&mut self) -> Vec<UserId> {
         std::mem::take(&mut self.changed).iter().map(|user| UserId(user as u32)).collect()
@@ -116,7 +124,7 @@ impl Listens {
     }
 
     /// The sealed runs, oldest and largest first.
-    pub(super) fn runs(&self) -> &[Arc<Run>] {
+    pub fn runs(&self) -> &[Arc<Run>] {
         &self.runs
     }
 
@@ -161,11 +169,16 @@ impl Unsealed {
         }
         let newest = Arc::new(keys.take_run(&mut scratch));
         runs.push(Arc::clone(&newest));
-        if runs.len() > unmerged {
-            let similar = runs.split_off(first_similar(&runs));
-            runs.push(if similar.len() > 1 { Arc::new(merge(&similar)) } else { Arc::clone(&newest) });
-        }
+        merge_similar(&mut runs, unmerged);
         Sealed { runs, newest: Some(newest), keys, scratch }
+    }
+}
+
+/// If there are more than `unmerged` runs, merges the newest run with older runs that are not much larger.
+fn merge_similar(runs: &mut Vec<Arc<Run>>, unmerged: usize) {
+    if runs.len() > unmerged {
+        let similar = runs.split_off(first_similar(runs));
+        runs.push(if similar.len() > 1 { Arc::new(merge(&similar)) } else { Arc::clone(&similar[0]) });
     }
 }
 

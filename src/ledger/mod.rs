@@ -9,6 +9,7 @@ pub mod keys;
 pub mod listens;
 pub mod merge;
 pub mod nights;
+pub mod periods;
 pub mod radix;
 pub mod run;
 pub mod song_plays;
@@ -18,8 +19,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ledger::hours::Hours;
+use crate::ledger::keys::Keys;
 use crate::ledger::listens::{Listens, UserListens};
 use crate::ledger::nights::Nights;
+use crate::ledger::periods::PlayColumns;
 use crate::ledger::run::Run;
 use crate::ledger::song_plays::{SongPlays, Total};
 use crate::ledger::stretches::{LocalHour, STRETCH, common_hour};
@@ -116,6 +119,24 @@ impl Ledger {
             let latest = play_times.iter().rfind(|time| Some(time.instant()) == latest);
             self.latest = latest.map(|time| (time.instant(), time.local));
         }
+    }
+
+    /// Adds plays as columns, without plays by week. They can be read at once.
+    pub fn add_columns(&mut self, plays: &PlayColumns) {
+        self.listens.absorb(Arc::new(Keys::of(&plays.users, &plays.songs).take_run(&mut Vec::new())));
+        self.song_plays.add_totals(&plays.songs, &plays.millis);
+        self.nights.add_minutes(&plays.users, &plays.minutes);
+        self.hours.add_minutes(&plays.minutes);
+        self.plays += plays.len() as u64;
+    }
+
+    /// Adds the plays of another ledger, but for its plays by week. All plays of `other` must be readable.
+    pub fn absorb(&mut self, other: &Self) {
+        other.listens.runs().iter().for_each(|run| self.listens.absorb(Arc::clone(run)));
+        self.song_plays.absorb_totals(&other.song_plays);
+        self.nights.absorb(&other.nights);
+        self.hours.absorb(&other.hours);
+        self.plays += other.plays;
     }
 
     /// Makes all added plays readable, and returns the changes since the last cut.

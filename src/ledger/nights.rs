@@ -47,21 +47,53 @@ impl Nights {
         }
     }
 
+    /// Counts the rows that lie in the window. `minutes` are the local times, in minutes since Monday 00:00.
+    pub fn add_minutes(&mut self, users: &[UserId], minutes: &[u16]) {
+        let window = self.window;
+        let rows = users.iter().zip(minutes);
+        let of_night = rows.filter(|(_, minute)| window.contains(i64::from(**minute) * 60));
+        of_night.for_each(|(&user, _)| self.count(user));
+    }
+
+    /// Adds the plays of another table.
+    pub fn absorb(&mut self, other: &Self) {
+        if other.plays.len() > self.plays.len() {
+            self.plays.resize(other.plays.len(), 0);
+        }
+        for (plays, other) in self.plays.iter_mut().zip(&other.plays) {
+            *plays = plays.saturating_add(*other);
+        }
+    }
+
+    /// The users with night plays, in order, each with the number of these plays.
+    pub fn users(&self) -> impl Iterator<Item = (UserId, u32)> {
+        let users = (0..).zip(&self.plays).filter(|(_, plays)| **plays > 0);
+        users.map(|(user, &plays)| (UserId(user), plays))
+    }
+
     #[inline]
     fn count(&mut self, user: UserId) {
-        if user.index() >= self.plays.len() {
-            self.plays.resize(user.index() + 1, 0);
-        }
-        let plays = &mut self.plays[user.index()];
-        *plays = plays.saturating_add(1);
+        self.add_saved(user, 1);
+    }
+
+    /// Adds saved night plays of a user.
+    #[inline]
+    pub fn add_saved(&mut self, user: UserId, saved: u32) {
+        let plays = self.plays_of(user);
+        *plays = plays.saturating_add(saved);
     }
 
     /// Restores the saved night plays of a user.
     pub fn restore(&mut self, user: UserId, plays: u32) {
+        *self.plays_of(user) = plays;
+    }
+
+    #[inline]
+    fn plays_of(&mut self, user: UserId) -> &mut u32 {
         if user.index() >= self.plays.len() {
             self.plays.resize(user.index() + 1, 0);
         }
-        self.plays[user.index()] = plays;
+        &mut self.plays[user.index()]
     }
 
     /// The night plays of a user.

@@ -108,6 +108,26 @@ impl SongPlays {
         }
     }
 
+    /// Counts plays without their weeks, one per row.
+    pub fn add_totals(&mut self, songs: &[SongId], millis: &[u32]) {
+        let Some(&last) = songs.iter().max() else { return };
+        self.total_of(last);
+        for (song, &millis) in songs.iter().zip(millis) {
+            self.totals[song.index()].add(millis);
+        }
+    }
+
+    /// Adds the totals of another table.
+    pub fn absorb_totals(&mut self, other: &Self) {
+        if other.totals.len() > self.totals.len() {
+            self.totals.resize(other.totals.len(), Total::default());
+        }
+        for (total, other) in self.totals.iter_mut().zip(&other.totals) {
+            total.plays += other.plays;
+            total.millis += other.millis;
+        }
+    }
+
     /// Makes room for the songs up to `last` in the totals and in a week.
     #[inline]
     fn room_for(&mut self, week: Week, last: SongId) -> (&mut [Total], &mut [Page]) {
@@ -171,6 +191,13 @@ impl SongPlays {
     /// Restores the saved milliseconds of a song.
     pub fn restore_millis(&mut self, song: SongId, millis: u64) {
         self.total_of(song).millis = millis;
+    }
+
+    /// Adds saved plays and milliseconds of a song.
+    pub fn add_saved(&mut self, song: SongId, saved: Total) {
+        let total = self.total_of(song);
+        total.plays += saved.plays;
+        total.millis += saved.millis;
     }
 
     /// Restores the saved plays of a song in a week.

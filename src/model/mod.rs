@@ -10,9 +10,11 @@ pub mod dictionary;
 pub mod error;
 pub mod layout;
 pub mod memory;
+pub mod period_rules;
 pub mod rejects;
 pub mod shutdown;
 pub mod sorted_ids;
+pub mod text_list;
 pub mod value;
 
 use std::sync::Arc;

@@ -18,12 +18,15 @@ use crate::model::error::Error;
 use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::cleanup::{remove_disabled, remove_unlisted_parquet};
 use crate::publish::manifest::{self, CatalogEntry, InputEntry, InsightEntry, Manifest, Totals};
-use crate::publish::parquet::{StagedParquet, folder_of};
+use crate::publish::parquet::StagedParquet;
+use crate::publish::periods::{PublishedPeriods, StagedPeriod};
 use crate::publish::snapshot::Snapshot;
+use crate::publish::table_folders::TableFolders;
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::{FileIdentity, SharedDisk, is_missing, sync_folder};
+use crate::time::period::Period;
 
 /// The staged files of an epoch. Dropping the value removes the files.
 #[derive(Debug, Default)]
@@ -35,6 +38,10 @@ pub struct StagedEpoch {
     pub enriched: Option<InsightEntry>,
     /// Staged Parquet parts of `enriched_logs`.
     pub parquet: Vec<StagedParquet>,
+    /// The periods whose tables differ from the published ones.
+    pub periods: Vec<StagedPeriod>,
+    /// All periods of the epoch, ascending.
+    pub listed_periods: Vec<Period>,
 }
 
 /// The facts about a cut that the manifest states in addition to its files.
@@ -50,6 +57,8 @@ pub struct CutSummary {
     pub catalog: CatalogEntry,
     /// Whether finished inputs are deleted.
     pub inputs_deleted: bool,
+    /// The time of the cut, in seconds since 1970-01-01T00:00:00Z, if it decides which periods are published.
+    pub now: Option<i64>,
 }
 
 /// The epoch that an output folder shows.
@@ -61,6 +70,10 @@ pub struct Published {
     epoch: Epoch,
     /// The files that are known to be in the output folder, by insight.
     files: BTreeMap<String, InsightEntry>,
+    /// The periods that are known to be in the output folder.
+    periods: PublishedPeriods,
+    /// Whether folders of other periods may be in the output folder.
+    has_other_periods: bool,
     /// `None` before the first epoch of this process.
     manifest: Option<Manifest>,
     /// The length of the manifest file; `None` if the file does not have the content of `manifest`.
@@ -94,6 +107,8 @@ impl Published {
             formats: OutputFormats::of(settings),
             epoch,
             files: BTreeMap::new(),
+            periods: PublishedPeriods::default(),
+            has_other_periods: true,
             manifest: None,
             manifest_bytes: None,
             enriched_identity: None,
@@ -118,7 +133,8 @@ impl Published {
             |(name, entry): (&str, &InsightEntry)| Some((name.to_owned(), entry.incomplete_since.clone()?));
         let incomplete = tables.filter_map(since).collect();
         let manifest_bytes = manifest_written.then(|| manifest.to_text().len() as u64);
-        Self { files, manifest: Some(manifest), manifest_bytes, incomplete, ..self }
+        let periods = PublishedPeriods::committed(&*self.disk, &self.output, &manifest.periods);
+        Self { files, periods, manifest: Some(manifest), manifest_bytes, incomplete, ..self }
     }
 
     /// Notes that published files were missing. The next cut is then published as a new epoch, even if no row
@@ -160,7 +176,7 @@ impl Published {
             missing.paths.extend(gone);
         }
         if let Some(entry) = manifest.insights.get(enriched_logs::NAME) {
-            let folder = folder_of(&self.output, enriched_logs::NAME);
+            let folder = TableFolders::of(&self.output, enriched_logs::NAME).parquet;
             for part in entry.parquet.iter().filter(|part| !is_there(&folder.join(&part.file), part.bytes)) {
                 missing.paths.push(folder.join(&part.file));
                 missing.parquet.insert(part.file.clone());
@@ -173,6 +189,10 @@ impl Published {
             self.manifest_bytes = None;
         }
         self.files.retain(|name, _| !forgotten.contains(name));
+        missing.paths.extend(self.periods.forget_missing(&*self.disk, &self.output));
+        if is_new {
+            self.periods.forget_all();
+        }
         missing
     }
 
@@ -204,6 +224,11 @@ impl Published {
     /// The output folder.
     pub fn output(&self) -> &Path {
         &self.output
+    }
+
+    /// The periods that are known to be in the output folder.
+    pub fn periods(&self) -> &PublishedPeriods {
+        &self.periods
     }
 
     /// The files of an insight that are known to be in the output folder.
@@ -239,7 +264,7 @@ impl Published {
             entry.incomplete_since = self.incomplete.get(name).cloned();
         }
         rejects.incomplete_since = self.incomplete.get(REJECTS).cloned();
-        let CutSummary { producer, totals, unfinished, catalog, inputs_deleted } = cut;
+        let CutSummary { producer, totals, unfinished, catalog, inputs_deleted, now } = cut;
         Ok(Manifest {
             version: Manifest::version(),
             producer: producer.to_owned(),
@@ -251,6 +276,8 @@ impl Published {
             catalog,
             insights,
             rejects,
+            periods: self.periods.next_entries(&staged.periods, &staged.listed_periods),
+            now: now.map(time_text),
             inputs_deleted,
         })
     }
@@ -276,6 +303,7 @@ impl Published {
     pub fn postpone(&mut self, manifest: Manifest) {
         self.manifest_bytes = None;
         self.files.clear();
+        self.periods.forget_all();
         self.epoch = Epoch(manifest.epoch);
         self.manifest = Some(manifest);
         self.was_damaged = true;
@@ -328,8 +356,17 @@ impl Published {
             part.publish()?;
             fail_point("publish.snapshot");
         }
+        self.periods.publish(&self.disk, &self.output, staged.periods, &staged.listed_periods)?;
+        if std::mem::take(&mut self.has_other_periods) {
+            self.periods.remove_others(&*self.disk, &self.output)?;
+        }
         Ok(())
     }
+}
+
+/// An instant in UTC, in the format of RFC 3339.
+fn time_text(seconds: i64) -> String {
+    DateTime::from_timestamp(seconds, 0).unwrap_or_default().to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// The current time in UTC, in the format of RFC 3339.

@@ -12,11 +12,14 @@ use crate::model::rejects::{ReasonCounts, by_code, count};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{SharedDisk, append, read_small, sync_folder};
 use crate::text::{path_text, shown};
+use crate::time::period::Period;
 
 /// Name of the manifest file.
 pub const FILE: &str = "_manifest.json";
 /// Name of the folder of Parquet files in the output folder. The folder has one subfolder for each insight.
 pub const PARQUET: &str = "parquet";
+/// Name of the folder of all periods in the output folder, and in the folder of Parquet files.
+pub const PERIODS: &str = "periods";
 /// Version of the manifest format.
 const VERSION: u32 = 1;
 /// Maximum length of a manifest in bytes. A million unfinished inputs need a tenth of this length.
@@ -48,6 +51,13 @@ pub struct Manifest {
     pub insights: BTreeMap<String, InsightEntry>,
     /// The table of rejected rows.
     pub rejects: InsightEntry,
+    /// The file `_index.json` of each published period, which lists the tables of the period.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub periods: Vec<PeriodEntry>,
+    /// The time of the cut in UTC, in the format of RFC 3339. `None` unless the current time decides which periods
+    /// are published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub now: Option<String>,
     /// Whether finished inputs are deleted. If they are, the output cannot be recomputed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub inputs_deleted: bool,
@@ -112,6 +122,24 @@ pub struct InsightEntry {
     /// Time at which the table began again without its earlier rows; see [`Manifest::incomplete_since`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete_since: Option<String>,
+}
+
+/// The `_index.json` of a published period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeriodEntry {
+    /// Path below the output folder, such as `periods/month/2025-03/_index.json`.
+    pub file: String,
+    /// Number of bytes.
+    pub bytes: u64,
+    /// XXH3-128 of the file.
+    pub hash: String,
+}
+
+impl PeriodEntry {
+    /// The period; `None` if the path is not the path of a period.
+    pub fn period(&self) -> Option<Period> {
+        Period::from_path(Path::new(&self.file).parent()?.strip_prefix(PERIODS).ok()?.to_str()?)
+    }
 }
 
 /// One file of a table.
@@ -207,6 +235,7 @@ impl Manifest {
             epoch: other.epoch,
             generated_at: other.generated_at.clone(),
             unfinished: other.unfinished.clone(),
+            now: other.now.clone(),
             ..self.clone()
         };
         with_other.totals.inputs = other.totals.inputs;

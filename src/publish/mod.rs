@@ -6,8 +6,10 @@ pub mod epoch;
 pub mod formula_escape;
 pub mod manifest;
 pub mod parquet;
+pub mod periods;
 pub mod rejects;
 pub mod snapshot;
+pub mod table_folders;
 
 use crate::settings::Settings;
 use crate::storage::has_end;

@@ -1,14 +1,13 @@
 //! Snapshots. A snapshot is a complete insight table in one file. A new snapshot atomically replaces the
 //! previous one.
 
-use std::path::Path;
-
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::model::error::{Error, FileRole, Op};
 use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::manifest::{InsightEntry, PartEntry, hash_text};
 use crate::publish::parquet::{ParquetPart, StagedParquet};
+use crate::publish::table_folders::TableFolders;
 use crate::publish::{FIRST_PART, OutputFormats};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{DiskFile, SharedDisk, create_folder};
@@ -35,16 +34,16 @@ impl Snapshot {
     /// A file system error, exit code 73 or 74.
     pub fn write(
         disk: &SharedDisk,
-        output: &Path,
+        folders: &TableFolders,
         insight: &str,
         formats: OutputFormats,
         render: &mut Render<'_>,
     ) -> Result<Self, Error> {
-        let folder = output.join(insight);
-        create_folder(&**disk, &folder)?;
-        let path = folder.join(FIRST_PART);
+        create_folder(&**disk, &folders.csv)?;
+        let path = folders.csv.join(FIRST_PART);
         let (staged, file) = StagedFile::create(disk, &path)?;
-        let parquet = formats.parquet.then(|| ParquetPart::begin(disk, output, insight, FIRST_PART));
+        let parquet =
+            formats.parquet.then(|| ParquetPart::begin(disk, &folders.parquet, insight, FIRST_PART));
         let parquet = parquet.transpose()?;
         let buffer = Vec::with_capacity(BUFFER);
         let mut writer = Writer { file, buffer, bytes: 0, hash: Xxh3::new(), parquet, error: None };

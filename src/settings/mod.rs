@@ -3,6 +3,7 @@
 mod input;
 mod keys;
 mod layers;
+mod periods;
 mod print;
 mod schema;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::settings::input::{Catalog, Input};
 pub use crate::settings::keys::{differences, values_of};
 pub use crate::settings::layers::{Effective, Layers, Origin, load};
+pub use crate::settings::periods::{PeriodInsights, Periods};
 pub use crate::settings::print::{example, print, print_json};
 pub use crate::settings::schema::schema;
 
@@ -79,6 +81,8 @@ pub struct Settings {
     pub csv: Csv,
     /// Messages on stderr.
     pub logging: Logging,
+    /// The calendar periods that the snapshots are also kept for.
+    pub periods: Periods,
     /// Settings of each insight.
     pub insights: insights::Settings,
 }
@@ -101,6 +105,7 @@ impl Default for Settings {
             catalog: Catalog::default(),
             csv: Csv::default(),
             logging: Logging::default(),
+            periods: Periods::default(),
             insights: insights::Settings::default(),
         }
     }
@@ -252,7 +257,13 @@ impl Settings {
         insights.enriched_logs = self.insights.enriched_logs.clone();
         let night = &self.insights.night_owl_users;
         (insights.night_owl_users.from, insights.night_owl_users.to) = (night.from, night.to);
-        Self { flush_interval: other.flush_interval, logging: other.logging, insights, ..self.clone() }
+        let mut periods = self.periods.clone();
+        periods.insights.clone_from(&other.periods.insights);
+        if other.periods.rules().is_within(&self.periods.rules()) {
+            periods.clone_from(&other.periods);
+        }
+        let (flush_interval, logging) = (other.flush_interval, other.logging);
+        Self { flush_interval, logging, periods, insights, ..self.clone() }
     }
 
     /// Checks that the folders of a `watch` do not contain each other, however they are spelled.

@@ -2,5 +2,6 @@
 
 pub mod civil;
 pub mod clock;
+pub mod period;
 pub mod window;
 pub mod zone;

@@ -24,6 +24,7 @@ pub fn cut_of(
     user_order.extend(&dictionaries.users.read());
     song_order.extend(&dictionaries.songs.read());
     Cut {
+        period: None,
         changes: Arc::new(ledger.everything()),
         ledger: Arc::new(ledger),
         catalog,

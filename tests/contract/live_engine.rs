@@ -76,6 +76,7 @@ impl Live {
         Arc::make_mut(&mut self.user_order).extend(&dictionaries.users.read());
         Arc::make_mut(&mut self.song_order).extend(&dictionaries.songs.read());
         let cut = Cut {
+            period: None,
             ledger: Arc::clone(&self.ledger),
             changes: Arc::new(changes),
             catalog: Arc::clone(&self.catalog),

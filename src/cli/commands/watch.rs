@@ -119,7 +119,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         let (status_notifier, status, shutdown) =
             (Arc::clone(&notifier), heartbeat.subscribe(), shutdown.clone());
         tokio::spawn(async move { status_notifier.forward(status, shutdown).await });
-        let run = pipeline.run(source).await;
+        let run = Box::pin(pipeline.run(source)).await;
         notifier.stopping();
         run
     };

@@ -8,6 +8,7 @@ use crate::engine::coordinator::pending::Pending;
 use crate::engine::coordinator::persistence::Persistence;
 use crate::engine::coordinator::plays::Plays;
 use crate::engine::coordinator::reject_reports::RejectReports;
+use crate::engine::periods::PeriodTables;
 use crate::engine::rendering::RenderedRows;
 use crate::engine::run_mode::RunMode;
 use crate::engine::tally::Acceptance;
@@ -22,7 +23,7 @@ use crate::state::input_progress::InputTracker;
 use crate::storage::FolderLock;
 use crate::telemetry::progress::Progress;
 use crate::text::path_text;
-use crate::time::civil::Week;
+use crate::time::civil::{DAY, Week};
 use crate::time::clock::Clock;
 
 /// The state of a run. Only the coordinator changes it, so it needs no locks.
@@ -30,6 +31,7 @@ use crate::time::clock::Clock;
 pub(super) struct Core {
     pub(super) context: RunContext,
     pub(super) plays: Plays,
+    pub(super) periods: PeriodTables,
     pub(super) inputs: RunInputs,
     pub(super) catalog: CatalogInForce,
     pub(super) workers: InsightWorkers,
@@ -70,10 +72,15 @@ pub(super) struct RunInputs {
 }
 
 impl RunContext {
+    /// The current time, in seconds since 1970-01-01T00:00:00Z, and the local date, in days since 1970-01-01.
+    pub(super) fn today(&self) -> (i64, i64) {
+        let now = self.clock.now();
+        (now, (now + i64::from(self.settings.timezone.0.offset_at(now))).div_euclid(DAY))
+    }
+
     /// The current week in the configured time zone.
     pub(super) fn current_week(&self) -> Week {
-        let now = self.clock.now();
-        Week::of_local(now + i64::from(self.settings.timezone.0.offset_at(now)))
+        Week::of_day(self.today().1)
     }
 }
 
@@ -106,6 +113,7 @@ impl Core {
         self.append_rejects(&batch.input.label, &batch.rejects)?;
         let batch = Arc::new(batch);
         self.workers.append(&batch, rendered, &self.context.control.metrics).await?;
+        self.periods.add(&batch);
         self.plays.add(&batch).await;
         Ok(())
     }

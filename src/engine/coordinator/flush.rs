@@ -14,6 +14,7 @@ use crate::publish::epoch::{CutSummary, StagedEpoch};
 use crate::publish::manifest::Manifest;
 use crate::state::checkpoint::committer::Commit;
 use crate::storage::failpoint::{Bug, fail_point, planted};
+use crate::time::civil::Week;
 
 /// One flush.
 #[derive(Debug)]
@@ -35,11 +36,13 @@ impl Flush {
     /// # Errors
     /// The first file that cannot be written.
     pub(super) async fn run(self, core: &mut Core) -> Result<(), Error> {
-        core.pending.week = core.context.current_week();
+        let (now, today) = core.context.today();
+        core.pending.week = Week::of_day(today);
+        core.periods.set_today(today);
         core.published.retain(&core.workers.enabled());
         let staged = self.stage(core).await?;
         block_in_place(|| {
-            let cut = cut_summary(core);
+            let cut = cut_summary(core, now);
             let manifest = core.published.next_manifest(&staged.epoch, &mut core.rejects, cut)?;
             let may_be_unchanged = self.scope == RefreshScope::Everything && !core.pending.has_news;
             if may_be_unchanged && core.published.shows(&manifest) {
@@ -62,13 +65,16 @@ impl Flush {
         let threads = core.context.settings.decoders();
         let cut = core.plays.cut(self.scope, core.catalog.catalog(), core.pending.week, threads).await;
         fail_point("flush.cut");
-        let staged = core.workers.stage(cut, &core.published).await?;
+        let periods = core.periods.begin(&cut, core.published.periods());
+        let mut staged = core.workers.stage(cut, &core.published).await?;
+        let periods = core.periods.finish(periods).await?;
+        (staged.epoch.periods, staged.epoch.listed_periods) = (periods.changed, periods.listed);
         fail_point("flush.staged");
         Ok(staged)
     }
 }
 
-fn cut_summary(core: &Core) -> CutSummary {
+fn cut_summary(core: &Core, now: i64) -> CutSummary {
     let settings = &core.context.settings;
     let inputs = &core.inputs.tracker;
     CutSummary {
@@ -76,6 +82,7 @@ fn cut_summary(core: &Core) -> CutSummary {
         totals: inputs.totals(core.plays.unmatched(core.catalog.catalog())),
         unfinished: inputs.unfinished(),
         catalog: core.catalog.entry(&settings.songs),
+        now: core.periods.rules().follows_clock().then_some(now),
         inputs_deleted: core.persistence.is_enabled() && settings.input.when_done == WhenDone::Delete,
     }
 }
@@ -91,6 +98,7 @@ fn commit_and_publish(core: &mut Core, mut staged: StagedCut, manifest: Manifest
         ledger,
         changes,
         dictionaries,
+        periods: core.periods.for_commit(),
         inputs: &mut core.inputs.tracker,
         unmatched: staged.unmatched,
         catalog: core.catalog.catalog(),
@@ -99,6 +107,7 @@ fn commit_and_publish(core: &mut Core, mut staged: StagedCut, manifest: Manifest
         epoch: Epoch(manifest.epoch),
         manifest: &manifest.to_text(),
     })?;
+    core.persistence.follow(&mut core.periods)?;
     if !core.output_lock.is_current() {
         // The staged files are gone, and another process may own the new folder. The next flush publishes
         // this commit again, if this process gets the lock.

@@ -32,6 +32,7 @@ use crate::engine::coordinator::pending::Pending;
 use crate::engine::coordinator::persistence::Persistence;
 use crate::engine::coordinator::plays::{Plays, RefreshScope};
 use crate::engine::coordinator::reject_reports::RejectReports;
+use crate::engine::periods::PeriodTables;
 use crate::engine::workers::InsightWorkers;
 use crate::ingest::source::Event;
 use crate::ingest::source::archive::RetirableInput;
@@ -63,6 +64,8 @@ pub struct CoordinatorDeps {
     pub context: RunContext,
     /// The dictionaries, shared with the decoders.
     pub dictionaries: Arc<Dictionaries>,
+    /// The tables of periods.
+    pub periods: PeriodTables,
     /// The workers of the insights.
     pub workers: InsightWorkers,
     /// The versions of the catalog.
@@ -119,6 +122,7 @@ impl Coordinator {
         let CoordinatorDeps {
             context,
             dictionaries,
+            periods,
             workers,
             versions,
             rejects,
@@ -130,6 +134,7 @@ impl Coordinator {
         let core = Core {
             context,
             plays: Plays::new(loaded.ledger, dictionaries),
+            periods,
             inputs: RunInputs::new(loaded.inputs),
             catalog: CatalogInForce::new(versions, loaded.catalog_rejects),
             workers,
@@ -270,8 +275,9 @@ impl Coordinator {
         let core = &mut self.core;
         let follows_week = core.context.settings.follows_current_week();
         let new_week = follows_week && core.context.current_week() != core.pending.week;
+        let new_period = core.periods.set_today(core.context.today().1);
         let new_catalog = core.catalog.update();
-        if !core.pending.has_news && !new_week && !new_catalog {
+        if !core.pending.has_news && !new_week && !new_period && !new_catalog {
             return Ok(None);
         }
         let began = Instant::now();
@@ -296,10 +302,13 @@ impl Coordinator {
     async fn take_settings(&mut self) -> Result<(), Error> {
         let core = &mut self.core;
         let settings = Arc::clone(&core.context.control.settings.borrow_and_update());
-        let insights_changed = settings.insights != core.context.settings.insights;
+        let before = &core.context.settings;
+        let tables_changed = settings.insights != before.insights || settings.periods != before.periods;
         core.context.settings.clone_from(&settings);
-        if insights_changed {
+        if tables_changed {
             core.workers.restart_snapshots(&settings);
+            core.periods.set_settings(&settings);
+            core.persistence.set_period_rules(settings.periods.rules());
             check_output(core).await?;
             Flush::new(RefreshScope::Everything).run(core).await?;
         }

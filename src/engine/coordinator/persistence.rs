@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use crate::catalog::Catalog;
 use crate::engine::coordinator::pending::Pending;
+use crate::engine::periods::PeriodTables;
 use crate::ingest::source::archive::RetirableInput;
 use crate::model::Reject;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
+use crate::model::period_rules::PeriodRules;
 use crate::state::checkpoint::committer::{Commit, Committer};
 use crate::state::input_progress::InputTracker;
 use crate::storage::FolderLock;
@@ -91,6 +93,23 @@ impl Persistence {
     pub(super) fn commit(&mut self, commit: Commit<'_>) -> Result<(), Error> {
         self.check_folder()?;
         self.committer.as_mut().map_or(Ok(()), |committer| committer.commit(commit))
+    }
+
+    /// Tells the tables of periods where their plays are after a commit.
+    ///
+    /// # Errors
+    /// If a segment is damaged, exit code 65.
+    pub(super) fn follow(&self, periods: &mut PeriodTables) -> Result<(), Error> {
+        self.committer.as_ref().map_or(Ok(()), |committer| {
+            periods.follow(committer.disk(), committer.folder(), &committer.current().segments)
+        })
+    }
+
+    /// Includes other rules for periods in the next commit.
+    pub(super) fn set_period_rules(&mut self, rules: PeriodRules) {
+        if let Some(committer) = &mut self.committer {
+            committer.set_period_rules(rules);
+        }
     }
 
     /// Removes old generations and the files that only they need. Then tells the source which inputs it may

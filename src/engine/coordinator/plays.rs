@@ -116,6 +116,7 @@ impl Plays {
             };
             self.listeners.add(&changes.users);
             Cut {
+                period: None,
                 ledger: Arc::clone(&self.ledger),
                 changes,
                 catalog: Arc::clone(catalog),

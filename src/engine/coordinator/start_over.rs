@@ -17,7 +17,8 @@ impl Core {
     /// # Errors
     /// A file system error, or a worker that has ended.
     pub(super) async fn start_over(&mut self) -> Result<(), Error> {
-        let Loaded { ledger, inputs, .. } = Loaded::empty(&StateConfig::of(&self.context.settings));
+        let Loaded { ledger, inputs, periods, .. } = Loaded::empty(&StateConfig::of(&self.context.settings));
+        self.periods.start_over(&self.context.settings, periods);
         self.plays = Plays::new(ledger, Arc::clone(&self.plays.dictionaries));
         self.inputs = RunInputs::new(inputs);
         self.pending = Pending::new(true);

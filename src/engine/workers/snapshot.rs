@@ -9,6 +9,7 @@ use crate::insights::{Cut, Insight};
 use crate::model::error::Error;
 use crate::publish::OutputFormats;
 use crate::publish::snapshot::Snapshot;
+use crate::publish::table_folders::TableFolders;
 use crate::storage::SharedDisk;
 
 /// A request for the snapshot of a cut. The answer is `None` if no row has changed and the published snapshot
@@ -35,8 +36,10 @@ pub fn serve_snapshots(
     let mut is_first = true;
     while let Some(SnapshotRequest { cut, is_missing, answer }) = requests.blocking_recv() {
         let changed = insight.refresh(&cut);
-        let write =
-            || Snapshot::write(disk, output, insight.name(), formats, &mut |emit| insight.render(&cut, emit));
+        let folders = TableFolders::of(output, insight.name());
+        let write = || {
+            Snapshot::write(disk, &folders, insight.name(), formats, &mut |emit| insight.render(&cut, emit))
+        };
         let snapshot = (changed || std::mem::take(&mut is_first) || is_missing).then(write);
         // After the answer, the coordinator may change the ledger. While `cut` refers to the ledger, such a
         // change would copy the whole ledger.

@@ -8,8 +8,10 @@ use std::str::FromStr;
 
 use glob::{MatchOptions, Pattern};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
-use serde::{Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::model::text_list::{list_or_text, texts_of};
 
 /// The default patterns.
 const DEFAULT: [&str; 5] = ["*.csv", "*.tsv", "*.jsonl", "*.ndjson", "*.parquet"];
@@ -126,15 +128,7 @@ impl FromStr for LogNames {
 
     /// Reads a list in TOML, or patterns separated by commas.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let list = format!("names = {text}").parse::<toml::Table>().ok();
-        let list = list.as_ref().and_then(|table| table["names"].as_array());
-        match list {
-            Some(list) => {
-                let patterns: Option<Vec<&str>> = list.iter().map(toml::Value::as_str).collect();
-                Self::new(patterns.ok_or("expected a list of texts")?)
-            }
-            None => Self::new(text.split(',').map(str::trim)),
-        }
+        Self::new(texts_of(text)?)
     }
 }
 
@@ -153,29 +147,7 @@ impl Serialize for LogNames {
 
 impl<'de> Deserialize<'de> for LogNames {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ListOrText)
-    }
-}
-
-struct ListOrText;
-
-impl<'de> Visitor<'de> for ListOrText {
-    type Value = LogNames;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("a list of patterns, or text such as `*.csv,*.log`")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<LogNames, E> {
-        text.parse().map_err(E::custom)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<LogNames, A::Error> {
-        let mut patterns = Vec::<String>::new();
-        while let Some(pattern) = list.next_element()? {
-            patterns.push(pattern);
-        }
-        LogNames::new(patterns).map_err(A::Error::custom)
+        Self::new(list_or_text(deserializer)?).map_err(D::Error::custom)
     }
 }
 

@@ -13,7 +13,8 @@ use xxhash_rust::xxh3::Xxh3;
 use crate::insights::columns;
 use crate::model::error::{Error, FileRole, Op};
 
-use crate::publish::manifest::{PARQUET, PartEntry, hash_text};
+use crate::publish::manifest::{PartEntry, hash_text};
+use crate::publish::table_folders::TableFolders;
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{DiskFile, SharedDisk, create_folder, has_end, read_through, sync_folder};
 
@@ -21,11 +22,6 @@ use crate::storage::{DiskFile, SharedDisk, create_folder, has_end, read_through,
 pub use absent::ParquetWriter;
 #[cfg(feature = "parquet")]
 pub use writer::ParquetWriter;
-
-/// The folder of the Parquet files of an insight.
-pub fn folder_of(output: &Path, insight: &str) -> PathBuf {
-    output.join(PARQUET).join(insight)
-}
 
 /// Whether `name` is the file name of a Parquet part.
 pub fn is_parquet_part(name: &str) -> bool {
@@ -51,13 +47,12 @@ pub struct StagedParquet {
 }
 
 impl ParquetPart {
-    /// Creates the Parquet file for the CSV part `part` of an insight.
+    /// Creates the Parquet file for the CSV part `part` of an insight in a folder.
     ///
     /// # Errors
     /// A file system error, exit code 73 or 74.
-    pub fn begin(disk: &SharedDisk, output: &Path, insight: &str, part: &str) -> Result<Self, Error> {
-        let folder = folder_of(output, insight);
-        create_folder(&**disk, &folder)?;
+    pub fn begin(disk: &SharedDisk, folder: &Path, insight: &str, part: &str) -> Result<Self, Error> {
+        create_folder(&**disk, folder)?;
         let name = format!("{}.parquet", part.trim_end_matches(".csv"));
         let path = folder.join(&name);
         let (staged, file) = StagedFile::create(disk, &path)?;
@@ -97,10 +92,11 @@ impl StagedParquet {
     /// # Errors
     /// A file system error, exit code 73 or 74.
     pub fn of_part(disk: &SharedDisk, output: &Path, insight: &str, part: &PartEntry) -> Result<Self, Error> {
-        let csv = output.join(insight).join(&part.file);
+        let folders = TableFolders::of(output, insight);
+        let csv = folders.csv.join(&part.file);
         let unreadable = |cause: io::Error| Error::file(FileRole::Open, Op::Read, &csv, cause);
         let file = disk.open(&csv).map_err(unreadable)?;
-        let mut parquet = ParquetPart::begin(disk, output, insight, &part.file)?;
+        let mut parquet = ParquetPart::begin(disk, &folders.parquet, insight, &part.file)?;
         let mut pushed = Ok(());
         let push = |text: &[u8]| {
             if pushed.is_ok() {

@@ -1,7 +1,8 @@
 //! Commits of cuts. Each commit writes the changes since the previous commit.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::path::Path;
+use std::sync::Arc;
 
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -10,16 +11,20 @@ use crate::ingest::source::archive::RetirableInput;
 use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::{Dictionaries, Id, SharedDictionary};
 use crate::model::error::Error;
+use crate::model::period_rules::PeriodRules;
 use crate::model::{Epoch, InputId, Reject, SongId};
 use crate::publish::manifest::{Manifest, PartEntry, hash_text};
-use crate::state::checkpoint::generation::Generation;
+use crate::state::checkpoint::generation::{Generation, StateConfig};
+use crate::state::checkpoint::periods::write_periods;
 use crate::state::checkpoint::segment::SegmentWriter;
 use crate::state::checkpoint::store::Store;
 use crate::state::checkpoint::table::Table;
 use crate::state::input_progress::InputTracker;
 use crate::state::input_record::InputRecord;
 use crate::state::unmatched::UnmatchedChanges;
+use crate::storage::Disk;
 use crate::storage::failpoint::{Bug, planted};
+use crate::time::period::Period;
 
 /// Commits the state in memory to disk.
 #[derive(Debug)]
@@ -38,6 +43,17 @@ pub struct Committer {
     advanced: Option<VecDeque<(u64, Vec<InputId>)>>,
 }
 
+/// The part of a commit that concerns periods.
+#[derive(Clone, Debug, Default)]
+pub struct PeriodCommit {
+    /// The plays since the previous commit.
+    pub plays: BTreeMap<Period, Arc<Ledger>>,
+    /// A day in the latest period of every length.
+    pub latest_day: Option<i64>,
+    /// The catalog and the settings that the tables of periods have.
+    pub basis: Option<String>,
+}
+
 /// The content of one commit.
 #[derive(Debug)]
 pub struct Commit<'a> {
@@ -47,6 +63,8 @@ pub struct Commit<'a> {
     pub changes: &'a Changes,
     /// The ids of listeners and songs.
     pub dictionaries: &'a Dictionaries,
+    /// The plays of periods since the previous commit.
+    pub periods: &'a PeriodCommit,
     /// The progress of the inputs.
     pub inputs: &'a mut InputTracker,
     /// The changes of the unmatched plays.
@@ -90,6 +108,17 @@ impl Committer {
     /// The state folder.
     pub fn folder(&self) -> &Path {
         self.store.folder()
+    }
+
+    /// The file system of the state.
+    pub fn disk(&self) -> &dyn Disk {
+        self.store.disk()
+    }
+
+    /// Changes the rules for periods. The next commit contains them.
+    pub fn set_period_rules(&mut self, rules: PeriodRules) {
+        let config = StateConfig { periods: rules, ..self.store.current().config.clone() };
+        self.store.set_config(config);
     }
 
     /// Whether the file of the last committed generation exists.
@@ -138,6 +167,8 @@ impl Committer {
             program: env!("CARGO_PKG_VERSION").to_owned(),
             plays: commit.ledger.plays(),
             latest: commit.ledger.latest(),
+            latest_day: commit.periods.latest_day,
+            periods_basis: commit.periods.basis.clone(),
             catalog: hash_text(commit.catalog.fingerprint()),
             enriched: std::mem::take(&mut commit.enriched),
             rejects: if planted(Bug::RejectsOutside) {
@@ -166,7 +197,8 @@ impl Committer {
                 writer.number(u64::from(song.0), offset.map_or(0, |offset| offset + 1))?;
             }
             write_rows(writer, Table::Metadata, &metadata)?;
-            write_rows(writer, Table::CatalogRejects, &catalog_rejects)
+            write_rows(writer, Table::CatalogRejects, &catalog_rejects)?;
+            write_periods(writer, commit.periods.plays.iter().map(|(period, plays)| (*period, &**plays)))
         })?;
         (self.saved_users, self.saved_songs) = (users, songs);
         self.saved_metadata += metadata.1.len() as u64;

@@ -4,10 +4,14 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use crate::model::error::{Error, FileRole, Op};
+use crate::state::checkpoint::generation::Generation;
+use crate::state::checkpoint::merge::{merge_bytes, merge_numbers};
+use crate::state::checkpoint::periods::merge_periods;
 use crate::state::checkpoint::segment::{SegmentEntry, SegmentReader, SegmentWriter};
-use crate::state::checkpoint::table::{Merge, Table, TableReader};
+use crate::state::checkpoint::table::{Table, TableReader};
 use crate::storage::failpoint::fail_point;
 use crate::storage::{Disk, SharedDisk};
+use crate::time::period::Period;
 
 /// Minimum number of segments in a merge.
 const FAN: usize = 8;
@@ -34,13 +38,15 @@ fn choose(segments: &[SegmentEntry]) -> Option<&[SegmentEntry]> {
 }
 
 impl Compaction {
-    /// If enough segments are due, begins to merge them in a new thread.
-    pub fn begin(disk: &SharedDisk, folder: &Path, segments: &[SegmentEntry]) -> Option<Self> {
-        let segments = choose(segments)?.to_vec();
+    /// If enough segments of a generation are due, begins to merge them in a new thread.
+    pub fn begin(disk: &SharedDisk, folder: &Path, generation: &Generation) -> Option<Self> {
+        let segments = choose(&generation.segments)?.to_vec();
+        let (rules, latest_day) = (generation.config.periods, generation.latest_day);
+        let keeps = move |period| rules.needs(period, latest_day);
         let (disk, folder) = (disk.clone(), folder.to_owned());
         let thread = std::thread::Builder::new().name("compact".to_owned());
         // If the thread cannot be started, a later commit tries again.
-        let thread = thread.spawn(move || merge(&*disk, &folder, &segments)).ok()?;
+        let thread = thread.spawn(move || merge(&*disk, &folder, &segments, keeps)).ok()?;
         Some(Self { thread })
     }
 
@@ -60,11 +66,16 @@ impl Compaction {
     }
 }
 
-/// Merges consecutive segments into one.
+/// Merges consecutive segments into one. `keeps` tells which periods are still needed.
 ///
 /// # Errors
 /// A file system error, or a damaged segment (65).
-pub fn merge(disk: &dyn Disk, folder: &Path, segments: &[SegmentEntry]) -> Result<SegmentEntry, Error> {
+pub fn merge(
+    disk: &dyn Disk,
+    folder: &Path,
+    segments: &[SegmentEntry],
+    keeps: impl Fn(Period) -> bool,
+) -> Result<SegmentEntry, Error> {
     let opened: Vec<SegmentReader<'_>> = segments
         .iter()
         .map(|segment| {
@@ -76,7 +87,7 @@ pub fn merge(disk: &dyn Disk, folder: &Path, segments: &[SegmentEntry]) -> Resul
     let (first, last) = (segments[0].first, segments[segments.len() - 1].last);
     let mut writer = SegmentWriter::create(disk, folder, first, last)?;
     let damaged = |cause: std::io::Error| Error::file(FileRole::Committed, Op::MergeSegments, folder, cause);
-    for table in Table::ALL {
+    for table in Table::ALL.into_iter().filter(|table| *table != Table::Periods) {
         let readers: Vec<TableReader<'_>> = opened.iter().flat_map(|segment| segment.read(table)).collect();
         if readers.is_empty() {
             continue;
@@ -88,56 +99,10 @@ pub fn merge(disk: &dyn Disk, folder: &Path, segments: &[SegmentEntry]) -> Resul
             merge_numbers(table.merge(), readers, &mut writer, damaged)?;
         }
     }
+    merge_periods(&opened, keeps, &mut writer, damaged)?;
     let merged = writer.finish()?;
     fail_point("compact.written");
     Ok(merged)
-}
-
-fn merge_numbers(
-    merge: Merge,
-    mut readers: Vec<TableReader<'_>>,
-    writer: &mut SegmentWriter,
-    damaged: impl Fn(std::io::Error) -> Error,
-) -> Result<(), Error> {
-    let mut heads: Vec<Option<(u64, u64)>> =
-        readers.iter_mut().map(|reader| reader.next_number().map_err(&damaged)).collect::<Result<_, _>>()?;
-    while let Some(key) = heads.iter().flatten().map(|&(key, _)| key).min() {
-        let mut merged = 0;
-        for (head, reader) in heads.iter_mut().zip(&mut readers) {
-            if let Some((_, value)) = head.take_if(|(found, _)| *found == key) {
-                merged = if merge == Merge::Add { merged + value } else { value };
-                *head = reader.next_number().map_err(&damaged)?;
-            }
-        }
-        writer.number(key, merged)?;
-    }
-    Ok(())
-}
-
-fn merge_bytes(
-    readers: Vec<TableReader<'_>>,
-    writer: &mut SegmentWriter,
-    damaged: impl Fn(std::io::Error) -> Error,
-) -> Result<(), Error> {
-    struct Head<'a> {
-        reader: TableReader<'a>,
-        key: Option<u64>,
-        bytes: Vec<u8>,
-    }
-    let mut heads: Vec<Head<'_>> =
-        readers.into_iter().map(|reader| Head { reader, key: None, bytes: Vec::new() }).collect();
-    for head in &mut heads {
-        head.key = head.reader.next_bytes(&mut head.bytes).map_err(&damaged)?;
-    }
-    while let Some(key) = heads.iter().filter_map(|head| head.key).min() {
-        let last =
-            heads.iter().rev().find(|head| head.key == Some(key)).expect("a reader has the smallest key");
-        writer.bytes(key, &last.bytes)?;
-        for head in heads.iter_mut().filter(|head| head.key == Some(key)) {
-            head.key = head.reader.next_bytes(&mut head.bytes).map_err(&damaged)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -222,7 +187,7 @@ mod tests {
                 expected.2.extend(tables.2.clone());
                 files.push(file);
             }
-            let merged = merge(&*disk, folder.path(), &files).unwrap();
+            let merged = merge(&*disk, folder.path(), &files, |_| true).unwrap();
             prop_assert_eq!((merged.first, merged.last), (1, sources.len() as u64));
             prop_assert_eq!(read(&*disk, folder.path(), &merged), expected);
         }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::model::dialect::Dialect;
+use crate::model::period_rules::PeriodRules;
 use crate::publish::manifest::{PartEntry, hash_text};
 use crate::settings::Settings;
 use crate::state::checkpoint::segment::SegmentEntry;
@@ -41,6 +42,13 @@ pub struct Generation {
     pub plays: u64,
     /// The time of the latest play: seconds since 1970-01-01T00:00:00Z, and the local time in seconds.
     pub latest: Option<(i64, i64)>,
+    /// A day in the latest period of every length, as a number of days since 1970-01-01; `None` without plays or
+    /// periods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latest_day: Option<i64>,
+    /// The catalog and the settings that the published tables of periods have; `None` without periods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub periods_basis: Option<String>,
     /// The fingerprint of the catalog.
     pub catalog: String,
     /// The committed parts of `enriched_logs`.
@@ -75,6 +83,9 @@ pub struct StateConfig {
     /// `enriched_logs` are never rewritten.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub escape_formulas: bool,
+    /// How many periods are kept; absent for none.
+    #[serde(default, skip_serializing_if = "PeriodRules::is_empty")]
+    pub periods: PeriodRules,
     /// The version of the rules for decoding rows.
     pub rules: u32,
 }
@@ -94,6 +105,7 @@ impl StateConfig {
             max_bad_lines: settings.input.max_bad_lines,
             dialect: (*settings.dialect()).clone(),
             escape_formulas: settings.csv.escape_formulas,
+            periods: settings.periods.rules(),
             rules: RULES,
         }
     }
@@ -109,8 +121,8 @@ impl StateConfig {
         Self { dialect: other.dialect.clone(), ..self.clone() }
     }
 
-    /// Describes the first setting that differs between the state (`self`) and `current`. Returns `None` if
-    /// all settings are equal.
+    /// Describes the first setting that prevents a run with `current` from continuing the state (`self`). Returns
+    /// `None` if there is none. Keeping fewer periods is no difference.
     pub fn difference(&self, current: &Self) -> Option<String> {
         let time = |minutes: u16| format!("{:02}:{:02}", minutes / 60, minutes % 60);
         let span = |seconds: u64| match seconds {
@@ -134,7 +146,11 @@ impl StateConfig {
         let dialects = self.dialect.settings().into_iter().zip(current.dialect.settings());
         let dialects = dialects.map(|((name, saved), (_, current))| (name, saved, current));
         let differing = pairs.into_iter().chain(dialects).find(|(_, saved, current)| saved != current);
-        differing.map(|(name, saved, current)| format!("{name} is {saved} in the state and {current} now"))
+        let periods = current.periods.differences(&self.periods).next();
+        differing
+            .map(|(name, saved, current)| (name.to_owned(), saved, current))
+            .or(periods)
+            .map(|(name, saved, current)| format!("{name} is {saved} in the state and {current} now"))
     }
 }
 

@@ -13,8 +13,9 @@ use crate::model::dictionary::{Dictionaries, Id, SharedDictionary};
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::{Reason, SongId, UserId};
 use crate::state::checkpoint::generation::{Generation, StateConfig};
-use crate::state::checkpoint::segment::SegmentReader;
-use crate::state::checkpoint::table::{Table, TableReader};
+use crate::state::checkpoint::periods::SavedPeriods;
+use crate::state::checkpoint::segment::{SegmentReader, each_bytes};
+use crate::state::checkpoint::table::Table;
 use crate::state::input_progress::InputTracker;
 use crate::state::input_record::InputRecord;
 use crate::storage::Disk;
@@ -33,6 +34,19 @@ pub struct Loaded {
     pub metadata: HashSet<u128>,
     /// Rejected catalog rows that were already reported.
     pub catalog_rejects: HashSet<(Reason, Vec<u8>)>,
+    /// The plays by period.
+    pub periods: CommittedPeriods,
+}
+
+/// The committed plays by period.
+#[derive(Debug, Default)]
+pub struct CommittedPeriods {
+    /// Where the plays are.
+    pub saved: SavedPeriods,
+    /// A day in the latest period of every length, as a number of days since 1970-01-01; `None` without plays.
+    pub latest_day: Option<i64>,
+    /// The catalog and the settings that the published tables have.
+    pub basis: Option<String>,
 }
 
 impl Loaded {
@@ -56,7 +70,8 @@ impl Loaded {
     pub fn empty(config: &StateConfig) -> Self {
         let (ledger, inputs) = (Ledger::new(config.night_window()), InputTracker::new(config.max_bad_lines));
         let (unmatched, metadata, catalog_rejects) = (HashMap::new(), HashSet::new(), HashSet::new());
-        Self { ledger, inputs, unmatched, metadata, catalog_rejects }
+        let periods = CommittedPeriods::default();
+        Self { ledger, inputs, unmatched, metadata, catalog_rejects, periods }
     }
 
     /// Adds the content of all segments of a generation.
@@ -87,7 +102,9 @@ impl Loaded {
             self.inputs.restore(record);
         }
         self.ledger.restore(generation.plays, generation.latest);
-        Ok(())
+        self.periods.latest_day = generation.latest_day;
+        self.periods.basis.clone_from(&generation.periods_basis);
+        self.periods.saved.follow(disk, folder, &generation.segments)
     }
 
     fn load_segment(&mut self, segment: &SegmentReader<'_>, dictionaries: &Dictionaries) -> io::Result<()> {
@@ -187,25 +204,6 @@ fn each(
     for mut reader in segment.read(table) {
         while let Some((key, value)) = reader.next_number()? {
             take(key, value)?;
-        }
-    }
-    Ok(())
-}
-
-/// Calls `take` with each entry of a table that holds bytes.
-///
-/// # Errors
-/// An error while reading, or an error that `take` returns.
-pub fn each_bytes(
-    segment: &SegmentReader<'_>,
-    table: Table,
-    mut take: impl FnMut(u64, &[u8]) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut bytes = Vec::new();
-    for mut reader in segment.read(table) {
-        let reader: &mut TableReader<'_> = &mut reader;
-        while let Some(key) = reader.next_bytes(&mut bytes)? {
-            take(key, &bytes)?;
         }
     }
     Ok(())

@@ -17,6 +17,8 @@ pub mod committer;
 pub mod compact;
 pub mod generation;
 pub mod load;
+pub mod merge;
+pub mod periods;
 pub mod recover;
 pub mod segment;
 pub mod store;

@@ -108,7 +108,7 @@ pub fn open(
             }
         }
     }
-    let Some(current) = sound.first().cloned() else {
+    let Some(mut current) = sound.first().cloned() else {
         return Err(Error::Damaged(format!(
             "{}: no generation is sound; read everything again with `music-insights watch --fresh`",
             shown(folder)
@@ -126,6 +126,7 @@ pub fn open(
             shown(folder)
         )));
     }
+    current.config.periods = config.periods;
     // Obsolete generations are still here if the previous process was killed before it removed them. An empty
     // newest generation begins a new state. In that case, no older generation is kept, because the new state
     // overwrites the append-only tables and the unmatched plays that older generations rely on.
@@ -193,6 +194,8 @@ pub fn begin(disk: &SharedDisk, folder: &Path, config: StateConfig, epoch: u64) 
         config,
         plays: 0,
         latest: None,
+        latest_day: None,
+        periods_basis: None,
         catalog: String::new(),
         enriched: Vec::new(),
         rejects: Vec::new(),

@@ -65,6 +65,8 @@ pub struct SegmentWriter {
     hash: Xxh3,
     written: u64,
     entry: SegmentEntry,
+    /// Whether a table has begun and not ended.
+    in_table: bool,
     /// The key of the last entry of the current table.
     key: u64,
 }
@@ -87,7 +89,7 @@ impl SegmentWriter {
         let entry =
             SegmentEntry { file: name, first, last, bytes: 0, hash: String::new(), tables: Vec::new() };
         let buffer = MAGIC.to_vec();
-        Ok(Self { path, file, buffer, hash: Xxh3::new(), written: 0, entry, key: 0 })
+        Ok(Self { path, file, buffer, hash: Xxh3::new(), written: 0, entry, in_table: false, key: 0 })
     }
 
     /// Begins a table. The entries written after this call belong to the table. A table without entries is
@@ -103,8 +105,23 @@ impl SegmentWriter {
         let offset = self.written + self.buffer.len() as u64;
         let extent = TableExtent { table: table.name().to_owned(), offset, bytes: 0, entries: 0 };
         self.entry.tables.push(extent);
-        self.key = 0;
+        (self.in_table, self.key) = (true, 0);
         Ok(())
+    }
+
+    /// Writes tables that the entry of the segment does not list, and returns their extents.
+    ///
+    /// # Errors
+    /// The errors of `write`.
+    pub fn unlisted(
+        &mut self,
+        write: impl FnOnce(&mut Self) -> Result<(), Error>,
+    ) -> Result<Vec<TableExtent>, Error> {
+        self.end_table();
+        let first = self.entry.tables.len();
+        write(self)?;
+        self.end_table();
+        Ok(self.entry.tables.split_off(first))
     }
 
     /// Writes an entry to a table of numbers. Keys must ascend.
@@ -144,7 +161,7 @@ impl SegmentWriter {
 
     fn end_table(&mut self) {
         let end = self.written + self.buffer.len() as u64;
-        match self.entry.tables.last_mut() {
+        match self.entry.tables.last_mut().filter(|_| std::mem::take(&mut self.in_table)) {
             Some(extent) if extent.entries == 0 => {
                 self.entry.tables.pop();
             }
@@ -227,4 +244,32 @@ impl<'a> SegmentReader<'a> {
         let extents = self.entry.tables.iter().filter(move |extent| extent.table == table.name());
         extents.map(|extent| TableReader::new(&*self.file, extent.offset, extent.bytes, extent.entries))
     }
+
+    /// The file.
+    pub fn file(&self) -> &dyn DiskFile {
+        &*self.file
+    }
+
+    /// The file, without the segment's list of tables.
+    pub fn into_file(self) -> Box<dyn DiskFile> {
+        self.file
+    }
+}
+
+/// Calls `take` with each entry of a table that holds bytes.
+///
+/// # Errors
+/// An error while reading, or an error that `take` returns.
+pub fn each_bytes(
+    segment: &SegmentReader<'_>,
+    table: Table,
+    mut take: impl FnMut(u64, &[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    for mut reader in segment.read(table) {
+        while let Some(key) = reader.next_bytes(&mut bytes)? {
+            take(key, &bytes)?;
+        }
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use crate::state::checkpoint::generation::{Generation, StateConfig, generation_n
 use crate::state::checkpoint::segment::{SegmentEntry, SegmentWriter};
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::staged_file::StagedFile;
-use crate::storage::{SharedDisk, append, is_missing, remove_file, sync_folder};
+use crate::storage::{Disk, SharedDisk, append, is_missing, remove_file, sync_folder};
 
 /// Number of generations that are kept for a rollback.
 pub const KEPT: usize = 3;
@@ -47,6 +47,11 @@ impl Store {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The file system.
+    pub fn disk(&self) -> &dyn Disk {
+        &*self.disk
     }
 
     /// Whether the file of the last committed generation exists. If the file system cannot tell, the answer is
@@ -143,7 +148,7 @@ impl Store {
             fail_point("retire.part");
         }
         if self.compaction.is_none() {
-            self.compaction = Compaction::begin(&self.disk, &self.folder, &self.current.segments);
+            self.compaction = Compaction::begin(&self.disk, &self.folder, &self.current);
         }
         Ok(())
     }

@@ -35,6 +35,8 @@ pub enum Table {
     Metadata,
     /// Running number -> a rejected row of a catalog.
     CatalogRejects,
+    /// Period -> the [places](crate::state::checkpoint::periods::PeriodTables) of its tables in the segment.
+    Periods,
 }
 
 /// The rule that merges the values of one key from different segments.
@@ -48,7 +50,7 @@ pub enum Merge {
 
 impl Table {
     /// All tables, in their order in a merged segment.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Users,
         Self::Songs,
         Self::Listens,
@@ -61,7 +63,12 @@ impl Table {
         Self::UnmatchedPositions,
         Self::Metadata,
         Self::CatalogRejects,
+        Self::Periods,
     ];
+
+    /// The tables of a period. They have the plays of the period since the previous commit.
+    pub const OF_PERIOD: [Self; 5] =
+        [Self::Listens, Self::SongPlays, Self::SongMillis, Self::Nights, Self::Hours];
 
     /// The name of the table in a generation.
     pub fn name(self) -> &'static str {
@@ -78,6 +85,7 @@ impl Table {
             Self::UnmatchedPositions => "unmatched_positions",
             Self::Metadata => "metadata",
             Self::CatalogRejects => "catalog_rejects",
+            Self::Periods => "periods",
         }
     }
 
@@ -93,7 +101,10 @@ impl Table {
 
     /// Whether the values are bytes, not numbers.
     pub fn holds_bytes(self) -> bool {
-        matches!(self, Self::Users | Self::Songs | Self::Inputs | Self::Metadata | Self::CatalogRejects)
+        matches!(
+            self,
+            Self::Users | Self::Songs | Self::Inputs | Self::Metadata | Self::CatalogRejects | Self::Periods
+        )
     }
 }
 
@@ -108,6 +119,32 @@ pub fn push_number(out: &mut Vec<u8>, mut number: u64) {
         number >>= 7;
     }
     out.push(number as u8);
+}
+
+/// Takes a LEB128 number from the start of `bytes`.
+///
+/// # Errors
+/// `InvalidData` if there is no such number.
+pub fn next_of(bytes: &mut &[u8]) -> io::Result<u64> {
+    let (number, len) = parse_number(bytes)?;
+    *bytes = &bytes[len..];
+    Ok(number)
+}
+
+/// The LEB128 number at the start of `bytes`, and its length.
+#[inline]
+fn parse_number(bytes: &[u8]) -> io::Result<(u64, usize)> {
+    let mut number = 0;
+    for (index, &byte) in bytes.iter().take(LONGEST).enumerate() {
+        if index == LONGEST - 1 && byte > 1 {
+            break;
+        }
+        number |= u64::from(byte & 0x7f) << (7 * index);
+        if byte < 0x80 {
+            return Ok((number, index + 1));
+        }
+    }
+    Err(damaged("a number is truncated or longer than 64 bits"))
 }
 
 /// Reads the entries of one table from a file, in ascending order of keys.
@@ -190,18 +227,9 @@ impl<'a> TableReader<'a> {
         if self.buffer.len() - self.read < LONGEST {
             self.fill(LONGEST)?;
         }
-        let mut number = 0;
-        for (index, &byte) in self.buffer[self.read..].iter().take(LONGEST).enumerate() {
-            if index == LONGEST - 1 && byte > 1 {
-                break;
-            }
-            number |= u64::from(byte & 0x7f) << (7 * index);
-            if byte < 0x80 {
-                self.read += index + 1;
-                return Ok(number);
-            }
-        }
-        Err(damaged("a number is truncated or longer than 64 bits"))
+        let (number, len) = parse_number(&self.buffer[self.read..])?;
+        self.read += len;
+        Ok(number)
     }
 
     /// Reads until the buffer has at least `needed` unread bytes, or until the end of the table.
