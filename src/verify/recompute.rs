@@ -1,5 +1,6 @@
 //! Reads the inputs again and recomputes the ledger and the rows.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::ingest::source::replay::Replay;
 use crate::ingest::source::{Event, EventSender};
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::ledger::Ledger;
+use crate::ledger::periods::PeriodPlays;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
@@ -20,6 +22,7 @@ use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::rejects::reject_lines;
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
+use crate::time::date_range::DateRange;
 use crate::verify::committed::Committed;
 use crate::verify::rows::{Comparison, Rows, SongIds, lines_of, play_len};
 
@@ -28,10 +31,14 @@ use crate::verify::rows::{Comparison, Rows, SongIds, lines_of, play_len};
 pub struct Recomputed {
     /// The sums over all plays.
     pub ledger: Ledger,
+    /// The plays by period.
+    pub periods: PeriodPlays,
     /// The ids of listeners and songs.
     pub dictionaries: Arc<Dictionaries>,
     /// The rows of `enriched_logs` (without metadata) and of `_rejects`.
     pub rows: Rows,
+    /// Number of plays outside the dates of the run.
+    pub outside: u64,
 }
 
 /// The inputs to read again.
@@ -43,13 +50,14 @@ pub enum ReplaySource {
     Committed(Committed),
 }
 
-/// Reads the inputs again. `songs` are all songs that have or had metadata. Plays of these songs count as
+/// Reads the inputs again. Only plays within `dates` count. `songs` are all songs that have or had metadata. Plays of these songs count as
 /// rows of `enriched_logs`.
 ///
 /// # Errors
 /// The first input that cannot be read, or a shutdown.
 pub async fn recompute(
     settings: &Settings,
+    dates: DateRange,
     shutdown: &Shutdown,
     source: &ReplaySource,
     songs: &SongIds,
@@ -61,8 +69,10 @@ pub async fn recompute(
     let mut insight = EnrichedLogs::new(Arc::clone(&catalog));
     let nothing = || Recomputed {
         ledger: Ledger::new(settings.night_window()),
+        periods: PeriodPlays::new(settings.periods.rules(), None, BTreeMap::new()),
         dictionaries: Arc::clone(&dictionaries),
         rows: Rows::new(comparison),
+        outside: 0,
     };
     let mut recomputed = nothing();
     let reads_once = settings.input.may_start_over();
@@ -74,7 +84,7 @@ pub async fn recompute(
         }
         ReplaySource::Committed(committed) => committed.run(events, &reader_shutdown),
     };
-    let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), None, source);
+    let (mut decoded, source) = spawn_source(settings, dates, &dictionaries, &Arc::default(), None, source);
     let no_inputs = || InputTracker::new(settings.input.max_bad_lines);
     let mut inputs = no_inputs();
     let mut text = EnrichedRows::default();
@@ -94,6 +104,7 @@ pub async fn recompute(
             continue;
         }
         recomputed.ledger.observe(&batch);
+        recomputed.periods.add(&batch);
         text.text.clear();
         insight.append(&batch, 0..batch.plays(), &mut text, |_, _| {});
         for row in lines_of(escape.apply(text.text.as_bytes(), &mut buffer)) {
@@ -111,5 +122,6 @@ pub async fn recompute(
         ));
     }
     recomputed.ledger.cut();
+    recomputed.outside = inputs.outside();
     Ok(recomputed)
 }

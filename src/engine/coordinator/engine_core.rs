@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::catalog::Catalog;
 use crate::engine::coordinator::catalog::CatalogInForce;
 use crate::engine::coordinator::control::ControlHandles;
 use crate::engine::coordinator::pending::Pending;
@@ -25,6 +26,7 @@ use crate::telemetry::progress::Progress;
 use crate::text::path_text;
 use crate::time::civil::{DAY, Week};
 use crate::time::clock::Clock;
+use crate::time::date_range::DateRange;
 
 /// The state of a run. Only the coordinator changes it, so it needs no locks.
 #[derive(Debug)]
@@ -50,6 +52,8 @@ pub struct RunContext {
     pub settings: Settings,
     /// The command that runs the engine.
     pub mode: RunMode,
+    /// The dates of the plays that count.
+    pub dates: DateRange,
     /// What the run requires of its rows; `None` if the run is accepted whatever it rejects.
     pub acceptance: Option<Acceptance>,
     /// The clock that determines the current week.
@@ -113,7 +117,7 @@ impl Core {
         self.append_rejects(&batch.input.label, &batch.rejects)?;
         let batch = Arc::new(batch);
         self.workers.append(&batch, rendered, &self.context.control.metrics).await?;
-        self.periods.add(&batch);
+        self.periods.add(&batch).await?;
         self.plays.add(&batch).await;
         Ok(())
     }
@@ -127,6 +131,23 @@ impl Core {
         self.persistence.add_catalog_rejects(&rejects);
         let path = path_text(&self.context.settings.songs);
         self.append_rejects(&path, &rejects)
+    }
+
+    /// Prepares the tables of closed periods for a new catalog. Returns whether the catalog can be published now.
+    pub(super) fn prepare(&mut self, catalog: &Arc<Catalog>) -> bool {
+        let (week, threads) = (self.pending.week, self.context.settings.decoders());
+        let cut = tokio::task::block_in_place(|| self.plays.ids(catalog, week, threads));
+        self.periods.prepare(&cut, self.published.periods())
+    }
+
+    /// Waits until the newest catalog can be published.
+    pub(super) async fn prepare_newest(&mut self) {
+        while let Some(version) = self.catalog.newer() {
+            if self.prepare(&version.catalog) {
+                break;
+            }
+            self.periods.prepared().await;
+        }
     }
 
     fn append_rejects(&mut self, file: &str, rejects: &[Reject]) -> Result<(), Error> {
