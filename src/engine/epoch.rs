@@ -10,12 +10,16 @@ use crate::catalog::reload::CatalogVersion;
 use crate::insights;
 use crate::ledger::LedgerReader;
 use crate::model::dictionary::Dictionaries;
+use crate::model::period_rules::PeriodRules;
 use crate::model::sorted_ids::SortedIds;
 use crate::model::value::Fraction;
 use crate::model::{SongId, UserId};
 use crate::publish::manifest::{InputEntry, Manifest, PartEntry};
+use crate::publish::periods::PeriodIndex;
+use crate::state::checkpoint::periods::SavedPeriods;
 use crate::state::input_progress::RefusedInput;
 use crate::time::civil::Week;
+use crate::time::period::Period;
 use crate::time::window::NightWindow;
 
 /// The latest epoch; `None` before the first one is published.
@@ -64,4 +68,19 @@ pub struct EpochSnapshot {
     pub refused: Vec<RefusedInput>,
     /// Whether formulas are escaped in the CSV files.
     pub escaped: bool,
+    /// The published periods.
+    pub periods: EpochPeriods,
+}
+
+/// The periods of an epoch.
+#[derive(Clone, Debug, Default)]
+pub struct EpochPeriods {
+    /// The tables of each published period.
+    pub indexes: BTreeMap<Period, Arc<PeriodIndex>>,
+    /// The plays of each period. A period can be loaded at any time, also after later epochs.
+    pub saved: SavedPeriods,
+    /// The rules that say which periods are kept.
+    pub rules: PeriodRules,
+    /// A day in the latest period of every length, as a number of days since 1970-01-01; `None` without plays.
+    pub latest_day: Option<i64>,
 }

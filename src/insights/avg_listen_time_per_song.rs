@@ -69,6 +69,10 @@ impl Insight for AvgListenTimePerSong {
         &ABOUT
     }
 
+    fn reads_catalog(&self) -> bool {
+        false
+    }
+
     fn refresh(&mut self, cut: &Cut) -> bool {
         let songs = cut.dictionaries.songs.read();
         let decimals = self.settings.decimals.0;

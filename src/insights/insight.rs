@@ -30,6 +30,11 @@ pub trait Insight: Send {
         self.about().name
     }
 
+    /// Whether a new catalog can change the rows.
+    fn reads_catalog(&self) -> bool {
+        true
+    }
+
     /// Updates the rows that are affected by changes since the last cut. Returns whether any row changed.
     fn refresh(&mut self, cut: &Cut) -> bool;
 

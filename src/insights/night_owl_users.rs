@@ -87,6 +87,10 @@ impl Insight for NightOwlUsers {
         &ABOUT
     }
 
+    fn reads_catalog(&self) -> bool {
+        false
+    }
+
     fn refresh(&mut self, cut: &Cut) -> bool {
         let users = cut.dictionaries.users.read();
         let min_plays = self.settings.min_plays;

@@ -134,6 +134,10 @@ impl Insight for TopSongsThisWeek {
         &ABOUT
     }
 
+    fn reads_catalog(&self) -> bool {
+        false
+    }
+
     fn refresh(&mut self, cut: &Cut) -> bool {
         let songs = cut.dictionaries.songs.read();
         let song_plays = cut.ledger.song_plays();

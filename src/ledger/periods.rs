@@ -65,6 +65,8 @@ pub struct PeriodPlays {
     latest_day: Option<i64>,
     /// The plays since the last commit.
     uncommitted: BTreeMap<Period, PlayColumns>,
+    /// The number of plays in `uncommitted`.
+    in_memory: usize,
     /// The number of all plays.
     counts: BTreeMap<Period, u64>,
 }
@@ -73,7 +75,7 @@ impl PeriodPlays {
     /// Continues with `counts` plays of earlier processes. `latest_day` is the latest day that they knew.
     pub fn new(rules: PeriodRules, latest_day: Option<i64>, counts: BTreeMap<Period, u64>) -> Self {
         let lengths = rules.lengths().collect();
-        Self { rules, lengths, latest_day, uncommitted: BTreeMap::new(), counts }
+        Self { rules, lengths, latest_day, uncommitted: BTreeMap::new(), in_memory: 0, counts }
     }
 
     /// The rules.
@@ -119,11 +121,17 @@ impl PeriodPlays {
                 end = rows.end;
                 // The latest day never moves back, so a period that is not needed now is never needed again.
                 if self.rules.needs(period, self.latest_day) {
+                    self.in_memory += rows.len();
                     *self.counts.entry(period).or_default() += rows.len() as u64;
                     self.uncommitted.entry(period).or_default().extend(batch, rows);
                 }
             }
         }
+    }
+
+    /// The number of plays in memory. A play counts once for each kept length.
+    pub fn in_memory(&self) -> usize {
+        self.in_memory
     }
 
     /// The plays since the last commit.
@@ -134,6 +142,7 @@ impl PeriodPlays {
     /// Takes the plays since the last commit that are still needed.
     pub fn take_uncommitted(&mut self) -> BTreeMap<Period, PlayColumns> {
         self.forget_unneeded();
+        self.in_memory = 0;
         std::mem::take(&mut self.uncommitted)
     }
 
@@ -154,6 +163,7 @@ impl PeriodPlays {
     fn forget_unneeded(&mut self) {
         let (rules, latest_day) = (self.rules, self.latest_day);
         self.uncommitted.retain(|period, _| rules.needs(*period, latest_day));
+        self.in_memory = self.uncommitted.values().map(PlayColumns::len).sum();
         self.counts.retain(|period, _| rules.needs(*period, latest_day));
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128;
@@ -223,7 +224,7 @@ pub fn remove_temporary_files(disk: &dyn Disk, output: &Path) -> Result<(), Erro
 /// The periods that an output folder shows.
 #[derive(Debug, Default)]
 pub struct PublishedPeriods {
-    indexes: BTreeMap<Period, PeriodIndex>,
+    indexes: BTreeMap<Period, Arc<PeriodIndex>>,
     /// Where the next check of the files begins.
     next_check: Option<Period>,
 }
@@ -236,18 +237,19 @@ impl PublishedPeriods {
     pub fn committed(disk: &dyn Disk, output: &Path, entries: &[PeriodEntry]) -> Self {
         let read = |entry| PeriodIndex::read(disk, output, entry);
         let indexes = entries.iter().filter_map(read);
-        let indexes = indexes.filter(|(period, index)| index.is_in_place(disk, output, *period)).collect();
+        let indexes = indexes.filter(|(period, index)| index.is_in_place(disk, output, *period));
+        let indexes = indexes.map(|(period, index)| (period, Arc::new(index))).collect();
         Self { indexes, next_check: None }
     }
 
     /// The index of a period; `None` if the period is not published.
     pub fn index(&self, period: Period) -> Option<&PeriodIndex> {
-        self.indexes.get(&period)
+        self.indexes.get(&period).map(|index| &**index)
     }
 
-    /// All published periods.
-    pub fn periods(&self) -> impl Iterator<Item = (Period, &PeriodIndex)> {
-        self.indexes.iter().map(|(&period, index)| (period, index))
+    /// The indexes of all published periods. A clone is cheap.
+    pub fn indexes(&self) -> &BTreeMap<Period, Arc<PeriodIndex>> {
+        &self.indexes
     }
 
     /// The entries for the manifest if `staged` periods become new and only the `listed` periods stay.
@@ -271,7 +273,7 @@ impl PublishedPeriods {
     ) -> Result<(), Error> {
         for staged in staged {
             let period = staged.period;
-            self.indexes.insert(period, staged.publish(disk, output)?);
+            self.indexes.insert(period, Arc::new(staged.publish(disk, output)?));
         }
         let is_listed = |period: &Period| listed.binary_search(period).is_ok();
         let gone: Vec<Period> = self.indexes.keys().copied().filter(|period| !is_listed(period)).collect();

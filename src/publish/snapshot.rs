@@ -41,9 +41,8 @@ impl Snapshot {
     ) -> Result<Self, Error> {
         create_folder(&**disk, &folders.csv)?;
         let path = folders.csv.join(FIRST_PART);
-        let (staged, file) = StagedFile::create(disk, &path)?;
-        let parquet =
-            formats.parquet.then(|| ParquetPart::begin(disk, &folders.parquet, insight, FIRST_PART));
+        let (staged, file) = StagedFile::create_as(disk, &path, folders.tag)?;
+        let parquet = formats.parquet.then(|| ParquetPart::begin(disk, folders, insight, FIRST_PART));
         let parquet = parquet.transpose()?;
         let buffer = Vec::with_capacity(BUFFER);
         let mut writer = Writer { file, buffer, bytes: 0, hash: Xxh3::new(), parquet, error: None };

@@ -13,18 +13,26 @@ pub struct TableFolders {
     pub csv: PathBuf,
     /// The folder of the Parquet files.
     pub parquet: PathBuf,
+    /// Part of the temporary names of staged files. Several versions of a table can be staged at the same time.
+    pub tag: &'static str,
 }
 
 impl TableFolders {
     /// The folders of an insight.
     pub fn of(output: &Path, insight: &str) -> Self {
-        Self { csv: output.join(insight), parquet: output.join(PARQUET).join(insight) }
+        Self { csv: output.join(insight), parquet: output.join(PARQUET).join(insight), tag: "" }
     }
 
     /// The folders of an insight of a period.
     pub fn of_period(output: &Path, period: Period, insight: &'static str) -> Self {
         let table = Path::new(PERIODS).join(period.path()).join(name_in_period(insight));
-        Self { csv: output.join(&table), parquet: output.join(PARQUET).join(&table) }
+        Self { csv: output.join(&table), parquet: output.join(PARQUET).join(&table), tag: "" }
+    }
+
+    /// The same folders, with a tag for the temporary names of staged files.
+    #[must_use]
+    pub fn tagged(self, tag: &'static str) -> Self {
+        Self { tag, ..self }
     }
 
     /// Both folders.

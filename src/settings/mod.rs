@@ -23,9 +23,9 @@ pub use crate::settings::print::{example, print, print_json};
 pub use crate::settings::schema::schema;
 
 use crate::ingest::parquet;
-use crate::insights;
 use crate::insights::query::Weeks;
 use crate::insights::top_songs_this_week::WeekChoice;
+use crate::insights::{self, Insight};
 use crate::model::error::Error;
 
 use crate::model::value::{Fraction, TimeSpan, from_text, from_text_or_none, written_as};
@@ -237,6 +237,11 @@ impl Settings {
     /// The share of a genre above which a listener is loyal to it.
     pub fn loyalty_threshold(&self) -> Fraction {
         self.insights.genre_loyalty_scores.threshold
+    }
+
+    /// The insights of each period, still without rows.
+    pub fn period_insights(&self) -> Vec<Box<dyn Insight>> {
+        self.periods.insights.enabled(&self.insights)
     }
 
     /// The week of the top songs; `None` if it is the week of the latest play and there are no plays.

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::insights::SNAPSHOTS;
+use crate::insights::{self, Insight, SNAPSHOTS};
 use crate::model::period_rules::{Kept, LatestPeriod, PeriodRules};
 use crate::model::text_list::{list_or_text, texts_of};
 use crate::model::value::{expected_one_of, from_text};
@@ -51,9 +51,10 @@ impl Periods {
 pub struct PeriodInsights(Vec<&'static str>);
 
 impl PeriodInsights {
-    /// Whether an insight is in the list.
-    pub fn contains(&self, name: &str) -> bool {
-        self.0.contains(&name)
+    /// The enabled insights among the named ones, still without rows.
+    pub fn enabled(&self, insights: &insights::Settings) -> Vec<Box<dyn Insight>> {
+        let enabled = insights.enabled_snapshots().into_iter();
+        enabled.filter(|insight| self.0.contains(&insight.name())).collect()
     }
 
     fn new(names: &[String]) -> Result<Self, String> {
@@ -141,7 +142,8 @@ mod tests {
             assert!(wrong.parse::<PeriodInsights>().is_err(), "{wrong}");
         }
         let table = r#"insights = ["top_songs_this_week"]"#;
-        assert!(toml::from_str::<Periods>(table).unwrap().insights.contains("top_songs_this_week"));
+        let one = toml::from_str::<Periods>(table).unwrap().insights;
+        assert_eq!(one.enabled(&insights::Settings::default()).len(), 1);
         assert!(toml::from_str::<Periods>("insights = [\"top_songs\"]").is_err());
     }
 }

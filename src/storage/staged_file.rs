@@ -23,8 +23,21 @@ impl StagedFile {
     /// # Errors
     /// An error of the file system (exit code 73).
     pub fn create(disk: &SharedDisk, target: &Path) -> Result<(Self, Box<dyn DiskFile>), Error> {
+        Self::create_as(disk, target, "")
+    }
+
+    /// Same as [`create`](Self::create), with another temporary name: `.<name><tag>.tmp`. Files with different tags
+    /// can be staged for one target at the same time.
+    ///
+    /// # Errors
+    /// Same as [`create`](Self::create).
+    pub fn create_as(
+        disk: &SharedDisk,
+        target: &Path,
+        tag: &str,
+    ) -> Result<(Self, Box<dyn DiskFile>), Error> {
         let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = target.with_file_name(format!(".{name}.tmp"));
+        let temporary = target.with_file_name(format!(".{name}{tag}.tmp"));
         // An existing temporary file is replaced and never opened, because it may be a link.
         let file = match disk.create_new(&temporary) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {

@@ -13,6 +13,9 @@ pub struct EngineStatus {
     pub unread: u64,
     /// The last published epoch.
     pub epoch: Option<u64>,
+    /// While a new catalog is prepared for closed periods: the number of rendered periods, and of all periods to
+    /// render.
+    pub preparation: Option<(usize, usize)>,
     /// How many times changed settings were applied.
     pub settings_taken: u64,
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::publish::REJECTS;
-use crate::publish::manifest::{Manifest, hash_text};
+use crate::publish::manifest::{Manifest, PartEntry, hash_text};
 use crate::storage::READ;
 use crate::text::shown;
 use crate::verify::report::Report;
@@ -15,22 +15,23 @@ use crate::verify::report::Report;
 /// Compares all files of an output with its manifest.
 pub fn compare_files(output: &Path, manifest: &Manifest, report: &mut Report) {
     let insights = manifest.insights.iter().map(|(name, entry)| (name.as_str(), entry));
-    let before = report.differences.len();
     for (name, entry) in insights.chain([(REJECTS, &manifest.rejects)]) {
         for (path, part) in entry.files(output, name) {
-            match hash_of(&path, part.bytes) {
-                Err(cause) => report.differences.push(format!("{}: {cause}", shown(&path))),
-                Ok(hash) if hash != part.hash => report.differences.push(format!(
-                    "{}: the hash of the first {} bytes differs from the manifest",
-                    shown(&path),
-                    part.bytes
-                )),
-                Ok(_) => {}
-            }
+            compare_part(&path, part, report);
         }
     }
-    if report.differences.len() == before {
-        report.verified.push("files: all sizes and hashes match the manifest".to_owned());
+}
+
+/// Compares a file with its entry.
+pub fn compare_part(path: &Path, part: &PartEntry, report: &mut Report) {
+    match hash_of(path, part.bytes) {
+        Err(cause) => report.differences.push(format!("{}: {cause}", shown(path))),
+        Ok(hash) if hash != part.hash => report.differences.push(format!(
+            "{}: the hash of the first {} bytes differs from the manifest",
+            shown(path),
+            part.bytes
+        )),
+        Ok(_) => {}
     }
 }
 

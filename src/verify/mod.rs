@@ -5,6 +5,7 @@ pub mod committed;
 pub mod committed_state;
 pub mod files;
 pub mod multiset;
+pub mod periods;
 pub mod recompute;
 pub mod report;
 pub mod row_comparison;

@@ -1,5 +1,6 @@
 //! Reads the inputs again and recomputes the ledger and the rows.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -13,6 +14,7 @@ use crate::ingest::source::replay::Replay;
 use crate::ingest::source::{Event, EventSender};
 use crate::insights::enriched_logs::{self, EnrichedLogs, EnrichedRows};
 use crate::ledger::Ledger;
+use crate::ledger::periods::PeriodPlays;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
@@ -29,6 +31,8 @@ use crate::verify::rows::{Comparison, Rows, SongIds, lines_of, play_len};
 pub struct Recomputed {
     /// The sums over all plays.
     pub ledger: Ledger,
+    /// The plays by period.
+    pub periods: PeriodPlays,
     /// The ids of listeners and songs.
     pub dictionaries: Arc<Dictionaries>,
     /// The rows of `enriched_logs` (without metadata) and of `_rejects`.
@@ -65,6 +69,7 @@ pub async fn recompute(
     let mut insight = EnrichedLogs::new(Arc::clone(&catalog));
     let nothing = || Recomputed {
         ledger: Ledger::new(settings.night_window()),
+        periods: PeriodPlays::new(settings.periods.rules(), None, BTreeMap::new()),
         dictionaries: Arc::clone(&dictionaries),
         rows: Rows::new(comparison),
         outside: 0,
@@ -99,6 +104,7 @@ pub async fn recompute(
             continue;
         }
         recomputed.ledger.observe(&batch);
+        recomputed.periods.add(&batch);
         text.text.clear();
         insight.append(&batch, 0..batch.plays(), &mut text, |_, _| {});
         for row in lines_of(escape.apply(text.text.as_bytes(), &mut buffer)) {

@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use chrono::DateTime;
+
 use crate::catalog::Catalog;
 use crate::catalog::reload::{self, CatalogVersion};
 use crate::engine::coordinator::RunMode;
 use crate::engine::recovery::FileIndex;
 use crate::ledger::Ledger;
+use crate::ledger::periods::PeriodPlays;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
@@ -18,12 +21,14 @@ use crate::publish::manifest::{self, Manifest, hash_text};
 use crate::publish::rejects::reject_lines;
 use crate::publish::{FIRST_PART, REJECTS};
 use crate::settings::Settings;
+use crate::state::checkpoint::load::CommittedPeriods;
 use crate::storage::SharedDisk;
 use crate::text::{escape_bytes, path_text, shown};
-use crate::time::civil::Week;
+use crate::time::civil::{DAY, Week};
 use crate::verify::committed::{Committed, EarlierRejects, RejectCounts, earlier_rejects};
 use crate::verify::committed_state::CommittedState;
 use crate::verify::files::compare_files;
+use crate::verify::periods::{self, ExpectedPeriods};
 use crate::verify::recompute::{Recomputed, ReplaySource, recompute};
 use crate::verify::report::Report;
 use crate::verify::row_comparison::{Gaps, RowComparison};
@@ -64,6 +69,10 @@ impl Verifier {
         };
         let mut report = Report::default();
         compare_files(output, &manifest, &mut report);
+        periods::compare_files(&*self.disk, output, &manifest, &mut report);
+        if report.differences.is_empty() {
+            report.verified.push("files: all sizes and hashes match the manifest".to_owned());
+        }
         if manifest.producer == RunMode::Replay.name() {
             self.verify_replay(&manifest, &mut report).await?;
         } else {
@@ -78,11 +87,14 @@ impl Verifier {
         let version = self.load_catalog(&dictionaries).await?;
         let songs = songs_of(&version.catalog, &dictionaries);
         let catalog_rejects = reject_lines(&path_text(&self.settings.songs), &version.rejects);
-        let recomputed = self.recompute(&source, &songs, manifest, Gaps::default()).await?;
+        let mut recomputed = self.recompute(&source, &songs, manifest, Gaps::default()).await?;
         compare_outside(manifest, recomputed.outside, report);
         if self.is_published_catalog(manifest, &version.catalog, report) {
-            self.compare_snapshots(manifest, recomputed.ledger.clone(), &recomputed.dictionaries, report)
-                .await?;
+            let mut plays = std::mem::take(&mut recomputed.periods);
+            plays.set_today(self.today_of(manifest));
+            let periods = ExpectedPeriods { plays, committed: None };
+            let (ledger, dictionaries) = (recomputed.ledger.clone(), &recomputed.dictionaries);
+            self.compare_snapshots(manifest, ledger, dictionaries, &periods, report).await?;
         }
         let published = Published::by_replay(catalog_rejects);
         self.row_comparison(manifest, &source, &songs, &published, Gaps::default())
@@ -101,15 +113,21 @@ impl Verifier {
             return Ok(());
         }
         let (source, gaps) = self.committed_source(&state, manifest, report)?;
-        let recomputed = self.recompute(&source, &state.songs, manifest, gaps).await?;
+        let mut recomputed = self.recompute(&source, &state.songs, manifest, gaps).await?;
         let version = self.load_catalog(&Dictionaries::default()).await?;
         if self.is_published_catalog(manifest, &version.catalog, report) {
-            let (ledger, dictionaries) = if gaps.any() {
-                (&state.loaded.ledger, &state.dictionaries)
+            let CommittedPeriods { saved, latest_day, .. } = std::mem::take(&mut state.loaded.periods);
+            let (rules, counts) = (self.settings.periods.rules(), saved.counts());
+            let (ledger, dictionaries, mut plays, committed) = if gaps.any() {
+                let plays = PeriodPlays::new(rules, latest_day, counts);
+                (&state.loaded.ledger, &state.dictionaries, plays, Some(saved))
             } else {
-                (&recomputed.ledger, &recomputed.dictionaries)
+                let plays = std::mem::take(&mut recomputed.periods);
+                (&recomputed.ledger, &recomputed.dictionaries, plays, None)
             };
-            self.compare_snapshots(manifest, ledger.clone(), dictionaries, report).await?;
+            latest_day.into_iter().for_each(|day| plays.set_today(day));
+            let periods = ExpectedPeriods { plays, committed };
+            self.compare_snapshots(manifest, ledger.clone(), dictionaries, &periods, report).await?;
         }
         let unmatched = state.take_unmatched_rows(&self.disk, &self.settings)?;
         let CommittedState { songs, metadata, loaded, .. } = state;
@@ -248,6 +266,7 @@ impl Verifier {
         manifest: &Manifest,
         ledger: Ledger,
         dictionaries: &Arc<Dictionaries>,
+        periods: &ExpectedPeriods,
         report: &mut Report,
     ) -> Result<(), Error> {
         let catalog = self.load_catalog(dictionaries).await?.catalog;
@@ -272,7 +291,14 @@ impl Verifier {
                 .differences
                 .extend(differences.into_iter().map(|difference| format!("{path}:{difference}")));
         }
-        Ok(())
+        periods.compare(&*self.disk, &self.settings, manifest, &cut, report)
+    }
+
+    /// The local date of the cut that the output of a `replay` shows.
+    fn today_of(&self, manifest: &Manifest) -> i64 {
+        let stated = manifest.now.as_deref().and_then(|now| DateTime::parse_from_rfc3339(now).ok());
+        let now = self.now.or(stated.map(|now| now.timestamp())).unwrap_or(self.clock);
+        (now + i64::from(self.settings.timezone.0.offset_at(now))).div_euclid(DAY)
     }
 
     /// The current week in the configured time zone.

@@ -41,14 +41,15 @@ impl CatalogInForce {
         &self.version.catalog
     }
 
-    /// Switches to the newest version. Returns whether its content has changed.
-    pub(super) fn update(&mut self) -> bool {
-        let newest = self.versions.borrow();
-        let is_new = newest.catalog.fingerprint() != self.version.catalog.fingerprint();
-        if is_new {
-            self.version = Arc::clone(&newest);
-        }
-        is_new
+    /// The newest version, if its content differs from the current one.
+    pub(super) fn newer(&self) -> Option<Arc<CatalogVersion>> {
+        let newest = Arc::clone(&self.versions.borrow());
+        (newest.catalog.fingerprint() != self.version.catalog.fingerprint()).then_some(newest)
+    }
+
+    /// Switches to a newer version.
+    pub(super) fn update(&mut self, version: Arc<CatalogVersion>) {
+        self.version = version;
     }
 
     /// Returns the rejects of the current version that are not reported yet, and marks them as reported.

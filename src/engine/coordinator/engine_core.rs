@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::catalog::Catalog;
 use crate::engine::coordinator::catalog::CatalogInForce;
 use crate::engine::coordinator::control::ControlHandles;
 use crate::engine::coordinator::pending::Pending;
@@ -116,7 +117,7 @@ impl Core {
         self.append_rejects(&batch.input.label, &batch.rejects)?;
         let batch = Arc::new(batch);
         self.workers.append(&batch, rendered, &self.context.control.metrics).await?;
-        self.periods.add(&batch);
+        self.periods.add(&batch).await?;
         self.plays.add(&batch).await;
         Ok(())
     }
@@ -130,6 +131,23 @@ impl Core {
         self.persistence.add_catalog_rejects(&rejects);
         let path = path_text(&self.context.settings.songs);
         self.append_rejects(&path, &rejects)
+    }
+
+    /// Prepares the tables of closed periods for a new catalog. Returns whether the catalog can be published now.
+    pub(super) fn prepare(&mut self, catalog: &Arc<Catalog>) -> bool {
+        let (week, threads) = (self.pending.week, self.context.settings.decoders());
+        let cut = tokio::task::block_in_place(|| self.plays.ids(catalog, week, threads));
+        self.periods.prepare(&cut, self.published.periods())
+    }
+
+    /// Waits until the newest catalog can be published.
+    pub(super) async fn prepare_newest(&mut self) {
+        while let Some(version) = self.catalog.newer() {
+            if self.prepare(&version.catalog) {
+                break;
+            }
+            self.periods.prepared().await;
+        }
     }
 
     fn append_rejects(&mut self, file: &str, rejects: &[Reject]) -> Result<(), Error> {

@@ -65,7 +65,7 @@ impl Flush {
         let threads = core.context.settings.decoders();
         let cut = core.plays.cut(self.scope, core.catalog.catalog(), core.pending.week, threads).await;
         fail_point("flush.cut");
-        let periods = core.periods.begin(&cut, core.published.periods());
+        let periods = core.periods.begin(&cut, core.published.periods()).await?;
         let mut staged = core.workers.stage(cut, &core.published).await?;
         let periods = core.periods.finish(periods).await?;
         (staged.epoch.periods, staged.epoch.listed_periods) = (periods.changed, periods.listed);

@@ -214,6 +214,7 @@ impl Coordinator {
         }
         // The summary must not name files that are gone.
         check_output(&mut self.core).await?;
+        self.core.prepare_newest().await;
         while self.flush_news().await?.is_some() && self.core.published.was_damaged() {}
         self.core.persistence.save_at_end(&mut self.core.inputs.tracker)?;
         Ok(self.summary(verdict))
@@ -266,7 +267,11 @@ impl Coordinator {
         }
         core.pending.add_rows(read_at);
         core.reports.add(&batch, core.inputs.tracker.rows_of(batch.input.id));
-        core.add(*batch, rendered).await
+        core.add(*batch, rendered).await?;
+        if core.context.mode == RunMode::Watch && core.periods.is_full() {
+            self.flush_news().await?;
+        }
+        Ok(())
     }
 
     /// Flushes if there is anything new for readers. Returns the duration of the flush, or `None` if there
@@ -276,7 +281,9 @@ impl Coordinator {
         let follows_week = core.context.settings.follows_current_week();
         let new_week = follows_week && core.context.current_week() != core.pending.week;
         let new_period = core.periods.set_today(core.context.today().1);
-        let new_catalog = core.catalog.update();
+        let newer = core.catalog.newer().filter(|version| core.prepare(&version.catalog));
+        let new_catalog = newer.is_some();
+        newer.into_iter().for_each(|version| core.catalog.update(version));
         if !core.pending.has_news && !new_week && !new_period && !new_catalog {
             return Ok(None);
         }

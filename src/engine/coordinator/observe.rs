@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::engine::coordinator::engine_core::Core;
-use crate::engine::epoch::{EpochSnapshot, SnapshotFile};
+use crate::engine::epoch::{EpochPeriods, EpochSnapshot, SnapshotFile};
 use crate::insights::query::Weeks;
 use crate::insights::{About, SNAPSHOTS};
 use crate::model::Batch;
@@ -22,6 +22,7 @@ pub(super) fn report_status(core: &Core, settings_taken: u64) {
         rows: core.inputs.rows(),
         unread: core.inputs.tracker.bytes_unread(),
         epoch: core.published.manifest().map(|manifest| manifest.epoch),
+        preparation: core.periods.preparation(),
         settings_taken,
     });
 }
@@ -97,6 +98,12 @@ pub(super) fn publish_view(core: &Core) {
         inputs: core.inputs.tracker.latest(),
         refused: core.inputs.tracker.refused(),
         escaped: settings.csv.escape_formulas,
+        periods: EpochPeriods {
+            indexes: core.published.periods().indexes().clone(),
+            saved: core.periods.saved().clone(),
+            rules: core.periods.rules(),
+            latest_day: core.periods.plays().latest_day(),
+        },
     };
     epochs.send_replace(Some(Arc::new(snapshot)));
 }

@@ -103,10 +103,7 @@ impl Plays {
             self.start_sealing().await;
         }
         // Meanwhile, this thread sorts the new ids.
-        tokio::task::block_in_place(|| {
-            sort_new(&mut self.user_order, &self.dictionaries.users.read());
-            sort_new(&mut self.song_order, &self.dictionaries.songs.read());
-        });
+        tokio::task::block_in_place(|| self.sort_ids());
         self.finish_sealing().await;
         tokio::task::block_in_place(|| {
             self.changes = Arc::new(Arc::make_mut(&mut self.ledger).cut());
@@ -115,19 +112,35 @@ impl Plays {
                 RefreshScope::Plays | RefreshScope::Catalog => Arc::clone(&self.changes),
             };
             self.listeners.add(&changes.users);
-            Cut {
-                period: None,
-                ledger: Arc::clone(&self.ledger),
-                changes,
-                catalog: Arc::clone(catalog),
-                new_catalog: scope != RefreshScope::Plays,
-                dictionaries: Arc::clone(&self.dictionaries),
-                user_order: Arc::clone(&self.user_order),
-                song_order: Arc::clone(&self.song_order),
-                current_week: week,
-                threads,
-            }
+            let new_catalog = scope != RefreshScope::Plays;
+            Cut { changes, new_catalog, ..self.cut_without_changes(catalog, week, threads) }
         })
+    }
+
+    /// A cut without changes, for its catalog and ids.
+    pub(super) fn ids(&mut self, catalog: &Arc<Catalog>, week: Week, threads: usize) -> Cut {
+        self.sort_ids();
+        self.cut_without_changes(catalog, week, threads)
+    }
+
+    fn cut_without_changes(&self, catalog: &Arc<Catalog>, week: Week, threads: usize) -> Cut {
+        Cut {
+            period: None,
+            ledger: Arc::clone(&self.ledger),
+            changes: Arc::default(),
+            catalog: Arc::clone(catalog),
+            new_catalog: false,
+            dictionaries: Arc::clone(&self.dictionaries),
+            user_order: Arc::clone(&self.user_order),
+            song_order: Arc::clone(&self.song_order),
+            current_week: week,
+            threads,
+        }
+    }
+
+    fn sort_ids(&mut self) {
+        sort_new(&mut self.user_order, &self.dictionaries.users.read());
+        sort_new(&mut self.song_order, &self.dictionaries.songs.read());
     }
 
     /// The number of plays of songs that `catalog` does not contain.

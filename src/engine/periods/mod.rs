@@ -5,7 +5,9 @@
 //! has changed. All other periods are closed. A late play, a new catalog or new settings open a closed period, change
 //! its tables, and close it again.
 
+mod preparation;
 mod render;
+mod spill;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,10 @@ use std::path::{Path, PathBuf};
 use tokio::task::{JoinHandle, spawn_blocking};
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::engine::periods::render::{Done, Job, OpenPeriod, Renderer, TableJob};
+use crate::catalog::Catalog;
+use crate::engine::periods::preparation::{Preparation, Prepared};
+use crate::engine::periods::render::{Done, Job, OpenPeriod, Renderer, Scope, TableJob};
+use crate::engine::periods::spill::Spill;
 use crate::insights::{self, Cut};
 use crate::ledger::periods::PeriodPlays;
 use crate::model::Batch;
@@ -30,6 +35,9 @@ use crate::state::checkpoint::segment::SegmentEntry;
 use crate::storage::{Disk, SharedDisk};
 use crate::time::period::Period;
 
+/// Number of plays in memory, at 14 bytes each, after which they are committed or moved to temporary files.
+const MOST_IN_MEMORY: usize = 4 << 20;
+
 /// The ledgers and the tables of all periods.
 #[derive(Debug)]
 pub struct PeriodTables {
@@ -37,11 +45,13 @@ pub struct PeriodTables {
     tables: TableSettings,
     plays: PeriodPlays,
     saved: SavedPeriods,
-    /// Whether periods stay open between cuts.
-    stays_open: bool,
+    /// Takes plays from memory in a `replay`; `None` in a `watch`, whose commits take them.
+    spill: Option<Spill>,
     open: BTreeMap<Period, Box<OpenPeriod>>,
     /// The part of the last cut that the next commit saves.
     commit: PeriodCommit,
+    /// The tables of closed periods for a new catalog.
+    preparation: Option<Preparation>,
 }
 
 /// The settings that decide what the tables of a period look like.
@@ -65,29 +75,25 @@ pub struct StagedPeriods {
 /// The tables of a cut that other threads stage.
 #[derive(Debug, Default)]
 pub struct Staging {
-    listed: Vec<Period>,
+    staged: StagedPeriods,
     rendering: Option<JoinHandle<Result<Vec<Done>, Error>>>,
 }
 
 impl PeriodTables {
-    /// Continues after the commits of earlier processes. `stays_open` is false in a `replay`, which makes only one
-    /// cut.
-    pub fn new(
-        disk: &SharedDisk,
-        settings: &Settings,
-        committed: CommittedPeriods,
-        stays_open: bool,
-    ) -> Self {
+    /// Continues after the commits of earlier processes. `commits` is false in a `replay`, which makes only one cut.
+    pub fn new(disk: &SharedDisk, settings: &Settings, committed: CommittedPeriods, commits: bool) -> Self {
         let CommittedPeriods { saved, latest_day, basis } = committed;
         let plays = PeriodPlays::new(settings.periods.rules(), latest_day, saved.counts());
         let commit = PeriodCommit { latest_day, basis, ..PeriodCommit::default() };
         let tables = TableSettings::of(settings);
-        Self { disk: disk.clone(), tables, plays, saved, stays_open, open: BTreeMap::new(), commit }
+        let spill = (!commits).then(|| Spill::new(disk, &settings.output));
+        let (disk, open, preparation) = (disk.clone(), BTreeMap::new(), None);
+        Self { disk, tables, plays, saved, spill, open, commit, preparation }
     }
 
     /// Begins again with the commits of earlier processes.
     pub fn start_over(&mut self, settings: &Settings, committed: CommittedPeriods) {
-        *self = Self::new(&self.disk, settings, committed, self.stays_open);
+        *self = Self::new(&self.disk, settings, committed, self.spill.is_none());
     }
 
     /// The rules that say which periods are kept.
@@ -110,9 +116,22 @@ impl PeriodTables {
         self.open.len()
     }
 
-    /// Adds the plays of a batch.
-    pub fn add(&mut self, batch: &Batch) {
+    /// Adds the plays of a batch. If memory is full, a `replay` moves plays to temporary files.
+    ///
+    /// # Errors
+    /// A file system error, exit code 73 or 74.
+    pub async fn add(&mut self, batch: &Batch) -> Result<(), Error> {
         self.plays.add(batch);
+        if let Some(spill) = self.spill.as_mut().filter(|_| self.plays.in_memory() >= MOST_IN_MEMORY) {
+            let window = self.tables.insights.night_owl_users.window();
+            spill.write(self.plays.take_uncommitted(), window).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether memory is full, so that the plays must be committed.
+    pub fn is_full(&self) -> bool {
+        self.plays.in_memory() >= MOST_IN_MEMORY
     }
 
     /// Notes the local date of the current time. Returns whether other periods are published because of it.
@@ -134,24 +153,78 @@ impl PeriodTables {
         self.tables = TableSettings::of(settings);
         self.plays.set_rules(settings.periods.rules());
         self.open.clear();
+        self.preparation = None;
+    }
+
+    /// Prepares the tables of closed periods for the catalog of `cut`. Returns whether the catalog can be published
+    /// now. `published` are the tables of the previous catalog.
+    pub fn prepare(&mut self, cut: &Cut, published: &PublishedPeriods) -> bool {
+        let basis = self.tables.basis(&cut.catalog);
+        if let Some(preparation) = self.preparation.take_if(|preparation| preparation.is_for(&basis)) {
+            let is_done = preparation.is_done();
+            self.preparation = Some(preparation);
+            return is_done;
+        }
+        let is_closed = |period: &Period| !self.open.contains_key(period);
+        let closed = self.plays.published().filter(|(period, _)| is_closed(period));
+        let uncommitted = self.plays.uncommitted();
+        let closed = closed.filter(|(period, _)| !uncommitted.contains_key(period));
+        let job = |(period, plays): (Period, u64)| {
+            let published = published.index(period)?.clone();
+            let tables = Some(TableJob { plays, open: None, published: Some(published) });
+            Some(Job { period, added: None, tables })
+        };
+        let jobs: Vec<Job> = closed.filter_map(job).collect();
+        if jobs.is_empty() {
+            self.preparation = None;
+            return true;
+        }
+        let renderer = Renderer::new(&self.disk, self.tables.clone(), cut, Scope::Catalog);
+        self.preparation = Some(Preparation::begin(basis, renderer, jobs, self.saved.clone()));
+        false
+    }
+
+    /// Waits until the tables for a new catalog are prepared.
+    pub async fn prepared(&mut self) {
+        if let Some(preparation) = &mut self.preparation {
+            preparation.wait().await;
+        }
+    }
+
+    /// The progress of the preparation: the number of rendered periods, and of all periods to render. `None` if
+    /// there is no new catalog.
+    pub fn preparation(&self) -> Option<(usize, usize)> {
+        self.preparation.as_ref().map(Preparation::progress)
     }
 
     /// Begins to stage the tables of the periods that have changed since the last cut. `cut` is the cut of all
     /// plays.
-    pub fn begin(&mut self, cut: &Cut, published: &PublishedPeriods) -> Staging {
-        let basis = self.tables.basis(cut);
-        let is_new_basis = self.commit.basis.as_ref() != Some(&basis);
+    ///
+    /// # Errors
+    /// The first file of a new catalog that cannot be read (65) or written (73, 74).
+    pub async fn begin(&mut self, cut: &Cut, published: &PublishedPeriods) -> Result<Staging, Error> {
+        let basis = self.tables.basis(&cut.catalog);
+        let is_same = self.commit.basis.as_ref() == Some(&basis);
+        let scope = if is_same { Scope::Plays } else { Scope::Everything };
         self.commit = PeriodCommit { latest_day: self.plays.latest_day(), ..PeriodCommit::default() };
         if self.rules().is_empty() {
-            return Staging::default();
+            return Ok(Staging::default());
+        }
+        let mut prepared = match self.preparation.take_if(|preparation| preparation.is_for(&basis)) {
+            Some(preparation) => preparation.finish().await?,
+            None => BTreeMap::new(),
+        };
+        if let Some(spill) = &mut self.spill {
+            spill.read(&mut self.saved).await?;
         }
         self.commit.basis = Some(basis);
-        let renderer = Renderer::new(&self.disk, self.tables.clone(), cut, is_new_basis);
+        let renderer = Renderer::new(&self.disk, self.tables.clone(), cut, scope);
         let counts: Vec<(Period, u64)> = self.plays.published().collect();
-        let jobs = self.jobs(&counts, is_new_basis, published);
+        let (jobs, changed) = self.jobs(&counts, scope, published, &mut prepared);
         let saved = self.saved.clone();
         let listed = counts.into_iter().map(|(period, _)| period).collect();
-        Staging { listed, rendering: Some(spawn_blocking(move || renderer.run(jobs, &saved))) }
+        let staged = StagedPeriods { changed, listed };
+        Ok(Staging { staged, rendering: Some(spawn_blocking(move || renderer.run(jobs, &saved))) })
     }
 
     /// Waits until all tables are staged.
@@ -159,8 +232,7 @@ impl PeriodTables {
     /// # Errors
     /// The first file that cannot be read (65) or written (73, 74).
     pub async fn finish(&mut self, staging: Staging) -> Result<StagedPeriods, Error> {
-        let Staging { listed, rendering } = staging;
-        let mut staged = StagedPeriods { listed, ..StagedPeriods::default() };
+        let Staging { mut staged, rendering } = staging;
         let Some(rendering) = rendering else { return Ok(staged) };
         let rendered =
             rendering.await.map_err(|cause| Error::Bug(format!("a thread has panicked: {cause}")))?;
@@ -171,40 +243,45 @@ impl PeriodTables {
                 self.open.insert(done.period, open);
             }
         }
+        staged.changed.sort_unstable_by_key(|staged| staged.period);
         Ok(staged)
     }
 
-    /// The work of a cut: render what has changed, and make ledgers of the plays to commit.
+    /// The work of a cut: render what has changed, and make ledgers of the plays to commit. Also returns the prepared
+    /// tables that are still up to date.
     fn jobs(
         &mut self,
         counts: &[(Period, u64)],
-        is_new_basis: bool,
+        scope: Scope,
         published: &PublishedPeriods,
-    ) -> Vec<Job> {
+        prepared: &mut BTreeMap<Period, Prepared>,
+    ) -> (Vec<Job>, Vec<StagedPeriod>) {
         let mut added = self.plays.take_uncommitted();
-        let mut jobs = Vec::new();
+        let (mut jobs, mut ready) = (Vec::new(), Vec::new());
         for &(period, plays) in counts {
             let added = added.remove(&period);
             let index = published.index(period);
-            if added.is_some() || index.is_none() || is_new_basis {
-                let (open, published) = (self.open.remove(&period), index.cloned());
-                jobs.push(Job { period, added, tables: Some(TableJob { plays, open, published }) });
+            let prepared = prepared.remove(&period).filter(|prepared| prepared.plays == plays);
+            match (prepared, index) {
+                (Some(prepared), Some(_)) => ready.extend(prepared.staged),
+                _ if added.is_some() || index.is_none() || scope != Scope::Plays => {
+                    let (open, published) = (self.open.remove(&period), index.cloned());
+                    jobs.push(Job { period, added, tables: Some(TableJob { plays, open, published }) });
+                }
+                _ => {}
             }
         }
         // A later period may become the latest one at any time, so its plays are kept.
-        jobs.extend(added.into_iter().map(|(period, added)| Job {
-            period,
-            added: Some(added),
-            tables: None,
-        }));
+        let later = |(period, added)| Job { period, added: Some(added), tables: None };
+        jobs.extend(added.into_iter().map(later));
         self.open.retain(|period, _| counts.binary_search_by_key(period, |(period, _)| *period).is_ok());
-        jobs
+        (jobs, ready)
     }
 
     /// Whether a period stays open: the current and the previous one of each length do.
     fn stays_open(&self, period: Period) -> bool {
         let is_recent = |day| period >= Period::of_day(period.length, day).back(1);
-        self.stays_open && self.plays.latest_day().is_some_and(is_recent)
+        self.spill.is_none() && self.plays.latest_day().is_some_and(is_recent)
     }
 
     /// The part of the last cut that a commit saves.
@@ -238,8 +315,8 @@ impl TableSettings {
     }
 
     /// The catalog and the settings as a hash. Tables with the same plays and the same basis are the same.
-    fn basis(&self, cut: &Cut) -> String {
-        let catalog = cut.catalog.fingerprint();
+    fn basis(&self, catalog: &Catalog) -> String {
+        let catalog = catalog.fingerprint();
         let text = format!(
             "{} {catalog:032x} {} {:?} {}",
             env!("CARGO_PKG_VERSION"),

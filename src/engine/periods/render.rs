@@ -1,6 +1,7 @@
 //! Renders the tables of periods on several threads.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::catalog::Catalog;
@@ -65,6 +66,43 @@ pub(super) struct Done {
     pub(super) staged: Option<StagedPeriod>,
 }
 
+/// What has changed since the tables were published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Plays.
+    Plays,
+    /// Only the catalog, and the tables are rendered in the background.
+    Catalog,
+    /// Plays, and the catalog or the settings.
+    Everything,
+}
+
+impl Scope {
+    /// The part of the temporary names of staged files.
+    fn tag(self) -> &'static str {
+        if self == Self::Catalog { ".next" } else { "" }
+    }
+}
+
+/// The progress of a renderer.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    done: AtomicUsize,
+    is_cancelled: AtomicBool,
+}
+
+impl Progress {
+    /// The number of jobs that are done.
+    pub(super) fn done(&self) -> usize {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Leaves out all jobs that have not begun.
+    pub(super) fn cancel(&self) {
+        self.is_cancelled.store(true, Ordering::Relaxed);
+    }
+}
+
 /// What the tables of all periods of a cut have in common.
 #[derive(Debug)]
 pub(super) struct Renderer {
@@ -72,7 +110,8 @@ pub(super) struct Renderer {
     tables: TableSettings,
     window: NightWindow,
     catalog: Arc<Catalog>,
-    is_new_basis: bool,
+    scope: Scope,
+    progress: Arc<Progress>,
     dictionaries: Arc<Dictionaries>,
     user_order: Arc<SortedIds<UserId>>,
     song_order: Arc<SortedIds<SongId>>,
@@ -81,21 +120,26 @@ pub(super) struct Renderer {
 }
 
 impl Renderer {
-    /// A renderer for the catalog and the ids of `cut`. `is_new_basis` says that the catalog or the settings have
-    /// changed since the last cut.
-    pub(super) fn new(disk: &SharedDisk, tables: TableSettings, cut: &Cut, is_new_basis: bool) -> Self {
+    /// A renderer for the catalog and the ids of `cut`.
+    pub(super) fn new(disk: &SharedDisk, tables: TableSettings, cut: &Cut, scope: Scope) -> Self {
         Self {
             disk: disk.clone(),
             window: tables.insights.night_owl_users.window(),
             tables,
             catalog: Arc::clone(&cut.catalog),
-            is_new_basis,
+            scope,
+            progress: Arc::default(),
             dictionaries: Arc::clone(&cut.dictionaries),
             user_order: Arc::clone(&cut.user_order),
             song_order: Arc::clone(&cut.song_order),
             current_week: cut.current_week,
             threads: cut.threads,
         }
+    }
+
+    /// The progress, for other threads.
+    pub(super) fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
     }
 
     /// Does all jobs. The results are in the order of the periods, whatever the number of threads.
@@ -113,8 +157,9 @@ impl Renderer {
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let work = || {
             let mut done = Vec::new();
-            while let Some(job) = next() {
+            while let Some(job) = next().filter(|_| !self.progress.is_cancelled.load(Ordering::Relaxed)) {
                 done.push(self.render(job, saved, threads_each)?);
+                self.progress.done.fetch_add(1, Ordering::Relaxed);
             }
             Ok(done)
         };
@@ -136,7 +181,7 @@ impl Renderer {
         let Some(TableJob { plays, open, published }) = tables else {
             return Ok(Done { period, added, open: None, staged: None });
         };
-        let is_new = self.is_new_basis || open.is_none();
+        let is_new = self.scope != Scope::Plays || open.is_none();
         let OpenPeriod { mut ledger, mut insights } = match open {
             Some(open) => *open,
             None => OpenPeriod { ledger: saved.load(period, self.window)?, insights: self.insights() },
@@ -179,12 +224,20 @@ impl Renderer {
         let mut index = PeriodIndex::new(period, plays);
         let mut snapshots = Vec::new();
         for insight in insights {
-            let (changed, name) = (insight.refresh(cut), insight.name());
+            let name = insight.name();
             let table = published.and_then(|published| published.table(name));
+            if let Some(unchanged) =
+                table.filter(|_| self.scope == Scope::Catalog && !insight.reads_catalog())
+            {
+                index.add(name, unchanged.clone());
+                continue;
+            }
+            let changed = insight.refresh(cut);
             let entry = if let Some(unchanged) = table.filter(|_| !changed && !cut.new_catalog) {
                 unchanged.clone()
             } else {
                 let folders = TableFolders::of_period(&self.tables.output, period, name);
+                let folders = folders.tagged(self.scope.tag());
                 let render = &mut |emit: &mut dyn FnMut(&[u8])| insight.render(cut, emit);
                 let snapshot = Snapshot::write(&self.disk, &folders, name, self.tables.formats, render)?;
                 let entry = snapshot.entry().clone();
@@ -198,7 +251,6 @@ impl Renderer {
     }
 
     fn insights(&self) -> Vec<Box<dyn Insight>> {
-        let enabled = self.tables.insights.enabled_snapshots().into_iter();
-        enabled.filter(|insight| self.tables.names.contains(insight.name())).collect()
+        self.tables.names.enabled(&self.tables.insights)
     }
 }

@@ -47,15 +47,21 @@ pub struct StagedParquet {
 }
 
 impl ParquetPart {
-    /// Creates the Parquet file for the CSV part `part` of an insight in a folder.
+    /// Creates the Parquet file for the CSV part `part` of an insight.
     ///
     /// # Errors
     /// A file system error, exit code 73 or 74.
-    pub fn begin(disk: &SharedDisk, folder: &Path, insight: &str, part: &str) -> Result<Self, Error> {
+    pub fn begin(
+        disk: &SharedDisk,
+        folders: &TableFolders,
+        insight: &str,
+        part: &str,
+    ) -> Result<Self, Error> {
+        let folder = &folders.parquet;
         create_folder(&**disk, folder)?;
         let name = format!("{}.parquet", part.trim_end_matches(".csv"));
         let path = folder.join(&name);
-        let (staged, file) = StagedFile::create(disk, &path)?;
+        let (staged, file) = StagedFile::create_as(disk, &path, folders.tag)?;
         let sink = Sink { file, bytes: 0, hash: Xxh3::new() };
         let writer = ParquetWriter::new(columns(insight).unwrap_or_default(), sink);
         let writer = writer.map_err(|cause| Error::file(FileRole::Open, Op::Write, &path, cause))?;
@@ -96,7 +102,7 @@ impl StagedParquet {
         let csv = folders.csv.join(&part.file);
         let unreadable = |cause: io::Error| Error::file(FileRole::Open, Op::Read, &csv, cause);
         let file = disk.open(&csv).map_err(unreadable)?;
-        let mut parquet = ParquetPart::begin(disk, &folders.parquet, insight, &part.file)?;
+        let mut parquet = ParquetPart::begin(disk, &folders, insight, &part.file)?;
         let mut pushed = Ok(());
         let push = |text: &[u8]| {
             if pushed.is_ok() {

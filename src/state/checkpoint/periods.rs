@@ -4,6 +4,7 @@
 //! where they are, so the plays of a period can be read at any time without the rest of the segment. A period with
 //! late plays has tables in several segments; their sum is the period. Only this directory is in memory.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -78,12 +79,13 @@ impl PeriodTables {
 ///
 /// # Errors
 /// A file system error, exit code 74.
-pub fn write_periods<'a>(
+pub fn write_periods(
     writer: &mut SegmentWriter,
-    periods: impl IntoIterator<Item = (Period, &'a Ledger)>,
+    periods: impl IntoIterator<Item = (Period, impl Borrow<Ledger>)>,
 ) -> Result<(), Error> {
     let mut directory = Vec::new();
     for (period, ledger) in periods {
+        let ledger = ledger.borrow();
         let tables = writer.unlisted(|writer| write_plays(writer, ledger))?;
         directory.push((period, PeriodTables { plays: ledger.plays(), tables }));
     }

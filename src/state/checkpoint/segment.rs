@@ -83,13 +83,22 @@ impl SegmentWriter {
     /// # Errors
     /// A file system error, exit code 73.
     pub fn create(disk: &dyn Disk, folder: &Path, first: u64, last: u64) -> Result<Self, Error> {
-        let name = segment_name(first, last);
-        let path = folder.join(&name);
-        let file = create_empty(disk, &path)?;
-        let entry =
-            SegmentEntry { file: name, first, last, bytes: 0, hash: String::new(), tables: Vec::new() };
-        let buffer = MAGIC.to_vec();
-        Ok(Self { path, file, buffer, hash: Xxh3::new(), written: 0, entry, in_table: false, key: 0 })
+        let mut writer = Self::create_at(disk, &folder.join(segment_name(first, last)))?;
+        (writer.entry.first, writer.entry.last) = (first, last);
+        Ok(writer)
+    }
+
+    /// Creates a segment that belongs to no generation.
+    ///
+    /// # Errors
+    /// A file system error, exit code 73.
+    pub fn create_at(disk: &dyn Disk, path: &Path) -> Result<Self, Error> {
+        let file = create_empty(disk, path)?;
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let (first, last, bytes, hash, tables) = (0, 0, 0, String::new(), Vec::new());
+        let entry = SegmentEntry { file: name, first, last, bytes, hash, tables };
+        let (path, buffer, hash) = (path.to_owned(), MAGIC.to_vec(), Xxh3::new());
+        Ok(Self { path, file, buffer, hash, written: 0, entry, in_table: false, key: 0 })
     }
 
     /// Begins a table. The entries written after this call belong to the table. A table without entries is
