@@ -5,7 +5,6 @@
 //! `PROPTEST_CASES=n` runs exactly n cases of each property. proptest stores each failing case in
 //! `tests/regressions/`, and later runs start with the stored cases.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
@@ -14,15 +13,11 @@ use chrono::NaiveDate;
 use music_insights::engine::coordinator::RunSummary;
 use music_insights::ingest::source::framing::CHUNK;
 use music_insights::insights::enriched_logs;
-use music_insights::publish::manifest::hash_text;
-use music_insights::publish::periods::{INDEX, PeriodIndex};
-use music_insights::settings::Settings;
+use music_insights::settings::{Periods, Settings};
 use music_insights::time::civil::CivilDate;
-use music_insights::time::date_range::DateRange;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
-use xxhash_rust::xxh3::xxh3_128;
 
 use crate::engine::{HEADER, NOW, replay_dates};
 use crate::files::Files;
@@ -56,107 +51,50 @@ proptest! {
     #[test]
     fn replay_writes_the_same_output_as_the_reference(
         settings in settings(),
+        periods in prop_oneof![4 => Just(Periods::default()), 1 => periods()],
         dates in dates(),
         catalog in catalog(),
         logs in vec(log(), 1..5),
         chunk in chunk(),
         threads in 1_usize..5,
     ) {
-        check_replay(settings, dates, &catalog, logs, chunk, threads)?;
-    }
-}
-
-proptest! {
-    #![proptest_config(config(100))]
-
-    /// The tables of periods are those of the reference over the plays of each period, and the indexes list them.
-    #[test]
-    fn replay_writes_the_periods_of_the_reference(
-        settings in settings(),
-        periods in periods(),
-        dates in dates(),
-        catalog in catalog(),
-        logs in vec(log(), 1..5),
-        chunk in chunk(),
-        threads in 1_usize..5,
-    ) {
-        check_replay(Settings { periods, ..settings }, dates, &catalog, logs, chunk, threads)?;
-    }
-}
-
-/// Compares the output of `replay` with that of the reference.
-fn check_replay(
-    mut settings: Settings,
-    dates: DateRange,
-    catalog: &File,
-    logs: Vec<File>,
-    chunk: usize,
-    threads: usize,
-) -> Result<(), TestCaseError> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    settings.songs = path("songs_metadata.csv");
-    settings.output = path("output");
-    settings.threads = Some(threads);
-    fs::write(&settings.songs, &catalog.0).unwrap();
-    let paths: Vec<PathBuf> = (0..logs.len()).map(|number| path(&format!("{number}.csv"))).collect();
-    for (path, log) in paths.iter().zip(&logs) {
-        fs::write(path, &log.0).unwrap();
-    }
-
-    let outcome = replay_dates(&settings, dates, paths.clone(), NOW, chunk);
-
-    let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
-    let logs: Vec<_> = paths.iter().map(text).zip(logs.into_iter().map(|log| log.0)).collect();
-    let expected = reference::replay(
-        &logs,
-        &(text(&settings.songs), catalog.0.clone()),
-        &reference::Settings {
-            from: dates.from.map(naive),
-            to: dates.to.map(naive),
-            ..reference_settings(&settings, NOW)
-        },
-    );
-    let mut found = output_files(&settings.output);
-    check_periods(&outcome, &mut found)?;
-    if let Some(difference) = difference(&expected.files, &found) {
-        return Err(TestCaseError::fail(difference));
-    }
-    prop_assert_eq!(outcome.plays, expected.plays);
-    let totals = &outcome.manifest.totals;
-    prop_assert_eq!(totals.unmatched, expected.unmatched);
-    prop_assert_eq!((totals.plays(), outcome.manifest.dates()), (expected.plays, dates));
-    let outside = (!dates.is_unlimited()).then_some(expected.outside);
-    prop_assert_eq!(totals.outside, outside);
-    found.retain(|name, _| !name.starts_with("periods/"));
-    check_manifest(&outcome, &found)
-}
-
-/// Checks that the manifest lists every index of a period with its hash, and that each index lists the tables of
-/// its folder. Removes the indexes from `found`.
-fn check_periods(outcome: &RunSummary, found: &mut Files) -> Result<(), TestCaseError> {
-    let mut tables: BTreeSet<String> =
-        found.keys().filter(|name| name.starts_with("periods/") && !name.ends_with(INDEX)).cloned().collect();
-    for entry in &outcome.manifest.periods {
-        let Some(text) = found.remove(&entry.file) else {
-            return Err(TestCaseError::fail(format!("{} is missing", entry.file)));
-        };
-        prop_assert_eq!((text.len() as u64, hash_text(xxh3_128(&text))), (entry.bytes, entry.hash.clone()));
-        let index: PeriodIndex = serde_json::from_slice(&text).unwrap();
-        let folder = entry.file.strip_suffix(INDEX).unwrap();
-        prop_assert_eq!(folder, format!("periods/{}/{}/", index.length, index.period));
-        for (name, table) in &index.insights {
-            let [part] = &table.parts[..] else { panic!("{name} has {} parts", table.parts.len()) };
-            let file = format!("{folder}{name}/{}", part.file);
-            let text = &found[&file];
-            prop_assert_eq!((text.len() as u64, lines_of(text) as u64), (part.bytes, part.rows + 1));
-            prop_assert_eq!(hash_text(xxh3_128(text)), part.hash.clone());
-            prop_assert!(tables.remove(&file), "{} is listed twice", file);
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let mut settings = Settings { periods, ..settings };
+        settings.songs = path("songs_metadata.csv");
+        settings.output = path("output");
+        settings.threads = Some(threads);
+        fs::write(&settings.songs, &catalog.0).unwrap();
+        let paths: Vec<PathBuf> = (0..logs.len()).map(|number| path(&format!("{number}.csv"))).collect();
+        for (path, log) in paths.iter().zip(&logs) {
+            fs::write(path, &log.0).unwrap();
         }
+
+        let outcome = replay_dates(&settings, dates, paths.clone(), NOW, chunk);
+
+        let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
+        let logs: Vec<_> = paths.iter().map(text).zip(logs.into_iter().map(|log| log.0)).collect();
+        let expected = reference::replay(
+            &logs,
+            &(text(&settings.songs), catalog.0),
+            &reference::Settings {
+                from: dates.from.map(naive),
+                to: dates.to.map(naive),
+                ..reference_settings(&settings, NOW)
+            },
+        );
+        let found = output_files(&settings.output);
+        if let Some(difference) = difference(&expected.files, &found) {
+            return Err(TestCaseError::fail(difference));
+        }
+        prop_assert_eq!(outcome.plays, expected.plays);
+        let totals = &outcome.manifest.totals;
+        prop_assert_eq!(totals.unmatched, expected.unmatched);
+        prop_assert_eq!((totals.plays(), outcome.manifest.dates()), (expected.plays, dates));
+        let outside = (!dates.is_unlimited()).then_some(expected.outside);
+        prop_assert_eq!(totals.outside, outside);
+        check_manifest(&outcome, &found)?;
     }
-    prop_assert!(tables.is_empty(), "not listed: {tables:?}");
-    prop_assert!(!found.keys().any(|name| name.ends_with(INDEX)), "an index is not listed");
-    Ok(())
 }
 
 fn naive(date: CivilDate) -> NaiveDate {
@@ -177,7 +115,8 @@ fn check_manifest(outcome: &RunSummary, found: &Files) -> Result<(), TestCaseErr
             files += 1;
         }
     }
-    prop_assert_eq!(files, found.len());
+    let of_periods = found.keys().filter(|name| name.starts_with("periods/"));
+    prop_assert_eq!(files, found.len() - of_periods.count());
     let rejected: u64 = manifest.totals.rejected.values().chain(manifest.catalog.rejected.values()).sum();
     prop_assert_eq!(rejected, manifest.rejects.rows);
     Ok(())

@@ -43,7 +43,7 @@ pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Se
         from: None,
         to: None,
         roll_bytes: insights.enriched_logs.roll_bytes.0,
-        periods: reference_periods(settings),
+        periods: periods(settings),
         insights: values_of(settings)
             .into_iter()
             .filter_map(|(name, value)| Some((name.strip_prefix("insights.")?.to_owned(), value.to_string())))
@@ -51,12 +51,12 @@ pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Se
     }
 }
 
-fn reference_periods(settings: &Settings) -> reference::Periods {
-    let periods = &settings.periods;
+fn periods(settings: &Settings) -> reference::Periods {
     let keep = |kept| match kept {
         Kept::Latest(periods) => reference::Keep::Latest(u64::from(periods)),
         Kept::All => reference::Keep::All,
     };
+    let periods = &settings.periods;
     reference::Periods {
         day: keep(periods.day),
         week: keep(periods.week),

@@ -85,7 +85,7 @@ fn cut_summary(core: &Core, now: i64) -> CutSummary {
         totals: Totals { outside, ..inputs.totals(core.plays.unmatched(core.catalog.catalog())) },
         unfinished: inputs.unfinished(),
         catalog: core.catalog.entry(&settings.songs),
-        now: core.periods.rules().follows_clock().then_some(now),
+        now: core.periods.rules().states_now().then_some(now),
         inputs_deleted: core.persistence.is_enabled() && settings.input.when_done == WhenDone::Delete,
     }
 }
