@@ -38,7 +38,7 @@ impl ExpectedPeriods {
             Some(saved) => saved.load(period, window),
             None => {
                 let plays = self.plays.uncommitted().get(&period);
-                Ok(plays.map_or_else(|| Ledger::new(window), |plays| plays.to_ledger(window)))
+                Ok(plays.map_or_else(|| Ledger::new(window), |plays| Ledger::of_columns(&plays, window)))
             }
         }
     }

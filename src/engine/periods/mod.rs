@@ -8,26 +8,24 @@
 mod preparation;
 mod render;
 mod spill;
+mod table_settings;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio::task::{JoinHandle, spawn_blocking};
-use xxhash_rust::xxh3::xxh3_128;
 
-use crate::catalog::Catalog;
 use crate::engine::periods::preparation::{Preparation, Prepared};
 use crate::engine::periods::render::{Done, Job, OpenPeriod, Renderer, Scope, TableJob};
 use crate::engine::periods::spill::Spill;
-use crate::insights::{self, Cut};
+use crate::engine::periods::table_settings::TableSettings;
+use crate::insights::Cut;
 use crate::ledger::periods::PeriodPlays;
 use crate::model::Batch;
 use crate::model::error::Error;
 use crate::model::period_rules::PeriodRules;
-use crate::publish::OutputFormats;
-use crate::publish::manifest::hash_text;
 use crate::publish::periods::{PublishedPeriods, StagedPeriod};
-use crate::settings::{PeriodInsights, Settings};
+use crate::settings::Settings;
 use crate::state::checkpoint::committer::PeriodCommit;
 use crate::state::checkpoint::load::CommittedPeriods;
 use crate::state::checkpoint::periods::SavedPeriods;
@@ -53,15 +51,6 @@ pub struct PeriodTables {
     commit: PeriodCommit,
     /// The tables of closed periods for a new catalog.
     preparation: Option<Preparation>,
-}
-
-/// The settings that decide what the tables of a period look like.
-#[derive(Clone, Debug)]
-struct TableSettings {
-    output: PathBuf,
-    formats: OutputFormats,
-    insights: insights::Settings,
-    names: PeriodInsights,
 }
 
 /// The staged tables of a cut.
@@ -305,29 +294,5 @@ impl PeriodTables {
             self.open.remove(period);
         }
         self.saved.follow(disk, folder, segments)
-    }
-}
-
-impl TableSettings {
-    fn of(settings: &Settings) -> Self {
-        Self {
-            output: settings.output.clone(),
-            formats: OutputFormats::of(settings),
-            insights: settings.insights.clone(),
-            names: settings.periods.insights.clone(),
-        }
-    }
-
-    /// The catalog and the settings as a hash. Tables with the same plays and the same basis are the same.
-    fn basis(&self, catalog: &Catalog) -> String {
-        let catalog = catalog.fingerprint();
-        let text = format!(
-            "{} {catalog:032x} {} {:?} {}",
-            env!("CARGO_PKG_VERSION"),
-            self.names,
-            self.formats,
-            serde_json::to_string(&self.insights).expect("settings are plain data"),
-        );
-        hash_text(xxh3_128(text.as_bytes()))
     }
 }
