@@ -172,7 +172,8 @@ fn remove_table(disk: &dyn Disk, folders: &TableFolders) -> Result<(), Error> {
 fn clear_folder(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<(), Error> {
     remove_from(disk, folder, unwanted)?;
     // A killed process may have removed the files already. They must be gone from the medium before the folder is.
-    if sync_folder(disk, folder).is_ok() {
+    if disk.list(folder).is_ok() {
+        sync_folder(disk, folder)?;
         let _ = disk.remove_folder(folder);
     }
     Ok(())

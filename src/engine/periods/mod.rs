@@ -179,15 +179,15 @@ impl PeriodTables {
         let closed = closed.filter(|(period, _)| !uncommitted.contains_key(period));
         let job = |(period, plays): (Period, u64)| {
             let published = published.index(period)?.clone();
-            let tables = Some(TableJob { plays, open: None, published: Some(published) });
-            Some(Job { period, added: None, tables })
+            let tables = TableJob { plays, open: None, published: Some(published), stays_open: false };
+            Some(Job { period, added: None, tables: Some(tables) })
         };
         let jobs: Vec<Job> = closed.filter_map(job).collect();
         if jobs.is_empty() {
             self.preparation = None;
             return true;
         }
-        let renderer = Renderer::new(&self.disk, self.tables.clone(), cut, Scope::Catalog);
+        let renderer = Renderer::new(&self.disk, self.tables.clone(), cut, Scope::Catalog, false);
         self.preparation = Some(Preparation::begin(basis, renderer, jobs, self.saved.clone()));
         false
     }
@@ -226,7 +226,7 @@ impl PeriodTables {
             spill.read(&mut self.saved).await?;
         }
         self.commit.basis = Some(basis);
-        let renderer = Renderer::new(&self.disk, self.tables.clone(), cut, scope);
+        let renderer = Renderer::new(&self.disk, self.tables.clone(), cut, scope, self.spill.is_none());
         let counts: Vec<(Period, u64)> = self.plays.published().collect();
         let (jobs, changed) = self.jobs(&counts, scope, published, &mut prepared);
         let saved = self.saved.clone();
@@ -250,9 +250,7 @@ impl PeriodTables {
             }
             self.commit.plays.extend(done.added.map(|plays| (done.period, plays)));
             staged.changed.extend(done.staged);
-            if let Some(open) = done.open.filter(|_| self.stays_open(done.period)) {
-                self.open.insert(done.period, open);
-            }
+            self.open.extend(done.open.map(|open| (done.period, open)));
         }
         staged.changed.sort_unstable_by_key(|staged| staged.period);
         Ok(staged)
@@ -277,7 +275,9 @@ impl PeriodTables {
                 (Some(prepared), Some(_)) => ready.extend(prepared.staged),
                 _ if added.is_some() || index.is_none() || scope != Scope::Plays => {
                     let (open, published) = (self.open.remove(&period), index.cloned());
-                    jobs.push(Job { period, added, tables: Some(TableJob { plays, open, published }) });
+                    let stays_open = self.stays_open(period);
+                    let tables = Some(TableJob { plays, open, published, stays_open });
+                    jobs.push(Job { period, added, tables });
                 }
                 _ => {}
             }

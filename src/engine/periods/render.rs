@@ -53,6 +53,8 @@ pub(super) struct TableJob {
     pub(super) open: Option<Box<OpenPeriod>>,
     /// The published tables.
     pub(super) published: Option<PeriodIndex>,
+    /// Whether the period stays open. If not, its ledger and rows are freed at once.
+    pub(super) stays_open: bool,
 }
 
 /// The result of a job.
@@ -111,6 +113,8 @@ pub(super) struct Renderer {
     window: NightWindow,
     catalog: Arc<Catalog>,
     scope: Scope,
+    /// Whether a commit follows, which needs the ledgers of the new plays.
+    commits: bool,
     progress: Arc<Progress>,
     dictionaries: Arc<Dictionaries>,
     user_order: Arc<SortedIds<UserId>>,
@@ -120,14 +124,21 @@ pub(super) struct Renderer {
 }
 
 impl Renderer {
-    /// A renderer for the catalog and the ids of `cut`.
-    pub(super) fn new(disk: &SharedDisk, tables: TableSettings, cut: &Cut, scope: Scope) -> Self {
+    /// A renderer for the catalog and the ids of `cut`. `commits` says whether a commit follows.
+    pub(super) fn new(
+        disk: &SharedDisk,
+        tables: TableSettings,
+        cut: &Cut,
+        scope: Scope,
+        commits: bool,
+    ) -> Self {
         Self {
             disk: disk.clone(),
             window: tables.insights.night_owl_users.window(),
             tables,
             catalog: Arc::clone(&cut.catalog),
             scope,
+            commits,
             progress: Arc::default(),
             dictionaries: Arc::clone(&cut.dictionaries),
             user_order: Arc::clone(&cut.user_order),
@@ -178,7 +189,7 @@ impl Renderer {
     fn render(&self, job: Job, saved: &SavedPeriods, threads: usize) -> Result<Done, Error> {
         let Job { period, added, tables } = job;
         let added = added.map(|plays| Arc::new(Ledger::of_columns(&plays, self.window)));
-        let Some(TableJob { plays, open, published }) = tables else {
+        let Some(TableJob { plays, open, published, stays_open }) = tables else {
             return Ok(Done { period, added, open: None, staged: None });
         };
         let is_new = self.scope != Scope::Plays || open.is_none();
@@ -207,9 +218,12 @@ impl Renderer {
             threads,
         };
         let staged = self.stage(&cut, period, plays, &mut insights, published.as_ref())?;
-        // The cut has the only reference, so this is no copy.
-        let ledger = Arc::unwrap_or_clone(cut.ledger);
-        Ok(Done { period, added, open: Some(Box::new(OpenPeriod { ledger, insights })), staged })
+        let open = stays_open.then(|| {
+            // The cut has the only reference, so this is no copy.
+            Box::new(OpenPeriod { ledger: Arc::unwrap_or_clone(cut.ledger), insights })
+        });
+        let added = added.filter(|_| self.commits);
+        Ok(Done { period, added, open, staged })
     }
 
     /// Stages the tables that differ from the published ones.
