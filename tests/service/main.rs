@@ -15,6 +15,7 @@ mod config;
 mod docs;
 mod generated_docs;
 mod http;
+mod http_periods;
 mod page;
 mod rejected_runs;
 mod shell;

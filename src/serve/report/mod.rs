@@ -77,7 +77,7 @@ impl Report {
         }
         let week = |top: &[SongCount]| plays.as_ref().ok().and_then(|plays| plays.week_of(top));
         let top_songs =
-            snapshots.top_songs.map(|top| TopSongs { week: week(&top), songs: songs.with_titles(top) });
+            snapshots.top_songs.map(|top| TopSongs { period: week(&top), songs: songs.with_titles(top) });
         let threshold = settings.loyalty_threshold();
         let overview = Overview {
             epoch: manifest.epoch,
