@@ -20,6 +20,7 @@ use music_insights::model::{Batch, Chunk, Content, Input, InputId};
 use music_insights::state::checkpoint::generation::Generation;
 use music_insights::state::checkpoint::table::TableReader;
 use music_insights::storage::{DiskFile, FileIdentity};
+use music_insights::time::date_range::DateRange;
 use music_insights::time::zone::Zone;
 
 /// A chunk size in bytes that is larger than all generated inputs.
@@ -81,6 +82,7 @@ fn read(
         zone: ZONE.clone(),
         max_future: 172_800,
         dialect: Arc::clone(dialect),
+        dates: DateRange::default(),
     };
     let mut framer = LineFramer::with_chunk(input, chunk).with_dialect(dialect, Path::new(name));
     let (mut plays, mut rejects) = (Vec::new(), Vec::new());

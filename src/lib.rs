@@ -34,6 +34,7 @@
 //! use music_insights::model::sorted_ids::SortedIds;
 //! use music_insights::model::{Chunk, Content, Input, InputId, Position, Span, Text};
 //! use music_insights::time::civil::Week;
+//! use music_insights::time::date_range::DateRange;
 //! use music_insights::time::zone::Zone;
 //! use music_insights::{Cut, Decoder, Insight, Ledger};
 //!
@@ -50,7 +51,8 @@
 //! let dictionaries = Arc::new(Dictionaries::default());
 //! let zone = Zone::named("UTC").unwrap();
 //! let dialect = Arc::default();
-//! let decoder = Decoder { dictionaries: Arc::clone(&dictionaries), zone, max_future: 3600, dialect };
+//! let dates = DateRange::default();
+//! let decoder = Decoder { dictionaries: Arc::clone(&dictionaries), zone, max_future: 3600, dialect, dates };
 //! let batch = decoder.decode(chunk);
 //! assert_eq!((batch.plays(), batch.rejects.len()), (2, 0));
 //!

@@ -12,7 +12,9 @@ use music_insights::engine::recovery::{self, CommittedTables, Recovered};
 use music_insights::model::dialect::CatalogDialect;
 use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::shutdown::Shutdown;
-use music_insights::model::{Batch, Epoch, Input, InputId, PlayTime, Position, SongId, Span, Text, UserId};
+use music_insights::model::{
+    Batch, Epoch, Input, InputId, OutsidePlays, PlayTime, Position, SongId, Span, Text, UserId,
+};
 use music_insights::settings::Settings;
 use music_insights::state::checkpoint::committer::{Commit, Committer, PeriodCommit};
 use music_insights::state::checkpoint::load::Loaded;
@@ -122,6 +124,7 @@ fn plays(number: u32, dictionaries: &Dictionaries) -> Batch {
         song_cells: Vec::new(),
         rejects: Vec::new(),
         plays_before: Vec::new(),
+        outside: OutsidePlays::default(),
         future: 0,
         refused: None,
     }

@@ -34,6 +34,7 @@ use music_insights::publish::table_folders::TableFolders;
 use music_insights::settings::Settings;
 use music_insights::storage::real::RealDisk;
 use music_insights::time::civil::Week;
+use music_insights::time::date_range::DateRange;
 
 pub(crate) use music_insights::insights::{Cut, Insight};
 pub(crate) use music_insights::model::Batch;
@@ -172,6 +173,7 @@ impl Reader {
             zone: SETTINGS.timezone.0.clone(),
             max_future: SETTINGS.input.max_future.0.as_secs() as i64,
             dialect: SETTINGS.dialect(),
+            dates: DateRange::default(),
         };
         let layout = Arc::new(header::default_layout(text::HEADER.trim_ascii_end()).expect("a header"));
         Self { decoder, layout, input: Arc::new(Input { id: InputId(0), label: "a.csv".to_owned() }) }

@@ -21,6 +21,7 @@ use crate::state::input_progress::InputTracker;
 use crate::text::line_buffer::LineBuffer;
 use crate::text::{TimestampWriter, escape_bytes, push_seconds, shown};
 use crate::time::civil::Week;
+use crate::time::date_range::DateRange;
 use crate::time::zone::Zone;
 
 /// The maximum length of a timestamp, a comma and a duration together.
@@ -81,6 +82,7 @@ impl LogTables {
                 zone,
                 max_future: config.max_future as i64,
                 dialect: Arc::new(config.dialect.clone()),
+                dates: DateRange::default(),
             },
             inputs: InputTracker::new(config.max_bad_lines),
             ledger: Ledger::new(config.night_window()),

@@ -62,6 +62,7 @@ use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::{SharedDisk, create_folder};
 use crate::telemetry::progress::Stages;
 use crate::text::{path_text, shown};
+use crate::time::date_range::DateRange;
 
 /// The default folder of the tables, inside the output.
 const TABLES: &str = "_tables";
@@ -194,7 +195,7 @@ impl Work<'_> {
         if let Some(warning) = tally.clock_warning(self.args.now, settings.input.max_future) {
             tracing::warn!("{warning}");
         }
-        tally.judge(self.args.acceptance, "nothing was published")
+        tally.judge(self.args.acceptance, DateRange::default(), ", and nothing was published")
     }
 
     /// Makes tables of logs on the executors. Returns the numbers of rows and bytes in these logs.
@@ -332,6 +333,7 @@ impl Work<'_> {
         let songs = self.catalog.songs().len() as u64;
         let cut = CutSummary {
             producer: RunMode::Replay.name(),
+            dates: DateRange::default(),
             totals: index.totals(unmatched),
             unfinished: Vec::new(),
             catalog: CatalogEntry::new(

@@ -16,6 +16,7 @@ use crate::model::error::Error;
 use crate::model::{Batch, Chunk};
 use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
+use crate::time::date_range::DateRange;
 
 /// Maximum number of events that wait for the decoders. The source reads the next chunk while these events
 /// wait.
@@ -35,10 +36,12 @@ pub struct Decoded {
     pub read_at: SystemTime,
 }
 
-/// Starts a source and its decoders. With a renderer, the decoders also render the enriched rows. Returns the decoded events in the order of the source, and the handle of
-/// the source's thread.
+/// Starts a source and its decoders. Only plays within `dates` count. With a renderer, the decoders also render
+/// the enriched rows. Returns the decoded events in the order of the source, and the handle of the source's
+/// thread.
 pub fn spawn_source<S>(
     settings: &Settings,
+    dates: DateRange,
     dictionaries: &Arc<Dictionaries>,
     metrics: &Arc<Metrics>,
     renderer: Option<Renderer>,
@@ -60,6 +63,7 @@ where
         zone: settings.timezone.0.clone(),
         max_future: settings.input.max_future.0.as_secs() as i64,
         dialect: settings.dialect(),
+        dates,
     };
     let stage = Arc::new(DecodeStage { decoder, renderer });
     let (sender, decoding) = mpsc::channel(DECODED_QUEUE);

@@ -41,6 +41,7 @@ use crate::storage::{SharedDisk, create_folder};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::progress::Progress;
 use crate::time::clock::Clock;
+use crate::time::date_range::DateRange;
 
 pub use crate::engine::decoding::spawn_source;
 
@@ -53,6 +54,8 @@ pub struct Pipeline {
     pub disk: SharedDisk,
     /// The command that runs the engine.
     pub mode: RunMode,
+    /// The dates of the plays that count.
+    pub dates: DateRange,
     /// What the run requires of its rows; `None` if the run is accepted whatever it rejects.
     pub acceptance: Option<Acceptance>,
     /// The clock. In a `replay` it stands still.
@@ -74,7 +77,7 @@ impl Pipeline {
     where
         S: FnOnce(&EventSender, Resume) -> Result<(), Error> + Send + 'static,
     {
-        let Self { settings, disk, mode, acceptance, clock, options, progress, control } = self;
+        let Self { settings, disk, mode, dates, acceptance, clock, options, progress, control } = self;
         // The catalog is read before anything is written. If it is missing, the output stays unchanged.
         let rows = reload::read(&settings.songs, &settings.catalog_dialect()).await?;
         let locks = take_locks(&disk, &settings, mode)?;
@@ -130,11 +133,11 @@ impl Pipeline {
         let source = move |events: &EventSender| source(events, resume);
         let renderer = workers.has_enriched().then(|| Renderer::new(versions.clone()));
         let (events, source_thread) =
-            spawn_source(&settings, &dictionaries, &control.metrics, renderer, source);
+            spawn_source(&settings, dates, &dictionaries, &control.metrics, renderer, source);
 
         let accept_missing_output = options.accept_missing_output;
         let context =
-            RunContext { settings, mode, acceptance, clock, accept_missing_output, progress, control };
+            RunContext { settings, mode, dates, acceptance, clock, accept_missing_output, progress, control };
         let deps = CoordinatorDeps {
             context,
             dictionaries,

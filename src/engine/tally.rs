@@ -8,8 +8,10 @@ use chrono::{DateTime, SecondsFormat};
 use crate::ingest::hints::{self, Subject};
 use crate::model::error::Error;
 use crate::model::value::TimeSpan;
-use crate::model::{Batch, InputId, Reason, Reject};
+use crate::model::{Batch, InputId, OutsidePlays, Reason, Reject};
 use crate::text::escape_bytes;
+use crate::time::civil::{CivilDate, DAY};
+use crate::time::date_range::DateRange;
 
 /// The maximum number of bytes shown of a rejected row.
 pub const SHOWN: usize = 200;
@@ -19,9 +21,17 @@ pub const SHOWN: usize = 200;
 pub struct RunTally {
     rows: u64,
     plays: u64,
+    outside: OutsideTally,
     logs: RejectTally,
     catalog: RejectTally,
     future: FutureRows,
+}
+
+/// Plays outside the dates of the run, and the range of their local times.
+#[derive(Clone, Copy, Debug, Default)]
+struct OutsideTally {
+    plays: u64,
+    times: Option<(i64, i64)>,
 }
 
 /// Rejects by reason.
@@ -59,13 +69,16 @@ struct FutureRowsOfInput {
 pub struct Acceptance {
     /// Whether each single reject is an error.
     pub strict: bool,
+    /// Whether all plays may be outside the dates of the run.
+    pub allow_empty: bool,
 }
 
 impl RunTally {
     /// Counts a batch. `rows_of_input` is the number of rows that were ever read from its input.
     pub fn add(&mut self, batch: &Batch, rows_of_input: u64) {
-        self.rows += (batch.plays() + batch.rejects.len()) as u64;
+        self.rows += batch.rows() as u64;
         self.plays += batch.plays() as u64;
+        self.outside.add(&batch.outside);
         for reject in &batch.rejects {
             self.logs.add(1, reject.reason, || {
                 Example::new(&batch.input.label, reject).with_refusal(batch.refused.clone())
@@ -94,7 +107,7 @@ impl RunTally {
         }
     }
 
-    /// Number of rows: plays and rejects.
+    /// Number of rows: plays, rejects, and plays outside the dates of the run.
     pub fn rows(&self) -> u64 {
         self.rows
     }
@@ -113,13 +126,14 @@ impl RunTally {
         ))
     }
 
-    /// Decides whether the result of the run is accepted. `consequence` says what that means.
+    /// Decides whether the result of the run is accepted. `dates` are the dates of the plays that count, and
+    /// `consequence` says what a refusal means.
     ///
     /// # Errors
     /// If no row was accepted although rows were read, or if there are rejects and each of them is an error
-    /// (exit code 65).
-    pub fn judge(&self, acceptance: Acceptance, consequence: &str) -> Result<(), Error> {
-        let no_play = self.rows > 0 && self.plays == 0;
+    /// (exit code 65). If all plays are outside the dates (66).
+    pub fn judge(&self, acceptance: Acceptance, dates: DateRange, consequence: &str) -> Result<(), Error> {
+        let no_play = self.rows > 0 && self.plays + self.outside.plays == 0;
         let text = if no_play {
             format!("no row was accepted{consequence}: {}", self.logs.text(Subject::Log))
         } else if acceptance.strict && !self.logs.0.is_empty() {
@@ -127,10 +141,38 @@ impl RunTally {
         } else if acceptance.strict && !self.catalog.0.is_empty() {
             let rejects = self.catalog.text(Subject::Catalog);
             format!("--strict allows no rejects{consequence}: {rejects}")
+        } else if self.plays == 0 && self.outside.plays > 0 && !acceptance.allow_empty {
+            let outside = self.outside.text();
+            return Err(Error::MissingInput(format!(
+                "all plays are outside {dates}{consequence}: {outside}"
+            )));
         } else {
             return Ok(());
         };
         Err(Error::Rejected(text))
+    }
+}
+
+impl OutsideTally {
+    fn add(&mut self, outside: &OutsidePlays) {
+        self.plays += outside.len() as u64;
+        for &time in &outside.times {
+            let (first, last) = self.times.unwrap_or((time, time));
+            self.times = Some((first.min(time), last.max(time)));
+        }
+    }
+
+    /// The number and the dates of the plays, and what may help.
+    fn text(self) -> String {
+        let plays = if self.plays == 1 { "1 play".to_owned() } else { format!("{} plays", self.plays) };
+        let date = |local: i64| CivilDate::from_days(local.div_euclid(DAY));
+        let dates = self.times.map(|(first, last)| (date(first), date(last)));
+        let dates = match dates {
+            Some((first, last)) if first == last => format!(" of {first}"),
+            Some((first, last)) => format!(" from {first} to {last}"),
+            None => String::new(),
+        };
+        format!("the logs have {plays}{dates}; correct the dates, or accept this with --allow-empty")
     }
 }
 
@@ -216,8 +258,9 @@ mod tests {
     }
 
     fn judge(tally: &RunTally, strict: bool) -> String {
+        let acceptance = Acceptance { strict, ..Acceptance::default() };
         tally
-            .judge(Acceptance { strict }, ", and nothing was published")
+            .judge(acceptance, DateRange::default(), ", and nothing was published")
             .map_or_else(|error| error.to_string(), |()| String::new())
     }
 
@@ -238,6 +281,25 @@ mod tests {
             judge(&tally, true)
                 .starts_with("--strict allows no rejects, and nothing was published: 3 rows rejected")
         );
+    }
+
+    #[test]
+    fn plays_that_are_all_outside_are_an_error_of_their_own() {
+        let mut tally = RunTally::default();
+        let times = vec![20_000 * 86_400, 20_002 * 86_400 - 1];
+        tally.outside.add(&OutsidePlays { times, ..OutsidePlays::default() });
+        tally.add_log("logs/a.csv", InputId(0), 3, 0, 0);
+        tally.add_log_rejects(1, example(Reason::BadNumber, "ann,t1,2025-03-21 01:09,x"));
+        let dates = DateRange { from: CivilDate::parse("2025-01-01"), to: None };
+        let judge = |strict, allow_empty| tally.judge(Acceptance { strict, allow_empty }, dates, "");
+        let Err(Error::MissingInput(message)) = judge(false, false) else { panic!() };
+        assert_eq!(
+            message,
+            "all plays are outside --from 2025-01-01: the logs have 2 plays from 2024-10-04 to 2024-10-05; \
+             correct the dates, or accept this with --allow-empty"
+        );
+        assert!(judge(false, true).is_ok());
+        assert!(matches!(judge(true, true), Err(Error::Rejected(_))), "strict is about rejects");
     }
 
     #[test]

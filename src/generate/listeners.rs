@@ -37,14 +37,22 @@ pub struct Listeners {
 }
 
 impl Listeners {
-    /// The listeners `1..=count` of a seed.
-    pub fn new(seed: u64, count: u32, popularity: Popularity) -> Self {
+    /// The listeners `1..=count` of a seed, with their weights.
+    pub fn weigh(seed: u64, count: u32, popularity: Popularity) -> Vec<(u32, u64)> {
         // The shift grows with the number of listeners. Otherwise the most active listener would play more
         // than 24 hours of music a day.
         let shift = 20 + u64::from(count) / 1000;
-        let weighted = popularity.weigh(count, shift, &mut Rng::new(seed, 0x0157));
-        let table = AliasTable::new(&weighted).expect("there is at least one user");
-        Self { table, tastes: Key::new(seed, 0x7A57) }
+        popularity.weigh(count, shift, &mut Rng::new(seed, 0x0157))
+    }
+
+    /// Some listeners of a seed with their weights. There must be at least one.
+    pub fn of(seed: u64, weighted: &[(u32, u64)]) -> Self {
+        Self { table: table_of(weighted), tastes: Key::new(seed, 0x7A57) }
+    }
+
+    /// Replaces the listeners by other listeners of the same seed. There must be at least one.
+    pub fn replace(&mut self, weighted: &[(u32, u64)]) {
+        self.table = table_of(weighted);
     }
 
     /// Draws the listener of the next play.
@@ -82,13 +90,17 @@ impl Listeners {
     }
 }
 
+fn table_of(weighted: &[(u32, u64)]) -> AliasTable {
+    AliasTable::new(weighted).expect("there is at least one listener")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn tastes_have_the_documented_shares() {
-        let listeners = Listeners::new(1, 10_000, Popularity::Zipf);
+        let listeners = Listeners::of(1, &Listeners::weigh(1, 10_000, Popularity::Zipf));
         let (mut loyal, mut sad, mut mixed) = (0, 0, 0);
         for user in 1..=10_000 {
             match listeners.taste(user) {

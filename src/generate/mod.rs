@@ -8,6 +8,9 @@
 //! Plan -> catalog                                      -> songs_metadata.csv
 //!         listeners + popularity (alias) + rhythm -> plays -> text -> logs
 //! ```
+//!
+//! In a period of more than a year, songs and listeners come and go ([`lives`]), and there are more and more
+//! plays ([`rhythm`]). The tables of listeners and songs are then made again for each season ([`seasons`]).
 
 pub mod alias;
 pub mod catalog;
@@ -15,10 +18,12 @@ pub mod feed;
 pub mod ids;
 pub mod line;
 pub mod listeners;
+pub mod lives;
 pub mod plays;
 pub mod popularity;
 pub mod rhythm;
 pub mod rng;
+pub mod seasons;
 pub mod song_pools;
 pub mod text;
 mod words;

@@ -1,11 +1,15 @@
 //! Plays: listener, song, time and duration.
 
+use std::ops::Range;
+
 use crate::generate::catalog::Catalog;
 use crate::generate::ids::Ids;
 use crate::generate::listeners::{Listeners, Preference};
+use crate::generate::lives::Lives;
 use crate::generate::popularity::Popularity;
 use crate::generate::rhythm::{Clock, DAY, Pace};
 use crate::generate::rng::Rng;
+use crate::generate::seasons::Seasons;
 use crate::generate::song_pools::{SongDraw, SongPools};
 
 /// All parameters that determine the bytes of a catalog and its logs.
@@ -81,23 +85,37 @@ pub struct Plays {
     /// Random numbers for times and durations.
     details: Rng,
     /// Listeners and songs of the current block. The first `used` entries are consumed.
-    block: Vec<(u32, u32)>,
+    block: Vec<Choice>,
     used: usize,
+    /// The seasons of a long period; `None` if all songs and listeners are there all the time.
+    seasons: Option<Seasons>,
+}
+
+/// The listener and the song of a play, and its time before delays.
+#[derive(Debug, Clone, Copy, Default)]
+struct Choice {
+    user: u32,
+    song: u32,
+    now: u64,
 }
 
 impl Plays {
     /// The plays of a plan, from the first.
     pub fn new(plan: &Plan) -> Self {
         let catalog = plan.catalog();
+        let users = Listeners::weigh(plan.seed, plan.users, plan.popularity);
+        let songs = SongPools::weigh(&catalog, plan.popularity, &mut Rng::new(plan.seed, 0x507));
+        let lives = Lives::new(plan.seed, plan.pace, plan.popularity);
         Self {
-            listeners: Listeners::new(plan.seed, plan.users, plan.popularity),
-            songs: SongPools::new(&catalog, plan.popularity, &mut Rng::new(plan.seed, 0x507)),
+            listeners: Listeners::of(plan.seed, &users),
+            songs: SongPools::of(&catalog, &songs),
+            seasons: lives.map(|lives| Seasons::new(lives, users, songs)),
             catalog,
             clock: Clock::new(plan.pace),
             start: plan.pace.start(),
             choices: Rng::new(plan.seed, 0xC401),
             details: Rng::new(plan.seed, 0xDE7A),
-            block: vec![(0, 0); BLOCK],
+            block: vec![Choice::default(); BLOCK],
             used: BLOCK,
         }
     }
@@ -108,35 +126,70 @@ impl Plays {
         if self.used == BLOCK {
             self.refill();
         }
-        let (user, song) = self.block[self.used];
+        let choice = self.block[self.used];
         self.used += 1;
-        let time = self.time();
+        let time = self.time(choice);
+        let Choice { user, song, .. } = choice;
         let (seconds, fraction, decimals) = self.duration(song);
         Play { user, song, time, seconds, fraction, decimals }
     }
 
     fn refill(&mut self) {
-        for (user, _) in &mut self.block {
-            *user = self.listeners.draw(&mut self.choices);
+        for choice in &mut self.block {
+            choice.now = self.clock.tick();
         }
-        let mut draws = [SongDraw::default(); BLOCK];
-        for (draw, &(user, _)) in draws.iter_mut().zip(&self.block) {
-            let preference = if self.choices.below(1000) < UNKNOWN {
-                Preference::Unknown
-            } else {
-                self.listeners.preference(user, &mut self.choices)
-            };
-            *draw = self.songs.draw(preference, &mut self.choices);
-        }
-        for ((_, song), draw) in self.block.iter_mut().zip(draws) {
-            *song = self.songs.resolve(draw);
+        let mut rows = 0..BLOCK;
+        while let Some(first) = self.block.get(rows.start) {
+            if let Some(seasons) = &mut self.seasons {
+                let season = seasons.number(first.now);
+                let is_later = |choice: &Choice| seasons.number(choice.now) > season;
+                rows.end = self.block.partition_point(|choice| !is_later(choice));
+                seasons.enter(season, &mut self.listeners, &mut self.songs, &self.catalog);
+            }
+            self.choose(rows.clone());
+            rows = rows.end..BLOCK;
         }
         self.used = 0;
     }
 
+    /// Draws listeners and songs for rows of the block. All rows are in one season.
+    fn choose(&mut self, rows: Range<usize>) {
+        let Self { block, listeners, songs, catalog, choices, seasons, .. } = self;
+        let block = &mut block[rows];
+        for Choice { user, now, .. } in &mut *block {
+            *user = match seasons {
+                None => listeners.draw(choices),
+                Some(seasons) => seasons.listener(listeners, *now, choices),
+            };
+        }
+        let mut draws = [SongDraw::default(); BLOCK];
+        for (draw, choice) in draws.iter_mut().zip(&*block) {
+            let preference = if choices.below(1000) < UNKNOWN {
+                Preference::Unknown
+            } else {
+                listeners.preference(choice.user, choices)
+            };
+            *draw = songs.draw(preference, choices);
+        }
+        for (Choice { song, now, .. }, draw) in block.iter_mut().zip(draws) {
+            *song = match seasons {
+                None => songs.resolve(draw),
+                Some(seasons) => seasons.song(songs, catalog, draw, *now, choices),
+            };
+        }
+    }
+
+    /// The first second at which a listener can play a song.
+    fn earliest(&self, Choice { user, song, .. }: Choice) -> u64 {
+        let Some(seasons) = &self.seasons else { return self.start };
+        let lives = seasons.lives();
+        let released = if song > self.catalog.songs() { 0 } else { lives.song(song).from };
+        lives.begin(released.max(lives.listener(user).from))
+    }
+
     #[inline]
-    fn time(&mut self) -> u64 {
-        let now = self.clock.tick();
+    fn time(&mut self, choice: Choice) -> u64 {
+        let now = choice.now;
         let chance = self.details.below(1000);
         if chance >= OUT_OF_ORDER + LATE {
             return now;
@@ -144,7 +197,7 @@ impl Plays {
         let longest = if chance < LATE { 3 * DAY } else { 3600 };
         // The range of delays ends at the time since the start. If longer delays were drawn and then
         // shortened, many late plays would fall into the first second.
-        now - self.details.below(longest.min(now - self.start) + 1)
+        now - self.details.below(longest.min(now - self.earliest(choice)) + 1)
     }
 
     #[inline]

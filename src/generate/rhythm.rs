@@ -1,7 +1,7 @@
 //! The times of plays. There are more plays by day than by night, and on weekends the day starts later.
 //!
-//! Every hour of the week has a weight. The number of rows in an hour is proportional to its weight. Times
-//! never decrease.
+//! Every hour of the week has a weight. The number of rows in an hour is proportional to its weight. In a
+//! period of more than a year, the weights grow from day to day. Times never decrease.
 
 use crate::time::civil;
 
@@ -9,6 +9,14 @@ use crate::time::civil;
 pub const DAY: u64 = civil::DAY as u64;
 
 const HOUR: u64 = 3600;
+
+/// The longest period, in days, in which all weeks have the same number of rows, and the same songs and
+/// listeners.
+pub const STEADY_DAYS: u64 = 366;
+
+/// The growth of the weights in a longer period, from its first day to its end: plays become four times as
+/// frequent.
+const GROWTH: [u64; 2] = [32, 128];
 
 /// Number of units per second in an hour of weight 1. A unit is small enough to spread many rows evenly, and
 /// large enough that a century fits into 64 bits.
@@ -25,7 +33,8 @@ const WEEKEND: [u64; 24] =
 /// How time advances from row to row, in seconds since 1970-01-01.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pace {
-    /// `rows` rows fill `days` days with the rhythm of the week. Additional rows continue at the same pace.
+    /// `rows` rows fill `days` days with the rhythm of the week. In more than [`STEADY_DAYS`] days, there are
+    /// more and more rows. Additional rows continue at the pace of the end.
     Rhythm {
         /// The first second.
         start: u64,
@@ -67,7 +76,15 @@ pub struct Clock {
     part: u64,
     parts: u64,
     debt: u64,
-    rhythmic: bool,
+    /// The rhythm; `None` if the rate is steady.
+    rhythm: Option<Rhythm>,
+}
+
+/// The weights of the hours in a period.
+#[derive(Debug, Clone, Copy)]
+struct Rhythm {
+    start: u64,
+    days: u64,
 }
 
 impl Clock {
@@ -75,12 +92,13 @@ impl Clock {
     pub fn new(pace: Pace) -> Self {
         match pace {
             Pace::Rhythm { start, days, rows } => {
+                let rhythm = Rhythm { start, days };
                 let begin = start / HOUR * HOUR;
-                let per_second = weight(begin) * GRAIN;
-                let span = units(start, start + days * DAY);
+                let per_second = rhythm.per_second(begin);
+                let span = rhythm.units(start, start + days * DAY);
                 let passed = (start - begin) * per_second;
                 let (step, part) = (span / rows, span % rows);
-                Self { begin, passed, per_second, step, part, parts: rows, debt: 0, rhythmic: true }
+                Self { begin, passed, per_second, step, part, parts: rows, debt: 0, rhythm: Some(rhythm) }
             }
             Pace::Steady { start, rate } => Self {
                 begin: start,
@@ -90,7 +108,7 @@ impl Clock {
                 part: 1,
                 parts: rate,
                 debt: 0,
-                rhythmic: false,
+                rhythm: None,
             },
         }
     }
@@ -105,11 +123,11 @@ impl Clock {
             self.debt -= self.parts;
             self.passed += 1;
         }
-        if self.rhythmic {
+        if let Some(rhythm) = self.rhythm {
             while self.passed >= self.per_second * HOUR {
                 self.passed -= self.per_second * HOUR;
                 self.begin += HOUR;
-                self.per_second = weight(self.begin) * GRAIN;
+                self.per_second = rhythm.per_second(self.begin);
             }
         }
         now
@@ -124,16 +142,31 @@ fn weight(second: u64) -> u64 {
     hours[(second % DAY / HOUR) as usize]
 }
 
-/// The units between two seconds.
-fn units(from: u64, to: u64) -> u64 {
-    let mut sum = 0;
-    let mut at = from;
-    while at < to {
-        let end = ((at / HOUR + 1) * HOUR).min(to);
-        sum += (end - at) * weight(at) * GRAIN;
-        at = end;
+impl Rhythm {
+    /// The units per second of the hour that contains a second. `at` is the first second of the hour or of the
+    /// period.
+    fn per_second(self, at: u64) -> u64 {
+        let growth = if self.days <= STEADY_DAYS {
+            1
+        } else {
+            let [first, last] = GROWTH;
+            let day = (at.saturating_sub(self.start) / DAY).min(self.days);
+            first + (last - first) * day / self.days
+        };
+        weight(at) * GRAIN * growth
     }
-    sum
+
+    /// The units between two seconds.
+    fn units(self, from: u64, to: u64) -> u64 {
+        let mut sum = 0;
+        let mut at = from;
+        while at < to {
+            let end = ((at / HOUR + 1) * HOUR).min(to);
+            sum += (end - at) * self.per_second(at);
+            at = end;
+        }
+        sum
+    }
 }
 
 #[cfg(test)]
@@ -144,7 +177,13 @@ mod tests {
 
     #[test]
     fn rows_fill_the_period_by_weight() {
-        for (start, days, rows) in [(MONDAY, 7, 100_000), (MONDAY + 1234, 1, 7), (MONDAY, 36_500, 3)] {
+        let periods = [
+            (MONDAY, 7, 100_000),
+            (MONDAY + 1234, 1, 7),
+            (MONDAY, 36_500, 3),
+            (MONDAY + 1234, 3650, 100_001),
+        ];
+        for (start, days, rows) in periods {
             let mut clock = Clock::new(Pace::Rhythm { start, days, rows });
             let times: Vec<u64> = (0..rows).map(|_| clock.tick()).collect();
             assert_eq!(times[0], start);
@@ -167,7 +206,22 @@ mod tests {
     }
 
     #[test]
+    fn in_a_long_period_there_are_more_and_more_rows() {
+        let days_of = |days: u64| {
+            let mut clock = Clock::new(Pace::Rhythm { start: MONDAY, days, rows: 1000 * days });
+            let mut rows = vec![0_u64; days as usize];
+            (0..1000 * days).for_each(|_| rows[((clock.tick() - MONDAY) / DAY) as usize] += 1);
+            (rows[..7].iter().sum::<u64>(), rows[rows.len() - 7..].iter().sum::<u64>())
+        };
+        let (first, last) = days_of(364);
+        assert!(first.abs_diff(last) < 100, "{first} {last}");
+        let (first, last) = days_of(371);
+        assert!((38 * first..40 * first).contains(&(10 * last)), "{first} {last}");
+    }
+
+    #[test]
     fn a_century_fits() {
-        assert!(units(MONDAY, MONDAY + 36_500 * DAY) < u64::MAX / 64);
+        let rhythm = Rhythm { start: MONDAY, days: 36_500 };
+        assert!(rhythm.units(MONDAY, MONDAY + 36_500 * DAY) < u64::MAX / 4);
     }
 }

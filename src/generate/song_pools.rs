@@ -23,14 +23,18 @@ pub struct SongDraw {
 }
 
 impl SongPools {
-    /// The pools of a catalog. The pool of songs outside the catalog has about 5 % of the size of the
-    /// catalog.
-    pub fn new(catalog: &Catalog, popularity: Popularity, rng: &mut Rng) -> Self {
-        let weighted = popularity.weigh(catalog.songs(), SHIFT, rng);
-        let any = AliasTable::new(&weighted).expect("there is at least one song");
+    /// All songs of a catalog with their weights.
+    pub fn weigh(catalog: &Catalog, popularity: Popularity, rng: &mut Rng) -> Vec<(u32, u64)> {
+        popularity.weigh(catalog.songs(), SHIFT, rng)
+    }
+
+    /// The pools of some songs of a catalog with their weights. There must be at least one song. The pool of
+    /// songs outside the catalog has about 5 % of the size of the catalog.
+    pub fn of(catalog: &Catalog, weighted: &[(u32, u64)]) -> Self {
+        let any = AliasTable::new(weighted).expect("there is at least one song");
         let mut genres = vec![Vec::new(); GENRES.len()];
         let mut moods = vec![Vec::new(); MOODS.len()];
-        for &(song, weight) in &weighted {
+        for &(song, weight) in weighted {
             // A song without a genre is in no genre pool, and a song without a mood is in no mood pool.
             if let Some(pool) = genres.get_mut(catalog.genre(song)) {
                 pool.push((song, weight));
@@ -62,6 +66,12 @@ impl SongPools {
         SongDraw { pool, draw: self.0[pool].draw(rng) }
     }
 
+    /// Chooses again from the same pool.
+    #[inline]
+    pub fn again(&self, draw: SongDraw, rng: &mut Rng) -> SongDraw {
+        SongDraw { draw: self.0[draw.pool].draw(rng), ..draw }
+    }
+
     /// Looks up the song of a draw.
     #[inline]
     pub fn resolve(&self, draw: SongDraw) -> u32 {
@@ -78,7 +88,7 @@ mod tests {
     fn preferences_are_met_if_the_catalog_has_such_songs() {
         let catalog = Catalog::new(1, 300, Ids::Short);
         let mut rng = Rng::new(1, 1);
-        let pools = SongPools::new(&catalog, Popularity::Zipf, &mut rng);
+        let pools = SongPools::of(&catalog, &SongPools::weigh(&catalog, Popularity::Zipf, &mut rng));
         let mut draw = |preference| pools.resolve(pools.draw(preference, &mut rng));
         for _ in 0..100 {
             assert_eq!(catalog.genre(draw(Preference::Genre(3))), 3);
@@ -88,7 +98,7 @@ mod tests {
             assert!((301..=320).contains(&draw(Preference::Unknown)));
         }
         let tiny = Catalog::new(1, 1, Ids::Short);
-        let pools = SongPools::new(&tiny, Popularity::Zipf, &mut rng);
+        let pools = SongPools::of(&tiny, &SongPools::weigh(&tiny, Popularity::Zipf, &mut rng));
         let mut draw = |genre| pools.resolve(pools.draw(Preference::Genre(genre), &mut rng));
         assert!((0..GENRES.len()).all(|genre| draw(genre) == 1));
     }

@@ -10,6 +10,7 @@ pub mod dictionary;
 pub mod error;
 pub mod layout;
 pub mod memory;
+pub mod outside;
 pub mod period_rules;
 pub mod rejects;
 pub mod shutdown;
@@ -20,6 +21,7 @@ pub mod value;
 use std::sync::Arc;
 
 pub use crate::model::layout::{FurtherFields, Header, Layout, RowLayout};
+pub use crate::model::outside::OutsidePlays;
 pub use crate::model::rejects::{RAW_LIMIT, Reason, Reject};
 
 /// The dense number of a listener. [`crate::model::dictionary::Dictionaries`] assigns it in order of first
@@ -256,8 +258,10 @@ pub struct Batch {
     pub song_cells: Vec<Field>,
     /// The rejected rows.
     pub rejects: Vec<Reject>,
-    /// For each reject, the number of plays before the reject.
+    /// For each reject, the number of plays in the columns before the reject.
     pub plays_before: Vec<u32>,
+    /// The valid plays outside the dates of the run. They are not in the columns above.
+    pub outside: OutsidePlays,
     /// Number of rejected rows whose timestamp is too far in the future.
     pub future: u32,
     /// Why the input was rejected as a whole; `None` if it was not. The batch of a refusal has one reject.
@@ -268,6 +272,11 @@ impl Batch {
     /// Number of plays.
     pub fn plays(&self) -> usize {
         self.users.len()
+    }
+
+    /// Number of rows: plays, rejects, and plays outside the dates of the run.
+    pub fn rows(&self) -> usize {
+        self.plays() + self.rejects.len() + self.outside.len()
     }
 
     /// Removes everything after the reject with index `last`.
@@ -281,5 +290,6 @@ impl Batch {
         self.song_cells.truncate(plays);
         self.rejects.truncate(last + 1);
         self.plays_before.truncate(last + 1);
+        self.outside.truncate_after_reject(last);
     }
 }

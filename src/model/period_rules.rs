@@ -144,6 +144,11 @@ impl PeriodRules {
         self.latest == LatestPeriod::Now && self.lengths().any(is_limited)
     }
 
+    /// Whether the current time belongs to the description of a cut.
+    pub fn states_now(&self) -> bool {
+        self.latest == LatestPeriod::Now && !self.is_empty()
+    }
+
     /// Whether the plays of a period are published now, or will be published when a later period is the latest.
     /// `latest_day` is a day in the latest period of every length, as a number of days since 1970-01-01; `None`
     /// without plays.

@@ -26,6 +26,7 @@ use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::{FileIdentity, SharedDisk, is_missing, sync_folder};
+use crate::time::date_range::DateRange;
 use crate::time::period::Period;
 
 /// The staged files of an epoch. Dropping the value removes the files.
@@ -49,6 +50,8 @@ pub struct StagedEpoch {
 pub struct CutSummary {
     /// `replay` or `watch`.
     pub producer: &'static str,
+    /// The dates of the plays that count.
+    pub dates: DateRange,
     /// Sums over all inputs.
     pub totals: Totals,
     /// The inputs that are not fully read.
@@ -264,13 +267,15 @@ impl Published {
             entry.incomplete_since = self.incomplete.get(name).cloned();
         }
         rejects.incomplete_since = self.incomplete.get(REJECTS).cloned();
-        let CutSummary { producer, totals, unfinished, catalog, inputs_deleted, now } = cut;
+        let CutSummary { producer, dates, totals, unfinished, catalog, inputs_deleted, now } = cut;
         Ok(Manifest {
             version: Manifest::version(),
             producer: producer.to_owned(),
             epoch: self.epoch.0 + 1,
             generated_at: now_text(),
             incomplete_since: self.incomplete.values().max().cloned(),
+            from: dates.from,
+            to: dates.to,
             totals,
             unfinished,
             catalog,

@@ -12,6 +12,8 @@ use crate::model::rejects::{ReasonCounts, by_code, count};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{SharedDisk, append, read_small, sync_folder};
 use crate::text::{path_text, shown};
+use crate::time::civil::CivilDate;
+use crate::time::date_range::DateRange;
 use crate::time::period::Period;
 
 /// Name of the manifest file.
@@ -41,6 +43,12 @@ pub struct Manifest {
     /// tables say which of them lack rows. `None` if no row is missing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub incomplete_since: Option<String>,
+    /// The first date of the plays that count; `None` if there is no first date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<CivilDate>,
+    /// The last date of the plays that count; `None` if there is no last date.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<CivilDate>,
     /// Sums over all inputs.
     pub totals: Totals,
     /// The inputs that are not fully read.
@@ -70,8 +78,11 @@ pub struct Totals {
     pub inputs: u64,
     /// Bytes after decompression.
     pub bytes: u64,
-    /// Rows, including rejected rows.
+    /// Rows: plays, rejected rows, and plays outside the dates of the run.
     pub rows: u64,
+    /// Valid plays outside the dates of the run; `None` if the run has no limit of dates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<u64>,
     /// Rejected rows by reason.
     pub rejected: BTreeMap<String, u64>,
     /// Plays of songs that are not in the catalog of this epoch.
@@ -87,8 +98,11 @@ pub struct InputEntry {
     pub bytes: u64,
     /// Known size in bytes.
     pub size: u64,
-    /// Rows, including rejected rows.
+    /// Rows: plays, rejected rows, and plays outside the dates of the run.
     pub rows: u64,
+    /// Valid plays outside the dates of the run.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub outside: u64,
     /// Rejected rows by reason.
     pub rejected: BTreeMap<String, u64>,
     /// Plays whose song was not in the catalog when they were read.
@@ -153,6 +167,18 @@ pub struct PartEntry {
     pub bytes: u64,
     /// XXH3-128 of the first `bytes` bytes.
     pub hash: String,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
+impl Totals {
+    /// Number of plays that count.
+    pub fn plays(&self) -> u64 {
+        let others = self.rejected.values().sum::<u64>() + self.outside.unwrap_or_default();
+        self.rows.saturating_sub(others)
+    }
 }
 
 impl CatalogEntry {
@@ -226,6 +252,11 @@ impl Manifest {
         };
         let text = Self::text_in(disk, output)?;
         text.map(|text| serde_json::from_slice(&text).map_err(damaged)).transpose()
+    }
+
+    /// The dates of the plays that count.
+    pub fn dates(&self) -> DateRange {
+        DateRange { from: self.from, to: self.to }
     }
 
     /// Whether this manifest describes the same rows as `other`. The number and time of the epoch may differ.

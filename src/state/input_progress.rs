@@ -24,6 +24,7 @@ pub struct InputTracker {
     unread: u64,
     bytes: u64,
     rows: u64,
+    outside: u64,
     rejected: ReasonCounts,
     max_bad_lines: u64,
     /// Inputs that have changed since the last commit.
@@ -60,6 +61,8 @@ struct InputProgress {
     unread: u64,
     size: u64,
     rows: u64,
+    /// Plays outside the dates of the run. Only a `replay` has such plays, so no record contains them.
+    outside: u64,
     unmatched: u64,
     rejected: ReasonCounts,
     given_up: bool,
@@ -136,8 +139,9 @@ impl InputTracker {
                 progress.refusal = Some(Refusal { reason, detail: detail.to_string() });
                 progress.given_up = true;
             }
-            let rows = (batch.plays() + batch.rejects.len()) as u64;
+            let (rows, outside) = (batch.rows() as u64, batch.outside.len() as u64);
             progress.rows += rows;
+            progress.outside += outside;
             progress.unmatched += catalog.count_unknown(&batch.songs);
             count(&mut progress.rejected, &batch.rejects);
             progress.set_position(batch.position.clone());
@@ -146,6 +150,7 @@ impl InputTracker {
                 progress.set_position(refused);
             }
             self.rows += rows;
+            self.outside += outside;
             count(&mut self.rejected, &batch.rejects);
             if batch.refused.is_some() {
                 self.set_refused(batch.input.id);
@@ -172,6 +177,7 @@ impl InputTracker {
                 unread: 0,
                 size: 0,
                 rows: 0,
+                outside: 0,
                 unmatched: 0,
                 rejected: ReasonCounts::new(),
                 given_up: false,
@@ -316,9 +322,14 @@ impl InputTracker {
         self.inputs.keys().copied().collect()
     }
 
-    /// Number of rows that were read: plays and rejects.
+    /// Number of rows that were read: plays, rejects, and plays outside the dates of the run.
     pub fn rows(&self) -> u64 {
         self.rows
+    }
+
+    /// Number of plays outside the dates of the run.
+    pub fn outside(&self) -> u64 {
+        self.outside
     }
 
     /// Number of rows that were read from one input.
@@ -351,12 +362,13 @@ impl InputTracker {
         refused.collect()
     }
 
-    /// The sums over all inputs. `unmatched` is the current number of unmatched plays.
+    /// The sums over all inputs, without the plays outside the dates of the run. `unmatched` is the current number of unmatched plays.
     pub fn totals(&self, unmatched: u64) -> Totals {
         Totals {
             inputs: self.inputs.values().filter(|progress| !progress.retried).count() as u64,
             bytes: self.bytes,
             rows: self.rows,
+            outside: None,
             rejected: by_code(&self.rejected),
             unmatched,
         }
@@ -396,6 +408,7 @@ impl InputProgress {
             bytes: self.taken,
             size: self.size,
             rows: self.rows,
+            outside: self.outside,
             rejected: by_code(&self.rejected),
             unmatched: self.unmatched,
         }
@@ -446,6 +459,7 @@ impl InputProgress {
             unread: 0,
             size,
             rows,
+            outside: 0,
             unmatched,
             rejected,
             given_up,
@@ -478,6 +492,7 @@ mod tests {
     use super::*;
     use crate::ingest::decode::Decoder;
     use crate::model::{Chunk, Content, Span};
+    use crate::time::date_range::DateRange;
     use crate::time::zone::Zone;
 
     fn refuse(tracker: &mut InputTracker, id: u32, label: &str, detail: &str) {
@@ -486,6 +501,7 @@ mod tests {
             zone: Zone::named("UTC").unwrap(),
             max_future: 0,
             dialect: Arc::default(),
+            dates: DateRange::default(),
         };
         let mut batch = decoder.decode(Chunk {
             input: Arc::new(Input { id: InputId(id), label: label.to_owned() }),

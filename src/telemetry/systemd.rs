@@ -129,7 +129,13 @@ mod tests {
     #[test]
     fn a_status_line_has_the_rate_and_the_lag() {
         let (mut line, began) = (StatusLine::default(), Instant::now());
-        let status = |rows, unread| EngineStatus { rows, unread, epoch: Some(7), settings_taken: 0 };
+        let status = |rows, unread| EngineStatus {
+            rows,
+            unread,
+            epoch: Some(7),
+            preparation: None,
+            settings_taken: 0,
+        };
         let after = |seconds| began + Duration::from_secs(seconds);
         assert_eq!(line.update(&EngineStatus::default(), began), None);
         assert_eq!(line.update(&status(100, 5), after(1)), None, "the interval has not passed");

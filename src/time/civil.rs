@@ -1,8 +1,11 @@
 //! Calendar dates as day numbers (proleptic Gregorian calendar), and ISO 8601 weeks.
 
 use std::fmt::{self, Display};
+use std::str::FromStr;
 
 use chrono::{Datelike, NaiveDate};
+use serde::de::{Deserializer, Error};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// Seconds per day.
 pub const DAY: i64 = 86_400;
@@ -43,6 +46,33 @@ impl CivilDate {
     pub fn to_days(self) -> Option<i64> {
         let date = NaiveDate::from_ymd_opt(self.year, self.month, self.day)?;
         Some(i64::from(date.num_days_from_ce()) - EPOCH_FROM_CE)
+    }
+}
+
+impl Display for CivilDate {
+    /// Prints the date as `2025-03-20`.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
+    }
+}
+
+impl FromStr for CivilDate {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::parse(text).ok_or("expected a date such as 2025-03-21")
+    }
+}
+
+impl Serialize for CivilDate {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CivilDate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

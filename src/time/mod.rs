@@ -1,7 +1,8 @@
-//! Calendar dates and weeks, time zones, the clock, and daily windows.
+//! Calendar dates, weeks and ranges of dates, time zones, the clock, and daily windows.
 
 pub mod civil;
 pub mod clock;
+pub mod date_range;
 pub mod period;
 pub mod window;
 pub mod zone;

@@ -22,6 +22,7 @@ use crate::publish::formula_escape::FormulaEscape;
 use crate::publish::rejects::reject_lines;
 use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
+use crate::time::date_range::DateRange;
 use crate::verify::committed::Committed;
 use crate::verify::rows::{Comparison, Rows, SongIds, lines_of, play_len};
 
@@ -36,6 +37,8 @@ pub struct Recomputed {
     pub dictionaries: Arc<Dictionaries>,
     /// The rows of `enriched_logs` (without metadata) and of `_rejects`.
     pub rows: Rows,
+    /// Number of plays outside the dates of the run.
+    pub outside: u64,
 }
 
 /// The inputs to read again.
@@ -47,13 +50,14 @@ pub enum ReplaySource {
     Committed(Committed),
 }
 
-/// Reads the inputs again. `songs` are all songs that have or had metadata. Plays of these songs count as
+/// Reads the inputs again. Only plays within `dates` count. `songs` are all songs that have or had metadata. Plays of these songs count as
 /// rows of `enriched_logs`.
 ///
 /// # Errors
 /// The first input that cannot be read, or a shutdown.
 pub async fn recompute(
     settings: &Settings,
+    dates: DateRange,
     shutdown: &Shutdown,
     source: &ReplaySource,
     songs: &SongIds,
@@ -68,6 +72,7 @@ pub async fn recompute(
         periods: PeriodPlays::new(settings.periods.rules(), None, BTreeMap::new()),
         dictionaries: Arc::clone(&dictionaries),
         rows: Rows::new(comparison),
+        outside: 0,
     };
     let mut recomputed = nothing();
     let reads_once = settings.input.may_start_over();
@@ -79,7 +84,7 @@ pub async fn recompute(
         }
         ReplaySource::Committed(committed) => committed.run(events, &reader_shutdown),
     };
-    let (mut decoded, source) = spawn_source(settings, &dictionaries, &Arc::default(), None, source);
+    let (mut decoded, source) = spawn_source(settings, dates, &dictionaries, &Arc::default(), None, source);
     let no_inputs = || InputTracker::new(settings.input.max_bad_lines);
     let mut inputs = no_inputs();
     let mut text = EnrichedRows::default();
@@ -117,5 +122,6 @@ pub async fn recompute(
         ));
     }
     recomputed.ledger.cut();
+    recomputed.outside = inputs.outside();
     Ok(recomputed)
 }

@@ -150,8 +150,16 @@ impl RowComparison<'_> {
         }
         let comparison =
             Comparison { keep_hashes: false, enriched_bucket: enriched, rejects_bucket: rejects };
-        let expected =
-            recompute(self.settings, self.shutdown, self.source, self.songs, comparison).await?.rows;
+        let expected = recompute(
+            self.settings,
+            self.manifest.dates(),
+            self.shutdown,
+            self.source,
+            self.songs,
+            comparison,
+        )
+        .await?
+        .rows;
         let published = self.published_rows(comparison, None)?;
         if enriched.is_some() {
             show(enriched_logs::NAME, for_enriched, expected.enriched, published.enriched, report);

@@ -17,7 +17,7 @@ use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
 use crate::model::{ReaderState, Reason, SongId};
 use crate::publish::formula_escape::FormulaEscape;
-use crate::publish::manifest::{Manifest, hash_text};
+use crate::publish::manifest::{self, Manifest, hash_text};
 use crate::publish::rejects::reject_lines;
 use crate::publish::{FIRST_PART, REJECTS};
 use crate::settings::Settings;
@@ -88,6 +88,7 @@ impl Verifier {
         let songs = songs_of(&version.catalog, &dictionaries);
         let catalog_rejects = reject_lines(&path_text(&self.settings.songs), &version.rejects);
         let mut recomputed = self.recompute(&source, &songs, manifest, Gaps::default()).await?;
+        compare_outside(manifest, recomputed.outside, report);
         if self.is_published_catalog(manifest, &version.catalog, report) {
             let mut plays = std::mem::take(&mut recomputed.periods);
             plays.set_today(self.today_of(manifest));
@@ -220,7 +221,7 @@ impl Verifier {
     ) -> Result<Recomputed, Error> {
         let keep_hashes = gaps.any() || gaps.retried > 0 || manifest.incomplete_since.is_some();
         let comparison = Comparison { keep_hashes, ..Comparison::default() };
-        recompute(&self.settings, &self.shutdown, source, songs, comparison).await
+        recompute(&self.settings, manifest.dates(), &self.shutdown, source, songs, comparison).await
     }
 
     fn row_comparison<'a>(
@@ -304,6 +305,19 @@ impl Verifier {
     fn week(&self) -> Week {
         let now = self.now.unwrap_or(self.clock);
         Week::of_local(now + i64::from(self.settings.timezone.0.offset_at(now)))
+    }
+}
+
+/// Compares the number of plays outside the dates of the manifest.
+fn compare_outside(manifest: &Manifest, expected: u64, report: &mut Report) {
+    let dates = manifest.dates();
+    let published = manifest.totals.outside.unwrap_or_default();
+    if published != expected {
+        report
+            .differences
+            .push(format!("{}: totals.outside: expected {expected}, found {published}", manifest::FILE));
+    } else if !dates.is_unlimited() {
+        report.verified.push(format!("{published} plays are outside {dates}"));
     }
 }
 

@@ -17,6 +17,7 @@ use music_insights::state::checkpoint::recover::StartOptions;
 use music_insights::storage::real::RealDisk;
 use music_insights::telemetry::progress::Progress;
 use music_insights::time::clock::Clock;
+use music_insights::time::date_range::DateRange;
 use tokio::runtime::Runtime;
 
 /// One tokio runtime for all cases, because starting a runtime takes longer than a small case.
@@ -26,6 +27,17 @@ pub(crate) static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
 
 /// Runs `replay` as the command does, but without parsing arguments and without printing a summary.
 pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: usize) -> RunSummary {
+    replay_dates(settings, DateRange::default(), logs, now, chunk)
+}
+
+/// Runs `replay` with `--from` and `--to`.
+pub(crate) fn replay_dates(
+    settings: &Settings,
+    dates: DateRange,
+    logs: Vec<PathBuf>,
+    now: i64,
+    chunk: usize,
+) -> RunSummary {
     let dialect = settings.dialect();
     let source = move |events: &EventSender, _| {
         Replay { logs, dialect, now, chunk, allow_empty: true, reads_once: true }
@@ -35,6 +47,7 @@ pub(crate) fn replay(settings: &Settings, logs: Vec<PathBuf>, now: i64, chunk: u
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
         mode: RunMode::Replay,
+        dates,
         acceptance: None,
         clock: Clock::Stopped(now),
         options: StartOptions::default(),
@@ -100,6 +113,7 @@ where
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
         mode: RunMode::Watch,
+        dates: DateRange::default(),
         clock: Clock::Stopped(NOW),
         options: StartOptions::default(),
         acceptance: None,

@@ -27,6 +27,7 @@ use music_insights::state::checkpoint::recover::StartOptions;
 use music_insights::storage::SharedDisk;
 use music_insights::telemetry::progress::Progress;
 use music_insights::time::clock::Clock;
+use music_insights::time::date_range::DateRange;
 
 use crate::engine::{HEADER, NOW, RUNTIME};
 use crate::sim_disk::SimDisk;
@@ -160,6 +161,7 @@ impl Place {
             settings,
             disk: shared,
             mode: RunMode::Watch,
+            dates: DateRange::default(),
             acceptance: None,
             clock: Clock::Stopped(NOW),
             options,

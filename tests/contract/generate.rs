@@ -116,16 +116,104 @@ fn the_bytes_of_seed_1_are_the_same_on_every_machine() {
 }
 
 #[test]
+fn the_bytes_of_a_long_period_are_the_same_on_every_machine() {
+    let checksum = |flags: &str| format!("{:016x}", checksum(&rows(flags)));
+    assert_eq!(
+        checksum("--rows 50000 --users 3000 --songs 700 --days 3650 --start 2015-01-01"),
+        "494c0f1cffdf20a7"
+    );
+    assert_eq!(checksum("--rows 5000 --days 800 --popularity uniform --ids uuid"), "6eae199e502d2427");
+}
+
+#[test]
 fn batches_do_not_change_the_rows() {
-    let whole = rows("--rows 3000");
-    for batch in [1, 7, 256, 1000] {
-        let mut log = PlayLog::new(&args("--rows 3000").plan(0));
-        let mut out = Vec::new();
-        while out.len() < whole.len() {
-            log.append(batch, &mut out);
+    for days in [7, 3650] {
+        let flags = format!("--rows 3000 --days {days}");
+        let whole = rows(&flags);
+        for batch in [1, 7, 256, 1000] {
+            let mut log = PlayLog::new(&args(&flags).plan(0));
+            let mut out = Vec::new();
+            while out.len() < whole.len() {
+                log.append(batch, &mut out);
+            }
+            assert_eq!(out[..whole.len()], *whole.as_bytes(), "{days} {batch}");
         }
-        assert_eq!(out[..whole.len()], *whole.as_bytes(), "{batch}");
     }
+}
+
+/// The plays of each id in each year.
+fn by_year<'a>(log: &'a str, column: usize) -> HashMap<&'a str, BTreeMap<&'a str, u32>> {
+    let mut plays: HashMap<&str, BTreeMap<&str, u32>> = HashMap::new();
+    for row in log.lines() {
+        let fields: Vec<&str> = row.split(',').collect();
+        *plays.entry(fields[column]).or_default().entry(&fields[2][..4]).or_default() += 1;
+    }
+    plays
+}
+
+#[test]
+fn over_years_songs_and_listeners_come_and_go() {
+    for popularity in ["zipf", "uniform"] {
+        let log = rows(&format!(
+            "--rows 200000 --users 2000 --songs 1000 --days 3652 --start 2015-01-01 --popularity {popularity}"
+        ));
+        let [mut listeners, songs] = [0, 1].map(|column| by_year(&log, column));
+        let plays = |year: &str| log.lines().filter(|row| row.contains(&format!(",{year}-"))).count();
+        let (first, last) = (plays("2015"), plays("2024"));
+        assert!((3 * first..4 * first).contains(&last), "{first} {last}");
+        assert!(log.lines().all(|row| ("2015".."2025").contains(&row.split(',').nth(2).unwrap())));
+
+        let is_there = |years: &BTreeMap<&str, u32>, year: &str| years.contains_key(year);
+        let share = |all: &HashMap<&str, BTreeMap<&str, u32>>,
+                     keep: &dyn Fn(&BTreeMap<&str, u32>) -> bool| {
+            all.values().filter(|years| keep(years)).count() * 100 / all.len()
+        };
+        // Rare listeners may have no play in a year.
+        listeners.retain(|_, years| years.values().sum::<u32>() >= 50);
+        let joined = share(&listeners, &|years| !is_there(years, "2015") && is_there(years, "2024"));
+        let left = share(&listeners, &|years| !is_there(years, "2024"));
+        assert!((40..60).contains(&joined), "{joined}");
+        assert!((10..25).contains(&left), "{left}");
+        let released = share(&songs, &|years| years.keys().min() > Some(&"2016"));
+        assert!((30..60).contains(&released), "{released}");
+
+        let top = |year: &str| -> HashSet<&str> {
+            let mut plays: Vec<(u32, &str)> =
+                songs.iter().filter_map(|(song, years)| Some((*years.get(year)?, *song))).collect();
+            plays.sort_unstable();
+            plays.iter().rev().take(20).map(|(_, song)| *song).collect()
+        };
+        let in_both = top("2016").intersection(&top("2023")).count();
+        assert!((1..12).contains(&in_both), "{in_both}");
+    }
+}
+
+#[test]
+fn over_years_no_play_is_before_its_song_or_after_its_listener() {
+    let log = rows("--rows 200000 --users 40 --songs 30 --days 1000 --start 2020-01-01");
+    let (mut first_play, mut last_play) = (HashMap::new(), HashMap::new());
+    for row in log.lines() {
+        let fields: Vec<&str> = row.split(',').collect();
+        let date = &fields[2][..10];
+        let first = first_play.entry(fields[1]).or_insert(date);
+        *first = date.min(first);
+        let last = last_play.entry(fields[0]).or_insert(date);
+        *last = date.max(last);
+    }
+    // With so many plays, a song is played on its first days, and a listener plays on the last days.
+    let later = first_play.values().filter(|date| **date > "2020-01-15").count();
+    assert!((4..25).contains(&later), "{first_play:?}");
+    let days: HashSet<&&str> = first_play.values().filter(|date| **date > "2020-01-15").collect();
+    assert!(days.len() + 1 >= later, "releases are on different days, not on the first day of a season");
+    let earlier = last_play.values().filter(|date| **date < "2022-09-10").count();
+    assert!((5..30).contains(&earlier), "{last_play:?}");
+}
+
+#[test]
+fn over_years_one_song_and_one_listener_are_enough() {
+    let log = rows("--rows 2000 --users 1 --songs 1 --days 36500 --start 1990-01-01");
+    assert!(log.lines().all(|row| row.starts_with("user_1,song_")));
+    assert_eq!(log.lines().count(), 2000);
 }
 
 #[test]

@@ -9,22 +9,24 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
 use music_insights::engine::coordinator::RunSummary;
 use music_insights::ingest::source::framing::CHUNK;
 use music_insights::insights::enriched_logs;
-use music_insights::settings::Settings;
+use music_insights::settings::{Periods, Settings};
+use music_insights::time::civil::CivilDate;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::FileFailurePersistence;
 
-use crate::engine::{HEADER, NOW, replay};
+use crate::engine::{HEADER, NOW, replay_dates};
 use crate::files::Files;
 use crate::live_engine::{Enriching, Live, lines_of};
 use crate::output_files::{difference, output_files};
 use crate::reference;
 use crate::reference_settings::reference_settings;
 use crate::size::cases;
-use crate::world::{File, catalog, log, rows, settings};
+use crate::world::{File, catalog, dates, log, periods, rows, settings};
 
 fn config(usual: u32) -> ProptestConfig {
     let kept = FileFailurePersistence::Direct("tests/regressions/laws.txt");
@@ -44,10 +46,13 @@ fn chunk() -> impl Strategy<Value = usize> {
 proptest! {
     #![proptest_config(config(800))]
 
-    /// `replay` writes the same output as the reference, with any chunk size and any number of threads.
+    /// `replay` writes the same output as the reference, with any chunk size, number of threads, and range of
+    /// dates.
     #[test]
     fn replay_writes_the_same_output_as_the_reference(
         settings in settings(),
+        periods in prop_oneof![4 => Just(Periods::default()), 1 => periods()],
+        dates in dates(),
         catalog in catalog(),
         logs in vec(log(), 1..5),
         chunk in chunk(),
@@ -55,7 +60,7 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        let mut settings = settings;
+        let mut settings = Settings { periods, ..settings };
         settings.songs = path("songs_metadata.csv");
         settings.output = path("output");
         settings.threads = Some(threads);
@@ -65,23 +70,35 @@ proptest! {
             fs::write(path, &log.0).unwrap();
         }
 
-        let outcome = replay(&settings, paths.clone(), NOW, chunk);
+        let outcome = replay_dates(&settings, dates, paths.clone(), NOW, chunk);
 
         let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
         let logs: Vec<_> = paths.iter().map(text).zip(logs.into_iter().map(|log| log.0)).collect();
         let expected = reference::replay(
             &logs,
             &(text(&settings.songs), catalog.0),
-            &reference_settings(&settings, NOW),
+            &reference::Settings {
+                from: dates.from.map(naive),
+                to: dates.to.map(naive),
+                ..reference_settings(&settings, NOW)
+            },
         );
         let found = output_files(&settings.output);
         if let Some(difference) = difference(&expected.files, &found) {
             return Err(TestCaseError::fail(difference));
         }
         prop_assert_eq!(outcome.plays, expected.plays);
-        prop_assert_eq!(outcome.manifest.totals.unmatched, expected.unmatched);
+        let totals = &outcome.manifest.totals;
+        prop_assert_eq!(totals.unmatched, expected.unmatched);
+        prop_assert_eq!((totals.plays(), outcome.manifest.dates()), (expected.plays, dates));
+        let outside = (!dates.is_unlimited()).then_some(expected.outside);
+        prop_assert_eq!(totals.outside, outside);
         check_manifest(&outcome, &found)?;
     }
+}
+
+fn naive(date: CivilDate) -> NaiveDate {
+    NaiveDate::from_ymd_opt(date.year, date.month, date.day).unwrap()
 }
 
 /// Checks that the manifest lists every file with its rows and bytes, and counts the rejects.
@@ -98,7 +115,8 @@ fn check_manifest(outcome: &RunSummary, found: &Files) -> Result<(), TestCaseErr
             files += 1;
         }
     }
-    prop_assert_eq!(files, found.len());
+    let of_periods = found.keys().filter(|name| name.starts_with("periods/"));
+    prop_assert_eq!(files, found.len() - of_periods.count());
     let rejected: u64 = manifest.totals.rejected.values().chain(manifest.catalog.rejected.values()).sum();
     prop_assert_eq!(rejected, manifest.rejects.rows);
     Ok(())

@@ -20,6 +20,7 @@ use music_insights::settings::Settings;
 use music_insights::state::unmatched::{UnmatchedFile, UnmatchedPlays};
 use music_insights::storage::real::RealDisk;
 use music_insights::time::civil::Week;
+use music_insights::time::date_range::DateRange;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::engine::HEADER;
@@ -108,6 +109,7 @@ fn decoder(settings: &Settings) -> Decoder {
         zone: settings.timezone.0.clone(),
         max_future: settings.input.max_future.0.as_secs() as i64,
         dialect: settings.dialect(),
+        dates: DateRange::default(),
     }
 }
 

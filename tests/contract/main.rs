@@ -17,6 +17,7 @@ mod size;
 
 mod bad_files;
 mod catalog;
+mod dates;
 mod delimiter;
 mod dialect_world;
 mod dialects;
@@ -29,7 +30,9 @@ mod live_engine;
 mod output_files;
 mod packed;
 mod parquet;
+mod periods;
 mod reference_edges;
+mod reference_periods;
 mod reference_settings;
 mod stdin;
 mod world;

@@ -4,10 +4,11 @@ use std::path::Path;
 
 use crate::files::{Files, files_under};
 
-/// The output files of a run, without the manifest and the lock file.
+/// The output files of a run, without the manifest, the indexes of periods and the lock file.
 pub(crate) fn output_files(folder: &Path) -> Files {
     let mut files = files_under(folder);
     files.retain(|name, _| !["_manifest.json", ".lock"].contains(&name.as_str()));
+    files.retain(|name, _| !name.ends_with("/_index.json"));
     files
 }
 

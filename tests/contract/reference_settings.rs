@@ -4,6 +4,7 @@ use chrono::{DateTime, Datelike};
 use music_insights::insights::top_songs_this_week::WeekChoice;
 use music_insights::insights::user_favorite_genres::Ties;
 use music_insights::model::dialect::columns::ColumnName;
+use music_insights::model::period_rules::{Kept, LatestPeriod};
 use music_insights::model::value::Fraction;
 use music_insights::settings::{Settings, values_of};
 use music_insights::time::civil::Week;
@@ -39,11 +40,34 @@ pub(crate) fn reference_settings(settings: &Settings, now: i64) -> reference::Se
         min_plays: u64::from(night.min_plays),
         night_from: u32::from(night.from.0),
         night_to: u32::from(night.to.0),
+        from: None,
+        to: None,
         roll_bytes: insights.enriched_logs.roll_bytes.0,
+        periods: periods(settings),
         insights: values_of(settings)
             .into_iter()
             .filter_map(|(name, value)| Some((name.strip_prefix("insights.")?.to_owned(), value.to_string())))
             .collect(),
+    }
+}
+
+fn periods(settings: &Settings) -> reference::Periods {
+    let keep = |kept| match kept {
+        Kept::Latest(periods) => reference::Keep::Latest(u64::from(periods)),
+        Kept::All => reference::Keep::All,
+    };
+    let periods = &settings.periods;
+    reference::Periods {
+        day: keep(periods.day),
+        week: keep(periods.week),
+        month: keep(periods.month),
+        quarter: keep(periods.quarter),
+        year: keep(periods.year),
+        latest: match periods.latest {
+            LatestPeriod::Data => reference::Latest::Data,
+            LatestPeriod::Now => reference::Latest::Now,
+        },
+        insights: Some(periods.insights.to_string().split(',').map(str::to_owned).collect()),
     }
 }
 

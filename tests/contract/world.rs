@@ -6,10 +6,14 @@ use std::ops::Range;
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use music_insights::insights::SNAPSHOTS;
 use music_insights::insights::top_songs_this_week::WeekChoice;
 use music_insights::insights::user_favorite_genres::Ties;
+use music_insights::model::period_rules::{Kept, LatestPeriod};
 use music_insights::model::value::{ByteSize, Decimals, Fraction, TimeSpan};
-use music_insights::settings::{Settings, Timezone};
+use music_insights::settings::{PeriodInsights, Periods, Settings, Timezone};
+use music_insights::time::civil::CivilDate;
+use music_insights::time::date_range::DateRange;
 use music_insights::time::window::TimeOfDay;
 use music_insights::time::zone::Zone;
 use proptest::collection::vec;
@@ -359,6 +363,46 @@ pub(crate) fn rows(count: Range<usize>) -> impl Strategy<Value = File> {
     };
     vec(line(play().boxed()), count)
         .prop_map(move |lines| File(layout.render(&lines)[HEADER.len() + 1..].to_vec()))
+}
+
+/// Mostly no range of dates. Otherwise both ends are days with plays, or days beside them.
+pub(crate) fn dates() -> impl Strategy<Value = DateRange> {
+    let end = || {
+        let day = prop_oneof![4 => select(DAYS), 1 => select(ODD_DAYS)];
+        (day, -1_i64..2).prop_filter_map("a date that exists", |(day, beside)| {
+            Some(CivilDate::from_days(CivilDate::parse(day)?.to_days()? + beside))
+        })
+    };
+    let limited = (weighted(0.7, end()), weighted(0.7, end()));
+    let limited = limited.prop_map(|(from, to)| DateRange { from, to });
+    prop_oneof![1 => Just(DateRange::default()), 1 => limited]
+}
+
+/// How many periods to keep. Often none of a length.
+pub(crate) fn periods() -> impl Strategy<Value = Periods> {
+    let kept = || {
+        prop_oneof![
+            2 => Just(Kept::NONE),
+            2 => (1_u32..4).prop_map(Kept::Latest),
+            1 => select(&[Kept::Latest(60), Kept::Latest(u32::MAX)][..]),
+            2 => Just(Kept::All),
+        ]
+    };
+    let latest = prop_oneof![2 => Just(LatestPeriod::Data), 1 => Just(LatestPeriod::Now)];
+    let names: Vec<&str> = SNAPSHOTS.iter().map(|about| about.name).collect();
+    let some = subsequence(names, 1..4).prop_map(|names| names.join(",").parse().unwrap());
+    let insights = prop_oneof![3 => Just(PeriodInsights::default()), 1 => some];
+    (kept(), kept(), kept(), kept(), kept(), latest, insights).prop_map(
+        |(day, week, month, quarter, year, latest, insights)| Periods {
+            day,
+            week,
+            month,
+            quarter,
+            year,
+            latest,
+            insights,
+        },
+    )
 }
 
 // These zones have gaps of an hour, half an hour and a day, and offsets in minutes or (before 1972) in

@@ -52,7 +52,8 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "DATE", default_value = "2025-03-20", value_parser = parse_start)]
     pub start: Start,
 
-    /// Number of days that the rows cover
+    /// Number of days that the rows cover; above 366, songs and listeners come and go, and there are more and
+    /// more plays
     #[arg(long, value_name = "N", default_value = "7", value_parser = value_parser!(u32).range(1..=36_500))]
     pub days: u32,
 

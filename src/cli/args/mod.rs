@@ -1,5 +1,6 @@
 //! Arguments of the command line.
 
+pub mod dates;
 pub mod generate;
 pub mod settings;
 
@@ -8,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Arg, Args, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::cli::args::dates::DateArgs;
 use crate::cli::args::generate::GenerateCommand;
 use crate::cli::args::settings::{LoggingArgs, SettingArgs, setting};
 use crate::ingest::decode::timestamp::TimestampReader;
@@ -37,7 +39,8 @@ Examples:
   music-insights replay
   music-insights replay logs/ --timezone Europe/Berlin
   zcat logs/*.csv.gz | music-insights replay -
-  music-insights replay 'logs/2025-*.csv.zst' --output march --set insights.top_songs_this_week.week=2025-W13";
+  music-insights replay 'logs/2025-*.csv.zst' --output march --set insights.top_songs_this_week.week=2025-W13
+  music-insights replay logs/ --output spring --from 2025-03-01 --to 2025-05-31";
 
 const WATCH: &str = "\
 Examples:
@@ -48,7 +51,12 @@ Examples:
 const GENERATE: &str = "\
 Examples:
   music-insights generate --out demo --rows 1000000 --users 20000 --songs 5000 --files 8
-  music-insights generate --rate 1000 --start now";
+  music-insights generate --out decade --rows 1000000 --start 2015-01-01 --days 3650
+  music-insights generate --rate 1000 --start now
+
+Up to 366 days, all songs and listeners are there from the first day to the last. In a longer period, a song is
+released on a day, and four of five songs fade; a listener joins on a day and may leave again; and plays become
+four times as frequent.";
 
 const CHECK: &str = "\
 Examples:
@@ -155,18 +163,22 @@ pub struct ReplayArgs {
     /// Time to use as the current time, such as 2025-03-31T00:00:00Z [default: the system clock]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
+    /// Dates of the plays that count.
+    #[command(flatten)]
+    pub dates: DateArgs,
     /// Replace the output even if `watch` wrote it
     #[arg(long)]
     pub fresh: bool,
     /// Fail if any row or file of a log, or any row of the catalog, is rejected
     #[arg(long)]
     pub strict: bool,
-    /// Publish empty tables if a folder or pattern names no log or stdin is empty
+    /// Publish empty tables if a folder or pattern names no log, stdin is empty, or all plays are outside
+    /// --from and --to
     #[arg(long)]
     pub allow_empty: bool,
     /// Run on the Ballista cluster with this scheduler, such as `df://scheduler:50050`; LOGS may then name
     /// `s3://bucket/folder/`
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["from", "to"])]
     pub cluster: Option<String>,
     /// Shared folder where the cluster keeps tables for the next run; needs --cluster [default: _tables in
     /// the output folder]
@@ -345,10 +357,14 @@ pub struct CheckArgs {
     /// Time to use as the current time [default: the system clock]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
+    /// Dates of the plays that count.
+    #[command(flatten)]
+    pub dates: DateArgs,
     /// Fail if any row or file of a log, or any row of the catalog, is rejected
     #[arg(long)]
     pub strict: bool,
-    /// Accept a folder or pattern that names no log, and an empty stdin
+    /// Accept a folder or pattern that names no log, an empty stdin, and logs whose plays are all outside
+    /// --from and --to
     #[arg(long)]
     pub allow_empty: bool,
     /// Common settings.

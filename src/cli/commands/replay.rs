@@ -32,6 +32,7 @@ use crate::time::clock::Clock;
 pub fn run(args: ReplayArgs) -> Result<(), Error> {
     let began = Instant::now();
     let settings = args.common.settings()?;
+    let dates = args.dates.range()?;
     if let Some(address) = args.cluster.clone() {
         return run_on_cluster(address, args, &settings, began);
     }
@@ -56,7 +57,8 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
         mode: RunMode::Replay,
-        acceptance: Some(Acceptance { strict: args.strict }),
+        dates,
+        acceptance: Some(Acceptance { strict: args.strict, allow_empty }),
         clock: Clock::Stopped(now),
         options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
         progress: Arc::clone(&progress),
@@ -85,7 +87,7 @@ fn run_on_cluster(
         settings: settings.clone(),
         disk: RealDisk::without_fsync(),
         options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
-        acceptance: Acceptance { strict: args.strict },
+        acceptance: Acceptance { strict: args.strict, allow_empty: args.allow_empty },
         allow_empty: args.allow_empty,
         now: args.now.unwrap_or_else(|| Clock::System.now()),
     };

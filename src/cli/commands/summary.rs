@@ -9,6 +9,7 @@ use indicatif::{HumanBytes, HumanCount};
 use crate::engine::coordinator::RunSummary;
 use crate::settings::Settings;
 use crate::text::shown;
+use crate::time::date_range::DateRange;
 
 /// A summary of a run as text.
 pub(super) fn summary(run: &RunSummary, settings: &Settings, elapsed: Duration) -> String {
@@ -26,6 +27,7 @@ pub(super) fn summary(run: &RunSummary, settings: &Settings, elapsed: Duration) 
         let _ = writeln!(text, "in total  {} rows, including earlier runs", HumanCount(totals.rows));
     }
     let _ = writeln!(text, "plays     {}", HumanCount(run.plays));
+    text.push_str(&outside_text(manifest.dates(), totals.outside.unwrap_or_default()));
     let _ = writeln!(
         text,
         "unmatched {} plays of songs that are not in the catalog, which has {} songs",
@@ -53,6 +55,14 @@ pub(super) fn summary(run: &RunSummary, settings: &Settings, elapsed: Duration) 
         let _ = writeln!(text, "  {name:<26} {} rows", HumanCount(entry.rows));
     }
     text
+}
+
+/// The number of plays outside the dates of the run, as a line; empty if the run has no limit of dates.
+pub(super) fn outside_text(dates: DateRange, outside: u64) -> String {
+    if dates.is_unlimited() {
+        return String::new();
+    }
+    format!("outside   {} plays outside {dates}\n", HumanCount(outside))
 }
 
 /// The number of rejected rows, in total and by reason, in one line.

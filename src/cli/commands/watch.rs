@@ -30,6 +30,7 @@ use crate::telemetry::progress::Progress;
 use crate::telemetry::systemd::ServiceNotifier;
 use crate::text::shown;
 use crate::time::clock::Clock;
+use crate::time::date_range::DateRange;
 
 /// The logs that `watch` keeps open may take one of this many parts of the limit on open files.
 const OPEN_LOGS: usize = 4;
@@ -85,8 +86,9 @@ pub fn run(args: &WatchArgs) -> Result<(), Error> {
         settings: settings.clone(),
         disk,
         mode: RunMode::Watch,
+        dates: DateRange::default(),
         // A `watch` that runs on only warns.
-        acceptance: args.once.then_some(Acceptance { strict: args.strict }),
+        acceptance: args.once.then_some(Acceptance { strict: args.strict, allow_empty: args.allow_empty }),
         clock: Clock::System,
         options: StartOptions {
             rollback: args.rollback,

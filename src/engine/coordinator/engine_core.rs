@@ -26,6 +26,7 @@ use crate::telemetry::progress::Progress;
 use crate::text::path_text;
 use crate::time::civil::{DAY, Week};
 use crate::time::clock::Clock;
+use crate::time::date_range::DateRange;
 
 /// The state of a run. Only the coordinator changes it, so it needs no locks.
 #[derive(Debug)]
@@ -51,6 +52,8 @@ pub struct RunContext {
     pub settings: Settings,
     /// The command that runs the engine.
     pub mode: RunMode,
+    /// The dates of the plays that count.
+    pub dates: DateRange,
     /// What the run requires of its rows; `None` if the run is accepted whatever it rejects.
     pub acceptance: Option<Acceptance>,
     /// The clock that determines the current week.

@@ -11,7 +11,7 @@ use crate::insights::enriched_logs;
 use crate::model::Epoch;
 use crate::model::error::Error;
 use crate::publish::epoch::{CutSummary, StagedEpoch};
-use crate::publish::manifest::Manifest;
+use crate::publish::manifest::{Manifest, Totals};
 use crate::state::checkpoint::committer::Commit;
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::time::civil::Week;
@@ -77,12 +77,15 @@ impl Flush {
 fn cut_summary(core: &Core, now: i64) -> CutSummary {
     let settings = &core.context.settings;
     let inputs = &core.inputs.tracker;
+    let dates = core.context.dates;
+    let outside = (!dates.is_unlimited()).then(|| inputs.outside());
     CutSummary {
         producer: core.context.mode.name(),
-        totals: inputs.totals(core.plays.unmatched(core.catalog.catalog())),
+        dates,
+        totals: Totals { outside, ..inputs.totals(core.plays.unmatched(core.catalog.catalog())) },
         unfinished: inputs.unfinished(),
         catalog: core.catalog.entry(&settings.songs),
-        now: core.periods.rules().follows_clock().then_some(now),
+        now: core.periods.rules().states_now().then_some(now),
         inputs_deleted: core.persistence.is_enabled() && settings.input.when_done == WhenDone::Delete,
     }
 }

@@ -130,6 +130,7 @@ mod tests {
             zone: crate::time::zone::Zone::named("UTC").unwrap(),
             max_future: 0,
             dialect: Arc::default(),
+            dates: crate::time::date_range::DateRange::default(),
         };
         let mut batch = decoder.decode(crate::model::Chunk {
             input: Arc::new(Input { id: InputId(input), label: format!("{input}.csv") }),

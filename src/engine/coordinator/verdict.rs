@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::engine::coordinator::engine_core::Core;
+use crate::engine::coordinator::engine_core::{Core, RunContext};
 use crate::engine::run_mode::RunMode;
 use crate::model::error::Error;
 use crate::text::path_text;
@@ -40,10 +40,10 @@ impl Core {
             }
         }
         self.warn_of_clock();
-        let Some(acceptance) = self.context.acceptance else { return Ok(()) };
+        let RunContext { acceptance: Some(acceptance), dates, .. } = self.context else { return Ok(()) };
         let songs = path_text(&self.context.settings.songs);
         self.reports.tally.set_catalog(&songs, &self.catalog.version().rejects);
         let consequence = if is_watch { "" } else { ", and nothing was published" };
-        self.reports.tally.judge(acceptance, consequence)
+        self.reports.tally.judge(acceptance, dates, consequence)
     }
 }

@@ -28,7 +28,10 @@ use crate::model::dialect::Dialect;
 use crate::model::dialect::timestamp_format::TimestampFormat;
 use crate::model::dictionary::Dictionaries;
 use crate::model::layout::TypedCells;
-use crate::model::{Batch, Chunk, Content, Header, Input, Position, Reject, RowLayout, Span, Text};
+use crate::model::{
+    Batch, Chunk, Content, Header, Input, OutsidePlays, Position, Reject, RowLayout, Span, Text,
+};
+use crate::time::date_range::DateRange;
 use crate::time::zone::Zone;
 
 /// Decodes chunks. Threads can share a decoder.
@@ -42,6 +45,8 @@ pub struct Decoder {
     pub max_future: i64,
     /// How the rows of logs are written.
     pub dialect: Arc<Dialect>,
+    /// The dates of the plays that count.
+    pub dates: DateRange,
 }
 
 /// How lines are decoded.
@@ -81,16 +86,17 @@ impl Decoder {
             RowLayout::Csv(header) => self.decode_csv(path, header, latest, utf8, undecodable, rows),
             RowLayout::JsonLines => self.decode_json(path, latest, utf8, undecodable, rows),
         };
+        let outside = rows.take_outside(self.dates);
         if let Some(growth) = text.growth() {
             rows.rejects_mut().iter_mut().for_each(|reject| reject.offset += growth);
         }
         let Some(Transcoded { text: utf8, .. }) = transcoded else {
-            return rows.into_batch(&self.dictionaries, chunk.input, chunk.position, text);
+            return rows.into_batch(&self.dictionaries, chunk.input, chunk.position, text, outside);
         };
         if text.growth().is_none() {
             restore_offsets(rows.rejects_mut(), &text, chunk.span.from, chunk.span.first_line);
         }
-        rows.into_batch(&self.dictionaries, chunk.input, chunk.position, utf8)
+        rows.into_batch(&self.dictionaries, chunk.input, chunk.position, utf8, outside)
     }
 
     fn decode_json(
@@ -158,6 +164,7 @@ fn batch_of_reject(
         song_cells: Vec::new(),
         rejects: vec![reject],
         plays_before: vec![0],
+        outside: OutsidePlays::default(),
         future: 0,
         refused,
     }
@@ -183,6 +190,7 @@ mod tests {
             zone: Zone::named("UTC").unwrap(),
             max_future: 0,
             dialect: Arc::default(),
+            dates: DateRange::default(),
         };
         let format = RowFormat::Csv(delimiter);
         let (header, _) = header::parse(header.as_bytes(), &decoder.dialect, format).unwrap();
@@ -282,6 +290,7 @@ mod tests {
             zone: Zone::named("UTC").unwrap(),
             max_future: 0,
             dialect: Arc::new(dialect),
+            dates: DateRange::default(),
         };
         let [fast, slow] = [DecodePath::Fast, DecodePath::Slow].map(|path| {
             let chunk = Chunk {

@@ -1,9 +1,11 @@
 //! The columns of a batch while its rows are decoded.
 
+mod outside;
+
 use std::sync::Arc;
 
 use crate::model::dictionary::Dictionaries;
-use crate::model::{Batch, Field, Input, PlayTime, Position, Reject, Span, Text};
+use crate::model::{Batch, Field, Input, OutsidePlays, PlayTime, Position, Reject, Span, Text};
 use crate::text::{needs_quotes, push_cell};
 
 /// The columns of a batch that is being decoded.
@@ -139,6 +141,7 @@ impl Rows {
         input: Arc<Input>,
         position: Position,
         mut text: Text,
+        outside: OutsidePlays,
     ) -> Batch {
         self.empty_block();
         if !self.unquoted.is_empty() {
@@ -159,6 +162,7 @@ impl Rows {
             song_cells: self.songs,
             rejects: self.rejects,
             plays_before: self.plays_before,
+            outside,
             future: self.future,
             refused: None,
         };

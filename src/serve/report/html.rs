@@ -74,7 +74,7 @@ fn range(range: &Result<(String, String), Unavailable>) -> Markup {
 fn figures(report: &Report) -> Markup {
     let (totals, overview) = (&report.manifest.totals, &report.overview);
     let rejected: u64 = totals.rejected.values().sum();
-    let plays = totals.rows.saturating_sub(rejected);
+    let plays = totals.plays();
     let share = |part: &Result<u64, Unavailable>| match (part, &overview.listeners) {
         (Ok(part), Ok(all)) if part <= all && *all > 0 => percent(*part, *all),
         _ => String::new(),
@@ -97,6 +97,9 @@ fn figures(report: &Report) -> Markup {
             (figure("Night owls", &text(&overview.night_owls), &share(&overview.night_owls)))
             (figure("Loyal listeners", &text(&overview.loyal), &share(&overview.loyal)))
             (figure("Unmatched plays", &count(totals.unmatched), &percent(totals.unmatched, plays)))
+            @if let Some(outside) = totals.outside {
+                (figure("Plays outside the dates", &count(outside), &report.manifest.dates().to_string()))
+            }
             (figure("Rows read", &count(totals.rows), ""))
             (figure("Rejected rows", &count(rejected), &percent(rejected, totals.rows)))
         }

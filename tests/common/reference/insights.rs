@@ -71,15 +71,22 @@ pub fn avg_listen_time_per_song(plays: &[Play], settings: &Settings) -> String {
 pub fn top_songs_this_week(plays: &[Play], settings: &Settings) -> String {
     let week_of = |at: Instant| iso_week(at, settings.timezone);
     let week = match settings.week {
-        Week::Latest => plays.iter().map(|play| play.at).max().map(week_of),
+        Week::Latest => plays.iter().map(|play| week_of(play.at)).max(),
         Week::Current => Some(week_of(Instant { seconds: settings.now, nanoseconds: 0 })),
         Week::Named(year, week) => Some((year, week)),
     };
+    most_played(plays.iter().filter(|play| Some(week_of(play.at)) == week), settings)
+}
+
+/// The most played songs. Unmatched plays count. The table of a period.
+pub fn top_songs(plays: &[Play], settings: &Settings) -> String {
+    most_played(plays.iter(), settings)
+}
+
+fn most_played<'a>(plays: impl Iterator<Item = &'a Play>, settings: &Settings) -> String {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for play in plays {
-        if Some(week_of(play.at)) == week {
-            *counts.entry(play.song_id.clone()).or_default() += 1;
-        }
+        *counts.entry(play.song_id.clone()).or_default() += 1;
     }
     let mut ranked: Vec<(String, u64)> = counts.into_iter().collect();
     // The sort is stable, so songs with equal plays stay in the order of their ids.

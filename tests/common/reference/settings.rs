@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
+
 use super::dialect::Dialect;
+use super::periods::Periods;
 
 /// The value 1 of a setting that is a fraction. Fractions are integers in billionths, never floats. This is
 /// exact, because a setting has at most nine decimal places.
@@ -27,6 +30,10 @@ pub struct Settings {
     pub now: i64,
     pub max_future_seconds: i64,
     pub max_bad_lines: Option<u64>,
+    /// The first local date of the plays that count.
+    pub from: Option<NaiveDate>,
+    /// The last local date of the plays that count.
+    pub to: Option<NaiveDate>,
     /// The dialect of logs.
     pub input: Dialect,
     /// The dialect of the catalog.
@@ -51,6 +58,8 @@ pub struct Settings {
     /// The end of the night, in minutes since midnight. This minute no longer belongs to the night.
     pub night_to: u32,
     pub roll_bytes: u64,
+    /// The settings of periods.
+    pub periods: Periods,
     /// The settings of all insights as text, such as `night_owl_users.min_plays`. Used for settings without
     /// a field above.
     pub insights: BTreeMap<String, String>,
@@ -70,6 +79,8 @@ impl Default for Settings {
             now: 1_795_392_000, // 2026-11-23T00:00:00Z
             max_future_seconds: 48 * 3600,
             max_bad_lines: None,
+            from: None,
+            to: None,
             input: Dialect::of_logs(),
             catalog: Dialect::of_catalog(),
             ties_first: false,
@@ -86,6 +97,7 @@ impl Default for Settings {
             night_from: 0,
             night_to: 5 * 60,
             roll_bytes: 256 * 1024 * 1024,
+            periods: Periods::default(),
             insights: BTreeMap::new(),
         }
     }

@@ -18,7 +18,7 @@ use crate::cli::commands::check::suggest::suggest;
 use crate::cli::commands::logs::find_logs_of_arguments;
 use crate::cli::commands::print::print;
 use crate::cli::commands::runtime::run_until_stopped;
-use crate::cli::commands::summary::rejected_text;
+use crate::cli::commands::summary::{outside_text, rejected_text};
 use crate::engine::coordinator::Decoded;
 use crate::engine::pipeline::spawn_source;
 use crate::engine::tally::{Acceptance, RunTally};
@@ -36,6 +36,7 @@ use crate::settings::Settings;
 use crate::state::input_progress::InputTracker;
 use crate::text::{escape_bytes, harmless, path_text, shown};
 use crate::time::clock::Clock;
+use crate::time::date_range::DateRange;
 
 /// The number of rejected rows shown for each reason.
 const EXAMPLES: usize = 3;
@@ -51,6 +52,7 @@ const SHOWN: usize = 80;
 /// `replay` would not accept (65).
 pub fn run(args: CheckArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
+    let dates = args.dates.range()?;
     let logs = find_logs_of_arguments(args.logs, &settings, args.allow_empty)?;
     let replay = Replay {
         logs,
@@ -62,13 +64,14 @@ pub fn run(args: CheckArgs) -> Result<(), Error> {
     };
     let shutdown = Shutdown::default();
     let (now, logs) = (replay.now, replay.logs.clone());
-    let report = run_until_stopped(&settings, &shutdown, check(&settings, replay, shutdown.clone()))?;
+    let report = run_until_stopped(&settings, &shutdown, check(&settings, dates, replay, shutdown.clone()))?;
     print(&report.text)?;
     print(&suggestions(&report.unreadable, &logs, &settings, now))?;
     if let Some(warning) = report.tally.clock_warning(now, settings.input.max_future) {
         tracing::warn!("{warning}");
     }
-    report.tally.judge(Acceptance { strict: args.strict }, "")
+    let acceptance = Acceptance { strict: args.strict, allow_empty: args.allow_empty };
+    report.tally.judge(acceptance, dates, "")
 }
 
 /// The result of a check.
@@ -92,7 +95,12 @@ fn suggestions(unreadable: &[InputId], logs: &[PathBuf], settings: &Settings, no
     text
 }
 
-async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Result<CheckReport, Error> {
+async fn check(
+    settings: &Settings,
+    dates: DateRange,
+    replay: Replay,
+    shutdown: Shutdown,
+) -> Result<CheckReport, Error> {
     let dictionaries = Arc::new(Dictionaries::default());
     let catalog = reload::load(&settings.songs, &settings.catalog_dialect(), &dictionaries).await?;
     let mut catalog_rejects = BTreeMap::new();
@@ -102,7 +110,7 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
     let mut findings = nothing();
     let logs = replay.logs.len();
     let (mut decoded, source) =
-        spawn_source(settings, &dictionaries, &Arc::default(), None, move |events: &_| {
+        spawn_source(settings, dates, &dictionaries, &Arc::default(), None, move |events: &_| {
             replay.run(events, &shutdown)
         });
     while let Some(next) = decoded.next().await {
@@ -133,6 +141,7 @@ async fn check(settings: &Settings, replay: Replay, shutdown: Shutdown) -> Resul
         HumanCount(inputs.rows()),
         HumanCount(unmatched)
     );
+    text.push_str(&outside_text(dates, inputs.outside()));
     let _ = writeln!(text, "rejected  {}", rejected_text(&by_code(inputs.rejected())));
     text.push_str(&examples.text());
     let unreadable = accepted.into_iter().filter(|(_, accepted)| !accepted).map(|(input, _)| input).collect();
@@ -144,7 +153,7 @@ struct Findings {
     examples: Examples,
     inputs: InputTracker,
     unmatched: u64,
-    /// Whether rows of an input were accepted. Inputs without rows are left out.
+    /// Whether rows of an input were accepted, within or outside the dates of the run. Inputs without rows are left out.
     accepted: BTreeMap<InputId, bool>,
     tally: RunTally,
 }
@@ -164,8 +173,8 @@ impl Findings {
         if !self.inputs.apply(batch, catalog) {
             return;
         }
-        if batch.plays() + batch.rejects.len() > 0 {
-            *self.accepted.entry(batch.input.id).or_default() |= batch.plays() > 0;
+        if batch.rows() > 0 {
+            *self.accepted.entry(batch.input.id).or_default() |= batch.rows() > batch.rejects.len();
         }
         self.tally.add(batch, self.inputs.rows_of(batch.input.id));
         self.unmatched += catalog.count_unknown(&batch.songs);

@@ -21,6 +21,7 @@ use crate::model::dialect::{Dialect, RowFormat};
 use crate::model::{Input, InputId};
 use crate::settings::Settings;
 use crate::text::harmless;
+use crate::time::date_range::DateRange;
 
 /// Number of lines that are shown of a log.
 const SHOWN_LINES: usize = 3;
@@ -153,6 +154,7 @@ impl Trial<'_> {
             zone: self.settings.timezone.0.clone(),
             max_future: self.settings.input.max_future.0.as_secs() as i64,
             dialect: Arc::clone(dialect),
+            dates: DateRange::default(),
         };
         let input = Arc::new(Input { id: InputId(0), label: String::new() });
         let mut framer = LineFramer::new(input).with_dialect(dialect, self.path);
@@ -162,7 +164,7 @@ impl Trial<'_> {
             match frame {
                 Frame::Chunk(chunk) => {
                     let batch = decoder.decode(chunk);
-                    rows += batch.plays() + batch.rejects.len();
+                    rows += batch.rows();
                     accepted += batch.plays();
                 }
                 Frame::Ignored(_) | Frame::EarlierHeader => {}

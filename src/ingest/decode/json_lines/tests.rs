@@ -9,6 +9,7 @@ use crate::model::dialect::columns::{LogColumns, NameMatch, compare_names};
 use crate::model::{
     Batch, Chunk, Content, Input, InputId, Layout, Position, RAW_LIMIT, Reason, RowLayout, Span, Text,
 };
+use crate::time::date_range::DateRange;
 use crate::time::zone::Zone;
 
 fn columns([user_id, song_id, timestamp, duration_sec]: [&str; 4]) -> LogColumns {
@@ -47,6 +48,7 @@ fn decode_in(path: DecodePath, dialect: Dialect, text: &[u8]) -> Batch {
         zone: Zone::named("UTC").unwrap(),
         max_future: 0,
         dialect: Arc::new(dialect),
+        dates: DateRange::default(),
     };
     let chunk = Chunk {
         input: Arc::new(Input { id: InputId(0), label: "a.jsonl".to_owned() }),
