@@ -97,8 +97,9 @@ fn a_period_is_shown_as_if_there_were_no_other_plays() {
             let [shown, expected] =
                 [(&page, format!("?period={period}")), (&other, String::new())].map(|(page, query)| {
                     let mut song = ok(page, &format!("/api/v1/songs/{song}{query}")).json();
-                    let weekly = ["plays_this_week", "rank_this_week"];
-                    weekly.map(|name| song.as_object_mut().unwrap().remove(name));
+                    for name in ["plays_this_week", "rank_this_week"] {
+                        song.as_object_mut().unwrap().remove(name);
+                    }
                     song
                 });
             assert_eq!(shown, expected, "{song} in {period}");
