@@ -17,6 +17,7 @@ mod generated_docs;
 mod http;
 mod http_periods;
 mod page;
+mod page_periods;
 mod rejected_runs;
 mod shell;
 mod systemd;
