@@ -48,18 +48,18 @@ impl LogReader {
             // The tables of a job cannot be taken back.
             reads_once: false,
         };
-        let (sender, mut events) = mpsc::channel(QUEUE);
+        let (sender, mut bundles) = mpsc::channel(QUEUE);
         std::thread::scope(|scope| {
             let source = scope.spawn(|| source.run(&EventSender::new(sender), &stop));
             let mut applied = Ok(());
-            while let Some(event) = events.blocking_recv() {
-                applied = tables.apply(event);
+            while let Some(bundle) = bundles.blocking_recv() {
+                applied = bundle.into_iter().try_for_each(|event| tables.apply(event));
                 if applied.is_err() {
                     break;
                 }
             }
             // If the decoder failed, this stops the source.
-            events.close();
+            bundles.close();
             let read = source.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             applied.and(read.map_err(|error| ClusterError::new(ErrorKind::Io, error.to_string())))
         })?;

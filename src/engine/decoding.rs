@@ -3,14 +3,14 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use futures::{Stream, StreamExt, stream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_stream::{Stream, StreamExt};
 
 use crate::engine::rendering::{RenderedRows, Renderer};
 use crate::ingest::decode::Decoder;
-use crate::ingest::source::{Event, EventSender};
+use crate::ingest::source::{Bundle, Event, EventSender};
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::model::{Batch, Chunk};
@@ -18,10 +18,10 @@ use crate::settings::Settings;
 use crate::telemetry::metrics::Metrics;
 use crate::time::date_range::DateRange;
 
-/// Maximum number of events that wait for the decoders. The source reads the next chunk while these events
+/// Maximum number of bundles that wait for the decoders. The source reads the next bundle while these bundles
 /// wait.
 const SOURCE_QUEUE: usize = 2;
-/// Maximum number of batches that are being decoded or wait for the coordinator. The queue keeps the decoders
+/// Maximum number of bundles that are being decoded or wait for the coordinator. The queue keeps the decoders
 /// busy during a flush. After the flush, the queue keeps the coordinator busy.
 const DECODED_QUEUE: usize = 4;
 
@@ -68,8 +68,8 @@ where
     let stage = Arc::new(DecodeStage { decoder, renderer });
     let (sender, decoding) = mpsc::channel(DECODED_QUEUE);
     tokio::spawn(decode_all(events, stage, settings.decoders(), sender, Arc::clone(metrics)));
-    let batches = ReceiverStream::new(decoding).then(|event: Event<Decoding>| event.then(Decoding::join));
-    (Box::pin(batches), source)
+    let bundles = ReceiverStream::new(decoding).then(Decoding::join);
+    (Box::pin(bundles.flat_map(stream::iter)), source)
 }
 
 /// What is done with each chunk.
@@ -79,57 +79,68 @@ struct DecodeStage {
 }
 
 impl DecodeStage {
-    fn process(&self, chunk: Chunk) -> (Batch, Option<RenderedRows>) {
-        let batch = self.decoder.decode(chunk);
-        let rendered = self.renderer.as_ref().map(|renderer| renderer.render(&batch));
-        (batch, rendered)
+    fn decode_bundle(&self, bundle: Bundle, read_at: SystemTime) -> DecodedBundle {
+        let decode = |chunk: Chunk| {
+            let batch = self.decoder.decode(chunk);
+            let rendered = self.renderer.as_ref().map(|renderer| renderer.render(&batch));
+            Decoded { batch: Box::new(batch), rendered, read_at }
+        };
+        bundle.into_iter().map(|event| event.map(decode)).collect()
     }
 }
 
-/// A chunk that is being decoded.
-struct Decoding {
-    batch: JoinHandle<(Batch, Option<RenderedRows>)>,
-    read_at: SystemTime,
+/// A bundle after decoding.
+type DecodedBundle = Vec<Event<Decoded>>;
+
+/// A bundle that is being decoded.
+enum Decoding {
+    /// The bundle has nothing to decode.
+    Done(DecodedBundle),
+    Running(JoinHandle<DecodedBundle>),
 }
 
 impl Decoding {
-    /// Starts to decode a chunk as soon as a permit is free.
-    async fn start(chunk: Chunk, stage: &Arc<DecodeStage>, permits: &Arc<Semaphore>) -> Self {
+    /// Starts to decode a bundle as soon as a permit is free.
+    async fn start(bundle: Bundle, stage: &Arc<DecodeStage>, permits: &Arc<Semaphore>) -> Self {
         let read_at = SystemTime::now();
+        if !bundle.iter().any(|event| matches!(event, Event::Data(_))) {
+            return Self::Done(stage.decode_bundle(bundle, read_at));
+        }
         let permit = Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed");
         let stage = Arc::clone(stage);
-        let batch = spawn_blocking(move || {
-            let batch = stage.process(chunk);
+        Self::Running(spawn_blocking(move || {
+            let decoded = stage.decode_bundle(bundle, read_at);
             drop(permit);
-            batch
-        });
-        Self { batch, read_at }
+            decoded
+        }))
     }
 
-    /// Waits for the batch.
-    async fn join(self) -> Decoded {
-        let (batch, rendered) = self.batch.await.expect("decoding does not panic");
-        Decoded { batch: Box::new(batch), rendered, read_at: self.read_at }
+    /// Waits for the batches.
+    async fn join(self) -> DecodedBundle {
+        match self {
+            Self::Done(decoded) => decoded,
+            Self::Running(thread) => thread.await.expect("decoding does not panic"),
+        }
     }
 }
 
-/// Decodes up to `parallel` chunks at the same time, and sends the batches to the coordinator in order.
+/// Decodes up to `parallel` bundles at the same time, and sends the batches to the coordinator in order.
 async fn decode_all(
-    mut events: mpsc::Receiver<Event>,
+    mut bundles: mpsc::Receiver<Bundle>,
     stage: Arc<DecodeStage>,
     parallel: usize,
-    decoding: mpsc::Sender<Event<Decoding>>,
+    decoding: mpsc::Sender<Decoding>,
     metrics: Arc<Metrics>,
 ) {
     let permits = Arc::new(Semaphore::new(parallel));
     loop {
-        let event = tokio::select! {
-            event = events.recv() => event,
-            // The coordinator has ended. Dropping `events` stops the source.
+        let bundle = tokio::select! {
+            bundle = bundles.recv() => bundle,
+            // The coordinator has ended. Dropping `bundles` stops the source.
             () = decoding.closed() => None,
         };
-        let Some(event) = event else { return };
-        let next = event.then(|chunk| Decoding::start(chunk, &stage, &permits)).await;
+        let Some(bundle) = bundle else { return };
+        let next = Decoding::start(bundle, &stage, &permits).await;
         if metrics.send("apply", &decoding, next).await.is_err() {
             return;
         }

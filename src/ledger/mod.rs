@@ -15,6 +15,7 @@ pub mod run;
 pub mod song_plays;
 pub mod stretches;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::ledger::hours::Hours;
@@ -24,9 +25,10 @@ use crate::ledger::nights::Nights;
 use crate::ledger::periods::PlayColumns;
 use crate::ledger::run::Run;
 use crate::ledger::song_plays::{SongPlays, Total};
-use crate::ledger::stretches::stretches;
+use crate::ledger::stretches::{LocalHour, STRETCH, common_hour};
 use crate::model::bit_set::BitSet;
 use crate::model::{Batch, SongId, UserId};
+use crate::time::civil::Week;
 use crate::time::window::NightWindow;
 
 /// The tables. They also know the users and songs with new plays since the last cut.
@@ -87,19 +89,36 @@ impl Ledger {
     /// Adds a batch. The caller must seal the listens when their buffer is full.
     pub fn append(&mut self, batch: &Batch) {
         self.listens.add(&batch.users, &batch.songs);
-        for stretch in stretches(&batch.play_times) {
-            let (hour, rows) = (stretch.hour, stretch.rows);
-            let play_times = &batch.play_times[rows.clone()];
-            self.hours.add(hour.of_week(), rows.len());
-            self.nights.add(hour, &batch.users[rows.clone()], play_times);
-            self.song_plays.add(hour.week(), &batch.songs[rows.clone()], &batch.millis[rows]);
-            if self.latest.is_none_or(|(latest, _)| latest < stretch.latest) {
-                // In the configured zone, an instant has one local time.
-                let latest = play_times.iter().rfind(|time| time.instant() == stretch.latest);
-                self.latest = latest.map(|time| (time.instant(), time.local));
-            }
+        for first in (0..batch.plays()).step_by(STRETCH) {
+            self.append_stretch(batch, first..batch.plays().min(first + STRETCH));
         }
         self.plays += batch.plays() as u64;
+    }
+
+    /// Adds a stretch of rows to all tables except the listens.
+    fn append_stretch(&mut self, batch: &Batch, rows: Range<usize>) {
+        let (users, songs) = (&batch.users[rows.clone()], &batch.songs[rows.clone()]);
+        let (play_times, millis) = (&batch.play_times[rows.clone()], &batch.millis[rows]);
+        if let Some(hour) = common_hour(play_times) {
+            self.hours.add(hour.of_week(), songs.len());
+            self.nights.add(hour, users, play_times);
+            self.song_plays.add(hour.week(), songs, millis);
+        } else {
+            let mut weeks = [Week(0); STRETCH];
+            for (week, time) in weeks.iter_mut().zip(play_times) {
+                let hour = LocalHour::of(time.local);
+                self.hours.add(hour.of_week(), 1);
+                *week = hour.week();
+            }
+            self.nights.add_mixed(users, play_times);
+            self.song_plays.add_mixed(&weeks, songs, millis);
+        }
+        let latest = play_times.iter().map(|time| time.instant()).max();
+        if self.latest.map(|(instant, _)| instant) < latest {
+            // In the configured zone, an instant has one local time.
+            let latest = play_times.iter().rfind(|time| Some(time.instant()) == latest);
+            self.latest = latest.map(|time| (time.instant(), time.local));
+        }
     }
 
     /// Adds plays as columns, without plays by week. They can be read at once.

@@ -1,6 +1,6 @@
 //! Nights: the number of plays of each user that lie in the night window.
 
-use crate::ledger::stretches::LocalHour;
+use crate::ledger::stretches::{LocalHour, STRETCH};
 use crate::model::{PlayTime, UserId};
 use crate::time::window::NightWindow;
 
@@ -29,6 +29,21 @@ impl Nights {
             for &user in users {
                 self.count(user);
             }
+        }
+    }
+
+    /// Counts the rows of a stretch that lie in the window. The rows can be in different hours.
+    pub fn add_mixed(&mut self, users: &[UserId], play_times: &[PlayTime]) {
+        // The processor cannot predict which rows lie in the window. Each row is therefore stored, and the next row
+        // overwrites it if it lies outside.
+        let mut of_night = [UserId(0); STRETCH];
+        let mut plays = 0;
+        for (&user, time) in users.iter().zip(play_times) {
+            of_night[plays % STRETCH] = user;
+            plays += usize::from(self.window.contains(time.local));
+        }
+        for &user in &of_night[..plays] {
+            self.count(user);
         }
     }
 
@@ -96,14 +111,20 @@ mod tests {
     fn an_hour_with_a_border_of_the_window_is_counted_by_row() {
         for (from, to) in [(0, 300), (1, 299), (1430, 10), (15, 45), (45, 15)] {
             let window = NightWindow { from: TimeOfDay(from), to: TimeOfDay(to) };
-            let mut nights = Nights::new(window);
-            for minute in 0..1440 {
-                let time = PlayTime { local: minute * 60, offset: 0, nanos: 0 };
-                nights.add(LocalHour::of(time.local), &[UserId(minute as u32)], &[time]);
+            let (mut nights, mut mixed) = (Nights::new(window), Nights::new(window));
+            let users: Vec<UserId> = (0..1440).map(UserId).collect();
+            let time_of = |user: &UserId| PlayTime { local: i64::from(user.0) * 60, offset: 0, nanos: 0 };
+            let play_times: Vec<PlayTime> = users.iter().map(time_of).collect();
+            for (&user, &time) in users.iter().zip(&play_times) {
+                nights.add(LocalHour::of(time.local), &[user], &[time]);
             }
-            for minute in 0..1440 {
-                let expected = u32::from(window.contains(minute * 60));
-                assert_eq!(nights.of(UserId(minute as u32)), expected, "{from} to {to}, minute {minute}");
+            for (users, play_times) in users.chunks(STRETCH).zip(play_times.chunks(STRETCH)) {
+                mixed.add_mixed(users, play_times);
+            }
+            for (user, time) in users.into_iter().zip(play_times) {
+                let expected = u32::from(window.contains(time.local));
+                assert_eq!(nights.of(user), expected, "{from} to {to}, minute {}", user.0);
+                assert_eq!(mixed.of(user), expected, "{from} to {to}, minute {}, mixed", user.0);
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::ledger::Ledger;
 use crate::ledger::stretches::LocalHour;
 use crate::model::period_rules::{LatestPeriod, PeriodRules};
 use crate::model::{Batch, PlayTime, SongId, UserId};
+use crate::storage::failpoint::{Bug, planted};
 use crate::time::civil::DAY;
 use crate::time::period::{Length, Period};
 use crate::time::window::NightWindow;
@@ -114,11 +115,14 @@ impl PeriodPlays {
         for &length in &self.lengths {
             let mut end = 0;
             while let Some(first) = batch.play_times.get(end) {
-                let period = Period::of_local(length, first.local);
+                let mut period = Period::of_local(length, first.local);
                 let seconds = period.seconds();
                 let same = batch.play_times[end..].iter().take_while(|time| seconds.contains(&time.local));
                 let rows = end..end + same.count();
                 end = rows.end;
+                if planted(Bug::LatePlayInLatestPeriod) {
+                    period = self.latest_day.map_or(period, |day| Period::of_day(length, day));
+                }
                 // The latest day never moves back, so a period that is not needed now is never needed again.
                 if self.rules.needs(period, self.latest_day) {
                     self.in_memory += rows.len();

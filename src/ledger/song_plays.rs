@@ -1,6 +1,7 @@
 //! Song plays: the number and total duration of each song's plays, and the plays of each song by week.
 
 use crate::model::SongId;
+use crate::model::memory::prefetch;
 use crate::time::civil::Week;
 
 /// All plays of one song.
@@ -35,7 +36,30 @@ struct WeekPlays {
     has_unsaved: bool,
 }
 
+impl Total {
+    #[inline]
+    fn add(&mut self, millis: u32) {
+        self.plays += 1;
+        self.millis += u64::from(millis);
+    }
+}
+
 impl Page {
+    /// Counts a play of a song on the page.
+    #[inline]
+    fn add(&mut self, song: SongId) {
+        self.changed |= 1 << (song.index() % PAGE);
+        *self.plays_of(song) += 1;
+    }
+
+    /// Loads the plays of a song into the cache.
+    #[inline]
+    fn prefetch(&self, song: SongId) {
+        if let Some(plays) = &self.plays {
+            prefetch(plays.as_slice(), song.index() % PAGE);
+        }
+    }
+
     #[inline]
     fn plays_of(&mut self, song: SongId) -> &mut u64 {
         &mut self.plays.get_or_insert_with(|| Box::new([0; PAGE]))[song.index() % PAGE]
@@ -56,15 +80,32 @@ impl SongPlays {
     pub fn add(&mut self, week: Week, songs: &[SongId], millis: &[u32]) {
         let Some(last) = songs.iter().max() else { return };
         let (totals, pages) = self.room_for(week, *last);
+        // With many songs, their sums are not in the cache.
+        for song in songs {
+            prefetch(totals, song.index());
+            pages[song.index() / PAGE].prefetch(*song);
+        }
         for (&song, &millis) in songs.iter().zip(millis) {
-            let total = &mut totals[song.index()];
-            total.plays += 1;
-            total.millis += u64::from(millis);
-            let page = &mut pages[song.index() / PAGE];
-            page.changed |= 1 << (song.index() % PAGE);
-            *page.plays_of(song) += 1;
+            totals[song.index()].add(millis);
+            pages[song.index() / PAGE].add(song);
         }
         self.weeks[week.0 as usize].has_changed = true;
+    }
+
+    /// Counts plays of different weeks, one per row.
+    pub fn add_mixed(&mut self, weeks: &[Week], songs: &[SongId], millis: &[u32]) {
+        let Some(&last) = songs.iter().max() else { return };
+        for (week, song) in weeks.iter().zip(songs) {
+            let (totals, pages) = self.room_for(*week, last);
+            prefetch(totals, song.index());
+            pages[song.index() / PAGE].prefetch(*song);
+        }
+        for ((week, &song), &millis) in weeks.iter().zip(songs).zip(millis) {
+            self.totals[song.index()].add(millis);
+            let week = &mut self.weeks[week.0 as usize];
+            week.pages[song.index() / PAGE].add(song);
+            week.has_changed = true;
+        }
     }
 
     /// Counts plays without their weeks, one per row.
@@ -72,9 +113,7 @@ impl SongPlays {
         let Some(&last) = songs.iter().max() else { return };
         self.total_of(last);
         for (song, &millis) in songs.iter().zip(millis) {
-            let total = &mut self.totals[song.index()];
-            total.plays += 1;
-            total.millis += u64::from(millis);
+            self.totals[song.index()].add(millis);
         }
     }
 
@@ -90,6 +129,7 @@ impl SongPlays {
     }
 
     /// Makes room for the songs up to `last` in the totals and in a week.
+    #[inline]
     fn room_for(&mut self, week: Week, last: SongId) -> (&mut [Total], &mut [Page]) {
         let Self { totals, weeks } = self;
         let (week, songs, pages) = (week.0 as usize, last.index() + 1, last.index() / PAGE + 1);
@@ -213,6 +253,8 @@ fn songs_of(page: u32, mut bits: u64) -> impl Iterator<Item = SongId> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::stretches::STRETCH;
+    use proptest::prelude::*;
 
     fn add(plays: &mut SongPlays, week: i64, songs: &[u32]) {
         let songs: Vec<SongId> = songs.iter().map(|&song| SongId(song)).collect();
@@ -243,5 +285,22 @@ mod tests {
         assert_eq!(unsaved(&mut plays), [(3, 1, 2)]);
         assert_eq!(plays.total(SongId(1)), Total { plays: 3, millis: 1500 });
         assert_eq!(plays.of_week(Week(3)).collect::<Vec<_>>(), [(SongId(1), 2), (SongId(200), 2)]);
+    }
+
+    proptest! {
+        #[test]
+        fn weeks_can_be_mixed(rows in proptest::collection::vec((0_i64..4, 0_u32..200, 0_u32..9_000), 1..STRETCH)) {
+            let (mut one_by_one, mut mixed) = (SongPlays::default(), SongPlays::default());
+            for &(week, song, millis) in &rows {
+                one_by_one.add(Week(week), &[SongId(song)], &[millis]);
+            }
+            let weeks: Vec<Week> = rows.iter().map(|row| Week(row.0)).collect();
+            let songs: Vec<SongId> = rows.iter().map(|row| SongId(row.1)).collect();
+            let millis: Vec<u32> = rows.iter().map(|row| row.2).collect();
+            mixed.add_mixed(&weeks, &songs, &millis);
+            prop_assert_eq!(mixed.totals(), one_by_one.totals());
+            prop_assert_eq!(mixed.take_changed(), one_by_one.take_changed());
+            prop_assert_eq!(unsaved(&mut mixed), unsaved(&mut one_by_one));
+        }
     }
 }

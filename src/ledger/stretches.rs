@@ -1,14 +1,14 @@
-//! Stretches: neighbouring rows of a batch that lie in the same hour.
+//! Stretches: neighbouring rows of a batch that are added to the tables together.
 //!
-//! Most logs are sorted by time, so a stretch is usually long. Hour of the week, week and night are then found
-//! once per stretch instead of once per row.
-
-use std::ops::Range;
+//! Most logs are sorted by time, so all rows of a stretch usually lie in the same hour. Hour of the week, week and
+//! night are then found once per stretch instead of once per row.
 
 use crate::ledger::hours::HOURS;
 use crate::model::PlayTime;
 use crate::time::civil::Week;
 
+/// Maximum number of rows in a stretch. It exceeds the number of cache misses that a core handles at once.
+pub const STRETCH: usize = 64;
 /// Seconds per hour.
 const HOUR: i64 = 3600;
 /// The number of hours from the preceding Monday to 1970-01-01, which was a Thursday.
@@ -40,30 +40,11 @@ impl LocalHour {
     }
 }
 
-/// Neighbouring rows in the same hour.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stretch {
-    /// The hour.
-    pub hour: LocalHour,
-    /// The rows.
-    pub rows: Range<usize>,
-    /// The latest instant of the rows, in seconds since 1970-01-01T00:00:00Z.
-    pub latest: i64,
-}
-
-/// Divides rows into stretches.
-pub fn stretches(play_times: &[PlayTime]) -> impl Iterator<Item = Stretch> {
-    let mut end = 0;
-    std::iter::from_fn(move || {
-        let rest = &play_times[end..];
-        let hour = LocalHour::of(rest.first()?.local);
-        let start = hour.start();
-        let same_hour = rest.iter().take_while(|time| (0..HOUR).contains(&(time.local - start)));
-        let (rows, latest) =
-            same_hour.fold((0, i64::MIN), |(rows, latest), time| (rows + 1, latest.max(time.instant())));
-        end += rows;
-        Some(Stretch { hour, rows: end - rows..end, latest })
-    })
+/// The hour of rows that all lie in the same hour. `None` if they do not, or if there are no rows.
+pub fn common_hour(play_times: &[PlayTime]) -> Option<LocalHour> {
+    let hour = LocalHour::of(play_times.first()?.local);
+    let start = hour.start();
+    play_times.iter().all(|time| (0..HOUR).contains(&(time.local - start))).then_some(hour)
 }
 
 #[cfg(test)]
@@ -80,26 +61,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stretches_divide_the_rows_by_hour(
-            rows in proptest::collection::vec((-50_000_i64..50_000, prop_oneof![Just(0), Just(3600)]), 0..50),
+        fn rows_have_a_common_hour_if_all_hours_are_equal(
+            locals in proptest::collection::vec(prop_oneof![0_i64..3_600, -4_000_i64..4_000], 0..4),
         ) {
             let play_times: Vec<PlayTime> =
-                rows.into_iter().map(|(local, offset)| PlayTime { local, offset, nanos: 0 }).collect();
-            let mut end = 0;
-            for Stretch { hour, rows, latest } in stretches(&play_times) {
-                prop_assert_eq!(rows.start, end);
-                prop_assert!(!rows.is_empty());
-                end = rows.end;
-                let rows = &play_times[rows];
-                prop_assert_eq!(Some(latest), rows.iter().map(|time| time.instant()).max());
-                for time in rows {
-                    prop_assert_eq!(hour.start(), time.local.div_euclid(HOUR) * HOUR);
-                    prop_assert_eq!(hour.week(), Week::of_local(time.local));
-                }
-                let next = play_times.get(end);
-                prop_assert!(next.is_none_or(|time| LocalHour::of(time.local) != hour));
+                locals.iter().map(|&local| PlayTime { local, offset: 0, nanos: 0 }).collect();
+            let mut hours: Vec<i64> = locals.iter().map(|local| local.div_euclid(HOUR) * HOUR).collect();
+            hours.dedup();
+            let common = <[i64; 1]>::try_from(hours).ok().map(|[start]| start);
+            prop_assert_eq!(common_hour(&play_times).map(LocalHour::start), common);
+            for local in locals {
+                prop_assert_eq!(LocalHour::of(local).week(), Week::of_local(local));
             }
-            prop_assert_eq!(end, play_times.len());
         }
     }
 }

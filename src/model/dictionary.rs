@@ -6,11 +6,11 @@
 
 mod slot_table;
 
-use std::hint::black_box;
+use std::ops::Range;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use crate::model::dictionary::slot_table::{INLINE, Key, SlotTable};
-use crate::model::memory::prefetch;
+use crate::model::memory::{prefetch, reserve_huge};
 use crate::model::{Field, SongId, Text, UserId};
 
 pub(crate) use crate::model::dictionary::slot_table::GOLDEN;
@@ -149,9 +149,15 @@ impl<I: Id> Dictionary<I> {
     /// # Panics
     /// If the number is not from this dictionary.
     pub fn resolve(&self, id: I) -> &[u8] {
+        &self.text[self.place(id)]
+    }
+
+    /// The place of an id in `text`.
+    #[inline]
+    fn place(&self, id: I) -> Range<usize> {
         let index = id.to_u32() as usize;
         let start = if index == 0 { 0 } else { self.ends[index - 1] };
-        &self.text[start as usize..self.ends[index] as usize]
+        start as usize..self.ends[index] as usize
     }
 
     /// The number of an id; `None` if it is unknown.
@@ -171,7 +177,9 @@ impl<I: Id> Dictionary<I> {
         }
         let number = u32::try_from(self.ends.len()).expect("fewer than 2^32 ids");
         self.table.insert(Key::of(id, self.table.seed()), number);
+        reserve_huge(&mut self.text, id.len());
         self.text.extend_from_slice(id);
+        reserve_huge(&mut self.ends, 1);
         self.ends.push(self.text.len() as u64);
         I::from_u32(number)
     }
@@ -186,6 +194,8 @@ impl<I: Id> Dictionary<I> {
             self.prepare(&mut groups[0], text, first);
         }
         let mut is_first = true;
+        // The texts of long ids are compared one group later, because by then they are in the cache.
+        let mut unchecked = 0..0;
         while let Some(fields) = columns.next() {
             let [one, other] = &mut groups;
             let (current, next) = if is_first { (one, other) } else { (other, one) };
@@ -193,8 +203,15 @@ impl<I: Id> Dictionary<I> {
             if let Some(fields) = columns.peek() {
                 self.prepare(next, text, fields);
             }
-            self.find_group(current, text, fields, numbers, &mut new);
+            let first = numbers.len();
+            self.find_group(current, fields.len(), numbers, &mut new);
+            if current.has_hash {
+                self.prefetch_texts(&numbers[first..]);
+            }
+            self.check_hashed(text, column, unchecked, numbers, &mut new);
+            unchecked = if current.has_hash { first..numbers.len() } else { 0..0 };
         }
+        self.check_hashed(text, column, unchecked, numbers, &mut new);
         new
     }
 
@@ -213,20 +230,13 @@ impl<I: Id> Dictionary<I> {
     }
 
     #[inline]
-    fn find_group(
-        &self,
-        group: &Group,
-        text: &Text,
-        fields: &[Field],
-        numbers: &mut Vec<I>,
-        new: &mut Vec<usize>,
-    ) {
+    fn find_group(&self, group: &Group, len: usize, numbers: &mut Vec<I>, new: &mut Vec<usize>) {
         // With this mask, accesses need no bounds checks.
         let slots = self.table.slots();
         let mask = slots.len() - 1;
         let mut found = [I::from_u32(UNKNOWN); GROUP];
         let mut largest = 0;
-        for ((number, &key), &ideal) in found[..fields.len()].iter_mut().zip(&group.keys).zip(&group.ideals) {
+        for ((number, &key), &ideal) in found[..len].iter_mut().zip(&group.keys).zip(&group.ideals) {
             // Most ids are in their ideal slot.
             let known = slots[ideal & mask].number_of(key);
             let known = known.or_else(|| self.table.find(key, ideal + 1, |_| true)).unwrap_or(UNKNOWN);
@@ -234,33 +244,33 @@ impl<I: Id> Dictionary<I> {
             *number = I::from_u32(known);
         }
         let first = numbers.len();
-        numbers.extend_from_slice(&found[..fields.len()]);
+        numbers.extend_from_slice(&found[..len]);
         if largest == UNKNOWN {
             new.extend((first..numbers.len()).filter(|&row| numbers[row].to_u32() == UNKNOWN));
         }
-        if group.has_hash {
-            self.check_hashed(text, fields, first, numbers, new);
+    }
+
+    /// Starts to load the texts of ids that were found.
+    fn prefetch_texts(&self, numbers: &[I]) {
+        for number in numbers.iter().filter(|number| number.to_u32() != UNKNOWN) {
+            let place = self.place(*number);
+            prefetch(&self.text, place.start);
+            prefetch(&self.text, place.end - 1);
         }
     }
 
-    /// Compares the text of long ids in a group. Before this call, only their hashes were compared.
+    /// Compares the texts of long ids in some rows. Before this call, only their hashes were compared.
     fn check_hashed(
         &self,
         text: &Text,
-        fields: &[Field],
-        first: usize,
+        column: &[Field],
+        rows: Range<usize>,
         numbers: &mut [I],
         new: &mut Vec<usize>,
     ) {
-        // All texts are read before the first text is compared, so that these cache misses overlap, too.
-        let found = numbers[first..].iter().filter(|number| number.to_u32() != UNKNOWN);
-        black_box(found.fold(0, |touched, &number| {
-            let text = self.resolve(number);
-            touched | text[0] | text[text.len() - 1]
-        }));
-        for (row, &field) in (first..).zip(fields).filter(|(_, field)| field.len as usize > INLINE) {
-            let id = text.field(field);
-            if numbers[row].to_u32() != UNKNOWN && !self.matches(numbers[row].to_u32(), id) {
+        for row in rows.filter(|&row| column[row].len as usize > INLINE) {
+            let (id, number) = (text.field(column[row]), numbers[row].to_u32());
+            if number != UNKNOWN && !self.matches(number, id) {
                 match self.get(id) {
                     Some(number) => numbers[row] = number,
                     None => new.push(row),

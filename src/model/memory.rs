@@ -34,6 +34,16 @@ pub fn with_huge_pages<T>(capacity: usize) -> Vec<T> {
     values
 }
 
+/// Makes room for further values like [`Vec::reserve`], but in [huge pages](with_huge_pages).
+#[inline]
+pub fn reserve_huge<T: Copy>(values: &mut Vec<T>, further: usize) {
+    if values.capacity() - values.len() < further {
+        let mut larger = with_huge_pages((values.len() + further).max(values.capacity() * 2));
+        larger.extend_from_slice(values);
+        *values = larger;
+    }
+}
+
 /// Asks the system to use huge pages for memory that was not used yet.
 fn prefer_huge_pages<T>(memory: &mut [std::mem::MaybeUninit<T>]) {
     let start = memory.as_ptr() as usize;
@@ -62,6 +72,15 @@ mod tests {
             prefetch(&table, 0);
             prefetch(&table, usize::MAX);
             assert!(table.len() == len && table.iter().all(|&value| value == 7));
+            let mut longer = table.clone();
+            reserve_huge(&mut longer, 1);
+            let room = longer.capacity();
+            longer.push(7);
+            assert!(
+                longer.capacity() == room
+                    && longer.len() == len + 1
+                    && longer.iter().all(|&value| value == 7)
+            );
         }
     }
 }

@@ -100,9 +100,9 @@ pub struct InputEntry {
     pub size: u64,
     /// Rows: plays, rejected rows, and plays outside the dates of the run.
     pub rows: u64,
-    /// Valid plays outside the dates of the run.
-    #[serde(default, skip_serializing_if = "is_zero")]
-    pub outside: u64,
+    /// Valid plays outside the dates of the run; `None` if there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<u64>,
     /// Rejected rows by reason.
     pub rejected: BTreeMap<String, u64>,
     /// Plays whose song was not in the catalog when they were read.
@@ -167,10 +167,6 @@ pub struct PartEntry {
     pub bytes: u64,
     /// XXH3-128 of the first `bytes` bytes.
     pub hash: String,
-}
-
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 impl Totals {

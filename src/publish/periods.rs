@@ -15,7 +15,7 @@ use crate::publish::manifest::{InsightEntry, PARQUET, PERIODS, PeriodEntry, hash
 use crate::publish::parquet::is_parquet_part;
 use crate::publish::snapshot::Snapshot;
 use crate::publish::table_folders::TableFolders;
-use crate::storage::failpoint::fail_point;
+use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{
     Disk, SharedDisk, append, create_folder, is_temporary, names_in, read_small, remove_file, remove_from,
@@ -278,7 +278,9 @@ impl PublishedPeriods {
         let is_listed = |period: &Period| listed.binary_search(period).is_ok();
         let gone: Vec<Period> = self.indexes.keys().copied().filter(|period| !is_listed(period)).collect();
         for period in gone {
-            remove_period(&**disk, output, period)?;
+            if !planted(Bug::UnkeptPeriodStays) {
+                remove_period(&**disk, output, period)?;
+            }
             self.indexes.remove(&period);
         }
         Ok(())
@@ -290,6 +292,9 @@ impl PublishedPeriods {
     /// # Errors
     /// A file system error, exit code 73.
     pub fn remove_others(&self, disk: &dyn Disk, output: &Path) -> Result<(), Error> {
+        if planted(Bug::UnkeptPeriodStays) {
+            return Ok(());
+        }
         let others =
             periods_in(disk, output)?.into_iter().filter(|period| !self.indexes.contains_key(period));
         others.into_iter().try_for_each(|period| remove_period(disk, output, period))

@@ -408,7 +408,7 @@ impl InputProgress {
             bytes: self.taken,
             size: self.size,
             rows: self.rows,
-            outside: self.outside,
+            outside: (self.outside > 0).then_some(self.outside),
             rejected: by_code(&self.rejected),
             unmatched: self.unmatched,
         }

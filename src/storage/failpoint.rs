@@ -30,7 +30,7 @@ pub fn fail_point(_name: &str) {}
 
 /// The names of all fail points, in the order of execution: first the points of a flush, then the points
 /// of a start. Only `output.damaged` is not listed, because a run reaches it only if published files are gone.
-pub const POINTS: [&str; 19] = [
+pub const POINTS: [&str; 22] = [
     "flush.cut",
     "flush.staged",
     "commit.logs_synced",
@@ -40,6 +40,9 @@ pub const POINTS: [&str; 19] = [
     "commit.generation_renamed",
     "commit.done",
     "publish.snapshot",
+    "publish.period_table",
+    "publish.period_index",
+    "publish.period_removed",
     "publish.manifest",
     "publish.done",
     "retire.generation",
@@ -87,11 +90,17 @@ pub enum Bug {
     NoWaitingSync,
     /// The names of files that a killed process has left are assumed to be durable.
     TrustNames,
+    /// Late plays of a closed period are not written to the state.
+    ClosedPeriodUnsaved,
+    /// Late plays count in the latest period.
+    LatePlayInLatestPeriod,
+    /// A period that is no longer kept stays in the output.
+    UnkeptPeriodStays,
 }
 
 impl Bug {
     /// All planted bugs.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::NoSyncBeforeRename,
         Self::NoFolderSync,
         Self::CommitBeforeLogs,
@@ -107,6 +116,9 @@ impl Bug {
         Self::RetireTooEarly,
         Self::NoWaitingSync,
         Self::TrustNames,
+        Self::ClosedPeriodUnsaved,
+        Self::LatePlayInLatestPeriod,
+        Self::UnkeptPeriodStays,
     ];
 }
 

@@ -1,6 +1,6 @@
 //! The oracle: when `watch` has read all inputs, its output equals the output of `replay`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::daemon::Place;
 
@@ -47,6 +47,15 @@ pub(crate) fn assert_equals_replay_of(place: &Place, inputs: &[&str]) {
     for name in SNAPSHOTS {
         let file = format!("{name}/part-00000.csv");
         assert_eq!(place.read(&format!("output/{file}")), place.read(&format!("replayed/{file}")), "{name}");
+    }
+    let tables = |output: &str| {
+        let folder = format!("{output}/periods");
+        if place.path(&folder).exists() { place.files(&folder) } else { BTreeMap::new() }
+    };
+    let (found, expected) = (tables("output"), tables("replayed"));
+    let names: BTreeSet<&String> = found.keys().chain(expected.keys()).collect();
+    for name in names {
+        assert_eq!(found.get(name), expected.get(name), "periods/{name}");
     }
 }
 

@@ -18,6 +18,7 @@ use music_insights::model::error::Error;
 use music_insights::model::shutdown::Shutdown;
 use music_insights::publish::REJECTS;
 use music_insights::publish::manifest::{FILE, Manifest, PartEntry, hash_text};
+use music_insights::publish::periods::{INDEX, PeriodIndex};
 use music_insights::settings::Settings;
 use music_insights::state::checkpoint::generation::generation_name;
 use music_insights::state::checkpoint::recover::{StartOptions, generations_in, read_sound};
@@ -186,6 +187,23 @@ impl Recording {
             }
             declared.insert(file);
         }
+        for entry in &manifest.periods {
+            let text = output.get(&entry.file).ok_or_else(|| format!("{} is missing", entry.file))?;
+            if hash_text(xxh3_128(text)) != entry.hash {
+                return Err(format!("{} does not match the manifest", entry.file));
+            }
+            let folder = entry.file.strip_suffix(INDEX).expect("the entry names an index");
+            let index: PeriodIndex = serde_json::from_slice(text).map_err(|cause| cause.to_string())?;
+            for (table, entry) in &index.insights {
+                let file = format!("{folder}{table}/{}", entry.parts[0].file);
+                let text = output.get(&file).ok_or_else(|| format!("{file} is missing"))?;
+                if hash_text(xxh3_128(text)) != entry.parts[0].hash {
+                    return Err(format!("{file} does not match its index"));
+                }
+                declared.insert(file);
+            }
+            declared.insert(entry.file.clone());
+        }
         if let Some(name) = output.keys().find(|name| !declared.contains(*name)) {
             return Err(format!("no manifest lists {name}"));
         }
@@ -196,7 +214,8 @@ impl Recording {
         for (name, text) in &self.expected {
             let folder = name.split('/').next().unwrap_or_default();
             if name.contains('/') && !LOGS.contains(&folder) {
-                same(name, &text_lines(text), &text_lines(&output[name]))?;
+                let found = output.get(name).ok_or_else(|| format!("{name} is missing"))?;
+                same(name, &text_lines(text), &text_lines(found))?;
             }
         }
         let rows = |files: &Files| self.enriched(files);

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::DateTime;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use music_insights::engine::coordinator::{ControlHandles, RunMode, RunSummary};
@@ -19,6 +20,7 @@ use music_insights::ingest::source::tail::{LastLines, MAX_HELD};
 use music_insights::ingest::source::watch::{Watch, WatchOptions};
 use music_insights::model::error::Error;
 
+use music_insights::model::period_rules::Kept;
 use music_insights::model::shutdown::Shutdown;
 use music_insights::model::value::{ByteSize, TimeSpan};
 use music_insights::publish::manifest::{FILE, Manifest};
@@ -32,6 +34,8 @@ use music_insights::time::date_range::DateRange;
 use crate::engine::{HEADER, NOW, RUNTIME};
 use crate::sim_disk::SimDisk;
 
+/// The time of the first play: 2025-03-01T00:00:00Z.
+const FIRST_PLAY: u64 = 1_740_787_200;
 const NEVER: Duration = Duration::from_hours(1);
 const CATALOG_HEADER: &str = "song_id,title,artist,genre,mood\n";
 /// The number of songs in the first catalog. Later catalogs add songs, but never the last song.
@@ -122,6 +126,7 @@ impl Place {
             ..Settings::default()
         };
         settings.insights.enriched_logs.roll_bytes = ByteSize(600);
+        (settings.periods.day, settings.periods.month) = (Kept::Latest(3), Kept::All);
         fs::create_dir(&settings.incoming).unwrap();
         Self { folder, settings }
     }
@@ -244,13 +249,11 @@ impl<'a> Feed<'a> {
         if self.dice.below(6) == 0 {
             return format!("bad,{play}\n");
         }
-        let seconds = play * 997 % 86_400;
-        let (hour, minute, second) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-        let day = 1 + play * 997 / 86_400;
-        format!(
-            "f{serial}u{user},s{song},2025-03-{day:02} {hour:02}:{minute:02}:{second:02},{}\n",
-            play % 300
-        )
+        // About two plays come per day. Some are so late that they change a month before the previous one.
+        let late = if self.dice.below(6) == 0 { 60 * 86_400 } else { 0 };
+        let time = (FIRST_PLAY + play * 40_009 - late) as i64;
+        let time = DateTime::from_timestamp(time, 0).unwrap().format("%Y-%m-%d %H:%M:%S");
+        format!("f{serial}u{user},s{song},{time},{}\n", play % 300)
     }
 
     fn rows_of(&mut self, serial: u64, rows: u64) -> String {

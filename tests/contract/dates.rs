@@ -93,6 +93,8 @@ fn without_a_range_nothing_mentions_it() {
     for output in [place.done(&["replay"]), place.done(&["check"]), place.done(&["verify"])] {
         assert!(!stdout(&output).contains("outside"), "{}", stdout(&output));
     }
+    place.done(&["report"]);
+    assert!(!place.read("report.html").contains("outside the dates"));
     let manifest = place.read("output/_manifest.json");
     for field in ["outside", "\"from\"", "\"to\""] {
         assert!(!manifest.contains(field), "{manifest}");
@@ -189,6 +191,12 @@ fn verify_takes_the_range_from_the_manifest() {
     place.write("data/incoming/a.csv", &log(|_| true));
     place.done(&["replay", "--from", "2025-03-30", "--to", "2025-10-26"]);
     place.done(&["verify"]);
+    place.done(&["report"]);
+    let page = place.read("report.html");
+    assert!(page.contains("<dt>Plays</dt><dd>7</dd>"), "{page}");
+    let figure =
+        "<dt>Plays outside the dates</dt><dd>3 <small>--from 2025-03-30 --to 2025-10-26</small></dd>";
+    assert!(page.contains(figure), "{page}");
     let manifest = place.read("output/_manifest.json");
     let changes = [
         (

@@ -142,7 +142,7 @@ fn batches_do_not_change_the_rows() {
 }
 
 /// The plays of each id in each year.
-fn by_year<'a>(log: &'a str, column: usize) -> HashMap<&'a str, BTreeMap<&'a str, u32>> {
+fn by_year(log: &str, column: usize) -> HashMap<&str, BTreeMap<&str, u32>> {
     let mut plays: HashMap<&str, BTreeMap<&str, u32>> = HashMap::new();
     for row in log.lines() {
         let fields: Vec<&str> = row.split(',').collect();

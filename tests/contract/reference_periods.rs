@@ -26,8 +26,8 @@ fn keeping(length: Length, keep: Keep) -> Settings {
 
 /// The files of a run over plays of one listener and song, without those outside `periods/`.
 fn files(times: &[&str], settings: &Settings) -> Vec<String> {
-    let rows = times.iter().map(|time| format!("u1,s1,{time},60\n")).collect::<String>();
-    let log = format!("user_id,song_id,timestamp,duration_sec\n{rows}");
+    let rows: Vec<String> = times.iter().map(|time| format!("u1,s1,{time},60\n")).collect();
+    let log = format!("user_id,song_id,timestamp,duration_sec\n{}", rows.concat());
     let songs = ("songs.csv".to_owned(), b"song_id,title,artist,genre,mood\ns1,T,A,Pop,Sad\n".to_vec());
     let output = replay(&[("a.csv".to_owned(), log.into_bytes())], &songs, settings);
     assert!(output.rejected.is_empty(), "{:?}", output.rejected);

@@ -32,7 +32,7 @@ const UNTIDY: (&str, u64) = ("commit.generation_written", 3);
 /// whereas input progress without new rows is committed, too.
 const UNCOMMITTED_ROWS: (&str, u64) = ("commit.logs_synced", 3);
 /// The fail points that a start with new rows reaches.
-const IN_RECOVERY: [&str; 14] = [
+const IN_RECOVERY: [&str; 15] = [
     "recover.begun",
     "recover.leftovers",
     "recover.log_cut",
@@ -46,6 +46,7 @@ const IN_RECOVERY: [&str; 14] = [
     "commit.generation_renamed",
     "commit.done",
     "publish.snapshot",
+    "publish.period_table",
     "publish.manifest",
 ];
 
@@ -74,7 +75,9 @@ fn plans(hits: u64, ways: usize) -> Vec<Plan> {
 }
 
 fn play(file: u64, play: u64) -> String {
-    let (user, song, day) = (file * 5 % 17 + play, (file + play * play) % 4, play % 9 + 10);
+    // Each file has plays of a new day, and late plays of earlier days.
+    let day = 1 + (file + play % 2).saturating_sub(play % 5) % 28;
+    let (user, song) = (file * 5 % 17 + play, (file + play * play) % 4);
     format!("u{user},s{song},2025-03-{day:02} {:02}:00:00,{}\n", file % 24, 30 + play)
 }
 
@@ -132,6 +135,7 @@ fn run_plan(number: u64, plan: &Plan) -> (bool, Vec<&'static str>) {
     let Plan { first, then } = plan;
     let _announced = Announced(format!("CRASH_AT={}:{}, then {then:?}", first.0, first.1));
     let place = Place::below(&root(number), CATALOG);
+    place.write("music-insights.toml", "[periods]\nday = 2\nweek = \"all\"\n");
     fs::create_dir(place.path("data/archive")).unwrap();
     if first.0.starts_with("recover.") {
         let untidy = if first.0 == "recover.log_cut" { UNCOMMITTED_ROWS } else { UNTIDY };

@@ -7,6 +7,7 @@ use std::fs;
 use music_insights::state::checkpoint::generation::{Generation, generation_number};
 use music_insights::state::checkpoint::store::KEPT;
 use music_insights::storage::real::RealDisk;
+use serde_json::Value;
 
 use crate::daemon::{Place, stderr};
 use crate::oracle::assert_equals_replay_of;
@@ -40,7 +41,15 @@ fn assert_no_leftovers(place: &Place) {
         let parts = entry["parts"].as_array().unwrap().iter();
         parts.map(move |part| format!("{name}/{}", part["file"].as_str().unwrap()))
     });
-    let declared: BTreeSet<String> = declared.chain(["_manifest.json".to_owned()]).collect();
+    let mut declared: BTreeSet<String> = declared.chain(["_manifest.json".to_owned()]).collect();
+    for entry in manifest["periods"].as_array().into_iter().flatten() {
+        let file = entry["file"].as_str().unwrap();
+        let index: Value = serde_json::from_str(&place.read(&format!("output/{file}"))).unwrap();
+        let folder = file.strip_suffix("/_index.json").unwrap();
+        let tables = index["insights"].as_object().unwrap().keys();
+        declared.extend(tables.map(|table| format!("{folder}/{table}/part-00000.csv")));
+        declared.insert(file.to_owned());
+    }
     let found: BTreeSet<String> = place.files("output").into_keys().collect();
     assert_eq!(found, declared, "files of the output");
 

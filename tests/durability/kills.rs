@@ -318,6 +318,7 @@ fn chain(seed: u64, kills: u64) -> Done {
     let mut dice = Dice::new(seed, 0);
     let place = Place::below(&root(seed), "");
     place.write("data/songs_metadata.csv", &catalog(&mut dice, SONGS / 2));
+    place.write("music-insights.toml", "[periods]\nday = 3\nweek = \"all\"\n");
     fs::create_dir(place.path("data/archive")).unwrap();
     let archives = seed % 4 > 1;
     let mut settings = vec!["--flush-interval", "5ms", "--set", "insights.enriched_logs.roll_bytes=3000"];

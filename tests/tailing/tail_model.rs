@@ -23,7 +23,7 @@ use music_insights::ingest::source::log_names::LogNames;
 use music_insights::ingest::source::scan::FolderRules;
 use music_insights::ingest::source::tail::{KnownInput, LastLines};
 use music_insights::ingest::source::watch::{Resume, Watch, WatchOptions};
-use music_insights::ingest::source::{Event, EventSender};
+use music_insights::ingest::source::{Bundle, Event, EventSender};
 use music_insights::model::shutdown::Shutdown;
 use music_insights::model::{Chunk, Content, InputId, Position, ReaderState};
 use music_insights::storage::real::RealDisk;
@@ -1087,7 +1087,7 @@ enum Change {
 struct Process {
     watch: Watch,
     sender: EventSender,
-    events: mpsc::Receiver<Event>,
+    bundles: mpsc::Receiver<Bundle>,
 }
 
 impl Process {
@@ -1114,15 +1114,16 @@ impl Process {
         };
         let inputs = owner.values().map(|kept| kept.known.clone()).collect();
         let resume = Resume { inputs, retirable: channel().1, fresh: false };
-        let (sender, events) = mpsc::channel(10_000);
-        Self { watch: Watch::new(rules, resume).unwrap(), sender: EventSender::new(sender), events }
+        let (sender, bundles) = mpsc::channel(10_000);
+        Self { watch: Watch::new(rules, resume).unwrap(), sender: EventSender::new(sender), bundles }
     }
 
     /// Scans the folder once. Returns the deliveries, and the changes for a commit, both in order.
     fn look(&mut self) -> (Vec<Delivery>, Vec<Change>) {
         self.watch.poll(&self.sender, &Shutdown::default()).unwrap();
         let (mut delivered, mut changes) = (Vec::new(), Vec::new());
-        while let Ok(event) = self.events.try_recv() {
+        while let Ok(bundle) = self.bundles.try_recv() {
+            let [event] = <[Event; 1]>::try_from(bundle).expect("a watch sends every event at once");
             match event {
                 Event::Grown(..) | Event::StartedOver => {}
                 Event::Identified(input, fingerprint) => {

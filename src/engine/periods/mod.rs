@@ -32,6 +32,7 @@ use crate::state::checkpoint::committer::PeriodCommit;
 use crate::state::checkpoint::load::CommittedPeriods;
 use crate::state::checkpoint::periods::SavedPeriods;
 use crate::state::checkpoint::segment::SegmentEntry;
+use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{Disk, SharedDisk};
 use crate::time::period::Period;
 
@@ -236,7 +237,10 @@ impl PeriodTables {
         let Some(rendering) = rendering else { return Ok(staged) };
         let rendered =
             rendering.await.map_err(|cause| Error::Bug(format!("a thread has panicked: {cause}")))?;
-        for done in rendered? {
+        for mut done in rendered? {
+            if planted(Bug::ClosedPeriodUnsaved) && !self.stays_open(done.period) {
+                done.added = None;
+            }
             self.commit.plays.extend(done.added.map(|plays| (done.period, plays)));
             staged.changed.extend(done.staged);
             if let Some(open) = done.open.filter(|_| self.stays_open(done.period)) {

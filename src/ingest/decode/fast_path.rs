@@ -178,16 +178,19 @@ impl<'a> CsvRows<'a> {
             self.rows.push(&Row { user, song, play_time, millis });
             return true;
         }
-        let cell = |field: Field| &text(field)[..field.len as usize];
-        self.read_other_values(user, song, cell(timestamp), cell(duration))
+        self.read_other_values(padded, [user, song, timestamp, duration])
     }
 
     /// Completes a row with another minute than the last row, or with an unusual value. This is a function of its
     /// own because the usual row would otherwise be kept in memory instead of registers.
     #[inline(never)]
-    fn read_other_values(&mut self, user: Field, song: Field, timestamp: &[u8], duration: &[u8]) -> bool {
-        let (play_time, millis) = (self.timestamps.read_any(timestamp), self.durations.read(duration));
-        let (Ok(play_time), Ok(millis)) = (play_time, millis) else { return false };
+    fn read_other_values(&mut self, padded: &[u8], fields: [Field; 4]) -> bool {
+        let [user, song, timestamp, duration] = fields;
+        let text = |field: Field| &padded[field.start as usize..];
+        let cell = |field: Field| &text(field)[..field.len as usize];
+        let Ok(play_time) = self.timestamps.read_any(cell(timestamp)) else { return false };
+        let millis = self.durations.read_padded(text(duration), duration.len as usize);
+        let Some(millis) = millis.or_else(|| self.durations.read(cell(duration)).ok()) else { return false };
         self.rows.push(&Row { user, song, play_time, millis });
         true
     }

@@ -22,5 +22,5 @@ mod unpack;
 pub mod utf16;
 pub mod watch;
 
-pub use crate::ingest::source::event::{Closed, Event, EventSender, ReadError};
+pub use crate::ingest::source::event::{Bundle, Closed, Event, EventSender, ReadError};
 pub use crate::ingest::source::outbox::Outbox;

@@ -2,7 +2,6 @@
 //! sound.
 
 use crate::ingest::source::{Closed, Event, EventSender};
-use crate::model::Content;
 
 /// Passes on the events of an input and the notices about it, or holds them back.
 #[derive(Debug)]
@@ -122,12 +121,7 @@ impl<'a> Outbox<'a> {
 
 impl HeldEvents {
     fn push(&mut self, event: Event) {
-        if let Event::Data(chunk) = &event {
-            self.bytes += match &chunk.content {
-                Content::Lines(_, text) => text.as_bytes().len(),
-                Content::Fault(reject) | Content::Refused(reject, _) => reject.raw.len(),
-            } as u64;
-        }
+        self.bytes += event.text_len() as u64;
         if self.is_too_large() {
             self.events = Vec::new();
         } else {

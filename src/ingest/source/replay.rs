@@ -170,6 +170,16 @@ impl Replay {
         // What is read from a pipe is gone.
         self.reads_once &= self.logs.iter().any(|path| Compression::of(path).is_packed())
             && self.logs.iter().all(|path| !is_stdin(path) && path.is_file());
+        // A chunk is about as large as a bundle, and small logs share a bundle.
+        events.send_in_bundles(self.chunk / 2);
+        let read = self.read_again_if_damaged(events, shutdown);
+        // If the pipeline has ended, the run reports why.
+        let _ = events.end_bundles();
+        read
+    }
+
+    /// Reads all logs, and starts over if a log proves damaged.
+    fn read_again_if_damaged(&self, events: &EventSender, shutdown: &Shutdown) -> Result<(), Error> {
         let (mut verdicts, mut first_new) = (Verdicts::new(), InputId(0));
         while let ReadOutcome::Damaged(damaged) = self.read_all(&mut verdicts, first_new, events, shutdown)? {
             self.check_after(damaged, &mut verdicts, shutdown);

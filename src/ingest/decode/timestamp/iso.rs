@@ -28,17 +28,14 @@ pub(super) fn parse(cell: &[u8]) -> Option<WallClock> {
 #[inline]
 pub(super) fn parse_plain(cell: &[u8; PLAIN]) -> Option<i64> {
     let year_and_month = DATE.numbers(u64::from_le_bytes(*cell.first_chunk()?))?;
-    let time = TIME.numbers(u64::from_le_bytes(*cell.last_chunk()?))?;
+    let seconds = seconds_of_day(*cell.last_chunk()?)?;
     let (tens, ones) = (u32::from(cell[8].wrapping_sub(b'0')), u32::from(cell[9].wrapping_sub(b'0')));
     if tens > 9 || ones > 9 || !matches!(cell[10], b' ' | b'T') {
         return None;
     }
-    let number = |numbers: u64, at: u32| (numbers >> (8 * at)) as u32 & 0xff;
-    let year = number(year_and_month, 0) * 100 + number(year_and_month, 2);
-    let (month, day) = (number(year_and_month, 5), tens * 10 + ones);
-    let (hour, minute, second) = (number(time, 0), number(time, 3), number(time, 6));
-    if !(1970..2200).contains(&year) || !(1..=12).contains(&month) || hour > 23 || minute > 59 || second > 59
-    {
+    let year = number_at(year_and_month, 0) * 100 + number_at(year_and_month, 2);
+    let (month, day) = (number_at(year_and_month, 5), tens * 10 + ones);
+    if !(1970..2200).contains(&year) || !(1..=12).contains(&month) {
         return None;
     }
     let leap = usize::from(year.is_multiple_of(4) && year != 2100);
@@ -50,7 +47,21 @@ pub(super) fn parse_plain(cell: &[u8; PLAIN]) -> Option<i64> {
     // is not a leap year.
     let leap_days = (year - 1969) / 4 - u32::from(year > 2100);
     let days = (year - 1970) * 365 + leap_days + before + day - 1;
-    Some(i64::from(days) * DAY + i64::from(hour * 3600 + minute * 60 + second))
+    Some(i64::from(days) * DAY + i64::from(seconds))
+}
+
+/// Parses a time of day such as `01:09:00` into seconds since midnight.
+#[inline]
+pub(super) fn seconds_of_day(text: [u8; 8]) -> Option<u32> {
+    let time = TIME.numbers(u64::from_le_bytes(text))?;
+    let (hour, minute, second) = (number_at(time, 0), number_at(time, 3), number_at(time, 6));
+    (hour <= 23 && minute <= 59 && second <= 59).then_some(hour * 3600 + minute * 60 + second)
+}
+
+/// One of the [numbers](Pattern::numbers) of a pattern.
+#[inline]
+fn number_at(numbers: u64, at: u32) -> u32 {
+    (numbers >> (8 * at)) as u32 & 0xff
 }
 
 /// A pattern of eight bytes: digits and fixed bytes.

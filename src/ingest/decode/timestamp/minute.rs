@@ -22,7 +22,8 @@ const HIGHEST: u32 = 0x8080_8000;
 
 impl Default for Minute {
     fn default() -> Self {
-        Self { text: 0, first: PlayTime { local: 0, offset: 0, nanos: 0 } }
+        // No text has bytes of this value.
+        Self { text: u128::MAX, first: PlayTime { local: 0, offset: 0, nanos: 0 } }
     }
 }
 
@@ -68,5 +69,10 @@ mod tests {
                 prop_assert_eq!(Minute::default().read(cell), None);
             }
         }
+    }
+
+    #[test]
+    fn no_time_lies_in_the_default_minute() {
+        assert_eq!(Minute::default().read(b"\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0:00"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! Parses `timestamp` in the form that the dialect declares. A timestamp without an offset is local time.
 
+mod day;
 mod iso;
 mod minute;
 mod pattern;
@@ -8,14 +9,16 @@ mod wall_clock;
 
 use std::ops::Range;
 
+use crate::ingest::decode::timestamp::day::Days;
 pub use crate::ingest::decode::timestamp::iso::PLAIN;
 use crate::ingest::decode::timestamp::minute::Minute;
 use crate::ingest::decode::timestamp::wall_clock::WallClock;
 use crate::model::dialect::timestamp_format::TimestampFormat;
 use crate::model::{PlayTime, Reason};
+use crate::time::civil::DAY;
 use crate::time::zone::Zone;
 
-/// Parses timestamps. It caches the last minute and the last offsets, because neighbouring rows often share
+/// Parses timestamps. It caches the last minute, the last days and the last offsets, because rows often share
 /// them.
 #[derive(Debug)]
 pub struct TimestampReader<'a> {
@@ -24,6 +27,7 @@ pub struct TimestampReader<'a> {
     format: &'a TimestampFormat,
     /// The last minute of the common form.
     minute: Minute,
+    days: Days,
     /// The range of local times that have the cached `offset`.
     known: Range<i64>,
     offset: i32,
@@ -43,6 +47,7 @@ impl<'a> TimestampReader<'a> {
             latest,
             format,
             minute: Minute::default(),
+            days: Days::default(),
             known: 0..0,
             offset: 0,
             known_instants: 0..0,
@@ -73,6 +78,12 @@ impl<'a> TimestampReader<'a> {
     /// # Errors
     /// The same as `read`.
     pub fn read_any(&mut self, cell: &[u8]) -> Result<PlayTime, Reason> {
+        if let Ok(plain) = cell.try_into()
+            && let Some(play_time) = self.days.read(plain)
+        {
+            self.minute = Minute::new(plain, first_of(play_time, MINUTE));
+            return Ok(play_time);
+        }
         // A number that is too large for a date is too late, too.
         self.late = true;
         let play_time = if *self.format == TimestampFormat::Iso
@@ -80,7 +91,7 @@ impl<'a> TimestampReader<'a> {
             && let Some(local) = iso::parse_plain(plain)
         {
             let play_time = PlayTime { local, offset: self.offset_of_local(local)?, nanos: 0 };
-            self.remember_minute(plain, play_time);
+            self.remember(plain, play_time);
             play_time
         } else {
             self.read_other(cell)?
@@ -93,14 +104,23 @@ impl<'a> TimestampReader<'a> {
         Ok(play_time)
     }
 
-    /// Remembers the minute of a time in the common form, if all times in this minute are accepted.
-    fn remember_minute(&mut self, cell: &[u8; PLAIN], play_time: PlayTime) {
-        let first = PlayTime { local: play_time.local - play_time.local % 60, ..play_time };
-        let last = first.local + 59;
-        let has_one_offset = self.known.contains(&first.local) && self.known.contains(&last);
-        if has_one_offset && first.instant() >= 0 && first.instant() + 59 <= self.latest {
+    /// Remembers the minute and the day of a time in the common form, if all their times are accepted.
+    fn remember(&mut self, cell: &[u8; PLAIN], play_time: PlayTime) {
+        let first = first_of(play_time, MINUTE);
+        if self.accepts_all(first, MINUTE) {
             self.minute = Minute::new(cell, first);
         }
+        let first = first_of(play_time, DAY);
+        if self.accepts_all(first, DAY) {
+            self.days.remember(cell, first);
+        }
+    }
+
+    /// Whether all times in a number of seconds from `first` on are accepted and have the same offset.
+    fn accepts_all(&self, first: PlayTime, seconds: i64) -> bool {
+        let last = first.local + seconds - 1;
+        let has_one_offset = self.known.contains(&first.local) && self.known.contains(&last);
+        has_one_offset && first.instant() >= 0 && first.instant() + seconds - 1 <= self.latest
     }
 
     /// Whether the last time that was rejected as `timestamp_range` was too far in the future.
@@ -133,6 +153,14 @@ impl<'a> TimestampReader<'a> {
         let offset = self.instant_offset;
         Ok(PlayTime { local: instant + i64::from(offset), offset, nanos })
     }
+}
+
+/// Seconds per minute.
+const MINUTE: i64 = 60;
+
+/// The first second of the minute or the day of a time.
+fn first_of(time: PlayTime, unit: i64) -> PlayTime {
+    PlayTime { local: time.local - time.local % unit, ..time }
 }
 
 #[cfg(test)]
@@ -226,6 +254,21 @@ mod tests {
         assert_eq!(instant("2096-10-02 07:06:40.000000001"), Err(Reason::TimestampRange));
         assert_eq!(instant("9999-12-31 23:59:59"), Err(Reason::TimestampRange));
         assert_eq!(instant("0000-01-01 00:00:00"), Err(Reason::TimestampRange));
+    }
+
+    #[test]
+    fn a_known_day_accepts_no_time_out_of_range() {
+        let berlin = Zone::named("Europe/Berlin").unwrap();
+        let mut reader = TimestampReader::new(&berlin, LATEST, &TimestampFormat::Iso);
+        let mut instant = |cell: &str| reader.read(cell.as_bytes()).map(PlayTime::instant);
+        assert_eq!(instant("1970-01-01 01:30:00"), Ok(1800));
+        assert_eq!(instant("1970-01-01 00:30:00"), Err(Reason::TimestampRange));
+        assert_eq!(instant("1970-01-02 00:30:00"), Ok(84_600));
+        assert_eq!(instant("1970-01-02 23:59:59"), Ok(169_199));
+        assert_eq!(instant("1970-01-02 24:00:00"), Err(Reason::BadTimestamp));
+        assert_eq!(instant("2096-10-02 09:06:40"), Ok(LATEST));
+        assert_eq!(instant("2096-10-02 09:06:41"), Err(Reason::TimestampRange));
+        assert_eq!(instant("2096-10-01 23:59:59"), Ok(LATEST - 32_801));
     }
 
     #[test]
