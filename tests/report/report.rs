@@ -270,7 +270,7 @@ fn the_report_of_a_period_equals_the_report_of_its_plays_alone() {
     // The first four days of the sample belong to 2025-W12, and the others to 2025-W13.
     let (header, rows) = text.split_once('\n').unwrap();
     let is_first = |row: &&str| ["03-20", "03-21", "03-22", "03-23"].iter().any(|day| row.contains(day));
-    let first: String = rows.lines().filter(is_first).map(|row| format!("{row}\n")).collect();
+    let first: String = rows.split_inclusive('\n').filter(is_first).collect();
     place.write("first.csv", &format!("{header}\n{first}"));
     place.done(&["replay", "first.csv", "--output", "alone"]);
     place.done(&["replay", "--set", "periods.week=all", "--set", "periods.month=1"]);

@@ -146,7 +146,8 @@ fn top_songs_have_their_places_in_the_period_before() {
     let place = Place::new("s1,One,A,Rock,Sad\ns2,Two,B,Pop,Happy\ns3,Three,C,Pop,Happy\n");
     let month = |month: &str, songs: &[(&str, u32)]| -> String {
         let plays = |&(song, plays): &(&str, u32)| -> String {
-            (0..plays).map(|n| format!("u1,{song},{month}-05 10:{n:02}:00,60\n")).collect()
+            let play = |n| format!("u1,{song},{month}-05 10:{n:02}:00,60\n");
+            (0..plays).map(play).collect()
         };
         songs.iter().map(plays).collect()
     };

@@ -13,7 +13,7 @@ use crate::insights::{SNAPSHOTS, enriched_logs};
 use crate::model::error::{Error, FileRole, Op};
 
 use crate::publish::REJECTS;
-use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
+use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, PeriodEntry, hash_text};
 use crate::publish::periods::PeriodIndex;
 use crate::publish::table_folders::TableFolders;
 use crate::storage::{READ, SharedDisk};
@@ -188,7 +188,7 @@ fn index_of(
 fn not_published(output: &Path, manifest: &Manifest, period: Period) -> Error {
     /// Maximum number of named periods.
     const NAMED: usize = 12;
-    let mut published: Vec<Period> = manifest.periods.iter().filter_map(|entry| entry.period()).collect();
+    let mut published: Vec<Period> = manifest.periods.iter().filter_map(PeriodEntry::period).collect();
     // Periods of the same length are the likeliest choices, and then the latest ones.
     published.sort_unstable_by_key(|other| (other.length != period.length, std::cmp::Reverse(*other)));
     let names: Vec<String> = published.iter().take(NAMED).map(ToString::to_string).collect();

@@ -100,6 +100,11 @@ impl View {
         self.period.as_ref().map(|plays| plays.period)
     }
 
+    /// Number of plays of the period; zero for all time.
+    pub fn plays_of_period(&self) -> u64 {
+        self.period.as_ref().map_or(0, |plays| plays.index.plays)
+    }
+
     /// The period before, if it is published and has a table of top songs.
     pub fn period_before(&self) -> Option<Period> {
         self.period.as_ref()?.before.as_ref().map(|(period, _)| *period)
@@ -191,4 +196,41 @@ fn why_not_published(periods: &EpochPeriods, period: Period) -> String {
         return format!("{period} is not published yet: the latest {length} is {latest}");
     }
     format!("{period} is not published: it has no play; /api/v1/periods lists all published periods")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::period_rules::PeriodRules;
+    use crate::time::civil::CivilDate;
+
+    #[test]
+    fn the_reason_names_the_setting_and_the_latest_period() {
+        let rules = PeriodRules { month: Kept::All, week: Kept::Latest(2), ..PeriodRules::default() };
+        let latest_day = CivilDate::parse("2025-03-21").unwrap().to_days();
+        let periods = EpochPeriods { rules, latest_day, ..EpochPeriods::default() };
+        let empty = EpochPeriods { rules, ..EpochPeriods::default() };
+        for (periods, period, expected) in [
+            (&periods, "2025", "2025 is not published: periods.year is 0"),
+            (
+                &periods,
+                "2025-W09",
+                "2025-W09 is not published: periods.week is 2, and the latest week is 2025-W12",
+            ),
+            (&periods, "2025-W13", "2025-W13 is not published yet: the latest week is 2025-W12"),
+            (
+                &periods,
+                "2025-W11",
+                "2025-W11 is not published: it has no play; /api/v1/periods lists all published periods",
+            ),
+            (
+                &periods,
+                "2025-04",
+                "2025-04 is not published: it has no play; /api/v1/periods lists all published periods",
+            ),
+            (&empty, "2025-03", "2025-03 is not published: there is no play"),
+        ] {
+            assert_eq!(why_not_published(periods, period.parse().unwrap()), expected);
+        }
+    }
 }

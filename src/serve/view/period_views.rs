@@ -9,6 +9,8 @@ use crate::time::period::Period;
 
 /// Number of periods whose tables and plays stay in memory, so that their pages are fast.
 const MAX_PERIODS: usize = 4;
+/// If the periods have more plays than this together, fewer of them stay in memory. A play needs at most five bytes.
+const MAX_PLAYS: u64 = 16 << 20;
 
 /// The views of the latest requested periods, the latest first.
 #[derive(Debug, Default)]
@@ -29,7 +31,14 @@ impl PeriodViews {
         };
         let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         recent.insert(0, Arc::clone(&view));
-        recent.truncate(MAX_PERIODS);
+        let mut plays = 0;
+        let fits = |view: &&Arc<View>| {
+            plays += view.plays_of_period();
+            plays <= MAX_PLAYS
+        };
+        let kept = recent.iter().take(MAX_PERIODS).take_while(fits).count();
+        // The latest period stays, however long it is.
+        recent.truncate(kept.max(1));
         Ok(view)
     }
 

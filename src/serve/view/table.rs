@@ -131,7 +131,10 @@ impl SnapshotTable {
         let (mut hash, mut piece) = (Xxh3::new(), vec![0; READ as usize]);
         for from in (0..self.entry.bytes).step_by(READ as usize) {
             let piece = &mut piece[..READ.min(self.entry.bytes - from) as usize];
-            self.file.read_exact_at(piece, from)?;
+            self.file.read_exact_at(piece, from).map_err(|cause| match cause.kind() {
+                io::ErrorKind::UnexpectedEof => Replaced.into(),
+                _ => cause,
+            })?;
             hash.update(piece);
         }
         if hash_text(hash.digest128()) != self.entry.hash {
@@ -375,5 +378,41 @@ impl Lines {
             }
         }
         from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use xxhash_rust::xxh3::xxh3_128;
+
+    use super::*;
+    use crate::insights::{columns, night_owl_users};
+
+    fn table_of(text: &str, hashed: &str) -> SnapshotTable {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let entry = PartEntry {
+            file: "part-00000.csv".to_owned(),
+            rows: 2,
+            bytes: hashed.len() as u64,
+            hash: hash_text(xxh3_128(hashed.as_bytes())),
+        };
+        let columns = columns(night_owl_users::NAME).unwrap();
+        SnapshotTable::unchecked(night_owl_users::NAME, Arc::new(file), &entry, columns, false)
+    }
+
+    #[test]
+    fn only_the_listed_content_is_read() {
+        let text = "user_id\nu1\nu2\n";
+        let query = Query { limit: 9, ..Query::default() };
+        assert_eq!(table_of(text, text).page(&query).unwrap().rows.len(), 2);
+        for other in ["user_id\nu1\nu3\n", "user_id\nu1\nu2"] {
+            let refused = [table_of(other, text).page(&query).map(drop), table_of(other, text).check()];
+            for cause in refused.map(Result::unwrap_err) {
+                assert!(Replaced::is_cause_of(&cause), "{cause}");
+            }
+        }
     }
 }

@@ -27,7 +27,7 @@ function meaningInPeriod(name, meaning, { label: text }) {
 function withMoves(page, { periods }) {
     if (!page.places) return page;
     const before = find(periods, page.before);
-    const title = `Place since ${before ? label(before) : page.before}`;
+    const title = `Compared with ${before ? label(before) : page.before}`;
     return { ...page, columns: [...page.columns, { name: MOVE, type: "text", title, isFixed: true }] };
 }
 

@@ -112,7 +112,7 @@ function topSongs(data, { periods, period }, drawn, to) {
     const meaning = `The most played songs of ${period ? period.label : week(data.week)}.`;
     if (!data.before) return card(title, meaning, to, drawn, more("As a table", songs(title, "plays", data.top_songs)));
     const before = find(periods, data.before);
-    const columns = [text("title"), integer("plays"), { ...text("move"), title: `Place since ${before ? label(before) : data.before}` }];
+    const columns = [text("title"), integer("plays"), { ...text("move"), title: `Compared with ${before ? label(before) : data.before}` }];
     const rows = data.top_songs.map((song, at) => ({ ...song, place: at + 1 }));
     const cells = { title: songLink, move: ({ place, place_before: earlier }) => move(place, earlier) };
     return card(title, meaning, to, drawn, table({ label: title, columns, rows, cell: (name, row) => cells[name]?.(row) }));

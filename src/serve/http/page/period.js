@@ -176,8 +176,9 @@ export function timeline(periods, { path, query }) {
     const cell = (name, each) => name === "period" && each.plays > 0 ? element("a", { href: to({ period: each.period }) }, label(each)) : name === "period" ? label(each) : undefined;
     return card("Plays over time", `Plays per ${length}. The highest bar stands for ${count(most, "play")}. A click on a bar shows that ${length}.`, { wide: true },
         lengths.length > 1 && element("div", { class: "lengths", role: "group", "aria-label": "Length of the periods" }, lengths.map(toggle)),
-        element("ol", { class: "timeline", "aria-label": `Plays per ${length}` }, shown.map(bar)),
-        element("div", { class: "axis", "aria-hidden": "true" }, element("span", {}, label(shown[0])), shown.length > 1 && element("span", {}, label(shown.at(-1)))),
+        element("div", { class: "plot" },
+            element("ol", { class: "timeline", "aria-label": `Plays per ${length}` }, shown.map(bar)),
+            element("div", { class: "axis", "aria-hidden": "true" }, element("span", {}, label(shown[0])), shown.length > 1 && element("span", {}, label(shown.at(-1))))),
         shown.length < all.length && element("p", { class: "meaning" }, `${number(shown.length)} of ${number(all.length)} periods.`),
         more("As a table", table({ label: `Plays per ${length}`, columns, rows: [...shown].reverse(), cell })));
 }
