@@ -15,7 +15,8 @@ use crate::text::shown;
 /// Writes the page and the charts.
 ///
 /// # Errors
-/// If there is no published output, the period is not published, the output does not match its manifest, or the page cannot be written.
+/// If there is no published output, the period is not published, the output does not match its manifest, or
+/// the page cannot be written.
 pub fn run(args: &ReportArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();

@@ -121,7 +121,8 @@ impl Context {
         }
     }
 
-    /// While a new catalog is prepared for closed periods: the number of prepared periods, and of all of them.
+    /// While a new catalog is prepared for closed periods: the number of prepared periods, and of all of
+    /// them.
     pub(super) async fn preparation(&self) -> Option<(usize, usize)> {
         self.engine_status.lock().await.borrow().preparation
     }

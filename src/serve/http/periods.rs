@@ -43,8 +43,8 @@ pub(super) fn parse_period(text: Option<&str>) -> Result<Option<Period>, Problem
     text.map(parse).transpose()
 }
 
-/// Computes a response from the view of a period, or of all time without a period. If a table of the period is being
-/// replaced, tries again with the next epoch.
+/// Computes a response from the view of a period, or of all time without a period. If a table of the period
+/// is being replaced, tries again with the next epoch.
 pub(super) async fn respond_for(
     context: Arc<Context>,
     period: Option<Period>,

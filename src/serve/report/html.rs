@@ -33,7 +33,11 @@ pub fn to_html(report: &Report) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { "music-insights, " @if let Some(period) = &report.period { (clean(&period.period)) ", " } "epoch " (manifest.epoch) }
+                title {
+                    "music-insights, "
+                    @if let Some(period) = &report.period { (clean(&period.period)) ", " }
+                    "epoch " (manifest.epoch)
+                }
                 style { (PreEscaped(&style)) }
             }
             body {

@@ -54,8 +54,8 @@ impl Report {
     /// Reads the output folder that the settings name: the tables of all time, or of a period.
     ///
     /// # Errors
-    /// If the folder has no manifest, does not have the period, or lacks a file that the manifest lists (66), or if a file differs
-    /// from the manifest (65).
+    /// If the folder has no manifest, does not have the period, or lacks a file that the manifest lists (66),
+    /// or if a file differs from the manifest (65).
     pub fn read(disk: &SharedDisk, settings: &Settings, period: Option<Period>) -> Result<Self, Error> {
         let (source, snapshots, plays) = read_consistently(disk, &settings.output, period, |output| {
             let snapshots = read_snapshots(output)?;

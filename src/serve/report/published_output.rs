@@ -42,7 +42,8 @@ pub(super) struct PublishedOutput {
 /// Calls `read` with the published output, and repeats the call until all files match one manifest.
 ///
 /// # Errors
-/// If there is no manifest (66), if the period is not published (66), or if `read` keeps failing although the manifest does not change.
+/// If there is no manifest (66), if the period is not published (66), or if `read` keeps failing although the
+/// manifest does not change.
 pub(super) fn read_consistently<T>(
     disk: &SharedDisk,
     output: &Path,

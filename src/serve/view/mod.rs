@@ -1,8 +1,8 @@
 //! One epoch in memory, for the dashboard and the API.
 //!
 //! The engine publishes an epoch, and the server builds a [`View`] of that epoch. A view never changes.
-//! Requests therefore need no lock, and every response shows a single epoch. The view of a [period](period) is
-//! built when a request asks for it.
+//! Requests therefore need no lock, and every response shows a single epoch. The view of a [period](period)
+//! is built when a request asks for it.
 
 pub mod append_only;
 pub mod listener;
@@ -55,8 +55,8 @@ pub const REJECTS_COLUMNS: &[Column] = &[
 ];
 
 impl View {
-    /// Creates the view of all time in an epoch. `output` is the output folder. If a table is the same as in the previous
-    /// view, the new view takes it over, together with its loaded rows and sort orders.
+    /// Creates the view of all time in an epoch. `output` is the output folder. If a table is the same as in
+    /// the previous view, the new view takes it over, together with its loaded rows and sort orders.
     pub fn new(snapshot: Arc<EpochSnapshot>, output: &Path, previous: Option<&Self>) -> Self {
         let EpochSnapshot { manifest, escaped, .. } = &*snapshot;
         let escaped = *escaped;

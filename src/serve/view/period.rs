@@ -39,8 +39,8 @@ pub enum PeriodError {
 }
 
 impl View {
-    /// Creates the view of a period in the epoch of `all`, which is the view of all time. Everything that has not
-    /// changed since `previous`, an earlier view of the same period, is taken over.
+    /// Creates the view of a period in the epoch of `all`, which is the view of all time. Everything that has
+    /// not changed since `previous`, an earlier view of the same period, is taken over.
     ///
     /// # Errors
     /// If the period is not published, or if one of its tables cannot be opened.

@@ -1,6 +1,7 @@
 //! The plays of one period, and the files of its tables.
 //!
-//! The tables are in the output folder, and the plays are in the state. Both are read when a request needs them.
+//! The tables are in the output folder, and the plays are in the state. Both are read when a request needs
+//! them.
 
 use std::fs::File;
 use std::io;
@@ -53,7 +54,8 @@ impl PeriodPlays {
     }
 }
 
-/// The table of an insight of a period; `None` if it is not published. If `known` is the same table, it is returned.
+/// The table of an insight of a period; `None` if it is not published. If `known` is the same table, it is
+/// returned.
 ///
 /// # Errors
 /// If the file cannot be opened.

@@ -9,7 +9,8 @@ use crate::time::period::Period;
 
 /// Number of periods whose tables and plays stay in memory, so that their pages are fast.
 const MAX_PERIODS: usize = 4;
-/// If the periods have more plays than this together, fewer of them stay in memory. A play needs at most five bytes.
+/// If the periods have more plays than this together, fewer of them stay in memory. A play needs at most five
+/// bytes.
 const MAX_PLAYS: u64 = 16 << 20;
 
 /// The views of the latest requested periods, the latest first.
@@ -17,8 +18,8 @@ const MAX_PLAYS: u64 = 16 << 20;
 pub struct PeriodViews(Mutex<Vec<Arc<View>>>);
 
 impl PeriodViews {
-    /// The view of a period in the epoch of `all`, which is the view of all time. Opens files, so it must not be
-    /// called in a task.
+    /// The view of a period in the epoch of `all`, which is the view of all time. Opens files, so it must not
+    /// be called in a task.
     ///
     /// # Errors
     /// If the period is not published, or if one of its tables cannot be opened.

@@ -25,8 +25,8 @@ const MAX_KEY_LEN: usize = 1024;
 /// Bytes per read when the content of a file is checked.
 const READ: u64 = 256 << 10;
 
-/// The cause of an I/O error: a published file is not the file that the epoch lists. Usually, the next epoch has
-/// replaced it, so the view of that epoch can be read.
+/// The cause of an I/O error: a published file is not the file that the epoch lists. Usually, the next epoch
+/// has replaced it, so the view of that epoch can be read.
 #[derive(Debug)]
 pub struct Replaced;
 
