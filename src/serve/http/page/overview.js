@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { ago, bytes, count, duration, number, roughly, share, since, week } from "./format.js";
-import { blank, card, chart, figures, heading, more, songLink, warnings } from "./parts.js";
+import { bar, blank, card, chart, figures, heading, more, songLink, warnings } from "./parts.js";
 import { find, label, move, timeline } from "./period.js";
 import { write } from "./route.js";
 import { table } from "./table.js";
@@ -112,10 +112,14 @@ function topSongs(data, { periods, period }, drawn, to) {
     const meaning = `The most played songs of ${period ? period.label : week(data.week)}.`;
     if (!data.before) return card(title, meaning, to, drawn, more("As a table", songs(title, "plays", data.top_songs)));
     const before = find(periods, data.before);
-    const columns = [text("title"), integer("plays"), { ...text("move"), title: `Compared with ${before ? label(before) : data.before}` }];
-    const rows = data.top_songs.map((song, at) => ({ ...song, place: at + 1 }));
-    const cells = { title: songLink, move: ({ place, place_before: earlier }) => move(place, earlier) };
-    return card(title, meaning, to, drawn, table({ label: title, columns, rows, cell: (name, row) => cells[name]?.(row) }));
+    const most = Math.max(1, ...data.top_songs.map(({ plays }) => plays));
+    const row = (song, at) => element("li", {},
+        element("span", {}, songLink(song), " ", song.artist && element("small", {}, song.artist)),
+        element("span", { class: "number" }, number(song.plays)),
+        move(at + 1, song.place_before),
+        bar(song.plays / most));
+    return card(title, `${meaning} The places are compared with ${before ? label(before) : data.before}.`, to,
+        element("ol", { class: "ranking" }, data.top_songs.map(row)));
 }
 
 /** A summary of the inputs. */

@@ -155,8 +155,10 @@ export function timeline(periods, { path, query }) {
     const isChosen = ({ from, to: last }) => chosen && from >= chosen.from && last <= chosen.to;
 
     const all = filled(periods, length);
+    // The bars of the chosen period are in the middle, otherwise the latest bars are shown.
     const at = all.findIndex(isChosen);
-    const first = Math.max(0, Math.min(all.length - MAX_BARS, at < 0 ? all.length : at - MAX_BARS / 2));
+    const middle = at < 0 ? all.length : Math.floor((at + all.findLastIndex(isChosen)) / 2);
+    const first = Math.max(0, Math.min(all.length - MAX_BARS, middle - MAX_BARS / 2));
     const shown = all.slice(first, first + MAX_BARS);
     const most = Math.max(1, ...shown.map(({ plays }) => plays));
     const focused = shown.findIndex(isChosen);
@@ -175,7 +177,7 @@ export function timeline(periods, { path, query }) {
     const columns = [{ name: "period", type: "text", title: "Period" }, { name: "plays", type: "integer" }];
     const cell = (name, each) => name === "period" && each.plays > 0 ? element("a", { href: to({ period: each.period }) }, label(each)) : name === "period" ? label(each) : undefined;
     return card("Plays over time", `Plays per ${length}. The highest bar stands for ${count(most, "play")}. A click on a bar shows that ${length}.`, { wide: true },
-        lengths.length > 1 && element("div", { class: "lengths", role: "group", "aria-label": "Length of the periods" }, lengths.map(toggle)),
+        lengths.length > 1 && element("div", { class: "lengths", role: "group", "aria-label": "Length of the periods" }, Object.keys(LENGTHS).reverse().filter((each) => lengths.includes(each)).map(toggle)),
         element("div", { class: "plot" },
             element("ol", { class: "timeline", "aria-label": `Plays per ${length}` }, shown.map(bar)),
             element("div", { class: "axis", "aria-hidden": "true" }, element("span", {}, label(shown[0])), shown.length > 1 && element("span", {}, label(shown.at(-1))))),
