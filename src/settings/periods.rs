@@ -117,10 +117,11 @@ impl JsonSchema for PeriodInsights {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         let names: Vec<&str> = SNAPSHOTS.iter().map(|about| about.name).collect();
         json_schema!({
-            "anyOf": [
-                { "type": "array", "items": { "enum": names }, "minItems": 1 },
-                { "type": "string", "minLength": 1 }
-            ]
+            "type": ["array", "string"],
+            "items": { "enum": names },
+            "minItems": 1,
+            "minLength": 1,
+            "examples": ["night_owl_users"]
         })
     }
 }
