@@ -36,7 +36,7 @@ pub struct Sources {
 pub(super) struct Context {
     pub(super) access: Access,
     pub(super) views: Views,
-    /// The views of the periods that were requested last.
+    /// The periods that were requested last.
     pub(super) period_views: PeriodViews,
     pub(super) metrics: Arc<Metrics>,
     pub(super) disk: SharedDisk,

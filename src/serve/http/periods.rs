@@ -14,7 +14,7 @@ use crate::publish::periods::PeriodIndex;
 use crate::serve::http::context::Context;
 use crate::serve::http::response::{Problem, json_of_epoch, respond_from};
 use crate::serve::view::View;
-use crate::serve::view::period::PeriodError;
+use crate::serve::view::period_views::PeriodError;
 use crate::time::period::{Length, Period};
 
 /// Time between two attempts to open a table that is being replaced.
@@ -55,7 +55,7 @@ pub(super) async fn respond_for(
     loop {
         let (context, make) = (Arc::clone(&context), Arc::clone(&make));
         let response = respond_from(context.view()?, move |all| match period {
-            Some(period) => make(&*view_of(&context, all, period)?),
+            Some(period) => make(&view_of(&context, all, period)?),
             None => make(all),
         });
         match response.await {
@@ -68,7 +68,7 @@ pub(super) async fn respond_for(
     }
 }
 
-fn view_of(context: &Context, all: &View, period: Period) -> Result<Arc<View>, Problem> {
+fn view_of(context: &Context, all: &View, period: Period) -> Result<View, Problem> {
     let view = context.period_views.view(all, period, &context.settings.output);
     view.map_err(|error| match error {
         PeriodError::NotPublished(message) => Problem::not_found(message),

@@ -35,11 +35,11 @@ pub struct View {
     /// The epoch as the engine published it: catalog, ledger, dictionaries and manifest.
     pub snapshot: Arc<EpochSnapshot>,
     /// The period; `None` for all time.
-    period: Option<PeriodPlays>,
+    period: Option<Arc<PeriodPlays>>,
     tables: BTreeMap<&'static str, Arc<SnapshotTable>>,
     enriched: Option<AppendOnlyTable>,
     rejects: AppendOnlyTable,
-    charts: OnceLock<Arc<DashboardCharts>>,
+    charts: Arc<OnceLock<Arc<DashboardCharts>>>,
 }
 
 /// Receives the view of the latest epoch; `None` before the first epoch.
@@ -81,7 +81,7 @@ impl View {
             )
         });
         let rejects = AppendOnlyTable::new(&output.join(REJECTS), &manifest.rejects, REJECTS_COLUMNS, false);
-        Self { snapshot, period: None, tables, enriched, rejects, charts: OnceLock::new() }
+        Self { snapshot, period: None, tables, enriched, rejects, charts: Arc::default() }
     }
 
     /// The snapshot of an insight; `None` if the insight is disabled or append-only.
