@@ -110,9 +110,6 @@ fn values(property: &Value) -> String {
     if property.get("enum").is_some() {
         return quoted(&property["enum"]).join(", ");
     }
-    if let Some(names) = property["anyOf"][0]["items"].get("enum") {
-        return format!("list of {}", quoted(names).join(", "));
-    }
     let first_type = property["type"].as_str().or_else(|| property["type"][0].as_str()).unwrap();
     let kind = match (first_type, property["pattern"].as_str().unwrap_or_default()) {
         ("boolean", _) => return "`true`, `false`".to_owned(),
@@ -157,9 +154,7 @@ fn with_other_value(name: &str, property: &Value) -> Settings {
     let words = |key: &str| property.get(key).and_then(Value::as_array).into_iter().flatten();
     let candidates =
         ["false", "true", "2", "3", "3m", "0.5", "01:00", "current", "./other"].map(str::to_owned);
-    let listed = property["anyOf"][0]["items"]["enum"].as_array().into_iter().flatten();
     let candidates = words("enum")
-        .chain(listed)
         .chain(words("examples"))
         .map(|word| word.as_str().unwrap().to_owned())
         .chain(candidates);
