@@ -4,6 +4,7 @@
 //! changes a sum. Genre and mood are looked up only when the rows of an insight are computed. A
 //! corrected genre therefore applies to all earlier plays at once.
 
+pub mod columns;
 pub mod hours;
 pub mod keys;
 pub mod listens;
@@ -18,11 +19,11 @@ pub mod stretches;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::ledger::columns::PlayColumns;
 use crate::ledger::hours::Hours;
 use crate::ledger::keys::Keys;
 use crate::ledger::listens::{Listens, UserListens};
 use crate::ledger::nights::Nights;
-use crate::ledger::periods::PlayColumns;
 use crate::ledger::run::Run;
 use crate::ledger::song_plays::{SongPlays, Total};
 use crate::ledger::stretches::{LocalHour, STRETCH, common_hour};
@@ -121,8 +122,15 @@ impl Ledger {
         }
     }
 
+    /// The ledger of plays as columns, without plays by week.
+    pub fn of_columns(plays: &PlayColumns, window: NightWindow) -> Self {
+        let mut ledger = Self::new(window);
+        ledger.add_columns(plays);
+        ledger
+    }
+
     /// Adds plays as columns, without plays by week. They can be read at once.
-    pub fn add_columns(&mut self, plays: &PlayColumns) {
+    fn add_columns(&mut self, plays: &PlayColumns) {
         self.listens.absorb(Arc::new(Keys::of(&plays.users, &plays.songs).take_run(&mut Vec::new())));
         self.song_plays.add_totals(&plays.songs, &plays.millis);
         self.nights.add_minutes(&plays.users, &plays.minutes);

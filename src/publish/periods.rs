@@ -18,8 +18,7 @@ use crate::publish::table_folders::TableFolders;
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::staged_file::StagedFile;
 use crate::storage::{
-    Disk, SharedDisk, append, create_folder, is_temporary, names_in, read_small, remove_file, remove_from,
-    sync_folder,
+    Disk, SharedDisk, append, create_folder, is_temporary, names_in, read_small, remove_from, sync_folder,
 };
 use crate::time::period::{Length, Period};
 
@@ -165,8 +164,17 @@ impl StagedPeriod {
 }
 
 fn remove_table(disk: &dyn Disk, folders: &TableFolders) -> Result<(), Error> {
-    remove_from(disk, &folders.csv, |name| is_part(name) || is_temporary(name))?;
-    remove_from(disk, &folders.parquet, |name| is_parquet_part(name) || is_temporary(name))?;
+    clear_folder(disk, &folders.csv, |name| is_part(name) || is_temporary(name))?;
+    clear_folder(disk, &folders.parquet, |name| is_parquet_part(name) || is_temporary(name))
+}
+
+/// Removes the unwanted files of a folder, and the folder if nothing else is in it.
+fn clear_folder(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bool) -> Result<(), Error> {
+    remove_from(disk, folder, unwanted)?;
+    // A killed process may have removed the files already. They must be gone from the medium before the folder is.
+    if sync_folder(disk, folder).is_ok() {
+        let _ = disk.remove_folder(folder);
+    }
     Ok(())
 }
 
@@ -175,17 +183,16 @@ fn remove_table(disk: &dyn Disk, folders: &TableFolders) -> Result<(), Error> {
 /// # Errors
 /// A file system error, exit code 73.
 pub fn remove_period(disk: &dyn Disk, output: &Path, period: Period) -> Result<(), Error> {
-    let folder = folder_of(output, period);
+    let is_unwanted = |name: &str| name == INDEX || is_temporary(name);
+    let folders = [folder_of(output, period), folder_of(&output.join(PARQUET), period)];
     // Without its index, a period is not complete for any reader.
-    remove_file(disk, &folder.join(INDEX))?;
+    remove_from(disk, &folders[0], is_unwanted)?;
     for about in SNAPSHOTS {
         remove_table(disk, &TableFolders::of_period(output, period, about.name))?;
     }
-    remove_from(disk, &folder, is_temporary)?;
-    for folder in [folder, folder_of(&output.join(PARQUET), period)] {
-        // Folders that still have other files stay: a folder that is not empty cannot be removed.
-        let above = folder.ancestors().take(3);
-        above.take_while(|folder| disk.remove_folder(folder).is_ok()).for_each(drop);
+    for folder in folders {
+        // The folders of all periods of the length, and of all periods, go with the last period.
+        folder.ancestors().take(3).try_for_each(|folder| clear_folder(disk, folder, is_unwanted))?;
     }
     fail_point("publish.period_removed");
     Ok(())

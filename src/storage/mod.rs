@@ -242,6 +242,8 @@ pub fn remove_from(disk: &dyn Disk, folder: &Path, unwanted: impl Fn(&str) -> bo
         }
     }
     if removed {
+        // The files must be gone from the medium before their folder is.
+        sync_folder(disk, folder)?;
         // This fails if the folder is not empty, and then the folder must stay.
         let _ = disk.remove_folder(folder);
     }

@@ -34,13 +34,11 @@ pub struct ExpectedPeriods {
 impl ExpectedPeriods {
     fn ledger(&self, period: Period, settings: &Settings) -> Result<Ledger, Error> {
         let window = settings.night_window();
-        match &self.committed {
-            Some(saved) => saved.load(period, window),
-            None => {
-                let plays = self.plays.uncommitted().get(&period);
-                Ok(plays.map_or_else(|| Ledger::new(window), |plays| plays.to_ledger(window)))
-            }
+        if let Some(saved) = &self.committed {
+            return saved.load(period, window);
         }
+        let plays = self.plays.uncommitted().get(&period);
+        Ok(plays.map_or_else(|| Ledger::new(window), |plays| Ledger::of_columns(plays, window)))
     }
 
     /// Compares the tables of all periods. `all_time` is a cut of all plays.

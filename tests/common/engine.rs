@@ -63,8 +63,13 @@ pub(crate) type Piece = Box<dyn FnOnce() + Send>;
 /// Runs `watch` without fsync while the steps write to the folder of the logs. It polls the folder after each step.
 /// Then a second process reads what is there with `--once`.
 pub(crate) fn watch(settings: &Settings, steps: Vec<Vec<Piece>>) {
+    watch_with_clock(settings, Clock::Stopped(NOW), steps);
+}
+
+/// Same as [`watch`], with a clock that decides what is current.
+pub(crate) fn watch_with_clock(settings: &Settings, clock: Clock, steps: Vec<Vec<Piece>>) {
     let options = watch_options(settings, false);
-    run_watch(settings, move |events, resume| {
+    run_watch(settings, clock, move |events, resume| {
         let mut watch = Watch::new(options, resume)?;
         for step in steps {
             for piece in step {
@@ -76,13 +81,19 @@ pub(crate) fn watch(settings: &Settings, steps: Vec<Vec<Piece>>) {
         }
         Ok(())
     });
-    watch_once(settings, MAX_HELD);
+    watch_once_with_clock(settings, clock, MAX_HELD);
 }
 
 /// Runs `watch --once`. `max_held` is the number of bytes of text to hold back while a compressed log is checked.
 pub(crate) fn watch_once(settings: &Settings, max_held: u64) {
+    watch_once_with_clock(settings, Clock::Stopped(NOW), max_held);
+}
+
+fn watch_once_with_clock(settings: &Settings, clock: Clock, max_held: u64) {
     let options = WatchOptions { max_held, ..watch_options(settings, true) };
-    run_watch(settings, |events, resume| Watch::new(options, resume)?.run(events, &Shutdown::default()));
+    run_watch(settings, clock, |events, resume| {
+        Watch::new(options, resume)?.run(events, &Shutdown::default())
+    });
 }
 
 fn watch_options(settings: &Settings, once: bool) -> WatchOptions {
@@ -105,7 +116,7 @@ fn watch_options(settings: &Settings, once: bool) -> WatchOptions {
     }
 }
 
-fn run_watch<S>(settings: &Settings, source: S)
+fn run_watch<S>(settings: &Settings, clock: Clock, source: S)
 where
     S: FnOnce(&EventSender, Resume) -> Result<(), Error> + Send + 'static,
 {
@@ -114,8 +125,9 @@ where
         disk: RealDisk::without_fsync(),
         mode: RunMode::Watch,
         dates: DateRange::default(),
-        clock: Clock::Stopped(NOW),
-        options: StartOptions::default(),
+        clock,
+        // A catalog may lose all its songs in these tests.
+        options: StartOptions { allow_empty: true, ..StartOptions::default() },
         acceptance: None,
         progress: Arc::new(Progress::silent()),
         control: ControlHandles::alone(settings),

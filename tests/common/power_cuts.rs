@@ -299,14 +299,17 @@ impl Recording {
     /// recovery. Returns the number of checked images.
     pub(crate) fn cut_after_every_kill(&self, seed: u64) -> Result<usize, String> {
         let all: Vec<usize> = (0..=self.disk.operations()).collect();
-        let cuts = [Cut::AllLost, Cut::Dice(Names::Any)];
+        // The power is also cut right after a recovery has published the epoch that was committed before the kill.
+        let cuts = [(Cut::AllLost, false), (Cut::AllLost, true), (Cut::Dice(Names::Any), false)];
         in_parallel(&all, |&at| {
             let mut dice = Dice::new(seed, at as u64);
             let run = self.disk.crash_image(at);
             let shown = self.shown(&run);
             self.recover(&run).map_err(|failure| format!("killed after operation {at}: {failure}"))?;
-            for cut in cuts {
+            let published = self.first_publication(&run, at);
+            for (cut, is_publication) in cuts {
                 let second = at + dice.below((run.operations() - at) as u64 + 1) as usize;
+                let second = if is_publication { published } else { second };
                 let shown = later(shown.clone(), self.shown(&run.crash_image(second)));
                 let result = self.check_recovery(&run.image(second, cut, &mut dice), shown.as_ref());
                 result.map_err(|what| {
@@ -318,6 +321,18 @@ impl Recording {
             Ok(())
         })?;
         Ok(all.len() * cuts.len())
+    }
+
+    /// The first operation after operation `at` at which a reader sees a later epoch; the last operation if there is
+    /// none.
+    fn first_publication(&self, run: &SimDisk, at: usize) -> usize {
+        let epoch = |at| self.shown(&run.crash_image(at)).map(|manifest| manifest.epoch);
+        let (before, mut range) = (epoch(at), at..run.operations());
+        while !range.is_empty() {
+            let middle = usize::midpoint(range.start, range.end);
+            if epoch(middle) > before { range.end = middle } else { range.start = middle + 1 }
+        }
+        range.start
     }
 
     /// Checks the disk after every operation, without power cuts.

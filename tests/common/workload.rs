@@ -24,7 +24,7 @@ use music_insights::model::period_rules::Kept;
 use music_insights::model::shutdown::Shutdown;
 use music_insights::model::value::{ByteSize, TimeSpan};
 use music_insights::publish::manifest::{FILE, Manifest};
-use music_insights::settings::Settings;
+use music_insights::settings::{Periods, Settings};
 use music_insights::state::checkpoint::recover::StartOptions;
 use music_insights::storage::SharedDisk;
 use music_insights::telemetry::progress::Progress;
@@ -126,7 +126,13 @@ impl Place {
             ..Settings::default()
         };
         settings.insights.enriched_logs.roll_bytes = ByteSize(600);
-        (settings.periods.day, settings.periods.month) = (Kept::Latest(3), Kept::All);
+        // Few tables, because the tests check the disk after every operation.
+        settings.periods = Periods {
+            day: Kept::Latest(2),
+            month: Kept::All,
+            insights: "top_songs_this_week".parse().unwrap(),
+            ..Periods::default()
+        };
         fs::create_dir(&settings.incoming).unwrap();
         Self { folder, settings }
     }

@@ -30,6 +30,7 @@ mod live_engine;
 mod output_files;
 mod packed;
 mod parquet;
+mod period_runs;
 mod periods;
 mod reference_edges;
 mod reference_periods;

@@ -39,6 +39,7 @@ impl Flush {
         let (now, today) = core.context.today();
         core.pending.week = Week::of_day(today);
         core.periods.set_today(today);
+        core.periods.warn_of_future(today);
         core.published.retain(&core.workers.enabled());
         let staged = self.stage(core).await?;
         block_in_place(|| {

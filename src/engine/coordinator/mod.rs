@@ -283,7 +283,9 @@ impl Coordinator {
         let new_period = core.periods.set_today(core.context.today().1);
         let newer = core.catalog.newer().filter(|version| core.prepare(&version.catalog));
         let new_catalog = newer.is_some();
-        newer.into_iter().for_each(|version| core.catalog.update(version));
+        if let Some(version) = newer {
+            core.catalog.update(version);
+        }
         if !core.pending.has_news && !new_week && !new_period && !new_catalog {
             return Ok(None);
         }

@@ -8,33 +8,31 @@
 mod preparation;
 mod render;
 mod spill;
+mod table_settings;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use tokio::task::{JoinHandle, spawn_blocking};
-use xxhash_rust::xxh3::xxh3_128;
 
-use crate::catalog::Catalog;
 use crate::engine::periods::preparation::{Preparation, Prepared};
 use crate::engine::periods::render::{Done, Job, OpenPeriod, Renderer, Scope, TableJob};
 use crate::engine::periods::spill::Spill;
-use crate::insights::{self, Cut};
+use crate::engine::periods::table_settings::TableSettings;
+use crate::insights::Cut;
 use crate::ledger::periods::PeriodPlays;
 use crate::model::Batch;
 use crate::model::error::Error;
-use crate::model::period_rules::PeriodRules;
-use crate::publish::OutputFormats;
-use crate::publish::manifest::hash_text;
+use crate::model::period_rules::{Kept, LatestPeriod, PeriodRules};
 use crate::publish::periods::{PublishedPeriods, StagedPeriod};
-use crate::settings::{PeriodInsights, Settings};
+use crate::settings::Settings;
 use crate::state::checkpoint::committer::PeriodCommit;
 use crate::state::checkpoint::load::CommittedPeriods;
 use crate::state::checkpoint::periods::SavedPeriods;
 use crate::state::checkpoint::segment::SegmentEntry;
 use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{Disk, SharedDisk};
-use crate::time::period::Period;
+use crate::time::period::{Length, Period};
 
 /// Number of plays in memory, at 14 bytes each, after which they are committed or moved to temporary files.
 const MOST_IN_MEMORY: usize = 4 << 20;
@@ -53,15 +51,8 @@ pub struct PeriodTables {
     commit: PeriodCommit,
     /// The tables of closed periods for a new catalog.
     preparation: Option<Preparation>,
-}
-
-/// The settings that decide what the tables of a period look like.
-#[derive(Clone, Debug)]
-struct TableSettings {
-    output: PathBuf,
-    formats: OutputFormats,
-    insights: insights::Settings,
-    names: PeriodInsights,
+    /// The latest day in the future that a warning has named.
+    warned_of: Option<i64>,
 }
 
 /// The staged tables of a cut.
@@ -89,7 +80,7 @@ impl PeriodTables {
         let tables = TableSettings::of(settings);
         let spill = (!commits).then(|| Spill::new(disk, &settings.output));
         let (disk, open, preparation) = (disk.clone(), BTreeMap::new(), None);
-        Self { disk, tables, plays, saved, spill, open, commit, preparation }
+        Self { disk, tables, plays, saved, spill, open, commit, preparation, warned_of: None }
     }
 
     /// Begins again with the commits of earlier processes.
@@ -147,6 +138,22 @@ impl PeriodTables {
             })
         };
         self.rules().follows_clock() && before != self.plays.latest_day() && changes(self.rules())
+    }
+
+    /// The warning about plays in the future, once for each day. They decide which periods are the latest.
+    pub fn warn_of_future(&mut self, today: i64) {
+        let Some(latest) = self.plays.latest_day().filter(|day| Some(*day) > self.warned_of) else { return };
+        let rules = self.rules();
+        let is_later = |length| Period::of_day(length, latest) > Period::of_day(length, today);
+        let mut limited = rules.lengths().filter(|length| rules.kept(*length) != Kept::All);
+        if rules.latest == LatestPeriod::Data && limited.any(is_later) {
+            self.warned_of = Some(latest);
+            tracing::warn!(
+                "plays of {} are in the future, and the kept periods end there; correct the clock of the writer, or \
+                 set periods.latest to \"now\"",
+                Period::of_day(Length::Day, latest)
+            );
+        }
     }
 
     /// Applies new settings. All tables are rendered again at the next cut.
@@ -305,29 +312,5 @@ impl PeriodTables {
             self.open.remove(period);
         }
         self.saved.follow(disk, folder, segments)
-    }
-}
-
-impl TableSettings {
-    fn of(settings: &Settings) -> Self {
-        Self {
-            output: settings.output.clone(),
-            formats: OutputFormats::of(settings),
-            insights: settings.insights.clone(),
-            names: settings.periods.insights.clone(),
-        }
-    }
-
-    /// The catalog and the settings as a hash. Tables with the same plays and the same basis are the same.
-    fn basis(&self, catalog: &Catalog) -> String {
-        let catalog = catalog.fingerprint();
-        let text = format!(
-            "{} {catalog:032x} {} {:?} {}",
-            env!("CARGO_PKG_VERSION"),
-            self.names,
-            self.formats,
-            serde_json::to_string(&self.insights).expect("settings are plain data"),
-        );
-        hash_text(xxh3_128(text.as_bytes()))
     }
 }

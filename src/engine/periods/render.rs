@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::catalog::Catalog;
-use crate::engine::periods::TableSettings;
+use crate::engine::periods::table_settings::TableSettings;
 use crate::insights::{Cut, Insight};
-use crate::ledger::periods::PlayColumns;
+use crate::ledger::columns::PlayColumns;
 use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
@@ -177,7 +177,7 @@ impl Renderer {
 
     fn render(&self, job: Job, saved: &SavedPeriods, threads: usize) -> Result<Done, Error> {
         let Job { period, added, tables } = job;
-        let added = added.map(|plays| Arc::new(plays.to_ledger(self.window)));
+        let added = added.map(|plays| Arc::new(Ledger::of_columns(&plays, self.window)));
         let Some(TableJob { plays, open, published }) = tables else {
             return Ok(Done { period, added, open: None, staged: None });
         };

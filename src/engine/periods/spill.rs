@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::ledger::periods::PlayColumns;
+use crate::ledger::Ledger;
+use crate::ledger::columns::PlayColumns;
 use crate::model::error::Error;
 use crate::state::checkpoint::periods::{SavedPeriods, write_periods};
 use crate::state::checkpoint::segment::{SegmentEntry, SegmentWriter};
@@ -50,7 +51,8 @@ impl Spill {
         let (disk, path) = (self.disk.clone(), self.folder.join(format!(".periods-{:05}.tmp", self.written)));
         self.writing = Some(spawn_blocking(move || {
             let mut writer = SegmentWriter::create_at(&*disk, &path)?;
-            let ledgers = plays.into_iter().map(|(period, plays)| (period, plays.to_ledger(window)));
+            let ledgers =
+                plays.into_iter().map(|(period, plays)| (period, Ledger::of_columns(&plays, window)));
             write_periods(&mut writer, ledgers)?;
             writer.finish()
         }));
