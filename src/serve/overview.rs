@@ -21,7 +21,7 @@ pub const LISTEN_TIME_STEP: u32 = 15;
 pub struct Overview {
     /// Number of the epoch.
     pub epoch: u64,
-    /// The most played songs of the week.
+    /// The most played songs of the week or period.
     pub top_songs: Result<TopSongs, Unavailable>,
     /// Plays by genre, in any order. Plays of songs without a genre have an empty genre name.
     pub genres: Result<Vec<GenrePlays>, Unavailable>,
@@ -47,11 +47,11 @@ pub struct Overview {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unavailable(pub String);
 
-/// The most played songs of a week.
+/// The most played songs of a week or of a period.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TopSongs {
-    /// The ISO week, such as `2025-W13`; `None` if unknown.
-    pub week: Option<String>,
+    /// The name of the week or period, such as `2025-W13`; `None` if unknown.
+    pub period: Option<String>,
     /// The songs, most played first.
     pub songs: Vec<SongCount>,
 }
@@ -157,7 +157,7 @@ impl Overview {
     /// All charts, in display order.
     pub fn charts(&self, mode: ChartMode) -> Vec<Chart> {
         let title = match &self.top_songs {
-            Ok(TopSongs { week: Some(week), .. }) => format!("Top songs of {week}"),
+            Ok(TopSongs { period: Some(period), .. }) => format!("Top songs of {period}"),
             _ => "Top songs of the week".to_owned(),
         };
         vec![

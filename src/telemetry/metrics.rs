@@ -63,6 +63,10 @@ pub struct Metrics {
     pub checkpoint_bytes: IntGauge,
     /// Published rows of each insight.
     pub insight_rows: IntGaugeVec,
+    /// Published periods.
+    pub periods_published: IntGauge,
+    /// Periods whose plays and rows are in memory.
+    pub periods_open: IntGauge,
     /// Items in the queue before a stage.
     pub queue_depth: IntGaugeVec,
     /// Time that the previous stage waited for room in the queue.
@@ -148,6 +152,8 @@ impl Default for Metrics {
                 "Size of the segments of the last generation in bytes, without unmatched plays.",
             ),
             insight_rows: register.gauges("insight_rows", "Published rows of each insight.", "insight"),
+            periods_published: register.gauge("periods_published", "Published periods."),
+            periods_open: register.gauge("periods_open", "Periods whose plays and rows are in memory."),
             queue_depth: register.gauges(
                 "queue_depth",
                 "Number of items in the queue before a stage, measured when the last item was added.",

@@ -261,6 +261,50 @@ fn the_report_of_the_sample_matches_the_tables() {
 }
 
 #[test]
+fn the_report_of_a_period_equals_the_report_of_its_plays_alone() {
+    let place = sample();
+    let text = place.read("data/incoming/plays-00000.csv");
+    // Some plays are unmatched.
+    let text = text.replace("song_7,", "missing,");
+    place.write("data/incoming/plays-00000.csv", &text);
+    // The first four days of the sample belong to 2025-W12, and the others to 2025-W13.
+    let (header, rows) = text.split_once('\n').unwrap();
+    let is_first = |row: &&str| ["03-20", "03-21", "03-22", "03-23"].iter().any(|day| row.contains(day));
+    let first: String = rows.split_inclusive('\n').filter(is_first).collect();
+    place.write("first.csv", &format!("{header}\n{first}"));
+    place.done(&["replay", "first.csv", "--output", "alone"]);
+    place.done(&["replay", "--set", "periods.week=all", "--set", "periods.month=1"]);
+    let alone = parse(&stdout(&place.done(&["report", "--output", "alone", "--html", "-"])));
+    let page = stdout(&place.done(&["report", "--period", "2025-W12", "--html", "-"]));
+    let of_week = parse(&page);
+    assert_eq!((&of_week.numbers, &of_week.words), (&alone.numbers, &alone.words));
+    assert_eq!(of_week.marks, alone.marks);
+    for fact in ["Plays", "Listeners", "Night owls", "Loyal listeners", "Unmatched plays"] {
+        assert_eq!(of_week.facts[fact], alone.facts[fact], "{fact}");
+    }
+    assert_eq!(of_week.facts.get("Rows read"), None);
+    assert!(page.contains("Top songs of 2025-W12"), "the chart of top songs does not name the period");
+    let more = "more in output/periods/week/2025-W12/user_favorite_genres/";
+    assert!(of_week.text.contains(more), "{}", of_week.text);
+    assert!(of_week.text.contains("Top songs top_songs"), "{}", of_week.text);
+    assert!(!page.contains("_rejects"));
+
+    let fails = |period: &str, code: i32, message: &str| {
+        let output = place.run(&["report", "--period", period]);
+        assert_eq!(output.status.code(), Some(code), "{}", stderr(&output));
+        assert!(stderr(&output).contains(message), "{}", stderr(&output));
+        assert!(!place.path("report.html").exists(), "the command wrote a report");
+    };
+    fails("2025-3", 64, "expected a period such as");
+    fails("2025-W14", 66, "2025-W14 is not published; these periods are: 2025-W13, 2025-W12, 2025-03");
+    let index = "output/periods/week/2025-W12/_index.json";
+    place.write(index, &place.read(index).replacen("\"plays\": ", "\"plays\": 1", 1));
+    fails("2025-W12", 65, "_index.json: missing, or differs from the manifest");
+    place.done(&["replay"]);
+    fails("2025-W12", 66, "no period is published; set periods.month=all");
+}
+
+#[test]
 fn charts_are_also_written_as_separate_files() {
     let place = sample();
     place.done(&["replay", "--output", "march"]);

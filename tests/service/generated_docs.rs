@@ -125,7 +125,12 @@ fn values(property: &Value) -> String {
     };
     let examples =
         property.get("examples").map(|examples| format!(", such as {}", quoted(examples).join(", ")));
-    format!("{kind}{bounds}{}", examples.unwrap_or_default())
+    let all = if property["pattern"].as_str().is_some_and(|pattern| pattern.contains("|all")) {
+        ", or `all`"
+    } else {
+        ""
+    };
+    format!("{kind}{bounds}{}{all}", examples.unwrap_or_default())
 }
 
 /// Finds out when a change of a setting takes effect. Checks whether the state depends on the setting, and

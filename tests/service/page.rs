@@ -9,22 +9,27 @@ use crate::daemon::{Daemon, LOG_HEADER, Place, SONGS, stderr};
 const LISTENERS: u32 = 120;
 
 /// A daemon, and a browser that shows its dashboard.
-struct Page {
-    place: Place,
+pub(crate) struct Page {
+    pub(crate) place: Place,
     daemon: Option<Daemon>,
-    browser: Browser,
-    address: String,
+    pub(crate) browser: Browser,
+    pub(crate) address: String,
 }
 
 impl Page {
     /// Starts a daemon with the given songs. If `log` is not empty, it is the first log.
     fn of(songs: &str, log: &str) -> Option<Self> {
+        Self::with(songs, log, &[])
+    }
+
+    /// Like [`Page::of`], with more arguments for the daemon.
+    pub(crate) fn with(songs: &str, log: &str, more: &[&str]) -> Option<Self> {
         let browser = Browser::start()?;
         let place = Place::new(songs);
         if !log.is_empty() {
             place.write("data/incoming/a.csv", &format!("{LOG_HEADER}{log}"));
         }
-        let (daemon, address) = place.watch_with_page("127.0.0.1:0", &[]);
+        let (daemon, address) = place.watch_with_page("127.0.0.1:0", more);
         Some(Self { place, daemon: Some(daemon), browser, address })
     }
 
@@ -46,7 +51,7 @@ impl Page {
     }
 
     /// Opens a view, and waits for its title.
-    fn show(&self, view: &str, title: &str) {
+    pub(crate) fn show(&self, view: &str, title: &str) {
         self.browser.open(&format!("{}/{view}", self.address));
         self.browser.wait_for_text("main h1", title);
     }
@@ -57,7 +62,7 @@ impl Page {
     }
 
     /// Checks that the browser contacted no other host, and that the console has only the expected errors.
-    fn is_clean_but_for(&self, expected: &[&str]) {
+    pub(crate) fn is_clean_but_for(&self, expected: &[&str]) {
         let asked = self.browser.requests();
         let is_ours = |address: &&String| {
             let own = [self.address.as_str(), "blob:", "data:"];
@@ -72,7 +77,7 @@ impl Page {
         assert!(unexpected.is_empty(), "{unexpected:#?}");
     }
 
-    fn is_clean(&self) {
+    pub(crate) fn is_clean(&self) {
         self.is_clean_but_for(&[]);
     }
 }
@@ -432,6 +437,16 @@ fn the_dashboard_asks_for_the_token_only_once() {
     page.is_clean_but_for(&["401 (Unauthorized)"]);
 }
 
+/// The serious violations that axe finds. The script must be loaded.
+pub(crate) fn violations(browser: &Browser) -> Value {
+    browser.run(
+        "return axe.run(document, { resultTypes: ['violations'], preload: false }).then(({ violations }) => violations
+            .filter(({ impact }) => ['serious', 'critical'].includes(impact))
+            .map(({ id, nodes }) => [id, nodes.slice(0, 3).map(({ html, failureSummary }) => [html, failureSummary])]));",
+        &json!([]),
+    )
+}
+
 #[test]
 fn no_view_has_accessibility_violations() {
     let Some(axe) = axe() else { return };
@@ -446,12 +461,7 @@ fn no_view_has_accessibility_violations() {
             .run("document.querySelectorAll('details').forEach((all) => { all.open = true; });", &json!([]));
         for colours in ["light", "dark"] {
             browser.prefer(colours);
-            let found = browser.run(
-                "return axe.run(document, { resultTypes: ['violations'], preload: false }).then(({ violations }) => violations
-                    .filter(({ impact }) => ['serious', 'critical'].includes(impact))
-                    .map(({ id, nodes }) => [id, nodes.slice(0, 3).map(({ html, failureSummary }) => [html, failureSummary])]));",
-                &json!([]),
-            );
+            let found = violations(browser);
             assert_eq!(found, json!([]), "{view}, {colours}");
         }
     }

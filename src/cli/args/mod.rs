@@ -16,6 +16,7 @@ use crate::ingest::decode::timestamp::TimestampReader;
 use crate::model::PlayTime;
 use crate::model::dialect::timestamp_format::TimestampFormat;
 use crate::model::value::ByteSize;
+use crate::time::period::Period;
 use crate::time::zone::Zone;
 
 const AFTER_HELP: &str = "\
@@ -74,6 +75,7 @@ const REPORT: &str = "\
 Examples:
   music-insights report
   music-insights report --output march --html march.html --svg march_charts
+  music-insights report --period 2025-03
   music-insights report --html - | gzip > report.html.gz";
 
 const STATE: &str = "\
@@ -344,6 +346,9 @@ pub struct ReportArgs {
     /// Also write each chart as an SVG file into this folder
     #[arg(long, value_name = "DIR")]
     pub svg: Option<PathBuf>,
+    /// Show this published period instead of all time, such as 2025-03-21, 2025-W12, 2025-03, 2025-Q1 or 2025
+    #[arg(long, value_name = "PERIOD")]
+    pub period: Option<Period>,
     /// Common settings.
     #[command(flatten)]
     pub common: SettingArgs,

@@ -15,11 +15,12 @@ use crate::text::shown;
 /// Writes the page and the charts.
 ///
 /// # Errors
-/// If there is no published output, the output does not match its manifest, or the page cannot be written.
+/// If there is no published output, the period is not published, the output does not match its manifest, or
+/// the page cannot be written.
 pub fn run(args: &ReportArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     let disk = RealDisk::without_fsync();
-    let report = Report::read(&disk, &settings)?;
+    let report = Report::read(&disk, &settings, args.period)?;
     if let Some(folder) = &args.svg {
         create_folder(&*disk, folder)?;
         for chart in report.overview().charts(ChartMode::Standalone) {

@@ -63,6 +63,8 @@ pub(super) fn record_epoch(core: &mut Core) {
     metrics.last_flush_success_timestamp.set(unix_seconds(now));
     metrics.epoch.set(manifest.epoch as i64);
     metrics.unmatched_plays.set(manifest.totals.unmatched as i64);
+    metrics.periods_published.set(manifest.periods.len() as i64);
+    metrics.periods_open.set(core.periods.open() as i64);
     metrics.catalog_songs.set(manifest.catalog.songs as i64);
     if let Some((latest, _)) = core.plays.ledger().latest() {
         metrics.event_time_max_timestamp.set(latest as f64);

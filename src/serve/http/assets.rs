@@ -36,6 +36,7 @@ const FILES: &[(&str, &str, &str)] = &[
     file!("listing.js", SCRIPT),
     file!("overview.js", SCRIPT),
     file!("parts.js", SCRIPT),
+    file!("period.js", SCRIPT),
     file!("rejects.js", SCRIPT),
     file!("route.js", SCRIPT),
     file!("search.js", SCRIPT),

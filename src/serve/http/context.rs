@@ -9,6 +9,7 @@ use crate::engine::epoch::Epochs;
 use crate::serve::http::access::Access;
 use crate::serve::http::health::{LiveStatus, ServiceState};
 use crate::serve::http::response::Problem;
+use crate::serve::view::period_views::PeriodViews;
 use crate::serve::view::{self, View, Views};
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
@@ -35,6 +36,8 @@ pub struct Sources {
 pub(super) struct Context {
     pub(super) access: Access,
     pub(super) views: Views,
+    /// The periods that were requested last.
+    pub(super) period_views: PeriodViews,
     pub(super) metrics: Arc<Metrics>,
     pub(super) disk: SharedDisk,
     pub(super) settings: Settings,
@@ -79,6 +82,7 @@ impl Context {
         Self {
             access,
             views,
+            period_views: PeriodViews::default(),
             metrics,
             disk,
             settings,
@@ -115,6 +119,12 @@ impl Context {
             engine_status.mark_unchanged();
             *self.last_heartbeat.lock().await = Instant::now();
         }
+    }
+
+    /// While a new catalog is prepared for closed periods: the number of prepared periods, and of all of
+    /// them.
+    pub(super) async fn preparation(&self) -> Option<(usize, usize)> {
+        self.engine_status.lock().await.borrow().preparation
     }
 
     /// Whether the last heartbeat is less than [`HEARTBEAT_TIMEOUT`] old.

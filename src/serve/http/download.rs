@@ -9,16 +9,15 @@ use axum::body::{Body, Bytes};
 use axum::response::Response;
 use futures::stream::{self, Stream, StreamExt};
 use hyper::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, HeaderValue};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::insights::columns;
-use crate::insights::enriched_logs;
+use crate::insights::{columns, enriched_logs, name_in_period};
 use crate::publish::formula_escape::escape_formulas;
 use crate::publish::parquet::ParquetWriter;
-use crate::serve::http::context::Context;
 use crate::serve::http::priority::lower_priority;
 use crate::serve::http::response::{Problem, uncached, with_epoch};
+use crate::serve::http::tables::{absent, snapshot};
 use crate::serve::view::View;
 
 /// Bytes per read.
@@ -47,7 +46,7 @@ pub(super) fn csv(view: &View, insight: &'static str, escape_formulas: bool) -> 
         response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(bytes));
         response
     };
-    Ok(with_epoch(view, named(response, &format!("{insight}.csv"))))
+    Ok(with_epoch(view, named(response, &file_name(view, insight, "csv"))))
 }
 
 /// Puts a `'` in front of each text cell that a spreadsheet would take for a formula.
@@ -75,11 +74,15 @@ fn escaped(
 }
 
 /// All rows of an insight as Parquet. The rows are converted while the response is sent.
-pub(super) fn parquet(context: &Context, view: &View, insight: &'static str) -> Result<Response, Problem> {
+pub(super) fn parquet(
+    conversions: &Arc<Semaphore>,
+    view: &View,
+    insight: &'static str,
+) -> Result<Response, Problem> {
     if !crate::ingest::parquet::AVAILABLE {
         return Err(Problem::not_found(crate::ingest::parquet::MISSING));
     }
-    let permit = Arc::clone(&context.conversions).try_acquire_owned();
+    let permit = Arc::clone(conversions).try_acquire_owned();
     let permit =
         permit.map_err(|_| Problem::unavailable("too many Parquet downloads at the same time; try again"))?;
     let (mut ranges, columns) = (file_ranges(view, insight)?, columns(insight).unwrap_or_default());
@@ -105,7 +108,7 @@ pub(super) fn parquet(context: &Context, view: &View, insight: &'static str) -> 
     })?;
     let response =
         uncached("application/vnd.apache.parquet", Body::from_stream(ReceiverStream::new(receiver)));
-    Ok(with_epoch(view, named(response, &format!("{insight}.parquet"))))
+    Ok(with_epoch(view, named(response, &file_name(view, insight, "parquet"))))
 }
 
 /// A writer that sends all its bytes as the body of a response.
@@ -126,13 +129,13 @@ impl Write for BodyWriter {
 /// includes the header.
 fn file_ranges(view: &View, insight: &'static str) -> Result<Vec<FileRange>, Problem> {
     let unreadable = |cause: io::Error| Problem::unreadable(&cause);
-    let disabled = || Problem::not_found(format!("{insight} is disabled by the settings"));
     if insight != enriched_logs::NAME {
-        let table = view.table(insight).ok_or_else(disabled)?;
+        let table = snapshot(view, insight)?;
+        table.check().map_err(unreadable)?;
         let file = table.file().try_clone().map_err(unreadable)?;
         return Ok(vec![FileRange { file, from: 0, to: table.entry().bytes }]);
     }
-    let table = view.enriched().ok_or_else(disabled)?;
+    let table = view.enriched().ok_or_else(|| absent(view, insight))?;
     let files = table.files().map_err(unreadable)?;
     let header = table.header_len();
     let range =
@@ -158,6 +161,14 @@ fn read(ranges: &mut Vec<FileRange>) -> Option<io::Result<Bytes>> {
     let read = range.file.read_exact_at(&mut bytes, range.from);
     range.from += bytes.len() as u64;
     Some(read.map(|()| Bytes::from(bytes)))
+}
+
+/// The name of the file that a browser saves, such as `top_songs-2025-03.csv`.
+fn file_name(view: &View, insight: &'static str, extension: &str) -> String {
+    match view.period() {
+        Some(period) => format!("{}-{period}.{extension}", name_in_period(insight)),
+        None => format!("{insight}.{extension}"),
+    }
 }
 
 /// Sets the name of the file that a browser saves.

@@ -1,5 +1,6 @@
 //! Handles requests for the overview, a listener or a song, and searches for listeners and songs.
 
+use std::io;
 use std::sync::Arc;
 
 use axum::extract::rejection::{PathRejection, QueryRejection};
@@ -8,11 +9,14 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::insights::{About, all as all_insights};
 use crate::serve::http::context::Context;
 use crate::serve::http::insights::check_search_text;
+use crate::serve::http::periods::{PeriodQuery, requested_period, respond_for};
 use crate::serve::http::response::{Problem, json_of_epoch, respond_from};
 use crate::serve::overview::SongCount;
 use crate::serve::view::View;
+use crate::serve::view::period::PeriodTotals;
 
 /// A search returns at most this many listeners and this many songs.
 const MAX_SUGGESTIONS: usize = 10;
@@ -26,13 +30,22 @@ pub(super) struct SearchParams {
 
 type Id = Result<Path<String>, PathRejection>;
 
-pub(super) async fn overview(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
-    respond_from(context.view()?, |view| Ok(json_of_epoch(view, &overview_json(view)))).await
+pub(super) async fn overview(
+    State(context): State<Arc<Context>>,
+    params: PeriodQuery,
+) -> Result<Response, Problem> {
+    respond_for(context, requested_period(params)?, |view| {
+        let overview = overview_json(view).map_err(|cause| Problem::unreadable(&cause))?;
+        Ok(json_of_epoch(view, &overview))
+    })
+    .await
 }
 
-fn overview_json(view: &View) -> Value {
-    let dashboard = view.charts();
+fn overview_json(view: &View) -> io::Result<Value> {
+    let dashboard = view.charts()?;
     let overview = &dashboard.overview;
+    let PeriodTotals { plays, songs: played, unmatched } = view.totals()?;
+    let before = view.places_before()?;
     let mut charts = Map::new();
     let mut absent = Map::new();
     for chart in &dashboard.charts {
@@ -41,21 +54,35 @@ fn overview_json(view: &View) -> Value {
             Err(reason) => absent.insert(chart.name.to_owned(), reason.0.as_str().into()),
         };
     }
-    let songs = |songs: &[SongCount], counted: &str| -> Vec<Value> {
-        let song = |song: &SongCount| {
-            let SongCount { song_id, title, artist, count } = song;
-            json!({ "song_id": song_id, "title": title, "artist": artist, counted: count })
-        };
-        songs.iter().map(song).collect()
+    let song = |song: &SongCount, counted: &str| {
+        let SongCount { song_id, title, artist, count } = song;
+        json!({ "song_id": song_id, "title": title, "artist": artist, counted: count })
     };
+    let recommended = overview.recommended.iter().flatten().map(|listed| song(listed, "listeners"));
+    let top_songs = overview.top_songs.iter().flat_map(|top| &top.songs).map(|listed| {
+        let mut song = song(listed, "plays");
+        song["place_before"] = before.get(listed.song_id.as_bytes()).copied().into();
+        song
+    });
     let genres = overview.genres.iter().flatten();
-    json!({
-        "epoch": overview.epoch,
+    let entry = |about: &&About| {
+        let entry = view.entry(about.name)?;
+        let bytes: u64 = entry.parts.iter().map(|part| part.bytes).sum();
+        Some((about.name.to_owned(), json!({ "rows": entry.rows, "bytes": bytes })))
+    };
+    Ok(json!({
+        "epoch": view.snapshot.manifest.epoch,
+        "period": view.period().map(|period| period.to_string()),
+        "before": view.period_before().map(|period| period.to_string()),
+        "plays": plays,
+        "songs_played": played,
+        "unmatched": unmatched,
+        "tables": all_insights().filter_map(|about| entry(&about)).collect::<Map<_, _>>(),
         "charts": charts,
         "absent": absent,
-        "week": overview.top_songs.as_ref().ok().and_then(|top| top.week.as_ref()),
-        "top_songs": overview.top_songs.as_ref().map(|top| songs(&top.songs, "plays")).unwrap_or_default(),
-        "recommended": overview.recommended.as_ref().map(|list| songs(list, "listeners")).unwrap_or_default(),
+        "week": view.snapshot.week.filter(|_| view.period().is_none()).map(|week| week.to_string()),
+        "top_songs": top_songs.collect::<Vec<_>>(),
+        "recommended": recommended.collect::<Vec<_>>(),
         "genres": genres.map(|share| json!({ "genre": share.genre, "plays": share.plays })).collect::<Vec<_>>(),
         "hours": overview.hours.as_ref().map(|hours| hours.to_vec()).unwrap_or_default(),
         "loyalty": overview.loyalty.as_ref().ok().map(|loyalty| json!({
@@ -66,23 +93,33 @@ fn overview_json(view: &View) -> Value {
         "listeners": overview.listeners.as_ref().ok(),
         "night_owls": overview.night_owls.as_ref().ok(),
         "loyal": overview.loyal.as_ref().ok(),
-    })
+    }))
 }
 
-pub(super) async fn user(State(context): State<Arc<Context>>, id: Id) -> Result<Response, Problem> {
+pub(super) async fn user(
+    State(context): State<Arc<Context>>,
+    id: Id,
+    params: PeriodQuery,
+) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|cause| Problem::bad_request(cause.body_text()))?;
-    respond_from(context.view()?, move |view| {
+    respond_for(context, requested_period(params)?, move |view| {
         let details = view.listener_details(id.as_bytes()).map_err(|cause| Problem::unreadable(&cause))?;
-        let details =
-            details.ok_or_else(|| Problem::not_found("there is no play by a listener with this id"))?;
-        Ok(json_of_epoch(view, &details))
+        let unknown = || {
+            let period = view.period().map_or(String::new(), |period| format!(" in {period}"));
+            Problem::not_found(format!("there is no play by a listener with this id{period}"))
+        };
+        Ok(json_of_epoch(view, &details.ok_or_else(unknown)?))
     })
     .await
 }
 
-pub(super) async fn song(State(context): State<Arc<Context>>, id: Id) -> Result<Response, Problem> {
+pub(super) async fn song(
+    State(context): State<Arc<Context>>,
+    id: Id,
+    params: PeriodQuery,
+) -> Result<Response, Problem> {
     let Path(id) = id.map_err(|cause| Problem::bad_request(cause.body_text()))?;
-    respond_from(context.view()?, move |view| {
+    respond_for(context, requested_period(params)?, move |view| {
         let details = view.song_details(id.as_bytes()).map_err(|cause| Problem::unreadable(&cause))?;
         let details = details
             .ok_or_else(|| Problem::not_found("the catalog and the plays contain no song with this id"))?;

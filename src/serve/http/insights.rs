@@ -7,13 +7,16 @@ use axum::response::Response;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::insights::{Column, ColumnType, NAMES, enriched_logs};
+use crate::insights::{Column, ColumnType, NAMES, enriched_logs, top_songs_this_week};
 use crate::publish::REJECTS;
 use crate::serve::http::context::Context;
 use crate::serve::http::download;
-use crate::serve::http::response::{Problem, json_of_epoch, respond_from};
+use crate::serve::http::periods::{parse_period, respond_for};
+use crate::serve::http::response::{Problem, json_of_epoch};
+use crate::serve::http::tables::{absent, snapshot};
 use crate::serve::view::View;
 use crate::serve::view::page::{Page, Query, Row, Sort};
+use crate::time::period::Period;
 
 /// Parameters of a request for rows.
 #[derive(Debug, Default, Deserialize)]
@@ -25,6 +28,7 @@ pub(super) struct ListParams {
     sort: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
+    period: Option<String>,
     /// For CSV downloads: whether to put a `'` in front of each text cell that a spreadsheet would take
     /// for a formula.
     #[serde(default)]
@@ -48,15 +52,32 @@ pub(super) async fn insight(
     let Parameters(params) = params.map_err(|cause| Problem::bad_request(cause.body_text()))?;
     let (stem, extension) =
         name.split_once('.').map_or((name.as_str(), None), |(stem, extension)| (stem, Some(extension)));
+    let period = parse_period(params.period.as_deref())?;
     let unknown = || Problem::not_found(format!("no such insight; expected one of {}", NAMES.join(", ")));
-    let insight = NAMES.into_iter().find(|insight| *insight == stem).ok_or_else(unknown)?;
-    let view = context.view()?;
+    let insight = insight_named(stem, period).ok_or_else(unknown)?;
+    let conversions = Arc::clone(&context.conversions);
     match extension {
-        None => page(view, insight, params).await,
-        Some("csv") => download::csv(&view, insight, params.escape_formulas),
-        Some("parquet") => download::parquet(&context, &view, insight),
+        None => {
+            let page = move |view: &View| Ok(json_of_epoch(view, &rows_json(view, insight, &params)?));
+            respond_for(context, period, page).await
+        }
+        Some("csv") => {
+            let escape = params.escape_formulas;
+            respond_for(context, period, move |view| download::csv(view, insight, escape)).await
+        }
+        Some("parquet") => {
+            respond_for(context, period, move |view| download::parquet(&conversions, view, insight)).await
+        }
         Some(_) => Err(Problem::not_found("no such format; expected .csv or .parquet")),
     }
+}
+
+/// The insight with a name. In a period, the most played songs have two names.
+fn insight_named(name: &str, period: Option<Period>) -> Option<&'static str> {
+    if period.is_some() && name == top_songs_this_week::NAME_IN_PERIOD {
+        return Some(top_songs_this_week::NAME);
+    }
+    NAMES.into_iter().find(|insight| *insight == name)
 }
 
 pub(super) async fn rejects(
@@ -64,26 +85,30 @@ pub(super) async fn rejects(
     params: ListQuery,
 ) -> Result<Response, Problem> {
     let Parameters(params) = params.map_err(|cause| Problem::bad_request(cause.body_text()))?;
-    page(context.view()?, REJECTS, params).await
+    if params.period.is_some() {
+        return Err(Problem::bad_request("period: rejected rows belong to no period"));
+    }
+    let page = move |view: &View| Ok(json_of_epoch(view, &rows_json(view, REJECTS, &params)?));
+    respond_for(context, None, page).await
 }
 
-async fn page(view: Arc<View>, insight: &'static str, params: ListParams) -> Result<Response, Problem> {
-    respond_from(view, move |view| Ok(json_of_epoch(view, &rows_json(view, insight, &params)?))).await
-}
-
-fn rows_json(view: &View, insight: &str, params: &ListParams) -> Result<Value, Problem> {
-    let disabled = || Problem::not_found(format!("{insight} is disabled by the settings"));
+fn rows_json(view: &View, insight: &'static str, params: &ListParams) -> Result<Value, Problem> {
     let append_only = match insight {
         REJECTS => Some(view.rejects()),
-        enriched_logs::NAME => Some(view.enriched().ok_or_else(disabled)?),
+        enriched_logs::NAME => Some(view.enriched().ok_or_else(|| absent(view, insight))?),
         _ => None,
     };
     let Some(table) = append_only else {
-        let table = view.table(insight).ok_or_else(disabled)?;
+        let table = snapshot(view, insight)?;
         let query = query(params, table.columns())?;
         let page = table.page(&query).map_err(|cause| Problem::unreadable(&cause))?;
         let message = table.message().map_err(|cause| Problem::unreadable(&cause))?;
-        return Ok(page_json(view, insight, table.columns(), &page, message));
+        let mut json = page_json(view, insight, table.columns(), &page, message);
+        if let Some(before) = view.period_before().filter(|_| insight == top_songs_this_week::NAME) {
+            json["before"] = before.to_string().into();
+            json["places"] = places(view, &page).map_err(|cause| Problem::unreadable(&cause))?;
+        }
+        return Ok(json);
     };
     let query = query(params, table.columns())?;
     if query.sort.is_some() {
@@ -93,6 +118,16 @@ fn rows_json(view: &View, insight: &str, params: &ListParams) -> Result<Value, P
     }
     let page = table.page(&query).map_err(|cause| Problem::unreadable(&cause))?;
     Ok(page_json(view, insight, table.columns(), &page, None))
+}
+
+/// The places of the songs of a page: in this period, and in the period before.
+fn places(view: &View, page: &Page) -> std::io::Result<Value> {
+    let (now, before) = (view.places()?, view.places_before()?);
+    let place = |row: &Row| {
+        let song = row.bytes(0);
+        (row.text(0), json!({ "now": now.get(song), "before": before.get(song) }))
+    };
+    Ok(Value::Object(page.rows.iter().map(place).collect()))
 }
 
 fn query<'a>(params: &'a ListParams, columns: &[Column]) -> Result<Query<'a>, Problem> {
@@ -151,6 +186,9 @@ fn page_json(view: &View, insight: &str, columns: &[Column], page: &Page, messag
     });
     if let Some(message) = message {
         json["message"] = message.into();
+    }
+    if let Some(period) = view.period() {
+        json["period"] = period.to_string().into();
     }
     if let Some(titles) = titles(view, columns, page) {
         json["titles"] = titles;

@@ -16,10 +16,12 @@ mod insights;
 mod live;
 mod middleware;
 mod openapi;
+mod periods;
 mod priority;
 mod response;
 mod routes;
 mod status;
+mod tables;
 
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;

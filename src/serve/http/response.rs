@@ -9,6 +9,7 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
 use serde::Serialize;
 
 use crate::serve::view::View;
+use crate::serve::view::table::Replaced;
 
 /// The header with the number of the epoch that a response belongs to.
 pub(super) const EPOCH_HEADER: HeaderName = HeaderName::from_static("x-music-insights-epoch");
@@ -20,11 +21,18 @@ pub(super) struct Problem {
     message: String,
     /// A header that tells the client what is allowed, such as `Allow`.
     header: Option<(HeaderName, HeaderValue)>,
+    /// Whether the same request can succeed with the next epoch.
+    is_temporary: bool,
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), header: None }
+        Self { status, message: message.into(), header: None, is_temporary: false }
+    }
+
+    /// Whether the same request can succeed with the next epoch.
+    pub(super) fn is_temporary(&self) -> bool {
+        self.is_temporary
     }
 
     pub(super) fn with(mut self, name: HeaderName, value: &'static str) -> Self {
@@ -48,6 +56,9 @@ impl Problem {
     pub(super) fn unreadable(cause: &std::io::Error) -> Self {
         if cause.kind() == std::io::ErrorKind::InvalidInput {
             return Self::bad_request(cause.to_string());
+        }
+        if Replaced::is_cause_of(cause) {
+            return Self { is_temporary: true, ..Self::unavailable(format!("{cause}; try again")) };
         }
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, format!("cannot read a published file: {cause}"))
     }

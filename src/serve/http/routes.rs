@@ -14,7 +14,7 @@ use crate::serve::http::context::Context;
 use crate::serve::http::health::ServiceState;
 use crate::serve::http::middleware::guard;
 use crate::serve::http::response::{Problem, uncached};
-use crate::serve::http::{assets, entities, events, insights, openapi, status};
+use crate::serve::http::{assets, entities, events, insights, openapi, periods, status};
 
 pub(super) fn router(context: Arc<Context>) -> Router {
     Router::new()
@@ -22,6 +22,7 @@ pub(super) fn router(context: Arc<Context>) -> Router {
         .route("/assets/{name}", get(assets::asset))
         .route("/api/v1/status", get(status::status))
         .route("/api/v1/overview", get(entities::overview))
+        .route("/api/v1/periods", get(periods::periods))
         .route("/api/v1/insights/{name}", get(insights::insight))
         .route("/api/v1/rejects", get(insights::rejects))
         .route("/api/v1/search", get(entities::search))

@@ -29,6 +29,7 @@ const MAX_INPUTS: usize = 50;
 
 pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Response, Problem> {
     let live = Arc::clone(&context.live.borrow());
+    let preparation = context.preparation().await;
     let mut status = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "state": context.state(),
@@ -41,6 +42,7 @@ pub(super) async fn status(State(context): State<Arc<Context>>) -> Result<Respon
         "inputs_rewritten": context.metrics.files_rewritten.get(),
         "inputs_refused": context.metrics.inputs_refused.get(),
         "timezone": context.settings.timezone.0.name(),
+        "preparation": preparation.map(|(done, total)| json!({ "done": done, "total": total })),
         "epoch": Value::Null,
     });
     let Ok(view) = context.view() else {
@@ -85,6 +87,7 @@ fn epoch_fields(view: &View, timezone: &str) -> std::io::Result<serde_json::Map<
             "age_seconds": view.snapshot.catalog.read_at.elapsed().unwrap_or_default().as_secs(),
         },
         "insights": insights(view, timezone),
+        "periods": view.snapshot.periods.indexes.len(),
         "night": { "from": view.snapshot.night.from.to_string(), "to": view.snapshot.night.to.to_string() },
         "week": view.snapshot.week.map(|week| week.to_string()),
     });

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-use crate::insights::about;
+use crate::insights::{about, name_in_period, top_songs_this_week};
 use crate::publish::manifest::Manifest;
 use crate::serve::charts::{ChartMode, STYLE, clean, count, percent};
 use crate::serve::overview::{Chart, Unavailable};
@@ -33,12 +33,16 @@ pub fn to_html(report: &Report) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { "music-insights, epoch " (manifest.epoch) }
+                title {
+                    "music-insights, "
+                    @if let Some(period) = &report.period { (clean(&period.period)) ", " }
+                    "epoch " (manifest.epoch)
+                }
                 style { (PreEscaped(&style)) }
             }
             body {
                 header {
-                    h1 { "Music insights" }
+                    h1 { "Music insights" @if let Some(period) = &report.period { ": " (clean(&period.period)) } }
                     p class="range" { (range(&report.range)) }
                     (figures(report))
                     p class="origin" {
@@ -46,14 +50,14 @@ pub fn to_html(report: &Report) -> String {
                         " at " time datetime=(clean(&manifest.generated_at)) { (clean(&utc_time(&manifest.generated_at))) }
                         ", from " (files(manifest)) "."
                     }
-                    (rejected(manifest))
+                    @if report.period.is_none() { (rejected(manifest)) }
                 }
                 main {
                     div class="charts" {
                         @for chart in report.overview.charts(ChartMode::Inline) { (chart_section(&chart)) }
                     }
                     h2 { "Tables" }
-                    @for (name, table) in &report.tables { (table_section(name, table, &report.output)) }
+                    @for (name, table) in &report.tables { (table_section(report, name, table)) }
                 }
             }
         }
@@ -74,7 +78,13 @@ fn range(range: &Result<(String, String), Unavailable>) -> Markup {
 fn figures(report: &Report) -> Markup {
     let (totals, overview) = (&report.manifest.totals, &report.overview);
     let rejected: u64 = totals.rejected.values().sum();
-    let plays = totals.plays();
+    let (plays, unmatched) = match &report.period {
+        Some(period) => {
+            let matched = overview.hours.as_ref().map(|hours| hours.iter().sum());
+            (period.plays, matched.map(|matched: u64| period.plays.saturating_sub(matched)).ok())
+        }
+        None => (totals.plays(), Some(totals.unmatched)),
+    };
     let share = |part: &Result<u64, Unavailable>| match (part, &overview.listeners) {
         (Ok(part), Ok(all)) if part <= all && *all > 0 => percent(*part, *all),
         _ => String::new(),
@@ -96,12 +106,16 @@ fn figures(report: &Report) -> Markup {
             (figure("Songs", &count(report.manifest.catalog.songs), "in the catalog"))
             (figure("Night owls", &text(&overview.night_owls), &share(&overview.night_owls)))
             (figure("Loyal listeners", &text(&overview.loyal), &share(&overview.loyal)))
-            (figure("Unmatched plays", &count(totals.unmatched), &percent(totals.unmatched, plays)))
-            @if let Some(outside) = totals.outside {
-                (figure("Plays outside the dates", &count(outside), &report.manifest.dates().to_string()))
+            @if let Some(unmatched) = unmatched {
+                (figure("Unmatched plays", &count(unmatched), &percent(unmatched, plays)))
             }
-            (figure("Rows read", &count(totals.rows), ""))
-            (figure("Rejected rows", &count(rejected), &percent(rejected, totals.rows)))
+            @if report.period.is_none() {
+                @if let Some(outside) = totals.outside {
+                    (figure("Plays outside the dates", &count(outside), &report.manifest.dates().to_string()))
+                }
+                (figure("Rows read", &count(totals.rows), ""))
+                (figure("Rejected rows", &count(rejected), &percent(rejected, totals.rows)))
+            }
         }
     }
 }
@@ -180,12 +194,18 @@ fn numbers(chart: &Chart) -> Markup {
     }
 }
 
-fn table_section(name: &str, table: &Result<Table, Unavailable>, output: &str) -> Markup {
+fn table_section(report: &Report, name: &'static str, table: &Result<Table, Unavailable>) -> Markup {
+    let title = match about(name) {
+        Some(about) if about.name == top_songs_this_week::NAME && report.period.is_some() => "Top songs",
+        Some(about) => about.title,
+        None => "",
+    };
+    let name = if report.period.is_some() { name_in_period(name) } else { name };
     html! {
         section class="table" {
-            h3 { @if let Some(about) = about(name) { (about.title) " " } code { (name) } }
+            h3 { @if !title.is_empty() { (title) " " } code { (name) } }
             @match table {
-                Ok(table) => { (rows(name, table, output)) },
+                Ok(table) => { (rows(name, table, &report.output)) },
                 Err(Unavailable(reason)) => { p class="absent" { (clean(reason)) } },
             }
         }

@@ -17,7 +17,8 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 
 use crate::publish::REJECTS;
-use crate::publish::manifest::Manifest;
+use crate::publish::manifest::{Manifest, PERIODS};
+use crate::publish::periods::PeriodIndex;
 use crate::serve::overview::{Overview, SongCount, TopSongs, Unavailable};
 use crate::serve::report::plays::{PlaySummary, read_plays};
 use crate::serve::report::published_output::{PublishedOutput, read_consistently};
@@ -25,6 +26,7 @@ use crate::serve::report::tables::{Snapshots, Table, read_snapshots};
 use crate::settings::Settings;
 use crate::storage::SharedDisk;
 use crate::text::shown;
+use crate::time::period::Period;
 
 pub use crate::serve::report::html::to_html;
 
@@ -32,7 +34,9 @@ pub use crate::serve::report::html::to_html;
 #[derive(Debug)]
 pub struct Report {
     manifest: Manifest,
-    /// Path of the output folder, as in the settings.
+    /// The period; `None` for all time.
+    period: Option<PeriodIndex>,
+    /// Path of the folder with the tables.
     output: String,
     overview: Overview,
     /// Local times of the first and the last matched play, such as `2025-03-20 00:00`.
@@ -47,22 +51,22 @@ impl Report {
         &self.overview
     }
 
-    /// Reads the output folder that the settings name.
+    /// Reads the output folder that the settings name: the tables of all time, or of a period.
     ///
     /// # Errors
-    /// If the folder has no manifest or lacks a file that the manifest lists (66), or if a file differs
-    /// from the manifest (65).
-    pub fn read(disk: &SharedDisk, settings: &Settings) -> Result<Self, Error> {
-        let (manifest, snapshots, plays) = read_consistently(disk, &settings.output, |output| {
+    /// If the folder has no manifest, does not have the period, or lacks a file that the manifest lists (66),
+    /// or if a file differs from the manifest (65).
+    pub fn read(disk: &SharedDisk, settings: &Settings, period: Option<Period>) -> Result<Self, Error> {
+        let (source, snapshots, plays) = read_consistently(disk, &settings.output, period, |output| {
             let snapshots = read_snapshots(output)?;
             let plays = plays_of(output, &snapshots, settings)?;
-            Ok((output.manifest.clone(), snapshots, plays))
+            Ok(((output.manifest.clone(), output.period.clone()), snapshots, plays))
         })?;
-        Ok(Self::new(manifest, snapshots, plays, settings))
+        Ok(Self::new(source, snapshots, plays, settings))
     }
 
     fn new(
-        manifest: Manifest,
+        (manifest, period): (Manifest, Option<(Period, PeriodIndex)>),
         snapshots: Snapshots,
         plays: Result<PlaySummary, Unavailable>,
         settings: &Settings,
@@ -76,8 +80,12 @@ impl Report {
             songs.add_from_catalog(settings, charted);
         }
         let week = |top: &[SongCount]| plays.as_ref().ok().and_then(|plays| plays.week_of(top));
+        let name = |top: &[SongCount]| match &period {
+            Some((period, _)) => Some(period.to_string()),
+            None => week(top),
+        };
         let top_songs =
-            snapshots.top_songs.map(|top| TopSongs { week: week(&top), songs: songs.with_titles(top) });
+            snapshots.top_songs.map(|top| TopSongs { period: name(&top), songs: songs.with_titles(top) });
         let threshold = settings.loyalty_threshold();
         let overview = Overview {
             epoch: manifest.epoch,
@@ -97,10 +105,16 @@ impl Report {
             .map_err(Unavailable::clone)
             .and_then(|plays| plays.range().ok_or_else(|| Unavailable("no matched plays yet".to_owned())));
         let mut tables = snapshots.tables;
-        tables.push((enriched_logs::NAME, plays.map(|plays| plays.table)));
+        if period.is_none() {
+            tables.push((enriched_logs::NAME, plays.map(|plays| plays.table)));
+        }
         tables.sort_by_key(|(name, _)| (*name == REJECTS, *name));
-        let output = shown(&settings.output);
-        Self { manifest, output, overview, range, tables }
+        let folder = match &period {
+            Some((period, _)) => settings.output.join(PERIODS).join(period.path()),
+            None => settings.output.clone(),
+        };
+        let (output, period) = (shown(&folder), period.map(|(_, index)| index));
+        Self { manifest, period, output, overview, range, tables }
     }
 }
 
@@ -123,7 +137,8 @@ fn plays_of(
     };
     let charted = snapshots.top_songs.iter().chain(&snapshots.recommended).flatten();
     let songs: Vec<String> = charted.map(|song| song.song_id.clone()).collect();
-    read_plays(output, entry, &songs, settings.decoders()).map(Ok)
+    let days = output.period.as_ref().map(|(period, _)| period.days());
+    read_plays(output, entry, &songs, days.as_ref(), settings.decoders()).map(Ok)
 }
 
 /// Titles and artists by song id.

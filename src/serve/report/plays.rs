@@ -1,6 +1,7 @@
 //! Computes sums over the rows of `enriched_logs`. Several threads read the parts in parallel.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -21,7 +22,7 @@ const CELLS: usize = 8;
 /// Minutes per day.
 const DAY: i64 = 24 * 60;
 
-/// Sums over all matched plays.
+/// Sums over the matched plays, of all time or of a period.
 #[derive(Debug)]
 pub(super) struct PlaySummary {
     /// Plays by hour of the week, from Monday 00:00 on.
@@ -77,7 +78,7 @@ impl PlaySummary {
     }
 }
 
-/// Reads all parts, up to `threads` of them at the same time.
+/// Reads all parts, up to `threads` of them at the same time. With `days`, only plays of these days count.
 ///
 /// # Errors
 /// If a part cannot be read (66), or differs from the manifest or has an invalid row (65).
@@ -85,13 +86,14 @@ pub(super) fn read_plays(
     output: &PublishedOutput,
     entry: &InsightEntry,
     songs: &[String],
+    days: Option<&Range<i64>>,
     threads: usize,
 ) -> Result<PlaySummary, Error> {
     let next = AtomicUsize::new(0);
     let stop = AtomicBool::new(false);
-    let all = Mutex::new(Ok(Accumulator::new(songs)));
+    let all = Mutex::new(Ok(Accumulator::new(songs, days)));
     let work = || {
-        let mut sums = Accumulator::new(songs);
+        let mut sums = Accumulator::new(songs, days);
         while !stop.load(Ordering::Relaxed) {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(part) = entry.parts.get(index) else { break };
@@ -145,6 +147,8 @@ struct RequestedSong {
 /// Sums over the parts that one thread has read.
 #[derive(Debug)]
 struct Accumulator {
+    /// The days that count, in days since 1970; `None` if all days count.
+    days: Option<Range<i64>>,
     hours: [u64; HOURS],
     listeners: LoyaltySample,
     genres: Genres,
@@ -156,8 +160,9 @@ struct Accumulator {
 }
 
 impl Accumulator {
-    fn new(songs: &[String]) -> Self {
+    fn new(songs: &[String], days: Option<&Range<i64>>) -> Self {
         Self {
+            days: days.cloned(),
             hours: [0; HOURS],
             listeners: LoyaltySample::default(),
             genres: Genres::default(),
@@ -197,6 +202,9 @@ impl Accumulator {
         let [song, listener, timestamp, _, title, artist, genre, _] = cells;
         let minute = self.minute(timestamp)?;
         let (day, hour) = (minute.div_euclid(DAY), minute.rem_euclid(DAY) / 60);
+        if self.days.as_ref().is_some_and(|days| !days.contains(&day)) {
+            return Some(());
+        }
         // 1970-01-01 was a Thursday.
         self.hours[((day + 3).rem_euclid(7) * 24 + hour) as usize] += 1;
         let (first, last) = self.range.unwrap_or((minute, minute));

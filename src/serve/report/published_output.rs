@@ -9,13 +9,16 @@ use std::time::{Duration, Instant};
 
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::insights::enriched_logs;
+use crate::insights::{SNAPSHOTS, enriched_logs};
 use crate::model::error::{Error, FileRole, Op};
 
 use crate::publish::REJECTS;
-use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, hash_text};
+use crate::publish::manifest::{InsightEntry, Manifest, PartEntry, PeriodEntry, hash_text};
+use crate::publish::periods::PeriodIndex;
+use crate::publish::table_folders::TableFolders;
 use crate::storage::{READ, SharedDisk};
 use crate::text::shown;
+use crate::time::period::Period;
 
 /// How long files may differ from an unchanged manifest. Publishing replaces the manifest last, so
 /// files can be newer than the manifest for a moment.
@@ -25,10 +28,12 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 /// Maximum number of manifests to try.
 const MAX_MANIFESTS: usize = 200;
 
-/// The files that a manifest lists.
+/// The files that a manifest lists. With a period, its tables take the place of the tables of all time.
 #[derive(Debug)]
 pub(super) struct PublishedOutput {
     pub(super) manifest: Manifest,
+    /// The period, and the index of its tables.
+    pub(super) period: Option<(Period, PeriodIndex)>,
     output: PathBuf,
     /// Snapshot files. They stay open, because publishing can replace them in the folder at any time.
     opened: HashMap<PathBuf, File>,
@@ -37,10 +42,12 @@ pub(super) struct PublishedOutput {
 /// Calls `read` with the published output, and repeats the call until all files match one manifest.
 ///
 /// # Errors
-/// If there is no manifest (66), or if `read` keeps failing although the manifest does not change.
+/// If there is no manifest (66), if the period is not published (66), or if `read` keeps failing although the
+/// manifest does not change.
 pub(super) fn read_consistently<T>(
     disk: &SharedDisk,
     output: &Path,
+    period: Option<Period>,
     read: impl Fn(&PublishedOutput) -> Result<T, Error>,
 ) -> Result<T, Error> {
     let mut tried: Option<(Manifest, Instant)> = None;
@@ -50,7 +57,11 @@ pub(super) fn read_consistently<T>(
             let message = "there is no _manifest.json; run `replay` or `watch` first";
             Error::MissingInput(format!("{}: {message}", shown(output)))
         })?;
-        let result = PublishedOutput::open(output, manifest.clone()).and_then(|output| read(&output));
+        if let Some(period) = period.filter(|period| !is_published(&manifest, *period)) {
+            return Err(not_published(output, &manifest, period));
+        }
+        let result =
+            PublishedOutput::open(disk, output, manifest.clone(), period).and_then(|output| read(&output));
         let Err(error) = result else { return result };
         match &tried {
             Some((same, since)) if *same == manifest && since.elapsed() > MISMATCH_TIMEOUT => {
@@ -68,27 +79,45 @@ pub(super) fn read_consistently<T>(
 }
 
 impl PublishedOutput {
-    fn open(output: &Path, manifest: Manifest) -> Result<Self, Error> {
-        let mut published = Self { manifest, output: output.to_owned(), opened: HashMap::new() };
+    fn open(
+        disk: &SharedDisk,
+        output: &Path,
+        manifest: Manifest,
+        period: Option<Period>,
+    ) -> Result<Self, Error> {
+        let period =
+            period.map(|period| Ok((period, index_of(disk, output, &manifest, period)?))).transpose()?;
+        let mut published = Self { manifest, period, output: output.to_owned(), opened: HashMap::new() };
         // Append-only tables only grow, so their parts can be opened later.
-        let snapshots = published.manifest.insights.iter().filter(|(name, _)| *name != enriched_logs::NAME);
-        for (name, entry) in snapshots {
-            for part in &entry.parts {
-                let path = published.path(name, part);
-                published.opened.insert(path.clone(), open(&path)?);
-            }
+        let names = SNAPSHOTS.iter().map(|about| about.name);
+        let entries = names.filter_map(|name| Some((name, published.entry(name)?)));
+        let parts = entries.flat_map(|(name, entry)| entry.parts.iter().map(move |part| (name, part)));
+        let paths: Vec<PathBuf> = parts.map(|(name, part)| published.path(name, part)).collect();
+        for path in paths {
+            let file = open(&path)?;
+            published.opened.insert(path, file);
         }
         Ok(published)
     }
 
     /// The manifest entry of an insight or of `_rejects`; `None` if the table is not published.
-    pub(super) fn entry(&self, name: &str) -> Option<&InsightEntry> {
-        if name == REJECTS { Some(&self.manifest.rejects) } else { self.manifest.insights.get(name) }
+    pub(super) fn entry(&self, name: &'static str) -> Option<&InsightEntry> {
+        match &self.period {
+            _ if name == REJECTS => Some(&self.manifest.rejects),
+            Some((_, index)) if !is_append_only(name) => index.table(name),
+            _ => self.manifest.insights.get(name),
+        }
     }
 
     /// Path of a part.
-    pub(super) fn path(&self, name: &str, part: &PartEntry) -> PathBuf {
-        self.output.join(name).join(&part.file)
+    pub(super) fn path(&self, name: &'static str, part: &PartEntry) -> PathBuf {
+        let folders = match &self.period {
+            Some((period, _)) if !is_append_only(name) => {
+                TableFolders::of_period(&self.output, *period, name)
+            }
+            _ => TableFolders::of(&self.output, name),
+        };
+        folders.csv.join(&part.file)
     }
 
     /// Calls `each` with the number and text of each line of a part. Line 0 is the header.
@@ -98,7 +127,7 @@ impl PublishedOutput {
     /// of `each` are valid only if this function returns `Ok`.
     pub(super) fn each_line(
         &self,
-        name: &str,
+        name: &'static str,
         part: &PartEntry,
         mut each: impl FnMut(u64, &[u8]) -> Result<(), Error>,
     ) -> Result<(), Error> {
@@ -115,8 +144,8 @@ impl PublishedOutput {
             None => read_lines(open(&path)?.take(part.bytes), &mut take_line),
         };
         let hash = hash.map_err(|cause| Error::file(FileRole::Input, Op::Read, &path, cause))?;
-        let is_append_only = [enriched_logs::NAME, REJECTS].contains(&name);
-        let longer = !is_append_only && path.metadata().is_ok_and(|metadata| metadata.len() > part.bytes);
+        let longer =
+            !is_append_only(name) && path.metadata().is_ok_and(|metadata| metadata.len() > part.bytes);
         if longer || hash_text(hash) != part.hash {
             let (path, bytes) = (shown(&path), part.bytes);
             let message =
@@ -127,10 +156,50 @@ impl PublishedOutput {
     }
 
     /// The error for a line that is not a valid row of the table.
-    pub(super) fn bad_row(&self, name: &str, part: &PartEntry, number: u64) -> Error {
+    pub(super) fn bad_row(&self, name: &'static str, part: &PartEntry, number: u64) -> Error {
         let path = self.path(name, part);
         Error::Damaged(format!("{}:{}: not a valid row of {name}", shown(&path), number + 1))
     }
+}
+
+fn is_append_only(name: &str) -> bool {
+    [enriched_logs::NAME, REJECTS].contains(&name)
+}
+
+fn is_published(manifest: &Manifest, period: Period) -> bool {
+    manifest.periods.iter().any(|entry| entry.period() == Some(period))
+}
+
+/// Reads the index of a published period.
+fn index_of(
+    disk: &SharedDisk,
+    output: &Path,
+    manifest: &Manifest,
+    period: Period,
+) -> Result<PeriodIndex, Error> {
+    let entry = manifest.periods.iter().find(|entry| entry.period() == Some(period));
+    let index = entry.and_then(|entry| PeriodIndex::read(&**disk, output, entry));
+    index.map(|(_, index)| index).ok_or_else(|| {
+        let path = entry.map_or_else(|| output.to_owned(), |entry| output.join(&entry.file));
+        Error::Damaged(format!("{}: missing, or differs from the manifest; run `verify`", shown(&path)))
+    })
+}
+
+/// The error for a period that is not published. It names the published periods.
+fn not_published(output: &Path, manifest: &Manifest, period: Period) -> Error {
+    /// Maximum number of named periods.
+    const NAMED: usize = 12;
+    let mut published: Vec<Period> = manifest.periods.iter().filter_map(PeriodEntry::period).collect();
+    // Periods of the same length are the likeliest choices, and then the latest ones.
+    published.sort_unstable_by_key(|other| (other.length != period.length, std::cmp::Reverse(*other)));
+    let names: Vec<String> = published.iter().take(NAMED).map(ToString::to_string).collect();
+    let which = match published.len() {
+        0 => "no period is published; set periods.month=all, for instance, and run `replay` or `watch`"
+            .to_owned(),
+        all if all > NAMED => format!("{all} periods are, such as {}", names.join(", ")),
+        _ => format!("these periods are: {}", names.join(", ")),
+    };
+    Error::MissingInput(format!("{}: {period} is not published; {which}", shown(output)))
 }
 
 fn open(path: &Path) -> Result<File, Error> {

@@ -62,12 +62,15 @@ pub(super) fn not_published(name: &str) -> Unavailable {
     Unavailable(format!("{name} is not published because insights.{name}.enabled was false"))
 }
 
-/// Reads all snapshots and `_rejects`.
+/// Reads all snapshots, and `_rejects` unless they are those of a period.
 ///
 /// # Errors
 /// If a file cannot be read (66), or differs from the manifest or has an invalid row (65).
 pub(super) fn read_snapshots(output: &PublishedOutput) -> Result<Snapshots, Error> {
-    let mut tables = vec![(REJECTS, read_table(output, REJECTS, &mut |_| Some(()))?)];
+    let mut tables = Vec::new();
+    if output.period.is_none() {
+        tables.push((REJECTS, read_table(output, REJECTS, &mut |_| Some(()))?));
+    }
     let mut totals = ChartTotals::default();
     for About { name, .. } in SNAPSHOTS {
         tables.push((name, read_table(output, name, &mut |row| totals.add(name, row))?));
@@ -142,10 +145,14 @@ impl ChartTotals {
 /// Reads a table and calls `each` with every row. `each` returns `None` if the row is invalid.
 fn read_table(
     output: &PublishedOutput,
-    name: &str,
+    name: &'static str,
     each: &mut dyn FnMut(&Record) -> Option<()>,
 ) -> Result<Result<Table, Unavailable>, Error> {
-    let Some(entry) = output.entry(name) else { return Ok(Err(not_published(name))) };
+    let Some(entry) = output.entry(name) else {
+        let of_period =
+            || Unavailable(format!("{name} was disabled, or not in the setting periods.insights"));
+        return Ok(Err(output.period.as_ref().map_or_else(|| not_published(name), |_| of_period())));
+    };
     let mut table = Table { total: entry.rows, ..Table::default() };
     let mut record = Record::default();
     for (index, part) in entry.parts.iter().enumerate() {

@@ -76,26 +76,24 @@ pub struct SongPlays {
 }
 
 impl View {
-    /// Details of the listener with this id; `None` if the epoch has no play by this listener.
+    /// Details of the listener with this id; `None` if there is no play by this listener.
     ///
     /// # Errors
-    /// If a published table cannot be read.
+    /// If a published table or the plays of the period cannot be read.
     pub fn listener_details(&self, id: &[u8]) -> io::Result<Option<ListenerDetails>> {
         let Some(user) = self.snapshot.dictionaries.users.read().get(id) else { return Ok(None) };
         let catalog = &self.snapshot.catalog.catalog;
         let mut songs: HashMap<SongId, u64> = HashMap::new();
-        self.snapshot
-            .ledger
-            .listens_of(user)
-            .for_each(|song, plays| *songs.entry(song).or_default() += plays);
+        let ledger = self.ledger()?;
+        ledger.listens_of(user).for_each(|song, plays| *songs.entry(song).or_default() += plays);
         if songs.is_empty() {
-            // The dictionary already has the id, but the first play belongs to a later epoch.
+            // The dictionary already has the id, but the play belongs to a later epoch or another period.
             return Ok(None);
         }
         let plays = songs.values().sum();
         let matched = songs.iter().filter(|&(&song, _)| catalog.contains(song)).map(|(_, plays)| plays).sum();
         let mut tally = Tally::default();
-        let with_genre = count_genres(&mut tally, &self.snapshot.ledger.listens_of(user), catalog);
+        let with_genre = count_genres(&mut tally, &ledger.listens_of(user), catalog);
         let mut shares: Vec<GenreShare> = tally
             .sorted()
             .map(|(genre, plays)| GenreShare {
@@ -117,7 +115,7 @@ impl View {
             plays,
             matched,
             songs: songs.len() as u64,
-            night_plays: u64::from(self.snapshot.ledger.nights().of(user)),
+            night_plays: u64::from(ledger.nights().of(user)),
             night_owl: rows(night_owl_users::NAME)?.map(|rows| !rows.is_empty()),
             genres: shares,
             favorites: rows(user_favorite_genres::NAME)?

@@ -1,12 +1,16 @@
 //! One epoch in memory, for the dashboard and the API.
 //!
 //! The engine publishes an epoch, and the server builds a [`View`] of that epoch. A view never changes.
-//! Requests therefore need no lock, and every response shows a single epoch.
+//! Requests therefore need no lock, and every response shows a single epoch. The view of a [period](period)
+//! is built when a request asks for it.
 
 pub mod append_only;
 pub mod listener;
 pub mod overview;
 pub mod page;
+pub mod period;
+mod period_plays;
+pub mod period_views;
 pub mod search;
 pub mod song;
 pub mod table;
@@ -22,17 +26,20 @@ use crate::insights::{Column, columns, enriched_logs};
 use crate::publish::REJECTS;
 use crate::serve::overview::DashboardCharts;
 use crate::serve::view::append_only::AppendOnlyTable;
+use crate::serve::view::period_plays::PeriodPlays;
 use crate::serve::view::table::SnapshotTable;
 
-/// The published tables of one epoch.
+/// The published tables of one epoch, either of all time or of a period.
 #[derive(Debug)]
 pub struct View {
     /// The epoch as the engine published it: catalog, ledger, dictionaries and manifest.
     pub snapshot: Arc<EpochSnapshot>,
+    /// The period; `None` for all time.
+    period: Option<Arc<PeriodPlays>>,
     tables: BTreeMap<&'static str, Arc<SnapshotTable>>,
     enriched: Option<AppendOnlyTable>,
     rejects: AppendOnlyTable,
-    charts: OnceLock<Arc<DashboardCharts>>,
+    charts: Arc<OnceLock<Arc<DashboardCharts>>>,
 }
 
 /// Receives the view of the latest epoch; `None` before the first epoch.
@@ -48,8 +55,8 @@ pub const REJECTS_COLUMNS: &[Column] = &[
 ];
 
 impl View {
-    /// Creates the view of an epoch. `output` is the output folder. If a table is the same as in the previous
-    /// view, the new view takes it over, together with its loaded rows and sort orders.
+    /// Creates the view of all time in an epoch. `output` is the output folder. If a table is the same as in
+    /// the previous view, the new view takes it over, together with its loaded rows and sort orders.
     pub fn new(snapshot: Arc<EpochSnapshot>, output: &Path, previous: Option<&Self>) -> Self {
         let EpochSnapshot { manifest, escaped, .. } = &*snapshot;
         let escaped = *escaped;
@@ -74,7 +81,7 @@ impl View {
             )
         });
         let rejects = AppendOnlyTable::new(&output.join(REJECTS), &manifest.rejects, REJECTS_COLUMNS, false);
-        Self { snapshot, tables, enriched, rejects, charts: OnceLock::new() }
+        Self { snapshot, period: None, tables, enriched, rejects, charts: Arc::default() }
     }
 
     /// The snapshot of an insight; `None` if the insight is disabled or append-only.
@@ -82,7 +89,7 @@ impl View {
         self.tables.get(insight)
     }
 
-    /// The table `enriched_logs`; `None` if this insight is disabled.
+    /// The table `enriched_logs`; `None` if this insight is disabled, and for a period.
     pub fn enriched(&self) -> Option<&AppendOnlyTable> {
         self.enriched.as_ref()
     }

@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::io;
 use std::sync::Arc;
 
 use crate::catalog::GenreId;
@@ -9,6 +10,7 @@ use crate::insights::{
     genre_loyalty_scores, happy_recommendations, night_owl_users, tally::Tally, top_songs_this_week,
     user_favorite_genres::count_genres,
 };
+use crate::ledger::LedgerReader;
 use crate::model::{SongId, UserId};
 use crate::serve::overview::{
     DashboardCharts, GenrePlays, ListenTimes, Loyalty, Overview, SongCount, TopSongs, Unavailable,
@@ -27,47 +29,67 @@ const MAX_RECOMMENDATIONS: u64 = 100_000;
 
 impl View {
     /// The overview and its charts. The first call for an epoch computes them.
-    pub fn charts(&self) -> Arc<DashboardCharts> {
-        Arc::clone(self.charts.get_or_init(|| Arc::new(self.overview().into())))
+    ///
+    /// # Errors
+    /// If the plays or a table of the period cannot be read.
+    pub fn charts(&self) -> io::Result<Arc<DashboardCharts>> {
+        if let Some(charts) = self.charts.get() {
+            return Ok(Arc::clone(charts));
+        }
+        let charts = Arc::new(self.overview()?.into());
+        Ok(Arc::clone(self.charts.get_or_init(|| charts)))
     }
 
-    fn overview(&self) -> Overview {
-        let count = |insight: &str| {
-            let entry = self.snapshot.manifest.insights.get(insight);
-            let rows = entry.map(|entry| entry.rows).ok_or_else(|| disabled(insight))?;
+    fn overview(&self) -> io::Result<Overview> {
+        // The caller tries again with the next epoch if a table has been replaced.
+        for table in self.tables.values() {
+            table.check()?;
+        }
+        let ledger = self.ledger()?;
+        let count = |insight: &'static str| {
+            let rows = self.entry(insight).map(|entry| entry.rows).ok_or_else(|| self.absent(insight))?;
             // Without loyal listeners, the only row of `genre_loyalty_scores` is a message.
             let is_message =
                 rows == 1 && self.table(insight).is_some_and(|table| matches!(table.message(), Ok(Some(_))));
             Ok(if is_message { 0 } else { rows })
         };
-        Overview {
+        Ok(Overview {
             epoch: self.snapshot.manifest.epoch,
             top_songs: self.top_songs(),
-            genres: Ok(self.genres()),
-            hours: Ok(*self.snapshot.ledger.hours().plays()),
+            genres: Ok(self.genres(ledger)),
+            hours: Ok(*ledger.hours().plays()),
             night: self.snapshot.night,
-            loyalty: Ok(self.loyalty()),
-            listen_times: Ok(self.listen_times()),
+            loyalty: Ok(self.loyalty(ledger)),
+            listen_times: Ok(listen_times(ledger)),
             recommended: self.recommended(),
-            listeners: Ok(self.snapshot.listeners),
+            listeners: Ok(self.listeners()?),
             night_owls: count(night_owl_users::NAME),
             loyal: count(genre_loyalty_scores::NAME),
-        }
+        })
+    }
+
+    /// The reason why a snapshot is not published.
+    pub fn absent(&self, insight: &str) -> Unavailable {
+        Unavailable(match self.period() {
+            Some(_) => format!("{insight} is disabled, or not kept for periods, by the settings"),
+            None => format!("{insight} is disabled by the settings"),
+        })
     }
 
     fn top_songs(&self) -> Result<TopSongs, Unavailable> {
         let table =
-            self.table(top_songs_this_week::NAME).ok_or_else(|| disabled(top_songs_this_week::NAME))?;
+            self.table(top_songs_this_week::NAME).ok_or_else(|| self.absent(top_songs_this_week::NAME))?;
         let page = table.page(&Query { limit: CHART_SONGS, ..Query::default() });
         let page = page.map_err(|cause| Unavailable(format!("the table cannot be read: {cause}")))?;
         let song = |row: &Row| self.song_count(row.bytes(0), row.text(1).parse().unwrap_or_default());
-        let week = self.snapshot.week.map(|week| week.to_string());
-        Ok(TopSongs { week, songs: page.rows.iter().map(song).collect() })
+        let week = || self.snapshot.week.map(|week| week.to_string());
+        let period = self.period().map_or_else(week, |period| Some(period.to_string()));
+        Ok(TopSongs { period, songs: page.rows.iter().map(song).collect() })
     }
 
     fn recommended(&self) -> Result<Vec<SongCount>, Unavailable> {
         const NAME: &str = happy_recommendations::NAME;
-        let table = self.table(NAME).ok_or_else(|| disabled(NAME))?;
+        let table = self.table(NAME).ok_or_else(|| self.absent(NAME))?;
         if table.entry().rows > MAX_RECOMMENDATIONS {
             return Err(Unavailable(
                 "too many recommendations to count for every epoch; `music-insights report` counts them"
@@ -95,10 +117,10 @@ impl View {
         }
     }
 
-    fn genres(&self) -> Vec<GenrePlays> {
+    fn genres(&self, ledger: &LedgerReader) -> Vec<GenrePlays> {
         let catalog = &self.snapshot.catalog.catalog;
         let mut plays = vec![0; catalog.genre_count().max(1)];
-        let played = (0..).map(SongId).zip(self.snapshot.ledger.song_totals());
+        let played = (0..).map(SongId).zip(ledger.song_totals());
         for (song, total) in played.filter(|&(song, _)| catalog.contains(song)) {
             plays[catalog.genre(song).index()] += total.plays;
         }
@@ -110,17 +132,13 @@ impl View {
         genres.map(|(genre, plays)| GenrePlays { genre: name(genre), plays }).collect()
     }
 
-    fn loyalty(&self) -> Loyalty {
+    fn loyalty(&self, ledger: &LedgerReader) -> Loyalty {
         let mut loyalty = Loyalty::new(self.snapshot.threshold);
         let users = self.snapshot.user_order.ids().len();
         let step = users.div_ceil(MAX_SAMPLE).max(1);
         let mut tally = Tally::default();
         for user in (0..users as u32).step_by(step).map(UserId) {
-            let all = count_genres(
-                &mut tally,
-                &self.snapshot.ledger.listens_of(user),
-                &self.snapshot.catalog.catalog,
-            );
+            let all = count_genres(&mut tally, &ledger.listens_of(user), &self.snapshot.catalog.catalog);
             if let Some(most) = tally.sorted().map(|(_, plays)| plays).max().filter(|_| all > 0) {
                 loyalty.add(most, all);
             }
@@ -128,16 +146,12 @@ impl View {
         loyalty.sampled = step > 1;
         loyalty
     }
-
-    fn listen_times(&self) -> ListenTimes {
-        let mut times = ListenTimes::default();
-        for total in self.snapshot.ledger.song_totals().iter().filter(|total| total.plays > 0) {
-            times.add(total.millis as f64 / 1000.0 / total.plays as f64);
-        }
-        times
-    }
 }
 
-fn disabled(insight: &str) -> Unavailable {
-    Unavailable(format!("{insight} is disabled by the settings"))
+fn listen_times(ledger: &LedgerReader) -> ListenTimes {
+    let mut times = ListenTimes::default();
+    for total in ledger.song_totals().iter().filter(|total| total.plays > 0) {
+        times.add(total.millis as f64 / 1000.0 / total.plays as f64);
+    }
+    times
 }

@@ -43,7 +43,7 @@ pub struct SongDetails {
     pub seconds: f64,
     /// Mean seconds per play: the published value, or a computed value if the insight is disabled.
     pub avg_duration: Option<f64>,
-    /// Plays in the week of the top songs; `None` if the song is not among the top songs.
+    /// Plays in the week of the top songs, or in the period. `None` if the song is not among the top songs.
     pub plays_this_week: Option<u64>,
     /// Rank among the top songs, starting at 1; `None` if the song is not among them.
     pub rank_this_week: Option<u64>,
@@ -78,10 +78,10 @@ impl View {
     /// Details of the song with this id; `None` if it was never played and is not in the catalog.
     ///
     /// # Errors
-    /// If a published table cannot be read.
+    /// If a published table or the plays of the period cannot be read.
     pub fn song_details(&self, id: &[u8]) -> io::Result<Option<SongDetails>> {
         let Some(song) = self.song(id) else { return Ok(None) };
-        let total = self.snapshot.ledger.song_totals().get(song.index()).copied().unwrap_or_default();
+        let total = self.ledger()?.song_totals().get(song.index()).copied().unwrap_or_default();
         let mut this_week = None;
         if let Some(table) = self.table(top_songs_this_week::NAME) {
             let ranking = table.page(&Query { limit: usize::MAX, ..Query::default() })?;

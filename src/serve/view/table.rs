@@ -4,20 +4,52 @@
 //! first request reads the rows into memory. The rows are dropped when no view uses the table any more.
 
 use std::collections::BTreeMap;
+use std::error::Error;
+use std::fmt::{self, Display};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use xxhash_rust::xxh3::Xxh3;
+
 use crate::ingest::decode::record::Record;
 use crate::insights::{Column, ColumnType, MESSAGE, top_songs_this_week};
-use crate::publish::manifest::PartEntry;
+use crate::publish::manifest::{PartEntry, hash_text};
 use crate::serve::view::page::{Cursor, Page, Query, Row, Sort};
 use crate::serve::view::search::Needle;
 
 /// Maximum length in bytes of a key in a cursor. Each byte takes two characters of the URL, and the
 /// length of a URL is limited. If a key is longer, the cursor is a row index.
 const MAX_KEY_LEN: usize = 1024;
+/// Bytes per read when the content of a file is checked.
+const READ: u64 = 256 << 10;
+
+/// The cause of an I/O error: a published file is not the file that the epoch lists. Usually, the next epoch
+/// has replaced it, so the view of that epoch can be read.
+#[derive(Debug)]
+pub struct Replaced;
+
+impl Replaced {
+    /// Whether this is the cause of an error.
+    pub fn is_cause_of(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(<dyn Error + Send + Sync>::is::<Self>)
+    }
+}
+
+impl Display for Replaced {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a table of this period is being replaced, or it was changed by another program")
+    }
+}
+
+impl Error for Replaced {}
+
+impl From<Replaced> for io::Error {
+    fn from(cause: Replaced) -> Self {
+        Self::other(cause)
+    }
+}
 
 /// The table of one insight in an epoch.
 #[derive(Debug)]
@@ -28,6 +60,8 @@ pub struct SnapshotTable {
     file: Arc<File>,
     entry: PartEntry,
     columns: &'static [Column],
+    /// Set when the file is known to have the content that the entry describes.
+    checked: OnceLock<()>,
     lines: OnceLock<Lines>,
     /// For each column that a request has sorted by: the line numbers in the order of that column.
     orders: Mutex<BTreeMap<usize, Arc<[u32]>>>,
@@ -44,8 +78,20 @@ struct Lines {
 }
 
 impl SnapshotTable {
-    /// The table in an open snapshot file.
+    /// The table in a file that was opened when the epoch was published.
     pub fn new(
+        insight: &'static str,
+        file: Arc<File>,
+        entry: &PartEntry,
+        columns: &'static [Column],
+        escaped: bool,
+    ) -> Self {
+        let table = Self::unchecked(insight, file, entry, columns, escaped);
+        Self { checked: OnceLock::from(()), ..table }
+    }
+
+    /// The table in a file that was opened later. Its content is compared with the entry before it is used.
+    pub fn unchecked(
         insight: &'static str,
         file: Arc<File>,
         entry: &PartEntry,
@@ -58,6 +104,7 @@ impl SnapshotTable {
             file,
             entry: entry.clone(),
             columns,
+            checked: OnceLock::new(),
             lines: OnceLock::new(),
             orders: Mutex::default(),
         }
@@ -71,6 +118,30 @@ impl SnapshotTable {
     /// The published file. It never changes.
     pub fn file(&self) -> &File {
         &self.file
+    }
+
+    /// Checks that the file has the content that the entry describes.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or if it is [another file](Replaced).
+    pub fn check(&self) -> io::Result<()> {
+        if self.checked.get().is_some() {
+            return Ok(());
+        }
+        let (mut hash, mut piece) = (Xxh3::new(), vec![0; READ as usize]);
+        for from in (0..self.entry.bytes).step_by(READ as usize) {
+            let piece = &mut piece[..READ.min(self.entry.bytes - from) as usize];
+            self.file.read_exact_at(piece, from).map_err(|cause| match cause.kind() {
+                io::ErrorKind::UnexpectedEof => Replaced.into(),
+                _ => cause,
+            })?;
+            hash.update(piece);
+        }
+        if hash_text(hash.digest128()) != self.entry.hash {
+            return Err(Replaced.into());
+        }
+        self.checked.get_or_init(|| ());
+        Ok(())
     }
 
     /// Columns of the table, in file order.
@@ -153,6 +224,7 @@ impl SnapshotTable {
         if let Some(lines) = self.lines.get() {
             return Ok(lines);
         }
+        self.check()?;
         let mut text = vec![0; self.entry.bytes as usize];
         self.file.read_exact_at(&mut text, 0)?;
         let mut ends = memchr::memchr_iter(b'\n', &text).map(|end| end as u64);
@@ -306,5 +378,41 @@ impl Lines {
             }
         }
         from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use xxhash_rust::xxh3::xxh3_128;
+
+    use super::*;
+    use crate::insights::{columns, night_owl_users};
+
+    fn table_of(text: &str, hashed: &str) -> SnapshotTable {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        let entry = PartEntry {
+            file: "part-00000.csv".to_owned(),
+            rows: 2,
+            bytes: hashed.len() as u64,
+            hash: hash_text(xxh3_128(hashed.as_bytes())),
+        };
+        let columns = columns(night_owl_users::NAME).unwrap();
+        SnapshotTable::unchecked(night_owl_users::NAME, Arc::new(file), &entry, columns, false)
+    }
+
+    #[test]
+    fn only_the_listed_content_is_read() {
+        let text = "user_id\nu1\nu2\n";
+        let query = Query { limit: 9, ..Query::default() };
+        assert_eq!(table_of(text, text).page(&query).unwrap().rows.len(), 2);
+        for other in ["user_id\nu1\nu3\n", "user_id\nu1\nu2"] {
+            let refused = [table_of(other, text).page(&query).map(drop), table_of(other, text).check()];
+            for cause in refused.map(Result::unwrap_err) {
+                assert!(Replaced::is_cause_of(&cause), "{cause}");
+            }
+        }
     }
 }

@@ -27,6 +27,12 @@ document.addEventListener("click", (event) => {
     }
 });
 
+document.addEventListener("change", ({ target }) => {
+    if (!("period" in target.dataset)) return;
+    const { path, query } = read(location.hash);
+    go(write(path, { ...Object.fromEntries(query), cursor: null, period: target.value }));
+});
+
 document.addEventListener("input", ({ target }) => {
     const { query: name } = target.dataset;
     if (!name) return;

@@ -3,6 +3,7 @@
 import "./actions.js";
 import * as events from "./events.js";
 import * as frame from "./frame.js";
+import { follow } from "./route.js";
 import * as search from "./search.js";
 import * as stage from "./stage.js";
 
@@ -62,12 +63,14 @@ function listen() {
 }
 
 addEventListener("hashchange", () => {
+    follow(location.hash);
     frame.updateNavigation();
     stage.open();
 });
 document.addEventListener("visibilitychange", () => {
     if (isDue) refresh();
 });
+follow(location.hash);
 frame.updateNavigation();
 search.start();
 stage.open();

@@ -3,6 +3,7 @@
 import { element, morph } from "./dom.js";
 import { bytes, roughly } from "./format.js";
 import { read, write } from "./route.js";
+import { insightTitle } from "./words.js";
 
 const byId = (id) => document.getElementById(id);
 const menu = byId("menu");
@@ -25,10 +26,11 @@ function showNavigation() {
     const path = read(location.hash)?.path ?? [];
     const current = write(path);
     const link = (to, title) => element("li", {}, element("a", { href: to, "aria-current": to === current ? "page" : null }, title));
+    const isOfPeriod = write([]).includes("?");
     const list = element("div", {},
         element("ul", {}, link(write([]), "Overview")),
         element("h2", {}, "Insights"),
-        element("ul", {}, insights.map(({ name, title }) => link(write(["insights", name]), title))),
+        element("ul", {}, insights.map((insight) => link(write(["insights", insight.name]), insightTitle(insight, isOfPeriod)))),
         element("h2", {}, "Sources"),
         element("ul", {}, link(write(["inputs"]), "Inputs"), link(write(["rejects"]), "Rejected rows")));
     morph(byId("nav"), list);

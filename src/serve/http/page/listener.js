@@ -8,23 +8,23 @@ import { table } from "./table.js";
 
 export const title = ({ path }) => path[1];
 
-export function load({ path }, get) {
-    return get(["users", path[1]]);
+export function load({ path, query }, get) {
+    return get(["users", path[1]], { period: query.get("period") });
 }
 
-export function render(listener, { status, zone }) {
+export function render(listener, { status, zone, period }) {
     const { user_id: id, plays, matched, songs, night_plays: night } = listener;
     const window = `from ${status.night.from} to ${status.night.to} in ${zone}`;
     return [
         heading(id, summary(listener), badges(listener)),
         figures(
-            ["Plays", number(plays), "show all plays", write(["insights", "enriched_logs"], { user_id: id })],
+            period ? ["Plays", number(plays), `in ${period.label}`] : ["Plays", number(plays), "show all plays", write(["insights", "enriched_logs"], { user_id: id })],
             ["Matched plays", number(matched), plays > matched ? `${count(plays - matched, "play")} of songs that are not in the catalog` : "all plays"],
             ["Songs", number(songs), "distinct songs"],
             ["Plays at night", number(night), window]),
         element("div", { class: "cards pair" },
             card("Genres", "Plays by genre, most played first.", {}, genres(listener)),
-            card("Recommended happy songs", "The most played happy songs that this listener has never heard.", {}, recommendations(listener)),
+            card("Recommended happy songs", period ? `The most played happy songs of ${period.label} that this listener has not heard then.` : "The most played happy songs that this listener has never heard.", {}, recommendations(listener)),
             card("Most played songs", "Up to ten songs.", { wide: true }, topSongs(listener))),
     ];
 }

@@ -13,7 +13,7 @@ const PAGE = 50;
  */
 const MAX_REQUESTS = 5;
 /** Parameters that are passed from the address to the request. */
-const PASSED_ON = ["search", "sort", "user_id", "song_id"];
+const PASSED_ON = ["search", "sort", "user_id", "song_id", "period"];
 
 /** Maps the address of a page to the address of the previous page. A cursor alone leads only forward. */
 const previous = new Map();
@@ -39,7 +39,7 @@ export function render(page, { path, query }, { label, zone, sortable = true, ce
     if (next && next !== here) previous.set(next, here);
     const first = query.has("cursor") ? to({ cursor: null }) : null;
 
-    const columns = page.columns.map((column) => ({ ...column, sort: sortable ? sorting(column, query.get("sort"), to) : null }));
+    const columns = page.columns.map((column) => ({ ...column, sort: sortable && !column.isFixed ? sorting(column, query.get("sort"), to) : null }));
     return element("div", { class: "listing" },
         element("div", { class: "tools" }, search(query), filters(query, to),
             element("div", { class: "pages" },

@@ -2,10 +2,11 @@
 
 import { element } from "./dom.js";
 import { ago, bytes, count, duration, number, roughly, share, since, week } from "./format.js";
-import { blank, card, chart, figures, heading, more, songLink, warnings } from "./parts.js";
+import { bar, blank, card, chart, figures, heading, more, songLink, warnings } from "./parts.js";
+import { find, label, move, timeline } from "./period.js";
 import { write } from "./route.js";
 import { table } from "./table.js";
-import { reason } from "./words.js";
+import { insightTitle, reason } from "./words.js";
 
 /**
  * Maximum number of unread bytes at which the state is still “up to date”. The program reads this number of
@@ -18,14 +19,15 @@ const REASONS = 4;
 export const title = () => "Overview";
 export const isLive = true;
 
-export function load(route, get) {
-    return get(["overview"]);
+export function load({ query }, get) {
+    return get(["overview"], { period: query.get("period") });
 }
 
 export function render(data, context) {
-    const { status, live } = context;
+    const { status } = context;
     if (!status.totals.rows) return [head(context), empty(status)];
-    return [head(context), warnings(status), totals(context, data), charts(data, context), insights(context)];
+    const sums = context.period ? totalsOfPeriod(context, data) : totals(context, data);
+    return [head(context), warnings(status), sums, timeline(context.periods, context.route), charts(data, context), insights(context, data)];
 }
 
 function head({ status, live }) {
@@ -67,21 +69,33 @@ function totals({ status, live }, { night_owls: owls, loyal, listeners }) {
         ["Rejected rows", number(rejected), "each stored with its reason", write(["inputs"])]);
 }
 
+/** The figures of a period. */
+function totalsOfPeriod({ status, period }, data) {
+    const { plays, songs_played: songs, unmatched, night_owls: owls, loyal, listeners } = data;
+    const ofListeners = (number) => number === null ? "not kept for periods" : `${share(number / listeners)} of listeners`;
+    return figures(
+        ["Plays", number(plays), `in ${period.label}`],
+        ["Listeners", number(listeners), "with at least one play"],
+        ["Songs played", number(songs), `${number(status.catalog.songs)} in the catalog`],
+        ["Night owls", number(owls ?? NaN), ofListeners(owls), write(["insights", "night_owl_users"])],
+        ["Loyal listeners", number(loyal ?? NaN), ofListeners(loyal), write(["insights", "genre_loyalty_scores"])],
+        ["Unmatched plays", number(unmatched), "their songs are not in the catalog"]);
+}
+
 function charts(data, context) {
-    const { status, live, zone } = context;
+    const { status, live, zone, period } = context;
     const { rows_per_second: speed, freshness_seconds: freshness } = live ?? status;
     const to = (name) => ({ link: write(["insights", name]) });
     const drawn = (name) => chart(data.charts[name], data.absent[name]);
     const numbers = (made) => more("As a table", made);
     return element("div", { class: "cards" },
-        card("Rows per second", "Rows read from the logs.", {},
+        !period && card("Rows per second", "Rows read from the logs.", {},
             element("p", { class: "now" }, roughly(speed)), chart(live?.charts.throughput)),
-        card("Freshness", "Time from the arrival of a row until all tables include it.", {},
+        !period && card("Freshness", "Time from the arrival of a row until all tables include it.", {},
             element("p", { class: "now" }, duration(freshness ?? NaN)), chart(live?.charts.freshness)),
         card("When people listen", `Plays by hour of the week, in ${zone}.`, to("night_owl_users"),
             drawn("hours"), numbers(hours(data.hours))),
-        card("Top songs of the week", `The most played songs of ${week(data.week)}.`, to("top_songs_this_week"),
-            drawn("top_songs"), numbers(songs("Top songs of the week", "plays", data.top_songs))),
+        topSongs(data, context, drawn("top_songs"), to("top_songs_this_week")),
         card("Happy songs for sad listeners", "The happy songs that are recommended to the most listeners of sad songs.", to("happy_recommendations"),
             drawn("recommended"), numbers(songs("Most recommended songs", "listeners", data.recommended))),
         card("Favourite genres", "Plays by genre.", to("user_favorite_genres"),
@@ -90,7 +104,22 @@ function charts(data, context) {
             drawn("loyalty"), numbers(buckets(data.loyalty?.buckets ?? []))),
         card("Listening time", "Songs by mean listening time.", to("avg_listen_time_per_song"),
             drawn("listen_times")),
-        inputs(context));
+        !period && inputs(context));
+}
+
+function topSongs(data, { periods, period }, drawn, to) {
+    const title = period ? "Top songs" : "Top songs of the week";
+    const meaning = `The most played songs of ${period ? period.label : week(data.week)}.`;
+    if (!data.before) return card(title, meaning, to, drawn, more("As a table", songs(title, "plays", data.top_songs)));
+    const before = find(periods, data.before);
+    const most = Math.max(1, ...data.top_songs.map(({ plays }) => plays));
+    const row = (song, at) => element("li", {},
+        element("span", {}, songLink(song), " ", song.artist && element("small", {}, song.artist)),
+        element("span", { class: "number" }, number(song.plays)),
+        move(at + 1, song.place_before),
+        bar(song.plays / most));
+    return card(title, `${meaning} The places are compared with ${before ? label(before) : data.before}.`, to,
+        element("ol", { class: "ranking" }, data.top_songs.map(row)));
 }
 
 /** A summary of the inputs. */
@@ -136,10 +165,13 @@ function buckets(listeners) {
     return table({ label: "Listeners by share of plays in one genre", columns: [{ ...text("part"), title: "Share" }, integer("listeners")], rows });
 }
 
-function insights({ status }) {
+function insights({ status, period }, { tables }) {
+    const listed = status.insights.filter(({ name }) => name in tables);
+    const isWeekly = ({ name }) => name === "top_songs_this_week";
+    const sized = listed.map((insight) => ({ ...insight, ...tables[insight.name], title: insightTitle(insight, period), meaning: period && isWeekly(insight) ? `The most played songs of ${period.label}.` : insight.meaning }));
     const entry = ({ name, title, meaning, rows, bytes: size }) => element("li", {},
         element("a", { href: write(["insights", name]) }, title),
         element("p", { class: "meaning" }, meaning),
         element("p", { class: "amount" }, `${count(rows, "row")}, ${bytes(size)}`));
-    return card("The insights", "Tables to search, sort and download.", { wide: true }, element("ul", { class: "insights" }, status.insights.map(entry)));
+    return card("The insights", "Tables to search, sort and download.", { wide: true }, element("ul", { class: "insights" }, sized.map(entry)));
 }

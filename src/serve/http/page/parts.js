@@ -1,7 +1,7 @@
 // Parts that several views use.
 
 import { drawing, element, shape } from "./dom.js";
-import { count } from "./format.js";
+import { count, number } from "./format.js";
 import { write } from "./route.js";
 
 /** Values up to this length are treated as numbers. Numbers must not wrap. */
@@ -13,12 +13,13 @@ export function heading(title, meaning, ...more) {
 }
 
 /** Warnings about the inputs. */
-export function warnings({ inputs_refused: refused, inputs_rewritten: rewritten, inputs_not_retired: kept, incomplete_since: lost, catalog }) {
+export function warnings({ inputs_refused: refused, inputs_rewritten: rewritten, inputs_not_retired: kept, incomplete_since: lost, preparation, catalog }) {
     const texts = [
         kept > 0 && "Finished logs cannot be archived or deleted. The program tries again, and its messages name the logs.",
         refused > 0 && `${count(refused, "file")} in the folder cannot be read as a log. The view “Inputs” shows the reasons.`,
         rewritten > 0 && "A log was changed in a part that had already been read. The rest of this log is not read until the file is replaced. The messages of the program name the log.",
         lost && `Published rows of enriched_logs or _rejects were lost. Their rows from before ${lost} are missing. All other tables are complete.`,
+        preparation && `The tables of periods are being prepared for a new catalog: ${number(preparation.done)} of ${number(preparation.total)} are done. Until then, all tables show the previous catalog.`,
         catalog?.broken && "The catalog file is invalid, so the last valid version stays in use. The messages of the program describe the error.",
     ];
     return texts.filter(Boolean).map((text) => element("p", { class: "notice" }, text));

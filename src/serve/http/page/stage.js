@@ -8,8 +8,9 @@ import * as insight from "./insight.js";
 import * as listener from "./listener.js";
 import * as overview from "./overview.js";
 import { blank } from "./parts.js";
+import { chooser, find, label } from "./period.js";
 import * as rejects from "./rejects.js";
-import { read } from "./route.js";
+import { hasPeriods, read } from "./route.js";
 import * as song from "./song.js";
 import * as token from "./token.js";
 
@@ -55,7 +56,9 @@ export async function open() {
         return;
     }
     const isOther = key !== before?.key;
-    shown = { key, view, route, isNew: isOther, hasFocus: isOther && before !== null };
+    // Until the view is loaded, the choice of a period stays as it was.
+    const { periods, status } = hasPeriods(route.path) && before || {};
+    shown = { key, view, route, periods, status, isNew: isOther, hasFocus: isOther && before !== null };
     // If only the search, order or page changes, the old rows stay visible until the new rows are loaded.
     if (!isOther) shown = { ...before, route };
     const slow = setTimeout(() => isOther && paint([blank("Loading …")], "Loading"), LOADING_DELAY);
@@ -64,7 +67,7 @@ export async function open() {
     if (shown.route !== route) return;
     main.removeAttribute("aria-busy");
     if (!isOther) {
-        announcement.textContent = main.querySelector("[data-announce]")?.textContent ?? "";
+        announcement.textContent = [...main.querySelectorAll("[data-announce]")].map((each) => each.textContent).join(". ");
         if (route.query.get("cursor") !== before.route.query.get("cursor")) main.querySelector(".listing")?.scrollIntoView();
     }
 }
@@ -106,9 +109,15 @@ async function load(slow) {
     try {
         const status = await get(["status"]);
         listInsights(status.insights ?? []);
-        const data = status.state === "starting" ? undefined : await view.load(route, get);
+        const asked = status.state === "starting" ? undefined : view.load(route, get);
+        // An error of this request is handled below, after the choice of periods is known.
+        asked?.catch(() => {});
+        const periods = status.periods > 0 && hasPeriods(route.path) ? await get(["periods"]) : null;
         if (signal.aborted || shown.route !== route) return;
-        Object.assign(shown, { status, data });
+        Object.assign(shown, { status, periods });
+        const data = await asked;
+        if (signal.aborted || shown.route !== route) return;
+        shown.data = data;
         if (data === undefined) starting();
         else render();
     } catch (error) {
@@ -119,9 +128,12 @@ async function load(slow) {
 }
 
 function render() {
-    const { view, route, data, status } = shown;
+    const { view, route, data, status, periods } = shown;
     const { timezone: zone, night, week } = status;
-    paint([view.render(data, { route, status, live: latest, zone, night, week })].flat(), view.title(route, data, status));
+    const chosen = find(periods, route.query.get("period"));
+    const period = chosen && { ...chosen, label: label(chosen) };
+    const title = [view.title(route, data, status), period?.label].filter(Boolean).join(", ");
+    paint([view.render(data, { route, status, live: latest, zone, night, week, periods, period })].flat(), title);
 }
 
 function starting() {
@@ -145,7 +157,12 @@ function showError(error) {
 function paint(nodes, title) {
     document.title = `${title} – music-insights`;
     const fresh = element("div", {}, element("div", { class: "view", "data-key": shown.key }, nodes));
+    const { periods, route, status } = shown;
+    if (periods) placeChooser(fresh.firstChild, chooser(periods, route, status.timezone));
     morph(main, fresh);
+    const select = main.querySelector("[data-period]");
+    // After a choice of the reader, the attribute `selected` alone has no effect.
+    if (select) select.value = route.query.get("period") ?? "";
     if (shown.isNew) {
         shown.isNew = false;
         if (shown.hasFocus) {
@@ -153,4 +170,11 @@ function paint(nodes, title) {
             (main.querySelector("h1") ?? main).focus({ preventScroll: true });
         }
     }
+}
+
+/** Puts the choice of a period beside the title, or above a view without a title. */
+function placeChooser(view, choice) {
+    const title = view.querySelector(".heading h1");
+    if (title) title.after(choice);
+    else view.prepend(element("div", { class: "heading" }, choice));
 }

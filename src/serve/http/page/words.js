@@ -5,6 +5,11 @@ export function column(name) {
     return (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll("_", " ");
 }
 
+/** The title of an insight. In a period, the top songs are those of the period. */
+export function insightTitle({ name, title }, isOfPeriod) {
+    return isOfPeriod && name === "top_songs_this_week" ? "Top songs" : title;
+}
+
 const REASONS = {
     line_too_long: "the line is too long",
     nul_tail: "the line ends in NUL bytes, for example after a crash of the writer",
