@@ -102,9 +102,14 @@ impl ClusterRun {
     /// Runs until the insights are published. A shutdown ends the run, and nothing is published.
     ///
     /// # Errors
-    /// The same errors as for `replay` on one machine, and errors of the cluster.
+    /// The same errors as for `replay` on one machine, and errors of the cluster. With periods, exit code 78.
     pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Error> {
         let run = unique_name();
+        if !self.settings.periods.rules().is_empty() {
+            let message = "a cluster does not keep periods yet; run `replay` without --cluster, or set the numbers \
+                           in [periods] to 0";
+            return Err(Error::Config(message.to_owned()));
+        }
         for folder in self.logs.iter().filter(|path| path.is_dir()) {
             self.settings.check_log_folder(folder)?;
         }
