@@ -347,6 +347,7 @@ impl Work<'_> {
                 &self.catalog.rejects,
                 self.catalog.fingerprint(),
             ),
+            now: None,
             inputs_deleted: false,
         };
         let manifest = published.next_manifest(&staged, &mut rejects, cut)?;

@@ -1,7 +1,7 @@
 //! Plays by period: the plays since the last commit, and the number of all plays of each period.
 //!
 //! Each kept length divides the plays into periods. The plays of a period are columns without any order, so
-//! adding a play is cheap, even if the plays come in random order. A [`Ledger`] is made of them when the tables of
+//! adding a play is cheap, even if the plays come in random order. A [`Ledger`](crate::ledger::Ledger) is made of them when the tables of
 //! the period are needed.
 
 use std::collections::BTreeMap;

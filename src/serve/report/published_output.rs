@@ -85,8 +85,8 @@ impl PublishedOutput {
         manifest: Manifest,
         period: Option<Period>,
     ) -> Result<Self, Error> {
-        let period =
-            period.map(|period| Ok((period, index_of(disk, output, &manifest, period)?))).transpose()?;
+        let with_index = |period| Ok::<_, Error>((period, index_of(disk, output, &manifest, period)?));
+        let period = period.map(with_index).transpose()?;
         let mut published = Self { manifest, period, output: output.to_owned(), opened: HashMap::new() };
         // Append-only tables only grow, so their parts can be opened later.
         let names = SNAPSHOTS.iter().map(|about| about.name);
