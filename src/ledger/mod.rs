@@ -26,7 +26,7 @@ use crate::ledger::listens::{Listens, UserListens};
 use crate::ledger::nights::Nights;
 use crate::ledger::run::Run;
 use crate::ledger::song_plays::{SongPlays, Total};
-use crate::ledger::stretches::{LocalHour, STRETCH, common_hour};
+use crate::ledger::stretches::{LocalHour, STRETCH, next_stretch};
 use crate::model::bit_set::BitSet;
 use crate::model::{Batch, SongId, UserId};
 use crate::time::civil::Week;
@@ -90,17 +90,19 @@ impl Ledger {
     /// Adds a batch. The caller must seal the listens when their buffer is full.
     pub fn append(&mut self, batch: &Batch) {
         self.listens.add(&batch.users, &batch.songs);
-        for first in (0..batch.plays()).step_by(STRETCH) {
-            self.append_stretch(batch, first..batch.plays().min(first + STRETCH));
+        let mut first = 0;
+        while let Some((hour, rows)) = next_stretch(&batch.play_times[first..]) {
+            self.append_stretch(batch, hour, first..first + rows);
+            first += rows;
         }
         self.plays += batch.plays() as u64;
     }
 
     /// Adds a stretch of rows to all tables except the listens.
-    fn append_stretch(&mut self, batch: &Batch, rows: Range<usize>) {
+    fn append_stretch(&mut self, batch: &Batch, hour: Option<LocalHour>, rows: Range<usize>) {
         let (users, songs) = (&batch.users[rows.clone()], &batch.songs[rows.clone()]);
         let (play_times, millis) = (&batch.play_times[rows.clone()], &batch.millis[rows]);
-        if let Some(hour) = common_hour(play_times) {
+        if let Some(hour) = hour {
             self.hours.add(hour.of_week(), songs.len());
             self.nights.add(hour, users, play_times);
             self.song_plays.add(hour.week(), songs, millis);

@@ -9,6 +9,8 @@ use crate::time::civil::Week;
 
 /// Maximum number of rows in a stretch. It exceeds the number of cache misses that a core handles at once.
 pub const STRETCH: usize = 64;
+/// Minimum number of rows of a stretch that ends with its hour.
+const FEWEST: usize = 8;
 /// Seconds per hour.
 const HOUR: i64 = 3600;
 /// The number of hours from the preceding Monday to 1970-01-01, which was a Thursday.
@@ -40,11 +42,16 @@ impl LocalHour {
     }
 }
 
-/// The hour of rows that all lie in the same hour. `None` if they do not, or if there are no rows.
-pub fn common_hour(play_times: &[PlayTime]) -> Option<LocalHour> {
+/// The next stretch of some rows: its hour and the number of its rows. The hour is `None` if the rows lie in different
+/// hours, with only a few of them in the first one. `None` if there are no rows.
+pub fn next_stretch(play_times: &[PlayTime]) -> Option<(Option<LocalHour>, usize)> {
+    let play_times = &play_times[..play_times.len().min(STRETCH)];
     let hour = LocalHour::of(play_times.first()?.local);
     let start = hour.start();
-    play_times.iter().all(|time| (0..HOUR).contains(&(time.local - start))).then_some(hour)
+    let same = play_times.iter().take_while(|time| (0..HOUR).contains(&(time.local - start))).count();
+    // In a sorted log, a stretch ends with the hour. In an unsorted log, hours end after a row or two.
+    let is_common = same == play_times.len() || same >= FEWEST;
+    Some(if is_common { (Some(hour), same) } else { (None, play_times.len()) })
 }
 
 #[cfg(test)]
@@ -61,15 +68,23 @@ mod tests {
 
     proptest! {
         #[test]
-        fn rows_have_a_common_hour_if_all_hours_are_equal(
-            locals in proptest::collection::vec(prop_oneof![0_i64..3_600, -4_000_i64..4_000], 0..4),
+        fn stretches_divide_the_rows(
+            locals in proptest::collection::vec(prop_oneof![12 => 0_i64..3_600, 1 => -4_000_i64..4_000], 0..200),
         ) {
             let play_times: Vec<PlayTime> =
                 locals.iter().map(|&local| PlayTime { local, offset: 0, nanos: 0 }).collect();
-            let mut hours: Vec<i64> = locals.iter().map(|local| local.div_euclid(HOUR) * HOUR).collect();
-            hours.dedup();
-            let common = <[i64; 1]>::try_from(hours).ok().map(|[start]| start);
-            prop_assert_eq!(common_hour(&play_times).map(LocalHour::start), common);
+            let mut rest = &play_times[..];
+            while let Some((hour, rows)) = next_stretch(rest) {
+                prop_assert!((1..=STRETCH).contains(&rows));
+                let (stretch, others) = rest.split_at(rows);
+                let hours: Vec<LocalHour> = stretch.iter().map(|time| LocalHour::of(time.local)).collect();
+                match hour {
+                    Some(hour) => prop_assert!(hours.iter().all(|other| *other == hour)),
+                    None => prop_assert!(hours.iter().any(|other| *other != hours[0])),
+                }
+                rest = others;
+            }
+            prop_assert!(rest.is_empty());
             for local in locals {
                 prop_assert_eq!(LocalHour::of(local).week(), Week::of_local(local));
             }
