@@ -72,7 +72,8 @@ pub struct Cut {
 impl Cut {
     /// The users with rows that may have changed. If the catalog changed, these are all users.
     pub fn users_to_refresh(&self) -> Vec<UserId> {
-        if self.new_catalog { self.users() } else { self.changes.users.clone() }
+        // The changes of a period already name all its users if the catalog is new.
+        if self.new_catalog && self.period.is_none() { self.users() } else { self.changes.users.clone() }
     }
 
     /// All users that may have plays.

@@ -1,8 +1,8 @@
 //! Plays by period: the plays since the last commit, and the number of all plays of each period.
 //!
 //! Each kept length divides the plays into periods. The plays of a period are columns without any order, so
-//! adding a play is cheap, even if the plays come in random order. A [`Ledger`](crate::ledger::Ledger) is made of them when the tables of
-//! the period are needed.
+//! adding a play is cheap, even if the plays come in random order. A
+//! [`Ledger`](crate::ledger::Ledger) is made of them when the tables of the period are needed.
 
 use std::collections::BTreeMap;
 
@@ -113,11 +113,6 @@ impl PeriodPlays {
             .iter()
             .map(|(&period, &plays)| (period, plays))
             .filter(move |(period, _)| is_published(period))
-    }
-
-    /// Whether the plays of a period are needed.
-    pub fn needs(&self, period: Period) -> bool {
-        self.rules.needs(period, self.latest_day)
     }
 
     fn forget_unneeded(&mut self) {

@@ -146,10 +146,7 @@ impl Display for Period {
     /// Prints the name: `2025-03-21`, `2025-W12`, `2025-03`, `2025-Q1` or `2025`.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.length {
-            Length::Day => {
-                let CivilDate { year, month, day } = CivilDate::from_days(self.number);
-                write!(formatter, "{year:04}-{month:02}-{day:02}")
-            }
+            Length::Day => CivilDate::from_days(self.number).fmt(formatter),
             Length::Week => Week(self.number).fmt(formatter),
             Length::Month => {
                 let (year, month) = (self.number.div_euclid(12), self.number.rem_euclid(12) + 1);

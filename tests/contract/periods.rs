@@ -100,7 +100,7 @@ proptest! {
     #![proptest_config(config(60))]
 
     /// At the end of every process, the tables of periods are those of the reference, and those of a `replay`. The
-    /// rows are of several years. They come in any order, in several logs, and between restarts. The catalog
+    /// rows cover several years. They come in any order, in several logs, and between restarts. The catalog
     /// changes, and fewer periods may be kept.
     #[test]
     fn every_period_has_the_tables_of_its_plays(

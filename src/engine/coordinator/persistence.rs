@@ -105,7 +105,7 @@ impl Persistence {
         })
     }
 
-    /// Includes other rules for periods in the next commit.
+    /// Replaces the rules for periods. The next commit saves them.
     pub(super) fn set_period_rules(&mut self, rules: PeriodRules) {
         if let Some(committer) = &mut self.committer {
             committer.set_period_rules(rules);

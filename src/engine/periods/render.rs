@@ -49,7 +49,7 @@ pub(super) struct Job {
 pub(super) struct TableJob {
     /// The number of all plays.
     pub(super) plays: u64,
-    /// The period as of the last cut; `None` if it is closed.
+    /// The ledger and the insights after the last cut; `None` if the period is closed.
     pub(super) open: Option<Box<OpenPeriod>>,
     /// The published tables.
     pub(super) published: Option<PeriodIndex>,

@@ -118,7 +118,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Writes tables that the entry of the segment does not list, and returns their extents.
+    /// Writes tables, and returns their extents. The list of tables in the entry of the segment leaves them out.
     ///
     /// # Errors
     /// The errors of `write`.
