@@ -1,0 +1,29 @@
+# Functions for the scripts in this folder. They run in the top folder of the project.
+
+# Tools with pinned versions. They are built once, into target/tools.
+declare -A TOOLS=([cargo-auditable]=0.7.7 [cargo-deb]=3.8.0 [cargo-generate-rpm]=0.21.1)
+export PATH=$PWD/target/tools/bin:$PATH
+
+step() { echo "== $*" >&2; }
+
+fail() {
+    echo "${0##*/}: $*" >&2
+    exit 1
+}
+
+# need PROGRAM HOW: fails unless the program is installed.
+need() {
+    command -v "$1" >/dev/null || fail "$1 is missing; install it with: $2"
+}
+
+install_tools() {
+    local tool
+    for tool in "$@"; do
+        if [ ! -e "target/tools/$tool-${TOOLS[$tool]}" ]; then
+            step "build $tool ${TOOLS[$tool]} (once)"
+            cargo install --quiet --locked --root target/tools "$tool@${TOOLS[$tool]}" ||
+                fail "cannot install $tool; is crates.io reachable?"
+            touch "target/tools/$tool-${TOOLS[$tool]}"
+        fi
+    done
+}
