@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Functions for the scripts in this folder. They run in the top folder of the project.
 
 # Tools with pinned versions. They are built once, into target/tools.

@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Functions for checks in a fresh Debian. They need root, debootstrap, and the packages of Debian.
 
 # All mounts are in a mount namespace of their own, so they go away with the script.
