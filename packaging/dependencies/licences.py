@@ -22,7 +22,7 @@ def texts_of(crate):
     texts = [path.read_text(errors="replace") for path in paths if path.suffix not in NOT_A_TEXT]
     if texts:
         return texts
-    names = re.findall(r"[A-Za-z0-9.+-]+", re.sub(r"\b(OR|AND|WITH)\b", " ", crate.licence))
+    names = sorted(re.findall(r"[A-Za-z0-9.+-]+", re.sub(r"\b(OR|AND|WITH)\b", " ", crate.licence)))
     texts = [(STANDARD / f"{name}.txt").read_text() for name in names if (STANDARD / f"{name}.txt").exists()]
     alternatives = " OR " in crate.licence
     if not texts or (not alternatives and len(texts) < len(names)):
@@ -46,7 +46,8 @@ def main():
         if crate.checksum and crate.name != PROGRAM:
             for text in map(tidy, texts_of(crate)):
                 owners.setdefault(text, []).append(f"{crate.name} {crate.version} ({crate.licence})")
-    print(f"{PROGRAM} contains the following libraries under the following licences.")
+    print(f"{PROGRAM} contains the following libraries under the following licences. It also contains the standard library")
+    print("of Rust (MIT OR Apache-2.0; https://github.com/rust-lang/rust/blob/main/COPYRIGHT).")
     for text, names in sorted(owners.items(), key=lambda item: (-len(set(item[1])), item)):
         print("\n" + "=" * 100 + "\n" + "\n".join(dict.fromkeys(names)) + "\n" + "-" * 100 + "\n\n" + text)
 
