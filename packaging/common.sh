@@ -28,3 +28,17 @@ install_tools() {
         fi
     done
 }
+
+# The folder that cargo builds in.
+target_folder() { realpath -m "${CARGO_TARGET_DIR:-target}"; }
+
+# hide_paths [PROJECT]: sets the flags of the compilers, so that no path of this machine gets into the program.
+hide_paths() {
+    local cargo_home=${CARGO_HOME:-$HOME/.cargo} flags=() from
+    for from in "${1:-$PWD}=/music-insights" "$(target_folder)=/target" "$cargo_home=/cargo" \
+        "$(rustc --print sysroot)=/rust"; do
+        flags+=("--remap-path-prefix=$from")
+    done
+    CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f' && echo "${flags[*]}")
+    export CARGO_ENCODED_RUSTFLAGS CFLAGS="-ffile-prefix-map=$cargo_home=/cargo"
+}
