@@ -17,6 +17,7 @@ make_debian() {
     step "make a fresh Debian ($suite)"
     local new
     new=$(mktemp -d)
+    chmod 755 "$new"
     mkdir -p "${debian%/*}"
     debootstrap --variant=minbase "$suite" "$new" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}" >"$debian.log" ||
         fail "debootstrap failed; see $debian.log"
