@@ -32,10 +32,10 @@ install_tools() {
 # The folder that cargo builds in.
 target_folder() { realpath -m "${CARGO_TARGET_DIR:-target}"; }
 
-# hide_paths [PROJECT]: sets the flags of the compilers, so that no path of this machine gets into the program.
+# hide_paths: sets the flags of the compilers, so that no path of this machine gets into the program.
 hide_paths() {
     local cargo_home=${CARGO_HOME:-$HOME/.cargo} flags=() from
-    for from in "${1:-$PWD}=/music-insights" "$(target_folder)=/target" "$cargo_home=/cargo" \
+    for from in "$PWD=/music-insights" "$(target_folder)=/target" "$cargo_home=/cargo" \
         "$(rustc --print sysroot)=/rust"; do
         flags+=("--remap-path-prefix=$from")
     done
