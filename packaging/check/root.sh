@@ -67,3 +67,21 @@ files() {
     (cd "$1" && find . -xdev \( -path ./proc -o -path ./dev -o -path ./sys -o -path ./run -o -path ./tmp \
         -o -path ./var/cache -o -path ./var/log -o -path ./var/lib/apt -o -path ./var/lib/dpkg \) -prune -o -print) | sort
 }
+
+# only_data_is_left FOLDER LIST [PATH]...: compares the files with a list from before the installation. Only the data
+# and the given paths may be new.
+only_data_is_left() {
+    local root=$1 before=$2 path
+    shift 2
+    files "$root" >"$root/tmp/after"
+    [ -z "$(comm -23 "$before" "$root/tmp/after")" ] || fail "the removal has removed files of other packages"
+    [ -e "$root/var/lib/music-insights/state" ] || fail "the removal has removed the data"
+    for path in $(comm -13 "$before" "$root/tmp/after"); do
+        case $path in
+        ./var/lib/music-insights | ./var/lib/music-insights/*) ;;
+        # Backups of the lists of users, made when the package added one.
+        ./etc/passwd- | ./etc/group- | ./etc/shadow- | ./etc/gshadow-) ;;
+        *) [[ " $* " == *" $path "* ]] || fail "the removal has left $path" ;;
+        esac
+    done
+}
