@@ -207,7 +207,7 @@ fn a_cluster_equals_replay_for_difficult_inputs_and_all_settings() {
     let Some(cluster) = TestCluster::start(2, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     write_difficult_inputs(folder.path());
-    let settings: [&[&str]; 6] = [
+    let settings: [&[&str]; 9] = [
         &[],
         &[
             "--timezone",
@@ -265,6 +265,24 @@ fn a_cluster_equals_replay_for_difficult_inputs_and_all_settings() {
             "--set",
             "insights.night_owl_users.min_plays=0",
         ],
+        &["--set", "periods.month=all", "--set", "periods.day=3", "--format", "csv,parquet"],
+        &[
+            "--timezone",
+            "Asia/Tokyo",
+            "--set",
+            "periods.week=40",
+            "--set",
+            "periods.year=all",
+            "--set",
+            "periods.latest=now",
+            "--set",
+            "periods.insights=top_songs_this_week,night_owl_users",
+            "--from",
+            "2025-02-03",
+            "--to",
+            "2025-10-26",
+        ],
+        &["--to", "2025-03-24"],
     ];
     for settings in settings {
         compare(&cluster, folder.path(), settings);

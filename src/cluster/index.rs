@@ -10,12 +10,16 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::cluster::inputs::Log;
-use crate::cluster::job::{Job, JobKind, LogCounts, LogReport, MapJob, MapReport, MergeJob, RowRange, Sums};
+use crate::cluster::job::{
+    Job, JobKind, LogCounts, LogReport, MapJob, MapReport, MergeJob, PeriodSums, RowRange, Sums, SumsFile,
+};
 use crate::cluster::splits::JobLogs;
 use crate::model::Reason;
 use crate::model::error::Error;
 use crate::publish::manifest::{PartEntry, Totals};
 use crate::state::checkpoint::generation::StateConfig;
+use crate::time::date_range::DateRange;
+use crate::time::period::Period;
 
 /// The name of the index in the folder of the files.
 const FILE: &str = "index.json";
@@ -37,6 +41,8 @@ pub struct Index {
     config: StateConfig,
     /// The fingerprint of the catalog of the enriched rows; `None` if `enriched_logs` is disabled.
     catalog: Option<String>,
+    /// The dates of the plays that count.
+    dates: DateRange,
     /// The number that the next new log will get.
     next: u32,
     sums: Vec<KnownSums>,
@@ -50,6 +56,8 @@ pub struct Index {
 pub struct KnownSums {
     /// The file.
     pub sums: Sums,
+    /// The sums of periods.
+    periods: Vec<PeriodSums>,
     logs: BTreeSet<u32>,
 }
 
@@ -92,12 +100,18 @@ impl Index {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub async fn read(folder: &Url, config: &StateConfig, catalog: &str) -> Result<Self, Error> {
+    pub async fn read(
+        folder: &Url,
+        config: &StateConfig,
+        catalog: &str,
+        dates: DateRange,
+    ) -> Result<Self, Error> {
         let empty = Self {
             format: FORMAT,
             program: env!("CARGO_PKG_VERSION").to_owned(),
             config: config.clone(),
             catalog: config.enriched_logs.then(|| catalog.to_owned()),
+            dates,
             next: 0,
             sums: Vec::new(),
             logs: BTreeMap::new(),
@@ -121,6 +135,10 @@ impl Index {
         }
         if known.program != empty.program {
             tracing::info!("all logs are read again: they were read by another version");
+            return Ok(empty);
+        }
+        if known.dates != dates {
+            tracing::info!("all logs are read again: other dates count");
             return Ok(empty);
         }
         if known.catalog != empty.catalog {
@@ -153,13 +171,14 @@ impl Index {
         self.logs.retain(|_, log| is_valid(log));
         // Ranges of one log are in several files. If one of these is dropped, the others are of no use.
         loop {
-            let known = self.sums.len();
-            self.sums.retain(|sums| sums.logs.iter().all(|log| self.logs.contains_key(log)));
-            if self.sums.len() == known {
+            let is_usable = |sums: &KnownSums| sums.logs.iter().all(|log| self.logs.contains_key(log));
+            let (usable, dropped): (Vec<_>, Vec<_>) =
+                std::mem::take(&mut self.sums).into_iter().partition(is_usable);
+            self.sums = usable;
+            if dropped.is_empty() {
                 break;
             }
-            let summed: HashSet<u32> = self.sums.iter().flat_map(|sums| sums.logs.iter().copied()).collect();
-            self.logs.retain(|number, _| summed.contains(number));
+            dropped.iter().flat_map(|sums| &sums.logs).for_each(|log| drop(self.logs.remove(log)));
         }
         let known: HashSet<&str> = self.logs.values().map(|log| log.url.as_str()).collect();
         logs.iter().filter(|log| !known.contains(log.url.as_str())).cloned().collect()
@@ -180,13 +199,27 @@ impl Index {
         self.sums.iter().map(|known| &known.sums)
     }
 
+    /// The sums of each period, and the number of its plays.
+    pub fn periods(&self) -> BTreeMap<Period, (Vec<SumsFile>, u64)> {
+        let mut periods: BTreeMap<Period, (Vec<SumsFile>, u64)> = BTreeMap::new();
+        for sums in self.sums.iter().flat_map(|known| &known.periods) {
+            let Some(period) = Period::from_code(sums.period) else { continue };
+            let (files, plays) = periods.entry(period).or_default();
+            files.push(sums.file.clone());
+            *plays += sums.plays;
+        }
+        periods
+    }
+
     /// The sums over all logs. `unmatched` is the current number of unmatched plays.
     pub fn totals(&self, unmatched: u64) -> Totals {
-        let mut totals = Totals { unmatched, ..Totals::default() };
+        let outside = (!self.dates.is_unlimited()).then_some(0);
+        let mut totals = Totals { outside, unmatched, ..Totals::default() };
         for counts in self.counts() {
             totals.inputs += 1;
             totals.bytes += counts.bytes;
             totals.rows += counts.rows;
+            totals.outside = totals.outside.map(|outside| outside + counts.outside);
             for (reason, rows) in &counts.rejected {
                 *totals.rejected.entry(reason.clone()).or_default() += rows;
             }
@@ -214,7 +247,7 @@ impl Index {
     /// Adds the files that a job has made of logs. `read` are all logs of the run, by the places in `logs`.
     pub fn add(&mut self, report: MapReport, logs: &JobLogs, read: &[Log]) {
         let numbers = logs.iter().map(|(_, log)| log.number).collect();
-        self.sums.push(KnownSums { sums: report.sums, logs: numbers });
+        self.sums.push(KnownSums { sums: report.sums, periods: report.periods, logs: numbers });
         for ((index, _), report) in logs.iter().zip(report.logs) {
             let Log { url, size, version, .. } = read[*index].clone();
             let LogReport { number, counts, lines, enriched, rejects } = report;
@@ -259,8 +292,9 @@ impl Index {
             .into_iter()
             .partition(|known| merged.contains(&known.sums.file.url));
         self.sums = kept;
-        let logs = replaced.into_iter().flat_map(|known| known.logs).collect();
-        self.sums.push(KnownSums { sums, logs });
+        let logs = replaced.iter().flat_map(|known| known.logs.iter().copied()).collect();
+        let periods = replaced.into_iter().flat_map(|known| known.periods).collect();
+        self.sums.push(KnownSums { sums, periods, logs });
     }
 
     /// Removes the files that the index does not list.
@@ -271,7 +305,10 @@ impl Index {
         let logs = self.logs.values();
         let rows = logs.flat_map(|log| log.enriched.iter().chain(log.rejects.iter().map(|(_, range)| range)));
         let rows = rows.map(|range| range.url.as_str());
-        let listed: HashSet<&str> = rows.chain(self.sums().map(|sums| sums.file.url.as_str())).collect();
+        let periods =
+            self.sums.iter().flat_map(|known| &known.periods).map(|period| period.file.url.as_str());
+        let sums = self.sums().map(|sums| sums.file.url.as_str());
+        let listed: HashSet<&str> = rows.chain(sums).chain(periods).collect();
         for name in shared_storage::list_folders(folder).await? {
             // A folder with any other kind of name belongs to the user.
             let is_ours = name.split_once('-').is_some_and(|(number, _)| number.parse::<u32>().is_ok());
@@ -316,7 +353,7 @@ fn size_class(bytes: u64) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::job::{LogRange, RejectExample, SumsFile};
+    use crate::cluster::job::{LogRange, RejectExample};
     use crate::settings::Settings;
 
     const NOW: i64 = 1_767_225_600;
@@ -336,6 +373,7 @@ mod tests {
             program: "1".to_owned(),
             config: StateConfig::of(&Settings::default()),
             catalog: None,
+            dates: DateRange::default(),
             next: 0,
             sums: Vec::new(),
             logs: BTreeMap::new(),
@@ -359,8 +397,12 @@ mod tests {
                 rejects: RowRange { bytes: 1, ..RowRange::default() },
                 ..LogReport::default()
             });
-            let file = SumsFile { url: format!("file:///tables/{number}/sums"), bytes: 10 };
-            let report = MapReport { logs: reports.collect(), sums: Sums { file, sample: Vec::new() } };
+            let file = SumsFile { url: format!("file:///tables/{number}/sums"), offset: 0, bytes: 10 };
+            let report = MapReport {
+                logs: reports.collect(),
+                periods: Vec::new(),
+                sums: Sums { file, sample: Vec::new() },
+            };
             index.add(report, &of_job, logs);
         }
         index

@@ -9,7 +9,9 @@ use crate::insights;
 use crate::model::{Reason, Reject};
 use crate::publish::OutputFormats;
 use crate::publish::manifest::{InsightEntry, PartEntry};
+use crate::publish::periods::PeriodIndex;
 use crate::state::checkpoint::generation::StateConfig;
+use crate::time::date_range::DateRange;
 
 /// A job for one executor.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +40,8 @@ pub enum JobKind {
     Table(Box<TableJob>),
     /// Put a part of `enriched_logs` together.
     Part(Box<PartJob>),
+    /// Render the tables of a period.
+    Period(Box<PeriodJob>),
 }
 
 /// Reads logs, or ranges of logs: makes a file of sums, a file of enriched rows, and a file of rejects.
@@ -49,8 +53,12 @@ pub struct MapJob {
     pub config: StateConfig,
     /// The catalog for the enriched rows; `None` if `enriched_logs` is disabled.
     pub catalog: Option<CatalogFile>,
+    /// The dates of the plays that count.
+    pub dates: DateRange,
     /// The current time, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
+    /// The local date of the current time, in days since 1970-01-01.
+    pub today: i64,
     /// The URL of a new folder for the files.
     pub folder: String,
 }
@@ -80,7 +88,10 @@ pub struct CatalogFile {
 pub struct SumsFile {
     /// The URL of the file.
     pub url: String,
-    /// The length of the file in bytes.
+    /// The offset of the sums in the file. Several sums may share a file.
+    #[serde(default)]
+    pub offset: u64,
+    /// The length of the sums in bytes.
     pub bytes: u64,
 }
 
@@ -167,6 +178,21 @@ pub struct PartJob {
     pub target: Target,
 }
 
+/// Renders the tables of a period.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeriodJob {
+    /// What the tables are rendered from: only the sums of the period.
+    pub sources: TableSources,
+    /// The code of the period.
+    pub period: u64,
+    /// The number of plays in the period.
+    pub plays: u64,
+    /// The names of the insights.
+    pub names: Vec<String>,
+    /// Where the tables go.
+    pub target: Target,
+}
+
 /// A range of a file of enriched rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowRange {
@@ -201,6 +227,8 @@ pub enum JobResult {
     Tables(StagedTables),
     /// A part was staged in the output folder.
     Part(StagedPart),
+    /// The tables of a period were staged in the output folder.
+    Period(StagedPeriodTables),
 }
 
 /// A written file of sums.
@@ -217,8 +245,22 @@ pub struct Sums {
 pub struct MapReport {
     /// The sums.
     pub sums: Sums,
+    /// The sums of periods. A period may occur several times.
+    #[serde(default)]
+    pub periods: Vec<PeriodSums>,
     /// The logs, in order.
     pub logs: Vec<LogReport>,
+}
+
+/// The sums of the plays in a period.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeriodSums {
+    /// The code of the period.
+    pub period: u64,
+    /// The sums.
+    pub file: SumsFile,
+    /// The number of plays.
+    pub plays: u64,
 }
 
 /// What was read of a log.
@@ -267,15 +309,30 @@ pub struct StagedPart {
     pub parquet: Option<PartEntry>,
 }
 
+/// The tables of a period under temporary names in the output folder.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StagedPeriodTables {
+    /// The part of the temporary names that no other attempt has.
+    pub tag: String,
+    /// The tables.
+    pub index: PeriodIndex,
+}
+
 /// The counts of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogCounts {
     /// Number of bytes after decompression.
     pub bytes: u64,
-    /// Number of rows: plays and rejects.
+    /// Number of rows: plays, rejects, and plays outside the dates of the run.
     pub rows: u64,
     /// Number of plays.
     pub plays: u64,
+    /// Number of plays outside the dates of the run.
+    #[serde(default)]
+    pub outside: u64,
+    /// The first and the last local time of these plays, in seconds.
+    #[serde(default)]
+    pub outside_times: Option<(i64, i64)>,
     /// Number of rejects by reason.
     pub rejected: BTreeMap<String, u64>,
     /// The time of the latest play, in seconds since 1970-01-01T00:00:00Z: as an instant, and as local time.
@@ -309,6 +366,9 @@ impl LogCounts {
         self.rows += next.rows;
         self.plays += next.plays;
         self.future += next.future;
+        self.outside += next.outside;
+        let times = self.outside_times.into_iter().chain(next.outside_times);
+        self.outside_times = times.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)));
         self.latest = self.latest.max(next.latest);
         self.now = next.now;
         for (reason, rows) in &next.rejected {

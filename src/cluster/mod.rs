@@ -57,6 +57,7 @@ use crate::model::shutdown::Shutdown;
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::Published;
 use crate::publish::manifest::{Manifest, hash_text};
+use crate::publish::periods::{self, PeriodIndex};
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
 use crate::state::checkpoint::generation::StateConfig;
@@ -65,7 +66,7 @@ use crate::storage::failpoint::fail_point;
 use crate::storage::{SharedDisk, create_folder};
 use crate::telemetry::progress::Stages;
 use crate::text::{path_text, shown};
-use crate::time::civil::Week;
+use crate::time::civil::{DAY, Week};
 use crate::time::date_range::DateRange;
 
 /// The default folder of the files of a run, inside the output.
@@ -88,6 +89,8 @@ pub struct ClusterRun {
     pub options: StartOptions,
     /// What the run requires of its rows.
     pub acceptance: Acceptance,
+    /// The dates of the plays that count.
+    pub dates: DateRange,
     /// Whether an argument may name no log.
     pub allow_empty: bool,
     /// The current time, in seconds since 1970-01-01T00:00:00Z.
@@ -98,14 +101,9 @@ impl ClusterRun {
     /// Runs until the insights are published. A shutdown ends the run, and nothing is published.
     ///
     /// # Errors
-    /// The same errors as for `replay` on one machine, and errors of the cluster. With periods, exit code 78.
+    /// The same errors as for `replay` on one machine, and errors of the cluster.
     pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Error> {
         let run = unique_name();
-        if !self.settings.periods.rules().is_empty() {
-            let message = "a cluster does not keep periods yet; run `replay` without --cluster, or set the numbers \
-                           in [periods] to 0";
-            return Err(Error::Config(message.to_owned()));
-        }
         for folder in self.logs.iter().filter(|path| path.is_dir()) {
             self.settings.check_log_folder(folder)?;
         }
@@ -137,6 +135,7 @@ impl ClusterRun {
     fn prepare_output(&self) -> Result<Published, Error> {
         let recovered = recovery::replay(&self.disk, &self.settings, self.options)?;
         remove_temporary_files(&self.disk, &self.settings.output)?;
+        periods::remove_temporary_files(&*self.disk, &self.settings.output)?;
         Ok(recovered.published)
     }
 }
@@ -162,7 +161,7 @@ struct Work<'a> {
 impl Work<'_> {
     async fn run(self, mut published: Published) -> Result<RunSummary, Error> {
         let config = StateConfig::of(&self.args.settings);
-        let mut index = Index::read(&self.tables, &config, &self.fingerprint()).await?;
+        let mut index = Index::read(&self.tables, &config, &self.fingerprint(), self.args.dates).await?;
         let new = index.keep_only(&self.logs, self.args.now);
         if let Some(manifest) = self.unchanged(&index, &new)? {
             self.judge(&index)?;
@@ -205,27 +204,36 @@ impl Work<'_> {
             let mut files = entry.files(output, name).into_iter();
             files.all(|(path, part)| disk.stat(&path).is_ok_and(|file| file.len == part.bytes))
         });
-        Ok(is_there.then_some(manifest))
+        let mut periods = manifest.periods.iter();
+        let has_periods = periods.all(|entry| {
+            PeriodIndex::read(&**disk, output, entry)
+                .is_some_and(|(period, index)| index.is_in_place(&**disk, output, period))
+        });
+        Ok((is_there && has_periods).then_some(manifest))
     }
 
     /// A hash of everything on which the output depends: logs, catalog and settings.
     fn basis(&self, index: &Index) -> String {
         let settings = &self.args.settings;
-        let weeks = Weeks::new(latest(index).map(|(_, local)| local), self.current_week());
+        let weeks = Weeks::new(latest(index).map(|(_, local)| local), Week::of_day(self.today()));
         let week = settings.insights.top_songs_this_week.week.resolve(weeks);
         let logs: Vec<_> =
             self.logs.iter().map(|log| (&log.label, &log.url, log.size, &log.version)).collect();
         let formats = OutputFormats::of(settings);
         let songs = path_text(&settings.songs);
         let basis = (logs, songs, self.fingerprint(), &settings.insights, formats, week.map(|week| week.0));
-        let config = StateConfig::of(settings);
-        let text = serde_json::to_vec(&(basis, config)).expect("settings are valid JSON");
+        let periods: Vec<u64> = self.published_periods(index).keys().map(|period| period.code()).collect();
+        let names = settings.periods.insights.to_string();
+        let now = settings.periods.rules().states_now().then_some(self.args.now);
+        let dates = (self.args.dates, StateConfig::of(settings));
+        let text = serde_json::to_vec(&(basis, periods, names, now, dates)).expect("settings are valid JSON");
         hash_text(xxh3_128(&text))
     }
 
-    fn current_week(&self) -> Week {
+    /// The local date of the current time, in days since 1970-01-01.
+    fn today(&self) -> i64 {
         let offset = i64::from(self.args.settings.timezone.0.offset_at(self.args.now));
-        Week::of_local(self.args.now + offset)
+        (self.args.now + offset).div_euclid(DAY)
     }
 
     /// Decides from the counts of all logs whether the run is accepted. The logs are not read again by the next run.
@@ -238,6 +246,7 @@ impl Work<'_> {
         for log in &self.logs {
             let Some((number, counts)) = by_url.get(log.url.as_str()) else { continue };
             tally.add_log(&log.label, InputId(*number), counts.rows, counts.plays, counts.future);
+            tally.add_log_outside(counts.outside, counts.outside_times);
             for (rows, example) in counts.rejects(&log.label) {
                 tally.add_log_rejects(rows, example);
             }
@@ -245,7 +254,7 @@ impl Work<'_> {
         if let Some(warning) = tally.clock_warning(self.args.now, settings.input.max_future) {
             tracing::warn!("{warning}");
         }
-        tally.judge(self.args.acceptance, DateRange::default(), ", and nothing was published")
+        tally.judge(self.args.acceptance, self.args.dates, ", and nothing was published")
     }
 
     /// Uploads the rows of the catalog for all executors.

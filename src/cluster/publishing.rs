@@ -1,22 +1,28 @@
 //! Makes the output on the executors, and publishes it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use music_insights_ballista::shared_storage::{self, child};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cluster::index::{Index, PublishedOutput};
-use crate::cluster::job::{self, CatalogFile, JobKind, JobResult, RowRange, TableSources, Target};
+use crate::cluster::job::{
+    self, CatalogFile, JobKind, JobResult, PeriodJob, RowRange, StagedPeriodTables, SumsFile, TableSources,
+    Target,
+};
 use crate::cluster::output::{self, PlannedPart};
 use crate::cluster::reading::no_report;
 use crate::cluster::tasks::{parse, reject_file};
 use crate::cluster::{Work, latest};
 use crate::engine::coordinator::RunMode;
+use crate::insights::SNAPSHOTS;
 use crate::model::error::Error;
+use crate::model::period_rules::LatestPeriod;
 use crate::publish::append_only::AppendOnlyWriter;
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::{CutSummary, Published, StagedEpoch};
 use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, hash_text};
+use crate::publish::periods::{self, StagedPeriod};
 use crate::publish::rejects::{REJECTS_HEADER, reject_lines};
 use crate::publish::snapshot::Snapshot;
 use crate::publish::staged_part::StagedPart;
@@ -26,12 +32,15 @@ use crate::state::checkpoint::generation::StateConfig;
 use crate::storage::failpoint::fail_point;
 use crate::storage::{remove_from, sync_folder};
 use crate::text::path_text;
-use crate::time::date_range::DateRange;
+use crate::time::civil::{DAY, Week};
+use crate::time::period::Period;
 
 /// The tables and parts that executors have staged in the output folder.
 pub(super) struct StagedOutput {
     tables: Vec<(&'static str, String, InsightEntry)>,
     unmatched: u64,
+    /// The tables of the published periods, ascending.
+    periods: Vec<(Period, StagedPeriodTables)>,
     /// The parts of `enriched_logs`; `None` if the insight is disabled.
     enriched: Option<Vec<(PlannedPart, Option<job::StagedPart>)>>,
 }
@@ -48,16 +57,19 @@ impl Work<'_> {
             insights: settings.insights.clone(),
             config: StateConfig::of(settings),
             latest: latest(index),
-            current_week: self.current_week().0,
+            current_week: Week::of_day(self.today()).0,
         };
         let shards = output::shards(index, self.session.cores());
         let folder = |shard| child(&child(&self.tables, &self.folder(0)), &format!("shard-{shard}")).into();
         let enriched = self.plan_enriched(index).await?;
         let parts = enriched.as_deref().map(|parts| output::part_jobs(parts, &target)).unwrap_or_default();
         let (numbers, parts): (Vec<usize>, Vec<JobKind>) = parts.into_iter().unzip();
+        let periods = self.published_periods(index);
+        let period_jobs = self.period_jobs(&periods, &sources, &target);
         // Parts take longest, so they begin first.
-        let jobs = parts.into_iter().chain(output::render_jobs(&sources, &shards, folder, &target)).collect();
-        let mut results = self.submit_all(jobs, 1).await?;
+        let jobs = parts.into_iter().chain(output::render_jobs(&sources, &shards, folder, &target));
+        let mut results = self.submit_all(jobs.chain(period_jobs).collect(), 1).await?;
+        let of_periods = results.split_off(results.len() - periods.len());
         let rendered = results.split_off(numbers.len());
         let (slices, songs): (Vec<_>, Vec<_>) =
             rendered.into_iter().partition(|result| matches!(result, JobResult::Slices(_)));
@@ -78,7 +90,40 @@ impl Work<'_> {
         let enriched = enriched.map(|parts| {
             parts.into_iter().enumerate().map(|(number, part)| (part, staged.remove(&number))).collect()
         });
-        Ok(StagedOutput { tables, unmatched, enriched })
+        let periods = periods.into_keys().zip(of_periods).filter_map(|(period, result)| match result {
+            JobResult::Period(tables) => Some((period, tables)),
+            _ => None,
+        });
+        Ok(StagedOutput { tables, unmatched, periods: periods.collect(), enriched })
+    }
+
+    /// The periods that are published, each with its sums and the number of its plays.
+    pub(super) fn published_periods(&self, index: &Index) -> BTreeMap<Period, (Vec<SumsFile>, u64)> {
+        let rules = self.args.settings.periods.rules();
+        let latest_day = match rules.latest {
+            LatestPeriod::Now => Some(self.today()),
+            LatestPeriod::Data => latest(index).map(|(_, local)| local.div_euclid(DAY)),
+        };
+        let mut periods = index.periods();
+        periods.retain(|period, _| rules.publishes(*period, latest_day));
+        periods
+    }
+
+    /// The jobs that render the tables of periods.
+    fn period_jobs(
+        &self,
+        periods: &BTreeMap<Period, (Vec<SumsFile>, u64)>,
+        sources: &TableSources,
+        target: &Target,
+    ) -> Vec<JobKind> {
+        let insights = self.args.settings.periods.insights.enabled(&self.args.settings.insights);
+        let names: Vec<String> = insights.iter().map(|insight| insight.name().to_owned()).collect();
+        let job = |(period, (sums, plays)): (&Period, &(Vec<SumsFile>, u64))| {
+            let sources = TableSources { sums: sums.clone(), ..sources.clone() };
+            let (period, plays, names, target) = (period.code(), *plays, names.clone(), target.clone());
+            JobKind::Period(Box::new(PeriodJob { sources, period, plays, names, target }))
+        };
+        periods.iter().map(job).collect()
     }
 
     /// The enriched rows of all logs, in the order of the output.
@@ -151,10 +196,20 @@ impl Work<'_> {
             (name, Snapshot::adopt(disk, &folders, entry))
         });
         let mut epoch = StagedEpoch { snapshots: snapshots.collect(), ..StagedEpoch::default() };
+        for (period, StagedPeriodTables { tag, index }) in staged.periods {
+            let snapshots = SNAPSHOTS.iter().filter_map(|about| {
+                let folders = TableFolders::of_period(&settings.output, period, about.name);
+                let entry = index.table(about.name)?.clone();
+                Some((about.name, Snapshot::adopt(disk, &folders.tagged(tag.clone()), entry)))
+            });
+            let snapshots = snapshots.collect();
+            epoch.listed_periods.push(period);
+            epoch.periods.push(StagedPeriod { period, index, snapshots });
+        }
         let parts = staged.enriched.map(|parts| self.publish_parts(parts, &mut epoch)).transpose()?;
         let cut = CutSummary {
             producer: RunMode::Replay.name(),
-            dates: DateRange::default(),
+            dates: self.args.dates,
             totals: index.totals(staged.unmatched),
             unfinished: Vec::new(),
             catalog: CatalogEntry::new(
@@ -163,13 +218,14 @@ impl Work<'_> {
                 &self.catalog.rejects,
                 self.catalog.fingerprint(),
             ),
-            now: None,
+            now: settings.periods.rules().states_now().then_some(self.args.now),
             inputs_deleted: false,
         };
         let manifest = published.next_manifest(&epoch, &mut rejects, cut)?;
         published.publish(epoch, manifest.clone())?;
         // A lost executor may have left some.
         remove_temporary_files(disk, &settings.output)?;
+        periods::remove_temporary_files(&**disk, &settings.output)?;
         Ok((manifest, parts.unwrap_or_default()))
     }
 

@@ -31,7 +31,15 @@ impl Work<'_> {
         let can_cut = can_cut(&config.dialect, config.max_bad_lines);
         let first = index.take_numbers(logs.len());
         let jobs = split(logs, first, self.session.cores(), can_cut);
-        let map = MapJob { logs: Vec::new(), config, catalog, now: self.args.now, folder: String::new() };
+        let map = MapJob {
+            logs: Vec::new(),
+            config,
+            catalog,
+            dates: self.args.dates,
+            now: self.args.now,
+            today: self.today(),
+            folder: String::new(),
+        };
         let (mut rows, mut bytes) = (0, 0);
         for (round, of_round) in rounds(&jobs).enumerate() {
             let of_round: Vec<(Job, &JobLogs)> = of_round

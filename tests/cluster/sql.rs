@@ -16,6 +16,7 @@ use music_insights::state::checkpoint::generation::StateConfig;
 use music_insights::storage::real::RealDisk;
 use music_insights::text::push_cell;
 use music_insights::time::civil::{DAY, Week};
+use music_insights::time::date_range::DateRange;
 use music_insights_ballista::jobs::JobHandler;
 use music_insights_ballista::shared_storage::child;
 use music_insights_ballista::sql::{Column, Query, Table, Value, run_locally};
@@ -164,7 +165,9 @@ async fn tables_of_logs(folder: &Path, settings: &Settings) -> (Vec<Table<'stati
         logs: (0..).zip(&logs).map(range).collect(),
         config: StateConfig::of(settings),
         catalog: None,
+        dates: DateRange::default(),
         now: 1_767_225_600,
+        today: 0,
         folder: target.to_string(),
     }));
     let report = child(&target, "report.json").to_string();

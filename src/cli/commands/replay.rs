@@ -24,6 +24,7 @@ use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::real::RealDisk;
 use crate::telemetry::progress::{Progress, Unit};
 use crate::time::clock::Clock;
+use crate::time::date_range::DateRange;
 
 /// Processes the logs on this machine or on a cluster, and prints a summary.
 ///
@@ -34,7 +35,7 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     let dates = args.dates.range()?;
     if let Some(address) = args.cluster.clone() {
-        return run_on_cluster(address, args, &settings, began);
+        return run_on_cluster(address, args, &settings, dates, began);
     }
     let logs = find_logs_of_arguments(args.logs, &settings, args.allow_empty)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
@@ -77,6 +78,7 @@ fn run_on_cluster(
     address: String,
     args: ReplayArgs,
     settings: &Settings,
+    dates: DateRange,
     began: Instant,
 ) -> Result<(), Error> {
     let logs = if args.logs.is_empty() { vec![settings.incoming.clone()] } else { args.logs };
@@ -88,6 +90,7 @@ fn run_on_cluster(
         disk: RealDisk::without_fsync(),
         options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
         acceptance: Acceptance { strict: args.strict, allow_empty: args.allow_empty },
+        dates,
         allow_empty: args.allow_empty,
         now: args.now.unwrap_or_else(|| Clock::System.now()),
     };
@@ -97,7 +100,7 @@ fn run_on_cluster(
 }
 
 #[cfg(not(feature = "cluster"))]
-fn run_on_cluster(_: String, _: ReplayArgs, _: &Settings, _: Instant) -> Result<(), Error> {
+fn run_on_cluster(_: String, _: ReplayArgs, _: &Settings, _: DateRange, _: Instant) -> Result<(), Error> {
     Err(crate::cli::commands::executor::without_cluster())
 }
 

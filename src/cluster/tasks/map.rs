@@ -1,5 +1,6 @@
 //! Reads logs: makes a file of sums, a file of enriched rows, and a file of rejects.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,18 +15,19 @@ use crate::cluster::job::{
 };
 use crate::cluster::sums::write_ledger;
 use crate::cluster::tasks::log_ranges::LogSource;
+use crate::cluster::tasks::periods::PeriodsFile;
 use crate::cluster::tasks::{Tasks, io_error, parse, reject_file};
 use crate::engine::tally::SHOWN;
 use crate::ingest::decode::Decoder;
 use crate::ingest::source::{Event, EventSender};
 use crate::insights::enriched_logs::{EnrichedLogs, EnrichedRows, NAME};
 use crate::ledger::Ledger;
+use crate::ledger::periods::PeriodPlays;
 use crate::model::Batch;
 use crate::model::dictionary::Dictionaries;
 use crate::model::rejects::by_code;
 use crate::publish::formula_escape::FormulaEscape;
 use crate::state::input_progress::InputTracker;
-use crate::time::date_range::DateRange;
 use crate::time::zone::Zone;
 
 /// The maximum number of bundles of chunks that wait for the decoder.
@@ -36,11 +38,13 @@ const PIECE: usize = 1024;
 const SUMS: &str = "sums";
 const ENRICHED: &str = "enriched";
 const REJECTS: &str = "rejects";
+const PERIODS: &str = "periods";
 
 /// The files of a job while its logs are read.
 struct Mapper {
     decoder: Decoder,
     ledger: Ledger,
+    periods: PeriodsFile,
     enriched: Option<EnrichedFile>,
     rejects: Vec<u8>,
     log: OpenLog,
@@ -80,15 +84,18 @@ impl Tasks {
             let rows = EnrichedRows::default();
             Ok::<_, ClusterError>(EnrichedFile { insight, rows, escape, escaped: Vec::new(), file, bytes: 0 })
         });
+        let mut period_plays = PeriodPlays::new(config.periods, None, BTreeMap::new());
+        period_plays.set_today(job.today);
         let mut mapper = Mapper {
             decoder: Decoder {
                 dictionaries: Arc::clone(&dictionaries),
                 zone,
                 max_future: config.max_future as i64,
                 dialect: Arc::clone(&dialect),
-                dates: DateRange::default(),
+                dates: job.dates,
             },
             ledger: Ledger::new(config.night_window()),
+            periods: PeriodsFile::new(period_plays, config.night_window()),
             enriched: enriched.transpose()?,
             rejects: Vec::new(),
             log: OpenLog::new(config.max_bad_lines),
@@ -101,9 +108,11 @@ impl Tasks {
             logs.push(mapper.end_log(log, start, config.max_bad_lines, job.now));
         }
         mapper.ledger.cut();
+        mapper.periods.write(&dictionaries);
+        let PeriodsFile { bytes: periods_bytes, mut periods, .. } = mapper.periods;
         let sums = write_ledger(&mapper.ledger, &dictionaries);
-        let [sums_url, rejects_url] = [SUMS, REJECTS].map(|name| child(&folder, name));
-        let file = SumsFile { url: sums_url.to_string(), bytes: sums.bytes.len() as u64 };
+        let [sums_url, rejects_url, periods_url] = [SUMS, REJECTS, PERIODS].map(|name| child(&folder, name));
+        let file = SumsFile { url: sums_url.to_string(), offset: 0, bytes: sums.bytes.len() as u64 };
         let text = |id: Vec<u8>| String::from_utf8_lossy(&id).into_owned();
         let sample = sums.sample.into_iter().map(text).collect();
         self.runtime.block_on(async {
@@ -111,16 +120,21 @@ impl Tasks {
             if let Some(enriched) = mapper.enriched {
                 enriched.file.store().await?;
             }
-            if mapper.rejects.is_empty() {
-                return Ok(());
+            for (url, bytes) in [(&rejects_url, mapper.rejects), (&periods_url, periods_bytes)] {
+                if !bytes.is_empty() {
+                    shared_storage::write(url, bytes).await?;
+                }
             }
-            shared_storage::write(&rejects_url, mapper.rejects).await
+            Ok::<(), ClusterError>(())
         })?;
+        for period in &mut periods {
+            period.file.url = periods_url.to_string();
+        }
         for log in &mut logs {
             log.enriched.url = child(&folder, ENRICHED).into();
             log.rejects.url = rejects_url.to_string();
         }
-        Ok(MapReport { sums: Sums { file, sample }, logs })
+        Ok(MapReport { sums: Sums { file, sample }, periods, logs })
     }
 }
 
@@ -175,9 +189,15 @@ impl Mapper {
 
     fn observe(&mut self, batch: &Batch) -> Result<(), ClusterError> {
         self.ledger.observe(batch);
+        self.periods.add(batch, &self.decoder.dictionaries);
         let counts = &mut self.log.report.counts;
         counts.plays += batch.plays() as u64;
         counts.future += u64::from(batch.future);
+        counts.outside += batch.outside.len() as u64;
+        for &time in &batch.outside.times {
+            let (first, last) = counts.outside_times.unwrap_or((time, time));
+            counts.outside_times = Some((first.min(time), last.max(time)));
+        }
         let latest = batch.play_times.iter().max_by_key(|time| time.instant());
         counts.latest = counts.latest.max(latest.map(|time| (time.instant(), time.local)));
         for reject in &batch.rejects {

@@ -45,7 +45,7 @@ impl Tasks {
             writer.week(week, &plays.into_iter().collect::<Vec<_>>());
         }
         let sums = writer.finish();
-        let file = SumsFile { url: job.target.clone(), bytes: sums.bytes.len() as u64 };
+        let file = SumsFile { url: job.target.clone(), offset: 0, bytes: sums.bytes.len() as u64 };
         let sample = sums.sample.iter().map(|id| String::from_utf8_lossy(id).into_owned()).collect();
         self.runtime.block_on(shared_storage::write(&parse(&job.target)?, sums.bytes))?;
         Ok(Sums { file, sample })

@@ -5,6 +5,7 @@
 //! log_ranges  reads a log, or a range of it
 //! merge       adds up files of sums
 //! tables      renders slices and tables from sums
+//! periods     the sums of periods, and their tables
 //! parts       puts tables and parts together in the output folder
 //! sums_files  fetches sums
 //! reject_file the rejects of logs as a file
@@ -14,6 +15,7 @@ mod log_ranges;
 mod map;
 mod merge;
 mod parts;
+mod periods;
 pub mod reject_file;
 mod sums_files;
 mod tables;
@@ -63,6 +65,7 @@ impl Tasks {
             JobKind::Songs(_) => "task.songs",
             JobKind::Table(_) => "task.table",
             JobKind::Part(_) => "task.part",
+            JobKind::Period(_) => "task.period",
         });
         result
     }
@@ -75,6 +78,7 @@ impl Tasks {
             JobKind::Songs(job) => self.songs(job).map(JobResult::Tables),
             JobKind::Table(job) => self.table(job).map(JobResult::Tables),
             JobKind::Part(job) => self.part(job, work_dir).map(JobResult::Part),
+            JobKind::Period(job) => self.period(job).map(JobResult::Period),
         }
     }
 

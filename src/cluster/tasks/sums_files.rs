@@ -17,6 +17,8 @@ const END: u64 = 64 << 10;
 #[derive(Debug)]
 pub(super) struct OpenSums {
     url: Url,
+    /// The offset of the sums in the file.
+    offset: u64,
     directory: Directory,
     songs: Vec<u8>,
 }
@@ -27,7 +29,9 @@ impl Tasks {
         let damaged = damaged(&file.url);
         let url = parse(&file.url)?;
         let end_at = file.bytes.saturating_sub(END);
-        let end = self.runtime.block_on(shared_storage::read_range(&url, end_at..file.bytes))?;
+        let end = self
+            .runtime
+            .block_on(shared_storage::read_range(&url, file.offset + end_at..file.offset + file.bytes))?;
         let trailer = &end[end.len().saturating_sub(TRAILER as usize)..];
         let place = Directory::place(trailer).map_err(&damaged)?;
         let directory = match place.range().start.checked_sub(end_at) {
@@ -36,15 +40,16 @@ impl Tasks {
                 let bytes = end.get(start as usize..(start + length) as usize).unwrap_or_default();
                 place.check(bytes).and_then(Directory::parse)
             }
-            None => Directory::parse(&self.section(&url, place)?),
+            None => Directory::parse(&self.section(&url, file.offset, place)?),
         };
         let directory = directory.map_err(&damaged)?;
-        let songs = self.section(&url, directory.songs)?;
-        Ok(OpenSums { url, directory, songs })
+        let songs = self.section(&url, file.offset, directory.songs)?;
+        Ok(OpenSums { url, offset: file.offset, directory, songs })
     }
 
-    fn section(&self, url: &Url, section: Section) -> Result<Vec<u8>, ClusterError> {
-        let bytes = self.runtime.block_on(shared_storage::read_range(url, section.range()))?;
+    fn section(&self, url: &Url, offset: u64, section: Section) -> Result<Vec<u8>, ClusterError> {
+        let range = section.range().start + offset..section.range().end + offset;
+        let bytes = self.runtime.block_on(shared_storage::read_range(url, range))?;
         section.check(&bytes).map_err(damaged(url.as_str()))?;
         Ok(bytes)
     }
@@ -61,7 +66,8 @@ impl Tasks {
             return Ok(SumsSource { blocks: Vec::new(), songs });
         };
         let range = first.range().start..last.range().end;
-        let bytes = self.runtime.block_on(shared_storage::read_range(&sums.url, range.clone()))?;
+        let in_file = range.start + sums.offset..range.end + sums.offset;
+        let bytes = self.runtime.block_on(shared_storage::read_range(&sums.url, in_file))?;
         for block in &blocks {
             let place =
                 (block.range().start - range.start) as usize..(block.range().end - range.start) as usize;
@@ -78,7 +84,8 @@ impl Tasks {
         each: impl FnMut(u32, u64),
     ) -> Result<(), ClusterError> {
         let Some(section) = sums.directory.week(week) else { return Ok(()) };
-        each_week_song(&self.section(&sums.url, section)?, each).map_err(damaged(sums.url.as_str()))
+        each_week_song(&self.section(&sums.url, sums.offset, section)?, each)
+            .map_err(damaged(sums.url.as_str()))
     }
 }
 

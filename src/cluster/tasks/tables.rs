@@ -24,7 +24,7 @@ use crate::publish::table_folders::TableFolders;
 use crate::time::civil::Week;
 
 /// The sums of all songs.
-struct SongSums {
+pub(super) struct SongSums {
     files: Vec<OpenSums>,
     /// The common numbers of the songs in each file.
     numbers: Vec<Vec<SongId>>,
@@ -92,7 +92,7 @@ impl Tasks {
     }
 
     /// The cut of all songs, and of what `add` adds.
-    fn cut(
+    pub(super) fn cut(
         &self,
         sources: &TableSources,
         add: impl FnOnce(&mut Ledger, &Dictionaries, &SongSums) -> Result<(), ClusterError>,
@@ -131,7 +131,7 @@ impl Tasks {
     }
 
     /// Adds the listeners in a range.
-    fn add_listeners(
+    pub(super) fn add_listeners(
         &self,
         ledger: &mut Ledger,
         dictionaries: &Dictionaries,
