@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -605,11 +605,12 @@ fn logs_tables_and_catalog_can_be_objects_in_a_bucket() {
     let Some(python) = python_with_moto() else { return };
     let port = free_port();
     let endpoint = format!("http://127.0.0.1:{port}");
+    let unreliable = format!("http://127.0.0.1:{}", start_unreliable_proxy(port));
     let environment: Vec<(&str, String)> = [
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_REGION", "us-east-1"),
-        ("AWS_ENDPOINT_URL", &endpoint),
+        ("AWS_ENDPOINT_URL", &unreliable),
         ("AWS_ALLOW_HTTP", "true"),
     ]
     .map(|(name, value)| (name, value.to_owned()))
@@ -690,6 +691,92 @@ fn logs_tables_and_catalog_can_be_objects_in_a_bucket() {
     assert_exit(&replay("s3://music/logs/a.csv"), 0);
     let (_, error) = assert_exit(&replay("s3://music/nothing/"), 66);
     assert!(error.contains("s3://music/nothing/"), "{error}");
+    outputs_in_a_bucket(&cluster, folder.path(), &environment, (&python, &endpoint));
+}
+
+/// Compares outputs in a bucket with outputs in a folder. The bucket is part of the name of the test above, because the
+/// store takes long to start.
+fn outputs_in_a_bucket(
+    cluster: &TestCluster,
+    folder: &Path,
+    environment: &[(&str, String)],
+    (python, endpoint): (&str, &str),
+) {
+    let settings = ["--set", "insights.enriched_logs.roll_bytes=8KiB", "--set", "periods.month=all"];
+    let on_cluster = |output: &str| {
+        let flags = [&settings[..], &["--cluster", &cluster.address]].concat();
+        let mut command = command(folder, &arguments(output, &flags));
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        command
+    };
+    let assert_same_as_in_a_folder = |context: &str| {
+        assert_exit(&run(folder, &arguments("expected", &settings)), 0);
+        let download = "import sys, pathlib, boto3\n\
+            s3 = boto3.client('s3', endpoint_url=sys.argv[1])\n\
+            root = pathlib.Path(sys.argv[2])\n\
+            for page in s3.get_paginator('list_objects_v2').paginate(Bucket='music', Prefix='out/'):\n    \
+                for found in page.get('Contents', []):\n        \
+                    path = root / found['Key'].removeprefix('out/')\n        \
+                    path.parent.mkdir(parents=True, exist_ok=True)\n        \
+                    s3.download_file('music', found['Key'], str(path))\n";
+        let found = folder.join("found-in-bucket");
+        let _ = fs::remove_dir_all(&found);
+        let downloaded = Command::new(python)
+            .args(["-c", download, endpoint, found.to_str().unwrap()])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .output()
+            .unwrap();
+        assert!(downloaded.status.success(), "{}", String::from_utf8_lossy(&downloaded.stderr));
+        assert_same(folder, "expected", "found-in-bucket", context);
+    };
+    assert_success(&on_cluster("s3://music/out").output().unwrap(), cluster, "an output in a bucket");
+    assert_same_as_in_a_folder("an output in a bucket");
+    let text = "user_id,song_id,timestamp,duration_sec\nu3,s7,2025-04-01 01:00:00,5\n";
+    fs::write(folder.join("logs/zz.csv"), text).unwrap();
+    // A killed client leaves the lock behind. The next one takes it over, because it is not renewed.
+    let killed = on_cluster("s3://music/out").env("CRASH_AT", "publish.snapshot:2").output().unwrap();
+    assert_eq!(killed.status.code(), None);
+    let second = on_cluster("s3://music/out").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_success(&second.wait_with_output().unwrap(), cluster, "after a killed client");
+    assert_same_as_in_a_folder("after a killed client");
+    // Without a cluster, an output cannot be in a bucket.
+    let (_, error) = assert_exit(&run(folder, &arguments("s3://music/out", &[])), 64);
+    assert!(error.contains("--cluster"), "{error}");
+}
+
+/// A proxy in front of a store that fails and delays some of the connections. Returns its port.
+fn start_unreliable_proxy(store: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for (number, client) in listener.incoming().flatten().enumerate() {
+            std::thread::spawn(move || serve_unreliably(number, client, store));
+        }
+    });
+    port
+}
+
+fn serve_unreliably(number: usize, mut client: TcpStream, store: u16) {
+    if number % 4 == 1 {
+        let mut request = [0; 1024];
+        let _ = client.read(&mut request);
+        let response = "HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = client.write_all(response.as_bytes());
+        return;
+    }
+    if number % 5 == 2 {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", store)) else { return };
+    let (mut from_client, mut to_client) = (client.try_clone().unwrap(), client);
+    let mut to_server = server.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+        let _ = to_server.shutdown(std::net::Shutdown::Write);
+    });
+    let _ = std::io::copy(&mut server, &mut to_client);
+    let _ = to_client.shutdown(std::net::Shutdown::Both);
 }
 
 /// A Python with an S3 server (moto) and an S3 client (boto3).

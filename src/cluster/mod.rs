@@ -14,11 +14,13 @@
 //! executor    the executor process
 //! tasks       on an executor: executes jobs
 //! sums        files of sums: a ledger with ids as text
+//! bucket      a bucket as a disk, for the output
 //! inputs      the logs of a run
 //! job         jobs and job reports, as JSON
 //! error       maps errors of the cluster to errors of the command
 //! ```
 
+mod bucket;
 pub mod error;
 pub mod executor;
 pub mod index;
@@ -43,6 +45,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use crate::catalog::load::Rows as CatalogRows;
 use crate::catalog::reload;
+use crate::cluster::bucket::BucketDisk;
 use crate::cluster::index::Index;
 use crate::cluster::inputs::{Log, is_object, url_of};
 use crate::cluster::job::{CatalogFile, LogCounts};
@@ -63,7 +66,7 @@ use crate::settings::Settings;
 use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::failpoint::fail_point;
-use crate::storage::{SharedDisk, create_folder};
+use crate::storage::{FolderLock, SharedDisk, create_folder};
 use crate::telemetry::progress::Stages;
 use crate::text::{path_text, shown};
 use crate::time::civil::{DAY, Week};
@@ -102,8 +105,11 @@ impl ClusterRun {
     ///
     /// # Errors
     /// The same errors as for `replay` on one machine, and errors of the cluster.
-    pub async fn run(self, stop: &Shutdown) -> Result<RunSummary, Error> {
+    pub async fn run(mut self, stop: &Shutdown) -> Result<RunSummary, Error> {
         let run = unique_name();
+        if is_object(&self.settings.output) {
+            self.disk = BucketDisk::open()?;
+        }
         for folder in self.logs.iter().filter(|path| path.is_dir()) {
             self.settings.check_log_folder(folder)?;
         }
@@ -111,11 +117,11 @@ impl ClusterRun {
         let logs = inputs::find(&self.logs, &rules, self.allow_empty).await?;
         let catalog = read_catalog(&self.settings).await?;
         create_folder(&*self.disk, &self.settings.output)?;
-        let _lock = self.disk.lock(&self.settings.output)?;
+        let lock = self.disk.lock(&self.settings.output)?;
         let published = self.prepare_output()?;
         let session = Session::connect(&self.address, &format!("music-insights {run}")).await?;
         let tables = url_of(&self.tables.clone().unwrap_or_else(|| self.settings.output.join(TABLES)))?;
-        let work = Work { session: &session, tables, run, logs, catalog, args: &self };
+        let work = Work { session: &session, lock: &*lock, tables, run, logs, catalog, args: &self };
         let stages = Stages::new();
         let outcome = tokio::select! {
             outcome = work.run(published) => outcome,
@@ -149,6 +155,8 @@ fn unique_name() -> String {
 /// A run with known logs, a loaded catalog and an open session.
 struct Work<'a> {
     session: &'a Session,
+    /// The lock of the output folder.
+    lock: &'a dyn FolderLock,
     /// The folder of the files that executors make.
     tables: Url,
     /// A name that no other run has.

@@ -6,6 +6,7 @@ use music_insights_ballista::shared_storage::{self, child};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::cluster::index::{Index, PublishedOutput};
+use crate::cluster::inputs::is_object;
 use crate::cluster::job::{
     self, CatalogFile, JobKind, JobResult, PeriodJob, RowRange, StagedPeriodTables, SumsFile, TableSources,
     Target,
@@ -31,7 +32,7 @@ use crate::publish::{OutputFormats, REJECTS, is_part};
 use crate::state::checkpoint::generation::StateConfig;
 use crate::storage::failpoint::fail_point;
 use crate::storage::{remove_from, sync_folder};
-use crate::text::path_text;
+use crate::text::{path_text, shown};
 use crate::time::civil::{DAY, Week};
 use crate::time::period::Period;
 
@@ -49,7 +50,11 @@ impl Work<'_> {
     /// Renders all tables, and puts them and the parts of `enriched_logs` together in the output folder.
     pub(super) async fn stage(&self, index: &Index, catalog: CatalogFile) -> Result<StagedOutput, Error> {
         let settings = &self.args.settings;
-        let output = std::path::absolute(&settings.output).unwrap_or_else(|_| settings.output.clone());
+        let output = if is_object(&settings.output) {
+            settings.output.clone()
+        } else {
+            std::path::absolute(&settings.output).unwrap_or_else(|_| settings.output.clone())
+        };
         let target = Target { output: path_text(&output), formats: OutputFormats::of(settings) };
         let sources = TableSources {
             sums: index.sums().map(|sums| sums.file.clone()).collect(),
@@ -191,6 +196,11 @@ impl Work<'_> {
     ) -> Result<(Manifest, Vec<(u64, PartEntry)>), Error> {
         let settings = &self.args.settings;
         let disk = &self.args.disk;
+        if !self.lock.is_current() {
+            let message =
+                format!("{} was locked by another process; nothing was published", shown(&settings.output));
+            return Err(Error::Busy(message));
+        }
         let snapshots = staged.tables.into_iter().map(|(name, tag, entry)| {
             let folders = TableFolders::of(&settings.output, name).tagged(tag);
             (name, Snapshot::adopt(disk, &folders, entry))

@@ -11,6 +11,7 @@
 //! ```text
 //! session         the connection to a cluster: submits jobs, reports progress, cancels
 //! scheduler       a client of the scheduler's REST API
+//! lease           a folder in a bucket for one client
 //! ```
 //!
 //! Executor:
@@ -37,6 +38,7 @@
 pub mod error;
 pub mod executor;
 pub mod jobs;
+pub mod lease;
 pub mod logging;
 mod lost;
 pub mod scheduler;

@@ -74,13 +74,13 @@ pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>, ClusterError> {
     }
 }
 
-fn key_of(url: &Url) -> Result<Key, ClusterError> {
+pub(crate) fn key_of(url: &Url) -> Result<Key, ClusterError> {
     Key::from_url_path(url.path())
         .map_err(|source| ClusterError::with_source(ErrorKind::Address, url, source))
 }
 
 /// Creates an error of a store. `operation` is a verb for the message.
-fn store_error(operation: &str, url: &Url, source: object_store::Error) -> ClusterError {
+pub(crate) fn store_error(operation: &str, url: &Url, source: object_store::Error) -> ClusterError {
     let kind = match source {
         object_store::Error::NotFound { .. } => ErrorKind::Missing,
         _ => ErrorKind::Io,
@@ -175,6 +175,29 @@ pub async fn read_range(url: &Url, range: Range<u64>) -> Result<Vec<u8>, Cluster
     let (store, key) = (store_for(url)?, key_of(url)?);
     let bytes = store.get_range(&key, range).await.map_err(|error| store_error("read", url, error))?;
     Ok(bytes.to_vec())
+}
+
+/// The length and a version of an object; `None` if it does not exist. The version changes with the content.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn stat(url: &Url) -> Result<Option<(u64, String)>, ClusterError> {
+    let (store, key) = (store_for(url)?, key_of(url)?);
+    match store.head(&key).await {
+        Ok(meta) => Ok(Some((meta.size, meta.e_tag.unwrap_or_else(|| meta.last_modified.to_rfc3339())))),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(store_error("read", url, error)),
+    }
+}
+
+/// Gives an object another name in the same store. The store copies it, so no bytes come to this process.
+///
+/// # Errors
+/// If the object does not exist, or the store cannot be written.
+pub async fn rename(from: &Url, to: &Url) -> Result<(), ClusterError> {
+    let store = store_for(from)?;
+    store.copy(&key_of(from)?, &key_of(to)?).await.map_err(|error| store_error("copy", from, error))?;
+    remove(from).await
 }
 
 /// Writes an object atomically.

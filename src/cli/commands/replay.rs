@@ -23,6 +23,7 @@ use crate::settings::Settings;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::real::RealDisk;
 use crate::telemetry::progress::{Progress, Unit};
+use crate::text::shown;
 use crate::time::clock::Clock;
 use crate::time::date_range::DateRange;
 
@@ -36,6 +37,10 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
     let dates = args.dates.range()?;
     if let Some(address) = args.cluster.clone() {
         return run_on_cluster(address, args, &settings, dates, began);
+    }
+    if settings.output.starts_with("s3:") {
+        let message = format!("{}: only `replay --cluster` writes to a bucket", shown(&settings.output));
+        return Err(Error::Usage(message));
     }
     let logs = find_logs_of_arguments(args.logs, &settings, args.allow_empty)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());

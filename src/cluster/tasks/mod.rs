@@ -22,7 +22,7 @@ mod tables;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use music_insights_ballista::error::{ClusterError, ErrorKind};
 use music_insights_ballista::jobs::JobHandler;
@@ -31,7 +31,9 @@ use tokio::runtime::Handle;
 use url::Url;
 
 use crate::catalog::{Catalog, Songs};
-use crate::cluster::job::{CatalogFile, Job, JobKind, JobReport, JobResult};
+use crate::cluster::bucket::BucketDisk;
+use crate::cluster::inputs::is_object;
+use crate::cluster::job::{CatalogFile, Job, JobKind, JobReport, JobResult, Target};
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::storage::SharedDisk;
@@ -42,8 +44,10 @@ use crate::storage::failpoint::fail_point;
 pub struct Tasks {
     /// The runtime that runs the requests to stores.
     runtime: Handle,
-    /// The disk that the output is written to.
+    /// The disk of outputs in the file system.
     disk: SharedDisk,
+    /// The disk of outputs in buckets, once one was needed.
+    bucket: OnceLock<SharedDisk>,
     /// The catalog of the last job. Most jobs of a run have the same one.
     catalog: Mutex<Option<(CatalogFile, Arc<Songs>)>>,
     /// The number of staged outputs of this process.
@@ -53,7 +57,13 @@ pub struct Tasks {
 impl Tasks {
     /// Creates a handler that runs its requests to stores on this runtime.
     pub fn new(runtime: Handle, disk: SharedDisk) -> Self {
-        Self { runtime, disk, catalog: Mutex::default(), staged: AtomicU64::default() }
+        Self {
+            runtime,
+            disk,
+            bucket: OnceLock::new(),
+            catalog: Mutex::default(),
+            staged: AtomicU64::default(),
+        }
     }
 
     fn run(&self, kind: &JobKind, work_dir: &Path) -> Result<JobResult, ClusterError> {
@@ -101,6 +111,18 @@ impl Tasks {
         };
         drop(last);
         Ok(Catalog::new(&songs, dictionaries, fingerprint))
+    }
+
+    /// The disk that an output is written to.
+    fn disk_of(&self, target: &Target) -> Result<SharedDisk, ClusterError> {
+        if !is_object(Path::new(&target.output)) {
+            return Ok(Arc::clone(&self.disk));
+        }
+        if let Some(disk) = self.bucket.get() {
+            return Ok(Arc::clone(disk));
+        }
+        let disk = BucketDisk::open().map_err(|error| io_error(&error))?;
+        Ok(Arc::clone(self.bucket.get_or_init(|| disk)))
     }
 
     /// A part of temporary names that no other attempt has.

@@ -21,6 +21,7 @@ const BUFFER: usize = 256 << 10;
 impl Tasks {
     /// Puts a table together from its slices.
     pub(super) fn table(&self, job: &TableJob) -> Result<StagedTables, ClusterError> {
+        let disk = self.disk_of(&job.target)?;
         let tag = self.new_tag();
         let about = insights::about(&job.name).ok_or_else(|| {
             ClusterError::new(ErrorKind::Setup, format!("there is no insight {}", job.name))
@@ -41,7 +42,7 @@ impl Tasks {
             // A message counts as a row.
             job.rows + memchr::memchr_iter(b'\n', head.as_bytes()).count() as u64 - 1
         };
-        let snapshot = Snapshot::write(&self.disk, &folders, about.name, job.target.formats, render);
+        let snapshot = Snapshot::write(&disk, &folders, about.name, job.target.formats, render);
         let snapshot = snapshot.map_err(|error| io_error(&error))?;
         copied?;
         Ok(StagedTables { tag, tables: BTreeMap::from([(job.name.clone(), snapshot.keep())]), unmatched: 0 })
@@ -49,11 +50,12 @@ impl Tasks {
 
     /// Puts a part of `enriched_logs` together.
     pub(super) fn part(&self, job: &PartJob, work_dir: &Path) -> Result<StagedPart, ClusterError> {
+        let disk = self.disk_of(&job.target)?;
         let tag = self.new_tag();
         let folders =
             TableFolders::of(Path::new(&job.target.output), enriched_logs::NAME).tagged(tag.clone());
         let parquet = job.target.formats.parquet.then_some(enriched_logs::NAME);
-        let part = PartWriter::begin(&self.disk, &folders, job.number, enriched_logs::HEADER, parquet);
+        let part = PartWriter::begin(&disk, &folders, job.number, enriched_logs::HEADER, parquet);
         let mut part = part.map_err(|error| io_error(&error))?;
         for rows in &job.rows {
             self.each_lines(rows, work_dir, |lines| part.write(lines).map_err(|error| io_error(&error)))?;

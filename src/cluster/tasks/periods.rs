@@ -64,6 +64,7 @@ impl Tasks {
             self.add_listeners(ledger, dictionaries, sums, (b"", None))
         })?;
         let cut = Cut { period: Some(period), ..cut };
+        let disk = self.disk_of(&job.target)?;
         let tag = self.new_tag();
         let mut index = PeriodIndex::new(period, job.plays);
         let insights = job.sources.insights.enabled_snapshots().into_iter();
@@ -72,7 +73,7 @@ impl Tasks {
             let folders = TableFolders::of_period(Path::new(&job.target.output), period, insight.name());
             let folders = folders.tagged(tag.clone());
             let render = &mut |emit: &mut dyn FnMut(&[u8])| insight.render(&cut, emit);
-            let snapshot = Snapshot::write(&self.disk, &folders, insight.name(), job.target.formats, render);
+            let snapshot = Snapshot::write(&disk, &folders, insight.name(), job.target.formats, render);
             index.add(insight.name(), snapshot.map_err(|error| io_error(&error))?.keep());
         }
         Ok(StagedPeriodTables { tag, index })

@@ -74,13 +74,14 @@ impl Tasks {
         let weeks = Weeks::new(sources.latest.map(|(_, local)| local), Week(sources.current_week));
         let week = sources.insights.top_songs_this_week.week.resolve(weeks);
         let cut = self.cut(sources, |ledger, _, sums| self.add_week(ledger, sums, week))?;
+        let disk = self.disk_of(&job.target)?;
         let mut staged = StagedTables { tag: self.new_tag(), ..StagedTables::default() };
         for mut insight in enabled(sources, false) {
             insight.refresh(&cut);
             let folders = TableFolders::of(Path::new(&job.target.output), insight.name());
             let folders = folders.tagged(staged.tag.clone());
             let render = &mut |emit: &mut dyn FnMut(&[u8])| insight.render(&cut, emit);
-            let snapshot = Snapshot::write(&self.disk, &folders, insight.name(), job.target.formats, render);
+            let snapshot = Snapshot::write(&disk, &folders, insight.name(), job.target.formats, render);
             let entry = snapshot.map_err(|error| io_error(&error))?.keep();
             staged.tables.insert(insight.name().to_owned(), entry);
         }
