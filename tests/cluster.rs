@@ -758,14 +758,14 @@ fn start_unreliable_proxy(store: u16) -> u16 {
 }
 
 fn serve_unreliably(number: usize, mut client: TcpStream, store: u16) {
-    if number % 4 == 1 {
+    if number % 6 == 1 {
         let mut request = [0; 1024];
         let _ = client.read(&mut request);
         let response = "HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
         let _ = client.write_all(response.as_bytes());
         return;
     }
-    if number % 5 == 2 {
+    if number % 7 == 2 {
         std::thread::sleep(std::time::Duration::from_millis(500));
     }
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", store)) else { return };

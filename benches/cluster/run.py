@@ -83,7 +83,7 @@ class Cluster:
         time.sleep(1)
         for n in range(1, executors + 1):
             self.executors.append(start([
-                programs / "music-insights", "executor", "--scheduler", ADDRESS, "--cores", "1", "--memory", "4GiB",
+                programs / "music-insights", "executor", "--scheduler", ADDRESS, "--cores", "1",
                 "--port", str(PORT + 2 * n), "--task-port", str(PORT + 2 * n + 1), "--work-dir", folder / f"work-{n}"]))
         time.sleep(2)
 

@@ -30,8 +30,6 @@ pub struct ExecutorConfig {
     pub task_port: u16,
     /// The number of tasks that run at the same time; the number of processors if absent.
     pub cores: Option<usize>,
-    /// Bytes of memory for all queries together; 70 % of the machine's memory if absent.
-    pub memory: Option<u64>,
     /// The folder for temporary files; a folder in the system's temporary folder if absent.
     pub work_dir: Option<PathBuf>,
 }
@@ -56,7 +54,6 @@ pub fn run(config: ExecutorConfig) -> Result<(), Error> {
         port: config.port,
         grpc_port: config.task_port,
         cores: cores.unwrap_or(1),
-        memory: config.memory,
         work_dir,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread()

@@ -21,7 +21,7 @@ pub struct About {
     pub columns: &'static [Column],
     /// What the dashboard shows in place of a table without rows.
     pub empty: &'static str,
-    /// The query that computes the insight on a cluster. Parameters are written as `$name`.
+    /// The query that computes the insight, as its second definition. Parameters are written as `$name`.
     pub sql: &'static str,
 }
 

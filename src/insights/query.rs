@@ -1,4 +1,4 @@
-//! The query that computes an insight on a cluster.
+//! The query that computes an insight: its second definition, for tests.
 
 use crate::model::value::{Decimals, Fraction};
 use crate::time::civil::Week;

@@ -41,8 +41,6 @@ pub struct ProcessConfig {
     pub grpc_port: u16,
     /// The number of tasks that run at the same time.
     pub cores: usize,
-    /// Bytes of memory for all queries together. Queries that need more memory spill to disk.
-    pub memory: Option<u64>,
     /// The folder for temporary files.
     pub work_dir: PathBuf,
 }
@@ -77,7 +75,6 @@ pub async fn run(
         task_scheduling_policy: policy,
         work_dir: Some(config.work_dir.display().to_string()),
         executor_heartbeat_interval_seconds: HEARTBEAT_SECONDS,
-        memory_pool_size: config.memory,
         override_execution_engine: Some(Arc::new(engine)),
         override_config_producer: Some(session_config),
         ..ExecutorProcessConfig::default()

@@ -3,10 +3,11 @@
 //! Environment variables of each process configure the access to a bucket: `AWS_ACCESS_KEY_ID`,
 //! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` (or `AWS_ENDPOINT`) and `AWS_ALLOW_HTTP`.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use futures::TryStreamExt;
 use object_store::aws::AmazonS3Builder;
@@ -14,6 +15,7 @@ use object_store::local::LocalFileSystem;
 use object_store::path::Path as Key;
 use object_store::{GetResultPayload, ObjectMeta, ObjectStore, ObjectStoreExt, PutPayload, WriteMultipart};
 use tokio::io::AsyncReadExt as _;
+use tokio::runtime::{Handle, Id};
 use url::Url;
 
 use crate::error::{ClusterError, ErrorKind};
@@ -62,16 +64,28 @@ pub fn child(folder: &Url, name: &str) -> Url {
 pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>, ClusterError> {
     match url.scheme() {
         "file" => Ok(Arc::new(LocalFileSystem::new())),
-        "s3" => {
-            let bucket = url.host_str().unwrap_or_default();
-            let store = AmazonS3Builder::from_env().with_bucket_name(bucket).build();
-            Ok(Arc::new(store.map_err(|source| ClusterError::with_source(ErrorKind::Setup, url, source))?))
-        }
+        "s3" => bucket(url.host_str().unwrap_or_default())
+            .map_err(|source| ClusterError::with_source(ErrorKind::Setup, url, source)),
         other => {
             let message = format!("{url}: the scheme must be file or s3, not {other}");
             Err(ClusterError::new(ErrorKind::Address, message))
         }
     }
+}
+
+/// The store of a bucket. Its connections are kept open for later requests from the same runtime; those of another
+/// runtime may not be served at the moment.
+fn bucket(name: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
+    static STORES: LazyLock<Mutex<HashMap<(Option<Id>, String), Arc<dyn ObjectStore>>>> =
+        LazyLock::new(Mutex::default);
+    let key = (Handle::try_current().ok().map(|runtime| runtime.id()), name.to_owned());
+    let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(store) = stores.get(&key) {
+        return Ok(Arc::clone(store));
+    }
+    let store: Arc<dyn ObjectStore> = Arc::new(AmazonS3Builder::from_env().with_bucket_name(name).build()?);
+    stores.insert(key, Arc::clone(&store));
+    Ok(store)
 }
 
 pub(crate) fn key_of(url: &Url) -> Result<Key, ClusterError> {

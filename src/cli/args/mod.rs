@@ -15,7 +15,6 @@ use crate::cli::args::settings::{LoggingArgs, SettingArgs, setting};
 use crate::ingest::decode::timestamp::TimestampReader;
 use crate::model::PlayTime;
 use crate::model::dialect::timestamp_format::TimestampFormat;
-use crate::model::value::ByteSize;
 use crate::time::period::Period;
 use crate::time::zone::Zone;
 
@@ -222,10 +221,6 @@ pub struct ExecutorArgs {
     /// Number of tasks that run in parallel [default: one per processor]
     #[arg(long, value_name = "COUNT")]
     pub cores: Option<usize>,
-    /// Memory for queries, such as 8GiB; intermediate results that do not fit go to disk [default: 70 % of
-    /// the machine's memory]
-    #[arg(long, value_name = "BYTES")]
-    pub memory: Option<ByteSize>,
     /// Folder for temporary files of jobs [default: the temporary folder of the system]
     #[arg(long, value_name = "DIR")]
     pub work_dir: Option<PathBuf>,

@@ -19,7 +19,6 @@ pub fn run(args: &ExecutorArgs) -> Result<(), Error> {
         port: args.port,
         task_port: args.task_port,
         cores: args.cores,
-        memory: args.memory.map(|memory| memory.0),
         work_dir: args.work_dir.clone(),
     })
 }
