@@ -23,7 +23,7 @@ install_tools() {
         if [ ! -e "target/tools/$tool-${TOOLS[$tool]}" ]; then
             step "build $tool ${TOOLS[$tool]} (once)"
             cargo install --quiet --locked --root target/tools "$tool@${TOOLS[$tool]}" ||
-                fail "cannot install $tool; is crates.io reachable?"
+                fail "cannot install $tool; its message is above"
             touch "target/tools/$tool-${TOOLS[$tool]}"
         fi
     done

@@ -46,8 +46,8 @@ def main():
         if crate.checksum and crate.name != PROGRAM:
             for text in map(tidy, texts_of(crate)):
                 owners.setdefault(text, []).append(f"{crate.name} {crate.version} ({crate.licence})")
-    print(f"{PROGRAM} contains the following libraries under the following licences. It also contains the standard library")
-    print("of Rust (MIT OR Apache-2.0; https://github.com/rust-lang/rust/blob/main/COPYRIGHT).")
+    print(f"{PROGRAM} contains the following libraries under the following licences, and the standard library of")
+    print("Rust (MIT OR Apache-2.0; https://github.com/rust-lang/rust/blob/main/COPYRIGHT).")
     for text, names in sorted(owners.items(), key=lambda item: (-len(set(item[1])), item)):
         print("\n" + "=" * 100 + "\n" + "\n".join(dict.fromkeys(names)) + "\n" + "-" * 100 + "\n\n" + text)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
 PROGRAM = "music-insights"
-TARGET = "x86_64-unknown-linux-gnu"
 
 
 @dataclass
@@ -35,21 +34,27 @@ class Crate:
         return f"pkg:cargo/{self.name}@{self.version}"
 
 
-def cargo(*args):
-    done = subprocess.run(["cargo", *args], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
+def run(program, *args):
+    done = subprocess.run([program, *args], cwd=PROJECT, stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
-        sys.exit(f"cargo {args[0]} failed; its message is above")
+        sys.exit(f"{program} {args[0]} failed; its message is above")
     return done.stdout
+
+
+def target():
+    """The platform of this machine, such as x86_64-unknown-linux-gnu."""
+    lines = run("rustc", "--version", "--verbose").splitlines()
+    return next(line.removeprefix("host: ") for line in lines if line.startswith("host: "))
 
 
 def edges(kinds, packages, features):
     """Yields (depth, name, version) of each line of `cargo tree`."""
-    args = ["tree", "--locked", "--target", TARGET, "--edges", kinds, "--prefix", "depth", "--format", "\t{p}"]
+    args = ["tree", "--locked", "--target", target(), "--edges", kinds, "--prefix", "depth", "--format", "\t{p}"]
     for package in packages:
         args += ["--package", package]
     if features:
         args += ["--features", features]
-    for line in cargo(*args).splitlines():
+    for line in run("cargo", *args).splitlines():
         if line.strip():
             depth, package = line.split("\t")
             name, version = package.split()[:2]
@@ -59,7 +64,7 @@ def edges(kinds, packages, features):
 def crates(features=""):
     """Returns the crates of the program by (name, version), the program itself first."""
     packages = [PROGRAM] + (["ballista-scheduler"] if features == "cluster" else [])
-    metadata = json.loads(cargo("metadata", "--locked", "--format-version", "1", "--all-features"))
+    metadata = json.loads(run("cargo", "metadata", "--locked", "--format-version", "1", "--all-features"))
     described = {(package["name"], package["version"]): package for package in metadata["packages"]}
     locked = tomllib.loads((PROJECT / "Cargo.lock").read_text())["package"]
     checksums = {(package["name"], package["version"]): package.get("checksum") for package in locked}
