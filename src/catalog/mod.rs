@@ -34,6 +34,8 @@ pub struct Catalog {
     places: Vec<Place>,
     cells: Vec<u8>,
     genre_names: Vec<Vec<u8>>,
+    /// The name of each genre as a CSV cell, with a comma in front.
+    genre_cells: Vec<Vec<u8>>,
     mood_count: usize,
     happy: Vec<SongId>,
     songs: u64,
@@ -82,6 +84,7 @@ impl Catalog {
         let mut cells = in_huge_pages(0, catalog.cells.len() + PADDING);
         cells[..catalog.cells.len()].copy_from_slice(&catalog.cells);
         catalog.cells = cells;
+        catalog.genre_cells = genres.names.iter().map(|name| after_comma(name)).collect();
         catalog.genre_names = genres.names;
         catalog.mood_count = moods.len();
         catalog.songs = catalog.known.iter().map(|word| u64::from(word.count_ones())).sum();
@@ -123,9 +126,14 @@ impl Catalog {
         &self.genre_names[genre.index()]
     }
 
+    /// The name of a genre as a CSV cell, with a comma in front.
+    pub fn genre_cell(&self, genre: GenreId) -> &[u8] {
+        &self.genre_cells[genre.index()]
+    }
+
     /// Number of genres. "No genre" counts as a genre.
     pub fn genre_count(&self) -> usize {
-        self.genre_names.len()
+        self.genre_cells.len()
     }
 
     /// Number of moods. "No mood" counts as a mood.
@@ -196,6 +204,12 @@ impl Catalog {
     pub fn fingerprint(&self) -> u128 {
         self.fingerprint
     }
+}
+
+fn after_comma(text: &[u8]) -> Vec<u8> {
+    let mut cell = vec![b','];
+    push_cell(&mut cell, text);
+    cell
 }
 
 fn push_cells(cells: &mut Vec<u8>, row: Song<'_>) -> Place {

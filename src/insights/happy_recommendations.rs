@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::MoodId;
 use crate::insights::about::{About, InsightSettings};
 use crate::insights::column::Column;
-use crate::insights::insight::{Cut, Insight};
+use crate::insights::insight::{Cut, Insight, Listener, ListenerTable, Once};
 use crate::insights::query::{Parameter, Weeks};
 use crate::insights::ranges::in_ranges;
 use crate::insights::rows::Rows;
@@ -92,14 +92,16 @@ pub struct HappyRecommendations {
     /// The place of each song in the order of the ids, by number. Sorting by places is faster than by ids.
     places: Vec<u32>,
     /// The state of each listener, by number.
-    listeners: Vec<Listener>,
+    listeners: Vec<ListenerState>,
     shortlist: Shortlist,
     /// What a scan of listens needs, by number of the song. Songs beyond the end are not in the catalog.
     facts: Vec<SongFacts>,
+    /// The first songs of the ranking, as text.
+    texts: Vec<SongText>,
 }
 
 #[derive(Debug, Default)]
-struct Listener {
+struct ListenerState {
     /// Number of sad plays of a sad listener; 0 for all other listeners.
     sad_plays: u64,
     /// Number of places of the ranking that were searched; [`ALL`] if the ranking was too short.
@@ -115,10 +117,19 @@ struct SongFacts {
     is_sad: bool,
 }
 
+/// A recommended song, as text.
+#[derive(Debug)]
+struct SongText {
+    /// The id as a CSV cell, with a comma before and after it.
+    id: Vec<u8>,
+    /// The title as a CSV cell, with a comma before and a line feed after it.
+    title: Vec<u8>,
+}
+
 /// A depth beyond the end of every ranking.
 const ALL: u32 = u32::MAX;
-/// Number of places of the ranking whose cells are rendered in advance. Few searches go deeper.
-const CELLS: usize = 64;
+/// Number of places of the ranking whose texts are rendered in advance. Few searches go deeper.
+const TEXTS: usize = 64;
 
 impl HappyRecommendations {
     /// An insight without rows.
@@ -131,6 +142,7 @@ impl HappyRecommendations {
             listeners: Vec::new(),
             shortlist: Shortlist::default(),
             facts: Vec::new(),
+            texts: Vec::new(),
         }
     }
 
@@ -150,27 +162,51 @@ impl HappyRecommendations {
         let rank: Vec<SongId> = keys.into_iter().map(|(_, place)| order[place as usize]).collect();
         let same = self.rank.iter().zip(&rank).take_while(|(old, new)| old == new).count();
         self.rank = rank;
+        let songs = cut.dictionaries.songs.read();
+        self.texts =
+            self.rank.iter().take(TEXTS).map(|&song| SongText::of(song, songs.resolve(song), cut)).collect();
         same
+    }
+
+    /// Appends the row of a listener and of the song at a place of the ranking.
+    fn push_row(&self, cut: &Cut, listener: &[u8], place: usize, sad: u64, lines: &mut Vec<u8>) {
+        lines.extend_from_slice(listener);
+        let song = self.rank[place];
+        let rare;
+        let text = match self.texts.get(place) {
+            Some(text) => text,
+            None => {
+                rare = SongText::of(song, cut.dictionaries.songs.read().resolve(song), cut);
+                &rare
+            }
+        };
+        lines.extend_from_slice(&text.id);
+        push_integer(lines, sad);
+        lines.extend_from_slice(&text.title);
     }
 
     /// Updates the facts of all songs and the state of the users whose listens must be scanned.
     fn scan(&mut self, cut: &Cut) {
         let known = cut.user_order.ids().len().max(self.listeners.len());
-        self.listeners.resize_with(known, Listener::default);
+        self.listeners.resize_with(known, ListenerState::default);
         let is_covered = self.shortlist.covers(&self.rank);
         if !is_covered {
             self.shortlist.rebuild(&self.rank);
         }
         if cut.new_catalog || !is_covered {
-            let fact = |song| SongFacts {
-                bit: self.shortlist.bit(song),
-                is_matched: cut.catalog.contains(song),
-                is_sad: cut.catalog.mood(song) == MoodId::SAD,
-            };
-            self.facts = (0..cut.song_order.ids().len() as u32).map(|song| fact(SongId(song))).collect();
+            self.find_facts(cut);
         }
         let users = if is_covered { cut.users_to_refresh() } else { cut.users() };
         self.scan_listens(&users, cut);
+    }
+
+    fn find_facts(&mut self, cut: &Cut) {
+        let fact = |song| SongFacts {
+            bit: self.shortlist.bit(song),
+            is_matched: cut.catalog.contains(song),
+            is_sad: cut.catalog.mood(song) == MoodId::SAD,
+        };
+        self.facts = (0..cut.song_order.ids().len() as u32).map(|song| fact(SongId(song))).collect();
     }
 
     /// Counts the sad plays of users, and updates the bits of these users in the shortlist.
@@ -208,7 +244,7 @@ impl HappyRecommendations {
     fn users_to_refresh(&self, cut: &Cut, first_changed: usize) -> Vec<UserId> {
         let mut users = cut.users_to_refresh();
         if !cut.new_catalog && first_changed < self.rank.len() {
-            let reaches = |&(_, listener): &(u32, &Listener)| {
+            let reaches = |&(_, listener): &(u32, &ListenerState)| {
                 listener.depth.load(Ordering::Relaxed) as usize > first_changed
             };
             users.extend((0..).zip(&self.listeners).filter(reaches).map(|(user, _)| UserId(user)));
@@ -253,34 +289,20 @@ impl Insight for HappyRecommendations {
         let first_changed = self.rank_songs(cut);
         self.scan(cut);
         let users_to_refresh = self.users_to_refresh(cut, first_changed);
-        let (users, songs) = (cut.dictionaries.users.read(), cut.dictionaries.songs.read());
-        let cell_of = |song: &SongId| {
-            let mut cell = Vec::new();
-            push_cell(&mut cell, &on_one_line(songs.resolve(*song)));
-            cell
-        };
-        let cells: Vec<Vec<u8>> = self.rank.iter().take(CELLS).map(cell_of).collect();
+        let users = cut.dictionaries.users.read();
         let mut rows = std::mem::take(&mut self.rows);
         let changed = rows.refresh(&users_to_refresh, cut.threads, || {
             let mut listens = cut.ledger.listens().reader();
-            let mut places = Vec::new();
-            let (this, users, cells) = (&*self, &users, &cells);
+            let (mut places, mut cell) = (Vec::new(), Vec::new());
+            let (this, users) = (&*self, &users);
             move |user, lines: &mut Vec<u8>| {
                 let listener = &this.listeners[user.index()];
                 let sad = listener.sad_plays;
                 let depth = if sad > 0 { this.recommend(user, &mut listens, &mut places) } else { 0 };
-                for &place in places.iter().filter(|_| sad > 0) {
-                    let song = this.rank[place];
-                    push_cell(lines, users.resolve(user));
-                    lines.push(b',');
-                    match cells.get(place) {
-                        Some(cell) => lines.extend_from_slice(cell),
-                        None => lines.extend(cell_of(&song)),
-                    }
-                    lines.push(b',');
-                    push_integer(lines, sad);
-                    lines.extend_from_slice(cut.catalog.title_cell(song));
-                    lines.push(b'\n');
+                if sad > 0 {
+                    cell.clear();
+                    push_cell(&mut cell, users.resolve(user));
+                    places.iter().for_each(|&place| this.push_row(cut, &cell, place, sad, lines));
                 }
                 // Each listener is rendered by one thread, and the depth is read after all threads.
                 listener.depth.store(depth, Ordering::Relaxed);
@@ -293,5 +315,38 @@ impl Insight for HappyRecommendations {
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
         emit(ABOUT.header().as_bytes());
         self.rows.emit(cut.user_order.ids(), emit)
+    }
+
+    fn once(&mut self, cut: &Cut) -> Once<'_> {
+        self.rank_songs(cut);
+        self.shortlist.rebuild(&self.rank);
+        self.find_facts(cut);
+        Once::Listeners(self)
+    }
+}
+
+impl ListenerTable for HappyRecommendations {
+    fn push_rows(&self, cut: &Cut, listener: &Listener<'_>, lines: &mut Vec<u8>) {
+        let (sad, played) = scan(listener.listens, &self.facts, &self.settings, cut);
+        if sad == 0 {
+            return;
+        }
+        let is_new = |&(place, &song): &(usize, &SongId)| match 1_u64.checked_shl(place as u32) {
+            // The shortlist has the songs in the order of the ranking.
+            Some(bit) => played & bit == 0,
+            None => !listener.listens.contains(song),
+        };
+        let new = self.rank.iter().enumerate().filter(is_new).take(self.settings.per_user);
+        new.for_each(|(place, _)| self.push_row(cut, listener.cell, place, sad, lines));
+    }
+}
+
+impl SongText {
+    fn of(song: SongId, id: &[u8], cut: &Cut) -> Self {
+        let mut text = Self { id: vec![b','], title: cut.catalog.title_cell(song).to_vec() };
+        push_cell(&mut text.id, &on_one_line(id));
+        text.id.push(b',');
+        text.title.push(b'\n');
+        text
     }
 }

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use crate::ledger::compact::CompactPlay;
 use crate::ledger::keys::{BUFFER, Keys};
 use crate::ledger::merge::merge;
 use crate::ledger::run::{Run, Songs};
@@ -39,6 +40,11 @@ impl Listens {
     /// Counts one play per row.
     pub fn add(&mut self, users: &[UserId], songs: &[SongId]) {
         self.buffer.extend(users, songs);
+    }
+
+    /// Counts plays of a period.
+    pub(super) fn add_compact(&mut self, plays: &[CompactPlay]) {
+        self.buffer.extend_compact(plays);
     }
 
     /// Number of plays in the buffer.
@@ -197,7 +203,7 @@ fn first_similar(runs: &[Arc<Run>]) -> usize {
 
 /// The songs of one user, with their plays. The same song can occur several times; add up its plays.
 #[derive(Clone, Debug, Default)]
-pub struct UserListens<'a>(Vec<Songs<'a>>);
+pub struct UserListens<'a>(pub(super) Vec<Songs<'a>>);
 
 impl<'a> UserListens<'a> {
     /// The songs of a user in these runs.

@@ -1,22 +1,25 @@
 //! Renders the tables of periods on several threads.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::catalog::Catalog;
+use crate::engine::periods::earlier::EarlierPlays;
 use crate::engine::periods::table_settings::TableSettings;
-use crate::insights::{Cut, Insight};
-use crate::ledger::columns::PlayColumns;
+use crate::insights::pass::{self, PassTable};
+use crate::insights::{Cut, Insight, Once};
+use crate::ledger::compact::CompactPlays;
 use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::model::sorted_ids::SortedIds;
 use crate::model::{SongId, UserId};
+use crate::publish::manifest::InsightEntry;
 use crate::publish::periods::{PeriodIndex, StagedPeriod};
-use crate::publish::snapshot::Snapshot;
+use crate::publish::snapshot::{Snapshot, SnapshotWriter};
 use crate::publish::table_folders::TableFolders;
-use crate::state::checkpoint::periods::SavedPeriods;
 use crate::storage::SharedDisk;
 use crate::time::civil::Week;
 use crate::time::period::Period;
@@ -39,7 +42,7 @@ impl std::fmt::Debug for OpenPeriod {
 pub(super) struct Job {
     pub(super) period: Period,
     /// The plays since the last cut.
-    pub(super) added: Option<PlayColumns>,
+    pub(super) added: Option<CompactPlays>,
     /// `None` if the tables are not rendered.
     pub(super) tables: Option<TableJob>,
 }
@@ -160,7 +163,9 @@ impl Renderer {
     ///
     /// # Panics
     /// If an insight panics.
-    pub(super) fn run(&self, jobs: Vec<Job>, saved: &SavedPeriods) -> Result<Vec<Done>, Error> {
+    pub(super) fn run(&self, mut jobs: Vec<Job>, earlier: &EarlierPlays) -> Result<Vec<Done>, Error> {
+        // The longest jobs come first, so that no thread is left alone with one of them.
+        jobs.sort_by_key(|job| Reverse(job.tables.as_ref().map_or(0, |tables| tables.plays)));
         // With few periods, each of them uses all threads.
         let workers = self.threads.min(jobs.len());
         let threads_each = if jobs.len() >= self.threads { 1 } else { self.threads };
@@ -169,7 +174,7 @@ impl Renderer {
         let work = || {
             let mut done = Vec::new();
             while let Some(job) = next().filter(|_| !self.progress.is_cancelled.load(Ordering::Relaxed)) {
-                done.push(self.render(job, saved, threads_each)?);
+                done.push(self.render(job, earlier, threads_each)?);
                 self.progress.done.fetch_add(1, Ordering::Relaxed);
             }
             Ok(done)
@@ -186,24 +191,25 @@ impl Renderer {
         Ok(done)
     }
 
-    fn render(&self, job: Job, saved: &SavedPeriods, threads: usize) -> Result<Done, Error> {
+    fn render(&self, job: Job, earlier: &EarlierPlays, threads: usize) -> Result<Done, Error> {
         let Job { period, added, tables } = job;
-        let added = added.map(|plays| Arc::new(Ledger::of_columns(&plays, self.window)));
+        let added = added.map(|plays| Arc::new(Ledger::of_plays(&plays, self.window)));
         let Some(TableJob { plays, open, published, stays_open }) = tables else {
             return Ok(Done { period, added, open: None, staged: None });
         };
         let is_new = self.scope != Scope::Plays || open.is_none();
         let OpenPeriod { mut ledger, mut insights } = match open {
             Some(open) => *open,
-            None => OpenPeriod { ledger: saved.load(period, self.window)?, insights: self.insights() },
+            None => OpenPeriod { ledger: earlier.load(period, self.window)?, insights: self.insights() },
         };
         if let Some(added) = &added {
             ledger.absorb(added);
         }
-        let changes = if is_new {
-            ledger.everything()
-        } else {
-            added.as_ref().map_or_else(Changes::default, |added| added.everything())
+        let changes = match &added {
+            _ if !stays_open => Changes::default(),
+            Some(added) if !is_new => added.everything(),
+            None if !is_new => Changes::default(),
+            _ => ledger.everything(),
         };
         let cut = Cut {
             period: Some(period),
@@ -217,7 +223,16 @@ impl Renderer {
             current_week: self.current_week,
             threads,
         };
-        let staged = self.stage(&cut, period, plays, &mut insights, published.as_ref())?;
+        let mut tables = StagedTables { index: PeriodIndex::new(period, plays), snapshots: Vec::new() };
+        if stays_open {
+            self.stage(&cut, period, &mut insights, published.as_ref(), &mut tables)?;
+        } else {
+            self.stage_once(&cut, period, insights, published.as_ref(), &mut tables)?;
+            insights = Vec::new();
+        }
+        let StagedTables { index, snapshots } = tables;
+        let staged =
+            (published.as_ref() != Some(&index)).then_some(StagedPeriod { period, index, snapshots });
         let open = stays_open.then(|| {
             // The cut has the only reference, so this is no copy.
             Box::new(OpenPeriod { ledger: Arc::unwrap_or_clone(cut.ledger), insights })
@@ -226,45 +241,90 @@ impl Renderer {
         Ok(Done { period, added, open, staged })
     }
 
-    /// Stages the tables that differ from the published ones.
+    /// Stages the tables of an open period that differ from the published ones.
     fn stage(
         &self,
         cut: &Cut,
         period: Period,
-        plays: u64,
         insights: &mut [Box<dyn Insight>],
         published: Option<&PeriodIndex>,
-    ) -> Result<Option<StagedPeriod>, Error> {
-        let mut index = PeriodIndex::new(period, plays);
-        let mut snapshots = Vec::new();
+        staged: &mut StagedTables,
+    ) -> Result<(), Error> {
         for insight in insights {
             let name = insight.name();
             let table = published.and_then(|published| published.table(name));
-            if let Some(unchanged) =
-                table.filter(|_| self.scope == Scope::Catalog && !insight.reads_catalog())
-            {
-                index.add(name, unchanged.clone());
+            let changed = insight.refresh(cut);
+            if let Some(unchanged) = table.filter(|_| !changed && !cut.new_catalog) {
+                staged.index.add(name, unchanged.clone());
                 continue;
             }
-            let changed = insight.refresh(cut);
-            let entry = if let Some(unchanged) = table.filter(|_| !changed && !cut.new_catalog) {
-                unchanged.clone()
-            } else {
-                let folders = TableFolders::of_period(&self.tables.output, period, name);
-                let folders = folders.tagged(self.scope.tag());
-                let render = &mut |emit: &mut dyn FnMut(&[u8])| insight.render(cut, emit);
-                let snapshot = Snapshot::write(&self.disk, &folders, name, self.tables.formats, render)?;
-                let entry = snapshot.entry().clone();
-                // An unchanged snapshot is dropped, which removes its staged file.
-                snapshots.extend((table != Some(&entry)).then_some((name, snapshot)));
-                entry
-            };
-            index.add(name, entry);
+            let render = &mut |emit: &mut dyn FnMut(&[u8])| insight.render(cut, emit);
+            staged.add(name, self.begin(period, name)?.write(render)?, table);
         }
-        Ok((published != Some(&index)).then_some(StagedPeriod { period, index, snapshots }))
+        Ok(())
+    }
+
+    /// Stages the tables of a closed period that differ from the published ones.
+    fn stage_once(
+        &self,
+        cut: &Cut,
+        period: Period,
+        mut insights: Vec<Box<dyn Insight>>,
+        published: Option<&PeriodIndex>,
+        staged: &mut StagedTables,
+    ) -> Result<(), Error> {
+        let table = |name| published.and_then(|published| published.table(name));
+        insights.retain(|insight| {
+            let is_same = self.scope == Scope::Catalog && !insight.reads_catalog();
+            let unchanged = table(insight.name()).filter(|_| is_same);
+            if let Some(entry) = unchanged {
+                staged.index.add(insight.name(), entry.clone());
+            }
+            unchanged.is_none()
+        });
+        let (mut tables, mut writers) = (Vec::new(), Vec::new());
+        for insight in &mut insights {
+            let (about, writer) = (insight.about(), self.begin(period, insight.name())?);
+            let render: &mut dyn FnMut(&mut dyn FnMut(&[u8])) -> u64 = match insight.once(cut) {
+                Once::Table(insight) => &mut |emit| insight.render(cut, emit),
+                Once::Songs(rows) => &mut |emit| pass::render_songs(cut, rows, &about.header(), emit),
+                Once::Listeners(rows) => {
+                    tables.push(PassTable { rows, header: about.header() });
+                    writers.push((about.name, writer));
+                    continue;
+                }
+            };
+            staged.add(about.name, writer.write(render)?, table(about.name));
+        }
+        let rows = pass::render(cut, &tables, |index, lines| writers[index].1.push(lines));
+        for ((name, writer), rows) in writers.into_iter().zip(rows) {
+            staged.add(name, writer.finish(rows)?, table(name));
+        }
+        Ok(())
+    }
+
+    /// Begins to stage a table.
+    fn begin(&self, period: Period, name: &'static str) -> Result<SnapshotWriter, Error> {
+        let folders = TableFolders::of_period(&self.tables.output, period, name).tagged(self.scope.tag());
+        SnapshotWriter::begin(&self.disk, &folders, name, self.tables.formats)
     }
 
     fn insights(&self) -> Vec<Box<dyn Insight>> {
         self.tables.names.enabled(&self.tables.insights)
+    }
+}
+
+/// The staged tables of a period.
+struct StagedTables {
+    index: PeriodIndex,
+    snapshots: Vec<(&'static str, Snapshot)>,
+}
+
+impl StagedTables {
+    /// Adds a table, unless it is the same as the published one.
+    fn add(&mut self, name: &'static str, snapshot: Snapshot, published: Option<&InsightEntry>) {
+        self.index.add(name, snapshot.entry().clone());
+        // An unchanged snapshot is dropped, which removes its staged file.
+        self.snapshots.extend((published != Some(snapshot.entry())).then_some((name, snapshot)));
     }
 }

@@ -1,0 +1,30 @@
+//! The plays of periods that are not in memory.
+
+use crate::engine::periods::spill::SpilledPlays;
+use crate::ledger::Ledger;
+use crate::model::error::Error;
+use crate::state::checkpoint::periods::SavedPeriods;
+use crate::time::period::Period;
+use crate::time::window::NightWindow;
+
+/// The plays of periods from before a cut.
+#[derive(Debug)]
+pub(super) enum EarlierPlays {
+    /// The committed plays of a `watch`.
+    Saved(SavedPeriods),
+    /// All plays of a `replay`.
+    Spilled(SpilledPlays),
+}
+
+impl EarlierPlays {
+    /// The ledger of a period.
+    ///
+    /// # Errors
+    /// If a file cannot be read or is damaged (65, 74).
+    pub(super) fn load(&self, period: Period, night: NightWindow) -> Result<Ledger, Error> {
+        match self {
+            Self::Saved(saved) => saved.load(period, night),
+            Self::Spilled(plays) => plays.load(period, night),
+        }
+    }
+}
