@@ -16,6 +16,7 @@ use crate::catalog::names::{Genres, Moods};
 use crate::model::dictionary::Dictionaries;
 use crate::model::memory::{in_huge_pages, prefetch};
 use crate::model::{PADDING, SongId};
+use crate::text::padded::PaddedText;
 use crate::text::push_cell;
 
 pub use crate::catalog::names::{GenreId, MoodId};
@@ -35,7 +36,7 @@ pub struct Catalog {
     cells: Vec<u8>,
     genre_names: Vec<Vec<u8>>,
     /// The name of each genre as a CSV cell, with a comma in front.
-    genre_cells: Vec<Vec<u8>>,
+    genre_cells: Vec<PaddedText>,
     mood_count: usize,
     happy: Vec<SongId>,
     songs: u64,
@@ -127,7 +128,7 @@ impl Catalog {
     }
 
     /// The name of a genre as a CSV cell, with a comma in front.
-    pub fn genre_cell(&self, genre: GenreId) -> &[u8] {
+    pub fn genre_cell(&self, genre: GenreId) -> &PaddedText {
         &self.genre_cells[genre.index()]
     }
 
@@ -206,10 +207,10 @@ impl Catalog {
     }
 }
 
-fn after_comma(text: &[u8]) -> Vec<u8> {
+fn after_comma(text: &[u8]) -> PaddedText {
     let mut cell = vec![b','];
     push_cell(&mut cell, text);
-    cell
+    PaddedText::of(&cell)
 }
 
 fn push_cells(cells: &mut Vec<u8>, row: Song<'_>) -> Place {

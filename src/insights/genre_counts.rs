@@ -2,7 +2,7 @@
 
 use crate::catalog::{Catalog, GenreId};
 use crate::insights::tally::Tally;
-use crate::ledger::listens::UserListens;
+use crate::model::SongId;
 
 /// The plays of one listener by genre. Songs without a genre do not count.
 #[derive(Clone, Debug, Default)]
@@ -13,15 +13,15 @@ pub struct GenreCounts {
 }
 
 impl GenreCounts {
-    /// Replaces the counts with the plays of a listener.
-    pub fn count(&mut self, listens: &UserListens<'_>, catalog: &Catalog) {
+    /// Replaces the counts with some plays of a listener.
+    pub fn count(&mut self, plays: &[(SongId, u64)], catalog: &Catalog) {
         self.tally.reset(catalog.genre_count());
         let mut total = 0;
         let mut add = self.tally.adder();
-        listens.for_each(|song, plays| {
+        for &(song, plays) in plays {
             add(catalog.genre(song).index(), plays);
             total += plays;
-        });
+        }
         drop(add);
         self.total = total - self.tally.take(GenreId::NONE.index());
         self.most = self.tally.most();

@@ -86,8 +86,8 @@ impl ListenerTable for Settings {
             return;
         }
         for (genre, plays) in genres.from(0).filter(|(_, plays)| is_loyal(*plays)) {
-            lines.extend_from_slice(listener.cell);
-            lines.extend_from_slice(cut.catalog.genre_cell(genre));
+            listener.cell.push_to(lines);
+            cut.catalog.genre_cell(genre).push_to(lines);
             lines.push(b',');
             push_integer(lines, plays);
             lines.push(b',');

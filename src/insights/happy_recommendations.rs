@@ -15,9 +15,10 @@ use crate::insights::ranges::in_ranges;
 use crate::insights::rows::Rows;
 use crate::insights::shortlist::Shortlist;
 use crate::insights::tally::Tally;
-use crate::ledger::listens::{ListensReader, UserListens};
+use crate::ledger::listens::ListensReader;
 use crate::model::value::{Fraction, from_text};
 use crate::model::{SongId, UserId};
+use crate::text::padded::PaddedText;
 use crate::text::{on_one_line, push_cell, push_integer};
 
 /// Name of the insight.
@@ -108,22 +109,44 @@ struct ListenerState {
     depth: AtomicU32,
 }
 
-/// What a scan of listens needs to know of a song. One place per song means one cache miss per pair.
+/// What a scan of listens needs to know of a song, in two bytes: the facts of many songs stay in the cache.
+///
+/// The lowest bits have the place in the shortlist plus one, or zero. The two bits above say whether the song is in the
+/// catalog, and whether it is sad.
 #[derive(Clone, Copy, Debug, Default)]
-struct SongFacts {
+struct SongFacts(u16);
+
+impl SongFacts {
+    fn new(bit: u64, is_matched: bool, is_sad: bool) -> Self {
+        let place = bit.checked_ilog2().map_or(0, |place| place as u16 + 1);
+        Self(place | u16::from(is_matched) << 7 | u16::from(is_sad) << 8)
+    }
+
     /// The bit in the shortlist.
-    bit: u64,
-    is_matched: bool,
-    is_sad: bool,
+    #[inline]
+    fn bit(self) -> u64 {
+        // The bit of place zero is shifted out.
+        (1_u128 << (self.0 & 0x7F) >> 1) as u64
+    }
+
+    #[inline]
+    fn is_matched(self) -> u64 {
+        u64::from(self.0 >> 7 & 1)
+    }
+
+    #[inline]
+    fn is_sad(self) -> u64 {
+        u64::from(self.0 >> 8 & 1)
+    }
 }
 
 /// A recommended song, as text.
 #[derive(Debug)]
 struct SongText {
     /// The id as a CSV cell, with a comma before and after it.
-    id: Vec<u8>,
+    id: PaddedText,
     /// The title as a CSV cell, with a comma before and a line feed after it.
-    title: Vec<u8>,
+    title: PaddedText,
 }
 
 /// A depth beyond the end of every ranking.
@@ -169,8 +192,8 @@ impl HappyRecommendations {
     }
 
     /// Appends the row of a listener and of the song at a place of the ranking.
-    fn push_row(&self, cut: &Cut, listener: &[u8], place: usize, sad: u64, lines: &mut Vec<u8>) {
-        lines.extend_from_slice(listener);
+    fn push_row(&self, cut: &Cut, listener: &PaddedText, place: usize, sad: u64, lines: &mut Vec<u8>) {
+        listener.push_to(lines);
         let song = self.rank[place];
         let rare;
         let text = match self.texts.get(place) {
@@ -180,9 +203,9 @@ impl HappyRecommendations {
                 &rare
             }
         };
-        lines.extend_from_slice(&text.id);
+        text.id.push_to(lines);
         push_integer(lines, sad);
-        lines.extend_from_slice(&text.title);
+        text.title.push_to(lines);
     }
 
     /// Updates the facts of all songs and the state of the users whose listens must be scanned.
@@ -201,10 +224,9 @@ impl HappyRecommendations {
     }
 
     fn find_facts(&mut self, cut: &Cut) {
-        let fact = |song| SongFacts {
-            bit: self.shortlist.bit(song),
-            is_matched: cut.catalog.contains(song),
-            is_sad: cut.catalog.mood(song) == MoodId::SAD,
+        let fact = |song| {
+            let is_sad = cut.catalog.mood(song) == MoodId::SAD;
+            SongFacts::new(self.shortlist.bit(song), cut.catalog.contains(song), is_sad)
         };
         self.facts = (0..cut.song_order.ids().len() as u32).map(|song| fact(SongId(song))).collect();
     }
@@ -213,9 +235,12 @@ impl HappyRecommendations {
     fn scan_listens(&mut self, users: &[UserId], cut: &Cut) {
         let Self { settings, facts, listeners, shortlist, .. } = self;
         let scan_range = |range: &[UserId]| {
-            let mut listens = cut.ledger.listens().reader();
-            let scanned = range.iter().map(|&user| (user, scan(listens.of(user), facts, settings, cut)));
-            scanned.collect::<Vec<_>>()
+            let (mut listens, mut plays) = (cut.ledger.listens().reader(), Vec::new());
+            let scan_user = |&user: &UserId| {
+                listens.of(user).read(&mut plays);
+                (user, scan(&plays, facts, settings, cut))
+            };
+            range.iter().map(scan_user).collect::<Vec<_>>()
         };
         in_ranges(users, cut.threads, scan_range, |scanned| {
             for (user, (sad_plays, played)) in scanned {
@@ -255,27 +280,27 @@ impl HappyRecommendations {
     }
 }
 
-/// The number of sad plays if the user with these listens is a sad listener, otherwise 0; and the bits of the
-/// songs in the shortlist that the user has played.
-fn scan(listens: &UserListens<'_>, facts: &[SongFacts], settings: &Settings, cut: &Cut) -> (u64, u64) {
+/// The number of sad plays if a user with these plays is a sad listener, otherwise 0; and the bits of the songs in the
+/// shortlist that the user has played.
+fn scan(plays: &[(SongId, u64)], facts: &[SongFacts], settings: &Settings, cut: &Cut) -> (u64, u64) {
     let (mut sad, mut matched, mut played) = (0, 0, 0);
-    listens.for_each(|song, plays| {
+    for &(song, plays) in plays {
         let song = facts.get(song.index()).copied().unwrap_or_default();
-        sad += plays * u64::from(song.is_sad);
-        matched += plays * u64::from(song.is_matched);
-        played |= song.bit;
-    });
+        sad += plays * song.is_sad();
+        matched += plays * song.is_matched();
+        played |= song.bit();
+    }
     let is_sad_listener = sad >= settings.min_sad_plays
         && settings.min_sad_share.compare(sad, matched).is_ge()
-        && (!settings.dominant || most_plays_of_a_mood(listens, cut) == sad);
+        && (!settings.dominant || most_plays_of_a_mood(plays, cut) == sad);
     (if is_sad_listener { sad } else { 0 }, played)
 }
 
-fn most_plays_of_a_mood(listens: &UserListens<'_>, cut: &Cut) -> u64 {
+fn most_plays_of_a_mood(plays: &[(SongId, u64)], cut: &Cut) -> u64 {
     let mut tally = Tally::default();
     tally.reset(cut.catalog.mood_count());
     // A song outside the catalog has no mood.
-    listens.for_each(|song, plays| tally.add(cut.catalog.mood(song).index(), plays));
+    plays.iter().for_each(|&(song, plays)| tally.add(cut.catalog.mood(song).index(), plays));
     tally.take(MoodId::NONE.index());
     tally.most()
 }
@@ -293,15 +318,14 @@ impl Insight for HappyRecommendations {
         let mut rows = std::mem::take(&mut self.rows);
         let changed = rows.refresh(&users_to_refresh, cut.threads, || {
             let mut listens = cut.ledger.listens().reader();
-            let (mut places, mut cell) = (Vec::new(), Vec::new());
+            let (mut places, mut cell) = (Vec::new(), PaddedText::default());
             let (this, users) = (&*self, &users);
             move |user, lines: &mut Vec<u8>| {
                 let listener = &this.listeners[user.index()];
                 let sad = listener.sad_plays;
                 let depth = if sad > 0 { this.recommend(user, &mut listens, &mut places) } else { 0 };
                 if sad > 0 {
-                    cell.clear();
-                    push_cell(&mut cell, users.resolve(user));
+                    cell.set_cell(users.resolve(user));
                     places.iter().for_each(|&place| this.push_row(cut, &cell, place, sad, lines));
                 }
                 // Each listener is rendered by one thread, and the depth is read after all threads.
@@ -327,14 +351,14 @@ impl Insight for HappyRecommendations {
 
 impl ListenerTable for HappyRecommendations {
     fn push_rows(&self, cut: &Cut, listener: &Listener<'_>, lines: &mut Vec<u8>) {
-        let (sad, played) = scan(listener.listens, &self.facts, &self.settings, cut);
+        let (sad, played) = scan(listener.plays, &self.facts, &self.settings, cut);
         if sad == 0 {
             return;
         }
         let is_new = |&(place, &song): &(usize, &SongId)| match 1_u64.checked_shl(place as u32) {
             // The shortlist has the songs in the order of the ranking.
             Some(bit) => played & bit == 0,
-            None => !listener.listens.contains(song),
+            None => listener.plays.iter().all(|(played, _)| *played != song),
         };
         let new = self.rank.iter().enumerate().filter(is_new).take(self.settings.per_user);
         new.for_each(|(place, _)| self.push_row(cut, listener.cell, place, sad, lines));
@@ -343,10 +367,10 @@ impl ListenerTable for HappyRecommendations {
 
 impl SongText {
     fn of(song: SongId, id: &[u8], cut: &Cut) -> Self {
-        let mut text = Self { id: vec![b','], title: cut.catalog.title_cell(song).to_vec() };
-        push_cell(&mut text.id, &on_one_line(id));
-        text.id.push(b',');
-        text.title.push(b'\n');
-        text
+        let mut cell = vec![b','];
+        push_cell(&mut cell, &on_one_line(id));
+        cell.push(b',');
+        let title = [cut.catalog.title_cell(song), b"\n"].concat();
+        Self { id: PaddedText::of(&cell), title: PaddedText::of(&title) }
     }
 }

@@ -7,12 +7,12 @@ use crate::catalog::Catalog;
 use crate::insights::about::About;
 use crate::insights::genre_counts::GenreCounts;
 use crate::insights::query::Weeks;
-use crate::ledger::listens::UserListens;
 use crate::ledger::song_plays::Total;
 use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::Dictionaries;
 use crate::model::sorted_ids::SortedIds;
 use crate::model::{SongId, UserId};
+use crate::text::padded::PaddedText;
 use crate::time::civil::Week;
 use crate::time::period::Period;
 
@@ -96,9 +96,9 @@ pub struct Listener<'a> {
     /// The number of the listener.
     pub user: UserId,
     /// The id of the listener as a CSV cell.
-    pub cell: &'a [u8],
-    /// The songs that the listener has played.
-    pub listens: &'a UserListens<'a>,
+    pub cell: &'a PaddedText,
+    /// The songs that the listener has played, each with a number of plays. A song can occur several times.
+    pub plays: &'a [(SongId, u64)],
     /// The plays by genre.
     pub genres: &'a GenreCounts,
 }

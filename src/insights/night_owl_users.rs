@@ -85,7 +85,7 @@ impl NightOwlUsers {
 impl ListenerTable for Settings {
     fn push_rows(&self, cut: &Cut, listener: &Listener<'_>, lines: &mut Vec<u8>) {
         if cut.ledger.nights().of(listener.user) >= self.min_plays {
-            lines.extend_from_slice(listener.cell);
+            listener.cell.push_to(lines);
             lines.push(b'\n');
         }
     }

@@ -6,10 +6,9 @@
 use crate::insights::genre_counts::GenreCounts;
 use crate::insights::insight::{Cut, Listener, ListenerTable, SongTable};
 use crate::insights::ranges::in_ranges_of;
-use crate::ledger::listens::UserListens;
 use crate::ledger::user_index::UserIndex;
 use crate::model::UserId;
-use crate::text::push_cell;
+use crate::text::padded::PaddedText;
 
 /// Number of listeners in a range. The text of a range fits into the second-level cache.
 const RANGE: usize = 2 << 10;
@@ -28,27 +27,30 @@ pub struct PassTable<'a> {
     pub header: String,
 }
 
-/// Renders all `tables` of a cut. Passes the index of a table and its next lines to `emit`, first the header. Returns
+/// Renders all `tables` of a cut for the listeners of `index`. Passes the index of a table and its next lines to `emit`, first the header. Returns
 /// the number of rows of each table, not counting the header.
-pub fn render(cut: &Cut, tables: &[PassTable<'_>], mut emit: impl FnMut(usize, &[u8])) -> Vec<u64> {
+pub fn render(
+    cut: &Cut,
+    index: &UserIndex<'_>,
+    tables: &[PassTable<'_>],
+    mut emit: impl FnMut(usize, &[u8]),
+) -> Vec<u64> {
     let users = cut.dictionaries.users.read();
-    let index = UserIndex::new(cut.ledger.listens());
     let played = index.users();
     let order = cut.user_order.ids().iter().copied();
     let listeners: Vec<UserId> = order.filter(|user| played.contains(user.index())).collect();
     let render_range = |range: &[UserId]| {
         let mut texts: Vec<Vec<u8>> = vec![Vec::new(); tables.len()];
-        let (mut listens, mut genres, mut cell) =
-            (UserListens::default(), GenreCounts::default(), Vec::new());
+        let (mut plays, mut genres, mut cell) = (Vec::new(), GenreCounts::default(), PaddedText::default());
         for group in range.chunks(GROUP) {
             index.prefetch(group);
             users.prefetch(group);
+            cut.ledger.nights().prefetch(group);
             for &user in group {
-                index.read(user, &mut listens);
-                genres.count(&listens, &cut.catalog);
-                cell.clear();
-                push_cell(&mut cell, users.resolve(user));
-                let listener = Listener { user, cell: &cell, listens: &listens, genres: &genres };
+                index.read(user, &mut plays);
+                genres.count(&plays, &cut.catalog);
+                cell.set_cell(users.resolve(user));
+                let listener = Listener { user, cell: &cell, plays: &plays, genres: &genres };
                 for (table, text) in tables.iter().zip(&mut texts) {
                     table.rows.push_rows(cut, &listener, text);
                 }

@@ -104,8 +104,8 @@ impl ListenerTable for Settings {
     fn push_rows(&self, cut: &Cut, listener: &Listener<'_>, lines: &mut Vec<u8>) {
         let limit = if self.ties == Ties::First { 1 } else { usize::MAX };
         for (genre, plays) in listener.genres.from(listener.genres.most()).take(limit) {
-            lines.extend_from_slice(listener.cell);
-            lines.extend_from_slice(cut.catalog.genre_cell(genre));
+            listener.cell.push_to(lines);
+            cut.catalog.genre_cell(genre).push_to(lines);
             lines.push(b',');
             push_integer(lines, plays);
             lines.push(b'\n');

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::ledger::hours::Hours;
+use crate::ledger::hours::{HOURS, Hours};
 use crate::ledger::stretches::LocalHour;
 use crate::model::{Batch, SongId, UserId};
 use crate::time::window::NightWindow;
@@ -86,34 +86,66 @@ impl CompactPlays {
         &self.hours
     }
 
-    /// Adds rows of a batch that lie in one hour.
-    pub(super) fn extend(&mut self, batch: &Batch, hour: LocalHour, rows: Range<usize>, night: NightWindow) {
-        self.hours.add(hour.of_week(), rows.len());
+    /// Adds rows of a batch.
+    #[inline]
+    pub(super) fn extend(&mut self, batch: &Batch, rows: Range<usize>, night: &NightHours) {
+        let Self { plays, hours } = self;
         let columns = batch.users[rows.clone()].iter().zip(&batch.songs[rows.clone()]);
-        let columns =
-            columns.zip(&batch.millis[rows.clone()]).map(|((user, song), millis)| (user, song, millis));
-        if night.divides_hour(hour.start()) {
-            let times = columns.zip(&batch.play_times[rows]);
-            self.plays.extend(times.map(|(row, time)| CompactPlay::new(row, night.contains(time.local))));
-        } else {
-            let is_at_night = night.contains(hour.start());
-            self.plays.extend(columns.map(|row| CompactPlay::new(row, is_at_night)));
-        }
+        let columns = columns.zip(&batch.millis[rows.clone()]).zip(&batch.play_times[rows]);
+        plays.extend(columns.map(|(((user, song), millis), time)| {
+            let hour = LocalHour::of(time.local).of_week();
+            hours.add(hour, 1);
+            CompactPlay::new((user, song, millis), night.contains(hour, time.local))
+        }));
+    }
+}
+
+/// The hours of the week that lie in the night.
+#[derive(Clone, Debug)]
+pub(super) struct NightHours {
+    window: NightWindow,
+    hours: [bool; HOURS],
+    /// Whether the night begins or ends within an hour.
+    divides_hours: bool,
+}
+
+impl NightHours {
+    pub(super) fn new(window: NightWindow) -> Self {
+        let start = |hour: usize| hour as i64 * 3600;
+        let hours = std::array::from_fn(|hour| window.contains(start(hour)));
+        Self { window, hours, divides_hours: (0..HOURS).any(|hour| window.divides_hour(start(hour))) }
     }
 
-    /// Adds one row of a batch.
+    /// Whether the night contains a local time, which lies in an hour of the week.
     #[inline]
-    pub(super) fn push(&mut self, batch: &Batch, row: usize, night: NightWindow) {
-        let local = batch.play_times[row].local;
-        self.hours.add(LocalHour::of(local).of_week(), 1);
-        let columns = (&batch.users[row], &batch.songs[row], &batch.millis[row]);
-        self.plays.push(CompactPlay::new(columns, night.contains(local)));
+    fn contains(&self, hour: usize, local: i64) -> bool {
+        if self.divides_hours { self.window.contains(local) } else { self.hours[hour] }
     }
+}
+
+/// One play of ten milliseconds for each pair of user and song.
+#[cfg(test)]
+pub(super) fn plays_of(pairs: &[(u32, u32)]) -> Vec<CompactPlay> {
+    let play = |&(user, song): &(u32, u32)| CompactPlay::new((&UserId(user), &SongId(song), &10), false);
+    pairs.iter().map(play).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::window::TimeOfDay;
+
+    #[test]
+    fn the_night_has_the_same_minutes_in_every_week() {
+        for (from, to) in [(0, 300), (1320, 120), (1, 299), (15, 45)] {
+            let window = NightWindow { from: TimeOfDay(from), to: TimeOfDay(to) };
+            let night = NightHours::new(window);
+            for local in (-90_000..700_000).step_by(60) {
+                let hour = LocalHour::of(local).of_week();
+                assert_eq!(night.contains(hour, local), window.contains(local), "{from} to {to}: {local}");
+            }
+        }
+    }
 
     #[test]
     fn a_play_survives_its_bytes() {

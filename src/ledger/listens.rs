@@ -203,7 +203,7 @@ fn first_similar(runs: &[Arc<Run>]) -> usize {
 
 /// The songs of one user, with their plays. The same song can occur several times; add up its plays.
 #[derive(Clone, Debug, Default)]
-pub struct UserListens<'a>(pub(super) Vec<Songs<'a>>);
+pub struct UserListens<'a>(Vec<Songs<'a>>);
 
 impl<'a> UserListens<'a> {
     /// The songs of a user in these runs.
@@ -215,6 +215,12 @@ impl<'a> UserListens<'a> {
     #[inline]
     pub fn for_each(&self, mut each: impl FnMut(SongId, u64)) {
         self.0.iter().for_each(|songs| songs.for_each(&mut each));
+    }
+
+    /// Replaces `plays` with all songs, each with its plays.
+    pub fn read(&self, plays: &mut Vec<(SongId, u64)>) {
+        plays.clear();
+        self.for_each(|song, plays_of_song| plays.push((song, plays_of_song)));
     }
 
     /// Whether the user has played a song.

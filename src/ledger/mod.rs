@@ -5,6 +5,7 @@
 //! corrected genre therefore applies to all earlier plays at once.
 
 pub mod compact;
+pub mod grouped;
 pub mod hours;
 pub mod keys;
 pub mod listens;
@@ -137,17 +138,16 @@ impl Ledger {
         ledger
     }
 
-    /// Adds plays of a period, without their hours and without plays by week. They can be read after
-    /// [`seal`](Self::seal).
-    pub fn add_compact(&mut self, plays: &[CompactPlay]) {
+    /// Adds plays of a period to the listens alone. They can be read after [`seal`](Self::seal).
+    pub fn add_listens(&mut self, plays: &[CompactPlay]) {
         self.listens.add_compact(plays);
         if self.listens.is_full() {
             self.listens.seal();
         }
-        self.add_sums(plays);
     }
 
-    fn add_sums(&mut self, plays: &[CompactPlay]) {
+    /// Adds plays of a period to all tables but the listens and the hours, without plays by week.
+    pub fn add_sums(&mut self, plays: &[CompactPlay]) {
         self.song_plays.add_compact(plays);
         self.nights.add_compact(plays);
         self.plays += plays.len() as u64;

@@ -2,6 +2,7 @@
 
 use crate::ledger::compact::CompactPlay;
 use crate::ledger::stretches::{LocalHour, STRETCH};
+use crate::model::memory::prefetch;
 use crate::model::{PlayTime, UserId};
 use crate::time::window::NightWindow;
 
@@ -51,6 +52,11 @@ impl Nights {
     /// Counts the plays of a period that lie in the night.
     pub(super) fn add_compact(&mut self, plays: &[CompactPlay]) {
         plays.iter().filter(|play| play.is_at_night()).for_each(|play| self.count(play.user));
+    }
+
+    /// Starts to load the night plays of some users into the cache.
+    pub fn prefetch(&self, users: &[UserId]) {
+        users.iter().for_each(|user| prefetch(&self.plays, user.index()));
     }
 
     /// Adds the plays of another table.

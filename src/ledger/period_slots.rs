@@ -1,6 +1,9 @@
 //! The plays of the periods of one length, which are found by day.
 
+use std::ops::Range;
+
 use crate::ledger::compact::CompactPlays;
+use crate::time::civil::DAY;
 use crate::time::period::{Length, Period};
 
 /// The periods of one length.
@@ -16,6 +19,8 @@ pub(super) struct PeriodSlots {
 #[derive(Clone, Debug)]
 struct Slot {
     period: Period,
+    /// Its local times.
+    seconds: Range<i64>,
     /// The plays since the last commit.
     uncommitted: CompactPlays,
     /// The number of all plays.
@@ -44,23 +49,29 @@ impl PeriodSlots {
         self.length
     }
 
-    /// The plays of the period that contains a day. The caller must add `rows` plays. `None` if the period is not
-    /// needed.
+    /// The place of the period that contains a day, and its local times in seconds. If the period is not needed, there
+    /// is no place, and the times are those of the day.
     #[inline]
-    pub(super) fn plays_of(
+    pub(super) fn find(
         &mut self,
         day: i64,
-        rows: usize,
         is_needed: impl Fn(Period) -> bool,
-    ) -> Option<&mut CompactPlays> {
-        let index = match self.by_day.get(place_of(day)).copied().unwrap_or(UNSEEN) {
-            UNSEEN => self.see(Period::of_day(self.length, day), is_needed)?,
-            UNNEEDED => return None,
-            number => number as usize - 1,
+    ) -> (Option<usize>, Range<i64>) {
+        let place = match self.by_day.get(place_of(day)).copied().unwrap_or(UNSEEN) {
+            UNSEEN => self.see(Period::of_day(self.length, day), is_needed),
+            UNNEEDED => None,
+            number => Some(number as usize - 1),
         };
-        let slot = &mut self.slots[index];
+        let seconds = place.map_or(day * DAY..(day + 1) * DAY, |place| self.slots[place].seconds.clone());
+        (place, seconds)
+    }
+
+    /// The plays of the period at a place. The caller must add `rows` plays.
+    #[inline]
+    pub(super) fn plays_at(&mut self, place: usize, rows: usize) -> &mut CompactPlays {
+        let slot = &mut self.slots[place];
         slot.count += rows as u64;
-        Some(&mut slot.uncommitted)
+        &mut slot.uncommitted
     }
 
     #[cold]
@@ -74,7 +85,8 @@ impl PeriodSlots {
 
     /// Inserts a period, and returns its index.
     fn insert(&mut self, period: Period, count: u64) -> usize {
-        self.slots.push(Slot { period, uncommitted: CompactPlays::default(), count });
+        let (seconds, uncommitted) = (period.seconds(), CompactPlays::default());
+        self.slots.push(Slot { period, seconds, uncommitted, count });
         self.mark(period, self.slots.len() as u32);
         self.slots.len() - 1
     }

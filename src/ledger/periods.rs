@@ -6,9 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::ledger::compact::CompactPlays;
+use crate::ledger::compact::{CompactPlays, NightHours};
 use crate::ledger::period_slots::PeriodSlots;
-use crate::ledger::stretches::next_stretch;
 use crate::model::Batch;
 use crate::model::period_rules::{Kept, LatestPeriod, PeriodRules};
 use crate::storage::failpoint::{Bug, planted};
@@ -20,7 +19,7 @@ use crate::time::window::NightWindow;
 #[derive(Clone, Debug)]
 pub struct PeriodPlays {
     rules: PeriodRules,
-    night: NightWindow,
+    night_hours: NightHours,
     /// The lengths whose plays are collected.
     lengths: Vec<PeriodSlots>,
     /// The lengths whose plays are those of other periods: the length, and that of the other periods.
@@ -45,7 +44,8 @@ impl PeriodPlays {
             PeriodSlots::new(length, counts.map(|(&period, &plays)| (period, plays)))
         };
         let lengths = rules.lengths().map(collected).collect();
-        Self { rules, night, lengths, sums: Vec::new(), latest_day, in_memory: 0 }
+        let night_hours = NightHours::new(night);
+        Self { rules, night_hours, lengths, sums: Vec::new(), latest_day, in_memory: 0 }
     }
 
     /// No plays yet. If all months are kept, a year has the plays of its months, and so on, so each play is collected
@@ -61,7 +61,9 @@ impl PeriodPlays {
     /// Takes all plays. Afterwards, no periods are kept.
     #[must_use]
     pub fn take(&mut self) -> Self {
-        let none = Self::new(PeriodRules::default(), self.night, None, &BTreeMap::new());
+        let (rules, night_hours) = (PeriodRules::default(), self.night_hours.clone());
+        let (lengths, sums) = (Vec::new(), Vec::new());
+        let none = Self { rules, night_hours, lengths, sums, latest_day: None, in_memory: 0 };
         std::mem::replace(self, none)
     }
 
@@ -99,31 +101,23 @@ impl PeriodPlays {
             let latest = batch.play_times.iter().map(|time| time.local).max();
             self.latest_day = self.latest_day.max(latest.map(|local| local.div_euclid(DAY)));
         }
-        let (rules, latest_day, night) = (self.rules, self.latest_day, self.night);
+        let (rules, latest_day) = (self.rules, self.latest_day);
         // The latest day never moves back, so a period that is not needed now is never needed again.
         let is_needed = |period| rules.needs(period, latest_day);
-        let day_of = |local: i64| match latest_day {
-            Some(latest) if planted(Bug::LatePlayInLatestPeriod) => latest,
-            _ => local.div_euclid(DAY),
-        };
-        let mut first = 0;
-        while let Some((hour, rows)) = next_stretch(&batch.play_times[first..]) {
-            let rows = first..first + rows;
-            first = rows.end;
-            for slots in &mut self.lengths {
-                let Some(hour) = hour else {
-                    for row in rows.clone() {
-                        let day = day_of(batch.play_times[row].local);
-                        if let Some(plays) = slots.plays_of(day, 1, is_needed) {
-                            plays.push(batch, row, night);
-                            self.in_memory += 1;
-                        }
-                    }
-                    continue;
-                };
-                if let Some(plays) = slots.plays_of(day_of(hour.start()), rows.len(), is_needed) {
-                    plays.extend(batch, hour, rows.clone(), night);
+        for slots in &mut self.lengths {
+            let mut end = 0;
+            while let Some(first) = batch.play_times.get(end) {
+                // Neighbouring rows mostly share a period.
+                let (mut place, seconds) = slots.find(first.local.div_euclid(DAY), is_needed);
+                if let Some(latest) = latest_day.filter(|_| planted(Bug::LatePlayInLatestPeriod)) {
+                    (place, _) = slots.find(latest, is_needed);
+                }
+                let same = batch.play_times[end..].iter().take_while(|time| seconds.contains(&time.local));
+                let rows = end..end + same.count();
+                end = rows.end;
+                if let Some(place) = place {
                     self.in_memory += rows.len();
+                    slots.plays_at(place, rows.len()).extend(batch, rows, &self.night_hours);
                 }
             }
         }

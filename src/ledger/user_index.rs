@@ -1,56 +1,65 @@
 //! Finds the songs of users in any order. A search in each run would take longer than reading the songs.
 
 use std::ops::Range;
-use std::sync::Arc;
 
-use crate::ledger::listens::{Listens, UserListens};
+use crate::ledger::grouped::GroupedPlays;
+use crate::ledger::listens::Listens;
 use crate::ledger::run::Run;
-use crate::model::UserId;
 use crate::model::bit_set::BitSet;
 use crate::model::memory::prefetch;
+use crate::model::{SongId, UserId};
 
-/// For each run, the places of all users. Plays in the buffer are not included.
+/// The places of the songs of all users.
 #[derive(Debug)]
-pub struct UserIndex<'a> {
-    runs: Vec<(&'a Run, Vec<u32>)>,
+pub enum UserIndex<'a> {
+    /// In runs, each with the starts of its users.
+    Runs(Vec<(&'a Run, Vec<u32>)>),
+    /// In grouped plays.
+    Grouped(&'a GroupedPlays),
 }
 
 impl<'a> UserIndex<'a> {
-    /// The places in all runs.
-    pub fn new(listens: &'a Listens) -> Self {
-        Self { runs: listens.runs().iter().map(|run: &Arc<Run>| (&**run, run.starts())).collect() }
+    /// The places in all runs. Plays in the buffer are not included.
+    pub fn of_listens(listens: &'a Listens) -> Self {
+        Self::Runs(listens.runs().iter().map(|run| (&**run, run.starts())).collect())
     }
 
     /// The users with plays.
     pub fn users(&self) -> BitSet {
         let mut users = BitSet::default();
-        for user in self.runs.iter().flat_map(|(run, _)| run.users()) {
-            users.insert(user.index());
+        let mut insert = |user: UserId| _ = users.insert(user.index());
+        match self {
+            Self::Runs(runs) => runs.iter().for_each(|(run, _)| run.users().for_each(&mut insert)),
+            Self::Grouped(plays) => plays.users().for_each(&mut insert),
         }
         users
     }
 
     /// Starts to load the songs of some users into the cache.
     pub fn prefetch(&self, users: &[UserId]) {
-        for (run, starts) in &self.runs {
-            for user in users {
-                prefetch(starts, user.index());
+        match self {
+            Self::Runs(runs) => {
+                for (run, starts) in runs {
+                    users.iter().for_each(|user| prefetch(starts, user.index()));
+                    users.iter().for_each(|user| run.prefetch(pairs_of(starts, *user).start));
+                }
             }
-            for &user in users {
-                run.prefetch(pairs_of(starts, user).start);
-            }
+            Self::Grouped(plays) => plays.prefetch(users),
         }
     }
 
-    /// Replaces `found` with the songs of a user.
+    /// Replaces `found` with the songs of a user, each with a number of plays. A song can occur several times.
     #[inline]
-    pub fn read(&self, user: UserId, found: &mut UserListens<'a>) {
-        found.0.clear();
-        for (run, starts) in &self.runs {
-            let pairs = pairs_of(starts, user);
-            if !pairs.is_empty() {
-                found.0.push(run.songs_between(pairs));
+    pub fn read(&self, user: UserId, found: &mut Vec<(SongId, u64)>) {
+        found.clear();
+        match self {
+            Self::Runs(runs) => {
+                for (run, starts) in runs {
+                    run.songs_between(pairs_of(starts, user))
+                        .for_each(|song, plays| found.push((song, plays)));
+                }
             }
+            Self::Grouped(plays) => found.extend(plays.songs_of(user).iter().map(|&song| (song, 1))),
         }
     }
 }
@@ -64,33 +73,39 @@ fn pairs_of(starts: &[u32], user: UserId) -> Range<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::SongId;
+    use crate::ledger::compact::{CompactPlay, plays_of};
+    use crate::ledger::grouped::UserCounts;
     use proptest::prelude::*;
+    use std::collections::BTreeMap;
 
     proptest! {
         #[test]
         fn users_have_the_same_songs_in_any_order(
-            runs in proptest::collection::vec(proptest::collection::vec((0_u32..40, 0_u32..9), 1..40), 0..4),
-            users in proptest::collection::vec(0_u32..45, 0..60),
+            batches in proptest::collection::vec(proptest::collection::vec((0_u32..40, 0_u32..9), 1..40), 0..4),
+            users in proptest::collection::vec(0_u32..40, 0..60),
         ) {
-            let mut listens = Listens::default();
-            for rows in &runs {
-                let users: Vec<UserId> = rows.iter().map(|row| UserId(row.0)).collect();
-                let songs: Vec<SongId> = rows.iter().map(|row| SongId(row.1)).collect();
-                listens.add(&users, &songs);
+            let (mut listens, mut counts) = (Listens::default(), UserCounts::default());
+            let batches: Vec<Vec<CompactPlay>> = batches.iter().map(|rows| plays_of(rows)).collect();
+            for plays in &batches {
+                listens.add_compact(plays);
                 listens.seal();
+                counts.add(plays);
             }
-            let index = UserIndex::new(&listens);
-            let mut found = UserListens::default();
-            let pairs = |listens: &UserListens<'_>| {
-                let mut pairs = Vec::new();
-                listens.for_each(|song, plays| pairs.push((song, plays)));
-                pairs
-            };
-            for user in users.into_iter().map(UserId) {
-                index.read(user, &mut found);
-                prop_assert_eq!(pairs(&found), pairs(&listens.of(user)));
-                prop_assert_eq!(index.users().contains(user.index()), !pairs(&found).is_empty());
+            let mut grouped = counts.room();
+            batches.iter().for_each(|plays| grouped.add(plays));
+            let mut found = Vec::new();
+            for index in [UserIndex::of_listens(&listens), UserIndex::Grouped(&grouped)] {
+                for user in users.iter().copied().map(UserId) {
+                    let mut expected = BTreeMap::new();
+                    listens.of(user).for_each(|song, plays| *expected.entry(song).or_default() += plays);
+                    prop_assert_eq!(index.users().contains(user.index()), !expected.is_empty());
+                    if !expected.is_empty() {
+                        index.read(user, &mut found);
+                        let mut songs = BTreeMap::new();
+                        found.iter().for_each(|&(song, plays)| *songs.entry(song).or_default() += plays);
+                        prop_assert_eq!(songs, expected);
+                    }
+                }
             }
         }
     }

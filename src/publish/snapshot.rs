@@ -16,6 +16,8 @@ use crate::storage::{DiskFile, SharedDisk, create_folder};
 
 /// Number of bytes that are buffered before a write.
 const BUFFER: usize = 256 << 10;
+/// Number of bytes that are written without being buffered.
+const LARGE: usize = BUFFER / 4;
 
 /// A function that renders a table. It passes the header and all rows to a callback, in pieces of whole
 /// lines. It returns the number of lines without the header.
@@ -130,18 +132,29 @@ impl SnapshotWriter {
         if self.buffer.len() + lines.len() > BUFFER {
             self.flush();
         }
-        self.buffer.extend_from_slice(lines);
+        if lines.len() >= LARGE {
+            self.flush();
+            self.append(lines);
+        } else {
+            self.buffer.extend_from_slice(lines);
+        }
         self.escaped = escaped;
     }
 
     fn flush(&mut self) {
-        self.hash.update(&self.buffer);
-        self.bytes += self.buffer.len() as u64;
-        if self.error.is_none() {
-            let parquet = self.parquet.as_mut().map_or(Ok(()), |parquet| parquet.push(&self.buffer));
-            self.error = self.file.append(&self.buffer).and(parquet).err();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.append(&buffer);
+        buffer.clear();
+        self.buffer = buffer;
+    }
+
+    fn append(&mut self, lines: &[u8]) {
+        self.hash.update(lines);
+        self.bytes += lines.len() as u64;
+        if self.error.is_none() && !lines.is_empty() {
+            let parquet = self.parquet.as_mut().map_or(Ok(()), |parquet| parquet.push(lines));
+            self.error = self.file.append(lines).and(parquet).err();
         }
-        self.buffer.clear();
     }
 
     /// Syncs the files. `rows` is the number of lines without the header.

@@ -11,6 +11,7 @@ use music_insights::insights::enriched_logs::{self, EnrichedLogs};
 use music_insights::insights::pass::{self, PassTable};
 use music_insights::insights::{self, Cut, Insight, Once};
 use music_insights::ledger::Ledger;
+use music_insights::ledger::user_index::UserIndex;
 use music_insights::model::dialect::CatalogDialect;
 use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::sorted_ids::SortedIds;
@@ -127,7 +128,8 @@ impl Live {
             assert_eq!(rows as usize, lines_of(&text) - 1, "{name}");
             files.insert(name, text);
         }
-        let rows = pass::render(cut, &tables, |table, lines| texts[table].1.extend_from_slice(lines));
+        let index = UserIndex::of_listens(cut.ledger.listens());
+        let rows = pass::render(cut, &index, &tables, |table, lines| texts[table].1.extend_from_slice(lines));
         for ((name, text), rows) in texts.into_iter().zip(rows) {
             assert_eq!(rows as usize, lines_of(&text) - 1, "{name}");
             files.insert(name, text);

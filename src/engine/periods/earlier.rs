@@ -2,6 +2,7 @@
 
 use crate::engine::periods::spill::SpilledPlays;
 use crate::ledger::Ledger;
+use crate::ledger::grouped::GroupedPlays;
 use crate::model::error::Error;
 use crate::state::checkpoint::periods::SavedPeriods;
 use crate::time::period::Period;
@@ -17,13 +18,17 @@ pub(super) enum EarlierPlays {
 }
 
 impl EarlierPlays {
-    /// The ledger of a period.
+    /// The ledger of a period, and its plays grouped by listener if the ledger has no listens.
     ///
     /// # Errors
     /// If a file cannot be read or is damaged (65, 74).
-    pub(super) fn load(&self, period: Period, night: NightWindow) -> Result<Ledger, Error> {
+    pub(super) fn load(
+        &self,
+        period: Period,
+        night: NightWindow,
+    ) -> Result<(Ledger, Option<GroupedPlays>), Error> {
         match self {
-            Self::Saved(saved) => saved.load(period, night),
+            Self::Saved(saved) => Ok((saved.load(period, night)?, None)),
             Self::Spilled(plays) => plays.load(period, night),
         }
     }

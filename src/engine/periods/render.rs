@@ -11,6 +11,7 @@ use crate::engine::periods::table_settings::TableSettings;
 use crate::insights::pass::{self, PassTable};
 use crate::insights::{Cut, Insight, Once};
 use crate::ledger::compact::CompactPlays;
+use crate::ledger::user_index::UserIndex;
 use crate::ledger::{Changes, Ledger};
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
@@ -198,9 +199,14 @@ impl Renderer {
             return Ok(Done { period, added, open: None, staged: None });
         };
         let is_new = self.scope != Scope::Plays || open.is_none();
+        let mut grouped = None;
         let OpenPeriod { mut ledger, mut insights } = match open {
             Some(open) => *open,
-            None => OpenPeriod { ledger: earlier.load(period, self.window)?, insights: self.insights() },
+            None => {
+                let ledger;
+                (ledger, grouped) = earlier.load(period, self.window)?;
+                OpenPeriod { ledger, insights: self.insights() }
+            }
         };
         if let Some(added) = &added {
             ledger.absorb(added);
@@ -223,14 +229,19 @@ impl Renderer {
             current_week: self.current_week,
             threads,
         };
-        let mut tables = StagedTables { index: PeriodIndex::new(period, plays), snapshots: Vec::new() };
+        let index = PeriodIndex::new(period, plays);
+        let mut tables = StagedTables { period, index, snapshots: Vec::new() };
         if stays_open {
-            self.stage(&cut, period, &mut insights, published.as_ref(), &mut tables)?;
+            self.stage(&cut, &mut insights, published.as_ref(), &mut tables)?;
         } else {
-            self.stage_once(&cut, period, insights, published.as_ref(), &mut tables)?;
+            let index = match &grouped {
+                Some(plays) => UserIndex::Grouped(plays),
+                None => UserIndex::of_listens(cut.ledger.listens()),
+            };
+            self.stage_once(&cut, &index, insights, published.as_ref(), &mut tables)?;
             insights = Vec::new();
         }
-        let StagedTables { index, snapshots } = tables;
+        let StagedTables { index, snapshots, .. } = tables;
         let staged =
             (published.as_ref() != Some(&index)).then_some(StagedPeriod { period, index, snapshots });
         let open = stays_open.then(|| {
@@ -245,7 +256,6 @@ impl Renderer {
     fn stage(
         &self,
         cut: &Cut,
-        period: Period,
         insights: &mut [Box<dyn Insight>],
         published: Option<&PeriodIndex>,
         staged: &mut StagedTables,
@@ -259,7 +269,7 @@ impl Renderer {
                 continue;
             }
             let render = &mut |emit: &mut dyn FnMut(&[u8])| insight.render(cut, emit);
-            staged.add(name, self.begin(period, name)?.write(render)?, table);
+            staged.add(name, self.begin(staged.period, name)?.write(render)?, table);
         }
         Ok(())
     }
@@ -268,12 +278,13 @@ impl Renderer {
     fn stage_once(
         &self,
         cut: &Cut,
-        period: Period,
+        listens: &UserIndex<'_>,
         mut insights: Vec<Box<dyn Insight>>,
         published: Option<&PeriodIndex>,
         staged: &mut StagedTables,
     ) -> Result<(), Error> {
         let table = |name| published.and_then(|published| published.table(name));
+        let period = staged.period;
         insights.retain(|insight| {
             let is_same = self.scope == Scope::Catalog && !insight.reads_catalog();
             let unchanged = table(insight.name()).filter(|_| is_same);
@@ -296,7 +307,7 @@ impl Renderer {
             };
             staged.add(about.name, writer.write(render)?, table(about.name));
         }
-        let rows = pass::render(cut, &tables, |index, lines| writers[index].1.push(lines));
+        let rows = pass::render(cut, listens, &tables, |index, lines| writers[index].1.push(lines));
         for ((name, writer), rows) in writers.into_iter().zip(rows) {
             staged.add(name, writer.finish(rows)?, table(name));
         }
@@ -316,6 +327,7 @@ impl Renderer {
 
 /// The staged tables of a period.
 struct StagedTables {
+    period: Period,
     index: PeriodIndex,
     snapshots: Vec<(&'static str, Snapshot)>,
 }

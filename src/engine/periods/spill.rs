@@ -12,6 +12,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::ledger::Ledger;
 use crate::ledger::compact::{CompactPlay, CompactPlays};
+use crate::ledger::grouped::{GroupedPlays, UserCounts};
 use crate::ledger::hours::Hours;
 use crate::ledger::periods::collected_for;
 use crate::model::error::{Error, FileRole, Op};
@@ -22,6 +23,9 @@ use crate::time::window::NightWindow;
 
 /// Number of plays that are written or read at once.
 const BLOCK: usize = 32 << 10;
+/// Number of plays of a period, at 4 bytes each, that are grouped by listener. More plays are sorted into runs, which
+/// take memory only for distinct pairs.
+const MOST_GROUPED: usize = 16 << 20;
 
 /// The plays of a `replay`, in memory and in temporary files in the output folder.
 #[derive(Debug)]
@@ -148,23 +152,51 @@ impl SpilledPlays {
         spilled.pieces.push(piece);
     }
 
-    /// The ledger of a period.
+    /// The ledger of a period, and its plays grouped by listener if the ledger has no listens.
     ///
     /// # Errors
     /// If a file cannot be read, exit code 74.
-    pub(super) fn load(&self, period: Period, night: NightWindow) -> Result<Ledger, Error> {
+    pub(super) fn load(
+        &self,
+        period: Period,
+        night: NightWindow,
+    ) -> Result<(Ledger, Option<GroupedPlays>), Error> {
         let mut ledger = Ledger::new(night);
         let (first, last) = collected_for(&self.rules, period);
-        for spilled in self.periods.range(first..=last).map(|(_, spilled)| spilled) {
-            ledger.tables_mut().hours.absorb(&spilled.hours);
-            spilled.pieces.iter().try_for_each(|piece| piece.read(&mut |plays| ledger.add_compact(plays)))?;
+        let spilled = || self.periods.range(first..=last).map(|(_, spilled)| spilled);
+        let pieces = || spilled().flat_map(|spilled| &spilled.pieces);
+        spilled().for_each(|spilled| ledger.tables_mut().hours.absorb(&spilled.hours));
+        if pieces().map(Piece::len).sum::<usize>() > MOST_GROUPED {
+            for piece in pieces() {
+                piece.read(&mut |plays| {
+                    ledger.add_listens(plays);
+                    ledger.add_sums(plays);
+                })?;
+            }
+            ledger.seal();
+            return Ok((ledger, None));
         }
-        ledger.seal();
-        Ok(ledger)
+        let mut counts = UserCounts::default();
+        for piece in pieces() {
+            piece.read(&mut |plays| {
+                counts.add(plays);
+                ledger.add_sums(plays);
+            })?;
+        }
+        let mut grouped = counts.room();
+        pieces().try_for_each(|piece| piece.read(&mut |plays| grouped.add(plays)))?;
+        Ok((ledger, Some(grouped)))
     }
 }
 
 impl Piece {
+    fn len(&self) -> usize {
+        match self {
+            Self::Memory(plays) => plays.len(),
+            Self::File { plays, .. } => *plays,
+        }
+    }
+
     fn read(&self, each: &mut dyn FnMut(&[CompactPlay])) -> Result<(), Error> {
         match self {
             Self::Memory(plays) => plays.plays().chunks(BLOCK).for_each(each),

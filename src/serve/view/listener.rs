@@ -91,7 +91,7 @@ impl View {
         let plays = songs.values().sum();
         let matched = songs.iter().filter(|&(&song, _)| catalog.contains(song)).map(|(_, plays)| plays).sum();
         let mut counts = GenreCounts::default();
-        counts.count(&ledger.listens_of(user), catalog);
+        counts.count(&songs.iter().map(|(&song, &plays)| (song, plays)).collect::<Vec<_>>(), catalog);
         let mut shares: Vec<GenreShare> = counts
             .from(0)
             .map(|(genre, plays)| GenreShare {

@@ -136,9 +136,10 @@ impl View {
         let mut loyalty = Loyalty::new(self.snapshot.threshold);
         let users = self.snapshot.user_order.ids().len();
         let step = users.div_ceil(MAX_SAMPLE).max(1);
-        let mut counts = GenreCounts::default();
+        let (mut counts, mut plays) = (GenreCounts::default(), Vec::new());
         for user in (0..users as u32).step_by(step).map(UserId) {
-            counts.count(&ledger.listens_of(user), &self.snapshot.catalog.catalog);
+            ledger.listens_of(user).read(&mut plays);
+            counts.count(&plays, &self.snapshot.catalog.catalog);
             if counts.total() > 0 {
                 loyalty.add(counts.most(), counts.total());
             }
