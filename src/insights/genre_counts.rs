@@ -37,9 +37,13 @@ impl GenreCounts {
         self.most
     }
 
-    /// The genres with at least `plays` plays, in byte order, each with its plays.
-    pub fn from(&self, plays: u64) -> impl Iterator<Item = (GenreId, u64)> {
-        let genres = self.tally.sorted().filter(move |&(_, of_genre)| of_genre >= plays);
-        genres.map(|(genre, plays)| (GenreId::from_index(genre), plays))
+    /// Passes the genres with at least `plays` plays to `each`, in byte order, each with its plays.
+    #[inline]
+    pub fn each_from(&self, plays: u64, mut each: impl FnMut(GenreId, u64)) {
+        self.tally.for_each(|genre, plays_of_genre| {
+            if plays_of_genre >= plays {
+                each(GenreId::from_index(genre), plays_of_genre);
+            }
+        });
     }
 }

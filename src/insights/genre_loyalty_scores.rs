@@ -85,17 +85,19 @@ impl ListenerTable for Settings {
         if !is_loyal(genres.most()) {
             return;
         }
-        for (genre, plays) in genres.from(0).filter(|(_, plays)| is_loyal(*plays)) {
-            listener.cell.push_to(lines);
-            cut.catalog.genre_cell(genre).push_to(lines);
-            lines.push(b',');
-            push_integer(lines, plays);
-            lines.push(b',');
-            push_integer(lines, total);
-            lines.push(b',');
-            push_ratio(lines, u128::from(plays), u128::from(total), self.decimals.0);
-            lines.push(b'\n');
-        }
+        genres.each_from(0, |genre, plays| {
+            if is_loyal(plays) {
+                listener.cell.push_to(lines);
+                cut.catalog.genre_cell(genre).push_to(lines);
+                lines.push(b',');
+                push_integer(lines, plays);
+                lines.push(b',');
+                push_integer(lines, total);
+                lines.push(b',');
+                push_ratio(lines, u128::from(plays), u128::from(total), self.decimals.0);
+                lines.push(b'\n');
+            }
+        });
     }
 
     fn message(&self) -> Option<String> {

@@ -3,6 +3,8 @@
 //! The plays of a listener are read, and counted by genre, only once for all tables. No rows are kept. The tables of
 //! a closed period are rendered only once, so keeping their rows would cost more than it saves.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use crate::insights::genre_counts::GenreCounts;
 use crate::insights::insight::{Cut, Listener, ListenerTable, SongTable};
 use crate::insights::ranges::in_ranges_of;
@@ -39,8 +41,11 @@ pub fn render(
     let played = index.users();
     let order = cut.user_order.ids().iter().copied();
     let listeners: Vec<UserId> = order.filter(|user| played.contains(user.index())).collect();
+    // Growing a text would copy it several times.
+    let longest: Vec<AtomicUsize> = tables.iter().map(|_| AtomicUsize::new(0)).collect();
     let render_range = |range: &[UserId]| {
-        let mut texts: Vec<Vec<u8>> = vec![Vec::new(); tables.len()];
+        let empty = |longest: &AtomicUsize| Vec::with_capacity(longest.load(Ordering::Relaxed));
+        let mut texts: Vec<Vec<u8>> = longest.iter().map(empty).collect();
         let (mut plays, mut genres, mut cell) = (Vec::new(), GenreCounts::default(), PaddedText::default());
         for group in range.chunks(GROUP) {
             index.prefetch(group);
@@ -55,6 +60,9 @@ pub fn render(
                     table.rows.push_rows(cut, &listener, text);
                 }
             }
+        }
+        for (text, longest) in texts.iter().zip(&longest) {
+            longest.fetch_max(text.len() + text.len() / 8, Ordering::Relaxed);
         }
         texts
     };

@@ -102,14 +102,17 @@ impl UserFavoriteGenres {
 
 impl ListenerTable for Settings {
     fn push_rows(&self, cut: &Cut, listener: &Listener<'_>, lines: &mut Vec<u8>) {
-        let limit = if self.ties == Ties::First { 1 } else { usize::MAX };
-        for (genre, plays) in listener.genres.from(listener.genres.most()).take(limit) {
-            listener.cell.push_to(lines);
-            cut.catalog.genre_cell(genre).push_to(lines);
-            lines.push(b',');
-            push_integer(lines, plays);
-            lines.push(b'\n');
-        }
+        let mut limit = if self.ties == Ties::First { 1 } else { usize::MAX };
+        listener.genres.each_from(listener.genres.most(), |genre, plays| {
+            if limit > 0 {
+                limit -= 1;
+                listener.cell.push_to(lines);
+                cut.catalog.genre_cell(genre).push_to(lines);
+                lines.push(b',');
+                push_integer(lines, plays);
+                lines.push(b'\n');
+            }
+        });
     }
 }
 

@@ -3,7 +3,7 @@
 //! Copying a short piece of variable length needs a call. Copying exactly 16 bytes needs only two instructions. The next
 //! piece overwrites the excess bytes.
 
-use crate::text::push_cell;
+use crate::text::{needs_quotes, push_cell};
 
 /// The length of a short text.
 const SHORT: usize = 16;
@@ -33,7 +33,12 @@ impl PaddedText {
 
     /// Replaces the text with a CSV cell.
     pub fn set_cell(&mut self, cell: &[u8]) {
-        self.set(|bytes| push_cell(bytes, cell));
+        if cell.len() <= LONG && !needs_quotes(cell) {
+            self.bytes[..cell.len()].copy_from_slice(cell);
+            self.len = cell.len();
+        } else {
+            self.set(|bytes| push_cell(bytes, cell));
+        }
     }
 
     fn set(&mut self, push: impl FnOnce(&mut Vec<u8>)) {

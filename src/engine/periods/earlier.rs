@@ -1,6 +1,6 @@
 //! The plays of periods that are not in memory.
 
-use crate::engine::periods::spill::SpilledPlays;
+use crate::engine::periods::spilled::{Scratch, SpilledPlays};
 use crate::ledger::Ledger;
 use crate::ledger::grouped::GroupedPlays;
 use crate::model::error::Error;
@@ -26,10 +26,11 @@ impl EarlierPlays {
         &self,
         period: Period,
         night: NightWindow,
+        scratch: &mut Scratch,
     ) -> Result<(Ledger, Option<GroupedPlays>), Error> {
         match self {
             Self::Saved(saved) => Ok((saved.load(period, night)?, None)),
-            Self::Spilled(plays) => plays.load(period, night),
+            Self::Spilled(plays) => plays.load(period, night, scratch),
         }
     }
 }

@@ -6,9 +6,11 @@
 //! its tables, and close it again.
 
 mod earlier;
+mod limits;
 mod preparation;
 mod render;
 mod spill;
+mod spilled;
 mod table_settings;
 
 use std::collections::BTreeMap;
@@ -17,6 +19,7 @@ use std::path::Path;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::engine::periods::earlier::EarlierPlays;
+use crate::engine::periods::limits::{MOST_IN_MEMORY, MOST_UNCOMMITTED};
 use crate::engine::periods::preparation::{Preparation, Prepared};
 use crate::engine::periods::render::{Done, Job, OpenPeriod, Renderer, Scope, TableJob};
 use crate::engine::periods::spill::Spill;
@@ -36,9 +39,6 @@ use crate::state::checkpoint::segment::SegmentEntry;
 use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{Disk, SharedDisk};
 use crate::time::period::{Length, Period};
-
-/// Number of plays in memory, at 12 bytes each, after which they are committed or moved to temporary files.
-const MOST_IN_MEMORY: usize = 4 << 20;
 
 /// The ledgers and the tables of all periods.
 #[derive(Debug)]
@@ -135,7 +135,7 @@ impl PeriodTables {
 
     /// Whether memory is full, so that the plays must be committed.
     pub fn is_full(&self) -> bool {
-        self.plays.in_memory() >= MOST_IN_MEMORY
+        self.plays.in_memory() >= MOST_UNCOMMITTED
     }
 
     /// Notes the local date of the current time. Returns whether other periods are published because of it.

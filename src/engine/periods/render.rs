@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::catalog::Catalog;
 use crate::engine::periods::earlier::EarlierPlays;
+use crate::engine::periods::limits::MOST_WITHOUT_ROWS;
+use crate::engine::periods::spilled::Scratch;
 use crate::engine::periods::table_settings::TableSettings;
 use crate::insights::pass::{self, PassTable};
 use crate::insights::{Cut, Insight, Once};
@@ -26,7 +28,7 @@ use crate::time::civil::Week;
 use crate::time::period::Period;
 use crate::time::window::NightWindow;
 
-/// The ledger and the insights of a period, both up to date.
+/// The ledger and the insights of a period, both up to date. There are no insights if no rows are kept.
 pub(super) struct OpenPeriod {
     ledger: Ledger,
     insights: Vec<Box<dyn Insight>>,
@@ -173,9 +175,9 @@ impl Renderer {
         let queue = Mutex::new(VecDeque::from(jobs));
         let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let work = || {
-            let mut done = Vec::new();
+            let (mut done, mut scratch) = (Vec::new(), Scratch::default());
             while let Some(job) = next().filter(|_| !self.progress.is_cancelled.load(Ordering::Relaxed)) {
-                done.push(self.render(job, earlier, threads_each)?);
+                done.push(self.render(job, earlier, threads_each, &mut scratch)?);
                 self.progress.done.fetch_add(1, Ordering::Relaxed);
             }
             Ok(done)
@@ -192,31 +194,37 @@ impl Renderer {
         Ok(done)
     }
 
-    fn render(&self, job: Job, earlier: &EarlierPlays, threads: usize) -> Result<Done, Error> {
+    fn render(
+        &self,
+        job: Job,
+        earlier: &EarlierPlays,
+        threads: usize,
+        scratch: &mut Scratch,
+    ) -> Result<Done, Error> {
         let Job { period, added, tables } = job;
         let added = added.map(|plays| Arc::new(Ledger::of_plays(&plays, self.window)));
         let Some(TableJob { plays, open, published, stays_open }) = tables else {
             return Ok(Done { period, added, open: None, staged: None });
         };
-        let is_new = self.scope != Scope::Plays || open.is_none();
-        let mut grouped = None;
-        let OpenPeriod { mut ledger, mut insights } = match open {
-            Some(open) => *open,
+        let (mut ledger, grouped, insights) = match open {
+            Some(open) => (open.ledger, None, open.insights),
             None => {
-                let ledger;
-                (ledger, grouped) = earlier.load(period, self.window)?;
-                OpenPeriod { ledger, insights: self.insights() }
+                let (ledger, grouped) = earlier.load(period, self.window, scratch)?;
+                (ledger, grouped, Vec::new())
             }
         };
         if let Some(added) = &added {
             ledger.absorb(added);
         }
+        let keeps_rows = stays_open && plays > MOST_WITHOUT_ROWS;
+        let is_new = self.scope != Scope::Plays || insights.is_empty();
         let changes = match &added {
-            _ if !stays_open => Changes::default(),
+            _ if !keeps_rows => Changes::default(),
             Some(added) if !is_new => added.everything(),
             None if !is_new => Changes::default(),
             _ => ledger.everything(),
         };
+        let mut insights = if insights.is_empty() { self.insights() } else { insights };
         let cut = Cut {
             period: Some(period),
             ledger: Arc::new(ledger),
@@ -231,7 +239,7 @@ impl Renderer {
         };
         let index = PeriodIndex::new(period, plays);
         let mut tables = StagedTables { period, index, snapshots: Vec::new() };
-        if stays_open {
+        if keeps_rows {
             self.stage(&cut, &mut insights, published.as_ref(), &mut tables)?;
         } else {
             let index = match &grouped {
@@ -252,7 +260,7 @@ impl Renderer {
         Ok(Done { period, added, open, staged })
     }
 
-    /// Stages the tables of an open period that differ from the published ones.
+    /// Stages the tables of a period with rows that differ from the published ones.
     fn stage(
         &self,
         cut: &Cut,
@@ -274,7 +282,7 @@ impl Renderer {
         Ok(())
     }
 
-    /// Stages the tables of a closed period that differ from the published ones.
+    /// Stages the tables of a period without rows that differ from the published ones.
     fn stage_once(
         &self,
         cut: &Cut,

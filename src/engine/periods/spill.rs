@@ -4,28 +4,18 @@
 //! file would take longer than writing the bytes.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
-use crate::ledger::Ledger;
+use crate::engine::periods::spilled::{BLOCK, Piece, SpillFile, SpilledPlays};
 use crate::ledger::compact::{CompactPlay, CompactPlays};
-use crate::ledger::grouped::{GroupedPlays, UserCounts};
 use crate::ledger::hours::Hours;
-use crate::ledger::periods::collected_for;
-use crate::model::error::{Error, FileRole, Op};
+use crate::model::error::Error;
 use crate::model::period_rules::PeriodRules;
-use crate::storage::{DiskFile, SharedDisk, append, create_new};
+use crate::storage::{SharedDisk, append, create_new};
 use crate::time::period::Period;
-use crate::time::window::NightWindow;
-
-/// Number of plays that are written or read at once.
-const BLOCK: usize = 32 << 10;
-/// Number of plays of a period, at 4 bytes each, that are grouped by listener. More plays are sorted into runs, which
-/// take memory only for distinct pairs.
-const MOST_GROUPED: usize = 16 << 20;
 
 /// The plays of a `replay`, in memory and in temporary files in the output folder.
 #[derive(Debug)]
@@ -38,42 +28,13 @@ pub(super) struct Spill {
     plays: SpilledPlays,
 }
 
-/// The plays of all periods.
-#[derive(Clone, Debug, Default)]
-pub(super) struct SpilledPlays {
-    rules: PeriodRules,
-    periods: BTreeMap<Period, Spilled>,
-}
-
-/// The plays of one period.
-#[derive(Clone, Debug, Default)]
-struct Spilled {
-    hours: Hours,
-    pieces: Vec<Piece>,
-}
-
-/// Some plays of a period.
-#[derive(Clone, Debug)]
-enum Piece {
-    Memory(Arc<CompactPlays>),
-    File { file: Arc<SpillFile>, offset: u64, plays: usize },
-}
-
-/// A temporary file. Dropping the value removes it.
-#[derive(Debug)]
-struct SpillFile {
-    disk: SharedDisk,
-    path: PathBuf,
-    file: Box<dyn DiskFile>,
-}
-
 /// The plays that a thread has written.
 type Written = Vec<(Period, Hours, Piece)>;
 
 impl Spill {
     /// No plays yet.
     pub(super) fn new(disk: &SharedDisk, folder: &Path, rules: PeriodRules) -> Self {
-        let plays = SpilledPlays { rules, periods: BTreeMap::new() };
+        let plays = SpilledPlays::new(rules);
         Self { disk: disk.clone(), folder: folder.to_owned(), writing: None, files: 0, plays }
     }
 
@@ -114,10 +75,9 @@ impl Spill {
         self.finish().await?;
         for (period, plays) in rest {
             let hours = plays.hours().clone();
-            self.plays.add(period, &hours, Piece::Memory(Arc::new(plays)));
+            self.plays.add(period, &hours, Piece::Memory(plays));
         }
-        let none = SpilledPlays { rules: self.plays.rules, periods: BTreeMap::new() };
-        Ok(std::mem::replace(&mut self.plays, none))
+        Ok(self.plays.take())
     }
 }
 
@@ -139,108 +99,8 @@ fn write(disk: &SharedDisk, path: PathBuf, plays: BTreeMap<Period, CompactPlays>
     let file = Arc::new(spilled);
     let piece = |(period, offset): (Period, u64)| {
         let plays = &plays[&period];
-        let piece = Piece::File { file: Arc::clone(&file), offset, plays: plays.len() };
+        let piece = Piece::File(Arc::clone(&file), offset, plays.len());
         (period, plays.hours().clone(), piece)
     };
     Ok(written.into_iter().map(piece).collect())
-}
-
-impl SpilledPlays {
-    fn add(&mut self, period: Period, hours: &Hours, piece: Piece) {
-        let spilled = self.periods.entry(period).or_default();
-        spilled.hours.absorb(hours);
-        spilled.pieces.push(piece);
-    }
-
-    /// The ledger of a period, and its plays grouped by listener if the ledger has no listens.
-    ///
-    /// # Errors
-    /// If a file cannot be read, exit code 74.
-    pub(super) fn load(
-        &self,
-        period: Period,
-        night: NightWindow,
-    ) -> Result<(Ledger, Option<GroupedPlays>), Error> {
-        let mut ledger = Ledger::new(night);
-        let (first, last) = collected_for(&self.rules, period);
-        let spilled = || self.periods.range(first..=last).map(|(_, spilled)| spilled);
-        let pieces = || spilled().flat_map(|spilled| &spilled.pieces);
-        spilled().for_each(|spilled| ledger.tables_mut().hours.absorb(&spilled.hours));
-        if pieces().map(Piece::len).sum::<usize>() > MOST_GROUPED {
-            for piece in pieces() {
-                piece.read(&mut |plays| {
-                    ledger.add_listens(plays);
-                    ledger.add_sums(plays);
-                })?;
-            }
-            ledger.seal();
-            return Ok((ledger, None));
-        }
-        let mut counts = UserCounts::default();
-        for piece in pieces() {
-            piece.read(&mut |plays| {
-                counts.add(plays);
-                ledger.add_sums(plays);
-            })?;
-        }
-        let mut grouped = counts.room();
-        pieces().try_for_each(|piece| piece.read(&mut |plays| grouped.add(plays)))?;
-        Ok((ledger, Some(grouped)))
-    }
-}
-
-impl Piece {
-    fn len(&self) -> usize {
-        match self {
-            Self::Memory(plays) => plays.len(),
-            Self::File { plays, .. } => *plays,
-        }
-    }
-
-    fn read(&self, each: &mut dyn FnMut(&[CompactPlay])) -> Result<(), Error> {
-        match self {
-            Self::Memory(plays) => plays.plays().chunks(BLOCK).for_each(each),
-            Self::File { file, offset, plays } => file
-                .read(*offset, *plays, each)
-                .map_err(|cause| Error::file(FileRole::Open, Op::Read, &file.path, cause))?,
-        }
-        Ok(())
-    }
-}
-
-impl SpillFile {
-    fn read(&self, mut offset: u64, plays: usize, each: &mut dyn FnMut(&[CompactPlay])) -> io::Result<()> {
-        let mut bytes = vec![0; BLOCK.min(plays) * CompactPlay::BYTES];
-        let mut block = Vec::with_capacity(BLOCK.min(plays));
-        let mut left = plays;
-        while left > 0 {
-            let bytes = &mut bytes[..BLOCK.min(left) * CompactPlay::BYTES];
-            read_exact(&*self.file, bytes, offset)?;
-            block.clear();
-            block.extend(bytes.as_chunks().0.iter().map(CompactPlay::from_bytes));
-            each(&block);
-            offset += bytes.len() as u64;
-            left -= block.len();
-        }
-        Ok(())
-    }
-}
-
-fn read_exact(file: &dyn DiskFile, mut bytes: &mut [u8], mut offset: u64) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let read = file.read_at(bytes, offset)?;
-        if read == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        bytes = &mut bytes[read..];
-        offset += read as u64;
-    }
-    Ok(())
-}
-
-impl Drop for SpillFile {
-    fn drop(&mut self) {
-        // If the file cannot be removed now, the next run removes it.
-        let _ = self.disk.remove(&self.path);
-    }
 }

@@ -92,14 +92,14 @@ impl View {
         let matched = songs.iter().filter(|&(&song, _)| catalog.contains(song)).map(|(_, plays)| plays).sum();
         let mut counts = GenreCounts::default();
         counts.count(&songs.iter().map(|(&song, &plays)| (song, plays)).collect::<Vec<_>>(), catalog);
-        let mut shares: Vec<GenreShare> = counts
-            .from(0)
-            .map(|(genre, plays)| GenreShare {
+        let mut shares = Vec::new();
+        counts.each_from(0, |genre, plays| {
+            shares.push(GenreShare {
                 genre: String::from_utf8_lossy(catalog.genre_name(genre)).into_owned(),
                 plays,
                 share: plays as f64 / counts.total() as f64,
-            })
-            .collect();
+            });
+        });
         shares.sort_by_key(|share| Reverse(share.plays));
         let top_songs = self.most_played_songs(&songs);
         let rows = |insight: &str| self.table(insight).map(|table| table.rows_of(id)).transpose();
