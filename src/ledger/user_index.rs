@@ -96,12 +96,12 @@ mod tests {
             let mut found = Vec::new();
             for index in [UserIndex::of_listens(&listens), UserIndex::Grouped(&grouped)] {
                 for user in users.iter().copied().map(UserId) {
-                    let mut expected = BTreeMap::new();
+                    let mut expected: BTreeMap<SongId, u64> = BTreeMap::new();
                     listens.of(user).for_each(|song, plays| *expected.entry(song).or_default() += plays);
                     prop_assert_eq!(index.users().contains(user.index()), !expected.is_empty());
                     if !expected.is_empty() {
                         index.read(user, &mut found);
-                        let mut songs = BTreeMap::new();
+                        let mut songs: BTreeMap<SongId, u64> = BTreeMap::new();
                         found.iter().for_each(|&(song, plays)| *songs.entry(song).or_default() += plays);
                         prop_assert_eq!(songs, expected);
                     }
