@@ -2,33 +2,18 @@
 
 #[path = "cluster/processes.rs"]
 mod processes;
+#[path = "cluster/sql.rs"]
+mod sql;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs;
 use std::io::{Read, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
 
-use music_insights::catalog::load::parse;
-use music_insights::cluster::inputs::url_of;
-use music_insights::cluster::job::{Job, JobKind, JobReport, ReadLog};
-use music_insights::cluster::queries;
-use music_insights::cluster::reader::LogReader;
-use music_insights::insights::enriched_logs;
-use music_insights::insights::query::Weeks;
-use music_insights::model::dialect::CatalogDialect;
-use music_insights::settings::{Effective, Layers};
-use music_insights::state::checkpoint::generation::StateConfig;
-use music_insights::text::push_cell;
-use music_insights::time::civil::Week;
-use music_insights_ballista::jobs::JobHandler;
-use music_insights_ballista::query::run_locally;
-use music_insights_ballista::shared_storage::child;
-use music_insights_ballista::sql::Query;
-use music_insights_ballista::tables::{INPUT_TABLES, Table};
+use music_insights::storage::failpoint::{CLIENT_POINTS, TASK_POINTS};
 use processes::{Process, TestCluster, assert_exit, command, free_port, run, wait_until};
 
 const NOW: &str = "2026-01-01T00:00:00Z";
@@ -149,114 +134,6 @@ fn compare(cluster: &TestCluster, folder: &Path, more: &[&str]) {
     assert_same(folder, "expected", "found", &format!("{more:?}"));
 }
 
-/// The SQL of an insight is its second definition. This test runs the SQL in its own process, over the tables
-/// that jobs write.
-#[test]
-fn the_sql_of_each_insight_agrees_with_the_engine() {
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().thread_stack_size(32 << 20).enable_all().build().unwrap();
-    let choices: [&[(&str, &str)]; 4] = [
-        &[],
-        &[
-            ("user_favorite_genres.ties", "first"),
-            ("happy_recommendations.dominant", "true"),
-            ("night_owl_users.min_plays", "0"),
-        ],
-        &[
-            ("genre_loyalty_scores.threshold", "0.25"),
-            ("genre_loyalty_scores.decimals", "18"),
-            ("top_songs_this_week.limit", "3"),
-        ],
-        &[
-            ("avg_listen_time_per_song.decimals", "18"),
-            ("happy_recommendations.per_user", "40"),
-            ("happy_recommendations.min_sad_share", "0.111111111"),
-            ("happy_recommendations.min_sad_plays", "2"),
-        ],
-    ];
-    let rounds = if std::env::var_os("LONG_TESTS").is_some() { 200 } else { 12 };
-    for round in 0..rounds {
-        let folder = tempfile::tempdir().unwrap();
-        let (seed, rows) = (round.to_string(), (round * 37 % 400 + 1).to_string());
-        let generate = [
-            "generate", "--out", ".", "--seed", &seed, "--rows", &rows, "--users", "9", "--songs", "40",
-            "--files", "3",
-        ];
-        assert_exit(&run(folder.path(), &generate), 0);
-        fs::rename(folder.path().join("incoming"), folder.path().join("logs")).unwrap();
-        fs::rename(folder.path().join("songs_metadata.csv"), folder.path().join("songs.csv")).unwrap();
-        let chosen = choices[round % choices.len()];
-        let pairs: Vec<String> =
-            chosen.iter().map(|(key, value)| format!("insights.{key}={value}")).collect();
-        let flags: Vec<&str> = pairs.iter().flat_map(|pair| ["--set", pair.as_str()]).collect();
-        assert_exit(&run(folder.path(), &arguments("expected", &flags)), 0);
-        let found = runtime.block_on(rows_of_sql(folder.path(), chosen));
-        for (name, lines) in found {
-            let file =
-                fs::read_to_string(folder.path().join("expected").join(name).join("part-00000.csv")).unwrap();
-            let (header, expected) = file.split_once('\n').unwrap();
-            let expected = if header == "message" { "" } else { expected };
-            assert_eq!(expected, lines, "{name} of round {round} with {pairs:?}");
-        }
-    }
-}
-
-/// The rows that the SQL of each insight returns, as CSV lines.
-async fn rows_of_sql(folder: &Path, chosen: &[(&str, &str)]) -> Vec<(&'static str, String)> {
-    let flag =
-        |(key, value): &(&str, &str)| ("--set".to_owned(), format!("insights.{key}"), (*value).to_owned());
-    let layers = Layers { config: None, environment: Vec::new(), flags: chosen.iter().map(flag).collect() };
-    let settings = Effective::of(&layers).unwrap().settings;
-    let reader = Arc::new(LogReader::new(tokio::runtime::Handle::current()));
-    let mut tables: Vec<(Table, Vec<url::Url>)> =
-        INPUT_TABLES.iter().map(|&table| (table, Vec::new())).collect();
-    let mut latest = None;
-    let mut logs: Vec<_> =
-        fs::read_dir(folder.join("logs")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    logs.sort();
-    for (number, log) in (0..).zip(&logs) {
-        let target = url_of(&folder.join(format!("tables-{number}"))).unwrap();
-        let kind = JobKind::Read(Box::new(ReadLog {
-            number,
-            url: url_of(log).unwrap().into(),
-            config: StateConfig::of(&settings),
-            now: 1_767_225_600,
-        }));
-        let job = Job { program: env!("CARGO_PKG_VERSION").to_owned(), folder: target.to_string(), kind };
-        let job = serde_json::to_string(&job).unwrap();
-        let (reader, work) = (Arc::clone(&reader), folder.to_owned());
-        let report = tokio::task::spawn_blocking(move || reader.execute(&job, &work)).await.unwrap().unwrap();
-        let report: JobReport = serde_json::from_str(&report).unwrap();
-        latest = latest.max(report.log.unwrap().latest);
-        for (table, files) in &mut tables {
-            files.push(child(&target, &table.file()));
-        }
-    }
-    let text = fs::read(folder.join("songs.csv")).unwrap();
-    let rows = parse(&text, &CatalogDialect::default()).await.unwrap();
-    let songs = folder.join("songs.parquet");
-    queries::write_songs(&rows.songs(), &songs).unwrap();
-    tables.push((Table::Songs, vec![url_of(&songs).unwrap()]));
-    let weeks = Weeks::new(latest.map(|(_, local): (i64, i64)| local), Week(0));
-    let mut queries = queries::queries(&settings, weeks);
-    queries.push(Query { name: "enriched_logs", sql: enriched_logs::ABOUT.sql, parameters: Vec::new() });
-    let mut found = Vec::new();
-    for query in queries {
-        let mut lines = Vec::new();
-        for rows in run_locally(&query, &tables).await.unwrap() {
-            for row in 0..rows.len() {
-                for (index, cell) in rows.cells(row).enumerate() {
-                    lines.extend_from_slice(if index > 0 { b"," } else { b"" });
-                    push_cell(&mut lines, cell.as_bytes());
-                }
-                lines.push(b'\n');
-            }
-        }
-        found.push((query.name, String::from_utf8(lines).unwrap()));
-    }
-    found
-}
-
 #[test]
 fn the_commands_of_the_guide_start_a_cluster_and_compute_the_insights() {
     let Some(scheduler) = processes::scheduler_program() else { return };
@@ -330,7 +207,7 @@ fn a_cluster_equals_replay_for_difficult_inputs_and_all_settings() {
     let Some(cluster) = TestCluster::start(2, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     write_difficult_inputs(folder.path());
-    let settings: [&[&str]; 6] = [
+    let settings: [&[&str]; 9] = [
         &[],
         &[
             "--timezone",
@@ -388,6 +265,24 @@ fn a_cluster_equals_replay_for_difficult_inputs_and_all_settings() {
             "--set",
             "insights.night_owl_users.min_plays=0",
         ],
+        &["--set", "periods.month=all", "--set", "periods.day=3", "--format", "csv,parquet"],
+        &[
+            "--timezone",
+            "Asia/Tokyo",
+            "--set",
+            "periods.week=40",
+            "--set",
+            "periods.year=all",
+            "--set",
+            "periods.latest=now",
+            "--set",
+            "periods.insights=top_songs_this_week,night_owl_users",
+            "--from",
+            "2025-02-03",
+            "--to",
+            "2025-10-26",
+        ],
+        &["--to", "2025-03-24"],
     ];
     for settings in settings {
         compare(&cluster, folder.path(), settings);
@@ -399,52 +294,109 @@ fn a_cluster_equals_replay_for_difficult_inputs_and_all_settings() {
 }
 
 #[test]
-fn a_second_run_reads_only_new_logs_and_merges_small_tables() {
+fn a_second_run_reads_only_new_logs() {
     let Some(cluster) = TestCluster::start(2, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     write_difficult_inputs(folder.path());
-    let flags = ["--cluster", cluster.address.as_str()];
-    // Asserts the number of rows that `replay` reads. Returns the number of folders with tables.
+    let flags = ["--cluster", cluster.address.as_str(), "--set", "insights.enriched_logs.roll_bytes=8KiB"];
+    // Asserts the number of rows that `replay` reads.
     let run_and_compare = |expected: &str| {
-        assert_exit(&run(folder.path(), &arguments("expected", &[])), 0);
+        assert_exit(&run(folder.path(), &arguments("expected", &flags[2..])), 0);
         let (out, _) = assert_exit(&run(folder.path(), &arguments("found", &flags)), 0);
         assert!(out.contains(&format!("read      {expected} rows ")), "not {expected} rows: {out}");
         assert_same(folder.path(), "expected", "found", expected);
-        let tables = folder.path().join("found/_tables");
-        let folders = fs::read_dir(tables).unwrap().filter(|entry| entry.as_ref().unwrap().path().is_dir());
-        folders.count()
     };
-    // Eleven logs of similar size: `replay` merges eight folders of tables into one, and three remain.
-    let (summary, _) = assert_exit(&run(folder.path(), &arguments("expected", &[])), 0);
+    let (summary, _) = assert_exit(&run(folder.path(), &arguments("expected", &flags[2..])), 0);
     let all = summary.split_whitespace().nth(1).unwrap();
-    assert_eq!(run_and_compare(all), 4);
+    run_and_compare(all);
+    // With nothing new, `replay` writes nothing.
+    let written = || {
+        let files = ["_manifest.json", "enriched_logs/part-00000.csv", "night_owl_users/part-00000.csv"];
+        files.map(|file| fs::metadata(folder.path().join("found").join(file)).unwrap().modified().unwrap())
+    };
+    let before = written();
+    run_and_compare("0");
+    assert_eq!(written(), before);
+    // A missing or shortened file is written again.
+    fs::remove_file(folder.path().join("found/night_owl_users/part-00000.csv")).unwrap();
+    run_and_compare("0");
+    fs::write(folder.path().join("found/enriched_logs/part-00001.csv"), "short").unwrap();
+    run_and_compare("0");
     let write_log = |name: &str, rows: &str| {
         let text = format!("user_id,song_id,timestamp,duration_sec\n{rows}");
         fs::write(folder.path().join("logs").join(name), text).unwrap();
     };
-    // New logs sort before, between and after known ones.
+    // A log whose name sorts last keeps the full parts of `enriched_logs`.
+    let before = written();
+    write_log("zz.csv", "u3,s7,2025-04-01 01:00:00,5\n");
+    run_and_compare("1");
+    assert_eq!(written()[1], before[1]);
+    // New logs sort before and between known ones.
     write_log("0.csv", "u1,s7,2025-04-01 01:00:00,5\nu1,nosong,2025-04-01 01:00:00,5\n");
     write_log("bb.csv", "u2,s7,2025-04-01 01:00:00,5\nbad\n");
-    write_log("zz.csv", "u3,s7,2025-04-01 01:00:00,5\n");
-    run_and_compare("5");
-    run_and_compare("0");
-    // `replay` reads a changed log again, together with all logs that share its tables.
+    run_and_compare("4");
+    // `replay` reads a changed log again, together with all logs that share its files.
     write_log("zz.csv", "u3,s8,2025-04-01 01:00:00,5\nu3,s9,2025-04-01 01:00:00,5\n");
     run_and_compare("2");
-    // After a change of the catalog, `replay` reads no log.
+    // The sums do not depend on these settings. After their change, `replay` reads no log.
+    let more = ["--set", "insights.top_songs_this_week.limit=2", "--format", "csv,parquet"];
+    assert_exit(&run(folder.path(), &arguments("expected", &[&more, &flags[2..]].concat())), 0);
+    let (out, _) = assert_exit(&run(folder.path(), &arguments("found", &[&more, &flags[..]].concat())), 0);
+    assert!(out.contains("read      0 rows "), "{out}");
+    assert_same(folder.path(), "expected", "found", "other settings");
+    // The enriched rows depend on the catalog. After its change, `replay` reads all logs again.
     let songs = fs::read_to_string(folder.path().join("songs.csv")).unwrap();
     fs::write(folder.path().join("songs.csv"), songs.replace("Calm", "Sad") + "nosong,found,,Pop,Happy\n")
         .unwrap();
-    run_and_compare("0");
-    // The tables do not depend on this setting. After its change, `replay` reads no log.
-    let more = ["--set", "insights.top_songs_this_week.limit=2"];
-    let (out, _) = assert_exit(&run(folder.path(), &arguments("found", &[&more, &flags[..]].concat())), 0);
-    assert!(out.contains("read      0 rows "), "{out}");
-    // The tables depend on the timezone. After its change, `replay` reads all logs again.
+    compare(&cluster, folder.path(), &[]);
     compare(&cluster, folder.path(), &["--timezone", "Asia/Tokyo"]);
     // A removed log no longer counts.
     fs::remove_file(folder.path().join("logs/zz.csv")).unwrap();
     compare(&cluster, folder.path(), &["--timezone", "Asia/Tokyo"]);
+}
+
+#[test]
+fn many_small_runs_add_up_their_sums() {
+    let Some(cluster) = TestCluster::start(1, &[]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    write_difficult_inputs(folder.path());
+    let flags = ["--cluster", cluster.address.as_str()];
+    for log in 0..17 {
+        let rows =
+            format!("u{log},s{log},2025-04-01 01:00:00,5\nu1,s1,2025-04-{:02} 23:00:00,5\nbad\n", log + 1);
+        let text = format!("user_id,song_id,timestamp,duration_sec\n{rows}");
+        fs::write(folder.path().join(format!("logs/new-{log}.csv")), text).unwrap();
+        assert_success(&run(folder.path(), &arguments("found", &flags)), &cluster, "a small run");
+    }
+    assert_exit(&run(folder.path(), &arguments("expected", &[])), 0);
+    assert_same(folder.path(), "expected", "found", "17 runs");
+    let files = files_of_tables(&folder.path().join("found/_tables"));
+    let sums = files.iter().filter(|file| file.ends_with("/sums")).count();
+    assert_eq!(sums, 2, "{files:?}");
+    compare(&cluster, folder.path(), &["--set", "insights.top_songs_this_week.week=2025-W14"]);
+}
+
+#[test]
+fn ranges_of_a_large_log_make_the_same_output() {
+    let Some(cluster) = TestCluster::start(2, &[]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let generate =
+        ["generate", "--out", ".", "--rows", "900000", "--users", "900", "--songs", "300", "--files", "1"];
+    assert_exit(&run(folder.path(), &generate), 0);
+    fs::rename(folder.path().join("incoming"), folder.path().join("logs")).unwrap();
+    fs::rename(folder.path().join("songs_metadata.csv"), folder.path().join("songs.csv")).unwrap();
+    // Bad rows in all ranges, and the last line has no line feed.
+    let log = fs::read_dir(folder.path().join("logs")).unwrap().next().unwrap().unwrap().path();
+    let text = fs::read_to_string(&log).unwrap();
+    let mut rows: Vec<String> = text.lines().map(str::to_owned).collect();
+    (1..rows.len()).step_by(90_001).for_each(|row| rows[row] += ",one field too many");
+    let text = [&rows, &rows[1..]].concat().join("\r\n");
+    assert!(text.len() > 64 << 20, "the log has only {} bytes", text.len());
+    fs::write(&log, text).unwrap();
+    compare(&cluster, folder.path(), &[]);
+    let index = fs::read_to_string(folder.path().join("found/_tables/index.json")).unwrap();
+    let index: serde_json::Value = serde_json::from_str(&index).unwrap();
+    assert!(index["sums"].as_array().unwrap().len() >= 2, "the log was not cut: {index}");
 }
 
 /// Generates logs that take some seconds to read.
@@ -456,53 +408,98 @@ fn generate_long_inputs(folder: &Path) {
     fs::rename(folder.join("songs_metadata.csv"), folder.join("songs.csv")).unwrap();
 }
 
-/// The number of complete folders of tables.
-fn folders_in(tables: &Path) -> usize {
-    let entries = fs::read_dir(tables).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.path().join("rejects.parquet").exists()).count()
+/// The paths of all files in the folder of the tables.
+fn files_of_tables(tables: &Path) -> BTreeSet<String> {
+    let (mut files, mut folders) = (BTreeSet::new(), vec![tables.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.path().is_dir() {
+                folders.push(entry.path());
+            } else {
+                files.insert(entry.path().to_str().unwrap().to_owned());
+            }
+        }
+    }
+    files
 }
 
 #[test]
 fn a_killed_executor_does_not_change_the_output() {
-    let Some(mut cluster) = TestCluster::start(2, &[]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    write_difficult_inputs(folder.path());
+    assert_exit(&run(folder.path(), &arguments("expected", &[])), 0);
+    // Each lost executor takes the scheduler some seconds to notice.
+    let points: &[&str] = if std::env::var_os("LONG_TESTS").is_some() {
+        &TASK_POINTS
+    } else {
+        &["task.map", "task.listeners", "task.part"]
+    };
+    for point in points.iter().filter(|point| **point != "task.merge") {
+        let Some(mut cluster) = TestCluster::start(0, &[]) else { return };
+        // The first executor dies after its first task of this kind, before it has reported.
+        cluster.add_executor(&[("CRASH_AT", format!("{point}:1"))]);
+        let address = cluster.address.clone();
+        let replay = command(folder.path(), &arguments("found", &["--cluster", &address, "--fresh"]))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        wait_until("the executor is killed", || !cluster.executors[0].is_running());
+        cluster.add_executor(&[]);
+        let output = replay.wait_with_output().unwrap();
+        assert_success(&output, &cluster, point);
+        assert_same(folder.path(), "expected", "found", point);
+        fs::remove_dir_all(folder.path().join("found")).unwrap();
+    }
+}
+
+#[test]
+fn an_executor_that_comes_back_late_changes_nothing() {
+    let Some(mut cluster) = TestCluster::start(1, &[]) else { return };
     let folder = tempfile::tempdir().unwrap();
     generate_long_inputs(folder.path());
     assert_exit(&run(folder.path(), &arguments("expected", &[])), 0);
     let address = cluster.address.clone();
-    let flags = ["--cluster", address.as_str()];
-    let start = || {
-        let mut command = command(folder.path(), &arguments("found", &flags));
-        command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-    };
-    // Kill an executor while `replay` reads logs.
-    let replay = start();
+    let mut replay = command(folder.path(), &arguments("found", &["--cluster", &address]));
+    let replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let tables = folder.path().join("found/_tables");
-    wait_until("three logs are read", || folders_in(&tables) >= 3);
-    assert!(folders_in(&tables) < 12, "all logs were read before the executor was killed");
-    cluster.executors[1].kill();
-    let output = replay.wait_with_output().unwrap();
-    assert_success(&output, &cluster, "killed while logs were read");
-    assert_same(folder.path(), "expected", "found", "killed while logs were read");
-
-    // Kill an executor while queries run.
+    wait_until("a log is being read", || files_of_tables(&tables).iter().any(|file| file.contains("/.new-")));
+    cluster.executors[0].signal("-STOP");
     cluster.add_executor(&[]);
-    fs::remove_file(folder.path().join("found/_manifest.json")).unwrap();
-    let replay = start();
-    let is_staged = |insight: &str| {
-        let entries = fs::read_dir(folder.path().join("found").join(insight)).into_iter().flatten().flatten();
-        entries.filter(|entry| entry.file_name().to_str().unwrap().starts_with('.')).count() > 0
-    };
-    wait_until("a table is staged", || {
-        ["enriched_logs", "_rejects", "avg_listen_time_per_song"].iter().any(|name| is_staged(name))
-    });
-    assert!(
-        !folder.path().join("found/_manifest.json").exists(),
-        "the run ended before the executor was killed"
-    );
-    cluster.executors[0].kill();
     let output = replay.wait_with_output().unwrap();
-    assert_success(&output, &cluster, "killed while queries ran");
-    assert_same(folder.path(), "expected", "found", "killed while queries ran");
+    assert_success(&output, &cluster, "stopped");
+    assert_same(folder.path(), "expected", "found", "stopped");
+    cluster.executors[0].signal("-CONT");
+    // The executor finishes its task, and its scheduler does not know it any more.
+    std::thread::sleep(std::time::Duration::from_secs(5));
+    assert_same(folder.path(), "expected", "found", "continued");
+    assert_exit(&run(folder.path(), &arguments("found", &["--cluster", &address])), 0);
+    assert_same(folder.path(), "expected", "found", "the next run");
+}
+
+#[test]
+fn a_client_that_is_killed_at_any_point_leaves_no_trace() {
+    let Some(cluster) = TestCluster::start(1, &[]) else { return };
+    let folder = tempfile::tempdir().unwrap();
+    write_difficult_inputs(folder.path());
+    let flags = ["--cluster", cluster.address.as_str()];
+    let add_log = |number: usize| {
+        let text = format!("user_id,song_id,timestamp,duration_sec\nu{number},s1,2025-04-01 01:00:00,5\n");
+        fs::write(folder.path().join(format!("logs/n{number}.csv")), text).unwrap();
+    };
+    assert_exit(&run(folder.path(), &arguments("found", &flags)), 0);
+    for (number, point) in CLIENT_POINTS.into_iter().enumerate() {
+        add_log(number);
+        let mut replay = command(folder.path(), &arguments("found", &flags));
+        let output = replay.env("CRASH_AT", format!("{point}:1")).output().unwrap();
+        assert_eq!(output.status.code(), None, "{point} was not reached");
+        compare(&cluster, folder.path(), &[]);
+        let left = files_of_tables(&folder.path().join("found/_tables"));
+        let index = fs::read_to_string(folder.path().join("found/_tables/index.json")).unwrap();
+        for file in left.iter().filter(|file| !file.ends_with("index.json")) {
+            assert!(index.contains(file.as_str()), "{point}: {file} is a leftover");
+        }
+    }
 }
 
 #[test]
@@ -515,8 +512,8 @@ fn a_run_that_is_stopped_or_killed_publishes_nothing() {
     for signal in ["-INT", "-KILL"] {
         let mut replay = command(folder.path(), &arguments("found", &flags));
         let replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let before = folders_in(&tables);
-        wait_until("a log is read", || folders_in(&tables) > before);
+        let before = files_of_tables(&tables).len();
+        wait_until("a log is being read", || files_of_tables(&tables).len() > before);
         assert!(Command::new("kill").args([signal, &replay.id().to_string()]).status().unwrap().success());
         let output = replay.wait_with_output().unwrap();
         if signal == "-INT" {
@@ -527,9 +524,8 @@ fn a_run_that_is_stopped_or_killed_publishes_nothing() {
     compare(&cluster, folder.path(), &[]);
     // The last run has removed the leftovers of the interrupted runs.
     let index = fs::read_to_string(tables.join("index.json")).unwrap();
-    for entry in fs::read_dir(&tables).unwrap().map(Result::unwrap) {
-        let name = entry.file_name().into_string().unwrap();
-        assert!(name == "index.json" || index.contains(&format!("\"{name}\"")), "{name} is a leftover");
+    for file in files_of_tables(&tables).iter().filter(|file| !file.ends_with("index.json")) {
+        assert!(index.contains(file.as_str()), "{file} is a leftover");
     }
 }
 
@@ -597,7 +593,7 @@ fn errors_of_a_cluster_say_what_to_do() {
     generate_long_inputs(other.path());
     let mut replay = command(other.path(), &arguments("found", &["--cluster", &address]));
     let replay = replay.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    wait_until("a log is read", || folders_in(&other.path().join("found/_tables")) > 0);
+    wait_until("a log is being read", || !files_of_tables(&other.path().join("found/_tables")).is_empty());
     cluster.scheduler.kill();
     let (_, error) = assert_exit(&replay.wait_with_output().unwrap(), 74);
     assert!(error.contains("the scheduler at") && error.contains("is gone"), "{error}");
@@ -609,11 +605,12 @@ fn logs_tables_and_catalog_can_be_objects_in_a_bucket() {
     let Some(python) = python_with_moto() else { return };
     let port = free_port();
     let endpoint = format!("http://127.0.0.1:{port}");
+    let unreliable = format!("http://127.0.0.1:{}", start_unreliable_proxy(port));
     let environment: Vec<(&str, String)> = [
         ("AWS_ACCESS_KEY_ID", "test"),
         ("AWS_SECRET_ACCESS_KEY", "test"),
         ("AWS_REGION", "us-east-1"),
-        ("AWS_ENDPOINT_URL", &endpoint),
+        ("AWS_ENDPOINT_URL", &unreliable),
         ("AWS_ALLOW_HTTP", "true"),
     ]
     .map(|(name, value)| (name, value.to_owned()))
@@ -694,6 +691,92 @@ fn logs_tables_and_catalog_can_be_objects_in_a_bucket() {
     assert_exit(&replay("s3://music/logs/a.csv"), 0);
     let (_, error) = assert_exit(&replay("s3://music/nothing/"), 66);
     assert!(error.contains("s3://music/nothing/"), "{error}");
+    outputs_in_a_bucket(&cluster, folder.path(), &environment, (&python, &endpoint));
+}
+
+/// Compares outputs in a bucket with outputs in a folder. The bucket is part of the name of the test above, because the
+/// store takes long to start.
+fn outputs_in_a_bucket(
+    cluster: &TestCluster,
+    folder: &Path,
+    environment: &[(&str, String)],
+    (python, endpoint): (&str, &str),
+) {
+    let settings = ["--set", "insights.enriched_logs.roll_bytes=8KiB", "--set", "periods.month=all"];
+    let on_cluster = |output: &str| {
+        let flags = [&settings[..], &["--cluster", &cluster.address]].concat();
+        let mut command = command(folder, &arguments(output, &flags));
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        command
+    };
+    let assert_same_as_in_a_folder = |context: &str| {
+        assert_exit(&run(folder, &arguments("expected", &settings)), 0);
+        let download = "import sys, pathlib, boto3\n\
+            s3 = boto3.client('s3', endpoint_url=sys.argv[1])\n\
+            root = pathlib.Path(sys.argv[2])\n\
+            for page in s3.get_paginator('list_objects_v2').paginate(Bucket='music', Prefix='out/'):\n    \
+                for found in page.get('Contents', []):\n        \
+                    path = root / found['Key'].removeprefix('out/')\n        \
+                    path.parent.mkdir(parents=True, exist_ok=True)\n        \
+                    s3.download_file('music', found['Key'], str(path))\n";
+        let found = folder.join("found-in-bucket");
+        let _ = fs::remove_dir_all(&found);
+        let downloaded = Command::new(python)
+            .args(["-c", download, endpoint, found.to_str().unwrap()])
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .output()
+            .unwrap();
+        assert!(downloaded.status.success(), "{}", String::from_utf8_lossy(&downloaded.stderr));
+        assert_same(folder, "expected", "found-in-bucket", context);
+    };
+    assert_success(&on_cluster("s3://music/out").output().unwrap(), cluster, "an output in a bucket");
+    assert_same_as_in_a_folder("an output in a bucket");
+    let text = "user_id,song_id,timestamp,duration_sec\nu3,s7,2025-04-01 01:00:00,5\n";
+    fs::write(folder.join("logs/zz.csv"), text).unwrap();
+    // A killed client leaves the lock behind. The next one takes it over, because it is not renewed.
+    let killed = on_cluster("s3://music/out").env("CRASH_AT", "publish.snapshot:2").output().unwrap();
+    assert_eq!(killed.status.code(), None);
+    let second = on_cluster("s3://music/out").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    assert_success(&second.wait_with_output().unwrap(), cluster, "after a killed client");
+    assert_same_as_in_a_folder("after a killed client");
+    // Without a cluster, an output cannot be in a bucket.
+    let (_, error) = assert_exit(&run(folder, &arguments("s3://music/out", &[])), 64);
+    assert!(error.contains("--cluster"), "{error}");
+}
+
+/// A proxy in front of a store that fails and delays some of the connections. Returns its port.
+fn start_unreliable_proxy(store: u16) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for (number, client) in listener.incoming().flatten().enumerate() {
+            std::thread::spawn(move || serve_unreliably(number, client, store));
+        }
+    });
+    port
+}
+
+fn serve_unreliably(number: usize, mut client: TcpStream, store: u16) {
+    if number % 4 == 1 {
+        let mut request = [0; 1024];
+        let _ = client.read(&mut request);
+        let response = "HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        let _ = client.write_all(response.as_bytes());
+        return;
+    }
+    if number % 5 == 2 {
+        std::thread::sleep(std::time::Duration::from_millis(500));
+    }
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", store)) else { return };
+    let (mut from_client, mut to_client) = (client.try_clone().unwrap(), client);
+    let mut to_server = server.try_clone().unwrap();
+    std::thread::spawn(move || {
+        let _ = std::io::copy(&mut from_client, &mut to_server);
+        let _ = to_server.shutdown(std::net::Shutdown::Write);
+    });
+    let _ = std::io::copy(&mut server, &mut to_client);
+    let _ = to_client.shutdown(std::net::Shutdown::Both);
 }
 
 /// A Python with an S3 server (moto) and an S3 client (boto3).

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
-"""Measures how a cluster scales. All executors run on this machine, with one core each. The baseline is `replay`.
+"""Measures what a cluster costs and how it scales. All executors run on this machine, with one core each. The baseline
+is `replay` on one core.
 
     benches/cluster/run.py [--rows 20000000] [--users 200000] [--songs 50000] [--files 16] [--executors 1,2] [--bin DIR]
 
 `--bin` is the folder with the programs `music-insights` and `ballista-scheduler`. Build them with
 `cargo build --release --features cluster -p music-insights -p ballista-scheduler --bins`. All processes use the
-loopback address. The script stops all processes at the end. Each cluster runs twice: first without any earlier
-results, then without new logs. The script compares every output file with the output of `replay`, and prints the
-results.
+loopback address. The script stops all processes at the end. It measures a first run, a second run with nothing new, a
+run with one new log of 1 % whose name sorts last, and a first run of the same rows in one file. The script compares
+every output file with the output of `replay`, and prints the results.
 """
 
 import argparse
@@ -95,6 +96,17 @@ class Cluster:
         return memory
 
 
+def generate(program, args, folder, rows, files, seed):
+    """Generates logs and a catalog in a folder."""
+    subprocess.run([program, "generate", "--out", folder, "--rows", str(rows), "--users", args.users, "--songs",
+                    args.songs, "--files", str(files), "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL,
+                   stderr=subprocess.DEVNULL, timeout=LIMIT)
+
+
+def on_one_core(command):
+    return ["taskset", "-c", "0", *command] if shutil.which("taskset") else command
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", default="20000000")
@@ -106,33 +118,64 @@ def main():
                         help="folder with the programs music-insights and ballista-scheduler (default: target/release)")
     args = parser.parse_args()
     program = args.bin / "music-insights"
+    rows = int(args.rows)
     with tempfile.TemporaryDirectory(prefix="cluster-", dir=os.environ.get("TMPDIR")) as name:
         folder = Path(name)
-        subprocess.run([program, "generate", "--out", folder, "--rows", args.rows, "--users", args.users, "--songs",
-                        args.songs, "--files", args.files], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                       timeout=LIMIT)
-        replay = [program, "replay", folder / "incoming", "--songs", folder / "songs_metadata.csv"]
+        generate(program, args, folder / "many", rows, args.files, 1)
+        generate(program, args, folder / "new", rows // 100, 1, 2)
+        songs = folder / "many/songs_metadata.csv"
+        new_log = next((folder / "new/incoming").iterdir())
+        # The one log has the same rows in the same order, with one header.
+        (folder / "one/incoming").mkdir(parents=True)
+        with open(folder / "one/incoming/all.csv", "wb") as one:
+            for number, log in enumerate(sorted((folder / "many/incoming").iterdir())):
+                with open(log, "rb") as source:
+                    header = source.readline()
+                    one.write(header if number == 0 else b"")
+                    shutil.copyfileobj(source, one, 1 << 20)
+        replay = lambda logs, output: [program, "replay", folder / logs / "incoming", "--songs", songs, "--output", output]
         print(f"{args.rows} rows in {args.files} files")
-        rows = int(args.rows)
-        for threads in (1, 2):
-            cores = ["taskset", "-c", "0" if threads == 1 else "0,1"] if shutil.which("taskset") else []
-            took, memory = timed([*cores, *replay, "--threads", str(threads), "--output", folder / "expected"])
-            print(f"replay, {threads} core(s): {took:.1f} s, {rows / took / 1e6:.2f} M rows/s, {memory:.0f} MB", flush=True)
+        base, memory = timed(on_one_core([*replay("many", folder / "expected"), "--threads", "1"]))
+        print(f"replay, one core: {base:.1f} s, {rows / base / 1e6:.2f} M rows/s, {memory:.0f} MB", flush=True)
+        both, memory = timed([*replay("many", folder / "expected"), "--threads", "2"])
+        print(f"replay, two cores: {both:.1f} s, {rows / both / 1e6:.2f} M rows/s, {memory:.0f} MB", flush=True)
+        first_runs = {}
         for executors in map(int, args.executors.split(",")):
             cluster = Cluster(args.bin, executors, folder)
+            found = folder / f"found-{executors}"
+            say = lambda what, took: print(f"cluster of {executors}, {what}: {took:.1f} s, x {took / base:.2f}", flush=True)
             try:
-                found = folder / f"found-{executors}"
-                on_cluster = [*replay, "--cluster", ADDRESS, "--output", found]
-                first, memory = timed(on_cluster)
+                on_cluster = lambda logs, output: [*replay(logs, output), "--cluster", ADDRESS]
+                first, client = timed(on_cluster("many", found))
+                first_runs[executors] = first
                 compare(folder / "expected", found)
-                again, _ = timed(on_cluster)
+                say("first run", first)
+                again, _ = timed(on_cluster("many", found))
                 compare(folder / "expected", found)
-                tables = sum(path.stat().st_size for path in (found / "_tables").rglob("*.parquet")) / 1e6
+                say("again, nothing new", again)
+                shutil.copy(new_log, folder / "many/incoming/zz.csv")
+                added, _ = timed(on_cluster("many", found))
+                subprocess.run(replay("many", folder / "more"), check=True, stdout=subprocess.DEVNULL)
+                compare(folder / "more", found)
+                say("one new log of 1 %", added)
+                (folder / "many/incoming/zz.csv").unlink()
+                one, _ = timed(on_cluster("one", folder / "found-one"))
+                compare(folder / "expected", folder / "found-one")
+                say("all rows in one file", one)
+                print(f"one file against {args.files} files: x {one / first:.2f}")
+                tables = sum(path.stat().st_size for path in (found / "_tables").rglob("*") if path.is_file()) / rows
             finally:
                 largest = cluster.stop()
-            print(f"cluster, {executors} executor(s) of one core: first run {first:.1f} s, {rows / first / 1e6:.2f} M rows/s; "
-                  f"second run {again:.1f} s; executor {largest:.0f} MB, client {memory:.0f} MB, tables {tables:.0f} MB", flush=True)
+            print(f"executor {largest:.0f} MB, client {client:.0f} MB, {tables:.0f} bytes of files per row", flush=True)
             shutil.rmtree(found)
+            shutil.rmtree(folder / "found-one")
+        if len(first_runs) > 1:
+            few, many = min(first_runs), max(first_runs)
+            # With n executors, a run takes fixed + work / n.
+            work = (first_runs[few] - first_runs[many]) / (1 / few - 1 / many)
+            fixed = first_runs[few] - work / few
+            cost = "none" if fixed >= base else f"{work / (base - fixed):.1f}"
+            print(f"COST: {cost} cores beat replay on one core (fixed {fixed:.1f} s, work {work:.1f} s)")
 
 
 if __name__ == "__main__":

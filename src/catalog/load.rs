@@ -44,6 +44,11 @@ impl Rows {
         latest.into_values().collect()
     }
 
+    /// All rows as bytes, for another process. See [`Songs::to_bytes`].
+    pub fn to_bytes(&self) -> Vec<u8> {
+        self.songs.to_bytes()
+    }
+
     /// Whether the file has no songs.
     pub fn is_empty(&self) -> bool {
         self.songs.is_empty()

@@ -63,6 +63,32 @@ impl Songs {
         Row { start, ends }
     }
 
+    /// The rows as bytes, for another process. [`from_bytes`](Self::from_bytes) reads them.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.text.len() + self.rows.len() * 5 * size_of::<u32>());
+        for Song { song_id, title, artist, genre, mood } in self.iter() {
+            for field in [song_id, title, artist, genre, mood] {
+                bytes.extend_from_slice(&(field.len() as u32).to_le_bytes());
+                bytes.extend_from_slice(field);
+            }
+        }
+        bytes
+    }
+
+    /// The rows in bytes; `None` if the bytes are damaged.
+    pub fn from_bytes(mut bytes: &[u8]) -> Option<Self> {
+        let mut songs = Self::with_room(bytes.len());
+        while !bytes.is_empty() {
+            let mut fields = [b"".as_slice(); 5];
+            for field in &mut fields {
+                let (len, rest) = bytes.split_first_chunk()?;
+                (*field, bytes) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
+            }
+            songs.push(fields);
+        }
+        Some(songs)
+    }
+
     /// Number of rows.
     pub fn len(&self) -> usize {
         self.rows.len()
@@ -83,5 +109,20 @@ impl Songs {
             });
             Song { song_id, title, artist, genre, mood }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_come_back_from_bytes() {
+        let mut songs = Songs::of_ids([b"a".as_slice(), b"\xc3\xa4"]);
+        songs.push([b"b", b"A, \"title\"", b"", b"rock", b"happy"]);
+        let bytes = songs.to_bytes();
+        let read = Songs::from_bytes(&bytes).unwrap();
+        assert!(read.iter().eq(songs.iter()) && read.len() == 3);
+        assert!(Songs::from_bytes(&bytes[..bytes.len() - 1]).is_none());
     }
 }

@@ -7,8 +7,9 @@ use music_insights_ballista::executor::{self, ProcessConfig};
 use music_insights_ballista::logging;
 use music_insights_ballista::scheduler::parse_address;
 
-use crate::cluster::reader::LogReader;
+use crate::cluster::tasks::Tasks;
 use crate::model::error::Error;
+use crate::storage::real::RealDisk;
 use crate::text::shown;
 
 /// The stack size of a thread. The engine traverses deep plans recursively.
@@ -70,8 +71,8 @@ pub fn run(config: ExecutorConfig) -> Result<(), Error> {
         shown(&process.work_dir)
     );
     runtime.block_on(async {
-        let reader = Arc::new(LogReader::new(tokio::runtime::Handle::current()));
-        Ok(executor::run(process, reader).await?)
+        let tasks = Tasks::new(tokio::runtime::Handle::current(), RealDisk::without_fsync());
+        Ok(executor::run(process, Arc::new(tasks)).await?)
     })
 }
 

@@ -94,6 +94,13 @@ impl RunTally {
         self.future.add(number, label, future, rows);
     }
 
+    /// Counts plays of a log outside the dates of the run. `times` are their first and last local time, in seconds.
+    pub fn add_log_outside(&mut self, plays: u64, times: Option<(i64, i64)>) {
+        self.outside.plays += plays;
+        let times = self.outside.times.into_iter().chain(times);
+        self.outside.times = times.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)));
+    }
+
     /// Counts rejects of a log that another process has read.
     pub fn add_log_rejects(&mut self, rows: u64, example: Example) {
         self.logs.add(rows, example.reject.reason, || example);

@@ -31,6 +31,11 @@ impl About {
         column::header(self.columns)
     }
 
+    /// Whether each row belongs to a listener.
+    pub fn is_by_listener(&self) -> bool {
+        self.columns.first().is_some_and(|column| column.name == Column::USER.name)
+    }
+
     /// The explanation for readers, with values in place of placeholders. Unknown placeholders stay
     /// unchanged.
     pub fn meaning(&self, value_of: impl Fn(&str) -> Option<String>) -> String {

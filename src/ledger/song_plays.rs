@@ -230,6 +230,13 @@ impl SongPlays {
         self.totals.get(song.index()).copied().unwrap_or_default()
     }
 
+    /// The weeks with plays, ascending.
+    pub fn weeks(&self) -> impl Iterator<Item = Week> {
+        let played =
+            (0..).zip(&self.weeks).filter(|(_, week)| week.pages.iter().any(|page| page.plays.is_some()));
+        played.map(|(week, _)| Week(week))
+    }
+
     /// The songs with plays in a week, and the number of their plays in this week.
     pub fn of_week(&self, week: Week) -> impl Iterator<Item = (SongId, u64)> {
         let plays = usize::try_from(week.0).ok().and_then(|week| self.weeks.get(week));

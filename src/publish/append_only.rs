@@ -432,7 +432,8 @@ impl OpenPart {
     }
 }
 
-fn part_name(index: usize) -> String {
+/// The file name of a part of an append-only table.
+pub fn part_name(index: usize) -> String {
     format!("part-{index:05}.csv")
 }
 

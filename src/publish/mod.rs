@@ -9,7 +9,10 @@ pub mod parquet;
 pub mod periods;
 pub mod rejects;
 pub mod snapshot;
+pub mod staged_part;
 pub mod table_folders;
+
+use serde::{Deserialize, Serialize};
 
 use crate::settings::Settings;
 use crate::storage::has_end;
@@ -20,7 +23,7 @@ pub const FIRST_PART: &str = "part-00000.csv";
 pub const REJECTS: &str = "_rejects";
 
 /// The output formats of insights. The program always writes CSV.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputFormats {
     /// Whether CSV cells that look like formulas are escaped.
     pub escape_formulas: bool,

@@ -46,6 +46,20 @@ impl Snapshot {
         SnapshotWriter::begin(disk, folders, insight, formats)?.write(render)
     }
 
+    /// Leaves the files under their temporary names, for [`adopt`](Self::adopt) in another process.
+    pub fn keep(self) -> InsightEntry {
+        self.staged.keep();
+        self.parquet.map(StagedParquet::keep);
+        self.entry
+    }
+
+    /// The snapshot that another process has staged in these folders.
+    pub fn adopt(disk: &SharedDisk, folders: &TableFolders, entry: InsightEntry) -> Self {
+        let staged = StagedFile::adopt(disk, &folders.csv.join(FIRST_PART), &folders.tag);
+        let parquet = entry.parquet.first().cloned();
+        Self { staged, parquet: parquet.map(|part| StagedParquet::adopt(disk, folders, part)), entry }
+    }
+
     /// The entry for the manifest.
     pub fn entry(&self) -> &InsightEntry {
         &self.entry
@@ -99,7 +113,7 @@ impl SnapshotWriter {
     ) -> Result<Self, Error> {
         create_folder(&**disk, &folders.csv)?;
         let path = folders.csv.join(FIRST_PART);
-        let (staged, file) = StagedFile::create_as(disk, &path, folders.tag)?;
+        let (staged, file) = StagedFile::create_as(disk, &path, &folders.tag)?;
         let parquet = formats.parquet.then(|| ParquetPart::begin(disk, folders, insight, FIRST_PART));
         Ok(Self {
             disk: disk.clone(),

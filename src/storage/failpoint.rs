@@ -55,6 +55,20 @@ pub const POINTS: [&str; 22] = [
     "recover.done",
 ];
 
+/// The fail points of an executor: after the work of a task, before its report.
+pub const TASK_POINTS: [&str; 7] =
+    ["task.map", "task.merge", "task.listeners", "task.songs", "task.table", "task.part", "task.period"];
+
+/// The fail points of a client of a cluster, in the order of execution.
+pub const CLIENT_POINTS: [&str; 6] = [
+    "client.read",
+    "client.rendered",
+    "client.staged",
+    "publish.snapshot",
+    "publish.manifest",
+    "client.published",
+];
+
 /// A known bug. A test plants it to prove that the other tests find it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

@@ -36,8 +36,7 @@ impl StagedFile {
         target: &Path,
         tag: &str,
     ) -> Result<(Self, Box<dyn DiskFile>), Error> {
-        let name = target.file_name().unwrap_or_default().to_string_lossy();
-        let temporary = target.with_file_name(format!(".{name}{tag}.tmp"));
+        let temporary = temporary_of(target, tag);
         // An existing temporary file is replaced and never opened, because it may be a link.
         let file = match disk.create_new(&temporary) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -49,6 +48,17 @@ impl StagedFile {
         let file = file.map_err(|source| Error::file(FileRole::Output, Op::Create, &temporary, source))?;
         let staged = Self { disk: disk.clone(), temporary, target: target.to_owned(), committed: false };
         Ok((staged, file))
+    }
+
+    /// The file that another process has staged for `target` with this tag.
+    pub fn adopt(disk: &SharedDisk, target: &Path, tag: &str) -> Self {
+        let temporary = temporary_of(target, tag);
+        Self { disk: disk.clone(), temporary, target: target.to_owned(), committed: false }
+    }
+
+    /// Leaves the file under its temporary name, for [`adopt`](Self::adopt) in another process.
+    pub fn keep(mut self) {
+        self.committed = true;
     }
 
     /// The temporary path of the file.
@@ -78,6 +88,11 @@ impl StagedFile {
         self.committed = true;
         Ok(())
     }
+}
+
+fn temporary_of(target: &Path, tag: &str) -> PathBuf {
+    let name = target.file_name().unwrap_or_default().to_string_lossy();
+    target.with_file_name(format!(".{name}{tag}.tmp"))
 }
 
 impl Drop for StagedFile {

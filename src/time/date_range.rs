@@ -3,10 +3,12 @@
 use std::fmt::{self, Display};
 use std::ops::Range;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::civil::{CivilDate, DAY};
 
 /// The dates of the plays that count: local dates, both ends included. The default contains all dates.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DateRange {
     /// The first date; `None` if there is no first date.
     pub from: Option<CivilDate>,

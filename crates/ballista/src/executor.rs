@@ -1,29 +1,24 @@
 //! The executor process: a Ballista executor that also executes jobs by means of a [`JobHandler`].
 
 use std::fmt::{self, Display};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use ballista_core::config::TaskSchedulingPolicy;
-use ballista_core::extension::ballista_scalar_functions;
-use ballista_core::object_store::{runtime_env_with_s3_support, session_config_with_s3_support};
-use ballista_core::registry::BallistaFunctionRegistry;
+use ballista_core::object_store::session_config_with_s3_support;
 use ballista_core::serde::protobuf::{
     RuntimeStatsReport, ShuffleWritePartition, TaskColumnStats, WindowStateReport,
 };
-use ballista_core::{ConfigProducer, JobId, RuntimeProducer};
+use ballista_core::{ConfigProducer, JobId};
 use ballista_executor::execution_engine::{DefaultExecutionEngine, ExecutionEngine, QueryStageExecutor};
 use ballista_executor::executor_process::{ExecutorProcessConfig, start_executor_process};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::prelude::SessionConfig;
 
-use crate::connections::ConnectionPool;
 use crate::error::{ClusterError, ErrorKind};
 use crate::jobs::{JobHandler, with_handler};
 use crate::scheduler::SchedulerClient;
@@ -68,14 +63,8 @@ pub async fn run(
             source,
         )
     })?;
-    let engine = Engine {
-        inner: DefaultExecutionEngine::with_client_pool(Arc::new(ConnectionPool::default())),
-        handler,
-        work_dir: config.work_dir.clone(),
-    };
+    let engine = Engine { inner: DefaultExecutionEngine::new(), handler, work_dir: config.work_dir.clone() };
     let session_config: ConfigProducer = Arc::new(session_config_with_s3_support);
-    let spill_dir = config.work_dir.clone();
-    let runtime: RuntimeProducer = Arc::new(move |config: &SessionConfig| runtime(config, &spill_dir));
     let policy = scheduling_policy(&scheduler_host, scheduler_port).await;
     let process = ExecutorProcessConfig {
         bind_host: config.bind_host,
@@ -91,8 +80,6 @@ pub async fn run(
         memory_pool_size: config.memory,
         override_execution_engine: Some(Arc::new(engine)),
         override_config_producer: Some(session_config),
-        override_runtime_producer: Some(runtime),
-        override_function_registry: Some(Arc::new(functions())),
         ..ExecutorProcessConfig::default()
     };
     let ended = start_executor_process(Arc::new(process)).await;
@@ -118,23 +105,6 @@ async fn scheduling_policy(host: &str, port: u16) -> TaskSchedulingPolicy {
     } else {
         TaskSchedulingPolicy::PushStaged
     }
-}
-
-/// The runtime environment of queries: access to all kinds of stores, and a folder for spilled data.
-fn runtime(config: &SessionConfig, spill_dir: &Path) -> Result<Arc<RuntimeEnv>> {
-    let stores = runtime_env_with_s3_support(config)?;
-    let disk =
-        DiskManagerBuilder::default().with_mode(DiskManagerMode::Directories(vec![spill_dir.to_owned()]));
-    RuntimeEnvBuilder::from_runtime_env(&stores).with_disk_manager_builder(disk).build_arc()
-}
-
-/// All built-in functions. Plans of the scheduler can contain array functions, which a stock executor lacks.
-fn functions() -> BallistaFunctionRegistry {
-    let mut functions = BallistaFunctionRegistry::default();
-    let scalar =
-        ballista_scalar_functions().into_iter().map(|function| (function.name().to_owned(), function));
-    functions.scalar_functions.extend(scalar);
-    functions
 }
 
 /// Ballista's engine, extended by jobs.

@@ -1,6 +1,6 @@
 //! The part of `music-insights` that uses
 //! [Apache DataFusion Ballista](https://datafusion.apache.org/ballista/). It submits jobs to the executors of a
-//! cluster, writes tables as Parquet to storage that all machines can access, and queries these tables with SQL.
+//! cluster, and gives access to storage that all machines see.
 //!
 //! This crate does not read logs itself. The program that runs an executor provides a
 //! [`JobHandler`](jobs::JobHandler), which reads them. This crate is not a general-purpose library: its API changes
@@ -11,43 +11,40 @@
 //! ```text
 //! session         the connection to a cluster: submits jobs, reports progress, cancels
 //! scheduler       a client of the scheduler's REST API
-//! liveness        which executors are alive
-//! query           runs a query on the cluster and streams its rows
-//! rows            rows of a result as text
-//! sql             a query as data
+//! lease           a folder in a bucket for one client
 //! ```
 //!
 //! Executor:
 //!
 //! ```text
-//! executor        the process that executes jobs and queries
-//! connections     pooled connections between executors
+//! executor        the process that executes jobs
 //! ```
 //!
 //! Both:
 //!
 //! ```text
 //! jobs            sends each job as a row of an in-memory table; the executor returns a report
-//! tables          the columns of the tables; writes and merges tables
 //! shared_storage  files and objects that all machines can access
 //! error, lost     kinds of errors; recognises errors caused by a lost executor
 //! logging         passes Ballista's log records to the program
 //! ```
+//!
+//! Tests:
+//!
+//! ```text
+//! sql             runs SQL in this process
+//! ```
 
-mod connections;
 pub mod error;
 pub mod executor;
 pub mod jobs;
-pub mod liveness;
+pub mod lease;
 pub mod logging;
 mod lost;
-pub mod query;
-pub mod rows;
 pub mod scheduler;
 pub mod session;
 pub mod shared_storage;
 pub mod sql;
-pub mod tables;
 
 /// The version of Ballista in this build. The scheduler must run the same version.
 pub use ballista_core::BALLISTA_VERSION;

@@ -34,10 +34,6 @@ struct State {
 /// An executor, as the scheduler reports it.
 #[derive(Deserialize)]
 pub(crate) struct Executor {
-    pub(crate) id: String,
-    /// The time of the last heartbeat on the scheduler's clock, in milliseconds since 1970. The scheduler truncates it
-    /// to whole seconds.
-    pub(crate) last_seen: Option<u64>,
     specification: Specification,
 }
 
@@ -185,9 +181,9 @@ mod tests {
 
     #[test]
     fn responses_of_the_scheduler_are_read() {
-        let executors = r#"[{"id":"a","last_seen":7000,"specification":{"vcores":2},"host":"h"}]"#;
+        let executors = r#"[{"id":"a","specification":{"vcores":2},"host":"h"}]"#;
         let executors: Vec<Executor> = serde_json::from_str(executors).unwrap();
-        assert_eq!((executors[0].cores(), executors[0].last_seen), (2, Some(7000)));
+        assert_eq!(executors[0].cores(), 2);
         let stages = r#"{"stages":[{"tasks":[null,{"status":"Successful"},{"status":"Running"}]}]}"#;
         let stages: Stages = serde_json::from_str(stages).unwrap();
         assert_eq!((stages.stages[0].tasks(), stages.stages[0].finished_tasks()), (3, 1));

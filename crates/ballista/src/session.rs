@@ -120,10 +120,6 @@ impl Session {
         self.cores
     }
 
-    pub(crate) fn scheduler(&self) -> &SchedulerClient {
-        &self.scheduler
-    }
-
     /// The settings of the engine for jobs and queries.
     pub(crate) fn config(&self) -> SessionConfig {
         session_config_with_s3_support()

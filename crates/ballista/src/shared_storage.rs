@@ -3,7 +3,8 @@
 //! Environment variables of each process configure the access to a bucket: `AWS_ACCESS_KEY_ID`,
 //! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` (or `AWS_ENDPOINT`) and `AWS_ALLOW_HTTP`.
 
-use std::io::{self, Write as _};
+use std::io::{self, Write};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -73,13 +74,13 @@ pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>, ClusterError> {
     }
 }
 
-fn key_of(url: &Url) -> Result<Key, ClusterError> {
+pub(crate) fn key_of(url: &Url) -> Result<Key, ClusterError> {
     Key::from_url_path(url.path())
         .map_err(|source| ClusterError::with_source(ErrorKind::Address, url, source))
 }
 
 /// Creates an error of a store. `operation` is a verb for the message.
-fn store_error(operation: &str, url: &Url, source: object_store::Error) -> ClusterError {
+pub(crate) fn store_error(operation: &str, url: &Url, source: object_store::Error) -> ClusterError {
     let kind = match source {
         object_store::Error::NotFound { .. } => ErrorKind::Missing,
         _ => ErrorKind::Io,
@@ -163,6 +164,42 @@ pub async fn read(url: &Url) -> Result<Option<Vec<u8>>, ClusterError> {
     }
 }
 
+/// The bytes of an object in a range.
+///
+/// # Errors
+/// If the object does not exist or is shorter than the range, or if the store cannot be read.
+pub async fn read_range(url: &Url, range: Range<u64>) -> Result<Vec<u8>, ClusterError> {
+    if range.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (store, key) = (store_for(url)?, key_of(url)?);
+    let bytes = store.get_range(&key, range).await.map_err(|error| store_error("read", url, error))?;
+    Ok(bytes.to_vec())
+}
+
+/// The length and a version of an object; `None` if it does not exist. The version changes with the content.
+///
+/// # Errors
+/// If the store cannot be read.
+pub async fn stat(url: &Url) -> Result<Option<(u64, String)>, ClusterError> {
+    let (store, key) = (store_for(url)?, key_of(url)?);
+    match store.head(&key).await {
+        Ok(meta) => Ok(Some((meta.size, meta.e_tag.unwrap_or_else(|| meta.last_modified.to_rfc3339())))),
+        Err(object_store::Error::NotFound { .. }) => Ok(None),
+        Err(error) => Err(store_error("read", url, error)),
+    }
+}
+
+/// Gives an object another name in the same store. The store copies it, so no bytes come to this process.
+///
+/// # Errors
+/// If the object does not exist, or the store cannot be written.
+pub async fn rename(from: &Url, to: &Url) -> Result<(), ClusterError> {
+    let store = store_for(from)?;
+    store.copy(&key_of(from)?, &key_of(to)?).await.map_err(|error| store_error("copy", from, error))?;
+    remove(from).await
+}
+
 /// Writes an object atomically.
 ///
 /// # Errors
@@ -196,6 +233,53 @@ pub async fn upload(file: &Path, url: &Url) -> Result<u64, ClusterError> {
     }
     upload.finish().await.map_err(unwritable)?;
     Ok(size)
+}
+
+/// An object that is being written. It appears under its URL when it is complete.
+#[derive(Debug)]
+pub struct NewFile {
+    file: std::fs::File,
+    temporary: tempfile::TempPath,
+    url: Url,
+}
+
+impl NewFile {
+    /// Starts an object. A file in the file system is written in its own folder, any other object in `work_dir`.
+    ///
+    /// # Errors
+    /// If the file cannot be created.
+    pub fn create(url: &Url, work_dir: &Path) -> Result<Self, ClusterError> {
+        let path = url.to_file_path().ok();
+        let folder = path.as_deref().and_then(Path::parent).unwrap_or(work_dir);
+        let unwritable = |error| file_error("write to", folder, error);
+        std::fs::create_dir_all(folder).map_err(unwritable)?;
+        let created = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(unwritable)?;
+        let (file, temporary) = created.into_parts();
+        Ok(Self { file, temporary, url: url.clone() })
+    }
+
+    /// Completes the object.
+    ///
+    /// # Errors
+    /// If the file or the store cannot be written.
+    pub async fn store(self) -> Result<(), ClusterError> {
+        match self.url.to_file_path() {
+            Ok(path) => {
+                self.temporary.persist(&path).map_err(|error| file_error("write", &path, error.error))
+            }
+            Err(()) => upload(&self.temporary, &self.url).await.map(drop),
+        }
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
 }
 
 /// Removes an object. A missing object is not an error.

@@ -180,7 +180,7 @@ pub struct ReplayArgs {
     pub allow_empty: bool,
     /// Run on the Ballista cluster with this scheduler, such as `df://scheduler:50050`; LOGS may then name
     /// `s3://bucket/folder/`
-    #[arg(long, value_name = "ADDRESS", conflicts_with_all = ["from", "to"])]
+    #[arg(long, value_name = "ADDRESS")]
     pub cluster: Option<String>,
     /// Shared folder where the cluster keeps tables for the next run; needs --cluster [default: _tables in
     /// the output folder]

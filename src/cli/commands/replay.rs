@@ -23,7 +23,9 @@ use crate::settings::Settings;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::real::RealDisk;
 use crate::telemetry::progress::{Progress, Unit};
+use crate::text::shown;
 use crate::time::clock::Clock;
+use crate::time::date_range::DateRange;
 
 /// Processes the logs on this machine or on a cluster, and prints a summary.
 ///
@@ -34,7 +36,11 @@ pub fn run(args: ReplayArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     let dates = args.dates.range()?;
     if let Some(address) = args.cluster.clone() {
-        return run_on_cluster(address, args, &settings, began);
+        return run_on_cluster(address, args, &settings, dates, began);
+    }
+    if settings.output.starts_with("s3:") {
+        let message = format!("{}: only `replay --cluster` writes to a bucket", shown(&settings.output));
+        return Err(Error::Usage(message));
     }
     let logs = find_logs_of_arguments(args.logs, &settings, args.allow_empty)?;
     let now = args.now.unwrap_or_else(|| Clock::System.now());
@@ -77,6 +83,7 @@ fn run_on_cluster(
     address: String,
     args: ReplayArgs,
     settings: &Settings,
+    dates: DateRange,
     began: Instant,
 ) -> Result<(), Error> {
     let logs = if args.logs.is_empty() { vec![settings.incoming.clone()] } else { args.logs };
@@ -88,6 +95,7 @@ fn run_on_cluster(
         disk: RealDisk::without_fsync(),
         options: StartOptions { fresh: args.fresh, ..StartOptions::default() },
         acceptance: Acceptance { strict: args.strict, allow_empty: args.allow_empty },
+        dates,
         allow_empty: args.allow_empty,
         now: args.now.unwrap_or_else(|| Clock::System.now()),
     };
@@ -97,7 +105,7 @@ fn run_on_cluster(
 }
 
 #[cfg(not(feature = "cluster"))]
-fn run_on_cluster(_: String, _: ReplayArgs, _: &Settings, _: Instant) -> Result<(), Error> {
+fn run_on_cluster(_: String, _: ReplayArgs, _: &Settings, _: DateRange, _: Instant) -> Result<(), Error> {
     Err(crate::cli::commands::executor::without_cluster())
 }
 

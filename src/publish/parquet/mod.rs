@@ -61,7 +61,7 @@ impl ParquetPart {
         create_folder(&**disk, folder)?;
         let name = format!("{}.parquet", part.trim_end_matches(".csv"));
         let path = folder.join(&name);
-        let (staged, file) = StagedFile::create_as(disk, &path, folders.tag)?;
+        let (staged, file) = StagedFile::create_as(disk, &path, &folders.tag)?;
         let sink = Sink { file, bytes: 0, hash: Xxh3::new() };
         let writer = ParquetWriter::new(columns(insight).unwrap_or_default(), sink);
         let writer = writer.map_err(|cause| Error::file(FileRole::Open, Op::Write, &path, cause))?;
@@ -112,6 +112,19 @@ impl StagedParquet {
         read_through(&*file, part.bytes, push).map_err(unreadable)?;
         pushed.map_err(|cause| Error::file(FileRole::Open, Op::Write, &parquet.path, cause))?;
         parquet.finish(disk)
+    }
+
+    /// Leaves the file under its temporary name, for [`adopt`](Self::adopt) in another process.
+    pub fn keep(self) -> PartEntry {
+        self.staged.keep();
+        self.entry
+    }
+
+    /// The part that another process has staged in these folders.
+    pub fn adopt(disk: &SharedDisk, folders: &TableFolders, entry: PartEntry) -> Self {
+        let folder = folders.parquet.clone();
+        let staged = StagedFile::adopt(disk, &folder.join(&entry.file), &folders.tag);
+        Self { disk: disk.clone(), folder, staged, entry }
     }
 
     /// The entry for the manifest.
