@@ -196,12 +196,11 @@ impl HappyRecommendations {
         listener.push_to(lines);
         let song = self.rank[place];
         let rare;
-        let text = match self.texts.get(place) {
-            Some(text) => text,
-            None => {
-                rare = SongText::of(song, cut.dictionaries.songs.read().resolve(song), cut);
-                &rare
-            }
+        let text = if let Some(text) = self.texts.get(place) {
+            text
+        } else {
+            rare = SongText::of(song, cut.dictionaries.songs.read().resolve(song), cut);
+            &rare
         };
         text.id.push_to(lines);
         push_integer(lines, sad);
@@ -300,7 +299,9 @@ fn most_plays_of_a_mood(plays: &[(SongId, u64)], cut: &Cut) -> u64 {
     let mut tally = Tally::default();
     tally.reset(cut.catalog.mood_count());
     // A song outside the catalog has no mood.
-    plays.iter().for_each(|&(song, plays)| tally.add(cut.catalog.mood(song).index(), plays));
+    for &(song, plays) in plays {
+        tally.add(cut.catalog.mood(song).index(), plays);
+    }
     tally.take(MoodId::NONE.index());
     tally.most()
 }
@@ -326,7 +327,9 @@ impl Insight for HappyRecommendations {
                 let depth = if sad > 0 { this.recommend(user, &mut listens, &mut places) } else { 0 };
                 if sad > 0 {
                     cell.set_cell(users.resolve(user));
-                    places.iter().for_each(|&place| this.push_row(cut, &cell, place, sad, lines));
+                    for &place in &places {
+                        this.push_row(cut, &cell, place, sad, lines);
+                    }
                 }
                 // Each listener is rendered by one thread, and the depth is read after all threads.
                 listener.depth.store(depth, Ordering::Relaxed);

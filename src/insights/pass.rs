@@ -37,6 +37,9 @@ pub fn render(
     tables: &[PassTable<'_>],
     mut emit: impl FnMut(usize, &[u8]),
 ) -> Vec<u64> {
+    if tables.is_empty() {
+        return Vec::new();
+    }
     let users = cut.dictionaries.users.read();
     let played = index.users();
     let order = cut.user_order.ids().iter().copied();

@@ -48,13 +48,11 @@ impl CompactPlay {
     /// The play with these [bytes](Self::to_bytes).
     #[inline]
     pub fn from_bytes(bytes: &[u8; Self::BYTES]) -> Self {
-        let [a, b, c, d, e, f, g, h, i, j, k, l] = *bytes;
-        let number = u32::from_le_bytes;
-        Self {
-            user: UserId(number([a, b, c, d])),
-            song: SongId(number([e, f, g, h])),
-            rest: number([i, j, k, l]),
-        }
+        let ([user, song, rest], _) = bytes.as_chunks() else {
+            unreachable!("twelve bytes are three numbers")
+        };
+        let [user, song, rest] = [user, song, rest].map(|bytes| u32::from_le_bytes(*bytes));
+        Self { user: UserId(user), song: SongId(song), rest }
     }
 }
 

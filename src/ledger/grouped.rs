@@ -31,7 +31,9 @@ impl UserCounts {
         if let Some(last) = last.filter(|last| *last >= self.0.len()) {
             self.0.resize(last + 1, 0);
         }
-        plays.iter().for_each(|play| self.0[play.user.index()] += 1);
+        for play in plays {
+            self.0[play.user.index()] += 1;
+        }
     }
 
     /// Makes room for the counted plays, which must be [added](GroupedPlays::add) next.

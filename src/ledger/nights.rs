@@ -56,7 +56,9 @@ impl Nights {
 
     /// Starts to load the night plays of some users into the cache.
     pub fn prefetch(&self, users: &[UserId]) {
-        users.iter().for_each(|user| prefetch(&self.plays, user.index()));
+        for user in users {
+            prefetch(&self.plays, user.index());
+        }
     }
 
     /// Adds the plays of another table.

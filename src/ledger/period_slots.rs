@@ -130,7 +130,9 @@ impl PeriodSlots {
         }
         let (kept, forgotten): (Vec<Slot>, Vec<Slot>) = self.slots.drain(..).partition(kept);
         self.slots = kept;
-        forgotten.iter().for_each(|slot| self.mark(slot.period, UNNEEDED));
+        for slot in forgotten {
+            self.mark(slot.period, UNNEEDED);
+        }
         for index in 0..self.slots.len() {
             self.mark(self.slots[index].period, index as u32 + 1);
         }

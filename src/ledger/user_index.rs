@@ -40,8 +40,12 @@ impl<'a> UserIndex<'a> {
         match self {
             Self::Runs(runs) => {
                 for (run, starts) in runs {
-                    users.iter().for_each(|user| prefetch(starts, user.index()));
-                    users.iter().for_each(|user| run.prefetch(pairs_of(starts, *user).start));
+                    for user in users {
+                        prefetch(starts, user.index());
+                    }
+                    for &user in users {
+                        run.prefetch(pairs_of(starts, user).start);
+                    }
                 }
             }
             Self::Grouped(plays) => plays.prefetch(users),

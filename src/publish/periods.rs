@@ -342,7 +342,9 @@ impl PublishedPeriods {
         self.next_check = checked.get(CHECKED_AT_ONCE - 1).map(|last| last.next());
         let is_missing = |period: &&Period| !self.indexes[period].is_in_place(disk, output, **period);
         let missing: Vec<Period> = checked.iter().filter(is_missing).copied().collect();
-        missing.iter().for_each(|period| self.remove(*period));
+        for period in &missing {
+            self.remove(*period);
+        }
         missing.into_iter().map(|period| folder_of(output, period)).collect()
     }
 }

@@ -21,7 +21,7 @@ use crate::model::sorted_ids::SortedIds;
 use crate::model::{SongId, UserId};
 use crate::publish::manifest::InsightEntry;
 use crate::publish::periods::{PeriodIndex, StagedPeriod};
-use crate::publish::snapshot::{Snapshot, SnapshotWriter};
+use crate::publish::snapshot::{Render, Snapshot, SnapshotWriter};
 use crate::publish::table_folders::TableFolders;
 use crate::storage::SharedDisk;
 use crate::time::civil::Week;
@@ -206,12 +206,11 @@ impl Renderer {
         let Some(TableJob { plays, open, published, stays_open }) = tables else {
             return Ok(Done { period, added, open: None, staged: None });
         };
-        let (mut ledger, grouped, insights) = match open {
-            Some(open) => (open.ledger, None, open.insights),
-            None => {
-                let (ledger, grouped) = earlier.load(period, self.window, scratch)?;
-                (ledger, grouped, Vec::new())
-            }
+        let (mut ledger, grouped, insights) = if let Some(open) = open {
+            (open.ledger, None, open.insights)
+        } else {
+            let (ledger, grouped) = earlier.load(period, self.window, scratch)?;
+            (ledger, grouped, Vec::new())
         };
         if let Some(added) = &added {
             ledger.absorb(added);
@@ -304,7 +303,7 @@ impl Renderer {
         let (mut tables, mut writers) = (Vec::new(), Vec::new());
         for insight in &mut insights {
             let (about, writer) = (insight.about(), self.begin(period, insight.name())?);
-            let render: &mut dyn FnMut(&mut dyn FnMut(&[u8])) -> u64 = match insight.once(cut) {
+            let render: &mut Render<'_> = match insight.once(cut) {
                 Once::Table(insight) => &mut |emit| insight.render(cut, emit),
                 Once::Songs(rows) => &mut |emit| pass::render_songs(cut, rows, &about.header(), emit),
                 Once::Listeners(rows) => {

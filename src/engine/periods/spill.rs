@@ -56,7 +56,7 @@ impl Spill {
         self.finish().await?;
         self.files += 1;
         let (disk, path) = (self.disk.clone(), self.folder.join(format!(".periods-{:05}.tmp", self.files)));
-        self.writing = Some(spawn_blocking(move || write(&disk, path, plays)));
+        self.writing = Some(spawn_blocking(move || write(&disk, path, &plays)));
         Ok(())
     }
 
@@ -81,17 +81,18 @@ impl Spill {
     }
 }
 
-fn write(disk: &SharedDisk, path: PathBuf, plays: BTreeMap<Period, CompactPlays>) -> Result<Written, Error> {
+fn write(disk: &SharedDisk, path: PathBuf, plays: &BTreeMap<Period, CompactPlays>) -> Result<Written, Error> {
     let file = create_new(&**disk, &path)?;
     // If writing fails, dropping the value removes the file.
     let mut spilled = SpillFile { disk: disk.clone(), path, file };
     let (mut written, mut offset) = (Vec::new(), 0);
-    let mut bytes = Vec::with_capacity(BLOCK * CompactPlay::BYTES);
-    for (period, plays) in &plays {
+    let mut bytes = vec![0; BLOCK * CompactPlay::BYTES];
+    for (period, plays) in plays {
         for block in plays.plays().chunks(BLOCK) {
-            bytes.clear();
-            bytes.extend(block.iter().flat_map(|play| play.to_bytes()));
-            append(&mut *spilled.file, &spilled.path, &bytes)?;
+            for (bytes, play) in bytes.as_chunks_mut().0.iter_mut().zip(block) {
+                *bytes = play.to_bytes();
+            }
+            append(&mut *spilled.file, &spilled.path, &bytes[..block.len() * CompactPlay::BYTES])?;
         }
         written.push((*period, offset));
         offset += (plays.len() * CompactPlay::BYTES) as u64;
