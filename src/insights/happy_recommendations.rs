@@ -126,7 +126,7 @@ impl SongFacts {
     #[inline]
     fn bit(self) -> u64 {
         // The bit of place zero is shifted out.
-        (1_u128 << (self.0 & 0x7F) >> 1) as u64
+        ((1_u128 << (self.0 & 0x7F)) >> 1) as u64
     }
 
     #[inline]
