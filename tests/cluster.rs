@@ -50,6 +50,17 @@ fn write_difficult_inputs(folder: &Path) {
         zstd::encode_all(format!("{header}u7,s5,2025-03-31 04:59:59,61.5\nbad\n").as_bytes(), 1).unwrap();
     fs::write(logs.join("g.csv.zst"), &zipped).unwrap();
     fs::write(logs.join("h.csv.zst"), &zipped[..zipped.len() - 5]).unwrap();
+    // Other dialects: JSON Lines, tabs, and UTF-16.
+    write(
+        "i.jsonl",
+        "{\"user_id\":\"u8\",\"song_id\":\"s6\",\"timestamp\":\"2025-03-31T04:59:59Z\",\"duration_sec\":61.5}\n{}\n",
+    );
+    write("j.tsv", "duration_sec\tuser_id\tsong_id\ttimestamp\n5\tu 9\ts7\t2025-03-31 23:00:00\n");
+    let utf16: Vec<u8> = format!("\u{feff}{header}ü10,s8,2025-03-31 22:00:00,7\nbad\n")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    fs::write(logs.join("k.csv"), utf16).unwrap();
     // Listeners with equal numbers of plays for several genres and moods.
     for file in 0..3 {
         let mut text = header.to_owned();

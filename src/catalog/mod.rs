@@ -16,6 +16,7 @@ use crate::catalog::names::{Genres, Moods};
 use crate::model::dictionary::Dictionaries;
 use crate::model::memory::{in_huge_pages, prefetch};
 use crate::model::{PADDING, SongId};
+use crate::text::padded::PaddedText;
 use crate::text::push_cell;
 
 pub use crate::catalog::names::{GenreId, MoodId};
@@ -34,6 +35,8 @@ pub struct Catalog {
     places: Vec<Place>,
     cells: Vec<u8>,
     genre_names: Vec<Vec<u8>>,
+    /// The name of each genre as a CSV cell, with a comma in front.
+    genre_cells: Vec<PaddedText>,
     mood_count: usize,
     happy: Vec<SongId>,
     songs: u64,
@@ -82,6 +85,7 @@ impl Catalog {
         let mut cells = in_huge_pages(0, catalog.cells.len() + PADDING);
         cells[..catalog.cells.len()].copy_from_slice(&catalog.cells);
         catalog.cells = cells;
+        catalog.genre_cells = genres.names.iter().map(|name| after_comma(name)).collect();
         catalog.genre_names = genres.names;
         catalog.mood_count = moods.len();
         catalog.songs = catalog.known.iter().map(|word| u64::from(word.count_ones())).sum();
@@ -123,9 +127,14 @@ impl Catalog {
         &self.genre_names[genre.index()]
     }
 
+    /// The name of a genre as a CSV cell, with a comma in front.
+    pub fn genre_cell(&self, genre: GenreId) -> &PaddedText {
+        &self.genre_cells[genre.index()]
+    }
+
     /// Number of genres. "No genre" counts as a genre.
     pub fn genre_count(&self) -> usize {
-        self.genre_names.len()
+        self.genre_cells.len()
     }
 
     /// Number of moods. "No mood" counts as a mood.
@@ -196,6 +205,12 @@ impl Catalog {
     pub fn fingerprint(&self) -> u128 {
         self.fingerprint
     }
+}
+
+fn after_comma(text: &[u8]) -> PaddedText {
+    let mut cell = vec![b','];
+    push_cell(&mut cell, text);
+    PaddedText::of(&cell)
 }
 
 fn push_cells(cells: &mut Vec<u8>, row: Song<'_>) -> Place {

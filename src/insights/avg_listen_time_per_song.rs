@@ -5,9 +5,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::insights::about::{About, InsightSettings};
 use crate::insights::column::Column;
-use crate::insights::insight::{Cut, Insight};
+use crate::insights::insight::{Cut, Insight, Once, SongTable};
 use crate::insights::query::{Parameter, Weeks};
 use crate::insights::rows::Rows;
+use crate::ledger::song_plays::Total;
 use crate::model::SongId;
 use crate::model::value::{Decimals, from_text};
 use crate::text::{push_cell, push_ratio};
@@ -64,6 +65,15 @@ impl AvgListenTimePerSong {
     }
 }
 
+impl SongTable for Settings {
+    fn push_row(&self, id: &[u8], total: Total, line: &mut Vec<u8>) {
+        push_cell(line, id);
+        line.push(b',');
+        push_ratio(line, u128::from(total.millis), u128::from(total.plays) * 1000, self.decimals.0);
+        line.push(b'\n');
+    }
+}
+
 impl Insight for AvgListenTimePerSong {
     fn about(&self) -> &'static About {
         &ABOUT
@@ -74,15 +84,10 @@ impl Insight for AvgListenTimePerSong {
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
-        let songs = cut.dictionaries.songs.read();
-        let decimals = self.settings.decimals.0;
+        let (songs, settings) = (cut.dictionaries.songs.read(), &self.settings);
         self.rows.refresh(&cut.changes.songs, cut.threads, || {
             |song, line: &mut Vec<u8>| {
-                let total = cut.ledger.song_plays().total(song);
-                push_cell(line, songs.resolve(song));
-                line.push(b',');
-                push_ratio(line, u128::from(total.millis), u128::from(total.plays) * 1000, decimals);
-                line.push(b'\n');
+                settings.push_row(songs.resolve(song), cut.ledger.song_plays().total(song), line);
             }
         })
     }
@@ -90,5 +95,9 @@ impl Insight for AvgListenTimePerSong {
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
         emit(ABOUT.header().as_bytes());
         self.rows.emit(cut.song_order.ids(), emit)
+    }
+
+    fn once(&mut self, _: &Cut) -> Once<'_> {
+        Once::Songs(&self.settings)
     }
 }

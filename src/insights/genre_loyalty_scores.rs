@@ -3,17 +3,15 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::GenreId;
 use crate::insights::about::{About, InsightSettings};
 use crate::insights::column::Column;
-use crate::insights::insight::{Cut, Insight, MESSAGE};
+use crate::insights::insight::{Cut, Insight, Listener, ListenerTable, MESSAGE, Once};
 use crate::insights::query::{Parameter, Weeks};
 use crate::insights::rows::Rows;
-use crate::insights::tally::Tally;
-use crate::insights::user_favorite_genres::count_genres;
+use crate::insights::rows_by_genres::refresh_by_genres;
 use crate::model::UserId;
 use crate::model::value::{Decimals, Fraction, from_text};
-use crate::text::{push_cell, push_integer, push_ratio};
+use crate::text::{push_integer, push_ratio};
 
 /// Name of the insight.
 pub const NAME: &str = "genre_loyalty_scores";
@@ -80,45 +78,54 @@ impl GenreLoyaltyScores {
     }
 }
 
+impl ListenerTable for Settings {
+    fn push_rows(&self, cut: &Cut, listener: &Listener<'_>, lines: &mut Vec<u8>) {
+        let (genres, total) = (listener.genres, listener.genres.total());
+        let is_loyal = |plays| self.threshold.compare(plays, total).is_gt();
+        if !is_loyal(genres.most()) {
+            return;
+        }
+        genres.each_from(0, |genre, plays| {
+            if is_loyal(plays) {
+                listener.cell.push_to(lines);
+                cut.catalog.genre_cell(genre).push_to(lines);
+                lines.push(b',');
+                push_integer(lines, plays);
+                lines.push(b',');
+                push_integer(lines, total);
+                lines.push(b',');
+                push_ratio(lines, u128::from(plays), u128::from(total), self.decimals.0);
+                lines.push(b'\n');
+            }
+        });
+    }
+
+    fn message(&self) -> Option<String> {
+        InsightSettings::message(self)
+    }
+}
+
 impl Insight for GenreLoyaltyScores {
     fn about(&self) -> &'static About {
         &ABOUT
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
-        let users = cut.dictionaries.users.read();
-        let Settings { threshold, decimals, .. } = self.settings;
-        self.rows.refresh(&cut.users_to_refresh(), cut.threads, || {
-            let mut tally = Tally::default();
-            let mut listens = cut.ledger.listens().reader();
-            let users = &users;
-            move |user, lines: &mut Vec<u8>| {
-                let total = count_genres(&mut tally, listens.of(user), &cut.catalog);
-                let is_loyal = |&(_, plays): &(usize, u64)| threshold.compare(plays, total).is_gt();
-                for (genre, plays) in tally.sorted().filter(is_loyal) {
-                    push_cell(lines, users.resolve(user));
-                    lines.push(b',');
-                    push_cell(lines, cut.catalog.genre_name(GenreId::from_index(genre)));
-                    lines.push(b',');
-                    push_integer(lines, plays);
-                    lines.push(b',');
-                    push_integer(lines, total);
-                    lines.push(b',');
-                    push_ratio(lines, u128::from(plays), u128::from(total), decimals.0);
-                    lines.push(b'\n');
-                }
-            }
-        })
+        refresh_by_genres(&mut self.rows, &self.settings, cut)
     }
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
         if self.rows.is_empty()
-            && let Some(message) = self.settings.message()
+            && let Some(message) = InsightSettings::message(&self.settings)
         {
             emit(message.as_bytes());
             return 1;
         }
         emit(ABOUT.header().as_bytes());
         self.rows.emit(cut.user_order.ids(), emit)
+    }
+
+    fn once(&mut self, _: &Cut) -> Once<'_> {
+        Once::Listeners(&self.settings)
     }
 }

@@ -9,15 +9,16 @@ use serde::{Deserialize, Serialize};
 use crate::catalog::MoodId;
 use crate::insights::about::{About, InsightSettings};
 use crate::insights::column::Column;
-use crate::insights::insight::{Cut, Insight};
+use crate::insights::insight::{Cut, Insight, Listener, ListenerTable, Once};
 use crate::insights::query::{Parameter, Weeks};
 use crate::insights::ranges::in_ranges;
 use crate::insights::rows::Rows;
 use crate::insights::shortlist::Shortlist;
 use crate::insights::tally::Tally;
-use crate::ledger::listens::{ListensReader, UserListens};
+use crate::ledger::listens::ListensReader;
 use crate::model::value::{Fraction, from_text};
 use crate::model::{SongId, UserId};
+use crate::text::padded::PaddedText;
 use crate::text::{on_one_line, push_cell, push_integer};
 
 /// Name of the insight.
@@ -92,33 +93,66 @@ pub struct HappyRecommendations {
     /// The place of each song in the order of the ids, by number. Sorting by places is faster than by ids.
     places: Vec<u32>,
     /// The state of each listener, by number.
-    listeners: Vec<Listener>,
+    listeners: Vec<ListenerState>,
     shortlist: Shortlist,
     /// What a scan of listens needs, by number of the song. Songs beyond the end are not in the catalog.
     facts: Vec<SongFacts>,
+    /// The first songs of the ranking, as text.
+    texts: Vec<SongText>,
 }
 
 #[derive(Debug, Default)]
-struct Listener {
+struct ListenerState {
     /// Number of sad plays of a sad listener; 0 for all other listeners.
     sad_plays: u64,
     /// Number of places of the ranking that were searched; [`ALL`] if the ranking was too short.
     depth: AtomicU32,
 }
 
-/// What a scan of listens needs to know of a song. One place per song means one cache miss per pair.
+/// What a scan of listens needs to know of a song, in two bytes: the facts of many songs stay in the cache.
+///
+/// The lowest bits have the place in the shortlist plus one, or zero. The two bits above say whether the song is in the
+/// catalog, and whether it is sad.
 #[derive(Clone, Copy, Debug, Default)]
-struct SongFacts {
+struct SongFacts(u16);
+
+impl SongFacts {
+    fn new(bit: u64, is_matched: bool, is_sad: bool) -> Self {
+        let place = bit.checked_ilog2().map_or(0, |place| place as u16 + 1);
+        Self(place | u16::from(is_matched) << 7 | u16::from(is_sad) << 8)
+    }
+
     /// The bit in the shortlist.
-    bit: u64,
-    is_matched: bool,
-    is_sad: bool,
+    #[inline]
+    fn bit(self) -> u64 {
+        // The bit of place zero is shifted out.
+        ((1_u128 << (self.0 & 0x7F)) >> 1) as u64
+    }
+
+    #[inline]
+    fn is_matched(self) -> u64 {
+        u64::from(self.0 >> 7 & 1)
+    }
+
+    #[inline]
+    fn is_sad(self) -> u64 {
+        u64::from(self.0 >> 8 & 1)
+    }
+}
+
+/// A recommended song, as text.
+#[derive(Debug)]
+struct SongText {
+    /// The id as a CSV cell, with a comma before and after it.
+    id: PaddedText,
+    /// The title as a CSV cell, with a comma before and a line feed after it.
+    title: PaddedText,
 }
 
 /// A depth beyond the end of every ranking.
 const ALL: u32 = u32::MAX;
-/// Number of places of the ranking whose cells are rendered in advance. Few searches go deeper.
-const CELLS: usize = 64;
+/// Number of places of the ranking whose texts are rendered in advance. Few searches go deeper.
+const TEXTS: usize = 64;
 
 impl HappyRecommendations {
     /// An insight without rows.
@@ -131,6 +165,7 @@ impl HappyRecommendations {
             listeners: Vec::new(),
             shortlist: Shortlist::default(),
             facts: Vec::new(),
+            texts: Vec::new(),
         }
     }
 
@@ -150,36 +185,61 @@ impl HappyRecommendations {
         let rank: Vec<SongId> = keys.into_iter().map(|(_, place)| order[place as usize]).collect();
         let same = self.rank.iter().zip(&rank).take_while(|(old, new)| old == new).count();
         self.rank = rank;
+        let songs = cut.dictionaries.songs.read();
+        self.texts =
+            self.rank.iter().take(TEXTS).map(|&song| SongText::of(song, songs.resolve(song), cut)).collect();
         same
+    }
+
+    /// Appends the row of a listener and of the song at a place of the ranking.
+    fn push_row(&self, cut: &Cut, listener: &PaddedText, place: usize, sad: u64, lines: &mut Vec<u8>) {
+        listener.push_to(lines);
+        let song = self.rank[place];
+        let rare;
+        let text = if let Some(text) = self.texts.get(place) {
+            text
+        } else {
+            rare = SongText::of(song, cut.dictionaries.songs.read().resolve(song), cut);
+            &rare
+        };
+        text.id.push_to(lines);
+        push_integer(lines, sad);
+        text.title.push_to(lines);
     }
 
     /// Updates the facts of all songs and the state of the users whose listens must be scanned.
     fn scan(&mut self, cut: &Cut) {
         let known = cut.user_order.ids().len().max(self.listeners.len());
-        self.listeners.resize_with(known, Listener::default);
+        self.listeners.resize_with(known, ListenerState::default);
         let is_covered = self.shortlist.covers(&self.rank);
         if !is_covered {
             self.shortlist.rebuild(&self.rank);
         }
         if cut.new_catalog || !is_covered {
-            let fact = |song| SongFacts {
-                bit: self.shortlist.bit(song),
-                is_matched: cut.catalog.contains(song),
-                is_sad: cut.catalog.mood(song) == MoodId::SAD,
-            };
-            self.facts = (0..cut.song_order.ids().len() as u32).map(|song| fact(SongId(song))).collect();
+            self.find_facts(cut);
         }
         let users = if is_covered { cut.users_to_refresh() } else { cut.users() };
         self.scan_listens(&users, cut);
+    }
+
+    fn find_facts(&mut self, cut: &Cut) {
+        let fact = |song| {
+            let is_sad = cut.catalog.mood(song) == MoodId::SAD;
+            SongFacts::new(self.shortlist.bit(song), cut.catalog.contains(song), is_sad)
+        };
+        self.facts = (0..cut.song_order.ids().len() as u32).map(|song| fact(SongId(song))).collect();
     }
 
     /// Counts the sad plays of users, and updates the bits of these users in the shortlist.
     fn scan_listens(&mut self, users: &[UserId], cut: &Cut) {
         let Self { settings, facts, listeners, shortlist, .. } = self;
         let scan_range = |range: &[UserId]| {
-            let mut listens = cut.ledger.listens().reader();
-            let scanned = range.iter().map(|&user| (user, scan(listens.of(user), facts, settings, cut)));
-            scanned.collect::<Vec<_>>()
+            let (mut listens, mut plays) = (cut.ledger.listens().reader(), Vec::new());
+            let scan_user = |&user: &UserId| {
+                listens.of(user).read(&mut plays);
+                (user, scan(&plays, facts, settings, cut))
+            };
+            range.iter().map(scan_user).collect::<Vec<_>>()
         };
         in_ranges(users, cut.threads, scan_range, |scanned| {
             for (user, (sad_plays, played)) in scanned {
@@ -208,7 +268,7 @@ impl HappyRecommendations {
     fn users_to_refresh(&self, cut: &Cut, first_changed: usize) -> Vec<UserId> {
         let mut users = cut.users_to_refresh();
         if !cut.new_catalog && first_changed < self.rank.len() {
-            let reaches = |&(_, listener): &(u32, &Listener)| {
+            let reaches = |&(_, listener): &(u32, &ListenerState)| {
                 listener.depth.load(Ordering::Relaxed) as usize > first_changed
             };
             users.extend((0..).zip(&self.listeners).filter(reaches).map(|(user, _)| UserId(user)));
@@ -219,27 +279,29 @@ impl HappyRecommendations {
     }
 }
 
-/// The number of sad plays if the user with these listens is a sad listener, otherwise 0; and the bits of the
-/// songs in the shortlist that the user has played.
-fn scan(listens: &UserListens<'_>, facts: &[SongFacts], settings: &Settings, cut: &Cut) -> (u64, u64) {
+/// The number of sad plays if a user with these plays is a sad listener, otherwise 0; and the bits of the songs in the
+/// shortlist that the user has played.
+fn scan(plays: &[(SongId, u64)], facts: &[SongFacts], settings: &Settings, cut: &Cut) -> (u64, u64) {
     let (mut sad, mut matched, mut played) = (0, 0, 0);
-    listens.for_each(|song, plays| {
+    for &(song, plays) in plays {
         let song = facts.get(song.index()).copied().unwrap_or_default();
-        sad += plays * u64::from(song.is_sad);
-        matched += plays * u64::from(song.is_matched);
-        played |= song.bit;
-    });
+        sad += plays * song.is_sad();
+        matched += plays * song.is_matched();
+        played |= song.bit();
+    }
     let is_sad_listener = sad >= settings.min_sad_plays
         && settings.min_sad_share.compare(sad, matched).is_ge()
-        && (!settings.dominant || most_plays_of_a_mood(listens, cut) == sad);
+        && (!settings.dominant || most_plays_of_a_mood(plays, cut) == sad);
     (if is_sad_listener { sad } else { 0 }, played)
 }
 
-fn most_plays_of_a_mood(listens: &UserListens<'_>, cut: &Cut) -> u64 {
+fn most_plays_of_a_mood(plays: &[(SongId, u64)], cut: &Cut) -> u64 {
     let mut tally = Tally::default();
     tally.reset(cut.catalog.mood_count());
     // A song outside the catalog has no mood.
-    listens.for_each(|song, plays| tally.add(cut.catalog.mood(song).index(), plays));
+    for &(song, plays) in plays {
+        tally.add(cut.catalog.mood(song).index(), plays);
+    }
     tally.take(MoodId::NONE.index());
     tally.most()
 }
@@ -253,34 +315,21 @@ impl Insight for HappyRecommendations {
         let first_changed = self.rank_songs(cut);
         self.scan(cut);
         let users_to_refresh = self.users_to_refresh(cut, first_changed);
-        let (users, songs) = (cut.dictionaries.users.read(), cut.dictionaries.songs.read());
-        let cell_of = |song: &SongId| {
-            let mut cell = Vec::new();
-            push_cell(&mut cell, &on_one_line(songs.resolve(*song)));
-            cell
-        };
-        let cells: Vec<Vec<u8>> = self.rank.iter().take(CELLS).map(cell_of).collect();
+        let users = cut.dictionaries.users.read();
         let mut rows = std::mem::take(&mut self.rows);
         let changed = rows.refresh(&users_to_refresh, cut.threads, || {
             let mut listens = cut.ledger.listens().reader();
-            let mut places = Vec::new();
-            let (this, users, cells) = (&*self, &users, &cells);
+            let (mut places, mut cell) = (Vec::new(), PaddedText::default());
+            let (this, users) = (&*self, &users);
             move |user, lines: &mut Vec<u8>| {
                 let listener = &this.listeners[user.index()];
                 let sad = listener.sad_plays;
                 let depth = if sad > 0 { this.recommend(user, &mut listens, &mut places) } else { 0 };
-                for &place in places.iter().filter(|_| sad > 0) {
-                    let song = this.rank[place];
-                    push_cell(lines, users.resolve(user));
-                    lines.push(b',');
-                    match cells.get(place) {
-                        Some(cell) => lines.extend_from_slice(cell),
-                        None => lines.extend(cell_of(&song)),
+                if sad > 0 {
+                    cell.set_cell(users.resolve(user));
+                    for &place in &places {
+                        this.push_row(cut, &cell, place, sad, lines);
                     }
-                    lines.push(b',');
-                    push_integer(lines, sad);
-                    lines.extend_from_slice(cut.catalog.title_cell(song));
-                    lines.push(b'\n');
                 }
                 // Each listener is rendered by one thread, and the depth is read after all threads.
                 listener.depth.store(depth, Ordering::Relaxed);
@@ -293,5 +342,38 @@ impl Insight for HappyRecommendations {
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
         emit(ABOUT.header().as_bytes());
         self.rows.emit(cut.user_order.ids(), emit)
+    }
+
+    fn once(&mut self, cut: &Cut) -> Once<'_> {
+        self.rank_songs(cut);
+        self.shortlist.rebuild(&self.rank);
+        self.find_facts(cut);
+        Once::Listeners(self)
+    }
+}
+
+impl ListenerTable for HappyRecommendations {
+    fn push_rows(&self, cut: &Cut, listener: &Listener<'_>, lines: &mut Vec<u8>) {
+        let (sad, played) = scan(listener.plays, &self.facts, &self.settings, cut);
+        if sad == 0 {
+            return;
+        }
+        let is_new = |&(place, &song): &(usize, &SongId)| match 1_u64.checked_shl(place as u32) {
+            // The shortlist has the songs in the order of the ranking.
+            Some(bit) => played & bit == 0,
+            None => listener.plays.iter().all(|(played, _)| *played != song),
+        };
+        let new = self.rank.iter().enumerate().filter(is_new).take(self.settings.per_user);
+        new.for_each(|(place, _)| self.push_row(cut, listener.cell, place, sad, lines));
+    }
+}
+
+impl SongText {
+    fn of(song: SongId, id: &[u8], cut: &Cut) -> Self {
+        let mut cell = vec![b','];
+        push_cell(&mut cell, &on_one_line(id));
+        cell.push(b',');
+        let title = [cut.catalog.title_cell(song), b"\n"].concat();
+        Self { id: PaddedText::of(&cell), title: PaddedText::of(&title) }
     }
 }

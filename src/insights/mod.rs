@@ -12,10 +12,13 @@
 
 pub mod about;
 pub mod column;
+pub mod genre_counts;
 pub mod insight;
+pub mod pass;
 pub mod query;
 pub mod ranges;
 pub mod rows;
+pub mod rows_by_genres;
 pub mod shortlist;
 pub mod tally;
 
@@ -24,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::insights::about::{About, InsightSettings};
 pub use crate::insights::column::{Column, ColumnType};
-pub use crate::insights::insight::{Cut, Insight, MESSAGE};
+pub use crate::insights::insight::{Cut, Insight, MESSAGE, Once};
 
 use crate::insights::query::{Query, Weeks};
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::insights::about::{About, InsightSettings};
 use crate::insights::column::Column;
-use crate::insights::insight::{Cut, Insight};
+use crate::insights::insight::{Cut, Insight, Listener, ListenerTable, Once};
 use crate::insights::query::{Parameter, Weeks};
 use crate::insights::rows::Rows;
 use crate::model::UserId;
@@ -82,6 +82,15 @@ impl NightOwlUsers {
     }
 }
 
+impl ListenerTable for Settings {
+    fn push_rows(&self, cut: &Cut, listener: &Listener<'_>, lines: &mut Vec<u8>) {
+        if cut.ledger.nights().of(listener.user) >= self.min_plays {
+            listener.cell.push_to(lines);
+            lines.push(b'\n');
+        }
+    }
+}
+
 impl Insight for NightOwlUsers {
     fn about(&self) -> &'static About {
         &ABOUT
@@ -107,5 +116,9 @@ impl Insight for NightOwlUsers {
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
         emit(ABOUT.header().as_bytes());
         self.rows.emit(cut.user_order.ids(), emit)
+    }
+
+    fn once(&mut self, _: &Cut) -> Once<'_> {
+        Once::Listeners(&self.settings)
     }
 }

@@ -18,12 +18,26 @@ pub fn in_ranges<I: Sync, T: Send>(
     ids: &[I],
     threads: usize,
     work: impl Fn(&[I]) -> T + Sync,
+    each: impl FnMut(T),
+) {
+    in_ranges_of(RANGE, ids, threads, work, each);
+}
+
+/// Same as [`in_ranges`], with ranges of `len` ids.
+///
+/// # Panics
+/// If `work` panics.
+pub fn in_ranges_of<I: Sync, T: Send>(
+    len: usize,
+    ids: &[I],
+    threads: usize,
+    work: impl Fn(&[I]) -> T + Sync,
     mut each: impl FnMut(T),
 ) {
-    let ranges = ids.len().div_ceil(RANGE);
+    let ranges = ids.len().div_ceil(len);
     let threads = if ids.len() <= FEW { 1 } else { threads.min(ranges) };
     if threads < 2 {
-        ids.chunks(RANGE).for_each(|range| each(work(range)));
+        ids.chunks(len).for_each(|range| each(work(range)));
         return;
     }
     std::thread::scope(|scope| {
@@ -33,7 +47,7 @@ pub fn in_ranges<I: Sync, T: Send>(
                 let (sender, results) = sync_channel(QUEUE);
                 let work = &work;
                 scope.spawn(move || {
-                    let ranges = ids.chunks(RANGE).skip(first).step_by(threads);
+                    let ranges = ids.chunks(len).skip(first).step_by(threads);
                     // The receiver is gone only if another thread has panicked.
                     ranges.map(work).try_for_each(|result| sender.send(result))
                 });

@@ -41,8 +41,16 @@ impl Tally {
     /// The largest number of plays of a kind.
     pub fn most(&self) -> u64 {
         let mut most = 0;
-        self.sorted().for_each(|(_, plays)| most = plays.max(most));
+        self.for_each(|_, plays| most = plays.max(most));
         most
+    }
+
+    /// Passes the counted kinds with their plays to `each`, in ascending order of the kinds.
+    #[inline]
+    pub fn for_each(&self, mut each: impl FnMut(usize, u64)) {
+        for (index, &word) in self.seen.iter().enumerate() {
+            bits(word).for_each(|bit| each(index * BITS + bit, self.plays[index * BITS + bit]));
+        }
     }
 
     /// Removes a kind, and returns the number of its plays.

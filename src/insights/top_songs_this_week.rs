@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::insights::about::{About, InsightSettings};
 use crate::insights::column::Column;
-use crate::insights::insight::{Cut, Insight};
+use crate::insights::insight::{Cut, Insight, Once};
 use crate::insights::query::{Parameter, Weeks};
 use crate::model::value::{from_text, written_as};
 use crate::text::{push_cell, push_integer};
@@ -170,6 +170,11 @@ impl Insight for TopSongsThisWeek {
         emit(ABOUT.header().as_bytes());
         emit(&self.lines);
         self.count
+    }
+
+    fn once(&mut self, cut: &Cut) -> Once<'_> {
+        self.refresh(cut);
+        Once::Table(self)
     }
 }
 

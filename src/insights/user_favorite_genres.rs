@@ -6,17 +6,15 @@ use std::str::FromStr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::catalog::{Catalog, GenreId};
 use crate::insights::about::{About, InsightSettings};
 use crate::insights::column::Column;
-use crate::insights::insight::{Cut, Insight};
+use crate::insights::insight::{Cut, Insight, Listener, ListenerTable, Once};
 use crate::insights::query::{Parameter, Weeks};
 use crate::insights::rows::Rows;
-use crate::insights::tally::Tally;
-use crate::ledger::listens::UserListens;
+use crate::insights::rows_by_genres::refresh_by_genres;
 use crate::model::UserId;
 use crate::model::value::{from_text, written_as};
-use crate::text::{push_cell, push_integer};
+use crate::text::push_integer;
 
 /// Name of the insight.
 pub const NAME: &str = "user_favorite_genres";
@@ -102,17 +100,20 @@ impl UserFavoriteGenres {
     }
 }
 
-/// Counts the plays of a user by genre, and returns the sum. Songs without a genre do not count.
-pub fn count_genres(tally: &mut Tally, listens: &UserListens<'_>, catalog: &Catalog) -> u64 {
-    tally.reset(catalog.genre_count());
-    let mut total = 0;
-    let mut add = tally.adder();
-    listens.for_each(|song, plays| {
-        add(catalog.genre(song).index(), plays);
-        total += plays;
-    });
-    drop(add);
-    total - tally.take(GenreId::NONE.index())
+impl ListenerTable for Settings {
+    fn push_rows(&self, cut: &Cut, listener: &Listener<'_>, lines: &mut Vec<u8>) {
+        let mut limit = if self.ties == Ties::First { 1 } else { usize::MAX };
+        listener.genres.each_from(listener.genres.most(), |genre, plays| {
+            if limit > 0 {
+                limit -= 1;
+                listener.cell.push_to(lines);
+                cut.catalog.genre_cell(genre).push_to(lines);
+                lines.push(b',');
+                push_integer(lines, plays);
+                lines.push(b'\n');
+            }
+        });
+    }
 }
 
 impl Insight for UserFavoriteGenres {
@@ -121,30 +122,15 @@ impl Insight for UserFavoriteGenres {
     }
 
     fn refresh(&mut self, cut: &Cut) -> bool {
-        let users = cut.dictionaries.users.read();
-        let limit = if self.settings.ties == Ties::First { 1 } else { usize::MAX };
-        self.rows.refresh(&cut.users_to_refresh(), cut.threads, || {
-            let mut tally = Tally::default();
-            let mut listens = cut.ledger.listens().reader();
-            let users = &users;
-            move |user, lines: &mut Vec<u8>| {
-                count_genres(&mut tally, listens.of(user), &cut.catalog);
-                let most = tally.most();
-                let favourites = tally.sorted().filter(|&(_, plays)| plays == most);
-                for (genre, plays) in favourites.take(limit) {
-                    push_cell(lines, users.resolve(user));
-                    lines.push(b',');
-                    push_cell(lines, cut.catalog.genre_name(GenreId::from_index(genre)));
-                    lines.push(b',');
-                    push_integer(lines, plays);
-                    lines.push(b'\n');
-                }
-            }
-        })
+        refresh_by_genres(&mut self.rows, &self.settings, cut)
     }
 
     fn render(&self, cut: &Cut, emit: &mut dyn FnMut(&[u8])) -> u64 {
         emit(ABOUT.header().as_bytes());
         self.rows.emit(cut.user_order.ids(), emit)
+    }
+
+    fn once(&mut self, _: &Cut) -> Once<'_> {
+        Once::Listeners(&self.settings)
     }
 }

@@ -19,13 +19,6 @@ impl Hours {
         self.0[hour] += plays as u64;
     }
 
-    /// Counts one play per row. `minutes` are the local times, in minutes since Monday 00:00.
-    pub fn add_minutes(&mut self, minutes: &[u16]) {
-        for minute in minutes {
-            self.0[usize::from(minute / 60)] += 1;
-        }
-    }
-
     /// Adds the plays of another table.
     pub fn absorb(&mut self, other: &Self) {
         self.0.iter_mut().zip(&other.0).for_each(|(plays, other)| *plays += other);

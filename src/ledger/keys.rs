@@ -1,5 +1,6 @@
 //! Keys: plays that are not sorted yet, one number per play.
 
+use crate::ledger::compact::CompactPlay;
 use crate::ledger::radix;
 use crate::ledger::run::Run;
 use crate::model::memory::with_huge_pages;
@@ -17,15 +18,6 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// The keys of some plays.
-    pub fn of(users: &[UserId], songs: &[SongId]) -> Self {
-        let mut keys = Self { keys: Vec::with_capacity(users.len()), song_bits: 0 };
-        if !users.is_empty() {
-            keys.extend(users, songs);
-        }
-        keys
-    }
-
     /// Appends one play per row.
     pub fn extend(&mut self, users: &[UserId], songs: &[SongId]) {
         if self.keys.capacity() == 0 {
@@ -39,6 +31,18 @@ impl Keys {
         self.keys.extend(
             users.iter().zip(songs).map(|(user, song)| u64::from(user.0) << song_bits | u64::from(song.0)),
         );
+    }
+
+    /// Appends plays of a period.
+    pub(super) fn extend_compact(&mut self, plays: &[CompactPlay]) {
+        if self.keys.capacity() == 0 {
+            self.keys = with_huge_pages(plays.len());
+        }
+        let all_bits = plays.iter().fold(0, |bits, play| bits | play.song.0);
+        self.widen(u32::BITS - all_bits.leading_zeros());
+        let song_bits = self.song_bits;
+        let key = |play: &CompactPlay| u64::from(play.user.0) << song_bits | u64::from(play.song.0);
+        self.keys.extend(plays.iter().map(key));
     }
 
     /// Changes the keys if songs need more bits than before.

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use crate::ledger::compact::CompactPlay;
 use crate::ledger::keys::{BUFFER, Keys};
 use crate::ledger::merge::merge;
 use crate::ledger::run::{Run, Songs};
@@ -39,6 +40,11 @@ impl Listens {
     /// Counts one play per row.
     pub fn add(&mut self, users: &[UserId], songs: &[SongId]) {
         self.buffer.extend(users, songs);
+    }
+
+    /// Counts plays of a period.
+    pub(super) fn add_compact(&mut self, plays: &[CompactPlay]) {
+        self.buffer.extend_compact(plays);
     }
 
     /// Number of plays in the buffer.
@@ -209,6 +215,12 @@ impl<'a> UserListens<'a> {
     #[inline]
     pub fn for_each(&self, mut each: impl FnMut(SongId, u64)) {
         self.0.iter().for_each(|songs| songs.for_each(&mut each));
+    }
+
+    /// Replaces `plays` with all songs, each with its plays.
+    pub fn read(&self, plays: &mut Vec<(SongId, u64)>) {
+        plays.clear();
+        self.for_each(|song, plays_of_song| plays.push((song, plays_of_song)));
     }
 
     /// Whether the user has played a song.

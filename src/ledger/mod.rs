@@ -4,22 +4,25 @@
 //! changes a sum. Genre and mood are looked up only when the rows of an insight are computed. A
 //! corrected genre therefore applies to all earlier plays at once.
 
-pub mod columns;
+pub mod compact;
+pub mod grouped;
 pub mod hours;
 pub mod keys;
 pub mod listens;
 pub mod merge;
 pub mod nights;
+mod period_slots;
 pub mod periods;
 pub mod radix;
 pub mod run;
 pub mod song_plays;
 pub mod stretches;
+pub mod user_index;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::ledger::columns::PlayColumns;
+use crate::ledger::compact::{CompactPlay, CompactPlays};
 use crate::ledger::hours::Hours;
 use crate::ledger::keys::Keys;
 use crate::ledger::listens::{Listens, UserListens};
@@ -124,20 +127,35 @@ impl Ledger {
         }
     }
 
-    /// The ledger of plays as columns, without plays by week.
-    pub fn of_columns(plays: &PlayColumns, window: NightWindow) -> Self {
+    /// The ledger of some plays of a period, without plays by week. They can be read at once.
+    pub fn of_plays(plays: &CompactPlays, window: NightWindow) -> Self {
         let mut ledger = Self::new(window);
-        ledger.add_columns(plays);
+        let mut keys = Keys::default();
+        keys.extend_compact(plays.plays());
+        ledger.listens.absorb(Arc::new(keys.take_run(&mut Vec::new())));
+        ledger.add_sums(plays.plays());
+        ledger.hours.absorb(plays.hours());
         ledger
     }
 
-    /// Adds plays as columns, without plays by week. They can be read at once.
-    fn add_columns(&mut self, plays: &PlayColumns) {
-        self.listens.absorb(Arc::new(Keys::of(&plays.users, &plays.songs).take_run(&mut Vec::new())));
-        self.song_plays.add_totals(&plays.songs, &plays.millis);
-        self.nights.add_minutes(&plays.users, &plays.minutes);
-        self.hours.add_minutes(&plays.minutes);
+    /// Adds plays of a period to the listens alone. They can be read after [`seal`](Self::seal).
+    pub fn add_listens(&mut self, plays: &[CompactPlay]) {
+        self.listens.add_compact(plays);
+        if self.listens.is_full() {
+            self.listens.seal();
+        }
+    }
+
+    /// Adds plays of a period to all tables but the listens and the hours, without plays by week.
+    pub fn add_sums(&mut self, plays: &[CompactPlay]) {
+        self.song_plays.add_compact(plays);
+        self.nights.add_compact(plays);
         self.plays += plays.len() as u64;
+    }
+
+    /// Makes all added plays readable.
+    pub fn seal(&mut self) {
+        self.listens.seal();
     }
 
     /// Adds the plays of another ledger, but for its plays by week. All plays of `other` must be readable.

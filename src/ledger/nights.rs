@@ -1,6 +1,8 @@
 //! Nights: the number of plays of each user that lie in the night window.
 
+use crate::ledger::compact::CompactPlay;
 use crate::ledger::stretches::{LocalHour, STRETCH};
+use crate::model::memory::prefetch;
 use crate::model::{PlayTime, UserId};
 use crate::time::window::NightWindow;
 
@@ -47,12 +49,16 @@ impl Nights {
         }
     }
 
-    /// Counts the rows that lie in the window. `minutes` are the local times, in minutes since Monday 00:00.
-    pub fn add_minutes(&mut self, users: &[UserId], minutes: &[u16]) {
-        let window = self.window;
-        let rows = users.iter().zip(minutes);
-        let of_night = rows.filter(|(_, minute)| window.contains(i64::from(**minute) * 60));
-        of_night.for_each(|(&user, _)| self.count(user));
+    /// Counts the plays of a period that lie in the night.
+    pub(super) fn add_compact(&mut self, plays: &[CompactPlay]) {
+        plays.iter().filter(|play| play.is_at_night()).for_each(|play| self.count(play.user));
+    }
+
+    /// Starts to load the night plays of some users into the cache.
+    pub fn prefetch(&self, users: &[UserId]) {
+        for user in users {
+            prefetch(&self.plays, user.index());
+        }
     }
 
     /// Adds the plays of another table.

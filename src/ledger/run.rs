@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use crate::model::memory::with_huge_pages;
+use crate::model::memory::{prefetch, with_huge_pages};
 use crate::model::{SongId, UserId};
 
 /// Pairs of user and song, with their plays. The pairs are sorted, and each pair occurs once.
@@ -188,6 +188,33 @@ impl Run {
     #[inline]
     pub(super) fn songs_at(&self, index: usize) -> Songs<'_> {
         Songs { run: self, pairs: self.pairs_of(index) }
+    }
+
+    /// The indices of the first pairs of all users up to the last one, by the number of the user. The pairs of a user
+    /// end where those of the next number begin.
+    pub(super) fn starts(&self) -> Vec<u32> {
+        let Some(&(last, pairs)) = self.users.last() else { return Vec::new() };
+        let mut starts = Vec::with_capacity(last as usize + 2);
+        let mut end = 0;
+        for &(user, next) in &self.users {
+            starts.resize(user as usize + 1, end);
+            end = next;
+        }
+        starts.push(pairs);
+        starts
+    }
+
+    /// The songs of the pairs of one user.
+    #[inline]
+    pub(super) fn songs_between(&self, pairs: Range<u32>) -> Songs<'_> {
+        Songs { run: self, pairs: pairs.start as usize..pairs.end as usize }
+    }
+
+    /// Starts to load the songs of some pairs into the cache.
+    #[inline]
+    pub(super) fn prefetch(&self, pair: u32) {
+        prefetch(&self.songs, pair as usize);
+        prefetch(&self.plays, pair as usize);
     }
 
     /// The songs of a user. Empty if the user is not in the run.

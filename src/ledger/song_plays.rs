@@ -1,5 +1,6 @@
 //! Song plays: the number and total duration of each song's plays, and the plays of each song by week.
 
+use crate::ledger::compact::CompactPlay;
 use crate::model::SongId;
 use crate::model::memory::prefetch;
 use crate::time::civil::Week;
@@ -108,12 +109,12 @@ impl SongPlays {
         }
     }
 
-    /// Counts plays without their weeks, one per row.
-    pub fn add_totals(&mut self, songs: &[SongId], millis: &[u32]) {
-        let Some(&last) = songs.iter().max() else { return };
+    /// Counts plays of a period, without their weeks.
+    pub(super) fn add_compact(&mut self, plays: &[CompactPlay]) {
+        let Some(last) = plays.iter().map(|play| play.song).max() else { return };
         self.total_of(last);
-        for (song, &millis) in songs.iter().zip(millis) {
-            self.totals[song.index()].add(millis);
+        for play in plays {
+            self.totals[play.song.index()].add(play.millis());
         }
     }
 

@@ -152,6 +152,16 @@ impl<I: Id> Dictionary<I> {
         &self.text[self.place(id)]
     }
 
+    /// Starts to load the texts of some ids into the cache.
+    pub fn prefetch(&self, ids: &[I]) {
+        for id in ids {
+            prefetch(&self.ends, id.to_u32() as usize);
+        }
+        for &id in ids {
+            prefetch(&self.text, self.place(id).start);
+        }
+    }
+
     /// The place of an id in `text`.
     #[inline]
     fn place(&self, id: I) -> Range<usize> {

@@ -233,6 +233,8 @@ pub fn remove_temporary_files(disk: &dyn Disk, output: &Path) -> Result<(), Erro
 #[derive(Debug, Default)]
 pub struct PublishedPeriods {
     indexes: BTreeMap<Period, Arc<PeriodIndex>>,
+    /// The entries of the indexes in the manifest.
+    entries: BTreeMap<Period, PeriodEntry>,
     /// Where the next check of the files begins.
     next_check: Option<Period>,
 }
@@ -246,8 +248,19 @@ impl PublishedPeriods {
         let read = |entry| PeriodIndex::read(disk, output, entry);
         let indexes = entries.iter().filter_map(read);
         let indexes = indexes.filter(|(period, index)| index.is_in_place(disk, output, *period));
-        let indexes = indexes.map(|(period, index)| (period, Arc::new(index))).collect();
-        Self { indexes, next_check: None }
+        let mut published = Self::default();
+        indexes.for_each(|(period, index)| published.insert(period, index));
+        published
+    }
+
+    fn insert(&mut self, period: Period, index: PeriodIndex) {
+        self.entries.insert(period, index.entry(period));
+        self.indexes.insert(period, Arc::new(index));
+    }
+
+    fn remove(&mut self, period: Period) {
+        self.entries.remove(&period);
+        self.indexes.remove(&period);
     }
 
     /// The index of a period; `None` if the period is not published.
@@ -264,8 +277,11 @@ impl PublishedPeriods {
     pub fn next_entries(&self, staged: &[StagedPeriod], listed: &[Period]) -> Vec<PeriodEntry> {
         let staged: BTreeMap<Period, &PeriodIndex> =
             staged.iter().map(|staged| (staged.period, &staged.index)).collect();
-        let index = |period: &Period| staged.get(period).copied().or_else(|| self.index(*period));
-        listed.iter().filter_map(|period| Some(index(period)?.entry(*period))).collect()
+        let entry = |period: &Period| match staged.get(period) {
+            Some(index) => Some(index.entry(*period)),
+            None => self.entries.get(period).cloned(),
+        };
+        listed.iter().filter_map(entry).collect()
     }
 
     /// Publishes staged periods, and removes the periods that are not listed.
@@ -281,7 +297,7 @@ impl PublishedPeriods {
     ) -> Result<(), Error> {
         for staged in staged {
             let period = staged.period;
-            self.indexes.insert(period, Arc::new(staged.publish(disk, output)?));
+            self.insert(period, staged.publish(disk, output)?);
         }
         let is_listed = |period: &Period| listed.binary_search(period).is_ok();
         let gone: Vec<Period> = self.indexes.keys().copied().filter(|period| !is_listed(period)).collect();
@@ -289,7 +305,7 @@ impl PublishedPeriods {
             if !planted(Bug::UnkeptPeriodStays) {
                 remove_period(&**disk, output, period)?;
             }
-            self.indexes.remove(&period);
+            self.remove(period);
         }
         Ok(())
     }
@@ -311,6 +327,7 @@ impl PublishedPeriods {
     /// Forgets all periods, so that they are published again.
     pub fn forget_all(&mut self) {
         self.indexes.clear();
+        self.entries.clear();
     }
 
     /// Checks some of the published periods, and forgets those with missing files. Returns the paths of their
@@ -326,7 +343,7 @@ impl PublishedPeriods {
         let is_missing = |period: &&Period| !self.indexes[period].is_in_place(disk, output, **period);
         let missing: Vec<Period> = checked.iter().filter(is_missing).copied().collect();
         for period in &missing {
-            self.indexes.remove(period);
+            self.remove(*period);
         }
         missing.into_iter().map(|period| folder_of(output, period)).collect()
     }

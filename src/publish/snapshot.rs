@@ -1,6 +1,8 @@
 //! Snapshots. A snapshot is a complete insight table in one file. A new snapshot atomically replaces the
 //! previous one.
 
+use std::path::PathBuf;
+
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::model::error::{Error, FileRole, Op};
@@ -14,6 +16,8 @@ use crate::storage::{DiskFile, SharedDisk, create_folder};
 
 /// Number of bytes that are buffered before a write.
 const BUFFER: usize = 256 << 10;
+/// Number of bytes that are written without being buffered.
+const LARGE: usize = BUFFER / 4;
 
 /// A function that renders a table. It passes the header and all rows to a callback, in pieces of whole
 /// lines. It returns the number of lines without the header.
@@ -39,27 +43,7 @@ impl Snapshot {
         formats: OutputFormats,
         render: &mut Render<'_>,
     ) -> Result<Self, Error> {
-        create_folder(&**disk, &folders.csv)?;
-        let path = folders.csv.join(FIRST_PART);
-        let (staged, file) = StagedFile::create_as(disk, &path, &folders.tag)?;
-        let parquet = formats.parquet.then(|| ParquetPart::begin(disk, folders, insight, FIRST_PART));
-        let parquet = parquet.transpose()?;
-        let buffer = Vec::with_capacity(BUFFER);
-        let mut writer = Writer { file, buffer, bytes: 0, hash: Xxh3::new(), parquet, error: None };
-        let escape = FormulaEscape::of(insight, formats.escape_formulas);
-        let mut escaped = Vec::new();
-        let rows = render(&mut |lines| writer.push(escape.apply(lines, &mut escaped)));
-        writer.flush();
-        if let Some(cause) = writer.error {
-            return Err(Error::file(FileRole::Open, Op::Write, &path, cause));
-        }
-        staged.sync(&mut *writer.file)?;
-        let hash = hash_text(writer.hash.digest128());
-        let entry = PartEntry { file: FIRST_PART.to_owned(), rows, bytes: writer.bytes, hash };
-        let parquet = writer.parquet.map(|parquet| parquet.finish(disk)).transpose()?;
-        let mut entry = InsightEntry::new(vec![entry]);
-        entry.parquet.extend(parquet.as_ref().map(|parquet| parquet.entry().clone()));
-        Ok(Self { staged, parquet, entry })
+        SnapshotWriter::begin(disk, folders, insight, formats)?.write(render)
     }
 
     /// Leaves the files under their temporary names, for [`adopt`](Self::adopt) in another process.
@@ -92,32 +76,116 @@ impl Snapshot {
     }
 }
 
-/// Buffers and hashes the lines of the CSV file, and passes them on to the Parquet file.
-struct Writer {
+/// A snapshot that is being written. It buffers and hashes the lines of the CSV file, and passes them on to the
+/// Parquet file.
+pub struct SnapshotWriter {
+    disk: SharedDisk,
+    path: PathBuf,
+    staged: StagedFile,
     file: Box<dyn DiskFile>,
     buffer: Vec<u8>,
+    escape: FormulaEscape,
+    escaped: Vec<u8>,
     bytes: u64,
     hash: Xxh3,
     parquet: Option<ParquetPart>,
-    /// The first error. The callback cannot return an error, so the writer keeps it until the rendering ends.
+    /// The first error. The callback of an insight cannot return an error, so the writer keeps it until the rendering
+    /// ends.
     error: Option<std::io::Error>,
 }
 
-impl Writer {
-    fn push(&mut self, lines: &[u8]) {
+impl std::fmt::Debug for SnapshotWriter {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("SnapshotWriter").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl SnapshotWriter {
+    /// Creates the temporary files.
+    ///
+    /// # Errors
+    /// A file system error, exit code 73 or 74.
+    pub fn begin(
+        disk: &SharedDisk,
+        folders: &TableFolders,
+        insight: &str,
+        formats: OutputFormats,
+    ) -> Result<Self, Error> {
+        create_folder(&**disk, &folders.csv)?;
+        let path = folders.csv.join(FIRST_PART);
+        let (staged, file) = StagedFile::create_as(disk, &path, &folders.tag)?;
+        let parquet = formats.parquet.then(|| ParquetPart::begin(disk, folders, insight, FIRST_PART));
+        Ok(Self {
+            disk: disk.clone(),
+            path,
+            staged,
+            file,
+            buffer: Vec::with_capacity(BUFFER),
+            escape: FormulaEscape::of(insight, formats.escape_formulas),
+            escaped: Vec::new(),
+            bytes: 0,
+            hash: Xxh3::new(),
+            parquet: parquet.transpose()?,
+            error: None,
+        })
+    }
+
+    /// Adds the header and all rows, and syncs the files.
+    ///
+    /// # Errors
+    /// A file system error, exit code 73 or 74.
+    pub fn write(mut self, render: &mut Render<'_>) -> Result<Snapshot, Error> {
+        let rows = render(&mut |lines| self.push(lines));
+        self.finish(rows)
+    }
+
+    /// Adds whole lines.
+    pub fn push(&mut self, lines: &[u8]) {
+        let mut escaped = std::mem::take(&mut self.escaped);
+        let lines = self.escape.apply(lines, &mut escaped);
         if self.buffer.len() + lines.len() > BUFFER {
             self.flush();
         }
-        self.buffer.extend_from_slice(lines);
+        if lines.len() >= LARGE {
+            self.flush();
+            self.append(lines);
+        } else {
+            self.buffer.extend_from_slice(lines);
+        }
+        self.escaped = escaped;
     }
 
     fn flush(&mut self) {
-        self.hash.update(&self.buffer);
-        self.bytes += self.buffer.len() as u64;
-        if self.error.is_none() {
-            let parquet = self.parquet.as_mut().map_or(Ok(()), |parquet| parquet.push(&self.buffer));
-            self.error = self.file.append(&self.buffer).and(parquet).err();
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.append(&buffer);
+        buffer.clear();
+        self.buffer = buffer;
+    }
+
+    fn append(&mut self, lines: &[u8]) {
+        self.hash.update(lines);
+        self.bytes += lines.len() as u64;
+        if self.error.is_none() && !lines.is_empty() {
+            let parquet = self.parquet.as_mut().map_or(Ok(()), |parquet| parquet.push(lines));
+            self.error = self.file.append(lines).and(parquet).err();
         }
-        self.buffer.clear();
+    }
+
+    /// Syncs the files. `rows` is the number of lines without the header.
+    ///
+    /// # Errors
+    /// A file system error, exit code 73 or 74.
+    pub fn finish(mut self, rows: u64) -> Result<Snapshot, Error> {
+        self.flush();
+        if let Some(cause) = self.error {
+            return Err(Error::file(FileRole::Open, Op::Write, &self.path, cause));
+        }
+        self.staged.sync(&mut *self.file)?;
+        let hash = hash_text(self.hash.digest128());
+        let entry = PartEntry { file: FIRST_PART.to_owned(), rows, bytes: self.bytes, hash };
+        let parquet = self.parquet.map(|parquet| parquet.finish(&self.disk)).transpose()?;
+        let mut entry = InsightEntry::new(vec![entry]);
+        entry.parquet.extend(parquet.as_ref().map(|parquet| parquet.entry().clone()));
+        Ok(Snapshot { staged: self.staged, parquet, entry })
     }
 }

@@ -4,6 +4,7 @@ mod cell;
 mod escape;
 pub mod line_buffer;
 mod number;
+pub mod padded;
 mod timestamp;
 
 pub use crate::text::cell::{needs_quotes, on_one_line, push_cell};

@@ -3,7 +3,16 @@
 use crate::text::line_buffer::Line;
 
 /// Appends an integer in decimal.
+#[inline]
 pub fn push_integer(out: &mut Vec<u8>, value: u64) {
+    if value < 10 {
+        out.push(b'0' + value as u8);
+    } else {
+        push_digits(out, value);
+    }
+}
+
+fn push_digits(out: &mut Vec<u8>, value: u64) {
     let mut digits = [0; 20];
     let mut at = digits.len();
     let mut rest = value;

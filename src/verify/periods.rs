@@ -37,8 +37,8 @@ impl ExpectedPeriods {
         if let Some(saved) = &self.committed {
             return saved.load(period, window);
         }
-        let plays = self.plays.uncommitted().get(&period);
-        Ok(plays.map_or_else(|| Ledger::new(window), |plays| Ledger::of_columns(plays, window)))
+        let plays = self.plays.uncommitted(period);
+        Ok(plays.map_or_else(|| Ledger::new(window), |plays| Ledger::of_plays(plays, window)))
     }
 
     /// Compares the tables of all periods. `all_time` is a cut of all plays.

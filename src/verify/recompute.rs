@@ -69,7 +69,7 @@ pub async fn recompute(
     let mut insight = EnrichedLogs::new(Arc::clone(&catalog));
     let nothing = || Recomputed {
         ledger: Ledger::new(settings.night_window()),
-        periods: PeriodPlays::new(settings.periods.rules(), None, BTreeMap::new()),
+        periods: PeriodPlays::new(settings.periods.rules(), settings.night_window(), None, &BTreeMap::new()),
         dictionaries: Arc::clone(&dictionaries),
         rows: Rows::new(comparison),
         outside: 0,

@@ -90,7 +90,7 @@ impl Verifier {
         let mut recomputed = self.recompute(&source, &songs, manifest, Gaps::default()).await?;
         compare_outside(manifest, recomputed.outside, report);
         if self.is_published_catalog(manifest, &version.catalog, report) {
-            let mut plays = std::mem::take(&mut recomputed.periods);
+            let mut plays = recomputed.periods.take();
             plays.set_today(self.today_of(manifest));
             let periods = ExpectedPeriods { plays, committed: None };
             let (ledger, dictionaries) = (recomputed.ledger.clone(), &recomputed.dictionaries);
@@ -119,10 +119,10 @@ impl Verifier {
             let CommittedPeriods { saved, latest_day, .. } = std::mem::take(&mut state.loaded.periods);
             let (rules, counts) = (self.settings.periods.rules(), saved.counts());
             let (ledger, dictionaries, mut plays, committed) = if gaps.any() {
-                let plays = PeriodPlays::new(rules, latest_day, counts);
+                let plays = PeriodPlays::new(rules, self.settings.night_window(), latest_day, &counts);
                 (&state.loaded.ledger, &state.dictionaries, plays, Some(saved))
             } else {
-                let plays = std::mem::take(&mut recomputed.periods);
+                let plays = recomputed.periods.take();
                 (&recomputed.ledger, &recomputed.dictionaries, plays, None)
             };
             if let Some(day) = latest_day {

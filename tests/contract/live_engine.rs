@@ -8,8 +8,10 @@ use music_insights::catalog::{Catalog, load};
 use music_insights::engine::workers::{EnrichedMessage, EnrichedWorker};
 use music_insights::ingest::decode::{Decoder, header};
 use music_insights::insights::enriched_logs::{self, EnrichedLogs};
-use music_insights::insights::{Cut, Insight};
+use music_insights::insights::pass::{self, PassTable};
+use music_insights::insights::{self, Cut, Insight, Once};
 use music_insights::ledger::Ledger;
+use music_insights::ledger::user_index::UserIndex;
 use music_insights::model::dialect::CatalogDialect;
 use music_insights::model::dictionary::Dictionaries;
 use music_insights::model::sorted_ids::SortedIds;
@@ -37,6 +39,7 @@ pub(crate) struct Live {
     user_order: Arc<SortedIds<UserId>>,
     song_order: Arc<SortedIds<SongId>>,
     insights: Vec<Box<dyn Insight>>,
+    settings: insights::Settings,
 }
 
 impl Live {
@@ -52,6 +55,7 @@ impl Live {
             user_order: Arc::default(),
             song_order: Arc::default(),
             insights: settings.insights.enabled_snapshots(),
+            settings: settings.insights.clone(),
         };
         live.take_catalog(catalog);
         live
@@ -99,7 +103,38 @@ impl Live {
             assert_eq!(rows as usize, lines_of(&text) - 1, "{name}: `render` returns a wrong number of rows");
             files.insert(name, text);
         }
+        assert!(self.once(&cut) == files, "an insight renders other rows if it renders them only once");
         (files, claimed)
+    }
+
+    /// The files of new insights that keep no rows.
+    fn once(&self, cut: &Cut) -> Files {
+        let mut insights = self.settings.enabled_snapshots();
+        let (mut files, mut tables, mut texts) = (Files::new(), Vec::new(), Vec::new());
+        for insight in &mut insights {
+            let (about, mut text) = (insight.about(), Vec::new());
+            let name = format!("{}/part-00000.csv", about.name);
+            let rows = match insight.once(cut) {
+                Once::Table(insight) => insight.render(cut, &mut |lines| text.extend_from_slice(lines)),
+                Once::Songs(rows) => pass::render_songs(cut, rows, &about.header(), &mut |lines| {
+                    text.extend_from_slice(lines);
+                }),
+                Once::Listeners(rows) => {
+                    tables.push(PassTable { rows, header: about.header() });
+                    texts.push((name, text));
+                    continue;
+                }
+            };
+            assert_eq!(rows as usize, lines_of(&text) - 1, "{name}");
+            files.insert(name, text);
+        }
+        let index = UserIndex::of_listens(cut.ledger.listens());
+        let rows = pass::render(cut, &index, &tables, |table, lines| texts[table].1.extend_from_slice(lines));
+        for ((name, text), rows) in texts.into_iter().zip(rows) {
+            assert_eq!(rows as usize, lines_of(&text) - 1, "{name}");
+            files.insert(name, text);
+        }
+        files
     }
 }
 

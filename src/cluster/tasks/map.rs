@@ -84,7 +84,8 @@ impl Tasks {
             let rows = EnrichedRows::default();
             Ok::<_, ClusterError>(EnrichedFile { insight, rows, escape, escaped: Vec::new(), file, bytes: 0 })
         });
-        let mut period_plays = PeriodPlays::new(config.periods, None, BTreeMap::new());
+        let mut period_plays =
+            PeriodPlays::new(config.periods, config.night_window(), None, &BTreeMap::new());
         period_plays.set_today(job.today);
         let mut mapper = Mapper {
             decoder: Decoder {

@@ -45,7 +45,7 @@ impl PeriodsFile {
     /// Writes the sums of all plays in memory.
     pub(super) fn write(&mut self, dictionaries: &Dictionaries) {
         for (period, plays) in self.plays.take_uncommitted() {
-            let ledger = Ledger::of_columns(&plays, self.window);
+            let ledger = Ledger::of_plays(&plays, self.window);
             let sums = write_ledger(&ledger, dictionaries);
             let offset = self.bytes.len() as u64;
             let file = SumsFile { url: String::new(), offset, bytes: sums.bytes.len() as u64 };

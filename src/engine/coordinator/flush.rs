@@ -36,6 +36,7 @@ impl Flush {
     /// # Errors
     /// The first file that cannot be written.
     pub(super) async fn run(self, core: &mut Core) -> Result<(), Error> {
+        let _running = core.persistence.begin_flush();
         let (now, today) = core.context.today();
         core.pending.week = Week::of_day(today);
         core.periods.set_today(today);

@@ -12,6 +12,7 @@ use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
 use crate::model::period_rules::PeriodRules;
 use crate::state::checkpoint::committer::{Commit, Committer};
+use crate::state::checkpoint::pace::RunningFlush;
 use crate::state::input_progress::InputTracker;
 use crate::storage::FolderLock;
 use crate::text::path_text;
@@ -60,6 +61,11 @@ impl Persistence {
              published; restore the folder, or start with --fresh to read everything again",
             path_text(committer.folder())
         )))
+    }
+
+    /// Begins a flush, for which a merge of segments waits. The flush ends when the value is dropped.
+    pub(super) fn begin_flush(&self) -> Option<RunningFlush> {
+        self.committer.as_ref().map(Committer::begin_flush)
     }
 
     /// Whether this run commits its state.

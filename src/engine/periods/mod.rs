@@ -5,9 +5,12 @@
 //! has changed. All other periods are closed. A late play, a new catalog or new settings open a closed period, change
 //! its tables, and close it again.
 
+mod earlier;
+mod limits;
 mod preparation;
 mod render;
 mod spill;
+mod spilled;
 mod table_settings;
 
 use std::collections::BTreeMap;
@@ -15,11 +18,14 @@ use std::path::Path;
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::engine::periods::earlier::EarlierPlays;
+use crate::engine::periods::limits::{MOST_IN_MEMORY, MOST_UNCOMMITTED};
 use crate::engine::periods::preparation::{Preparation, Prepared};
 use crate::engine::periods::render::{Done, Job, OpenPeriod, Renderer, Scope, TableJob};
 use crate::engine::periods::spill::Spill;
 use crate::engine::periods::table_settings::TableSettings;
 use crate::insights::Cut;
+use crate::ledger::compact::CompactPlays;
 use crate::ledger::periods::PeriodPlays;
 use crate::model::Batch;
 use crate::model::error::Error;
@@ -33,9 +39,6 @@ use crate::state::checkpoint::segment::SegmentEntry;
 use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{Disk, SharedDisk};
 use crate::time::period::{Length, Period};
-
-/// Number of plays in memory, at 14 bytes each, after which they are committed or moved to temporary files.
-const MOST_IN_MEMORY: usize = 4 << 20;
 
 /// The ledgers and the tables of all periods.
 #[derive(Debug)]
@@ -75,17 +78,27 @@ impl PeriodTables {
     /// Continues after the commits of earlier processes. `commits` is false in a `replay`, which makes only one cut.
     pub fn new(disk: &SharedDisk, settings: &Settings, committed: CommittedPeriods, commits: bool) -> Self {
         let CommittedPeriods { saved, latest_day, basis } = committed;
-        let plays = PeriodPlays::new(settings.periods.rules(), latest_day, saved.counts());
+        let (rules, night) = (settings.periods.rules(), settings.night_window());
+        let plays = if commits {
+            PeriodPlays::new(rules, night, latest_day, &saved.counts())
+        } else {
+            PeriodPlays::of_few_lengths(rules, night)
+        };
         let commit = PeriodCommit { latest_day, basis, ..PeriodCommit::default() };
         let tables = TableSettings::of(settings);
-        let spill = (!commits).then(|| Spill::new(disk, &settings.output));
+        let spill = (!commits).then(|| Spill::new(disk, &settings.output, rules));
         let (disk, open, preparation) = (disk.clone(), BTreeMap::new(), None);
         Self { disk, tables, plays, saved, spill, open, commit, preparation, warned_of: None }
     }
 
     /// Begins again with the commits of earlier processes.
     pub fn start_over(&mut self, settings: &Settings, committed: CommittedPeriods) {
+        let files = self.spill.as_ref().map(Spill::files);
         *self = Self::new(&self.disk, settings, committed, self.spill.is_none());
+        // A thread may still be writing a file.
+        if let (Some(spill), Some(files)) = (&mut self.spill, files) {
+            spill.set_files(files);
+        }
     }
 
     /// The rules that say which periods are kept.
@@ -115,15 +128,14 @@ impl PeriodTables {
     pub async fn add(&mut self, batch: &Batch) -> Result<(), Error> {
         self.plays.add(batch);
         if let Some(spill) = self.spill.as_mut().filter(|_| self.plays.in_memory() >= MOST_IN_MEMORY) {
-            let window = self.tables.insights.night_owl_users.window();
-            spill.write(self.plays.take_uncommitted(), window).await?;
+            spill.write(self.plays.take_uncommitted()).await?;
         }
         Ok(())
     }
 
     /// Whether memory is full, so that the plays must be committed.
     pub fn is_full(&self) -> bool {
-        self.plays.in_memory() >= MOST_IN_MEMORY
+        self.plays.in_memory() >= MOST_UNCOMMITTED
     }
 
     /// Notes the local date of the current time. Returns whether other periods are published because of it.
@@ -174,9 +186,8 @@ impl PeriodTables {
             return is_done;
         }
         let is_closed = |period: &Period| !self.open.contains_key(period);
-        let closed = self.plays.published().filter(|(period, _)| is_closed(period));
-        let uncommitted = self.plays.uncommitted();
-        let closed = closed.filter(|(period, _)| !uncommitted.contains_key(period));
+        let closed = self.plays.published().into_iter().filter(|(period, _)| is_closed(period));
+        let closed = closed.filter(|(period, _)| self.plays.uncommitted(*period).is_none());
         let job = |(period, plays): (Period, u64)| {
             let published = published.index(period)?.clone();
             let tables = TableJob { plays, open: None, published: Some(published), stays_open: false };
@@ -222,17 +233,18 @@ impl PeriodTables {
             Some(preparation) => preparation.finish().await?,
             None => BTreeMap::new(),
         };
-        if let Some(spill) = &mut self.spill {
-            spill.read(&mut self.saved).await?;
-        }
         self.commit.basis = Some(basis);
         let renderer = Renderer::new(&self.disk, self.tables.clone(), cut, scope, self.spill.is_none());
-        let counts: Vec<(Period, u64)> = self.plays.published().collect();
-        let (jobs, changed) = self.jobs(&counts, scope, published, &mut prepared);
-        let saved = self.saved.clone();
+        let counts = self.plays.published();
+        let mut added = self.plays.take_uncommitted();
+        let earlier = match &mut self.spill {
+            Some(spill) => EarlierPlays::Spilled(spill.take(std::mem::take(&mut added)).await?),
+            None => EarlierPlays::Saved(self.saved.clone()),
+        };
+        let (jobs, changed) = self.jobs(&counts, added, scope, published, &mut prepared);
         let listed = counts.into_iter().map(|(period, _)| period).collect();
         let staged = StagedPeriods { changed, listed };
-        Ok(Staging { staged, rendering: Some(spawn_blocking(move || renderer.run(jobs, &saved))) })
+        Ok(Staging { staged, rendering: Some(spawn_blocking(move || renderer.run(jobs, &earlier))) })
     }
 
     /// Waits until all tables are staged.
@@ -261,11 +273,11 @@ impl PeriodTables {
     fn jobs(
         &mut self,
         counts: &[(Period, u64)],
+        mut added: BTreeMap<Period, CompactPlays>,
         scope: Scope,
         published: &PublishedPeriods,
         prepared: &mut BTreeMap<Period, Prepared>,
     ) -> (Vec<Job>, Vec<StagedPeriod>) {
-        let mut added = self.plays.take_uncommitted();
         let (mut jobs, mut ready) = (Vec::new(), Vec::new());
         for &(period, plays) in counts {
             let added = added.remove(&period);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::engine::periods::earlier::EarlierPlays;
 use crate::engine::periods::render::{Done, Job, Progress, Renderer};
 use crate::model::error::Error;
 use crate::publish::periods::StagedPeriod;
@@ -37,7 +38,12 @@ impl Preparation {
     pub(super) fn begin(basis: String, renderer: Renderer, jobs: Vec<Job>, saved: SavedPeriods) -> Self {
         let plays = jobs.iter().filter_map(|job| Some((job.period, job.tables.as_ref()?.plays))).collect();
         let progress = renderer.progress();
-        Self { basis, progress, plays, rendering: spawn_blocking(move || renderer.run(jobs, &saved)) }
+        Self {
+            basis,
+            progress,
+            plays,
+            rendering: spawn_blocking(move || renderer.run(jobs, &EarlierPlays::Saved(saved))),
+        }
     }
 
     /// Whether the tables are for this catalog and these settings.

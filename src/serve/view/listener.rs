@@ -6,10 +6,8 @@ use std::io;
 
 use serde::Serialize;
 
-use crate::catalog::GenreId;
-use crate::insights::tally::Tally;
-use crate::insights::user_favorite_genres::{self, count_genres};
-use crate::insights::{genre_loyalty_scores, happy_recommendations, night_owl_users};
+use crate::insights::genre_counts::GenreCounts;
+use crate::insights::{genre_loyalty_scores, happy_recommendations, night_owl_users, user_favorite_genres};
 use crate::model::SongId;
 use crate::serve::view::View;
 use crate::serve::view::page::Row;
@@ -92,16 +90,16 @@ impl View {
         }
         let plays = songs.values().sum();
         let matched = songs.iter().filter(|&(&song, _)| catalog.contains(song)).map(|(_, plays)| plays).sum();
-        let mut tally = Tally::default();
-        let with_genre = count_genres(&mut tally, &ledger.listens_of(user), catalog);
-        let mut shares: Vec<GenreShare> = tally
-            .sorted()
-            .map(|(genre, plays)| GenreShare {
-                genre: String::from_utf8_lossy(catalog.genre_name(GenreId::from_index(genre))).into_owned(),
+        let mut counts = GenreCounts::default();
+        counts.count(&songs.iter().map(|(&song, &plays)| (song, plays)).collect::<Vec<_>>(), catalog);
+        let mut shares = Vec::new();
+        counts.each_from(0, |genre, plays| {
+            shares.push(GenreShare {
+                genre: String::from_utf8_lossy(catalog.genre_name(genre)).into_owned(),
                 plays,
-                share: plays as f64 / with_genre as f64,
-            })
-            .collect();
+                share: plays as f64 / counts.total() as f64,
+            });
+        });
         shares.sort_by_key(|share| Reverse(share.plays));
         let top_songs = self.most_played_songs(&songs);
         let rows = |insight: &str| self.table(insight).map(|table| table.rows_of(id)).transpose();

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use crate::catalog::GenreId;
 use crate::insights::{
-    genre_loyalty_scores, happy_recommendations, night_owl_users, tally::Tally, top_songs_this_week,
-    user_favorite_genres::count_genres,
+    genre_counts::GenreCounts, genre_loyalty_scores, happy_recommendations, night_owl_users,
+    top_songs_this_week,
 };
 use crate::ledger::LedgerReader;
 use crate::model::{SongId, UserId};
@@ -136,11 +136,12 @@ impl View {
         let mut loyalty = Loyalty::new(self.snapshot.threshold);
         let users = self.snapshot.user_order.ids().len();
         let step = users.div_ceil(MAX_SAMPLE).max(1);
-        let mut tally = Tally::default();
+        let (mut counts, mut plays) = (GenreCounts::default(), Vec::new());
         for user in (0..users as u32).step_by(step).map(UserId) {
-            let all = count_genres(&mut tally, &ledger.listens_of(user), &self.snapshot.catalog.catalog);
-            if let Some(most) = tally.sorted().map(|(_, plays)| plays).max().filter(|_| all > 0) {
-                loyalty.add(most, all);
+            ledger.listens_of(user).read(&mut plays);
+            counts.count(&plays, &self.snapshot.catalog.catalog);
+            if counts.total() > 0 {
+                loyalty.add(counts.most(), counts.total());
             }
         }
         loyalty.sampled = step > 1;

@@ -15,6 +15,7 @@ use crate::model::period_rules::PeriodRules;
 use crate::model::{Epoch, InputId, Reject, SongId};
 use crate::publish::manifest::{Manifest, PartEntry, hash_text};
 use crate::state::checkpoint::generation::{Generation, StateConfig};
+use crate::state::checkpoint::pace::RunningFlush;
 use crate::state::checkpoint::periods::write_periods;
 use crate::state::checkpoint::segment::SegmentWriter;
 use crate::state::checkpoint::store::Store;
@@ -108,6 +109,11 @@ impl Committer {
     /// The state folder.
     pub fn folder(&self) -> &Path {
         self.store.folder()
+    }
+
+    /// Begins a flush, for which a merge of segments waits.
+    pub fn begin_flush(&self) -> RunningFlush {
+        self.store.begin_flush()
     }
 
     /// The file system of the state.

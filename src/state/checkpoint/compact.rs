@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 use crate::model::error::{Error, FileRole, Op};
 use crate::state::checkpoint::generation::Generation;
 use crate::state::checkpoint::merge::{merge_bytes, merge_numbers};
+use crate::state::checkpoint::pace::Pace;
 use crate::state::checkpoint::periods::merge_periods;
 use crate::state::checkpoint::segment::{SegmentEntry, SegmentReader, SegmentWriter};
 use crate::state::checkpoint::table::{Table, TableReader};
@@ -39,14 +40,14 @@ fn choose(segments: &[SegmentEntry]) -> Option<&[SegmentEntry]> {
 
 impl Compaction {
     /// If enough segments of a generation are due, begins to merge them in a new thread.
-    pub fn begin(disk: &SharedDisk, folder: &Path, generation: &Generation) -> Option<Self> {
+    pub fn begin(disk: &SharedDisk, folder: &Path, generation: &Generation, pace: &Pace) -> Option<Self> {
         let segments = choose(&generation.segments)?.to_vec();
         let (rules, latest_day) = (generation.config.periods, generation.latest_day);
         let keeps = move |period| rules.needs(period, latest_day);
-        let (disk, folder) = (disk.clone(), folder.to_owned());
+        let (disk, folder, pace) = (disk.clone(), folder.to_owned(), pace.clone());
         let thread = std::thread::Builder::new().name("compact".to_owned());
         // If the thread cannot be started, a later commit tries again.
-        let thread = thread.spawn(move || merge(&*disk, &folder, &segments, keeps)).ok()?;
+        let thread = thread.spawn(move || merge(&*disk, &folder, &segments, keeps, &pace)).ok()?;
         Some(Self { thread })
     }
 
@@ -66,7 +67,7 @@ impl Compaction {
     }
 }
 
-/// Merges consecutive segments into one. `keeps` tells which periods are still needed.
+/// Merges consecutive segments into one, and waits while a flush runs. `keeps` tells which periods are still needed.
 ///
 /// # Errors
 /// A file system error, or a damaged segment (65).
@@ -75,6 +76,7 @@ pub fn merge(
     folder: &Path,
     segments: &[SegmentEntry],
     keeps: impl Fn(Period) -> bool,
+    pace: &Pace,
 ) -> Result<SegmentEntry, Error> {
     let opened: Vec<SegmentReader<'_>> = segments
         .iter()
@@ -85,7 +87,7 @@ pub fn merge(
         })
         .collect::<Result<_, _>>()?;
     let (first, last) = (segments[0].first, segments[segments.len() - 1].last);
-    let mut writer = SegmentWriter::create(disk, folder, first, last)?;
+    let mut writer = SegmentWriter::create(disk, folder, first, last)?.paced(pace.begin_merge());
     let damaged = |cause: std::io::Error| Error::file(FileRole::Committed, Op::MergeSegments, folder, cause);
     for table in Table::ALL.into_iter().filter(|table| *table != Table::Periods) {
         let readers: Vec<TableReader<'_>> = opened.iter().flat_map(|segment| segment.read(table)).collect();
@@ -187,7 +189,7 @@ mod tests {
                 expected.2.extend(tables.2.clone());
                 files.push(file);
             }
-            let merged = merge(&*disk, folder.path(), &files, |_| true).unwrap();
+            let merged = merge(&*disk, folder.path(), &files, |_| true, &Pace::default()).unwrap();
             prop_assert_eq!((merged.first, merged.last), (1, sources.len() as u64));
             prop_assert_eq!(read(&*disk, folder.path(), &merged), expected);
         }

@@ -18,6 +18,7 @@ pub mod compact;
 pub mod generation;
 pub mod load;
 pub mod merge;
+pub mod pace;
 pub mod periods;
 pub mod recover;
 pub mod segment;

@@ -8,6 +8,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use crate::model::error::Error;
 use crate::publish::manifest::hash_text;
+use crate::state::checkpoint::pace::MergePace;
 use crate::state::checkpoint::table::{Table, TableReader, damaged, push_number};
 use crate::storage::failpoint::{Bug, planted};
 use crate::storage::{Disk, DiskFile, append, create_empty, has_end, hash_of, sync_file};
@@ -69,6 +70,8 @@ pub struct SegmentWriter {
     in_table: bool,
     /// The key of the last entry of the current table.
     key: u64,
+    /// The pace of a merge.
+    pace: Option<MergePace>,
 }
 
 impl std::fmt::Debug for SegmentWriter {
@@ -98,7 +101,13 @@ impl SegmentWriter {
         let (first, last, bytes, hash, tables) = (0, 0, 0, String::new(), Vec::new());
         let entry = SegmentEntry { file: name, first, last, bytes, hash, tables };
         let (path, buffer, hash) = (path.to_owned(), MAGIC.to_vec(), Xxh3::new());
-        Ok(Self { path, file, buffer, hash, written: 0, entry, in_table: false, key: 0 })
+        Ok(Self { path, file, buffer, hash, written: 0, entry, in_table: false, key: 0, pace: None })
+    }
+
+    /// Writes no faster than a merge may.
+    #[must_use]
+    pub fn paced(self, pace: MergePace) -> Self {
+        Self { pace: Some(pace), ..self }
     }
 
     /// Begins a table. The entries written after this call belong to the table. A table without entries is
@@ -180,6 +189,9 @@ impl SegmentWriter {
     }
 
     fn flush(&mut self) -> Result<(), Error> {
+        if let Some(pace) = &mut self.pace {
+            pace.wait();
+        }
         self.hash.update(&self.buffer);
         append(&mut *self.file, &self.path, &self.buffer)?;
         self.written += self.buffer.len() as u64;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::model::error::Error;
 use crate::state::checkpoint::compact::Compaction;
 use crate::state::checkpoint::generation::{Generation, StateConfig, generation_name};
+use crate::state::checkpoint::pace::{Pace, RunningFlush};
 use crate::state::checkpoint::segment::{SegmentEntry, SegmentWriter};
 use crate::storage::failpoint::{Bug, fail_point, planted};
 use crate::storage::staged_file::StagedFile;
@@ -24,6 +25,7 @@ pub struct Store {
     /// The numbers of the kept generations, oldest first, each with the files that the generation needs.
     kept: VecDeque<(u64, Vec<String>)>,
     compaction: Option<Compaction>,
+    pace: Pace,
     /// Files that the current generation does not need. An older generation may still need them.
     superseded: Vec<String>,
     /// The highest generation number that was ever used.
@@ -41,12 +43,18 @@ impl Store {
     ) -> Self {
         let folder = folder.to_owned();
         let disk = disk.clone();
-        Self { disk, folder, current, kept, compaction: None, superseded: Vec::new(), last_number }
+        let (compaction, pace, superseded) = (None, Pace::default(), Vec::new());
+        Self { disk, folder, current, kept, compaction, pace, superseded, last_number }
     }
 
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Begins a flush, for which a merge waits.
+    pub fn begin_flush(&self) -> RunningFlush {
+        self.pace.begin_flush()
     }
 
     /// The file system.
@@ -148,7 +156,7 @@ impl Store {
             fail_point("retire.part");
         }
         if self.compaction.is_none() {
-            self.compaction = Compaction::begin(&self.disk, &self.folder, &self.current);
+            self.compaction = Compaction::begin(&self.disk, &self.folder, &self.current, &self.pace);
         }
         Ok(())
     }
