@@ -314,7 +314,8 @@ fn the_changelog_keeps_its_form() {
     let changelog = read("CHANGELOG.md");
     let versions: Vec<&str> = changelog.lines().filter_map(|line| line.strip_prefix("## ")).collect();
     assert!(versions[0].starts_with(env!("CARGO_PKG_VERSION")), "the newest entry is {}", versions[0]);
-    let version = Regex::new(r"^[0-9]+\.[0-9]+\.[0-9]+ - (unreleased|20[0-9]{2}-[0-9]{2}-[0-9]{2})$").unwrap();
+    let version =
+        Regex::new(r"^[0-9]+\.[0-9]+\.[0-9]+ - (unreleased|20[0-9]{2}-[0-9]{2}-[0-9]{2})$").unwrap();
     assert!(versions.iter().all(|text| version.is_match(text)), "{versions:?}");
     let kinds = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"];
     for kind in changelog.lines().filter_map(|line| line.strip_prefix("### ")) {

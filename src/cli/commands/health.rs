@@ -92,7 +92,9 @@ mod tests {
     fn only_http_is_an_answer() {
         assert_eq!(parse("HTTP/1.1 200 OK\r\na: b\r\n\r\nalive\n"), Some((200, "alive\n")));
         assert_eq!(parse("HTTP/1.1 503\r\n\r\nstalled\n"), Some((503, "stalled\n")));
-        for other in ["", "SSH-2.0\r\n\r\n", "HTTP/1.1 \r\n\r\n", "HTTP/1.1 2é0\r\n\r\n", "HTTP/1.1 200 OK\r\n"] {
+        for other in
+            ["", "SSH-2.0\r\n\r\n", "HTTP/1.1 \r\n\r\n", "HTTP/1.1 2é0\r\n\r\n", "HTTP/1.1 200 OK\r\n"]
+        {
             assert_eq!(parse(other), None, "{other:?}");
         }
     }
