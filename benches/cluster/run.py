@@ -173,9 +173,10 @@ def main():
             few, many = min(first_runs), max(first_runs)
             # With n executors, a run takes fixed + work / n.
             work = (first_runs[few] - first_runs[many]) / (1 / few - 1 / many)
-            fixed = first_runs[few] - work / few
-            cost = "none" if fixed >= base else f"{work / (base - fixed):.1f}"
-            print(f"COST: {cost} cores beat replay on one core (fixed {fixed:.1f} s, work {work:.1f} s)")
+            fixed = max(0, first_runs[few] - work / few)
+            beats = [executors for executors in first_runs if first_runs[executors] < base]
+            cost = f"{min(beats)} (measured)" if beats else "none" if fixed >= base else f"{work / (base - fixed):.1f}"
+            print(f"COST: {cost} cores beat replay on one core")
 
 
 if __name__ == "__main__":

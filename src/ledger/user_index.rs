@@ -96,7 +96,9 @@ mod tests {
                 counts.add(plays);
             }
             let mut grouped = counts.room();
-            batches.iter().for_each(|plays| grouped.add(plays));
+            for plays in &batches {
+                grouped.add(plays);
+            }
             let mut found = Vec::new();
             for index in [UserIndex::of_listens(&listens), UserIndex::Grouped(&grouped)] {
                 for user in users.iter().copied().map(UserId) {
@@ -106,7 +108,9 @@ mod tests {
                     if !expected.is_empty() {
                         index.read(user, &mut found);
                         let mut songs: BTreeMap<SongId, u64> = BTreeMap::new();
-                        found.iter().for_each(|&(song, plays)| *songs.entry(song).or_default() += plays);
+                        for &(song, plays) in &found {
+                            *songs.entry(song).or_default() += plays;
+                        }
                         prop_assert_eq!(songs, expected);
                     }
                 }

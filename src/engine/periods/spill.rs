@@ -75,7 +75,7 @@ impl Spill {
         self.finish().await?;
         for (period, plays) in rest {
             let hours = plays.hours().clone();
-            self.plays.add(period, &hours, Piece::Memory(plays));
+            self.plays.add(period, &hours, Piece::Memory(Box::new(plays)));
         }
         Ok(self.plays.take())
     }

@@ -38,7 +38,7 @@ struct Spilled {
 #[derive(Debug)]
 pub(super) enum Piece {
     /// In memory.
-    Memory(CompactPlays),
+    Memory(Box<CompactPlays>),
     /// A number of plays in a file, from an offset.
     File(Arc<SpillFile>, u64, usize),
 }
