@@ -172,12 +172,7 @@ fn dates_that_make_no_sense_are_usage_errors() {
             assert!(message.contains("expected a date such as 2025-03-21"), "{message}");
         }
     }
-    let commands: [&[&str]; 4] = [
-        &["watch", "--once", "--http", "off"],
-        &["generate"],
-        &["verify"],
-        &["replay", "--cluster", "df://127.0.0.1:1"],
-    ];
+    let commands: [&[&str]; 3] = [&["watch", "--once", "--http", "off"], &["generate"], &["verify"]];
     for command in commands {
         let (exit, message) = code(&place, &[command, &["--from", "2025-03-01"]].concat());
         assert_eq!(exit, Some(64), "{command:?}: {message}");

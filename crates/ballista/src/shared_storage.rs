@@ -73,11 +73,13 @@ pub fn store_for(url: &Url) -> Result<Arc<dyn ObjectStore>, ClusterError> {
     }
 }
 
+/// Stores by runtime and bucket.
+type Stores = HashMap<(Option<Id>, String), Arc<dyn ObjectStore>>;
+
 /// The store of a bucket. Its connections are kept open for later requests from the same runtime; those of another
 /// runtime may not be served at the moment.
 fn bucket(name: &str) -> object_store::Result<Arc<dyn ObjectStore>> {
-    static STORES: LazyLock<Mutex<HashMap<(Option<Id>, String), Arc<dyn ObjectStore>>>> =
-        LazyLock::new(Mutex::default);
+    static STORES: LazyLock<Mutex<Stores>> = LazyLock::new(Mutex::default);
     let key = (Handle::try_current().ok().map(|runtime| runtime.id()), name.to_owned());
     let mut stores = STORES.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(store) = stores.get(&key) {
