@@ -222,7 +222,8 @@ fn links_have_files_and_headings_as_targets() {
     let link = Regex::new(r"\]\(([^)\s]+)\)").unwrap();
     let mut pages = pages();
     pages.extend(
-        ["ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "benches/README.md"].map(str::to_owned),
+        ["ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "benches/README.md"]
+            .map(str::to_owned),
     );
     let mut broken = Vec::new();
     for page in &pages {
@@ -306,4 +307,18 @@ fn every_exit_code_is_documented() {
     let defined: BTreeSet<u16> = defined.chain([0, 130]).collect();
     assert!(defined.len() > 8, "{defined:?}");
     assert_eq!(documented, defined);
+}
+
+#[test]
+fn the_changelog_keeps_its_form() {
+    let changelog = read("CHANGELOG.md");
+    let versions: Vec<&str> = changelog.lines().filter_map(|line| line.strip_prefix("## ")).collect();
+    assert!(versions[0].starts_with(env!("CARGO_PKG_VERSION")), "the newest entry is {}", versions[0]);
+    let version =
+        Regex::new(r"^[0-9]+\.[0-9]+\.[0-9]+ - (unreleased|20[0-9]{2}-[0-9]{2}-[0-9]{2})$").unwrap();
+    assert!(versions.iter().all(|text| version.is_match(text)), "{versions:?}");
+    let kinds = ["Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"];
+    for kind in changelog.lines().filter_map(|line| line.strip_prefix("### ")) {
+        assert!(kinds.contains(&kind), "{kind} is not a section of Keep a Changelog");
+    }
 }

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::client::{Response, connect, get, get_with, read_response, send};
-use crate::daemon::{LOG_HEADER, Place, SONGS, play, stderr};
+use crate::daemon::{LOG_HEADER, Place, SONGS, play, stderr, stdout};
 
 /// A log with more rows than fit on a page. Some listeners have one play, some have many. Some plays are
 /// unmatched, and some rows are bad.
@@ -424,6 +424,24 @@ fn a_token_is_required_on_public_addresses() {
     }
     let answer = get_with(&page, "/api/v1/status", "authorization: Bearer correct-horse-battery\r\n");
     assert_eq!(answer.json()["totals"]["rows"], 402);
+}
+
+#[test]
+fn the_health_command_asks_a_running_watch() {
+    let place = place_with(&crowd());
+    place.write("token", "correct-horse-battery\n");
+    let (daemon, page) = place.watch_with_page("0.0.0.0:0", &["--http-token-file", "token"]);
+    place.wait_for_rows(402);
+    let address = page.trim_start_matches("http://").to_owned();
+    let health = |more: &[&str]| place.run(&[&["health", "--http", &address], more].concat());
+    let alive = health(&[]);
+    assert_eq!((alive.status.code(), stdout(&alive).as_str()), (Some(0), "alive\n"), "{}", stderr(&alive));
+    place.wait_for("readiness", || health(&["--ready"]).status.success().then_some(()));
+    daemon.stop();
+    let gone = health(&[]);
+    assert_eq!(gone.status.code(), Some(74));
+    assert!(stderr(&gone).contains("no answer from watch"), "{}", stderr(&gone));
+    assert_eq!(place.run(&["health", "--http", "off"]).status.code(), Some(78));
 }
 
 #[test]

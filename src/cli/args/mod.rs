@@ -82,6 +82,13 @@ Examples:
   music-insights state
   music-insights state --inputs";
 
+const HEALTH: &str = "\
+Examples:
+  music-insights health
+  music-insights health --ready --http 127.0.0.1:9000
+
+A failed check exits with 74.";
+
 const EXECUTOR: &str = "\
 Example:
   ballista-scheduler &
@@ -140,6 +147,9 @@ pub enum Command {
     /// Show the committed state of `watch`, and check it for damage
     #[command(after_help = STATE)]
     State(StateArgs),
+    /// Ask a running `watch` whether it is alive: the health check of a container
+    #[command(after_help = HEALTH)]
+    Health(HealthArgs),
     /// Run one executor of a Ballista cluster; `replay --cluster` sends its work to executors
     #[command(after_help = EXECUTOR)]
     Executor(ExecutorArgs),
@@ -231,7 +241,7 @@ pub struct ExecutorArgs {
         "TIME",
         "Interval between the starts of two publications, such as 500ms [default: 1s]",
     ),
-    setting("http", "http", "ADDRESS", "Address of the dashboard, or `off` [default: 127.0.0.1:8080]"),
+    http(),
     setting(
         "http_token_file",
         "http-token-file",
@@ -291,6 +301,18 @@ pub struct StateArgs {
     /// List all inputs, not only inputs with unread bytes
     #[arg(long)]
     pub inputs: bool,
+    /// Common settings.
+    #[command(flatten)]
+    pub common: SettingArgs,
+}
+
+/// Arguments of `health`.
+#[derive(Debug, Args)]
+#[command(arg = http())]
+pub struct HealthArgs {
+    /// Ask whether the published output is up to date, not only whether the engine is alive
+    #[arg(long)]
+    pub ready: bool,
     /// Common settings.
     #[command(flatten)]
     pub common: SettingArgs,
@@ -378,6 +400,10 @@ fn incoming() -> Arg {
 
 fn state() -> Arg {
     setting("state", "state", "DIR", "Folder where `watch` keeps its state [default: data/state]")
+}
+
+fn http() -> Arg {
+    setting("http", "http", "ADDRESS", "Address of the dashboard, or `off` [default: 127.0.0.1:8080]")
 }
 
 fn format() -> Arg {

@@ -5,6 +5,7 @@ pub mod completions;
 pub mod config;
 pub mod executor;
 pub mod generate;
+pub mod health;
 mod logs;
 pub mod man;
 mod print;
@@ -33,6 +34,7 @@ pub fn run(command: Command) -> Result<(), Error> {
         Command::Verify(args) => verify::run(args),
         Command::Report(args) => report::run(&args),
         Command::State(args) => state::run(&args),
+        Command::Health(args) => health::run(&args),
         Command::Executor(args) => executor::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
