@@ -29,10 +29,21 @@ fn assert_same(expected: &[(String, String)], name: &str, log: &[u8], settings: 
     flags.extend(settings.iter().flat_map(|setting| ["--set", setting]));
     place.done(&[&["replay"], flags.as_slice()].concat());
     assert_eq!(published(&place), expected, "{name} {settings:?}");
+    let manifest = place.manifest("output").unwrap();
+    assert!(manifest["unfinished"].as_array().unwrap().is_empty(), "{name} {settings:?}: {manifest}");
     fs::remove_dir_all(place.path("output")).unwrap();
     place.done(&[&["watch", "--once", "--http", "off"], flags.as_slice()].concat());
     assert_eq!(published(&place), expected, "watch: {name} {settings:?}");
     place.done(&[&["verify"], flags.as_slice()].concat());
+}
+
+#[test]
+fn a_log_in_utf16_is_read_to_its_end() {
+    let text = format!("\u{feff}{LOG_HEADER}{ROWS}");
+    for bytes_of in [u16::to_le_bytes, u16::to_be_bytes] {
+        let log: Vec<u8> = text.encode_utf16().flat_map(bytes_of).collect();
+        assert_same(&expected(), "a.csv", &log, &[]);
+    }
 }
 
 #[test]

@@ -307,7 +307,10 @@ impl Log<'_> {
     fn read_plain(&self, outbox: &mut Outbox<'_>) -> Result<(), LogError> {
         let PlainText { mut text, size, is_utf16 } =
             Compression::open_plain(self.path).map_err(|error| self.cannot_open(error))?;
-        outbox.send(Event::Grown(Arc::clone(self.input), size))?;
+        // The text of a log in UTF-16 has another length than its file.
+        if !is_utf16 {
+            outbox.send(Event::Grown(Arc::clone(self.input), size))?;
+        }
         let framer = self.framer().with_utf8(is_utf16);
         self.send(&mut text, framer, outbox).map_err(|error| error.map(|error| self.cannot_read(error)))?;
         Ok(())
