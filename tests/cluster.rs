@@ -152,6 +152,11 @@ fn the_commands_of_the_guide_start_a_cluster_and_compute_the_insights() {
     let guide = fs::read_to_string(guide).unwrap();
     let block = guide.split("```sh\n").nth(1).unwrap().split("```").next().unwrap();
     let folder = tempfile::tempdir().unwrap();
+    // A connection of another test may use a port of the guide for a moment.
+    let is_free = |port: u16| TcpListener::bind(("0.0.0.0", port)).is_ok();
+    wait_until("the ports of the guide are free", || {
+        [50050, 50051, 50052, 50061, 50062].into_iter().all(is_free)
+    });
     let mut running = Vec::new();
     let mut commands = 0;
     for line in block.lines() {
@@ -713,7 +718,7 @@ fn outputs_in_a_bucket(
     environment: &[(&str, String)],
     (python, endpoint): (&str, &str),
 ) {
-    let settings = ["--set", "insights.enriched_logs.roll_bytes=8KiB", "--set", "periods.month=all"];
+    let settings = ["--set", "insights.enriched_logs.roll_bytes=16KiB", "--set", "periods.year=all"];
     let on_cluster = |output: &str| {
         let flags = [&settings[..], &["--cluster", &cluster.address]].concat();
         let mut command = command(folder, &arguments(output, &flags));
@@ -769,14 +774,14 @@ fn start_unreliable_proxy(store: u16) -> u16 {
 }
 
 fn serve_unreliably(number: usize, mut client: TcpStream, store: u16) {
-    if number % 6 == 1 {
+    if number % 12 == 1 {
         let mut request = [0; 1024];
         let _ = client.read(&mut request);
         let response = "HTTP/1.1 503 Slow Down\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
         let _ = client.write_all(response.as_bytes());
         return;
     }
-    if number % 7 == 2 {
+    if number % 15 == 2 {
         std::thread::sleep(std::time::Duration::from_millis(500));
     }
     let Ok(mut server) = TcpStream::connect(("127.0.0.1", store)) else { return };
