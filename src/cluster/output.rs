@@ -12,9 +12,8 @@ use crate::cluster::job::{
 };
 use crate::cluster::tasks::parse;
 use crate::insights::SNAPSHOTS;
-use crate::insights::enriched_logs::{self, HEADER};
+use crate::insights::enriched_logs::HEADER;
 use crate::model::error::Error;
-use crate::publish::append_only::part_name;
 use crate::publish::manifest::{InsightEntry, PartEntry};
 
 /// The bytes of sums that one job renders.
@@ -88,12 +87,12 @@ pub(super) fn table_jobs(
     jobs.collect()
 }
 
-/// The jobs that put parts together, each with the number of its part.
-pub(super) fn part_jobs(parts: &[PlannedPart], target: &Target) -> Vec<(usize, JobKind)> {
+/// The jobs that make the new parts, in order.
+pub(super) fn part_jobs(parts: &[PlannedPart], target: &Target) -> Vec<JobKind> {
     let new = parts.iter().enumerate().filter(|(_, part)| part.published.is_none());
     let job = |(number, part): (usize, &PlannedPart)| {
         let job = PartJob { number, rows: part.rows.clone(), target: target.clone() };
-        (number, JobKind::Part(Box::new(job)))
+        JobKind::Part(Box::new(job))
     };
     new.map(job).collect()
 }
@@ -113,8 +112,8 @@ pub(super) fn staged_tables(
     (tables, all)
 }
 
-/// Divides enriched rows into parts as one process would: a part is full if the next row does not fit into
-/// `roll_bytes`. Parts of the last output whose rows are the same are taken over.
+/// Divides enriched rows into the same parts as a `replay` on one machine. A part has at most `roll_bytes` bytes, or one
+/// row. Parts of the last output with the same rows are kept.
 ///
 /// # Errors
 /// If a file of rows cannot be read.
@@ -194,14 +193,6 @@ async fn end_of_part(rows: &[RowRange], start: u64, room: u64) -> Result<u64, Er
 async fn read(range: &RowRange) -> Result<Vec<u8>, Error> {
     let bytes = range.offset..range.offset + range.bytes;
     Ok(shared_storage::read_range(&parse(&range.url)?, bytes).await?)
-}
-
-/// The name of the table of the parts, for the manifest.
-pub(super) const ENRICHED: &str = enriched_logs::NAME;
-
-/// The file name of a part.
-pub(super) fn name_of_part(number: usize) -> String {
-    part_name(number)
 }
 
 #[cfg(test)]

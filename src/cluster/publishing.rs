@@ -16,10 +16,10 @@ use crate::cluster::reading::no_report;
 use crate::cluster::tasks::{parse, reject_file};
 use crate::cluster::{Work, latest};
 use crate::engine::coordinator::RunMode;
-use crate::insights::SNAPSHOTS;
+use crate::insights::{SNAPSHOTS, enriched_logs};
 use crate::model::error::Error;
 use crate::model::period_rules::LatestPeriod;
-use crate::publish::append_only::AppendOnlyWriter;
+use crate::publish::append_only::{AppendOnlyWriter, part_name};
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::{CutSummary, Published, StagedEpoch};
 use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, hash_text};
@@ -68,14 +68,14 @@ impl Work<'_> {
         let folder = |shard| child(&child(&self.tables, &self.folder(0)), &format!("shard-{shard}")).into();
         let enriched = self.plan_enriched(index).await?;
         let parts = enriched.as_deref().map(|parts| output::part_jobs(parts, &target)).unwrap_or_default();
-        let (numbers, parts): (Vec<usize>, Vec<JobKind>) = parts.into_iter().unzip();
+        let new_parts = parts.len();
         let periods = self.published_periods(index);
         let period_jobs = self.period_jobs(&periods, &sources, &target);
         // Parts take longest, so they begin first.
         let jobs = parts.into_iter().chain(output::render_jobs(&sources, &shards, folder, &target));
         let mut results = self.submit_all(jobs.chain(period_jobs).collect(), 1).await?;
         let of_periods = results.split_off(results.len() - periods.len());
-        let rendered = results.split_off(numbers.len());
+        let rendered = results.split_off(new_parts);
         let (slices, songs): (Vec<_>, Vec<_>) =
             rendered.into_iter().partition(|result| matches!(result, JobResult::Slices(_)));
         let slices = slices.into_iter().filter_map(|result| match result {
@@ -86,14 +86,16 @@ impl Work<'_> {
         fail_point("client.rendered");
         let tables = self.submit_all(output::table_jobs(&sources, &slices, &target), 2).await?;
         let (tables, unmatched) = output::staged_tables(songs.into_iter().chain(tables));
-        let mut staged: HashMap<usize, job::StagedPart> = HashMap::new();
-        for (number, result) in numbers.into_iter().zip(results) {
-            if let JobResult::Part(part) = result {
-                staged.insert(number, part);
-            }
-        }
+        let mut staged = results.into_iter().filter_map(|result| match result {
+            JobResult::Part(part) => Some(part),
+            _ => None,
+        });
         let enriched = enriched.map(|parts| {
-            parts.into_iter().enumerate().map(|(number, part)| (part, staged.remove(&number))).collect()
+            let with_staged = |part: PlannedPart| {
+                let staged = if part.published.is_none() { staged.next() } else { None };
+                (part, staged)
+            };
+            parts.into_iter().map(with_staged).collect()
         });
         let periods = periods.into_keys().zip(of_periods).filter_map(|(period, result)| match result {
             JobResult::Period(tables) => Some((period, tables)),
@@ -143,7 +145,7 @@ impl Work<'_> {
     }
 
     /// The parts of `enriched_logs`; `None` if the insight is disabled.
-    pub(super) async fn plan_enriched(&self, index: &Index) -> Result<Option<Vec<PlannedPart>>, Error> {
+    async fn plan_enriched(&self, index: &Index) -> Result<Option<Vec<PlannedPart>>, Error> {
         let settings = &self.args.settings.insights.enriched_logs;
         if !settings.enabled {
             return Ok(None);
@@ -153,12 +155,12 @@ impl Work<'_> {
     }
 
     /// Whether the output folder still has the published parts, in the same format and with the same limit.
-    pub(super) fn has_parts(&self, last: &PublishedOutput) -> bool {
+    fn has_parts(&self, last: &PublishedOutput) -> bool {
         let (disk, settings) = (&self.args.disk, &self.args.settings);
         let Ok(Some(manifest)) = Manifest::read(disk, &settings.output) else { return false };
-        let Some(entry) = manifest.insights.get(output::ENRICHED) else { return false };
+        let Some(entry) = manifest.insights.get(enriched_logs::NAME) else { return false };
         let parts = last.parts.iter().map(|(_, part)| part);
-        let files = entry.files(&settings.output, output::ENRICHED);
+        let files = entry.files(&settings.output, enriched_logs::NAME);
         last.roll_bytes == settings.insights.enriched_logs.roll_bytes.0
             && entry.parts.iter().eq(parts)
             && entry.parquet.is_empty() != settings.format.parquet
@@ -240,17 +242,17 @@ impl Work<'_> {
     }
 
     /// Gives the new parts of `enriched_logs` their final names.
-    pub(super) fn publish_parts(
+    fn publish_parts(
         &self,
         parts: Vec<(PlannedPart, Option<job::StagedPart>)>,
         epoch: &mut StagedEpoch,
     ) -> Result<Vec<(u64, PartEntry)>, Error> {
         let (disk, settings) = (&self.args.disk, &self.args.settings);
-        let folders = TableFolders::of(&settings.output, output::ENRICHED);
+        let folders = TableFolders::of(&settings.output, enriched_logs::NAME);
         let (mut ends, mut parquet) = (Vec::new(), Vec::new());
         let old = Manifest::read(disk, &settings.output).ok().flatten();
         let old =
-            old.and_then(|manifest| manifest.insights.get(output::ENRICHED).cloned()).unwrap_or_default();
+            old.and_then(|manifest| manifest.insights.get(enriched_logs::NAME).cloned()).unwrap_or_default();
         for (number, (planned, staged)) in parts.into_iter().enumerate() {
             let entry = match (planned.published, staged) {
                 (Some(entry), _) => {
@@ -264,11 +266,11 @@ impl Work<'_> {
                     epoch.parquet.extend(part.publish()?);
                     staged.csv
                 }
-                (None, None) => return Err(no_report(&output::name_of_part(number))),
+                (None, None) => return Err(no_report(&part_name(number))),
             };
             ends.push((planned.end, entry));
         }
-        let names: Vec<String> = (0..ends.len()).map(output::name_of_part).collect();
+        let names: Vec<String> = (0..ends.len()).map(part_name).collect();
         remove_from(&**disk, &folders.csv, |name| is_part(name) && !names.iter().any(|part| part == name))?;
         sync_folder(&**disk, &folders.csv)?;
         let entries = ends.iter().map(|(_, entry)| entry.clone()).collect();

@@ -359,7 +359,7 @@ impl ListenerTable for HappyRecommendations {
             return;
         }
         let is_new = |&(place, &song): &(usize, &SongId)| match 1_u64.checked_shl(place as u32) {
-            // The shortlist has the songs in the order of the ranking.
+            // The shortlist is in ranking order.
             Some(bit) => played & bit == 0,
             None => listener.plays.iter().all(|(played, _)| *played != song),
         };

@@ -29,8 +29,8 @@ pub struct PassTable<'a> {
     pub header: String,
 }
 
-/// Renders all `tables` of a cut for the listeners of `index`. Passes the index of a table and its next lines to `emit`, first the header. Returns
-/// the number of rows of each table, not counting the header.
+/// Renders all `tables` of a cut for the listeners of `index`. Passes the place of a table in `tables` and its next lines
+/// to `emit`, the header first. Returns the number of rows of each table without the header.
 pub fn render(
     cut: &Cut,
     index: &UserIndex<'_>,

@@ -212,7 +212,7 @@ impl Mapper {
         self.enriched.as_mut().map_or(Ok(()), |enriched| enriched.append(batch))
     }
 
-    /// Ends a log that was read from the offset `start` on.
+    /// Ends a log. `start` is the offset of the first byte that was read.
     fn end_log(&mut self, log: &LogRange, start: u64, max_bad_lines: u64, now: i64) -> LogReport {
         let OpenLog { inputs, report } = std::mem::replace(&mut self.log, OpenLog::new(max_bad_lines));
         let written = |before: &RowRange, bytes: u64| RowRange {
