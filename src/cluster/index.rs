@@ -438,7 +438,8 @@ mod tests {
         assert_eq!(read(index(), &logs[1..]), ["b"]);
         changed[1].size = 11;
         assert_eq!(read(index(), &changed), ["a", "b", "c"]);
-        let late = LogCounts { latest: Some((NOW + 90_000, 0)), ..LogCounts::default() };
+        let limit = NOW + Settings::default().input.max_future.0.as_secs() as i64;
+        let late = LogCounts { latest: Some((limit + 1, 0)), ..LogCounts::default() };
         assert_eq!(read(index_of(&logs[..1], &[&[0]], &late), &logs[..1]), ["a"]);
     }
 
