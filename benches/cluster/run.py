@@ -3,29 +3,38 @@
 is `replay` on one core.
 
     benches/cluster/run.py [--rows 20000000] [--users 200000] [--songs 50000] [--files 16] [--executors 1,2] [--bin DIR]
+        [--spark PYTHON]
 
 `--bin` is the folder with the programs `music-insights` and `ballista-scheduler`. Build them with
 `cargo build --release --features cluster -p music-insights -p ballista-scheduler --bins`. All processes use the
 loopback address. The script stops all processes at the end. It measures a first run, a second run with nothing new, a
 run with one new log of 1 % whose name sorts last, and a first run of the same rows in one file. The script compares
 every output file with the output of `replay`, and prints the results.
+
+`--spark` is a Python with `pyspark==4.3.0`; Spark needs Java 17. The script then runs `spark_insights.py` once on the
+logs of the first run, with two cores, and compares all rows of its seven tables with the output of `replay`. Its time
+includes the start of the JVM.
 """
 
 import argparse
 import filecmp
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+from itertools import zip_longest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PORT = 50850
 ADDRESS = f"df://127.0.0.1:{PORT}"
 LIMIT = 1800  # time limit for one run in seconds
+SPARK_CORES = 2
+INSTALL_SPARK = "python3 -m venv VENV && VENV/bin/pip install pyspark==4.3.0"
 
 
 def peak(pid):
@@ -36,16 +45,26 @@ def peak(pid):
     return 0
 
 
-def timed(command):
-    """Runs a command. Returns its duration in seconds and its peak memory in MB."""
+def family(pid):
+    """Returns a process and all its descendants."""
+    children = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text().split():
+            children += family(child)
+    return [pid, *children]
+
+
+def timed(command, output=subprocess.DEVNULL):
+    """Runs a command. Returns its duration in seconds, and the peak memory of it and its descendants in MB."""
     began = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
-    memory = [0]
+    # A session of its own, so that the descendants can be stopped, too.
+    process = subprocess.Popen(command, stdout=output, start_new_session=True)
+    peaks = {}
 
     def watch():
         while process.poll() is None:
             try:
-                memory[0] = max(memory[0], peak(process.pid))
+                peaks.update({pid: peak(pid) for pid in family(process.pid)})
             except (FileNotFoundError, ProcessLookupError):
                 pass
             time.sleep(0.05)
@@ -54,20 +73,67 @@ def timed(command):
     watcher.start()
     try:
         code = process.wait(timeout=LIMIT)
+        took = time.monotonic() - began
     except subprocess.TimeoutExpired:
-        process.kill()
         sys.exit(f"`{' '.join(map(str, command))}` took longer than {LIMIT} s")
     finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
         watcher.join()
     if code != 0:
         sys.exit(f"`{' '.join(map(str, command))}` failed with exit code {code}")
-    return time.monotonic() - began, memory[0]
+    return took, sum(peaks.values())
 
 
 def compare(expected, found):
     for path in sorted(expected.rglob("*.csv")):
         if not filecmp.cmp(path, found / path.relative_to(expected), shallow=False):
             sys.exit(f"{path.relative_to(expected)} differs from the output of replay")
+
+
+def rows_of(table):
+    """Yields the lines of all parts of a table, without their headers."""
+    for part in sorted(table.glob("part-*.csv")):
+        with open(part, "rb") as file:
+            next(file, None)
+            yield from file
+
+
+def compare_rows(expected, found):
+    """Compares tables whose parts are cut differently. The rows of `enriched_logs` may have any order."""
+    tables = sorted(table.name for table in expected.iterdir() if table.is_dir() and not table.name.startswith("_"))
+    for name in tables:
+        sides = [expected / name, found / name]
+        if not any(sides[1].glob("part-*.csv")):
+            sys.exit(f"Spark wrote no {name}")
+        if name == "enriched_logs":
+            # A sum of hashes needs no memory, and counts repeated rows.
+            sums = []
+            for side in sides:
+                count = total = 0
+                for row in rows_of(side):
+                    count += 1
+                    total += hash(row)
+                sums.append((count, total))
+            if sums[0] != sums[1]:
+                sys.exit(f"{name} of Spark differs from the output of replay: {sums[1][0]} rows, {sums[0][0]} expected")
+        else:
+            for number, (row, other) in enumerate(zip_longest(*map(rows_of, sides)), 1):
+                if row != other:
+                    sys.exit(f"row {number} of {name} of Spark is {other}, but {row} in the output of replay")
+
+
+def measure_spark(python, folder, songs):
+    """Runs Spark on the logs of the first run, and compares its tables. Returns its duration in seconds."""
+    found, printed = folder / "found-spark", folder / "spark.out"
+    (folder / "spark").mkdir()
+    with open(printed, "wb") as output:
+        took, memory = timed(
+            [python, Path(__file__).with_name("spark_insights.py"), folder / "many/incoming", songs, found,
+             "--cores", str(SPARK_CORES), "--local-dir", folder / "spark"], output)
+    compare_rows(folder / "expected", found)
+    shutil.rmtree(found)
+    return took, memory, printed.read_text().strip()
 
 
 class Cluster:
@@ -116,6 +182,7 @@ def main():
     parser.add_argument("--executors", default="1,2", help="comma-separated numbers of executors to measure")
     parser.add_argument("--bin", type=Path, default=ROOT / "target/release",
                         help="folder with the programs music-insights and ballista-scheduler (default: target/release)")
+    parser.add_argument("--spark", metavar="PYTHON", help="a Python with pyspark 4.3.0 (default: do not measure Spark)")
     args = parser.parse_args()
     program = args.bin / "music-insights"
     rows = int(args.rows)
@@ -176,7 +243,14 @@ def main():
             fixed = max(0, first_runs[few] - work / few)
             beats = [executors for executors in first_runs if first_runs[executors] < base]
             cost = f"{min(beats)} (measured)" if beats else "none" if fixed >= base else f"{work / (base - fixed):.1f}"
-            print(f"COST: {cost} cores beat replay on one core")
+            print(f"COST: {cost} cores beat replay on one core", flush=True)
+        if args.spark is None:
+            print(f"skipped Spark: install it with `{INSTALL_SPARK}`, and pass --spark VENV/bin/python")
+            return
+        took, memory, session = measure_spark(args.spark, folder, songs)
+        cluster = first_runs.get(SPARK_CORES)
+        against = f", cluster of {SPARK_CORES}: x {took / cluster:.1f}" if cluster else ""
+        print(f"Spark 4.3, local[{SPARK_CORES}]: {took:.1f} s, {memory:.0f} MB{against} ({session})")
 
 
 if __name__ == "__main__":
