@@ -1,5 +1,7 @@
 //! `replay` on a cluster of processes writes the same bytes as `replay` on one machine.
 
+#[path = "cluster/duckdb.rs"]
+mod duckdb;
 #[path = "cluster/processes.rs"]
 mod processes;
 #[path = "cluster/sql.rs"]
@@ -622,28 +624,11 @@ fn logs_tables_and_catalog_can_be_objects_in_a_bucket() {
     let port = free_port();
     let endpoint = format!("http://127.0.0.1:{port}");
     let unreliable = format!("http://127.0.0.1:{}", start_unreliable_proxy(port));
-    let environment: Vec<(&str, String)> = [
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_REGION", "us-east-1"),
-        ("AWS_ENDPOINT_URL", &unreliable),
-        ("AWS_ALLOW_HTTP", "true"),
-    ]
-    .map(|(name, value)| (name, value.to_owned()))
-    .to_vec();
+    let environment = environment_of_store(&unreliable);
     let Some(mut cluster) = TestCluster::start(0, &environment) else { return };
     let folder = tempfile::tempdir().unwrap();
     write_difficult_inputs(folder.path());
-    let log = fs::File::create(folder.path().join("moto.log")).unwrap();
-    let server = Command::new(&python)
-        .args(["-m", "moto.server", "-p", &port.to_string()])
-        .stdout(log.try_clone().unwrap())
-        .stderr(log)
-        .spawn();
-    let mut server = Process(server.unwrap());
-    wait_until("the object store answers", || {
-        server.0.try_wait().unwrap().is_none() && std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
+    let _server = start_store(&python, folder.path(), port);
     let upload = "import sys, pathlib, boto3\n\
         s3 = boto3.client('s3', endpoint_url=sys.argv[1])\n\
         s3.create_bucket(Bucket='music')\n\
@@ -759,6 +744,34 @@ fn outputs_in_a_bucket(
     // Without a cluster, an output cannot be in a bucket.
     let (_, error) = assert_exit(&run(folder, &arguments("s3://music/out", &[])), 64);
     assert!(error.contains("--cluster"), "{error}");
+}
+
+/// An S3 server on a port of this machine.
+fn start_store(python: &str, folder: &Path, port: u16) -> Process {
+    let log = fs::File::create(folder.join("moto.log")).unwrap();
+    let server = Command::new(python)
+        .args(["-m", "moto.server", "-p", &port.to_string()])
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn();
+    let mut server = Process(server.unwrap());
+    wait_until("the object store answers", || {
+        server.is_running() && TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    server
+}
+
+/// The environment of programs that use a store without TLS.
+fn environment_of_store(endpoint: &str) -> Vec<(&'static str, String)> {
+    [
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ALLOW_HTTP", "true"),
+    ]
+    .map(|(name, value)| (name, value.to_owned()))
+    .to_vec()
 }
 
 /// A proxy in front of a store that fails and delays some of the connections. Returns its port.
