@@ -60,7 +60,7 @@ use crate::model::shutdown::Shutdown;
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::Published;
 use crate::publish::manifest::{Manifest, hash_text};
-use crate::publish::periods::{self, PeriodIndex};
+use crate::publish::periods::PeriodIndex;
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
 use crate::state::checkpoint::generation::StateConfig;
@@ -141,7 +141,6 @@ impl ClusterRun {
     fn prepare_output(&self) -> Result<Published, Error> {
         let recovered = recovery::replay(&self.disk, &self.settings, self.options)?;
         remove_temporary_files(&self.disk, &self.settings.output)?;
-        periods::remove_temporary_files(&*self.disk, &self.settings.output)?;
         Ok(recovered.published)
     }
 }
