@@ -60,7 +60,7 @@ use crate::model::shutdown::Shutdown;
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::Published;
 use crate::publish::manifest::{Manifest, hash_text};
-use crate::publish::periods::{self, PeriodIndex};
+use crate::publish::periods::PeriodIndex;
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
 use crate::state::checkpoint::generation::StateConfig;
@@ -69,7 +69,7 @@ use crate::storage::failpoint::fail_point;
 use crate::storage::{FolderLock, SharedDisk, create_folder};
 use crate::telemetry::progress::Stages;
 use crate::text::{path_text, shown};
-use crate::time::civil::{DAY, Week};
+use crate::time::civil::Week;
 use crate::time::date_range::DateRange;
 
 /// The default folder of the files of a run, inside the output.
@@ -141,7 +141,6 @@ impl ClusterRun {
     fn prepare_output(&self) -> Result<Published, Error> {
         let recovered = recovery::replay(&self.disk, &self.settings, self.options)?;
         remove_temporary_files(&self.disk, &self.settings.output)?;
-        periods::remove_temporary_files(&*self.disk, &self.settings.output)?;
         Ok(recovered.published)
     }
 }
@@ -240,8 +239,7 @@ impl Work<'_> {
 
     /// The local date of the current time, in days since 1970-01-01.
     fn today(&self) -> i64 {
-        let offset = i64::from(self.args.settings.timezone.0.offset_at(self.args.now));
-        (self.args.now + offset).div_euclid(DAY)
+        self.args.settings.timezone.0.local_date(self.args.now)
     }
 
     /// Decides from the counts of all logs whether the run is accepted. The logs are not read again by the next run.

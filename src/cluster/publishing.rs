@@ -23,7 +23,7 @@ use crate::publish::append_only::{AppendOnlyWriter, part_name};
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::{CutSummary, Published, StagedEpoch};
 use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, hash_text};
-use crate::publish::periods::{self, StagedPeriod};
+use crate::publish::periods::StagedPeriod;
 use crate::publish::rejects::{REJECTS_HEADER, reject_lines};
 use crate::publish::snapshot::Snapshot;
 use crate::publish::staged_part::StagedPart;
@@ -237,7 +237,6 @@ impl Work<'_> {
         published.publish(epoch, manifest.clone())?;
         // A lost executor may have left some.
         remove_temporary_files(disk, &settings.output)?;
-        periods::remove_temporary_files(&**disk, &settings.output)?;
         Ok((manifest, parts.unwrap_or_default()))
     }
 

@@ -24,7 +24,7 @@ use crate::settings::Settings;
 use crate::state::checkpoint::load::CommittedPeriods;
 use crate::storage::SharedDisk;
 use crate::text::{escape_bytes, path_text, shown};
-use crate::time::civil::{DAY, Week};
+use crate::time::civil::Week;
 use crate::verify::committed::{Committed, EarlierRejects, RejectCounts, earlier_rejects};
 use crate::verify::committed_state::CommittedState;
 use crate::verify::files::compare_files;
@@ -300,13 +300,12 @@ impl Verifier {
     fn today_of(&self, manifest: &Manifest) -> i64 {
         let stated = manifest.now.as_deref().and_then(|now| DateTime::parse_from_rfc3339(now).ok());
         let now = self.now.or(stated.map(|now| now.timestamp())).unwrap_or(self.clock);
-        (now + i64::from(self.settings.timezone.0.offset_at(now))).div_euclid(DAY)
+        self.settings.timezone.0.local_date(now)
     }
 
     /// The current week in the configured time zone.
     fn week(&self) -> Week {
-        let now = self.now.unwrap_or(self.clock);
-        Week::of_local(now + i64::from(self.settings.timezone.0.offset_at(now)))
+        Week::of_day(self.settings.timezone.0.local_date(self.now.unwrap_or(self.clock)))
     }
 }
 
