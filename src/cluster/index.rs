@@ -93,6 +93,9 @@ pub struct PublishedOutput {
     pub enriched: Vec<RowRange>,
     /// The parts of `enriched_logs`, each with the end of its rows in all enriched rows.
     pub parts: Vec<(u64, PartEntry)>,
+    /// The periods by code, each with a hash of everything on which its tables depend.
+    #[serde(default)]
+    pub periods: BTreeMap<u64, String>,
 }
 
 impl Index {

@@ -1,6 +1,7 @@
 //! Jobs and job reports: what the client and the executors exchange as JSON.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,8 @@ pub enum JobKind {
     Part(Box<PartJob>),
     /// Render the tables of a period.
     Period(Box<PeriodJob>),
+    /// Compare published files with recomputed ones.
+    Compare(CompareJob),
 }
 
 /// Reads logs, or ranges of logs: makes a file of sums, a file of enriched rows, and a file of rejects.
@@ -193,6 +196,26 @@ pub struct PeriodJob {
     pub target: Target,
 }
 
+/// Compares published files with recomputed ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompareJob {
+    /// The files.
+    pub files: Vec<FilePair>,
+}
+
+/// A published file, and the file that it must equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePair {
+    /// The URL of the published file.
+    pub published: String,
+    /// The URL of the recomputed file.
+    pub expected: String,
+    /// The length of the published file in bytes, according to its manifest.
+    pub bytes: u64,
+    /// The hash of the published file, according to its manifest.
+    pub hash: String,
+}
+
 /// A range of a file of enriched rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowRange {
@@ -229,6 +252,8 @@ pub enum JobResult {
     Part(StagedPart),
     /// The tables of a period were staged in the output folder.
     Period(StagedPeriodTables),
+    /// Files were compared. Each pair has its first difference.
+    Compared(Vec<Option<FileDifference>>),
 }
 
 /// A written file of sums.
@@ -316,6 +341,45 @@ pub struct StagedPeriodTables {
     pub tag: String,
     /// The tables.
     pub index: PeriodIndex,
+}
+
+/// The first difference between a published file and the recomputed one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileDifference {
+    /// The published file does not exist.
+    Missing,
+    /// The files are equal, but the manifest states another hash.
+    Hash,
+    /// A line differs. A line that a file does not have is `None`.
+    Line {
+        /// The number of the line.
+        line: u64,
+        /// The start of the recomputed line.
+        expected: Option<String>,
+        /// The start of the published line.
+        found: Option<String>,
+    },
+    /// A byte of a file that is not text differs.
+    Byte {
+        /// The offset of the byte.
+        offset: u64,
+    },
+}
+
+/// Continues the path of the file in a message.
+impl fmt::Display for FileDifference {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => out.write_str(": the file is missing"),
+            Self::Hash => out.write_str(": the hash differs from the manifest"),
+            Self::Line { line, expected, found } => {
+                let [expected, found] = [expected, found].map(|text| text.as_deref().unwrap_or("nothing"));
+                write!(out, ":{line}: expected {expected}, found {found}")
+            }
+            Self::Byte { offset } => write!(out, ": the byte at {offset} differs from the recomputed file"),
+        }
+    }
 }
 
 /// The counts of a log.

@@ -7,6 +7,7 @@
 //! mod         the run: find logs, read them, render tables, publish
 //! reading     submits jobs: reads new logs
 //! publishing  makes the output, and publishes it
+//! verifying   computes an output again, and compares it
 //! progress    the progress of a run
 //! output      plans the output: which job makes which part of it
 //! splits      divides the logs into jobs of similar size
@@ -33,6 +34,7 @@ mod reading;
 mod splits;
 pub mod sums;
 pub mod tasks;
+pub mod verifying;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,7 +51,7 @@ use crate::cluster::bucket::BucketDisk;
 use crate::cluster::index::Index;
 use crate::cluster::inputs::{Log, is_object, url_of};
 use crate::cluster::job::{CatalogFile, LogCounts};
-use crate::cluster::progress::show_until_shutdown;
+use crate::cluster::progress::{RunProgress, show_until_shutdown};
 use crate::engine::coordinator::RunSummary;
 use crate::engine::recovery;
 use crate::engine::tally::{Acceptance, RunTally};
@@ -67,7 +69,7 @@ use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::failpoint::fail_point;
 use crate::storage::{FolderLock, SharedDisk, create_folder};
-use crate::telemetry::progress::Stages;
+use crate::telemetry::progress::Tasks as TasksLine;
 use crate::text::{path_text, shown};
 use crate::time::civil::Week;
 use crate::time::date_range::DateRange;
@@ -121,18 +123,27 @@ impl ClusterRun {
         let published = self.prepare_output()?;
         let session = Session::connect(&self.address, &format!("music-insights {run}")).await?;
         let tables = url_of(&self.tables.clone().unwrap_or_else(|| self.settings.output.join(TABLES)))?;
-        let work = Work { session: &session, lock: &*lock, tables, run, logs, catalog, args: &self };
-        let stages = Stages::new();
+        let (line, progress) = (TasksLine::new(), RunProgress::default());
+        let work = Work {
+            session: &session,
+            lock: &*lock,
+            progress: &progress,
+            tables,
+            run,
+            logs,
+            catalog,
+            args: &self,
+        };
         let outcome = tokio::select! {
             outcome = work.run(published) => outcome,
-            () = show_until_shutdown(&session, &stages, stop) => {
+            () = show_until_shutdown(&session, &progress, &line, stop) => {
                 session.cancel().await;
                 Err(Error::Io(
                     "stopped early: nothing was published; the logs that were read are not read again".to_owned(),
                 ))
             }
         };
-        stages.finish();
+        line.finish();
         outcome
     }
 
@@ -156,6 +167,7 @@ struct Work<'a> {
     session: &'a Session,
     /// The lock of the output folder.
     lock: &'a dyn FolderLock,
+    progress: &'a RunProgress,
     /// The folder of the files that executors make.
     tables: Url,
     /// A name that no other run has.
@@ -184,6 +196,9 @@ impl Work<'_> {
         let rejects = self.stage_rejects(&index).await?;
         let enriched = self.enriched_rows(&index);
         fail_point("client.staged");
+        // From here on, the output may have files of two runs. A later run must not take them for published ones.
+        index.published = None;
+        index.write(&self.tables).await?;
         let manifest = tokio::task::block_in_place(|| self.publish(&mut published, staged, rejects, &index))?;
         fail_point("client.published");
         index.published = Some(self.published_output(&index, enriched, &manifest));

@@ -1,7 +1,7 @@
 //! The steps of a verification, for the output of a `replay` and of a `watch`.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -59,14 +59,7 @@ impl Verifier {
     /// If a file is missing (66) or damaged (65), or if the state belongs to different settings (78).
     pub async fn run(self) -> Result<Report, Error> {
         let output = &self.settings.output;
-        let Some(manifest) = Manifest::read(&self.disk, output)? else {
-            let message = format!(
-                "{}: no _manifest.json, so no output is published here; pass --output to use a different \
-                 folder",
-                shown(output)
-            );
-            return Err(Error::MissingInput(message));
-        };
+        let manifest = published_manifest(&self.disk, output)?;
         let mut report = Report::default();
         compare_files(output, &manifest, &mut report);
         periods::compare_files(&*self.disk, output, &manifest, &mut report);
@@ -307,6 +300,20 @@ impl Verifier {
     fn week(&self) -> Week {
         Week::of_day(self.settings.timezone.0.local_date(self.now.unwrap_or(self.clock)))
     }
+}
+
+/// The manifest of an output.
+///
+/// # Errors
+/// If there is none (66), or it cannot be read.
+pub fn published_manifest(disk: &SharedDisk, output: &Path) -> Result<Manifest, Error> {
+    Manifest::read(disk, output)?.ok_or_else(|| {
+        let message = format!(
+            "{}: no _manifest.json, so no output is published here; pass --output to use a different folder",
+            shown(output)
+        );
+        Error::MissingInput(message)
+    })
 }
 
 /// Compares the number of plays outside the dates of the manifest.

@@ -25,6 +25,7 @@
 //! ```text
 //! jobs            sends each job as a row of an in-memory table; the executor returns a report
 //! shared_storage  files and objects that all machines can access
+//! open_file       reads a file or an object from any offset
 //! error, lost     kinds of errors; recognises errors caused by a lost executor
 //! logging         passes Ballista's log records to the program
 //! ```
@@ -41,6 +42,7 @@ pub mod jobs;
 pub mod lease;
 pub mod logging;
 mod lost;
+pub mod open_file;
 pub mod scheduler;
 pub mod session;
 pub mod shared_storage;

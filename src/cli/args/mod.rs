@@ -289,6 +289,13 @@ pub struct VerifyArgs {
     /// Time to use as the current time [default: the time when each row was first read]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
+    /// Recompute the output of a `replay` on the Ballista cluster with this scheduler, such as
+    /// `df://scheduler:50050`; LOGS and the output may then be in a bucket
+    #[arg(long, value_name = "ADDRESS")]
+    pub cluster: Option<String>,
+    /// Shared folder for the recomputed output; needs --cluster [default: _tables in the output folder]
+    #[arg(long, value_name = "PLACE", requires = "cluster")]
+    pub tables: Option<PathBuf>,
     /// Common settings.
     #[command(flatten)]
     pub common: SettingArgs,

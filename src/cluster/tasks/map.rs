@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use music_insights_ballista::error::{ClusterError, ErrorKind};
+use music_insights_ballista::open_file::open;
 use music_insights_ballista::shared_storage::{self, NewFile, child};
 use tokio::sync::mpsc;
 
@@ -14,7 +15,7 @@ use crate::cluster::job::{
     LogCounts, LogRange, LogReport, MapJob, MapReport, RejectExample, RowRange, Sums, SumsFile,
 };
 use crate::cluster::sums::write_ledger;
-use crate::cluster::tasks::log_ranges::LogSource;
+use crate::cluster::tasks::log_ranges::{LogSource, OpenRange};
 use crate::cluster::tasks::periods::PeriodsFile;
 use crate::cluster::tasks::{Tasks, io_error, parse, reject_file};
 use crate::engine::tally::SHOWN;
@@ -103,9 +104,15 @@ impl Tasks {
         };
         let mut logs = Vec::new();
         for log in &job.logs {
-            let file = self.runtime.block_on(shared_storage::fetch(&parse(&log.url)?, work_dir))?;
-            let source = LogSource { path: file.path(), dialect: &dialect, now: job.now, range: log.range };
-            let start = mapper.read(&source)?;
+            let url = parse(&log.url)?;
+            let source = |path, range| LogSource { path, dialect: &dialect, now: job.now, range };
+            let start = if let Some((from, to)) = log.range {
+                let file = open(&url, &self.runtime)?;
+                mapper.read(source(Path::new(url.path()), Some(OpenRange { file, from, to })))
+            } else {
+                let file = self.runtime.block_on(shared_storage::fetch(&url, work_dir))?;
+                mapper.read(source(file.path(), None))
+            }?;
             logs.push(mapper.end_log(log, start, config.max_bad_lines, job.now));
         }
         mapper.ledger.cut();
@@ -147,10 +154,10 @@ impl OpenLog {
 
 impl Mapper {
     /// Reads a log. Returns the offset of the first byte that was read.
-    fn read(&mut self, source: &LogSource<'_>) -> Result<u64, ClusterError> {
+    fn read(&mut self, source: LogSource<'_>) -> Result<u64, ClusterError> {
         let (sender, mut bundles) = mpsc::channel(QUEUE);
         std::thread::scope(|scope| {
-            let source = scope.spawn(|| source.run(&EventSender::new(sender)));
+            let source = scope.spawn(move || source.run(&EventSender::new(sender)));
             let mut applied = Ok(());
             while let Some(bundle) = bundles.blocking_recv() {
                 applied = bundle.into_iter().try_for_each(|event| self.apply(event));

@@ -6,11 +6,13 @@
 //! merge       adds up files of sums
 //! tables      renders slices and tables from sums
 //! periods     the sums of periods, and their tables
+//! compare     compares published files with recomputed ones
 //! parts       puts tables and parts together in the output folder
 //! sums_files  fetches sums
 //! reject_file the rejects of logs as a file
 //! ```
 
+mod compare;
 mod log_ranges;
 mod map;
 mod merge;
@@ -24,7 +26,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use music_insights_ballista::error::{ClusterError, ErrorKind};
+use music_insights_ballista::error::{ClusterError, ErrorKind, is_full};
 use music_insights_ballista::jobs::JobHandler;
 use music_insights_ballista::shared_storage;
 use tokio::runtime::Handle;
@@ -76,6 +78,7 @@ impl Tasks {
             JobKind::Table(_) => "task.table",
             JobKind::Part(_) => "task.part",
             JobKind::Period(_) => "task.period",
+            JobKind::Compare(_) => "task.compare",
         });
         result
     }
@@ -87,8 +90,9 @@ impl Tasks {
             JobKind::Listeners(job) => self.listeners(job).map(JobResult::Slices),
             JobKind::Songs(job) => self.songs(job).map(JobResult::Tables),
             JobKind::Table(job) => self.table(job).map(JobResult::Tables),
-            JobKind::Part(job) => self.part(job, work_dir).map(JobResult::Part),
+            JobKind::Part(job) => self.part(job).map(JobResult::Part),
             JobKind::Period(job) => self.period(job).map(JobResult::Period),
+            JobKind::Compare(job) => self.compare(job).map(JobResult::Compared),
         }
     }
 
@@ -168,7 +172,11 @@ pub(super) fn parse(url: &str) -> Result<Url, ClusterError> {
 
 /// An error of the output or of the sources, for the client.
 fn io_error(error: &Error) -> ClusterError {
-    let kind = if matches!(error, Error::MissingInput(_)) { ErrorKind::Missing } else { ErrorKind::Io };
+    let kind = match error {
+        Error::MissingInput(_) => ErrorKind::Missing,
+        error if is_full(error) => ErrorKind::Full,
+        _ => ErrorKind::Io,
+    };
     ClusterError::new(kind, error.to_string())
 }
 
