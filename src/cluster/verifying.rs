@@ -13,7 +13,7 @@ use crate::cluster::inputs::{is_object, url_of};
 use crate::cluster::job::{CompareJob, FileDifference, FilePair, Job, JobKind, JobResult};
 use crate::cluster::progress::{RunProgress, show_until_shutdown};
 use crate::cluster::reading::{no_report, submit};
-use crate::cluster::{ClusterRun, TABLES, unique_name};
+use crate::cluster::{ClusterRun, TABLES, read_catalog, unique_name};
 use crate::engine::coordinator::RunMode;
 use crate::engine::tally::Acceptance;
 use crate::model::error::Error;
@@ -28,7 +28,7 @@ use crate::telemetry::progress::Tasks as TasksLine;
 use crate::text::shown;
 use crate::time::period::Period;
 use crate::verify::report::Report;
-use crate::verify::verifier::published_manifest;
+use crate::verify::verifier::{other_catalog, published_manifest};
 
 /// The start of the name of the temporary folder with the recomputed output.
 const SCRATCH: &str = "verify-";
@@ -90,6 +90,10 @@ impl ClusterVerifier {
                 format!("{}: `watch` wrote this output; verify it without --cluster", shown(output));
             return Err(Error::Usage(message));
         }
+        let fingerprint = read_catalog(&self.settings).await?.fingerprint();
+        if let Some(other) = other_catalog(&self.settings.songs, fingerprint, &manifest, "tables") {
+            return Ok(Report { unverifiable: vec![other], ..Report::default() });
+        }
         let tables = self.tables.clone().unwrap_or_else(|| output.join(TABLES));
         let tables_url = url_of(&tables)?;
         // A killed verification leaves its folder behind. The lock says that no other one is running.
@@ -124,15 +128,6 @@ impl ClusterVerifier {
             return Err(stopped());
         }
         let expected = expected?.manifest;
-        if expected.catalog.fingerprint != manifest.catalog.fingerprint {
-            report.unverifiable.push(format!(
-                "{} is not the catalog of epoch {}, so the tables cannot be compared; first publish an epoch with this \
-                 catalog",
-                shown(&self.settings.songs),
-                manifest.epoch
-            ));
-            return Ok(report);
-        }
         let output = self.settings.output.as_path();
         let outputs =
             Outputs { disk: &*self.disk, published: (output, manifest), expected: (scratch, &expected) };

@@ -243,16 +243,10 @@ impl Verifier {
 
     /// Whether the published epoch used this catalog. If it did not, adds a line to the report.
     fn is_published_catalog(&self, manifest: &Manifest, catalog: &Catalog, report: &mut Report) -> bool {
-        let same = hash_text(catalog.fingerprint()) == manifest.catalog.fingerprint;
-        if !same {
-            report.unverifiable.push(format!(
-                "{} is not the catalog of epoch {}, so the snapshots cannot be compared; first publish an \
-                 epoch with this catalog",
-                shown(&self.settings.songs),
-                manifest.epoch
-            ));
-        }
-        same
+        let other = other_catalog(&self.settings.songs, catalog.fingerprint(), manifest, "snapshots");
+        let is_published = other.is_none();
+        report.unverifiable.extend(other);
+        is_published
     }
 
     /// Renders the enabled snapshots, and compares them with the published snapshots.
@@ -313,6 +307,18 @@ pub fn published_manifest(disk: &SharedDisk, output: &Path) -> Result<Manifest, 
             shown(output)
         );
         Error::MissingInput(message)
+    })
+}
+
+/// What a report says if a catalog is not the one of the manifest. `tables` are those that cannot be compared.
+pub fn other_catalog(songs: &Path, fingerprint: u128, manifest: &Manifest, tables: &str) -> Option<String> {
+    let epoch = manifest.epoch;
+    (hash_text(fingerprint) != manifest.catalog.fingerprint).then(|| {
+        let songs = shown(songs);
+        format!(
+            "{songs} is not the catalog of epoch {epoch}, so the {tables} cannot be compared; first publish an epoch \
+             with this catalog"
+        )
     })
 }
 
