@@ -47,7 +47,8 @@ pub enum JobKind {
     Compare(CompareJob),
 }
 
-/// Reads logs, or ranges of logs: makes a file of sums, a file of enriched rows, and a file of rejects.
+/// Reads logs, or ranges of logs: makes a file of sums, a file of enriched rows, a file of rejects, and a
+/// file with the sums of periods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapJob {
     /// The logs, in the order of the output.
@@ -107,7 +108,7 @@ pub struct MergeJob {
     pub target: String,
 }
 
-/// What tables are rendered from.
+/// The sums, catalog and settings that a job renders tables from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableSources {
     /// The files of sums.
@@ -184,7 +185,7 @@ pub struct PartJob {
 /// Renders the tables of a period.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeriodJob {
-    /// What the tables are rendered from: only the sums of the period.
+    /// What the tables are rendered from. The sums are only those of the period.
     pub sources: TableSources,
     /// The code of the period.
     pub period: u64,
@@ -216,7 +217,7 @@ pub struct FilePair {
     pub hash: String,
 }
 
-/// A range of a file of enriched rows.
+/// A range of a file of enriched rows, or of a file of rejects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowRange {
     /// The URL of the file.
@@ -252,7 +253,7 @@ pub enum JobResult {
     Part(StagedPart),
     /// The tables of a period were staged in the output folder.
     Period(StagedPeriodTables),
-    /// Files were compared. Each pair has its first difference.
+    /// Files were compared. Each pair has its first difference, or `None` if the files are equal.
     Compared(Vec<Option<FileDifference>>),
 }
 
@@ -288,14 +289,14 @@ pub struct PeriodSums {
     pub plays: u64,
 }
 
-/// What was read of a log.
+/// The report on a log, or on a range of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogReport {
     /// The number of the log.
     pub number: u32,
     /// The counts.
     pub counts: LogCounts,
-    /// The number of lines.
+    /// The number of lines that were read.
     pub lines: u64,
     /// The enriched rows.
     pub enriched: RowRange,
@@ -315,7 +316,7 @@ pub struct Slice {
 /// Tables under temporary names in the output folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedTables {
-    /// The part of the temporary names that no other attempt has.
+    /// The tag in the temporary names. No other attempt at this job has the same tag.
     pub tag: String,
     /// The tables by insight.
     pub tables: BTreeMap<String, InsightEntry>,
@@ -326,7 +327,7 @@ pub struct StagedTables {
 /// A part under a temporary name in the output folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedPart {
-    /// The part of the temporary names that no other attempt has.
+    /// The tag in the temporary names. No other attempt at this job has the same tag.
     pub tag: String,
     /// The part as CSV.
     pub csv: PartEntry,
@@ -337,7 +338,7 @@ pub struct StagedPart {
 /// The tables of a period under temporary names in the output folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedPeriodTables {
-    /// The part of the temporary names that no other attempt has.
+    /// The tag in the temporary names. No other attempt at this job has the same tag.
     pub tag: String,
     /// The tables.
     pub index: PeriodIndex,
@@ -382,7 +383,7 @@ impl fmt::Display for FileDifference {
     }
 }
 
-/// The counts of a log.
+/// The counts of a log, or of a range of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogCounts {
     /// Number of bytes after decompression.
@@ -401,7 +402,7 @@ pub struct LogCounts {
     pub rejected: BTreeMap<String, u64>,
     /// The time of the latest play, in seconds since 1970-01-01T00:00:00Z: as an instant, and as local time.
     pub latest: Option<(i64, i64)>,
-    /// The time at which the log was read.
+    /// The current time of the run that read the log, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
     /// Number of rejected rows whose timestamp is too far in the future.
     #[serde(default)]

@@ -1,22 +1,22 @@
-//! `replay` on a cluster: the same ledger, spread. Executors read logs into sums and rows, and render tables from the
-//! sums with the same insights as one machine.
+//! `replay` on a cluster. Executors add up the plays of logs in ledgers, and write these sums and the
+//! enriched rows to files. They then render tables from the sums, with the same insights as one machine.
 //!
-//! This module needs the feature `cluster`. Its parts, from top to bottom:
+//! This module needs the feature `cluster`. Its files, from top to bottom:
 //!
 //! ```text
 //! mod         the run: find logs, read them, render tables, publish
-//! reading     submits jobs: reads new logs
+//! reading     submits jobs that read new logs, and jobs that add up files of sums
 //! publishing  makes the output, and publishes it
 //! verifying   computes an output again, and compares it
 //! progress    the progress of a run
 //! output      plans the output: which job makes which part of it
-//! splits      divides the logs into jobs of similar size
+//! splits      divides the new logs into jobs of similar size
 //! index       which logs were read by earlier runs, and the files that were made of them
 //! executor    the executor process
-//! tasks       on an executor: executes jobs
+//! tasks       executes jobs, on an executor
 //! sums        files of sums: a ledger with ids as text
 //! bucket      a bucket as a disk, for the output
-//! inputs      the logs of a run
+//! inputs      finds the logs of a run
 //! job         jobs and job reports, as JSON
 //! error       maps errors of the cluster to errors of the command
 //! ```
@@ -74,7 +74,7 @@ use crate::text::{path_text, shown};
 use crate::time::civil::Week;
 use crate::time::date_range::DateRange;
 
-/// The default folder of the files of a run, inside the output.
+/// The default folder of the tables, inside the output: sums, enriched rows, rejects and the index.
 const TABLES: &str = "_tables";
 
 /// A run on a cluster.
@@ -82,7 +82,7 @@ const TABLES: &str = "_tables";
 pub struct ClusterRun {
     /// The address of the scheduler, such as `df://scheduler:50050`.
     pub address: String,
-    /// The folder of the files that executors make; a folder inside the output if absent.
+    /// The folder of the tables; a folder inside the output if absent.
     pub tables: Option<PathBuf>,
     /// The logs: files, folders, patterns or objects.
     pub logs: Vec<PathBuf>,
@@ -103,7 +103,7 @@ pub struct ClusterRun {
 }
 
 impl ClusterRun {
-    /// Runs until the insights are published. A shutdown ends the run, and nothing is published.
+    /// Runs until the insights are published. A shutdown cancels the jobs and ends the run.
     ///
     /// # Errors
     /// The same errors as for `replay` on one machine, and errors of the cluster.
@@ -139,7 +139,7 @@ impl ClusterRun {
             () = show_until_shutdown(&session, &progress, &line, stop) => {
                 session.cancel().await;
                 Err(Error::Io(
-                    "stopped early: nothing was published; the logs that were read are not read again".to_owned(),
+                    "stopped early: nothing was published; run the command again to continue".to_owned(),
                 ))
             }
         };
@@ -168,7 +168,7 @@ struct Work<'a> {
     /// The lock of the output folder.
     lock: &'a dyn FolderLock,
     progress: &'a RunProgress,
-    /// The folder of the files that executors make.
+    /// The folder of the tables.
     tables: Url,
     /// A name that no other run has.
     run: String,
@@ -212,7 +212,8 @@ impl Work<'_> {
         format!("{:032x}", self.catalog.fingerprint())
     }
 
-    /// The published manifest, if nothing has changed since it was published: no log, no setting, no file.
+    /// The published manifest, if nothing has changed since it was published: no log, no setting, no file of
+    /// the output. `new` are the logs that must be read.
     fn unchanged(&self, index: &Index, new: &[Log]) -> Result<Option<Manifest>, Error> {
         let Some(last) = index.published.as_ref().filter(|_| new.is_empty()) else { return Ok(None) };
         let (disk, output) = (&self.args.disk, &self.args.settings.output);
@@ -257,7 +258,8 @@ impl Work<'_> {
         self.args.settings.timezone.0.local_date(self.args.now)
     }
 
-    /// Decides from the counts of all logs whether the run is accepted. The logs are not read again by the next run.
+    /// Decides from the counts of all logs whether the run is accepted. The index is written by then, so the
+    /// next run does not read the logs again.
     fn judge(&self, index: &Index) -> Result<(), Error> {
         let settings = &self.args.settings;
         let by_url: BTreeMap<&str, (u32, &LogCounts)> =
@@ -286,7 +288,7 @@ impl Work<'_> {
         Ok(CatalogFile { url: url.into(), fingerprint })
     }
 
-    /// The name of a folder for files that only this run needs.
+    /// The name of a folder for files that only this run needs, such as the reports of a round of jobs.
     fn folder(&self, number: usize) -> String {
         format!("{:06}-{}-r{number}", 0, self.run)
     }

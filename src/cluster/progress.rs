@@ -18,7 +18,7 @@ const STALL: Duration = Duration::from_mins(2);
 /// The number of reports per core that one update looks for. Jobs end in about the order in which they are submitted.
 const REPORTS_PER_CORE: usize = 2;
 
-/// What a run does at the moment.
+/// The current step of a run.
 #[derive(Debug, Default)]
 pub(super) struct RunProgress(Mutex<Step>);
 
@@ -33,7 +33,7 @@ struct Step {
 #[derive(Debug)]
 struct Reading {
     began: Instant,
-    /// The number of bytes in all new logs. It is an estimate for compressed logs.
+    /// The number of bytes in all new logs. For compressed logs, it is an estimate.
     all: u64,
     bytes: u64,
     rows: u64,
@@ -62,7 +62,7 @@ impl RunProgress {
         });
     }
 
-    /// Looks for new reports, at most `limit`.
+    /// Looks for reports: those of the first `limit` jobs whose reports are not there yet.
     async fn look_for_reports(&self, limit: usize) {
         let pending = self.change(|step| {
             let pending = step.reading.as_ref().map(|reading| &reading.pending);

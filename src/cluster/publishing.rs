@@ -130,7 +130,7 @@ impl Work<'_> {
         Ok(PublishedPeriods::committed(&**disk, output, &entries))
     }
 
-    /// For each published period, by its code, a hash of everything on which its tables depend.
+    /// A hash of everything on which the tables of a period depend, for each published period by its code.
     fn period_hashes(&self, index: &Index) -> BTreeMap<u64, String> {
         let settings = &self.args.settings;
         let common = (
@@ -147,7 +147,7 @@ impl Work<'_> {
         self.published_periods(index).into_iter().map(hash).collect()
     }
 
-    /// The periods that are published, each with its sums and the number of its plays.
+    /// The periods that this run publishes, each with its sums and the number of its plays.
     pub(super) fn published_periods(&self, index: &Index) -> BTreeMap<Period, (Vec<SumsFile>, u64)> {
         let rules = self.args.settings.periods.rules();
         let latest_day = match rules.latest {
@@ -231,7 +231,7 @@ impl Work<'_> {
     }
 
     /// Publishes the staged output as the next epoch. Returns the manifest, and the parts of `enriched_logs`, each with
-    /// the end of its rows.
+    /// the offset of its end in all enriched rows.
     pub(super) fn publish(
         &self,
         published: &mut Published,
@@ -279,7 +279,7 @@ impl Work<'_> {
         };
         let manifest = published.next_manifest(&epoch, &mut rejects, cut)?;
         published.publish(epoch, manifest.clone())?;
-        // A lost executor may have left some.
+        // A lost executor may have left temporary files.
         remove_temporary_files(disk, &settings.output)?;
         Ok((manifest, parts.unwrap_or_default()))
     }
@@ -321,7 +321,7 @@ impl Work<'_> {
         Ok(ends)
     }
 
-    /// What the index says about the published output.
+    /// The entry of the index on the published output.
     pub(super) fn published_output(
         &self,
         index: &Index,

@@ -1,4 +1,5 @@
-//! Submits jobs: reads new logs on the executors, and adds up small files of sums.
+//! Submits jobs and collects their results: jobs that read new logs, and jobs that add up small files of
+//! sums.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,7 +15,8 @@ use crate::model::error::Error;
 use crate::state::checkpoint::generation::StateConfig;
 use crate::storage::failpoint::fail_point;
 
-/// The number of jobs in one round. The client submits the jobs of a round together, and then writes the index.
+/// The number of map jobs in one round. The client submits the jobs of a round together, and then writes the
+/// index.
 const JOBS_PER_ROUND: usize = 256;
 
 impl Work<'_> {

@@ -13,14 +13,14 @@ use crate::ingest::source::utf16::ByteOrder;
 use crate::model::dialect::Dialect;
 use crate::model::error::Error;
 
-/// The smallest and the largest number of bytes that a job reads. A job that reads more has larger sums, but
-/// fewer of them.
+/// The limits for the number of bytes that a job should read. Large jobs make fewer files of sums, but need
+/// more memory for them.
 const JOB_BYTES: (u64, u64) = (32 << 20, 256 << 20);
-/// The number of jobs per core. With several jobs, all cores end at about the same time.
+/// The number of jobs per core that is aimed at. With several jobs, all cores end at about the same time.
 const JOBS_PER_CORE: u64 = 4;
-/// How much longer the text of a compressed log is, about.
+/// About how many times as long as a compressed log its text is.
 const RATIO: u64 = 6;
-/// The maximum number of logs in a job. Each has a report.
+/// The maximum number of logs in a job. The report of a job has an entry for each log.
 const LOGS: usize = 1000;
 
 /// The logs of a job, each with its place in the list of new logs.

@@ -1,5 +1,5 @@
 //! `verify` on a cluster. The executors compute the output again, in a temporary folder, and compare its files with the
-//! published ones. The client reads only manifests and indexes.
+//! published ones. To compare, the client reads only manifests and indexes of periods.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ const JOB_FILES: usize = 200;
 pub struct ClusterVerifier {
     /// The address of the scheduler, such as `df://scheduler:50050`.
     pub address: String,
-    /// The folder of the files that executors make; a folder inside the output if absent.
+    /// The folder of the tables; a folder inside the output if absent. It gets the temporary folder.
     pub tables: Option<PathBuf>,
     /// The logs that the replay has read: files, folders, patterns or objects.
     pub logs: Vec<PathBuf>,
@@ -50,9 +50,9 @@ pub struct ClusterVerifier {
     pub settings: Settings,
     /// The disk with the output.
     pub disk: SharedDisk,
-    /// The time that counts as now, in seconds since 1970-01-01T00:00:00Z; `None` unless the user sets it.
+    /// The current time that the user has set, in seconds since 1970-01-01T00:00:00Z.
     pub now: Option<i64>,
-    /// The current time, used if neither `now` nor the output states a time.
+    /// The time of the clock, used if neither `now` nor the published manifest states a time.
     pub clock: i64,
 }
 
@@ -211,7 +211,7 @@ fn groups(files: Vec<FilePair>) -> Vec<Vec<FilePair>> {
 }
 
 impl Outputs<'_> {
-    /// All files to compare, by table. Adds what the manifests tell to the report.
+    /// All files to compare, by table. Adds the differences between the manifests to the report.
     fn pairs(&self, report: &mut Report) -> Result<Vec<TablePair>, Error> {
         let ((output, published), (scratch, expected)) = (self.published, self.expected);
         if published.totals == expected.totals {

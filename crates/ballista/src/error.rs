@@ -25,7 +25,7 @@ pub enum ErrorKind {
     Full,
     /// The programs of the cluster have incompatible versions, or there is no executor.
     Setup,
-    /// The engine gave up on a job.
+    /// The engine ended a job with an error of its own, such as a bug.
     Job,
     /// A job failed because an executor was lost. Another attempt may succeed.
     Lost,

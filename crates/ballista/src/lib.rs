@@ -11,7 +11,7 @@
 //! ```text
 //! session         the connection to a cluster: submits jobs, reports progress, cancels
 //! scheduler       a client of the scheduler's REST API
-//! lease           a folder in a bucket for one client
+//! lease           locks a folder in a bucket, so that one client at a time writes to it
 //! ```
 //!
 //! Executor:
@@ -48,5 +48,5 @@ pub mod session;
 pub mod shared_storage;
 pub mod sql;
 
-/// The version of Ballista in this build. The scheduler must run the same version.
+/// The version of Ballista in this build. The scheduler must have the same major version.
 pub use ballista_core::BALLISTA_VERSION;

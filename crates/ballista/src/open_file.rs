@@ -19,7 +19,8 @@ pub trait ReadSeek: Read + Seek + Send {}
 
 impl<T: Read + Seek + Send> ReadSeek for T {}
 
-/// Opens a file or an object. Requests run on `runtime`, so no thread of that runtime may read.
+/// Opens a file or an object. Requests run on `runtime`. The reading thread waits for them, so it must not be
+/// one that runs async tasks.
 ///
 /// # Errors
 /// If the object does not exist, or the store cannot be read.
@@ -53,7 +54,7 @@ struct Object {
     url: Url,
     key: Key,
     size: u64,
-    /// The entity tag. All requests ask for this version.
+    /// The entity tag when the object was opened. All requests ask for this version.
     version: Option<String>,
     /// The offset of the next byte.
     at: u64,

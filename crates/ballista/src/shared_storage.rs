@@ -1,4 +1,5 @@
-//! Files and objects that all machines of a cluster can access: `file:///srv/…` and `s3://bucket/…`.
+//! Files and objects that all machines of a cluster can access: `file:///srv/…` and `s3://bucket/…`. In this
+//! module, an *object* is either of them.
 //!
 //! Environment variables of each process configure the access to a bucket: `AWS_ACCESS_KEY_ID`,
 //! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` (or `AWS_ENDPOINT`) and `AWS_ALLOW_HTTP`.
@@ -270,7 +271,8 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Starts an object. A file in the file system is written in its own folder, any other object in `work_dir`.
+    /// Starts an object. A new file is first written under a temporary name in its own folder, and an object
+    /// of a bucket in `work_dir`.
     ///
     /// # Errors
     /// If the file cannot be created.

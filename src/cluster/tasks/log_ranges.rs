@@ -1,7 +1,8 @@
 //! Reads a log, or a range of it.
 //!
-//! A line belongs to the range in which it begins. Every range after the first one takes its layout from the start of
-//! the log, and numbers its lines from one; the client knows the lines before it.
+//! A line belongs to the range in which it begins. Every range after the first one takes its layout from the
+//! start of the log. The first line of each range has the number one. The client adds the number of lines
+//! before the range.
 
 use std::io::{self, Read, SeekFrom};
 use std::path::Path;
@@ -22,7 +23,7 @@ use crate::time::clock::Clock;
 
 /// A log that an executor reads.
 pub(super) struct LogSource<'a> {
-    /// The path of the log. If only a range is read, the path only tells the format.
+    /// The path of the log. If only a range is read, the path only tells the format, and appears in errors.
     pub(super) path: &'a Path,
     pub(super) dialect: &'a Arc<Dialect>,
     /// The time of reading, in seconds since 1970-01-01T00:00:00Z.
@@ -39,7 +40,7 @@ pub(super) struct OpenRange {
 }
 
 impl LogSource<'_> {
-    /// Sends the lines. Returns the offset of the first byte that was read.
+    /// Sends the lines. Returns the offset of the first line that was sent.
     pub(super) fn run(mut self, events: &EventSender) -> Result<u64, Error> {
         let stop = Shutdown::default();
         let Some(range) = self.range.take() else {
@@ -49,7 +50,7 @@ impl LogSource<'_> {
                 dialect: Arc::clone(self.dialect),
                 now: self.now,
                 chunk: CHUNK,
-                // The files of a job cannot be taken back.
+                // A job cannot take back what it has written, so a log is checked before it is read.
                 reads_once: false,
             };
             return source.run(events, &stop).map(|()| 0);
@@ -92,7 +93,7 @@ impl LogSource<'_> {
     }
 
     /// The layout of the log, and the offset of its first row. `None` if the log is rejected as a whole, or has no
-    /// rows; the first range says so.
+    /// rows. The job of the first range then reports that.
     fn layout(
         &self,
         file: &mut Box<dyn ReadSeek>,

@@ -38,7 +38,8 @@ impl Tasks {
                     Ok(())
                 })
             });
-            // A message counts as a row.
+            // The return value is the number of lines without the header. A table without rows has a message,
+            // which counts.
             job.rows + memchr::memchr_iter(b'\n', head.as_bytes()).count() as u64 - 1
         };
         let snapshot = Snapshot::write(&disk, &folders, about.name, job.target.formats, render);
