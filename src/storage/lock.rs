@@ -82,12 +82,11 @@ mod tests {
             let lock = disk.lock(folder.path());
             assert!(lock.is_ok(), "{name}: {:?}", lock.err());
             assert!(other.wait().unwrap().success());
-            let second = disk.lock(folder.path()).unwrap_err();
-            let process = std::process::id();
-            assert!(
-                matches!(&second, Error::Busy(message) if message.contains(&format!("in use by process {process};"))),
-                "{second:?}"
-            );
+            let Err(Error::Busy(message)) = disk.lock(folder.path()) else {
+                panic!("the lock was given twice")
+            };
+            let expected = format!("already in use by process {};", std::process::id());
+            assert!(message.contains(&expected), "{message}");
         }
     }
 }
