@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::future::Future;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use music_insights_ballista::error::{ClusterError, ErrorKind};
@@ -28,7 +28,11 @@ const LOCK: &str = ".lock";
 
 /// The disk of paths such as `s3://bucket/folder/file`.
 #[derive(Debug)]
-pub(super) struct BucketDisk(Arc<Requests>);
+pub(super) struct BucketDisk {
+    requests: Arc<Requests>,
+    /// The folder for files that become objects.
+    temporary: PathBuf,
+}
 
 /// Runs requests to stores. The caller waits for the result.
 #[derive(Debug)]
@@ -53,14 +57,15 @@ impl Drop for Requests {
 }
 
 impl BucketDisk {
-    /// A disk for all buckets that the credentials of this process give access to.
+    /// A disk for all buckets that the credentials of this process give access to. Until a new object is complete, it
+    /// is a file in the folder `temporary`.
     ///
     /// # Errors
     /// If the system has no room for a thread.
-    pub(super) fn open() -> Result<SharedDisk, Error> {
+    pub(super) fn open(temporary: &Path) -> Result<SharedDisk, Error> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.map_err(|cause| Error::Bug(format!("cannot start the runtime: {cause}")))?;
-        Ok(Arc::new(Self(Arc::new(Requests(Some(runtime))))))
+        Ok(Arc::new(Self { requests: Arc::new(Requests(Some(runtime))), temporary: temporary.to_owned() }))
     }
 }
 
@@ -79,23 +84,23 @@ fn identity_of(version: &str) -> FileIdentity {
 
 impl Disk for BucketDisk {
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = tempfile::NamedTempFile::new()?;
-        Ok(Box::new(NewObject { requests: Arc::clone(&self.0), url: url(path)?, file, len: 0 }))
+        let file = tempfile::NamedTempFile::new_in(&self.temporary)?;
+        Ok(Box::new(NewObject { requests: Arc::clone(&self.requests), url: url(path)?, file, len: 0 }))
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         let url = url(path)?;
-        let found = self.0.wait(shared_storage::stat(&url)).map_err(io_error)?;
+        let found = self.requests.wait(shared_storage::stat(&url)).map_err(io_error)?;
         let (len, version) = found.ok_or(io::ErrorKind::NotFound)?;
-        Ok(Box::new(OldObject { requests: Arc::clone(&self.0), url, len, version }))
+        Ok(Box::new(OldObject { requests: Arc::clone(&self.requests), url, len, version }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.0.wait(shared_storage::rename(&url(from)?, &url(to)?)).map_err(io_error)
+        self.requests.wait(shared_storage::rename(&url(from)?, &url(to)?)).map_err(io_error)
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
-        self.0.wait(shared_storage::remove(&url(path)?)).map_err(io_error)
+        self.requests.wait(shared_storage::remove(&url(path)?)).map_err(io_error)
     }
 
     fn create_folder(&self, _: &Path) -> io::Result<()> {
@@ -111,7 +116,7 @@ impl Disk for BucketDisk {
         // The empty child adds a slash, so the URL means a folder.
         let url = child(&url(folder)?, "");
         let (files, folders) = self
-            .0
+            .requests
             .wait(async {
                 let files = shared_storage::list(&url).await?;
                 Ok::<_, ClusterError>((files, shared_storage::list_folders(&url).await?))
@@ -127,7 +132,7 @@ impl Disk for BucketDisk {
     }
 
     fn stat(&self, path: &Path) -> io::Result<FileStat> {
-        let found = self.0.wait(shared_storage::stat(&url(path)?)).map_err(io_error)?;
+        let found = self.requests.wait(shared_storage::stat(&url(path)?)).map_err(io_error)?;
         let (len, version) = found.ok_or(io::ErrorKind::NotFound)?;
         Ok(FileStat { len, identity: identity_of(&version) })
     }
@@ -135,8 +140,10 @@ impl Disk for BucketDisk {
     fn lock(&self, folder: &Path) -> Result<Box<dyn FolderLock>, Error> {
         let url = child(&url_of(folder)?, LOCK);
         let owner = format!("process {}", std::process::id());
-        match self.0.wait(Lease::take(&url, &owner))? {
-            Ok(lease) => Ok(Box::new(BucketLock { requests: Arc::clone(&self.0), url, lease: Some(lease) })),
+        match self.requests.wait(Lease::take(&url, &owner))? {
+            Ok(lease) => {
+                Ok(Box::new(BucketLock { requests: Arc::clone(&self.requests), url, lease: Some(lease) }))
+            }
             Err(owner) => {
                 let message = format!(
                     "{} is in use by another music-insights ({owner}); wait for its end, or choose a different folder",

@@ -15,7 +15,6 @@ use crate::cluster::job::{
     Job, JobKind, LogCounts, LogReport, MapJob, MapReport, MergeJob, PeriodSums, RowRange, Sums, SumsFile,
 };
 use crate::cluster::splits::JobLogs;
-use crate::model::Reason;
 use crate::model::error::Error;
 use crate::publish::manifest::{PartEntry, Totals};
 use crate::state::checkpoint::generation::StateConfig;
@@ -149,7 +148,8 @@ impl Index {
             tracing::info!("all logs are read again: the catalog has changed, and with it enriched_logs");
             return Ok(empty);
         }
-        Ok(known)
+        // If fewer periods are kept now, later logs have no sums of the others.
+        Ok(Self { config: config.clone(), ..known })
     }
 
     /// Writes the index atomically.
@@ -345,10 +345,9 @@ impl LogCounts {
     /// timestamp may no longer be too far in the future. At an earlier time, an accepted timestamp may be too far in
     /// the future.
     fn is_valid_at(&self, now: i64, max_future: i64) -> bool {
-        let rejected = self.rejected.get(Reason::TimestampRange.code()).copied().unwrap_or_default();
         let is_latest_accepted =
             self.latest.is_none_or(|(instant, _)| instant <= now.saturating_add(max_future));
-        (rejected == 0 || now == self.now) && is_latest_accepted
+        (self.future == 0 || now == self.now) && is_latest_accepted
     }
 }
 
@@ -394,7 +393,8 @@ mod tests {
         index.take_numbers(logs.len());
         for (number, job) in jobs.iter().enumerate() {
             let of_job = job.iter().map(|&place| {
-                (place, LogRange { number: place as u32, url: logs[place].url.clone(), range: None })
+                let (url, version) = (logs[place].url.clone(), logs[place].version.clone());
+                (place, LogRange { number: place as u32, url, version, range: None })
             });
             let of_job: JobLogs = of_job.collect();
             let reports = of_job.iter().map(|(_, log)| LogReport {
@@ -452,8 +452,7 @@ mod tests {
 
     #[test]
     fn a_log_is_valid_while_its_rejects_stay_the_same() {
-        let rejected = BTreeMap::from([(Reason::TimestampRange.code().to_owned(), 1)]);
-        let with_reject = LogCounts { rejected, now: NOW, ..LogCounts::default() };
+        let with_reject = LogCounts { future: 1, now: NOW, ..LogCounts::default() };
         assert!(with_reject.is_valid_at(NOW, 60) && !with_reject.is_valid_at(NOW + 1, 60));
         let with_play = LogCounts { latest: Some((NOW + 60, NOW + 60)), now: NOW, ..LogCounts::default() };
         assert!(with_play.is_valid_at(NOW + 1, 60) && !with_play.is_valid_at(NOW - 1, 60));

@@ -74,6 +74,8 @@ pub struct LogRange {
     pub number: u32,
     /// The URL of the log.
     pub url: String,
+    /// The entity tag or the modification time of the log, when the client found it.
+    pub version: String,
     /// The bytes of the range; `None` for the whole log. A line belongs to the range in which it begins.
     pub range: Option<(u64, u64)>,
 }

@@ -110,7 +110,7 @@ impl ClusterRun {
     pub async fn run(mut self, stop: &Shutdown) -> Result<RunSummary, Error> {
         let run = unique_name();
         if is_object(&self.settings.output) {
-            self.disk = BucketDisk::open()?;
+            self.disk = BucketDisk::open(&std::env::temp_dir())?;
         }
         for folder in self.logs.iter().filter(|path| path.is_dir()) {
             self.settings.check_log_folder(folder)?;
@@ -138,9 +138,8 @@ impl ClusterRun {
             outcome = work.run(published) => outcome,
             () = show_until_shutdown(&session, &progress, &line, stop) => {
                 session.cancel().await;
-                Err(Error::Io(
-                    "stopped early: nothing was published; run the command again to continue".to_owned(),
-                ))
+                let done = if progress.is_published() { "the insights are published" } else { "nothing was published" };
+                Err(Error::Io(format!("stopped early: {done}; run the command again to continue")))
             }
         };
         line.finish();
@@ -202,6 +201,8 @@ impl Work<'_> {
         let manifest = tokio::task::block_in_place(|| self.publish(&mut published, staged, rejects, &index))?;
         fail_point("client.published");
         index.published = Some(self.published_output(&index, enriched, &manifest));
+        index.write(&self.tables).await?;
+        self.progress.set_published();
         self.merge(&mut index).await?;
         index.remove_unlisted(&self.tables).await?;
         Ok(RunSummary { manifest: manifest.0, plays, rows, bytes, verdict: Ok(()) })

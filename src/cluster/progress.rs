@@ -1,5 +1,6 @@
 //! Shows the progress of a run on a terminal.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,10 @@ const REPORTS_PER_CORE: usize = 2;
 
 /// The current step of a run.
 #[derive(Debug, Default)]
-pub(super) struct RunProgress(Mutex<Step>);
+pub(super) struct RunProgress {
+    step: Mutex<Step>,
+    is_published: AtomicBool,
+}
 
 #[derive(Debug, Default)]
 struct Step {
@@ -42,6 +46,16 @@ struct Reading {
 }
 
 impl RunProgress {
+    /// Notes that the output is published.
+    pub(super) fn set_published(&self) {
+        self.is_published.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the output is published.
+    pub(super) fn is_published(&self) -> bool {
+        self.is_published.load(Ordering::Relaxed)
+    }
+
     /// Begins a step. The verb is for the progress line, such as `rendering`.
     pub(super) fn begin(&self, verb: &'static str) {
         self.change(|step| *step = Step { verb, reading: None });
@@ -91,7 +105,7 @@ impl RunProgress {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Step) -> T) -> T {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        change(&mut self.step.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -44,7 +44,10 @@ pub(super) fn split(logs: &[Log], first: u32, cores: usize, cuttable: &HashSet<S
             open_bytes = 0;
         }
         let number = first + index as u32;
-        let part = |range| (index, LogRange { number, url: log.url.clone(), range });
+        let part = |range| {
+            let (url, version) = (log.url.clone(), log.version.clone());
+            (index, LogRange { number, url, version, range })
+        };
         if is_cut {
             jobs.extend(ranges.into_iter().map(|range| vec![part(range)]));
         } else {

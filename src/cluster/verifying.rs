@@ -79,7 +79,7 @@ impl ClusterVerifier {
     /// If there is no output (66), or if it is the output of a `watch` (64). The same errors as for a run on a cluster.
     pub async fn run(mut self, stop: &Shutdown) -> Result<Report, Error> {
         if is_object(&self.settings.output) {
-            self.disk = BucketDisk::open()?;
+            self.disk = BucketDisk::open(&std::env::temp_dir())?;
         }
         let output = &self.settings.output;
         published_manifest(&self.disk, output)?;

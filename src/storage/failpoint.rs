@@ -56,8 +56,16 @@ pub const POINTS: [&str; 22] = [
 ];
 
 /// The fail points of an executor: after the work of a task, before its report.
-pub const TASK_POINTS: [&str; 7] =
-    ["task.map", "task.merge", "task.listeners", "task.songs", "task.table", "task.part", "task.period"];
+pub const TASK_POINTS: [&str; 8] = [
+    "task.map",
+    "task.merge",
+    "task.listeners",
+    "task.songs",
+    "task.table",
+    "task.part",
+    "task.period",
+    "task.compare",
+];
 
 /// The fail points of a client of a cluster, in the order of execution.
 pub const CLIENT_POINTS: [&str; 6] = [

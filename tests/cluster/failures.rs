@@ -31,7 +31,9 @@ fn a_killed_executor_does_not_change_the_output() {
     } else {
         &["task.map", "task.listeners", "task.part"]
     };
-    for point in points.iter().filter(|point| **point != "task.merge") {
+    // A first run of `replay` has no such jobs.
+    let absent = ["task.merge", "task.compare"];
+    for point in points.iter().filter(|point| !absent.contains(point)) {
         let Some(mut cluster) = TestCluster::start(0, &[]) else { return };
         // The first executor dies after its first task of this kind, before it has reported.
         cluster.add_executor(&[("CRASH_AT", format!("{point}:1"))]);

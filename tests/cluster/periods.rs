@@ -44,6 +44,12 @@ fn only_changed_periods_are_rendered_again() {
     fs::write(folder.path().join("songs.csv"), songs.replace("Rock", "Folk")).unwrap();
     replay(&["--set", "insights.genre_loyalty_scores.threshold=0.1"], "another catalog");
     assert_eq!(changed(before), [true, true]);
+    // A log that is read while fewer periods are kept has no sums of the others.
+    replay(&[], "the default again");
+    let other = folder.path().join("logs/zy.csv");
+    fs::write(&other, "user_id,song_id,timestamp,duration_sec\nu9,s7,2025-02-03 01:00:00,5\n").unwrap();
+    replay(&["--set", "periods.month=1"], "a new log with fewer periods");
+    replay(&[], "more periods again");
     fs::remove_file(&log).unwrap();
     replay(&["--set", "periods.month=2"], "fewer periods, and one play less");
     assert!(!table("2025-02").exists());

@@ -158,6 +158,7 @@ async fn tables_of_logs(folder: &Path, settings: &Settings) -> (Vec<Table<'stati
     let range = |(number, log): (u32, &std::path::PathBuf)| LogRange {
         number,
         url: url_of(log).unwrap().into(),
+        version: String::new(),
         range: None,
     };
     let target = url_of(&folder.join("tables")).unwrap();

@@ -20,11 +20,11 @@ pub trait ReadSeek: Read + Seek + Send {}
 impl<T: Read + Seek + Send> ReadSeek for T {}
 
 /// Opens a file or an object. Requests run on `runtime`. The reading thread waits for them, so it must not be
-/// one that runs async tasks.
+/// one that runs async tasks. If the object has an entity tag, it must be `version`, unless that is `None`.
 ///
 /// # Errors
-/// If the object does not exist, or the store cannot be read.
-pub fn open(url: &Url, runtime: &Handle) -> Result<Box<dyn ReadSeek>, ClusterError> {
+/// If the object does not exist or was replaced, or the store cannot be read.
+pub fn open(url: &Url, version: Option<&str>, runtime: &Handle) -> Result<Box<dyn ReadSeek>, ClusterError> {
     if let Ok(path) = url.to_file_path() {
         let file = File::open(&path).map_err(|error| file_error("read", &path, error))?;
         return Ok(Box::new(file));
@@ -33,6 +33,9 @@ pub fn open(url: &Url, runtime: &Handle) -> Result<Box<dyn ReadSeek>, ClusterErr
     let found = runtime.block_on(async {
         store_for(url)?.head(&key).await.map_err(|error| store_error("read", url, error))
     })?;
+    if version.is_some_and(|version| found.e_tag.as_deref().is_some_and(|tag| tag != version)) {
+        return Err(replaced(url));
+    }
     let (runtime, url) = (runtime.clone(), url.clone());
     let (size, version) = (found.size, found.e_tag);
     Ok(Box::new(Object {
@@ -46,6 +49,11 @@ pub fn open(url: &Url, runtime: &Handle) -> Result<Box<dyn ReadSeek>, ClusterErr
         window_at: 0,
         wanted: 0,
     }))
+}
+
+fn replaced(url: &Url) -> ClusterError {
+    let message = format!("{url} was replaced while it was read; run the command again");
+    ClusterError::new(ErrorKind::Io, message)
 }
 
 /// An object that is open. It keeps the bytes of the last request.
@@ -82,10 +90,7 @@ impl Object {
                 Err(error) => Err(error),
             };
             bytes.map_err(|error| match error {
-                object_store::Error::Precondition { .. } => ClusterError::new(
-                    ErrorKind::Io,
-                    format!("{} was replaced while it was read; run the command again", self.url),
-                ),
+                object_store::Error::Precondition { .. } => replaced(&self.url),
                 error => store_error("read", &self.url, error),
             })
         })?;

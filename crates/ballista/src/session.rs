@@ -144,7 +144,12 @@ impl Session {
                                    executors with `music-insights executor`";
                     return Err(ClusterError::new(ErrorKind::Setup, message));
                 }
-                Ok(reports) if reports.len() >= jobs.len() || attempts_left == 0 => return Ok(reports),
+                Ok(reports) if reports.len() >= jobs.len() => return Ok(reports),
+                Ok(reports) if attempts_left == 0 => {
+                    let missing = jobs.len() - reports.len();
+                    let message = format!("executors were lost, and with them the reports of {missing} jobs");
+                    return Err(ClusterError::new(ErrorKind::Lost, message));
+                }
                 // Some reports were lost with an executor. A job that has already run returns its report at
                 // once.
                 Ok(_) => {}

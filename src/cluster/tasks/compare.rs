@@ -23,11 +23,11 @@ impl Tasks {
     }
 
     fn compare_pair(&self, pair: &FilePair) -> Result<Option<FileDifference>, ClusterError> {
-        let mut published = match open(&parse(&pair.published)?, &self.runtime) {
+        let mut published = match open(&parse(&pair.published)?, None, &self.runtime) {
             Err(error) if error.kind == ErrorKind::Missing => return Ok(Some(FileDifference::Missing)),
             opened => opened?,
         };
-        let mut expected = open(&parse(&pair.expected)?, &self.runtime)?;
+        let mut expected = open(&parse(&pair.expected)?, None, &self.runtime)?;
         let difference = compare(&mut published, &mut expected).map_err(damaged(&pair.published))?;
         let difference = match difference {
             Comparison::Equal { hash } => (hash != pair.hash).then_some(FileDifference::Hash),

@@ -112,7 +112,7 @@ impl Tasks {
             let url = parse(&log.url)?;
             let source = |path, range| LogSource { path, dialect: &dialect, now: job.now, range };
             let start = if let Some((from, to)) = log.range {
-                let file = open(&url, &self.runtime)?;
+                let file = open(&url, Some(&log.version), &self.runtime)?;
                 mapper.read(source(Path::new(url.path()), Some(OpenRange { file, from, to })))
             } else {
                 let file = self.runtime.block_on(shared_storage::fetch(&url, work_dir))?;

@@ -95,11 +95,11 @@ impl Tasks {
         match kind {
             JobKind::Map(job) => self.map(job, work_dir).map(JobResult::Map),
             JobKind::Merge(job) => self.merge(job).map(JobResult::Merged),
-            JobKind::Listeners(job) => self.listeners(job).map(JobResult::Slices),
-            JobKind::Songs(job) => self.songs(job).map(JobResult::Tables),
-            JobKind::Table(job) => self.table(job).map(JobResult::Tables),
-            JobKind::Part(job) => self.part(job).map(JobResult::Part),
-            JobKind::Period(job) => self.period(job).map(JobResult::Period),
+            JobKind::Listeners(job) => self.listeners(job, work_dir).map(JobResult::Slices),
+            JobKind::Songs(job) => self.songs(job, work_dir).map(JobResult::Tables),
+            JobKind::Table(job) => self.table(job, work_dir).map(JobResult::Tables),
+            JobKind::Part(job) => self.part(job, work_dir).map(JobResult::Part),
+            JobKind::Period(job) => self.period(job, work_dir).map(JobResult::Period),
             JobKind::Compare(job) => self.compare(job).map(JobResult::Compared),
         }
     }
@@ -125,15 +125,15 @@ impl Tasks {
         Ok(Catalog::new(&songs, dictionaries, fingerprint))
     }
 
-    /// The disk that an output is written to.
-    fn disk_of(&self, target: &Target) -> Result<SharedDisk, ClusterError> {
+    /// The disk that an output is written to. Objects are written to `work_dir` first.
+    fn disk_of(&self, target: &Target, work_dir: &Path) -> Result<SharedDisk, ClusterError> {
         if !is_object(Path::new(&target.output)) {
             return Ok(Arc::clone(&self.disk));
         }
         if let Some(disk) = self.bucket.get() {
             return Ok(Arc::clone(disk));
         }
-        let disk = BucketDisk::open().map_err(|error| io_error(&error))?;
+        let disk = BucketDisk::open(work_dir).map_err(|error| io_error(&error))?;
         Ok(Arc::clone(self.bucket.get_or_init(|| disk)))
     }
 

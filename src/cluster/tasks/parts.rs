@@ -19,8 +19,8 @@ const BUFFER: usize = 256 << 10;
 
 impl Tasks {
     /// Puts a table together from its slices.
-    pub(super) fn table(&self, job: &TableJob) -> Result<StagedTables, ClusterError> {
-        let disk = self.disk_of(&job.target)?;
+    pub(super) fn table(&self, job: &TableJob, work_dir: &Path) -> Result<StagedTables, ClusterError> {
+        let disk = self.disk_of(&job.target, work_dir)?;
         let tag = self.new_tag();
         let about = insights::about(&job.name).ok_or_else(|| {
             ClusterError::new(ErrorKind::Setup, format!("there is no insight {}", job.name))
@@ -49,8 +49,8 @@ impl Tasks {
     }
 
     /// Puts a part of `enriched_logs` together.
-    pub(super) fn part(&self, job: &PartJob) -> Result<StagedPart, ClusterError> {
-        let disk = self.disk_of(&job.target)?;
+    pub(super) fn part(&self, job: &PartJob, work_dir: &Path) -> Result<StagedPart, ClusterError> {
+        let disk = self.disk_of(&job.target, work_dir)?;
         let tag = self.new_tag();
         let folders =
             TableFolders::of(Path::new(&job.target.output), enriched_logs::NAME).tagged(tag.clone());
@@ -71,7 +71,7 @@ impl Tasks {
         mut each: impl FnMut(&[u8]) -> Result<(), ClusterError>,
     ) -> Result<(), ClusterError> {
         let unreadable = |source: io::Error| ClusterError::with_source(ErrorKind::Io, &range.url, source);
-        let mut file = open(&parse(&range.url)?, &self.runtime)?;
+        let mut file = open(&parse(&range.url)?, None, &self.runtime)?;
         file.seek(SeekFrom::Start(range.offset)).map_err(unreadable)?;
         let mut rows = file.take(range.bytes);
         let mut buffer = Vec::with_capacity(BUFFER);

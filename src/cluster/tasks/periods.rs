@@ -59,14 +59,18 @@ impl PeriodsFile {
 
 impl Tasks {
     /// Renders the tables of a period, and stages them in the output folder.
-    pub(super) fn period(&self, job: &PeriodJob) -> Result<StagedPeriodTables, ClusterError> {
+    pub(super) fn period(
+        &self,
+        job: &PeriodJob,
+        work_dir: &Path,
+    ) -> Result<StagedPeriodTables, ClusterError> {
         let period = Period::from_code(job.period)
             .ok_or_else(|| ClusterError::new(ErrorKind::Setup, "a job names no period"))?;
         let cut = self.cut(&job.sources, |ledger, dictionaries, sums| {
             self.add_listeners(ledger, dictionaries, sums, (b"", None))
         })?;
         let cut = Cut { period: Some(period), ..cut };
-        let disk = self.disk_of(&job.target)?;
+        let disk = self.disk_of(&job.target, work_dir)?;
         let tag = self.new_tag();
         let mut index = PeriodIndex::new(period, job.plays);
         let insights = job.sources.insights.enabled_snapshots().into_iter();

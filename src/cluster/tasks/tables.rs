@@ -32,7 +32,11 @@ pub(super) struct SongSums {
 
 impl Tasks {
     /// Renders the tables of a range of listeners, each to a slice.
-    pub(super) fn listeners(&self, job: &ListenersJob) -> Result<BTreeMap<String, Slice>, ClusterError> {
+    pub(super) fn listeners(
+        &self,
+        job: &ListenersJob,
+        work_dir: &Path,
+    ) -> Result<BTreeMap<String, Slice>, ClusterError> {
         let range: IdRange<'_> = (job.from.as_bytes(), job.to.as_deref().map(str::as_bytes));
         let cut = self.cut(&job.sources, |ledger, dictionaries, sums| {
             self.add_listeners(ledger, dictionaries, sums, range)
@@ -42,7 +46,7 @@ impl Tasks {
         for mut insight in enabled(&job.sources, true) {
             insight.refresh(&cut);
             let url = child(&folder, insight.name());
-            let mut file = NewFile::create(&url, Path::new("."))?;
+            let mut file = NewFile::create(&url, work_dir)?;
             // A slice has no header. Without rows, an insight renders a message or only its header.
             let header = insight.about().header();
             let (mut has_header, mut has_rows) = (false, true);
@@ -69,12 +73,12 @@ impl Tasks {
     }
 
     /// Renders the tables of songs, and stages them in the output folder.
-    pub(super) fn songs(&self, job: &SongsJob) -> Result<StagedTables, ClusterError> {
+    pub(super) fn songs(&self, job: &SongsJob, work_dir: &Path) -> Result<StagedTables, ClusterError> {
         let sources = &job.sources;
         let weeks = Weeks::new(sources.latest.map(|(_, local)| local), Week(sources.current_week));
         let week = sources.insights.top_songs_this_week.week.resolve(weeks);
         let cut = self.cut(sources, |ledger, _, sums| self.add_week(ledger, sums, week))?;
-        let disk = self.disk_of(&job.target)?;
+        let disk = self.disk_of(&job.target, work_dir)?;
         let mut staged = StagedTables { tag: self.new_tag(), ..StagedTables::default() };
         for mut insight in enabled(sources, false) {
             insight.refresh(&cut);
