@@ -1,8 +1,8 @@
 //! A bucket as a disk, so that the output of a cluster can be in a bucket.
 //!
-//! A new file is written to a temporary file of this machine, and becomes an object when it is synced. A rename is a
-//! copy within the store. Objects appear whole or not at all, so there is nothing else to make durable. An object
-//! cannot grow; only `watch` needs that, and it does not run on a cluster.
+//! A new file is written to a temporary file of this machine, and becomes an object when it is synced. To
+//! rename an object, the store copies it. Objects appear whole or not at all, so there is nothing else to
+//! make durable. An object cannot grow; only `watch` needs that, and it does not run on a cluster.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -30,7 +30,7 @@ const LOCK: &str = ".lock";
 #[derive(Debug)]
 pub(super) struct BucketDisk(Arc<Requests>);
 
-/// Runs requests to stores for callers that wait.
+/// Runs requests to stores. The caller waits for the result.
 #[derive(Debug)]
 struct Requests(Option<Runtime>);
 
@@ -53,7 +53,7 @@ impl Drop for Requests {
 }
 
 impl BucketDisk {
-    /// A disk that reaches all buckets of this process's credentials.
+    /// A disk for all buckets that the credentials of this process give access to.
     ///
     /// # Errors
     /// If the system has no room for a thread.

@@ -14,7 +14,10 @@ impl From<ClusterError> for Error {
                  use a shared folder or s3://"
             )),
             ErrorKind::Io | ErrorKind::Lost => Self::Io(message),
-            ErrorKind::Setup => Self::Config(message),
+            ErrorKind::Full => Self::Io(format!(
+                "{message}; make room on the disks of the output and of the executors, then run the command again"
+            )),
+            ErrorKind::Setup | ErrorKind::Denied => Self::Config(message),
             ErrorKind::Job => Self::Bug(message),
         }
     }

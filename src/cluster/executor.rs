@@ -24,9 +24,9 @@ pub struct ExecutorConfig {
     pub listen: String,
     /// The host name under which other machines reach this machine; `listen` if absent.
     pub advertise: Option<String>,
-    /// The port for data.
+    /// The port from which the client fetches reports.
     pub port: u16,
-    /// The port for tasks.
+    /// The port for tasks, used only if the scheduler pushes tasks.
     pub task_port: u16,
     /// The number of tasks that run at the same time; the number of processors if absent.
     pub cores: Option<usize>,
@@ -62,7 +62,7 @@ pub fn run(config: ExecutorConfig) -> Result<(), Error> {
         .build()
         .map_err(|cause| Error::Bug(format!("cannot start the runtime: {cause}")))?;
     tracing::info!(
-        "connected to the scheduler {}; runs up to {} tasks at a time; temporary files in {}",
+        "connecting to the scheduler {}; runs up to {} tasks at a time; temporary files in {}",
         config.scheduler,
         process.cores,
         shown(&process.work_dir)

@@ -1,7 +1,8 @@
 //! The index: which logs were read, and the files that were made of them.
 //!
-//! The files are a cache: the executors can always make them again from the logs. A run writes files first, and the
-//! index that lists them afterwards. An interrupted run can therefore leave unlisted files. The next run removes them.
+//! The files are a cache: the executors can always make them again from the logs. A run first writes files,
+//! and then the index that lists them. An interrupted run can therefore leave unlisted files. The next run
+//! that publishes removes them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -23,12 +24,12 @@ use crate::time::period::Period;
 
 /// The name of the index in the folder of the files.
 const FILE: &str = "index.json";
-/// The format version of the index.
+/// The format version of the index and of the files that it lists. An index with another version is not used.
 const FORMAT: u32 = 2;
 /// The number of files of similar size that are added up into one.
 const FAN_IN: usize = 16;
-/// The size of the smallest files in bytes, and of files that are not added up any more. An executor adds up files in
-/// memory.
+/// The size in bytes below which all files are in the smallest size class, and the size from which on a file
+/// is not added up any more. An executor adds up files in memory.
 const SIZES: (u64, u64) = (1 << 20, 64 << 20);
 
 /// The index.
@@ -80,19 +81,22 @@ pub struct KnownLog {
     pub rejects: Vec<(u64, RowRange)>,
 }
 
-/// The published output, to tell what is new.
+/// The published output. The next run finds out with it which tables and parts are still the same.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PublishedOutput {
     /// A hash of everything on which the output depends.
     pub basis: String,
-    /// The hash of the manifest.
+    /// The hash of the published manifest.
     pub manifest: String,
     /// The limit of a part of `enriched_logs` in bytes.
     pub roll_bytes: u64,
     /// The enriched rows in order.
     pub enriched: Vec<RowRange>,
-    /// The parts of `enriched_logs`, each with the end of its rows in all enriched rows.
+    /// The parts of `enriched_logs`, each with the offset of its end in all enriched rows.
     pub parts: Vec<(u64, PartEntry)>,
+    /// The periods by code, each with a hash of everything on which its tables depend.
+    #[serde(default)]
+    pub periods: BTreeMap<u64, String>,
 }
 
 impl Index {
@@ -157,8 +161,9 @@ impl Index {
         Ok(shared_storage::write(&child(folder, FILE), text).await?)
     }
 
-    /// Drops the files that cannot be used. A file cannot be used if one of its logs is not among `logs`, has changed,
-    /// or would now have different rejects. Returns the logs that must be read.
+    /// Drops the files that cannot be used, together with their logs. A file cannot be used if one of its
+    /// logs is not among `logs`, has changed, or would now have different rejects. Returns the logs that must
+    /// be read.
     pub fn keep_only(&mut self, logs: &[Log], now: i64) -> Vec<Log> {
         let by_url: HashMap<&str, &Log> = logs.iter().map(|log| (log.url.as_str(), log)).collect();
         let max_future = self.config.max_future as i64;
@@ -234,7 +239,8 @@ impl Index {
         first
     }
 
-    /// Creates the job that reads some logs. `run` is a name that no other run has, and `number` counts its jobs.
+    /// Creates the job that reads some logs. `job` has the settings, `run` is a name that no other run has,
+    /// and `number` counts its jobs.
     pub fn map_job(&self, logs: &JobLogs, job: &MapJob, folder: &Url, run: &str, number: usize) -> Job {
         let first = logs.first().map_or(0, |(_, log)| log.number);
         let folder = child(folder, &format!("{first:06}-{run}-{number}"));
@@ -244,7 +250,8 @@ impl Index {
         Job { program: self.program.clone(), report, kind }
     }
 
-    /// Adds the files that a job has made of logs. `read` are all logs of the run, by the places in `logs`.
+    /// Adds the files that a job has made of logs. `read` are all new logs of the run; `logs` has their
+    /// places.
     pub fn add(&mut self, report: MapReport, logs: &JobLogs, read: &[Log]) {
         let numbers = logs.iter().map(|(_, log)| log.number).collect();
         self.sums.push(KnownSums { sums: report.sums, periods: report.periods, logs: numbers });
@@ -286,7 +293,7 @@ impl Index {
         jobs.collect()
     }
 
-    /// Replaces files of sums with their sum.
+    /// Replaces files of sums with one file that adds them up. The sums of periods stay as they are.
     pub fn replace(&mut self, sums: Sums, merged: &[String]) {
         let (replaced, kept): (Vec<KnownSums>, Vec<KnownSums>) = std::mem::take(&mut self.sums)
             .into_iter()
@@ -297,7 +304,7 @@ impl Index {
         self.sums.push(KnownSums { sums, periods, logs });
     }
 
-    /// Removes the files that the index does not list.
+    /// Removes the files that the index does not list, such as those of an interrupted run.
     ///
     /// # Errors
     /// If the store cannot be read or written.

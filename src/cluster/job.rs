@@ -1,6 +1,7 @@
 //! Jobs and job reports: what the client and the executors exchange as JSON.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -42,9 +43,12 @@ pub enum JobKind {
     Part(Box<PartJob>),
     /// Render the tables of a period.
     Period(Box<PeriodJob>),
+    /// Compare published files with recomputed ones.
+    Compare(CompareJob),
 }
 
-/// Reads logs, or ranges of logs: makes a file of sums, a file of enriched rows, and a file of rejects.
+/// Reads logs, or ranges of logs: makes a file of sums, a file of enriched rows, a file of rejects, and a
+/// file with the sums of periods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MapJob {
     /// The logs, in the order of the output.
@@ -104,7 +108,7 @@ pub struct MergeJob {
     pub target: String,
 }
 
-/// What tables are rendered from.
+/// The sums, catalog and settings that a job renders tables from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TableSources {
     /// The files of sums.
@@ -181,7 +185,7 @@ pub struct PartJob {
 /// Renders the tables of a period.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeriodJob {
-    /// What the tables are rendered from: only the sums of the period.
+    /// What the tables are rendered from. The sums are only those of the period.
     pub sources: TableSources,
     /// The code of the period.
     pub period: u64,
@@ -193,7 +197,27 @@ pub struct PeriodJob {
     pub target: Target,
 }
 
-/// A range of a file of enriched rows.
+/// Compares published files with recomputed ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompareJob {
+    /// The files.
+    pub files: Vec<FilePair>,
+}
+
+/// A published file, and the file that it must equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FilePair {
+    /// The URL of the published file.
+    pub published: String,
+    /// The URL of the recomputed file.
+    pub expected: String,
+    /// The length of the published file in bytes, according to its manifest.
+    pub bytes: u64,
+    /// The hash of the published file, according to its manifest.
+    pub hash: String,
+}
+
+/// A range of a file of enriched rows, or of a file of rejects.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RowRange {
     /// The URL of the file.
@@ -229,6 +253,8 @@ pub enum JobResult {
     Part(StagedPart),
     /// The tables of a period were staged in the output folder.
     Period(StagedPeriodTables),
+    /// Files were compared. Each pair has its first difference, or `None` if the files are equal.
+    Compared(Vec<Option<FileDifference>>),
 }
 
 /// A written file of sums.
@@ -263,14 +289,14 @@ pub struct PeriodSums {
     pub plays: u64,
 }
 
-/// What was read of a log.
+/// The report on a log, or on a range of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogReport {
     /// The number of the log.
     pub number: u32,
     /// The counts.
     pub counts: LogCounts,
-    /// The number of lines.
+    /// The number of lines that were read.
     pub lines: u64,
     /// The enriched rows.
     pub enriched: RowRange,
@@ -290,7 +316,7 @@ pub struct Slice {
 /// Tables under temporary names in the output folder.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedTables {
-    /// The part of the temporary names that no other attempt has.
+    /// The tag in the temporary names. No other attempt at this job has the same tag.
     pub tag: String,
     /// The tables by insight.
     pub tables: BTreeMap<String, InsightEntry>,
@@ -301,7 +327,7 @@ pub struct StagedTables {
 /// A part under a temporary name in the output folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedPart {
-    /// The part of the temporary names that no other attempt has.
+    /// The tag in the temporary names. No other attempt at this job has the same tag.
     pub tag: String,
     /// The part as CSV.
     pub csv: PartEntry,
@@ -312,13 +338,52 @@ pub struct StagedPart {
 /// The tables of a period under temporary names in the output folder.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StagedPeriodTables {
-    /// The part of the temporary names that no other attempt has.
+    /// The tag in the temporary names. No other attempt at this job has the same tag.
     pub tag: String,
     /// The tables.
     pub index: PeriodIndex,
 }
 
-/// The counts of a log.
+/// The first difference between a published file and the recomputed one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileDifference {
+    /// The published file does not exist.
+    Missing,
+    /// The files are equal, but the manifest states another hash.
+    Hash,
+    /// A line differs. A line that a file does not have is `None`.
+    Line {
+        /// The number of the line.
+        line: u64,
+        /// The start of the recomputed line.
+        expected: Option<String>,
+        /// The start of the published line.
+        found: Option<String>,
+    },
+    /// A byte of a file that is not text differs.
+    Byte {
+        /// The offset of the byte.
+        offset: u64,
+    },
+}
+
+/// Continues the path of the file in a message.
+impl fmt::Display for FileDifference {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => out.write_str(": the file is missing"),
+            Self::Hash => out.write_str(": the hash differs from the manifest"),
+            Self::Line { line, expected, found } => {
+                let [expected, found] = [expected, found].map(|text| text.as_deref().unwrap_or("nothing"));
+                write!(out, ":{line}: expected {expected}, found {found}")
+            }
+            Self::Byte { offset } => write!(out, ": the byte at {offset} differs from the recomputed file"),
+        }
+    }
+}
+
+/// The counts of a log, or of a range of a log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogCounts {
     /// Number of bytes after decompression.
@@ -337,7 +402,7 @@ pub struct LogCounts {
     pub rejected: BTreeMap<String, u64>,
     /// The time of the latest play, in seconds since 1970-01-01T00:00:00Z: as an instant, and as local time.
     pub latest: Option<(i64, i64)>,
-    /// The time at which the log was read.
+    /// The current time of the run that read the log, in seconds since 1970-01-01T00:00:00Z.
     pub now: i64,
     /// Number of rejected rows whose timestamp is too far in the future.
     #[serde(default)]

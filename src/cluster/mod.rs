@@ -1,21 +1,22 @@
-//! `replay` on a cluster: the same ledger, spread. Executors read logs into sums and rows, and render tables from the
-//! sums with the same insights as one machine.
+//! `replay` on a cluster. Executors add up the plays of logs in ledgers, and write these sums and the
+//! enriched rows to files. They then render tables from the sums, with the same insights as one machine.
 //!
-//! This module needs the feature `cluster`. Its parts, from top to bottom:
+//! This module needs the feature `cluster`. Its files, from top to bottom:
 //!
 //! ```text
 //! mod         the run: find logs, read them, render tables, publish
-//! reading     submits jobs: reads new logs
+//! reading     submits jobs that read new logs, and jobs that add up files of sums
 //! publishing  makes the output, and publishes it
+//! verifying   computes an output again, and compares it
 //! progress    the progress of a run
 //! output      plans the output: which job makes which part of it
-//! splits      divides the logs into jobs of similar size
+//! splits      divides the new logs into jobs of similar size
 //! index       which logs were read by earlier runs, and the files that were made of them
 //! executor    the executor process
-//! tasks       on an executor: executes jobs
+//! tasks       executes jobs, on an executor
 //! sums        files of sums: a ledger with ids as text
 //! bucket      a bucket as a disk, for the output
-//! inputs      the logs of a run
+//! inputs      finds the logs of a run
 //! job         jobs and job reports, as JSON
 //! error       maps errors of the cluster to errors of the command
 //! ```
@@ -33,6 +34,7 @@ mod reading;
 mod splits;
 pub mod sums;
 pub mod tasks;
+pub mod verifying;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -49,7 +51,7 @@ use crate::cluster::bucket::BucketDisk;
 use crate::cluster::index::Index;
 use crate::cluster::inputs::{Log, is_object, url_of};
 use crate::cluster::job::{CatalogFile, LogCounts};
-use crate::cluster::progress::show_until_shutdown;
+use crate::cluster::progress::{RunProgress, show_until_shutdown};
 use crate::engine::coordinator::RunSummary;
 use crate::engine::recovery;
 use crate::engine::tally::{Acceptance, RunTally};
@@ -60,19 +62,19 @@ use crate::model::shutdown::Shutdown;
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::Published;
 use crate::publish::manifest::{Manifest, hash_text};
-use crate::publish::periods::{self, PeriodIndex};
+use crate::publish::periods::PeriodIndex;
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
 use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::failpoint::fail_point;
 use crate::storage::{FolderLock, SharedDisk, create_folder};
-use crate::telemetry::progress::Stages;
+use crate::telemetry::progress::Tasks as TasksLine;
 use crate::text::{path_text, shown};
-use crate::time::civil::{DAY, Week};
+use crate::time::civil::Week;
 use crate::time::date_range::DateRange;
 
-/// The default folder of the files of a run, inside the output.
+/// The default folder of the tables, inside the output: sums, enriched rows, rejects and the index.
 const TABLES: &str = "_tables";
 
 /// A run on a cluster.
@@ -80,7 +82,7 @@ const TABLES: &str = "_tables";
 pub struct ClusterRun {
     /// The address of the scheduler, such as `df://scheduler:50050`.
     pub address: String,
-    /// The folder of the files that executors make; a folder inside the output if absent.
+    /// The folder of the tables; a folder inside the output if absent.
     pub tables: Option<PathBuf>,
     /// The logs: files, folders, patterns or objects.
     pub logs: Vec<PathBuf>,
@@ -101,7 +103,7 @@ pub struct ClusterRun {
 }
 
 impl ClusterRun {
-    /// Runs until the insights are published. A shutdown ends the run, and nothing is published.
+    /// Runs until the insights are published. A shutdown cancels the jobs and ends the run.
     ///
     /// # Errors
     /// The same errors as for `replay` on one machine, and errors of the cluster.
@@ -121,18 +123,27 @@ impl ClusterRun {
         let published = self.prepare_output()?;
         let session = Session::connect(&self.address, &format!("music-insights {run}")).await?;
         let tables = url_of(&self.tables.clone().unwrap_or_else(|| self.settings.output.join(TABLES)))?;
-        let work = Work { session: &session, lock: &*lock, tables, run, logs, catalog, args: &self };
-        let stages = Stages::new();
+        let (line, progress) = (TasksLine::new(), RunProgress::default());
+        let work = Work {
+            session: &session,
+            lock: &*lock,
+            progress: &progress,
+            tables,
+            run,
+            logs,
+            catalog,
+            args: &self,
+        };
         let outcome = tokio::select! {
             outcome = work.run(published) => outcome,
-            () = show_until_shutdown(&session, &stages, stop) => {
+            () = show_until_shutdown(&session, &progress, &line, stop) => {
                 session.cancel().await;
                 Err(Error::Io(
-                    "stopped early: nothing was published; the logs that were read are not read again".to_owned(),
+                    "stopped early: nothing was published; run the command again to continue".to_owned(),
                 ))
             }
         };
-        stages.finish();
+        line.finish();
         outcome
     }
 
@@ -141,7 +152,6 @@ impl ClusterRun {
     fn prepare_output(&self) -> Result<Published, Error> {
         let recovered = recovery::replay(&self.disk, &self.settings, self.options)?;
         remove_temporary_files(&self.disk, &self.settings.output)?;
-        periods::remove_temporary_files(&*self.disk, &self.settings.output)?;
         Ok(recovered.published)
     }
 }
@@ -157,7 +167,8 @@ struct Work<'a> {
     session: &'a Session,
     /// The lock of the output folder.
     lock: &'a dyn FolderLock,
-    /// The folder of the files that executors make.
+    progress: &'a RunProgress,
+    /// The folder of the tables.
     tables: Url,
     /// A name that no other run has.
     run: String,
@@ -185,6 +196,9 @@ impl Work<'_> {
         let rejects = self.stage_rejects(&index).await?;
         let enriched = self.enriched_rows(&index);
         fail_point("client.staged");
+        // From here on, the output may have files of two runs. A later run must not take them for published ones.
+        index.published = None;
+        index.write(&self.tables).await?;
         let manifest = tokio::task::block_in_place(|| self.publish(&mut published, staged, rejects, &index))?;
         fail_point("client.published");
         index.published = Some(self.published_output(&index, enriched, &manifest));
@@ -198,7 +212,8 @@ impl Work<'_> {
         format!("{:032x}", self.catalog.fingerprint())
     }
 
-    /// The published manifest, if nothing has changed since it was published: no log, no setting, no file.
+    /// The published manifest, if nothing has changed since it was published: no log, no setting, no file of
+    /// the output. `new` are the logs that must be read.
     fn unchanged(&self, index: &Index, new: &[Log]) -> Result<Option<Manifest>, Error> {
         let Some(last) = index.published.as_ref().filter(|_| new.is_empty()) else { return Ok(None) };
         let (disk, output) = (&self.args.disk, &self.args.settings.output);
@@ -240,11 +255,11 @@ impl Work<'_> {
 
     /// The local date of the current time, in days since 1970-01-01.
     fn today(&self) -> i64 {
-        let offset = i64::from(self.args.settings.timezone.0.offset_at(self.args.now));
-        (self.args.now + offset).div_euclid(DAY)
+        self.args.settings.timezone.0.local_date(self.args.now)
     }
 
-    /// Decides from the counts of all logs whether the run is accepted. The logs are not read again by the next run.
+    /// Decides from the counts of all logs whether the run is accepted. The index is written by then, so the
+    /// next run does not read the logs again.
     fn judge(&self, index: &Index) -> Result<(), Error> {
         let settings = &self.args.settings;
         let by_url: BTreeMap<&str, (u32, &LogCounts)> =
@@ -273,7 +288,7 @@ impl Work<'_> {
         Ok(CatalogFile { url: url.into(), fingerprint })
     }
 
-    /// The name of a folder for files that only this run needs.
+    /// The name of a folder for files that only this run needs, such as the reports of a round of jobs.
     fn folder(&self, number: usize) -> String {
         format!("{:06}-{}-r{number}", 0, self.run)
     }

@@ -16,7 +16,7 @@ use crate::insights::enriched_logs::HEADER;
 use crate::model::error::Error;
 use crate::publish::manifest::{InsightEntry, PartEntry};
 
-/// The bytes of sums that one job renders.
+/// The number of bytes of sums that one job renders.
 const SHARD_BYTES: u64 = 64 << 20;
 /// The bytes that are read at once to find the end of a line.
 const WINDOW: u64 = 64 << 10;
@@ -24,10 +24,10 @@ const WINDOW: u64 = 64 << 10;
 /// The rows of a part of `enriched_logs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PlannedPart {
-    /// The end of the rows in all enriched rows.
+    /// The offset of the end of these rows in all enriched rows.
     pub(super) end: u64,
     pub(super) rows: Vec<RowRange>,
-    /// The published part with these rows.
+    /// The published part with these rows; `None` if a job must make the part.
     pub(super) published: Option<PartEntry>,
 }
 

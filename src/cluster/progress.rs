@@ -1,27 +1,135 @@
 //! Shows the progress of a run on a terminal.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use music_insights_ballista::session::{JobProgress, Session};
+use music_insights_ballista::shared_storage;
 
+use crate::cluster::job::{JobReport, JobResult};
+use crate::cluster::tasks::parse;
 use crate::model::shutdown::Shutdown;
-use crate::telemetry::progress::Stages;
+use crate::telemetry::progress::{Rate, Tasks};
 
 /// The interval between two updates of the progress, and between two checks for a shutdown.
 const INTERVAL: Duration = Duration::from_millis(500);
 /// If a run makes no progress for this long, a warning is printed.
 const STALL: Duration = Duration::from_mins(2);
+/// The number of reports per core that one update looks for. Jobs end in about the order in which they are submitted.
+const REPORTS_PER_CORE: usize = 2;
+
+/// The current step of a run.
+#[derive(Debug, Default)]
+pub(super) struct RunProgress(Mutex<Step>);
+
+#[derive(Debug, Default)]
+struct Step {
+    /// A verb such as `reading`.
+    verb: &'static str,
+    reading: Option<Reading>,
+}
+
+/// The progress of reading logs, from the reports of finished jobs.
+#[derive(Debug)]
+struct Reading {
+    began: Instant,
+    /// The number of bytes in all new logs. For compressed logs, it is an estimate.
+    all: u64,
+    bytes: u64,
+    rows: u64,
+    /// The URLs of the reports that are not there yet, each with the bytes of its job.
+    pending: Vec<(String, u64)>,
+}
+
+impl RunProgress {
+    /// Begins a step. The verb is for the progress line, such as `rendering`.
+    pub(super) fn begin(&self, verb: &'static str) {
+        self.change(|step| *step = Step { verb, reading: None });
+    }
+
+    /// Begins to read this many bytes.
+    pub(super) fn begin_reading(&self, all: u64) {
+        let reading = Reading { began: Instant::now(), all, bytes: 0, rows: 0, pending: Vec::new() };
+        self.change(|step| *step = Step { verb: "reading", reading: Some(reading) });
+    }
+
+    /// Adds jobs that read logs: the URLs of their reports, and their numbers of bytes.
+    pub(super) fn expect(&self, jobs: impl Iterator<Item = (String, u64)>) {
+        self.change(|step| {
+            if let Some(reading) = &mut step.reading {
+                reading.pending.extend(jobs);
+            }
+        });
+    }
+
+    /// Looks for reports: those of the first `limit` jobs whose reports are not there yet.
+    async fn look_for_reports(&self, limit: usize) {
+        let pending = self.change(|step| {
+            let pending = step.reading.as_ref().map(|reading| &reading.pending);
+            pending.map(|pending| pending.iter().take(limit).cloned().collect::<Vec<_>>())
+        });
+        for (url, bytes) in pending.unwrap_or_default() {
+            let Ok(place) = parse(&url) else { continue };
+            // Without a report, the line only shows less.
+            let Ok(Some(text)) = shared_storage::read(&place).await else { continue };
+            let Ok(JobReport { result: JobResult::Map(report), .. }) = serde_json::from_slice(&text) else {
+                continue;
+            };
+            let rows: u64 = report.logs.iter().map(|log| log.counts.rows).sum();
+            self.change(|step| {
+                if let Some(reading) = &mut step.reading {
+                    reading.rows += rows;
+                    reading.bytes += bytes;
+                    reading.pending.retain(|(other, _)| *other != url);
+                }
+            });
+        }
+    }
+
+    fn rate(&self) -> Option<Rate> {
+        self.change(|step| step.reading.as_ref().and_then(|reading| reading.rate(reading.began.elapsed())))
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Step) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Reading {
+    /// The rate after some time; `None` before the first report.
+    fn rate(&self, elapsed: Duration) -> Option<Rate> {
+        let seconds = elapsed.as_secs_f64();
+        if self.bytes == 0 || seconds <= 0.0 {
+            return None;
+        }
+        let rest = self.all.saturating_sub(self.bytes) as f64 / self.bytes as f64;
+        Some(Rate {
+            rows_per_second: (self.rows as f64 / seconds) as u64,
+            percent: (self.bytes.min(self.all) * 100).checked_div(self.all).unwrap_or(100),
+            left: elapsed.mul_f64(rest),
+        })
+    }
+}
 
 /// Shows the progress of a session until a shutdown is requested. Prints a warning if there is no progress.
-pub(super) async fn show_until_shutdown(session: &Session, stages: &Stages, stop: &Shutdown) {
+pub(super) async fn show_until_shutdown(
+    session: &Session,
+    progress: &RunProgress,
+    line: &Tasks,
+    stop: &Shutdown,
+) {
     let mut stall = StallDetector { last: None, since: Instant::now() };
     while !stop.is_requested() {
         tokio::time::sleep(INTERVAL).await;
-        let progress = session.progress().await;
-        if let Some(progress) = progress {
-            stages.show(progress.finished_stages, progress.stages, progress.finished_tasks, progress.tasks);
+        let jobs = session.progress().await;
+        if let Some(jobs) = jobs.filter(|_| line.is_visible()) {
+            if stall.last != Some(jobs) {
+                progress.look_for_reports(session.cores() * REPORTS_PER_CORE).await;
+            }
+            let verb = progress.change(|step| step.verb);
+            line.show(verb, jobs.finished_tasks, jobs.tasks, progress.rate());
         }
-        if stall.is_stalled(progress, Instant::now()) {
+        if stall.is_stalled(jobs, Instant::now()) {
             tracing::warn!(
                 "no task finished for {} s; check the executors. A scheduler started with `--scheduler-policy \
                  pull-staged` recovers from lost executors",
@@ -49,7 +157,10 @@ impl StallDetector {
 
 #[cfg(test)]
 mod tests {
+    use url::Url;
+
     use super::*;
+    use crate::cluster::job::{LogCounts, LogReport, MapReport};
 
     #[test]
     fn a_stall_is_reported_once_per_two_minutes() {
@@ -63,5 +174,41 @@ mod tests {
         assert!(!at(201, Some(1)) && !at(320, Some(1)));
         assert!(at(322, Some(1)) && !at(323, Some(1)));
         assert!(!at(440, Some(2)) && !at(559, Some(2)) && at(561, Some(2)));
+    }
+
+    #[tokio::test]
+    async fn the_rate_comes_from_the_reports_of_finished_jobs() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = |number: u32| {
+            Url::from_file_path(folder.path().join(format!("report-{number}.json"))).unwrap().to_string()
+        };
+        let progress = RunProgress::default();
+        progress.begin_reading(1000);
+        progress.expect((0..4).map(|number| (url(number), 250)));
+        progress.look_for_reports(9).await;
+        assert_eq!(progress.rate(), None);
+        for number in [0, 3] {
+            let counts = LogCounts { rows: 500, ..LogCounts::default() };
+            let log = LogReport { counts, ..LogReport::default() };
+            let result = JobResult::Map(MapReport { logs: vec![log], ..MapReport::default() });
+            let report = JobReport { job: url(number), result };
+            std::fs::write(
+                folder.path().join(format!("report-{number}.json")),
+                serde_json::to_vec(&report).unwrap(),
+            )
+            .unwrap();
+        }
+        // Only the first two are looked for.
+        progress.look_for_reports(2).await;
+        let rate = || progress.change(|step| step.reading.as_ref().unwrap().rate(Duration::from_secs(2)));
+        let expected = |rows_per_second, percent, left| {
+            Some(Rate { rows_per_second, percent, left: Duration::from_secs(left) })
+        };
+        assert_eq!(rate(), expected(250, 25, 6));
+        progress.look_for_reports(9).await;
+        progress.look_for_reports(9).await;
+        assert_eq!(rate(), expected(500, 50, 2));
+        progress.begin("rendering");
+        assert_eq!(progress.rate(), None);
     }
 }

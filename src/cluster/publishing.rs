@@ -23,7 +23,7 @@ use crate::publish::append_only::{AppendOnlyWriter, part_name};
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::{CutSummary, Published, StagedEpoch};
 use crate::publish::manifest::{CatalogEntry, InsightEntry, Manifest, PartEntry, hash_text};
-use crate::publish::periods::{self, StagedPeriod};
+use crate::publish::periods::{PublishedPeriods, StagedPeriod};
 use crate::publish::rejects::{REJECTS_HEADER, reject_lines};
 use crate::publish::snapshot::Snapshot;
 use crate::publish::staged_part::StagedPart;
@@ -40,8 +40,10 @@ use crate::time::period::Period;
 pub(super) struct StagedOutput {
     tables: Vec<(&'static str, String, InsightEntry)>,
     unmatched: u64,
-    /// The tables of the published periods, ascending.
+    /// The tables of new and changed periods, ascending.
     periods: Vec<(Period, StagedPeriodTables)>,
+    /// The periods whose tables are in the output folder already.
+    unchanged_periods: PublishedPeriods,
     /// The parts of `enriched_logs`; `None` if the insight is disabled.
     enriched: Option<Vec<(PlannedPart, Option<job::StagedPart>)>>,
 }
@@ -64,12 +66,15 @@ impl Work<'_> {
             latest: latest(index),
             current_week: Week::of_day(self.today()).0,
         };
+        self.progress.begin("rendering");
         let shards = output::shards(index, self.session.cores());
         let folder = |shard| child(&child(&self.tables, &self.folder(0)), &format!("shard-{shard}")).into();
         let enriched = self.plan_enriched(index).await?;
         let parts = enriched.as_deref().map(|parts| output::part_jobs(parts, &target)).unwrap_or_default();
         let new_parts = parts.len();
-        let periods = self.published_periods(index);
+        let unchanged_periods = self.unchanged_periods(index)?;
+        let mut periods = self.published_periods(index);
+        periods.retain(|period, _| unchanged_periods.index(*period).is_none());
         let period_jobs = self.period_jobs(&periods, &sources, &target);
         // Parts take longest, so they begin first.
         let jobs = parts.into_iter().chain(output::render_jobs(&sources, &shards, folder, &target));
@@ -84,6 +89,7 @@ impl Work<'_> {
         });
         let slices: Vec<_> = slices.collect();
         fail_point("client.rendered");
+        self.progress.begin("writing");
         let tables = self.submit_all(output::table_jobs(&sources, &slices, &target), 2).await?;
         let (tables, unmatched) = output::staged_tables(songs.into_iter().chain(tables));
         let mut staged = results.into_iter().filter_map(|result| match result {
@@ -101,10 +107,47 @@ impl Work<'_> {
             JobResult::Period(tables) => Some((period, tables)),
             _ => None,
         });
-        Ok(StagedOutput { tables, unmatched, periods: periods.collect(), enriched })
+        Ok(StagedOutput { tables, unmatched, periods: periods.collect(), unchanged_periods, enriched })
     }
 
-    /// The periods that are published, each with its sums and the number of its plays.
+    /// The published periods of the last run whose tables would be the same now.
+    fn unchanged_periods(&self, index: &Index) -> Result<PublishedPeriods, Error> {
+        let (disk, output) = (&self.args.disk, &self.args.settings.output);
+        let Some(last) = &index.published else { return Ok(PublishedPeriods::default()) };
+        let Some(text) =
+            Manifest::text_in(disk, output)?.filter(|text| last.manifest == hash_text(xxh3_128(text)))
+        else {
+            return Ok(PublishedPeriods::default());
+        };
+        let mut entries = serde_json::from_slice::<Manifest>(&text).map(|it| it.periods).unwrap_or_default();
+        let hashes = self.period_hashes(index);
+        entries.retain(|entry| {
+            let code = entry.period().map(Period::code);
+            code.is_some_and(|code| {
+                hashes.contains_key(&code) && hashes.get(&code) == last.periods.get(&code)
+            })
+        });
+        Ok(PublishedPeriods::committed(&**disk, output, &entries))
+    }
+
+    /// A hash of everything on which the tables of a period depend, for each published period by its code.
+    fn period_hashes(&self, index: &Index) -> BTreeMap<u64, String> {
+        let settings = &self.args.settings;
+        let common = (
+            self.fingerprint(),
+            &settings.insights,
+            settings.periods.insights.to_string(),
+            StateConfig::of(settings),
+            OutputFormats::of(settings),
+        );
+        let hash = |(period, (sums, plays)): (Period, (Vec<SumsFile>, u64))| {
+            let text = serde_json::to_vec(&(&common, sums, plays)).expect("settings are valid JSON");
+            (period.code(), hash_text(xxh3_128(&text)))
+        };
+        self.published_periods(index).into_iter().map(hash).collect()
+    }
+
+    /// The periods that this run publishes, each with its sums and the number of its plays.
     pub(super) fn published_periods(&self, index: &Index) -> BTreeMap<Period, (Vec<SumsFile>, u64)> {
         let rules = self.args.settings.periods.rules();
         let latest_day = match rules.latest {
@@ -188,7 +231,7 @@ impl Work<'_> {
     }
 
     /// Publishes the staged output as the next epoch. Returns the manifest, and the parts of `enriched_logs`, each with
-    /// the end of its rows.
+    /// the offset of its end in all enriched rows.
     pub(super) fn publish(
         &self,
         published: &mut Published,
@@ -208,6 +251,8 @@ impl Work<'_> {
             (name, Snapshot::adopt(disk, &folders, entry))
         });
         let mut epoch = StagedEpoch { snapshots: snapshots.collect(), ..StagedEpoch::default() };
+        epoch.listed_periods = self.published_periods(index).into_keys().collect();
+        published.keep_periods(staged.unchanged_periods);
         for (period, StagedPeriodTables { tag, index }) in staged.periods {
             let snapshots = SNAPSHOTS.iter().filter_map(|about| {
                 let folders = TableFolders::of_period(&settings.output, period, about.name);
@@ -215,7 +260,6 @@ impl Work<'_> {
                 Some((about.name, Snapshot::adopt(disk, &folders.tagged(tag.clone()), entry)))
             });
             let snapshots = snapshots.collect();
-            epoch.listed_periods.push(period);
             epoch.periods.push(StagedPeriod { period, index, snapshots });
         }
         let parts = staged.enriched.map(|parts| self.publish_parts(parts, &mut epoch)).transpose()?;
@@ -235,9 +279,8 @@ impl Work<'_> {
         };
         let manifest = published.next_manifest(&epoch, &mut rejects, cut)?;
         published.publish(epoch, manifest.clone())?;
-        // A lost executor may have left some.
+        // A lost executor may have left temporary files.
         remove_temporary_files(disk, &settings.output)?;
-        periods::remove_temporary_files(&**disk, &settings.output)?;
         Ok((manifest, parts.unwrap_or_default()))
     }
 
@@ -278,7 +321,7 @@ impl Work<'_> {
         Ok(ends)
     }
 
-    /// What the index says about the published output.
+    /// The entry of the index on the published output.
     pub(super) fn published_output(
         &self,
         index: &Index,
@@ -291,6 +334,7 @@ impl Work<'_> {
             roll_bytes: self.args.settings.insights.enriched_logs.roll_bytes.0,
             enriched,
             parts: parts.clone(),
+            periods: self.period_hashes(index),
         }
     }
 }

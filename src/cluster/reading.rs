@@ -1,19 +1,22 @@
-//! Submits jobs: reads new logs on the executors, and adds up small files of sums.
+//! Submits jobs and collects their results: jobs that read new logs, and jobs that add up small files of
+//! sums.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
+use music_insights_ballista::session::Session;
 use music_insights_ballista::shared_storage::child;
 
 use crate::cluster::Work;
 use crate::cluster::index::Index;
 use crate::cluster::inputs::Log;
-use crate::cluster::job::{CatalogFile, Job, JobKind, JobReport, JobResult, MapJob};
-use crate::cluster::splits::{JobLogs, can_cut, split};
+use crate::cluster::job::{CatalogFile, Job, JobKind, JobReport, JobResult, LogRange, MapJob};
+use crate::cluster::splits::{JobLogs, can_cut, cuttable, split, text_bytes};
 use crate::model::error::Error;
 use crate::state::checkpoint::generation::StateConfig;
 use crate::storage::failpoint::fail_point;
 
-/// The number of jobs in one round. The client submits the jobs of a round together, and then writes the index.
+/// The number of map jobs in one round. The client submits the jobs of a round together, and then writes the
+/// index.
 const JOBS_PER_ROUND: usize = 256;
 
 impl Work<'_> {
@@ -28,9 +31,15 @@ impl Work<'_> {
             tracing::info!("{} of {} logs are new", logs.len(), self.logs.len());
         }
         let config = StateConfig::of(&self.args.settings);
-        let can_cut = can_cut(&config.dialect, config.max_bad_lines);
+        let cores = self.session.cores();
+        let cuttable = if can_cut(&config.dialect, config.max_bad_lines) {
+            cuttable(logs, cores).await?
+        } else {
+            HashSet::new()
+        };
         let first = index.take_numbers(logs.len());
-        let jobs = split(logs, first, self.session.cores(), can_cut);
+        let jobs = split(logs, first, cores, &cuttable);
+        self.progress.begin_reading(logs.iter().map(text_bytes).sum());
         let map = MapJob {
             logs: Vec::new(),
             config,
@@ -50,6 +59,8 @@ impl Work<'_> {
                     (index.map_job(logs, &map, &self.tables, &self.run, number), logs)
                 })
                 .collect();
+            self.progress
+                .expect(of_round.iter().map(|(job, of_job)| (job.report.clone(), job_bytes(of_job, logs))));
             let mut results = self.submit(of_round.iter().map(|(job, _)| job)).await?;
             for (job, of_job) in of_round {
                 let Some(JobResult::Map(report)) = results.remove(&job.report) else {
@@ -67,6 +78,7 @@ impl Work<'_> {
 
     /// Adds up small files of sums.
     pub(super) async fn merge(&self, index: &mut Index) -> Result<(), Error> {
+        self.progress.begin("adding up");
         // The files that one round makes belong to the next size class.
         for round in 0.. {
             let jobs = index.merge_jobs(&self.tables, &format!("{}-{round}", self.run));
@@ -89,18 +101,7 @@ impl Work<'_> {
         &self,
         jobs: impl Iterator<Item = &Job>,
     ) -> Result<HashMap<String, JobResult>, Error> {
-        let jobs: Vec<String> =
-            jobs.map(|job| serde_json::to_string(job).expect("a job is valid JSON")).collect();
-        let reports = self.session.submit(&jobs).await?;
-        let reports = reports.iter().map(|report| {
-            let report: JobReport = serde_json::from_str(report).map_err(|cause| {
-                Error::Config(format!(
-                    "cannot read a job report: {cause}; all programs of a cluster must run the same version"
-                ))
-            })?;
-            Ok((report.job, report.result))
-        });
-        reports.collect()
+        submit(self.session, jobs).await
     }
 
     /// Submits jobs that make the output, and returns their results in order.
@@ -118,6 +119,33 @@ impl Work<'_> {
         let mut results = self.submit(jobs.iter()).await?;
         jobs.iter().map(|job| results.remove(&job.report).ok_or_else(|| no_report(&job.report))).collect()
     }
+}
+
+/// Submits jobs and returns their results by the URL of the report.
+pub(super) async fn submit(
+    session: &Session,
+    jobs: impl Iterator<Item = &Job>,
+) -> Result<HashMap<String, JobResult>, Error> {
+    let jobs: Vec<String> =
+        jobs.map(|job| serde_json::to_string(job).expect("a job is valid JSON")).collect();
+    let reports = session.submit(&jobs).await?;
+    let reports = reports.iter().map(|report| {
+        let report: JobReport = serde_json::from_str(report).map_err(|cause| {
+            Error::Config(format!(
+                "cannot read a job report: {cause}; all programs of a cluster must run the same version"
+            ))
+        })?;
+        Ok((report.job, report.result))
+    });
+    reports.collect()
+}
+
+/// The number of bytes that a job reads. It is an estimate for compressed logs.
+fn job_bytes(job: &JobLogs, logs: &[Log]) -> u64 {
+    let bytes = |(place, log): &(usize, LogRange)| {
+        log.range.map_or_else(|| text_bytes(&logs[*place]), |(from, to)| to - from)
+    };
+    job.iter().map(bytes).sum()
 }
 
 /// Jobs in rounds. All ranges of a log belong to one round, because the index lists only whole logs.

@@ -30,7 +30,6 @@ use crate::model::error::Error;
 use crate::publish::append_only::{AppendOnlyWriter, TableCheck};
 use crate::publish::cleanup::remove_temporary_files;
 use crate::publish::epoch::Published;
-use crate::publish::periods;
 use crate::publish::rejects::REJECTS_HEADER;
 use crate::publish::{OutputFormats, REJECTS};
 use crate::settings::Settings;
@@ -91,7 +90,6 @@ impl Pipeline {
             return Err(Error::Damaged(reload::lost_all_songs(&settings.songs, songs_before)));
         }
         remove_temporary_files(&disk, &settings.output)?;
-        periods::remove_temporary_files(&*disk, &settings.output)?;
         let versions =
             start_catalog(rows, &settings, mode, &dictionaries, &control.metrics, options.allow_empty);
 

@@ -140,6 +140,12 @@ impl Published {
         Self { files, periods, manifest: Some(manifest), manifest_bytes, incomplete, ..self }
     }
 
+    /// Keeps periods of an earlier run whose tables are still right.
+    #[cfg(feature = "cluster")]
+    pub fn keep_periods(&mut self, periods: PublishedPeriods) {
+        self.periods = periods;
+    }
+
     /// Notes that published files were missing. The next cut is then published as a new epoch, even if no row
     /// has changed.
     pub fn note_damage(&mut self) {

@@ -213,22 +213,6 @@ pub fn periods_in(disk: &dyn Disk, output: &Path) -> Result<Vec<Period>, Error> 
     Ok(periods)
 }
 
-/// Removes the temporary files that a killed run left in the folders of periods.
-///
-/// # Errors
-/// A file system error, exit code 73.
-pub fn remove_temporary_files(disk: &dyn Disk, output: &Path) -> Result<(), Error> {
-    for period in periods_in(disk, output)? {
-        for about in SNAPSHOTS {
-            for folder in TableFolders::of_period(output, period, about.name).all() {
-                remove_from(disk, folder, is_temporary)?;
-            }
-        }
-        remove_from(disk, &folder_of(output, period), is_temporary)?;
-    }
-    Ok(())
-}
-
 /// The periods that an output folder shows.
 #[derive(Debug, Default)]
 pub struct PublishedPeriods {

@@ -41,6 +41,7 @@ pub struct Periods {
 impl Periods {
     /// The part of the settings that decides which plays are kept.
     pub fn rules(&self) -> PeriodRules {
+        // With `#[serde(flatten)]` instead of these fields, an error would not name the line of a wrong value.
         let Self { day, week, month, quarter, year, latest, .. } = *self;
         PeriodRules { day, week, month, quarter, year, latest }
     }

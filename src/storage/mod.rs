@@ -7,6 +7,7 @@
 pub mod allocator;
 pub mod descriptors;
 pub mod failpoint;
+mod lock;
 pub mod real;
 pub mod staged_file;
 
@@ -78,7 +79,8 @@ pub trait Disk: Debug + Send + Sync {
     /// An error of the file system.
     fn stat(&self, path: &Path) -> io::Result<FileStat>;
 
-    /// Locks an existing folder until the returned value is dropped.
+    /// Locks an existing folder until the returned value is dropped. If another process holds the lock, waits a
+    /// second for it.
     ///
     /// # Errors
     /// `Busy` if another process holds the lock (exit code 75), or an error of the file system (73).

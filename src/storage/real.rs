@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 use crate::model::error::{Error, FileRole, Op};
 use crate::model::shutdown::Shutdown;
+use crate::storage::lock::lock;
 use crate::storage::{
     Disk, DiskFile, FileIdentity, FileStat, FolderLock, SharedDisk, create_folder, descriptors, is_missing,
 };
@@ -288,7 +289,7 @@ impl RealDisk {
         let name = if path.as_os_str().is_empty() { Path::new(".") } else { path };
         let failed = |cause: io::Error| Error::file(FileRole::Output, Op::Lock, path, cause);
         let folder = self.retry.attempt(path, || File::open(name)).map_err(failed)?;
-        match folder.try_lock() {
+        match lock(&folder) {
             // Some file systems cannot lock folders. The lock of the file is then enough.
             Ok(()) | Err(TryLockError::Error(_)) => Ok(folder),
             Err(TryLockError::WouldBlock) => {
@@ -305,7 +306,7 @@ impl RealDisk {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false).custom_flags(NO_FOLLOW);
         let mut file = self.retry.attempt(&path, || options.open(&path)).map_err(failed)?;
-        match file.try_lock() {
+        match lock(&file) {
             Ok(()) => {}
             Err(TryLockError::Error(cause)) => return Err(failed(cause)),
             Err(TryLockError::WouldBlock) => {

@@ -3,8 +3,11 @@
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
+use indicatif::{
+    FormattedDuration, HumanCount, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
 
 /// The unit of a [`Progress`] total.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,17 +102,28 @@ fn style(bounded: bool, unit: Unit, rows: &Arc<AtomicU64>) -> ProgressStyle {
         })
 }
 
-/// The progress line of a run on a cluster: stages and tasks.
+/// The progress line of a run on a cluster: a step of the run, and its tasks.
 #[derive(Debug)]
-pub struct Stages(Option<ProgressBar>);
+pub struct Tasks(Option<ProgressBar>);
 
-impl Default for Stages {
+/// How fast rows are read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Rows per second since the start.
+    pub rows_per_second: u64,
+    /// The part of the bytes that is read, from 0 to 100.
+    pub percent: u64,
+    /// The time until all bytes are read.
+    pub left: Duration,
+}
+
+impl Default for Tasks {
     fn default() -> Self {
         Self::new()
     }
 }
 
-impl Stages {
+impl Tasks {
     /// A line that is drawn only if stderr is a terminal.
     pub fn new() -> Self {
         let is_terminal = std::io::stderr().is_terminal();
@@ -120,10 +134,15 @@ impl Stages {
         }))
     }
 
-    /// Shows how many stages and tasks are done, and how many there are in total.
-    pub fn show(&self, stages_done: usize, stages: usize, tasks_done: usize, tasks: usize) {
+    /// Whether the line is drawn.
+    pub fn is_visible(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Shows how many tasks of a step are done, and how many there are. `verb` names the step.
+    pub fn show(&self, verb: &str, done: usize, tasks: usize, rate: Option<Rate>) {
         if let Some(bar) = &self.0 {
-            bar.set_message(format!("stages {stages_done} of {stages}  tasks {tasks_done} of {tasks}"));
+            bar.set_message(task_text(verb, done, tasks, rate));
         }
     }
 
@@ -133,6 +152,13 @@ impl Stages {
             bar.finish_and_clear();
         }
     }
+}
+
+fn task_text(verb: &str, done: usize, tasks: usize, rate: Option<Rate>) -> String {
+    let tasks = format!("{verb}  task {done} of {tasks}");
+    let Some(Rate { rows_per_second, percent, left }) = rate else { return tasks };
+    let (rows, left) = (HumanCount(rows_per_second), FormattedDuration(left));
+    format!("{tasks}  {rows} rows/s  {percent} %  {left} left")
 }
 
 #[cfg(test)]
@@ -152,5 +178,13 @@ mod tests {
         assert_eq!(progress.rows(), 3);
         progress.restart();
         assert_eq!(progress.rows(), 0);
+    }
+
+    #[test]
+    fn the_line_of_a_cluster_has_rows_and_the_time_left() {
+        let rate = Rate { rows_per_second: 1_234_567, percent: 25, left: Duration::from_secs(65) };
+        let text = "reading  task 3 of 12  1,234,567 rows/s  25 %  00:01:05 left";
+        assert_eq!(task_text("reading", 3, 12, Some(rate)), text);
+        assert_eq!(task_text("rendering", 0, 4, None), "rendering  task 0 of 4");
     }
 }

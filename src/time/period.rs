@@ -106,6 +106,13 @@ impl Period {
         Self { number: self.number + 1, ..self }
     }
 
+    /// Whether the period is still open: it is the latest one of its length or a later one, so new plays usually
+    /// belong to it. `latest_day` is a day in the latest period of every length, as a number of days since
+    /// 1970-01-01; `None` without plays.
+    pub fn is_still_open(self, latest_day: Option<i64>) -> bool {
+        latest_day.is_some_and(|day| self >= Self::of_day(self.length, day))
+    }
+
     /// A number that identifies the period. Codes have the order of the periods.
     pub fn code(self) -> u64 {
         (self.length.index() as u64) << 48 | (self.number + SHIFT) as u64
@@ -213,6 +220,26 @@ mod tests {
             ("1969-12-31", ["1969-12-31", "1970-W01", "1969-12", "1969-Q4", "1969"]),
         ] {
             assert_eq!(Length::ALL.map(|length| Period::of_day(length, day(date)).to_string()), expected);
+        }
+    }
+
+    #[test]
+    fn the_latest_period_and_later_ones_are_still_open() {
+        let latest_day = Some(day("2025-03-21"));
+        for (name, expected) in [
+            ("2025-02", false),
+            ("2025-03", true),
+            ("2025-04", true),
+            ("2025-03-20", false),
+            ("2025-03-21", true),
+            ("2025-W11", false),
+            ("2025-W12", true),
+            ("2024", false),
+            ("2025", true),
+        ] {
+            let period: Period = name.parse().unwrap();
+            assert_eq!(period.is_still_open(latest_day), expected, "{name}");
+            assert!(!period.is_still_open(None), "{name}");
         }
     }
 

@@ -101,6 +101,18 @@ impl Zone {
         (offset, from..to)
     }
 
+    /// The local date at an instant (Unix time), as a number of days since 1970-01-01.
+    ///
+    /// ```
+    /// use music_insights::time::zone::Zone;
+    /// let berlin = Zone::named("Europe/Berlin").unwrap();
+    /// // 1970-01-01T23:30:00Z is half past midnight on the next day.
+    /// assert_eq!(berlin.local_date(84_600), 1);
+    /// ```
+    pub fn local_date(&self, instant: i64) -> i64 {
+        (instant + i64::from(self.offset_at(instant))).div_euclid(DAY)
+    }
+
     /// The offset at a local wall-clock time. When clocks are set back, a time can occur twice; then the
     /// earlier instant counts. A time that is skipped when clocks are set forward has no offset.
     pub fn offset_of_local(&self, local: i64) -> Option<i32> {
@@ -156,6 +168,26 @@ mod tests {
         assert_eq!(berlin.offset_of_local(local(2025, 3, 30, 3, 0)), Some(7200));
         assert_eq!(berlin.offset_of_local(local(2025, 10, 26, 2, 30)), Some(7200));
         assert_eq!(berlin.offset_of_local(local(2025, 10, 26, 3, 0)), Some(3600));
+    }
+
+    #[test]
+    fn the_local_date_changes_at_local_midnight() {
+        // In Berlin, 2025-03-30 has 23 hours.
+        for (zone, midnight, date) in [
+            ("UTC", "2025-03-30T00:00:00Z", (2025, 3, 30)),
+            ("UTC", "1970-01-01T00:00:00Z", (1970, 1, 1)),
+            ("Europe/Berlin", "2025-03-29T23:00:00Z", (2025, 3, 30)),
+            ("Europe/Berlin", "2025-03-30T22:00:00Z", (2025, 3, 31)),
+            ("America/New_York", "1970-01-01T05:00:00Z", (1970, 1, 1)),
+            ("Asia/Kathmandu", "2025-01-01T18:15:00Z", (2025, 1, 2)),
+        ] {
+            let instant = DateTime::parse_from_rfc3339(midnight).unwrap().timestamp();
+            let (year, month, day) = date;
+            let day = CivilDate { year, month, day }.to_days().unwrap();
+            let zone = Zone::named(zone).unwrap();
+            let dates = [-1, 0].map(|seconds| zone.local_date(instant + seconds));
+            assert_eq!(dates, [day - 1, day], "{midnight} in {}", zone.name());
+        }
     }
 
     #[test]

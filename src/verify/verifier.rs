@@ -1,7 +1,7 @@
 //! The steps of a verification, for the output of a `replay` and of a `watch`.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::DateTime;
@@ -24,7 +24,7 @@ use crate::settings::Settings;
 use crate::state::checkpoint::load::CommittedPeriods;
 use crate::storage::SharedDisk;
 use crate::text::{escape_bytes, path_text, shown};
-use crate::time::civil::{DAY, Week};
+use crate::time::civil::Week;
 use crate::verify::committed::{Committed, EarlierRejects, RejectCounts, earlier_rejects};
 use crate::verify::committed_state::CommittedState;
 use crate::verify::files::compare_files;
@@ -59,14 +59,7 @@ impl Verifier {
     /// If a file is missing (66) or damaged (65), or if the state belongs to different settings (78).
     pub async fn run(self) -> Result<Report, Error> {
         let output = &self.settings.output;
-        let Some(manifest) = Manifest::read(&self.disk, output)? else {
-            let message = format!(
-                "{}: no _manifest.json, so no output is published here; pass --output to use a different \
-                 folder",
-                shown(output)
-            );
-            return Err(Error::MissingInput(message));
-        };
+        let manifest = published_manifest(&self.disk, output)?;
         let mut report = Report::default();
         compare_files(output, &manifest, &mut report);
         periods::compare_files(&*self.disk, output, &manifest, &mut report);
@@ -250,16 +243,10 @@ impl Verifier {
 
     /// Whether the published epoch used this catalog. If it did not, adds a line to the report.
     fn is_published_catalog(&self, manifest: &Manifest, catalog: &Catalog, report: &mut Report) -> bool {
-        let same = hash_text(catalog.fingerprint()) == manifest.catalog.fingerprint;
-        if !same {
-            report.unverifiable.push(format!(
-                "{} is not the catalog of epoch {}, so the snapshots cannot be compared; first publish an \
-                 epoch with this catalog",
-                shown(&self.settings.songs),
-                manifest.epoch
-            ));
-        }
-        same
+        let other = other_catalog(&self.settings.songs, catalog.fingerprint(), manifest, "snapshots");
+        let is_published = other.is_none();
+        report.unverifiable.extend(other);
+        is_published
     }
 
     /// Renders the enabled snapshots, and compares them with the published snapshots.
@@ -300,14 +287,39 @@ impl Verifier {
     fn today_of(&self, manifest: &Manifest) -> i64 {
         let stated = manifest.now.as_deref().and_then(|now| DateTime::parse_from_rfc3339(now).ok());
         let now = self.now.or(stated.map(|now| now.timestamp())).unwrap_or(self.clock);
-        (now + i64::from(self.settings.timezone.0.offset_at(now))).div_euclid(DAY)
+        self.settings.timezone.0.local_date(now)
     }
 
     /// The current week in the configured time zone.
     fn week(&self) -> Week {
-        let now = self.now.unwrap_or(self.clock);
-        Week::of_local(now + i64::from(self.settings.timezone.0.offset_at(now)))
+        Week::of_day(self.settings.timezone.0.local_date(self.now.unwrap_or(self.clock)))
     }
+}
+
+/// The manifest of an output.
+///
+/// # Errors
+/// If there is none (66), or it cannot be read.
+pub fn published_manifest(disk: &SharedDisk, output: &Path) -> Result<Manifest, Error> {
+    Manifest::read(disk, output)?.ok_or_else(|| {
+        let message = format!(
+            "{}: no _manifest.json, so no output is published here; pass --output to use a different folder",
+            shown(output)
+        );
+        Error::MissingInput(message)
+    })
+}
+
+/// What a report says if a catalog is not the one of the manifest. `tables` are those that cannot be compared.
+pub fn other_catalog(songs: &Path, fingerprint: u128, manifest: &Manifest, tables: &str) -> Option<String> {
+    let epoch = manifest.epoch;
+    (hash_text(fingerprint) != manifest.catalog.fingerprint).then(|| {
+        let songs = shown(songs);
+        format!(
+            "{songs} is not the catalog of epoch {epoch}, so the {tables} cannot be compared; first publish an epoch \
+             with this catalog"
+        )
+    })
 }
 
 /// Compares the number of plays outside the dates of the manifest.

@@ -2,10 +2,9 @@
 
 use std::process::Command;
 
+use crate::bucket::{environment_of_store, python_with_moto, start_store};
 use crate::processes::{TestCluster, assert_exit, command, free_port, run};
-use crate::{
-    arguments, assert_success, environment_of_store, python_with_moto, start_store, write_difficult_inputs,
-};
+use crate::{arguments, assert_success, write_difficult_inputs};
 
 /// A Python script. It reads every table of the bucket with DuckDB, as CSV and as Parquet. It compares the rows
 /// with those in a folder, which it reads without DuckDB. Timestamps in Parquet are compared to the second.

@@ -101,14 +101,27 @@ impl TestCluster {
 
     /// Starts another executor with these environment variables.
     pub(crate) fn add_executor(&mut self, environment: &[(&str, String)]) {
-        let name = format!("executor-{}", self.executors.len());
         let mut command = Command::new(PROGRAM);
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        self.start_executor(command);
+    }
+
+    /// Starts another executor in a mount namespace of its own, after this shell command.
+    pub(crate) fn add_executor_after(&mut self, mount: &str) {
+        let mut command = Command::new("unshare");
+        let script = format!("{mount} && exec {PROGRAM} \"$@\"");
+        command.args(["-Urm", "sh", "-c", &script, "sh"]);
+        self.start_executor(command);
+    }
+
+    /// Adds the arguments of an executor to a command, and starts it.
+    fn start_executor(&mut self, mut command: Command) {
+        let name = format!("executor-{}", self.executors.len());
         command
             .args(["executor", "--scheduler", &self.address, "--cores", "1"])
             .args(["--port", &free_port().to_string(), "--task-port", &free_port().to_string()])
             .arg("--work-dir")
             .arg(self.folder.path().join(&name))
-            .envs(environment.iter().map(|(name, value)| (name, value)))
             .current_dir(self.folder.path());
         self.executors.push(Process::start(&mut command, &self.folder.path().join(format!("{name}.log"))));
     }

@@ -89,7 +89,7 @@ impl Live {
             dictionaries: Arc::clone(dictionaries),
             user_order: Arc::clone(&self.user_order),
             song_order: Arc::clone(&self.song_order),
-            current_week: Week::of_local(now + i64::from(self.decoder.zone.offset_at(now))),
+            current_week: Week::of_day(self.decoder.zone.local_date(now)),
             threads: 2,
         };
         let (mut files, mut claimed) = (Files::new(), Vec::new());

@@ -10,7 +10,7 @@ use music_insights::model::value::TimeSpan;
 use music_insights::settings::{Periods, Settings};
 use music_insights::time::clock::Clock;
 
-use crate::daemon::{LOG_HEADER, Place, stderr};
+use crate::daemon::{LOG_HEADER, Place, stderr, stdout};
 use crate::engine::{NOW, Piece, watch_with_clock};
 use crate::oracle::assert_equals_replay;
 
@@ -55,6 +55,34 @@ fn fewer_periods_are_kept_at_once_and_more_are_refused() {
     assert_eq!(months(&place), ["2025-03", "2025-05"], "a refused start changes nothing");
     assert!(once("0").status.success());
     assert!(!place.path("output/periods").exists(), "no period is left");
+}
+
+#[test]
+fn the_state_names_the_kept_periods() {
+    let place = Place::new(SONGS);
+    let once = |month: &str, week: &str, year: &str| {
+        let settings = format!("[periods]\nmonth = {month}\nweek = {week}\nyear = {year}\n");
+        place.write("music-insights.toml", &settings);
+        place.done(&["watch", "--once", "--http", "off"]);
+        let text = stdout(&place.done(&["state"]));
+        let (_, periods) = text.split_once("\nperiods ").unwrap_or_default();
+        periods.split_once("\ninputs ").unwrap_or_default().0.to_owned()
+    };
+    let days = ["2024-11-30", "2025-01-31", "2025-02-01", "2025-05-01", "2025-05-02"];
+    place.write("data/incoming/a.csv", &log(&days));
+    once("'all'", "2", "1");
+    // A late play is in another segment of the state.
+    place.write("data/incoming/b.csv", &log(&["2024-11-01"]));
+    let expected = "   6
+  week           1  2025-W18                              2 plays, still open: 2025-W18
+  month          4  2024-11 to 2025-05                    6 plays, still open: 2025-05
+  year           1  2025                                  4 plays, still open: 2025";
+    assert_eq!(once("'all'", "2", "1"), expected);
+    // The plays of the other months are still in a segment, but they are not kept.
+    let expected = "   1
+  month          1  2025-05                               2 plays, still open: 2025-05";
+    assert_eq!(once("2", "0", "0"), expected);
+    assert_eq!(once("0", "0", "0"), "");
 }
 
 #[test]

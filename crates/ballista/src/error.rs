@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt::{Display, Write as _};
+use std::io;
 
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
@@ -16,11 +17,15 @@ pub enum ErrorKind {
     Address,
     /// A file or an object does not exist on a machine that needs it.
     Missing,
+    /// A store denies access to an object.
+    Denied,
     /// A process does not answer, or a file or an object cannot be read or written.
     Io,
+    /// A disk is full.
+    Full,
     /// The programs of the cluster have incompatible versions, or there is no executor.
     Setup,
-    /// The engine gave up on a job.
+    /// The engine ended a job with an error of its own, such as a bug.
     Job,
     /// A job failed because an executor was lost. Another attempt may succeed.
     Lost,
@@ -52,13 +57,16 @@ impl ClusterError {
         Self { kind, message: message.into(), source: None }
     }
 
-    /// Creates an error with a source. In the message, the text of the source follows `context`.
+    /// Creates an error with a source. In the message, the text of the source follows `context`. If the source says that
+    /// a disk is full, the kind is [`ErrorKind::Full`] instead of [`ErrorKind::Io`].
     pub fn with_source(
         kind: ErrorKind,
         context: impl Display,
         source: impl Into<Box<dyn Error + Send + Sync>>,
     ) -> Self {
         let source = source.into();
+        let is_full = kind == ErrorKind::Io && is_full(&*source);
+        let kind = if is_full { ErrorKind::Full } else { kind };
         Self { kind, message: format!("{context}: {source}"), source: Some(source) }
     }
 
@@ -84,6 +92,15 @@ impl ClusterError {
         let WireError { kind, message } = serde_json::from_slice(&bytes?).ok()?;
         Some(Self::new(kind, message))
     }
+}
+
+/// Whether an error, or one of its causes, says that a disk is full.
+#[must_use]
+pub fn is_full(error: &(dyn Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |&error| error.source()).any(|error| {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+    })
 }
 
 /// The error of a job handler if the text contains one, otherwise the error of the engine.
@@ -113,6 +130,16 @@ mod tests {
         let quoted = format!("{:?}", format!("{:?}", sent.to_wire()));
         let received = ClusterError::from(DataFusionError::Execution(quoted));
         assert_eq!((received.kind, received.to_string()), (sent.kind, sent.to_string()));
+    }
+
+    #[test]
+    fn a_full_disk_is_recognised_behind_other_errors() {
+        let full = io::Error::from(io::ErrorKind::StorageFull);
+        let inner = ClusterError::with_source(ErrorKind::Missing, "a file", full);
+        let error = ClusterError::with_source(ErrorKind::Io, "cannot write", inner);
+        assert_eq!(error.kind, ErrorKind::Full);
+        let other = io::Error::from(io::ErrorKind::BrokenPipe);
+        assert_eq!(ClusterError::with_source(ErrorKind::Io, "cannot write", other).kind, ErrorKind::Io);
     }
 
     #[test]

@@ -35,11 +35,11 @@ pub struct ProcessConfig {
     pub bind_host: String,
     /// The host name under which other machines reach this machine; `bind_host` if absent.
     pub external_host: Option<String>,
-    /// The port for data.
+    /// The port from which the client fetches reports.
     pub port: u16,
     /// The port for tasks.
     pub grpc_port: u16,
-    /// The number of tasks that run at the same time.
+    /// The number of tasks that run at the same time. A task executes one job.
     pub cores: usize,
     /// The folder for temporary files.
     pub work_dir: PathBuf,
@@ -83,7 +83,7 @@ pub async fn run(
     ended.map_err(|source| {
         let (host, port) = &config.scheduler;
         let context = format!(
-            "the executor has lost the scheduler at {host}:{port}; check that it runs and is Ballista {}",
+            "no connection to the scheduler at {host}:{port}; check that it runs and is Ballista {}",
             crate::BALLISTA_VERSION
         );
         ClusterError::with_source(ErrorKind::Io, context, source)
@@ -138,9 +138,9 @@ impl ExecutionEngine for Engine {
 
 /// A stage of a job. Each error of the stage makes the whole job fail.
 ///
-/// If a partition cannot be fetched, the scheduler of Ballista 55.0 runs the previous stage again, and some rows
-/// count twice. If the error is plain text instead, the scheduler gives up on the job. The client then runs the
-/// query again.
+/// If a partition cannot be fetched, the scheduler of Ballista 55.0 runs the previous stage again, and some
+/// rows count twice. If the error is plain text instead, the scheduler gives up on the job. If an executor
+/// was lost, the client then submits the jobs again.
 #[derive(Debug)]
 struct FailFast(Arc<dyn QueryStageExecutor>);
 

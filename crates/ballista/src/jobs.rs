@@ -5,8 +5,8 @@
 //! the name of its only column. They execute the job and return a report instead of the row. A stock executor returns
 //! the row unchanged, and the client detects this.
 //!
-//! If an executor is lost, another executor runs the same jobs again. The result of a job must therefore be the same
-//! every time, and it must appear completely or not at all.
+//! If an executor is lost, another executor executes the same jobs again. A job must therefore have the same
+//! result every time, and its files must appear completely or not at all.
 
 use std::fmt::{self, Debug};
 use std::path::Path;
@@ -35,7 +35,7 @@ pub trait JobHandler: Debug + Send + Sync {
     /// Executes a job and returns its report. The call may block. Temporary files belong in `work_dir`.
     ///
     /// # Errors
-    /// If the job fails. Another executor may then try the same job.
+    /// If the job fails. The submission then fails with this error.
     fn execute(&self, job: &str, work_dir: &Path) -> std::result::Result<String, ClusterError>;
 }
 

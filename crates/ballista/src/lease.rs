@@ -1,4 +1,4 @@
-//! A lease on a folder in a bucket: an object that only one process holds.
+//! A lease on a folder in a bucket: an object that only one process at a time holds.
 //!
 //! The holder renews the object every few seconds. A process that finds an object waits: if the object is not renewed
 //! in the meantime, its holder is dead, and the process takes the lease over. No clocks are compared. All writes are
@@ -18,10 +18,11 @@ use crate::shared_storage::{key_of, store_error, store_for};
 
 /// The interval at which the holder renews the lease.
 const RENEWAL: Duration = Duration::from_secs(4);
-/// How long a lease must not be renewed before another process takes it over.
+/// The time without a renewal after which another process takes a lease over.
 const EXPIRY: Duration = Duration::from_secs(15);
 
-/// A lease. Dropping the value releases it.
+/// A lease. [`release`](Self::release) ends it. If the value is dropped instead, the lease is no longer
+/// renewed, and expires.
 #[derive(Debug)]
 pub struct Lease {
     is_held: Arc<AtomicBool>,
@@ -38,8 +39,8 @@ struct LeaseObject {
 }
 
 impl Lease {
-    /// Takes the lease of an object. `owner` tells people who holds it. Returns the owner if another process holds the
-    /// lease.
+    /// Takes the lease of an object. If the object exists, waits first whether its holder renews it. Returns
+    /// the owner if another process holds the lease. `owner` is a text for people.
     ///
     /// # Errors
     /// If the store cannot be read or written.

@@ -11,7 +11,7 @@
 //! ```text
 //! session         the connection to a cluster: submits jobs, reports progress, cancels
 //! scheduler       a client of the scheduler's REST API
-//! lease           a folder in a bucket for one client
+//! lease           locks a folder in a bucket, so that one client at a time writes to it
 //! ```
 //!
 //! Executor:
@@ -25,6 +25,7 @@
 //! ```text
 //! jobs            sends each job as a row of an in-memory table; the executor returns a report
 //! shared_storage  files and objects that all machines can access
+//! open_file       reads a file or an object from any offset
 //! error, lost     kinds of errors; recognises errors caused by a lost executor
 //! logging         passes Ballista's log records to the program
 //! ```
@@ -41,10 +42,11 @@ pub mod jobs;
 pub mod lease;
 pub mod logging;
 mod lost;
+pub mod open_file;
 pub mod scheduler;
 pub mod session;
 pub mod shared_storage;
 pub mod sql;
 
-/// The version of Ballista in this build. The scheduler must run the same version.
+/// The version of Ballista in this build. The scheduler must have the same major version.
 pub use ballista_core::BALLISTA_VERSION;

@@ -49,7 +49,7 @@ impl Executor {
     }
 }
 
-/// A job of the scheduler: a query, or a batch of our jobs.
+/// A job of the scheduler. It contains all jobs that the client has submitted together.
 #[derive(Deserialize)]
 pub(crate) struct SchedulerJob {
     #[serde(rename = "job_id")]

@@ -27,7 +27,8 @@ const POLL_INTERVAL: Duration = Duration::from_millis(200);
 const ATTEMPTS: usize = 4;
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(2);
-/// The minimum number of partitions of a query.
+/// The number of cores that is assumed if the scheduler does not report it, and the minimum number of
+/// partitions.
 const MIN_PARTITIONS: usize = 4;
 
 /// A client's connection to a cluster. Clones share the connection.
@@ -120,7 +121,7 @@ impl Session {
         self.cores
     }
 
-    /// The settings of the engine for jobs and queries.
+    /// The settings of the engine for jobs.
     pub(crate) fn config(&self) -> SessionConfig {
         session_config_with_s3_support()
             .with_target_partitions(self.partitions)
@@ -131,7 +132,7 @@ impl Session {
     }
 
     /// Submits jobs and returns their reports, in any order. Each job runs on one executor. If an executor is lost,
-    /// the client submits all jobs again.
+    /// the client submits all these jobs again.
     ///
     /// # Errors
     /// If a job fails, executors are lost several times in a row, or the scheduler is lost.
@@ -144,7 +145,8 @@ impl Session {
                     return Err(ClusterError::new(ErrorKind::Setup, message));
                 }
                 Ok(reports) if reports.len() >= jobs.len() || attempts_left == 0 => return Ok(reports),
-                // Some reports were lost with the executor. A job that has already run returns its report at once.
+                // Some reports were lost with an executor. A job that has already run returns its report at
+                // once.
                 Ok(_) => {}
                 Err(error) => {
                     let error = self.classify(error.into()).await;

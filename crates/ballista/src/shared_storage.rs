@@ -1,4 +1,5 @@
-//! Files and objects that all machines of a cluster can access: `file:///srv/…` and `s3://bucket/…`.
+//! Files and objects that all machines of a cluster can access: `file:///srv/…` and `s3://bucket/…`. In this
+//! module, an *object* is either of them.
 //!
 //! Environment variables of each process configure the access to a bucket: `AWS_ACCESS_KEY_ID`,
 //! `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL` (or `AWS_ENDPOINT`) and `AWS_ALLOW_HTTP`.
@@ -97,15 +98,25 @@ pub(crate) fn key_of(url: &Url) -> Result<Key, ClusterError> {
 
 /// Creates an error of a store. `operation` is a verb for the message.
 pub(crate) fn store_error(operation: &str, url: &Url, source: object_store::Error) -> ClusterError {
-    let kind = match source {
-        object_store::Error::NotFound { .. } => ErrorKind::Missing,
-        _ => ErrorKind::Io,
-    };
-    ClusterError::with_source(kind, format!("cannot {operation} {url}"), source)
+    let context = format!("cannot {operation} {url}");
+    match source {
+        object_store::Error::NotFound { .. } => {
+            ClusterError::with_source(ErrorKind::Missing, context, source)
+        }
+        object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. } => {
+            // The text of the store is long, and names neither the machine nor the way out.
+            let message = format!(
+                "{context}: the store denies access; check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY of this \
+                 process, and the policy of the bucket"
+            );
+            ClusterError::new(ErrorKind::Denied, message)
+        }
+        _ => ClusterError::with_source(ErrorKind::Io, context, source),
+    }
 }
 
 /// Creates an error of the file system. `operation` is a verb for the message.
-fn file_error(operation: &str, path: &Path, source: io::Error) -> ClusterError {
+pub(crate) fn file_error(operation: &str, path: &Path, source: io::Error) -> ClusterError {
     let kind = match source.kind() {
         io::ErrorKind::NotFound => ErrorKind::Missing,
         _ => ErrorKind::Io,
@@ -260,7 +271,8 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Starts an object. A file in the file system is written in its own folder, any other object in `work_dir`.
+    /// Starts an object. A new file is first written under a temporary name in its own folder, and an object
+    /// of a bucket in `work_dir`.
     ///
     /// # Errors
     /// If the file cannot be created.
@@ -317,6 +329,21 @@ pub fn remove_folder(url: &Url) {
         // A remaining folder does no harm.
         let _ = std::fs::remove_dir_all(path);
     }
+}
+
+/// Removes a folder with all its files. A missing folder is not an error.
+///
+/// # Errors
+/// If the store cannot be read or written.
+pub async fn remove_tree(url: &Url) -> Result<(), ClusterError> {
+    if url.scheme() == "file" {
+        remove_folder(url);
+        return Ok(());
+    }
+    for object in list_tree(url).await? {
+        remove(&object.url).await?;
+    }
+    Ok(())
 }
 
 /// A local file with the content of an object: the object itself if it is a file, otherwise a temporary copy.

@@ -91,7 +91,7 @@ A failed check exits with 74.";
 
 const EXECUTOR: &str = "\
 Example:
-  ballista-scheduler &
+  ballista-scheduler --scheduler-policy pull-staged &
   music-insights executor --scheduler df://127.0.0.1:50050 &
   music-insights replay --cluster df://127.0.0.1:50050 /srv/logs --output /srv/insights";
 
@@ -187,12 +187,12 @@ pub struct ReplayArgs {
     /// --from and --to
     #[arg(long)]
     pub allow_empty: bool,
-    /// Run on the Ballista cluster with this scheduler, such as `df://scheduler:50050`; LOGS may then name
-    /// `s3://bucket/folder/`
+    /// Run on the Ballista cluster with this scheduler, such as `df://scheduler:50050`; LOGS, --songs and
+    /// --output may then be in a bucket, such as `s3://bucket/folder/`
     #[arg(long, value_name = "ADDRESS")]
     pub cluster: Option<String>,
-    /// Shared folder where the cluster keeps tables for the next run; needs --cluster [default: _tables in
-    /// the output folder]
+    /// Shared folder where the cluster keeps sums and rows for the next run; needs --cluster [default:
+    /// _tables in the output folder]
     #[arg(long, value_name = "PLACE", requires = "cluster")]
     pub tables: Option<PathBuf>,
     /// Common settings.
@@ -206,7 +206,7 @@ pub struct ExecutorArgs {
     /// Address of the scheduler
     #[arg(long, value_name = "ADDRESS", default_value = "df://127.0.0.1:50050")]
     pub scheduler: String,
-    /// Address to listen on; the scheduler, the client and other executors connect to it
+    /// Address to listen on; the scheduler and the client connect to it
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
     pub listen: String,
     /// Host name or address at which other machines reach this executor [default: the address of --listen]
@@ -218,10 +218,10 @@ pub struct ExecutorArgs {
     /// Port for tasks from the scheduler
     #[arg(long, default_value_t = 50052)]
     pub task_port: u16,
-    /// Number of tasks that run in parallel [default: one per processor]
+    /// Number of jobs that run in parallel [default: one per processor]
     #[arg(long, value_name = "COUNT")]
     pub cores: Option<usize>,
-    /// Folder for temporary files of jobs [default: the temporary folder of the system]
+    /// Folder for temporary files of jobs [default: a folder in the temporary folder of the system]
     #[arg(long, value_name = "DIR")]
     pub work_dir: Option<PathBuf>,
     /// Settings of messages.
@@ -289,6 +289,13 @@ pub struct VerifyArgs {
     /// Time to use as the current time [default: the time when each row was first read]
     #[arg(long, value_name = "TIME", value_parser = parse_now)]
     pub now: Option<i64>,
+    /// Recompute the output of a `replay` on the Ballista cluster with this scheduler, such as
+    /// `df://scheduler:50050`; LOGS, --songs and --output may then be in a bucket
+    #[arg(long, value_name = "ADDRESS")]
+    pub cluster: Option<String>,
+    /// Shared folder for the recomputed output; needs --cluster [default: _tables in the output folder]
+    #[arg(long, value_name = "PLACE", requires = "cluster")]
+    pub tables: Option<PathBuf>,
     /// Common settings.
     #[command(flatten)]
     pub common: SettingArgs,

@@ -1,5 +1,6 @@
 //! `music-insights state`: shows the committed state and checks all its files.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
@@ -10,6 +11,7 @@ use crate::cli::commands::print::print;
 use crate::ingest::source::tail::KnownInput;
 use crate::model::dictionary::Dictionaries;
 use crate::model::error::Error;
+use crate::model::period_rules::PeriodRules;
 use crate::state::checkpoint::committer::manifest_of;
 use crate::state::checkpoint::generation::{Generation, StateConfig, Unusable, generation_name};
 use crate::state::checkpoint::load::Loaded;
@@ -19,6 +21,7 @@ use crate::state::unmatched::UnmatchedPlays;
 use crate::storage::Disk;
 use crate::storage::real::RealDisk;
 use crate::text::shown;
+use crate::time::period::Period;
 
 /// Runs the command.
 ///
@@ -61,6 +64,8 @@ pub fn run(args: &StateArgs) -> Result<(), Error> {
         if let Some(difference) = generation.config.difference(&StateConfig::of(&settings)) {
             let _ = writeln!(text, "settings   {difference}");
         }
+        let rules = generation.config.periods;
+        describe_periods(&rules, loaded.periods.latest_day, loaded.periods.saved.counts(), &mut text);
         let mut inputs = loaded.inputs.known();
         inputs.retain(|known| !known.retried);
         describe_inputs(&inputs, args.inputs, &mut text);
@@ -126,6 +131,46 @@ fn describe(disk: &dyn Disk, folder: &Path, generation: &Generation, text: &mut 
     damaged
 }
 
+/// Describes the kept periods of each length: how many of them have plays, the first and the last one, their plays,
+/// and which of them are still open. `counts` has the number of plays of each saved period.
+fn describe_periods(
+    rules: &PeriodRules,
+    latest_day: Option<i64>,
+    mut counts: BTreeMap<Period, u64>,
+    text: &mut String,
+) {
+    if rules.is_empty() {
+        return;
+    }
+    // The plays of periods that are no longer kept stay in a segment until it is merged.
+    counts.retain(|period, _| rules.needs(*period, latest_day));
+    let _ = writeln!(text, "periods    {}", HumanCount(counts.len() as u64));
+    for length in rules.lengths() {
+        let mut kept = counts.clone();
+        kept.retain(|period, _| period.length == length);
+        let (number, plays) = (HumanCount(kept.len() as u64), HumanCount(kept.values().sum()));
+        let periods: Vec<Period> = kept.into_keys().collect();
+        let open = periods.partition_point(|period| !period.is_still_open(latest_day));
+        let _ = write!(text, "  {:<9}{:>7}", length.name(), number.to_string());
+        if let Some(span) = span_of(&periods) {
+            let _ = write!(text, "  {span:<24} {:>14} plays", plays.to_string());
+        }
+        if let Some(span) = span_of(&periods[open..]) {
+            let _ = write!(text, ", still open: {span}");
+        }
+        text.push('\n');
+    }
+}
+
+/// The first and the last one of some periods in order; `None` if there are none.
+fn span_of(periods: &[Period]) -> Option<String> {
+    match periods {
+        [] => None,
+        [one] => Some(one.to_string()),
+        [first, .., last] => Some(format!("{first} to {last}")),
+    }
+}
+
 /// Describes the positions in all inputs, or only in the inputs that are not fully read.
 fn describe_inputs(inputs: &[KnownInput], all: bool, text: &mut String) {
     let _ = writeln!(text, "inputs     {}", HumanCount(inputs.len() as u64));
@@ -135,5 +180,47 @@ fn describe_inputs(inputs: &[KnownInput], all: bool, text: &mut String) {
             let (name, lines) = (shown(&input.fingerprint.name), input.position.lines);
             let _ = writeln!(text, "  {name}: read to byte {offset} of {size}, {lines} lines");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::period_rules::Kept;
+    use crate::time::civil::CivilDate;
+
+    fn described(rules: &PeriodRules, counts: &[(&str, u64)]) -> String {
+        let counts = counts.iter().map(|(period, plays)| (period.parse().unwrap(), *plays)).collect();
+        let mut text = String::new();
+        let latest_day = CivilDate { year: 2025, month: 3, day: 21 }.to_days();
+        describe_periods(rules, latest_day, counts, &mut text);
+        text
+    }
+
+    #[test]
+    fn periods_are_described_by_length() {
+        let counts = [
+            ("2025-03-20", 4),
+            ("2025-03-21", 5),
+            ("2025-03-22", 6),
+            ("2025-03-23", 7),
+            ("2025-01", 99),
+            ("2025-02", 60_000),
+            ("2024", 8),
+        ];
+        let rules = PeriodRules {
+            day: Kept::All,
+            month: Kept::Latest(2),
+            year: Kept::Latest(1),
+            ..PeriodRules::default()
+        };
+        let expected = "\
+periods    5
+  day            4  2025-03-20 to 2025-03-23             22 plays, still open: 2025-03-21 to 2025-03-23
+  month          1  2025-02                          60,000 plays
+  year           0
+";
+        assert_eq!(described(&rules, &counts), expected);
+        assert_eq!(described(&PeriodRules::default(), &counts), "", "no period is kept");
     }
 }

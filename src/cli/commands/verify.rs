@@ -10,6 +10,7 @@ use crate::ingest::source::stdin::is_stdin;
 use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
 use crate::publish::manifest::Manifest;
+use crate::settings::Settings;
 use crate::storage::real::RealDisk;
 use crate::text::shown;
 use crate::time::clock::Clock;
@@ -22,6 +23,14 @@ use crate::verify::verifier::Verifier;
 /// A difference (65), a missing file (66), a damaged file (65), or different settings (78).
 pub fn run(args: VerifyArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
+    if let Some(address) = args.cluster.clone() {
+        let report = run_on_cluster(address, args, &settings)?;
+        return conclude(&report, &settings, false);
+    }
+    if settings.output.starts_with("s3:") {
+        let message = format!("{}: only `verify --cluster` reads a bucket", shown(&settings.output));
+        return Err(Error::Usage(message));
+    }
     let disk = RealDisk::without_fsync();
     let manifest = Manifest::read(&disk, &settings.output)?;
     let producer = manifest.as_ref().map(|manifest| manifest.producer.as_str());
@@ -57,7 +66,33 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
         shutdown: shutdown.clone(),
     };
     let report = run_until_stopped(&settings, &shutdown, verifier.run())?;
-    print(&text(&report))?;
+    conclude(&report, &settings, is_watch)
+}
+
+#[cfg(feature = "cluster")]
+fn run_on_cluster(address: String, args: VerifyArgs, settings: &Settings) -> Result<Report, Error> {
+    let logs = if args.logs.is_empty() { vec![settings.incoming.clone()] } else { args.logs };
+    let verifier = crate::cluster::verifying::ClusterVerifier {
+        address,
+        tables: args.tables,
+        logs,
+        settings: settings.clone(),
+        disk: RealDisk::without_fsync(),
+        now: args.now,
+        clock: Clock::System.now(),
+    };
+    let shutdown = Shutdown::default();
+    run_until_stopped(settings, &shutdown, verifier.run(&shutdown))
+}
+
+#[cfg(not(feature = "cluster"))]
+fn run_on_cluster(_: String, _: VerifyArgs, _: &Settings) -> Result<Report, Error> {
+    Err(crate::cli::commands::executor::without_cluster())
+}
+
+/// Prints a report. A difference becomes an error.
+fn conclude(report: &Report, settings: &Settings, is_watch: bool) -> Result<(), Error> {
+    print(&text(report))?;
     match report.differences.len() {
         0 => Ok(()),
         count => {

@@ -8,8 +8,8 @@
 //! trailer     the place and the hash of the directory
 //! ```
 //!
-//! All numbers are LEB128. A task that needs a range of listeners reads the directory, the songs, and the blocks
-//! with these listeners.
+//! All numbers are LEB128. A job that needs a range of listeners reads the directory, the songs, and the
+//! blocks with these listeners.
 
 mod directory;
 mod merge;

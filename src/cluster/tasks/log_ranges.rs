@@ -1,12 +1,14 @@
 //! Reads a log, or a range of it.
 //!
-//! A line belongs to the range in which it begins. Every range after the first one takes its layout from the start of
-//! the log, and numbers its lines from one; the client knows the lines before it.
+//! A line belongs to the range in which it begins. Every range after the first one takes its layout from the
+//! start of the log. The first line of each range has the number one. The client adds the number of lines
+//! before the range.
 
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
+
+use music_insights_ballista::open_file::ReadSeek;
 
 use crate::ingest::source::framing::{CHUNK, Eof, Frame, LineFramer};
 use crate::ingest::source::replay::Replay;
@@ -20,34 +22,42 @@ use crate::text::path_text;
 use crate::time::clock::Clock;
 
 /// A log that an executor reads.
-#[derive(Debug)]
 pub(super) struct LogSource<'a> {
+    /// The path of the log. If only a range is read, the path only tells the format, and appears in errors.
     pub(super) path: &'a Path,
     pub(super) dialect: &'a Arc<Dialect>,
     /// The time of reading, in seconds since 1970-01-01T00:00:00Z.
     pub(super) now: i64,
     /// `None` for the whole log.
-    pub(super) range: Option<(u64, u64)>,
+    pub(super) range: Option<OpenRange>,
+}
+
+/// A range of an open log.
+pub(super) struct OpenRange {
+    pub(super) file: Box<dyn ReadSeek>,
+    pub(super) from: u64,
+    pub(super) to: u64,
 }
 
 impl LogSource<'_> {
-    /// Sends the lines. Returns the offset of the first byte that was read.
-    pub(super) fn run(&self, events: &EventSender) -> Result<u64, Error> {
+    /// Sends the lines. Returns the offset of the first line that was sent.
+    pub(super) fn run(mut self, events: &EventSender) -> Result<u64, Error> {
         let stop = Shutdown::default();
-        let Some((from, to)) = self.range else {
+        let Some(range) = self.range.take() else {
             let source = Replay {
                 allow_empty: true,
                 logs: vec![self.path.to_owned()],
                 dialect: Arc::clone(self.dialect),
                 now: self.now,
                 chunk: CHUNK,
-                // The files of a job cannot be taken back.
+                // A job cannot take back what it has written, so a log is checked before it is read.
                 reads_once: false,
             };
             return source.run(events, &stop).map(|()| 0);
         };
         events.send_in_bundles(CHUNK / 2);
-        let read = self.send_range(from, to, events, &stop);
+        let from = range.from;
+        let read = self.send_range(range, events, &stop);
         // If the receiver has ended, it reports why.
         let _ = events.end_bundles();
         match read {
@@ -59,12 +69,10 @@ impl LogSource<'_> {
 
     fn send_range(
         &self,
-        from: u64,
-        to: u64,
+        OpenRange { mut file, from, to }: OpenRange,
         events: &EventSender,
         stop: &Shutdown,
     ) -> Result<u64, ReadError> {
-        let mut file = File::open(self.path)?;
         let end = line_from(&mut file, to)?;
         let input = Arc::new(Input { id: InputId(0), label: path_text(self.path) });
         let mut outbox = Outbox::new(events);
@@ -85,8 +93,12 @@ impl LogSource<'_> {
     }
 
     /// The layout of the log, and the offset of its first row. `None` if the log is rejected as a whole, or has no
-    /// rows; the first range says so.
-    fn layout(&self, file: &mut File, input: &Arc<Input>) -> io::Result<Option<(Arc<Layout>, u64)>> {
+    /// rows. The job of the first range then reports that.
+    fn layout(
+        &self,
+        file: &mut Box<dyn ReadSeek>,
+        input: &Arc<Input>,
+    ) -> io::Result<Option<(Arc<Layout>, u64)>> {
         file.rewind()?;
         let mut framer =
             LineFramer::with_chunk(Arc::clone(input), CHUNK).with_dialect(self.dialect, self.path);
@@ -108,7 +120,7 @@ impl LogSource<'_> {
 }
 
 /// The offset of the first line that begins at an offset or after it.
-fn line_from(file: &mut File, offset: u64) -> io::Result<u64> {
+fn line_from(file: &mut Box<dyn ReadSeek>, offset: u64) -> io::Result<u64> {
     let Some(before) = offset.checked_sub(1) else { return Ok(0) };
     file.seek(SeekFrom::Start(before))?;
     let (mut bytes, mut at) = (vec![0; CHUNK], before);

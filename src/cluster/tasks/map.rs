@@ -1,4 +1,9 @@
-//! Reads logs: makes a file of sums, a file of enriched rows, and a file of rejects.
+//! Reads logs: makes a file of sums, a file of enriched rows, a file of rejects, and a file with the sums of
+//! periods.
+//!
+//! A source reads a log on a thread of its own. The thread of the job decodes the chunks, and adds each batch
+//! to the ledger, the sums of periods, the rejects and the enriched rows. Only enriched rows are written
+//! while logs are read. The other files are made in memory, and written when all logs of the job are read.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -6,6 +11,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use music_insights_ballista::error::{ClusterError, ErrorKind};
+use music_insights_ballista::open_file::open;
 use music_insights_ballista::shared_storage::{self, NewFile, child};
 use tokio::sync::mpsc;
 
@@ -14,7 +20,7 @@ use crate::cluster::job::{
     LogCounts, LogRange, LogReport, MapJob, MapReport, RejectExample, RowRange, Sums, SumsFile,
 };
 use crate::cluster::sums::write_ledger;
-use crate::cluster::tasks::log_ranges::LogSource;
+use crate::cluster::tasks::log_ranges::{LogSource, OpenRange};
 use crate::cluster::tasks::periods::PeriodsFile;
 use crate::cluster::tasks::{Tasks, io_error, parse, reject_file};
 use crate::engine::tally::SHOWN;
@@ -30,9 +36,9 @@ use crate::publish::formula_escape::FormulaEscape;
 use crate::state::input_progress::InputTracker;
 use crate::time::zone::Zone;
 
-/// The maximum number of bundles of chunks that wait for the decoder.
+/// The maximum number of bundles of events that wait for the decoder.
 const QUEUE: usize = 2;
-/// The number of plays that are rendered before their rows are written.
+/// The maximum number of plays that are rendered before their rows are written.
 const PIECE: usize = 1024;
 /// The names of the files in the folder of a job.
 const SUMS: &str = "sums";
@@ -67,7 +73,7 @@ struct EnrichedFile {
 }
 
 impl Tasks {
-    /// Reads logs.
+    /// Reads logs. Writes the files to the folder of the job.
     pub(super) fn map(&self, job: &MapJob, work_dir: &Path) -> Result<MapReport, ClusterError> {
         let config = &job.config;
         let zone = Zone::named(&config.timezone).ok_or_else(|| {
@@ -103,9 +109,15 @@ impl Tasks {
         };
         let mut logs = Vec::new();
         for log in &job.logs {
-            let file = self.runtime.block_on(shared_storage::fetch(&parse(&log.url)?, work_dir))?;
-            let source = LogSource { path: file.path(), dialect: &dialect, now: job.now, range: log.range };
-            let start = mapper.read(&source)?;
+            let url = parse(&log.url)?;
+            let source = |path, range| LogSource { path, dialect: &dialect, now: job.now, range };
+            let start = if let Some((from, to)) = log.range {
+                let file = open(&url, &self.runtime)?;
+                mapper.read(source(Path::new(url.path()), Some(OpenRange { file, from, to })))
+            } else {
+                let file = self.runtime.block_on(shared_storage::fetch(&url, work_dir))?;
+                mapper.read(source(file.path(), None))
+            }?;
             logs.push(mapper.end_log(log, start, config.max_bad_lines, job.now));
         }
         mapper.ledger.cut();
@@ -146,11 +158,11 @@ impl OpenLog {
 }
 
 impl Mapper {
-    /// Reads a log. Returns the offset of the first byte that was read.
-    fn read(&mut self, source: &LogSource<'_>) -> Result<u64, ClusterError> {
+    /// Reads a log. Returns the offset of the first line that was read.
+    fn read(&mut self, source: LogSource<'_>) -> Result<u64, ClusterError> {
         let (sender, mut bundles) = mpsc::channel(QUEUE);
         std::thread::scope(|scope| {
-            let source = scope.spawn(|| source.run(&EventSender::new(sender)));
+            let source = scope.spawn(move || source.run(&EventSender::new(sender)));
             let mut applied = Ok(());
             while let Some(bundle) = bundles.blocking_recv() {
                 applied = bundle.into_iter().try_for_each(|event| self.apply(event));
@@ -173,7 +185,7 @@ impl Mapper {
                 self.log.report.lines = position.lines;
                 self.log.inputs.advance(&input, position);
             }
-            // An executor reads each log only once, so a log is never continued.
+            // A job never continues a log, so it needs no fingerprint.
             Event::Identified(..) => {}
             Event::StartedOver => unreachable!("a log of a job is checked before it is read"),
             Event::Failed(error) => return Err(io_error(&error)),
@@ -188,6 +200,7 @@ impl Mapper {
         Ok(())
     }
 
+    /// Adds a batch to the files.
     fn observe(&mut self, batch: &Batch) -> Result<(), ClusterError> {
         self.ledger.observe(batch);
         self.periods.add(batch, &self.decoder.dictionaries);
@@ -212,7 +225,8 @@ impl Mapper {
         self.enriched.as_mut().map_or(Ok(()), |enriched| enriched.append(batch))
     }
 
-    /// Ends a log. `start` is the offset of the first byte that was read.
+    /// Ends a log, and returns its report. `start` is the offset of the first line that was read. The URLs
+    /// are still empty.
     fn end_log(&mut self, log: &LogRange, start: u64, max_bad_lines: u64, now: i64) -> LogReport {
         let OpenLog { inputs, report } = std::mem::replace(&mut self.log, OpenLog::new(max_bad_lines));
         let written = |before: &RowRange, bytes: u64| RowRange {

@@ -12,7 +12,7 @@ use crate::cluster::tasks::{Tasks, damaged, parse};
 use crate::ledger::song_plays::Total;
 
 impl Tasks {
-    /// Adds up files of sums.
+    /// Adds up files of sums into one. The new file has its own numbers for songs.
     pub(super) fn merge(&self, job: &MergeJob) -> Result<Sums, ClusterError> {
         let files: Vec<_> = job.sums.iter().map(|file| self.open_sums(file)).collect::<Result<_, _>>()?;
         let mut totals: BTreeMap<&[u8], Total> = BTreeMap::new();

@@ -1,16 +1,25 @@
 //! Executes jobs on an executor. Sources, decoder, ledger, insights and output are the same as in all other commands.
 //!
+//! The kinds of jobs:
+//!
 //! ```text
-//! map         reads logs: sums, enriched rows and rejects
-//! log_ranges  reads a log, or a range of it
+//! map         reads logs, and writes sums, enriched rows, rejects, and sums of periods
 //! merge       adds up files of sums
-//! tables      renders slices and tables from sums
-//! periods     the sums of periods, and their tables
-//! parts       puts tables and parts together in the output folder
-//! sums_files  fetches sums
+//! tables      renders the slices of listeners, and the tables of songs
+//! periods     writes the sums of periods for a map job, and renders the tables of a period
+//! parts       puts tables and parts of `enriched_logs` together in the output folder
+//! compare     compares published files with recomputed ones
+//! ```
+//!
+//! Used by several of them:
+//!
+//! ```text
+//! log_ranges  reads a log, or a range of it
 //! reject_file the rejects of logs as a file
+//! sums_files  fetches sums
 //! ```
 
+mod compare;
 mod log_ranges;
 mod map;
 mod merge;
@@ -24,7 +33,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use music_insights_ballista::error::{ClusterError, ErrorKind};
+use music_insights_ballista::error::{ClusterError, ErrorKind, is_full};
 use music_insights_ballista::jobs::JobHandler;
 use music_insights_ballista::shared_storage;
 use tokio::runtime::Handle;
@@ -50,7 +59,7 @@ pub struct Tasks {
     bucket: OnceLock<SharedDisk>,
     /// The catalog of the last job. Most jobs of a run have the same one.
     catalog: Mutex<Option<(CatalogFile, Arc<Songs>)>>,
-    /// The number of staged outputs of this process.
+    /// The number of jobs of this process that have staged files in an output.
     staged: AtomicU64,
 }
 
@@ -66,6 +75,7 @@ impl Tasks {
         }
     }
 
+    /// Does the work of a job. Before its report is written, a test can crash the executor.
     fn run(&self, kind: &JobKind, work_dir: &Path) -> Result<JobResult, ClusterError> {
         let result = self.result_of(kind, work_dir);
         fail_point(match kind {
@@ -76,6 +86,7 @@ impl Tasks {
             JobKind::Table(_) => "task.table",
             JobKind::Part(_) => "task.part",
             JobKind::Period(_) => "task.period",
+            JobKind::Compare(_) => "task.compare",
         });
         result
     }
@@ -87,12 +98,13 @@ impl Tasks {
             JobKind::Listeners(job) => self.listeners(job).map(JobResult::Slices),
             JobKind::Songs(job) => self.songs(job).map(JobResult::Tables),
             JobKind::Table(job) => self.table(job).map(JobResult::Tables),
-            JobKind::Part(job) => self.part(job, work_dir).map(JobResult::Part),
+            JobKind::Part(job) => self.part(job).map(JobResult::Part),
             JobKind::Period(job) => self.period(job).map(JobResult::Period),
+            JobKind::Compare(job) => self.compare(job).map(JobResult::Compared),
         }
     }
 
-    /// The catalog in a file. Interns its songs.
+    /// The catalog in a file that the client has uploaded. Adds its songs to the dictionaries.
     fn catalog(&self, file: &CatalogFile, dictionaries: &Dictionaries) -> Result<Catalog, ClusterError> {
         let damaged = || ClusterError::new(ErrorKind::Io, format!("{} is damaged", file.url));
         let fingerprint = u128::from_str_radix(&file.fingerprint, 16).map_err(|_| damaged())?;
@@ -125,7 +137,7 @@ impl Tasks {
         Ok(Arc::clone(self.bucket.get_or_init(|| disk)))
     }
 
-    /// A part of temporary names that no other attempt has.
+    /// A tag for temporary names that no other attempt at a job has.
     fn new_tag(&self) -> String {
         let number = self.staged.fetch_add(1, Ordering::Relaxed);
         format!(".{}-{number}", super::unique_name())
@@ -150,7 +162,7 @@ impl JobHandler for Tasks {
             return Err(ClusterError::new(ErrorKind::Setup, message));
         }
         let report_file = parse(&job.report)?;
-        // An earlier executor may have completed this job, but was lost before the client fetched the report.
+        // Another executor may have completed this job, but was lost before the client fetched the report.
         if let Some(report) = self.runtime.block_on(shared_storage::read(&report_file))? {
             return Ok(String::from_utf8_lossy(&report).into_owned());
         }
@@ -168,11 +180,15 @@ pub(super) fn parse(url: &str) -> Result<Url, ClusterError> {
 
 /// An error of the output or of the sources, for the client.
 fn io_error(error: &Error) -> ClusterError {
-    let kind = if matches!(error, Error::MissingInput(_)) { ErrorKind::Missing } else { ErrorKind::Io };
+    let kind = match error {
+        Error::MissingInput(_) => ErrorKind::Missing,
+        error if is_full(error) => ErrorKind::Full,
+        _ => ErrorKind::Io,
+    };
     ClusterError::new(kind, error.to_string())
 }
 
-/// An error of damaged sums, with the file.
+/// Makes an error of damaged sums that names their file.
 fn damaged(url: &str) -> impl Fn(std::io::Error) -> ClusterError {
     move |source| ClusterError::with_source(ErrorKind::Io, url, source)
 }

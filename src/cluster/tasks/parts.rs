@@ -1,12 +1,11 @@
 //! Puts tables and parts together in the output folder, under temporary names.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Read, SeekFrom};
 use std::path::Path;
 
 use music_insights_ballista::error::{ClusterError, ErrorKind};
-use music_insights_ballista::shared_storage;
+use music_insights_ballista::open_file::open;
 
 use crate::cluster::job::{PartJob, RowRange, StagedPart, StagedTables, TableJob};
 use crate::cluster::tasks::{Tasks, io_error, parse};
@@ -34,12 +33,13 @@ impl Tasks {
             emit(head.as_bytes());
             copied = job.slices.iter().try_for_each(|slice| {
                 let range = RowRange { url: slice.clone(), offset: 0, bytes: u64::MAX };
-                self.each_lines(&range, Path::new("."), |lines| {
+                self.each_lines(&range, |lines| {
                     emit(lines);
                     Ok(())
                 })
             });
-            // A message counts as a row.
+            // The return value is the number of lines without the header. A table without rows has a message,
+            // which counts.
             job.rows + memchr::memchr_iter(b'\n', head.as_bytes()).count() as u64 - 1
         };
         let snapshot = Snapshot::write(&disk, &folders, about.name, job.target.formats, render);
@@ -49,7 +49,7 @@ impl Tasks {
     }
 
     /// Puts a part of `enriched_logs` together.
-    pub(super) fn part(&self, job: &PartJob, work_dir: &Path) -> Result<StagedPart, ClusterError> {
+    pub(super) fn part(&self, job: &PartJob) -> Result<StagedPart, ClusterError> {
         let disk = self.disk_of(&job.target)?;
         let tag = self.new_tag();
         let folders =
@@ -58,7 +58,7 @@ impl Tasks {
         let part = PartWriter::begin(&disk, &folders, job.number, enriched_logs::HEADER, parquet);
         let mut part = part.map_err(|error| io_error(&error))?;
         for rows in &job.rows {
-            self.each_lines(rows, work_dir, |lines| part.write(lines).map_err(|error| io_error(&error)))?;
+            self.each_lines(rows, |lines| part.write(lines).map_err(|error| io_error(&error)))?;
         }
         let (csv, parquet) = part.finish().map_err(|error| io_error(&error))?;
         Ok(StagedPart { tag, csv, parquet })
@@ -68,12 +68,10 @@ impl Tasks {
     fn each_lines(
         &self,
         range: &RowRange,
-        work_dir: &Path,
         mut each: impl FnMut(&[u8]) -> Result<(), ClusterError>,
     ) -> Result<(), ClusterError> {
         let unreadable = |source: io::Error| ClusterError::with_source(ErrorKind::Io, &range.url, source);
-        let file = self.runtime.block_on(shared_storage::fetch(&parse(&range.url)?, work_dir))?;
-        let mut file = File::open(file.path()).map_err(unreadable)?;
+        let mut file = open(&parse(&range.url)?, &self.runtime)?;
         file.seek(SeekFrom::Start(range.offset)).map_err(unreadable)?;
         let mut rows = file.take(range.bytes);
         let mut buffer = Vec::with_capacity(BUFFER);

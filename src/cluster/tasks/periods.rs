@@ -17,10 +17,12 @@ use crate::publish::table_folders::TableFolders;
 use crate::time::period::Period;
 use crate::time::window::NightWindow;
 
-/// The number of plays in memory above which their sums are written. A play counts once for each kept length.
+/// The number of plays in memory above which their sums are added to the file. A play counts once for each
+/// kept length.
 const IN_MEMORY: usize = 4 << 20;
 
-/// The sums of periods, one file of sums after the other.
+/// The file with the sums of periods: one file of sums after the other. A period has several of them if there
+/// are many plays.
 #[derive(Debug)]
 pub(super) struct PeriodsFile {
     plays: PeriodPlays,
@@ -42,7 +44,7 @@ impl PeriodsFile {
         }
     }
 
-    /// Writes the sums of all plays in memory.
+    /// Adds the sums of all plays in memory to the file.
     pub(super) fn write(&mut self, dictionaries: &Dictionaries) {
         for (period, plays) in self.plays.take_uncommitted() {
             let ledger = Ledger::of_plays(&plays, self.window);

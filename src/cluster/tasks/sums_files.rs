@@ -13,7 +13,7 @@ use crate::time::civil::Week;
 /// The bytes at the end of a file that are read first. In most files they contain the directory.
 const END: u64 = 64 << 10;
 
-/// A file of sums with its songs.
+/// An open file of sums. The directory and the songs are in memory.
 #[derive(Debug)]
 pub(super) struct OpenSums {
     url: Url,
@@ -24,7 +24,7 @@ pub(super) struct OpenSums {
 }
 
 impl Tasks {
-    /// Opens a file of sums, and fetches its songs.
+    /// Opens a file of sums: fetches its directory and its songs.
     pub(super) fn open_sums(&self, file: &SumsFile) -> Result<OpenSums, ClusterError> {
         let damaged = damaged(&file.url);
         let url = parse(&file.url)?;
@@ -54,7 +54,8 @@ impl Tasks {
         Ok(bytes)
     }
 
-    /// The listeners of a file in a range. `songs` are the common numbers of its songs.
+    /// The listeners of a file in a range. `songs` has a number for each song of the file; equal songs of
+    /// different files have equal numbers.
     pub(super) fn listeners_of(
         &self,
         sums: &OpenSums,

@@ -1,4 +1,4 @@
-//! Renders tables from sums, by the same insights as on one machine.
+//! Renders tables from sums, with the same insights as one machine.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -26,7 +26,7 @@ use crate::time::civil::Week;
 /// The sums of all songs.
 pub(super) struct SongSums {
     files: Vec<OpenSums>,
-    /// The common numbers of the songs in each file.
+    /// For each file, the ids of its songs in the dictionary of the job.
     numbers: Vec<Vec<SongId>>,
 }
 
@@ -92,7 +92,7 @@ impl Tasks {
         Ok(staged)
     }
 
-    /// The cut of all songs, and of what `add` adds.
+    /// A cut of the sums of all songs. `add` adds other sums, such as those of listeners.
     pub(super) fn cut(
         &self,
         sources: &TableSources,
@@ -131,7 +131,7 @@ impl Tasks {
         })
     }
 
-    /// Adds the listeners in a range.
+    /// Adds the sums of the listeners in a range.
     pub(super) fn add_listeners(
         &self,
         ledger: &mut Ledger,
@@ -180,7 +180,7 @@ impl Tasks {
     }
 }
 
-/// The enabled insights whose rows belong to listeners, or the others.
+/// The enabled snapshots whose rows belong to listeners, or all other enabled snapshots.
 fn enabled(sources: &TableSources, of_listeners: bool) -> impl Iterator<Item = Box<dyn Insight>> {
     let all = sources.insights.enabled_snapshots().into_iter();
     all.filter(move |insight| insight.about().is_by_listener() == of_listeners)

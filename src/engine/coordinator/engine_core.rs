@@ -24,7 +24,7 @@ use crate::state::input_progress::InputTracker;
 use crate::storage::FolderLock;
 use crate::telemetry::progress::Progress;
 use crate::text::path_text;
-use crate::time::civil::{DAY, Week};
+use crate::time::civil::Week;
 use crate::time::clock::Clock;
 use crate::time::date_range::DateRange;
 
@@ -79,7 +79,7 @@ impl RunContext {
     /// The current time, in seconds since 1970-01-01T00:00:00Z, and the local date, in days since 1970-01-01.
     pub(super) fn today(&self) -> (i64, i64) {
         let now = self.clock.now();
-        (now, (now + i64::from(self.settings.timezone.0.offset_at(now))).div_euclid(DAY))
+        (now, self.settings.timezone.0.local_date(now))
     }
 
     /// The current week in the configured time zone.

@@ -89,14 +89,13 @@ fn periods_json(view: &View) -> Value {
             indexes.iter().filter(|(period, _)| period.length == length).collect();
         let name = |place: Option<usize>| Some(of_length.get(place?)?.1.period.as_str());
         let period = |(place, (period, index)): (usize, &(&Period, &Arc<PeriodIndex>))| {
-            let is_open = latest_day.is_some_and(|day| **period >= Period::of_day(length, day));
             json!({
                 "period": index.period,
                 "length": index.length,
                 "from": index.from,
                 "to": index.to,
                 "plays": index.plays,
-                "open": is_open,
+                "open": period.is_still_open(*latest_day),
                 "previous": name(place.checked_sub(1)),
                 "next": name(Some(place + 1)),
             })
