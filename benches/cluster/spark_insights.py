@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Computes the seven insights in Spark, as one batch on this machine.
 
     spark_insights.py LOGS SONGS.csv OUTPUT --local-dir FOLDER [--cores 2] [--memory 8g]
