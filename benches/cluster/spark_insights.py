@@ -1,14 +1,20 @@
-#!/usr/bin/env python3
 """Computes the seven insights in Spark, as one batch on this machine.
 
     spark_insights.py LOGS SONGS.csv OUTPUT --local-dir FOLDER [--cores 2] [--memory 8g]
 
 Needs `pyspark==4.3.0` and Java 17. The tables have the columns, the rows, the order and the format of numbers that
 music-insights writes, but the rows of `enriched_logs` have no order. Each table is a folder of CSV files. The input
-must be clean, as `music-insights generate` writes it: a damaged row ends the run instead of becoming a reject.
+must be clean, as `music-insights generate` writes it, with timestamps in UTC and in whole seconds: a damaged row ends
+the run instead of becoming a reject.
+
+Each alternative below was measured once with 2 M rows, on a machine with other load. Its processor time without the
+start of the session is compared with that of a run that differs in nothing else.
+Slower: no cache of the plays, +21 %; a cache of the plays joined with the songs, +31 %; adaptive execution, +27 %;
+a cast of the timestamps to text instead of the format of the writer, +34 to 52 % for enriched_logs in a warm session.
 """
 
 import argparse
+import os
 import time
 
 from pyspark import StorageLevel
@@ -21,8 +27,10 @@ TOP = 10
 
 def session(args):
     loopback = "127.0.0.1"
+    os.environ["SPARK_LOCAL_IP"] = loopback
     settings = {
         "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
         "spark.driver.bindAddress": loopback,
         "spark.driver.host": loopback,
         "spark.driver.memory": args.memory,
@@ -30,6 +38,7 @@ def session(args):
         "spark.local.dir": args.local_dir,
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.shuffle.partitions": args.cores,
+        "spark.sql.adaptive.enabled": "false",  # the sizes are known
         # Few large tasks: partial sums of a task are smaller than those of many tasks.
         "spark.sql.files.maxPartitionBytes": "1g",
         "spark.sql.autoBroadcastJoinThreshold": "128m",
@@ -69,7 +78,8 @@ def read(spark, path, schema):
 def compute(spark, args):
     def write(name, table):
         table.write.csv(f"{args.output}/{name}", mode="overwrite", header=True, quote='"', escape='"', emptyValue="",
-                        ignoreLeadingWhiteSpace=False, ignoreTrailingWhiteSpace=False)
+                        ignoreLeadingWhiteSpace=False, ignoreTrailingWhiteSpace=False,
+                        timestampFormat="yyyy-MM-dd'T'HH:mm:ss'Z'")
 
     def write_sorted(name, table, *order):
         """Writes a snapshot as one sorted file. The snapshots are small."""
@@ -86,9 +96,9 @@ def compute(spark, args):
     duration = f.col("duration_sec")
     is_whole = duration == f.floor(duration)
     write("enriched_logs", plays.join(f.broadcast(songs), "song_id").select(
-        "song_id", "user_id",
-        f.concat(f.translate(f.col("timestamp").cast("string"), " ", "T"), f.lit("Z")).alias("timestamp"),
-        f.when(is_whole, duration.cast("bigint").cast("string")).otherwise(duration.cast("string")).alias("duration_sec"),
+        "song_id", "user_id", "timestamp",
+        f.when(is_whole, duration.cast("bigint").cast("string")).otherwise(duration.cast("string"))
+        .alias("duration_sec"),
         "title", "artist", "genre", "mood"))
 
     # Per song: the mean is computed from integers, because a mean of floats rounds some ties incorrectly.
