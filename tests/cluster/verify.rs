@@ -53,14 +53,14 @@ fn a_cluster_verifies_the_output_of_a_replay() {
         let second_row = bytes.iter().position(|&byte| byte == b'\n').unwrap() + 1;
         bytes[second_row] = b'~';
     });
-    change(&found.join("night_owl_users/part-00000.csv"), |bytes| bytes.extend_from_slice(b"nobody,7\n"));
+    change(&found.join("night_owl_users/part-00000.csv"), |bytes| bytes.extend_from_slice(b"no_one,7\n"));
     change(&found.join("parquet/top_songs_this_week/part-00000.parquet"), |bytes| bytes[9] ^= 1);
     fs::remove_file(found.join("periods/month/2025-03/genre_loyalty_scores/part-00000.csv")).unwrap();
     let lines = fs::read_to_string(found.join("night_owl_users/part-00000.csv")).unwrap().lines().count();
     let report = verify(65);
     for difference in [
         "found/enriched_logs/part-00001.csv:2: expected ",
-        &format!("found/night_owl_users/part-00000.csv:{lines}: expected nothing, found nobody,7"),
+        &format!("found/night_owl_users/part-00000.csv:{lines}: expected nothing, found no_one,7"),
         "found/parquet/top_songs_this_week/part-00000.parquet: the byte at 9 differs",
         "found/periods/month/2025-03/genre_loyalty_scores/part-00000.csv: the file is missing",
         ": 4 differences; run `music-insights replay`",
