@@ -180,6 +180,10 @@ impl Work<'_> {
     async fn run(self, mut published: Published) -> Result<RunSummary, Error> {
         let config = StateConfig::of(&self.args.settings);
         let mut index = Index::read(&self.tables, &config, &self.fingerprint(), self.args.dates).await?;
+        if self.args.options.fresh {
+            // The files of the output may be damaged, so all of them are written again.
+            index.published = None;
+        }
         let new = index.keep_only(&self.logs, self.args.now);
         if let Some(manifest) = self.unchanged(&index, &new)? {
             self.judge(&index)?;

@@ -254,6 +254,21 @@ fn a_denied_bucket_names_the_way_out(folder: &Path, environment: &[(&str, String
         }
     }
     assert!(!folder.join("denied/_manifest.json").exists());
+    let flags = [
+        "replay",
+        "logs",
+        "--songs",
+        "songs.csv",
+        "--output",
+        "s3://music/out",
+        "--cluster",
+        &cluster.address,
+    ];
+    let mut replay = command(folder, &flags);
+    replay
+        .envs(denied.iter().filter(|(name, _)| *name != "AWS_ALLOW_HTTP").map(|(name, value)| (name, value)));
+    let (_, error) = assert_exit(&replay.env_remove("AWS_ALLOW_HTTP").output().unwrap(), 78);
+    assert!(error.contains("set AWS_ALLOW_HTTP=true"), "{error}");
 }
 
 /// A proxy in front of a store that fails and delays some of the connections. Returns its port.

@@ -155,6 +155,12 @@ fn errors_of_a_cluster_say_what_to_do() {
     assert_fails(74, &unused, &[], &["no scheduler answers", "start one"]);
     assert_fails(64, &unused, &["-"], &["stdin"]);
 
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let executor = ["executor", "--scheduler", &unused, "--work-dir", "work", "--port", &port];
+    let (_, error) = assert_exit(&run(folder.path(), &executor), 74);
+    assert!(error.contains(&port) && error.contains("(--port)"), "{error}");
+
     // A server that answers like a scheduler of a different version.
     let other = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = format!("df://{}", other.local_addr().unwrap());

@@ -48,7 +48,8 @@ pub struct ProcessConfig {
 /// Runs an executor until it is stopped.
 ///
 /// # Errors
-/// If the scheduler cannot be reached or runs a different version, or if the work folder cannot be created.
+/// If the scheduler cannot be reached or runs a different version, if a port is in use, or if the
+/// work folder cannot be created.
 pub async fn run(
     config: ProcessConfig,
     handler: Arc<dyn JobHandler>,
@@ -61,6 +62,13 @@ pub async fn run(
             source,
         )
     })?;
+    for (port, flag) in [(config.port, "--port"), (config.grpc_port, "--task-port")] {
+        // Ballista would end without an error.
+        std::net::TcpListener::bind((config.bind_host.as_str(), port)).map_err(|source| {
+            let context = format!("cannot listen on {}:{port} ({flag})", config.bind_host);
+            ClusterError::with_source(ErrorKind::Io, context, source)
+        })?;
+    }
     let engine = Engine { inner: DefaultExecutionEngine::new(), handler, work_dir: config.work_dir.clone() };
     let session_config: ConfigProducer = Arc::new(session_config_with_s3_support);
     let policy = scheduling_policy(&scheduler_host, scheduler_port).await;

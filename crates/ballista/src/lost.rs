@@ -7,13 +7,15 @@ use datafusion::error::DataFusionError;
 
 /// Parts of the error texts of Ballista 55.0 and of its gRPC library tonic. A test produces such errors and checks that
 /// they are recognised, so an upgrade of Ballista cannot disable retries unnoticed.
-const MARKERS: [&str; 8] = [
+const MARKERS: [&str; 9] = [
     // Ballista: there is no connection to an executor. Texts in `Debug` and `Display` format.
     "GrpcConnection",
     "Grpc connection error",
     // Ballista: a partition of a shuffle cannot be fetched. Texts in `Debug` and `Display` format.
     "Fetch",
     "Shuffle fetch partition error",
+    // Ballista: the scheduler has removed all executors.
+    "all executors were lost",
     // tonic: a connection cannot be opened.
     "transport",
     "ConnectError",
@@ -65,6 +67,7 @@ mod tests {
 
     #[test]
     fn other_errors_are_not_taken_for_a_lost_executor() {
+        assert!(is_lost_text("all executors were lost and no executor re-registered within 12s"));
         let others = [
             BallistaError::Cancelled,
             BallistaError::General("bad plan".to_owned()),

@@ -111,7 +111,22 @@ pub(crate) fn store_error(operation: &str, url: &Url, source: object_store::Erro
             );
             ClusterError::new(ErrorKind::Denied, message)
         }
-        _ => ClusterError::with_source(ErrorKind::Io, context, source),
+        source => match missing_setting(&source.to_string()) {
+            Some(missing) => ClusterError::new(ErrorKind::Denied, format!("{context}: {missing}")),
+            None => ClusterError::with_source(ErrorKind::Io, context, source),
+        },
+    }
+}
+
+/// The setting of the environment that is missing according to the text of an error.
+fn missing_setting(text: &str) -> Option<&'static str> {
+    // Without a key, the client of the store asks this address of a cloud for one.
+    if text.contains("169.254.169.254") {
+        Some("this process has no credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    } else if text.contains("builder error") {
+        Some("this process may not use a store without TLS; set AWS_ALLOW_HTTP=true")
+    } else {
+        None
     }
 }
 

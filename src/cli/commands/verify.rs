@@ -25,7 +25,7 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
     let settings = args.common.settings()?;
     if let Some(address) = args.cluster.clone() {
         let report = run_on_cluster(address, args, &settings)?;
-        return conclude(&report, &settings, false);
+        return conclude(&report, &settings, "`music-insights replay --fresh` with the same flags");
     }
     if settings.output.starts_with("s3:") {
         let message = format!("{}: only `verify --cluster` reads a bucket", shown(&settings.output));
@@ -66,7 +66,8 @@ pub fn run(args: VerifyArgs) -> Result<(), Error> {
         shutdown: shutdown.clone(),
     };
     let report = run_until_stopped(&settings, &shutdown, verifier.run())?;
-    conclude(&report, &settings, is_watch)
+    let way_out = if is_watch { "`music-insights watch --fresh`" } else { "`music-insights replay`" };
+    conclude(&report, &settings, way_out)
 }
 
 #[cfg(feature = "cluster")]
@@ -90,18 +91,15 @@ fn run_on_cluster(_: String, _: VerifyArgs, _: &Settings) -> Result<Report, Erro
     Err(crate::cli::commands::executor::without_cluster())
 }
 
-/// Prints a report. A difference becomes an error.
-fn conclude(report: &Report, settings: &Settings, is_watch: bool) -> Result<(), Error> {
+/// Prints a report. A difference becomes an error that names the way out.
+fn conclude(report: &Report, settings: &Settings, way_out: &str) -> Result<(), Error> {
     print(&text(report))?;
     match report.differences.len() {
         0 => Ok(()),
-        count => {
-            let way_out = if is_watch { "`music-insights watch --fresh`" } else { "`music-insights replay`" };
-            Err(Error::Differs(format!(
-                "{}: {count} differences; run {way_out} to recompute the output from the inputs",
-                shown(&settings.output)
-            )))
-        }
+        count => Err(Error::Differs(format!(
+            "{}: {count} differences; run {way_out} to recompute the output from the inputs",
+            shown(&settings.output)
+        ))),
     }
 }
 
