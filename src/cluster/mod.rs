@@ -51,7 +51,7 @@ use crate::cluster::bucket::BucketDisk;
 use crate::cluster::index::Index;
 use crate::cluster::inputs::{Log, is_object, url_of};
 use crate::cluster::job::{CatalogFile, LogCounts};
-use crate::cluster::progress::{RunProgress, show_until_shutdown};
+use crate::cluster::progress::{RunProgress, unless_stopped};
 use crate::engine::coordinator::RunSummary;
 use crate::engine::recovery;
 use crate::engine::tally::{Acceptance, RunTally};
@@ -69,7 +69,6 @@ use crate::state::checkpoint::generation::StateConfig;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::failpoint::fail_point;
 use crate::storage::{FolderLock, SharedDisk, create_folder};
-use crate::telemetry::progress::Tasks as TasksLine;
 use crate::text::{path_text, shown};
 use crate::time::civil::Week;
 use crate::time::date_range::DateRange;
@@ -123,7 +122,7 @@ impl ClusterRun {
         let published = self.prepare_output()?;
         let session = Session::connect(&self.address, &format!("music-insights {run}")).await?;
         let tables = url_of(&self.tables.clone().unwrap_or_else(|| self.settings.output.join(TABLES)))?;
-        let (line, progress) = (TasksLine::new(), RunProgress::default());
+        let progress = RunProgress::default();
         let work = Work {
             session: &session,
             lock: &*lock,
@@ -134,16 +133,12 @@ impl ClusterRun {
             catalog,
             args: &self,
         };
-        let outcome = tokio::select! {
-            outcome = work.run(published) => outcome,
-            () = show_until_shutdown(&session, &progress, &line, stop) => {
-                session.cancel().await;
-                let done = if progress.is_published() { "the insights are published" } else { "nothing was published" };
-                Err(Error::Io(format!("stopped early: {done}; run the command again to continue")))
-            }
+        let stopped = || {
+            let done =
+                if progress.is_published() { "the insights are published" } else { "nothing was published" };
+            Error::Io(format!("stopped early: {done}; run the command again to continue"))
         };
-        line.finish();
-        outcome
+        unless_stopped(Box::pin(work.run(published)), &session, &progress, stop, stopped).await
     }
 
     /// Refuses to replace the output of a `watch`, and removes temporary files of an interrupted run. The caller holds

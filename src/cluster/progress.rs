@@ -9,6 +9,7 @@ use music_insights_ballista::shared_storage;
 
 use crate::cluster::job::{JobReport, JobResult};
 use crate::cluster::tasks::parse;
+use crate::model::error::Error;
 use crate::model::shutdown::Shutdown;
 use crate::telemetry::progress::{Rate, Tasks};
 
@@ -125,13 +126,29 @@ impl Reading {
     }
 }
 
-/// Shows the progress of a session until a shutdown is requested. Prints a warning if there is no progress.
-pub(super) async fn show_until_shutdown(
+/// Does some work of a session, and shows its progress. A shutdown cancels the jobs of the session, and `stopped` is
+/// the error.
+pub(super) async fn unless_stopped<T>(
+    work: impl Future<Output = Result<T, Error>>,
     session: &Session,
     progress: &RunProgress,
-    line: &Tasks,
     stop: &Shutdown,
-) {
+    stopped: impl FnOnce() -> Error,
+) -> Result<T, Error> {
+    let line = Tasks::new();
+    let outcome = tokio::select! {
+        outcome = work => outcome,
+        () = show_until_shutdown(session, progress, &line, stop) => {
+            session.cancel().await;
+            Err(stopped())
+        }
+    };
+    line.finish();
+    outcome
+}
+
+/// Shows the progress of a session until a shutdown is requested. Prints a warning if there is no progress.
+async fn show_until_shutdown(session: &Session, progress: &RunProgress, line: &Tasks, stop: &Shutdown) {
     let mut stall = StallDetector { last: None, since: Instant::now() };
     while !stop.is_requested() {
         tokio::time::sleep(INTERVAL).await;

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use music_insights_ballista::session::Session;
 use music_insights_ballista::shared_storage::child;
+use url::Url;
 
 use crate::cluster::Work;
 use crate::cluster::index::Index;
@@ -61,7 +62,7 @@ impl Work<'_> {
                 .collect();
             self.progress
                 .expect(of_round.iter().map(|(job, of_job)| (job.report.clone(), job_bytes(of_job, logs))));
-            let mut results = self.submit(of_round.iter().map(|(job, _)| job)).await?;
+            let mut results = submit(self.session, of_round.iter().map(|(job, _)| job)).await?;
             for (job, of_job) in of_round {
                 let Some(JobResult::Map(report)) = results.remove(&job.report) else {
                     return Err(no_report(&job.report));
@@ -85,7 +86,7 @@ impl Work<'_> {
             if jobs.is_empty() {
                 break;
             }
-            let mut results = self.submit(jobs.iter().map(|(job, _)| job)).await?;
+            let mut results = submit(self.session, jobs.iter().map(|(job, _)| job)).await?;
             for (job, merged) in &jobs {
                 let Some(JobResult::Merged(sums)) = results.remove(&job.report) else {
                     return Err(no_report(&job.report));
@@ -96,33 +97,33 @@ impl Work<'_> {
         index.write(&self.tables).await
     }
 
-    /// Submits jobs and returns their results by the URL of the report.
-    pub(super) async fn submit(
-        &self,
-        jobs: impl Iterator<Item = &Job>,
-    ) -> Result<HashMap<String, JobResult>, Error> {
-        submit(self.session, jobs).await
-    }
-
     /// Submits jobs that make the output, and returns their results in order.
     pub(super) async fn submit_all(
         &self,
         kinds: Vec<JobKind>,
         round: usize,
     ) -> Result<Vec<JobResult>, Error> {
-        let folder = child(&self.tables, &self.folder(round));
-        let jobs = kinds.into_iter().enumerate().map(|(number, kind)| {
-            let report = child(&folder, &format!("report-{number}.json")).into();
-            Job { program: env!("CARGO_PKG_VERSION").to_owned(), report, kind }
-        });
-        let jobs: Vec<Job> = jobs.collect();
-        let mut results = self.submit(jobs.iter()).await?;
-        jobs.iter().map(|job| results.remove(&job.report).ok_or_else(|| no_report(&job.report))).collect()
+        submit_all(self.session, &child(&self.tables, &self.folder(round)), kinds).await
     }
 }
 
+/// Submits jobs whose reports go to a folder, and returns their results in order.
+pub(super) async fn submit_all(
+    session: &Session,
+    folder: &Url,
+    kinds: Vec<JobKind>,
+) -> Result<Vec<JobResult>, Error> {
+    let jobs = kinds.into_iter().enumerate().map(|(number, kind)| {
+        let report = child(folder, &format!("report-{number}.json")).into();
+        Job { program: env!("CARGO_PKG_VERSION").to_owned(), report, kind }
+    });
+    let jobs: Vec<Job> = jobs.collect();
+    let mut results = submit(session, jobs.iter()).await?;
+    jobs.iter().map(|job| results.remove(&job.report).ok_or_else(|| no_report(&job.report))).collect()
+}
+
 /// Submits jobs and returns their results by the URL of the report.
-pub(super) async fn submit(
+async fn submit(
     session: &Session,
     jobs: impl Iterator<Item = &Job>,
 ) -> Result<HashMap<String, JobResult>, Error> {

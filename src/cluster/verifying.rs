@@ -10,9 +10,9 @@ use music_insights_ballista::shared_storage::{self, child};
 
 use crate::cluster::bucket::BucketDisk;
 use crate::cluster::inputs::{is_object, url_of};
-use crate::cluster::job::{CompareJob, FileDifference, FilePair, Job, JobKind, JobResult};
-use crate::cluster::progress::{RunProgress, show_until_shutdown};
-use crate::cluster::reading::{no_report, submit};
+use crate::cluster::job::{CompareJob, FileDifference, FilePair, JobKind, JobResult};
+use crate::cluster::progress::{RunProgress, unless_stopped};
+use crate::cluster::reading::submit_all;
 use crate::cluster::{ClusterRun, TABLES, read_catalog, unique_name};
 use crate::engine::coordinator::RunMode;
 use crate::engine::tally::Acceptance;
@@ -24,7 +24,6 @@ use crate::publish::periods::{INDEX, PeriodIndex, folder_of};
 use crate::settings::Settings;
 use crate::state::checkpoint::recover::StartOptions;
 use crate::storage::{Disk, SharedDisk};
-use crate::telemetry::progress::Tasks as TasksLine;
 use crate::text::shown;
 use crate::time::period::Period;
 use crate::verify::report::Report;
@@ -156,38 +155,22 @@ impl ClusterVerifier {
         scratch: &Path,
         stop: &Shutdown,
     ) -> Result<Vec<Option<FileDifference>>, Error> {
-        let folder = child(&url_of(scratch)?, TABLES);
-        let jobs: Vec<Job> = groups(files)
-            .into_iter()
-            .enumerate()
-            .map(|(number, files)| Job {
-                program: env!("CARGO_PKG_VERSION").to_owned(),
-                report: child(&folder, &format!("compare-{number}.json")).into(),
-                kind: JobKind::Compare(CompareJob { files }),
-            })
-            .collect();
+        let jobs = groups(files).into_iter().map(|files| JobKind::Compare(CompareJob { files }));
+        let jobs: Vec<JobKind> = jobs.collect();
         if jobs.is_empty() {
             return Ok(Vec::new());
         }
+        let folder = child(&url_of(scratch)?, "comparison");
         let session = Session::connect(&self.address, &format!("music-insights {}", unique_name())).await?;
-        let (line, progress) = (TasksLine::new(), RunProgress::default());
+        let progress = RunProgress::default();
         progress.begin("comparing");
-        let mut results = tokio::select! {
-            results = submit(&session, jobs.iter()) => results?,
-            () = show_until_shutdown(&session, &progress, &line, stop) => {
-                session.cancel().await;
-                return Err(stopped());
-            }
-        };
-        line.finish();
-        let mut differences = Vec::new();
-        for job in &jobs {
-            let Some(JobResult::Compared(of_job)) = results.remove(&job.report) else {
-                return Err(no_report(&job.report));
-            };
-            differences.extend(of_job);
-        }
-        Ok(differences)
+        let results = submit_all(&session, &folder, jobs);
+        let results = unless_stopped(results, &session, &progress, stop, stopped).await?;
+        let of_jobs = results.into_iter().filter_map(|result| match result {
+            JobResult::Compared(differences) => Some(differences),
+            _ => None,
+        });
+        Ok(of_jobs.flatten().collect())
     }
 }
 

@@ -35,7 +35,7 @@ fn a_killed_executor_does_not_change_the_output() {
     let absent = ["task.merge", "task.compare"];
     for point in points.iter().filter(|point| !absent.contains(point)) {
         let Some(mut cluster) = TestCluster::start(0, &[]) else { return };
-        // The first executor dies after its first task of this kind, before it has reported.
+        // The first executor is killed after its first task of this kind, before its report.
         cluster.add_executor(&[("CRASH_AT", format!("{point}:1"))]);
         let address = cluster.address.clone();
         let replay = command(folder.path(), &arguments("found", &["--cluster", &address, "--fresh"]))

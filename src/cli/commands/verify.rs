@@ -91,7 +91,10 @@ fn run_on_cluster(_: String, _: VerifyArgs, _: &Settings) -> Result<Report, Erro
     Err(crate::cli::commands::executor::without_cluster())
 }
 
-/// Prints a report. A difference becomes an error that names the way out.
+/// Prints a report.
+///
+/// # Errors
+/// If there is a difference. The message has the way out.
 fn conclude(report: &Report, settings: &Settings, way_out: &str) -> Result<(), Error> {
     print(&text(report))?;
     match report.differences.len() {
